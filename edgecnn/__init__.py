@@ -1,0 +1,32 @@
+"""edgecnn: image classifiers for edge devices that stay accurate outside the lab.
+
+`import edgecnn` loads nothing heavy: every public name is resolved on first use, so the device
+side never pays for (or needs) TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Classifier": "edgecnn.classifier",
+    "Bundle": "edgecnn.bundle",
+    "train": "edgecnn.model.train",
+    "export": "edgecnn.export.build",
+    "audit": "edgecnn.audit.compare",
+}
+__all__ = ["Bundle", "Classifier", "__version__", "audit", "export", "train"]
+
+if TYPE_CHECKING:
+    from edgecnn.audit.compare import audit
+    from edgecnn.bundle import Bundle
+    from edgecnn.classifier import Classifier
+    from edgecnn.export.build import export
+    from edgecnn.model.train import train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgecnn' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

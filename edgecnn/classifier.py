@@ -1,0 +1,126 @@
+"""The device path in one object: a bundle, its preprocessing and a runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter_ns
+
+import numpy as np
+
+from edgecnn.bundle import Bundle
+from edgecnn.errors import ArtifactError, BundleError
+from edgecnn.preprocess import decode, tensor_sha256, to_tensor
+from edgecnn.records import Prediction
+from edgecnn.runtime import load_runtime, top1
+
+__all__ = ["Classifier", "GoldenResult", "Timing"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of one classification."""
+
+    preprocess_ms: float
+    invoke_ms: float
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """How one golden frame came out here. `steps` is the largest difference of a score, in
+    integer steps of the output (or in units of 1e-3 for a float output)."""
+
+    file: str
+    tensor_ok: bool
+    steps: float
+    top1_ok: bool
+
+    @property
+    def ok(self) -> bool:
+        """Kernels and boards may differ by one step, never more."""
+        return self.tensor_ok and self.steps <= 1.0
+
+
+class Classifier:
+    """Classify camera frames with a bundle, as the device does; no TensorFlow needed.
+
+    Args:
+        bundle: A bundle or its path.
+        artifact: File name or kind; None takes the one meant for devices.
+        device: "cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0" or a delegate library.
+        threads: Interpreter threads.
+
+    Raises:
+        BundleError: The bundle can't be used.
+        MissingRuntimeError: No runtime, or no delegate.
+
+    Example:
+        classifier = edgecnn.Classifier("digits.edgecnn")
+        print(classifier(frame_bgr).label)
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | Path | str,
+        artifact: str | None = None,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        runtime: str | None = None,
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self.artifact = self.bundle.artifact(artifact)
+        self.card = self.bundle.card
+        file = self.artifact.file
+        self.runtime = load_runtime(
+            self.bundle.read(file), file, device=device, threads=threads, runtime=runtime
+        )
+        found = (self.runtime.shape, self.runtime.num_classes)
+        expected = (self.card.input.shape, len(self.card.labels))
+        if found != expected:
+            raise ArtifactError(
+                f"{file} takes {found[0]} and gives {found[1]} scores, the card says {expected[0]} "
+                f"and {expected[1]} labels; export again"
+            )
+
+    def __call__(self, frame_bgr: np.ndarray) -> Prediction:
+        """Classify one frame: uint8, shape (h, w, 3), B, G, R as OpenCV captures it."""
+        return self.timed(frame_bgr)[0]
+
+    def timed(self, frame_bgr: np.ndarray) -> tuple[Prediction, Timing]:
+        """Classify one frame and say how long its two parts took."""
+        start = perf_counter_ns()
+        tensor = to_tensor(frame_bgr, self.card.input)
+        middle = perf_counter_ns()
+        scores = self.runtime.invoke(tensor)
+        end = perf_counter_ns()
+        return self._prediction(scores), Timing((middle - start) / 1e6, (end - middle) / 1e6)
+
+    def replay_golden(self) -> list[GoldenResult]:
+        """Decode, preprocess and classify the golden frames and compare with the lab."""
+        info = self.runtime.output
+        step = info.scale if info.scale > 0 else 1e-3
+        results = []
+        for golden in self.bundle.golden():
+            if self.artifact.file not in golden.scores:
+                raise BundleError(f"{self.bundle.path}: golden.json lacks {self.artifact.file}")
+            frame = decode(self.bundle.read(f"golden/{golden.file}"), golden.file)
+            tensor = to_tensor(frame, self.card.input)
+            expected = np.array(golden.scores[self.artifact.file], np.float32)
+            scores = self.runtime.invoke(tensor)
+            steps = float(np.abs(scores - expected).max() / step)
+            results.append(
+                GoldenResult(
+                    golden.file,
+                    tensor_sha256(tensor) == golden.tensor_sha256,
+                    round(steps, 3),
+                    top1(scores) == top1(expected),
+                )
+            )
+        return results
+
+    def _prediction(self, scores: np.ndarray) -> Prediction:
+        index = top1(scores)
+        return Prediction(
+            index, self.card.labels[index], float(scores[index]), tuple(map(float, scores))
+        )

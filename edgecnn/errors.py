@@ -1,0 +1,81 @@
+"""Every error that a user can cause or mend.
+
+    EdgecnnError
+    ├── DataError         a folder or image that can't be used
+    │   ├── ImageError        one image file: empty, truncated, not an image
+    │   └── CalibrationError  a representative data set that would ruin the model
+    ├── ModelError        a network or MODEL folder that can't be used
+    ├── BundleError       a bundle that is incomplete, edited or of another format
+    │   └── ArtifactError     one .tflite or .onnx in it (or of another tool)
+    ├── MissingRuntimeError    a library or delegate that this command needs is not installed
+    ├── SourceError       a camera, stream, video or pattern that gives no frames
+    ├── TruthError        a truth CSV or label source that contradicts the bundle
+    ├── SessionError      a session folder that can't be read
+    └── OutputError       a place that can't be written to
+
+A message is one line that says what was found, what was expected and what to do.
+`cli.main` catches `EdgecnnError` only and exits with status 2.
+"""
+
+__all__ = [
+    "ArtifactError",
+    "BundleError",
+    "CalibrationError",
+    "DataError",
+    "EdgecnnError",
+    "ImageError",
+    "MissingRuntimeError",
+    "ModelError",
+    "OutputError",
+    "SessionError",
+    "SourceError",
+    "TruthError",
+]
+
+
+class EdgecnnError(Exception):
+    """The user's input or environment is wrong; the message is one line."""
+
+
+class DataError(EdgecnnError):
+    """A folder or data set that can't be used."""
+
+
+class ImageError(DataError):
+    """One image file that can't be decoded whole."""
+
+
+class CalibrationError(DataError):
+    """A representative data set that would ruin a quantized model."""
+
+
+class ModelError(EdgecnnError):
+    """A network or MODEL folder that can't be used."""
+
+
+class BundleError(EdgecnnError):
+    """A bundle that is incomplete, edited or of another format."""
+
+
+class ArtifactError(BundleError):
+    """A .tflite or .onnx file that can't be run as an image classifier."""
+
+
+class MissingRuntimeError(EdgecnnError):
+    """A library or delegate that this command needs is not installed."""
+
+
+class SourceError(EdgecnnError):
+    """A camera, stream, video or pattern that gives no frames."""
+
+
+class TruthError(EdgecnnError):
+    """A label source that is malformed or contradicts the bundle."""
+
+
+class SessionError(EdgecnnError):
+    """A session folder that can't be read."""
+
+
+class OutputError(EdgecnnError):
+    """A place that can't be written to."""

@@ -1,0 +1,127 @@
+"""What stands in an image folder: the files, their classes and their groups.
+
+No image is decoded here. Class = the folder an image lies in; order = sorted names, as in
+Keras. `root/{train,val,test}/<class>/` is understood too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.errors import DataError
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LabelledFile",
+    "class_names",
+    "file_sha256",
+    "find_images",
+    "find_labelled",
+]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
+    | {".pgm", ".ppm", ".pnm", ".jp2"}
+)
+_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class LabelledFile:
+    """An image file with its class; `split` is train, val or test when the folders say so."""
+
+    path: Path
+    label: str
+    split: str | None = None
+
+
+def find_images(root: Path) -> list[Path]:
+    """Every image file under `root`, sorted, by suffix; hidden files and folders are passed over.
+
+    Symbolic links are followed; a folder reached twice (a link loop) is read once.
+
+    Raises:
+        DataError: `root` is no folder, is unreadable, or holds no image file.
+    """
+    files = sorted(_walk(root))
+    if not files:
+        raise DataError(
+            f"{root} holds no image file, expected some of {' '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    return files
+
+
+def find_labelled(root: Path) -> list[LabelledFile]:
+    """The image files of a class-per-folder tree, sorted by path.
+
+    The class is the first folder below `root` (or below `root/train`, `root/val`, `root/test`
+    when those exist); deeper folders may hold devices, days or bursts.
+
+    Raises:
+        DataError: No image file, or images that lie in no class folder.
+    """
+    files = find_images(root)
+    in_splits = any(
+        path.relative_to(root).parts[0] in _SPLITS and len(path.relative_to(root).parts) > 2
+        for path in files
+    )
+    found = []
+    for path in files:
+        parts = path.relative_to(root).parts
+        split = parts[0] if in_splits and parts[0] in _SPLITS else None
+        folders = parts[1:-1] if split else parts[:-1]
+        if not folders:
+            raise DataError(
+                f"{path} lies in no class folder, expected {root}/<class>/<image>; "
+                "sort the images into one folder a class"
+            )
+        found.append(LabelledFile(path, folders[0], split))
+    return found
+
+
+def class_names(files: list[LabelledFile]) -> list[str]:
+    """The classes in sorted order.
+
+    Raises:
+        DataError: Fewer than two classes.
+    """
+    counts = Counter(file.label for file in files)
+    if len(counts) < 2:
+        raise DataError(
+            f"found one class ({next(iter(counts))!r} with {len(files)} images), expected at least "
+            "two class folders; point at the folder above"
+        )
+    return sorted(counts)
+
+
+def file_sha256(data: bytes) -> str:
+    """Hex digest of an encoded file: how lab and field name the same image."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    if not root.exists():
+        raise DataError(f"{root} does not exist, expected a folder of images")
+    if not root.is_dir():
+        raise DataError(f"{root} is a file, expected a folder of images")
+    seen: set[tuple[int, int]] = set()
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"can't read {error.filename}: {error.strerror}") from error
+
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in names:
+            path = Path(folder, name)
+            if path.suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                yield path

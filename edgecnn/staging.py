@@ -1,0 +1,99 @@
+"""Writing so that nothing half-written is left behind: beside the target first, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgecnn.errors import OutputError
+
+__all__ = ["check_writable", "staged_folder", "write_file"]
+
+
+@contextmanager
+def staged_folder(target: Path, *, marker: str) -> Iterator[Path]:
+    """A new folder beside `target` that takes its place when the block ends without an error.
+
+    Args:
+        target: The folder to make. An older one is replaced if it is empty or holds `marker`.
+        marker: A file that only this kind of folder has, such as "card.json": a folder of
+            somebody's own is never replaced.
+
+    Raises:
+        OutputError: The place is taken, read-only or full.
+    """
+    check_writable(target, marker=marker)
+    with _as_output_error(target):
+        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        with _as_output_error(target):
+            stage.chmod(0o777 & ~_umask())
+            yield stage
+            old = stage.with_name(stage.name + ".old")
+            if target.exists():
+                target.rename(old)
+            stage.rename(target)
+            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def check_writable(target: Path, *, marker: str) -> None:
+    """Refuse now what `staged_folder` would refuse after an hour of work.
+
+    Raises:
+        OutputError: The place is taken by something else or can't be written to.
+    """
+    with _as_output_error(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir() and any(target.iterdir()) and not (target / marker).exists():
+            raise OutputError(
+                f"{target} exists and is not a folder of this command (no {marker} in it); "
+                "choose another -o or empty it"
+            )
+        if target.exists() and not target.is_dir():
+            raise OutputError(f"{target} exists and is not a folder; choose another -o")
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+
+
+def write_file(target: Path, data: bytes | str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        OutputError: The place is a folder, read-only or full.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    with _as_output_error(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(raw)
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _as_output_error(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"can't write {target}: {reason}; free the place or choose another -o"
+        ) from error
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
