@@ -1,0 +1,260 @@
+"""Accuracy on a labelled folder through the device path: decode, preprocess, runtime.
+
+Nothing here differs from what `edgecnn run` does with the same frames, so a loss against the
+lab number belongs to the images or to this machine, never to another way of loading them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.classifier import Classifier
+from edgecnn.errors import DataError, ImageError
+from edgecnn.folders import LabelledFile, find_labelled
+from edgecnn.preprocess import read_image
+from edgecnn.records import Json, Prediction, Progress, Tally
+from edgecnn.text import table
+
+__all__ = ["Answer", "EvaluateOptions", "Evaluation", "evaluate"]
+
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How to evaluate.
+
+    Args:
+        artifact: File name or kind; None takes the one meant for devices.
+        device: "cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0" or a delegate library.
+        threads: Interpreter threads.
+        runtime: One of `runtime.TFLITE_RUNTIMES`; None takes the first that imports.
+        group: "folder" groups by the folder below the class (and by train, val or test where
+            the tree has them); a path names a CSV with a column `file` (path below the folder).
+        column: The CSV's column that holds the group.
+    """
+
+    artifact: str | None = None
+    device: str = "cpu"
+    threads: int = 1
+    runtime: str | None = None
+    group: str = "folder"
+    column: str = "group"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One image: `file` is its path below the evaluated folder, `label` the true one."""
+
+    file: str
+    label: str
+    group: str
+    prediction: Prediction
+
+    @property
+    def correct(self) -> bool:
+        return self.prediction.label == self.label
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out. `skipped` holds (file, reason) of what couldn't be decoded; `lab` is the
+    accuracy that the same artifact had on the lab's test images."""
+
+    artifact: str
+    runtime: str
+    labels: tuple[str, ...]
+    answers: tuple[Answer, ...]
+    skipped: tuple[tuple[str, str], ...]
+    lab: Tally
+
+    @property
+    def accuracy(self) -> Tally:
+        return _tally(self.answers)
+
+    @property
+    def per_class(self) -> dict[str, Tally]:
+        """Tally of each true class that occurs, in the order of the bundle's labels."""
+        return _tallies(self.answers, [a.label for a in self.answers], self.labels)
+
+    @property
+    def per_group(self) -> dict[str, Tally]:
+        """Tally of each group, sorted by name; empty when the images have none."""
+        names = sorted({a.group for a in self.answers})
+        return _tallies(self.answers, [a.group for a in self.answers], names) if any(names) else {}
+
+    @property
+    def confusion(self) -> list[list[int]]:
+        """confusion[i][j]: images of label i that were read as label j, in the bundle's order."""
+        seen = Counter((a.label, a.prediction.label) for a in self.answers)
+        return [[seen[i, j] for j in self.labels] for i in self.labels]
+
+    def to_json(self) -> Json:
+        return {
+            "accuracy": self.accuracy.to_json(),
+            "per_class": {k: v.to_json() for k, v in self.per_class.items()},
+            "per_group": {k: v.to_json() for k, v in self.per_group.items()},
+            "artifact": self.artifact,
+            "runtime": self.runtime,
+            "labels": list(self.labels),
+            "confusion": self.confusion,
+            "skipped": [{"file": file, "reason": reason} for file, reason in self.skipped],
+            "lab": self.lab.to_json(),
+        }
+
+    def to_csv(self) -> str:
+        """One line an image: file, label, predicted, confidence."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["file", "label", "predicted", "confidence"])
+        for answer in self.answers:
+            found = answer.prediction
+            writer.writerow([answer.file, answer.label, found.label, f"{found.confidence:.6f}"])
+        return text.getvalue()
+
+    def to_text(self) -> str:
+        here, lab = self.accuracy, self.lab
+        lines = [f"accuracy  {here.text()}", f"lab       {lab.text()}"]
+        if here.accuracy is not None and lab.accuracy is not None:
+            lines.append(f"gap       {100 * (lab.accuracy - here.accuracy):.1f} points")
+        lines += ["", _tally_table("class", self.per_class)]
+        if len(self.per_group) > 1:
+            lines += ["", _tally_table("group", self.per_group)]
+        if self.skipped:
+            lines += ["", f"{len(self.skipped)} images were skipped:"]
+            lines += [f"  {reason}" for _, reason in self.skipped[:_LISTED]]
+            lines += ["  ..."] * (len(self.skipped) > _LISTED)
+        return "\n".join([*lines, "", f"({self.artifact} on {self.runtime})"])
+
+
+def evaluate(
+    bundle: Path | str,
+    data: Path | str,
+    options: EvaluateOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Classify every image of a class-per-folder tree as the device would.
+
+    Raises:
+        BundleError: The bundle can't be used.
+        DataError: No labelled image, labels that the bundle doesn't know, no image that can
+            be decoded, or a group CSV that doesn't fit.
+        MissingRuntimeError: No runtime, or no delegate.
+    """
+    options = options or EvaluateOptions()
+    root = Path(data)
+    classifier = Classifier(
+        bundle,
+        options.artifact,
+        device=options.device,
+        threads=options.threads,
+        runtime=options.runtime,
+    )
+    files = find_labelled(root)
+    check_labels(files, classifier.card.labels, root)
+    groups = _groups(root, files, options)
+    answers, skipped = [], []
+    for k, (file, group) in enumerate(zip(files, groups, strict=True)):
+        name = file.path.relative_to(root).as_posix()
+        try:
+            frame = read_image(file.path)
+        except ImageError as error:
+            skipped.append((name, str(error)))
+        else:
+            answers.append(Answer(name, file.label, group, classifier(frame)))
+        if progress:
+            progress("evaluate", k + 1, len(files))
+    if not answers:
+        raise DataError(f"none of the {len(files)} images can be decoded; {skipped[0][1]}")
+    return Evaluation(
+        artifact=classifier.artifact.file,
+        runtime=classifier.runtime.name,
+        labels=classifier.card.labels,
+        answers=tuple(answers),
+        skipped=tuple(skipped),
+        lab=classifier.artifact.lab,
+    )
+
+
+def check_labels(files: Sequence[LabelledFile], known: Sequence[str], root: Path) -> None:
+    """Refuse class folders that the bundle has no label for; missing classes are fine.
+
+    Raises:
+        DataError: Names the unknown labels and the known ones.
+    """
+    unknown = sorted({file.label for file in files} - set(known))
+    if unknown:
+        raise DataError(
+            f"{root} has class folders that the bundle doesn't know: {_some(unknown)}; expected "
+            f"some of {_some(known)}; rename them or point at the folder above the classes"
+        )
+
+
+def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions) -> list[str]:
+    if options.group == "folder":
+        return [_folder_group(root, file) for file in files]
+    by_file = _read_groups(Path(options.group), options.column)
+    names = [file.path.relative_to(root).as_posix() for file in files]
+    missing = [name for name in names if name not in by_file]
+    if missing:
+        raise DataError(
+            f"{options.group} lacks {len(missing)} of {len(files)} images, {missing[0]} for one; "
+            f"expected a line for each, with paths as below {root}"
+        )
+    return [by_file[name] for name in names]
+
+
+def _folder_group(root: Path, file: LabelledFile) -> str:
+    """The folders around an image without its class: "test/phone" of test/cat/phone/1.jpg."""
+    folders = list(file.path.relative_to(root).parts[:-1])
+    folders.remove(file.label) if file.split is None else folders.pop(1)
+    return "/".join(folders)
+
+
+def _read_groups(path: Path, column: str) -> dict[str, str]:
+    try:
+        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True)
+        columns = list(rows.fieldnames or ())
+        if not {"file", column} <= set(columns):
+            raise DataError(
+                f"{path} has the columns {_some(columns) or 'none'}; expected file and {column}"
+            )
+        return {row["file"]: row[column] or "" for row in rows}
+    except OSError as error:
+        raise DataError(f"can't read {path}: {error.strerror}; expected a CSV file") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a UTF-8 CSV file ({error}); save it as one") from error
+
+
+def _tally(answers: Sequence[Answer]) -> Tally:
+    return Tally(sum(a.correct for a in answers), len(answers))
+
+
+def _tallies(
+    answers: Sequence[Answer], keys: Sequence[str], order: Iterable[str]
+) -> dict[str, Tally]:
+    total = Counter(keys)
+    right = Counter(key for key, answer in zip(keys, answers, strict=True) if answer.correct)
+    return {key: Tally(right[key], total[key]) for key in order if total[key]}
+
+
+def _tally_table(name: str, tallies: dict[str, Tally]) -> str:
+    rows = []
+    for key, tally in tallies.items():
+        low, high = tally.interval
+        share = 100 * (tally.accuracy or 0.0)
+        rows.append(
+            [key or "-", tally.total, f"{share:.1f} %", f"{100 * low:.1f}-{100 * high:.1f}"]
+        )
+    return table([name, "images", "accuracy", "95 %"], rows)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:20]))
+    return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown
