@@ -1,0 +1,1 @@
+"""Session folder -> live accuracy beside lab accuracy, and the gap split into causes."""

@@ -1,0 +1,1 @@
+"""How a field camera degrades a picture. `simulate.py` films a card, `cards.py` draws one."""

@@ -1,0 +1,319 @@
+"""The edgecnn command: each function parses, calls one library function and returns its result.
+
+Status 0: done, within tolerance. 1: done, but a gate failed. 2: the user's input or environment
+is wrong (one line on stderr). With --json stdout carries one JSON object and nothing else,
+whatever the libraries print.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from edgecnn import __version__
+from edgecnn.errors import EdgecnnError
+from edgecnn.records import Json, Progress
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Why is my Keras CNN less accurate in the field than in the lab, and what can I do?",
+    epilog="The path: train -> export -> run -> audit. Start with `edgecnn demo`.",
+)
+
+
+class _Result(Protocol):
+    def to_json(self) -> Json: ...
+    def to_text(self) -> str: ...
+
+
+Outcome = tuple[_Result, int]
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+BundleArgument = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="A NAME.edgecnn folder or a zip of one.")
+]
+ArtifactOption = Annotated[
+    str | None,
+    typer.Option(
+        "--artifact", "-a", help="File name or kind in the bundle.", show_default="full integer"
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="cpu, edgetpu, edgetpu:usb, edgetpu:pci:0, or a delegate library.")
+]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=1, max=64, help="Interpreter threads.")
+]
+
+
+def main() -> None:
+    """Entry point of the `edgecnn` command."""
+    app()
+
+
+def _command(name: str) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
+    """Register a command: print its result, turn its errors into one line and a status."""
+
+    def register(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
+        @app.command(name)
+        @wraps(function)
+        def run(*args: Any, **kwargs: Any) -> None:
+            # Ended by a supervisor is ended by hand: what was staged is cleared away.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with _stdout_for_results() as stdout:
+                try:
+                    result, status = function(*args, **kwargs)
+                except EdgecnnError as error:
+                    print(f"edgecnn {name}: {error}", file=sys.stderr)
+                    raise typer.Exit(2) from None
+                except KeyboardInterrupt:
+                    print(f"edgecnn {name}: interrupted, nothing was written", file=sys.stderr)
+                    raise typer.Exit(130) from None
+                as_json = kwargs.get("json", False)
+                text = json_format.dumps(result.to_json()) if as_json else result.to_text()
+                stdout.write(text.rstrip("\n") + "\n")
+            raise typer.Exit(status)
+
+        return function
+
+    return register
+
+
+@contextmanager
+def _stdout_for_results() -> Iterator[Any]:
+    """File descriptor 1 goes to stderr, for what C++ libraries print; results go to what it was."""
+    sys.stdout.flush()
+    keep = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(keep), "w", encoding="utf-8") as stdout:
+            yield stdout
+    finally:
+        sys.stdout.flush()
+        os.dup2(keep, 1)
+        os.close(keep)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """A bar on stderr when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bars(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield show
+
+
+def _quiet_tensorflow() -> None:
+    """TensorFlow's C++ log starts at errors; it reads this when it is first imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edgecnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    del version
+
+
+@_command("doctor")
+def doctor(
+    bundle: Annotated[
+        Path | None, typer.Argument(metavar="[BUNDLE]", help="Replay its golden frames too.")
+    ] = None,
+    json: JsonFlag = False,
+) -> Outcome:
+    """Check runtimes, OpenCV, cameras and delegates; with a bundle replay its golden frames."""
+    from edgecnn.device.doctor import examine
+
+    diagnosis = examine(bundle)
+    return diagnosis, 0 if diagnosis.ok else 1
+
+
+@_command("export")
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder of `edgecnn train`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle: NAME.edgecnn.")],
+    calibration: Annotated[
+        Path,
+        typer.Option(help="Representative FIELD images (a folder); nothing is taken by default."),
+    ],
+    formats: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated artifacts; all seven where none are named."),
+    ] = None,
+    integer_io: Annotated[
+        str, typer.Option(help="Full integer input and output: uint8 or int8.")
+    ] = "uint8",
+    max_drop: Annotated[
+        float | None,
+        typer.Option(help="Status 1 when an artifact loses more points of lab accuracy."),
+    ] = None,
+    json: JsonFlag = False,
+) -> Outcome:
+    """Write TFLite and ONNX artifacts, quantized on field images and checked against Keras."""
+    _quiet_tensorflow()
+    from edgecnn.export.build import ExportOptions, export
+
+    chosen = {"formats": tuple(formats.split(","))} if formats else {}
+    options = ExportOptions(integer_io=integer_io, max_drop=max_drop, **chosen)
+    with _progress() as progress:
+        result = export(model, calibration, output, options, progress=progress)
+    return result, 0 if result.ok else 1
+
+
+@_command("evaluate")
+def evaluate(
+    bundle: BundleArgument,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Images in one folder a class.")],
+    artifact: ArtifactOption = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 1,
+    json: JsonFlag = False,
+) -> Outcome:
+    """Accuracy on a labelled folder through the device path."""
+    from edgecnn.device.evaluate import EvaluateOptions, evaluate
+
+    options = EvaluateOptions(artifact=artifact, device=device, threads=threads)
+    with _progress() as progress:
+        return evaluate(bundle, data, options, progress=progress), 0
+
+
+@_command("benchmark")
+def benchmark(
+    bundle: BundleArgument,
+    data: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DATA]", help="Labelled images to measure accuracy on."),
+    ] = None,
+    threads: ThreadsOption = 1,
+    json: JsonFlag = False,
+) -> Outcome:
+    """Accuracy, size, latency and memory of each artifact, on this machine."""
+    from edgecnn.device.benchmark import BenchmarkOptions, benchmark
+
+    with _progress() as progress:
+        return benchmark(bundle, data, BenchmarkOptions(threads=threads), progress=progress), 0
+
+
+@_command("run")
+def run(
+    bundle: BundleArgument,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            "-s",
+            help="Camera index, /dev/videoN, picamera2, rtsp:// or http:// URL, video file, "
+            "image folder or pattern, GStreamer string.",
+        ),
+    ],
+    truth: Annotated[
+        str, typer.Option(help="folder (class = folder of the image), FILE.csv, or none.")
+    ] = "none",
+    log: Annotated[Path | None, typer.Option(help="SESSION folder to write.")] = None,
+    artifact: ArtifactOption = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 1,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    color: Annotated[
+        str, typer.Option(help="Channel order that the source delivers: bgr or rgb.")
+    ] = "bgr",
+    timeout: Annotated[float, typer.Option(help="Seconds that a source may be silent.")] = 5.0,
+    window: Annotated[bool, typer.Option("--window", help="Show the frames; q stops.")] = False,
+    json: JsonFlag = False,
+) -> Outcome:
+    """The capture loop: classify a camera's frames, live accuracy beside lab accuracy."""
+    from edgecnn.device.loop import RunOptions, run
+    from edgecnn.device.panel import panel
+
+    options = RunOptions(
+        truth=truth,
+        log=log,
+        artifact=artifact,
+        device=device,
+        threads=threads,
+        max_frames=max_frames,
+        color=color,
+        timeout_s=timeout,
+        window=window,
+    )
+    with panel(sys.stderr) as on_status:
+        return run(bundle, source, options, on_status=on_status), 0
+
+
+@_command("audit")
+def audit(
+    sessions: Annotated[
+        list[Path], typer.Argument(metavar="SESSION...", help="Folders of `edgecnn run --log`.")
+    ],
+    bundle: Annotated[
+        Path | None, typer.Option(help="The bundle that ran; as the session names it by default.")
+    ] = None,
+    lab: Annotated[
+        Path | None,
+        typer.Option(help="Lab images, or the SESSION of a run over them on the device itself."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="An HTML report.")] = None,
+    max_gap: Annotated[
+        float | None, typer.Option(help="Status 1 when the gap is wider, in points.")
+    ] = None,
+    json: JsonFlag = False,
+) -> Outcome:
+    """Live accuracy against lab accuracy, and the gap split into causes, in points."""
+    from edgecnn.audit.compare import AuditOptions, audit
+
+    options = AuditOptions(bundle=bundle, lab=lab, report=output, max_gap=max_gap)
+    with _progress() as progress:
+        report = audit(sessions, options, progress=progress)
+    return report, 0 if report.ok else 1
+
+
+@_command("demo")
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the files go.")] = Path(
+        "demo"
+    ),
+    json: JsonFlag = False,
+) -> Outcome:
+    """The whole path on data that packages ship: train, export, film, run, audit."""
+    _quiet_tensorflow()
+    from edgecnn.demo import run_demo
+
+    with _progress() as progress:
+        return run_demo(output, progress=progress, say=_say), 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""MODEL folder + calibration images -> bundle of TFLite and ONNX artifacts, each one checked."""

@@ -1,0 +1,1 @@
+"""Labelled images: loading them whole, and splits that do not leak."""

@@ -1,0 +1,1 @@
+"""The Keras network: building, augmenting, training and predicting."""

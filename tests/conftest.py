@@ -1,0 +1,92 @@
+"""What the tests of several rooms share: small real images, a real model, a real bundle.
+
+The digits are scikit-learn's `load_digits` (1,797 of 8x8 pixels): small enough that a network is
+trained and exported in seconds, real enough that accuracy means something.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+METERS = REPO.parent / "shared" / "data" / "meters"
+NUM_LAB = 1300
+
+
+@pytest.fixture(scope="session")
+def meters() -> Path:
+    """lab/<class>/ and field/<device>/<class>/ of the real meter images."""
+    if not METERS.is_dir():
+        pytest.skip("the meters data is not on this machine")
+    return METERS
+
+
+def environment(name: str) -> Path:
+    """The python of an environment that tools/test made, or a skip."""
+    root = os.environ.get("EDGECNN_ENVS")
+    if root is None:
+        pytest.skip("EDGECNN_ENVS is not set (tools/test sets it)")
+    python = Path(root) / name / "bin" / "python"
+    if not python.exists():
+        if os.environ.get("EDGECNN_REQUIRE_ENVS") == "1":
+            pytest.fail(f"{python} is missing, though tools/test should have made it")
+        pytest.skip(f"{python} is not there")
+    return python
+
+
+@pytest.fixture(scope="session")
+def env_python():
+    """`environment`, for tests that are marked `env`."""
+    return environment
+
+
+def _write_digits(root: Path, first: int, last: int, gain: float) -> Path:
+    """Digits first..last-1 as root/<class>/<number>.png, 24x32 BGR; `gain` dims them."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    tint = np.array([0.6, 0.8, 1.0])  # B, G, R: so that swapped channels are another picture
+    for k in range(first, last):
+        grey = cv2.resize(digits.images[k] * 15.9, (24, 32), interpolation=cv2.INTER_CUBIC)
+        image = np.clip(grey[..., None] * tint * gain + 20, 0, 255).astype(np.uint8)
+        path = root / str(digits.target[k]) / f"{k:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+    return root
+
+
+@pytest.fixture(scope="session")
+def digits_folder(tmp_path_factory) -> Path:
+    """The lab: 1,300 labelled digits."""
+    return _write_digits(tmp_path_factory.mktemp("digits") / "lab", 0, NUM_LAB, 1.0)
+
+
+@pytest.fixture(scope="session")
+def digits_field(tmp_path_factory) -> Path:
+    """The field: 497 other digits, half as bright."""
+    return _write_digits(tmp_path_factory.mktemp("digits") / "field", NUM_LAB, 1797, 0.5)
+
+
+@pytest.fixture(scope="session")
+def digits_model(tmp_path_factory, digits_folder) -> Path:
+    """A MODEL folder, trained in seconds."""
+    from edgecnn.model.train import TrainOptions, train
+
+    output = tmp_path_factory.mktemp("digits") / "model"
+    train(digits_folder, output, TrainOptions(width=24, height=32, epochs=8, seed=1))
+    return output
+
+
+@pytest.fixture(scope="session")
+def digits_bundle(tmp_path_factory, digits_model, digits_field) -> Path:
+    """A bundle of all seven artifacts, calibrated on field images."""
+    from edgecnn.export.build import export
+
+    output = tmp_path_factory.mktemp("digits") / "digits.edgecnn"
+    export(digits_model, digits_field, output)
+    return output
