@@ -1,0 +1,184 @@
+"""Frozen Keras model -> ONNX: float32, and full integer as static QDQ with integer in and out."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecnn.errors import ModelError
+from edgecnn.export.quiet import quiet
+from edgecnn.records import InputSpec, TensorInfo
+
+__all__ = ["ONNX_FILES", "convert_onnx", "embed_onnx_metadata", "quantize_onnx"]
+
+ONNX_FILES = {
+    "onnx-float32": "model_float32.onnx",
+    "onnx-full-integer": "model_full_integer_quant.onnx",
+}
+# 17 is read by every onnxruntime since 1.12 (2022).
+_OPSET = 17
+
+
+def convert_onnx(network: Any, spec: InputSpec) -> bytes:
+    """Convert to float32 ONNX: "image" float32 (1, height, width, 3), "scores" (1, classes).
+
+    Through a TensorFlow function: tf2onnx's own `from_keras` does not know Keras 3.
+
+    Raises:
+        ModelError: The network holds an operation that ONNX can't express.
+    """
+    with quiet():
+        import tensorflow as tf
+        import tf2onnx
+
+        signature = [tf.TensorSpec((1, *spec.shape), tf.float32, name="image")]
+        function = tf.function(
+            lambda image: network(image, training=False), input_signature=signature
+        )
+        try:
+            model, _ = tf2onnx.convert.from_function(
+                function, input_signature=signature, opset=_OPSET
+            )
+        except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
+            raise ModelError(
+                f"can't convert the network to ONNX ({str(error)[:200]}); "
+                "leave the onnx formats out with --formats, or change the network"
+            ) from error
+    _rename(model, model.graph.input[0].name, "image")
+    _rename(model, model.graph.output[0].name, "scores")
+    model.graph.name = "edgecnn"
+    return bytes(model.SerializeToString())
+
+
+def quantize_onnx(
+    data: bytes, calibration: np.ndarray, integer_io: str = "uint8"
+) -> tuple[bytes, TensorInfo, TensorInfo]:
+    """Quantize a float model of `convert_onnx` statically, per channel, min-max.
+
+    Args:
+        data: The float model.
+        calibration: uint8, shape (n, height, width, 3), its range 0..255.
+        integer_io: "uint8" or "int8": type of the activations, the input and the output.
+
+    Returns:
+        The model, and the types of its input and output: integer, or float32 where the network
+        does not begin and end with quantized operations.
+    """
+    with quiet():
+        import onnx
+        from onnxruntime import quantization
+    kind = getattr(quantization.QuantType, {"uint8": "QUInt8", "int8": "QInt8"}[integer_io])
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        source, target = Path(folder, "float.onnx"), Path(folder, "integer.onnx")
+        source.write_bytes(data)
+        quantization.quantize_static(
+            source,
+            target,
+            _reader(quantization.CalibrationDataReader, calibration),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=kind,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        model = onnx.load(target)
+    infos = (_integer_input(model), _integer_output(model))
+    return bytes(model.SerializeToString()), *infos
+
+
+def embed_onnx_metadata(data: bytes, texts: dict[str, str]) -> bytes:
+    """Put texts into the model's metadata_props, where any ONNX program finds them."""
+    import onnx
+
+    model = onnx.load_from_string(data)
+    onnx.helper.set_model_props(model, texts)
+    return bytes(model.SerializeToString())
+
+
+def onnx_texts(labels: tuple[str, ...], spec: InputSpec, preprocessing: str) -> dict[str, str]:
+    """The metadata that every ONNX artifact carries."""
+    return {
+        "labels": json.dumps(list(labels)),
+        "input": json.dumps(spec.to_json()),
+        "preprocessing": preprocessing,
+    }
+
+
+def quantization_texts(source: TensorInfo, target: TensorInfo) -> dict[str, str]:
+    """Scale and zero point of integer inputs and outputs: ONNX itself has no place for them."""
+    texts = {}
+    for side, info in (("input", source), ("output", target)):
+        if info.scale > 0:
+            texts[f"{side}_scale"] = repr(info.scale)
+            texts[f"{side}_zero_point"] = str(info.zero_point)
+    return texts
+
+
+def _reader(base: Any, calibration: np.ndarray) -> Any:
+    class Reader(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._images = iter(calibration)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            image = next(self._images, None)
+            return None if image is None else {"image": image[None].astype(np.float32)}
+
+    return Reader()
+
+
+def _integer_input(model: Any) -> TensorInfo:
+    """Drop the QuantizeLinear behind the input, so that the graph takes integers."""
+    graph = model.graph
+    users = [n for n in graph.node if graph.input[0].name in n.input]
+    if len(users) != 1 or users[0].op_type != "QuantizeLinear":
+        return TensorInfo("float32")
+    node = users[0]
+    info, element = _parameters(graph, node)
+    graph.node.remove(node)
+    for other in graph.node:
+        for k, name in enumerate(other.input):
+            if name == node.output[0]:
+                other.input[k] = graph.input[0].name
+    graph.input[0].type.tensor_type.elem_type = element
+    return info
+
+
+def _integer_output(model: Any) -> TensorInfo:
+    """Drop the DequantizeLinear before the output, so that the graph gives integers."""
+    graph = model.graph
+    name = graph.output[0].name
+    node = next(n for n in graph.node if name in n.output)
+    if node.op_type != "DequantizeLinear":
+        return TensorInfo("float32")
+    info, element = _parameters(graph, node)
+    source = node.input[0]
+    graph.node.remove(node)
+    _rename(model, source, name)
+    graph.output[0].type.tensor_type.elem_type = element
+    return info
+
+
+def _parameters(graph: Any, node: Any) -> tuple[TensorInfo, int]:
+    """Scale, zero point and ONNX element type of a (De)QuantizeLinear node."""
+    from onnx import numpy_helper
+
+    values = {t.name: t for t in graph.initializer}
+    scale = numpy_helper.to_array(values[node.input[1]])
+    zero_point = numpy_helper.to_array(values[node.input[2]])
+    info = TensorInfo(zero_point.dtype.name, float(scale), int(zero_point))
+    return info, int(values[node.input[2]].data_type)
+
+
+def _rename(model: Any, old: str, new: str) -> None:
+    graph = model.graph
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for k, name in enumerate(names):
+                if name == old:
+                    names[k] = new
+    for value in (*graph.input, *graph.output):
+        if value.name == old:
+            value.name = new

@@ -1,0 +1,40 @@
+"""Converters talk a lot, from Python and from C++; none of it belongs in a user's terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["quiet"]
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what a converter writes to standard error (also from C++) out of the terminal.
+
+    The text goes to this module's logger at level DEBUG, so that nothing is lost for good;
+    errors are raised as ever. Not for use while another thread writes to standard error.
+    """
+    sys.stderr.flush()
+    disabled = logging.root.manager.disable
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as sink, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.ERROR)
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            logging.disable(disabled)
+            sink.seek(0)
+            _log.debug("%s", sink.read().decode(errors="replace"))

@@ -1,0 +1,102 @@
+"""Frozen Keras model -> TFLite: float32, float16, dynamic range, full integer, int16 activations.
+
+Source: Jacob et al. 2018, arXiv:1712.05877, and the TensorFlow Lite quantization specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from edgecnn.errors import ModelError
+from edgecnn.export.quiet import quiet
+from edgecnn.records import InputSpec
+
+__all__ = ["TFLITE_FILES", "convert_tflite", "freeze"]
+
+# Format name -> file name, as other TFLite tools name them.
+TFLITE_FILES = {
+    "tflite-float32": "model_float32.tflite",
+    "tflite-float16": "model_float16.tflite",
+    "tflite-dynamic-range": "model_dynamic_range_quant.tflite",
+    "tflite-full-integer": "model_full_integer_quant.tflite",
+    "tflite-int16": "model_integer_quant_with_int16_act.tflite",
+}
+
+
+def freeze(network: Any, spec: InputSpec) -> Any:
+    """The Keras model as a concrete function with constants for variables, batch size 1.
+
+    Not `from_keras_model`, and not with the variables left in: with Keras 3 those lose track of
+    the variables, and calibration then fails.
+    """
+    with quiet():
+        import tensorflow as tf
+        from tensorflow.python.framework.convert_to_constants import (
+            convert_variables_to_constants_v2,
+        )
+
+        signature = tf.TensorSpec((1, *spec.shape), tf.float32, name="image")
+        function = tf.function(
+            lambda image: network(image, training=False), input_signature=[signature]
+        )
+        return convert_variables_to_constants_v2(function.get_concrete_function())
+
+
+def convert_tflite(
+    frozen: Any, name: str, calibration: np.ndarray, integer_io: str = "uint8"
+) -> bytes:
+    """Convert to one of TFLITE_FILES.
+
+    Args:
+        frozen: What `freeze` gives.
+        name: The format.
+        calibration: uint8, shape (n, height, width, 3); its range should be 0..255, so that the
+            full-integer model takes raw pixels.
+        integer_io: "uint8" or "int8" input and output of the full-integer model.
+
+    Raises:
+        ModelError: The network holds an operation that this format can't express.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import ConverterError
+
+    def representative_dataset() -> Iterator[list[np.ndarray]]:
+        for tensor in calibration:
+            yield [tensor[None].astype(np.float32)]
+
+    with quiet():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    if name != "tflite-float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if name == "tflite-float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if name == "tflite-full-integer":
+        converter.representative_dataset = representative_dataset
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(
+            integer_io
+        )
+    if name == "tflite-int16":
+        # Float in and out: int16 could not hold raw pixels one to one.
+        converter.representative_dataset = representative_dataset
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
+    try:
+        with quiet():
+            return bytes(converter.convert())
+    except (ConverterError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"can't convert the network to {name} ({_reason(error)}); "
+            "leave that format out with --formats, or change the network"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The line of a converter's message that names the operation."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "op" in line.lower() or "support" in line.lower()]
+    return (telling or lines or [type(error).__name__])[0][:200]

@@ -1,0 +1,127 @@
+"""A small trained MODEL folder on scikit-learn's digits, and images of several sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecnn.preprocess import decode, to_tensor
+from edgecnn.records import Card, InputSpec, LabResult, Tally
+
+SIZES_WH = ((16, 16), (23, 31), (40, 24), (64, 80), (97, 101))
+NUM_LAB, NUM_FIELD = 600, 120
+
+
+def encoded_digits(start: int, count: int) -> list[tuple[bytes, int]]:
+    """(PNG bytes, label) of digits, drawn in colour at several sizes and aspect ratios."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    rng = np.random.default_rng(start)
+    found = []
+    for k in range(start, start + count):
+        grey = (digits.images[k] * 15.9).astype(np.uint8)
+        large = cv2.resize(grey, SIZES_WH[k % len(SIZES_WH)], interpolation=cv2.INTER_CUBIC)
+        tint = rng.uniform(0.6, 1.0, 3)
+        noise = rng.normal(0, 4, (*large.shape, 3))
+        frame = np.clip(large[..., None] * tint + noise, 0, 255).astype(np.uint8)
+        found.append((cv2.imencode(".png", frame)[1].tobytes(), int(digits.target[k])))
+    return found
+
+
+def small_network(shape: tuple[int, int, int], classes: int):
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(12, 3, padding="same", use_bias=False),
+            layers.BatchNormalization(momentum=0.8),
+            layers.ReLU(6.0),
+            layers.MaxPool2D(),
+            layers.Conv2D(24, 3, padding="same", use_bias=False),
+            layers.BatchNormalization(momentum=0.8),
+            layers.ReLU(6.0),
+            layers.MaxPool2D(),
+            layers.Flatten(),
+            layers.Dropout(0.2),
+            layers.Dense(classes),
+            layers.Softmax(),
+        ]
+    )
+
+
+def write_model_folder(folder: Path, network, images: list[tuple[bytes, int]], spec: InputSpec):
+    """The MODEL folder of `edgecnn train`, for a network that is trained already."""
+    folder.mkdir(parents=True)
+    labels = tuple(str(k) for k in range(10))
+    tensors = np.stack([to_tensor(decode(data), spec) for data, _ in images])
+    truth = np.array([label for _, label in images], np.int32)
+    scores = network.predict(tensors.astype(np.float32), verbose=0)
+    confusion = np.zeros((10, 10), int)
+    np.add.at(confusion, (truth, scores.argmax(1)), 1)
+    tally = Tally(int(np.trace(confusion)), len(truth))
+    card = Card(
+        name="digits",
+        labels=labels,
+        input=spec,
+        lab=LabResult(tally, tuple(tuple(map(int, row)) for row in confusion)),
+        prior=(0.1,) * 10,
+        edgecnn="0.1.0",
+    )
+    network.save(folder / "model.keras")
+    (folder / "card.json").write_text(json.dumps(card.to_json()))
+    np.savez(
+        folder / "lab_test.npz",
+        tensors=tensors,
+        labels=truth,
+        keras_scores=scores,
+        files=np.array([f"{label}/{k}.png" for k, (_, label) in enumerate(images)]),
+        sha256=np.array([hashlib.sha256(data).hexdigest() for data, _ in images]),
+    )
+    (folder / "golden").mkdir()
+    for k, (data, _) in enumerate(images[:4]):
+        (folder / "golden" / f"{k}.png").write_bytes(data)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits_spec() -> InputSpec:
+    return InputSpec(width=20, height=24)
+
+
+@pytest.fixture(scope="session")
+def lab_images() -> list[tuple[bytes, int]]:
+    return encoded_digits(1000, NUM_LAB)
+
+
+@pytest.fixture(scope="session")
+def digits_model(tmp_path_factory, digits_spec, lab_images) -> Path:
+    import keras
+
+    keras.utils.set_random_seed(1)
+    images = encoded_digits(0, 1000)
+    x = np.stack([to_tensor(decode(data), digits_spec) for data, _ in images]).astype(np.float32)
+    y = np.array([label for _, label in images])
+    network = small_network(digits_spec.shape, 10)
+    network.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    network.fit(x, y, batch_size=50, epochs=6, verbose=0)
+    return write_model_folder(
+        tmp_path_factory.mktemp("export") / "model", network, lab_images, digits_spec
+    )
+
+
+@pytest.fixture(scope="session")
+def calibration_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "field"
+    folder.mkdir()
+    for k, (data, _) in enumerate(encoded_digits(1600, NUM_FIELD)):
+        (folder / f"{k:03}.png").write_bytes(data)
+    return folder
