@@ -15,6 +15,7 @@ from edgecnn.export.calibration import Calibration, load_calibration
 from edgecnn.export.check import Checked, check_artifact
 from edgecnn.export.golden import make_golden
 from edgecnn.export.lab import LabModel, float_scores, load_lab_model
+from edgecnn.export.metadata import embed_tflite_metadata
 from edgecnn.export.onnx_format import (
     ONNX_FILES,
     convert_onnx,
@@ -198,10 +199,15 @@ def _makers(
 ) -> dict[str, Callable[[], bytes]]:
     spec, labels, pinned = lab.card.input, lab.card.labels, images.pinned()
     frozen = freeze(lab.network, spec)
-    texts = onnx_texts(labels, spec, "")
+    texts = onnx_texts(labels, spec)
+    title = options.name or lab.card.name
 
     def tflite(name: str) -> Callable[[], bytes]:
-        return lambda: convert_tflite(frozen, name, pinned, options.integer_io)
+        def make() -> bytes:
+            data = convert_tflite(frozen, name, pinned, options.integer_io)
+            return embed_tflite_metadata(data, title, labels, spec)
+
+        return make
 
     def onnx_float() -> bytes:
         return embed_onnx_metadata(convert_onnx(lab.network, spec), texts)

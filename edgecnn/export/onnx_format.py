@@ -11,9 +11,17 @@ import numpy as np
 
 from edgecnn.errors import ModelError
 from edgecnn.export.quiet import quiet
+from edgecnn.export.recipe import recipe
 from edgecnn.records import InputSpec, TensorInfo
 
-__all__ = ["ONNX_FILES", "convert_onnx", "embed_onnx_metadata", "quantize_onnx"]
+__all__ = [
+    "ONNX_FILES",
+    "convert_onnx",
+    "embed_onnx_metadata",
+    "onnx_texts",
+    "quantization_texts",
+    "quantize_onnx",
+]
 
 ONNX_FILES = {
     "onnx-float32": "model_float32.onnx",
@@ -98,12 +106,12 @@ def embed_onnx_metadata(data: bytes, texts: dict[str, str]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def onnx_texts(labels: tuple[str, ...], spec: InputSpec, preprocessing: str) -> dict[str, str]:
+def onnx_texts(labels: tuple[str, ...], spec: InputSpec) -> dict[str, str]:
     """The metadata that every ONNX artifact carries."""
     return {
         "labels": json.dumps(list(labels)),
         "input": json.dumps(spec.to_json()),
-        "preprocessing": preprocessing,
+        "preprocessing": recipe(spec),
     }
 
 
