@@ -1,1 +1,1 @@
-"""Session folder -> live accuracy beside lab accuracy, and the gap split into causes."""
+"""Live accuracy beside lab accuracy, and where the gap comes from; no TensorFlow needed."""

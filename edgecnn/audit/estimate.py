@@ -1,0 +1,83 @@
+"""What can be said of field accuracy without field labels: a band, under a named assumption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgecnn.audit.session import Frames
+from edgecnn.records import Json
+
+__all__ = ["Estimate", "LabConfidence", "estimate_accuracy"]
+
+ASSUMED = "assumes calibrated confidence"
+UNKNOWN = "not identified"
+# A band wider than this, or methods that differ by more, say nothing.
+_WIDEST = 0.5
+_MARGIN = 0.02
+
+
+@dataclass(frozen=True)
+class LabConfidence:
+    """Calibrated confidence, float32 (n,), and right answers, bool (n,), on lab test images."""
+
+    confidence: np.ndarray
+    correct: np.ndarray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A band for the field accuracy, fractions in [0, 1]. Not a confidence interval.
+
+    `methods` holds the single estimates that the band was drawn around.
+    """
+
+    low: float
+    high: float
+    flag: str
+    methods: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        return {"low": self.low, "high": self.high, "flag": self.flag, "methods": self.methods}
+
+    def to_text(self) -> str:
+        """One line: '88.1-97.0 % (assumes calibrated confidence)'."""
+        return f"{100 * self.low:.1f}-{100 * self.high:.1f} % ({self.flag})"
+
+
+def estimate_accuracy(
+    sessions: Sequence[Frames], lab_accuracy: float, lab: LabConfidence | None = None
+) -> Estimate:
+    """Estimate field accuracy from the device's answers alone.
+
+    average_confidence        mean calibrated confidence of the field frames
+    difference_of_confidence  lab accuracy + (field mean - lab mean); needs `lab`
+    threshold                 share of field frames above the confidence that as many lab
+                              images exceed as are answered right (ATC); needs `lab`
+
+    Estimated losses are known to be about half the true loss on real devices, so the band
+    doubles the largest: lab - 2 (lab - lowest) - 2 points up to highest + 2 points.
+
+    Args:
+        sessions: Label-free frames: this function is never given field labels.
+        lab_accuracy: Of the artifact on the lab test images, in [0, 1].
+        lab: The artifact's confidence on lab images, where it was measured.
+
+    Source: Guillory et al. 2021, arXiv:2107.03315; Garg et al. 2022, arXiv:2201.04234.
+    """
+    field_confidence = np.concatenate([frames.calibrated for frames in sessions])
+    if not len(field_confidence) or float(np.ptp(field_confidence)) == 0:
+        return Estimate(0.0, 1.0, UNKNOWN)
+    methods = {"average_confidence": float(field_confidence.mean())}
+    if lab is not None and len(lab.confidence):
+        lab_accuracy = float(lab.correct.mean())
+        shift = methods["average_confidence"] - float(lab.confidence.mean())
+        methods["difference_of_confidence"] = min(1.0, max(0.0, lab_accuracy + shift))
+        threshold = float(np.quantile(lab.confidence, 1 - lab_accuracy))
+        methods["threshold"] = float((field_confidence > threshold).mean())
+    lowest, highest = min(methods.values()), max(methods.values())
+    low = max(0.0, lab_accuracy - 2 * max(0.0, lab_accuracy - lowest) - _MARGIN)
+    high = min(1.0, highest + _MARGIN)
+    return Estimate(low, high, ASSUMED if high - low <= _WIDEST else UNKNOWN, methods)

@@ -1,0 +1,234 @@
+"""Live accuracy from the device's answers and the field labels: totals, classes, confusions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.audit.intervals import clustered_tally
+from edgecnn.audit.session import Frames, Session, Truth
+from edgecnn.records import Json, Tally
+
+__all__ = ["Confusion", "Live", "Misread", "Slice", "measure_live"]
+
+_WORST, _SHEET, _SLICES, _SMALLEST_SLICE = 18, 18, 40, 20
+
+
+@dataclass(frozen=True)
+class Misread:
+    """A wrong answer: its session, frame, labels, top score and picture (where it was kept)."""
+
+    session: str
+    frame: int
+    truth: str
+    predicted: str
+    confidence: float
+    image: Path | None
+
+    def to_json(self) -> Json:
+        return {
+            "session": self.session,
+            "frame": self.frame,
+            "truth": self.truth,
+            "predicted": self.predicted,
+            "confidence": self.confidence,
+            "image": str(self.image) if self.image else None,
+        }
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Frames of class `truth` read as `predicted`; `objects` of them show different objects."""
+
+    truth: str
+    predicted: str
+    frames: int
+    objects: int
+    examples: tuple[Misread, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "truth": self.truth,
+            "predicted": self.predicted,
+            "frames": self.frames,
+            "objects": self.objects,
+        }
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Accuracy of a run of consecutive labelled frames, `first` to `last` of `session`."""
+
+    session: str
+    first: int
+    last: int
+    tally: Tally
+
+    def to_json(self) -> Json:
+        return {
+            "session": self.session,
+            "first_frame": self.first,
+            "last_frame": self.last,
+            **self.tally.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the labelled field frames say. confusion[i][j]: true label i answered as label j."""
+
+    tally: Tally
+    per_class: dict[str, Tally]
+    confusion: tuple[tuple[int, ...], ...]
+    confusions: tuple[Confusion, ...]
+    worst: tuple[Misread, ...]
+    over_time: tuple[Slice, ...]
+
+
+def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> Live:
+    """Compare the answers of all sessions with their field labels."""
+    table = _Labelled.of(parts)
+    right = table.truth == table.index
+    tally = clustered_tally(right, table.segment)
+    size = len(labels)
+    cells = np.bincount(table.truth * size + table.index, minlength=size * size)
+    confusion = cells.reshape(size, size)
+    return Live(
+        tally=tally,
+        per_class={label: _part(right[table.truth == k], tally) for k, label in enumerate(labels)},
+        confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+        confusions=_confusions(table, parts, labels),
+        worst=_misreads(table, np.flatnonzero(~right), parts, labels, _WORST),
+        over_time=_over_time(table, right, parts, tally),
+    )
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """The labelled frames of all sessions, one after the other; columns of shape (n,).
+
+    `segment` numbers the objects: consecutive frames of one label are one object, except in
+    an image folder, where every file stands for itself. A frame without label ends a segment.
+    """
+
+    truth: np.ndarray
+    index: np.ndarray
+    confidence: np.ndarray
+    frame: np.ndarray
+    session: np.ndarray
+    row: np.ndarray
+    segment: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Session, Frames, Truth]]) -> _Labelled:
+        columns: list[tuple[np.ndarray, ...]] = []
+        segments = 0
+        for k, (_, frames, truth) in enumerate(parts):
+            rows = np.flatnonzero(truth.label >= 0)
+            new = np.ones(len(frames), bool)
+            if not frames.separate:
+                new[1:] = truth.label[1:] != truth.label[:-1]
+            segment = np.cumsum(new)[rows] + segments
+            segments += len(frames)
+            columns.append(
+                (
+                    truth.label[rows].astype(np.int64),
+                    frames.index[rows],
+                    frames.confidence[rows],
+                    frames.frame[rows],
+                    np.full(len(rows), k),
+                    rows,
+                    segment,
+                )
+            )
+        return cls(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+
+def _part(right: np.ndarray, whole: Tally) -> Tally:
+    """A part of the frames, worth as much a frame as the whole is (but never under one)."""
+    tally = Tally(int(right.sum()), len(right))
+    if whole.effective is None or not tally.total:
+        return tally
+    return replace(tally, effective=max(1.0, whole.effective * tally.total / whole.total))
+
+
+def _confusions(
+    table: _Labelled, parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]
+) -> tuple[Confusion, ...]:
+    """Every confusion that occurred, the largest first, examples shared out among the first."""
+    size = len(labels)
+    wrong = np.flatnonzero(table.truth != table.index)
+    pair = table.truth[wrong] * size + table.index[wrong]
+    kinds, counts = np.unique(pair, return_counts=True)
+    found = []
+    left = _SHEET
+    for k in np.argsort(-counts, kind="stable"):
+        rows = wrong[pair == kinds[k]]
+        examples = _misreads(table, rows, parts, labels, left, pictures_only=True)
+        left -= len(examples)
+        truth, predicted = divmod(int(kinds[k]), size)
+        objects = len(np.unique(table.segment[rows]))
+        found.append(Confusion(labels[truth], labels[predicted], len(rows), objects, examples))
+    return tuple(found)
+
+
+def _misreads(
+    table: _Labelled,
+    rows: np.ndarray,
+    parts: Sequence[tuple[Session, Frames, Truth]],
+    labels: Sequence[str],
+    most: int,
+    pictures_only: bool = False,
+) -> tuple[Misread, ...]:
+    """The most confident of `rows`, one a segment: the next frame shows the same object again.
+
+    Of a segment the frame whose picture was kept is taken, if there is one.
+    """
+    kept = np.array([int(table.row[r]) in parts[table.session[r]][1].images for r in rows], bool)
+    if pictures_only:
+        rows, kept = rows[kept], kept[kept]
+    by_confidence = np.lexsort((-table.confidence[rows], ~kept))
+    rows = rows[by_confidence]
+    _, first = np.unique(table.segment[rows], return_index=True)
+    rows = rows[first]
+    rows = rows[np.argsort(-table.confidence[rows], kind="stable")][:most]
+    return tuple(_misread(table, int(r), parts, labels) for r in rows)
+
+
+def _misread(
+    table: _Labelled,
+    row: int,
+    parts: Sequence[tuple[Session, Frames, Truth]],
+    labels: Sequence[str],
+) -> Misread:
+    session, frames, _ = parts[table.session[row]]
+    name = frames.images.get(int(table.row[row]))
+    return Misread(
+        session=session.path.name,
+        frame=int(table.frame[row]),
+        truth=labels[table.truth[row]],
+        predicted=labels[table.index[row]],
+        confidence=round(float(table.confidence[row]), 4),
+        image=session.image(name) if name else None,
+    )
+
+
+def _over_time(
+    table: _Labelled,
+    right: np.ndarray,
+    parts: Sequence[tuple[Session, Frames, Truth]],
+    whole: Tally,
+) -> tuple[Slice, ...]:
+    """Up to 40 stretches of equal length in each session, of 20 frames at least."""
+    slices = []
+    for k, (session, _, _) in enumerate(parts):
+        rows = np.flatnonzero(table.session == k)
+        count = max(1, min(_SLICES, len(rows) // _SMALLEST_SLICE))
+        for part in np.array_split(rows, count):
+            if len(part):
+                first, last = int(table.frame[part[0]]), int(table.frame[part[-1]])
+                slices.append(Slice(session.path.name, first, last, _part(right[part], whole)))
+    return tuple(slices)

@@ -1,0 +1,153 @@
+"""What an audit found: as JSON, as text, and whether it passes a gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgecnn.audit.estimate import Estimate
+from edgecnn.audit.intervals import independent_difference
+from edgecnn.audit.ledger import UNEXPLAINED, Lab, Residual
+from edgecnn.audit.live import Live
+from edgecnn.records import Card, Json, Tally
+from edgecnn.text import table
+
+__all__ = ["AuditOptions", "AuditReport"]
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """What to audit against.
+
+    Args:
+        bundle: The bundle that ran; None looks where the session says.
+        lab: The lab image folder, or a session that the device recorded over it: measures
+            the device-path step.
+        report: An HTML page to write.
+        max_gap: In points: `AuditReport.ok` is False when the gap is larger, or unknown.
+    """
+
+    bundle: Path | None = None
+    lab: Path | None = None
+    report: Path | None = None
+    max_gap: float | None = None
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What an audit found. Accuracies are fractions, gaps and steps are in points."""
+
+    card: Card
+    lab: Lab
+    live: Live
+    estimate: Estimate
+    residual: Residual
+    sessions: tuple[Json, ...]
+    notes: tuple[str, ...]
+    options: AuditOptions = field(default_factory=AuditOptions)
+
+    @property
+    def gap_points(self) -> float | None:
+        """Lab float accuracy minus live accuracy; None without field labels."""
+        lab, live = self.lab.float_tally.accuracy, self.live.tally.accuracy
+        return None if lab is None or live is None else 100 * (lab - live)
+
+    @property
+    def gap_interval(self) -> tuple[float, float] | None:
+        """95 % interval of the gap, in points."""
+        if self.gap_points is None:
+            return None
+        low, high = independent_difference(self.lab.float_tally, self.live.tally)
+        return (100 * low, 100 * high)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gap is at most `max_gap`; an unknown gap is not."""
+        if self.options.max_gap is None:
+            return True
+        return self.gap_points is not None and self.gap_points <= self.options.max_gap
+
+    @property
+    def per_class(self) -> dict[str, tuple[Tally, Tally]]:
+        """Recall of each class: (lab float, live)."""
+        lab = self.card.lab.per_class(self.card.labels)
+        return {label: (lab[label], self.live.per_class[label]) for label in self.card.labels}
+
+    def to_json(self) -> Json:
+        interval = self.gap_interval or (None, None)
+        return {
+            "lab": self.lab.float_tally.to_json(),
+            "live": self.live.tally.to_json(),
+            "gap_points": self.gap_points,
+            "gap_low": interval[0],
+            "gap_high": interval[1],
+            "estimate": self.estimate.to_json(),
+            "ledger": [step.to_json() for step in self.lab.steps],
+            "residual_points": self.residual.points,
+            "residual_low": self.residual.low,
+            "residual_high": self.residual.high,
+            "per_class": {
+                label: {"lab": lab.to_json(), "live": live.to_json()}
+                for label, (lab, live) in self.per_class.items()
+            },
+            "labels": list(self.card.labels),
+            "confusion": [list(row) for row in self.live.confusion],
+            "confusions": [confusion.to_json() for confusion in self.live.confusions[:20]],
+            "worst_frames": [misread.to_json() for misread in self.live.worst],
+            "over_time": [part.to_json() for part in self.live.over_time],
+            "sessions": list(self.sessions),
+            "notes": list(self.notes),
+            "report": str(self.options.report) if self.options.report else None,
+            "ok": self.ok,
+        }
+
+    def to_text(self) -> str:
+        """What a terminal shows."""
+        lines = [f"lab    {self.lab.float_tally.text()}", f"live   {self.live.tally.text()}"]
+        gap, interval = self.gap_points, self.gap_interval
+        if gap is not None and interval is not None:
+            lines.append(
+                f"gap    {gap:.1f} points, 95 % interval {interval[0]:.1f} to {interval[1]:.1f}"
+            )
+        lines.append(f"label-free band  {self.estimate.to_text()}")
+        lines += ["", self._ledger_text()]
+        if self.live.tally.total:
+            lines += ["", self._classes_text()]
+        if self.live.confusions:
+            lines += ["", self._confusions_text()]
+        lines += ["", *(f"note: {note}" for note in self.notes)]
+        if self.options.report:
+            lines.append(f"report: {self.options.report}")
+        return "\n".join(lines).rstrip()
+
+    def _ledger_text(self) -> str:
+        rows = [
+            (s.cause, f"{s.points:+.2f}", f"{s.low:+.2f} to {s.high:+.2f}") for s in self.lab.steps
+        ]
+        left = self.residual
+        if left.points is not None and left.low is not None and left.high is not None:
+            rows.append(
+                (UNEXPLAINED, f"{left.points:+.2f}", f"{left.low:+.2f} to {left.high:+.2f}")
+            )
+            rows.append(("= gap", f"{self.gap_points:+.2f}", ""))
+        view = table(("where the points go", "points", "95 % interval"), rows)
+        evidence = [f"  {step.cause.split(' (')[0]}: {step.evidence}" for step in self.lab.steps]
+        return "\n".join([view, *evidence])
+
+    def _classes_text(self) -> str:
+        rows = [
+            (label, _recall(lab), _recall(live), live.total)
+            for label, (lab, live) in self.per_class.items()
+        ]
+        return table(("class", "lab recall", "live recall", "live frames"), rows)
+
+    def _confusions_text(self) -> str:
+        rows = [(c.truth, c.predicted, c.frames, c.objects) for c in self.live.confusions[:8]]
+        return table(("truth", "read as", "frames", "objects"), rows)
+
+
+def _recall(tally: Tally) -> str:
+    if tally.accuracy is None:
+        return "-"
+    low, high = tally.interval
+    return f"{100 * tally.accuracy:.1f} % ({100 * low:.0f}-{100 * high:.0f})"

@@ -1,0 +1,193 @@
+"""A real bundle for which colour matters, its lab images, and sessions written as devices do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecnn.bundle import Bundle
+from edgecnn.classifier import Classifier
+from edgecnn.preprocess import read_image, to_tensor
+from edgecnn.records import Card, FrameEvent, InputSpec, LabResult, Tally, TruthEvent
+
+ARTIFACT = "model_full_integer_quant.tflite"
+LABELS = tuple(f"{color} {digit}" for color in ("blue", "red") for digit in range(4))
+SPEC = InputSpec(width=16, height=16)
+NOW = "2024-05-01T10:00:00.000+00:00"
+
+
+def _colored_digits(root: Path, first: int, last: int) -> Path:
+    """root/<color digit>/<number>.png: digits 0 to 3, drawn in blue or red on grey."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits(n_class=4)
+    rng = np.random.default_rng(first)
+    for k in range(first, last):
+        label = LABELS[4 * (k % 2) + int(digits.target[k])]
+        large = cv2.resize(digits.images[k] / 16, (20, 20), interpolation=cv2.INTER_CUBIC)
+        ink = np.array([255, 70, 40] if k % 2 == 0 else [40, 70, 255])  # B, G, R
+        frame = 90 + np.clip(large, 0, 1)[..., None] * (ink - 90) + rng.normal(0, 14, (20, 20, 3))
+        path = root / label / f"{k:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.clip(frame, 0, 255).astype(np.uint8))
+    return root
+
+
+@pytest.fixture(scope="session")
+def color_folders(tmp_path_factory) -> SimpleNamespace:
+    """lab (240 images), field (200 others) and calibration (60 others)."""
+    root = tmp_path_factory.mktemp("color")
+    return SimpleNamespace(
+        lab=_colored_digits(root / "lab", 260, 500),
+        field=_colored_digits(root / "field", 500, 660),
+        calibration=_colored_digits(root / "calibration", 660, 720),
+        train=_colored_digits(root / "train", 0, 260),
+    )
+
+
+def _network():
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input(SPEC.shape),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(8, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(len(LABELS)),
+            layers.Softmax(),
+        ]
+    )
+
+
+def _tensors(root: Path) -> tuple[np.ndarray, np.ndarray, list[Path]]:
+    files = sorted(root.rglob("*.png"))
+    x = np.stack([to_tensor(read_image(file), SPEC) for file in files])
+    return x, np.array([LABELS.index(file.parent.name) for file in files], np.int32), files
+
+
+@pytest.fixture(scope="session")
+def color_bundle(tmp_path_factory, color_folders) -> Path:
+    """A bundle of a float and a full-integer model, trained on coloured digits in seconds."""
+    import keras
+
+    from edgecnn.export.build import ExportOptions, export
+
+    keras.utils.set_random_seed(3)
+    network = _network()
+    network.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy")
+    x, y, _ = _tensors(color_folders.train)
+    network.fit(x.astype(np.float32), y, batch_size=20, epochs=12, verbose=0)
+    folder = tmp_path_factory.mktemp("color") / "model"
+    _write_model(folder, network, color_folders.lab)
+    output = folder.with_name("color.edgecnn")
+    formats = ("tflite-float32", "tflite-full-integer")
+    export(folder, color_folders.calibration, output, ExportOptions(formats=formats))
+    return output
+
+
+def _write_model(folder: Path, network, lab: Path) -> None:
+    x, y, files = _tensors(lab)
+    scores = network.predict(x.astype(np.float32), verbose=0)
+    confusion = np.zeros((len(LABELS),) * 2, int)
+    np.add.at(confusion, (y, scores.argmax(1)), 1)
+    card = Card(
+        name="color",
+        labels=LABELS,
+        input=SPEC,
+        lab=LabResult(
+            Tally(int(np.trace(confusion)), len(y)), tuple(tuple(map(int, r)) for r in confusion)
+        ),
+        prior=(1 / len(LABELS),) * len(LABELS),
+        edgecnn="0.1.0",
+        temperature=1.2,
+    )
+    (folder / "golden").mkdir(parents=True)
+    network.save(folder / "model.keras")
+    (folder / "card.json").write_text(json.dumps(card.to_json()))
+    np.savez(
+        folder / "lab_test.npz",
+        tensors=x,
+        labels=y,
+        keras_scores=scores,
+        files=np.array([file.relative_to(lab).as_posix() for file in files]),
+        sha256=np.array([hashlib.sha256(file.read_bytes()).hexdigest() for file in files]),
+    )
+    for file in files[:2]:
+        (folder / "golden" / file.name).write_bytes(file.read_bytes())
+
+
+def write_session(
+    path: Path, bundle: Path, events: Iterable[dict | bytes], artifact: str = ARTIFACT, **info
+) -> Path:
+    """A SESSION folder in the documented format; bytes are written as they are."""
+    opened = Bundle.open(bundle)
+    (path / "frames").mkdir(parents=True)
+    head = {
+        "format": 1,
+        "edgecnn": "0.1.0",
+        "bundle": {"path": str(bundle), "sha256": opened.sha256},
+        "card": opened.card.to_json(),
+        "artifact": artifact,
+        "device": "cpu",
+        "runtime": "ai_edge_litert",
+        "source": "0",
+        "source_color": "bgr",
+        "truth": "folder",
+        "host": "pi",
+        "started_at": NOW,
+        **info,
+    }
+    (path / "session.json").write_text(json.dumps(head))
+    lines = [e if isinstance(e, bytes) else json.dumps(e).encode() + b"\n" for e in events]
+    (path / "events.jsonl").write_bytes(b"".join(lines))
+    return path
+
+
+def frame_event(frame: int, scores, **more) -> dict:
+    index = int(np.argmax(scores))
+    event = FrameEvent(frame, NOW, index, tuple(map(float, scores)), 20.0, 5.0, 1.0, **more)
+    return event.to_json()
+
+
+def truth_event(frame: int, label: str) -> dict:
+    return TruthEvent(frame, label, "folder").to_json()
+
+
+def answer_event(frame: int, right: bool, truth: int = 0, confidence: float = 0.9, **more) -> dict:
+    """A frame answered right or wrong by hand (wrong: the next class)."""
+    scores = np.full(len(LABELS), (1 - confidence) / (len(LABELS) - 1))
+    scores[truth if right else (truth + 1) % len(LABELS)] = confidence
+    return frame_event(frame, scores, **more)
+
+
+def record_folder(
+    path: Path, bundle: Path, folder: Path, *, swapped: bool = False, truth: bool = True, **info
+) -> Path:
+    """What a device writes that runs over an image folder; `swapped`: it takes BGR for RGB."""
+    classifier = Classifier(bundle, ARTIFACT)
+    events: list[dict] = []
+    pictures = {}
+    for k, file in enumerate(sorted(folder.rglob("*.png"))):
+        frame = read_image(file)
+        scores = classifier(frame[..., ::-1] if swapped else frame).scores
+        name = file.relative_to(folder).as_posix()
+        image = f"{k:06d}.png" if k % 2 == 0 else None
+        if image:
+            pictures[image] = file.read_bytes()
+        events.append(frame_event(k, scores, name=name, image=image))
+        if truth:
+            events.append(truth_event(k, file.parent.name))
+    events.append({"event": "end", "reason": "end of source"})
+    session = write_session(path, bundle, events, source=str(folder), **info)
+    for name, data in pictures.items():
+        (session / "frames" / name).write_bytes(data)
+    return session
