@@ -46,13 +46,13 @@ def env_python():
 
 
 def _write_digits(root: Path, first: int, last: int, gain: float) -> Path:
-    """Digits first..last-1 as root/<class>/<number>.png, 24x32 BGR; `gain` dims them."""
+    """Digits first..last-1 as root/<class>/<number>.png, 36x44 BGR; `gain` dims them."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     tint = np.array([0.6, 0.8, 1.0])  # B, G, R: so that swapped channels are another picture
     for k in range(first, last):
-        grey = cv2.resize(digits.images[k] * 15.9, (24, 32), interpolation=cv2.INTER_CUBIC)
+        grey = cv2.resize(digits.images[k] * 15.9, (36, 44), interpolation=cv2.INTER_CUBIC)
         image = np.clip(grey[..., None] * tint * gain + 20, 0, 255).astype(np.uint8)
         path = root / str(digits.target[k]) / f"{k:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
