@@ -1,0 +1,293 @@
+"""The capture loop: classify every frame, compare with the truth, log, and sum up."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import edgecnn
+from edgecnn.device.health import host
+from edgecnn.device.keep import KeepOptions
+from edgecnn.device.load import Loaded, check_golden, load_classifier
+from edgecnn.device.log import SessionLog, check_session_place
+from edgecnn.device.panel import Window
+from edgecnn.device.result import Counters, Percentiles, RunResult, Status, gap_points
+from edgecnn.device.sources import Frame, Source, SourceOptions, open_source
+from edgecnn.device.truth import Truth, load_truth
+from edgecnn.errors import EdgecnnError
+from edgecnn.records import FrameEvent, Json, Prediction, TruthEvent
+
+__all__ = ["RunOptions", "RunResult", "Status", "run"]
+
+_STATUS_S = 0.2
+_MAX_WARNINGS = 1000
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run.
+
+    Args:
+        truth: "none", "folder" or the path of a truth CSV (see truth.py).
+        log: The SESSION folder to write, new or empty; None writes none.
+        artifact: File name or kind in the bundle; None takes the one meant for the device.
+        device: "cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0" or a delegate library's path.
+        threads: Interpreter threads.
+        runtime: One of runtime.TFLITE_RUNTIMES; None takes the first that is installed.
+        max_frames: Stop after so many answers; None never.
+        color: "bgr", or "rgb" for a source that delivers R, G, B.
+        window: Show the frames in a window; q or Escape ends.
+        timeout_seconds: How long a stream may stay silent.
+        reconnect_seconds: How long to try again after a live source broke off.
+        keep: Bounds of the session's frames/ folder.
+    """
+
+    truth: str | Path = "none"
+    log: Path | None = None
+    artifact: str | None = None
+    device: str = "cpu"
+    threads: int = 1
+    runtime: str | None = None
+    max_frames: int | None = None
+    color: str = "bgr"
+    window: bool = False
+    timeout_seconds: float = 5.0
+    reconnect_seconds: float = 10.0
+    keep: KeepOptions = field(default_factory=KeepOptions)
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise EdgecnnError(f"threads is {self.threads}, expected 1 or more")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise EdgecnnError(f"max frames is {self.max_frames}, expected 1 or more")
+
+
+def run(
+    bundle: Path | str,
+    source: str,
+    options: RunOptions = RunOptions(),
+    *,
+    on_status: Callable[[Status], None] | None = None,
+) -> RunResult:
+    """Classify the frames of a source until it ends, and report live beside lab accuracy.
+
+    The bundle's golden frames are replayed first. SIGINT (Ctrl-C) and SIGTERM end the run
+    cleanly, with its result, when called from the main thread; a second Ctrl-C interrupts.
+
+    Args:
+        bundle: NAME.edgecnn, a folder or its zip.
+        source: See `sources.open_source`.
+        on_status: Called about five times a second, and at the end.
+
+    Raises:
+        BundleError: The bundle can't be used, or gives other answers here than in the lab.
+        MissingRuntimeError: No runtime, delegate, camera library or display.
+        SourceError: No frames.
+        TruthError: The truth is malformed or contradicts the bundle.
+        OutputError: The session can't be written (any more).
+    """
+    if options.log is not None:
+        check_session_place(options.log)
+    loaded = load_classifier(
+        bundle,
+        options.artifact,
+        device=options.device,
+        threads=options.threads,
+        runtime=options.runtime,
+    )
+    check_golden(loaded.classifier)
+    with ExitStack() as stack:
+        window = stack.enter_context(Window("edgecnn")) if options.window else None
+        source_options = SourceOptions(
+            options.color, options.timeout_seconds, options.reconnect_seconds
+        )
+        opened = stack.enter_context(open_source(source, source_options))
+        truth = load_truth(options.truth, opened, loaded.classifier.card.labels)
+        log = None
+        if options.log is not None:
+            header = _header(loaded, source, options, truth)
+            log = SessionLog(options.log, header, options.keep, live=opened.live)
+            stack.enter_context(log)
+        loop = _Loop(loaded, opened, truth, log, on_status)
+        stack.enter_context(_stop_on_signals(loop.interrupt))
+        return loop.run(options.max_frames, window)
+
+
+class _Loop:
+    def __init__(
+        self,
+        loaded: Loaded,
+        source: Source,
+        truth: Truth,
+        log: SessionLog | None,
+        on_status: Callable[[Status], None] | None,
+    ) -> None:
+        self._loaded, self._source, self._truth, self._log = loaded, source, truth, log
+        self._classifier = loaded.classifier
+        self._lab = self._classifier.card.lab.tally
+        self._on_status = on_status
+        self._status_due = 0.0
+        self._counters = Counters()
+        self._warnings: list[str] = []
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """End after the current frame."""
+        self._interrupted = True
+        self._source.stop()
+
+    def run(self, max_frames: int | None, window: Window | None) -> RunResult:
+        if self._loaded.fallback:
+            self._warn(self._loaded.fallback)
+        self._warnings.clear()
+        ended = "source ended"
+        for frame in self._source:
+            prediction, label = self._classify(frame)
+            self._report(prediction, label)
+            if window is not None and not window.show(frame.frame_bgr, prediction):
+                self.interrupt()
+            if self._interrupted:
+                break
+            if self._counters.frames == max_frames:
+                ended = "max frames"
+                break
+        self._take_warnings()
+        if self._interrupted:
+            ended = "interrupted"
+        elif self._source.lost:
+            ended = "camera lost"
+        return self._finish(ended)
+
+    def _classify(self, frame: Frame) -> tuple[Prediction, str | None]:
+        prediction, timing = self._classifier.timed(frame.frame_bgr)
+        age_ms = (time.monotonic() - frame.captured) * 1000
+        label = self._truth.label(frame)
+        correct = None if label is None else label == prediction.label
+        self._counters.add(age_ms, timing.invoke_ms, correct=correct)
+        self._take_warnings()
+        if self._log is not None:
+            event = FrameEvent(
+                frame=frame.index,
+                captured_at=frame.captured_at.isoformat(timespec="milliseconds"),
+                index=prediction.index,
+                scores=prediction.scores,
+                age_ms=round(age_ms, 3),
+                invoke_ms=round(timing.invoke_ms, 4),
+                preprocess_ms=round(timing.preprocess_ms, 4),
+                name=frame.name,
+                image=self._log.keep(frame, prediction, label),
+            )
+            self._log.frame(event)
+            if label is not None:
+                self._log.truth(TruthEvent(frame.index, label, self._truth.mode))
+        return prediction, label
+
+    def _report(self, prediction: Prediction, label: str | None) -> None:
+        now = time.monotonic()
+        if self._on_status is not None and now >= self._status_due:
+            self._on_status(self._status(prediction, label))
+            self._status_due = time.monotonic() + _STATUS_S
+        self._last = (prediction, label)
+
+    def _status(self, prediction: Prediction | None, label: str | None) -> Status:
+        counters = self._counters
+        return Status(
+            lab=self._lab,
+            live=counters.live,
+            gap_points=gap_points(self._lab, counters.live),
+            frames=counters.frames,
+            dropped=self._source.dropped,
+            elapsed_s=counters.elapsed_s,
+            fps=counters.fps,
+            age_ms=Percentiles.of(counters.ages),
+            invoke_ms=Percentiles.of(counters.invokes),
+            prediction=prediction,
+            truth=label,
+            warning=self._warnings[-1] if self._warnings else self._loaded.fallback,
+        )
+
+    def _take_warnings(self) -> None:
+        for message in self._source.take_warnings():
+            self._warn(message)
+
+    def _warn(self, message: str) -> None:
+        if len(self._warnings) < _MAX_WARNINGS:
+            self._warnings.append(message)
+        if self._log is not None:
+            self._log.health(message)
+
+    def _finish(self, ended: str) -> RunResult:
+        status = self._status(*getattr(self, "_last", (None, None)))
+        if self._on_status is not None:
+            self._on_status(status)
+        if self._log is not None:
+            self._log.end(ended, frames=status.frames, dropped=status.dropped)
+        return RunResult(
+            frames=status.frames,
+            dropped=status.dropped,
+            lab=status.lab,
+            live=status.live,
+            gap_points=status.gap_points,
+            fps=status.fps,
+            age_ms=status.age_ms,
+            invoke_ms=status.invoke_ms,
+            unlabelled=status.frames - status.live.total,
+            artifact=self._classifier.artifact.file,
+            device=self._loaded.device,
+            ended=ended,
+            session=None if self._log is None else self._log.folder,
+            fallback=self._loaded.fallback,
+            warnings=tuple(self._warnings),
+        )
+
+
+@contextmanager
+def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGINT and SIGTERM; only a main thread may have handlers.
+
+    The first signal puts the old handlers back, so a second one works as ever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        restore()
+        stop()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _header(loaded: Loaded, source: str, options: RunOptions, truth: Truth) -> Json:
+    """What session.json says: enough for an audit without the bundle, and never a label."""
+    classifier = loaded.classifier
+    bundle = classifier.bundle
+    return {
+        "edgecnn": edgecnn.__version__,
+        "bundle": {"path": str(bundle.path), "sha256": bundle.sha256},
+        "card": bundle.card.to_json(),
+        "artifact": {"file": classifier.artifact.file, "sha256": classifier.artifact.sha256},
+        "device": loaded.device,
+        "fallback": loaded.fallback,
+        "runtime": classifier.runtime.name,
+        "source": source,
+        "source_color": options.color,
+        "truth": truth.mode,
+        "host": host(),
+    }
