@@ -71,6 +71,9 @@ def convert_tflite(
         converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if name != "tflite-float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    # Per-channel dense layers need FULLY_CONNECTED version 12, which tflite-runtime 2.14, the
+    # last one for many boards, does not have. Convolutions stay per channel.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     if name == "tflite-float16":
         converter.target_spec.supported_types = [tf.float16]
     if name == "tflite-full-integer":
