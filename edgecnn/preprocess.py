@@ -3,12 +3,12 @@
     encoded bytes --decode--> frame_bgr --to_tensor--> uint8 RGB (height, width, 3)
 
 The model normalizes inside its graph, so these steps are the whole contract. Each gives the same
-integers on x86-64 and arm64 and under OpenCV 4.11 and 5.0 (tests/test_preprocess.py and
-tools/pi prove it), except `interpolation = "area"`: INTER_AREA at other than whole ratios
-differs by one grey level, because x86 builds take Intel's IPP. The default is therefore
-"halving": average 2x2 pixels while the frame is at least twice too large on both sides, then
-cv2.INTER_LINEAR. It keeps what "area" is wanted for (noise is averaged, nothing aliases), is
-as cheap as linear, and is the same everywhere.
+integers on x86-64 and arm64 and under OpenCV 4.11 and 5.0 (tests/test_preprocess.py,
+test_device_installs.py and test_pi.py prove it), except `interpolation = "area"` and "cubic":
+they differ by a few grey levels between x86-64 and arm64, because x86 builds take Intel's IPP
+or other float instructions. The default is therefore "halving": average 2x2 pixels while the
+frame is at least twice too large on both sides, then cv2.INTER_LINEAR. It keeps what "area" is
+wanted for (noise is averaged, nothing aliases), is as cheap as linear, and is the same everywhere.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgecnn.encoded import check_image, is_webp, still_png, webp_orientation
 from edgecnn.errors import ImageError
 from edgecnn.records import InputSpec
 
@@ -32,8 +33,6 @@ _FLAGS = {
     "area": cv2.INTER_AREA,
     "cubic": cv2.INTER_CUBIC,
 }
-# JPEG markers that carry no length: TEM, RST0-7 and SOI itself.
-_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -52,8 +51,9 @@ def read_image(path: Path) -> np.ndarray:
 def decode(data: bytes, name: str = "image") -> np.ndarray:
     """Decode an encoded image to a BGR frame, upright by its EXIF orientation.
 
-    16-bit samples keep their high byte, grey is repeated, alpha is dropped, CMYK is converted,
-    of an animation the first frame counts.
+    16-bit samples keep their high byte, grey is repeated, alpha is dropped, CMYK is converted;
+    of an animation the picture counts that a program without animation shows. GIF is refused:
+    OpenCV before 4.12 can't read it.
 
     Returns:
         uint8, shape (height, width, 3), in B, G, R order.
@@ -61,17 +61,18 @@ def decode(data: bytes, name: str = "image") -> np.ndarray:
     Raises:
         ImageError: Empty, truncated, too large or no image.
     """
-    if not data:
-        raise ImageError(f"{name} is empty (0 bytes), expected an image")
-    if _is_truncated(data):
-        raise ImageError(f"{name} is truncated: the end of the image is missing")
+    check_image(data, name)
+    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if is_webp(data) else 0)
     try:
-        frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        frame = cv2.imdecode(np.frombuffer(still_png(data), np.uint8), flags)
     except cv2.error as error:
-        raise ImageError(f"{name} can't be decoded: {error.err}") from error
+        why = "it has too many pixels" if "CV_IO_MAX_IMAGE" in error.err else error.err
+        raise ImageError(f"{name} can't be decoded: {why}; make it smaller") from error
     if frame is None:
-        raise ImageError(f"{name} is not an image that OpenCV can decode")
-    return np.asarray(frame)
+        raise ImageError(
+            f"{name} is damaged, or of a kind that OpenCV can't decode; save it as an 8-bit image"
+        )
+    return _upright(frame, webp_orientation(data)) if is_webp(data) else np.asarray(frame)
 
 
 def to_bgr(frame: np.ndarray, name: str = "frame") -> np.ndarray:
@@ -180,21 +181,12 @@ def _round_half_up(numerator: int, denominator: int) -> int:
     return max(1, (2 * numerator + denominator) // (2 * denominator))
 
 
-def _is_truncated(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end: decoders fill the rest with grey and say nothing."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return b"IEND" not in data
-    if not data.startswith(b"\xff\xd8"):
-        return False
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if (
-            marker == 0xDA
-        ):  # start of scan: in the coded data that follows FF D9 can only be the end
-            return data.find(b"\xff\xd9", at) < 0
-        if marker == 0xFF or marker in _BARE_MARKERS:
-            at += 1 if marker == 0xFF else 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return True
+def _upright(frame: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation (1 to 8), as OpenCV does for JPEG and PNG."""
+    if orientation >= 5:  # rows and columns are swapped
+        frame = frame.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        frame = frame[::-1]
+    if orientation in (2, 3, 6, 7):
+        frame = frame[:, ::-1]
+    return np.ascontiguousarray(frame)
