@@ -93,7 +93,7 @@ def write_model_folder(folder: Path, network, images: list[tuple[bytes, int]], s
 
 
 @pytest.fixture(scope="session")
-def digits_spec() -> InputSpec:
+def small_spec() -> InputSpec:
     return InputSpec(width=20, height=24)
 
 
@@ -103,25 +103,42 @@ def lab_images() -> list[tuple[bytes, int]]:
 
 
 @pytest.fixture(scope="session")
-def digits_model(tmp_path_factory, digits_spec, lab_images) -> Path:
+def small_model(tmp_path_factory, small_spec, lab_images) -> Path:
     import keras
 
     keras.utils.set_random_seed(1)
     images = encoded_digits(0, 1000)
-    x = np.stack([to_tensor(decode(data), digits_spec) for data, _ in images]).astype(np.float32)
+    x = np.stack([to_tensor(decode(data), small_spec) for data, _ in images]).astype(np.float32)
     y = np.array([label for _, label in images])
-    network = small_network(digits_spec.shape, 10)
+    network = small_network(small_spec.shape, 10)
     network.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
     network.fit(x, y, batch_size=50, epochs=6, verbose=0)
     return write_model_folder(
-        tmp_path_factory.mktemp("export") / "model", network, lab_images, digits_spec
+        tmp_path_factory.mktemp("export") / "model", network, lab_images, small_spec
     )
 
 
 @pytest.fixture(scope="session")
-def calibration_folder(tmp_path_factory) -> Path:
+def small_field(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "field"
     folder.mkdir()
     for k, (data, _) in enumerate(encoded_digits(1600, NUM_FIELD)):
+        (folder / f"{k:03}.png").write_bytes(data)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_result(tmp_path_factory, small_model, small_field):
+    from edgecnn.export.build import export
+
+    return export(small_model, small_field, tmp_path_factory.mktemp("export") / "small.edgecnn")
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory, lab_images) -> Path:
+    """The 600 lab images as files NUMBER.png, in no class folders."""
+    folder = tmp_path_factory.mktemp("export") / "images"
+    folder.mkdir()
+    for k, (data, _) in enumerate(lab_images):
         (folder / f"{k:03}.png").write_bytes(data)
     return folder
