@@ -1,1 +1,1 @@
-"""Labelled images: loading them whole, and splits that do not leak."""
+"""Labelled image folders: loading, near-duplicates, groups and leak-safe splits."""

@@ -1,1 +1,1 @@
-"""The Keras network: building, augmenting, training and predicting."""
+"""Training: the network, its augmentation, the training run and the MODEL folder."""

@@ -1,0 +1,214 @@
+"""A labelled folder as arrays: every usable image decoded once, every broken one counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.errors import DataError, ImageError
+from edgecnn.folders import LabelledFile, class_names, file_sha256, find_labelled
+from edgecnn.images.duplicates import fingerprint
+from edgecnn.preprocess import decode, to_tensor
+from edgecnn.records import InputSpec, Progress
+
+__all__ = ["MIN_IMAGES", "Dataset", "Skipped", "load_dataset", "suggest_size"]
+
+MIN_IMAGES = 10  # of a class: one a fold of the split, so that train, val and test can have some
+_MAX_BROKEN = 0.5
+_MAX_CLASSES = 1000
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was left out; `file` is relative to the data's root."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The usable images of a labelled folder, in the order of their paths.
+
+    tensors       uint8, shape (n, height, width, 3), R, G, B
+    classes       int32, shape (n,): index into `labels`
+    fingerprints  uint8, shape (n, 256): see `duplicates.py`
+    sha256        of the encoded files, n hex digests
+    """
+
+    root: Path
+    labels: tuple[str, ...]
+    files: tuple[LabelledFile, ...]
+    tensors: np.ndarray
+    classes: np.ndarray
+    fingerprints: np.ndarray
+    sha256: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def name(self, index: int) -> str:
+        """Path of an image, relative to the root, with forward slashes."""
+        return self.files[index].path.relative_to(self.root).as_posix()
+
+
+@dataclass(frozen=True, eq=False)
+class _Image:
+    tensor: np.ndarray
+    fingerprint: np.ndarray
+    sha256: str
+
+
+def load_dataset(root: Path | str, spec: InputSpec, *, progress: Progress | None = None) -> Dataset:
+    """Decode a class-per-folder tree into input tensors.
+
+    Broken files are left out and counted. So are files whose very bytes lie under two classes:
+    one of the two labels is wrong, and nobody knows which.
+
+    Args:
+        root: Folder of class folders (or of train, val and test folders of these).
+        spec: Size and resize rule of the tensors.
+
+    Raises:
+        DataError: No images, one class, a class with fewer than MIN_IMAGES usable images, or
+            more than half of the files broken.
+    """
+    root = Path(root)
+    files = find_labelled(root)
+    labels = class_names(files)
+    _check_classes(root, labels, files)
+    kept: list[LabelledFile] = []
+    images: list[_Image] = []
+    skipped: list[Skipped] = []
+    for done, (file, image) in enumerate(_read_all(files, spec), start=1):
+        if isinstance(image, _Image):
+            kept.append(file)
+            images.append(image)
+        else:
+            skipped.append(Skipped(file.path.relative_to(root).as_posix(), image))
+        if progress and (done % _CHUNK == 0 or done == len(files)):
+            progress("reading images", done, len(files))
+    _check_broken(root, skipped, len(files))
+    usable = _without_contradictions(root, kept, images, skipped)
+    kept, images = [kept[k] for k in usable], [images[k] for k in usable]
+    _check_counts(root, labels, kept)
+    return Dataset(
+        root,
+        tuple(labels),
+        tuple(kept),
+        np.stack([image.tensor for image in images]),
+        np.array([labels.index(file.label) for file in kept], np.int32),
+        np.stack([image.fingerprint for image in images]),
+        tuple(image.sha256 for image in images),
+        tuple(skipped),
+    )
+
+
+def suggest_size(root: Path | str, *, smallest: int = 32, largest: int = 96) -> tuple[int, int]:
+    """An input size that suits a folder's images: (width, height) in multiples of 8.
+
+    The median width and height of up to 200 images, scaled down to fit `largest`, rounded up,
+    and at least `smallest`: enlarging tiny crops costs little and lets the network pool.
+
+    Raises:
+        DataError: No image can be read.
+    """
+    files = find_labelled(Path(root))
+    sample = files[:: max(1, len(files) // 200)]
+    sides = []
+    for file in sample:
+        try:
+            sides.append(decode(_read_bytes(file.path), str(file.path)).shape[:2])
+        except ImageError:
+            continue
+    if not sides:
+        raise DataError(
+            f"{root}: none of {len(sample)} sampled files is a usable image; check the folder"
+        )
+    height, width = (float(side) for side in np.median(np.array(sides), axis=0))
+    scale = min(1.0, largest / max(height, width))
+
+    def fit(side: float) -> int:
+        return min(largest, max(smallest, int(np.ceil(side * scale / 8)) * 8))
+
+    return fit(width), fit(height)
+
+
+def _read_all(
+    files: Sequence[LabelledFile], spec: InputSpec
+) -> Iterator[tuple[LabelledFile, _Image | str]]:
+    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL)."""
+
+    def read(file: LabelledFile) -> _Image | str:
+        try:
+            data = _read_bytes(file.path)
+            frame = decode(data, file.path.name)
+        except ImageError as error:
+            return str(error)
+        return _Image(to_tensor(frame, spec), fingerprint(frame), file_sha256(data))
+
+    rest = iter(files)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        while chunk := list(islice(rest, _CHUNK)):
+            yield from zip(chunk, pool.map(read, chunk), strict=True)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"can't read {path.name}: {error.strerror}") from error
+
+
+def _without_contradictions(
+    root: Path, files: list[LabelledFile], images: list[_Image], skipped: list[Skipped]
+) -> list[int]:
+    """Indices of the files whose bytes lie under one class only; the others go to `skipped`."""
+    where: dict[str, dict[str, str]] = {}
+    for file, image in zip(files, images, strict=True):
+        name = file.path.relative_to(root).as_posix()
+        where.setdefault(image.sha256, {}).setdefault(file.label, name)
+    usable = []
+    for k, (file, image) in enumerate(zip(files, images, strict=True)):
+        others = [name for label, name in where[image.sha256].items() if label != file.label]
+        if others:
+            name = file.path.relative_to(root).as_posix()
+            skipped.append(Skipped(name, f"the same file lies under another class: {others[0]}"))
+        else:
+            usable.append(k)
+    return usable
+
+
+def _check_classes(root: Path, labels: list[str], files: list[LabelledFile]) -> None:
+    if len(labels) > _MAX_CLASSES or 2 * len(labels) > len(files):
+        raise DataError(
+            f"{root} has {len(labels)} class folders for {len(files)} images "
+            f"({', '.join(labels[:3])}, ...), expected <class>/<image> with many images a class; "
+            "is this one folder an image, or a folder too high or too deep?"
+        )
+
+
+def _check_broken(root: Path, skipped: list[Skipped], total: int) -> None:
+    if len(skipped) > _MAX_BROKEN * total:
+        raise DataError(
+            f"{root}: {len(skipped)} of {total} files can't be used, expected at most half "
+            f"(first: {skipped[0].reason}); mend or remove them"
+        )
+
+
+def _check_counts(root: Path, labels: list[str], files: list[LabelledFile]) -> None:
+    counts = Counter(file.label for file in files)
+    few = [f"{label!r} {counts[label]}" for label in labels if counts[label] < MIN_IMAGES]
+    if few:
+        raise DataError(
+            f"{root}: too few usable images (class {', '.join(few[:5])}), expected at least "
+            f"{MIN_IMAGES} a class; add images or remove the folder"
+        )

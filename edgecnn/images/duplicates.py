@@ -1,0 +1,111 @@
+"""Near-duplicates by a perceptual fingerprint: exact, in tiles, without a quadratic list of pairs.
+
+A fingerprint is the picture in 16x16 grey pixels. Two pictures are near-duplicates when the
+fingerprints, each brought to zero mean and unit length, correlate by at least a threshold: light
+and contrast don't count, place and shape do.
+
+Measured on 4,544 crops of single digits from many meters (thresholds on 16x16): 0.95 links 52 %
+of them, the largest group holds 30 and 0.4 % of the links cross classes; 0.97 links 42 %, largest
+30, 0.03 % cross; 0.99 links 24 %. On 5,000 handwritten digits, where every 1 looks like the next,
+0.95 chains 437 images into one group, 0.97 163, 0.98 14. Hence 0.97, tightened when one group
+takes more than a quarter of a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+__all__ = ["DEFAULT_THRESHOLD", "fingerprint", "link_near_duplicates", "near_any", "unit_vectors"]
+
+DEFAULT_THRESHOLD = 0.97
+_SIDE = 16
+_TILE = 2048
+# Below this contrast (standard deviation in grey levels) a fingerprint holds noise only.
+_FLAT = 2.0
+
+
+def fingerprint(frame_bgr: np.ndarray) -> np.ndarray:
+    """A picture in 16x16 grey pixels.
+
+    Args:
+        frame_bgr: uint8, shape (h, w, 3).
+
+    Returns:
+        uint8, shape (256,).
+    """
+    grey = cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2GRAY)
+    return np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)).reshape(-1)
+
+
+def unit_vectors(fingerprints: np.ndarray) -> np.ndarray:
+    """Fingerprints as vectors of zero mean and unit length; flat pictures become zero vectors.
+
+    Args:
+        fingerprints: uint8, shape (n, 256).
+
+    Returns:
+        float32, shape (n, 256): the dot product of two rows is their correlation.
+    """
+    vectors = fingerprints.astype(np.float32)
+    vectors -= vectors.mean(axis=1, keepdims=True)
+    deviation = vectors.std(axis=1, keepdims=True)
+    vectors /= np.maximum(deviation, 1e-6) * np.float32(np.sqrt(fingerprints.shape[1]))
+    vectors[deviation[:, 0] < _FLAT] = 0
+    return vectors
+
+
+def link_near_duplicates(vectors: np.ndarray, threshold: float) -> np.ndarray:
+    """Links that join all near-duplicates: a spanning forest, never all pairs.
+
+    Args:
+        vectors: From `unit_vectors`, shape (n, 256).
+        threshold: Smallest correlation of a near-duplicate, in (0, 1].
+
+    Returns:
+        int64, shape (links, 2): pairs of rows. Two rows are joined by a chain of these exactly
+        when they are joined by a chain of near-duplicates.
+    """
+    links = [np.empty((0, 2), np.int64)]
+    for start, other in _tiles(len(vectors)):
+        a, b = vectors[start : start + _TILE], vectors[other : other + _TILE]
+        rows, columns = np.nonzero(a @ b.T >= threshold)
+        links.append(_spanning_links(rows + start, columns + other))
+    return np.concatenate(links)
+
+
+def near_any(vectors: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
+    """Which rows have a near-duplicate among `others`: bool, shape (n,)."""
+    found = np.zeros(len(vectors), bool)
+    for start in range(0, len(vectors), _TILE):
+        for other in range(0, len(others), _TILE):
+            match = vectors[start : start + _TILE] @ others[other : other + _TILE].T >= threshold
+            found[start : start + _TILE] |= match.any(axis=1)
+    return found
+
+
+def _tiles(count: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, count, _TILE):
+        for other in range(start, count, _TILE):
+            yield start, other
+
+
+def _spanning_links(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The same connections in at most one link a node, so that a million copies stay small."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    different = rows != columns
+    rows, columns = rows[different], columns[different]
+    if not len(rows):
+        return np.empty((0, 2), np.int64)
+    nodes, ends = np.unique(np.concatenate([rows, columns]), return_inverse=True)
+    graph = coo_matrix(
+        (np.ones(len(rows), bool), (ends[: len(rows)], ends[len(rows) :])),
+        shape=(len(nodes), len(nodes)),
+    )
+    _, component = connected_components(graph, directed=False)
+    _, first = np.unique(component, return_index=True)
+    return np.stack([nodes[first[component]], nodes], axis=1)

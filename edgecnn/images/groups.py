@@ -1,0 +1,211 @@
+"""Which images belong together: the same picture, the same burst, the same device.
+
+A split that tears such a group apart puts nearly the same picture into training and test, and
+quotes a lab accuracy that no field camera will ever reach.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.errors import DataError
+from edgecnn.images.dataset import Dataset
+from edgecnn.images.duplicates import DEFAULT_THRESHOLD, link_near_duplicates, unit_vectors
+
+__all__ = ["GroupOptions", "Groups", "captured_at", "find_groups"]
+
+_TIGHTER = (0.98, 0.985, 0.99, 0.995)
+# Of a class's mean size: a larger group of near-duplicates distorts the split's class shares.
+_LARGEST_SHARE = 0.25
+# 20240131-235959, 2024-01-31_23.59.59, 2024-01-31T23:59:59 and the like, amid other text.
+_TIME = re.compile(
+    r"(?<!\d)(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)[T_\-. ]?(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?!\d)"
+)
+
+
+@dataclass(frozen=True)
+class GroupOptions:
+    """What keeps images together.
+
+    manifest       CSV with a `path` column (relative to the manifest's folder or the data's
+                   root) and `column`; None looks at the folders below the class instead
+    column         of the manifest: device, session, meter, ...
+    threshold      correlation of near-duplicates in (0, 1]; see duplicates.py
+    burst_seconds  images of one class and folder taken this close together are one burst
+    """
+
+    manifest: Path | None = None
+    column: str = "device"
+    threshold: float = DEFAULT_THRESHOLD
+    burst_seconds: float = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Group of each image.
+
+    ids         int64, shape (n,): 0 .. count - 1
+    threshold   the correlation that near-duplicates were linked by
+    duplicates  number of images whose very bytes occur more than once
+    near        number of images that are in a group because of near-duplicates
+    devices     number of devices (0: no manifest and no folders below the classes)
+    notes       what a person should know, one line each
+    """
+
+    ids: np.ndarray
+    threshold: float
+    duplicates: int
+    near: int
+    devices: int
+    notes: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        return int(self.ids.max()) + 1
+
+    @property
+    def largest(self) -> int:
+        return int(np.bincount(self.ids).max())
+
+
+def find_groups(data: Dataset, options: GroupOptions | None = None) -> Groups:
+    """Join exact duplicates, near-duplicates, bursts and devices into groups.
+
+    Raises:
+        DataError: The manifest can't be read or lacks a column or most of the images.
+    """
+    options = options or GroupOptions()
+    notes: list[str] = []
+    copies = _links_of_equal(data.sha256)
+    threshold, near = _near_links(data, options.threshold, notes)
+    devices = _devices(data, options, notes)
+    by_device = _links_of_equal(devices) if devices else np.empty((0, 2), np.int64)
+    bursts = _burst_links(data, options.burst_seconds)
+    ids = _components(len(data), [copies, near, by_device, bursts])
+    counts = Counter(data.sha256)
+    return Groups(
+        ids,
+        threshold,
+        duplicates=sum(count for count in counts.values() if count > 1),
+        near=len(np.unique(near)),
+        devices=len(set(devices) - {None}),
+        notes=tuple(notes),
+    )
+
+
+def captured_at(name: str) -> datetime | None:
+    """The time of capture that a file name tells, or None.
+
+    Example:
+        >>> captured_at("cam1_20240131-235958_x.jpg").isoformat()
+        '2024-01-31T23:59:58+00:00'
+        >>> captured_at("0123456789abcdef.jpg") is None
+        True
+    """
+    found = _TIME.search(name)
+    if not found:
+        return None
+    try:
+        return datetime(*map(int, found.groups()), tzinfo=timezone.utc)  # type: ignore[misc, arg-type]
+    except ValueError:
+        return None
+
+
+def _near_links(data: Dataset, threshold: float, notes: list[str]) -> tuple[float, np.ndarray]:
+    """Near-duplicate links; tightened while one group takes more than a quarter of a class."""
+    vectors = unit_vectors(data.fingerprints)
+    allowed = max(20, int(_LARGEST_SHARE * len(data) / len(data.labels)))
+    for limit in (threshold, *(t for t in _TIGHTER if t > threshold)):
+        links = link_near_duplicates(vectors, limit)
+        largest = int(np.bincount(_components(len(data), [links])).max())
+        if largest <= allowed:
+            break
+    if limit != threshold:
+        notes.append(
+            f"near-duplicates are linked from a correlation of {limit} (not {threshold}): "
+            "these images look alike as a whole"
+        )
+    return limit, links
+
+
+def _devices(data: Dataset, options: GroupOptions, notes: list[str]) -> list[str | None]:
+    """The device of each image, or [] when nothing tells it."""
+    if options.manifest is not None:
+        return _manifest_devices(data, options.manifest, options.column)
+    depth = 2 if any(file.split for file in data.files) else 1
+    folders: list[str | None] = [
+        "/".join(data.name(k).split("/")[depth:-1]) or None for k in range(len(data))
+    ]
+    distinct = len(set(folders) - {None})
+    if distinct >= 3:
+        return folders
+    if distinct:
+        notes.append(
+            f"{distinct} folder(s) below the classes: too few to be devices, so not kept together"
+        )
+    return []
+
+
+def _manifest_devices(data: Dataset, manifest: Path, column: str) -> list[str | None]:
+    try:
+        with open(manifest, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"can't read the manifest {manifest}: {error}") from error
+    have = list(rows[0]) if rows else []
+    for needed in ("path", column):
+        if needed not in have:
+            raise DataError(
+                f"{manifest} has no column {needed!r}, expected it beside {', '.join(have) or '-'}"
+            )
+    by_path: dict[Path, str] = {}
+    for row in rows:
+        for base in (manifest.parent, data.root):
+            by_path.setdefault((base / row["path"]).absolute(), row[column] or "")
+    devices = [by_path.get(file.path.absolute()) or None for file in data.files]
+    missing = sum(device is None for device in devices)
+    if 2 * missing > len(devices):
+        raise DataError(
+            f"{manifest} names the {column} of {len(devices) - missing} of {len(devices)} images "
+            f"under {data.root}, expected most; its paths must start at its own folder or there"
+        )
+    return devices
+
+
+def _links_of_equal(keys: tuple[str, ...] | list[str | None]) -> np.ndarray:
+    """A link from each image to the first one with the same key; None links nothing."""
+    first: dict[str, int] = {}
+    links = [(first.setdefault(key, k), k) for k, key in enumerate(keys) if key is not None]
+    return np.array(links, np.int64).reshape(-1, 2)
+
+
+def _burst_links(data: Dataset, seconds: float) -> np.ndarray:
+    by_folder: dict[Path, list[tuple[float, int]]] = {}
+    for k, file in enumerate(data.files):
+        time = captured_at(file.path.name)
+        if time is not None:
+            by_folder.setdefault(file.path.parent, []).append((time.timestamp(), k))
+    links = []
+    for shots in by_folder.values():
+        shots.sort()
+        for (before, a), (after, b) in pairwise(shots):
+            if after - before <= seconds:
+                links.append((a, b))
+    return np.array(links, np.int64).reshape(-1, 2)
+
+
+def _components(count: int, links: list[np.ndarray]) -> np.ndarray:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = np.concatenate(links)
+    graph = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)

@@ -1,0 +1,145 @@
+"""Leak-safe splits: whole groups go to train, val or test, classes stay in proportion."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.errors import DataError
+from edgecnn.images.dataset import Dataset
+from edgecnn.images.duplicates import near_any, unit_vectors
+from edgecnn.images.groups import GroupOptions, Groups, find_groups
+from edgecnn.records import Json
+
+__all__ = ["Split", "split_dataset"]
+
+_FOLDS = 10
+_NAMES = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Indices into the data set. No group is in two of them (folders of the user's own aside).
+
+    `dropped` counts images that the user's own train or val folder shared with a later one.
+    """
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    groups: Groups
+    dropped: int = 0
+    notes: tuple[str, ...] = ()
+
+    def counts(self) -> dict[str, Json]:
+        """{"train": {"images": n, "groups": m}, "val": ..., "test": ...}"""
+        return {
+            name: {
+                "images": len(getattr(self, name)),
+                "groups": len(np.unique(self.groups.ids[getattr(self, name)])),
+            }
+            for name in _NAMES
+        }
+
+
+def split_dataset(
+    data: Dataset,
+    *,
+    val_share: float = 0.1,
+    test_share: float = 0.2,
+    seed: int = 0,
+    options: GroupOptions | None = None,
+) -> Split:
+    """Split a data set so that no picture, burst or device is on both sides.
+
+    Ten folds of whole groups with the classes in proportion (scikit-learn's
+    StratifiedGroupKFold), of which some become test, some val: shares are rounded to tenths.
+    train, val and test folders in the data are honoured; what is missing there comes from train.
+
+    Raises:
+        DataError: The groups are too few or too large to be split.
+    """
+    groups = find_groups(data, options)
+    part = np.array([file.split or "train" for file in data.files])
+    dropped, notes = _drop_leaks(data, part, groups)
+    for name, share in (("test", test_share), ("val", val_share)):
+        if not (part == name).any():
+            _carve(name, share, part, data, groups, seed)
+    _give_train_every_class(data, part, groups, notes)
+    found = {name: np.flatnonzero(part == name) for name in _NAMES}
+    for name in ("test", "val"):
+        if not len(found[name]):
+            raise DataError(
+                f"{data.root}: {len(data)} images form {groups.count} groups of near-duplicates, "
+                f"bursts or devices (largest {groups.largest}), too few for a {name} split; "
+                "add images of other scenes, or raise the near-duplicate threshold"
+            )
+        absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
+        if absent:
+            names = ", ".join(data.labels[k] for k in absent)
+            notes.append(f"{name} has no image of class {names}: its images are too few groups")
+    return Split(**found, groups=groups, dropped=dropped, notes=(*groups.notes, *notes))
+
+
+def _carve(
+    name: str, share: float, part: np.ndarray, data: Dataset, groups: Groups, seed: int
+) -> None:
+    """Move about `share` of all images from train to `name`, in whole groups."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    pool = np.flatnonzero(part == "train")
+    folds = min(_FOLDS, len(np.unique(groups.ids[pool])))
+    if folds < 2:
+        return
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    wanted = max(1, min(folds - 1, round(share * len(part) / len(pool) * folds)))
+    with warnings.catch_warnings():
+        # A class of fewer groups than folds: `_give_train_every_class` and a note see to it.
+        warnings.simplefilter("ignore", UserWarning)
+        parts = [fold for _, fold in splitter.split(pool, data.classes[pool], groups.ids[pool])]
+    for fold in parts[:wanted]:
+        part[pool[fold]] = name
+
+
+def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> tuple[int, list[str]]:
+    """Take images out of the user's own train (and val) that are near-duplicates of test or val."""
+    notes: list[str] = []
+    if not any(file.split for file in data.files):
+        return 0, notes
+    vectors = unit_vectors(data.fingerprints)
+    digests = np.array(data.sha256)
+    dropped = 0
+    for name, later in (("val", ["test"]), ("train", ["val", "test"])):
+        mine, theirs = np.flatnonzero(part == name), np.flatnonzero(np.isin(part, later))
+        if not len(mine) or not len(theirs):
+            continue
+        leaks = near_any(vectors[mine], vectors[theirs], groups.threshold)
+        leaks |= np.isin(digests[mine], digests[theirs])
+        part[mine[leaks]] = "dropped"
+        dropped += int(leaks.sum())
+        if leaks.any():
+            notes.append(
+                f"{int(leaks.sum())} of {len(mine)} {name} images are left out: "
+                f"near-duplicates of {' or '.join(later)} images"
+            )
+    return dropped, notes
+
+
+def _give_train_every_class(
+    data: Dataset, part: np.ndarray, groups: Groups, notes: list[str]
+) -> None:
+    """A class that training lacks can't be learned: its largest group goes to train."""
+    for k, label in enumerate(data.labels):
+        mine = np.flatnonzero((data.classes == k) & (part != "dropped"))
+        if (part[mine] == "train").any():
+            continue
+        if any(file.split for file in data.files) or not len(mine):
+            raise DataError(
+                f"{data.root}: class {label!r} has no training image of its own, expected some "
+                "that are not near-duplicates of val or test images; add images"
+            )
+        group = np.bincount(groups.ids[mine]).argmax()
+        part[groups.ids == group] = "train"
+        notes.append(f"class {label} is in few groups: its largest went to train")

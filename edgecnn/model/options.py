@@ -1,0 +1,127 @@
+"""What a training run can be told, checked before any image is read or TensorFlow loaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Literal, get_args
+
+from edgecnn.errors import ModelError
+from edgecnn.records import InputSpec, Interpolation, Json, Resize
+
+__all__ = ["TrainOptions"]
+
+Augment = Literal["none", "light", "default"]
+Imbalance = Literal["none", "class_weights", "balanced_sampling"]
+
+# name: (lowest, highest) allowed, both included
+_RANGES: dict[str, tuple[float, float]] = {
+    "width": (16, 1024),
+    "height": (16, 1024),
+    "epochs": (1, 10_000),
+    "batch_size": (2, 4096),
+    "learning_rate": (1e-6, 1.0),
+    "seconds": (1, 1e7),
+    "patience": (1, 10_000),
+    "network_width": (0.1, 16),
+    "dropout": (0, 0.9),
+    "l1": (0, 1),
+    "l2": (0, 1),
+    "weight_decay": (0, 1),
+    "label_smoothing": (0, 0.5),
+    "val_share": (0.05, 0.4),
+    "test_share": (0.05, 0.5),
+    "near_duplicate": (0.8, 1),
+    "burst_seconds": (0, 86_400),
+    "seed": (0, 2**31 - 1),
+}
+_WHOLE = frozenset({"width", "height", "epochs", "batch_size", "patience", "seed"})
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of `train`.
+
+    width, height     input size in pixels; None: from the images (32 to 96, multiples of 8)
+    resize, interpolation, pad   how a frame becomes the input: see records.InputSpec
+    epochs, batch_size, learning_rate   cosine schedule with a warm-up to learning_rate
+    seconds           time budget of the epochs; the schedule ends with it. None: no limit.
+                      A run that the budget ends early is not reproducible by its seed alone.
+    patience          epochs without a better validation loss before stopping; best weights win
+    network           "module:function" of your own Keras 3 model, or None
+    network_width, dropout, l1, l2   of the built-in network: see network.NetworkOptions
+    weight_decay      decoupled (AdamW), on kernels only
+    label_smoothing   0 by default: it spoils the confidence that field checks rely on
+    imbalance         none, class_weights, or balanced_sampling (classes drawn equally often)
+    augment           none, light or default: see augment.py
+    val_share, test_share   of the images, rounded to tenths
+    manifest, group   CSV and its column whose equal values stay on one side of the split
+    near_duplicate    correlation from which two pictures stay together; 1: exact copies only
+    burst_seconds     pictures this close in time (by file name) stay together
+    """
+
+    width: int | None = None
+    height: int | None = None
+    resize: Resize = "stretch"
+    interpolation: Interpolation = "halving"
+    pad: tuple[int, int, int] | None = None
+    epochs: int = 40
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    seconds: float | None = None
+    patience: int = 12
+    network: str | None = None
+    network_width: float = 1.0
+    dropout: float = 0.3
+    l1: float = 0.0
+    l2: float = 0.0
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.0
+    imbalance: Imbalance = "none"
+    augment: Augment = "default"
+    val_share: float = 0.1
+    test_share: float = 0.2
+    manifest: Path | str | None = None
+    group: str = "device"
+    near_duplicate: float = 0.97
+    burst_seconds: float = 10.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None and name in ("width", "height", "seconds"):
+                continue
+            number = isinstance(value, int) or (isinstance(value, float) and isfinite(value))
+            if not number or isinstance(value, bool) or not low <= value <= high:
+                raise ModelError(f"{name} is {value!r}, expected a number from {low} to {high}")
+            if name in _WHOLE and value != int(value):
+                raise ModelError(f"{name} is {value!r}, expected a whole number")
+        self._check_choice("resize", get_args(Resize))
+        self._check_choice("interpolation", get_args(Interpolation))
+        self._check_choice("imbalance", get_args(Imbalance))
+        self._check_choice("augment", get_args(Augment))
+        if (self.width is None) != (self.height is None):
+            raise ModelError("only one of width and height is given, expected both or none")
+
+    def _check_choice(self, name: str, allowed: tuple[str, ...]) -> None:
+        if getattr(self, name) not in allowed:
+            raise ModelError(
+                f"{name} is {getattr(self, name)!r}, expected {' or '.join(map(repr, allowed))}"
+            )
+
+    def input_spec(self, suggested_wh: tuple[int, int]) -> InputSpec:
+        """The input that these options ask for, of the suggested size when they name none."""
+        width, height = suggested_wh
+        return InputSpec(
+            width=self.width or width,
+            height=self.height or height,
+            resize=self.resize,
+            interpolation=self.interpolation,
+            pad=self.pad,
+        )
+
+    def to_json(self) -> Json:
+        data = asdict(self)
+        return {**data, "manifest": str(self.manifest) if self.manifest else None}

@@ -1,0 +1,79 @@
+"""Scores of the float Keras model, and the MODEL folder that it lies in."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgecnn.bundle import read_card
+from edgecnn.errors import ModelError
+from edgecnn.records import Card, LabResult, Tally
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["keras_scores", "lab_result", "load_model"]
+
+
+def keras_scores(model: keras.Model, tensors: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Scores of input tensors, a batch at a time, in inference mode.
+
+    Args:
+        model: Takes raw RGB values 0..255.
+        tensors: uint8, shape (n, height, width, 3), as `preprocess.to_tensor` gives them.
+
+    Returns:
+        float32, shape (n, classes).
+    """
+    if not len(tensors):
+        return np.empty((0, model.output_shape[-1]), np.float32)
+    batches = [
+        np.asarray(model.predict_on_batch(tensors[k : k + batch_size].astype(np.float32)))
+        for k in range(0, len(tensors), batch_size)
+    ]
+    return np.concatenate(batches).astype(np.float32)
+
+
+def lab_result(scores: np.ndarray, classes: np.ndarray) -> LabResult:
+    """Accuracy and confusion of scores (n, k) against true classes (n,); ties: lower index."""
+    predicted = scores.argmax(axis=1)
+    confusion = np.zeros((scores.shape[1],) * 2, int)
+    np.add.at(confusion, (classes, predicted), 1)
+    return LabResult(
+        Tally(int((predicted == classes).sum()), len(classes)),
+        tuple(tuple(int(n) for n in row) for row in confusion),
+    )
+
+
+def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
+    """Open a MODEL folder as `edgecnn train` writes it.
+
+    Raises:
+        ModelError: Missing, of something else, or damaged.
+        BundleError: Its card.json can't be read.
+    """
+    import keras
+
+    folder = Path(folder)
+    file, card_file = folder / "model.keras", folder / "card.json"
+    for needed in (card_file, file):
+        if not needed.is_file():
+            raise ModelError(
+                f"{folder} has no {needed.name}, expected a MODEL folder of `edgecnn train`"
+            )
+    try:
+        card = read_card(card_file.read_bytes(), folder)
+        model = keras.saving.load_model(file, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{file} can't be loaded ({reason}); train again") from error
+    found = (tuple(model.input_shape[1:]), model.output_shape[-1])
+    if found != (card.input.shape, len(card.labels)):
+        raise ModelError(
+            f"{file} takes {found[0]} and gives {found[1]} scores, its card.json says "
+            f"{card.input.shape} and {len(card.labels)} labels; train again"
+        )
+    return model, card
