@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ __all__ = [
     "open_gstreamer",
     "open_picamera2",
     "open_stream",
+    "public_name",
     "quiet_opencv",
 ]
 
@@ -105,19 +107,20 @@ def open_camera(index: int) -> Capture:
     raise SourceError(f"can't open camera {index}: {why}")
 
 
-def open_stream(url: str, timeout_seconds: float) -> Capture:
+def open_stream(url: str, timeout_s: float) -> Capture:
     """Open an MJPEG, RTSP or other network stream with FFMPEG.
 
     Raises:
-        SourceError: Nothing answers, or not with video, within `timeout_seconds`.
+        SourceError: Nothing answers, or not with video, within `timeout_s`.
     """
-    limit = max(1, round(timeout_seconds * 1000))
+    limit = max(1, round(timeout_s * 1000))
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
     with quiet_opencv():
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
         raise SourceError(
-            f"no video from {url} within {timeout_seconds:g} s; is the server up and the path right?"
+            f"no video from {public_name(url)} within {timeout_s:g} s; "
+            "is the server up and the path right?"
         )
     return _OpenCvCapture(capture)
 
@@ -169,6 +172,11 @@ def open_picamera2(size_wh: tuple[int, int] = (640, 480)) -> Capture:
             "check the ribbon cable and `rpicam-hello --list-cameras`"
         ) from error
     return _PiCamera(camera)
+
+
+def public_name(source: str) -> str:
+    """The source without the password of its address: what may stand in logs and messages."""
+    return re.sub(r"(://[^/@\s]*):[^/@\s]*@", r"\1:***@", source)
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from edgecnn.errors import SourceError
 
 __all__ = ["LatestFrame", "Mail"]
 
-# A stream that was buffered while it was opened hands over frames at once; a live one makes the
-# reader wait. At most so many frames and seconds are thrown away to get there.
-_BURST_READ_S, _BURST_FRAMES, _BURST_S = 0.005, 90, 2.0
+# Frames that were buffered while a stream was opened (a second of RTSP) come without waiting:
+# until a read takes so long, or so much time has passed, the newest frame is not yet news.
+_SETTLED_READ_S, _LONGEST_SETTLING_S = 0.005, 0.5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 
 
@@ -57,7 +57,7 @@ class LatestFrame:
         self._stop = threading.Event()
         self._mail: Mail | None = None
         self._sequence = 0
-        self._lost = False
+        self._lost = self._settled = False
         self._failing_since: float | None = None
         capture = open_capture()
         self._thread = threading.Thread(target=self._run, args=(capture,), name="edgecnn-capture")
@@ -72,11 +72,12 @@ class LatestFrame:
         """The newest frame if its number is above `after`, waiting up to `timeout` seconds."""
 
         def ready() -> bool:
-            return self._lost or (self._mail is not None and self._mail.sequence > after)
+            fresh = self._mail is not None and self._mail.sequence > after
+            return self._lost or (fresh and self._settled)
 
         with self._condition:
             self._condition.wait_for(ready, timeout)
-            mail = self._mail
+            mail = self._mail if self._settled or self._lost else None
         return mail if mail is not None and mail.sequence > after else None
 
     def close(self) -> None:
@@ -85,36 +86,32 @@ class LatestFrame:
         self._thread.join()
 
     def _run(self, capture: Capture | None) -> None:
-        fresh_since = time.monotonic()
+        opened = time.monotonic()
         while capture is not None and not self._stop.is_set():
             begin = time.monotonic()
             got = capture.read()
             if got is None:
                 capture.release()
                 capture = self._reopen()
-                fresh_since = time.monotonic()
+                opened = time.monotonic()
+                self._settled = False
                 continue
             self._failing_since = None
-            in_burst = fresh_since >= 0 and (
-                time.monotonic() - begin < _BURST_READ_S
-                and begin - fresh_since < _BURST_S
-                and self._sequence < _BURST_FRAMES
-            )
-            if not in_burst:
-                fresh_since = -1.0
-            self._post(*got, deliver=not in_burst)
+            now = time.monotonic()
+            waited = now - begin >= _SETTLED_READ_S or now - opened >= _LONGEST_SETTLING_S
+            self._post(*got, settled=self._settled or waited)
         if capture is not None:
             capture.release()
         with self._condition:
             self._lost = True
             self._condition.notify_all()
 
-    def _post(self, frame: np.ndarray, captured: float, *, deliver: bool) -> None:
+    def _post(self, frame: np.ndarray, captured: float, *, settled: bool) -> None:
         with self._condition:
-            if deliver:
-                self._mail = Mail(frame, self._sequence, captured)
-                self._condition.notify_all()
+            self._settled = settled
+            self._mail = Mail(frame, self._sequence, captured)
             self._sequence += 1
+            self._condition.notify_all()
 
     def _reopen(self) -> Capture | None:
         """Try again until `reconnect_seconds` after the first failure since the last frame."""

@@ -64,9 +64,8 @@ def load_classifier(
         classifier = Classifier(opened, plain, threads=threads, runtime=runtime)
         reason = str(error).removesuffix("; or run with --device cpu")
         return Loaded(classifier, "cpu", f"running {plain} on the CPU: {reason}")
-    note = (
-        None if compiled else f"{file} is not compiled for the Edge TPU, so the CPU does the work"
-    )
+    idle = device.startswith("edgetpu") and not compiled
+    note = f"{file} is not compiled for the Edge TPU: the CPU does the work" if idle else None
     return Loaded(classifier, device, note)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -73,6 +74,8 @@ class SessionLog:
     ) -> None:
         check_session_place(folder)
         self.folder = folder
+        self._is_new = not folder.exists()
+        self._num_frames = 0
         self._file = -1
         self._size = self._unsynced = 0
         self._synced_at = time.monotonic()
@@ -80,9 +83,14 @@ class SessionLog:
         with self._as_output_error():
             (folder / "frames").mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-            self._file = os.open(folder / "events.jsonl", flags, 0o666)
-        start = {"format": SESSION_FORMAT, **header, "started_at": _now()}
-        write_file(folder / "session.json", json.dumps(start, indent=1, ensure_ascii=False) + "\n")
+            self._file = os.open(folder / "events.jsonl", flags, 0o666)  # one run claims it
+        try:
+            start = {"format": SESSION_FORMAT, **header, "started_at": _now()}
+            text = json.dumps(start, indent=1, ensure_ascii=False) + "\n"
+            write_file(folder / "session.json", text)
+        except OutputError:
+            self._discard()
+            raise
         self._sample = FrameSample(folder / "frames", keep, live=live)
 
     def __enter__(self) -> SessionLog:
@@ -94,8 +102,11 @@ class SessionLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None and not isinstance(error, OutputError):
-            self.end(f"error: {error}")
+        if error is not None and self._num_frames == 0:
+            self._discard()
+        elif error is not None:
+            with suppress(OutputError):  # the first error is the one to report
+                self.end(f"error: {error}" if str(error) else type(error).__name__)
         self._close()
 
     def keep(self, frame: Frame, prediction: Prediction, truth: str | None) -> str | None:
@@ -105,6 +116,7 @@ class SessionLog:
     def frame(self, event: FrameEvent) -> None:
         """Log a classified frame; a health event comes with it every 10 seconds."""
         self._write(event.to_json())
+        self._num_frames += 1
         if time.monotonic() - self._health_at >= _HEALTH_S:
             self.health(None)
 
@@ -152,12 +164,20 @@ class SessionLog:
     def _drop_torn_line(self) -> None:
         """A full disk takes half a line: cut it off again, if the disk lets us, and stop."""
         if self._file >= 0:
-            try:
+            with suppress(OSError):  # a read-only disk; readers skip a torn last line
                 os.ftruncate(self._file, self._size)
-            except OSError:  # a read-only disk; readers skip a torn last line
-                pass
-            finally:
-                self._close()
+            self._close()
+
+    def _discard(self) -> None:
+        """Leave nothing of a session that holds no frame."""
+        self._close()
+        shutil.rmtree(self.folder / "frames", ignore_errors=True)
+        for name in ("events.jsonl", "session.json"):
+            with suppress(OSError):
+                (self.folder / name).unlink()
+        if self._is_new:
+            with suppress(OSError):
+                self.folder.rmdir()
 
     def _close(self) -> None:
         if self._file >= 0:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import edgecnn
+from edgecnn.device.capture import public_name
 from edgecnn.device.health import host
 from edgecnn.device.keep import KeepOptions
 from edgecnn.device.load import Loaded, check_golden, load_classifier
@@ -43,8 +44,8 @@ class RunOptions:
         max_frames: Stop after so many answers; None never.
         color: "bgr", or "rgb" for a source that delivers R, G, B.
         window: Show the frames in a window; q or Escape ends.
-        timeout_seconds: How long a stream may stay silent.
-        reconnect_seconds: How long to try again after a live source broke off.
+        timeout_s: How long a stream may stay silent.
+        reconnect_s: How long to try again after a live source broke off.
         keep: Bounds of the session's frames/ folder.
     """
 
@@ -57,8 +58,8 @@ class RunOptions:
     max_frames: int | None = None
     color: str = "bgr"
     window: bool = False
-    timeout_seconds: float = 5.0
-    reconnect_seconds: float = 10.0
+    timeout_s: float = 5.0
+    reconnect_s: float = 10.0
     keep: KeepOptions = field(default_factory=KeepOptions)
 
     def __post_init__(self) -> None:
@@ -103,11 +104,10 @@ def run(
     )
     check_golden(loaded.classifier)
     with ExitStack() as stack:
+        stop = stack.enter_context(_stop_on_signals())
         window = stack.enter_context(Window("edgecnn")) if options.window else None
-        source_options = SourceOptions(
-            options.color, options.timeout_seconds, options.reconnect_seconds
-        )
-        opened = stack.enter_context(open_source(source, source_options))
+        source_options = SourceOptions(options.color, options.timeout_s, options.reconnect_s)
+        opened = stack.enter_context(open_source(source, source_options, stop))
         truth = load_truth(options.truth, opened, loaded.classifier.card.labels)
         log = None
         if options.log is not None:
@@ -115,8 +115,7 @@ def run(
             log = SessionLog(options.log, header, options.keep, live=opened.live)
             stack.enter_context(log)
         loop = _Loop(loaded, opened, truth, log, on_status)
-        stack.enter_context(_stop_on_signals(loop.interrupt))
-        return loop.run(options.max_frames, window)
+        return loop.run(options.max_frames, window, stop)
 
 
 class _Loop:
@@ -135,30 +134,24 @@ class _Loop:
         self._status_due = 0.0
         self._counters = Counters()
         self._warnings: list[str] = []
-        self._interrupted = False
+        self._last: tuple[Prediction | None, str | None] = (None, None)
 
-    def interrupt(self) -> None:
-        """End after the current frame."""
-        self._interrupted = True
-        self._source.stop()
-
-    def run(self, max_frames: int | None, window: Window | None) -> RunResult:
-        if self._loaded.fallback:
-            self._warn(self._loaded.fallback)
-        self._warnings.clear()
+    def run(
+        self, max_frames: int | None, window: Window | None, stop: threading.Event
+    ) -> RunResult:
         ended = "source ended"
         for frame in self._source:
             prediction, label = self._classify(frame)
             self._report(prediction, label)
             if window is not None and not window.show(frame.frame_bgr, prediction):
-                self.interrupt()
-            if self._interrupted:
+                stop.set()
+            if stop.is_set():
                 break
             if self._counters.frames == max_frames:
                 ended = "max frames"
                 break
         self._take_warnings()
-        if self._interrupted:
+        if stop.is_set():
             ended = "interrupted"
         elif self._source.lost:
             ended = "camera lost"
@@ -223,7 +216,7 @@ class _Loop:
             self._log.health(message)
 
     def _finish(self, ended: str) -> RunResult:
-        status = self._status(*getattr(self, "_last", (None, None)))
+        status = self._status(*self._last)
         if self._on_status is not None:
             self._on_status(status)
         if self._log is not None:
@@ -248,18 +241,19 @@ class _Loop:
 
 
 @contextmanager
-def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on SIGINT and SIGTERM; only a main thread may have handlers.
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; only a main thread may have handlers.
 
     The first signal puts the old handlers back, so a second one works as ever.
     """
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         restore()
-        stop()
+        stop.set()
 
     def restore() -> None:
         for number, handler in before.items():
@@ -269,7 +263,7 @@ def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     for number in before:
         signal.signal(number, handle)
     try:
-        yield
+        yield stop
     finally:
         restore()
 
@@ -277,16 +271,17 @@ def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
 def _header(loaded: Loaded, source: str, options: RunOptions, truth: Truth) -> Json:
     """What session.json says: enough for an audit without the bundle, and never a label."""
     classifier = loaded.classifier
-    bundle = classifier.bundle
+    bundle, path = classifier.bundle, Path(source)
     return {
         "edgecnn": edgecnn.__version__,
-        "bundle": {"path": str(bundle.path), "sha256": bundle.sha256},
+        "bundle": {"path": str(bundle.path.resolve()), "sha256": bundle.sha256},
         "card": bundle.card.to_json(),
-        "artifact": {"file": classifier.artifact.file, "sha256": classifier.artifact.sha256},
+        "artifact": classifier.artifact.file,
+        "artifact_sha256": classifier.artifact.sha256,
         "device": loaded.device,
         "fallback": loaded.fallback,
         "runtime": classifier.runtime.name,
-        "source": source,
+        "source": str(path.resolve()) if path.exists() else public_name(source),
         "source_color": options.color,
         "truth": truth.mode,
         "host": host(),

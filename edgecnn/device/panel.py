@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import TextIO
 
 import cv2
 import numpy as np
@@ -18,24 +21,32 @@ from edgecnn.device.result import Status
 from edgecnn.errors import MissingRuntimeError
 from edgecnn.records import Prediction
 
-__all__ = ["Panel", "Window"]
+__all__ = ["Panel", "Window", "panel", "render"]
 
 _QUIT_KEYS = (ord("q"), 27)
 _LARGE_GAP_POINTS = 5.0
 
 
-class Panel:
-    """A panel on stderr that is drawn over itself; give its `update` to `run` as on_status.
+@contextmanager
+def panel(stream: TextIO) -> Iterator[Callable[[Status], None] | None]:
+    """What to give `run` as on_status: a panel's update, or None where nobody watches.
 
     Example:
-        with Panel() as panel:
-            result = run(bundle, source, options, on_status=panel.update)
+        with panel(sys.stderr) as on_status:
+            result = run(bundle, source, options, on_status=on_status)
     """
+    if not stream.isatty():
+        yield None
+        return
+    with Panel(Console(file=stream)) as shown:
+        yield shown.update
 
-    def __init__(self, console: Console | None = None, title: str = "edgecnn run") -> None:
-        self._console = console or Console(stderr=True)
-        self._title = title
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+class Panel:
+    """A panel that is drawn over itself; give its `update` to `run` as on_status."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Panel:
         self._live.start()
@@ -51,10 +62,10 @@ class Panel:
 
     def update(self, status: Status) -> None:
         """Draw where the run stands."""
-        self._live.update(render(status, self._title), refresh=True)
+        self._live.update(render(status), refresh=True)
 
 
-def render(status: Status, title: str = "edgecnn run") -> Box:
+def render(status: Status) -> Box:
     """The panel as something that rich can print."""
     rows = Table.grid(padding=(0, 2))
     rows.add_row("live accuracy", Text(status.live.text(), style="bold"))
@@ -70,7 +81,7 @@ def render(status: Status, title: str = "edgecnn run") -> Box:
     rows.add_row("invoke", status.invoke_ms.text())
     if status.warning:
         rows.add_row("warning", Text(status.warning, style="yellow"))
-    return Box(rows, title=title, title_align="left", expand=False)
+    return Box(rows, title="edgecnn run", title_align="left", expand=False)
 
 
 class Window:

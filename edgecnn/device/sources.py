@@ -21,6 +21,7 @@ from edgecnn.device.capture import (
     open_gstreamer,
     open_picamera2,
     open_stream,
+    public_name,
     quiet_opencv,
 )
 from edgecnn.device.latest import LatestFrame
@@ -40,20 +41,20 @@ class SourceOptions:
 
     Args:
         color: "bgr", or "rgb" for a source that delivers R, G, B.
-        timeout_seconds: How long a stream may stay silent.
-        reconnect_seconds: How long to try again after a live source broke off.
+        timeout_s: How long a stream may stay silent.
+        reconnect_s: How long to try again after a live source broke off.
     """
 
     color: str = "bgr"
-    timeout_seconds: float = 5.0
-    reconnect_seconds: float = 10.0
+    timeout_s: float = 5.0
+    reconnect_s: float = 10.0
 
     def __post_init__(self) -> None:
         if self.color not in ("bgr", "rgb"):
             raise SourceError(f"color is {self.color!r}, expected 'bgr' or 'rgb'")
-        if not (0 < self.timeout_seconds < 1e6 and 0 <= self.reconnect_seconds < 1e9):
+        if not (0 < self.timeout_s < 1e6 and 0 <= self.reconnect_s < 1e9):
             raise SourceError(
-                f"timeout {self.timeout_seconds} s, reconnect {self.reconnect_seconds} s; "
+                f"timeout {self.timeout_s} s, reconnect {self.reconnect_s} s; "
                 "expected a timeout above 0 and a reconnect time of 0 or more"
             )
 
@@ -91,12 +92,12 @@ class Source:
     live = False
     kind = "video"
 
-    def __init__(self, color: str = "bgr") -> None:
+    def __init__(self, options: SourceOptions, stop: threading.Event) -> None:
         self.dropped = 0
         self.lost = False
         self.warnings: list[str] = []
-        self._swap = color == "rgb"
-        self._stopped = threading.Event()
+        self._swap = options.color == "rgb"
+        self._stop = stop
 
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError
@@ -106,10 +107,6 @@ class Source:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def stop(self) -> None:
-        """End the iteration after the current frame; may be called from a signal handler."""
-        self._stopped.set()
 
     def close(self) -> None:
         """Give devices and threads back."""
@@ -129,14 +126,16 @@ class ImageSource(Source):
 
     kind = "images"
 
-    def __init__(self, paths: list[Path], names: list[str], color: str = "bgr") -> None:
-        super().__init__(color)
+    def __init__(
+        self, paths: list[Path], names: list[str], options: SourceOptions, stop: threading.Event
+    ) -> None:
+        super().__init__(options, stop)
         self.paths, self.names = paths, names
 
     def __iter__(self) -> Iterator[Frame]:
         good = 0
         for index, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
-            if self._stopped.is_set():
+            if self._stop.is_set():
                 return
             try:
                 encoded = _read_bytes(path)
@@ -146,7 +145,7 @@ class ImageSource(Source):
                 continue
             good += 1
             yield Frame(bgr, index, _now(), time.monotonic(), name, None, encoded)
-        if not good and not self._stopped.is_set():
+        if not good and not self._stop.is_set():
             raise SourceError(
                 f"none of {len(self.paths)} images can be decoded; the first: {self.warnings[0]}"
             )
@@ -155,8 +154,8 @@ class ImageSource(Source):
 class VideoSource(Source):
     """Every frame of a video file."""
 
-    def __init__(self, path: Path, color: str = "bgr") -> None:
-        super().__init__(color)
+    def __init__(self, path: Path, options: SourceOptions, stop: threading.Event) -> None:
+        super().__init__(options, stop)
         self._path = path
         with quiet_opencv():
             self._capture = cv2.VideoCapture(str(path))
@@ -167,7 +166,7 @@ class VideoSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
-        while not self._stopped.is_set():
+        while not self._stop.is_set():
             ok, frame = self._capture.read()
             if not ok:
                 self._check_end(index)
@@ -201,14 +200,20 @@ class LiveSource(Source):
     live = True
     kind = "live"
 
-    def __init__(self, open_capture: Callable[[], Capture], name: str, options: SourceOptions):
-        super().__init__(options.color)
+    def __init__(
+        self,
+        open_capture: Callable[[], Capture],
+        name: str,
+        options: SourceOptions,
+        stop: threading.Event,
+    ) -> None:
+        super().__init__(options, stop)
         self._name = name
-        self._latest = LatestFrame(open_capture, options.reconnect_seconds)
+        self._latest = LatestFrame(open_capture, options.reconnect_s)
 
     def __iter__(self) -> Iterator[Frame]:
         last, count, start = -1, 0, 0.0
-        while not self._stopped.is_set():
+        while not self._stop.is_set():
             mail = self._latest.next(last, _POLL_S)
             while self._latest.messages:
                 self.warnings.append(self._latest.messages.popleft())
@@ -222,41 +227,48 @@ class LiveSource(Source):
             captured_at = _now() - timedelta(seconds=time.monotonic() - mail.captured)
             bgr = self._to_bgr(mail.frame, self._name)
             yield Frame(bgr, last, captured_at, mail.captured, None, mail.captured - start)
-        self.lost = not self._stopped.is_set()
+        self.lost = not self._stop.is_set()
         if self.lost and count == 0:
             raise SourceError(
-                f"{self._name} opened but gave no frame; is the camera covered by use?"
+                f"{self._name} opened but gave no frame; is another program using it?"
             )
 
     def close(self) -> None:
         self._latest.close()
 
 
-def open_source(source: str, options: SourceOptions = SourceOptions()) -> Source:
+def open_source(
+    source: str, options: SourceOptions = SourceOptions(), stop: threading.Event | None = None
+) -> Source:
     """Open a camera ("0", "/dev/video0", "picamera2"), a stream (http, rtsp, tcp, udp), a video
     file, an image folder, an image pattern ("dir/*.jpg", "img_%04d.jpg") or a GStreamer string.
+
+    Args:
+        stop: Set it (from a signal handler, say) to end the iteration within a frame or 0.1 s.
 
     Raises:
         SourceError: It is absent, silent or can't be decoded.
         MissingRuntimeError: "picamera2" where that is not installed.
     """
+    stop = threading.Event() if stop is None else stop
     opener = _live_opener(source, options)
     if opener is not None:
-        return LiveSource(opener, source, options)
+        return LiveSource(opener, public_name(source), options, stop)
     path = Path(source)
     if path.is_dir():
         try:
             files = find_images(path)
         except DataError as error:
             raise SourceError(str(error)) from error
-        return ImageSource(files, [f.relative_to(path).as_posix() for f in files], options.color)
+        names = [file.relative_to(path).as_posix() for file in files]
+        return ImageSource(files, names, options, stop)
     if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
-        return ImageSource([path], [path.name], options.color)
+        return ImageSource([path], [path.name], options, stop)
     if path.exists():
-        return VideoSource(path, options.color)
+        return VideoSource(path, options, stop)
     if "%" in source or any(mark in source for mark in "*?["):
         files = _match(source)
-        return ImageSource(files, _names(files), options.color)
+        return ImageSource(files, _names(files), options, stop)
     raise SourceError(
         f"source {source!r} does not exist; expected a camera index, /dev/videoN, picamera2, "
         "an http:// or rtsp:// address, a video file, an image folder or a pattern"
@@ -276,9 +288,10 @@ def _live_opener(source: str, options: SourceOptions) -> Callable[[], Capture] |
         return None
     if scheme.lower() not in _SCHEMES:
         raise SourceError(
-            f"source {source!r} has scheme {scheme!r}, expected one of {', '.join(_SCHEMES)}"
+            f"source {public_name(source)!r} has scheme {scheme!r}, "
+            f"expected one of {', '.join(_SCHEMES)}"
         )
-    return partial(open_stream, source, options.timeout_seconds)
+    return partial(open_stream, source, options.timeout_s)
 
 
 def _match(pattern: str) -> list[Path]:
@@ -291,7 +304,7 @@ def _match(pattern: str) -> list[Path]:
         found = [(form.fullmatch(p.name), p) for p in (folder.iterdir() if folder.is_dir() else ())]
         files = [p for _, p in sorted((int(match[1]), p) for match, p in found if match)]
     else:
-        hits = map(Path, sorted(glob.glob(pattern, recursive=True)))
+        hits = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207 (any root)
         files = [p for p in hits if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         raise SourceError(f"no image matches {pattern!r}, expected one such as 'folder/*.jpg'")
