@@ -1,0 +1,195 @@
+"""The plots of the audit page, as SVG; each is drawn for a light and for a dark page."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgecnn.audit.result import AuditReport
+from edgecnn.records import Tally
+
+__all__ = ["Plot", "class_plot", "confusion_plot", "time_plot", "waterfall_plot"]
+
+_LAB, _LIVE, _LOSS, _WIN, _REST = "#4a86c8", "#e08a2e", "#cc4b4b", "#4f9d5b", "#8b8b8b"
+# Narrow, so that the text stays readable when a phone shrinks the plot to its width.
+_WIDTH = 5.2
+_MOST_CLASSES, _MOST_CELLS = 40, 16
+_RC = {
+    "svg.fonttype": "none",  # text stays text: the browser has fonts for every script
+    "svg.hashsalt": "edgecnn",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 10,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot as two data URIs."""
+
+    light: str
+    dark: str
+    text: str
+
+
+def waterfall_plot(report: AuditReport) -> Plot:
+    """From lab to live accuracy: a bar for each step of the ledger, with its interval."""
+    lab = 100 * (report.lab.float_tally.accuracy or 0.0)
+    steps = [(s.cause.split(" (")[0], s.points, s.low, s.high) for s in report.lab.steps]
+    left = report.residual
+    if left.points is not None and left.low is not None and left.high is not None:
+        steps.append(("not explained", left.points, left.low, left.high))
+    live = report.live.tally
+
+    def draw(axes: Any, ink: str) -> None:
+        axes.barh(0, lab, color=_LAB, height=0.6)
+        _bar_text(axes, 0, lab, f"{lab:.1f} %", ink)
+        at = lab
+        for row, (cause, points, low, high) in enumerate(steps, 1):
+            color = _REST if cause == "not explained" else (_LOSS if points > 0 else _WIN)
+            axes.barh(row, -points, left=at, color=color, height=0.6)
+            axes.plot([at - low, at - high], [row, row], color=ink, linewidth=1)
+            _bar_text(axes, row, max(at, at - points, at - low), f"{-points:+.1f}", ink)
+            axes.plot([at, at], [row - 1, row], color=ink, linewidth=0.5, alpha=0.5)
+            at -= points
+        names = ["lab, float", *(cause for cause, *_ in steps)]
+        if live.accuracy is not None:
+            value = 100 * live.accuracy
+            axes.barh(len(names), value, color=_LIVE, height=0.6)
+            _bar_text(axes, len(names), value, f"{value:.1f} %", ink)
+            names.append("live")
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 118)
+        axes.set_xlabel("accuracy, % (thin line: 95 % interval of the step)")
+
+    return _render(draw, 1.0 + 0.45 * (len(steps) + 2), "Waterfall from lab to live accuracy")
+
+
+def class_plot(report: AuditReport) -> Plot:
+    """Recall of each class, lab beside live, with intervals; the weakest live classes first."""
+    rows = sorted(
+        report.per_class.items(),
+        key=lambda item: 2.0 if item[1][1].accuracy is None else item[1][1].accuracy,
+    )[:_MOST_CLASSES]
+
+    def draw(axes: Any, ink: str) -> None:
+        for shift, color, side in ((-0.19, _LAB, 0), (0.19, _LIVE, 1)):
+            tallies = [pair[side] for _, pair in rows]
+            y = np.arange(len(rows)) + shift
+            values = np.array([100 * (t.accuracy or 0.0) for t in tallies])
+            axes.barh(y, values, color=color, height=0.36, label=("lab", "live")[side])
+            _whiskers(axes, y, tallies, ink)
+        axes.set_yticks(range(len(rows)), [_short(label) for label, _ in rows])
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("recall, %")
+        axes.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, labelcolor=ink
+        )
+
+    return _render(draw, 1.2 + 0.42 * len(rows), "Recall of each class, lab and live")
+
+
+def confusion_plot(report: AuditReport) -> Plot:
+    """Live confusion: each row is a true class, its cells the shares of the answers."""
+    counts = np.array(report.live.confusion, float)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    labels = [_short(label) for label in report.card.labels]
+    size = len(labels)
+
+    def draw(axes: Any, _ink: str) -> None:
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        if size <= _MOST_CELLS:
+            for row, column in zip(*np.nonzero(counts), strict=True):
+                color = "white" if share[row, column] > 0.55 else "#222"
+                text = f"{counts[row, column]:.0f}"
+                axes.text(
+                    column, row, text, color=color, ha="center", va="center", fontsize=_cell(size)
+                )
+        step = max(1, size // 30)
+        axes.set_xticks(range(0, size, step), labels[::step], rotation=90)
+        axes.set_yticks(range(0, size, step), labels[::step])
+        axes.set_xlabel("read as")
+        axes.set_ylabel("truth")
+
+    return _render(draw, _WIDTH, "Confusion matrix of the live frames")
+
+
+def time_plot(report: AuditReport) -> Plot:
+    """Live accuracy of consecutive stretches of frames, with intervals, and the lab's."""
+    slices = report.live.over_time
+    lab_low, lab_high = (100 * end for end in report.lab.float_tally.interval)
+    starts = [k for k in range(1, len(slices)) if slices[k].session != slices[k - 1].session]
+
+    def draw(axes: Any, ink: str) -> None:
+        x = np.arange(len(slices))
+        values = np.array([100 * (part.tally.accuracy or 0.0) for part in slices])
+        bounds = np.array([part.tally.interval for part in slices]) * 100
+        axes.axhspan(lab_low, lab_high, color=_LAB, alpha=0.3, linewidth=0, label="lab")
+        axes.vlines(x, bounds[:, 0], bounds[:, 1], color=_LIVE, alpha=0.45, linewidth=4)
+        axes.plot(x, values, "o-", color=_LIVE, markersize=4, label="live")
+        for start in starts:
+            axes.axvline(start - 0.5, color=ink, linewidth=0.6, linestyle="--")
+        shown = sorted({0, len(slices) // 2, len(slices) - 1})
+        axes.set_xticks(shown, [str(slices[k].first) for k in shown])
+        axes.set_ylim(0, 102)
+        axes.set_xlabel("first frame of the stretch")
+        axes.set_ylabel("accuracy, %")
+        axes.legend(loc="lower left", frameon=False, labelcolor=ink)
+
+    return _render(draw, 2.8, "Live accuracy over time")
+
+
+def _whiskers(axes: Any, y: np.ndarray, tallies: Sequence[Tally], ink: str) -> None:
+    shown = [k for k, tally in enumerate(tallies) if tally.total]
+    bounds = np.array([tallies[k].interval for k in shown]).reshape(-1, 2) * 100
+    axes.hlines(y[shown], bounds[:, 0], bounds[:, 1], color=ink, linewidth=1)
+
+
+def _bar_text(axes: Any, row: int, right: float, text: str, ink: str) -> None:
+    axes.text(max(right, 0) + 1.5, row, text, va="center", color=ink)
+
+
+def _cell(size: int) -> float:
+    return float(np.clip(110 / size, 5, 10))
+
+
+def _short(label: str) -> str:
+    """A label that fits beside a plot, without what an SVG can't hold."""
+    text = "".join(c if c.isprintable() else "?" for c in label)
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= 18 else f"{text[:17]}…"
+
+
+def _render(draw: Callable[[Any, str], None], height: float, text: str) -> Plot:
+    return Plot(_svg(draw, height, "#333333"), _svg(draw, height, "#d8d8d8"), text)
+
+
+def _svg(draw: Callable[[Any, str], None], height: float, ink: str) -> str:
+    """Draw on a transparent ground in `ink` and give a data URI."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    out = io.BytesIO()
+    with matplotlib.rc_context(_RC), warnings.catch_warnings():
+        # A script that matplotlib's own font lacks: the browser's fonts have it.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        axes = figure.add_subplot()
+        for spine in ("top", "right"):
+            axes.spines[spine].set_visible(False)
+        for spine in ("bottom", "left"):
+            axes.spines[spine].set_color(ink)
+        axes.tick_params(colors=ink)
+        draw(axes, ink)
+        axes.xaxis.label.set_color(ink)
+        axes.yaxis.label.set_color(ink)
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{b64encode(out.getvalue()).decode()}"
