@@ -95,6 +95,8 @@ def fit_network(
     # EarlyStopping restores the best weights only when it stops the run itself.
     if stopping.best_weights is not None:
         model.set_weights(stopping.best_weights)
+    # The optimizer's state would triple model.keras, and nothing reads it.
+    model.optimizer, model.compiled = None, False
     reason = "patience" if stopping.stopped_epoch else schedule.stopped_by
     columns = {name: list(map(float, values)) for name, values in history.items()}
     columns |= {"learning_rate": schedule.rates, "seconds": schedule.seconds}
@@ -115,10 +117,10 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
         self.seconds: list[float] = []
         self.stopped_by = "epochs"
 
-    def on_train_begin(self, _logs: Any = None) -> None:
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         self.start = monotonic()
 
-    def on_train_batch_begin(self, _batch: int, _logs: Any = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         done = self.step / self.total
         if self.options.seconds:
             done = max(done, (monotonic() - self.start) / self.options.seconds)
@@ -127,7 +129,7 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.optimizer.learning_rate = self.options.learning_rate * rate
         self.step += 1
 
-    def on_epoch_end(self, epoch: int, _logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         elapsed = monotonic() - self.start
         self.rates.append(float(self.model.optimizer.learning_rate))
         self.seconds.append(round(elapsed, 2))
@@ -144,7 +146,7 @@ class _Report(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.progress, self.epochs = progress, epochs
 
-    def on_train_begin(self, _logs: Any = None) -> None:
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
         self.progress("training", 0, self.epochs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
