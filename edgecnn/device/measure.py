@@ -1,0 +1,89 @@
+"""The part of `benchmark` that runs in a process of its own, one artifact each.
+
+`python -m edgecnn.device.measure` reads {"bundle", "artifact", "device", "threads", "runtime",
+"warmup", "repeats", "seconds"} and answers with the latencies in ms and the memory in MB.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from edgecnn.classifier import Classifier, Timing
+from edgecnn.device.isolated import answer
+from edgecnn.errors import EdgecnnError
+from edgecnn.preprocess import decode
+from edgecnn.records import Json
+
+__all__ = ["measure", "percentiles"]
+
+
+def measure(request: Json) -> Json:
+    """Classify one frame again and again.
+
+    The frame is the bundle's first golden frame, so that preprocessing does real work; where
+    there is none, noise of 640x480.
+    """
+    classifier = Classifier(
+        request["bundle"],
+        request["artifact"],
+        device=request["device"],
+        threads=request["threads"],
+        runtime=request["runtime"],
+    )
+    frame = _frame(classifier)
+    for _ in range(request["warmup"]):
+        classifier.timed(frame)
+    timings: list[Timing] = []
+    end = perf_counter() + request["seconds"]
+    while len(timings) < request["repeats"] and (perf_counter() < end or len(timings) < 20):
+        timings.append(classifier.timed(frame)[1])
+    return {
+        "runtime": classifier.runtime.name,
+        "frame_wh": [frame.shape[1], frame.shape[0]],
+        "repeats": len(timings),
+        "invoke_ms": percentiles([t.invoke_ms for t in timings]),
+        "preprocess_ms": percentiles([t.preprocess_ms for t in timings]),
+        "total_ms": percentiles([t.preprocess_ms + t.invoke_ms for t in timings]),
+        "rss_mb": peak_memory_mb(),
+    }
+
+
+def percentiles(values: list[float]) -> Json:
+    """{"p50", "p95"} of some milliseconds."""
+    p50, p95 = np.percentile(values, [50, 95])
+    return {"p50": round(float(p50), 4), "p95": round(float(p95), 4)}
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process held at once, in MB of 1e6 bytes.
+
+    From /proc where there is one: getrusage's figure still counts the parent that started us.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return round(int(line.split()[1]) * 1024 / 1e6, 1)
+
+
+def _frame(classifier: Classifier) -> np.ndarray:
+    golden = classifier.bundle.golden()
+    if golden:
+        return decode(classifier.bundle.read(f"golden/{golden[0].file}"), golden[0].file)
+    return np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+
+
+if __name__ == "__main__":
+    try:
+        answer(measure(json.load(sys.stdin)))
+    except EdgecnnError as error:
+        answer({"error": str(error)})
