@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,112 +15,34 @@ from edgecnn.errors import ModelError
 from edgecnn.export.calibration import Calibration, load_calibration
 from edgecnn.export.check import Checked, check_artifact
 from edgecnn.export.golden import make_golden
-from edgecnn.export.lab import LabModel, float_scores, load_lab_model
+from edgecnn.export.lab import LabModel, load_lab_model
 from edgecnn.export.metadata import embed_tflite_metadata
 from edgecnn.export.onnx_format import (
-    ONNX_FILES,
     convert_onnx,
     embed_onnx_metadata,
     onnx_texts,
     quantization_texts,
     quantize_onnx,
 )
+from edgecnn.export.quiet import quiet
+from edgecnn.export.result import FORMATS, ExportOptions, ExportResult
 from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
-from edgecnn.records import Artifact, Json, Progress, Tally
+from edgecnn.model.predict import keras_scores
+from edgecnn.records import Progress
 from edgecnn.staging import check_writable
-from edgecnn.text import table
 
 __all__ = ["FORMATS", "ExportOptions", "ExportResult", "export"]
 
-FORMATS = {**TFLITE_FILES, **ONNX_FILES}
+_KINDS = {
+    "tflite-float32": "float32",
+    "tflite-float16": "float16",
+    "tflite-dynamic-range": "dynamic_range",
+    "tflite-full-integer": "full_integer",
+    "tflite-int16": "int16_activations",
+    "onnx-float32": "float32",
+    "onnx-full-integer": "full_integer",
+}
 _AGREE = 0.95  # below this the calibration or a kernel is wrong, whatever the accuracy says
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """How to export.
-
-    formats: names of FORMATS. Of the whole set, one that the network can't be brought to is
-        left out with a warning; in a choice of your own it is an error.
-    integer_io: "uint8" or "int8", the input and output of the full-integer models.
-    max_drop: points that an artifact may lose against the Keras model on the lab test images.
-    name: the card's name; None keeps the model's.
-    """
-
-    formats: tuple[str, ...] = tuple(FORMATS)
-    integer_io: str = "uint8"
-    max_drop: float | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        unknown = [f for f in self.formats if f not in FORMATS]
-        if unknown or not self.formats:
-            raise ModelError(
-                f"unknown format {', '.join(unknown) or 'list (empty)'}; "
-                f"expected some of {', '.join(FORMATS)}"
-            )
-        if self.integer_io not in ("uint8", "int8"):
-            raise ModelError(f"integer io is {self.integer_io!r}, expected 'uint8' or 'int8'")
-        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise ModelError(f"max drop is {self.max_drop}, expected points from 0 to 100")
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """What was exported, and how it compares with the Keras model (`lab`)."""
-
-    bundle: Path
-    lab: Tally
-    artifacts: tuple[Artifact, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """No artifact loses more than `max_drop` points."""
-        return all(artifact.ok for artifact in self.artifacts)
-
-    def drop(self, artifact: Artifact) -> float:
-        """Points of lab accuracy that an artifact loses against the Keras model."""
-        return 100 * (self.lab.correct - artifact.lab.correct) / self.lab.total
-
-    def to_json(self) -> Json:
-        """`export --json`."""
-        return {
-            "bundle": str(self.bundle),
-            "lab": self.lab.to_json(),
-            "artifacts": [
-                {**a.to_json(), "drop_points": round(self.drop(a), 3)} for a in self.artifacts
-            ],
-            "warnings": list(self.warnings),
-        }
-
-    def to_text(self) -> str:
-        """The export table, the warnings and what to do next."""
-        rows = [self._row(artifact) for artifact in self.artifacts]
-        headers = ("file", "kind", "kB", "lab accuracy", "95 %", "agreement", "error", "drop", "")
-        lines = [f"Keras model: {self.lab.text()}", "", table(headers, rows), ""]
-        lines += [f"warning: {warning}" for warning in self.warnings]
-        lines += [
-            f"wrote {self.bundle}; next:",
-            f"  edgecnn evaluate {self.bundle} FOLDER_OF_LABELLED_IMAGES",
-            f"  edgecnn benchmark {self.bundle}",
-            f"  edgecnn run {self.bundle} --source 0",
-        ]
-        return "\n".join(lines)
-
-    def _row(self, artifact: Artifact) -> tuple[str, ...]:
-        low, high = artifact.lab.interval
-        return (
-            artifact.file,
-            artifact.kind,
-            f"{artifact.bytes / 1000:.1f}",
-            f"{100 * (artifact.lab.accuracy or 0):.2f} %",
-            f"{100 * low:.1f}-{100 * high:.1f}",
-            f"{100 * artifact.agreement:.2f} %",
-            f"{artifact.max_output_error:.4f}",
-            f"{self.drop(artifact):+.2f}",
-            "" if artifact.ok else "drop too large",
-        )
 
 
 def export(
@@ -159,7 +82,7 @@ def export(
         check_artifact(data, FORMATS[name], lab.test, options.max_drop, progress)
         for name, data in files.items()
     ]
-    warnings = [*images.warnings, *warnings, *_doubts(checked)]
+    warnings = [*images.warnings, *warnings, *_doubts(dict(zip(files, checked, strict=True)))]
     _write(target, lab, images, checked, options)
     artifacts = tuple(c.artifact for c in checked)
     return ExportResult(target, lab.test.tally(lab.test.keras_top1), artifacts, tuple(warnings))
@@ -167,7 +90,8 @@ def export(
 
 def _load_calibration(lab: LabModel, folder: Path, progress: Progress | None) -> Calibration:
     def predict(tensors: np.ndarray) -> np.ndarray:
-        return float_scores(lab.network, tensors)
+        with quiet():
+            return keras_scores(lab.network, tensors)
 
     card = lab.card
     lab_sha256 = frozenset(map(str, lab.test.sha256))
@@ -209,12 +133,15 @@ def _makers(
 
         return make
 
+    @cache
+    def onnx() -> bytes:
+        return convert_onnx(lab.network, spec)
+
     def onnx_float() -> bytes:
-        return embed_onnx_metadata(convert_onnx(lab.network, spec), texts)
+        return embed_onnx_metadata(onnx(), texts)
 
     def onnx_integer() -> bytes:
-        data = convert_onnx(lab.network, spec)
-        data, *infos = quantize_onnx(data, pinned, options.integer_io)
+        data, *infos = quantize_onnx(onnx(), pinned, options.integer_io)
         return embed_onnx_metadata(data, {**texts, **quantization_texts(*infos)})
 
     return {
@@ -224,13 +151,22 @@ def _makers(
     }
 
 
-def _doubts(checked: list[Checked]) -> list[str]:
-    return [
-        f"{c.artifact.file} agrees with the Keras model on only "
-        f"{100 * c.artifact.agreement:.1f} % of the lab test images; look at the calibration images"
-        for c in checked
-        if c.artifact.agreement < _AGREE
-    ]
+def _doubts(checked: dict[str, Checked]) -> list[str]:
+    """What is odd about the artifacts, by format."""
+    warnings = []
+    for name, artifact in ((name, c.artifact) for name, c in checked.items()):
+        if artifact.kind != _KINDS[name]:
+            warnings.append(
+                f"{artifact.file} is {artifact.kind} inside, not {_KINDS[name]}: some operations "
+                "of this network have no such version, or are too small to gain by it"
+            )
+        if artifact.agreement < _AGREE:
+            warnings.append(
+                f"{artifact.file} agrees with the Keras model on only "
+                f"{100 * artifact.agreement:.1f} % of the lab test images; look at the "
+                "calibration images and at the network's largest weights"
+            )
+    return warnings
 
 
 def _write(

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.errors import ModelError
+from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.quiet import quiet
 from edgecnn.export.recipe import recipe
 from edgecnn.records import InputSpec, TensorInfo
+from edgecnn.runtime import load_runtime
 
 __all__ = [
     "ONNX_FILES",
@@ -52,14 +53,17 @@ def convert_onnx(network: Any, spec: InputSpec) -> bytes:
                 function, input_signature=signature, opset=_OPSET
             )
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-            raise ModelError(
-                f"can't convert the network to ONNX ({str(error)[:200]}); "
-                "leave the onnx formats out with --formats, or change the network"
-            ) from error
+            raise _refusal("ONNX", error) from error
     _rename(model, model.graph.input[0].name, "image")
     _rename(model, model.graph.output[0].name, "scores")
     model.graph.name = "edgecnn"
-    return bytes(model.SerializeToString())
+    data = bytes(model.SerializeToString())
+    try:
+        # tf2onnx passes operations on that ONNX does not have; only loading finds them.
+        load_runtime(data, ONNX_FILES["onnx-float32"])
+    except ArtifactError as error:
+        raise _refusal("ONNX", error) from error
+    return data
 
 
 def quantize_onnx(
@@ -75,6 +79,9 @@ def quantize_onnx(
     Returns:
         The model, and the types of its input and output: integer, or float32 where the network
         does not begin and end with quantized operations.
+
+    Raises:
+        ModelError: onnxruntime can't quantize the network.
     """
     with quiet():
         import onnx
@@ -83,16 +90,20 @@ def quantize_onnx(
     with tempfile.TemporaryDirectory() as folder, quiet():
         source, target = Path(folder, "float.onnx"), Path(folder, "integer.onnx")
         source.write_bytes(data)
-        quantization.quantize_static(
-            source,
-            target,
-            _reader(quantization.CalibrationDataReader, calibration),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=kind,
-            weight_type=quantization.QuantType.QInt8,
-        )
+        try:
+            quantization.quantize_static(
+                source,
+                target,
+                _reader(quantization.CalibrationDataReader, calibration),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=kind,
+                weight_type=quantization.QuantType.QInt8,
+            )
+        except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
+            raise _refusal("integer ONNX", error) from error
         model = onnx.load(target)
+    model.graph.name = "edgecnn"
     infos = (_integer_input(model), _integer_output(model))
     return bytes(model.SerializeToString()), *infos
 
@@ -123,6 +134,14 @@ def quantization_texts(source: TensorInfo, target: TensorInfo) -> dict[str, str]
             texts[f"{side}_scale"] = repr(info.scale)
             texts[f"{side}_zero_point"] = str(info.zero_point)
     return texts
+
+
+def _refusal(what: str, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:200]
+    return ModelError(
+        f"can't convert the network to {what} ({reason}); "
+        "leave that format out with --formats, or change the network"
+    )
 
 
 def _reader(base: Any, calibration: np.ndarray) -> Any:

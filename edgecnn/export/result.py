@@ -1,0 +1,103 @@
+"""What `edgecnn export` is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.errors import ModelError
+from edgecnn.export.onnx_format import ONNX_FILES
+from edgecnn.export.tflite import TFLITE_FILES
+from edgecnn.records import Artifact, Json, Tally
+from edgecnn.text import table
+
+__all__ = ["FORMATS", "ExportOptions", "ExportResult"]
+
+FORMATS = {**TFLITE_FILES, **ONNX_FILES}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    formats: names of FORMATS. Of the whole set, one that the network can't be brought to is
+        left out with a warning; in a choice of your own it is an error.
+    integer_io: "uint8" or "int8", the input and output of the full-integer models.
+    max_drop: points that an artifact may lose against the Keras model on the lab test images.
+    name: the card's name; None keeps the model's.
+    """
+
+    formats: tuple[str, ...] = tuple(FORMATS)
+    integer_io: str = "uint8"
+    max_drop: float | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [f for f in self.formats if f not in FORMATS]
+        if unknown or not self.formats:
+            raise ModelError(
+                f"unknown format {', '.join(unknown) or 'list (empty)'}; "
+                f"expected some of {', '.join(FORMATS)}"
+            )
+        if self.integer_io not in ("uint8", "int8"):
+            raise ModelError(f"integer io is {self.integer_io!r}, expected 'uint8' or 'int8'")
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise ModelError(f"max drop is {self.max_drop}, expected points from 0 to 100")
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was exported, and how it compares with the Keras model (`lab`)."""
+
+    bundle: Path
+    lab: Tally
+    artifacts: tuple[Artifact, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """No artifact loses more than `max_drop` points."""
+        return all(artifact.ok for artifact in self.artifacts)
+
+    def drop(self, artifact: Artifact) -> float:
+        """Points of lab accuracy that an artifact loses against the Keras model."""
+        return 100 * (self.lab.correct - artifact.lab.correct) / self.lab.total
+
+    def to_json(self) -> Json:
+        """`export --json`."""
+        return {
+            "bundle": str(self.bundle),
+            "lab": self.lab.to_json(),
+            "artifacts": [
+                {**a.to_json(), "drop_points": round(self.drop(a), 3)} for a in self.artifacts
+            ],
+            "warnings": list(self.warnings),
+        }
+
+    def to_text(self) -> str:
+        """The export table, the warnings and what to do next."""
+        rows = [self._row(artifact) for artifact in self.artifacts]
+        headers = ("file", "kind", "kB", "lab accuracy", "95 %", "agreement", "error", "drop", "")
+        lines = [f"Keras model: {self.lab.text()}", "", table(headers, rows), ""]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        lines += [
+            f"wrote {self.bundle}; next:",
+            f"  edgecnn evaluate {self.bundle} FOLDER_OF_LABELLED_IMAGES",
+            f"  edgecnn benchmark {self.bundle}",
+            f"  edgecnn run {self.bundle} --source 0",
+        ]
+        return "\n".join(lines)
+
+    def _row(self, artifact: Artifact) -> tuple[str, ...]:
+        low, high = artifact.lab.interval
+        return (
+            artifact.file,
+            artifact.kind,
+            f"{artifact.bytes / 1000:.1f}",
+            f"{100 * (artifact.lab.accuracy or 0):.2f} %",
+            f"{100 * low:.1f}-{100 * high:.1f}",
+            f"{100 * artifact.agreement:.2f} %",
+            f"{artifact.max_output_error:.4f}",
+            f"{self.drop(artifact):+.2f}",
+            "" if artifact.ok else "drop too large",
+        )
