@@ -161,6 +161,53 @@ def doctor(
     return diagnosis, 0 if diagnosis.ok else 1
 
 
+@_command("train")
+def train(
+    lab: Annotated[Path, typer.Argument(metavar="LAB", help="Images in one folder a class.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The MODEL folder to write.")],
+    width: Annotated[
+        int | None, typer.Option(help="Input width; from the images by default.")
+    ] = None,
+    height: Annotated[int | None, typer.Option(help="Input height.")] = None,
+    resize: Annotated[str, typer.Option(help="stretch, letterbox or center_crop.")] = "stretch",
+    interpolation: Annotated[
+        str, typer.Option(help="halving, linear, area, cubic or nearest.")
+    ] = "halving",
+    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 40,
+    seconds: Annotated[
+        float | None, typer.Option(help="Time budget; the schedule ends with it.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Peak of the cosine schedule.")] = 3e-3,
+    patience: Annotated[int, typer.Option(help="Epochs without gain before stopping.")] = 12,
+    network: Annotated[
+        str | None,
+        typer.Option(help="Your Keras 3 model: module:function(input_shape, num_classes)."),
+    ] = None,
+    network_width: Annotated[float, typer.Option(help="Multiplies the filters.")] = 1.0,
+    dropout: Annotated[float, typer.Option(help="Before the classifier.")] = 0.3,
+    l1: Annotated[float, typer.Option(help="L1 penalty of the kernels.")] = 0.0,
+    l2: Annotated[float, typer.Option(help="L2 penalty of the kernels.")] = 0.0,
+    weight_decay: Annotated[float, typer.Option(help="Decoupled (AdamW).")] = 0.01,
+    label_smoothing: Annotated[float, typer.Option(help="Spoils confidence: off.")] = 0.0,
+    imbalance: Annotated[
+        str, typer.Option(help="none, class_weights or balanced_sampling.")
+    ] = "none",
+    augment: Annotated[str, typer.Option(help="none, light or default.")] = "default",
+    manifest: Annotated[Path | None, typer.Option(help="CSV with a column of groups.")] = None,
+    group: Annotated[str, typer.Option(help="Its column: equal values share a split.")] = "device",
+    seed: Annotated[int, typer.Option(help="Of weights, shuffling and split.")] = 0,
+    json: JsonFlag = False,
+) -> Outcome:
+    """Train a regularized, augmented CNN and measure it on a test split that does not leak."""
+    chosen = {k: v for k, v in locals().items() if k not in ("lab", "output", "json")}
+    _quiet_tensorflow()
+    from edgecnn.model.train import TrainOptions, train
+
+    with _progress() as progress:
+        return train(lab, output, TrainOptions(**chosen), progress=progress), 0
+
+
 @_command("export")
 def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder of `edgecnn train`.")],
