@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import ctypes
+import sys
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -17,12 +18,13 @@ __all__ = [
     "describe_edgetpu_failure",
     "load_runtime",
     "load_tflite_module",
+    "open_delegate",
     "top1",
 ]
 
 # Tried in this order. tf.lite comes last: only a lab machine has it, and it loads TensorFlow.
 TFLITE_RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
-_EDGETPU_LIBRARIES = ("libedgetpu.so.1", "libedgetpu.1.dylib", "edgetpu.dll")
+_EDGETPU_LIBRARIES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}
 
 
 class Runtime(Protocol):
@@ -102,8 +104,9 @@ class _TfliteRuntime:
     ) -> None:
         if data[4:8] != b"TFL3":
             raise ArtifactError(f"{file} is not a TFLite model (no TFL3 mark); export it again")
+        self._file = file
         module, module_name = load_tflite_module(runtime)
-        delegates = [] if device == "cpu" else [_load_delegate(module, module_name, device)]
+        delegates = [] if device == "cpu" else [open_delegate(device, module_name)]
         self.name = module_name.split(".")[0]
         try:
             self._interpreter = module.Interpreter(
@@ -134,7 +137,10 @@ class _TfliteRuntime:
 
     def invoke(self, tensor: np.ndarray) -> np.ndarray:
         self._interpreter.set_tensor(self._in, self._table[tensor][None])
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:  # an Edge TPU that was unplugged, say
+            raise ArtifactError(f"{self._file} failed while it ran: {_one_line(error)}") from error
         return _dequantize(self._interpreter.get_tensor(self._out)[0], self.output)
 
 
@@ -187,21 +193,27 @@ def describe_edgetpu_failure(error: BaseException, library: str) -> str:
     return f"{library} found no usable Edge TPU ({reason}); check the cable, power and udev rules"
 
 
-def _load_delegate(module: Any, module_name: str, device: str) -> Any:
-    """Load the delegate that `device` names ("edgetpu[:usb|:pci|:N]" or a library's path)."""
+def open_delegate(device: str, runtime: str | None = None) -> Any:
+    """Load the delegate that `device` names ("edgetpu[:usb|:pci|:N]" or a library's path).
+
+    Raises:
+        MissingRuntimeError: No runtime, no such library, or it finds no device.
+    """
+    module, module_name = load_tflite_module(runtime)
     if module_name == "tensorflow.lite":
-        module = import_module("tensorflow.lite.experimental")
+        module = module.experimental
     options: dict[str, str] = {}
-    libraries: tuple[str, ...] = (device,)
+    library = device
     if device == "edgetpu" or device.startswith("edgetpu:"):
-        libraries = _EDGETPU_LIBRARIES if os.name == "nt" else _EDGETPU_LIBRARIES[:1]
+        library = _EDGETPU_LIBRARIES.get(sys.platform, "libedgetpu.so.1")
         if ":" in device:
             options["device"] = device.partition(":")[2]
-    for library in libraries:
-        try:
-            return module.load_delegate(library, options)
-        except (OSError, AttributeError, ValueError) as error:
-            failure = describe_edgetpu_failure(error, library)
+    try:
+        # Looked at first, since a Delegate that failed half-way complains on stderr when it dies.
+        _ = ctypes.CDLL(library).tflite_plugin_create_delegate
+        return module.load_delegate(library, options)
+    except (OSError, AttributeError, ValueError) as error:
+        failure = describe_edgetpu_failure(error, library)
     raise MissingRuntimeError(f"{failure}; or run with --device cpu")
 
 

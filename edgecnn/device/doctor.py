@@ -1,0 +1,126 @@
+"""What works on this machine, what doesn't, and the mend for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from edgecnn.errors import EdgecnnError, MissingRuntimeError
+from edgecnn.records import Json
+
+if TYPE_CHECKING:
+    from edgecnn.bundle import Bundle
+
+__all__ = ["Check", "Diagnosis", "examine"]
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was looked at, what was found and, unless all is well, the mend.
+
+    "fail" is what keeps edgecnn from running here; "warn" what keeps a part of it from that.
+    """
+
+    name: str
+    status: Status
+    found: str
+    mend: str = ""
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All checks, in the order in which they were made."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """No check failed."""
+        return all(check.status != "fail" for check in self.checks)
+
+    def to_json(self) -> Json:
+        return {"ok": self.ok, "checks": [check.to_json() for check in self.checks]}
+
+    def to_text(self) -> str:
+        width = max(len(check.name) for check in self.checks)
+        lines = []
+        for check in self.checks:
+            mend = f"; {check.mend}" if check.mend else ""
+            lines.append(f"{check.status:4}  {check.name:{width}}  {check.found}{mend}")
+        return "\n".join(lines)
+
+
+def examine(bundle: Path | str | None = None) -> Diagnosis:
+    """Check this machine, and with a bundle that it answers here as it did in the lab.
+
+    Raises:
+        BundleError: There is no bundle there, or it was changed since the export.
+    """
+    from edgecnn.device import checks
+
+    found = [*checks.software(), *checks.hardware()]
+    if bundle is not None:
+        found += _examine_bundle(bundle, found)
+    return Diagnosis(tuple(found))
+
+
+def _examine_bundle(path: Path | str, found: list[Check]) -> Iterator[Check]:
+    """The golden frames of each artifact that can run here."""
+    if any(check.status == "fail" and check.name in ("numpy", "opencv") for check in found):
+        yield Check("bundle", "fail", "can't be tried", "mend the lines above first")
+        return
+    from edgecnn.bundle import Bundle
+
+    opened = Bundle.open(path)
+    card = opened.card
+    size = f"{card.input.width}x{card.input.height}"
+    yield Check(
+        "bundle",
+        "ok",
+        f"{card.name}: {len(card.labels)} classes, {size} {card.input.resize}, "
+        f"edgecnn {card.edgecnn}, lab {card.lab.tally.text()}",
+    )
+    ran = False
+    for artifact in card.artifacts:
+        check = _replay(opened, artifact.file)
+        ran = ran or check.status == "ok"
+        yield check
+    if not ran:
+        mend = "see the lines of its artifacts"
+        yield Check("golden frames", "fail", "no artifact runs here as in the lab", mend)
+
+
+def _replay(bundle: Bundle, file: str) -> Check:
+    from edgecnn.classifier import Classifier
+
+    try:
+        results = Classifier(bundle, file).replay_golden()
+    except MissingRuntimeError as error:
+        return Check(file, "warn", *_halves(error))
+    except EdgecnnError as error:
+        return Check(file, "fail", *_halves(error))
+    if not results:
+        return Check(file, "warn", "the bundle has no golden frame", "export it again")
+    wrong = [result.file for result in results if not result.tensor_ok]
+    if wrong:
+        how = bundle.card.input.interpolation
+        mend = "train with interpolation halving" if how in ("area", "cubic") else "update OpenCV"
+        return Check(file, "fail", f"{wrong[0]} gives another input tensor than in the lab", mend)
+    steps = max(result.steps for result in results)
+    if not all(result.ok for result in results):
+        found = f"scores differ from the lab's by {steps:g} steps, expected 1 at most"
+        return Check(file, "fail", found, "try another runtime version, or export again")
+    return Check(file, "ok", f"{len(results)} golden frames as in the lab, within {steps:g} steps")
+
+
+def _halves(error: EdgecnnError) -> tuple[str, str]:
+    """A message is what was found, then ";" and what to do."""
+    found, _, mend = str(error).rpartition("; ")
+    return (found, mend) if found else (mend, "")
