@@ -64,9 +64,12 @@ def split_dataset(
     groups = find_groups(data, options)
     part = np.array([file.split or "train" for file in data.files])
     dropped, notes = _drop_leaks(data, part, groups)
-    for name, share in (("test", test_share), ("val", val_share)):
-        if not (part == name).any():
-            _carve(name, share, part, data, groups, seed)
+    missing = {
+        name: share
+        for name, share in (("test", test_share), ("val", val_share))
+        if not (part == name).any()
+    }
+    _carve(missing, part, data, groups, seed)
     _give_train_every_class(data, part, groups, notes)
     found = {name: np.flatnonzero(part == name) for name in _NAMES}
     for name in ("test", "val"):
@@ -84,23 +87,24 @@ def split_dataset(
 
 
 def _carve(
-    name: str, share: float, part: np.ndarray, data: Dataset, groups: Groups, seed: int
+    shares: dict[str, float], part: np.ndarray, data: Dataset, groups: Groups, seed: int
 ) -> None:
-    """Move about `share` of all images from train to `name`, in whole groups."""
+    """Move about these shares of all images out of train, in whole groups."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     pool = np.flatnonzero(part == "train")
-    folds = min(_FOLDS, len(np.unique(groups.ids[pool])))
-    if folds < 2:
+    num_folds = min(_FOLDS, len(np.unique(groups.ids[pool])))
+    if not shares or num_folds <= len(shares):
         return
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    wanted = max(1, min(folds - 1, round(share * len(part) / len(pool) * folds)))
+    splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # A class of fewer groups than folds: `_give_train_every_class` and a note see to it.
         warnings.simplefilter("ignore", UserWarning)
-        parts = [fold for _, fold in splitter.split(pool, data.classes[pool], groups.ids[pool])]
-    for fold in parts[:wanted]:
-        part[pool[fold]] = name
+        folds = [f for _, f in splitter.split(pool, data.classes[pool], groups.ids[pool])]
+    for name, share in shares.items():
+        wanted = max(1, round(share * len(part) / len(pool) * num_folds))
+        for _ in range(min(wanted, len(folds) - len(shares))):
+            part[pool[folds.pop()]] = name
 
 
 def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> tuple[int, list[str]]:

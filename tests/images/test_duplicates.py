@@ -1,0 +1,98 @@
+"""Near-duplicates: found where a person sees them, never by the chain of all with all."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecnn.images import duplicates
+from edgecnn.images.duplicates import (
+    DEFAULT_THRESHOLD,
+    fingerprint,
+    link_near_duplicates,
+    near_any,
+    unit_vectors,
+)
+
+
+def components(count: int, links: np.ndarray) -> list[int]:
+    """Lowest member of each item's component, by plain union-find."""
+    parent = list(range(count))
+
+    def root(k: int) -> int:
+        while parent[k] != k:
+            k = parent[k]
+        return k
+
+    for a, b in links:
+        low, high = sorted((root(int(a)), root(int(b))))
+        parent[high] = low
+    return [root(k) for k in range(count)]
+
+
+def test_light_noise_jpeg_and_size_do_not_hide_a_duplicate(scene):
+    rng = np.random.default_rng(1)
+    for number in range(20):
+        picture = scene(number)
+        dim = (picture * 0.6 + 30).astype(np.uint8)
+        noisy = (picture + rng.normal(0, 6, picture.shape)).clip(0, 255).astype(np.uint8)
+        jpeg = cv2.imdecode(cv2.imencode(".jpg", picture, [1, 40])[1], cv2.IMREAD_COLOR)
+        large = cv2.resize(picture, (120, 144), interpolation=cv2.INTER_CUBIC)
+        vectors = unit_vectors(np.stack(list(map(fingerprint, (picture, dim, noisy, jpeg, large)))))
+        assert (vectors @ vectors[0] > DEFAULT_THRESHOLD).all()
+
+
+def test_different_scenes_are_not_linked(scene):
+    vectors = unit_vectors(np.stack([fingerprint(scene(k)) for k in range(300)]))
+    assert len(link_near_duplicates(vectors, DEFAULT_THRESHOLD)) == 0
+
+
+def test_flat_pictures_resemble_nothing():
+    rng = np.random.default_rng(0)
+    flat = (128 + rng.integers(0, 2, (50, 48, 40, 3))).astype(np.uint8)
+    vectors = unit_vectors(np.stack(list(map(fingerprint, flat))))
+    assert len(link_near_duplicates(vectors, 0.8)) == 0
+
+
+def test_tiles_give_the_groups_that_all_pairs_give(monkeypatch):
+    monkeypatch.setattr(duplicates, "_TILE", 7)
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        prints = rng.integers(0, 256, (8, 256))[rng.integers(0, 8, 60)]
+        noisy = (prints + rng.normal(0, 40, prints.shape)).clip(0, 255).astype(np.uint8)
+        vectors = unit_vectors(noisy)
+        threshold = 0.78
+        pairs = np.argwhere(np.triu(vectors @ vectors.T >= threshold, 1))
+        assert len(pairs) > 0
+        found = components(60, link_near_duplicates(vectors, threshold))
+        assert found == components(60, pairs)
+        near = near_any(vectors[:30], vectors[30:], threshold)
+        assert (near == (vectors[:30] @ vectors[30:].T >= threshold).any(axis=1)).all()
+
+
+def test_copies_without_number_stay_a_short_list_of_links(scene):
+    vectors = unit_vectors(np.stack([fingerprint(scene(3))] * 4000))
+    links = link_near_duplicates(vectors, DEFAULT_THRESHOLD)
+    assert len(links) < 4 * 4000
+    assert set(components(4000, links)) == {0}
+
+
+@pytest.mark.meters
+def test_real_digit_crops_do_not_chain_into_one_group(meters):
+    from edgecnn.images.dataset import load_dataset
+    from edgecnn.images.groups import find_groups
+    from edgecnn.records import InputSpec
+
+    start = monotonic()
+    data = load_dataset(meters / "lab", InputSpec(width=32, height=48))
+    groups = find_groups(data)
+    assert monotonic() - start < 10
+    assert groups.threshold == DEFAULT_THRESHOLD
+    assert groups.largest < 50
+    assert 1000 < groups.near < 2500
+    # Digits of two classes may look alike while the drum turns; a chain of classes may not.
+    mixed = [g for g in range(groups.count) if len(set(data.classes[groups.ids == g])) > 2]
+    assert not mixed
