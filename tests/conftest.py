@@ -61,6 +61,12 @@ def _write_digits(root: Path, first: int, last: int, gain: float) -> Path:
 
 
 @pytest.fixture(scope="session")
+def write_digits():
+    """`_write_digits`, for tests that need other digits or another light."""
+    return _write_digits
+
+
+@pytest.fixture(scope="session")
 def digits_folder(tmp_path_factory) -> Path:
     """The lab: 1,300 labelled digits."""
     return _write_digits(tmp_path_factory.mktemp("digits") / "lab", 0, NUM_LAB, 1.0)

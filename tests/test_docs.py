@@ -13,7 +13,8 @@ from edgecnn.cli import app
 
 REPO = Path(__file__).resolve().parents[1]
 README = (REPO / "README.md").read_text()
-COMMANDS = sorted(set(re.findall(r"^(?:\S*/)?edgecnn ([a-z][^#\n`]*)", README, re.MULTILINE)))
+CODE = "\n".join(re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
+COMMANDS = sorted(set(re.findall(r"^(?:\S*/)?edgecnn ([a-z][^#\n]*)", CODE, re.MULTILINE)))
 
 
 def test_the_readme_shows_the_whole_path():
