@@ -14,7 +14,7 @@ from edgecnn.records import Json, Tally
 
 __all__ = ["Confusion", "Live", "Misread", "Slice", "measure_live"]
 
-_WORST, _SHEET, _SLICES, _SMALLEST_SLICE = 18, 18, 40, 20
+_WORST, _SHEET, _SLICES, _SMALLEST_SLICE = 18, 18, 40, 15
 
 
 @dataclass(frozen=True)
@@ -222,11 +222,12 @@ def _over_time(
     parts: Sequence[tuple[Session, Frames, Truth]],
     whole: Tally,
 ) -> tuple[Slice, ...]:
-    """Up to 40 stretches of equal length in each session, of 20 frames at least."""
+    """Up to 40 stretches of equal length in each session, each worth 15 answers or more."""
     slices = []
+    worth = 1.0 if whole.effective is None else whole.effective / max(1, whole.total)
     for k, (session, _, _) in enumerate(parts):
         rows = np.flatnonzero(table.session == k)
-        count = max(1, min(_SLICES, len(rows) // _SMALLEST_SLICE))
+        count = max(1, min(_SLICES, int(len(rows) * worth) // _SMALLEST_SLICE))
         for part in np.array_split(rows, count):
             if len(part):
                 first, last = int(table.frame[part[0]]), int(table.frame[part[-1]])

@@ -46,6 +46,8 @@ def waterfall_plot(report: AuditReport) -> Plot:
     if left.points is not None and left.low is not None and left.high is not None:
         steps.append(("not explained", left.points, left.low, left.high))
     live = report.live.tally
+    left_end = _axis_start(lab, steps)
+    start = f", axis starts at {left_end} %" if left_end else ""
 
     def draw(axes: Any, ink: str) -> None:
         axes.barh(0, lab, color=_LAB, height=0.6)
@@ -66,11 +68,20 @@ def waterfall_plot(report: AuditReport) -> Plot:
             names.append("live")
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
-        axes.set_xlim(0, 125)
-        axes.set_xticks(range(0, 101, 20))
-        axes.set_xlabel("accuracy, % (thin line: 95 % interval)")
+        axes.set_xlim(left_end, 100 + 0.25 * (100 - left_end))
+        axes.set_xticks(range(left_end, 101, 20 if left_end < 40 else 10 if left_end < 80 else 5))
+        axes.set_xlabel(f"accuracy, %{start} (thin line: 95 % interval)")
 
     return _render(draw, 1.0 + 0.45 * (len(steps) + 2), "Waterfall from lab to live accuracy")
+
+
+def _axis_start(lab: float, steps: Sequence[tuple[str, float, float, float]]) -> int:
+    """Where the axis begins: at 0, or, when all that happens is above 50 %, a little below it."""
+    at = lowest = lab
+    for _, points, _, high in steps:
+        lowest = min(lowest, at - points, at - high)
+        at -= points
+    return 0 if lowest < 50 else int(max(0, lowest - 5) // 10) * 10
 
 
 def class_plot(report: AuditReport) -> Plot:
@@ -158,7 +169,9 @@ def _whiskers(axes: Any, y: np.ndarray, tallies: Sequence[Tally], ink: str) -> N
 
 
 def _bar_text(axes: Any, row: int, right: float, text: str, ink: str) -> None:
-    axes.text(max(right, 0) + 1.5, row, text, va="center", color=ink)
+    axes.annotate(
+        text, (max(right, 0), row), (4, 0), textcoords="offset points", va="center", color=ink
+    )
 
 
 def _loss(points: float) -> str:

@@ -1,26 +1,21 @@
-"""A real bundle for which colour matters, its lab images, and sessions written as devices do."""
+"""A real bundle for which colour matters, and its images."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from helpers_audit import LABELS
 
-from edgecnn.bundle import Bundle
-from edgecnn.classifier import Classifier
 from edgecnn.preprocess import read_image, to_tensor
-from edgecnn.records import Card, FrameEvent, InputSpec, LabResult, Tally, TruthEvent
+from edgecnn.records import Card, InputSpec, LabResult, Tally
 
-ARTIFACT = "model_full_integer_quant.tflite"
-LABELS = tuple(f"{color} {digit}" for color in ("blue", "red") for digit in range(4))
 SPEC = InputSpec(width=16, height=16)
-NOW = "2024-05-01T10:00:00.000+00:00"
 
 
 def _colored_digits(root: Path, first: int, last: int) -> Path:
@@ -123,71 +118,3 @@ def _write_model(folder: Path, network, lab: Path) -> None:
     )
     for file in files[:2]:
         (folder / "golden" / file.name).write_bytes(file.read_bytes())
-
-
-def write_session(
-    path: Path, bundle: Path, events: Iterable[dict | bytes], artifact: str = ARTIFACT, **info
-) -> Path:
-    """A SESSION folder in the documented format; bytes are written as they are."""
-    opened = Bundle.open(bundle)
-    (path / "frames").mkdir(parents=True)
-    head = {
-        "format": 1,
-        "edgecnn": "0.1.0",
-        "bundle": {"path": str(bundle), "sha256": opened.sha256},
-        "card": opened.card.to_json(),
-        "artifact": artifact,
-        "device": "cpu",
-        "runtime": "ai_edge_litert",
-        "source": "0",
-        "source_color": "bgr",
-        "truth": "folder",
-        "host": "pi",
-        "started_at": NOW,
-        **info,
-    }
-    (path / "session.json").write_text(json.dumps(head))
-    lines = [e if isinstance(e, bytes) else json.dumps(e).encode() + b"\n" for e in events]
-    (path / "events.jsonl").write_bytes(b"".join(lines))
-    return path
-
-
-def frame_event(frame: int, scores, **more) -> dict:
-    index = int(np.argmax(scores))
-    event = FrameEvent(frame, NOW, index, tuple(map(float, scores)), 20.0, 5.0, 1.0, **more)
-    return event.to_json()
-
-
-def truth_event(frame: int, label: str) -> dict:
-    return TruthEvent(frame, label, "folder").to_json()
-
-
-def answer_event(frame: int, right: bool, truth: int = 0, confidence: float = 0.9, **more) -> dict:
-    """A frame answered right or wrong by hand (wrong: the next class)."""
-    scores = np.full(len(LABELS), (1 - confidence) / (len(LABELS) - 1))
-    scores[truth if right else (truth + 1) % len(LABELS)] = confidence
-    return frame_event(frame, scores, **more)
-
-
-def record_folder(
-    path: Path, bundle: Path, folder: Path, *, swapped: bool = False, truth: bool = True, **info
-) -> Path:
-    """What a device writes that runs over an image folder; `swapped`: it takes BGR for RGB."""
-    classifier = Classifier(bundle, ARTIFACT)
-    events: list[dict] = []
-    pictures = {}
-    for k, file in enumerate(sorted(folder.rglob("*.png"))):
-        frame = read_image(file)
-        scores = classifier(frame[..., ::-1] if swapped else frame).scores
-        name = file.relative_to(folder).as_posix()
-        image = f"{k:06d}.png" if k % 2 == 0 else None
-        if image:
-            pictures[image] = file.read_bytes()
-        events.append(frame_event(k, scores, name=name, image=image))
-        if truth:
-            events.append(truth_event(k, file.parent.name))
-    events.append({"event": "end", "reason": "end of source"})
-    session = write_session(path, bundle, events, source=str(folder), **info)
-    for name, data in pictures.items():
-        (session / "frames" / name).write_bytes(data)
-    return session

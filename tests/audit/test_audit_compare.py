@@ -1,0 +1,255 @@
+"""The audit: figures that can be counted by hand, and a ledger that adds up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from helpers_audit import LABELS, answer_event, record_folder, truth_event, write_session
+
+import edgecnn
+from edgecnn.audit.compare import AuditOptions, audit
+from edgecnn.bundle import Bundle
+from edgecnn.device.loop import RunOptions, run
+from edgecnn.errors import DataError, SessionError
+
+TALLY = {"correct", "total", "accuracy", "low", "high"}
+
+
+@pytest.fixture(scope="module")
+def field_session(color_bundle, color_folders, tmp_path_factory):
+    """What `edgecnn run` writes over the field images."""
+    path = tmp_path_factory.mktemp("audit") / "field"
+    run(color_bundle, str(color_folders.field), RunOptions(truth="folder", log=path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def lab_session(color_bundle, color_folders, tmp_path_factory):
+    path = tmp_path_factory.mktemp("audit") / "lab"
+    run(color_bundle, str(color_folders.lab), RunOptions(truth="folder", log=path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def swapped_lab_session(color_bundle, color_folders, tmp_path_factory):
+    """The device runs over the lab images and takes B, G, R for R, G, B."""
+    path = tmp_path_factory.mktemp("audit") / "swapped"
+    run(color_bundle, str(color_folders.lab), RunOptions(truth="folder", log=path, color="rgb"))
+    return path
+
+
+def _step(report, word):
+    found = [step for step in report.lab.steps if step.cause.startswith(word)]
+    return found[0] if found else None
+
+
+def _adds_up(report):
+    data = json.loads(json.dumps(report.to_json()))
+    total = sum(step["points"] for step in data["ledger"]) + data["residual_points"]
+    return abs(total - data["gap_points"]) < 0.1
+
+
+def test_live_and_lab_are_what_counting_by_hand_gives(field_session, color_bundle):
+    log = [json.loads(line) for line in (field_session / "events.jsonl").read_text().splitlines()]
+    answers = {e["frame"]: LABELS[e["index"]] for e in log if e["event"] == "frame"}
+    truths = {e["frame"]: e["label"] for e in log if e["event"] == "truth"}
+    right = sum(answers[frame] == label for frame, label in truths.items())
+    rows = Bundle.open(color_bundle).lab_test()
+    lab = sum(row.predicted["keras"] == row.label for row in rows)
+    data = edgecnn.audit([field_session]).to_json()
+    assert (data["live"]["correct"], data["live"]["total"]) == (right, len(truths))
+    assert (data["lab"]["correct"], data["lab"]["total"]) == (lab, len(rows))
+    assert data["gap_points"] == pytest.approx(100 * (lab / len(rows) - right / len(truths)))
+    assert data["gap_low"] < data["gap_points"] < data["gap_high"]
+    assert sum(map(sum, data["confusion"])) == len(truths)
+    assert sum(data["confusion"][k][k] for k in range(len(LABELS))) == right
+
+
+def test_the_json_holds_what_design_promises(field_session):
+    data = json.loads(json.dumps(audit([field_session]).to_json()))
+    assert set(data["lab"]) >= TALLY
+    assert set(data["live"]) >= TALLY
+    assert set(data["estimate"]) >= {"low", "high", "flag"}
+    assert all(set(s) == {"cause", "points", "low", "high", "evidence"} for s in data["ledger"])
+    assert {"per_class", "worst_frames", "sessions", "notes"} <= set(data)
+
+
+def test_ledger_and_residual_add_up_to_the_gap(
+    field_session, lab_session, swapped_lab_session, color_folders
+):
+    for lab in (None, color_folders.lab, lab_session, swapped_lab_session):
+        assert _adds_up(audit([field_session], AuditOptions(lab=lab)))
+
+
+def test_a_bgr_rgb_swap_between_lab_and_device_shows_in_the_device_path_step(
+    color_bundle, color_folders, swapped_lab_session, tmp_path
+):
+    live = tmp_path / "live"
+    run(color_bundle, str(color_folders.field), RunOptions(truth="folder", log=live, color="rgb"))
+    report = audit([live], AuditOptions(lab=swapped_lab_session))
+    step = _step(report, "device path")
+    assert step.low > 50
+    assert "red and blue swapped" in step.evidence
+    assert abs(_step(report, "quantization").points) < 3
+    # What is left is what the field costs without the swap, not the swap itself.
+    assert report.residual.points < 0.3 * report.gap_points
+    assert _adds_up(report)
+
+
+def test_a_device_that_does_as_the_lab_loses_nothing_in_the_device_path(
+    field_session, lab_session, color_folders
+):
+    for lab in (lab_session, color_folders.lab):
+        step = _step(audit([field_session], AuditOptions(lab=lab)), "device path")
+        assert step.points == 0
+        assert step.low < 0 < step.high
+        assert "answers than the lab's on 0" in step.evidence
+        assert "swapped" not in step.evidence
+
+
+def test_a_lab_session_needs_no_labels_and_may_have_run_on_a_folder_below(
+    field_session, color_bundle, color_folders, tmp_path
+):
+    part = tmp_path / LABELS[0]
+    shutil.copytree(color_folders.lab / LABELS[0], part)
+    session = record_folder(tmp_path / "s", color_bundle, part, truth=False)
+    report = audit([field_session], AuditOptions(lab=session))
+    count = len(list(part.iterdir()))
+    assert f"paired on {count} lab test images" in _step(report, "device path").evidence
+    assert any("were not found" in note for note in report.notes)
+    assert _adds_up(report)
+
+
+def test_without_a_bundle_the_cards_tallies_serve(field_session, color_bundle, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(field_session, copied)
+    head = json.loads((copied / "session.json").read_text())
+    head["bundle"]["path"] = "/nowhere/color.edgecnn"
+    (copied / "session.json").write_text(json.dumps(head))
+    report = audit([copied])
+    with_bundle = audit([copied], AuditOptions(bundle=color_bundle))
+    assert "not paired" in _step(report, "quantization").evidence
+    assert any("--bundle" in note for note in report.notes)
+    assert _step(with_bundle, "quantization").points == _step(report, "quantization").points
+    assert report.gap_points == with_bundle.gap_points
+    assert _adds_up(report)
+
+
+def test_a_bundle_that_did_not_run_is_refused(field_session, color_bundle, tmp_path):
+    from edgecnn.bundle import seal
+
+    other = tmp_path / "other.edgecnn"
+    shutil.copytree(color_bundle, other)
+    (other / "golden" / "extra.txt").write_text("x")
+    seal(other)
+    with pytest.raises(SessionError, match="give the bundle that the device ran"):
+        audit([field_session], AuditOptions(bundle=other))
+
+
+def test_lab_images_of_another_data_set_are_refused(field_session, color_folders):
+    with pytest.raises(DataError, match="none of the 240 lab test images"):
+        audit([field_session], AuditOptions(lab=color_folders.field))
+    with pytest.raises(SessionError, match="none of the 240 lab test images"):
+        audit([field_session], AuditOptions(lab=field_session))
+
+
+def test_without_labels_everything_but_the_gap_is_there(color_bundle, color_folders, tmp_path):
+    session = tmp_path / "s"
+    run(color_bundle, str(color_folders.field), RunOptions(truth="none", log=session))
+    report = audit([session], AuditOptions(lab=color_folders.lab))
+    data = report.to_json()
+    assert (data["live"]["total"], data["gap_points"], data["residual_points"]) == (0, None, None)
+    assert len(data["ledger"]) == 2
+    assert 0 <= data["estimate"]["low"] < data["estimate"]["high"] <= 1
+    assert report.ok
+    assert "--truth" in report.to_text()
+    gated = audit([session], AuditOptions(max_gap=5))
+    assert not gated.ok
+
+
+def test_the_gate_closes_when_the_gap_is_too_wide(field_session):
+    gap = audit([field_session]).gap_points
+    assert audit([field_session], AuditOptions(max_gap=gap + 0.01)).ok
+    assert not audit([field_session], AuditOptions(max_gap=gap - 0.01)).ok
+
+
+def test_frames_of_a_video_count_by_object_and_images_by_themselves(color_bundle, tmp_path):
+    video, images = [], []
+    for k in range(600):
+        label, right = (k // 30) % 2, k // 30 != 7
+        video += [answer_event(k, right, truth=label), truth_event(k, LABELS[label])]
+        images += [
+            answer_event(k, right, truth=label, name=f"{k}.png"),
+            truth_event(k, LABELS[label]),
+        ]
+    a = audit([write_session(tmp_path / "video", color_bundle, video)])
+    b = audit([write_session(tmp_path / "images", color_bundle, images)])
+    assert a.live.tally.accuracy == b.live.tally.accuracy == 0.95
+    assert a.live.tally.effective <= 20
+    assert b.live.tally.effective is None
+    assert a.gap_interval[0] < b.gap_interval[0]
+    assert a.gap_interval[1] > b.gap_interval[1]
+    assert "worth" in a.live.tally.text()
+    assert any("independent" in note for note in a.notes)
+    # Thirty frames of one misread object are one entry among the worst frames.
+    assert len(a.live.worst) == 1
+    assert a.live.confusions[0].objects == 1
+
+
+def test_an_unlabelled_pause_separates_two_objects_of_one_class(color_bundle, tmp_path):
+    labelled = [k for k in range(90) if k % 30 < 20]
+    events = [answer_event(k, k >= 30) for k in range(90)]
+    events += [truth_event(k, LABELS[0]) for k in labelled]
+    report = audit([write_session(tmp_path / "s", color_bundle, events)])
+    assert report.live.confusions[0].objects == 1
+    assert report.live.tally.effective == pytest.approx(3, rel=0.9)
+    assert any("30 of 90 frames have no label" in note for note in report.notes)
+
+
+def test_two_sessions_are_pooled(field_session, color_bundle, tmp_path):
+    events = [e for k in range(10) for e in (answer_event(k, True), truth_event(k, LABELS[0]))]
+    more = write_session(tmp_path / "more", color_bundle, events)
+    alone, both = audit([field_session]), audit([field_session, more])
+    assert both.live.tally.correct == alone.live.tally.correct + 10
+    assert both.live.tally.total == alone.live.tally.total + 10
+    assert {part.session for part in both.live.over_time} == {field_session.name, "more"}
+
+
+def test_the_label_free_band_holds_the_truth_where_nothing_changed(
+    lab_session, color_folders, color_bundle
+):
+    report = audit([lab_session], AuditOptions(lab=color_folders.lab))
+    assert report.estimate.low <= report.live.tally.accuracy <= report.estimate.high
+    assert report.estimate.flag == "assumes calibrated confidence"
+
+
+def test_confidence_that_never_changes_identifies_nothing(color_bundle, tmp_path):
+    events = [answer_event(k, True) for k in range(20)]
+    report = audit([write_session(tmp_path / "s", color_bundle, events)])
+    estimate = report.estimate
+    assert (estimate.low, estimate.high, estimate.flag) == (0.0, 1.0, "not identified")
+
+
+def test_the_text_says_what_the_json_says(field_session, lab_session):
+    report = audit([field_session], AuditOptions(lab=lab_session))
+    text = report.to_text()
+    assert f"{100 * report.live.tally.accuracy:.1f} %" in text
+    assert f"{100 * report.lab.float_tally.accuracy:.1f} %" in text
+    assert f"{report.gap_points:.1f} points" in text
+    assert "device path" in text
+    assert "not explained" in text
+
+
+def test_an_artifact_that_the_card_lacks_leaves_the_step_open(field_session, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(field_session, copied)
+    head = json.loads((copied / "session.json").read_text())
+    (copied / "session.json").write_text(json.dumps({**head, "artifact": "other.tflite"}))
+    report = audit([copied])
+    assert report.lab.steps == ()
+    assert report.residual.points == pytest.approx(report.gap_points)
+    assert any("quantization not measured" in note for note in report.notes)
+    assert replace(report, notes=()).to_json()["ledger"] == []
