@@ -131,8 +131,7 @@ def open_gstreamer(pipeline: str) -> Capture:
     Raises:
         SourceError: This OpenCV has no GStreamer (no wheel of PyPI has), or it can't be played.
     """
-    backends = cv2.videoio_registry.getBackends()
-    if cv2.CAP_GSTREAMER not in backends:
+    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
         raise SourceError(
             f"OpenCV {cv2.__version__} here is built without GStreamer, so it can't play "
             f"{pipeline!r}; use Debian's python3-opencv, or --source picamera2"

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,8 +126,9 @@ class LatestFrame:
             if self._stop.wait(pause):
                 return None
             pause = min(2 * pause, _LONGEST_PAUSE_S)
-            try:
-                return self._open()
-            except SourceError as error:
-                self.messages.append(str(error))
+            with suppress(SourceError):
+                capture = self._open()
+                away_s = time.monotonic() - self._failing_since
+                self.messages.append(f"connected again after {away_s:.1f} s")
+                return capture
         return None

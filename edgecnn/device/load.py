@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.bundle import Bundle
 from edgecnn.classifier import Classifier
 from edgecnn.errors import BundleError, MissingRuntimeError
-from edgecnn.runtime import describe_edgetpu_failure
 
 __all__ = ["Loaded", "check_golden", "load_classifier"]
 
@@ -52,7 +50,6 @@ def load_classifier(
     file = _for_edgetpu(opened, artifact)
     compiled = _COMPILED_MARK in opened.read(file)
     try:
-        _check_library(device)
         classifier = Classifier(opened, file, device=device, threads=threads, runtime=runtime)
     except MissingRuntimeError as error:
         plain = _twin(opened, file) if compiled else file
@@ -97,15 +94,6 @@ def _check_device(device: str) -> None:
             f"device {device!r} is unknown; expected cpu, edgetpu, edgetpu:usb, edgetpu:pci:0 or "
             "the path of a delegate library"
         )
-
-
-def _check_library(device: str) -> None:
-    """Try a delegate library first: `load_delegate` complains on stderr when it is absent."""
-    library = "libedgetpu.so.1" if device.partition(":")[0] == "edgetpu" else device
-    try:
-        _ = ctypes.CDLL(library).tflite_plugin_create_delegate
-    except (OSError, AttributeError) as error:
-        raise MissingRuntimeError(describe_edgetpu_failure(error, library)) from error
 
 
 def _for_edgetpu(bundle: Bundle, artifact: str | None) -> str:

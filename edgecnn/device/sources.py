@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -32,6 +33,10 @@ from edgecnn.preprocess import decode, to_bgr
 __all__ = ["Frame", "ImageSource", "LiveSource", "Source", "SourceOptions", "open_source"]
 
 _SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "tcp", "udp")
+_EXPECTED = (
+    "a camera index, /dev/videoN, picamera2, an http:// or rtsp:// address, a video file, "
+    "an image folder or a pattern"
+)
 _POLL_S = 0.1  # how long a stop request may wait for a silent camera
 
 
@@ -209,7 +214,11 @@ class LiveSource(Source):
     ) -> None:
         super().__init__(options, stop)
         self._name = name
-        self._latest = LatestFrame(open_capture, options.reconnect_s)
+        with ExitStack() as stack:
+            stack.enter_context(quiet_opencv())  # a stall is told by us, in the warnings
+            self._latest = LatestFrame(open_capture, options.reconnect_s)
+            stack.callback(self._latest.close)
+            self._resources = stack.pop_all()
 
     def __iter__(self) -> Iterator[Frame]:
         last, count, start = -1, 0, 0.0
@@ -234,7 +243,7 @@ class LiveSource(Source):
             )
 
     def close(self) -> None:
-        self._latest.close()
+        self._resources.close()
 
 
 def open_source(
@@ -251,6 +260,8 @@ def open_source(
         MissingRuntimeError: "picamera2" where that is not installed.
     """
     stop = threading.Event() if stop is None else stop
+    if not source:
+        raise SourceError(f"the source is empty; expected {_EXPECTED}")
     opener = _live_opener(source, options)
     if opener is not None:
         return LiveSource(opener, public_name(source), options, stop)
@@ -269,10 +280,7 @@ def open_source(
     if "%" in source or any(mark in source for mark in "*?["):
         files = _match(source)
         return ImageSource(files, _names(files), options, stop)
-    raise SourceError(
-        f"source {source!r} does not exist; expected a camera index, /dev/videoN, picamera2, "
-        "an http:// or rtsp:// address, a video file, an image folder or a pattern"
-    )
+    raise SourceError(f"source {source!r} does not exist; expected {_EXPECTED}")
 
 
 def _live_opener(source: str, options: SourceOptions) -> Callable[[], Capture] | None:

@@ -1,0 +1,45 @@
+"""What the tests of the capture loop share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+def events(session: Path, kind: str) -> list[dict]:
+    """The events of one kind, read by hand."""
+    lines = (session / "events.jsonl").read_text().splitlines()
+    return [e for e in map(json.loads, lines) if e["event"] == kind]
+
+
+def write_video(path: Path, images: list[Path], fourcc: str = "MJPG", fps: float = 25.0) -> Path:
+    """A real video file of images of one size."""
+    frames = [cv2.imread(str(image)) for image in images]
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*fourcc), fps, (width, height))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def video_frames(path: Path) -> list[np.ndarray]:
+    """What a plain OpenCV loop reads."""
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        ok, frame = capture.read()
+        if not ok:
+            capture.release()
+            return frames
+        frames.append(frame)
+
+
+def one_line(error: BaseException) -> str:
+    """The message, which must be one line."""
+    text = str(error)
+    assert text
+    assert "\n" not in text
+    return text

@@ -1,0 +1,208 @@
+"""Frames from folders, patterns, videos and fake cameras."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import types
+
+import cv2
+import numpy as np
+import pytest
+from helpers_run import one_line, video_frames, write_video
+
+from edgecnn.device.sources import SourceOptions, open_source
+from edgecnn.errors import EdgecnnError, MissingRuntimeError, SourceError
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Twelve numbered pictures whose grey level is their number."""
+    folder = tmp_path / "ein bilder ordner é"
+    folder.mkdir()
+    for k in range(12):
+        cv2.imwrite(str(folder / f"img_{k:04d}.png"), np.full((20, 30, 3), 10 * k, np.uint8))
+    return folder
+
+
+def read(source: str, **options) -> tuple[list, list[str]]:
+    with open_source(source, SourceOptions(**options)) as opened:
+        frames = list(opened)
+        return frames, opened.take_warnings()
+
+
+def test_a_folder_gives_every_image_in_order_with_its_bytes_and_name(pictures):
+    frames, warnings = read(str(pictures))
+    assert [f.index for f in frames] == list(range(12))
+    assert [f.frame_bgr[0, 0, 0] for f in frames] == [10 * k for k in range(12)]
+    assert frames[3].name == "img_0003.png"
+    assert frames[3].encoded == (pictures / "img_0003.png").read_bytes()
+    assert warnings == []
+
+
+def test_broken_images_are_warnings_and_keep_their_number(pictures):
+    good = (pictures / "img_0001.png").read_bytes()
+    (pictures / "img_0002.png").write_bytes(b"")
+    (pictures / "img_0005.png").write_bytes(good[: len(good) // 2])
+    (pictures / "img_0007.png").write_text("no image")
+    (pictures / "img_0009.png").unlink()
+    (pictures / "img_0009.png").symlink_to("nowhere")
+    frames, warnings = read(str(pictures))
+    assert [f.index for f in frames] == [0, 1, 3, 4, 6, 8, 10, 11]
+    assert len(warnings) == 4
+    assert "img_0002.png" in warnings[0]
+
+
+def test_a_folder_of_broken_images_only_is_an_error(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(SourceError, match="none of 1 images can be decoded"):
+        read(str(tmp_path))
+
+
+def test_patterns_pick_images_by_glob_or_by_number(pictures):
+    frames, _ = read(str(pictures / "*_000[0-4].png"))
+    assert [f.name for f in frames] == [f"img_000{k}.png" for k in range(5)]
+    (pictures / "img_10000.png").write_bytes((pictures / "img_0001.png").read_bytes())
+    frames, _ = read(str(pictures / "img_%04d.png"))
+    assert [f.name for f in frames][-2:] == ["img_0011.png", "img_10000.png"]
+    frames, _ = read(str(pictures / "img_0004.png"))
+    assert [f.name for f in frames] == ["img_0004.png"]
+
+
+@pytest.mark.parametrize(("suffix", "fourcc"), [("avi", "MJPG"), ("mp4", "mp4v")])
+def test_a_video_gives_every_frame_as_opencv_reads_it_with_its_time(
+    tmp_path, pictures, suffix, fourcc
+):
+    path = write_video(tmp_path / f"v 1.{suffix}", sorted(pictures.iterdir()), fourcc, fps=10)
+    frames, warnings = read(str(path))
+    by_hand = video_frames(path)
+    assert len(by_hand) == 12
+    assert all(np.array_equal(f.frame_bgr, g) for f, g in zip(frames, by_hand, strict=True))
+    assert [f.seconds for f in frames] == pytest.approx([k / 10 for k in range(12)], abs=0.02)
+    assert warnings == []
+
+
+def test_a_cut_off_video_gives_what_it_holds_and_a_warning(tmp_path, pictures):
+    path = write_video(tmp_path / "v.avi", sorted(pictures.iterdir()) * 10)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    frames, warnings = read(str(path))
+    assert 0 < len(frames) < 120
+    assert "cut off" in warnings[0]
+
+
+def test_rgb_sources_are_turned_to_bgr(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.uint8([[[1, 2, 3]]]))
+    assert read(str(tmp_path))[0][0].frame_bgr.tolist() == [[[1, 2, 3]]]
+    assert read(str(tmp_path), color="rgb")[0][0].frame_bgr.tolist() == [[[3, 2, 1]]]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("0", "can't open camera 0: "),
+        ("/dev/video7", "can't open camera 7: "),
+        ("nothing.mp4", "does not exist; expected a camera index"),
+        ("no such folder/*.jpg", "no image matches"),
+        ("img_%03d.jpg", "no image matches"),
+        ("ftp://host/x", "scheme 'ftp', expected one of http"),
+        ("videotestsrc ! appsink", "GStreamer"),
+        ("rtsp://me:secret@127.0.0.1:9/cam", "no video from rtsp://me:***@127.0.0.1:9/cam"),
+        ("http://127.0.0.1:9/cam", "no video from http"),
+        ("", "source is empty; expected a camera index"),
+    ],
+)
+def test_a_source_that_is_not_there_is_one_line(source, expected):
+    with pytest.raises(EdgecnnError) as error:
+        read(source, timeout_s=1.0)
+    assert expected in one_line(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video", bytes(range(256)) * 40])
+def test_a_file_that_is_no_video_is_one_line(tmp_path, content):
+    path = tmp_path / "clip001.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceError) as error:
+        read(str(path))
+    assert "clip001.mp4" in one_line(error.value)
+
+
+def test_an_empty_folder_is_one_line(tmp_path):
+    with pytest.raises(SourceError, match="holds no image file"):
+        read(str(tmp_path))
+
+
+def test_opencv_and_ffmpeg_add_nothing_to_the_one_line_and_may_speak_again_later(tmp_path):
+    """In a process of its own: FFMPEG's level is read once, when OpenCV first uses it."""
+    (tmp_path / "clip001.mp4").write_bytes(b"not a video")
+    code = (
+        "import cv2\n"
+        "from edgecnn.device.sources import open_source\n"
+        "from edgecnn.errors import SourceError\n"
+        "module = cv2 if hasattr(cv2, 'setLogLevel') else cv2.utils.logging\n"
+        "before = module.getLogLevel()\n"
+        "for source in '3', 'clip001.mp4', 'http://127.0.0.1:9/cam', 'rtsp://127.0.0.1:9/cam':\n"
+        "    try:\n        open_source(source)\n    except SourceError:\n        print(source)\n"
+        "assert module.getLogLevel() == before != 0\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert len(done.stdout.splitlines()) == 4
+    assert done.stderr == ""
+
+
+class FakePicamera2:
+    """The five calls of picamera2 that a capture needs; it delivers BGR for 'RGB888'."""
+
+    made: list[FakePicamera2] = []  # noqa: RUF012 (reset by the test)
+
+    def __init__(self):
+        self.calls = []
+        self.made.append(self)
+
+    def create_video_configuration(self, main):
+        return main
+
+    def configure(self, configuration):
+        assert configuration["format"] == "RGB888"
+        self.calls.append("configure")
+
+    def start(self):
+        self.calls.append("start")
+
+    def capture_array(self, name):
+        assert "stop" not in self.calls, "read after release"
+        if len(self.calls) > 30:
+            raise RuntimeError("camera frontend has timed out")
+        self.calls.append("capture")
+        time.sleep(0.02)
+        return np.full((4, 6, 3), (1, 2, 3), np.uint8)
+
+    def stop(self):
+        self.calls.append("stop")
+
+    def close(self):
+        self.calls.append("close")
+
+
+def test_picamera2_is_read_as_bgr_and_released(monkeypatch):
+    module = types.ModuleType("picamera2")
+    module.Picamera2 = FakePicamera2
+    monkeypatch.setitem(sys.modules, "picamera2", module)
+    monkeypatch.setattr(FakePicamera2, "made", [])
+    with open_source("picamera2", SourceOptions(reconnect_s=0)) as source:
+        frames = list(source)
+        assert source.lost
+    assert source.live
+    assert frames[0].frame_bgr[0, 0].tolist() == [1, 2, 3]
+    assert source.dropped == frames[-1].index + 1 - len(frames)
+    assert FakePicamera2.made[0].calls[-2:] == ["stop", "close"]
+
+
+def test_without_picamera2_the_line_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    with pytest.raises(MissingRuntimeError, match="apt install python3-picamera2") as error:
+        open_source("picamera2")
+    assert "--system-site-packages" in one_line(error.value)

@@ -1,0 +1,173 @@
+"""Truth from folders and CSV files."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_run import one_line
+
+from edgecnn.device.sources import Frame, ImageSource, Source, SourceOptions
+from edgecnn.device.truth import load_truth
+from edgecnn.errors import TruthError
+
+LABELS = ("cat", "dog", "çay")
+START = datetime(2026, 5, 1, 12, 0, 0, tzinfo=timezone.utc)
+OPTIONS = SourceOptions()
+
+
+class Recording(Source):
+    """A video as far as the truth cares."""
+
+
+class Camera(Source):
+    live = True
+
+
+def recording() -> Source:
+    return Recording(OPTIONS, threading.Event())
+
+
+def camera() -> Source:
+    return Camera(OPTIONS, threading.Event())
+
+
+def images(*names: str) -> ImageSource:
+    return ImageSource([Path("/x", n) for n in names], list(names), OPTIONS, threading.Event())
+
+
+def frame(index: int = 0, *, name: str | None = None, seconds: float | None = None) -> Frame:
+    at = START + timedelta(seconds=seconds or 0)
+    return Frame(np.zeros((2, 2, 3), np.uint8), index, at, 0.0, name, seconds)
+
+
+def write(tmp_path: Path, content: str | bytes) -> Path:
+    path = tmp_path / "truth.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_single_frames_have_the_label_of_their_row_and_gaps_have_none(tmp_path):
+    truth = load_truth(write(tmp_path, "frame,label\n3,cat\n5,dog\n"), recording(), LABELS)
+    assert [truth.label(frame(k)) for k in range(7)] == [None, None, None, "cat", None, "dog", None]
+    assert truth.mode == "csv"
+
+
+def test_ranges_include_both_ends_and_may_touch_repeat_and_come_in_any_order(tmp_path):
+    rows = "first,last,label\n10,12,dog\n0,4,cat\n3,6,cat\n13,13,çay\n"
+    truth = load_truth(write(tmp_path, rows), recording(), LABELS)
+    found = [truth.label(frame(k)) for k in range(15)]
+    assert found == ["cat"] * 7 + [None] * 3 + ["dog"] * 3 + ["çay", None]
+
+
+def test_times_count_from_the_start_and_exclude_their_end(tmp_path):
+    rows = "start,end,label\n0,1.5,cat\n1.5,2,dog\n"
+    truth = load_truth(write(tmp_path, rows), recording(), LABELS)
+    found = [truth.label(frame(seconds=s)) for s in (0.0, 1.49, 1.5, 1.99, 2.0)]
+    assert found == ["cat", "cat", "dog", "dog", None]
+
+
+def test_iso_times_are_utc_unless_they_say_otherwise(tmp_path):
+    rows = (
+        "start,end,label\n2026-05-01T12:00:00Z,2026-05-01T12:00:10,cat\n"
+        "2026-05-01T14:00:10+02:00,2026-05-01T12:00:20Z,dog\n"
+    )
+    truth = load_truth(write(tmp_path, rows), camera(), LABELS)
+    assert [truth.label(frame(seconds=s)) for s in (0, 9.9, 10, 21)] == ["cat", "cat", "dog", None]
+
+
+def test_names_fit_by_path_or_by_file_name(tmp_path):
+    source = images("a/1.png", "b/2.png", "b/3.png")
+    path = write(tmp_path, "name,label\na/1.png,cat\n2.png,dog\nelsewhere.png,dog\n")
+    truth = load_truth(path, source, LABELS)
+    assert [truth.label(frame(name=n)) for n in source.names] == ["cat", "dog", None]
+
+
+def test_a_byte_order_mark_crlf_spaces_blank_lines_and_other_columns_are_fine(tmp_path):
+    raw = b'\xef\xbb\xbfFrame, Note ,Label\r\n1,"a, b", \xc3\xa7ay \r\n\r\n2,x,cat\r\n'
+    truth = load_truth(write(tmp_path, raw), recording(), LABELS)
+    assert [truth.label(frame(k)) for k in range(4)] == [None, "çay", "cat", None]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "is empty"),
+        (" \n", "is empty"),
+        ("frame,label\n", "no rows"),
+        ("frame;label\n1;cat\n", "line 1: columns 'frame;label'"),
+        ("frame\n1\n", "line 1: columns 'frame'"),
+        ("first,label\n1,cat\n", "line 1: columns"),
+        ("frame,label,label\n1,cat,cat\n", "'label' stands there twice"),
+        ("frame,label\n1,cat\n2,lion\n", "line 3: label 'lion' is not in the bundle"),
+        ("frame,label\n1,\n", "line 2: label ''"),
+        ("frame,label\nx,cat\n", "line 2: 'x', expected a frame number"),
+        ("frame,label\n-1,cat\n", "line 2: '-1'"),
+        ("frame,label\n1.5,cat\n", "line 2: '1.5'"),
+        ("frame,label\n٣,cat\n", "expected a frame number"),
+        ("frame,label\n1,cat\n\n1,dog\n", "line 4: 1 is 'dog', but line 2 says 'cat'"),
+        ("frame,label\n1,cat,3\n", "line 2: 3 cells, expected 2"),
+        ("frame,label\n1\n", "line 2: 1 cells, expected 2"),
+        ("first,last,label\n5,4,cat\n", "line 2: frames 5 to 4 run backwards"),
+        ("first,last,label\n0,9,cat\n20,30,cat\n9,12,dog\n", "line 4: overlaps line 2"),
+        ("first,last,label\n0,99,cat\n5,6,cat\n50,51,dog\n", "line 4: overlaps line 2"),
+        ("start,end,label\n3,3,cat\n", "line 2: 3 to 3 is empty or runs backwards"),
+        ("start,end,label\n0,nan,cat\n", "line 2: 'nan', expected seconds"),
+        ("start,end,label\n-1,2,cat\n", "line 2: '-1', expected seconds"),
+        ("start,end,label\n0,inf,cat\n", "line 2: 'inf', expected seconds"),
+        ("start,end,label\n0,2026-05-01T12:00:00Z,cat\n", "expected seconds"),
+        ("start,end,label\n2026-05-01T12:00:00Z,2026-05-01T13:00:00Z,cat\n", "is a recording"),
+        ("name,label\na.png,cat\n", "names fit an image folder only"),
+        (b"frame,label\n1,\xff\xfe\n", "not UTF-8"),
+        ('frame,label\n1,"cat\n', "not a CSV file"),
+        (b"PK\x03\x04\x00\x00", "line 1: columns"),
+    ],
+)
+def test_a_faulty_csv_is_refused_in_one_line_that_says_where(tmp_path, content, expected):
+    with pytest.raises(TruthError) as error:
+        load_truth(write(tmp_path, content), recording(), LABELS)
+    assert expected in one_line(error.value)
+    assert "truth.csv" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01T00:00:00"])
+def test_a_live_source_with_a_bad_time_of_day_is_refused(tmp_path, text):
+    path = write(tmp_path, f"start,end,label\n2026-05-01T12:00:00Z,{text},cat\n")
+    with pytest.raises(TruthError, match="line 2: .*expected an ISO 8601 time"):
+        load_truth(path, camera(), LABELS)
+
+
+def test_images_have_no_time_and_names_must_hit_something(tmp_path):
+    with pytest.raises(TruthError, match="images have no time"):
+        load_truth(write(tmp_path, "start,end,label\n0,1,cat\n"), images("a.png"), LABELS)
+    with pytest.raises(TruthError, match="none of its 1 names"):
+        load_truth(write(tmp_path, "name,label\nz.png,cat\n"), images("a.png"), LABELS)
+    with pytest.raises(TruthError, match="name of 2 images"):
+        source = images("a/1.png", "b/1.png")
+        load_truth(write(tmp_path, "name,label\n1.png,cat\n"), source, LABELS)
+
+
+def test_an_absent_truth_file_is_refused(tmp_path):
+    with pytest.raises(TruthError, match="does not exist; expected none, folder or a CSV"):
+        load_truth(tmp_path / "no.csv", recording(), LABELS)
+    with pytest.raises(TruthError, match="can't read"):
+        load_truth(tmp_path, recording(), LABELS)
+
+
+def test_folders_give_the_first_folder_below_the_source_as_the_class():
+    source = images("cat/day1/1.png", "dog/2.png")
+    truth = load_truth("folder", source, LABELS)
+    assert [truth.label(frame(name=n)) for n in source.names] == ["cat", "dog"]
+    splits = images("train/cat/1.png", "test/dog/2.png")
+    truth = load_truth("folder", splits, LABELS)
+    assert [truth.label(frame(name=n)) for n in splits.names] == ["cat", "dog"]
+
+
+def test_a_folder_that_is_no_class_is_refused_with_the_labels_listed():
+    with pytest.raises(TruthError, match="'lion', which is no label .*cat, dog, çay"):
+        load_truth("folder", images("cat/1.png", "lion/2.png"), LABELS)
+    with pytest.raises(TruthError, match="needs an image folder"):
+        load_truth("folder", recording(), LABELS)
