@@ -58,7 +58,7 @@ def small_network(shape: tuple[int, int, int], classes: int):
     )
 
 
-def write_model_folder(folder: Path, network, images: list[tuple[bytes, int]], spec: InputSpec):
+def _write_model_folder(folder: Path, network, images: list[tuple[bytes, int]], spec: InputSpec):
     """The MODEL folder of `edgecnn train`, for a network that is trained already."""
     folder.mkdir(parents=True)
     labels = tuple(str(k) for k in range(10))
@@ -93,6 +93,12 @@ def write_model_folder(folder: Path, network, images: list[tuple[bytes, int]], s
 
 
 @pytest.fixture(scope="session")
+def write_model_folder():
+    """The function that makes a MODEL folder of a trained network."""
+    return _write_model_folder
+
+
+@pytest.fixture(scope="session")
 def small_spec() -> InputSpec:
     return InputSpec(width=20, height=24)
 
@@ -113,7 +119,7 @@ def small_model(tmp_path_factory, small_spec, lab_images) -> Path:
     network = small_network(small_spec.shape, 10)
     network.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
     network.fit(x, y, batch_size=50, epochs=6, verbose=0)
-    return write_model_folder(
+    return _write_model_folder(
         tmp_path_factory.mktemp("export") / "model", network, lab_images, small_spec
     )
 
