@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edgecnn.errors import DataError, MissingRuntimeError
+from edgecnn.errors import DataError, MissingRuntimeError, OutputError
 from edgecnn.records import Json, Progress
 from edgecnn.staging import check_writable, staged_folder, write_file
 
@@ -129,6 +129,7 @@ def run_demo(
         OutputError: The folder is somebody's own, read-only or full.
     """
     start = time.monotonic()
+    check_writable(output, marker=_MARKER)
     lab_digits = _load_nist_digits()
     calibration = find_calibration()
     _clear(output)
@@ -253,17 +254,17 @@ Special Databases 1 and 3. http://yann.lecun.com/exdb/mnist
 
 
 def find_calibration() -> Path:
-    """The committed calibration images: in a checkout, or as an installed package carries them.
+    """The committed calibration images: as an installed package carries them, or in a checkout.
 
     Raises:
         DataError: Neither is there.
     """
     here = Path(__file__).resolve().parent
-    for folder in (here.parent / "calibration", here / "_calibration"):
+    for folder in (here / "_calibration", here.parent / "calibration"):
         if (folder / "manifest.csv").is_file():
             return folder
     raise DataError(
-        f"no calibration images in {here.parent / 'calibration'} or {here / '_calibration'}; "
+        f"no calibration images in {here / '_calibration'} or {here.parent / 'calibration'}; "
         "install edgecnn anew"
     )
 
@@ -283,25 +284,32 @@ def _load_nist_digits() -> tuple[np.ndarray, np.ndarray]:
 
 def _clear(output: Path) -> None:
     """Make the folder and remove what an earlier demo left in it, and nothing else."""
-    check_writable(output, marker=_MARKER)
     write_file(output / _MARKER, json.dumps({"unfinished": True}) + "\n")
     for name in (*_FILES, "truth.csv", "audit.json"):
-        part = output / name
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink(missing_ok=True)
+        part = output / name.rstrip("/")
+        try:
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"can't remove {part} of an earlier demo: {error.strerror}; choose another -o"
+            ) from error
 
 
 def _next_commands(output: Path) -> list[str]:
-    command, here = _command(), shlex.quote(str(output))
+    lab, session, bundle = (
+        shlex.quote(str(output / name)) for name in ("lab", "session", "digits.edgecnn")
+    )
+    command = _command()
     return [
         "per class, and what is read as what:",
-        f"  {command} audit {here}/session --lab {here}/lab",
+        f"  {command} audit {session} --lab {lab}",
         "size, speed and accuracy of each artifact on this machine:",
-        f"  {command} benchmark {here}/digits.edgecnn {here}/lab",
+        f"  {command} benchmark {bundle} {lab}",
         "your own camera (hold up a digit, light on dark), and your own images:",
-        f"  {command} run {here}/digits.edgecnn --source 0",
+        f"  {command} run {bundle} --source 0",
         f"  {command} train YOUR_IMAGES -o YOUR_MODEL",
     ]
 
