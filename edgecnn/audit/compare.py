@@ -17,7 +17,7 @@ __all__ = ["AuditOptions", "AuditReport", "audit"]
 
 
 def audit(
-    sessions: Sequence[Path | str],
+    sessions: Sequence[Path | str] | Path | str,
     options: AuditOptions | None = None,
     *,
     progress: Progress | None = None,
@@ -25,7 +25,7 @@ def audit(
     """Compare live accuracy with lab accuracy and split the gap into causes.
 
     Args:
-        sessions: Session folders of one bundle and one artifact; frames are pooled.
+        sessions: Session folders (or one) of one bundle and one artifact; frames are pooled.
         options: See `AuditOptions`; None takes its defaults.
 
     Raises:
@@ -44,7 +44,8 @@ def audit(
         from edgecnn.audit.report import check_report
 
         check_report(options.report)
-    opened = [open_session(path) for path in sessions]
+    paths = [sessions] if isinstance(sessions, str | Path) else sessions
+    opened = [open_session(path) for path in paths]
     _check_same(opened)
     first = opened[0]
     frames = _read_all(opened, progress)

@@ -112,7 +112,8 @@ def measure_lab(
     rows = bundle.lab_test() if bundle else []
     column = _column(rows, session.artifact)
     if bundle is None or column is None:
-        return _from_card(session, lab)
+        why = f"lab_test.csv has no {session.artifact}" if bundle else "it needs the bundle"
+        return _from_card(session, why if bundle or lab else f"{why} and --lab LAB")
     label = np.array([row.label for row in rows])
     floats = np.array([row.predicted["keras"] for row in rows]) == label
     quantized = np.array([row.predicted[column] for row in rows]) == label
@@ -210,13 +211,12 @@ def _hint(
     return f"; {fault}" if fault else ""
 
 
-def _from_card(session: Session, lab: Path | None) -> Lab:
-    """Without lab_test.csv: the card's tallies, which can't be paired."""
+def _from_card(session: Session, why: str) -> Lab:
+    """Without the artifact's answers in lab_test.csv: the card's tallies, which can't be paired."""
     card = session.card
     start = card.lab.tally
     by_file = {artifact.file: artifact for artifact in card.artifacts}
-    why = "needs the bundle" if lab else "needs the bundle and --lab LAB"
-    notes = (f"device path not measured: it {why}",)
+    notes = (f"device path not measured: {why}",)
     if session.artifact not in by_file:
         note = f"quantization not measured: the card has no {session.artifact}"
         return Lab(start, start, start, (), (note, *notes))

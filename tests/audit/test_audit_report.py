@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from helpers_audit import LABELS, answer_event, record_folder, truth_event, write_session
 
+import edgecnn
 from edgecnn.audit.compare import AuditOptions, audit
 from edgecnn.errors import OutputError
 
@@ -219,3 +221,31 @@ def test_a_real_browser_lays_the_page_out_without_a_request_or_a_console_message
     assert int(found[2]) <= 0
     assert f"{100 * report.live.tally.accuracy:.1f} %" in done.stdout
     assert f"{100 * report.lab.float_tally.accuracy:.1f} %" in done.stdout
+
+
+@pytest.mark.env
+@pytest.mark.parametrize("name", ["device-litert", "device-tflite-runtime"])
+def test_the_device_installs_audit_alike(name, env_python, session, color_bundle, color_folders):
+    """numpy 1 or 2, OpenCV 4.11 or 5, tflite-runtime or ai-edge-litert, no TensorFlow."""
+    code = """
+import json, sys
+from pathlib import Path
+import edgecnn
+from edgecnn.audit.compare import AuditOptions
+options = AuditOptions(bundle=Path(sys.argv[2]), lab=Path(sys.argv[3]))
+print(json.dumps(edgecnn.audit([sys.argv[1]], options).to_json()))
+"""
+    arguments = [str(session), str(color_bundle), str(color_folders.lab)]
+    done = subprocess.run(
+        [str(env_python(name)), "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(edgecnn.__file__).parents[1])},
+    )
+    assert done.returncode == 0, done.stderr
+    here = audit([session], AuditOptions(bundle=color_bundle, lab=color_folders.lab)).to_json()
+    there = json.loads(done.stdout)
+    for key in ("lab", "live", "gap_points", "confusion"):
+        assert there[key] == here[key]
+    assert there["ledger"][1]["points"] == pytest.approx(here["ledger"][1]["points"], abs=0.5)
