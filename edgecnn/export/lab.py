@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,8 @@ def load_lab_model(path: Path) -> LabModel:
 
 def _load_test(path: Path, card: Card) -> LabTest:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # From bytes: of a torn file numpy leaves the handle open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             test = LabTest(**{name: arrays[name] for name in _ARRAYS})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(
