@@ -77,7 +77,8 @@ class Bundle:
                 raise BundleError(
                     f"{path}: {artifact.file} is not the file of card.json; export again"
                 )
-        labels = _read(path, "labels.txt").decode().splitlines()
+        # Not splitlines(): that also splits at characters that a label may hold.
+        labels = _read(path, "labels.txt").decode(errors="replace").removesuffix("\n").split("\n")
         if tuple(labels) != card.labels:
             raise BundleError(f"{path}: labels.txt and card.json disagree; export again")
         return cls(path, card, sums)
@@ -112,22 +113,50 @@ class Bundle:
         raise ArtifactError(f"{self.path} has no artifact {name!r}; it has {have}")
 
     def golden(self) -> list[GoldenFrame]:
-        """The golden frames, in order; `read("golden/" + frame.file)` gives the encoded frame."""
-        return [GoldenFrame.from_json(d) for d in json.loads(self.read("golden/golden.json"))]
+        """The golden frames, in order; `read("golden/" + frame.file)` gives the encoded frame.
+
+        Raises:
+            BundleError: golden.json is missing or no list of golden frames.
+        """
+        try:
+            content = json.loads(self.read("golden/golden.json"))
+            if not isinstance(content, list):
+                raise TypeError("no list")
+            frames = [GoldenFrame.from_json(entry) for entry in content]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BundleError(
+                f"{self.path}: golden/golden.json is not readable ({error}); export again"
+            ) from error
+        lengths = {len(scores) for frame in frames for scores in frame.scores.values()}
+        if lengths - {len(self.card.labels)}:
+            raise BundleError(
+                f"{self.path}: golden/golden.json has {max(lengths)} scores a frame, the card "
+                f"{len(self.card.labels)} labels; export again"
+            )
+        return frames
 
     def lab_test(self) -> list[LabTestRow]:
-        """The rows of lab_test.csv."""
-        rows = csv.DictReader(io.StringIO(self.read("lab_test.csv").decode()))
+        """The rows of lab_test.csv.
+
+        Raises:
+            BundleError: It is missing or no such table.
+        """
         fixed = ("file", "sha256", "label")
-        return [
-            LabTestRow(
-                row["file"],
-                row["sha256"],
-                row["label"],
-                {k: v for k, v in row.items() if k not in fixed},
-            )
-            for row in rows
-        ]
+        try:
+            rows = csv.DictReader(io.StringIO(self.read("lab_test.csv").decode()), strict=True)
+            return [
+                LabTestRow(
+                    row["file"],
+                    row["sha256"],
+                    row["label"],
+                    {k: v for k, v in row.items() if k not in fixed},
+                )
+                for row in rows
+            ]
+        except (KeyError, UnicodeDecodeError, csv.Error) as error:
+            raise BundleError(
+                f"{self.path}: lab_test.csv is not readable ({error}); export again"
+            ) from error
 
 
 def write_bundle(
@@ -145,11 +174,16 @@ def write_bundle(
     """
     with staged_folder(path, marker=_SUMS) as stage:
         (stage / "golden").mkdir()
-        (stage / "card.json").write_text(json.dumps(card.to_json(), indent=1) + "\n")
-        (stage / "labels.txt").write_text("".join(f"{label}\n" for label in card.labels))
-        (stage / "lab_test.csv").write_text(_lab_test_csv(lab_test))
+        labels = "".join(f"{label}\n" for label in card.labels)
         goldens = json.dumps([g.to_json() for g in golden], indent=1) + "\n"
-        (stage / "golden" / "golden.json").write_text(goldens)
+        texts = {
+            "card.json": json.dumps(card.to_json(), indent=1) + "\n",
+            "labels.txt": labels,
+            "lab_test.csv": _lab_test_csv(lab_test),
+            "golden/golden.json": goldens,
+        }
+        for name, text in texts.items():
+            (stage / name).write_bytes(text.encode())  # UTF-8 in every locale
         for name, data in artifacts.items():
             (stage / name).write_bytes(data)
         for name, data in golden_images.items():
@@ -218,8 +252,10 @@ def _read(path: Path, name: str) -> bytes:
             raise BundleError(f"{path} does not exist, expected a NAME.edgecnn folder") from error
         hint = "; is it a bundle of `edgecnn export`?" if name == _SUMS else "; export again"
         raise BundleError(f"{path} has no {name}{hint}") from error
-    except zipfile.BadZipFile as error:
-        raise BundleError(f"{path} is neither a bundle folder nor a zip of one") from error
+    except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: an encrypted zip
+        raise BundleError(
+            f"{path} is neither a bundle folder nor a plain zip of one ({error}); copy it again"
+        ) from error
     except OSError as error:
         raise BundleError(f"can't read {path}/{name}: {error.strerror or error}") from error
 

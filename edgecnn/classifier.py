@@ -82,6 +82,11 @@ class Classifier:
                 f"{file} takes {found[0]} and gives {found[1]} scores, the card says {expected[0]} "
                 f"and {expected[1]} labels; export again"
             )
+        if (self.runtime.input, self.runtime.output) != (self.artifact.input, self.artifact.output):
+            raise ArtifactError(
+                f"{file} is quantized in another way than the card says "
+                f"({self.runtime.input} against {self.artifact.input}); export again"
+            )
 
     def __call__(self, frame_bgr: np.ndarray) -> Prediction:
         """Classify one frame: uint8, shape (h, w, 3), B, G, R as OpenCV captures it."""

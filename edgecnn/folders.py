@@ -88,9 +88,15 @@ def class_names(files: list[LabelledFile]) -> list[str]:
     """The classes in sorted order.
 
     Raises:
-        DataError: Fewer than two classes.
+        DataError: Fewer than two classes, or a name that labels.txt can't hold.
     """
     counts = Counter(file.label for file in files)
+    odd = next((label for label in sorted(counts) if not label.isprintable()), None)
+    if odd is not None:
+        raise DataError(
+            f"the class folder {odd!r} has control characters in its name, expected one that "
+            "can stand on a line of its own; rename it"
+        )
     if len(counts) < 2:
         raise DataError(
             f"found one class ({next(iter(counts))!r} with {len(files)} images), expected at least "

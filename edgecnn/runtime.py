@@ -143,6 +143,7 @@ class _TfliteRuntime:
         _check_signature(file, [d["shape"] for d in inputs], [d["shape"] for d in outputs])
         self._in, self._out = inputs[0]["index"], outputs[0]["index"]
         self.input, self.output = _tensor_info(inputs[0], file), _tensor_info(outputs[0], file)
+        _check_pair(self.input, self.output, file)
         _, height, width, channels = (int(n) for n in inputs[0]["shape"])
         self.shape = (height, width, channels)
         self.num_classes = int(outputs[0]["shape"][1])
@@ -185,6 +186,7 @@ class _OnnxRuntime:
         self.output = _onnx_info(
             outputs[0], meta.get("output_scale"), meta.get("output_zero_point")
         )
+        _check_pair(self.input, self.output, file)
         _, height, width, channels = inputs[0].shape
         self.shape = (int(height), int(width), int(channels))
         self.num_classes = int(outputs[0].shape[1])
@@ -260,6 +262,15 @@ def _onnx_info(tensor: Any, scale: str | None, zero_point: str | None) -> Tensor
     if dtype == "float32":
         return TensorInfo(dtype)
     return _check_info(TensorInfo(dtype, float(scale or 0), int(zero_point or 0)), tensor.name)
+
+
+def _check_pair(source: TensorInfo, target: TensorInfo, file: str) -> None:
+    """Hybrid models (integers on one side, floats on the other) are no artifacts of edgecnn."""
+    if (source.dtype == "float32") != (target.dtype == "float32"):
+        raise ArtifactError(
+            f"{file} takes {source.dtype} and gives {target.dtype}; expected float32 on both sides "
+            "or integers on both; export it again"
+        )
 
 
 def _check_info(info: TensorInfo, name: str) -> TensorInfo:
