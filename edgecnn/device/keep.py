@@ -96,12 +96,10 @@ class _Pool:
         self._count, self._size = count, size
         self._held: list[tuple[float, str, int]] = []
         self._used = 0
+        self._full = count == 0
 
     def wants(self, key: float) -> bool:
-        if self._count == 0:
-            return False
-        full = len(self._held) >= self._count or self._used >= self._size
-        return not full or key > self._held[0][0]
+        return not self._full or (bool(self._held) and key > self._held[0][0])
 
     def fits(self, size: int) -> bool:
         return size <= self._size
@@ -115,6 +113,7 @@ class _Pool:
             _, name, freed = heapq.heappop(self._held)
             self._used -= freed
             gone.append(name)
+        self._full = self._full or bool(gone) or len(self._held) == self._count
         return gone
 
 

@@ -136,7 +136,7 @@ def test_a_faulty_csv_is_refused_in_one_line_that_says_where(tmp_path, content, 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01T00:00:00"])
 def test_a_live_source_with_a_bad_time_of_day_is_refused(tmp_path, text):
     path = write(tmp_path, f"start,end,label\n2026-05-01T12:00:00Z,{text},cat\n")
-    with pytest.raises(TruthError, match="line 2: .*expected an ISO 8601 time"):
+    with pytest.raises(TruthError, match=r"line 2: .*expected an ISO 8601 time"):
         load_truth(path, camera(), LABELS)
 
 
@@ -145,9 +145,9 @@ def test_images_have_no_time_and_names_must_hit_something(tmp_path):
         load_truth(write(tmp_path, "start,end,label\n0,1,cat\n"), images("a.png"), LABELS)
     with pytest.raises(TruthError, match="none of its 1 names"):
         load_truth(write(tmp_path, "name,label\nz.png,cat\n"), images("a.png"), LABELS)
+    path, source = write(tmp_path, "name,label\n1.png,cat\n"), images("a/1.png", "b/1.png")
     with pytest.raises(TruthError, match="name of 2 images"):
-        source = images("a/1.png", "b/1.png")
-        load_truth(write(tmp_path, "name,label\n1.png,cat\n"), source, LABELS)
+        load_truth(path, source, LABELS)
 
 
 def test_an_absent_truth_file_is_refused(tmp_path):
@@ -167,7 +167,7 @@ def test_folders_give_the_first_folder_below_the_source_as_the_class():
 
 
 def test_a_folder_that_is_no_class_is_refused_with_the_labels_listed():
-    with pytest.raises(TruthError, match="'lion', which is no label .*cat, dog, çay"):
+    with pytest.raises(TruthError, match=r"'lion', which is no label .*cat, dog, çay"):
         load_truth("folder", images("cat/1.png", "lion/2.png"), LABELS)
     with pytest.raises(TruthError, match="needs an image folder"):
         load_truth("folder", recording(), LABELS)

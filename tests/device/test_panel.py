@@ -1,0 +1,96 @@
+"""What a person sees: the terminal panel, and the window's refusals."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import cv2
+import pytest
+from helpers_run import one_line
+from rich.console import Console
+
+from edgecnn.device.loop import RunOptions, Status, run
+from edgecnn.device.panel import Panel, panel, render
+from edgecnn.device.result import Percentiles
+from edgecnn.errors import MissingRuntimeError
+from edgecnn.records import Prediction, Tally
+
+STATUS = Status(
+    lab=Tally(970, 1000),
+    live=Tally(80, 100),
+    gap_points=17.0,
+    frames=123,
+    dropped=45,
+    elapsed_s=3725.0,
+    fps=9.87,
+    age_ms=Percentiles(12.0, 34.0),
+    invoke_ms=Percentiles(5.6, 7.8),
+    prediction=Prediction(1, "seven [7]", 0.91, (0.09, 0.91)),
+    truth="nine",
+)
+
+
+def text_of(status: Status) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=100, color_system=None).print(render(status))
+    return stream.getvalue()
+
+
+def test_the_panel_shows_live_beside_lab_and_everything_else():
+    text = text_of(STATUS)
+    for part in (
+        "80.0 % of 100, 95 % interval 71.1-86.7",
+        "97.0 % of 1000",
+        "+17.0 points",
+        "seven [7], 91 %, really nine",
+        "123 in 1:02:05, 9.9 a second, 45 dropped",
+        "p50 12.0 ms, p95 34.0 ms",
+        "p50 5.6 ms, p95 7.8 ms",
+    ):
+        assert part in text
+
+
+def test_the_panel_can_be_drawn_before_anything_is_known():
+    nothing = Percentiles.of([])
+    text = text_of(Status(Tally(0, 0), Tally(0, 0), None, 0, 0, 0.0, 0.0, nothing, nothing))
+    assert "no labelled frames" in text
+    assert "none yet" in text
+
+
+def test_the_panel_is_for_terminals_only_and_cleans_up(digits_bundle, digits_field):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    with panel(io.StringIO()) as nobody:
+        assert nobody is None
+    stream = Terminal()
+    with panel(stream) as on_status:
+        options = RunOptions(truth="folder", max_frames=5)
+        run(digits_bundle, str(digits_field), options, on_status=on_status)
+    assert "live accuracy" in stream.getvalue()
+    with Panel(Console(file=io.StringIO())) as shown:
+        shown.update(STATUS)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X11 and Wayland")
+def test_a_window_without_a_display_is_refused_before_qt_aborts(
+    digits_bundle, digits_field, monkeypatch
+):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(MissingRuntimeError, match="no display for a window") as error:
+        run(digits_bundle, str(digits_field), RunOptions(window=True))
+    one_line(error.value)
+
+
+@pytest.mark.skipif(
+    "GUI:                           NONE" not in cv2.getBuildInformation(),
+    reason="this OpenCV has windows",
+)
+def test_a_window_on_a_headless_opencv_is_refused(digits_bundle, digits_field, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":77")
+    with pytest.raises(MissingRuntimeError, match="headless build") as error:
+        run(digits_bundle, str(digits_field), RunOptions(window=True))
+    one_line(error.value)

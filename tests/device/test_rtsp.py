@@ -1,0 +1,55 @@
+"""An RTSP camera on loopback, where the system has GStreamer's server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgecnn.device.loop import RunOptions, run
+
+SERVER = Path(__file__).with_name("rtsp_server.py")
+
+
+@pytest.fixture
+def rtsp_camera():
+    """(url, its process)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))}
+    process = subprocess.Popen(
+        ["/usr/bin/python3", str(SERVER), str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    if process.stdout.readline().strip() != "ready":
+        reason = process.stderr.read().strip().splitlines()[-1:]
+        process.communicate()
+        pytest.skip(f"no GStreamer RTSP server here: {reason}")
+    yield f"rtsp://127.0.0.1:{port}/cam", process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.env
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="no system python3")
+def test_an_rtsp_camera_is_read_fresh_and_its_end_is_told(digits_bundle, rtsp_camera):
+    url, process = rtsp_camera
+    result = run(digits_bundle, url, RunOptions(max_frames=60))
+    assert result.frames == 60
+    assert result.age_ms.p95 < 200
+
+    def end(status):
+        if status.frames > 5:
+            process.kill()
+
+    options = RunOptions(timeout_s=1.0, reconnect_s=0.5)
+    assert run(digits_bundle, url, options, on_status=end).ended == "camera lost"
