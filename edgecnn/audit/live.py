@@ -14,12 +14,13 @@ from edgecnn.records import Json, Tally
 
 __all__ = ["Confusion", "Live", "Misread", "Slice", "measure_live"]
 
-_WORST, _SHEET, _SLICES, _SMALLEST_SLICE = 18, 18, 40, 15
+_WORST, _KINDS, _EXAMPLES, _SHEET = 18, 20, 6, 36
+_SLICES, _SMALLEST_SLICE = 40, 15
 
 
 @dataclass(frozen=True)
 class Misread:
-    """A wrong answer: its session, frame, labels, top score and picture (where it was kept)."""
+    """A wrong answer: session folder, frame, labels, top score, picture (where it was kept)."""
 
     session: str
     frame: int
@@ -158,16 +159,16 @@ def _part(right: np.ndarray, whole: Tally) -> Tally:
 def _confusions(
     table: _Labelled, parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]
 ) -> tuple[Confusion, ...]:
-    """Every confusion that occurred, the largest first, examples shared out among the first."""
+    """The 20 largest confusions, with up to 6 pictures each and 36 in all."""
     size = len(labels)
     wrong = np.flatnonzero(table.truth != table.index)
     pair = table.truth[wrong] * size + table.index[wrong]
     kinds, counts = np.unique(pair, return_counts=True)
     found = []
     left = _SHEET
-    for k in np.argsort(-counts, kind="stable"):
+    for k in np.argsort(-counts, kind="stable")[:_KINDS]:
         rows = wrong[pair == kinds[k]]
-        examples = _misreads(table, rows, parts, labels, left, pictures_only=True)
+        examples = _misreads(table, rows, parts, labels, min(left, _EXAMPLES), pictures_only=True)
         left -= len(examples)
         truth, predicted = divmod(int(kinds[k]), size)
         objects = len(np.unique(table.segment[rows]))
@@ -207,7 +208,7 @@ def _misread(
     session, frames, _ = parts[table.session[row]]
     name = frames.images.get(int(table.row[row]))
     return Misread(
-        session=session.path.name,
+        session=str(session.path),
         frame=int(table.frame[row]),
         truth=labels[table.truth[row]],
         predicted=labels[table.index[row]],
@@ -231,5 +232,5 @@ def _over_time(
         for part in np.array_split(rows, count):
             if len(part):
                 first, last = int(table.frame[part[0]]), int(table.frame[part[-1]])
-                slices.append(Slice(session.path.name, first, last, _part(right[part], whole)))
+                slices.append(Slice(str(session.path), first, last, _part(right[part], whole)))
     return tuple(slices)

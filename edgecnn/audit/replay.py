@@ -180,17 +180,24 @@ def _encoded(rows: Sequence[LabTestRow], folder: Path) -> Iterator[tuple[LabTest
     """The lab test images that `folder` holds, by digest; looked for under their own name first."""
     lost: dict[str, LabTestRow] = {}
     for row in rows:
-        path = folder / row.file
-        data = path.read_bytes() if path.is_file() else b""
+        data = _bytes(folder / row.file)
         if file_sha256(data) == row.sha256:
             yield row, data
         else:
             lost[row.sha256] = row
     for path in find_images(folder) if lost else ():
-        data = path.read_bytes()
+        data = _bytes(path)
         found = lost.pop(file_sha256(data), None)
         if found is not None:
             yield found, data
+
+
+def _bytes(path: Path) -> bytes:
+    """A file's bytes; none where it is absent or unreadable: its image then counts as missing."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _match(files: Sequence[str], names: Sequence[str]) -> dict[int, int]:

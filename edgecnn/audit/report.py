@@ -125,7 +125,7 @@ def _pictures(misreads: Sequence[Misread]) -> list[_Picture]:
             m.truth,
             m.predicted,
             m.confidence,
-            f"{m.session}, frame {m.frame}",
+            f"{Path(m.session).name}, frame {m.frame}",
         )
         for m in misreads
     ]

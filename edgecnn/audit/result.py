@@ -92,7 +92,7 @@ class AuditReport:
             },
             "labels": list(self.card.labels),
             "confusion": [list(row) for row in self.live.confusion],
-            "confusions": [confusion.to_json() for confusion in self.live.confusions[:20]],
+            "confusions": [confusion.to_json() for confusion in self.live.confusions],
             "worst_frames": [misread.to_json() for misread in self.live.worst],
             "over_time": [part.to_json() for part in self.live.over_time],
             "sessions": list(self.sessions),

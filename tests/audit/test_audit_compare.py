@@ -215,7 +215,7 @@ def test_two_sessions_are_pooled(field_session, color_bundle, tmp_path):
     alone, both = audit([field_session]), audit([field_session, more])
     assert both.live.tally.correct == alone.live.tally.correct + 10
     assert both.live.tally.total == alone.live.tally.total + 10
-    assert {part.session for part in both.live.over_time} == {field_session.name, "more"}
+    assert {part.session for part in both.live.over_time} == {str(field_session), str(more)}
 
 
 def test_the_label_free_band_holds_the_truth_where_nothing_changed(
