@@ -57,8 +57,7 @@ def export(
 
     Args:
         model: The MODEL folder of `edgecnn train`.
-        calibration: Representative field images; never defaulted, because the integer models
-            are only as good as these.
+        calibration: Representative field images: the integer models are only as good as these.
         output: The bundle folder to write, NAME.edgecnn.
         options: Formats, integer type, gate.
         progress: Called as the work goes on.
@@ -154,7 +153,8 @@ def _makers(
 def _doubts(checked: dict[str, Checked]) -> list[str]:
     """What is odd about the artifacts, by format."""
     warnings = []
-    for name, artifact in ((name, c.artifact) for name, c in checked.items()):
+    for name, result in checked.items():
+        artifact = result.artifact
         if artifact.kind != _KINDS[name]:
             warnings.append(
                 f"{artifact.file} is {artifact.kind} inside, not {_KINDS[name]}: some operations "

@@ -25,7 +25,7 @@ __all__ = ["Calibration", "load_calibration"]
 _MINIMUM = 10  # 8 images cost 6 to 12 points, or everything when they are alike
 _ENOUGH = 100  # from here on more images change the accuracy by less than 0.1 point
 _MOST = 500
-_FLAT = 3.0  # grey levels of standard deviation: a lens cap, a wall, a night without light
+_FLAT = 3.0  # grey levels of standard deviation in each channel: a lens cap, a wall, a dark night
 _SHARE = 0.9  # of one class: the others' activations are hardly seen
 
 
@@ -95,20 +95,9 @@ def load_calibration(
     tensors = np.stack(reader.tensors)
     top1 = predict(tensors).argmax(axis=1)
     warnings += _check_classes(folder, reader.files, top1, labels)
-    overlap = len(set(reader.digests) & set(lab_sha256))
-    if overlap:
-        warnings.append(
-            f"{overlap} of {len(reader.files)} calibration images are lab test images; the lab "
-            "accuracy of the integer models is a little too good"
-        )
-    return Calibration(
-        folder.resolve().name,
-        tensors,
-        tuple(reader.files),
-        tuple(reader.digests),
-        top1,
-        tuple(warnings),
-    )
+    warnings += _check_overlap(reader.digests, lab_sha256)
+    files, digests = tuple(reader.files), tuple(reader.digests)
+    return Calibration(folder.resolve().name, tensors, files, digests, top1, tuple(warnings))
 
 
 class _Reader:
@@ -130,7 +119,7 @@ class _Reader:
             self.left_out["broken"] += 1
             return
         digest, look = file_sha256(data), tensor_sha256(tensor)
-        if tensor.std() < _FLAT:
+        if tensor.std(axis=(0, 1)).max() < _FLAT:
             self.left_out["flat"] += 1
         elif digest in self._seen or look in self._seen:
             self.left_out["repeated"] += 1
@@ -157,7 +146,7 @@ def _check_images(folder: Path, reader: _Reader) -> list[str]:
     total = usable + left_out.total()
     if 2 * left_out["flat"] > total:
         raise CalibrationError(
-            f"{left_out['flat']} of {total} calibration images in {folder} are flat (one grey), "
+            f"{left_out['flat']} of {total} calibration images in {folder} are flat (one colour), "
             "expected pictures of what the camera will see; take them in the field"
         )
     what = ", ".join(f"{n} {name}" for name, n in sorted(left_out.items()))
@@ -199,3 +188,13 @@ def _check_classes(
             "add images of other classes"
         )
     return warnings
+
+
+def _check_overlap(digests: list[str], lab_sha256: Collection[str]) -> list[str]:
+    overlap = len(set(digests) & set(lab_sha256))
+    if not overlap:
+        return []
+    return [
+        f"{overlap} of {len(digests)} calibration images are lab test images; the lab accuracy "
+        "of the integer models is a little too good"
+    ]

@@ -68,6 +68,12 @@ def load_lab_model(path: Path) -> LabModel:
             network, card = load_model(path)
     except BundleError as error:
         raise ModelError(str(error).replace("export again", "train again")) from error
+    torn = [label for label in card.labels if label.splitlines() != [label]]
+    if torn:
+        raise ModelError(
+            f"{path}: label {torn[0]!r} is not one line of text, as labels.txt needs it; "
+            "rename the class folder and train again"
+        )
     test = _load_test(path / "lab_test.npz", card)
     _check_scores(path, network, test)
     return LabModel(path, card, network, test, _golden(path / "golden"))

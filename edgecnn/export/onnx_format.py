@@ -77,8 +77,8 @@ def quantize_onnx(
         integer_io: "uint8" or "int8": type of the activations, the input and the output.
 
     Returns:
-        The model, and the types of its input and output: integer, or float32 where the network
-        does not begin and end with quantized operations.
+        The model, and the types of its input and output: integer, or float32 at an end where
+        the network has no quantized operation.
 
     Raises:
         ModelError: onnxruntime can't quantize the network.
@@ -86,7 +86,7 @@ def quantize_onnx(
     with quiet():
         import onnx
         from onnxruntime import quantization
-    kind = getattr(quantization.QuantType, {"uint8": "QUInt8", "int8": "QInt8"}[integer_io])
+    types = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
     with tempfile.TemporaryDirectory() as folder, quiet():
         source, target = Path(folder, "float.onnx"), Path(folder, "integer.onnx")
         source.write_bytes(data)
@@ -97,7 +97,7 @@ def quantize_onnx(
                 _reader(quantization.CalibrationDataReader, calibration),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
-                activation_type=kind,
+                activation_type=types[integer_io],
                 weight_type=quantization.QuantType.QInt8,
             )
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:

@@ -20,7 +20,8 @@ def quiet() -> Iterator[None]:
     """Keep what a converter writes to standard error (also from C++) out of the terminal.
 
     The text goes to this module's logger at level DEBUG, so that nothing is lost for good;
-    errors are raised as ever. Not for use while another thread writes to standard error.
+    errors are raised as ever. What another thread writes to standard error meanwhile, such as
+    one refresh of a progress bar, goes the same way.
     """
     sys.stderr.flush()
     disabled = logging.root.manager.disable

@@ -33,6 +33,9 @@ class ExportOptions:
     name: str | None = None
 
     def __post_init__(self) -> None:
+        # As typed, "a, b,a" names two formats.
+        formats = tuple(dict.fromkeys(name.strip() for name in self.formats))
+        object.__setattr__(self, "formats", formats)
         unknown = [f for f in self.formats if f not in FORMATS]
         if unknown or not self.formats:
             raise ModelError(
@@ -77,7 +80,17 @@ class ExportResult:
     def to_text(self) -> str:
         """The export table, the warnings and what to do next."""
         rows = [self._row(artifact) for artifact in self.artifacts]
-        headers = ("file", "kind", "kB", "lab accuracy", "95 %", "agreement", "error", "drop", "")
+        headers = (
+            "file",
+            "kind",
+            "kB",
+            "lab accuracy",
+            "95 %",
+            "agreement",
+            "max error",
+            "drop",
+            "",
+        )
         lines = [f"Keras model: {self.lab.text()}", "", table(headers, rows), ""]
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines += [

@@ -25,6 +25,8 @@ TFLITE_FILES = {
     "tflite-int16": "model_integer_quant_with_int16_act.tflite",
 }
 
+_CALIBRATED = ("tflite-full-integer", "tflite-int16")
+
 
 def freeze(network: Any, spec: InputSpec) -> Any:
     """The Keras model as a concrete function with constants for variables, batch size 1.
@@ -63,12 +65,29 @@ def convert_tflite(
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
 
-    def representative_dataset() -> Iterator[list[np.ndarray]]:
-        for tensor in calibration:
-            yield [tensor[None].astype(np.float32)]
+    try:
+        with quiet():
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+            _configure(converter, name, integer_io)
+            if name in _CALIBRATED:
+                converter.representative_dataset = lambda: _representative_dataset(calibration)
+            return bytes(converter.convert())
+    except (ConverterError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"can't convert the network to {name} ({_reason(error)}); "
+            "leave that format out with --formats, or change the network"
+        ) from error
 
-    with quiet():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+
+def _representative_dataset(calibration: np.ndarray) -> Iterator[list[np.ndarray]]:
+    for tensor in calibration:
+        yield [tensor[None].astype(np.float32)]
+
+
+def _configure(converter: Any, name: str, integer_io: str) -> None:
+    """Set the converter's options for one of TFLITE_FILES."""
+    import tensorflow as tf
+
     if name != "tflite-float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     # Per-channel dense layers need FULLY_CONNECTED version 12, which tflite-runtime 2.14, the
@@ -77,25 +96,14 @@ def convert_tflite(
     if name == "tflite-float16":
         converter.target_spec.supported_types = [tf.float16]
     if name == "tflite-full-integer":
-        converter.representative_dataset = representative_dataset
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(
-            integer_io
-        )
+        converter.inference_input_type = tf.dtypes.as_dtype(integer_io)
+        converter.inference_output_type = tf.dtypes.as_dtype(integer_io)
     if name == "tflite-int16":
         # Float in and out: int16 could not hold raw pixels one to one.
-        converter.representative_dataset = representative_dataset
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
-    try:
-        with quiet():
-            return bytes(converter.convert())
-    except (ConverterError, RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"can't convert the network to {name} ({_reason(error)}); "
-            "leave that format out with --formats, or change the network"
-        ) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -81,11 +81,12 @@ def test_of_many_images_500_evenly_spread_ones_are_taken(tmp_path):
     [
         ([np.full((16, 16, 3), 128, np.uint8)] * 8, "8 of 8 calibration images"),
         ([np.full((16, 16, 3), k, np.uint8) for k in range(200)], "flat"),
+        ([np.full((16, 16, 3), (k, 200, 90), np.uint8) for k in range(200)], "flat"),
         ([picture(k) for k in range(9)], "9 usable"),
         ([picture(0), picture(1)] * 40, "2 usable calibration images (78 repeated)"),
         ([picture(k, 40) for k in range(120)], "reads all 120"),
     ],
-    ids=["eight grey", "all flat", "nine", "two repeated", "one class"],
+    ids=["eight grey", "all grey", "all of one colour", "nine", "two repeated", "one class"],
 )
 def test_a_set_that_would_ruin_the_model_is_refused_in_one_line(tmp_path, images, said):
     with pytest.raises(CalibrationError) as caught:
