@@ -145,9 +145,7 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
     Raises:
         SessionError: events.jsonl is missing, unreadable or holds no frame.
     """
-    folder = session.path / "frames"
-    stored = frozenset(p.name for p in folder.iterdir()) if folder.is_dir() else frozenset()
-    rows = _Rows(session.card, keep_names, stored)
+    rows = _Rows(session.card, keep_names, _stored(session.path / "frames"))
     for kind, line, last in _events(session):
         if kind == b"truth":
             continue
@@ -186,12 +184,13 @@ def read_truth(session: Session, frames: Frames) -> Truth:
             continue
         try:
             event = TruthEvent.from_json(json.loads(line))
+            known = labels.get(event.label, -1)
             frame.append(event.frame)
         except _BROKEN:
             broken += not last
             continue
-        label.append(labels.get(event.label, -1))
-        if event.label not in labels:
+        label.append(known)
+        if known < 0:
             unknown[str(event.label)] = unknown.get(str(event.label), 0) + 1
     return Truth(_align(frames.frame, np.array(frame), np.array(label)), broken, unknown)
 
@@ -211,6 +210,14 @@ def _events(session: Session) -> Iterator[tuple[bytes | None, bytes, bool]]:
         raise SessionError(f"{path} is missing; copy the whole session folder") from error
     except OSError as error:
         raise SessionError(f"can't read {path}: {error.strerror or error}") from error
+
+
+def _stored(folder: Path) -> frozenset[str]:
+    """The pictures that are still there: a session may come without them."""
+    try:
+        return frozenset(path.name for path in folder.iterdir())
+    except OSError:
+        return frozenset()
 
 
 def _align(frame: np.ndarray, truth_frame: np.ndarray, label: np.ndarray) -> np.ndarray:

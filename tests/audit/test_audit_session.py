@@ -16,6 +16,8 @@ POISON = (
     b'{"event":"truth","frame":BOOM\n',
     b'{"event": "truth", "frame": {"frame": 1}, "label": ["\xff\xfe"]}\n',
     b'{"event":"truth"}\n',
+    b'{"event":"truth","frame":1,"label":["3"],"source":"csv"}\n',
+    b'{"event":"truth","frame":"1","label":"3","source":"csv"}\n',
 )
 
 
@@ -35,7 +37,7 @@ def _events(count: int, wrong=()) -> list[dict]:
 def test_the_label_free_reader_never_parses_a_truth_line(color_bundle, tmp_path):
     clean = write_session(tmp_path / "clean", color_bundle, _events(6)[::2])
     dirty = _events(6)[::2]
-    for at, line in zip((5, 3, 0), POISON, strict=True):
+    for at, line in zip((5, 4, 3, 2, 0), POISON, strict=True):
         dirty.insert(at, line)
     poisoned = write_session(tmp_path / "poisoned", color_bundle, dirty)
     a, b = (read_frames(open_session(path)) for path in (clean, poisoned))
