@@ -13,20 +13,39 @@ _HOME = {
     "Classifier": "edgecnn.classifier",
     "Bundle": "edgecnn.bundle",
     "train": "edgecnn.model.train",
-    "export": "edgecnn.export.build",
-    "audit": "edgecnn.audit.compare",
+    "TrainOptions": "edgecnn.model.options",
+    "ExportOptions": "edgecnn.export.result",
+    "AuditOptions": "edgecnn.audit.result",
+    # Packages of their own that can be called: see callable.py.
+    "export": "edgecnn",
+    "audit": "edgecnn",
 }
-__all__ = ["Bundle", "Classifier", "__version__", "audit", "export", "train"]
+__all__ = [
+    "AuditOptions",
+    "Bundle",
+    "Classifier",
+    "ExportOptions",
+    "TrainOptions",
+    "__version__",
+    "audit",
+    "export",
+    "train",
+]
 
 if TYPE_CHECKING:
     from edgecnn.audit.compare import audit
+    from edgecnn.audit.result import AuditOptions
     from edgecnn.bundle import Bundle
     from edgecnn.classifier import Classifier
     from edgecnn.export.build import export
+    from edgecnn.export.result import ExportOptions
+    from edgecnn.model.options import TrainOptions
     from edgecnn.model.train import train
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'edgecnn' has no attribute {name!r}")
+    if _HOME[name] == __name__:
+        return import_module(f"{__name__}.{name}")
     return getattr(import_module(_HOME[name]), name)

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -218,7 +219,10 @@ def export(
     ],
     formats: Annotated[
         str | None,
-        typer.Option(help="Comma-separated artifacts; all seven where none are named."),
+        typer.Option(
+            help="Some of tflite-float32, tflite-float16, tflite-dynamic-range, "
+            "tflite-full-integer, tflite-int16, onnx-float32, onnx-full-integer; all by default."
+        ),
     ] = None,
     integer_io: Annotated[
         str, typer.Option(help="Full integer input and output: uint8 or int8.")
@@ -233,8 +237,9 @@ def export(
     _quiet_tensorflow()
     from edgecnn.export.build import ExportOptions, export
 
-    chosen = {"formats": tuple(formats.split(","))} if formats else {}
-    options = ExportOptions(integer_io=integer_io, max_drop=max_drop, **chosen)
+    options = ExportOptions(integer_io=integer_io, max_drop=max_drop)
+    if formats:
+        options = replace(options, formats=tuple(formats.split(",")))
     with _progress() as progress:
         result = export(model, calibration, output, options, progress=progress)
     return result, 0 if result.ok else 1
