@@ -19,6 +19,7 @@ from edgecnn.records import Progress
 __all__ = ["Fit", "fit_network"]
 
 _WARM_UP = 0.05
+_MIN_STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def fit_network(
         ModelError: The loss became NaN.
     """
     num_classes = int(model.output_shape[-1])
-    steps = max(1, len(train.classes) // options.batch_size)
+    batch_size = _batch_size(len(train.classes), options)
+    steps = len(train.classes) // batch_size
     optimizer = keras.optimizers.AdamW(
         options.learning_rate, weight_decay=options.weight_decay, global_clipnorm=5.0
     )
@@ -103,6 +105,13 @@ def fit_network(
     return Fit(columns, int(np.argmin(columns["val_loss"])) + 1, reason)
 
 
+def _batch_size(count: int, options: TrainOptions) -> int:
+    """As asked for; else 64, or 32 or 16 when an epoch of a small set would have few steps."""
+    if options.batch_size is not None:
+        return min(options.batch_size, count)
+    return next((size for size in (64, 32) if count // size >= _MIN_STEPS), min(16, count))
+
+
 class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
     """Warm-up, then a cosine to zero over all steps or over the time budget, whichever is first.
 
@@ -112,31 +121,34 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, options: TrainOptions, steps: int) -> None:
         super().__init__()
         self.options, self.total = options, options.epochs * steps
-        self.step, self.start = 0, monotonic()
+        self.step = 0
+        self.start = self.clock_start = monotonic()
         self.rates: list[float] = []
         self.seconds: list[float] = []
         self.stopped_by = "epochs"
 
-    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-        self.start = monotonic()
-
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-        done = self.step / self.total
-        if self.options.seconds:
-            done = max(done, (monotonic() - self.start) / self.options.seconds)
-        rate = min(1.0, (self.step + 1) / (_WARM_UP * self.total + 1))
-        rate *= (1 + cos(pi * min(1.0, done))) / 2
+        done = max((self.step + 0.5) / self.total, self._time_used())
+        rate = min(1.0, done / _WARM_UP) * (1 + cos(pi * min(1.0, done))) / 2
         self.model.optimizer.learning_rate = self.options.learning_rate * rate
-        self.step += 1
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        elapsed = monotonic() - self.start
-        self.rates.append(float(self.model.optimizer.learning_rate))
-        self.seconds.append(round(elapsed, 2))
-        # Another epoch only if at least half of it fits.
-        if self.options.seconds and elapsed * (1 + 0.5 / (epoch + 1)) > self.options.seconds:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.step += 1
+        if self.step == 1:
+            self.clock_start = monotonic()  # the first step compiles the graph: seconds
+        if self._time_used() >= 1:
             self.model.stop_training = True
             self.stopped_by = "time budget"
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.rates.append(float(self.model.optimizer.learning_rate))
+        self.seconds.append(round(monotonic() - self.start, 2))
+
+    def _time_used(self) -> float:
+        """Share of the time budget; 0 before the first step and without a budget."""
+        if not self.step or not self.options.seconds:
+            return 0.0
+        return (monotonic() - self.clock_start) / self.options.seconds
 
 
 class _Report(keras.callbacks.Callback):  # type: ignore[misc]
@@ -168,7 +180,7 @@ def _training_batches(train: Examples, num_classes: int, options: TrainOptions) 
 
     # One at a time: the layers' random state must be drawn in order to be reproducible.
     order = _order(train.classes, num_classes, options)
-    batch_size = min(options.batch_size, len(train.classes))
+    batch_size = _batch_size(len(train.classes), options)
     return order.batch(batch_size, drop_remainder=True).map(load).prefetch(4)
 
 

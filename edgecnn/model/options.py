@@ -36,6 +36,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "burst_seconds": (0, 86_400),
     "seed": (0, 2**31 - 1),
 }
+_OPTIONAL = frozenset({"width", "height", "batch_size", "seconds"})
 _WHOLE = frozenset({"width", "height", "epochs", "batch_size", "patience", "seed"})
 
 
@@ -45,7 +46,8 @@ class TrainOptions:
 
     width, height     input size in pixels; None: from the images (32 to 96, multiples of 8)
     resize, interpolation, pad   how a frame becomes the input: see records.InputSpec
-    epochs, batch_size, learning_rate   cosine schedule with a warm-up to learning_rate
+    epochs, learning_rate   cosine schedule with a warm-up to learning_rate
+    batch_size        None: 64, or less for small sets, so that an epoch has enough steps
     seconds           time budget of the epochs; the schedule ends with it. None: no limit.
                       A run that the budget ends early is not reproducible by its seed alone.
     patience          epochs without a better validation loss before stopping; best weights win
@@ -66,8 +68,8 @@ class TrainOptions:
     resize: Resize = "stretch"
     interpolation: Interpolation = "halving"
     pad: tuple[int, int, int] | None = None
-    epochs: int = 40
-    batch_size: int = 64
+    epochs: int = 30
+    batch_size: int | None = None
     learning_rate: float = 3e-3
     seconds: float | None = None
     patience: int = 12
@@ -91,7 +93,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            if value is None and name in ("width", "height", "seconds"):
+            if value is None and name in _OPTIONAL:
                 continue
             number = isinstance(value, int) or (isinstance(value, float) and isfinite(value))
             if not number or isinstance(value, bool) or not low <= value <= high:
