@@ -156,9 +156,10 @@ class SessionLog:
             yield
         except OSError as error:
             self._drop_torn_line()
+            logged = "what was logged so far is kept; " if self._num_frames else ""
             raise OutputError(
-                f"can't write session {self.folder}: {error.strerror}; what was logged so far is "
-                "kept, free the place and start a new session"
+                f"can't write session {self.folder}: {error.strerror}; {logged}"
+                "free the place or choose another --log"
             ) from error
 
     def _drop_torn_line(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TextIO
 
@@ -23,6 +23,7 @@ from edgecnn.records import Prediction
 
 __all__ = ["Panel", "Window", "panel", "render"]
 
+_VISIBLE = cv2.WND_PROP_VISIBLE
 _QUIT_KEYS = (ord("q"), 27)
 _LARGE_GAP_POINTS = 5.0
 
@@ -117,16 +118,18 @@ class Window:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        cv2.destroyWindow(self._title)
+        with suppress(cv2.error):  # the person closed it
+            cv2.destroyWindow(self._title)
 
     def show(self, frame_bgr: np.ndarray, prediction: Prediction) -> bool:
-        """Show a frame; False once the person pressed q or Escape."""
+        """Show a frame; False once the person pressed q or Escape, or closed the window."""
         text = f"{prediction.label} {100 * prediction.confidence:.0f} %"
         view = frame_bgr.copy()
         for color, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
             cv2.putText(view, text, (8, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.8, color, width)
         cv2.imshow(self._title, view)
-        return (cv2.waitKey(1) & 0xFF) not in _QUIT_KEYS
+        key = cv2.waitKey(1) & 0xFF
+        return key not in _QUIT_KEYS and cv2.getWindowProperty(self._title, _VISIBLE) >= 1
 
 
 def _gap_text(points: float | None) -> Text:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes.util
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +64,22 @@ def test_a_library_that_is_no_delegate_falls_back_too(digits_bundle):
     loaded = load_classifier(digits_bundle, device=str(library))
     assert loaded.device == "cpu"
     assert "is no TFLite delegate library" in one_line(ValueError(loaded.fallback))
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_a_delegate_that_finds_no_device_falls_back_with_its_reason(digits_bundle, tmp_path):
+    """What libedgetpu does without an Edge TPU: it loads, and makes no delegate."""
+    code, library = tmp_path / "none.c", tmp_path / "libnone.so"
+    code.write_text(
+        "#include <stddef.h>\n"
+        "void* tflite_plugin_create_delegate(char** k, char** v, size_t n,\n"
+        '    void (*report)(const char*)) { report("no\\ndevice"); return NULL; }\n'
+        "void tflite_plugin_destroy_delegate(void* d) {}\n"
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, code], check=True)
+    loaded = load_classifier(digits_bundle, device=str(library))
+    assert loaded.device == "cpu"
+    assert "found no usable Edge TPU (no device)" in one_line(ValueError(loaded.fallback))
 
 
 def test_a_compiled_file_falls_back_to_its_twin(compiled_bundle):

@@ -219,6 +219,8 @@ def test_a_place_that_is_taken_is_left_as_it_was(digits_bundle, film, tmp_path):
         run(digits_bundle, str(film[0]), RunOptions(log=other / "letter.txt"))
     with pytest.raises(OutputError, match="can't"):
         run(digits_bundle, str(film[0]), RunOptions(log=other / "letter.txt" / "s"))
+    with pytest.raises(OutputError, match="can't write session /proc/"):
+        run(digits_bundle, str(film[0]), RunOptions(log=Path("/proc/edgecnn/s")))
     assert [p.name for p in other.iterdir()] == ["letter.txt"]
 
 
