@@ -204,7 +204,9 @@ def describe_edgetpu_failure(error: BaseException, library: str) -> str:
     """One line for what `load_delegate` raises: the same three errors on both runtimes."""
     text = _one_line(error)
     if isinstance(error, OSError):
-        return f"{library} is not installed ({text}); install libedgetpu1-std"
+        if text.startswith(f"{library}: cannot open"):
+            return f"{library} is not installed ({text}); install libedgetpu1-std"
+        return f"{library} can't be loaded ({text}); install what it names"
     if isinstance(error, AttributeError):
         return f"{library} is no TFLite delegate library"
     reason = text.partition(library)[2].strip() or "no reason given"

@@ -203,7 +203,7 @@ def edgetpu(library: str = "libedgetpu.so.1") -> Check:
     try:
         ctypes.CDLL(library)
     except OSError as error:
-        if str(error).startswith(library):
+        if str(error).startswith(f"{library}: cannot open"):
             found = f"{library} is not installed (only Coral boards need it)"
             return Check("edge tpu", "ok", found)
         return Check("edge tpu", "warn", f"{library}: {one_line(error)}", "install what it names")

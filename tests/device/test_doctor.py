@@ -1,0 +1,164 @@
+"""What the doctor finds, on this machine and on ones that are made up of files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgecnn.bundle import Bundle, seal
+from edgecnn.device import checks
+from edgecnn.device.doctor import Check, Diagnosis, examine
+from edgecnn.device.probe import probe
+from edgecnn.errors import BundleError
+
+
+@pytest.fixture(scope="module")
+def healthy(digits_bundle) -> Diagnosis:
+    return examine(digits_bundle)
+
+
+def named(diagnosis: Diagnosis, name: str) -> Check:
+    return next(check for check in diagnosis.checks if check.name == name)
+
+
+def test_a_lab_machine_is_well(healthy):
+    assert healthy.ok, healthy.to_text()
+    for name in ("python", "numpy", "opencv", "ai-edge-litert", "onnxruntime", "disk", "cameras"):
+        assert named(healthy, name).status == "ok"
+
+
+def test_versions_are_those_that_are_installed(healthy):
+    import cv2
+    import numpy as np
+
+    assert named(healthy, "numpy").found == np.__version__
+    assert cv2.__version__ in named(healthy, "opencv").found
+
+
+def test_golden_frames_of_every_artifact_are_replayed(healthy, digits_bundle):
+    bundle = Bundle.open(digits_bundle)
+    for artifact in bundle.card.artifacts:
+        check = named(healthy, artifact.file)
+        assert check.status == "ok"
+        assert f"{len(bundle.golden())} golden frames" in check.found
+
+
+def test_each_check_is_one_line_and_trouble_has_a_mend(healthy):
+    assert len(healthy.to_text().splitlines()) == len(healthy.checks)
+    assert all(check.mend for check in healthy.checks if check.status != "ok")
+    data = json.loads(json.dumps(healthy.to_json()))
+    assert data["ok"] is True
+    assert {"name", "status", "found", "mend"} == data["checks"][0].keys()
+
+
+def test_no_lab_package_is_loaded_to_learn_its_version():
+    import subprocess
+    import sys
+
+    program = (
+        "import sys; from edgecnn.device.doctor import examine; text = examine().to_text()\n"
+        "assert 'tensorflow 2' in text, text\n"
+        "assert not {'tensorflow', 'onnx', 'tf2onnx', 'keras'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_preprocessing_on_this_machine_fails_the_golden_frames(digits_bundle, tmp_path):
+    copy = Path(shutil.copytree(digits_bundle, tmp_path / "b.edgecnn"))
+    card = json.loads((copy / "card.json").read_text())
+    card["input"]["interpolation"] = "nearest"
+    (copy / "card.json").write_text(json.dumps(card))
+    seal(copy)
+    diagnosis = examine(copy)
+    assert not diagnosis.ok
+    assert "another input tensor" in named(diagnosis, "model_float32.tflite").found
+
+
+def test_scores_that_moved_are_told_in_steps(digits_bundle, tmp_path):
+    copy = Path(shutil.copytree(digits_bundle, tmp_path / "b.edgecnn"))
+    file = "model_full_integer_quant.tflite"
+    step = Bundle.open(copy).artifact(file).output.scale
+    golden = json.loads((copy / "golden" / "golden.json").read_text())
+    golden[0]["scores"][file][0] += 3 * step
+    golden[1]["scores"][file][0] += 1 * step
+    (copy / "golden" / "golden.json").write_text(json.dumps(golden))
+    seal(copy)
+    check = named(examine(copy), file)
+    assert check.status == "fail"
+    assert "by 3 steps" in check.found
+
+
+def test_a_bundle_that_was_changed_is_the_users_error(digits_bundle, tmp_path):
+    copy = Path(shutil.copytree(digits_bundle, tmp_path / "b.edgecnn"))
+    (copy / "labels.txt").write_text("a\nb\n")
+    with pytest.raises(BundleError, match=r"labels\.txt is not the file"):
+        examine(copy)
+    with pytest.raises(BundleError, match="does not exist"):
+        examine(tmp_path / "none.edgecnn")
+
+
+def test_a_runtime_that_is_broken_says_why():
+    assert probe("no_such_runtime")["works"] is False
+    assert "no_such_runtime" in probe("no_such_runtime")["why"]
+    assert probe("json")["works"] is False
+    assert probe("ai_edge_litert.interpreter")["works"] is True
+
+
+def test_one_failed_check_is_enough_to_fail():
+    well = Check("a", "ok", "fine")
+    assert Diagnosis((well, Check("b", "warn", "so so", "mend it"))).ok
+    assert not Diagnosis((well, Check("b", "fail", "broken", "mend it"))).ok
+
+
+def make_cameras(root: Path, **names: str) -> Path:
+    for device, name in names.items():
+        folder = root / "sys" / "class" / "video4linux" / device
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(name + "\n")
+        (root / "dev").mkdir(exist_ok=True)
+        (root / "dev" / device).touch()
+    return root
+
+
+def test_a_usb_camera_is_named(tmp_path):
+    check = checks.cameras(make_cameras(tmp_path, video0="HD Webcam C270"))
+    assert check == Check("cameras", "ok", "/dev/video0 (HD Webcam C270)")
+
+
+def test_a_csi_camera_needs_picamera2(tmp_path):
+    """On a Pi its video nodes exist, but OpenCV gets no picture from them."""
+    root = make_cameras(tmp_path, video0="unicam-image", video10="bcm2835-codec-decode")
+    check = checks.cameras(root)
+    assert check.status == "warn"
+    assert "libcamera" in check.found
+    assert "picamera2" in check.mend
+    assert "codec" not in check.found
+
+
+def test_the_codecs_of_a_pi_are_no_cameras(tmp_path):
+    root = make_cameras(tmp_path, video10="bcm2835-codec-decode", video20="pispbe-input")
+    assert "none" in checks.cameras(root).found
+
+
+def test_windows_need_a_display_before_any_call():
+    assert checks.window("QT5", {}).status == "warn"
+    assert checks.window("QT5", {"DISPLAY": ":0"}).status == "ok"
+    assert checks.window("QT5", {"WAYLAND_DISPLAY": "wayland-0"}).status == "ok"
+    assert "opencv-python" in checks.window("NONE", {}).found
+
+
+def test_an_absent_edge_tpu_library_is_no_trouble_and_a_broken_one_is(tmp_path):
+    assert checks.edgetpu("libnone.so.1").status == "ok"
+    broken = tmp_path / "libedgetpu.so.1"
+    broken.write_text("not a library")
+    check = checks.edgetpu(str(broken))
+    assert (check.status, bool(check.mend)) == ("warn", True)
+
+
+def test_a_full_disk_is_warned_of(tmp_path):
+    assert checks.disk(tmp_path, least_mb=0).status == "ok"
+    assert checks.disk(tmp_path, least_mb=1e12).status == "warn"
