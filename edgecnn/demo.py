@@ -306,8 +306,8 @@ def _next_commands(output: Path) -> list[str]:
     return [
         "per class, and what is read as what:",
         f"  {command} audit {session} --lab {lab}",
-        "size, speed and accuracy of each artifact on this machine:",
-        f"  {command} benchmark {bundle} {lab}",
+        "size and speed of each artifact on this machine:",
+        f"  {command} benchmark {bundle}",
         "your own camera (hold up a digit, light on dark), and your own images:",
         f"  {command} run {bundle} --source 0",
         f"  {command} train YOUR_IMAGES -o YOUR_MODEL",
