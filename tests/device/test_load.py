@@ -6,6 +6,7 @@ import ctypes.util
 import shutil
 import subprocess
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,6 @@ def compiled_bundle(digits_bundle, tmp_path):
     """Makes a bundle with a compiled file beside, or instead of, its twin."""
 
     def make(*, with_twin: bool) -> Path:
-        from hashlib import sha256
-
         bundle = Bundle.open(digits_bundle)
         plain = bundle.artifact(PLAIN)
         compiled = replace(plain, file=COMPILED, sha256=sha256(FAKE_COMPILED).hexdigest())
