@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +18,7 @@ from edgecnn.errors import ModelError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["NetworkOptions", "build_network", "load_network", "num_stages"]
+__all__ = ["NetworkOptions", "build_network", "importable_here", "load_network", "num_stages"]
 
 # Keras's default of 0.99 needs thousands of steps: small sets stay at chance on validation.
 _BN_MOMENTUM = 0.9
@@ -127,27 +130,37 @@ def load_network(
             f"{reference} returned {type(model).__name__}, expected a keras.Model (Keras 3)"
         )
     _check_shapes(reference, model, input_shape, num_classes)
-    return _with_softmax(reference, model, input_shape)
+    model = _with_softmax(reference, model, input_shape)
+    _check_saves(reference, model)
+    return model
+
+
+@contextmanager
+def importable_here() -> Iterator[None]:
+    """Modules of the current folder can be imported, as `python script.py` would have it."""
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
 
 
 def _import(reference: str) -> Any:
     module_name, _, function_name = reference.partition(":")
     if not module_name or not function_name:
         raise ModelError(f"network {reference!r} is not of the form module:function")
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
+        with importable_here():
+            module = importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's own code
         raise ModelError(
             f"can't import {module_name!r} for network {reference}: "
             f"{type(error).__name__}: {_one_line(error)}"
         ) from error
-    finally:
-        if added:
-            sys.path.remove(here)
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ModelError(
@@ -162,7 +175,11 @@ def _check_shapes(
 ) -> None:
     if not model.built:
         model.build((None, *input_shape))
-    inputs, outputs = model.inputs or [], model.outputs or []
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs:
+        raise ModelError(
+            f"{reference} made a subclassed model, expected a functional or Sequential"
+        )
     found_in = [tuple(t.shape[1:]) for t in inputs]
     found_out = [tuple(t.shape[1:]) for t in outputs]
     if found_in != [input_shape] or found_out != [(num_classes,)]:
@@ -187,6 +204,22 @@ def _with_softmax(
     return keras.Model(
         model.inputs, keras.layers.Softmax(name="scores")(model.outputs[0]), name=model.name
     )
+
+
+def _check_saves(reference: str, model: keras.Model) -> None:
+    """Find out before the training, not at the export, that a model can't be read back."""
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.keras"
+        try:
+            model.save(file)
+            keras.saving.load_model(file, compile=False)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise ModelError(
+                f"{reference} made a model that Keras can't save and load: {_one_line(error)}; "
+                "use built-in layers or registered classes with get_config, no Lambda"
+            ) from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgecnn.bundle import read_card
 from edgecnn.errors import ModelError
+from edgecnn.model.network import importable_here
 from edgecnn.records import Card, LabResult, Tally
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
             )
     try:
         card = read_card(card_file.read_bytes(), folder)
-        model = keras.saving.load_model(file, compile=False)
+        with importable_here():  # for the classes of the user's own network
+            model = keras.saving.load_model(file, compile=False)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{file} can't be loaded ({reason}); train again") from error

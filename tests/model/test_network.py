@@ -117,6 +117,19 @@ def test_a_sequential_model_without_an_input_is_built(own):
             ["(9, 9, 3)", "(8, 6, 3)"],
         ),
         (
+            "own7:build",
+            "def build(s, n):\n  x = keras.Input(s)\n  y = keras.layers.Flatten()(x)\n"
+            "  y = keras.layers.Lambda(lambda z: z / 255)(y)\n"
+            "  return keras.Model(x, keras.layers.Dense(n)(y))",
+            ["can't save and load", "Lambda"],
+        ),
+        (
+            "own8:build",
+            "class Own(keras.Model):\n  def call(self, x): return x[:, 0, 0, :]\n"
+            "def build(s, n): return Own()",
+            ["subclassed"],
+        ),
+        (
             "own6:build",
             "def build(s, n):\n  x = keras.Input(s)\n"
             "  return keras.Model(x, keras.layers.Dense(n + 1)(keras.layers.Flatten()(x)))",

@@ -205,16 +205,16 @@ def test_a_failing_network_leaves_an_older_model_as_it_was(few, tmp_path):
 def test_a_learning_rate_that_explodes_is_named(few, tmp_path, monkeypatch):
     (tmp_path / "explodes.py").write_text(
         "import keras\n"
+        "from keras import layers\n"
         "def build(input_shape, num_classes):\n"
         "    x = keras.Input(input_shape)\n"
-        "    y = keras.layers.Dense(num_classes)(keras.layers.Flatten()(x))\n"
-        "    y = keras.layers.Lambda(lambda z: keras.ops.exp(z * z))(y)\n"
-        "    return keras.Model(x, y)\n"
+        "    dense = layers.Dense(num_classes, 'exponential', kernel_initializer='zeros')\n"
+        "    return keras.Model(x, dense(layers.Flatten()(x)))\n"
     )
     monkeypatch.chdir(tmp_path)
-    options = TrainOptions(**{**QUICK.to_json(), "network": "explodes:build"})
+    change = {"network": "explodes:build", "learning_rate": 1.0}
     with pytest.raises(ModelError, match="NaN"):
-        train(few, tmp_path / "model", options)
+        train(few, tmp_path / "model", TrainOptions(**{**QUICK.to_json(), **change}))
     assert not (tmp_path / "model").exists()
 
 
