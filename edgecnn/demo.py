@@ -101,7 +101,7 @@ class DemoResult:
 
 _UNEXPLAINED = "not explained yet: light, lens, framing, handwriting"
 _FILES = {
-    "lab/": "5,000 NIST digits, one folder a class",
+    "lab/": "NIST digits, one folder a class",
     "model/": "the trained network, its history and confusion matrix",
     "digits.edgecnn/": "the bundle: TFLite and ONNX models, card, golden frames",
     "field.mp4": "the field video; truth.csv has the label of each frame",

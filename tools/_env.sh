@@ -47,7 +47,7 @@ _check_python() {
   fi
 }
 
-# Prints nothing and succeeds when $1 is whole; the stamp is written last.
+# Whether environment folder $1 is whole and made for stamp $2 (which is written last).
 _is_whole() {
   [ "$(cat "$1/stamp" 2>/dev/null)" = "$2" ] && "$1/bin/python" -c 'import pip' 2>/dev/null
 }
@@ -67,7 +67,6 @@ _make_env() {
   local name=$1 folder=$2 python=$3 log=$2/pip.log site
   echo "$(basename -- "$0"): making $folder (once; the downloads take minutes)" >&2
   rm -rf "$folder"
-  mkdir -p "$ENV_ROOT" 2>/dev/null || _fail "can't write $ENV_ROOT; set XDG_CACHE_HOME"
   "$python" -m venv "$folder" >/dev/null || _fail "$python -m venv $folder failed"
   "$folder/bin/python" -m pip install --require-hashes --no-compile \
     -r "$REPO/tools/requirements/$name.txt" >"$log" 2>&1 ||

@@ -136,22 +136,26 @@ def film_digits(
     """
     camera = camera or FieldCamera()
     images, labels = load_uci_digits()
+    digits = VIDEO_DIGITS[:count]
+    partial = video.with_name(f".partial_{video.name}")
     fourcc = cv2.VideoWriter.fourcc(*"mp4v")
-    writer = cv2.VideoWriter(str(video), fourcc, _FRAMES_PER_SECOND, camera.size_wh)
+    writer = cv2.VideoWriter(str(partial), fourcc, _FRAMES_PER_SECOND, camera.size_wh)
     if not writer.isOpened():
         raise OutputError(f"can't write {video}: OpenCV opened no mp4v writer; choose another -o")
-    rows = ["frame,label\n"]
     try:
-        for frame, digit in enumerate(VIDEO_DIGITS[:count]):
+        for done, digit in enumerate(digits, start=1):
             rng = np.random.default_rng([_VIDEO_SEED, digit])
             writer.write(camera.film(draw_digit(images[digit]), rng))
-            rows.append(f"{frame},{labels[digit]}\n")
             if progress:
-                progress("filming the field", frame + 1, count)
+                progress("filming the field", done, count)
+        writer.release()
+        _check_video(partial, len(digits))
+        partial.replace(video)
     finally:
         writer.release()
-    _check_video(video, len(rows) - 1)
-    write_file(truth, "".join(rows))
+        partial.unlink(missing_ok=True)
+    rows = [f"{frame},{labels[digit]}\n" for frame, digit in enumerate(digits)]
+    write_file(truth, "".join(["frame,label\n", *rows]))
 
 
 def _check_video(video: Path, count: int) -> None:

@@ -105,3 +105,13 @@ def read_video(path: Path) -> list[np.ndarray]:
 def test_unwritable_video_is_one_clear_line(tmp_path):
     with pytest.raises(OutputError, match=r"can't write .*field\.mp4"):
         film_digits(tmp_path / "absent" / "field.mp4", tmp_path / "truth.csv", 1)
+
+
+def test_interrupted_filming_leaves_nothing(tmp_path):
+    def interrupt(what: str, done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        film_digits(tmp_path / "field.mp4", tmp_path / "truth.csv", 5, progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
