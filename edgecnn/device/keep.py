@@ -16,7 +16,7 @@ from random import Random
 
 import cv2
 
-from edgecnn.device.sources import Frame
+from edgecnn.device.frame import Frame
 from edgecnn.errors import OutputError
 from edgecnn.records import Prediction
 from edgecnn.staging import write_file

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from edgecnn.device.frame import Frame
 from edgecnn.device.health import read_health
 from edgecnn.device.keep import FrameSample, KeepOptions
-from edgecnn.device.sources import Frame
 from edgecnn.errors import OutputError
 from edgecnn.records import FrameEvent, Json, Prediction, TruthEvent
 from edgecnn.staging import write_file
@@ -86,7 +86,7 @@ class SessionLog:
             self._file = os.open(folder / "events.jsonl", flags, 0o666)  # one run claims it
         try:
             start = {"format": SESSION_FORMAT, **header, "started_at": _now()}
-            text = json.dumps(start, indent=1, ensure_ascii=False) + "\n"
+            text = json.dumps(start, indent=1) + "\n"
             write_file(folder / "session.json", text)
         except OutputError:
             self._discard()
@@ -139,7 +139,7 @@ class SessionLog:
         self._close()
 
     def _write(self, event: Json) -> None:
-        line = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
         with self._as_output_error():
             rest = memoryview(line)
             while rest:

@@ -13,13 +13,14 @@ from types import FrameType
 
 import edgecnn
 from edgecnn.device.capture import public_name
+from edgecnn.device.frame import Frame, Source, SourceOptions
 from edgecnn.device.health import host
 from edgecnn.device.keep import KeepOptions
 from edgecnn.device.load import Loaded, check_golden, load_classifier
 from edgecnn.device.log import SessionLog, check_session_place
 from edgecnn.device.panel import Window
 from edgecnn.device.result import Counters, Percentiles, RunResult, Status, gap_points
-from edgecnn.device.sources import Frame, Source, SourceOptions, open_source
+from edgecnn.device.sources import open_source
 from edgecnn.device.truth import Truth, load_truth
 from edgecnn.errors import EdgecnnError
 from edgecnn.records import FrameEvent, Json, Prediction, TruthEvent

@@ -24,7 +24,8 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgecnn.device.sources import Frame, ImageSource, Source
+from edgecnn.device.frame import Frame, Source
+from edgecnn.device.stills import ImageSource
 from edgecnn.errors import TruthError
 
 __all__ = ["Truth", "load_truth"]
@@ -98,7 +99,7 @@ def _from_folders(source: Source, labels: Sequence[str]) -> Callable[[Frame], st
     in_splits = any(len(p) > 2 and p[0] in _SPLITS for p in parts_of.values())
     for (name, parts), path in zip(parts_of.items(), source.paths, strict=True):
         folders = parts[1:-1] if in_splits and parts[0] in _SPLITS else parts[:-1]
-        label = folders[0] if folders else path.resolve().parent.name
+        label = folders[0] if folders else path.absolute().parent.name
         if label not in labels:
             raise TruthError(
                 f"{path} lies in folder {label!r}, which is no label of the bundle; "

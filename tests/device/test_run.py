@@ -111,6 +111,16 @@ def test_without_truth_there_is_no_gap_and_no_label_in_the_session(
     assert events(tmp_path / "s", "truth") == []
 
 
+def test_a_file_name_that_is_no_unicode_can_be_logged(digits_bundle, digits_field, tmp_path):
+    image = next(digits_field.rglob("*.png"))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    name = os.fsdecode(b"k\xff.png")
+    (folder / name).write_bytes(image.read_bytes())
+    run(digits_bundle, str(folder), RunOptions(log=tmp_path / "s"))
+    assert events(tmp_path / "s", "frame")[0]["name"] == name
+
+
 def test_broken_images_are_skipped_and_told(digits_bundle, digits_field, tmp_path):
     folder = tmp_path / "images" / "3"
     folder.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from helpers_run import one_line, video_frames, write_video
 
-from edgecnn.device.sources import SourceOptions, open_source
+from edgecnn.device.frame import SourceOptions
+from edgecnn.device.sources import open_source
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, SourceError
 
 
@@ -52,6 +54,13 @@ def test_broken_images_are_warnings_and_keep_their_number(pictures):
     assert [f.index for f in frames] == [0, 1, 3, 4, 6, 8, 10, 11]
     assert len(warnings) == 4
     assert "img_0002.png" in warnings[0]
+
+
+def test_a_name_that_is_no_unicode_is_read_like_any_other(tmp_path, pictures):
+    name = os.fsdecode(b"k\xff.png")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / name).write_bytes((pictures / "img_0001.png").read_bytes())
+    assert [f.name for f in read(str(tmp_path / "odd"))[0]] == [name]
 
 
 def test_a_folder_of_broken_images_only_is_an_error(tmp_path):
@@ -110,6 +119,8 @@ def test_rgb_sources_are_turned_to_bgr(tmp_path):
         ("videotestsrc ! appsink", "GStreamer"),
         ("rtsp://me:secret@127.0.0.1:9/cam", "no video from rtsp://me:***@127.0.0.1:9/cam"),
         ("http://127.0.0.1:9/cam", "no video from http"),
+        (os.fsdecode(b"film\xff.mp4"), "is not UTF-8 text; rename it"),
+        ("x" * 5000, "File name too long"),
         ("", "source is empty; expected a camera index"),
     ],
 )

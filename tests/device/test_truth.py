@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from helpers_run import one_line
 
-from edgecnn.device.sources import Frame, ImageSource, Source, SourceOptions
+from edgecnn.device.frame import Frame, Source, SourceOptions
+from edgecnn.device.stills import ImageSource
 from edgecnn.device.truth import load_truth
 from edgecnn.errors import TruthError
 
