@@ -85,17 +85,7 @@ def load_dataset(root: Path | str, spec: InputSpec, *, progress: Progress | None
     files = find_labelled(root)
     labels = class_names(files)
     _check_classes(root, labels, files)
-    kept: list[LabelledFile] = []
-    images: list[_Image] = []
-    skipped: list[Skipped] = []
-    for done, (file, image) in enumerate(_read_all(files, spec), start=1):
-        if isinstance(image, _Image):
-            kept.append(file)
-            images.append(image)
-        else:
-            skipped.append(Skipped(file.path.relative_to(root).as_posix(), image))
-        if progress and (done % _CHUNK == 0 or done == len(files)):
-            progress("reading images", done, len(files))
+    kept, images, skipped = _sort_out(root, files, spec, progress)
     _check_broken(root, skipped, len(files))
     usable = _without_contradictions(root, kept, images, skipped)
     kept, images = [kept[k] for k in usable], [images[k] for k in usable]
@@ -110,6 +100,24 @@ def load_dataset(root: Path | str, spec: InputSpec, *, progress: Progress | None
         tuple(image.sha256 for image in images),
         tuple(skipped),
     )
+
+
+def _sort_out(
+    root: Path, files: list[LabelledFile], spec: InputSpec, progress: Progress | None
+) -> tuple[list[LabelledFile], list[_Image], list[Skipped]]:
+    """The usable files, their images, and the others with the reason."""
+    kept: list[LabelledFile] = []
+    images: list[_Image] = []
+    skipped: list[Skipped] = []
+    for done, (file, image) in enumerate(_read_all(files, spec), start=1):
+        if isinstance(image, _Image):
+            kept.append(file)
+            images.append(image)
+        else:
+            skipped.append(Skipped(file.path.relative_to(root).as_posix(), image))
+        if progress and (done % _CHUNK == 0 or done == len(files)):
+            progress("reading images", done, len(files))
+    return kept, images, skipped
 
 
 def suggest_size(root: Path | str, *, smallest: int = 32, largest: int = 96) -> tuple[int, int]:

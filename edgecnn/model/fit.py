@@ -16,7 +16,7 @@ from edgecnn.model.augment import build_augmentation
 from edgecnn.model.options import TrainOptions
 from edgecnn.records import Progress
 
-__all__ = ["Fit", "fit_network"]
+__all__ = ["Examples", "Fit", "fit_network"]
 
 _WARM_UP = 0.05
 _MIN_STEPS = 24
@@ -59,19 +59,8 @@ def fit_network(
         ModelError: The loss became NaN.
     """
     num_classes = int(model.output_shape[-1])
-    batch_size = _batch_size(len(train.classes), options)
-    steps = len(train.classes) // batch_size
-    optimizer = keras.optimizers.AdamW(
-        options.learning_rate, weight_decay=options.weight_decay, global_clipnorm=5.0
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    # XLA (Keras's default) trains these networks four times slower on a CPU.
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
+    steps = len(train.classes) // _batch_size(len(train.classes), options)
+    _compile(model, options)
     schedule = _Schedule(options, steps)
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", patience=options.patience, restore_best_weights=True
@@ -89,11 +78,7 @@ def fit_network(
         shuffle=False,  # the batches come shuffled
         verbose=0,
     ).history
-    if not np.isfinite(history["loss"]).all() or not np.isfinite(history["val_loss"]).all():
-        raise ModelError(
-            f"the training loss became NaN with learning rate {options.learning_rate}; "
-            "lower it, or look at the normalization of your own network"
-        )
+    _check_finite(history, options)
     # EarlyStopping restores the best weights only when it stops the run itself.
     if stopping.best_weights is not None:
         model.set_weights(stopping.best_weights)
@@ -103,6 +88,29 @@ def fit_network(
     columns = {name: list(map(float, values)) for name, values in history.items()}
     columns |= {"learning_rate": schedule.rates, "seconds": schedule.seconds}
     return Fit(columns, int(np.argmin(columns["val_loss"])) + 1, reason)
+
+
+def _compile(model: keras.Model, options: TrainOptions) -> None:
+    optimizer = keras.optimizers.AdamW(
+        options.learning_rate, weight_decay=options.weight_decay, global_clipnorm=5.0
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    # XLA (Keras's default) trains these networks four times slower on a CPU.
+    model.compile(
+        optimizer,
+        keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+
+
+def _check_finite(history: dict[str, list[float]], options: TrainOptions) -> None:
+    losses = [*history.get("loss", []), *history.get("val_loss", [np.nan])]
+    if not np.isfinite(losses).all():
+        raise ModelError(
+            f"the training loss became NaN with learning rate {options.learning_rate}; "
+            "lower it, or look at the normalization of your own network"
+        )
 
 
 def _batch_size(count: int, options: TrainOptions) -> int:

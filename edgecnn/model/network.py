@@ -84,17 +84,8 @@ def build_network(
         filters = min(_MAX_FILTERS, _FILTERS * 2**stage)
         filters = max(8, round(filters * options.width / 8) * 8)
         for k in range(2 if stage else 1):
-            x = layers.Conv2D(
-                filters,
-                3,
-                strides=2 if large and stage == k == 0 else 1,
-                padding="same",
-                use_bias=False,
-                kernel_initializer="he_normal",
-                kernel_regularizer=penalty,
-            )(x)
-            x = layers.BatchNormalization(momentum=_BN_MOMENTUM)(x)
-            x = layers.ReLU(6.0)(x)
+            stride = 2 if large and stage == k == 0 else 1
+            x = _conv(x, filters, stride, penalty)
         if stage < stages - 1:
             x = layers.MaxPooling2D(2)(x)
             x = layers.Dropout(options.dropout / 3)(x)
@@ -102,6 +93,23 @@ def build_network(
     x = layers.Dropout(options.dropout)(x)
     scores = layers.Dense(num_classes, activation="softmax", name="scores")(x)
     return keras.Model(inputs, scores, name="edgecnn")
+
+
+def _conv(x: Any, filters: int, stride: int, penalty: Any) -> Any:
+    """3x3 convolution, batch norm, ReLU6."""
+    from keras import layers
+
+    x = layers.Conv2D(
+        filters,
+        3,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        kernel_regularizer=penalty,
+    )(x)
+    x = layers.BatchNormalization(momentum=_BN_MOMENTUM)(x)
+    return layers.ReLU(6.0)(x)
 
 
 def load_network(

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from dataclasses import dataclass
-from io import StringIO
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgecnn.images.dataset import Dataset, Skipped, load_dataset, suggest_size
+from edgecnn import __version__
+from edgecnn.errors import MissingRuntimeError
+from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.groups import GroupOptions
 from edgecnn.images.split import Split, split_dataset
+from edgecnn.model.folder import MARKER, write_model_folder
 from edgecnn.model.options import TrainOptions
-from edgecnn.records import Card, Json, Progress, Tally
-from edgecnn.staging import check_writable, staged_folder
-from edgecnn.text import table
+from edgecnn.model.result import TrainResult
+from edgecnn.records import Card, Json, LabResult, Progress
+from edgecnn.staging import check_writable
 
 if TYPE_CHECKING:
     import keras
@@ -26,76 +26,6 @@ if TYPE_CHECKING:
     from edgecnn.model.fit import Fit
 
 __all__ = ["TrainOptions", "TrainResult", "train"]
-
-_MARKER = "card.json"
-_GOLDEN = 4
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a training run gave.
-
-    splits   {"train": {"images": n, "groups": m}, "val": ..., "test": ...}
-    train, val   accuracy on clean training and validation images; lab on the test split
-    notes    what a person should know about the data, one line each
-    """
-
-    model: Path
-    lab: Tally
-    train: Tally
-    val: Tally
-    seconds: float
-    epochs: int
-    best_epoch: int
-    stopped_by: str
-    splits: dict[str, Json]
-    largest_group: int
-    near_duplicates: int
-    skipped: tuple[Skipped, ...]
-    notes: tuple[str, ...]
-
-    def to_json(self) -> Json:
-        return {
-            "lab": self.lab.to_json(),
-            "seconds": self.seconds,
-            "epochs": self.epochs,
-            "model": str(self.model),
-            "best_epoch": self.best_epoch,
-            "stopped_by": self.stopped_by,
-            "train": self.train.to_json(),
-            "val": self.val.to_json(),
-            "splits": self.splits,
-            "largest_group": self.largest_group,
-            "near_duplicates": self.near_duplicates,
-            "skipped": [{"file": s.file, "reason": s.reason} for s in self.skipped],
-            "notes": list(self.notes),
-        }
-
-    def to_text(self) -> str:
-        """The result as a person reads it in a terminal."""
-        tallies = {"train": self.train, "val": self.val, "test": self.lab}
-        rows = [
-            (name, split["images"], split["groups"], tallies[name].text())
-            for name, split in self.splits.items()
-        ]
-        lines = [
-            table(["split", "images", "groups", "accuracy"], rows),
-            "",
-            "A group holds near-duplicates, a burst or a device, and lies in one split only "
-            f"(largest: {self.largest_group} images).",
-            *self.notes,
-        ]
-        if self.skipped:
-            lines.append(f"Skipped {len(self.skipped)} file(s):")
-            lines += [f"  {s.file}: {s.reason}" for s in self.skipped[:5]]
-            lines += ["  ..."] if len(self.skipped) > 5 else []
-        lines += [
-            f"{self.epochs} epochs in {self.seconds:.0f} s (ended by {self.stopped_by}); "
-            f"the weights are those of epoch {self.best_epoch}.",
-            f"Lab accuracy: {self.lab.text()}",
-            f"Model: {self.model}",
-        ]
-        return "\n".join(lines)
 
 
 def train(
@@ -124,53 +54,16 @@ def train(
     start = monotonic()
     options = options or TrainOptions()
     lab, output = Path(lab), Path(output)
-    check_writable(output, marker=_MARKER)
-    size_wh = (
-        (options.width, options.height) if options.width and options.height else suggest_size(lab)
-    )
-    data = load_dataset(lab, options.input_spec(size_wh), progress=progress)
-    split = split_dataset(
-        data,
-        val_share=options.val_share,
-        test_share=options.test_share,
-        seed=options.seed,
-        options=GroupOptions(
-            Path(options.manifest) if options.manifest else None,
-            options.group,
-            options.near_duplicate,
-            options.burst_seconds,
-        ),
-    )
-    return _train_on(data, split, options, output, progress, start)
-
-
-def _train_on(
-    data: Dataset,
-    split: Split,
-    options: TrainOptions,
-    output: Path,
-    progress: Progress | None,
-    start: float,
-) -> TrainResult:
-    import keras
-
-    from edgecnn.model.fit import Examples, fit_network
-    from edgecnn.model.predict import keras_scores, lab_result
-
-    keras.utils.set_random_seed(options.seed)
-    model = _network(data, options)
-    parts = {
-        name: Examples(data.tensors[index], data.classes[index])
-        for name, index in (("train", split.train), ("val", split.val), ("test", split.test))
-    }
-    fit = fit_network(model, parts["train"], parts["val"], options, progress)
-    scores = {name: keras_scores(model, part.tensors) for name, part in parts.items()}
-    results = {name: lab_result(scores[name], parts[name].classes) for name in parts}
+    _check_installed()
+    check_writable(output, marker=MARKER)
+    data, split = _read(lab, options, progress)
+    model, fit = _fit(data, split, options, progress)
+    scores, labs = _measure(model, data, split)
     result = TrainResult(
         model=output,
-        lab=results["test"].tally,
-        train=results["train"].tally,
-        val=results["val"].tally,
+        lab=labs["test"].tally,
+        train=labs["train"].tally,
+        val=labs["val"].tally,
         seconds=round(monotonic() - start, 1),
         epochs=fit.epochs,
         best_epoch=fit.best_epoch,
@@ -181,18 +74,53 @@ def _train_on(
         skipped=data.skipped,
         notes=split.notes,
     )
-    shares = np.bincount(parts["train"].classes, minlength=len(data.labels))
-    card = Card(
-        name=output.name,
-        labels=data.labels,
-        input=options.input_spec((data.tensors.shape[2], data.tensors.shape[1])),
-        lab=results["test"],
-        prior=tuple(float(share) for share in shares / shares.sum()),
-        edgecnn=_version(),
-        training=_summary(result, options, split),
-    )
-    _write(output, model, card, fit, data, split.test, scores["test"])
+    card = _card(result, labs["test"], data, split, options)
+    write_model_folder(output, model, card, fit, data, split.test, scores)
     return result
+
+
+def _check_installed() -> None:
+    missing = [n for n in ("tensorflow", "sklearn", "scipy", "matplotlib") if not find_spec(n)]
+    if missing:
+        raise MissingRuntimeError(
+            f"training needs {', '.join(missing)}, which is not installed; pip install edgecnn[lab]"
+        )
+
+
+def _read(lab: Path, options: TrainOptions, progress: Progress | None) -> tuple[Dataset, Split]:
+    if options.width and options.height:
+        size_wh = (options.width, options.height)
+    else:
+        size_wh = suggest_size(lab)
+    data = load_dataset(lab, options.input_spec(size_wh), progress=progress)
+    groups = GroupOptions(
+        Path(options.manifest) if options.manifest else None,
+        options.group,
+        options.near_duplicate,
+        options.burst_seconds,
+    )
+    split = split_dataset(
+        data,
+        val_share=options.val_share,
+        test_share=options.test_share,
+        seed=options.seed,
+        options=groups,
+    )
+    return data, split
+
+
+def _fit(
+    data: Dataset, split: Split, options: TrainOptions, progress: Progress | None
+) -> tuple[keras.Model, Fit]:
+    import keras
+
+    from edgecnn.model.fit import Examples, fit_network
+
+    keras.utils.set_random_seed(options.seed)
+    model = _network(data, options)
+    train_images = Examples(data.tensors[split.train], data.classes[split.train])
+    val_images = Examples(data.tensors[split.val], data.classes[split.val])
+    return model, fit_network(model, train_images, val_images, options, progress)
 
 
 def _network(data: Dataset, options: TrainOptions) -> keras.Model:
@@ -204,6 +132,34 @@ def _network(data: Dataset, options: TrainOptions) -> keras.Model:
         return load_network(options.network, shape, len(data.labels))
     size = NetworkOptions(options.network_width, options.dropout, options.l1, options.l2)
     return build_network(shape, len(data.labels), size)
+
+
+def _measure(
+    model: keras.Model, data: Dataset, split: Split
+) -> tuple[np.ndarray, dict[str, LabResult]]:
+    """The scores of the test images, and the result on each split's clean images."""
+    from edgecnn.model.predict import keras_scores, lab_result
+
+    results = {}
+    for name, index in (("train", split.train), ("val", split.val), ("test", split.test)):
+        scores = keras_scores(model, data.tensors[index])
+        results[name] = lab_result(scores, data.classes[index])
+    return scores, results
+
+
+def _card(
+    result: TrainResult, lab: LabResult, data: Dataset, split: Split, options: TrainOptions
+) -> Card:
+    shares = np.bincount(data.classes[split.train], minlength=len(data.labels)) / len(split.train)
+    return Card(
+        name=result.model.name,
+        labels=data.labels,
+        input=options.input_spec((data.tensors.shape[2], data.tensors.shape[1])),
+        lab=lab,
+        prior=tuple(map(float, shares)),
+        edgecnn=__version__,
+        training=_summary(result, options, split),
+    )
 
 
 def _summary(result: TrainResult, options: TrainOptions, split: Split) -> Json:
@@ -222,49 +178,3 @@ def _summary(result: TrainResult, options: TrainOptions, split: Split) -> Json:
         "devices": split.groups.devices,
         "options": settings,
     }
-
-
-def _write(
-    output: Path,
-    model: keras.Model,
-    card: Card,
-    fit: Fit,
-    data: Dataset,
-    test: np.ndarray,
-    scores: np.ndarray,
-) -> None:
-    from edgecnn.model.plots import confusion_matrix, training_curves
-
-    with staged_folder(output, marker=_MARKER) as stage:
-        model.save(stage / "model.keras")
-        (stage / "card.json").write_text(json.dumps(card.to_json(), indent=1) + "\n")
-        (stage / "history.csv").write_text(_history_csv(fit.history))
-        (stage / "training.png").write_bytes(training_curves(fit.history, fit.best_epoch))
-        (stage / "confusion.png").write_bytes(confusion_matrix(card.lab, card.labels))
-        np.savez_compressed(
-            stage / "lab_test.npz",
-            tensors=data.tensors[test],
-            labels=data.classes[test],
-            keras_scores=scores,
-            files=np.array([data.name(k) for k in test]),
-            sha256=np.array([data.sha256[k] for k in test]),
-        )
-        (stage / "golden").mkdir()
-        for number, index in enumerate(test[:: max(1, len(test) // _GOLDEN)][:_GOLDEN]):
-            path = data.files[index].path
-            (stage / "golden" / f"{number}{path.suffix.lower()}").write_bytes(path.read_bytes())
-
-
-def _history_csv(history: dict[str, list[float]]) -> str:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *history])
-    rows: Any = zip(*history.values(), strict=True)
-    writer.writerows([epoch, *row] for epoch, row in enumerate(rows, start=1))
-    return text.getvalue()
-
-
-def _version() -> str:
-    from edgecnn import __version__
-
-    return __version__

@@ -1,0 +1,79 @@
+"""What a training run gave, for a program and for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.images.dataset import Skipped
+from edgecnn.records import Json, Tally
+from edgecnn.text import table
+
+__all__ = ["TrainResult"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run gave.
+
+    splits   {"train": {"images": n, "groups": m}, "val": ..., "test": ...}
+    train, val   accuracy on clean training and validation images; lab on the test split
+    notes    what a person should know about the data, one line each
+    """
+
+    model: Path
+    lab: Tally
+    train: Tally
+    val: Tally
+    seconds: float
+    epochs: int
+    best_epoch: int
+    stopped_by: str
+    splits: dict[str, Json]
+    largest_group: int
+    near_duplicates: int
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "lab": self.lab.to_json(),
+            "seconds": self.seconds,
+            "epochs": self.epochs,
+            "model": str(self.model),
+            "best_epoch": self.best_epoch,
+            "stopped_by": self.stopped_by,
+            "train": self.train.to_json(),
+            "val": self.val.to_json(),
+            "splits": self.splits,
+            "largest_group": self.largest_group,
+            "near_duplicates": self.near_duplicates,
+            "skipped": [{"file": s.file, "reason": s.reason} for s in self.skipped],
+            "notes": list(self.notes),
+        }
+
+    def to_text(self) -> str:
+        """The result as a person reads it in a terminal."""
+        tallies = {"train": self.train, "val": self.val, "test": self.lab}
+        rows = [
+            (name, split["images"], split["groups"], tallies[name].text())
+            for name, split in self.splits.items()
+        ]
+        lines = [
+            table(["split", "images", "groups", "accuracy"], rows),
+            "",
+            "A group holds near-duplicates, a burst or a device, and lies in one split only "
+            f"(largest: {self.largest_group} images).",
+            *self.notes,
+        ]
+        if self.skipped:
+            lines.append(f"Skipped {len(self.skipped)} file(s):")
+            lines += [f"  {s.file}: {s.reason}" for s in self.skipped[:5]]
+            lines += ["  ..."] if len(self.skipped) > 5 else []
+        lines += [
+            f"{self.epochs} epochs in {self.seconds:.0f} s (ended by {self.stopped_by}); "
+            f"the weights are those of epoch {self.best_epoch}.",
+            f"Lab accuracy: {self.lab.text()}",
+            f"Model: {self.model}",
+        ]
+        return "\n".join(lines)
