@@ -79,7 +79,10 @@ def _command(name: str) -> Callable[[Callable[..., Outcome]], Callable[..., Outc
                     print(f"edgecnn {name}: {error}", file=sys.stderr)
                     raise typer.Exit(2) from None
                 except KeyboardInterrupt:
-                    print(f"edgecnn {name}: interrupted, nothing was written", file=sys.stderr)
+                    print(
+                        f"edgecnn {name}: interrupted; nothing half-written is left",
+                        file=sys.stderr,
+                    )
                     raise typer.Exit(130) from None
                 as_json = kwargs.get("json", False)
                 text = json_format.dumps(result.to_json()) if as_json else result.to_text()
@@ -98,7 +101,7 @@ def _stdout_for_results() -> Iterator[Any]:
     keep = os.dup(1)
     os.dup2(2, 1)
     try:
-        with os.fdopen(os.dup(keep), "w", encoding="utf-8") as stdout:
+        with os.fdopen(os.dup(keep), "w", encoding="utf-8", errors="backslashreplace") as stdout:
             yield stdout
     finally:
         sys.stdout.flush()
@@ -126,11 +129,6 @@ def _progress() -> Iterator[Progress | None]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield show
-
-
-def _quiet_tensorflow() -> None:
-    """TensorFlow's C++ log starts at errors; it reads this when it is first imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _show_version(wanted: bool) -> None:
@@ -174,11 +172,13 @@ def train(
     interpolation: Annotated[
         str, typer.Option(help="halving, linear, area, cubic or nearest.")
     ] = "halving",
-    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 40,
+    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 30,
     seconds: Annotated[
         float | None, typer.Option(help="Time budget; the schedule ends with it.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 64,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images a step.", show_default="64, small sets less")
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="Peak of the cosine schedule.")] = 3e-3,
     patience: Annotated[int, typer.Option(help="Epochs without gain before stopping.")] = 12,
     network: Annotated[
@@ -197,12 +197,19 @@ def train(
     augment: Annotated[str, typer.Option(help="none, light or default.")] = "default",
     manifest: Annotated[Path | None, typer.Option(help="CSV with a column of groups.")] = None,
     group: Annotated[str, typer.Option(help="Its column: equal values share a split.")] = "device",
+    val_share: Annotated[float, typer.Option(help="Of the images, for early stopping.")] = 0.1,
+    test_share: Annotated[float, typer.Option(help="Of the images, for lab accuracy.")] = 0.2,
+    near_duplicate: Annotated[
+        float, typer.Option(help="Pictures of this correlation or more share a split.")
+    ] = 0.97,
+    burst_seconds: Annotated[
+        float, typer.Option(help="So do pictures taken this close in time (by file name).")
+    ] = 10.0,
     seed: Annotated[int, typer.Option(help="Of weights, shuffling and split.")] = 0,
     json: JsonFlag = False,
 ) -> Outcome:
     """Train a regularized, augmented CNN and measure it on a test split that does not leak."""
     chosen = {k: v for k, v in locals().items() if k not in ("lab", "output", "json")}
-    _quiet_tensorflow()
     from edgecnn.model.train import TrainOptions, train
 
     with _progress() as progress:
@@ -234,7 +241,6 @@ def export(
     json: JsonFlag = False,
 ) -> Outcome:
     """Write TFLite and ONNX artifacts, quantized on field images and checked against Keras."""
-    _quiet_tensorflow()
     from edgecnn.export.build import ExportOptions, export
 
     options = ExportOptions(integer_io=integer_io, max_drop=max_drop)
@@ -360,7 +366,6 @@ def demo(
     json: JsonFlag = False,
 ) -> Outcome:
     """The whole path on data that packages ship: train, export, film, run, audit."""
-    _quiet_tensorflow()
     from edgecnn.demo import run_demo
 
     with _progress() as progress:

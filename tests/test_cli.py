@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edgecnn import cli
 from edgecnn.bundle import seal
 from edgecnn.cli import app
+from edgecnn.model.options import TrainOptions
 
 
 @pytest.fixture
@@ -63,6 +67,13 @@ def test_help_lists_the_commands_and_loads_nothing_heavy():
     assert done.returncode == 0, done.stderr
     for command in ("train", "export", "evaluate", "benchmark", "run", "audit", "doctor", "demo"):
         assert command in done.stdout
+
+
+def test_the_defaults_of_train_are_those_of_the_library():
+    parameters = inspect.signature(cli.train).parameters
+    for field in fields(TrainOptions):
+        if field.name in parameters:
+            assert parameters[field.name].default == field.default, field.name
 
 
 def test_evaluate_prints_the_json_that_others_rely_on(edgecnn, digits_bundle, digits_field):

@@ -24,10 +24,10 @@ from edgecnn.export.onnx_format import (
     quantization_texts,
     quantize_onnx,
 )
-from edgecnn.export.quiet import quiet
 from edgecnn.export.result import FORMATS, ExportOptions, ExportResult
 from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
 from edgecnn.model.predict import keras_scores
+from edgecnn.model.quiet import quiet
 from edgecnn.records import Progress
 from edgecnn.staging import check_writable
 

@@ -33,15 +33,15 @@ _SHARE = 0.9  # of one class: the others' activations are hardly seen
 class Calibration:
     """Usable representative images.
 
-    tensors: uint8 (n, height, width, 3) RGB, n <= 500; top1: int64 (n,), the float model's
-    answers. `files` are in the same order.
+    tensors: uint8 (n, height, width, 3) RGB, n <= 500; scores: float32 (n, classes), the float
+    model's. `files` are in the same order.
     """
 
     source: str
     tensors: np.ndarray
     files: tuple[Path, ...]
     digests: tuple[str, ...]
-    top1: np.ndarray
+    scores: np.ndarray
     warnings: tuple[str, ...]
 
     def pinned(self) -> np.ndarray:
@@ -93,11 +93,11 @@ def load_calibration(
             progress("calibration images", k + 1, len(chosen))
     warnings = _check_images(folder, reader)
     tensors = np.stack(reader.tensors)
-    top1 = predict(tensors).argmax(axis=1)
-    warnings += _check_classes(folder, reader.files, top1, labels)
+    scores = predict(tensors)
+    warnings += _check_classes(folder, reader.files, scores.argmax(axis=1), labels)
     warnings += _check_overlap(reader.digests, lab_sha256)
     files, digests = tuple(reader.files), tuple(reader.digests)
-    return Calibration(folder.resolve().name, tensors, files, digests, top1, tuple(warnings))
+    return Calibration(folder.resolve().name, tensors, files, digests, scores, tuple(warnings))
 
 
 class _Reader:

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgecnn.export.kinds import read_kind
 from edgecnn.export.lab import LabTest
-from edgecnn.export.quiet import quiet
+from edgecnn.model.quiet import quiet
 from edgecnn.records import Artifact, Progress
 from edgecnn.runtime import Runtime, load_runtime
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import BundleError, ModelError
-from edgecnn.export.quiet import quiet
 from edgecnn.folders import IMAGE_SUFFIXES
 from edgecnn.model.predict import keras_scores, load_model
+from edgecnn.model.quiet import quiet
 from edgecnn.records import Card, Tally
 
 __all__ = ["LabModel", "LabTest", "load_lab_model"]

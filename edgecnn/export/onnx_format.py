@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ArtifactError, ModelError
-from edgecnn.export.quiet import quiet
 from edgecnn.export.recipe import recipe
+from edgecnn.model.quiet import quiet
 from edgecnn.records import InputSpec, TensorInfo
 from edgecnn.runtime import load_runtime
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ModelError
-from edgecnn.export.quiet import quiet
+from edgecnn.model.quiet import quiet
 from edgecnn.records import InputSpec
 
 __all__ = ["TFLITE_FILES", "convert_tflite", "freeze"]

@@ -21,6 +21,7 @@ import numpy as np
 
 from edgecnn.images.dataset import Dataset
 from edgecnn.model.plots import confusion_matrix, training_curves
+from edgecnn.model.predict import most_certain
 from edgecnn.records import Card
 from edgecnn.staging import staged_folder
 
@@ -71,8 +72,8 @@ def write_model_folder(
             sha256=np.array([data.sha256[k] for k in test]),
         )
         (stage / "golden").mkdir()
-        for number, index in enumerate(test[:: max(1, len(test) // _GOLDEN)][:_GOLDEN]):
-            path = data.files[index].path
+        for number, row in enumerate(most_certain(scores, _GOLDEN)):
+            path = data.files[test[row]].path
             (stage / "golden" / f"{number}{path.suffix.lower()}").write_bytes(path.read_bytes())
 
 

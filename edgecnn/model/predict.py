@@ -16,7 +16,7 @@ from edgecnn.records import Card, LabResult, Tally
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["keras_scores", "lab_result", "load_model"]
+__all__ = ["keras_scores", "lab_result", "load_model", "most_certain"]
 
 
 def keras_scores(model: keras.Model, tensors: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -47,6 +47,25 @@ def lab_result(scores: np.ndarray, classes: np.ndarray) -> LabResult:
         Tally(int((predicted == classes).sum()), len(classes)),
         tuple(tuple(int(n) for n in row) for row in confusion),
     )
+
+
+def most_certain(scores: np.ndarray, count: int) -> list[int]:
+    """Indices of up to `count` images for golden frames: the surest of each class in turn.
+
+    Integer kernels may differ by a step of a logit. On a sure image that moves a score by less
+    than a step; in the middle of the softmax it moves it by several, and tells nothing.
+
+    Example:
+        >>> most_certain(np.float32([[0.6, 0.4], [0.9, 0.1], [1.0, 0.0], [0.3, 0.7]]), 3)
+        [2, 3, 1]
+    """
+    turns: dict[int, int] = {}
+    order = []
+    for index in np.argsort(-scores.max(axis=1), kind="stable").tolist():
+        predicted = int(scores[index].argmax())
+        turns[predicted] = turns.get(predicted, -1) + 1
+        order.append((turns[predicted], -float(scores[index].max()), index))
+    return [index for _, _, index in sorted(order)[:count]]
 
 
 def load_model(folder: Path | str) -> tuple[keras.Model, Card]:

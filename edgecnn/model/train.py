@@ -16,6 +16,7 @@ from edgecnn.images.groups import GroupOptions
 from edgecnn.images.split import Split, split_dataset
 from edgecnn.model.folder import MARKER, write_model_folder
 from edgecnn.model.options import TrainOptions
+from edgecnn.model.quiet import quiet
 from edgecnn.model.result import TrainResult
 from edgecnn.records import Card, Json, LabResult, Progress
 from edgecnn.staging import check_writable
@@ -112,9 +113,13 @@ def _read(lab: Path, options: TrainOptions, progress: Progress | None) -> tuple[
 def _fit(
     data: Dataset, split: Split, options: TrainOptions, progress: Progress | None
 ) -> tuple[keras.Model, Fit]:
-    import keras
+    with quiet():  # TensorFlow greets the terminal whatever its log level is
+        import keras
+        import tensorflow as tf
 
-    from edgecnn.model.fit import Examples, fit_network
+        from edgecnn.model.fit import Examples, fit_network
+
+        tf.config.list_physical_devices()
 
     keras.utils.set_random_seed(options.seed)
     model = _network(data, options)

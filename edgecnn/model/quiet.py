@@ -1,4 +1,4 @@
-"""Converters talk a lot, from Python and from C++; none of it belongs in a user's terminal."""
+"""TensorFlow and the converters talk a lot, from C++ too; a terminal is no place for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what a converter writes to standard error (also from C++) out of the terminal.
+    """Keep what is written to standard error (also from C++) out of the terminal.
 
     The text goes to this module's logger at level DEBUG, so that nothing is lost for good;
     errors are raised as ever. What another thread writes to standard error meanwhile, such as
