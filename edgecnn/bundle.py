@@ -127,7 +127,8 @@ class Bundle:
             raise BundleError(
                 f"{self.path}: golden/golden.json is not readable ({error}); export again"
             ) from error
-        lengths = {len(scores) for frame in frames for scores in frame.scores.values()}
+        families = [family for frame in frames for family in (frame.scores, frame.builtin)]
+        lengths = {len(scores) for family in families for scores in family.values()}
         if lengths - {len(self.card.labels)}:
             raise BundleError(
                 f"{self.path}: golden/golden.json has {max(lengths)} scores a frame, the card "

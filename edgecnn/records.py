@@ -315,20 +315,28 @@ class GoldenFrame:
     """An encoded camera frame with what the lab made of it.
 
     `tensor_sha256` is the digest of the uint8 input tensor (C order); `scores` holds, by
-    artifact file name, the scores that the lab's runtime gave.
+    artifact file name, the scores that the lab's runtime gave. There are two families of integer
+    kernels, which differ by some steps: XNNPACK, which newer runtimes take, and TFLite's built-in
+    ones, which tflite-runtime 2.14 takes (alike on x86 and arm64); `builtin` holds the latter's.
     """
 
     file: str
     tensor_sha256: str
     scores: dict[str, tuple[float, ...]]
+    builtin: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def to_json(self) -> Json:
-        return {**asdict(self), "scores": {k: list(v) for k, v in self.scores.items()}}
+        return {
+            **asdict(self),
+            "scores": {k: list(v) for k, v in self.scores.items()},
+            "builtin": {k: list(v) for k, v in self.builtin.items()},
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GoldenFrame:
         known = _known(cls, data)
-        known["scores"] = {k: tuple(v) for k, v in data["scores"].items()}
+        for name in ("scores", "builtin"):
+            known[name] = {k: tuple(v) for k, v in data.get(name, {}).items()}
         return cls(**known)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from edgecnn.records import TensorInfo
 
 __all__ = [
     "TFLITE_RUNTIMES",
+    "Kernels",
     "Runtime",
     "describe_edgetpu_failure",
     "load_runtime",
@@ -24,6 +28,7 @@ __all__ = [
 
 # Tried in this order. tf.lite comes last: only a lab machine has it, and it loads TensorFlow.
 TFLITE_RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
+Kernels = Literal["default", "builtin"]
 _EDGETPU_LIBRARIES = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}
 _NUMPY_CLASH = (
     f"tflite-runtime 2.14 is built on numpy 1, found numpy {np.__version__}",
@@ -64,6 +69,7 @@ def load_runtime(
     device: str = "cpu",
     threads: int = 1,
     runtime: str | None = None,
+    kernels: Kernels = "default",
 ) -> Runtime:
     """Load a .tflite or .onnx artifact.
 
@@ -73,6 +79,8 @@ def load_runtime(
         device: "cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0" or a delegate library's path.
         threads: Interpreter threads.
         runtime: One of TFLITE_RUNTIMES; None takes the first that imports.
+        kernels: "builtin" leaves XNNPACK out: slower on newer runtimes, but the same integers as
+            tflite-runtime 2.14 gives on x86 and arm64. An .onnx file heeds none of this.
 
     Raises:
         MissingRuntimeError: No runtime or no delegate for it.
@@ -81,7 +89,7 @@ def load_runtime(
     if file.endswith(".onnx"):
         return _OnnxRuntime(data, file, threads)
     if file.endswith(".tflite"):
-        return _TfliteRuntime(data, file, device, threads, runtime)
+        return _TfliteRuntime(data, file, device, threads, runtime, kernels)
     raise ArtifactError(f"{file} is neither a .tflite nor an .onnx file")
 
 
@@ -116,7 +124,13 @@ def _is_older_than_numpy(module: str) -> bool:
 
 class _TfliteRuntime:
     def __init__(
-        self, data: bytes, file: str, device: str, threads: int, runtime: str | None
+        self,
+        data: bytes,
+        file: str,
+        device: str,
+        threads: int,
+        runtime: str | None,
+        kernels: Kernels,
     ) -> None:
         if data[4:8] != b"TFL3":
             raise ArtifactError(f"{file} is not a TFLite model (no TFL3 mark); export it again")
@@ -125,10 +139,14 @@ class _TfliteRuntime:
         delegates = [] if device == "cpu" else [open_delegate(device, module_name)]
         self.name = module_name.split(".")[0]
         try:
-            self._interpreter = module.Interpreter(
-                model_content=data, num_threads=threads, experimental_delegates=delegates
-            )
-            self._interpreter.allocate_tensors()
+            with _without_chatter():
+                self._interpreter = module.Interpreter(
+                    model_content=data,
+                    num_threads=threads,
+                    experimental_delegates=delegates,
+                    **_resolver(module, module_name, kernels),
+                )
+                self._interpreter.allocate_tensors()
         except SystemError as error:
             raise MissingRuntimeError("; ".join(_NUMPY_CLASH)) from error
         except (RuntimeError, ValueError) as error:
@@ -198,6 +216,33 @@ class _OnnxRuntime:
     def invoke(self, tensor: np.ndarray) -> np.ndarray:
         scores = self._session.run(None, {self._input_name: self._table[tensor][None]})[0][0]
         return _dequantize(scores, self.output)
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """XNNPACK announces itself on stderr, from C++; a user's error should stand there alone."""
+    if not hasattr(os, "memfd_create"):
+        yield
+        return
+    sys.stderr.flush()
+    terminal, sink = os.dup(2), os.memfd_create("stderr")
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        with os.fdopen(sink, "rb") as said:
+            said.seek(0)
+            os.write(2, b"".join(line for line in said if not line.startswith(b"INFO: ")))
+
+
+def _resolver(module: Any, module_name: str, kernels: Kernels) -> dict[str, Any]:
+    """The interpreter's argument that leaves XNNPACK out."""
+    if kernels == "default":
+        return {}
+    types = (module.experimental if module_name == "tensorflow.lite" else module).OpResolverType
+    return {"experimental_op_resolver_type": types.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
 def describe_edgetpu_failure(error: BaseException, library: str) -> str:

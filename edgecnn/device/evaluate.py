@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.bundle import Bundle
 from edgecnn.classifier import Classifier
 from edgecnn.errors import DataError, ImageError
 from edgecnn.folders import LabelledFile, find_labelled
@@ -149,16 +150,17 @@ def evaluate(
     """
     options = options or EvaluateOptions()
     root = Path(data)
+    opened = Bundle.open(bundle)
+    files = find_labelled(root)
+    check_labels(files, opened.card.labels, root)
+    groups = _groups(root, files, options)
     classifier = Classifier(
-        bundle,
+        opened,
         options.artifact,
         device=options.device,
         threads=options.threads,
         runtime=options.runtime,
     )
-    files = find_labelled(root)
-    check_labels(files, classifier.card.labels, root)
-    groups = _groups(root, files, options)
     answers, skipped = [], []
     for k, (file, group) in enumerate(zip(files, groups, strict=True)):
         name = file.path.relative_to(root).as_posix()

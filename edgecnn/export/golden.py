@@ -9,10 +9,13 @@ import numpy as np
 
 from edgecnn.export.calibration import Calibration
 from edgecnn.export.check import Checked
+from edgecnn.model.predict import most_certain
+from edgecnn.model.quiet import quiet
 from edgecnn.preprocess import decode, tensor_sha256, to_tensor
 from edgecnn.records import GoldenFrame, InputSpec
+from edgecnn.runtime import Runtime, load_runtime
 
-__all__ = ["make_golden", "spread"]
+__all__ = ["make_golden"]
 
 _OF_EACH = 4
 
@@ -23,36 +26,29 @@ def make_golden(
     checked: Sequence[Checked],
     spec: InputSpec,
 ) -> tuple[list[GoldenFrame], dict[str, bytes]]:
-    """Up to 4 lab and 4 calibration images, with the scores of each artifact.
+    """Up to 4 lab and 4 calibration images, with the scores of each artifact by either kernels.
 
     Returns:
         The frames, and the encoded images by file name.
     """
-    field = [calibration.files[k] for k in spread(calibration.top1, _OF_EACH)]
+    field = [calibration.files[k] for k in most_certain(calibration.scores, _OF_EACH)]
     sources = [("lab", p) for p in lab_images[:_OF_EACH]] + [("field", p) for p in field]
+    with quiet():
+        builtin = {
+            c.artifact.file: load_runtime(c.data, c.artifact.file, kernels="builtin")
+            for c in checked
+            if c.artifact.file.endswith(".tflite")
+        }
     frames, images = [], {}
     for k, (origin, path) in enumerate(sources):
         name = f"{k}_{origin}{path.suffix.lower()}"
         images[name] = path.read_bytes()
         tensor = to_tensor(decode(images[name], str(path)), spec)
-        scores = {
-            c.artifact.file: tuple(float(s) for s in c.runtime.invoke(tensor)) for c in checked
-        }
-        frames.append(GoldenFrame(name, tensor_sha256(tensor), scores))
+        scores = {c.artifact.file: _scores(c.runtime, tensor) for c in checked}
+        plain = {file: _scores(runtime, tensor) for file, runtime in builtin.items()}
+        frames.append(GoldenFrame(name, tensor_sha256(tensor), scores, plain))
     return frames, images
 
 
-def spread(top1: np.ndarray, count: int) -> list[int]:
-    """Indices of up to `count` images, one of each predicted class in turn.
-
-    Example:
-        >>> spread(np.array([3, 3, 3, 5, 5, 8]), 4)
-        [0, 3, 5, 1]
-    """
-    turns: dict[int, int] = {}
-    order = []
-    for index, value in enumerate(top1.tolist()):
-        turn = turns.get(value, 0)
-        turns[value] = turn + 1
-        order.append((turn, index))
-    return [index for _, index in sorted(order)[:count]]
+def _scores(runtime: Runtime, tensor: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(score) for score in runtime.invoke(tensor))
