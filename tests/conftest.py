@@ -18,6 +18,12 @@ METERS = REPO.parent / "shared" / "data" / "meters"
 NUM_LAB = 1300
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Servers and programs that tests start hold no doctests and need not be importable here."""
+    is_helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if is_helper else None
+
+
 @pytest.fixture(scope="session")
 def meters() -> Path:
     """lab/<class>/ and field/<device>/<class>/ of the real meter images."""
