@@ -1,0 +1,325 @@
+"""Which camera lies between the lab and the field? Fitted from UNLABELLED field frames.
+
+Amortised inference on populations: many random cameras film small sets of lab frames; a
+regression learns to tell a camera's ranges from what it does to the sets' mean statistics and
+their spread; then it is shown the field. More rounds of cameras near the answer so far make it
+sharper. Causes that bring the lab no nearer to the field are dropped, and when what is left
+brings it less than a tenth nearer, no camera explains the field and the answer says so.
+
+What it can't tell: dark objects from little light, a blue scene from a blue cast. Lab and field
+have to show the same kind of scenes. Polarity (light on dark or dark on light) is never fitted:
+it is content, not a camera.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
+from edgecnn.camera.distance import noise_floor, spread, statistic_distance
+from edgecnn.camera.fitted import CameraFit, judge
+from edgecnn.camera.simulate import Range
+from edgecnn.camera.statistics import Window, common_window, describe, frame_statistics
+from edgecnn.errors import DataError, MissingRuntimeError
+from edgecnn.records import Progress
+
+__all__ = ["MIN_FRAMES", "FitOptions", "fit_camera"]
+
+MIN_FRAMES = 20
+_CAUSES = tuple(name for name, parameter in PARAMETERS.items() if parameter.fitted)
+_SURE = 2.5  # standard errors off the identity
+Ranges = dict[str, Range]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How much work a fit may be: (cameras + 2 refine) * set_size frames are filmed, and some more.
+
+    cameras   random cameras of the first round
+    refine    cameras near the answer so far, in each of two more rounds
+    set_size  lab frames that each of them films
+    most      lab and field frames that are looked at, at most
+    """
+
+    cameras: int = 500
+    refine: int = 250
+    set_size: int = 24
+    most: int = 400
+    seed: int = 0
+
+
+def fit_camera(
+    lab_bgr: Sequence[np.ndarray],
+    field_bgr: Sequence[np.ndarray],
+    options: FitOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> CameraFit:
+    """Fit the ranges of the degradation family from unlabelled frames.
+
+    Args:
+        lab_bgr, field_bgr: Frames, uint8 (h, w, 3), B, G, R, at capture resolution, of any size.
+            Lab frames are scaled to the median size of the field's; of those, the ones that
+            need no enlarging are preferred.
+
+    Raises:
+        DataError: Fewer than MIN_FRAMES frames on either side.
+        MissingRuntimeError: scikit-learn is not installed.
+    """
+    options = options or FitOptions()
+    for what, frames in (("lab", lab_bgr), ("field", field_bgr)):
+        if len(frames) < MIN_FRAMES:
+            raise DataError(
+                f"{len(frames)} {what} images, expected at least {MIN_FRAMES} to fit a camera "
+                "(100 or more for a good fit); add images"
+            )
+    rng = np.random.default_rng(options.seed)
+    field_bgr = _sample(field_bgr, options.most, rng)
+    window = common_window(field_bgr)
+    lab_bgr = _sample(_sharp_enough(lab_bgr, window), options.most, rng)
+    scenes = np.stack([window.cut(frame) for frame in lab_bgr])
+    fit = _Fit(scenes, describe(field_bgr, window), options, progress)
+    ranges = fit.solve()
+    limits = fit.limits(ranges, rng)
+    counts = {"lab": len(lab_bgr), "field": len(field_bgr), "cameras": fit.filmed}
+    return judge(ranges, limits, counts, window, options.seed)
+
+
+class _Fit:
+    """Lab scenes, the field's statistics and what both rounds share."""
+
+    def __init__(
+        self,
+        scenes: np.ndarray,
+        field: np.ndarray,
+        options: FitOptions,
+        progress: Progress | None,
+    ) -> None:
+        self.scenes, self.field, self.options, self.progress = scenes, field, options, progress
+        self.lab = frame_statistics(scenes)
+        self.scale = spread(field, self.lab)
+        self.filmed = 0
+
+    def solve(self) -> Ranges:
+        """All rounds: the ranges of the causes that are kept."""
+        first = self._round(0, self.options.cameras, _any_camera)
+        second = self._round(1, self.options.refine, partial(_camera_near, first))
+        kept = self._prune(second, margin=0.002)
+        if kept:
+            third = self._round(2, self.options.refine, partial(_camera_near, kept))
+            kept = self._prune(_only(third, kept), margin=0.004)
+        return kept
+
+    def film(self, ranges: Ranges, count: int, seed: int = 0) -> np.ndarray:
+        """Statistics of `count` lab frames through a camera. The same seed: the same draws."""
+        rng = np.random.default_rng([self.options.seed, 7, seed])
+        scenes = self.scenes[rng.permutation(len(self.scenes))[:count]]
+        return frame_statistics(degrade(scenes, draw_settings(ranges, len(scenes), rng), rng))
+
+    def limits(self, ranges: Ranges, rng: np.random.Generator) -> dict[str, Any]:
+        """Distances that the verdict needs: before, after, and what chance alone makes."""
+        through = self.film(ranges, len(self.scenes)) if ranges else self.lab
+        return {
+            "before": statistic_distance(self.field, self.lab, self.scale),
+            "after": statistic_distance(self.field, through, self.scale),
+            "floor": noise_floor(through, len(self.field), self.scale, rng),
+        }
+
+    def _round(
+        self, number: int, count: int, camera: Callable[[np.random.Generator], Ranges]
+    ) -> Ranges:
+        """Film sets with `count` cameras, learn what they do, and tell the field's camera."""
+        size = min(self.options.set_size, len(self.scenes))
+
+        def film_set(k: int) -> tuple[np.ndarray, np.ndarray]:
+            rng = np.random.default_rng([self.options.seed, number, k])
+            ranges = camera(rng)
+            chosen = rng.choice(len(self.scenes), size, replace=False)
+            settings = draw_settings(ranges, size, rng)
+            seen = frame_statistics(degrade(self.scenes[chosen], settings, rng))
+            # Against the same scenes without a camera: the scenes' own variety cancels.
+            return _change(seen, self.lab[chosen]), _to_vector(ranges)
+
+        with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+            pairs = []
+            for pair in pool.map(film_set, range(count)):
+                pairs.append(pair)
+                self.filmed += 1
+                if self.progress and len(pairs) % 50 == 0:
+                    self.progress(f"fitting the camera, round {number + 1}", len(pairs), count)
+        features, targets = (np.array(part) for part in zip(*pairs, strict=True))
+        model = _regression()
+        self._note_errors(model, features, targets)
+        model.fit(features, targets)
+        return _to_ranges(model.predict(_change(self.field, self.lab)[None])[0])
+
+    def _note_errors(self, model: Any, features: np.ndarray, targets: np.ndarray) -> None:
+        """How far the middles are off on cameras that the regression has not seen."""
+        from sklearn.model_selection import cross_val_predict
+
+        found = cross_val_predict(model, features, targets, cv=4)
+        errors = np.sqrt(((found - targets) ** 2).mean(axis=0))[: 2 * len(_CAUSES) : 2]
+        reaches = [PARAMETERS[name].high - PARAMETERS[name].low for name in _CAUSES]
+        self.error = dict(zip(_CAUSES, errors * np.array(reaches), strict=True))
+
+    def _sure(self, name: str, ranges: Ranges) -> bool:
+        """The regression puts this cause clearly off its identity."""
+        middle = sum(ranges[name]) / 2
+        return abs(middle - PARAMETERS[name].identity) > _SURE * self.error[name]
+
+    def _prune(self, ranges: Ranges, margin: float) -> Ranges:
+        """Drop, one by one, causes that bring the lab no nearer to the field.
+
+        A cause is dropped when the distance falls without it, and when it hardly rises (by less
+        than `margin`, a share of the first distance) and the regression is not sure of it.
+        """
+        count = min(160, len(self.scenes))
+        margin *= statistic_distance(self.field, self.lab, self.scale).value
+
+        def distance(candidate: Ranges) -> float:
+            return statistic_distance(self.field, self.film(candidate, count), self.scale).value
+
+        kept, now = dict(ranges), distance(ranges)
+        plain = _as_defocus(kept)
+        if plain != kept and distance(plain) <= now + 2 * margin:
+            kept, now = plain, distance(plain)
+        while kept:
+            names = [name for name in _CAUSES if name in kept]
+            without = [_only(kept, kept.keys() - {name}) for name in names]
+            allowed = [now if self._sure(name, kept) else now + margin for name in names]
+            distances = [distance(candidate) for candidate in without]
+            best = int(np.argmin(np.array(distances) - np.array(allowed)))
+            if distances[best] > allowed[best]:
+                break
+            kept, now = without[best], min(now, distances[best])
+        return kept
+
+
+def _sample(
+    frames: Sequence[np.ndarray], most: int, rng: np.random.Generator
+) -> Sequence[np.ndarray]:
+    if len(frames) <= most:
+        return frames
+    return [frames[k] for k in np.sort(rng.choice(len(frames), most, replace=False))]
+
+
+def _sharp_enough(frames: Sequence[np.ndarray], window: Window) -> Sequence[np.ndarray]:
+    """Without those that would have to be enlarged: that blurs, and no camera takes it back."""
+    sharp = [frame for frame in frames if window.scale(frame) <= 1.15]
+    return sharp if len(sharp) >= 5 * MIN_FRAMES else frames
+
+
+def _any_camera(rng: np.random.Generator) -> Ranges:
+    """Ranges over the whole family; each cause is absent in 4 of 10 cameras."""
+    ranges = {}
+    for name in _CAUSES:
+        parameter = PARAMETERS[name]
+        if rng.random() < 0.4:
+            continue
+        middle = rng.uniform(parameter.low, parameter.high)
+        ranges[name] = _clip(name, middle, rng.uniform(0, 0.3) * (parameter.high - parameter.low))
+    if "motion" in ranges and rng.random() < 0.5:  # else in any direction, as of a hand
+        angle = rng.uniform(0, 180)
+        ranges["motion_deg"] = (angle - 10, angle + 10)
+    return ranges
+
+
+def _only(ranges: Ranges, names: Collection[str]) -> Ranges:
+    """Those of `names`; the direction of a motion goes with the motion."""
+    return {
+        name: ends
+        for name, ends in ranges.items()
+        if (name if name != "motion_deg" else "motion") in names
+    }
+
+
+def _as_defocus(ranges: Ranges) -> Ranges:
+    """Defocus in place of motion: short streaks in any direction can't be told from it.
+
+    A streak of length L has a variance of L^2 / 12 along it, half of that along each axis.
+    """
+    if "motion" not in ranges:
+        return ranges
+    plain = _only(ranges, ranges.keys() - {"motion"})
+    ends = zip(ranges.get("defocus", (0.0, 0.0)), ranges["motion"], strict=True)
+    low, high = (float(np.sqrt(defocus**2 + motion**2 / 24)) for defocus, motion in ends)
+    return {**plain, "defocus": (low, high)}
+
+
+def _camera_near(ranges: Ranges, rng: np.random.Generator) -> Ranges:
+    """Ranges scattered about given ones by about the error of the first round."""
+    near = {}
+    for name, (low, high) in ranges.items():
+        if name == "motion_deg":
+            turn = rng.normal(0, 15)
+            near[name] = (low + turn, high + turn)
+            continue
+        reach = PARAMETERS[name].high - PARAMETERS[name].low
+        middle = (low + high) / 2 + 0.12 * reach * rng.uniform(-1, 1)
+        half = (high - low) / 2 * rng.uniform(0.4, 1.4) + 0.05 * reach * rng.uniform(0, 1)
+        near[name] = _clip(name, middle, half)
+    return near
+
+
+def _clip(name: str, middle: float, half: float) -> Range:
+    parameter = PARAMETERS[name]
+    middle = min(max(middle, parameter.low), parameter.high)
+    half = max(half, 0.0)
+    return (max(parameter.low, middle - half), min(parameter.high, middle + half))
+
+
+def _to_vector(ranges: Ranges) -> np.ndarray:
+    """Middle and half-width of every cause, in units of its reach; the mean motion, x and y."""
+    parts = []
+    for name in _CAUSES:
+        parameter = PARAMETERS[name]
+        low, high = ranges.get(name, (parameter.identity,) * 2)
+        reach = parameter.high - parameter.low
+        parts += [(low + high) / 2 / reach, (high - low) / 2 / reach]
+    low, high = ranges.get("motion_deg", (0.0, 180.0))
+    turn = np.radians(low + high)  # twice the angle: a streak at 180 degrees is one at 0
+    length = parts[2 * _CAUSES.index("motion")] * np.sinc((high - low) / 180)
+    return np.array([*parts, length * np.cos(turn), length * np.sin(turn)])
+
+
+def _to_ranges(vector: np.ndarray) -> Ranges:
+    ranges = {}
+    for k, name in enumerate(_CAUSES):
+        reach = PARAMETERS[name].high - PARAMETERS[name].low
+        middle, half = (float(v) * reach for v in vector[2 * k : 2 * k + 2])
+        ranges[name] = _clip(name, middle, half)
+    x, y = vector[-2:]
+    one_way = np.hypot(x, y) / max(1e-6, vector[2 * _CAUSES.index("motion")])
+    if one_way > 0.5:
+        angle, half = float(np.degrees(np.arctan2(y, x)) / 2), 90 * (1 - min(1.0, one_way))
+        ranges["motion_deg"] = (angle - half, angle + half)
+    return ranges
+
+
+def _change(seen: np.ndarray, base: np.ndarray) -> np.ndarray:
+    return np.concatenate(
+        [seen.mean(axis=0) - base.mean(axis=0), seen.std(axis=0) - base.std(axis=0)]
+    )
+
+
+def _regression() -> Any:
+    """Kernel ridge: on held-out cameras it beat linear and quadratic ridge and a small network."""
+    try:
+        from sklearn.compose import TransformedTargetRegressor
+        from sklearn.kernel_ridge import KernelRidge
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+    except ImportError as error:
+        raise MissingRuntimeError(
+            "fitting a camera needs scikit-learn; pip install 'edgecnn[lab]'"
+        ) from error
+    kernel = KernelRidge(kernel="rbf", alpha=0.003, gamma=0.001)
+    model = make_pipeline(StandardScaler(), kernel)
+    return TransformedTargetRegressor(model, transformer=StandardScaler())

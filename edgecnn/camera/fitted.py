@@ -1,0 +1,153 @@
+"""The answer of a fit: which settings the field's camera has, and how much they explain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
+from edgecnn.camera.simulate import Range
+from edgecnn.camera.statistics import Window
+from edgecnn.errors import DataError
+from edgecnn.records import Json
+from edgecnn.text import table
+
+__all__ = ["VERDICTS", "CameraFit", "judge"]
+
+_LEAST_FALL = 0.10
+_FLOORS = 2.0
+_ALIKE = 1.5
+VERDICTS = {
+    "alike": "the field's frames look like the lab's: no camera to explain",
+    "explained": "a camera of the known family explains how the field looks",
+    "partly": "a camera explains a part; something outside the known family remains",
+    "none": "no camera explanation found",
+}
+
+
+@dataclass(frozen=True)
+class CameraFit:
+    """Ranges (low, high) of the causes that are kept, in the units of `degrade.PARAMETERS`.
+
+    before, after  statistic distance between field and lab, and lab through this camera, in
+                   standard deviations of a statistic; see `distance.py`
+    floor          the distance that chance alone makes with so few frames
+    verdict        one of VERDICTS
+    left           the statistics that still differ most, furthest first
+    counts         frames and cameras that went into the fit
+    frame_wh       capture resolution that pixels are counted at
+    """
+
+    verdict: str
+    ranges: dict[str, Range]
+    before: float
+    after: float
+    floor: float
+    left: tuple[str, ...]
+    counts: dict[str, int]
+    frame_wh: tuple[int, int]
+    seed: int
+
+    @property
+    def out_of_family(self) -> bool:
+        """The field has something that these causes don't make, or nothing that they make."""
+        return self.verdict in ("partly", "none")
+
+    def apply(self, frames_bgr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Lab frames as this camera would have taken them.
+
+        Args:
+            frames_bgr: uint8, shape (n, h, w, 3), B, G, R, scaled to about `frame_wh`.
+
+        Returns:
+            uint8, same shape.
+        """
+        return degrade(frames_bgr, draw_settings(self.ranges, len(frames_bgr), rng), rng)
+
+    def to_json(self) -> Json:
+        return {
+            "verdict": self.verdict,
+            "meaning": VERDICTS[self.verdict],
+            "out_of_family": self.out_of_family,
+            "ranges": {
+                name: {"low": low, "high": high, "unit": PARAMETERS[name].unit}
+                for name, (low, high) in self.ranges.items()
+            },
+            "distance": {"before": self.before, "after": self.after, "chance": self.floor},
+            "left": list(self.left),
+            "counts": self.counts,
+            "frame": {"width": self.frame_wh[0], "height": self.frame_wh[1]},
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CameraFit:
+        """Read what `to_json` wrote.
+
+        Raises:
+            DataError: It is something else.
+        """
+        try:
+            return cls(
+                str(data["verdict"]),
+                {k: (float(v["low"]), float(v["high"])) for k, v in data["ranges"].items()},
+                *(float(data["distance"][key]) for key in ("before", "after", "chance")),
+                left=tuple(map(str, data["left"])),
+                counts={str(k): int(v) for k, v in data["counts"].items()},
+                frame_wh=(int(data["frame"]["width"]), int(data["frame"]["height"])),
+                seed=int(data["seed"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"not a fitted camera ({type(error).__name__}: {error}), expected the camera.json "
+                "of `edgecnn calibrate`; run it again"
+            ) from error
+
+    def to_text(self) -> str:
+        fall = f"distance of field and lab {self.before:.2f} -> {self.after:.2f} through the camera"
+        lines = [f"Camera: {VERDICTS[self.verdict]} ({fall}, by chance {self.floor:.2f})"]
+        if self.ranges:
+            rows = [
+                (PARAMETERS[name].meaning, f"{low:.2f} to {high:.2f}", PARAMETERS[name].unit)
+                for name, (low, high) in self.ranges.items()
+            ]
+            lines.append(table(("cause", "range", "unit"), rows))
+        if self.out_of_family:
+            lines.append(f"Still different: {', '.join(self.left)}")
+        return "\n".join(lines)
+
+
+def judge(
+    ranges: dict[str, Range],
+    limits: Mapping[str, Any],
+    counts: dict[str, int],
+    window: Window,
+    seed: int,
+) -> CameraFit:
+    """Gate a fit: a camera is named only if it brings the lab a tenth nearer to the field.
+
+    Args:
+        limits: `before` and `after` (Distance) and `floor` (float).
+    """
+    before, after, floor = limits["before"], limits["after"], float(limits["floor"])
+    if before.value <= _ALIKE * floor:
+        verdict = "alike"
+    elif not ranges or after.value > (1 - _LEAST_FALL) * before.value:
+        verdict = "none"
+    else:
+        verdict = "partly" if after.value > _FLOORS * floor else "explained"
+    kept = ranges if verdict in ("partly", "explained") else {}
+    return CameraFit(
+        verdict,
+        kept,
+        before.value,
+        after.value if kept else before.value,
+        floor,
+        tuple((after if kept else before).worst()),
+        counts,
+        window.frame_wh,
+        seed,
+    )
