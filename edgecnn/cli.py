@@ -160,6 +160,29 @@ def doctor(
     return diagnosis, 0 if diagnosis.ok else 1
 
 
+@_command("inspect")
+def inspect(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Images in one folder a class.")],
+    field: Annotated[
+        Path | None, typer.Option(help="Field images to compare with; labels are not needed.")
+    ] = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV with a column of groups.")] = None,
+    group: Annotated[str, typer.Option(help="Its column: device, site, day, ...")] = "device",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="An HTML page.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Status 1 when a problem is found.")
+    ] = False,
+    json: JsonFlag = False,
+) -> Outcome:
+    """What is wrong with a data set: broken files, copies, labels, groups, lab against field."""
+    from edgecnn.images.inspect import InspectOptions, inspect
+
+    options = InspectOptions(field, manifest, group, output, strict)
+    with _progress() as progress:
+        inspection = inspect(data, options, progress=progress)
+    return inspection, 0 if inspection.ok else 1
+
+
 @_command("train")
 def train(
     lab: Annotated[Path, typer.Argument(metavar="LAB", help="Images in one folder a class.")],

@@ -40,11 +40,11 @@ MAY_IMPORT = {
 }
 # Beyond LIGHT, and inside functions only (model and export: anywhere).
 EXTRA = {
-    "base": {"tensorflow", "onnxruntime", "tflite_runtime"},
+    "base": {"tensorflow", "onnxruntime", "tflite_runtime", "matplotlib", "jinja2"},
     "camera": {"scipy", "sklearn", "mlxtend"},
     "device": {"picamera2"},
     "audit": {"scipy", "sklearn", "matplotlib", "jinja2"},
-    "images": LAB | {"scipy"},
+    "images": LAB | {"scipy", "PIL"},
     "model": LAB | {"scipy", "matplotlib"},
     "export": LAB | {"scipy", "matplotlib"},
 }

@@ -18,7 +18,14 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-__all__ = ["DEFAULT_THRESHOLD", "fingerprint", "link_near_duplicates", "near_any", "unit_vectors"]
+__all__ = [
+    "DEFAULT_THRESHOLD",
+    "fingerprint",
+    "link_near_duplicates",
+    "near_any",
+    "nearest",
+    "unit_vectors",
+]
 
 DEFAULT_THRESHOLD = 0.97
 _SIDE = 16
@@ -84,6 +91,26 @@ def near_any(vectors: np.ndarray, others: np.ndarray, threshold: float) -> np.nd
             match = vectors[start : start + _TILE] @ others[other : other + _TILE].T >= threshold
             found[start : start + _TILE] |= match.any(axis=1)
     return found
+
+
+def nearest(vectors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The most similar of `others` for each row, the first of equals.
+
+    Returns:
+        Row in `others`: int64, shape (n,); its correlation: float32, shape (n,), -1 when there
+        are no others.
+    """
+    rows, best = np.zeros(len(vectors), np.int64), np.full(len(vectors), -1, np.float32)
+    for start in range(0, len(vectors), _TILE):
+        mine = slice(start, start + _TILE)
+        for other in range(0, len(others), _TILE):
+            match = vectors[mine] @ others[other : other + _TILE].T
+            found = match.argmax(axis=1)
+            value = match[np.arange(len(match)), found]
+            better = value > best[mine]
+            rows[mine] = np.where(better, other + found, rows[mine])
+            best[mine] = np.maximum(value, best[mine])
+    return rows, best
 
 
 def _tiles(count: int) -> Iterator[tuple[int, int]]:

@@ -20,7 +20,7 @@ from edgecnn.errors import DataError
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.duplicates import DEFAULT_THRESHOLD, link_near_duplicates, unit_vectors
 
-__all__ = ["GroupOptions", "Groups", "captured_at", "find_groups"]
+__all__ = ["GroupOptions", "Groups", "captured_at", "find_devices", "find_groups", "near_ids"]
 
 _TIGHTER = (0.98, 0.985, 0.99, 0.995)
 # Of a class's mean size: a larger group of near-duplicates distorts the split's class shares.
@@ -86,7 +86,7 @@ def find_groups(data: Dataset, options: GroupOptions | None = None) -> Groups:
     notes: list[str] = []
     copies = _links_of_equal(data.sha256)
     threshold, near = _near_links(data, options.threshold, notes)
-    devices = _devices(data, options, notes)
+    devices = find_devices(data, options, notes)
     by_device = _links_of_equal(devices) if devices else np.empty((0, 2), np.int64)
     bursts = _burst_links(data, options.burst_seconds)
     ids = _components(len(data), [copies, near, by_device, bursts])
@@ -136,8 +136,21 @@ def _near_links(data: Dataset, threshold: float, notes: list[str]) -> tuple[floa
     return limit, links
 
 
-def _devices(data: Dataset, options: GroupOptions, notes: list[str]) -> list[str | None]:
-    """The device of each image, or [] when nothing tells it."""
+def near_ids(data: Dataset, threshold: float = DEFAULT_THRESHOLD) -> tuple[np.ndarray, float]:
+    """Group of each image by near-duplicates alone: (int64 ids, shape (n,); threshold used)."""
+    limit, links = _near_links(data, threshold, [])
+    return _components(len(data), [_links_of_equal(data.sha256), links]), limit
+
+
+def find_devices(
+    data: Dataset, options: GroupOptions, notes: list[str] | None = None
+) -> list[str | None]:
+    """The device of each image, or [] when neither a manifest nor enough folders tell it.
+
+    Raises:
+        DataError: The manifest can't be read or lacks a column or most of the images.
+    """
+    notes = [] if notes is None else notes
     if options.manifest is not None:
         return _manifest_devices(data, options.manifest, options.column)
     depth = 2 if any(file.split for file in data.files) else 1

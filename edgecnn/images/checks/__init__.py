@@ -1,0 +1,1 @@
+"""The checks of `edgecnn inspect`: one module a question."""

@@ -1,0 +1,66 @@
+"""A finding of `edgecnn inspect`: how bad, what was found, what mends it, and where to look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgecnn.records import Json
+
+__all__ = ["SEVERITIES", "Example", "Finding", "number", "percent"]
+
+Severity = Literal["problem", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One or two image files (paths relative to the data's root) and what is odd about them."""
+
+    files: tuple[str, ...]
+    text: str
+
+    def to_json(self) -> Json:
+        return {"files": list(self.files), "text": self.text}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know about a data set.
+
+    severity  problem: a figure or a model will be wrong; warning: it may; note: good to know
+    topic     the check: files, balance, copies, labels, groups or field
+    what      one sentence
+    mend      what to do, a command where one exists; may be empty for a note
+    examples  all of them, the worst first
+    """
+
+    severity: Severity
+    topic: str
+    what: str
+    mend: str = ""
+    examples: tuple[Example, ...] = ()
+
+    def to_json(self) -> Json:
+        return {
+            "severity": self.severity,
+            "topic": self.topic,
+            "what": self.what,
+            "mend": self.mend,
+            "examples": [example.to_json() for example in self.examples],
+        }
+
+
+def number(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun.
+
+    Example:
+        >>> number(1, "image"), number(2000, "image"), number(2, "class", "classes")
+        ('1 image', '2,000 images', '2 classes')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def percent(share: float) -> str:
+    """A fraction as a person reads it: '5 %', '0.5 %'."""
+    return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.1f} %"
