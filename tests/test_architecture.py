@@ -5,6 +5,7 @@ camera            the base
 device            the base; never tensorflow
 audit             the base and camera; never tensorflow
 images <- model <- export   the base, camera, and what stands left of the arrow
+calibrate         the base, camera, images, and model (which looks at the images)
 cli, __main__, demo         anything of edgecnn, but inside functions only
 """
 
@@ -37,6 +38,7 @@ MAY_IMPORT = {
     "images": {"base", "camera", "images"},
     "model": {"base", "camera", "images", "model"},
     "export": {"base", "camera", "images", "model", "export"},
+    "calibrate": {"base", "camera", "images", "model", "calibrate"},
 }
 # Beyond LIGHT, and inside functions only (model and export: anywhere).
 EXTRA = {
@@ -47,6 +49,7 @@ EXTRA = {
     "images": LAB | {"scipy", "PIL"},
     "model": LAB | {"scipy", "matplotlib"},
     "export": LAB | {"scipy", "matplotlib"},
+    "calibrate": {"keras"},
 }
 
 

@@ -101,7 +101,7 @@ def degrade(frames_bgr: np.ndarray, settings: Settings, rng: np.random.Generator
     encoded = _SRGB[steps.astype(np.uint16)]
     for k, picture in enumerate(encoded):
         encoded[k] = _compress(picture, float(settings["scale"][k]), float(settings["jpeg"][k]))
-    return encoded
+    return np.asarray(encoded)
 
 
 def _occlude(frames: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -115,7 +115,7 @@ def _occlude(frames: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -
         tone = rng.integers(10, 90, 3)
         side = rng.integers(4)
         if size:
-            turned = np.rot90(picture, side)
+            turned = np.rot90(picture, int(side))
             turned[: max(1, round(float(share) * turned.shape[0]))] = tone
     return frames
 
@@ -135,9 +135,7 @@ def _lamp(shape: tuple[int, ...], settings: Settings) -> np.ndarray:
 def _blur(picture: np.ndarray, defocus: float, motion: float, angle: float) -> None:
     """Blur in place: a Gaussian for the lens, a streak for movement during the exposure."""
     if defocus > 0.05:
-        cv2.GaussianBlur(
-            picture, (0, 0), defocus, dst=picture, borderType=cv2.BORDER_REPLICATE
-        )
+        cv2.GaussianBlur(picture, (0, 0), defocus, dst=picture, borderType=cv2.BORDER_REPLICATE)
     if motion > 0.1:
         kernel = _streak(motion, angle)
         cv2.filter2D(picture, -1, kernel, dst=picture, borderType=cv2.BORDER_REPLICATE)
@@ -182,11 +180,11 @@ def _compress(picture: np.ndarray, scale: float, quality: float) -> np.ndarray:
     if scale < 0.99:
         small_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(picture, small_wh, interpolation=cv2.INTER_AREA)
-        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        picture = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
     if round(quality) < 100:
         _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return np.asarray(picture)
+        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return picture
 
 
 def _srgb_table() -> np.ndarray:

@@ -26,11 +26,11 @@ from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
 from edgecnn.camera.distance import noise_floor, spread, statistic_distance
 from edgecnn.camera.fitted import CameraFit, judge
 from edgecnn.camera.simulate import Range
-from edgecnn.camera.statistics import Window, common_window, describe, frame_statistics
+from edgecnn.camera.statistics import Window, common_window, frame_statistics
 from edgecnn.errors import DataError, MissingRuntimeError
 from edgecnn.records import Progress
 
-__all__ = ["MIN_FRAMES", "FitOptions", "fit_camera"]
+__all__ = ["MIN_FRAMES", "FitOptions", "fit_camera", "fit_windows", "sharp_enough"]
 
 MIN_FRAMES = 20
 _CAUSES = tuple(name for name, parameter in PARAMETERS.items() if parameter.fitted)
@@ -73,23 +73,60 @@ def fit_camera(
         DataError: Fewer than MIN_FRAMES frames on either side.
         MissingRuntimeError: scikit-learn is not installed.
     """
-    options = options or FitOptions()
     for what, frames in (("lab", lab_bgr), ("field", field_bgr)):
-        if len(frames) < MIN_FRAMES:
-            raise DataError(
-                f"{len(frames)} {what} images, expected at least {MIN_FRAMES} to fit a camera "
-                "(100 or more for a good fit); add images"
-            )
-    rng = np.random.default_rng(options.seed)
-    field_bgr = _sample(field_bgr, options.most, rng)
+        _check_count(what, len(frames))
+    options = options or FitOptions()
     window = common_window(field_bgr)
-    lab_bgr = _sample(_sharp_enough(lab_bgr, window), options.most, rng)
-    scenes = np.stack([window.cut(frame) for frame in lab_bgr])
-    fit = _Fit(scenes, describe(field_bgr, window), options, progress)
+    lab_bgr = [lab_bgr[k] for k in sharp_enough(np.array([window.scale(f) for f in lab_bgr]))]
+    lab, field = (np.stack([window.cut(f) for f in frames]) for frames in (lab_bgr, field_bgr))
+    return fit_windows(lab, field, window, options, progress=progress)
+
+
+def fit_windows(
+    lab: np.ndarray,
+    field: np.ndarray,
+    window: Window,
+    options: FitOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> CameraFit:
+    """`fit_camera` for frames that are cut already, so that large ones need not stay in memory.
+
+    Args:
+        lab, field: uint8, shapes (n, h, w, 3) and (m, h, w, 3): what `window` cut.
+    """
+    options = options or FitOptions()
+    for what, frames in (("lab", lab), ("field", field)):
+        _check_count(what, len(frames))
+    rng = np.random.default_rng(options.seed)
+    field, lab = _sample(field, options.most, rng), _sample(lab, options.most, rng)
+    fit = _Fit(lab, frame_statistics(field), options, progress)
     ranges = fit.solve()
-    limits = fit.limits(ranges, rng)
-    counts = {"lab": len(lab_bgr), "field": len(field_bgr), "cameras": fit.filmed}
-    return judge(ranges, limits, counts, window, options.seed)
+    counts = {"lab": len(lab), "field": len(field), "cameras": fit.filmed}
+    return judge(ranges, fit.limits(ranges, rng), counts, window, options.seed)
+
+
+def sharp_enough(scales: np.ndarray) -> np.ndarray:
+    """Which lab frames to take: those that need no enlarging, if they are enough.
+
+    Enlarging blurs, and no camera takes that back.
+
+    Args:
+        scales: `Window.scale` of each frame.
+
+    Returns:
+        int64: their positions.
+    """
+    sharp = np.flatnonzero(scales <= 1.15)
+    return sharp if len(sharp) >= 5 * MIN_FRAMES else np.arange(len(scales))
+
+
+def _check_count(what: str, count: int) -> None:
+    if count < MIN_FRAMES:
+        raise DataError(
+            f"{count} {what} images, expected at least {MIN_FRAMES} to fit a camera "
+            "(100 or more for a good fit); add images"
+        )
 
 
 class _Fit:
@@ -106,6 +143,7 @@ class _Fit:
         self.lab = frame_statistics(scenes)
         self.scale = spread(field, self.lab)
         self.filmed = 0
+        self.error: dict[str, float] = {}
 
     def solve(self) -> Ranges:
         """All rounds: the ranges of the causes that are kept."""
@@ -202,18 +240,10 @@ class _Fit:
         return kept
 
 
-def _sample(
-    frames: Sequence[np.ndarray], most: int, rng: np.random.Generator
-) -> Sequence[np.ndarray]:
+def _sample(frames: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     if len(frames) <= most:
         return frames
-    return [frames[k] for k in np.sort(rng.choice(len(frames), most, replace=False))]
-
-
-def _sharp_enough(frames: Sequence[np.ndarray], window: Window) -> Sequence[np.ndarray]:
-    """Without those that would have to be enlarged: that blurs, and no camera takes it back."""
-    sharp = [frame for frame in frames if window.scale(frame) <= 1.15]
-    return sharp if len(sharp) >= 5 * MIN_FRAMES else frames
+    return frames[np.sort(rng.choice(len(frames), most, replace=False))]
 
 
 def _any_camera(rng: np.random.Generator) -> Ranges:

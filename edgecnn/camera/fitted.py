@@ -52,6 +52,11 @@ class CameraFit:
     seed: int
 
     @property
+    def meaning(self) -> str:
+        """The verdict in words."""
+        return VERDICTS[self.verdict]
+
+    @property
     def out_of_family(self) -> bool:
         """The field has something that these causes don't make, or nothing that they make."""
         return self.verdict in ("partly", "none")
@@ -70,7 +75,7 @@ class CameraFit:
     def to_json(self) -> Json:
         return {
             "verdict": self.verdict,
-            "meaning": VERDICTS[self.verdict],
+            "meaning": self.meaning,
             "out_of_family": self.out_of_family,
             "ranges": {
                 name: {"low": low, "high": high, "unit": PARAMETERS[name].unit}
@@ -91,10 +96,13 @@ class CameraFit:
             DataError: It is something else.
         """
         try:
+            distance = data["distance"]
             return cls(
-                str(data["verdict"]),
-                {k: (float(v["low"]), float(v["high"])) for k, v in data["ranges"].items()},
-                *(float(data["distance"][key]) for key in ("before", "after", "chance")),
+                verdict=str(data["verdict"]),
+                ranges={k: (float(v["low"]), float(v["high"])) for k, v in data["ranges"].items()},
+                before=float(distance["before"]),
+                after=float(distance["after"]),
+                floor=float(distance["chance"]),
                 left=tuple(map(str, data["left"])),
                 counts={str(k): int(v) for k, v in data["counts"].items()},
                 frame_wh=(int(data["frame"]["width"]), int(data["frame"]["height"])),
@@ -108,7 +116,7 @@ class CameraFit:
 
     def to_text(self) -> str:
         fall = f"distance of field and lab {self.before:.2f} -> {self.after:.2f} through the camera"
-        lines = [f"Camera: {VERDICTS[self.verdict]} ({fall}, by chance {self.floor:.2f})"]
+        lines = [f"Camera: {self.meaning} ({fall}, by chance {self.floor:.2f})"]
         if self.ranges:
             rows = [
                 (PARAMETERS[name].meaning, f"{low:.2f} to {high:.2f}", PARAMETERS[name].unit)

@@ -57,7 +57,8 @@ class Window:
 
     def scale(self, frame: np.ndarray) -> float:
         """How much a frame is enlarged (> 1) or reduced to cover `frame_wh`."""
-        return max(self.frame_wh[0] / frame.shape[1], self.frame_wh[1] / frame.shape[0])
+        height, width = frame.shape[:2]
+        return float(max(self.frame_wh[0] / width, self.frame_wh[1] / height))
 
     def cut(self, frame_bgr: np.ndarray) -> np.ndarray:
         """The window of a frame: uint8, shape (size_wh[1], size_wh[0], 3), B, G, R.

@@ -1,0 +1,134 @@
+"""Which images of a pool represent it: half of them typical, half as different as can be.
+
+Min-max quantization needs the extremes, people and accuracy estimates need the typical; neither
+needs the same picture twice. The classes that a model predicts take turns.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.calibrate.pool import Found, Pool
+from edgecnn.images.duplicates import DEFAULT_THRESHOLD, near_any, unit_vectors
+
+__all__ = ["Candidates", "Pick", "candidates", "choose", "place"]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A picked image: its position in the pool, and why."""
+
+    index: int
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Positions that may be picked, int64; `left_out` counts the others by reason."""
+
+    indices: np.ndarray
+    left_out: dict[str, int]
+
+
+def candidates(
+    pool: Pool, excluded: Pool | None, lab_sha256: Collection[str], spacing_s: float
+) -> Candidates:
+    """Leave out copies, near-duplicates, bursts, flat images and images of lab or evaluation.
+
+    Args:
+        excluded: Images of evaluation folders; their near-duplicates are left out too.
+        lab_sha256: Digests of lab images.
+        spacing_s: Images of one folder closer in time than this are one burst.
+    """
+    left_out: Counter[str] = Counter()
+    vectors = unit_vectors(pool.fingerprints)
+    forbidden = np.zeros(len(pool), bool)
+    outside: set[str] = set()
+    if excluded is not None:
+        outside = set(excluded.sha256)
+        others = unit_vectors(excluded.fingerprints)
+        forbidden = near_any(vectors, others, DEFAULT_THRESHOLD)
+    seen: set[str] = set()
+    last: dict[str, list[float]] = {}
+    chosen: list[int] = []
+    for k, digest in enumerate(pool.sha256):
+        reason = (
+            "in an excluded folder, or a near-duplicate of it"
+            if digest in outside or forbidden[k]
+            else "lab image"
+            if digest in lab_sha256
+            else "copy"
+            if digest in seen
+            else "flat"
+            if not vectors[k].any()
+            else "near-duplicate"
+            if (vectors[chosen] @ vectors[k] >= DEFAULT_THRESHOLD).any()
+            else "within a burst"
+            if _in_burst(pool.files[k], last, spacing_s)
+            else None
+        )
+        if reason:
+            left_out[reason] += 1
+        else:
+            seen.add(digest)
+            chosen.append(k)
+    return Candidates(np.array(chosen, np.int64), dict(sorted(left_out.items())))
+
+
+def _in_burst(file: Found, taken: dict[str, list[float]], spacing_s: float) -> bool:
+    """Whether an image of the same folder was taken within `spacing_s`; if not, note this one."""
+    if file.time is None:
+        return False
+    folder, now = file.source.rpartition("/")[0], file.time.timestamp()
+    times = taken.setdefault(folder, [])
+    if any(abs(now - time) < spacing_s for time in times):
+        return True
+    times.append(now)
+    return False
+
+
+def place(pool: Pool, statistics_only: bool = False) -> np.ndarray:
+    """Where each image lies: statistics in standard deviations, and the embedding beside them.
+
+    Both parts weigh the same. float32, shape (n, d).
+    """
+    parts = [_standard(pool.statistics)]
+    if pool.embedding is not None and not statistics_only:
+        parts.append(_standard(pool.embedding))
+    return np.concatenate([part / np.sqrt(part.shape[1]) for part in parts], axis=1)
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    return np.asarray((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-3))
+
+
+def choose(pool: Pool, among: np.ndarray, count: int, seed: int) -> list[Pick]:
+    """Pick up to `count` of the positions `among`, in turns typical and far.
+
+    A typical one is drawn at random, so that it stands for as many as there are like it; a far
+    one lies furthest from all that were picked before (Gonzalez 1985, doi:10.1016/0304-3975(85)
+    90224-5: within a factor 2 of the best cover).
+    """
+    rng = np.random.default_rng(seed)
+    where = place(pool)[among]
+    classes = np.zeros(len(pool), np.int32) if pool.classes is None else pool.classes
+    by_class = classes[among]
+    free = np.ones(len(among), bool)
+    nearest = np.full(len(among), np.inf)
+    turns: Counter[int] = Counter({int(c): 0 for c in np.unique(by_class)})
+    picks: list[Pick] = []
+    while free.any() and len(picks) < count:
+        index = min((c for c in turns if (free & (by_class == c)).any()), key=lambda c: turns[c])
+        mine = np.flatnonzero(free & (by_class == index))
+        typical = turns[index] % 2 == 0
+        best = int(rng.choice(mine)) if typical else int(mine[np.argmax(nearest[mine])])
+        turns[index] += 1
+        free[best] = False
+        nearest = np.minimum(nearest, np.linalg.norm(where - where[best], axis=1))
+        why = "typical: drawn at random" if typical else "unlike those picked before"
+        picks.append(Pick(int(among[best]), why))
+    return picks

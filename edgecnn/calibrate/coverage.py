@@ -1,0 +1,119 @@
+"""How well picked images cover the field and the lab, and what is narrow about a pool."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.calibrate.choose import Candidates
+from edgecnn.calibrate.pool import Pool
+from edgecnn.camera.statistics import STATISTICS
+from edgecnn.records import Json
+
+__all__ = ["Coverage", "measure_coverage", "narrowness"]
+
+_ENOUGH = 100
+_MOSTLY = 0.9
+_P90, _BRIGHT = STATISTICS.index("luma_p90"), STATISTICS.index("luma_p50")
+_DARK, _GLARE = 0.25, 0.9  # share of full scale
+_SPAN_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Shares in [0, 1].
+
+    radius       how far a picked image's nearest neighbour is (90 % of them are nearer), in
+                 standard deviations of a statistic
+    pool, lab    share of the images that have a picked one within that radius
+    ranges       share of the pool's range (1st to 99th percentile) of each statistic that the
+                 picked ones span
+    """
+
+    radius: float
+    pool: float
+    lab: float
+    ranges: dict[str, float]
+
+    def to_json(self) -> Json:
+        return {"radius": self.radius, "pool": self.pool, "lab": self.lab, "ranges": self.ranges}
+
+
+def measure_coverage(pool: Pool, lab: Pool, picked: np.ndarray) -> Coverage:
+    """Coverage in the space of the statistics; `picked` are positions in the pool."""
+    centre = pool.statistics.mean(axis=0)
+    spread = np.maximum(pool.statistics.std(axis=0), 0.02) * np.sqrt(len(STATISTICS))
+    field, own = (pool.statistics - centre) / spread, (lab.statistics - centre) / spread
+    chosen = field[picked]
+    radius = float(np.quantile(_nearest(chosen, chosen, itself=True), 0.9))
+    low, high = np.quantile(pool.statistics, (0.01, 0.99), axis=0)
+    least, most = pool.statistics[picked].min(axis=0), pool.statistics[picked].max(axis=0)
+    spanned = np.clip(np.minimum(high, most) - np.maximum(low, least), 0, None)
+    whole = high - low
+    shares = np.where(whole > 1e-6, spanned / np.maximum(whole, 1e-6), 1.0)
+    return Coverage(
+        radius,
+        float((_nearest(field, chosen) <= radius).mean()),
+        float((_nearest(own, chosen) <= radius).mean()),
+        dict(zip(STATISTICS, map(float, shares), strict=True)),
+    )
+
+
+def _nearest(points: np.ndarray, others: np.ndarray, itself: bool = False) -> np.ndarray:
+    """Distance of each point to the nearest of `others` (to another one, when these are it)."""
+    if itself and len(others) < 2:
+        return np.zeros(len(points))
+    found = np.empty(len(points))
+    for k, point in enumerate(points):
+        distance = np.linalg.norm(others - point, axis=1)
+        if itself:
+            distance[k] = np.inf
+        found[k] = distance.min()
+    return found
+
+
+def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -> list[str]:
+    """What a person should know before trusting this pool, one line each."""
+    count, total = len(usable.indices), len(pool) + pool.broken
+    notes = []
+    if count < _ENOUGH:
+        left_out = {**usable.left_out, **({"broken": pool.broken} if pool.broken else {})}
+        why = ", ".join(f"{n} {reason}" for reason, n in left_out.items())
+        notes.append(
+            f"few images: {count} different ones of {total}{f' ({why})' if why else ''}, "
+            f"expected {_ENOUGH} or more; film longer"
+        )
+    flat = usable.left_out.get("flat", 0)
+    if 2 * flat > total:
+        notes.append(f"flat: {flat} of {total} images are of one tone; is the lens covered?")
+    tones = pool.statistics
+    dark, glare = (tones[:, _P90] < _DARK).mean(), (tones[:, _BRIGHT] > _GLARE).mean()
+    if dark >= _MOSTLY:
+        notes.append(f"night only: {100 * dark:.0f} % of the images are dark; add daylight")
+    if glare >= _MOSTLY:
+        notes.append(f"overexposed: {100 * glare:.0f} % of the images are nearly white")
+    notes += _narrow_classes(pool, usable.indices, labels) + _narrow_time(pool, usable.indices)
+    return notes
+
+
+def _narrow_classes(pool: Pool, indices: np.ndarray, labels: tuple[str, ...] | None) -> list[str]:
+    if pool.classes is None or labels is None or not len(indices):
+        return []
+    index, count = Counter(pool.classes[indices].tolist()).most_common(1)[0]
+    if count < _MOSTLY * len(indices):
+        return []
+    return [
+        f"one class: the model reads {count} of {len(indices)} images as {labels[index]!r}; "
+        "add images of the others"
+    ]
+
+
+def _narrow_time(pool: Pool, indices: np.ndarray) -> list[str]:
+    files = [pool.files[k] for k in indices]
+    times = [file.time.timestamp() for file in files if file.time is not None]
+    if len(times) < max(2, len(files) // 2) or max(times) - min(times) >= _SPAN_S:
+        return []
+    minutes = (max(times) - min(times)) / 60
+    return [f"one hour: the images were taken within {minutes:.0f} minutes; add other days"]

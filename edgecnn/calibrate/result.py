@@ -1,0 +1,73 @@
+"""What `edgecnn calibrate` found and wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.calibrate.coverage import Coverage
+from edgecnn.camera.fitted import CameraFit
+from edgecnn.records import Json
+
+__all__ = ["CalibrateResult"]
+
+
+@dataclass(frozen=True)
+class CalibrateResult:
+    """A representative set.
+
+    pool, lab   usable images on either side
+    picked      images in the set
+    left_out    images of the pool that could not be picked, by reason
+    classes     picked images by predicted class; None without a model
+    camera      the fitted camera, or None: `no_camera` says why
+    warnings    what is narrow about the pool, one line each
+    """
+
+    output: Path
+    pool: int
+    lab: int
+    picked: int
+    left_out: dict[str, int]
+    classes: dict[str, int] | None
+    coverage: Coverage
+    camera: CameraFit | None
+    no_camera: str | None
+    warnings: tuple[str, ...]
+
+    def camera_json(self) -> Json:
+        """What camera.json holds."""
+        if self.camera is None:
+            return {"verdict": "not_fitted", "meaning": self.no_camera, "ranges": {}}
+        return self.camera.to_json()
+
+    def to_json(self) -> Json:
+        return {
+            "calibration": str(self.output),
+            "pool": self.pool,
+            "lab": self.lab,
+            "picked": self.picked,
+            "left_out": self.left_out,
+            "classes": self.classes,
+            "coverage": self.coverage.to_json(),
+            "camera": self.camera_json(),
+            "warnings": list(self.warnings),
+        }
+
+    def to_text(self) -> str:
+        c = self.coverage
+        lines = [f"Picked {self.picked} of {self.pool} field images into {self.output}"]
+        if self.left_out:
+            lines.append("Left out: " + ", ".join(f"{n} {why}" for why, n in self.left_out.items()))
+        if self.classes is not None:
+            counts = ", ".join(f"{label} {n}" for label, n in self.classes.items())
+            lines.append(f"By predicted class: {counts}")
+        narrow = sorted(c.ranges.items(), key=lambda item: item[1])[:3]
+        weakest = ", ".join(f"{name} {100 * share:.0f} %" for name, share in narrow)
+        lines.append(
+            f"Coverage: {100 * c.pool:.0f} % of the field, {100 * c.lab:.0f} % of the lab "
+            f"lie near a picked image; least spanned: {weakest}"
+        )
+        lines.append(self.camera.to_text() if self.camera else f"Camera: {self.no_camera}")
+        lines += [f"Narrow pool: {warning}" for warning in self.warnings]
+        return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""What a model sees in an image: predicted class and embedding, to pick a set that covers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.records import InputSpec
+
+__all__ = ["View", "view_of_bundle", "view_of_model"]
+
+
+@dataclass(frozen=True)
+class View:
+    """A model to look at images with.
+
+    look      tensors uint8 (n, height, width, 3) -> scores float32 (n, classes) and an
+              embedding float32 (n, d)
+    lab_test  digests of the images that its lab accuracy was measured on
+    """
+
+    name: str
+    spec: InputSpec
+    labels: tuple[str, ...]
+    look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    lab_test: frozenset[str]
+
+
+def view_of_model(folder: Path) -> View:
+    """The float Keras model of a MODEL folder; the embedding is what its last layer is given.
+
+    Raises:
+        ModelError: No MODEL folder.
+    """
+    import keras
+
+    from edgecnn.errors import ModelError
+    from edgecnn.model.predict import load_model
+
+    model, card = load_model(folder)
+    try:
+        with np.load(folder / "lab_test.npz") as stored:
+            lab_test = frozenset(map(str, stored["sha256"]))
+    except (OSError, KeyError, ValueError) as error:
+        raise ModelError(
+            f"{folder / 'lab_test.npz'} can't be read ({error}); train again"
+        ) from error
+    last = model.layers[-1]
+    both = keras.Model(model.inputs, [model.output, last.input])
+
+    def look(tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores, inner = both.predict_on_batch(tensors.astype(np.float32))
+        return np.asarray(scores), np.asarray(inner).reshape(len(tensors), -1)
+
+    return View(card.name, card.input, card.labels, look, lab_test)
+
+
+def view_of_bundle(path: Path) -> View:
+    """A bundle through the device path; the logs of its scores stand for an embedding.
+
+    Raises:
+        BundleError: No bundle.
+        MissingRuntimeError: No runtime.
+    """
+    from edgecnn.classifier import Classifier
+
+    classifier = Classifier(path)
+
+    def look(tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores = np.stack([classifier.runtime.invoke(tensor) for tensor in tensors])
+        return scores, np.log(np.maximum(scores, 1e-3))
+
+    card = classifier.card
+    lab_test = frozenset(row.sha256 for row in classifier.bundle.lab_test())
+    return View(card.name, card.input, card.labels, look, lab_test)
