@@ -29,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Why is my Keras CNN less accurate in the field than in the lab, and what can I do?",
-    epilog="The path: train -> export -> run -> audit. Start with `edgecnn demo`.",
+    epilog="The path: calibrate -> train -> export -> run -> audit. Start with `edgecnn demo`.",
 )
 
 
@@ -181,6 +181,38 @@ def inspect(
     with _progress() as progress:
         inspection = inspect(data, options, progress=progress)
     return inspection, 0 if inspection.ok else 1
+
+
+@_command("calibrate")
+def calibrate(
+    field: Annotated[
+        list[Path],
+        typer.Argument(metavar="FIELD...", help="Unlabelled field images, or SESSION folders."),
+    ],
+    lab: Annotated[Path, typer.Option(help="Lab images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A MODEL folder: its classes and embedding are covered.")
+    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="A bundle that does the same.")] = None,
+    count: Annotated[int, typer.Option(help="Images to pick, at most.")] = 200,
+    exclude: Annotated[
+        list[Path] | None, typer.Option(help="A folder for evaluation: nothing of it is picked.")
+    ] = None,
+    spacing: Annotated[
+        float, typer.Option(help="Seconds between two images of a folder, at least.")
+    ] = 10.0,
+    fit: Annotated[bool, typer.Option("--fit/--no-fit", help="Fit the field's camera.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the picks and the fit.")] = 0,
+    json: JsonFlag = False,
+) -> Outcome:
+    """Pick representative field images and fit, without labels, the camera that took them."""
+    from edgecnn.calibrate.build import CalibrateOptions, calibrate
+
+    excluded = tuple(exclude or ())
+    options = CalibrateOptions(model, bundle, count, excluded, spacing, fit, seed)
+    with _progress() as progress:
+        return calibrate(field, lab, output, options, progress=progress), 0
 
 
 @_command("train")
