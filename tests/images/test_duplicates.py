@@ -14,6 +14,7 @@ from edgecnn.images.duplicates import (
     fingerprint,
     link_near_duplicates,
     near_any,
+    nearest,
     unit_vectors,
 )
 
@@ -71,6 +72,15 @@ def test_tiles_give_the_groups_that_all_pairs_give(monkeypatch):
         assert found == components(60, pairs)
         near = near_any(vectors[:30], vectors[30:], threshold)
         assert (near == (vectors[:30] @ vectors[30:].T >= threshold).any(axis=1)).all()
+        rows, correlation = nearest(vectors[:30], vectors[30:])
+        assert (rows == (vectors[:30] @ vectors[30:].T).argmax(axis=1)).all()
+        assert correlation == pytest.approx((vectors[:30] @ vectors[30:].T).max(axis=1), abs=1e-5)
+
+
+def test_nothing_is_nearest_among_none():
+    rows, correlation = nearest(np.ones((3, 256), np.float32), np.empty((0, 256), np.float32))
+    assert rows.tolist() == [0, 0, 0]
+    assert correlation.tolist() == [-1, -1, -1]
 
 
 def test_copies_without_number_stay_a_short_list_of_links(scene):
