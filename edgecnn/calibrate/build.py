@@ -18,8 +18,9 @@ from edgecnn.calibrate.pool import Found, Pool, find_field, read_pool, window_fo
 from edgecnn.calibrate.result import CalibrateResult
 from edgecnn.calibrate.sheet import contact_sheet
 from edgecnn.calibrate.view import View, view_of_bundle, view_of_model
-from edgecnn.camera.fit import MIN_FRAMES, FitOptions, fit_windows, sharp_enough
+from edgecnn.camera.fit import FitOptions, fit_windows
 from edgecnn.camera.fitted import CameraFit
+from edgecnn.camera.scenes import MIN_FRAMES, sharp_enough
 from edgecnn.camera.statistics import Window
 from edgecnn.errors import CalibrationError, DataError
 from edgecnn.folders import find_images

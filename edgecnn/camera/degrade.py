@@ -37,7 +37,7 @@ class Parameter:
 # Noise is counted in encoded grey levels at middle grey, because that is what one sees; a shot
 # noise of n is about n grey levels at every tone, a read noise grows in the shadows.
 PARAMETERS: dict[str, Parameter] = {
-    "gain": Parameter("factor of linear light", 1.0, 0.25, 1.6, "exposure"),
+    "gain": Parameter("factor of linear light", 1.0, 0.25, 1.8, "exposure"),
     "red": Parameter("log of gain against green", 0.0, -0.4, 0.4, "white balance, red"),
     "blue": Parameter("log of gain against green", 0.0, -0.4, 0.4, "white balance, blue"),
     "contrast": Parameter("exponent about middle grey", 1.0, 0.6, 1.5, "tone curve"),

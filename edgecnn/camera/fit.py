@@ -8,13 +8,13 @@ brings it less than a tenth nearer, no camera explains the field and the answer 
 
 What it can't tell: dark objects from little light, a blue scene from a blue cast. Lab and field
 have to show the same kind of scenes. Polarity (light on dark or dark on light) is never fitted:
-it is content, not a camera.
+it is content, not a camera, and lab scenes are taken in the field's proportion of it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,17 +25,24 @@ import numpy as np
 from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
 from edgecnn.camera.distance import noise_floor, spread, statistic_distance
 from edgecnn.camera.fitted import CameraFit, judge
-from edgecnn.camera.simulate import Range
+from edgecnn.camera.ranges import (
+    CAUSES,
+    Ranges,
+    any_camera,
+    as_defocus,
+    camera_near,
+    only,
+    to_ranges,
+    to_vector,
+)
+from edgecnn.camera.scenes import MIN_FRAMES, like_polarity, sharp_enough
 from edgecnn.camera.statistics import Window, common_window, frame_statistics
 from edgecnn.errors import DataError, MissingRuntimeError
 from edgecnn.records import Progress
 
-__all__ = ["MIN_FRAMES", "FitOptions", "fit_camera", "fit_windows", "sharp_enough"]
+__all__ = ["FitOptions", "fit_camera", "fit_windows"]
 
-MIN_FRAMES = 20
-_CAUSES = tuple(name for name, parameter in PARAMETERS.items() if parameter.fitted)
 _SURE = 2.5  # standard errors off the identity
-Ranges = dict[str, Range]
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,8 @@ class FitOptions:
     most      lab and field frames that are looked at, at most
     """
 
-    cameras: int = 500
-    refine: int = 250
+    cameras: int = 400
+    refine: int = 220
     set_size: int = 24
     most: int = 400
     seed: int = 0
@@ -99,26 +106,12 @@ def fit_windows(
     for what, frames in (("lab", lab), ("field", field)):
         _check_count(what, len(frames))
     rng = np.random.default_rng(options.seed)
-    field, lab = _sample(field, options.most, rng), _sample(lab, options.most, rng)
+    field = _sample(field, options.most, rng)
+    lab = _sample(like_polarity(lab, field), options.most, rng)
     fit = _Fit(lab, frame_statistics(field), options, progress)
     ranges = fit.solve()
     counts = {"lab": len(lab), "field": len(field), "cameras": fit.filmed}
     return judge(ranges, fit.limits(ranges, rng), counts, window, options.seed)
-
-
-def sharp_enough(scales: np.ndarray) -> np.ndarray:
-    """Which lab frames to take: those that need no enlarging, if they are enough.
-
-    Enlarging blurs, and no camera takes that back.
-
-    Args:
-        scales: `Window.scale` of each frame.
-
-    Returns:
-        int64: their positions.
-    """
-    sharp = np.flatnonzero(scales <= 1.15)
-    return sharp if len(sharp) >= 5 * MIN_FRAMES else np.arange(len(scales))
 
 
 def _check_count(what: str, count: int) -> None:
@@ -147,12 +140,12 @@ class _Fit:
 
     def solve(self) -> Ranges:
         """All rounds: the ranges of the causes that are kept."""
-        first = self._round(0, self.options.cameras, _any_camera)
-        second = self._round(1, self.options.refine, partial(_camera_near, first))
+        first = self._round(0, self.options.cameras, any_camera)
+        second = self._round(1, self.options.refine, partial(camera_near, first))
         kept = self._prune(second, margin=0.002)
         if kept:
-            third = self._round(2, self.options.refine, partial(_camera_near, kept))
-            kept = self._prune(_only(third, kept), margin=0.004)
+            third = self._round(2, self.options.refine, partial(camera_near, kept))
+            kept = self._prune(only(third, kept), margin=0.004)
         return kept
 
     def film(self, ranges: Ranges, count: int, seed: int = 0) -> np.ndarray:
@@ -183,7 +176,7 @@ class _Fit:
             settings = draw_settings(ranges, size, rng)
             seen = frame_statistics(degrade(self.scenes[chosen], settings, rng))
             # Against the same scenes without a camera: the scenes' own variety cancels.
-            return _change(seen, self.lab[chosen]), _to_vector(ranges)
+            return _change(seen, self.lab[chosen]), to_vector(ranges)
 
         with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
             pairs = []
@@ -196,16 +189,16 @@ class _Fit:
         model = _regression()
         self._note_errors(model, features, targets)
         model.fit(features, targets)
-        return _to_ranges(model.predict(_change(self.field, self.lab)[None])[0])
+        return to_ranges(model.predict(_change(self.field, self.lab)[None])[0])
 
     def _note_errors(self, model: Any, features: np.ndarray, targets: np.ndarray) -> None:
         """How far the middles are off on cameras that the regression has not seen."""
         from sklearn.model_selection import cross_val_predict
 
         found = cross_val_predict(model, features, targets, cv=4)
-        errors = np.sqrt(((found - targets) ** 2).mean(axis=0))[: 2 * len(_CAUSES) : 2]
-        reaches = [PARAMETERS[name].high - PARAMETERS[name].low for name in _CAUSES]
-        self.error = dict(zip(_CAUSES, errors * np.array(reaches), strict=True))
+        errors = np.sqrt(((found - targets) ** 2).mean(axis=0))[: 2 * len(CAUSES) : 2]
+        reaches = [PARAMETERS[name].high - PARAMETERS[name].low for name in CAUSES]
+        self.error = dict(zip(CAUSES, errors * np.array(reaches), strict=True))
 
     def _sure(self, name: str, ranges: Ranges) -> bool:
         """The regression puts this cause clearly off its identity."""
@@ -215,8 +208,8 @@ class _Fit:
     def _prune(self, ranges: Ranges, margin: float) -> Ranges:
         """Drop, one by one, causes that bring the lab no nearer to the field.
 
-        A cause is dropped when the distance falls without it, and when it hardly rises (by less
-        than `margin`, a share of the first distance) and the regression is not sure of it.
+        A cause that the regression is sure of is dropped when the distance falls without it
+        (by more than `margin`, a share of the first distance), another one when it hardly rises.
         """
         count = min(160, len(self.scenes))
         margin *= statistic_distance(self.field, self.lab, self.scale).value
@@ -225,13 +218,13 @@ class _Fit:
             return statistic_distance(self.field, self.film(candidate, count), self.scale).value
 
         kept, now = dict(ranges), distance(ranges)
-        plain = _as_defocus(kept)
+        plain = as_defocus(kept)
         if plain != kept and distance(plain) <= now + 2 * margin:
             kept, now = plain, distance(plain)
         while kept:
-            names = [name for name in _CAUSES if name in kept]
-            without = [_only(kept, kept.keys() - {name}) for name in names]
-            allowed = [now if self._sure(name, kept) else now + margin for name in names]
+            names = [name for name in CAUSES if name in kept]
+            without = [only(kept, kept.keys() - {name}) for name in names]
+            allowed = [now - margin if self._sure(name, kept) else now + margin for name in names]
             distances = [distance(candidate) for candidate in without]
             best = int(np.argmin(np.array(distances) - np.array(allowed)))
             if distances[best] > allowed[best]:
@@ -244,93 +237,6 @@ def _sample(frames: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarr
     if len(frames) <= most:
         return frames
     return frames[np.sort(rng.choice(len(frames), most, replace=False))]
-
-
-def _any_camera(rng: np.random.Generator) -> Ranges:
-    """Ranges over the whole family; each cause is absent in 4 of 10 cameras."""
-    ranges = {}
-    for name in _CAUSES:
-        parameter = PARAMETERS[name]
-        if rng.random() < 0.4:
-            continue
-        middle = rng.uniform(parameter.low, parameter.high)
-        ranges[name] = _clip(name, middle, rng.uniform(0, 0.3) * (parameter.high - parameter.low))
-    if "motion" in ranges and rng.random() < 0.5:  # else in any direction, as of a hand
-        angle = rng.uniform(0, 180)
-        ranges["motion_deg"] = (angle - 10, angle + 10)
-    return ranges
-
-
-def _only(ranges: Ranges, names: Collection[str]) -> Ranges:
-    """Those of `names`; the direction of a motion goes with the motion."""
-    return {
-        name: ends
-        for name, ends in ranges.items()
-        if (name if name != "motion_deg" else "motion") in names
-    }
-
-
-def _as_defocus(ranges: Ranges) -> Ranges:
-    """Defocus in place of motion: short streaks in any direction can't be told from it.
-
-    A streak of length L has a variance of L^2 / 12 along it, half of that along each axis.
-    """
-    if "motion" not in ranges:
-        return ranges
-    plain = _only(ranges, ranges.keys() - {"motion"})
-    ends = zip(ranges.get("defocus", (0.0, 0.0)), ranges["motion"], strict=True)
-    low, high = (float(np.sqrt(defocus**2 + motion**2 / 24)) for defocus, motion in ends)
-    return {**plain, "defocus": (low, high)}
-
-
-def _camera_near(ranges: Ranges, rng: np.random.Generator) -> Ranges:
-    """Ranges scattered about given ones by about the error of the first round."""
-    near = {}
-    for name, (low, high) in ranges.items():
-        if name == "motion_deg":
-            turn = rng.normal(0, 15)
-            near[name] = (low + turn, high + turn)
-            continue
-        reach = PARAMETERS[name].high - PARAMETERS[name].low
-        middle = (low + high) / 2 + 0.12 * reach * rng.uniform(-1, 1)
-        half = (high - low) / 2 * rng.uniform(0.4, 1.4) + 0.05 * reach * rng.uniform(0, 1)
-        near[name] = _clip(name, middle, half)
-    return near
-
-
-def _clip(name: str, middle: float, half: float) -> Range:
-    parameter = PARAMETERS[name]
-    middle = min(max(middle, parameter.low), parameter.high)
-    half = max(half, 0.0)
-    return (max(parameter.low, middle - half), min(parameter.high, middle + half))
-
-
-def _to_vector(ranges: Ranges) -> np.ndarray:
-    """Middle and half-width of every cause, in units of its reach; the mean motion, x and y."""
-    parts = []
-    for name in _CAUSES:
-        parameter = PARAMETERS[name]
-        low, high = ranges.get(name, (parameter.identity,) * 2)
-        reach = parameter.high - parameter.low
-        parts += [(low + high) / 2 / reach, (high - low) / 2 / reach]
-    low, high = ranges.get("motion_deg", (0.0, 180.0))
-    turn = np.radians(low + high)  # twice the angle: a streak at 180 degrees is one at 0
-    length = parts[2 * _CAUSES.index("motion")] * np.sinc((high - low) / 180)
-    return np.array([*parts, length * np.cos(turn), length * np.sin(turn)])
-
-
-def _to_ranges(vector: np.ndarray) -> Ranges:
-    ranges = {}
-    for k, name in enumerate(_CAUSES):
-        reach = PARAMETERS[name].high - PARAMETERS[name].low
-        middle, half = (float(v) * reach for v in vector[2 * k : 2 * k + 2])
-        ranges[name] = _clip(name, middle, half)
-    x, y = vector[-2:]
-    one_way = np.hypot(x, y) / max(1e-6, vector[2 * _CAUSES.index("motion")])
-    if one_way > 0.5:
-        angle, half = float(np.degrees(np.arctan2(y, x)) / 2), 90 * (1 - min(1.0, one_way))
-        ranges["motion_deg"] = (angle - half, angle + half)
-    return ranges
 
 
 def _change(seen: np.ndarray, base: np.ndarray) -> np.ndarray:

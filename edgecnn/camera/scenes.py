@@ -1,0 +1,56 @@
+"""Which lab frames stand for the field's scenes, so that what differs is the camera."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["MIN_FRAMES", "like_polarity", "sharp_enough"]
+
+MIN_FRAMES = 20
+_POLARITY_GAP = 0.2
+
+
+def sharp_enough(scales: np.ndarray) -> np.ndarray:
+    """Which lab frames to take: those that need no enlarging, if they are enough.
+
+    Enlarging blurs, and no camera takes that back.
+
+    Args:
+        scales: `Window.scale` of each frame.
+
+    Returns:
+        int64: their positions.
+    """
+    sharp = np.flatnonzero(scales <= 1.15)
+    return sharp if len(sharp) >= 5 * MIN_FRAMES else np.arange(len(scales))
+
+
+def like_polarity(lab: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Lab scenes with light objects on dark (and dark on light) in the field's proportion.
+
+    Polarity is content: left alone, dark digits on white would be read as an overexposed lab.
+    The smaller part of a picture is its object, so the mean lies on the object's side of the
+    median, and exposure and contrast hardly change that. Nothing is done where the shares are
+    much alike, or where too few lab scenes would be left.
+    """
+    light_lab, light_field = _light_on_dark(lab), _light_on_dark(field)
+    share = float(light_field.mean())
+    if abs(light_lab.mean() - share) < _POLARITY_GAP:
+        return lab
+    light, dark = np.flatnonzero(light_lab), np.flatnonzero(~light_lab)
+    total = int(min(len(light) / max(share, 1e-6), len(dark) / max(1 - share, 1e-6)))
+    num_light = round(total * share)
+    if total < 3 * MIN_FRAMES:
+        return lab
+    chosen = [light[_even(len(light), num_light)], dark[_even(len(dark), total - num_light)]]
+    return np.asarray(lab[np.sort(np.concatenate(chosen))])
+
+
+def _light_on_dark(frames: np.ndarray) -> np.ndarray:
+    luma = frames.mean(axis=3).reshape(len(frames), -1)
+    return np.asarray(luma.mean(axis=1) > np.median(luma, axis=1))
+
+
+def _even(length: int, count: int) -> np.ndarray:
+    """`count` positions spread evenly over `length`."""
+    return np.linspace(0, length - 1, min(count, length)).round().astype(int)
