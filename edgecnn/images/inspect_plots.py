@@ -50,7 +50,9 @@ def group_plot(check: GroupCheck) -> Plot:
         top = [g.images * g.top_share for g in shown]
         axes.barh(rows, top, color=_LAB, height=0.7, label="of its largest class")
         for row, g in enumerate(shown):
-            _value(axes, g.images, row, f"{100 * g.top_share:.0f} % {short(g.top_class, 8)}", ink)
+            _value(
+                axes, g.images, row, f"{100 * g.top_share:.0f} % is {short(g.top_class, 8)}", ink
+            )
         _rows(axes, [g.name for g in shown])
         axes.set_xlim(0, 1.3 * max(g.images for g in shown))
         axes.set_xlabel("images")

@@ -118,7 +118,7 @@ class Inspection:
                 group.name,
                 group.images,
                 group.distinct,
-                f"{100 * group.top_share:.0f} % {group.top_class}",
+                f"{100 * group.top_share:.0f} % is {group.top_class}",
                 "" if group.recognized is None else f"{100 * group.recognized:.0f} %",
             )
             for group in self.groups.groups[:20]

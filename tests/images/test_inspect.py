@@ -127,7 +127,9 @@ def test_one_command_finds_every_planted_fault(planted, digits_field, tmp_path, 
     found = json.loads(out)
     assert status == 0
 
-    broken = [f for f in found["findings"] if f["topic"] == "files" and "can't be read" in f["what"]]
+    broken = [
+        f for f in found["findings"] if f["topic"] == "files" and "can't be read" in f["what"]
+    ]
     kinds = {e["files"][0]: e["text"] for e in broken[0]["examples"]}
     assert kinds == planted.broken
     assert found["broken"] == 5
@@ -221,10 +223,10 @@ def test_the_field_is_described_in_factors(two_classes, tmp_path, scene):
         cv2.imwrite(str(field / f"{k}.png"), large)
     found = inspect(two_classes, InspectOptions(field=field)).field
     traits = {trait.name: trait for trait in found.traits}
-    assert traits["brightness"].words == "0.5 as bright"
-    assert traits["resolution"].words == "4.0x the pixels"
+    assert traits["brightness"].words == "0.5x as bright"
+    assert traits["resolution"].words == "4x the pixels"
     assert traits["noise"].difference > 2
-    assert "0.5 as bright" in found.words
+    assert "0.5x as bright" in found.words
     assert abs(traits["width over height"].difference) < 0.1
 
 

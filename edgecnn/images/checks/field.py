@@ -22,13 +22,14 @@ class Trait:
 
     difference  of the medians, field minus lab, in standard deviations of the lab
                 (the larger of half the lab's 16-84 % range and a just visible step)
-    words       the difference as a person says it
+    verb, words   the difference as a person says it: "are", "0.5x as bright"
     lab, field  float32, the values of every image, in `unit`
     """
 
     name: str
     unit: str
     difference: float
+    verb: str
     words: str
     lab: np.ndarray
     field: np.ndarray
@@ -67,36 +68,39 @@ class FieldCheck:
 class _Measure:
     """How a property is read off a scan and worded.
 
-    `step` is a difference that can just be seen, in the unit of the values; ratios are logs.
+    ratio  whether lab and field are compared as a ratio, or as a difference
+    step   a difference that can just be seen: of logs for a ratio, else in `unit`
+    verb   field images "are" or "have" what the words say; `less` is for less than in the lab
     """
 
     name: str
     unit: str
     ratio: bool
     step: float
+    verb: str
     more: str
-    less: str
+    less: str = ""
 
 
 _MEASURES = (
-    _Measure("brightness", "grey levels", True, 0.05, "{:.1f}x as bright", "{:.1f} as bright"),
-    _Measure("contrast", "share of full scale", True, 0.05, "{:.1f}x the contrast",
-             "{:.1f} of the contrast"),
-    _Measure("noise", "grey levels", True, 0.1, "{:.1f}x as noisy", "{:.1f} as noisy"),
-    _Measure("sharpness", "grey levels", True, 0.1, "{:.1f}x as sharp", "{:.1f} as sharp"),
-    _Measure("red over green", "ratio", True, 0.03, "{:.2f}x as red", "{:.2f} as red"),
-    _Measure("blue over green", "ratio", True, 0.03, "{:.2f}x as blue", "{:.2f} as blue"),
-    _Measure("saturation", "0 to 1", False, 0.03, "more colourful by {:.2f}", "paler by {:.2f}"),
-    _Measure("corner shade", "ratio", True, 0.05, "{:.1f}x the light fall-off to the corners",
-             "{:.1f} of the light fall-off to the corners"),
-    _Measure("JPEG blocks", "ratio", True, 0.03, "{:.2f}x the JPEG block edges",
-             "{:.2f} of the JPEG block edges"),
-    _Measure("clipped pixels", "share", False, 0.02, "{:.2f} more black or white pixels",
-             "{:.2f} fewer black or white pixels"),
-    _Measure("resolution", "megapixels", True, 0.1, "{:.1f}x the pixels", "{:.2g} of the pixels"),
-    _Measure("width over height", "ratio", True, 0.05, "{:.2f}x as wide for their height",
-             "{:.2f} as wide for their height"),
-)  # fmt: skip
+    _Measure("brightness", "grey levels", True, 0.05, "are", "{:.1f}x as bright"),
+    _Measure("contrast", "share of full scale", True, 0.05, "have", "{:.1f}x the contrast"),
+    _Measure("noise", "grey levels", True, 0.1, "are", "{:.1f}x as noisy"),
+    _Measure("sharpness", "grey levels", True, 0.1, "are", "{:.1f}x as sharp"),
+    _Measure("red over green", "ratio", True, 0.03, "are", "{:.2f}x as red"),
+    _Measure("blue over green", "ratio", True, 0.03, "are", "{:.2f}x as blue"),
+    _Measure("saturation", "0 to 1", False, 0.03, "are", "more colourful", "paler"),
+    _Measure("corner shade", "ratio", True, 0.05, "have", "darker corners", "brighter corners"),
+    _Measure("JPEG blocks", "ratio", True, 0.03, "have", "{:.2f}x the JPEG block edges"),
+    _Measure(
+        *("clipped pixels", "share", False, 0.02, "have"),
+        "more pure black or white",
+        "less pure black or white",
+    ),
+    _Measure("resolution", "megapixels", True, 0.1, "have", "{:.2g}x the pixels"),
+    _Measure("width over height", "ratio", True, 0.05, "are", "{:.2f}x as wide for their height"),
+)
+_MOST_WORDS = 6
 
 
 def check_field(lab: Scan, field: Scan) -> FieldCheck:
@@ -104,15 +108,22 @@ def check_field(lab: Scan, field: Scan) -> FieldCheck:
     lab_values, field_values = _values(lab), _values(field)
     traits = [_trait(m, lab_values[m.name], field_values[m.name]) for m in _MEASURES]
     traits.sort(key=lambda trait: -abs(trait.difference))
-    clear = [trait.words for trait in traits if abs(trait.difference) >= _CLEAR]
-    words = (
-        f"field images are {', '.join(clear[:6])}"
-        if clear
-        else "field images look like lab images in light, noise, sharpness, colour and size"
-    )
+    words = _sentence([trait for trait in traits if abs(trait.difference) >= _CLEAR])
     return FieldCheck(
         len(field), len(field.broken), tuple(traits), words, _findings(traits, words, field)
     )
+
+
+def _sentence(clear: list[Trait]) -> str:
+    """The clearest differences in one sentence."""
+    if not clear:
+        return "field images look like lab images in light, noise, sharpness, colour and size"
+    parts = []
+    for verb in ("are", "have"):
+        words = [trait.words for trait in clear[:_MOST_WORDS] if trait.verb == verb]
+        if words:
+            parts.append(f"{verb} {', '.join(words)}")
+    return f"field images {' and '.join(parts)}"
 
 
 def _values(scan: Scan) -> dict[str, np.ndarray]:
@@ -141,9 +152,9 @@ def _trait(measure: _Measure, lab: np.ndarray, field: np.ndarray) -> Trait:
     shift = float(np.median(b) - np.median(a))
     low, high = np.percentile(a, (16, 84))
     spread = max(float(high - low) / 2, measure.step)
-    amount = np.exp(shift) if measure.ratio else abs(shift)
-    words = (measure.more if shift > 0 else measure.less).format(amount)
-    return Trait(measure.name, measure.unit, shift / spread, words, lab, field)
+    words = measure.more if shift > 0 or not measure.less else measure.less
+    words = words.format(np.exp(shift) if measure.ratio else abs(shift))
+    return Trait(measure.name, measure.unit, shift / spread, measure.verb, words, lab, field)
 
 
 def _findings(traits: list[Trait], words: str, field: Scan) -> tuple[Finding, ...]:

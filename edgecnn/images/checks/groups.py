@@ -178,7 +178,7 @@ def _leaks(scan: Scan, groups: tuple[GroupSize, ...], names: np.ndarray) -> list
         if not reasons:
             continue
         severity: Severity = "problem" if len(reasons) > 1 else "warning"
-        files = [scan.data.name(int(k)) for k in np.flatnonzero(names == group.name)[:12]]
+        files = [scan.data.name(int(k)) for k in np.flatnonzero(names == group.name)]
         findings.append(
             Finding(
                 severity,

@@ -1,0 +1,78 @@
+"""Accuracy by group (device, site, day, ...): an average hides the camera that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from edgecnn.records import Json, Tally
+
+__all__ = ["WorstGroup", "per_group", "worst_group"]
+
+_FEWEST = 10  # answers of a group that a gap is stated of
+
+
+@dataclass(frozen=True)
+class WorstGroup:
+    """The group of the lowest accuracy beside all others together.
+
+    points, low, high   others minus this group, in points, with a 95 % interval (Newcombe 1998,
+    method 10, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I). The worst of
+    many groups looks worse than it is: read the interval, not the points.
+    """
+
+    name: str
+    tally: Tally
+    others: Tally
+    points: float
+    low: float
+    high: float
+
+    def to_json(self) -> Json:
+        return {
+            "group": self.name,
+            "accuracy": self.tally.to_json(),
+            "others": self.others.to_json(),
+            "gap_points": self.points,
+            "gap_low": self.low,
+            "gap_high": self.high,
+        }
+
+
+def per_group(names: Sequence[str | None], correct: Sequence[bool]) -> dict[str, Tally]:
+    """Tally of each group, the worst first; answers without a group are left out.
+
+    Args:
+        names: Group of each answer.
+        correct: Whether each answer was right.
+
+    Example:
+        >>> per_group(["a", "b", "b", None], [True, True, False, False])
+        {'b': Tally(50.0 % of 2, 95 % interval 9.5-90.5), 'a': Tally(100.0 % of 1, \
+95 % interval 20.7-100.0)}
+    """
+    tallies: dict[str, Tally] = {}
+    for name, right in zip(names, correct, strict=True):
+        if name is not None:
+            tallies[name] = tallies.get(name, Tally(0, 0)) + Tally(int(right), 1)
+    return dict(sorted(tallies.items(), key=lambda item: (item[1].accuracy or 0.0, item[0])))
+
+
+def worst_group(tallies: dict[str, Tally]) -> WorstGroup | None:
+    """The worst of the groups with at least 10 answers, or None when there are not two of them."""
+    large = {name: tally for name, tally in tallies.items() if tally.total >= _FEWEST}
+    if len(large) < 2:
+        return None
+    name = min(large, key=lambda key: (large[key].accuracy or 0.0, key))
+    others = sum((tally for key, tally in large.items() if key != name), Tally(0, 0))
+    a, b = others.accuracy or 0.0, large[name].accuracy or 0.0
+    (low_a, high_a), (low_b, high_b) = others.interval, large[name].interval
+    return WorstGroup(
+        name,
+        large[name],
+        others,
+        points=100 * (a - b),
+        low=100 * (a - b - sqrt((a - low_a) ** 2 + (high_b - b) ** 2)),
+        high=100 * (a - b + sqrt((high_a - a) ** 2 + (b - low_b) ** 2)),
+    )
