@@ -61,6 +61,21 @@ class CameraFit:
         """The field has something that these causes don't make, or nothing that they make."""
         return self.verdict in ("partly", "none")
 
+    @property
+    def at_limit(self) -> tuple[str, ...]:
+        """Causes whose whole range lies at an end of the family.
+
+        The field goes further than cameras do: it rather shows other scenes or another framing.
+        """
+        found = []
+        for name, (low, high) in self.ranges.items():
+            p = PARAMETERS[name]
+            edge = 0.1 * (p.high - p.low)
+            over = p.high != p.identity and low >= p.high - edge
+            if p.fitted and (over or (p.low != p.identity and high <= p.low + edge)):
+                found.append(name)
+        return tuple(found)
+
     def apply(self, frames_bgr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Lab frames as this camera would have taken them.
 
@@ -82,6 +97,7 @@ class CameraFit:
                 for name, (low, high) in self.ranges.items()
             },
             "distance": {"before": self.before, "after": self.after, "chance": self.floor},
+            "at_limit": list(self.at_limit),
             "left": list(self.left),
             "counts": self.counts,
             "frame": {"width": self.frame_wh[0], "height": self.frame_wh[1]},
@@ -123,6 +139,12 @@ class CameraFit:
                 for name, (low, high) in self.ranges.items()
             ]
             lines.append(table(("cause", "range", "unit"), rows))
+        if self.at_limit:
+            names = ", ".join(PARAMETERS[name].meaning for name in self.at_limit)
+            lines.append(
+                f"Doubtful: {names} at the end of what cameras do; other scenes or another "
+                "framing are likelier: look at the contact sheet"
+            )
         if self.out_of_family:
             lines.append(f"Still different: {', '.join(self.left)}")
         return "\n".join(lines)

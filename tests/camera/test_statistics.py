@@ -23,8 +23,8 @@ from edgecnn.camera.statistics import STATISTICS, Window, common_window, describ
         ("jpeg", 25.0, "quantized", 1),
         ("vignette", 0.6, "corner_light", 1),
         ("illumination", 0.5, "slope", 1),
-        ("contrast", 1.4, "band_1", 1),
-        ("gain", 1.8, "bright_share", 1),
+        ("contrast", 0.6, "luma_p1", 1),
+        ("gain", 2.2, "bright_share", 1),
     ],
 )
 def test_a_statistic_moves_with_the_setting_that_it_is_there_for(

@@ -1,0 +1,214 @@
+"""A representative set: what is in it, what is kept out, and what it says about a narrow pool."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecnn.calibrate.build import CalibrateOptions, calibrate
+from edgecnn.errors import CalibrationError, DataError, EdgecnnError, OutputError
+from edgecnn.folders import file_sha256
+
+QUICK = CalibrateOptions(count=40, fit=False)
+
+
+def scene(number: int) -> np.ndarray:
+    coarse = np.random.default_rng(number).uniform(20, 235, (6, 5, 3)).astype(np.float32)
+    return cv2.resize(coarse, (40, 48), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype("u1")
+
+
+def write(root: Path, name: str, picture: np.ndarray) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imencode(path.suffix, picture)[1].tofile(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("calibrate") / "lab"
+    for k in range(60):
+        write(root, f"{'ab'[k % 2]}/{k:03d}.png", scene(1000 + k))
+    return root
+
+
+@pytest.fixture
+def field(tmp_path) -> Path:
+    root = tmp_path / "field"
+    for k in range(120):
+        write(root, f"{k:03d}.png", scene(k))
+    return root
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "manifest.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_folder_holds_the_picked_files_and_says_where_each_is_from(tmp_path, field, lab):
+    output = tmp_path / "calibration"
+    result = calibrate(field, lab, output, QUICK)
+    listed = rows(output)
+    assert result.picked == len(listed) == 40
+    assert list(listed[0]) == ["file", "sha256", "source", "time", "why"]
+    for row in listed:
+        data = (output / row["file"]).read_bytes()
+        assert file_sha256(data) == row["sha256"]
+        assert data == (tmp_path / row["source"]).read_bytes()
+    sheet = cv2.imread(str(output / "contact_sheet.png"))
+    assert sheet.shape[0] > 400
+    assert json.loads((output / "camera.json").read_text())["verdict"] == "not_fitted"
+    assert sorted(p.name for p in output.iterdir()) == [
+        "camera.json",
+        "contact_sheet.png",
+        "images",
+        "manifest.csv",
+    ]
+
+
+def test_the_set_covers_the_pool_better_than_the_first_images_do(tmp_path, lab):
+    root = tmp_path / "field"
+    for k in range(150):  # three lights, the first of them dark
+        gain = (0.4, 0.7, 1.0)[k // 50]
+        write(root, f"{k:03d}.png", (scene(k) * gain).astype("u1"))
+    result = calibrate(root, lab, tmp_path / "out", QUICK)
+    sources = [int(Path(row["source"]).stem) for row in rows(tmp_path / "out")]
+    assert min(np.bincount(np.array(sources) // 50)) >= 5
+    assert result.coverage.pool > 0.8
+    assert result.coverage.ranges["brightness"] > 0.8
+
+
+def test_copies_near_duplicates_flat_broken_and_lab_images_stay_out(tmp_path, field, lab):
+    shutil.copy(field / "000.png", field / "copy.png")
+    write(field, "near.png", np.clip(scene(1).astype(int) + 3, 0, 255).astype("u1"))
+    write(field, "grey.png", np.full((48, 40, 3), 90, np.uint8))
+    (field / "broken.png").write_bytes(b"no image")
+    shutil.copy(next(lab.rglob("*.png")), field / "from_lab.png")
+    result = calibrate(field, lab, tmp_path / "out", CalibrateOptions(count=500, fit=False))
+    assert result.left_out == {
+        "copy": 1,
+        "near-duplicate": 1,
+        "flat": 1,
+        "lab image": 1,
+        "broken": 1,
+    }
+    assert result.picked == 120
+
+
+def test_evaluation_folders_share_nothing_with_the_set(tmp_path, field, lab):
+    evaluation = tmp_path / "evaluation"
+    for k in range(10):
+        shutil.copy(field / f"{k:03d}.png", evaluation.mkdir(exist_ok=True) or evaluation)
+    write(evaluation, "near.jpg", scene(50))
+    options = CalibrateOptions(count=500, fit=False, exclude=(evaluation,))
+    calibrate(field, lab, tmp_path / "out", options)
+    taken = {Path(row["source"]).stem for row in rows(tmp_path / "out")}
+    assert len(taken) == 109
+    assert not taken & {*(f"{k:03d}" for k in range(10)), "050"}
+
+
+def test_a_burst_gives_one_image(tmp_path, lab):
+    root = tmp_path / "field"
+    for k in range(60):  # a picture each 2 seconds
+        write(root, f"cam_20240131-12{k // 30:02d}{k % 30 * 2:02d}.png", scene(k))
+    result = calibrate(root, lab, tmp_path / "out", QUICK)
+    times = sorted(row["time"] for row in rows(tmp_path / "out"))
+    assert result.left_out["within a burst"] == 48
+    assert times[0] == "2024-01-31T12:00:00+00:00"
+    assert any("one hour" in warning for warning in result.warnings)
+
+
+def test_a_session_gives_its_frames_and_their_times(tmp_path, lab):
+    session = tmp_path / "session"
+    events = []
+    for k in range(30):
+        write(session / "frames", f"{k:08d}.jpg", scene(k))
+        time = f"2024-05-01T{k % 24:02d}:00:00.000Z"
+        events.append(json.dumps({"event": "frame", "image": f"{k:08d}.jpg", "captured_at": time}))
+    (session / "session.json").write_text("{}")
+    (session / "events.jsonl").write_text("\n".join([*events, '{"event": "fra']))
+    calibrate(session, lab, tmp_path / "out", CalibrateOptions(fit=False, spacing=0))
+    found = {row["source"]: row["time"] for row in rows(tmp_path / "out")}
+    assert found["session/00000005.jpg"] == "2024-05-01T05:00:00+00:00"
+    assert len(found) == 30
+
+
+def test_eight_images_and_a_night_are_named_as_narrow(tmp_path, lab):
+    root = tmp_path / "night"
+    for k in range(8):
+        write(root, f"{k}.png", scene(k) // 8)
+    result = calibrate(root, lab, tmp_path / "out")
+    assert any(w.startswith("few images: 8 different ones of 8") for w in result.warnings)
+    assert any(w.startswith("night only: 100 %") for w in result.warnings)
+    assert "8 field images, expected at least 20" in result.to_json()["camera"]["meaning"]
+    assert all("\n" not in warning for warning in result.warnings)
+    assert "Narrow pool: night only" in result.to_text()
+
+
+def test_flat_grey_leaves_nothing_to_pick(tmp_path, lab):
+    for k in range(30):
+        write(tmp_path / "grey", f"{k}.png", np.full((48, 40, 3), 100 + k, np.uint8))
+    with pytest.raises(DataError, match=r"none of 30 field images can be picked \(30 flat\)"):
+        calibrate(tmp_path / "grey", lab, tmp_path / "out", QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_model_balances_the_classes_and_names_a_pool_of_one(
+    tmp_path, digits_model, digits_field, digits_folder
+):
+    result = calibrate(
+        digits_field, digits_folder, tmp_path / "all", CalibrateOptions(digits_model, fit=False)
+    )
+    assert sum(result.classes.values()) == result.picked
+    assert len(result.classes) == 10
+    narrow = calibrate(
+        digits_folder / "3",
+        digits_field,
+        tmp_path / "one",
+        CalibrateOptions(digits_model, fit=False),
+    )
+    assert any(w.startswith("one class") and "'3'" in w for w in narrow.warnings)
+
+
+def test_export_takes_the_folder_as_it_is(tmp_path, digits_model, digits_field, digits_folder):
+    from edgecnn.export.calibration import load_calibration
+    from edgecnn.model.predict import keras_scores, load_model
+
+    output = tmp_path / "calibration"
+    options = CalibrateOptions(digits_model, count=60, fit=False)
+    picked = calibrate(digits_field, digits_folder, output, options).picked
+    model, card = load_model(digits_model)
+    loaded = load_calibration(
+        output, card.input, card.labels, lambda tensors: keras_scores(model, tensors)
+    )
+    assert len(loaded.files) == picked
+    assert not any("lab test" in warning for warning in loaded.warnings)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"count": 0}, "count is 0"),
+        ({"spacing": -1.0}, "spacing is -1.0"),
+        ({"model": Path("a"), "bundle": Path("b")}, "both a model and a bundle"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(change, message):
+    with pytest.raises(CalibrationError, match=message):
+        CalibrateOptions(**change)
+
+
+def test_wrong_folders_end_in_one_line_and_leave_nothing(tmp_path, field, lab):
+    for roots, labs in (([tmp_path / "no"], lab), ([field], tmp_path / "no")):
+        with pytest.raises(EdgecnnError, match="does not exist") as error:
+            calibrate(roots, labs, tmp_path / "out", QUICK)
+        assert "\n" not in str(error.value)
+    with pytest.raises(OutputError, match="is not a folder of this command"):
+        calibrate(field, lab, field, QUICK)
+    assert not (tmp_path / "out").exists()
