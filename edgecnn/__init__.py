@@ -14,20 +14,24 @@ _HOME = {
     "Bundle": "edgecnn.bundle",
     "train": "edgecnn.model.train",
     "TrainOptions": "edgecnn.model.options",
+    "CalibrateOptions": "edgecnn.calibrate.build",
     "ExportOptions": "edgecnn.export.result",
     "AuditOptions": "edgecnn.audit.result",
     # Packages of their own that can be called: see callable.py.
+    "calibrate": "edgecnn",
     "export": "edgecnn",
     "audit": "edgecnn",
 }
 __all__ = [
     "AuditOptions",
     "Bundle",
+    "CalibrateOptions",
     "Classifier",
     "ExportOptions",
     "TrainOptions",
     "__version__",
     "audit",
+    "calibrate",
     "export",
     "train",
 ]
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from edgecnn.audit.compare import audit
     from edgecnn.audit.result import AuditOptions
     from edgecnn.bundle import Bundle
+    from edgecnn.calibrate.build import CalibrateOptions, calibrate
     from edgecnn.classifier import Classifier
     from edgecnn.export.build import export
     from edgecnn.export.result import ExportOptions
