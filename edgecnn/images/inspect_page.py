@@ -19,7 +19,7 @@ __all__ = ["write_page"]
 
 _MOST = {"labels": 60, "copies": 16, "groups": 8, "files": 6}
 _MOST_SHEETS = 12
-_SIDE_BY_SIDE = 16
+_SIDE_BY_SIDE = 18
 
 
 @dataclass(frozen=True)

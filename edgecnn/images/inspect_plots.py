@@ -74,7 +74,7 @@ def shift_plot(check: FieldCheck) -> Plot:
         axes.axvline(0, color=ink, linewidth=0.8)
         _rows(axes, [t.name for t in shown])
         axes.set_xlim(-reach, reach)
-        axes.set_xlabel("field minus lab, in standard deviations of the lab (cut at 6)")
+        axes.set_xlabel("field minus lab, in lab standard deviations")
 
     return draw_plot(draw, 0.9 + 0.3 * len(shown), "Standardized differences of field and lab")
 
@@ -92,7 +92,7 @@ def trait_plot(check: FieldCheck) -> Plot:
             axes.set_visible(False)
         grid.ravel()[0].legend(frameon=False, labelcolor=ink, fontsize=8)
 
-    return draw_plot(draw, 1.45 * lines, "Distributions of lab and field images")
+    return draw_plot(draw, 1.6 * lines, "Distributions of lab and field images")
 
 
 def _distribution(axes: Any, trait: Trait) -> None:

@@ -86,8 +86,9 @@ def planted(tmp_path_factory) -> Planted:
         devices[wrong] = devices.pop(name)
         swapped[wrong] = right
 
+    card = digits.images[1400 + int((digits.target[1400:] == 9).argmax())]
     for k in range(LEAKY):  # one card in front of one camera, a few pixels about
-        image = _device_image(digits.images[int(digits.target.argmax())], 5, rng)
+        image = _device_image(card, 5, rng)
         image = np.roll(image // 2, k % 2, axis=1)
         write(f"train/9/leaky{k:02d}.png", image, "leaky")
 
@@ -246,6 +247,57 @@ def test_names_of_any_script_and_markup_stand_in_the_page_as_text(tmp_path, writ
     html = page.read_text()
     assert "&lt;b&gt;/bad.png" in html
     assert "<b>/bad.png" not in html
+
+
+def test_a_copy_saved_anew_is_the_same_picture_and_another_photograph_is_not(
+    tmp_path, write, scene
+):
+    for k in range(40):
+        write(tmp_path, f"train/{'ab'[k % 2]}/{k}.png", k)
+        write(tmp_path, f"val/{'ab'[k % 2]}/other{k}.png", 100 + k)
+    small = cv2.resize(scene(0), (30, 36), interpolation=cv2.INTER_AREA)
+    dim = (scene(1) * 0.6).astype(np.uint8)
+    jpeg = cv2.imdecode(cv2.imencode(".jpg", scene(2), [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 1)
+    for k, picture in enumerate((small, dim, jpeg)):
+        write(tmp_path, f"test/{'ab'[k % 2]}/{k}.png", picture)
+    alike = cv2.addWeighted(scene(3), 0.86, scene(900), 0.14, 0)
+    write(tmp_path, "test/b/alike.png", alike)
+    kinds = {copy.file: copy.kind for copy in inspect(tmp_path).copies.across_splits}
+    same = {f"test/{'ab'[k % 2]}/{k}.png": "same picture" for k in range(3)}
+    assert kinds == {**same, "test/b/alike.png": "near-duplicate"}
+
+
+def test_folders_below_the_classes_are_groups(tmp_path, write):
+    for k in range(90):
+        device = ("north", "south", "east")[k // 2 % 3]
+        label = "a" if device == "east" else "ab"[k % 2]
+        write(tmp_path, f"{label}/{device}/{k}.png", k)
+    found = inspect(tmp_path).groups
+    assert {g.name: g.images for g in found.groups} == {"north": 30, "south": 30, "east": 30}
+    assert found.column == "folder"
+    east = next(g for g in found.groups if g.name == "east")
+    assert (east.top_class, east.top_share) == ("a", 1.0)
+
+
+def test_hundreds_of_classes_are_checked_in_seconds():
+    from types import SimpleNamespace
+
+    from edgecnn.images.checks.labels import check_labels
+
+    rng = np.random.default_rng(0)
+    classes = np.repeat(np.arange(300), 12)
+    noise = rng.normal(60, 20, (len(classes), 32, 32, 3))
+    tensors = (rng.integers(0, 128, (300, 32, 32, 3))[classes] + noise).clip(0, 255).astype("u1")
+    given = classes.copy()
+    given[::200] = (given[::200] + 7) % 300
+    data = SimpleNamespace(
+        classes=given, labels=[str(k) for k in range(300)], tensors=tensors, name=str
+    )
+    found = check_labels(SimpleNamespace(data=data), np.arange(len(classes)))
+    assert found.held_out.accuracy > 0.9
+    suspects = {int(suspect.file) for suspect in found.suspects}
+    assert len(suspects & set(range(0, len(classes), 200))) >= 15
+    assert len(suspects) < 40
 
 
 @pytest.mark.parametrize("case", ["nothing", "one class", "all broken", "broken field", "manifest"])

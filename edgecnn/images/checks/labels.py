@@ -16,6 +16,7 @@ first 10 suspects hold 9, the first 55 hold 18; without swaps it expects 2 error
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ _FOLDS = 5
 _FEWEST = 2 * _FOLDS  # images of a class; smaller ones are not judged
 _COMPONENTS = 64
 _MOST_TRAINING = 8000  # images a fold: a support vector machine's time grows with their square
+_MOST_CLASSES = 100
 _CELL, _ANGLES = 8, 9
 # The list is as long as it must be to hold this share of labels swapped at random ...
 _RECALL = 0.95
@@ -178,7 +180,6 @@ def _held_out_scores(
 ) -> np.ndarray:
     """Scores of every image by a classifier that saw neither it nor its near-duplicates."""
     from sklearn.model_selection import StratifiedGroupKFold
-    from sklearn.svm import SVC
 
     scores = np.zeros((len(given), int(given.max()) + 1))
     rng = np.random.default_rng(seed)
@@ -186,13 +187,23 @@ def _held_out_scores(
     for train, held in splitter.split(features, given, groups):
         if len(train) > _MOST_TRAINING:
             train = rng.choice(train, _MOST_TRAINING, replace=False)
-        model = SVC(C=3.0, gamma="scale", decision_function_shape="ovr")
+        model = _classifier(scores.shape[1])
         model.fit(features[train], given[train])
         found = model.decision_function(features[held])
         if found.ndim == 1:  # two classes: one score, positive for the second
             found = np.stack([-found, found], axis=1) / 2
         scores[np.ix_(held, model.classes_)] = found
     return scores
+
+
+def _classifier(num_classes: int) -> Any:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.svm import SVC
+
+    if num_classes <= _MOST_CLASSES:
+        return SVC(C=3.0, gamma="scale", decision_function_shape="ovr")
+    # The other trains one machine for each pair of classes.
+    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
 
 
 def _as_chances(scores: np.ndarray, given: np.ndarray) -> np.ndarray:
@@ -230,14 +241,14 @@ def _findings(
 ) -> tuple[Finding, ...]:
     if not suspects:
         return ()
-    count = len(suspects)
+    count, about = len(suspects), round(expected)
+    wrong = f"about {about} {'is' if about == 1 else 'are'} wrong, most at the head of the list"
     return (
         Finding(
             "warning" if expected >= _WORTH * count else "note",
             "labels",
-            f"{number(count, 'label')} of {held_out.total:,} "
-            f"{'is' if count == 1 else 'are'} worth a look: about {expected:.0f} "
-            f"{'is' if round(expected) == 1 else 'are'} wrong, most at the head of the list",
+            f"{number(count, 'label')} of {held_out.total:,} {'is' if count == 1 else 'are'} "
+            f"worth a look: {wrong if about else 'likely none is wrong, they are hard to read'}",
             "look at them in this order and move an image to the class that it shows; of labels "
             f"swapped at random such a list holds {percent(recall)}",
             tuple(Example((s.file,), f"{s.given}, perhaps {s.suggested}") for s in suspects),
