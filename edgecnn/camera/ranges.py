@@ -104,7 +104,7 @@ def to_ranges(vector: np.ndarray) -> Ranges:
         middle, half = (float(v) * reach for v in vector[2 * k : 2 * k + 2])
         ranges[name] = _clip(name, middle, half)
     x, y = vector[-2:]
-    one_way = np.hypot(x, y) / max(1e-6, vector[2 * CAUSES.index("motion")])
+    one_way = float(np.hypot(x, y)) / max(1e-6, vector[2 * CAUSES.index("motion")])
     if one_way > 0.5:
         angle, half = float(np.degrees(np.arctan2(y, x)) / 2), 90 * (1 - min(1.0, one_way))
         ranges["motion_deg"] = (angle - half, angle + half)
