@@ -17,7 +17,7 @@ from edgecnn.staging import write_file
 
 __all__ = ["write_page"]
 
-_MOST = {"labels": 60, "copies": 16, "groups": 8, "files": 6}
+_MOST = {"labels": 60, "copies": 24, "groups": 8, "files": 6}
 _MOST_SHEETS = 12
 _SIDE_BY_SIDE = 18
 

@@ -152,7 +152,7 @@ def test_one_command_finds_every_planted_fault(planted, digits_field, tmp_path, 
 
     assert "as bright" in found["field"]["words"]
     html = page.read_text()
-    for name in list(planted.copies)[:3]:
+    for name in planted.copies:
         assert name in html
     assert not re.search(r"(src|href|srcset)=\"(?!data:)", html)
     assert "://" not in html
