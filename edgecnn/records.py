@@ -157,7 +157,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer. `scores` sum to about 1, in the order of the card's labels."""
+    """One answer.
+
+    `scores` are the model's own (dequantized) output, in the order of the card's labels; they sum
+    to about 1 and are what sessions log. `confidence` is that of the answer after temperature
+    scaling (see confidence.py): the share of such answers that is right, on images like the lab's.
+    """
 
     index: int
     label: str
@@ -187,6 +192,8 @@ class Artifact:
 
     `kind` is read back from the file itself. `agreement` is the share of lab test images with
     the same top-1 as the Keras model; `max_output_error` the largest difference of a score.
+    `confidence_error` is the expected calibration error on those images of the scores as they
+    are ("raw") and after temperature scaling ("calibrated"), in [0, 1]; None if not measured.
     """
 
     file: str
@@ -199,6 +206,7 @@ class Artifact:
     agreement: float
     max_output_error: float
     ok: bool = True
+    confidence_error: dict[str, float] | None = None
 
     def to_json(self) -> Json:
         return {
@@ -247,7 +255,8 @@ class LabResult:
 class Card:
     """What card.json says: of a MODEL folder (no artifacts yet) or of a bundle.
 
-    `prior` is the class share of the training images, in the order of `labels`.
+    `prior` is the class share of the training images, in the order of `labels`; `temperature`
+    makes confidence of scores (see confidence.py).
     `calibration` is {"count", "sha256"} of the representative images, `training` a summary of
     how the model came about, `parent` the sha256 of the card it was adapted from.
     """
@@ -303,6 +312,9 @@ class Card:
             known["artifacts"] = tuple(map(Artifact.from_json, data["artifacts"]))
             known["lab"] = LabResult.from_json(data["lab"])
             known["prior"] = tuple(map(float, data["prior"]))
+            known["temperature"] = float(data.get("temperature", 1.0))
+            if not 0.01 <= known["temperature"] <= 100:
+                raise ValueError(f"temperature {known['temperature']}, expected 0.01 to 100")
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(

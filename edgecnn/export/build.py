@@ -78,7 +78,14 @@ def export(
     images = _load_calibration(lab, Path(calibration), progress)
     files, warnings = _convert(lab, images, options, progress)
     checked = [
-        check_artifact(data, FORMATS[name], lab.test, options.max_drop, progress)
+        check_artifact(
+            data,
+            FORMATS[name],
+            lab.test,
+            options.max_drop,
+            progress,
+            temperature=lab.card.temperature,
+        )
         for name, data in files.items()
     ]
     warnings = [*images.warnings, *warnings, *_doubts(dict(zip(files, checked, strict=True)))]

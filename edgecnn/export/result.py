@@ -92,6 +92,7 @@ class ExportResult:
             "",
         )
         lines = [f"Keras model: {self.lab.text()}", "", table(headers, rows), ""]
+        lines += self._confidence()
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines += [
             f"wrote {self.bundle}; next:",
@@ -114,3 +115,15 @@ class ExportResult:
             f"{self.drop(artifact):+.2f}",
             "" if artifact.ok else "drop too large",
         )
+
+    def _confidence(self) -> list[str]:
+        """How far each artifact's confidence is from its accuracy, in one line."""
+        errors = [a.confidence_error for a in self.artifacts if a.confidence_error]
+        if not errors:
+            return []
+        worst = {k: 100 * max(error[k] for error in errors) for k in ("raw", "calibrated")}
+        return [
+            f"confidence is off by {worst['calibrated']:.1f} points at most on the lab test images "
+            f"({worst['raw']:.1f} without the card's temperature)",
+            "",
+        ]
