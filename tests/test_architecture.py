@@ -1,6 +1,7 @@
 """The import table of the project, read from the source of every module.
 
-the base          the modules beside errors.py; runtime.py alone loads an interpreter
+the base          the modules beside errors.py; runtime.py alone loads an interpreter,
+                  tflite_file.py alone the flatbuffer schema
 camera            the base
 device            the base; never tensorflow
 audit             the base and camera; never tensorflow
