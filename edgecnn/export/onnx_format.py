@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ ONNX_FILES = {
 }
 # 17 is read by every onnxruntime since 1.12 (2022).
 _OPSET = 17
+# Whatever the images hold and the method makes of them, the input takes pixels one to one.
+_RAW_PIXELS = {"image": [{"rmin": np.float32(0), "rmax": np.float32(255)}]}
 
 
 def convert_onnx(network: Any, spec: InputSpec) -> bytes:
@@ -67,14 +72,23 @@ def convert_onnx(network: Any, spec: InputSpec) -> bytes:
 
 
 def quantize_onnx(
-    data: bytes, calibration: np.ndarray, integer_io: str = "uint8"
+    data: bytes,
+    calibration: np.ndarray,
+    integer_io: str = "uint8",
+    *,
+    per_channel: bool = True,
+    method: str = "MinMax",
+    float_nodes: Sequence[str] = (),
 ) -> tuple[bytes, TensorInfo, TensorInfo]:
-    """Quantize a float model of `convert_onnx` statically, per channel, min-max.
+    """Quantize a float model of `convert_onnx` statically.
 
     Args:
         data: The float model.
         calibration: uint8, shape (n, height, width, 3), its range 0..255.
         integer_io: "uint8" or "int8": type of the activations, the input and the output.
+        per_channel: False gives each weight tensor one scale.
+        method: How ranges come from the images: "MinMax", "Percentile" or "Entropy".
+        float_nodes: Names of nodes that stay in float.
 
     Returns:
         The model, and the types of its input and output: integer, or float32 at an end where
@@ -87,7 +101,9 @@ def quantize_onnx(
         import onnx
         from onnxruntime import quantization
     types = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    # Other methods than MinMax print on standard output, which is for --json.
+    silent = redirect_stdout(io.StringIO())
+    with tempfile.TemporaryDirectory() as folder, quiet(), silent:
         source, target = Path(folder, "float.onnx"), Path(folder, "integer.onnx")
         source.write_bytes(data)
         try:
@@ -96,7 +112,10 @@ def quantize_onnx(
                 target,
                 _reader(quantization.CalibrationDataReader, calibration),
                 quant_format=quantization.QuantFormat.QDQ,
-                per_channel=True,
+                per_channel=per_channel,
+                calibrate_method=quantization.CalibrationMethod[method],
+                nodes_to_exclude=list(float_nodes),
+                extra_options={"TensorQuantOverrides": _RAW_PIXELS},
                 activation_type=types[integer_io],
                 weight_type=quantization.QuantType.QInt8,
             )

@@ -5,7 +5,7 @@ Source: Jacob et al. 2018, arXiv:1712.05877, and the TensorFlow Lite quantizatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from edgecnn.errors import ModelError
 from edgecnn.model.quiet import quiet
 from edgecnn.records import InputSpec
 
-__all__ = ["TFLITE_FILES", "convert_tflite", "freeze"]
+__all__ = ["TFLITE_FILES", "calibratable", "convert_tflite", "freeze"]
 
 # Format name -> file name, as other TFLite tools name them.
 TFLITE_FILES = {
@@ -48,7 +48,13 @@ def freeze(network: Any, spec: InputSpec) -> Any:
 
 
 def convert_tflite(
-    frozen: Any, name: str, calibration: np.ndarray, integer_io: str = "uint8"
+    frozen: Any,
+    name: str,
+    calibration: np.ndarray,
+    integer_io: str = "uint8",
+    *,
+    per_channel: bool = True,
+    float_tensors: Sequence[str] = (),
 ) -> bytes:
     """Convert to one of TFLITE_FILES.
 
@@ -58,6 +64,8 @@ def convert_tflite(
         calibration: uint8, shape (n, height, width, 3); its range should be 0..255, so that the
             full-integer model takes raw pixels.
         integer_io: "uint8" or "int8" input and output of the full-integer model.
+        per_channel: False gives each convolution one scale, as the first converters did.
+        float_tensors: Names of tensors whose operations stay in float (full-integer only).
 
     Raises:
         ModelError: The network holds an operation that this format can't express.
@@ -69,14 +77,39 @@ def convert_tflite(
         with quiet():
             converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
             _configure(converter, name, integer_io)
+            converter._experimental_disable_per_channel = not per_channel
             if name in _CALIBRATED:
                 converter.representative_dataset = lambda: _representative_dataset(calibration)
+            if float_tensors:
+                return _convert_mixed(converter, float_tensors, integer_io)
             return bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"can't convert the network to {name} ({_reason(error)}); "
             "leave that format out with --formats, or change the network"
         ) from error
+
+
+def _convert_mixed(converter: Any, float_tensors: Sequence[str], integer_io: str) -> bytes:
+    """Integer but for the operations that make `float_tensors`.
+
+    The converter's public options have no such list; its two steps taken one by one do.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    return bytes(
+        mlir_quantize(
+            converter.convert(),
+            disable_per_channel=converter._experimental_disable_per_channel,
+            disable_per_channel_for_dense_layers=True,
+            fully_quantize=True,
+            input_data_type=tf.dtypes.as_dtype(integer_io),
+            output_data_type=tf.dtypes.as_dtype(integer_io),
+            denylisted_nodes=list(float_tensors),
+        )
+    )
 
 
 def _representative_dataset(calibration: np.ndarray) -> Iterator[list[np.ndarray]]:
