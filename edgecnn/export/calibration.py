@@ -20,7 +20,7 @@ from edgecnn.folders import file_sha256, find_images
 from edgecnn.preprocess import decode, tensor_sha256, to_tensor
 from edgecnn.records import InputSpec, Json, Progress
 
-__all__ = ["Calibration", "Reading", "fair_shares", "load_calibration"]
+__all__ = ["Calibration", "Reading", "fair_shares", "is_flat", "load_calibration"]
 
 _MINIMUM = 10  # 8 images cost 6 to 12 points, or everything when they are alike
 _ENOUGH = 100  # from here on more images change the accuracy by less than 0.1 point
@@ -119,6 +119,11 @@ def load_calibration(
     return Calibration(" + ".join(names), tensors, files, digests, scores, tuple(warnings), sources)
 
 
+def is_flat(tensor: np.ndarray) -> bool:
+    """Whether an image, uint8 (height, width, 3), is of one colour."""
+    return bool(tensor.std(axis=(0, 1)).max() < _FLAT)
+
+
 def fair_shares(sizes: Sequence[int], total: int) -> list[int]:
     """How many each set gives to a union of `total`: the same, but no more than it has.
 
@@ -187,7 +192,7 @@ class _Reader:
             self.left_out["broken"] += 1
             return
         digest, look = file_sha256(data), tensor_sha256(tensor)
-        flat = tensor.std(axis=(0, 1)).max() < _FLAT
+        flat = is_flat(tensor)
         self.flat += int(flat)
         if flat and not self.keep_flat:
             self.left_out["flat"] += 1

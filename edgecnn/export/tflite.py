@@ -112,6 +112,30 @@ def _convert_mixed(converter: Any, float_tensors: Sequence[str], integer_io: str
     )
 
 
+def calibratable(frozen: Any) -> bytes:
+    """The float model just before quantization, each tensor with a place for its range.
+
+    Raises:
+        ModelError: The network holds an operation that has no integer version.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import ConverterError
+
+    shape = tuple(frozen.inputs[0].shape)
+    images = np.zeros(shape, np.uint8)
+    try:
+        with quiet():
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+            _configure(converter, "tflite-full-integer", "uint8")
+            converter._experimental_calibrate_only = True
+            converter.representative_dataset = lambda: _representative_dataset(images)
+            return bytes(converter.convert())
+    except (ConverterError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"can't calibrate the network ({_reason(error)}); export without --compare"
+        ) from error
+
+
 def _representative_dataset(calibration: np.ndarray) -> Iterator[list[np.ndarray]]:
     for tensor in calibration:
         yield [tensor[None].astype(np.float32)]
