@@ -1,4 +1,4 @@
-"""`edgecnn export`: a MODEL folder and calibration images in, a checked bundle out."""
+"""`edgecnn export`: a model and calibration images in, a checked bundle out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from edgecnn.bundle import LabTestRow, write_bundle
 from edgecnn.errors import ModelError
 from edgecnn.export.calibration import Calibration, load_calibration
 from edgecnn.export.check import Checked, check_artifact
+from edgecnn.export.foreign import load_any_model
 from edgecnn.export.golden import make_golden
-from edgecnn.export.lab import LabModel, load_lab_model
+from edgecnn.export.lab import LabModel
 from edgecnn.export.metadata import embed_tflite_metadata
 from edgecnn.export.onnx_format import (
     convert_onnx,
@@ -56,7 +57,8 @@ def export(
     """Convert a trained model to TFLite and ONNX, check every artifact, write a bundle.
 
     Args:
-        model: The MODEL folder of `edgecnn train`.
+        model: The MODEL folder of `edgecnn train`; or a .keras or .h5 file or a SavedModel folder
+            of your own, with `options.foreign`.
         calibration: Representative field images: the integer models are only as good as these.
         output: The bundle folder to write, NAME.edgecnn.
         options: Formats, integer type, gate.
@@ -74,7 +76,7 @@ def export(
     options = options or ExportOptions()
     target = Path(output)
     check_writable(target, marker="SHA256SUMS")
-    lab = load_lab_model(Path(model))
+    lab = load_any_model(Path(model), options.foreign, progress)
     images = _load_calibration(lab, Path(calibration), progress)
     files, warnings = _convert(lab, images, options, progress)
     checked = [
@@ -88,7 +90,12 @@ def export(
         )
         for name, data in files.items()
     ]
-    warnings = [*images.warnings, *warnings, *_doubts(dict(zip(files, checked, strict=True)))]
+    warnings = [
+        *lab.notes,
+        *images.warnings,
+        *warnings,
+        *_doubts(dict(zip(files, checked, strict=True))),
+    ]
     _write(target, lab, images, checked, options)
     artifacts = tuple(c.artifact for c in checked)
     return ExportResult(target, lab.test.tally(lab.test.keras_top1), artifacts, tuple(warnings))

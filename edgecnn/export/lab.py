@@ -48,13 +48,17 @@ class LabTest:
 
 @dataclass(frozen=True)
 class LabModel:
-    """A trained model with its card, its lab test and up to 4 encoded lab images."""
+    """A trained model with its card, its lab test and up to 4 encoded lab images.
+
+    `notes` is what the user should know of how it was read.
+    """
 
     path: Path
     card: Card
     network: Any
     test: LabTest
     golden: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 def load_lab_model(path: Path) -> LabModel:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import ModelError
+from edgecnn.export.foreign import ForeignOptions
 from edgecnn.export.onnx_format import ONNX_FILES
 from edgecnn.export.tflite import TFLITE_FILES
 from edgecnn.records import Artifact, Json, Tally
@@ -25,12 +26,14 @@ class ExportOptions:
     integer_io: "uint8" or "int8", the input and output of the full-integer models.
     max_drop: points that an artifact may lose against the Keras model on the lab test images.
     name: the card's name; None keeps the model's.
+    foreign: what a Keras file of your own does not say: see foreign.ForeignOptions.
     """
 
     formats: tuple[str, ...] = tuple(FORMATS)
     integer_io: str = "uint8"
     max_drop: float | None = None
     name: str | None = None
+    foreign: ForeignOptions | None = None
 
     def __post_init__(self) -> None:
         # As typed, "a, b,a" names two formats.

@@ -165,7 +165,7 @@ def _two_scores(x: Any, *, sigmoid: bool) -> Any:
     dense = keras.layers.Dense(2, name="two_scores")
     x = dense(x)
     kernel, bias = ([[-1, 1]], [1, 0]) if sigmoid else ([[0, 1]], [0, 0])
-    dense.set_weights([np.float32(kernel), np.float32(bias)])
+    dense.set_weights([np.array(kernel, np.float32), np.array(bias, np.float32)])
     return x if sigmoid else keras.layers.Softmax(name="scores")(x)
 
 
