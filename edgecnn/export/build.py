@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,8 @@ from edgecnn.export.foreign import load_any_model
 from edgecnn.export.golden import make_golden
 from edgecnn.export.lab import LabModel
 from edgecnn.export.metadata import embed_tflite_metadata
+from edgecnn.export.micro import MICRO, Micro, make_micro
+from edgecnn.export.micro_model import to_int8_io
 from edgecnn.export.onnx_format import (
     convert_onnx,
     embed_onnx_metadata,
@@ -43,6 +45,8 @@ _KINDS = {
     "onnx-float32": "float32",
     "onnx-full-integer": "full_integer",
 }
+# The program that every bundle carries, as it stands in this package.
+_PROGRAM = {"classify.py": Path(__file__).with_name("classify.py").read_text(encoding="utf-8")}
 _AGREE = 0.95  # below this the calibration or a kernel is wrong, whatever the accuracy says
 
 
@@ -96,9 +100,22 @@ def export(
         *warnings,
         *_doubts(dict(zip(files, checked, strict=True))),
     ]
-    _write(target, lab, images, checked, options)
-    artifacts = tuple(c.artifact for c in checked)
-    return ExportResult(target, lab.test.tally(lab.test.keras_top1), artifacts, tuple(warnings))
+    micro = _make_micro(files, lab, progress) if MICRO in options.formats else None
+    more = {**_PROGRAM, **(micro.files if micro else {})}
+    _write(target, lab, images, checked, options, more)
+    keras = lab.test.tally(lab.test.keras_top1)
+    return ExportResult(target, keras, tuple(c.artifact for c in checked), tuple(warnings), micro)
+
+
+def _make_micro(files: dict[str, bytes], lab: LabModel, progress: Progress | None) -> Micro:
+    if "tflite-full-integer" not in files:
+        raise ModelError(
+            "micro is made of tflite-full-integer, which this network can't be brought to; leave "
+            "micro out of --formats, or change the network"
+        )
+    data = to_int8_io(files["tflite-full-integer"])
+    file = TFLITE_FILES["tflite-full-integer"].replace(".tflite", "_int8.tflite")
+    return make_micro(check_artifact(data, file, lab.test, None, progress), lab.card)
 
 
 def _load_calibration(lab: LabModel, folder: Path, progress: Progress | None) -> Calibration:
@@ -117,13 +134,13 @@ def _convert(
     """The bytes of each format, and a warning for each that could not be made."""
     makers = _makers(lab, images, options)
     files, warnings = {}, []
-    for k, name in enumerate(options.formats):
+    for k, name in enumerate(options.artifacts):
         if progress:
-            progress(f"converting to {name}", k, len(options.formats))
+            progress(f"converting to {name}", k, len(options.artifacts))
         try:
             files[name] = makers[name]()
         except ModelError as error:
-            if set(options.formats) != set(FORMATS):
+            if set(options.artifacts) != set(FORMATS):
                 raise
             warnings.append(str(error))
     if not files:
@@ -189,6 +206,7 @@ def _write(
     images: Calibration,
     checked: list[Checked],
     options: ExportOptions,
+    more: Mapping[str, str],
 ) -> None:
     card = replace(
         lab.card,
@@ -199,6 +217,7 @@ def _write(
     )
     golden, golden_images = make_golden(lab.golden, images, checked, card.input)
     data = {c.artifact.file: c.data for c in checked}
+    data |= {name: text.encode() for name, text in more.items()}
     write_bundle(target, card, data, golden, golden_images, _lab_test_rows(lab, checked))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign import ForeignOptions
+from edgecnn.export.micro import MICRO, Micro
 from edgecnn.export.onnx_format import ONNX_FILES
 from edgecnn.export.tflite import TFLITE_FILES
 from edgecnn.records import Artifact, Json, Tally
@@ -21,8 +22,9 @@ FORMATS = {**TFLITE_FILES, **ONNX_FILES}
 class ExportOptions:
     """How to export.
 
-    formats: names of FORMATS. Of the whole set, one that the network can't be brought to is
-        left out with a warning; in a choice of your own it is an error.
+    formats: names of FORMATS, and "micro" for the full-integer model as a C array. Of the whole
+        set, one that the network can't be brought to is left out with a warning; in a choice of
+        your own it is an error.
     integer_io: "uint8" or "int8", the input and output of the full-integer models.
     max_drop: points that an artifact may lose against the Keras model on the lab test images.
     name: the card's name; None keeps the model's.
@@ -39,16 +41,25 @@ class ExportOptions:
         # As typed, "a, b,a" names two formats.
         formats = tuple(dict.fromkeys(name.strip() for name in self.formats))
         object.__setattr__(self, "formats", formats)
-        unknown = [f for f in self.formats if f not in FORMATS]
+        unknown = [f for f in self.formats if f not in (*FORMATS, MICRO)]
         if unknown or not self.formats:
             raise ModelError(
                 f"unknown format {', '.join(unknown) or 'list (empty)'}; "
-                f"expected some of {', '.join(FORMATS)}"
+                f"expected some of {', '.join(FORMATS)}, {MICRO}"
+            )
+        if MICRO in formats and "tflite-full-integer" not in formats:
+            raise ModelError(
+                "micro is made of tflite-full-integer, which is not among the formats; name both"
             )
         if self.integer_io not in ("uint8", "int8"):
             raise ModelError(f"integer io is {self.integer_io!r}, expected 'uint8' or 'int8'")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
             raise ModelError(f"max drop is {self.max_drop}, expected points from 0 to 100")
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """The formats that become artifacts of the bundle: all but micro."""
+        return tuple(name for name in self.formats if name != MICRO)
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,7 @@ class ExportResult:
     lab: Tally
     artifacts: tuple[Artifact, ...]
     warnings: tuple[str, ...]
+    micro: Micro | None = None
 
     @property
     def ok(self) -> bool:
@@ -78,6 +90,7 @@ class ExportResult:
                 {**a.to_json(), "drop_points": round(self.drop(a), 3)} for a in self.artifacts
             ],
             "warnings": list(self.warnings),
+            **({"micro": self.micro.to_json()} if self.micro else {}),
         }
 
     def to_text(self) -> str:
@@ -96,6 +109,7 @@ class ExportResult:
         )
         lines = [f"Keras model: {self.lab.text()}", "", table(headers, rows), ""]
         lines += self._confidence()
+        lines += [self.micro.to_text(), ""] if self.micro else []
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines += [
             f"wrote {self.bundle}; next:",
