@@ -14,6 +14,7 @@ from edgecnn.bundle import LabTestRow, write_bundle
 from edgecnn.errors import ModelError
 from edgecnn.export.calibration import Calibration, load_calibration
 from edgecnn.export.check import Checked, check_artifact
+from edgecnn.export.edgetpu import Compiled, compile_twin
 from edgecnn.export.foreign import load_any_model
 from edgecnn.export.golden import make_golden
 from edgecnn.export.lab import LabModel
@@ -27,11 +28,12 @@ from edgecnn.export.onnx_format import (
     quantization_texts,
     quantize_onnx,
 )
+from edgecnn.export.quantization import QUANTIZATION_FILE, describe_kinds, quantization_json
 from edgecnn.export.result import FORMATS, ExportOptions, ExportResult
 from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.quiet import quiet
-from edgecnn.records import Progress
+from edgecnn.records import Artifact, Progress
 from edgecnn.staging import check_writable
 
 __all__ = ["FORMATS", "ExportOptions", "ExportResult", "export"]
@@ -101,10 +103,27 @@ def export(
         *_doubts(dict(zip(files, checked, strict=True))),
     ]
     micro = _make_micro(files, lab, progress) if MICRO in options.formats else None
-    more = {**_PROGRAM, **(micro.files if micro else {})}
-    _write(target, lab, images, checked, options, more)
+    compiled = _compile(checked, options, warnings)
+    kinds = describe_kinds({c.artifact.file: c.data for c in checked}, compiled)
+    more = {
+        **_PROGRAM,
+        **(micro.files if micro else {}),
+        QUANTIZATION_FILE: quantization_json(kinds),
+    }
+    artifacts = _write(target, lab, images, checked, options, more, compiled)
     keras = lab.test.tally(lab.test.keras_top1)
-    return ExportResult(target, keras, tuple(c.artifact for c in checked), tuple(warnings), micro)
+    return ExportResult(target, keras, artifacts, tuple(warnings), micro, kinds)
+
+
+def _compile(
+    checked: list[Checked], options: ExportOptions, warnings: list[str]
+) -> Compiled | None:
+    """The Edge TPU's file; where its compiler fails, the bundle is whole without it."""
+    try:
+        return compile_twin(checked, options.edgetpu)
+    except ModelError as error:
+        warnings.append(str(error))
+        return None
 
 
 def _make_micro(files: dict[str, bytes], lab: LabModel, progress: Progress | None) -> Micro:
@@ -207,18 +226,25 @@ def _write(
     checked: list[Checked],
     options: ExportOptions,
     more: Mapping[str, str],
-) -> None:
+    compiled: Compiled | None,
+) -> tuple[Artifact, ...]:
+    """Write the bundle; its artifacts, as they are in the card."""
+    artifacts = tuple(c.artifact for c in checked)
     card = replace(
         lab.card,
         name=options.name or lab.card.name,
         edgecnn=__version__,
-        artifacts=tuple(c.artifact for c in checked),
+        artifacts=(*artifacts, compiled.artifact) if compiled else artifacts,
         calibration=images.to_json(),
     )
     golden, golden_images = make_golden(lab.golden, images, checked, card.input)
     data = {c.artifact.file: c.data for c in checked}
+    if compiled:
+        golden = compiled.golden(golden)
+        data[compiled.artifact.file] = compiled.data
     data |= {name: text.encode() for name, text in more.items()}
     write_bundle(target, card, data, golden, golden_images, _lab_test_rows(lab, checked))
+    return card.artifacts
 
 
 def _lab_test_rows(lab: LabModel, checked: list[Checked]) -> list[LabTestRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.errors import ModelError
@@ -28,6 +28,7 @@ class ExportOptions:
     integer_io: "uint8" or "int8", the input and output of the full-integer models.
     max_drop: points that an artifact may lose against the Keras model on the lab test images.
     name: the card's name; None keeps the model's.
+    edgetpu: "auto" runs Google's edgetpu_compiler if it is on PATH, "off" never.
     foreign: what a Keras file of your own does not say: see foreign.ForeignOptions.
     """
 
@@ -35,6 +36,7 @@ class ExportOptions:
     integer_io: str = "uint8"
     max_drop: float | None = None
     name: str | None = None
+    edgetpu: str = "auto"
     foreign: ForeignOptions | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +55,8 @@ class ExportOptions:
             )
         if self.integer_io not in ("uint8", "int8"):
             raise ModelError(f"integer io is {self.integer_io!r}, expected 'uint8' or 'int8'")
+        if self.edgetpu not in ("auto", "off"):
+            raise ModelError(f"edgetpu is {self.edgetpu!r}, expected 'auto' or 'off'")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
             raise ModelError(f"max drop is {self.max_drop}, expected points from 0 to 100")
 
@@ -64,13 +68,17 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was exported, and how it compares with the Keras model (`lab`)."""
+    """What was exported, and how it compares with the Keras model (`lab`).
+
+    `kinds` says what each file really holds, by file: see quantization.describe_kinds.
+    """
 
     bundle: Path
     lab: Tally
     artifacts: tuple[Artifact, ...]
     warnings: tuple[str, ...]
     micro: Micro | None = None
+    kinds: Json = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -89,6 +97,8 @@ class ExportResult:
             "artifacts": [
                 {**a.to_json(), "drop_points": round(self.drop(a), 3)} for a in self.artifacts
             ],
+            "kinds": {file: entry["text"] for file, entry in self.kinds.items()},
+            "edgetpu_predicted": self._edgetpu(),
             "warnings": list(self.warnings),
             **({"micro": self.micro.to_json()} if self.micro else {}),
         }
@@ -108,7 +118,7 @@ class ExportResult:
             "",
         )
         lines = [f"Keras model: {self.lab.text()}", "", table(headers, rows), ""]
-        lines += self._confidence()
+        lines += [*self._what_they_are(), *self._confidence()]
         lines += [self.micro.to_text(), ""] if self.micro else []
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines += [
@@ -130,8 +140,27 @@ class ExportResult:
             f"{100 * artifact.agreement:.2f} %",
             f"{artifact.max_output_error:.4f}",
             f"{self.drop(artifact):+.2f}",
-            "" if artifact.ok else "drop too large",
+            self._remark(artifact),
         )
+
+    @staticmethod
+    def _remark(artifact: Artifact) -> str:
+        remarks = (
+            ["not run here: its twin's figures"] if artifact.kind.startswith("edgetpu") else []
+        )
+        return "; ".join([*remarks, *([] if artifact.ok else ["drop too large"])])
+
+    def _what_they_are(self) -> list[str]:
+        """A line a file, read back from it, and what an Edge TPU would take."""
+        lines = [f"{file}: {entry['text']}" for file, entry in self.kinds.items()]
+        predicted = self._edgetpu()
+        lines += [f"Edge TPU (predicted): {predicted}"] if predicted else []
+        return [*lines, ""] if lines else []
+
+    def _edgetpu(self) -> str | None:
+        """The prediction for the full-integer model, the only one that it is for."""
+        entry = self.kinds.get(TFLITE_FILES["tflite-full-integer"])
+        return str(entry["edgetpu"]["text"]) if entry else None
 
     def _confidence(self) -> list[str]:
         """How far each artifact's confidence is from its accuracy, in one line."""
