@@ -115,10 +115,9 @@ def _input_spec(path: Path, model: Any, options: ForeignOptions) -> InputSpec:
     shape, _ = check_ends(path.name, model)
     channels = 1 if options.front.color == "grey" else 3
     if len(shape) != 3 or shape[2] != channels:
-        grey = len(shape) == 3 and shape[2] == 1
-        mend = "--grey turns frames grey in front of it" if grey else "is it channels first?"
         raise ModelError(
-            f"{path} takes {shape}, expected one image (height, width, {channels}); {mend}"
+            f"{path} takes {shape}, expected one image (height, width, {channels}); "
+            + _mend(shape, channels)
         )
     height, width = (
         given if found is None else found
@@ -129,12 +128,22 @@ def _input_spec(path: Path, model: Any, options: ForeignOptions) -> InputSpec:
             f"{path} takes images of any size; fix it with --width and --height, to what it was "
             "trained on"
         )
-    if (options.width or width, options.height or height) != (width, height):
+    if options.width not in (None, width) or options.height not in (None, height):
         raise ModelError(
-            f"{path} takes {width}x{height}, asked for was {options.width}x{options.height}; "
-            "leave --width and --height out"
+            f"{path} takes images of {width}x{height} pixels and no others; leave --width and "
+            "--height out"
         )
     return InputSpec(width, height, options.resize, options.interpolation)
+
+
+def _mend(shape: tuple[Any, ...], channels: int) -> str:
+    if len(shape) == 3 and (shape[2], channels) == (1, 3):
+        return "with --grey frames are turned grey in front of it"
+    if len(shape) == 3 and (shape[2], channels) == (3, 1):
+        return "leave --grey out"
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return "its channels come first: put keras.layers.Permute((3, 1, 2)) in front of it"
+    return "only classifiers of colour or grey images can be exported"
 
 
 def _test_rows(data: Dataset) -> tuple[np.ndarray, list[str]]:
@@ -160,7 +169,8 @@ def _labels(path: Path, num_classes: int, options: ForeignOptions) -> tuple[str,
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"can't read {file} as UTF-8 text: {error}") from error
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ModelError(f"can't read the labels in {file}: {reason}") from error
     labels = [line.strip() for line in text.split("\n") if line.strip()]
     numbered = [_NUMBERED.fullmatch(label) for label in labels]
     if all(m and int(m[1]) == k for k, m in enumerate(numbered)):

@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from edgecnn.errors import ModelError
-from edgecnn.model.adopt import as_float32
+from edgecnn.errors import ModelError, one_line
+from edgecnn.model.adopt import as_float32, unknown_class
 from edgecnn.model.network import importable_here
 from edgecnn.model.quiet import quiet
 
@@ -89,22 +89,26 @@ def _check_kind(path: Path) -> None:
 
 def _why(error: BaseException) -> str:
     """Keras's reason in a line, and the way out that fits it."""
-    text = " ".join(str(error).split())
+    text = one_line(error, 10_000)
+    if isinstance(error, OSError | EOFError | zipfile.BadZipFile):
+        return f"{text[:200]}; the file is damaged, copy or save it again"
     if "Lambda" in text or "unsafe" in text:
         return (
             "it holds a Lambda layer, whose code edgecnn does not run from a file; write "
             'model.export("FOLDER") where the model was made, and export that SavedModel folder'
         )
-    if "Could not locate" in text or "Unknown layer" in text or "Unknown object" in text:
+    unknown = unknown_class(error)
+    if unknown:
         return (
-            f"{text[:120]}...; name the module that defines it with --custom, or write "
-            'model.export("FOLDER") where the model was made and export that SavedModel folder'
+            f"it holds {unknown!r}, which is not Keras's own; name the module that defines it "
+            'with --custom, or write model.export("FOLDER") where the model was made and export '
+            "that SavedModel folder"
         )
     if "No model config found" in text:
         return "it holds weights without a network; save the whole model: model.save(...)"
     return (
-        f"{text[:200] or type(error).__name__}; if an older Keras wrote it, save it there as a "
-        "SavedModel folder and export that"
+        f'{text[:200]}; write model.export("FOLDER") where the model was made (model.save in '
+        "Keras 2), and export that SavedModel folder"
     )
 
 
@@ -115,7 +119,7 @@ def _custom_objects(module_name: str) -> dict[str, Any]:
     except Exception as error:  # importing runs the user's own code
         raise ModelError(
             f"can't import {module_name!r} for the model's own layers: {type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}"
+            f"{one_line(error)}"
         ) from error
     return {
         name: value
@@ -145,8 +149,10 @@ def _load_saved_model(path: Path) -> Any:
         try:
             loaded = tf.saved_model.load(str(path))
         except (*_REFUSED, RuntimeError, tf.errors.OpError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(f"TensorFlow can't load the SavedModel {path}: {reason}") from error
+            raise ModelError(
+                f"TensorFlow can't load the SavedModel {path}: {one_line(error)}; copy the whole "
+                "folder, or save it again"
+            ) from error
         name, function = _signature(path, loaded)
         ends = _ends(path, name, function)
         image = keras.Input(tuple(ends[1].shape[1:]), name="image")

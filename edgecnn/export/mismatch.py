@@ -22,7 +22,8 @@ __all__ = ["find_mismatch"]
 _SAMPLE = 120  # images: enough to tell a gain of 10 points from luck
 _FAR_MORE = 0.10
 _SIGMAS = 3.0
-_FAIR, _OF_EACH = 0.5, 5  # accuracy, and images a class, for a line on the order of the labels
+_FAIR = 0.5  # accuracy: of many ways one gains by luck, but luck makes no fair classifier
+_OF_EACH = 5  # images a class, for a line on the order of the labels
 
 
 def find_mismatch(
@@ -30,8 +31,8 @@ def find_mismatch(
 ) -> list[str]:
     """Lines on a normalization, colour order or label order that reads the lab images far better.
 
-    "Far better" is 10 points and three standard errors of a paired comparison, on up to 120
-    images spread over the lab test.
+    "Far better" is at least 50 %, and 10 points and three standard errors more in a paired
+    comparison on up to 120 images spread over the lab test.
 
     Args:
         model: The user's network, from its own input.
@@ -51,7 +52,7 @@ def find_mismatch(
         if found.sum() > best_right.sum():
             best, best_right = other, found
     lines = []
-    if _far_better(best_right, right[rows]):
+    if best_right.mean() >= _FAIR and _far_better(best_right, right[rows]):
         lines.append(
             f"with {front.options()} the Keras model reads {_percent(right[rows])} of "
             f"{len(rows)} lab images, with {best.options()} {_percent(best_right)}: export again "
@@ -83,7 +84,6 @@ def _other_order(test: LabTest, labels: tuple[str, ...]) -> list[str]:
     named = {int(s): labels[t] for t, s in zip(true, score, strict=True)}
     answers = np.array([labels.index(named[k]) for k in range(len(labels))])
     renamed, right = answers[test.keras_top1] == test.labels, test.keras_top1 == test.labels
-    # Of many orders the best one gains by luck: a true one makes a fair classifier.
     plenty = len(right) >= _OF_EACH * len(labels)
     if not (plenty and renamed.mean() >= _FAIR and _far_better(renamed, right)):
         return []

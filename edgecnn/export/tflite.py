@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ModelError
+from edgecnn.export.unfuse import split_hard_swish
 from edgecnn.model.quiet import quiet
 from edgecnn.records import InputSpec
 
@@ -75,7 +76,8 @@ def convert_tflite(
 
     try:
         with quiet():
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+            function = split_hard_swish(frozen) if name == "tflite-int16" else frozen
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
             _configure(converter, name, integer_io)
             converter._experimental_disable_per_channel = not per_channel
             if name in _CALIBRATED:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgecnn.errors import ModelError
+from edgecnn.errors import ModelError, one_line
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["as_float32", "check_ends", "end_in_softmax", "probes", "rewire"]
+__all__ = ["as_float32", "check_ends", "end_in_softmax", "probes", "rewire", "unknown_class"]
 
+# How Keras names a class or function that it does not find.
+_UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown [a-z ]+:?) '(\w+)'")
 # Scores that were computed in float16 miss a sum of 1 by up to this.
 _SUM_ERROR = 5e-3
 
@@ -78,7 +81,7 @@ def rewire(
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"the network can't take an image of {input_shape[1]}x{input_shape[0]} pixels: "
-            f"{_one_line(error)}"
+            f"{one_line(error)}"
         ) from error
 
 
@@ -153,6 +156,12 @@ def probes(input_shape: tuple[int, int, int]) -> np.ndarray:
     return np.concatenate([noise, flat]).astype(np.float32)
 
 
+def unknown_class(error: BaseException) -> str | None:
+    """The class or function that Keras did not find when it loaded a model, if that was it."""
+    found = _UNKNOWN.search(one_line(error, 10_000))
+    return found[1] if found else None
+
+
 def _last_activation(model: keras.Model) -> str:
     """Name of the last layer's activation, "" when it has none of its own."""
     return getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
@@ -185,7 +194,3 @@ def _layers(model: keras.Model) -> Iterator[Any]:
 
 def _names(tensors: Sequence[Any]) -> str:
     return ", ".join(f"{t.name} {tuple(t.shape[1:])}" for t in tensors[:4])
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

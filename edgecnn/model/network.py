@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgecnn.errors import ModelError
+from edgecnn.errors import ModelError, one_line
 from edgecnn.model.adopt import check_ends, end_in_softmax, probes, rewire
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def load_network(
     except Exception as error:  # the user's own code may raise anything
         raise ModelError(
             f"{reference}({input_shape}, {num_classes}) failed: "
-            f"{type(error).__name__}: {_one_line(error)}"
+            f"{type(error).__name__}: {one_line(error)}"
         ) from error
     if not isinstance(model, keras.Model):
         raise ModelError(
@@ -169,7 +169,7 @@ def _import(reference: str) -> Any:
     except Exception as error:  # importing runs the user's own code
         raise ModelError(
             f"can't import {module_name!r} for network {reference}: "
-            f"{type(error).__name__}: {_one_line(error)}"
+            f"{type(error).__name__}: {one_line(error)}"
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -218,10 +218,6 @@ def _check_saves(reference: str, model: keras.Model) -> None:
             keras.saving.load_model(file, compile=False)
         except (TypeError, ValueError, NotImplementedError) as error:
             raise ModelError(
-                f"{reference} made a model that Keras can't save and load: {_one_line(error)}; "
+                f"{reference} made a model that Keras can't save and load: {one_line(error)}; "
                 "use built-in layers or registered classes with get_config, no Lambda"
             ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecnn.bundle import read_card
-from edgecnn.errors import ModelError
+from edgecnn.errors import ModelError, one_line
+from edgecnn.model.adopt import unknown_class
 from edgecnn.model.network import importable_here
 from edgecnn.records import Card, LabResult, Tally
 
@@ -89,8 +90,13 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
         with importable_here():  # for the classes of the user's own network
             model = keras.saving.load_model(file, compile=False)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{file} can't be loaded ({reason}); train again") from error
+        unknown = unknown_class(error)
+        if unknown:
+            raise ModelError(
+                f"{file} holds {unknown!r}, a class of your own network; run this in the folder of "
+                "the module that it was trained with"
+            ) from error
+        raise ModelError(f"{file} can't be loaded ({one_line(error)}); train again") from error
     found = (tuple(model.input_shape[1:]), model.output_shape[-1])
     if found != (card.input.shape, len(card.labels)):
         raise ModelError(
