@@ -151,12 +151,19 @@ def doctor(
     bundle: Annotated[
         Path | None, typer.Argument(metavar="[BUNDLE]", help="Replay its golden frames too.")
     ] = None,
+    parity: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="IMAGES", help="Compare every file, runtime and thread count on these too."
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> Outcome:
     """Check runtimes, OpenCV, cameras and delegates; with a bundle replay its golden frames."""
     from edgecnn.device.doctor import examine
 
-    diagnosis = examine(bundle)
+    with _progress() as progress:
+        diagnosis = examine(bundle, parity, progress=progress)
     return diagnosis, 0 if diagnosis.ok else 1
 
 

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edgecnn.errors import EdgecnnError, MissingRuntimeError
-from edgecnn.records import Json
+from edgecnn.errors import DataError, EdgecnnError, MissingRuntimeError
+from edgecnn.records import Json, Progress
 
 if TYPE_CHECKING:
     from edgecnn.bundle import Bundle
+    from edgecnn.device.parity import Parity
 
 __all__ = ["Check", "Diagnosis", "examine"]
 
@@ -36,17 +37,20 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All checks, in the order in which they were made."""
+    """All checks, in the order in which they were made, and the parity matrix if asked for."""
 
     checks: tuple[Check, ...]
+    parity: Parity | None = None
 
     @property
     def ok(self) -> bool:
-        """No check failed."""
-        return all(check.status != "fail" for check in self.checks)
+        """No check failed, and every way to run a file is within its limits."""
+        healthy = all(check.status != "fail" for check in self.checks)
+        return healthy and (self.parity is None or self.parity.ok)
 
     def to_json(self) -> Json:
-        return {"ok": self.ok, "checks": [check.to_json() for check in self.checks]}
+        data: Json = {"ok": self.ok, "checks": [check.to_json() for check in self.checks]}
+        return data if self.parity is None else {**data, "parity": self.parity.to_json()}
 
     def to_text(self) -> str:
         width = max(len(check.name) for check in self.checks)
@@ -54,21 +58,40 @@ class Diagnosis:
         for check in self.checks:
             mend = f"; {check.mend}" if check.mend else ""
             lines.append(f"{check.status:4}  {check.name:{width}}  {check.found}{mend}")
+        if self.parity:
+            lines += ["", self.parity.to_text()]
         return "\n".join(lines)
 
 
-def examine(bundle: Path | str | None = None) -> Diagnosis:
+def examine(
+    bundle: Path | str | None = None,
+    images: Path | str | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Diagnosis:
     """Check this machine, and with a bundle that it answers here as it did in the lab.
+
+    Args:
+        images: A folder; the bundle's files are then compared on it by `parity.parity`.
 
     Raises:
         BundleError: There is no bundle there, or it was changed since the export.
+        DataError: There are images but no bundle, or none of them can be decoded.
+        MissingRuntimeError: There are images, and no file of the bundle runs here.
     """
     from edgecnn.device import checks
 
+    if images is not None and bundle is None:
+        raise DataError(f"images {images} but no bundle, expected both; name the bundle first")
     found = [*checks.software(), *checks.hardware()]
-    if bundle is not None:
-        found += _examine_bundle(bundle, found)
-    return Diagnosis(tuple(found))
+    if bundle is None:
+        return Diagnosis(tuple(found))
+    found += _examine_bundle(bundle, found)
+    if images is None:
+        return Diagnosis(tuple(found))
+    from edgecnn.device.parity import parity
+
+    return Diagnosis(tuple(found), parity(bundle, images, progress=progress))
 
 
 def _examine_bundle(path: Path | str, found: list[Check]) -> Iterator[Check]:
