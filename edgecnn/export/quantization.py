@@ -30,7 +30,7 @@ def describe_kinds(files: dict[str, bytes], compiled: Compiled | None = None) ->
     if compiled:
         entry = read_anatomy(compiled.data).to_json()
         entry["compiler"] = compiled.report.to_json()
-        entry["text"] = compiled.report.to_text()
+        entry["text"] = f"{compiled.report.to_text()}; not run here: figures are {compiled.twin}'s"
         entry["twin"] = compiled.twin
         kinds[compiled.artifact.file] = entry
     return kinds

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.errors import ModelError
+from edgecnn.export.compare_result import CompareOptions, Comparison
 from edgecnn.export.foreign import ForeignOptions
 from edgecnn.export.micro import MICRO, Micro
 from edgecnn.export.onnx_format import ONNX_FILES
@@ -30,6 +31,7 @@ class ExportOptions:
     name: the card's name; None keeps the model's.
     edgetpu: "auto" runs Google's edgetpu_compiler if it is on PATH, "off" never.
     foreign: what a Keras file of your own does not say: see foreign.ForeignOptions.
+    compare: try each calibration set and their union, and take the best; None takes the union.
     """
 
     formats: tuple[str, ...] = tuple(FORMATS)
@@ -38,6 +40,7 @@ class ExportOptions:
     name: str | None = None
     edgetpu: str = "auto"
     foreign: ForeignOptions | None = None
+    compare: CompareOptions | None = None
 
     def __post_init__(self) -> None:
         # As typed, "a, b,a" names two formats.
@@ -79,6 +82,7 @@ class ExportResult:
     warnings: tuple[str, ...]
     micro: Micro | None = None
     kinds: Json = field(default_factory=dict)
+    comparison: Comparison | None = None
 
     @property
     def ok(self) -> bool:
@@ -101,6 +105,7 @@ class ExportResult:
             "edgetpu_predicted": self._edgetpu(),
             "warnings": list(self.warnings),
             **({"micro": self.micro.to_json()} if self.micro else {}),
+            **({"compare": self.comparison.to_json()} if self.comparison else {}),
         }
 
     def to_text(self) -> str:
@@ -117,7 +122,8 @@ class ExportResult:
             "drop",
             "",
         )
-        lines = [f"Keras model: {self.lab.text()}", "", table(headers, rows), ""]
+        lines = [self.comparison.to_text(), ""] if self.comparison else []
+        lines += [f"Keras model: {self.lab.text()}", "", table(headers, rows), ""]
         lines += [*self._what_they_are(), *self._confidence()]
         lines += [self.micro.to_text(), ""] if self.micro else []
         lines += [f"warning: {warning}" for warning in self.warnings]
@@ -145,9 +151,7 @@ class ExportResult:
 
     @staticmethod
     def _remark(artifact: Artifact) -> str:
-        remarks = (
-            ["not run here: its twin's figures"] if artifact.kind.startswith("edgetpu") else []
-        )
+        remarks = ["as its twin"] if artifact.kind.startswith("edgetpu") else []
         return "; ".join([*remarks, *([] if artifact.ok else ["drop too large"])])
 
     def _what_they_are(self) -> list[str]:
