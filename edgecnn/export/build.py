@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from edgecnn import __version__
 from edgecnn.bundle import LabTestRow, write_bundle
 from edgecnn.errors import ModelError
-from edgecnn.export.calibration import Calibration, load_calibration
+from edgecnn.export.calibration import Calibration
 from edgecnn.export.check import Checked, check_artifact
+from edgecnn.export.choose import Chosen, choose_calibration
 from edgecnn.export.edgetpu import Compiled, compile_twin
 from edgecnn.export.foreign import load_any_model
 from edgecnn.export.golden import make_golden
@@ -31,8 +30,6 @@ from edgecnn.export.onnx_format import (
 from edgecnn.export.quantization import QUANTIZATION_FILE, describe_kinds, quantization_json
 from edgecnn.export.result import FORMATS, ExportOptions, ExportResult
 from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
-from edgecnn.model.predict import keras_scores
-from edgecnn.model.quiet import quiet
 from edgecnn.records import Artifact, Progress
 from edgecnn.staging import check_writable
 
@@ -54,7 +51,7 @@ _AGREE = 0.95  # below this the calibration or a kernel is wrong, whatever the a
 
 def export(
     model: Path | str,
-    calibration: Path | str,
+    calibration: Path | str | Sequence[Path | str],
     output: Path | str,
     options: ExportOptions | None = None,
     *,
@@ -66,6 +63,7 @@ def export(
         model: The MODEL folder of `edgecnn train`; or a .keras or .h5 file or a SavedModel folder
             of your own, with `options.foreign`.
         calibration: Representative field images: the integer models are only as good as these.
+            Of several folders the union; with `options.compare` the one that it advises.
         output: The bundle folder to write, NAME.edgecnn.
         options: Formats, integer type, gate.
         progress: Called as the work goes on.
@@ -83,8 +81,10 @@ def export(
     target = Path(output)
     check_writable(target, marker="SHA256SUMS")
     lab = load_any_model(Path(model), options.foreign, progress)
-    images = _load_calibration(lab, Path(calibration), progress)
-    files, warnings = _convert(lab, images, options, progress)
+    given = [calibration] if isinstance(calibration, Path | str) else calibration
+    chosen = choose_calibration(lab, [Path(one) for one in given], options.compare, progress)
+    images = chosen.images
+    files, warnings = _convert(lab, chosen, options, progress)
     checked = [
         check_artifact(
             data,
@@ -105,14 +105,17 @@ def export(
     micro = _make_micro(files, lab, progress) if MICRO in options.formats else None
     compiled = _compile(checked, options, warnings)
     kinds = describe_kinds({c.artifact.file: c.data for c in checked}, compiled)
-    more = {
+    more: dict[str, str | bytes] = {
         **_PROGRAM,
         **(micro.files if micro else {}),
-        QUANTIZATION_FILE: quantization_json(kinds),
+        **chosen.files(),
+        QUANTIZATION_FILE: quantization_json(
+            kinds, compare=chosen.comparison.to_json() if chosen.comparison else None
+        ),
     }
     artifacts = _write(target, lab, images, checked, options, more, compiled)
     keras = lab.test.tally(lab.test.keras_top1)
-    return ExportResult(target, keras, artifacts, tuple(warnings), micro, kinds)
+    return ExportResult(target, keras, artifacts, tuple(warnings), micro, kinds, chosen.comparison)
 
 
 def _compile(
@@ -137,21 +140,11 @@ def _make_micro(files: dict[str, bytes], lab: LabModel, progress: Progress | Non
     return make_micro(check_artifact(data, file, lab.test, None, progress), lab.card)
 
 
-def _load_calibration(lab: LabModel, folder: Path, progress: Progress | None) -> Calibration:
-    def predict(tensors: np.ndarray) -> np.ndarray:
-        with quiet():
-            return keras_scores(lab.network, tensors)
-
-    card = lab.card
-    lab_sha256 = frozenset(map(str, lab.test.sha256))
-    return load_calibration(folder, card.input, card.labels, predict, lab_sha256, progress)
-
-
 def _convert(
-    lab: LabModel, images: Calibration, options: ExportOptions, progress: Progress | None
+    lab: LabModel, chosen: Chosen, options: ExportOptions, progress: Progress | None
 ) -> tuple[dict[str, bytes], list[str]]:
     """The bytes of each format, and a warning for each that could not be made."""
-    makers = _makers(lab, images, options)
+    makers = _makers(lab, chosen, options)
     files, warnings = {}, []
     for k, name in enumerate(options.artifacts):
         if progress:
@@ -168,9 +161,9 @@ def _convert(
 
 
 def _makers(
-    lab: LabModel, images: Calibration, options: ExportOptions
+    lab: LabModel, chosen: Chosen, options: ExportOptions
 ) -> dict[str, Callable[[], bytes]]:
-    spec, labels, pinned = lab.card.input, lab.card.labels, images.pinned()
+    spec, labels, pinned = lab.card.input, lab.card.labels, chosen.images.pinned()
     frozen = freeze(lab.network, spec)
     texts = onnx_texts(labels, spec)
     title = options.name or lab.card.name
@@ -190,7 +183,9 @@ def _makers(
         return embed_onnx_metadata(onnx(), texts)
 
     def onnx_integer() -> bytes:
-        data, *infos = quantize_onnx(onnx(), pinned, options.integer_io)
+        data, *infos = quantize_onnx(
+            onnx(), chosen.onnx_images(), options.integer_io, method=chosen.onnx_method
+        )
         return embed_onnx_metadata(data, {**texts, **quantization_texts(*infos)})
 
     return {
@@ -225,7 +220,7 @@ def _write(
     images: Calibration,
     checked: list[Checked],
     options: ExportOptions,
-    more: Mapping[str, str],
+    more: Mapping[str, str | bytes],
     compiled: Compiled | None,
 ) -> tuple[Artifact, ...]:
     """Write the bundle; its artifacts, as they are in the card."""
@@ -242,7 +237,7 @@ def _write(
     if compiled:
         golden = compiled.golden(golden)
         data[compiled.artifact.file] = compiled.data
-    data |= {name: text.encode() for name, text in more.items()}
+    data |= {n: t.encode() if isinstance(t, str) else t for n, t in more.items()}
     write_bundle(target, card, data, golden, golden_images, _lab_test_rows(lab, checked))
     return card.artifacts
 

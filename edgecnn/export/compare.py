@@ -35,7 +35,9 @@ from edgecnn.model.quiet import quiet
 from edgecnn.records import Progress, Tally
 from edgecnn.runtime import load_runtime
 
-__all__ = ["compare_calibration", "images_to_read"]
+__all__ = ["FIELD_FRAMES", "compare_calibration", "images_to_read"]
+
+FIELD_FRAMES = 500  # to judge by, at most, where the field is given
 
 _DRAWS = 2
 _FEWEST = 5  # images in a draw, frames to judge by
@@ -150,9 +152,9 @@ def _hold_out(
     parts: list[tuple[Calibration, list[int]]] = []
     seen: set[str] = set()
     for one in [field] if field is not None else sets:
-        most = len(one.digests) if field is not None else len(one.digests) // 5
+        most = FIELD_FRAMES if field is not None else min(len(one.digests) // 5, options.held_out)
         order = [k for k in _shuffled(one) if one.digests[k] not in seen]
-        chosen = [k for k in order if not is_flat(one.tensors[k])][: min(most, options.held_out)]
+        chosen = [k for k in order if not is_flat(one.tensors[k])][:most]
         seen |= {one.digests[k] for k in chosen}
         parts.append((one, chosen))
     if len(seen) < _FEWEST:

@@ -23,7 +23,7 @@ class CompareOptions:
 
     counts: images to calibrate with, as far as half of a set goes.
     field: images of the field to judge by; None takes frames of the sets that no draw uses.
-    held_out: how many frames of each set (of `field`: of it) to judge by, at most.
+    held_out: how many frames of each set to judge by, at most, where there is no `field`.
     onnx_most: the most images for onnxruntime, whose histograms keep every activation.
     back_ends: "tflite" always, "onnxruntime" if it is among these.
     per_tensor: try one scale for each layer's weights as well.
