@@ -228,8 +228,11 @@ def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder of `edgecnn train`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle: NAME.edgecnn.")],
     calibration: Annotated[
-        Path,
-        typer.Option(help="Representative FIELD images (a folder); nothing is taken by default."),
+        list[Path],
+        typer.Option(
+            help="Representative FIELD images (a folder); nothing is taken by default. "
+            "Given several times: the union."
+        ),
     ],
     formats: Annotated[
         str | None,
@@ -245,12 +248,32 @@ def export(
         float | None,
         typer.Option(help="Status 1 when an artifact loses more points of lab accuracy."),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Try each calibration set and their union, and take the best."
+        ),
+    ] = False,
+    field: Annotated[
+        Path | None,
+        typer.Option(
+            help="Unlabelled field images that --compare judges by; else some of each set."
+        ),
+    ] = None,
+    compare_counts: Annotated[
+        str, typer.Option(help="Numbers of images that --compare tries.")
+    ] = "50,100,200,500",
     json: JsonFlag = False,
 ) -> Outcome:
     """Write TFLite and ONNX artifacts, quantized on field images and checked against Keras."""
     from edgecnn.export.build import ExportOptions, export
 
     options = ExportOptions(integer_io=integer_io, max_drop=max_drop)
+    if compare:
+        from edgecnn.export.compare_result import CompareOptions, parse_counts
+
+        counts = parse_counts(compare_counts)
+        options = replace(options, compare=CompareOptions(counts, field))
     if formats:
         options = replace(options, formats=tuple(formats.split(",")))
     with _progress() as progress:

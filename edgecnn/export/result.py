@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgecnn.errors import ModelError
@@ -62,6 +62,10 @@ class ExportOptions:
             raise ModelError(f"edgetpu is {self.edgetpu!r}, expected 'auto' or 'off'")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
             raise ModelError(f"max drop is {self.max_drop}, expected points from 0 to 100")
+
+        if self.compare and "onnx-full-integer" not in formats:
+            tflite_only = replace(self.compare, back_ends=("tflite",))
+            object.__setattr__(self, "compare", tflite_only)
 
     @property
     def artifacts(self) -> tuple[str, ...]:
