@@ -17,6 +17,7 @@ __all__ = ["AGREE", "Frames", "Judge", "Verdict", "held_out", "split_lab"]
 AGREE = 0.97  # what a healthy full-integer model reaches on clear frames
 _CLEAR = 0.05  # between the two best float scores: below, some steps of rounding decide
 _MAX_DROP = 0.5
+_CHANCE = 0.005  # of agreement
 _MOST = 400
 _FEW = 40
 
@@ -60,10 +61,18 @@ class Verdict:
         """The lower one of the two."""
         return min(x for x in (self.lab_agreement, self.field_agreement) if x is not None)
 
-    @property
-    def rank(self) -> tuple[bool, float, float]:
-        """Higher is better."""
-        return (self.ok, self.agreement, -self.score_error)
+    def no_worse(self, other: Verdict) -> bool:
+        """Holds the gate if the other does, and agrees with float at least as often."""
+        return (self.ok, self.agreement) >= (other.ok, other.agreement)
+
+    def better(self, other: Verdict) -> bool:
+        """Holds the gate where the other does not, or is nearer to float by more than chance."""
+        if self.ok != other.ok:
+            return self.ok
+        if abs(self.agreement - other.agreement) > _CHANCE:
+            return self.agreement > other.agreement
+        closer = self.score_error < 0.9 * other.score_error
+        return closer and self.lost <= other.lost and self.agreement >= other.agreement
 
     def to_json(self) -> Json:
         return {**asdict(self), "drop_points": self.drop_points}

@@ -7,13 +7,14 @@ the one where the ratio falls most: `lost_db`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from edgecnn.errors import ArtifactError
-from edgecnn.export.layer_names import layer_names
+from edgecnn.export.layer_names import layer_names, weighted_layers
 from edgecnn.export.taps import Tap, tap_onnx, tap_tflite
 from edgecnn.records import Json, Progress
 from edgecnn.text import table
@@ -60,8 +61,15 @@ class LayerReport:
     layers: tuple[LayerError, ...]
 
     def worst(self, count: int = 3) -> list[LayerError]:
-        """The layers that lose most, worst first; of equal ones the earlier."""
-        return sorted(self.layers, key=lambda layer: -layer.lost_db)[:count]
+        """The layers that lose most, worst first, each once; of equal ones the earlier."""
+        ranked = sorted(self.layers, key=lambda layer: -layer.lost_db)
+        once = {layer.layer: layer for layer in reversed(ranked)}
+        return sorted(once.values(), key=ranked.index)[:count]
+
+    @property
+    def clipped(self) -> LayerError:
+        """The layer with the largest share of clipped values."""
+        return max(self.layers, key=lambda layer: layer.clipped)
 
     def to_json(self) -> Json:
         """What quantization.json keeps under "layers", by file."""
@@ -93,7 +101,7 @@ def compare_layers(
     integer_data: bytes,
     file: str,
     images: np.ndarray,
-    layers: Sequence[str] = (),
+    network: Any = None,
     progress: Progress | None = None,
 ) -> LayerReport:
     """Compare each tensor of an integer model with the float model's on the same images.
@@ -102,7 +110,7 @@ def compare_layers(
         float_data, integer_data: Two .tflite or two .onnx files of one network.
         file: The integer file's name; its suffix says what both are.
         images: uint8, shape (n, height, width, 3) RGB; the first 32 are used.
-        layers: The Keras model's layer names in order; without them a tensor's own name stands.
+        network: The Keras model, for the names of its layers; without it a tensor's own stands.
 
     Raises:
         ArtifactError: A file can't be loaded, or the two have no tensor in common.
@@ -121,7 +129,9 @@ def compare_layers(
             total.add(truth[name], found[name])
         if progress:
             progress(f"comparing the layers of {file}", k + 1, len(images))
-    names = layer_names({node.name: node.origin for node in pairs}, layers)
+    layers = [] if network is None else [layer.name for layer in network.layers]
+    weighted = set() if network is None else weighted_layers(network)
+    names = layer_names({node.name: node.origin for node in pairs}, layers, weighted)
     errors = _errors(integer, sums, names)
     return LayerReport(file, len(images), tuple(errors))
 

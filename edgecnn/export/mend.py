@@ -11,21 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Mended", "drop_outliers", "mend_pixels", "pin"]
+__all__ = ["Mended", "mend_pixels", "pin"]
 
 _LOST = 8  # a set that spans fewer levels than this can't be stretched back to pictures
 _DIM = 2.0  # times darker than the lab's brightest pixels
 _SURER = 0.02  # of confidence gained by a true mend
 _TAIL = 99.9  # percentile that stands for the brightest pixels
-_OUTLIER = 3.0  # times the usual largest activation
 
 
 @dataclass(frozen=True)
 class Mended:
-    """uint8 tensors (n, height, width, 3), n = 0 where nothing can be saved; what was done."""
+    """tensors: uint8 (n, height, width, 3), n = 0 where nothing can be saved."""
 
     tensors: np.ndarray
-    what: str
+    found: str
+    done: str
 
 
 def mend_pixels(
@@ -45,41 +45,27 @@ def mend_pixels(
     if int(tensors.max()) < _LOST <= lab_bright / 2:
         return Mended(
             tensors[:0],
-            f"left out all {len(tensors)} images: their pixels span 0..{int(tensors.max())}, "
-            f"the lab's 0..{int(lab.max())}; data scaled to [0, 1] or standardized was saved",
+            f"calibration pixels span 0..{int(tensors.max())}, the lab's 0..{int(lab.max())}: data "
+            "scaled to [0, 1] or standardized was saved",
+            "these images can't be brought back; left out",
         )
     swapped = np.ascontiguousarray(tensors[..., ::-1])
     before = _confidence(predict, tensors)
     nearer = 2 * _distance(swapped, lab) < _distance(tensors, lab)
     if nearer and _confidence(predict, swapped) > before + _SURER:
-        return Mended(swapped, "swapped red and blue: the images were saved in B, G, R order")
+        return Mended(
+            swapped, "calibration images have red and blue swapped", "swapped red and blue back"
+        )
     if bright * _DIM <= lab_bright:
         gain = lab_bright / max(1.0, bright)
         lit = np.clip(tensors * np.float32(gain), 0, 255).astype(np.uint8)
         if _confidence(predict, lit) > before + _SURER:
             return Mended(
                 np.concatenate([tensors, lit]),
-                f"added the images {gain:.1f} times brighter: their pixels span "
-                f"0..{bright:.0f}, the lab's 0..{lab_bright:.0f}",
+                f"calibration pixels span 0..{bright:.0f}, the lab's 0..{lab_bright:.0f}",
+                f"added the images once more, {gain:.1f} times brighter",
             )
     return None
-
-
-def drop_outliers(tensors: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    """The images without those few that alone stretch some layer's range.
-
-    Args:
-        tensors: n images.
-        largest: float (n, layers), the largest absolute activation of each layer on each.
-
-    Returns:
-        The others; all of them when more than a tenth would go.
-    """
-    usual = np.median(largest, axis=0)
-    outliers = (largest > _OUTLIER * np.maximum(usual, 1e-9)).any(axis=1)
-    if outliers.mean() > 0.1:
-        return tensors
-    return np.asarray(tensors[~outliers])
 
 
 def pin(tensors: np.ndarray) -> np.ndarray:
