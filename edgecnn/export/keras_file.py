@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from edgecnn.errors import ModelError, one_line
+from edgecnn.export.keras2_file import is_keras2_h5, rewrite_for_keras3
 from edgecnn.model.adopt import as_float32, unknown_class
 from edgecnn.model.network import importable_here
 from edgecnn.model.quiet import quiet
@@ -17,6 +19,10 @@ __all__ = ["is_keras_file", "load_keras_file"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _PB = "saved_model.pb"
+_AS_SAVED_MODEL = (
+    'write model.export("FOLDER") where the model was made (model.save("FOLDER") in Keras 2), and '
+    "export that SavedModel folder"
+)
 # What Keras raises for a file that is damaged or of another version, or for code that is missing.
 _REFUSED = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError)
 
@@ -48,12 +54,16 @@ def load_keras_file(path: Path, custom: str | None = None) -> Any:
     _check_kind(path)
     import keras
 
-    with quiet(), importable_here():
+    with quiet(), importable_here(), tempfile.TemporaryDirectory() as folder:
         objects = _custom_objects(custom) if custom else {}
-        # Keras 3 cannot say "groups" to this layer, and every Keras 2 file does.
-        objects.setdefault("DepthwiseConv2D", _depthwise())
         try:
-            model = keras.saving.load_model(path, custom_objects=objects, compile=False)
+            if path.suffix.lower() != ".keras" and is_keras2_h5(path):
+                copy = Path(folder, "model.h5")
+                rewrite_for_keras3(path, copy)
+                # Keras 3 knows this name for the outermost model only.
+                model = _load(copy, {"Functional": keras.Model, **objects})
+            else:
+                model = _load(path, objects)
         except (*_REFUSED, zipfile.BadZipFile) as error:
             raise ModelError(
                 f"Keras {keras.__version__} can't load {path}: {_why(error)}"
@@ -87,29 +97,32 @@ def _check_kind(path: Path) -> None:
         raise ModelError(f"{path} holds weights without a network; save the model: model.save(...)")
 
 
+def _load(path: Path, objects: dict[str, Any]) -> Any:
+    import keras
+
+    return keras.saving.load_model(path, custom_objects=objects, compile=False)
+
+
 def _why(error: BaseException) -> str:
     """Keras's reason in a line, and the way out that fits it."""
     text = one_line(error, 10_000)
     if isinstance(error, OSError | EOFError | zipfile.BadZipFile):
         return f"{text[:200]}; the file is damaged, copy or save it again"
-    if "Lambda" in text or "unsafe" in text:
-        return (
-            "it holds a Lambda layer, whose code edgecnn does not run from a file; write "
-            'model.export("FOLDER") where the model was made, and export that SavedModel folder'
-        )
-    unknown = unknown_class(error)
-    if unknown:
-        return (
-            f"it holds {unknown!r}, which is not Keras's own; name the module that defines it "
-            'with --custom, or write model.export("FOLDER") where the model was made and export '
-            "that SavedModel folder"
-        )
     if "No model config found" in text:
         return "it holds weights without a network; save the whole model: model.save(...)"
-    return (
-        f'{text[:200]}; write model.export("FOLDER") where the model was made (model.save in '
-        "Keras 2), and export that SavedModel folder"
-    )
+    unknown = unknown_class(error)
+    if "OpLambda" in text:  # of Keras 2: TFOpLambda, SlicingOpLambda
+        return f"it holds TensorFlow operations between its layers; {_AS_SAVED_MODEL}"
+    if unknown == "Functional":
+        return "Keras 2 wrote it in a format of its own; save it there as .h5 or as a SavedModel"
+    if unknown:
+        return (
+            f"it holds {unknown!r}, which is not Keras's own; name the module that defines it with "
+            f"--custom, or {_AS_SAVED_MODEL}"
+        )
+    if "Lambda" in text:
+        return "it holds a Lambda layer, and edgecnn runs no code from a file; " + _AS_SAVED_MODEL
+    return f"{text[:200]}; {_AS_SAVED_MODEL}"
 
 
 def _custom_objects(module_name: str) -> dict[str, Any]:
@@ -126,18 +139,6 @@ def _custom_objects(module_name: str) -> dict[str, Any]:
         for name, value in vars(module).items()
         if inspect.isfunction(value) or (inspect.isclass(value) and hasattr(value, "from_config"))
     }
-
-
-def _depthwise() -> Any:
-    """DepthwiseConv2D that reads Keras 2's configuration, where `groups` is always 1."""
-    import keras
-
-    class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
-        def __init__(self, *args: Any, groups: int = 1, **kwargs: Any) -> None:
-            del groups
-            super().__init__(*args, **kwargs)
-
-    return DepthwiseConv2D
 
 
 def _load_saved_model(path: Path) -> Any:
