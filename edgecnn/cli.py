@@ -157,13 +157,14 @@ def doctor(
             metavar="IMAGES", help="Compare every file, runtime and thread count on these too."
         ),
     ] = None,
+    device: DeviceOption = "cpu",
     json: JsonFlag = False,
 ) -> Outcome:
     """Check runtimes, OpenCV, cameras and delegates; with a bundle replay its golden frames."""
     from edgecnn.device.doctor import examine
 
     with _progress() as progress:
-        diagnosis = examine(bundle, parity, progress=progress)
+        diagnosis = examine(bundle, parity, device=device, progress=progress)
     return diagnosis, 0 if diagnosis.ok else 1
 
 
@@ -263,12 +264,15 @@ def export(
     compare_counts: Annotated[
         str, typer.Option(help="Numbers of images that --compare tries.")
     ] = "50,100,200,500",
+    edgetpu: Annotated[
+        str, typer.Option(help="auto runs edgetpu_compiler if it is on PATH; or off.")
+    ] = "auto",
     json: JsonFlag = False,
 ) -> Outcome:
     """Write TFLite and ONNX artifacts, quantized on field images and checked against Keras."""
     from edgecnn.export.build import ExportOptions, export
 
-    options = ExportOptions(integer_io=integer_io, max_drop=max_drop)
+    options = ExportOptions(integer_io=integer_io, max_drop=max_drop, edgetpu=edgetpu)
     if compare:
         from edgecnn.export.compare_result import CompareOptions, parse_counts
 
@@ -305,6 +309,7 @@ def benchmark(
         Path | None,
         typer.Argument(metavar="[DATA]", help="Labelled images to measure accuracy on."),
     ] = None,
+    device: DeviceOption = "cpu",
     threads: ThreadsOption = 1,
     json: JsonFlag = False,
 ) -> Outcome:
@@ -312,7 +317,9 @@ def benchmark(
     from edgecnn.device.benchmark import BenchmarkOptions, benchmark
 
     with _progress() as progress:
-        return benchmark(bundle, data, BenchmarkOptions(threads=threads), progress=progress), 0
+        return benchmark(
+            bundle, data, BenchmarkOptions(device=device, threads=threads), progress=progress
+        ), 0
 
 
 @_command("run")
@@ -340,6 +347,10 @@ def run(
     ] = "bgr",
     timeout: Annotated[float, typer.Option(help="Seconds that a source may be silent.")] = 5.0,
     window: Annotated[bool, typer.Option("--window", help="Show the frames; q stops.")] = False,
+    twin_every: Annotated[
+        int,
+        typer.Option(help="On an Edge TPU, check every so-manieth frame on the CPU; 0 never."),
+    ] = 50,
     json: JsonFlag = False,
 ) -> Outcome:
     """The capture loop: classify a camera's frames, live accuracy beside lab accuracy."""
@@ -356,6 +367,7 @@ def run(
         color=color,
         timeout_s=timeout,
         window=window,
+        twin_every=twin_every,
     )
     with panel(sys.stderr) as on_status:
         return run(bundle, source, options, on_status=on_status), 0

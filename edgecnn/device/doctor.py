@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "Diagnosis", "examine"]
 
+_FOR_EDGETPU = "model_full_integer_quant.tflite"
 Status = Literal["ok", "warn", "fail"]
 
 
@@ -67,11 +68,13 @@ def examine(
     bundle: Path | str | None = None,
     images: Path | str | None = None,
     *,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Diagnosis:
     """Check this machine, and with a bundle that it answers here as it did in the lab.
 
     Args:
+        device: What files compiled for an Edge TPU run on; all others run on the CPU.
         images: A folder; the bundle's files are then compared on it by `parity.parity`.
 
     Raises:
@@ -86,7 +89,7 @@ def examine(
     found = [*checks.software(), *checks.hardware()]
     if bundle is None:
         return Diagnosis(tuple(found))
-    found += _examine_bundle(bundle, found)
+    found += _examine_bundle(bundle, found, device)
     if images is None:
         return Diagnosis(tuple(found))
     from edgecnn.device.parity import parity
@@ -94,7 +97,7 @@ def examine(
     return Diagnosis(tuple(found), parity(bundle, images, progress=progress))
 
 
-def _examine_bundle(path: Path | str, found: list[Check]) -> Iterator[Check]:
+def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterator[Check]:
     """The golden frames of each artifact that can run here."""
     if any(check.status == "fail" and check.name in ("numpy", "opencv") for check in found):
         yield Check("bundle", "fail", "can't be tried", "mend the lines above first")
@@ -112,9 +115,13 @@ def _examine_bundle(path: Path | str, found: list[Check]) -> Iterator[Check]:
     )
     ran = False
     for artifact in card.artifacts:
-        check = _replay(opened, artifact.file)
+        if artifact.kind.startswith("edgetpu") and device != "cpu":
+            check = _replay_twin(opened, artifact.file, device)
+        else:
+            check = _replay(opened, artifact.file)
         ran = ran or check.status == "ok"
         yield check
+    yield from _edgetpu(opened)
     if not ran:
         mend = "see the lines of its artifacts"
         yield Check("golden frames", "fail", "no artifact runs here as in the lab", mend)
@@ -141,6 +148,48 @@ def _replay(bundle: Bundle, file: str) -> Check:
         found = f"scores differ from the lab's by {steps:g} steps, expected 1 at most"
         return Check(file, "fail", found, "try another runtime version, or export again")
     return Check(file, "ok", f"{len(results)} golden frames as in the lab, within {steps:g} steps")
+
+
+def _replay_twin(bundle: Bundle, file: str, device: str) -> Check:
+    """A compiled file on its chip against the uncompiled one on the CPU, on the golden frames."""
+    from edgecnn.classifier import Classifier
+    from edgecnn.device.twin import compare_golden, load_twin
+
+    try:
+        classifier = Classifier(bundle, file, device=device)
+        twin = load_twin(classifier, device)
+        if twin is None:
+            return Check(file, "warn", "has no uncompiled twin to compare with", "export it again")
+        report = compare_golden(classifier, twin)
+    except MissingRuntimeError as error:
+        return Check(file, "warn", *_halves(error))
+    except EdgecnnError as error:
+        return Check(file, "fail", *_halves(error))
+    if report.ok:
+        return Check(file, "ok", report.to_text())
+    mend = "compile it again; until then run the uncompiled file with --device cpu"
+    return Check(file, "fail", report.to_text(), mend)
+
+
+def _edgetpu(bundle: Bundle) -> Iterator[Check]:
+    """What an Edge TPU would take of the bundle's integer file; from the file, or as exported."""
+    import json
+
+    from edgecnn.edgetpu import predict_edgetpu
+
+    name = "Edge TPU (predicted)"
+    file = next((a.file for a in bundle.card.artifacts if a.file == _FOR_EDGETPU), None)
+    if file is None:
+        yield Check(name, "ok", f"no {_FOR_EDGETPU} in the bundle, which is what it could run")
+        return
+    try:
+        yield Check(name, "ok", predict_edgetpu(bundle.read(file)).to_text())
+    except MissingRuntimeError as error:  # tflite-runtime has no schema: the export knew
+        if "quantization.json" not in bundle.files:
+            yield Check(name, "warn", *_halves(error))
+            return
+        kinds = json.loads(bundle.read("quantization.json"))["kinds"]
+        yield Check(name, "ok", f"{kinds[file]['edgetpu']['text']} (as exported)")
 
 
 def _halves(error: EdgecnnError) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers_one_op import T, bias, one_op, weights
+from one_op import T, bias, one_op, weights
 
 from edgecnn.errors import ArtifactError
 from edgecnn.export.anatomy import read_anatomy

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers_one_op import T, bias, const, one_op, weights
+from one_op import T, bias, const, one_op, weights
 
 from edgecnn.edgetpu import predict_edgetpu
 from edgecnn.edgetpu_rules import SUPPORTED
