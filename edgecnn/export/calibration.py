@@ -20,7 +20,7 @@ from edgecnn.folders import file_sha256, find_images
 from edgecnn.preprocess import decode, tensor_sha256, to_tensor
 from edgecnn.records import InputSpec, Json, Progress
 
-__all__ = ["Calibration", "Reading", "fair_shares", "is_flat", "load_calibration"]
+__all__ = ["Calibration", "Reading", "fair_shares", "is_flat", "load_calibration", "set_names"]
 
 _MINIMUM = 10  # 8 images cost 6 to 12 points, or everything when they are alike
 _ENOUGH = 100  # from here on more images change the accuracy by less than 0.1 point
@@ -100,7 +100,7 @@ def load_calibration(
     """
     reading = reading or Reading()
     folders = [folder] if isinstance(folder, Path) else list(folder)
-    names = _names(folders)
+    names = set_names(folders)
     title = ", ".join(map(str, folders))
     chosen = _choose(folders, reading.most)
     reader = _Reader(spec, keep_flat=not reading.strict)
@@ -155,8 +155,12 @@ def _sources(names: Sequence[str], reader: _Reader) -> tuple[Json, ...]:
     return tuple(_summary(name, digests) for name, digests in zip(names, own, strict=True))
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
-    """Short names that tell the folders apart."""
+def set_names(folders: Sequence[Path]) -> list[str]:
+    """Short names that tell the folders apart.
+
+    Raises:
+        CalibrationError: No folder, or one that is given twice.
+    """
     resolved = [folder.resolve() for folder in folders]
     if not folders or len(set(resolved)) < len(resolved):
         twice = next((str(f) for f in folders if resolved.count(f.resolve()) > 1), "")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from edgecnn.export.calibration import Calibration, Reading, load_calibration
+from edgecnn.errors import CalibrationError
+from edgecnn.export.calibration import Calibration, Reading, load_calibration, set_names
 from edgecnn.export.compare import FIELD_FRAMES, compare_calibration, images_to_read
 from edgecnn.export.compare_plot import plot_comparison
 from edgecnn.export.compare_result import CompareOptions, Comparison
@@ -24,10 +25,14 @@ CALIBRATION_PLOT = "calibration.png"
 
 @dataclass(frozen=True)
 class Chosen:
-    """The images to calibrate with, and the experiment that chose them, if there was one."""
+    """The images to calibrate with, and the experiment that chose them, if there was one.
+
+    refusal: why the images would be refused, of a set that is to be repaired.
+    """
 
     images: Calibration
     comparison: Comparison | None = None
+    refusal: str | None = None
 
     @property
     def onnx_method(self) -> str:
@@ -55,24 +60,47 @@ def choose_calibration(
     folders: Sequence[Path],
     compare: CompareOptions | None,
     progress: Progress | None = None,
+    *,
+    lenient: bool = False,
 ) -> Chosen:
     """Read the calibration folders: their union, or with `compare` the set that it advises.
+
+    With `lenient` a set that would ruin the models comes with the reason, to be repaired.
 
     Raises:
         CalibrationError: The images would ruin the integer models, or are too few to compare.
         ModelError: The network can't be quantized.
     """
     if compare is None:
-        return Chosen(_load(lab, folders, progress))
+        return _load_chosen(lab, folders, None, progress, lenient)
     size = int(np.prod(lab.card.input.shape))
     reading = Reading(images_to_read(compare, max(1, len(folders)), size), strict=False)
-    sets = [_load(lab, [folder], progress, reading) for folder in folders]
+    sets = [
+        replace(_load(lab, [folder], progress, reading), source=name)
+        for folder, name in zip(folders, set_names(folders), strict=True)
+    ]
     field = None
     if compare.field is not None:
         field = _load(lab, [compare.field], progress, Reading(FIELD_FRAMES, strict=False))
     comparison = compare_calibration(lab, sets, field, compare, progress)
     advised = [folders[k] for k in comparison.advice.sets]
-    return Chosen(_load(lab, advised, progress), comparison)
+    return _load_chosen(lab, advised, comparison, progress, lenient)
+
+
+def _load_chosen(
+    lab: LabModel,
+    folders: Sequence[Path],
+    comparison: Comparison | None,
+    progress: Progress | None,
+    lenient: bool,
+) -> Chosen:
+    try:
+        return Chosen(_load(lab, folders, progress), comparison)
+    except CalibrationError as error:
+        if not lenient:
+            raise
+        images = _load(lab, folders, progress, Reading(strict=False))
+        return Chosen(images, comparison, str(error))
 
 
 def _load(
