@@ -44,10 +44,14 @@ def draw_comparison(comparison: Comparison) -> Figure:
         axes.axhline(100 * (1 - HEALTHY), color="0.6", linestyle=":")
         axes.set_title(title, fontsize=10)
         axes.set_ylabel("disagrees with the float model (%)")
+    limits = [axes.get_ylim() for axes in axes_grid[: len(panels)]]
+    for axes in axes_grid[: len(panels)]:
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
     last = axes_grid[len(panels)]
     _draw(last, comparison, next(iter(panels.values())), clipped=True)
     last.set_title("held-out activations out of range", fontsize=10)
     last.set_ylabel("clipped, mean of the layers (%)")
+    figure.suptitle("Calibration sets: the two markers are disjoint draws", fontsize=11)
     figure.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 

@@ -7,17 +7,21 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from edgecnn.bundle import Bundle
 from edgecnn.errors import CalibrationError, EdgecnnError
 from edgecnn.export.build import ExportOptions, export
-from edgecnn.export.choose import choose_calibration
+from edgecnn.export.calibration import Reading
+from edgecnn.export.choose import _load, choose_calibration
 from edgecnn.export.compare_advice import advise, is_worse
 from edgecnn.export.compare_plot import draw_comparison, plot_comparison
 from edgecnn.export.compare_result import Cell, CompareOptions, parse_counts
 from edgecnn.export.lab import load_lab_model
 from edgecnn.export.ranges import Activations, RangeModel, clipped_shares
 from edgecnn.export.tflite import convert_tflite, freeze
+from edgecnn.folders import find_labelled
+from edgecnn.preprocess import decode, to_tensor
 from edgecnn.records import Tally
 from edgecnn.runtime import load_runtime
 
@@ -152,8 +156,10 @@ def test_the_table_and_the_json_tell_everything(chosen):
     assert content["advice"]["set"] == chosen.comparison.advice.name
     text = chosen.comparison.to_text()
     assert f"advice: calibrate with {chosen.comparison.advice.name}" in text
-    for word in ("union of all", "Percentile", "per tensor", "conv2d", "24 of field"):
+    layer, share = max((c.clipped_worst for c in chosen.comparison.cells), key=lambda x: x[1])
+    for word in ("union of all", "Percentile", "per tensor", "24 of field"):
         assert word in text
+    assert f"{layer} {100 * share:.2f} %" in text
 
 
 def test_the_plot_shows_every_cell(chosen):
@@ -195,6 +201,40 @@ def test_without_the_experiment_the_union_calibrates_and_the_card_names_its_sour
     assert bundle.card.calibration["count"] == 500
     parts = bundle.card.calibration["sources"]
     assert [(p["source"], p["count"]) for p in parts] == [("field", 120), ("images", 380)]
+
+
+@pytest.mark.meters
+def test_the_advice_is_the_set_that_then_does_best_on_the_shared_devices(
+    meters, flat_folder, tmp_path
+):
+    """13 devices, 4,267 labelled frames, which the experiment has not seen the labels of."""
+    from edgecnn.model.train import TrainOptions, train
+
+    quick = TrainOptions(width=24, height=36, epochs=8, augment="none", network_width=0.5, seed=1)
+    train(meters / "lab", tmp_path / "model", quick)
+    lab = load_lab_model(tmp_path / "model")
+    names = ("techem_vdr", "pp", "lcd")
+    folders = [meters / "lab", *(meters / "field" / name for name in names), flat_folder]
+    options = CompareOptions(counts=(50, 200), back_ends=("tflite",), per_tensor=False)
+    comparison = choose_calibration(lab, folders, options).comparison
+    frozen = freeze(lab.network, lab.card.input)
+    truth = [
+        (to_tensor(decode(one.path.read_bytes()), lab.card.input), lab.card.labels.index(one.label))
+        for device in sorted((meters / "field").iterdir())
+        for one in find_labelled(device)
+    ]
+    labels = np.array([label for _, label in truth])
+    right = {}
+    for sets in ([0], [1], [2], [3], [4], [0, 1, 2, 3, 4]):
+        images = _load(lab, [folders[k] for k in sets], None, Reading(strict=False))
+        data = convert_tflite(frozen, "tflite-full-integer", images.pinned())
+        top1 = scores(data, [tensor for tensor, _ in truth]).argmax(axis=1)
+        right[tuple(sets)] = top1 == labels
+    advised = right[comparison.advice.sets]
+    for sets, other in right.items():
+        lost, won = int((other & ~advised).sum()), int((advised & ~other).sum())
+        assert lost <= won or binomtest(lost, lost + won).pvalue > 0.05, (sets, lost, won)
+    assert advised.sum() > right[4,].sum() + 0.02 * len(truth), right  # the flat set is ruinous
 
 
 def cell(name="a", lost=(), drop=0.0, num_sets=1, clipped=0.0, **more):
