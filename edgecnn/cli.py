@@ -239,7 +239,8 @@ def export(
         str | None,
         typer.Option(
             help="Some of tflite-float32, tflite-float16, tflite-dynamic-range, "
-            "tflite-full-integer, tflite-int16, onnx-float32, onnx-full-integer; all by default."
+            "tflite-full-integer, tflite-int16, onnx-float32, onnx-full-integer; all by default. "
+            "And micro, a C array for TFLite Micro."
         ),
     ] = None,
     integer_io: Annotated[
@@ -309,6 +310,20 @@ def benchmark(
         Path | None,
         typer.Argument(metavar="[DATA]", help="Labelled images to measure accuracy on."),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw accuracy against time: a .png, .svg or .pdf.")
+    ] = None,
+    soak: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that one artifact then runs without a pause: first minute against "
+            "steady state, temperature, throttling."
+        ),
+    ] = None,
+    artifact: Annotated[
+        str | None,
+        typer.Option("--artifact", "-a", help="Which --soak runs.", show_default="full integer"),
+    ] = None,
     device: DeviceOption = "cpu",
     threads: ThreadsOption = 1,
     json: JsonFlag = False,
@@ -316,10 +331,11 @@ def benchmark(
     """Accuracy, size, latency and memory of each artifact, on this machine."""
     from edgecnn.device.benchmark import BenchmarkOptions, benchmark
 
+    options = BenchmarkOptions(
+        device=device, threads=threads, soak_seconds=soak, soak_artifact=artifact, plot=plot
+    )
     with _progress() as progress:
-        return benchmark(
-            bundle, data, BenchmarkOptions(device=device, threads=threads), progress=progress
-        ), 0
+        return benchmark(bundle, data, options, progress=progress), 0
 
 
 @_command("run")

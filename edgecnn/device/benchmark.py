@@ -47,7 +47,7 @@ class BenchmarkOptions:
         seconds: After so long a measurement ends early (but not under 20 classifications).
         soak_seconds: How long one artifact is then run without a pause, to set its first minute
             beside its steady state (600 show a board's heat); None leaves that out.
-        soak_artifact: Which; None takes the one meant for devices.
+        soak_artifact: Which; None takes the one meant for `device`.
         plot: A .png, .svg or .pdf of accuracy against time to write.
     """
 
@@ -65,7 +65,7 @@ class BenchmarkOptions:
     def __post_init__(self) -> None:
         seconds = self.soak_seconds
         if seconds is not None and not (isfinite(seconds) and 2 <= seconds <= 86_400):
-            raise EdgecnnError(f"soak is {seconds:g} seconds, expected 2 to 86400")
+            raise EdgecnnError(f"soak is {seconds:g} seconds, expected 2 to 86400; 600 show heat")
 
     def request(self, bundle: Bundle, file: str) -> Json:
         """What a measuring process is asked."""
@@ -106,7 +106,7 @@ def benchmark(
         check_labels(find_labelled(Path(data)), opened.card.labels, Path(data))
     if options.plot is not None:
         check_plot(options.plot)
-    opened.artifact(options.soak_artifact)  # a name that it doesn't have is refused now
+    _soak_file(opened, options)  # a name that it doesn't have is refused now
     before = read_state()
     measured, skipped = _measure_all(opened, options, progress)
     after = read_state()
@@ -172,7 +172,7 @@ def _judge(
 def _soak(bundle: Bundle, options: BenchmarkOptions, progress: Progress | None) -> Soak | None:
     if options.soak_seconds is None:
         return None
-    request = options.request(bundle, bundle.artifact(options.soak_artifact).file)
+    request = options.request(bundle, _soak_file(bundle, options))
     request["seconds"] = options.soak_seconds
     if progress:
         progress(f"{options.soak_seconds:.0f} s without a pause", 0, 1)
@@ -180,6 +180,12 @@ def _soak(bundle: Bundle, options: BenchmarkOptions, progress: Progress | None) 
     if progress:
         progress(f"{options.soak_seconds:.0f} s without a pause", 1, 1)
     return Soak.from_json(reply)
+
+
+def _soak_file(bundle: Bundle, options: BenchmarkOptions) -> str:
+    """The artifact asked for; else the one for the device asked for; else the bundle's choice."""
+    compiled = [a.file for a in bundle.card.artifacts if _device(a.file, options) != "cpu"]
+    return bundle.artifact(options.soak_artifact or next(iter(compiled), None)).file
 
 
 def _plot(found: Benchmark, path: Path) -> Benchmark:

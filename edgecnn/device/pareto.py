@@ -50,7 +50,8 @@ def check_plot(path: Path) -> None:
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise OutputError(
-            f"the plot is to be {path.name}, expected a name that ends in {', '.join(_SUFFIXES)}"
+            f"the plot is to be {path.name}, expected a name that ends in {', '.join(_SUFFIXES)}; "
+            "name it so"
         )
     if find_spec("matplotlib") is None:
         raise MissingRuntimeError(

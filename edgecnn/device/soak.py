@@ -69,8 +69,8 @@ class Soak:
     def to_text(self) -> str:
         """Two lines: the speeds, and the board's state."""
         speeds = (
-            f"{self.file}, {self.seconds:.0f} s without a pause: {self.first.fps:.1f} a second in "
-            f"the first {self.window_s:.0f} s, {self.last.fps:.1f} in the last "
+            f"{self.file}, {self.seconds:g} s without a pause: {self.first.fps:.1f} a second in "
+            f"the first {self.window_s:g} s, {self.last.fps:.1f} in the last "
             f"({100 * self.change:+.1f} %)"
         )
         state = [self._course("temperature_c", "°C"), self._course("clock_mhz", "MHz")]
