@@ -70,6 +70,12 @@ def _fully_connected(op: Operation) -> Iterator[Finding]:
         yield Finding("cpu", "weights in a shuffled format")
     if not _is_one_dimensional(op.outputs[0]):
         yield Finding("cpu", f"output {list(op.outputs[0].shape)} is not one-dimensional")
+    weights = op.inputs[1] if len(op.inputs) > 1 else None
+    if weights is not None and weights.scales.size > 1:
+        # TensorFlow's specification had dense weights per tensor until 2023, and converters write
+        # the old version number all the same.
+        why = f"{weights.scales.size} weight scales: dense layers per channel are newer than"
+        yield Finding("conditional", f"{why} the last compiler")
 
 
 def _lstm(_op: Operation) -> Iterator[Finding]:

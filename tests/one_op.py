@@ -13,12 +13,15 @@ from edgecnn.tflite_file import schema
 
 @dataclass(frozen=True, eq=False)
 class T:
-    """A tensor: constant when it has values; integers of 8 bits are quantized unless scale=0."""
+    """A tensor: constant when it has values; integers of 8 bits are quantized unless scale=0.
+
+    Several scales are those of the slices along the first axis.
+    """
 
     shape: tuple[int, ...] = (1, 8, 8, 4)
     dtype: str = "int8"
     values: Any = None
-    scale: float = 0.1
+    scale: float | tuple[float, ...] = 0.1
     signature: tuple[int, ...] | None = None
 
 
@@ -93,8 +96,9 @@ def _tensor(model: Any, index: int, tensor: T) -> Any:
         made.buffer = len(model.buffers) - 1
     if tensor.scale and tensor.dtype in ("int8", "uint8", "int16"):
         made.quantization = s.QuantizationParametersT()
-        made.quantization.scale = [tensor.scale]
-        made.quantization.zeroPoint = [0]
+        scales = tensor.scale if isinstance(tensor.scale, tuple) else (tensor.scale,)
+        made.quantization.scale = list(scales)
+        made.quantization.zeroPoint = [0] * len(scales)
     return made
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edgecnn.errors import DataError, EdgecnnError, MissingRuntimeError
+from edgecnn.errors import BundleError, DataError, EdgecnnError, MissingRuntimeError
 from edgecnn.records import Json, Progress
 
 if TYPE_CHECKING:
@@ -185,11 +185,11 @@ def _edgetpu(bundle: Bundle) -> Iterator[Check]:
     try:
         yield Check(name, "ok", predict_edgetpu(bundle.read(file)).to_text())
     except MissingRuntimeError as error:  # tflite-runtime has no schema: the export knew
-        if "quantization.json" not in bundle.files:
+        try:
+            kinds = json.loads(bundle.read("quantization.json"))["kinds"]
+            yield Check(name, "ok", f"{kinds[file]['edgetpu']['text']} (as exported)")
+        except (BundleError, ValueError, KeyError, TypeError):  # of an older edgecnn
             yield Check(name, "warn", *_halves(error))
-            return
-        kinds = json.loads(bundle.read("quantization.json"))["kinds"]
-        yield Check(name, "ok", f"{kinds[file]['edgetpu']['text']} (as exported)")
 
 
 def _halves(error: EdgecnnError) -> tuple[str, str]:

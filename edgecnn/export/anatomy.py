@@ -91,7 +91,8 @@ class Anatomy:
             f"{self.measured_ranges} measured ranges" if self.calibrated else "not calibrated",
         ]
         if self.granularity != "float" and self.float_operations:
-            parts.append(f"{len(self.float_operations)} operations stay float")
+            count = len(self.float_operations)
+            parts.append(f"{count} operation{'s stay' if count > 1 else ' stays'} float")
         return "; ".join([*parts, f"needs {self.requirement}"])
 
 

@@ -108,7 +108,7 @@ def test_a_float_island_is_named_in_tflite(island, small_spec):
     found = read_anatomy(data)
     assert [name.split()[1] for name in found.float_operations] == ["SIN"]
     assert len(found.float_tensors) == 2
-    assert "1 operations stay float" in found.to_text()
+    assert "1 operation stays float" in found.to_text()
 
 
 def test_a_float_island_is_named_in_onnx(island, small_spec):

@@ -24,6 +24,7 @@ PLAIN = {"strideW": 1, "strideH": 1}
 RELU6 = {"fusedActivationFunction": 3}
 ZEROS = T((1, 8, 8, 4), "int8", np.zeros((1, 8, 8, 4)))
 ONES = T((1, 8, 8, 4), "int8", np.ones((1, 8, 8, 4)))
+PER_CHANNEL = T((10, 16), "int8", np.ones((10, 16)), scale=(0.1,) * 10)
 SLICE = [IMAGE, const([0, 0, 0, 0]), const([1, 4, 4, 4])]
 VIDEO = T((2, 8, 8, 4))
 
@@ -189,6 +190,12 @@ TABLE = [
         one_op("FULLY_CONNECTED", [VECTOR, weights(10, 16)], [T((1, 10))], {}, version=12),
         "conditional",
         "newer than the last compiler",
+    ),
+    (
+        "dense per channel",
+        one_op("FULLY_CONNECTED", [VECTOR, PER_CHANNEL, bias(10)], [T((1, 10))], {}),
+        "conditional",
+        "10 weight scales",
     ),
     ("mean of axis 0 of two", one_op("MEAN", [VECTOR, const([0])], [T((16,))]), "conditional", "0"),
     (
