@@ -75,6 +75,13 @@ class Front:
             layers.append(layer)
         return layers
 
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """What the layers make of pixels: float32 (n, h, w, 3) in, (n, h, w, 3 or 1) out."""
+        x = pixels
+        for layer in self.layers():
+            x = layer(x)
+        return np.asarray(x)
+
     def options(self) -> str:
         """As typed on the command line."""
         color = {"rgb": "", "bgr": " --color bgr", "grey": " --grey"}[self.color]

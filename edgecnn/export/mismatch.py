@@ -13,7 +13,7 @@ import numpy as np
 
 from edgecnn.export.front import Color, Front, Normalize
 from edgecnn.export.lab import LabTest
-from edgecnn.model.adopt import end_in_softmax, probes, rewire
+from edgecnn.model.adopt import end_in_softmax, rewire
 from edgecnn.model.predict import keras_scores
 from edgecnn.records import InputSpec
 
@@ -42,21 +42,23 @@ def find_mismatch(
     if right.mean() > 1 - _FAR_MORE:
         return []
     rows = np.unique(np.linspace(0, len(right) - 1, _SAMPLE).round().astype(int))
-    tensors, truth = test.tensors[rows], test.labels[rows]
-    best, best_right = front, right[rows]
-    for other in _others(front):
-        network = rewire(model, spec.shape, other.layers())
-        pictures = np.concatenate([probes(spec.shape), tensors])
-        network, _ = end_in_softmax(model.name, network, pictures)
-        found = keras_scores(network, tensors).argmax(axis=1) == truth
-        if found.sum() > best_right.sum():
-            best, best_right = other, found
+    pixels, truth = test.tensors[rows].astype(np.float32), test.labels[rows]
+    channels = 1 if front.color == "grey" else 3
+    network = rewire(model, (spec.height, spec.width, channels))
+    network, _ = end_in_softmax(model.name, network, front.apply(pixels))
+    found = {
+        other: keras_scores(network, other.apply(pixels)).argmax(axis=1) == truth
+        for other in _others(front)
+    }
+    best = max(found.values(), key=np.sum)
     lines = []
-    if best_right.mean() >= _FAIR and _far_better(best_right, right[rows]):
+    if best.mean() >= _FAIR and _far_better(best, right[rows]):
+        # Colours may decide little, and scales too: all that are as good are named.
+        alike = [way.options() for way, way_right in found.items() if _alike(way_right, best)]
         lines.append(
             f"with {front.options()} the Keras model reads {_percent(right[rows])} of "
-            f"{len(rows)} lab images, with {best.options()} {_percent(best_right)}: export again "
-            "with these"
+            f"{len(rows)} lab images, with {' or '.join(alike)} {_percent(best)}: export again "
+            f"with {'the one' if len(alike) > 1 else 'these, if it is that'} of the training"
         )
     lines += _other_order(test, labels)
     if not lines and right.mean() <= _chance(test):
@@ -93,6 +95,11 @@ def _other_order(test: LabTest, labels: tuple[str, ...]) -> list[str]:
         f"{order}{', ...' if len(labels) > 12 else ''}, it would be {_percent(renamed)}: "
         "give the order of the training with --labels"
     ]
+
+
+def _alike(right: np.ndarray, best: np.ndarray) -> bool:
+    """Within a point of the best."""
+    return bool(best.mean() - right.mean() < 0.01)
 
 
 def _far_better(new: np.ndarray, old: np.ndarray) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -33,6 +34,7 @@ ONNX_FILES = {
 }
 # 17 is read by every onnxruntime since 1.12 (2022).
 _OPSET = 17
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Whatever the images hold and the method makes of them, the input takes pixels one to one.
 _RAW_PIXELS = {"image": [{"rmin": np.float32(0), "rmax": np.float32(255)}]}
 
@@ -105,7 +107,7 @@ def quantize_onnx(
     silent = redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as folder, quiet(), silent:
         source, target = Path(folder, "float.onnx"), Path(folder, "integer.onnx")
-        source.write_bytes(data)
+        source.write_bytes(_untie(onnx.load_from_string(data)))
         try:
             quantization.quantize_static(
                 source,
@@ -206,6 +208,26 @@ def _integer_output(model: Any) -> TensorInfo:
     _rename(model, source, name)
     graph.output[0].type.tensor_type.elem_type = element
     return info
+
+
+def _untie(model: Any) -> bytes:
+    """Give each operation weights of its own, where a layer that is called twice shares them.
+
+    With exact sums (see runtime.py) onnxruntime rewrites the integer weights of each operation,
+    and fails at the second that has the same ones ("Attempt to replace the existing tensor").
+    """
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    used: Counter[str] = Counter()
+    for node in model.graph.node:
+        if node.op_type not in _WEIGHTED:
+            continue
+        for k, name in enumerate(node.input):
+            used[name] += name in stored
+            if used[name] > 1:
+                copy = model.graph.initializer.add()
+                copy.CopyFrom(stored[name])
+                node.input[k] = copy.name = f"{name}__use_{used[name]}"
+    return bytes(model.SerializeToString())
 
 
 def _slim(model: Any) -> None:
