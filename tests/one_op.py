@@ -13,7 +13,7 @@ from edgecnn.tflite_file import schema
 
 @dataclass(frozen=True, eq=False)
 class T:
-    """A tensor: constant when it has values; integers of 8 bits are quantized unless scale=0.
+    """A tensor: constant when it has values; integers are quantized unless scale=0.
 
     Several scales are those of the slices along the first axis.
     """
@@ -22,12 +22,13 @@ class T:
     dtype: str = "int8"
     values: Any = None
     scale: float | tuple[float, ...] = 0.1
+    zero: int = 0
     signature: tuple[int, ...] | None = None
 
 
 def const(values: Any, dtype: str = "int32") -> T:
     array = np.asarray(values, dtype)
-    return T(array.shape, dtype, array)
+    return T(array.shape, dtype, array, scale=0)
 
 
 def weights(*shape: int) -> T:
@@ -35,7 +36,8 @@ def weights(*shape: int) -> T:
 
 
 def bias(size: int) -> T:
-    return T((size,), "int32", np.zeros(size, np.int32))
+    """Its scale is that of the input times that of the weights."""
+    return T((size,), "int32", np.zeros(size, np.int32), scale=0.1 * 0.1)
 
 
 def one_op(
@@ -94,11 +96,11 @@ def _tensor(model: Any, index: int, tensor: T) -> Any:
     if tensor.values is not None:
         model.buffers.append(_buffer(np.asarray(tensor.values, tensor.dtype).tobytes()))
         made.buffer = len(model.buffers) - 1
-    if tensor.scale and tensor.dtype in ("int8", "uint8", "int16"):
+    if tensor.scale and "int" in tensor.dtype:
         made.quantization = s.QuantizationParametersT()
         scales = tensor.scale if isinstance(tensor.scale, tuple) else (tensor.scale,)
         made.quantization.scale = list(scales)
-        made.quantization.zeroPoint = [0] * len(scales)
+        made.quantization.zeroPoint = [tensor.zero] * len(scales)
     return made
 
 

@@ -25,6 +25,9 @@ RELU6 = {"fusedActivationFunction": 3}
 ZEROS = T((1, 8, 8, 4), "int8", np.zeros((1, 8, 8, 4)))
 ONES = T((1, 8, 8, 4), "int8", np.ones((1, 8, 8, 4)))
 PER_CHANNEL = T((10, 16), "int8", np.ones((10, 16)), scale=(0.1,) * 10)
+DEEP, PAIR = T((1, 8, 8, 8)), {"axis": 1, "valuesCount": 2}
+PROBABILITIES = T((1, 16), scale=1 / 256, zero=-128)
+MANY = T((1, 16000), scale=1 / 256, zero=-128)
 SLICE = [IMAGE, const([0, 0, 0, 0]), const([1, 4, 4, 4])]
 VIDEO = T((2, 8, 8, 4))
 
@@ -47,7 +50,7 @@ TABLE = [
     ("maximum", one_op("MAXIMUM", [IMAGE, IMAGE], [IMAGE]), "maps", ""),
     ("relu", one_op("RELU", [IMAGE], [IMAGE]), "maps", ""),
     ("relu6", one_op("RELU6", [IMAGE], [IMAGE]), "maps", ""),
-    ("logistic", one_op("LOGISTIC", [IMAGE], [IMAGE]), "maps", ""),
+    ("logistic", one_op("LOGISTIC", [IMAGE], [T(scale=1 / 256, zero=-128)]), "maps", ""),
     ("tanh", one_op("TANH", [IMAGE], [IMAGE]), "maps", ""),
     ("convolution", one_op("CONV_2D", CONV, [IMAGE], {**PLAIN, **RELU6}), "maps", ""),
     ("dilated convolution", one_op("CONV_2D", CONV, [IMAGE], DILATED), "maps", ""),
@@ -65,24 +68,24 @@ TABLE = [
         "maps",
         "",
     ),
-    ("softmax", one_op("SOFTMAX", [VECTOR], [VECTOR], {"beta": 1.0}), "maps", ""),
-    ("softmax of 16000", one_op("SOFTMAX", [T((1, 16000))], [T((1, 16000))], {}), "maps", ""),
+    ("softmax", one_op("SOFTMAX", [VECTOR], [PROBABILITIES], {"beta": 1.0}), "maps", ""),
+    ("softmax of 16000", one_op("SOFTMAX", [T((1, 16000))], [MANY], {"beta": 1.0}), "maps", ""),
     ("global mean", one_op("MEAN", [IMAGE, const([1, 2])], [T((1, 4))], {}), "maps", ""),
     ("mean over 4 channels", one_op("MEAN", [IMAGE, const([3])], [T((1, 8, 8))]), "maps", ""),
     ("pad x and y", one_op("PAD", pad((0, 0), (1, 1), (1, 1), (0, 0)), [IMAGE]), "maps", ""),
-    ("concatenation", one_op("CONCATENATION", [IMAGE, SMALL], [IMAGE], {"axis": 3}), "maps", ""),
-    ("zero padding", one_op("CONCATENATION", [IMAGE, ZEROS], [IMAGE], {"axis": 3}), "maps", ""),
+    ("concatenation", one_op("CONCATENATION", [IMAGE, T()], [DEEP], {"axis": 3}), "maps", ""),
+    ("zero padding", one_op("CONCATENATION", [IMAGE, ZEROS], [DEEP], {"axis": 3}), "maps", ""),
     ("requantize", one_op("QUANTIZE", [T(dtype="uint8")], [IMAGE]), "maps", ""),
     ("slice", one_op("SLICE", SLICE, [SMALL]), "maps", ""),
     ("stride of 1", one_op("STRIDED_SLICE", strided(1, 1, 1, 1), [SMALL], {}), "maps", ""),
     ("split x", one_op("SPLIT", [const(1), IMAGE], [SMALL, SMALL], {"numSplits": 2}), "maps", ""),
-    ("pack", one_op("PACK", [VECTOR, VECTOR], [T((1, 2, 16))], {"axis": 1}), "maps", ""),
+    ("pack", one_op("PACK", [VECTOR, VECTOR], [T((1, 2, 16))], PAIR), "maps", ""),
     ("reduce max", one_op("REDUCE_MAX", [IMAGE, const([1, 2])], [T((1, 4))]), "maps", ""),
     ("prelu", one_op("PRELU", [IMAGE, weights(1, 1, 4)], [IMAGE]), "maps", ""),
     ("transpose", one_op("TRANSPOSE", [IMAGE, const([0, 2, 1, 3])], [IMAGE]), "maps", ""),
     (
         "transposed convolution",
-        one_op("TRANSPOSE_CONV", [const([1, 8, 8, 4]), weights(4, 3, 3, 4), IMAGE], [IMAGE]),
+        one_op("TRANSPOSE_CONV", [const([1, 8, 8, 4]), weights(4, 3, 3, 4), IMAGE], [IMAGE], PLAIN),
         "maps",
         "",
     ),
@@ -278,6 +281,16 @@ def test_garbage_is_refused_in_a_line():
     for data in (b"", b"\x18\0\0\0TFL3" + b"\xff" * 64, b"\x1c\0\0\0TFL3 edgetpu-custom-op"):
         with pytest.raises(ArtifactError, match="export it again"):
             predict_edgetpu(data)
+
+
+@pytest.mark.parametrize(("name", "data"), [row[:2] for row in TABLE if row[2] == "maps"])
+def test_the_supported_models_are_real_ones_that_a_cpu_runs(name, data):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=data, experimental_op_resolver_type=plain)
+    interpreter.allocate_tensors()
+    interpreter.invoke()
 
 
 def test_the_table_holds_all_three_answers_and_most_supported_operations():
