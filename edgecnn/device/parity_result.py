@@ -16,7 +16,8 @@ class Limits:
 
     golden: largest difference of a score to the lab's own run of the same file, golden frames.
     images: the same between two ways to run the file here, on any image.
-    agreement: share of images that must be read as the float model reads them.
+    agreement: share of images that must be read as the float model reads them, at the upper
+        end of its 95 % interval.
     Differences are in integer steps of the output, or in scores (0..1) where that is a float.
     """
 
@@ -112,9 +113,9 @@ class Parity:
     def to_text(self) -> str:
         """The matrix, then what is beyond a limit and what was left out."""
         headers = ("file", "run by", "golden", "other ways", "same", "to float", "same", "")
+        most = max((cell.images for cell in self.cells), default=0)
         lines = [
-            f"parity over {self.golden} golden frames and up to "
-            f"{max((cell.images for cell in self.cells), default=0)} images; float model: "
+            f"parity over {most} images, {self.golden} of them golden frames; float model: "
             f"{self.reference}",
             "",
             table(headers, self._rows()),

@@ -232,7 +232,9 @@ def _write(
         artifacts=(*artifacts, compiled.artifact) if compiled else artifacts,
         calibration=images.to_json(),
     )
-    golden, golden_images = make_golden(lab.golden, images, checked, card.input)
+    golden, golden_images = make_golden(
+        lab.golden, images, checked, card.input, lab.network
+    )
     data = {c.artifact.file: c.data for c in checked}
     if compiled:
         golden = compiled.golden(golden)
