@@ -30,6 +30,7 @@ _SUMS = "SHA256SUMS"
 # What runs where nothing else is asked for: the smallest that every board runs fast.
 _PREFERRED = (
     "model_full_integer_quant.tflite",
+    "model_mixed_quant.tflite",
     "model_float32.tflite",
     "model_full_integer_quant.onnx",
     "model_float32.onnx",

@@ -268,12 +268,21 @@ def export(
     edgetpu: Annotated[
         str, typer.Option(help="auto runs edgetpu_compiler if it is on PATH; or off.")
     ] = "auto",
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Mend integer files, and calibration sets that would be refused; says how.",
+        ),
+    ] = False,
     json: JsonFlag = False,
 ) -> Outcome:
     """Write TFLite and ONNX artifacts, quantized on field images and checked against Keras."""
     from edgecnn.export.build import ExportOptions, export
 
-    options = ExportOptions(integer_io=integer_io, max_drop=max_drop, edgetpu=edgetpu)
+    options = ExportOptions(
+        integer_io=integer_io, max_drop=max_drop, edgetpu=edgetpu, repair=repair
+    )
     if compare:
         from edgecnn.export.compare_result import CompareOptions, parse_counts
 

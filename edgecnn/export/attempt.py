@@ -23,10 +23,18 @@ from edgecnn.export.ranges import Activations, RangeModel
 from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
 from edgecnn.records import InputSpec
 
-__all__ = ["MIXED_FILE", "Attempt", "Maker", "OnnxMaker", "TfliteMaker", "worst_tensors"]
+__all__ = [
+    "MIXED_FILE",
+    "MIXED_ONNX",
+    "Attempt",
+    "Maker",
+    "OnnxMaker",
+    "TfliteMaker",
+    "worst_tensors",
+]
 
 MIXED_FILE = "model_mixed_quant.tflite"
-_MIXED_ONNX = "model_mixed_quant.onnx"
+MIXED_ONNX = "model_mixed_quant.onnx"
 _FUSED = ("Clip", "Relu")
 
 
@@ -49,7 +57,7 @@ class Attempt:
 
 
 class Maker(Protocol):
-    """Makes the files of one format. formats: name in FORMATS."""
+    """Makes the files of one format. percentiles: of the activations, to try instead of 100."""
 
     format: str
     percentiles: tuple[float, ...]
@@ -75,7 +83,7 @@ class TfliteMaker:
     """The full-integer .tflite file, and what it becomes in part float or with 16 bits."""
 
     format = "tflite-full-integer"
-    percentiles = (99.99, 99.9)
+    percentiles: tuple[float, ...] = (99.99, 99.9)
 
     def __init__(
         self, title: str, labels: tuple[str, ...], spec: InputSpec, integer_io: str = "uint8"
@@ -129,7 +137,7 @@ class OnnxMaker:
     """The full-integer .onnx file."""
 
     format = "onnx-full-integer"
-    percentiles = (99.999,)
+    percentiles: tuple[float, ...] = (99.999,)
 
     def __init__(self, labels: tuple[str, ...], spec: InputSpec, integer_io: str = "uint8") -> None:
         self._spec, self._io = spec, integer_io
@@ -137,7 +145,7 @@ class OnnxMaker:
         self._converted: tuple[Any, bytes] = (None, b"")
 
     def file(self, attempt: Attempt) -> str:
-        return _MIXED_ONNX if attempt.float_tensors else ONNX_FILES[self.format]
+        return MIXED_ONNX if attempt.float_tensors else ONNX_FILES[self.format]
 
     def make(self, attempt: Attempt) -> bytes:
         if attempt.int16:

@@ -17,6 +17,7 @@ from edgecnn.export.edgetpu import Compiled, compile_twin
 from edgecnn.export.foreign import load_any_model
 from edgecnn.export.golden import make_golden
 from edgecnn.export.lab import LabModel
+from edgecnn.export.layers_plot import LAYERS_PLOT, plot_layers
 from edgecnn.export.metadata import embed_tflite_metadata
 from edgecnn.export.micro import MICRO, Micro, make_micro
 from edgecnn.export.micro_model import to_int8_io
@@ -28,6 +29,9 @@ from edgecnn.export.onnx_format import (
     quantize_onnx,
 )
 from edgecnn.export.quantization import QUANTIZATION_FILE, describe_kinds, quantization_json
+from edgecnn.export.repair import RepairOptions
+from edgecnn.export.repair_result import Repair
+from edgecnn.export.repaired import MIXED_FILES, layer_reports, repair_files
 from edgecnn.export.result import FORMATS, ExportOptions, ExportResult
 from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
 from edgecnn.records import Artifact, Progress
@@ -46,6 +50,7 @@ _KINDS = {
 }
 # The program that every bundle carries, as it stands in this package.
 _PROGRAM = {"classify.py": Path(__file__).with_name("classify.py").read_text(encoding="utf-8")}
+_FILES = {**FORMATS, **MIXED_FILES}
 _AGREE = 0.95  # below this the calibration or a kernel is wrong, whatever the accuracy says
 
 
@@ -82,13 +87,16 @@ def export(
     check_writable(target, marker="SHA256SUMS")
     lab = load_any_model(Path(model), options.foreign, progress)
     given = [calibration] if isinstance(calibration, Path | str) else calibration
-    chosen = choose_calibration(lab, [Path(one) for one in given], options.compare, progress)
+    folders = [Path(one) for one in given]
+    chosen = choose_calibration(lab, folders, options.compare, progress, lenient=options.repair)
     images = chosen.images
     files, warnings = _convert(lab, chosen, options, progress)
+    files, repairs = _repair(lab, chosen, files, options, progress)
+    layers = layer_reports(lab, files, repairs, progress)
     checked = [
         check_artifact(
             data,
-            FORMATS[name],
+            _FILES[name],
             lab.test,
             options.max_drop,
             progress,
@@ -96,9 +104,11 @@ def export(
         )
         for name, data in files.items()
     ]
+    checked = [_gated(one, repairs) for one in checked]
     warnings = [
         *lab.notes,
         *images.warnings,
+        *(line for found in repairs for line in found.warnings()),
         *warnings,
         *_doubts(dict(zip(files, checked, strict=True))),
     ]
@@ -109,13 +119,49 @@ def export(
         **_PROGRAM,
         **(micro.files if micro else {}),
         **chosen.files(),
+        **({LAYERS_PLOT: plot_layers(layers)} if layers else {}),
         QUANTIZATION_FILE: quantization_json(
-            kinds, compare=chosen.comparison.to_json() if chosen.comparison else None
+            kinds,
+            layers={report.file: report.to_json() for report in layers},
+            compare=chosen.comparison.to_json() if chosen.comparison else None,
+            repair=[found.to_json() for found in repairs],
         ),
     }
     artifacts = _write(target, lab, images, checked, options, more, compiled)
     keras = lab.test.tally(lab.test.keras_top1)
-    return ExportResult(target, keras, artifacts, tuple(warnings), micro, kinds, chosen.comparison)
+    return ExportResult(
+        target,
+        keras,
+        artifacts,
+        tuple(warnings),
+        micro,
+        kinds,
+        chosen.comparison,
+        tuple(layers),
+        tuple(repairs),
+    )
+
+
+def _repair(
+    lab: LabModel,
+    chosen: Chosen,
+    files: dict[str, bytes],
+    options: ExportOptions,
+    progress: Progress | None,
+) -> tuple[dict[str, bytes], list[Repair]]:
+    if not options.repair:
+        return files, []
+    limit = RepairOptions() if options.max_drop is None else RepairOptions(options.max_drop)
+    settings = (options.name or lab.card.name, options.integer_io, limit)
+    return repair_files(lab, chosen, files, settings, progress)
+
+
+def _gated(checked: Checked, repairs: Sequence[Repair]) -> Checked:
+    """An artifact that could not be repaired is not `ok`, whatever it loses in the lab."""
+    failed = {found.file for found in repairs if not found.ok}
+    if checked.artifact.file not in failed:
+        return checked
+    return replace(checked, artifact=replace(checked.artifact, ok=False))
 
 
 def _compile(
@@ -200,7 +246,7 @@ def _doubts(checked: dict[str, Checked]) -> list[str]:
     warnings = []
     for name, result in checked.items():
         artifact = result.artifact
-        if artifact.kind != _KINDS[name]:
+        if artifact.kind != _KINDS.get(name, artifact.kind):
             warnings.append(
                 f"{artifact.file} is {artifact.kind} inside, not {_KINDS[name]}: some operations "
                 "of this network have no such version, or are too small to gain by it"
@@ -232,9 +278,7 @@ def _write(
         artifacts=(*artifacts, compiled.artifact) if compiled else artifacts,
         calibration=images.to_json(),
     )
-    golden, golden_images = make_golden(
-        lab.golden, images, checked, card.input, lab.network
-    )
+    golden, golden_images = make_golden(lab.golden, images, checked, card.input, lab.network)
     data = {c.artifact.file: c.data for c in checked}
     if compiled:
         golden = compiled.golden(golden)

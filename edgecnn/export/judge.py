@@ -18,7 +18,7 @@ AGREE = 0.97  # what a healthy full-integer model reaches on clear frames
 _CLEAR = 0.05  # between the two best float scores: below, some steps of rounding decide
 _MAX_DROP = 0.5
 _CHANCE = 0.005  # of agreement
-_MOST = 400
+_MOST = 500
 _FEW = 40
 
 
@@ -120,9 +120,11 @@ def split_lab(test: LabTest) -> tuple[np.ndarray, Frames]:
     Of fewer than 40 images all judge and none helps.
     """
     few = len(test.labels) < _FEW
-    judging = slice(None) if few else slice(1, None, 2)
+    judging = np.arange(len(test.labels))[slice(None) if few else slice(1, None, 2)]
+    # Lab images come class by class: spread, not cut off.
+    judging = judging[:: -(-len(judging) // _MOST)]
     helping = test.tensors[:0] if few else test.tensors[::2]
-    frames = (x[judging][:_MOST] for x in (test.tensors, test.keras_scores, test.labels))
+    frames = (x[judging] for x in (test.tensors, test.keras_scores, test.labels))
     return helping, Frames(*frames)
 
 
@@ -131,7 +133,7 @@ def held_out(tensors: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, Frame
     if len(tensors) < _FEW:
         return tensors, None
     judging = np.arange(len(tensors)) % 4 == 3
-    frames = Frames(tensors[judging][:_MOST], scores[judging][:_MOST])
+    frames = Frames(tensors[judging], scores[judging])
     return tensors[~judging], frames if frames.clear().any() else None
 
 

@@ -109,7 +109,8 @@ def compare_layers(
     Args:
         float_data, integer_data: Two .tflite or two .onnx files of one network.
         file: The integer file's name; its suffix says what both are.
-        images: uint8, shape (n, height, width, 3) RGB; the first 32 are used.
+        images: uint8, shape (n, height, width, 3) RGB; at most 32 are used,
+            spread evenly.
         network: The Keras model, for the names of its layers; without it a tensor's own stands.
 
     Raises:
@@ -122,7 +123,8 @@ def compare_layers(
         what = "images" if pairs else "tensors in common with the float model"
         raise ArtifactError(f"{file}: no {what} to compare, expected some; export both again")
     sums = {node.name: _Sums(node.low, node.high) for node in pairs}
-    images = images[:_MOST_IMAGES]
+    # Lab images come class by class: spread, not cut off.
+    images = images[:: -(-len(images) // _MOST_IMAGES)]
     for k, image in enumerate(images):
         truth, found = reference.run(image), integer.run(image)
         for name, total in sums.items():

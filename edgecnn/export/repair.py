@@ -220,7 +220,8 @@ class _Climb:
             evidence=self.evidence,
             done=tuple(self._done.values()),
             lab_images_used=self.attempt.lent,
-            worst=tuple(e.layer for e in self.report().worst(3)),
+            attempt=self.attempt,
+            layers=self.report(),
         )
 
 
@@ -233,7 +234,7 @@ def _mend(climb: _Climb) -> _Proposals:
         return
     if not len(mended.tensors):
         raise ModelError(mended.done)
-    yield mended.done, replace(climb.attempt, images=mended.tensors[:_MOST_IMAGES])
+    yield mended.done, replace(climb.attempt, images=_thin(mended.tensors))
 
 
 def _widen(climb: _Climb) -> _Proposals:
@@ -241,8 +242,8 @@ def _widen(climb: _Climb) -> _Proposals:
     if not len(shop.lab):
         raise ModelError("the MODEL folder has too few lab test images to lend some")
     lost = shop.mended is not None and not len(shop.mended.tensors)
-    base = climb.attempt.images[:0] if lost else climb.attempt.images[:_MOST_IMAGES]
-    lent = shop.lab[:: max(1, len(shop.lab) // _MOST_IMAGES)][:_MOST_IMAGES]
+    base = climb.attempt.images[:0] if lost else _thin(climb.attempt.images)
+    lent = _thin(shop.lab)
     what = f"{'took' if lost else 'added'} {len(lent)} lab test images, labels unread"
     yield what, replace(climb.attempt, images=np.concatenate([base, lent]), lent=len(lent))
 
@@ -317,6 +318,11 @@ _RUNGS = {
     "fine-tune": _tune,
     "16-bit activations": _widen_integers,
 }
+
+
+def _thin(images: np.ndarray) -> np.ndarray:
+    """Evenly spread ones of many."""
+    return np.asarray(images[:: max(1, -(-len(images) // _MOST_IMAGES))])
 
 
 def _fold(climb: _Climb) -> Any:

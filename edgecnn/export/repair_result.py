@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgecnn.export.attempt import Attempt
 from edgecnn.export.judge import AGREE, Verdict
+from edgecnn.export.layers import LayerReport
 from edgecnn.records import Json
 
 __all__ = ["Repair", "RepairStep"]
@@ -36,7 +38,7 @@ class Repair:
 
     evidence: what spoke against the first file or its images, found without labels.
     done: what the best file owes its being to, without what was tried in vain or superseded.
-    worst: layers that still lose most, in Keras terms.
+    layers: the file against the float network that it was made from (equalized, say).
     """
 
     format: str
@@ -47,7 +49,8 @@ class Repair:
     evidence: tuple[str, ...]
     done: tuple[str, ...]
     lab_images_used: int
-    worst: tuple[str, ...]
+    attempt: Attempt
+    layers: LayerReport
 
     @property
     def ok(self) -> bool:
@@ -68,7 +71,7 @@ class Repair:
             "evidence": list(self.evidence),
             "done": list(self.done),
             "lab_images_used": self.lab_images_used,
-            "worst": list(self.worst),
+            "worst": self._worst(),
             "steps": [step.to_json() for step in self.steps],
         }
 
@@ -80,7 +83,7 @@ class Repair:
         found = "; ".join(self.evidence) or "lost lab answers"
         line = f"{self.file}: found: {found}; done: {did}; now {self.verdict.text()}"
         if not self.ok:
-            line += f" (expected {100 * AGREE:.0f} %): most is lost in {', '.join(self.worst)}"
+            line += f" (expected {100 * AGREE:.0f} %): most is lost in {', '.join(self._worst())}"
         lines = [line]
         if self.lab_images_used:
             lines.append(
@@ -93,3 +96,6 @@ class Repair:
     def to_text(self) -> str:
         """The ladder, a line a step."""
         return "\n".join([f"{self.format}:", *(f"  {step.text()}" for step in self.steps)])
+
+    def _worst(self) -> list[str]:
+        return [error.layer for error in self.layers.worst()]

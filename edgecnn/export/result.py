@@ -8,8 +8,10 @@ from pathlib import Path
 from edgecnn.errors import ModelError
 from edgecnn.export.compare_result import CompareOptions, Comparison
 from edgecnn.export.foreign import ForeignOptions
+from edgecnn.export.layers import LayerReport
 from edgecnn.export.micro import MICRO, Micro
 from edgecnn.export.onnx_format import ONNX_FILES
+from edgecnn.export.repair_result import Repair
 from edgecnn.export.tflite import TFLITE_FILES
 from edgecnn.records import Artifact, Json, Tally
 from edgecnn.text import table
@@ -32,6 +34,8 @@ class ExportOptions:
     edgetpu: "auto" runs Google's edgetpu_compiler if it is on PATH, "off" never.
     foreign: what a Keras file of your own does not say: see foreign.ForeignOptions.
     compare: try each calibration set and their union, and take the best; None takes the union.
+    repair: mend full-integer files that are not as good as the float model: see export.repair.
+        A calibration set that would be refused is mended too, if that can be done.
     """
 
     formats: tuple[str, ...] = tuple(FORMATS)
@@ -41,6 +45,7 @@ class ExportOptions:
     edgetpu: str = "auto"
     foreign: ForeignOptions | None = None
     compare: CompareOptions | None = None
+    repair: bool = False
 
     def __post_init__(self) -> None:
         # As typed, "a, b,a" names two formats.
@@ -64,8 +69,8 @@ class ExportOptions:
             raise ModelError(f"max drop is {self.max_drop}, expected points from 0 to 100")
 
         if self.compare and "onnx-full-integer" not in formats:
-            tflite_only = replace(self.compare, back_ends=("tflite",))
-            object.__setattr__(self, "compare", tflite_only)
+            others = tuple(b for b in self.compare.back_ends if b != "onnxruntime")
+            object.__setattr__(self, "compare", replace(self.compare, back_ends=others))
 
     @property
     def artifacts(self) -> tuple[str, ...]:
@@ -87,6 +92,8 @@ class ExportResult:
     micro: Micro | None = None
     kinds: Json = field(default_factory=dict)
     comparison: Comparison | None = None
+    layers: tuple[LayerReport, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -107,7 +114,9 @@ class ExportResult:
             ],
             "kinds": {file: entry["text"] for file, entry in self.kinds.items()},
             "edgetpu_predicted": self._edgetpu(),
+            "layers": {r.file: [e.layer for e in r.worst()] for r in self.layers},
             "warnings": list(self.warnings),
+            **({"repair": [r.to_json() for r in self.repairs]} if self.repairs else {}),
             **({"micro": self.micro.to_json()} if self.micro else {}),
             **({"compare": self.comparison.to_json()} if self.comparison else {}),
         }
@@ -130,6 +139,7 @@ class ExportResult:
         lines += [f"Keras model: {self.lab.text()}", "", table(headers, rows), ""]
         lines += [*self._what_they_are(), *self._confidence()]
         lines += [self.micro.to_text(), ""] if self.micro else []
+        lines += [line for r in self.repairs for line in (r.to_text(), "")]
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines += [
             f"wrote {self.bundle}; next:",

@@ -275,7 +275,7 @@ def test_progress_is_reported_and_the_converters_are_silent(tmp_path, small_mode
         "export(*sys.argv[1:4], progress=lambda *step: seen.append(step))\n"
         "assert all(0 <= done <= total for _, done, total in seen)\n"
         "assert {what.split()[0] for what, _, _ in seen} == "
-        "{'calibration', 'converting', 'checking'}\n"
+        "{'calibration', 'converting', 'comparing', 'checking'}\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, small_model, small_field, tmp_path / "q.edgecnn"],
