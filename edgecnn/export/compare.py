@@ -17,10 +17,11 @@ from functools import partial
 import numpy as np
 
 from edgecnn.errors import CalibrationError, ModelError
+from edgecnn.export.aeq import AEQ_METHODS, has_aeq, quantize_aeq
 from edgecnn.export.calibration import Calibration, fair_shares, is_flat
 from edgecnn.export.check import drop_points
 from edgecnn.export.compare_advice import advise
-from edgecnn.export.compare_result import Cell, CompareOptions, Comparison
+from edgecnn.export.compare_result import AEQ, Cell, CompareOptions, Comparison
 from edgecnn.export.lab import LabModel
 from edgecnn.export.layer_names import layer_names
 from edgecnn.export.onnx_format import (
@@ -215,8 +216,19 @@ def _makers(
         for granularity in ("channel", "tensor") if options.per_tensor else ("channel",):
             make = partial(model.quantize, mix.ranges, granularity == "channel")
             yield make, _Variant(mix, "tflite", "MinMax", granularity)
-    if "onnxruntime" not in options.back_ends:
-        return
+    if AEQ in options.back_ends and has_aeq():
+        for mix in mixes:
+            limits = model.limits(mix.ranges)
+            for method in AEQ_METHODS:
+                make = partial(quantize_aeq, model.float_file, limits, method)
+                yield make, _Variant(mix, AEQ, method, "channel")
+    if "onnxruntime" in options.back_ends:
+        yield from _onnx_makers(lab, mixes, options, model.activation_bytes)
+
+
+def _onnx_makers(
+    lab: LabModel, mixes: Sequence[_Mix], options: CompareOptions, activation_bytes: int
+) -> Iterator[tuple[Callable[[], bytes], _Variant]]:
     try:
         source = convert_onnx(lab.network, lab.card.input)
     except ModelError:
@@ -226,7 +238,7 @@ def _makers(
         if mix.count > max(options.onnx_most, smallest[mix.name]):
             continue
         for method in _ONNX_METHODS:
-            if method == "MinMax" or mix.count * model.activation_bytes <= _HISTOGRAM_BYTES:
+            if method == "MinMax" or mix.count * activation_bytes <= _HISTOGRAM_BYTES:
                 make = partial(_quantize_onnx, source, mix.pinned(), method)
                 yield make, _Variant(mix, "onnxruntime", method, "channel")
 
@@ -246,7 +258,7 @@ class _Judge:
         self._layers = layer_names(names, [layer.name for layer in lab.network.layers])
 
     def score(self, data: bytes, variant: _Variant) -> Cell:
-        tflite, mix = variant.back_end == "tflite", variant.mix
+        tflite, mix = variant.back_end != "onnxruntime", variant.mix
         with quiet():
             runtime = load_runtime(data, _TFLITE if tflite else _ONNX)
         lab, field = (

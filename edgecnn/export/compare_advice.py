@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from edgecnn.export.compare_result import HEALTHY, Advice, Cell
+from edgecnn.export.compare_result import AEQ, HEALTHY, Advice, Cell
 
 __all__ = ["advise", "is_worse"]
 
@@ -42,6 +42,7 @@ def advise(cells: Sequence[Cell], names: Sequence[str]) -> Advice:
         _why(chosen, near),
         _how_many(chosen, enough),
         *_granularity(cells, chosen),
+        *_other_makers(cells, chosen),
         *onnx_reasons,
     ]
     sets = (names.index(name),) if name in names else tuple(range(len(names)))
@@ -130,6 +131,17 @@ def _granularity(cells: Sequence[Cell], chosen: Sequence[Cell]) -> list[str]:
     return [
         f"per tensor ({100 * _agreement(tensor):.2f} %) {verdict} per channel, which the files have"
     ]
+
+
+def _other_makers(cells: Sequence[Cell], chosen: Sequence[Cell]) -> list[str]:
+    own = [
+        c for c in cells if (c.back_end, c.name, c.count) == (AEQ, chosen[0].name, chosen[0].count)
+    ]
+    figures = [
+        f"{method} {100 * _agreement([c for c in own if c.method == method]):.2f} %"
+        for method in dict.fromkeys(c.method for c in own)
+    ]
+    return [f"{AEQ}, for comparison: {', '.join(figures)}"] if figures else []
 
 
 def _onnx(cells: Sequence[Cell], name: str) -> tuple[str, list[str]]:

@@ -12,8 +12,9 @@ from edgecnn.errors import CalibrationError
 from edgecnn.records import Json, Tally
 from edgecnn.text import table
 
-__all__ = ["HEALTHY", "Advice", "Cell", "CompareOptions", "Comparison", "parse_counts"]
+__all__ = ["AEQ", "HEALTHY", "Advice", "Cell", "CompareOptions", "Comparison", "parse_counts"]
 
+AEQ = "ai-edge-quantizer"
 HEALTHY = 0.97  # share of frames on which a well calibrated integer model agrees with float
 
 
@@ -25,7 +26,7 @@ class CompareOptions:
     field: images of the field to judge by; None takes frames of the sets that no draw uses.
     held_out: how many frames of each set to judge by, at most, where there is no `field`.
     onnx_most: the most images for onnxruntime, whose histograms keep every activation.
-    back_ends: "tflite" always, "onnxruntime" if it is among these.
+    back_ends: TFLite's converter always; of these, ai-edge-quantizer where it is installed.
     per_tensor: try one scale for each layer's weights as well.
     """
 
@@ -33,7 +34,7 @@ class CompareOptions:
     field: Path | None = None
     held_out: int = 200
     onnx_most: int = 100
-    back_ends: tuple[str, ...] = ("tflite", "onnxruntime")
+    back_ends: tuple[str, ...] = (AEQ, "onnxruntime")
     per_tensor: bool = True
 
     def __post_init__(self) -> None:
@@ -65,7 +66,8 @@ def parse_counts(text: str) -> tuple[int, ...]:
 class Cell:
     """One integer model of the experiment.
 
-    back_end: "tflite" or "onnxruntime". method: "MinMax", "Percentile" or "Entropy".
+    back_end: "tflite" (its converter), "ai-edge-quantizer" or "onnxruntime". method: "MinMax",
+    "Percentile" or "Entropy" of the activations, "OCTAV" of the weights.
     granularity: "channel" or "tensor", of the weights. count: calibration images. draw: 0 or 1,
     of two disjoint ones. drop: points of lab accuracy lost against the float model.
     agreement: held-out frames on which the answer is the float model's. clipped: share of the

@@ -27,8 +27,8 @@ _VALUES = 200_000  # kept of each tensor: a clipped share is then known to 0.01 
 class RangeModel:
     """A float model whose tensors' ranges are yet to be set.
 
-    tensors: names of those that have a range, the input among them. activation_bytes: of all
-    float activations of one image.
+    tensors: names of those that have a range, the input among them. float_file: the model as a
+    .tflite file. activation_bytes: of all float activations of one image.
     """
 
     def __init__(self, frozen: Any, integer_io: str = "uint8") -> None:
@@ -37,8 +37,8 @@ class RangeModel:
         Raises:
             ModelError: The network holds an operation that has no integer version.
         """
-        data = calibratable(frozen)
-        self._model = read_tflite(data)
+        self.float_file = calibratable(frozen)
+        self._model = read_tflite(self.float_file)
         graph = self._model.subgraphs[0]
         calibrated = [t for t in graph.tensors if _has_range(t)]
         self._quantizations = [t.quantization for t in calibrated]
@@ -46,7 +46,7 @@ class RangeModel:
         self._integer_io = integer_io
         self.tensors = tuple(t.name.decode() for t in calibrated)
         self.activation_bytes = 4 * sum(int(np.prod(t.shape)) for t in calibrated)
-        self.tap = tap_tflite(data, "model_float32.tflite")
+        self.tap = tap_tflite(self.float_file, "model_float32.tflite")
         hidden = set(self.tensors) - self.tap.names - {self._input}
         if hidden:
             raise ModelError(
@@ -77,6 +77,14 @@ class RangeModel:
                 progress(f"activation ranges of {what}", k + 1, len(images))
         return ranges
 
+    def limits(self, ranges: np.ndarray) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of each tensor over all images that `measure` saw."""
+        low, high = ranges[..., 0].min(axis=0), ranges[..., 1].max(axis=0)
+        return {
+            name: (float(least), float(most))
+            for name, least, most in zip(self.tensors, low, high, strict=True)
+        }
+
     def quantize(self, ranges: np.ndarray, per_channel: bool = True) -> bytes:
         """The full-integer model that the converter makes of images with these ranges.
 
@@ -90,10 +98,11 @@ class RangeModel:
         import tensorflow as tf
         from tensorflow.lite.python.convert import ConverterError, mlir_quantize
 
-        low, high = ranges[..., 0].min(axis=0), ranges[..., 1].max(axis=0)
-        for quantization, least, most in zip(self._quantizations, low, high, strict=True):
-            quantization.min = np.array([least], np.float32)
-            quantization.max = np.array([most], np.float32)
+        limits = self.limits(ranges)
+        for name, quantization in zip(self.tensors, self._quantizations, strict=True):
+            low, high = limits[name]
+            quantization.min = np.array([low], np.float32)
+            quantization.max = np.array([high], np.float32)
         ends = tf.dtypes.as_dtype(self._integer_io)
         try:
             with quiet():
