@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from edgecnn.edgetpu_rules import SUPPORTED, Finding
+from edgecnn.errors import ArtifactError
 from edgecnn.records import Json
 from edgecnn.tflite_file import (
     EDGETPU_OPERATION,
@@ -122,9 +123,12 @@ def predict_edgetpu(data: bytes) -> EdgeTpuPrediction:
     """
     graph = read_graph(data)
     compiled = is_compiled(graph)
-    operations = tuple(
-        _compiled(op) if compiled else _predict(op, graph) for op in graph.operations
-    )
+    try:
+        operations = tuple(
+            _compiled(op) if compiled else _predict(op, graph) for op in graph.operations
+        )
+    except IndexError as error:  # an operation without the inputs or outputs that it must have
+        raise ArtifactError("the file is a damaged TFLite model; export it again") from error
     prediction = EdgeTpuPrediction(operations, compiled, 0, 0)
     stop = prediction.first_break.index if prediction.first_break else len(operations)
     taken = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 from edgecnn.export.anatomy_parts import INTEGERS, Parts, Weight
@@ -116,9 +117,8 @@ class _Reader:
         kept = self.stored.get(maker.input[0])
         if kept is None:
             return None
-        scales = 1
-        for size in self.stored[maker.input[1]].dims:
-            scales *= size
+        scale = self.stored.get(maker.input[1])  # None: made by another node, so one number
+        scales = prod(scale.dims) if scale else 1
         axis = next((a.i for a in maker.attribute if a.name == "axis"), 1) if scales > 1 else None
         return Weight(operation, kept.name, self.types[kept.data_type], scales, axis)
 

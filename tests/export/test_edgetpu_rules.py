@@ -281,6 +281,9 @@ def test_garbage_is_refused_in_a_line():
     for data in (b"", b"\x18\0\0\0TFL3" + b"\xff" * 64, b"\x1c\0\0\0TFL3 edgetpu-custom-op"):
         with pytest.raises(ArtifactError, match="export it again"):
             predict_edgetpu(data)
+    for name in ("SOFTMAX", "QUANTIZE", "PAD"):
+        with pytest.raises(ArtifactError, match="damaged"):
+            predict_edgetpu(one_op(name, [], []))
 
 
 @pytest.mark.parametrize(("name", "data"), [row[:2] for row in TABLE if row[2] == "maps"])
