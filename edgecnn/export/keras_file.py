@@ -70,7 +70,8 @@ def load_keras_file(path: Path, custom: str | None = None) -> Any:
             ) from error
     if not isinstance(model, keras.Model):
         raise ModelError(f"{path} holds a {type(model).__name__}, expected a whole Keras model")
-    return as_float32(model)
+    with keras.saving.custom_object_scope(objects):
+        return as_float32(model)
 
 
 def _check_kind(path: Path) -> None:

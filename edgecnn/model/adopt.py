@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ __all__ = ["as_float32", "check_ends", "end_in_softmax", "probes", "rewire", "un
 
 # How Keras names a class or function that it does not find.
 _UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown [a-z ]+:?) '(\w+)'")
+_HALF = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
 # Scores that were computed in float16 miss a sum of 1 by up to this.
 _SUM_ERROR = 5e-3
 
@@ -90,12 +91,25 @@ def as_float32(model: keras.Model) -> keras.Model:
 
     A model that computes in float32 already is given back as it is.
     """
-    half = [layer for layer in _layers(model) if layer.compute_dtype in ("float16", "bfloat16")]
-    if not half:
+    config, found = model.get_config(), set()
+
+    def widen(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: widen(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(map(widen, value))
+        if isinstance(value, str) and value in _HALF:
+            found.add(value)
+            return "float32"
+        return value
+
+    # Not by setting each layer's policy: inputs of nested models and operations keep theirs.
+    config = widen(config)
+    if not found:
         return model
-    for layer in half:
-        layer.dtype_policy = "float32"
-    return _copy(model)
+    wide = type(model).from_config(config)
+    wide.set_weights(model.get_weights())
+    return wide
 
 
 def end_in_softmax(
@@ -185,11 +199,6 @@ def _copy(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def _layers(model: keras.Model) -> Iterator[Any]:
-    """The model's layers, those of nested models and inside wrappers too."""
-    yield from model._flatten_layers(include_self=True, recursive=True)
 
 
 def _names(tensors: Sequence[Any]) -> str:
