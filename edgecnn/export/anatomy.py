@@ -55,7 +55,7 @@ class Anatomy:
 
     @property
     def granularity(self) -> str:
-        """ "per channel", "per tensor", "mixed" or "float" weights."""
+        """Of the weights: "per channel", "per tensor", "mixed" or "float"."""
         found = {w.granularity for w in self.weights if w.granularity != "float"}
         if not found:
             return "float"

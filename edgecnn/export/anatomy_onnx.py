@@ -113,12 +113,14 @@ class _Reader:
         maker = self.maker.get(name)
         if maker is None or maker.op_type != "DequantizeLinear":
             kept = self.stored.get(name)
-            return kept and Weight(operation, name, self.types[kept.data_type], 0)
+            if kept is None:
+                return None
+            return Weight(operation, name, self.types[kept.data_type], 0)
         kept = self.stored.get(maker.input[0])
         if kept is None:
             return None
         scale = self.stored.get(maker.input[1])  # None: made by another node, so one number
-        scales = prod(scale.dims) if scale else 1
+        scales = 1 if scale is None else prod(scale.dims)
         axis = next((a.i for a in maker.attribute if a.name == "axis"), 1) if scales > 1 else None
         return Weight(operation, kept.name, self.types[kept.data_type], scales, axis)
 
