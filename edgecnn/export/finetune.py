@@ -5,6 +5,7 @@ No labels and no training images: the float model teaches, on the calibration im
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,27 @@ from edgecnn.model.predict import keras_scores
 from edgecnn.model.quiet import quiet
 from edgecnn.records import Progress
 
-__all__ = ["finetune"]
+__all__ = ["TuningSettings", "finetune"]
 
 _FEWEST = 32
 _BATCH = 32
-_STEPS = 160
 _RATE = 3e-4
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """steps: of 32 images; per_channel: as the kernels will be quantized; seed: of the batches."""
+
+    steps: int = 160
+    per_channel: bool = True
+    seed: int = 0
 
 
 def finetune(
     folded: Any,
     teacher: Any,
     images: np.ndarray,
-    *,
-    per_channel: bool = True,
-    seed: int = 0,
+    settings: TuningSettings | None = None,
     progress: Progress | None = None,
 ) -> Any:
     """A copy of `folded` whose weights expect to be rounded to 8 bits.
@@ -41,13 +48,14 @@ def finetune(
         folded: What `fold.fold` gives.
         teacher: The float model.
         images: uint8, shape (n, height, width, 3) RGB, unlabelled; 32 at least.
-        per_channel: As the kernels will be quantized.
+        settings: How long, and how the kernels will be quantized.
 
     Raises:
         ModelError: Too few images, or a network that can't be copied.
 
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3; Hinton et al. 2015, arXiv:1503.02531.
     """
+    settings = settings or TuningSettings()
     if len(images) < _FEWEST:
         raise ModelError(
             f"fine-tuning has {len(images)} calibration images, expected at least {_FEWEST}; "
@@ -57,7 +65,7 @@ def finetune(
         ranges = _ranges(folded, images)
         student = copy_network(folded, after=lambda layer, x: _fake_quant(ranges, layer, x))
         student.set_weights(folded.get_weights())
-        _train(student, keras_scores(teacher, images), images, (per_channel, seed), progress)
+        _train(student, keras_scores(teacher, images), images, settings, progress)
         tuned = copy_network(folded)
         tuned.set_weights(student.get_weights())
     return tuned
@@ -105,18 +113,17 @@ def _train(
     student: Any,
     targets: np.ndarray,
     images: np.ndarray,
-    settings: tuple[bool, int],
+    settings: TuningSettings,
     progress: Progress | None,
 ) -> None:
     import keras
     import tensorflow as tf
 
-    per_channel, seed = settings
     kernels = [layer for layer in student.layers if type(layer).__name__ in WEIGHTED]
     variables = [v for layer in kernels for v in layer.trainable_variables]
     optimizer = keras.optimizers.Adam(_RATE, clipnorm=1.0)
     optimizer.build(variables)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(settings.seed)
 
     @tf.function  # type: ignore[untyped-decorator]
     def gradients(batch: Any, wanted: Any) -> Any:
@@ -125,11 +132,11 @@ def _train(
             loss = tf.reduce_mean(keras.losses.kl_divergence(wanted, scores))
         return tape.gradient(loss, [v.value for v in variables])
 
-    for step in range(_STEPS):
+    for step in range(settings.steps):
         chosen = rng.integers(len(images), size=_BATCH)
         kept = [layer.get_weights() for layer in kernels]
         for layer, weights in zip(kernels, kept, strict=True):
-            layer.set_weights([rounded_kernel(layer, per_channel), *weights[1:]])
+            layer.set_weights([rounded_kernel(layer, settings.per_channel), *weights[1:]])
         found = gradients(
             tf.constant(images[chosen], tf.float32), tf.constant(targets[chosen], tf.float32)
         )
@@ -137,4 +144,4 @@ def _train(
             layer.set_weights(weights)
         optimizer.apply(found, variables)
         if progress and (step + 1) % 20 == 0:
-            progress("fine-tuning", step + 1, _STEPS)
+            progress("fine-tuning", step + 1, settings.steps)

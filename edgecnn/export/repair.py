@@ -22,7 +22,7 @@ import numpy as np
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.attempt import Attempt, Maker, worst_tensors
 from edgecnn.export.equalize import correct_biases, equalize
-from edgecnn.export.finetune import finetune
+from edgecnn.export.finetune import TuningSettings, finetune
 from edgecnn.export.fold import fold
 from edgecnn.export.judge import AGREE, Judge, held_out, split_lab
 from edgecnn.export.lab import LabTest
@@ -47,11 +47,12 @@ class RepairOptions:
 
     max_drop: points of lab accuracy that may be lost.
     integer_only: leave out the steps whose file is not 8-bit throughout, as an Edge TPU needs.
-    seed: of the fine-tuning's batches.
+    tuning_steps, seed: of the fine-tuning.
     """
 
     max_drop: float = 0.5
     integer_only: bool = False
+    tuning_steps: int = 160
     seed: int = 0
 
 
@@ -143,7 +144,7 @@ class _Climb:
     def __init__(
         self, shop: Workshop, maker: Maker, attempt: Attempt, progress: Progress | None
     ) -> None:
-        self.shop, self.maker, self.attempt, self._progress = shop, maker, attempt, progress
+        self.shop, self.maker, self.attempt, self.progress = shop, maker, attempt, progress
         self._done: dict[str, str] = {}  # what the best file owes its being to, by step
         self.data = maker.make(attempt)
         self.verdict = shop.judge.judge(self.data, maker.file(attempt))
@@ -286,14 +287,13 @@ def _mix(climb: _Climb) -> _Proposals:
 
 
 def _tune(climb: _Climb) -> _Proposals:
-    attempt = replace(climb.attempt, float_tensors=())
+    attempt, options = replace(climb.attempt, float_tensors=()), climb.shop.options
     network = finetune(
         _fold(climb),
         climb.shop.network,
         attempt.images,
-        per_channel=attempt.per_channel,
-        seed=climb.shop.options.seed,
-        progress=climb._progress,
+        TuningSettings(options.tuning_steps, attempt.per_channel, options.seed),
+        climb.progress,
     )
     what = f"fine-tuned on the float model's scores of {len(attempt.images)} images"
     yield what, replace(attempt, network=network)
