@@ -30,7 +30,7 @@ HEAVY = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "sc
 HEAVY |= {"matplotlib", "jinja2", "mlxtend", "tflite_runtime", "ai_edge_litert"}
 LIGHT = {"numpy", "cv2", "rich", "typer"}
 LAB = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "flatbuffers", "google"}
-LAB |= {"h5py"}
+LAB |= {"h5py", "ai_edge_quantizer"}
 
 FRONT = {"cli", "__main__", "__init__", "demo"}
 MAY_IMPORT = {
