@@ -226,7 +226,13 @@ def train(
 
 @_command("export")
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder of `edgecnn train`.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="A folder of `edgecnn train`; or with --lab a .keras, .h5 or SavedModel.",
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle: NAME.edgecnn.")],
     calibration: Annotated[
         list[Path],
@@ -275,6 +281,31 @@ def export(
             help="Mend integer files, and calibration sets that would be refused; says how.",
         ),
     ] = False,
+    lab: Annotated[
+        Path | None,
+        typer.Option(
+            help="For a Keras file of your own: labelled images, one folder a class, that it was "
+            "not trained on. The options below go with it."
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="One label a line, in the order of the scores.", show_default="sorted"),
+    ] = None,
+    normalize: Annotated[
+        str, typer.Option(help="What it wants: none, unit, minus_one_one, imagenet or caffe.")
+    ] = "none",
+    color: Annotated[str, typer.Option(help="Its channel order: rgb or bgr.")] = "rgb",
+    grey: Annotated[bool, typer.Option("--grey", help="It takes one grey channel.")] = False,
+    width: Annotated[int | None, typer.Option(help="Input width, if it leaves it open.")] = None,
+    height: Annotated[int | None, typer.Option(help="Input height, if it leaves it open.")] = None,
+    resize: Annotated[str, typer.Option(help="stretch, letterbox or center_crop.")] = "stretch",
+    interpolation: Annotated[
+        str, typer.Option(help="halving, linear, area, cubic or nearest.")
+    ] = "halving",
+    custom: Annotated[
+        str | None, typer.Option(help="The module that defines its own layers.")
+    ] = None,
     json: JsonFlag = False,
 ) -> Outcome:
     """Write TFLite and ONNX artifacts, quantized on field images and checked against Keras."""
@@ -290,6 +321,10 @@ def export(
         options = replace(options, compare=CompareOptions(counts, field))
     if formats:
         options = replace(options, formats=tuple(formats.split(",")))
+    from edgecnn.export.foreign import foreign_options
+
+    about = (labels, normalize, "grey" if grey else color, width, height, resize, interpolation)
+    options = replace(options, foreign=foreign_options(lab, *about, custom))
     with _progress() as progress:
         result = export(model, calibration, output, options, progress=progress)
     return result, 0 if result.ok else 1

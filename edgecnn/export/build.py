@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgecnn import __version__
 from edgecnn.bundle import LabTestRow, write_bundle
-from edgecnn.errors import ModelError
+from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.calibration import Calibration
 from edgecnn.export.check import Checked, check_artifact
 from edgecnn.export.choose import Chosen, choose_calibration
@@ -35,6 +35,7 @@ from edgecnn.export.repaired import MIXED_FILES, layer_reports, repair_files
 from edgecnn.export.result import FORMATS, ExportOptions, ExportResult
 from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
 from edgecnn.records import Artifact, Progress
+from edgecnn.runtime import load_runtime
 from edgecnn.staging import check_writable
 
 __all__ = ["FORMATS", "ExportOptions", "ExportResult", "export"]
@@ -196,8 +197,10 @@ def _convert(
         if progress:
             progress(f"converting to {name}", k, len(options.artifacts))
         try:
-            files[name] = makers[name]()
-        except ModelError as error:
+            data = makers[name]()
+            load_runtime(data, FORMATS[name])  # converters write files that no runtime takes
+            files[name] = data
+        except (ModelError, ArtifactError) as error:
             if set(options.artifacts) != set(FORMATS):
                 raise
             warnings.append(str(error))

@@ -23,7 +23,7 @@ from edgecnn.model.predict import keras_scores, lab_result, most_certain
 from edgecnn.model.quiet import quiet
 from edgecnn.records import Card, InputSpec, Interpolation, Progress, Resize
 
-__all__ = ["ForeignOptions", "load_any_model"]
+__all__ = ["ForeignOptions", "foreign_options", "load_any_model"]
 
 _GOLDEN = 4
 _PROBES = 64
@@ -52,6 +52,30 @@ class ForeignOptions:
     resize: Resize = "stretch"
     interpolation: Interpolation = "halving"
     custom: str | None = None
+
+
+def foreign_options(
+    lab: Path | None, labels: Path | None = None, *about: Any
+) -> ForeignOptions | None:
+    """Options as typed on the command line: None without `lab`, which the others need.
+
+    Args:
+        lab, labels: See ForeignOptions.
+        about: normalize, color, width, height, resize, interpolation, custom: all or none.
+
+    Raises:
+        ModelError: One of the others is given without `lab`, or has a value that does not exist.
+    """
+    front = Front(*about[:2])
+    options = ForeignOptions(lab or "", labels, front, *about[2:])
+    if lab is not None:
+        return options
+    if options != ForeignOptions(""):
+        raise ModelError(
+            "--labels, --normalize, --color, --grey, --width, --height, --resize, --interpolation "
+            "and --custom describe a Keras file of your own; they need its test images: --lab"
+        )
+    return None
 
 
 def load_any_model(
