@@ -79,7 +79,7 @@ class _TfliteTap:
                 )
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ArtifactError(f"{file} can't be loaded: {error}; export it again") from error
+            raise _broken(file, error) from error
         self._source = self._interpreter.get_input_details()[0]
         self._details = {d["index"]: d for d in self._interpreter.get_tensor_details()}
         self._index: dict[str, int] = {}
@@ -121,6 +121,11 @@ class _TfliteTap:
         }
 
 
+def _broken(file: str, error: Exception) -> ArtifactError:
+    reason = " ".join(str(error).split())[:200]
+    return ArtifactError(f"{file} can't be loaded: {reason}; export it again")
+
+
 def _plain(name: str) -> str:
     """The int8 scores are "Identity1" where the float model's are "Identity"."""
     return "Identity" if name == "Identity1" else name
@@ -153,8 +158,12 @@ class _OnnxTap:
         with quiet():
             import onnx
             import onnxruntime
+            from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-        model = onnx.load_from_string(data)
+        try:
+            model = onnx.load_from_string(data)
+        except DecodeError as error:
+            raise _broken(file, error) from error
         found = _onnx_nodes(model)
         self.nodes, self._outputs = found.nodes, found.outputs
         present = {value.name for value in model.graph.output}
@@ -171,7 +180,7 @@ class _OnnxTap:
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except (state.Fail, state.InvalidGraph, state.NotImplemented) as error:
-            raise ArtifactError(f"{file} can't be loaded: {error}; export it again") from error
+            raise _broken(file, error) from error
         self._source = self._session.get_inputs()[0]
         meta = self._session.get_modelmeta().custom_metadata_map
         self._scale = float(meta.get("input_scale", 1))

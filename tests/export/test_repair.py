@@ -41,9 +41,8 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def subjects():
-    networks = {"plain": faults.plain_network(), "deep": faults.depthwise_network()}
-    return {name: faults.train(network, 6) for name, network in networks.items()}
+def subjects(deep_subject):
+    return {"plain": faults.train(faults.plain_network(), 6), "deep": deep_subject}
 
 
 @pytest.fixture(scope="module")
