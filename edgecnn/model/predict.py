@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,8 +77,6 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
         ModelError: Missing, of something else, or damaged.
         BundleError: Its card.json can't be read.
     """
-    import keras
-
     folder = Path(folder)
     file, card_file = folder / "model.keras", folder / "card.json"
     for needed in (card_file, file):
@@ -87,15 +86,8 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
             )
     try:
         card = read_card(card_file.read_bytes(), folder)
-        with importable_here():  # for the classes of the user's own network
-            model = keras.saving.load_model(file, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        unknown = unknown_class(error)
-        if unknown:
-            raise ModelError(
-                f"{file} holds {unknown!r}, a class of your own network; run this in the folder of "
-                "the module that it was trained with"
-            ) from error
+        model = _load(file, card)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise ModelError(f"{file} can't be loaded ({one_line(error)}); train again") from error
     found = (tuple(model.input_shape[1:]), model.output_shape[-1])
     if found != (card.input.shape, len(card.labels)):
@@ -104,3 +96,26 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
             f"{card.input.shape} and {len(card.labels)} labels; train again"
         )
     return model, card
+
+
+def _load(file: Path, card: Card) -> keras.Model:
+    """Load model.keras; if it holds classes of the user's own, import their module first."""
+    import keras
+
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except (ValueError, TypeError) as error:
+        unknown = unknown_class(error)
+        reference = card.training.get("options", {}).get("network")
+        if unknown is None or reference is None:
+            raise
+        module = str(reference).partition(":")[0]
+        try:
+            with importable_here():
+                importlib.import_module(module)  # registers its classes
+        except ImportError as missing:
+            raise ModelError(
+                f"{file} holds {unknown!r} of the network {reference}, and {module} can't be "
+                "imported; run this in the folder that holds it"
+            ) from missing
+    return keras.saving.load_model(file, compile=False)
