@@ -115,6 +115,7 @@ def benchmark(
         files = [artifact.file for artifact, _ in measured]
         judged, failed = _judge(opened, Path(data), files, options, progress)
         skipped += failed
+    soak = _soak(opened, options, skipped, progress)
     used = dict.fromkeys(reply["runtime"] for _, reply in measured)
     found = Benchmark(
         device=machine_name(),
@@ -123,7 +124,7 @@ def benchmark(
         runtimes={name: _version(name) for name in used},
         rows=tuple(_row(artifact, reply, judged, options) for artifact, reply in measured),
         skipped=tuple(skipped),
-        soak=_soak(opened, options, progress),
+        soak=soak,
     )
     return found if options.plot is None else _plot(found, options.plot)
 
@@ -169,16 +170,27 @@ def _judge(
     return judged, failed
 
 
-def _soak(bundle: Bundle, options: BenchmarkOptions, progress: Progress | None) -> Soak | None:
+def _soak(
+    bundle: Bundle,
+    options: BenchmarkOptions,
+    skipped: list[tuple[str, str]],
+    progress: Progress | None,
+) -> Soak | None:
+    """The soak, if one was asked for; one that can't run joins what was skipped."""
     if options.soak_seconds is None:
         return None
-    request = options.request(bundle, _soak_file(bundle, options))
-    request["seconds"] = options.soak_seconds
+    file = _soak_file(bundle, options)
+    request = {**options.request(bundle, file), "seconds": options.soak_seconds}
+    what = f"{options.soak_seconds:g} s without a pause"
     if progress:
-        progress(f"{options.soak_seconds:.0f} s without a pause", 0, 1)
-    reply = call("edgecnn.device.soak", request, 120 + 1.1 * options.soak_seconds)
+        progress(what, 0, 1)
+    try:
+        reply = call("edgecnn.device.soak", request, 120 + 1.1 * options.soak_seconds)
+    except MissingRuntimeError as error:
+        skipped.append((f"the soak of {file}", str(error)))
+        return None
     if progress:
-        progress(f"{options.soak_seconds:.0f} s without a pause", 1, 1)
+        progress(what, 1, 1)
     return Soak.from_json(reply)
 
 

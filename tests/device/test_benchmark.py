@@ -124,10 +124,12 @@ def test_without_images_there_is_lab_accuracy_only(digits_bundle):
 
 def test_artifacts_that_cannot_run_here_are_passed_over_with_the_reason(digits_bundle):
     """A runtime that is not installed stands for a Pi without onnxruntime."""
-    options = replace(SHORT, runtime="no_such_runtime")
+    options = replace(SHORT, runtime="no_such_runtime", soak_seconds=2)
     result = benchmark(digits_bundle, None, options)
     assert {row.file.rpartition(".")[2] for row in result.rows} == {"onnx"}
-    assert len(result.skipped) == 5
+    assert len(result.skipped) == 6
+    assert result.soak is None
+    assert result.skipped[-1][0] == "the soak of model_full_integer_quant.tflite"
     assert all("no TFLite runtime" in reason for _, reason in result.skipped)
     assert "skipped model_float32.tflite" in result.to_text()
 
