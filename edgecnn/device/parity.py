@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -88,7 +88,7 @@ def parity(
         if ran and reference is None and artifact.file in _FLOAT:
             scores = ran[0].scores
             reference = FloatModel(f"{artifact.file} here", scores.argmax(axis=1), scores)
-        cells += [_compare(artifact, one, ran[0], reference) for one in ran]
+        cells += [_compare(artifact, one, ran, reference) for one in ran]
     if not cells:
         raise MissingRuntimeError(f"no file of {opened.path} runs here: {skipped[0][1]}")
     name = reference.name if reference else "not known"
@@ -163,54 +163,72 @@ def _run(
     return _Ran(way, classifier, golden, scores[:done])
 
 
-def _compare(artifact: Artifact, ran: _Ran, first: _Ran, reference: FloatModel | None) -> Cell:
-    step = artifact.output.scale
-    unit = "steps" if step > 0 else "score"
-    golden = max((r.steps for r in ran.golden), default=0.0) * (1 if step > 0 else 1e-3)
-    count = min(len(ran.scores), len(first.scores))
-    mine, theirs = ran.scores[:count], first.scores[:count]
-    alone = ran is first or not count
-    error = float(np.abs(mine - theirs).max()) / (step if step > 0 else 1) if count else 0.0
+def _compare(
+    artifact: Artifact, ran: _Ran, others: list[_Ran], reference: FloatModel | None
+) -> Cell:
+    scale = artifact.output.scale
+    name, first = ran.classifier.runtime.name, others[0]
+    alike = (
+        o for o in others if (o.classifier.runtime.name, o.way.kernels) == (name, ran.way.kernels)
+    )
+    image_error, image_agreement = _between(ran, first, scale)
     float_error, float_agreement, known = (
         reference.compare(ran.scores) if reference else (None, None, 0)
     )
     cell = Cell(
         file=artifact.file,
         kind=artifact.kind,
-        runtime=ran.classifier.runtime.name,
+        runtime=name,
         kernels=ran.way.kernels,
         threads=ran.way.threads,
-        unit=unit,
+        unit="steps" if scale > 0 else "score",
         images=len(ran.scores),
-        golden_error=golden,
+        golden_error=max((r.steps for r in ran.golden), default=0.0) * (1 if scale > 0 else 1e-3),
         golden_agreement=share([r.top1_ok for r in ran.golden], 1.0),
-        image_error=None if alone else round(error, 3) if step > 0 else error,
-        image_agreement=None if alone else share(mine.argmax(1) == theirs.argmax(1), 1.0),
+        image_error=image_error,
+        image_agreement=image_agreement,
+        thread_error=_between(ran, next(alike), scale)[0],
         float_error=float_error,
         float_agreement=float_agreement,
     )
     wrong = [r.file for r in ran.golden if not r.tensor_ok]
     faults = [f"{wrong[0]} gives another input tensor than in the lab"] if wrong else []
-    faults += _faults(cell, limits_for(artifact.kind, step > 0), known)
-    return Cell(**{**vars(cell), "faults": tuple(faults)})
+    compared = min(len(ran.scores), len(first.scores))
+    faults += _faults(cell, limits_for(artifact.kind, scale > 0), compared, known)
+    return replace(cell, faults=tuple(faults))
 
 
-def _faults(cell: Cell, limits: Limits, known: int) -> list[str]:
-    """What is beyond the limits. `known`: images of which the float model's answer is known."""
+def _between(ran: _Ran, other: _Ran, scale: float) -> tuple[float | None, float | None]:
+    """(largest difference in the output's unit, share of equal answers) on what both ran."""
+    count = min(len(ran.scores), len(other.scores))
+    if ran is other or not count:
+        return None, None
+    mine, theirs = ran.scores[:count], other.scores[:count]
+    error = float(np.abs(mine - theirs).max())
+    # Ties go to the lower index on either side.
+    same = share(mine.argmax(axis=1) == theirs.argmax(axis=1), 1.0)
+    return (round(error / scale, 3) if scale > 0 else error), same
+
+
+def _faults(cell: Cell, limits: Limits, compared: int, known: int) -> list[str]:
+    """What is beyond the limits, of images `compared` with the first way and `known` to the lab."""
     faults = []
     for where, error, limit in (
         ("from the lab's on the golden frames", cell.golden_error, limits.golden),
-        ("from the first way to run the file", cell.image_error or 0.0, limits.images),
+        ("from one thread's", cell.thread_error or 0.0, limits.threads),
     ):
         if not error <= limit:
             much = describe(error, cell.unit)
             faults.append(f"scores differ {where} by {much}, limit {describe(limit, cell.unit)}")
-    if cell.float_agreement is not None:
-        tally = Tally(round(cell.float_agreement * known), known)
+    for who, agreement, count in (
+        ("the first way to run it", cell.image_agreement, compared),
+        ("the float model", cell.float_agreement, known),
+    ):
+        if agreement is None:
+            continue
+        tally = Tally(round(agreement * count), count)
         # Beyond what chance explains, and never by a single image.
-        if known - tally.correct > 1 and tally.interval[1] < limits.agreement:
-            faults.append(
-                f"reads {tally.text()}, as the float model does, limit "
-                f"{100 * limits.agreement:.1f} %"
-            )
+        if count - tally.correct > 1 and tally.interval[1] < limits.agreement:
+            limit_text = f"{100 * limits.agreement:.1f} %"
+            faults.append(f"reads {tally.text()}, as {who} does, limit {limit_text}")
     return faults
