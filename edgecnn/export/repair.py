@@ -38,6 +38,7 @@ __all__ = ["RepairOptions", "Workshop", "make_workshop", "repair"]
 _SAME = 2e-3  # of a score: what a change that keeps the float function may cost
 _MOST_IMAGES = 300
 _CLIPPED = 0.01  # share of a layer's values on lab images: a healthy set covers all but a few
+_SURE = 0.995  # of agreement
 _IMAGE_RUNGS = ("mend pixels", "widen")
 
 
@@ -152,9 +153,7 @@ class _Climb:
         self.clipped = report.clipped
         note = f"most is lost in {', '.join(error.layer for error in report.worst(2))}"
         self.steps = [RepairStep("as is", note, self.verdict, kept=True)]
-        self.suspect = (
-            shop.refusal is not None or shop.mended is not None or self.clipped.clipped > _CLIPPED
-        )
+        self.suspect = bool(shop.refusal or shop.mended) or self._is_clipped()
         self.evidence = self._evidence()
 
     def report(self) -> LayerReport:
@@ -165,8 +164,7 @@ class _Climb:
         """The gate holds and nothing that this step mends was found."""
         if rung == "mend pixels" and self.shop.mended is not None:
             return False
-        images = rung in _IMAGE_RUNGS and self.clipped.clipped > _CLIPPED
-        return self.verdict.ok and not images
+        return self.verdict.ok and not (rung in _IMAGE_RUNGS and self._is_clipped())
 
     def take(self, name: str, rung: Any) -> None:
         """Try a step's proposals, until one holds the gate."""
@@ -199,6 +197,10 @@ class _Climb:
             if attempt.percentile == 100:
                 self._done.pop("narrow ranges", None)
 
+    def _is_clipped(self) -> bool:
+        """Clipping that shows: logits beyond their range cost nothing on sure images."""
+        return self.clipped.clipped > _CLIPPED and self.verdict.agreement < _SURE
+
     def _evidence(self) -> tuple[str, ...]:
         """What speaks against the file or its images, found without a label."""
         found = [self.shop.refusal] if self.shop.refusal else []
@@ -206,7 +208,7 @@ class _Climb:
             found.append(self.shop.mended.found)
         if self.verdict.agreement < AGREE:
             found.append(f"agrees with float on {100 * self.verdict.agreement:.1f} % of frames")
-        if self.clipped.clipped > _CLIPPED:
+        if self._is_clipped():
             share = f"{100 * self.clipped.clipped:.1f} %"
             found.append(f"{share} of the values in {self.clipped.layer} are clipped")
         return tuple(found)
