@@ -168,7 +168,7 @@ def test_a_broken_lab_table_is_a_bundle_error(copy, content):
 def test_labels_of_any_script_survive(digits_bundle, tmp_path):
     """U+2028 is a line end to str.splitlines."""
     card = Bundle.open(digits_bundle).card
-    labels = tuple(["ж", "日 本", "a b", "\u2028x", "e", "f", "g", "h", "i", "j"])
+    labels = ("ж", "日 本", "a b", "\u2028x", "e", "f", "g", "h", "i", "j")
     new = write_bundle(
         tmp_path / "b.edgecnn", replace(card, labels=labels, artifacts=()), {}, [], {}, []
     )

@@ -116,14 +116,14 @@ def test_a_drop_larger_than_allowed_is_status_1(
     edgecnn, digits_model, digits_folder, tmp_path, write_digits
 ):
     # A night-only calibration set: its narrow ranges clip every bright frame.
-    night = write_digits(tmp_path / "night", 0, 60, 0.15)
+    night = write_digits(tmp_path / "night", 0, 60, 0.1)
     args = ("export", digits_model, "--formats", "tflite-full-integer")
     out = tmp_path / "night.edgecnn"
-    status, _, _ = edgecnn(*args, "--calibration", night, "-o", out, "--max-drop", "2")
+    status, _, _ = edgecnn(*args, "--calibration", night, "-o", out, "--max-drop", "0.5")
     assert status == 1
     assert json.loads((out / "card.json").read_text())["artifacts"][0]["ok"] is False
     status, text, _ = edgecnn(
-        *args, "--calibration", digits_folder, "-o", out, "--max-drop", "2", "--json"
+        *args, "--calibration", digits_folder, "-o", out, "--max-drop", "0.5", "--json"
     )
     assert status == 0
     assert json.loads(text)["artifacts"][0]["ok"] is True

@@ -82,6 +82,7 @@ def test_doctor_replays_the_golden_frames(pi, digits_bundle):
 
 def test_a_second_build_does_nothing_and_passes_arguments_on(pi):
     folder = pi.parents[1]
+    subprocess.run([REPO / "tools" / "pi", folder], check=True, capture_output=True)
     program = "import sys; print(sys.argv[1:]); sys.exit(3)"
     command = [REPO / "tools" / "pi", folder, "--", "-c", program, "a b", "--help"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -200,7 +200,7 @@ def test_a_bundle_that_answers_differently_here_does_not_run(digits_bundle, film
         golden[-1]["tensor_sha256"] = "0" * 64
 
     def other_scores(golden):
-        for scores in golden[-1]["scores"].values():
+        for scores in [*golden[-1]["scores"].values(), *golden[-1]["builtin"].values()]:
             scores[0] += 0.5
 
     log = tmp_path / "s"
