@@ -7,22 +7,15 @@ whatever the libraries print.
 
 from __future__ import annotations
 
-import json as json_format
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated
 
 import typer
 
 from edgecnn import __version__
-from edgecnn.errors import EdgecnnError
-from edgecnn.records import Json, Progress
+from edgecnn.terminal import Outcome, command, progress_bars, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,13 +25,6 @@ app = typer.Typer(
     epilog="The path: train -> export -> run -> audit. Start with `edgecnn demo`.",
 )
 
-
-class _Result(Protocol):
-    def to_json(self) -> Json: ...
-    def to_text(self) -> str: ...
-
-
-Outcome = tuple[_Result, int]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 BundleArgument = Annotated[
@@ -63,74 +49,6 @@ def main() -> None:
     app()
 
 
-def _command(name: str) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
-    """Register a command: print its result, turn its errors into one line and a status."""
-
-    def register(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
-        @app.command(name)
-        @wraps(function)
-        def run(*args: Any, **kwargs: Any) -> None:
-            # Ended by a supervisor is ended by hand: what was staged is cleared away.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            with _stdout_for_results() as stdout:
-                try:
-                    result, status = function(*args, **kwargs)
-                except EdgecnnError as error:
-                    print(f"edgecnn {name}: {error}", file=sys.stderr)
-                    raise typer.Exit(2) from None
-                except KeyboardInterrupt:
-                    print(
-                        f"edgecnn {name}: interrupted; nothing half-written is left",
-                        file=sys.stderr,
-                    )
-                    raise typer.Exit(130) from None
-                as_json = kwargs.get("json", False)
-                text = json_format.dumps(result.to_json()) if as_json else result.to_text()
-                stdout.write(text.rstrip("\n") + "\n")
-            raise typer.Exit(status)
-
-        return function
-
-    return register
-
-
-@contextmanager
-def _stdout_for_results() -> Iterator[Any]:
-    """File descriptor 1 goes to stderr, for what C++ libraries print; results go to what it was."""
-    sys.stdout.flush()
-    keep = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with os.fdopen(os.dup(keep), "w", encoding="utf-8", errors="backslashreplace") as stdout:
-            yield stdout
-    finally:
-        sys.stdout.flush()
-        os.dup2(keep, 1)
-        os.close(keep)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """A bar on stderr when that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bars(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield show
-
-
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"edgecnn {__version__}")
@@ -146,7 +64,7 @@ def _options(
     del version
 
 
-@_command("doctor")
+@command(app, "doctor")
 def doctor(
     bundle: Annotated[
         Path | None, typer.Argument(metavar="[BUNDLE]", help="Replay its golden frames too.")
@@ -163,12 +81,12 @@ def doctor(
     """Check runtimes, OpenCV, cameras and delegates; with a bundle replay its golden frames."""
     from edgecnn.device.doctor import examine
 
-    with _progress() as progress:
+    with progress_bars() as progress:
         diagnosis = examine(bundle, parity, device=device, progress=progress)
     return diagnosis, 0 if diagnosis.ok else 1
 
 
-@_command("train")
+@command(app, "train")
 def train(
     lab: Annotated[Path, typer.Argument(metavar="LAB", help="Images in one folder a class.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The MODEL folder to write.")],
@@ -220,11 +138,11 @@ def train(
     chosen = {k: v for k, v in locals().items() if k not in ("lab", "output", "json")}
     from edgecnn.model.train import TrainOptions, train
 
-    with _progress() as progress:
+    with progress_bars() as progress:
         return train(lab, output, TrainOptions(**chosen), progress=progress), 0
 
 
-@_command("export")
+@command(app, "export")
 def export(
     model: Annotated[
         Path,
@@ -325,12 +243,12 @@ def export(
 
     about = (labels, normalize, "grey" if grey else color, width, height, resize, interpolation)
     options = replace(options, foreign=foreign_options(lab, *about, custom))
-    with _progress() as progress:
+    with progress_bars() as progress:
         result = export(model, calibration, output, options, progress=progress)
     return result, 0 if result.ok else 1
 
 
-@_command("evaluate")
+@command(app, "evaluate")
 def evaluate(
     bundle: BundleArgument,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Images in one folder a class.")],
@@ -343,11 +261,11 @@ def evaluate(
     from edgecnn.device.evaluate import EvaluateOptions, evaluate
 
     options = EvaluateOptions(artifact=artifact, device=device, threads=threads)
-    with _progress() as progress:
+    with progress_bars() as progress:
         return evaluate(bundle, data, options, progress=progress), 0
 
 
-@_command("benchmark")
+@command(app, "benchmark")
 def benchmark(
     bundle: BundleArgument,
     data: Annotated[
@@ -378,11 +296,11 @@ def benchmark(
     options = BenchmarkOptions(
         device=device, threads=threads, soak_seconds=soak, soak_artifact=artifact, plot=plot
     )
-    with _progress() as progress:
+    with progress_bars() as progress:
         return benchmark(bundle, data, options, progress=progress), 0
 
 
-@_command("run")
+@command(app, "run")
 def run(
     bundle: BundleArgument,
     source: Annotated[
@@ -433,7 +351,7 @@ def run(
         return run(bundle, source, options, on_status=on_status), 0
 
 
-@_command("audit")
+@command(app, "audit")
 def audit(
     sessions: Annotated[
         list[Path], typer.Argument(metavar="SESSION...", help="Folders of `edgecnn run --log`.")
@@ -455,12 +373,12 @@ def audit(
     from edgecnn.audit.compare import AuditOptions, audit
 
     options = AuditOptions(bundle=bundle, lab=lab, report=output, max_gap=max_gap)
-    with _progress() as progress:
+    with progress_bars() as progress:
         report = audit(sessions, options, progress=progress)
     return report, 0 if report.ok else 1
 
 
-@_command("demo")
+@command(app, "demo")
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the files go.")] = Path(
         "demo"
@@ -470,9 +388,5 @@ def demo(
     """The whole path on data that packages ship: train, export, film, run, audit."""
     from edgecnn.demo import run_demo
 
-    with _progress() as progress:
-        return run_demo(output, progress=progress, say=_say), 0
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with progress_bars() as progress:
+        return run_demo(output, progress=progress, say=say), 0

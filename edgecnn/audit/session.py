@@ -20,7 +20,8 @@ import numpy as np
 
 from edgecnn.confidence import calibrated_confidence
 from edgecnn.errors import BundleError, SessionError
-from edgecnn.records import Card, FrameEvent, Json, TruthEvent
+from edgecnn.events import FrameEvent, TruthEvent
+from edgecnn.records import Card, Json
 
 __all__ = [
     "Frames",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from edgecnn.device.checks import Check, hardware, software
 from edgecnn.errors import BundleError, DataError, EdgecnnError, MissingRuntimeError
 from edgecnn.records import Json, Progress
 
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Check", "Diagnosis", "examine"]
 
 _FOR_EDGETPU = "model_full_integer_quant.tflite"
-Status = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line: what was looked at, what was found and, unless all is well, the mend.
-
-    "fail" is what keeps edgecnn from running here; "warn" what keeps a part of it from that.
-    """
-
-    name: str
-    status: Status
-    found: str
-    mend: str = ""
-
-    def to_json(self) -> Json:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -82,11 +66,9 @@ def examine(
         DataError: There are images but no bundle, or none of them can be decoded.
         MissingRuntimeError: There are images, and no file of the bundle runs here.
     """
-    from edgecnn.device import checks
-
     if images is not None and bundle is None:
         raise DataError(f"images {images} but no bundle, expected both; name the bundle first")
-    found = [*checks.software(), *checks.hardware()]
+    found = [*software(), *hardware()]
     if bundle is None:
         return Diagnosis(tuple(found))
     found += _examine_bundle(bundle, found, device)

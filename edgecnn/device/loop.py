@@ -24,7 +24,8 @@ from edgecnn.device.sources import open_source
 from edgecnn.device.truth import Truth, load_truth
 from edgecnn.device.twin import Twin, load_twin
 from edgecnn.errors import EdgecnnError
-from edgecnn.records import FrameEvent, Json, Prediction, TruthEvent
+from edgecnn.events import FrameEvent, TruthEvent
+from edgecnn.records import Json, Prediction
 
 __all__ = ["RunOptions", "RunResult", "Status", "run"]
 
