@@ -4,6 +4,7 @@ card.json       what the model is and how it did in the lab
 labels.txt      one label a line, in the order of the scores
 lab_test.csv    the lab test images by digest, with what each artifact answered
 model_*.tflite, model_*.onnx
+classify.py     a program that runs the .tflite files without edgecnn
 golden/         encoded camera frames and golden.json: what tensor and scores they must give
 SHA256SUMS      of all of these: `sha256sum -c SHA256SUMS` agrees with `Bundle.open`
 """
@@ -29,6 +30,7 @@ _SUMS = "SHA256SUMS"
 # What runs where nothing else is asked for: the smallest that every board runs fast.
 _PREFERRED = (
     "model_full_integer_quant.tflite",
+    "model_mixed_quant.tflite",
     "model_float32.tflite",
     "model_full_integer_quant.onnx",
     "model_float32.onnx",

@@ -9,6 +9,7 @@ from time import perf_counter_ns
 import numpy as np
 
 from edgecnn.bundle import Bundle
+from edgecnn.confidence import calibrated_confidence
 from edgecnn.errors import ArtifactError, BundleError
 from edgecnn.preprocess import decode, tensor_sha256, to_tensor
 from edgecnn.records import Prediction
@@ -143,6 +144,6 @@ class Classifier:
 
     def _prediction(self, scores: np.ndarray) -> Prediction:
         index = top1(scores)
-        return Prediction(
-            index, self.card.labels[index], float(scores[index]), tuple(map(float, scores))
-        )
+        step = self.runtime.output.scale
+        confidence = float(calibrated_confidence(scores, self.card.temperature, step))
+        return Prediction(index, self.card.labels[index], confidence, tuple(map(float, scores)))

@@ -7,128 +7,33 @@ whatever the libraries print.
 
 from __future__ import annotations
 
-import json as json_format
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated
 
 import typer
 
 from edgecnn import __version__
-from edgecnn.errors import EdgecnnError
-from edgecnn.records import Json, Progress
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Why is my Keras CNN less accurate in the field than in the lab, and what can I do?",
-    epilog="The path: calibrate -> train -> export -> run -> audit. Start with `edgecnn demo`.",
+from edgecnn.cli_lab import calibrate, export, inspect, train
+from edgecnn.terminal import (
+    ArtifactOption,
+    BundleArgument,
+    DeviceOption,
+    JsonFlag,
+    Outcome,
+    ThreadsOption,
+    app,
+    command,
+    progress_bars,
+    say,
 )
 
-
-class _Result(Protocol):
-    def to_json(self) -> Json: ...
-    def to_text(self) -> str: ...
-
-
-Outcome = tuple[_Result, int]
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-BundleArgument = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="A NAME.edgecnn folder or a zip of one.")
-]
-ArtifactOption = Annotated[
-    str | None,
-    typer.Option(
-        "--artifact", "-a", help="File name or kind in the bundle.", show_default="full integer"
-    ),
-]
-DeviceOption = Annotated[
-    str, typer.Option(help="cpu, edgetpu, edgetpu:usb, edgetpu:pci:0, or a delegate library.")
-]
-ThreadsOption = Annotated[
-    int, typer.Option("--threads", min=1, max=64, help="Interpreter threads.")
-]
+__all__ = ["app", "calibrate", "export", "inspect", "main", "train"]
 
 
 def main() -> None:
     """Entry point of the `edgecnn` command."""
     app()
-
-
-def _command(name: str) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
-    """Register a command: print its result, turn its errors into one line and a status."""
-
-    def register(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
-        @app.command(name)
-        @wraps(function)
-        def run(*args: Any, **kwargs: Any) -> None:
-            # Ended by a supervisor is ended by hand: what was staged is cleared away.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            with _stdout_for_results() as stdout:
-                try:
-                    result, status = function(*args, **kwargs)
-                except EdgecnnError as error:
-                    print(f"edgecnn {name}: {error}", file=sys.stderr)
-                    raise typer.Exit(2) from None
-                except KeyboardInterrupt:
-                    print(
-                        f"edgecnn {name}: interrupted; nothing half-written is left",
-                        file=sys.stderr,
-                    )
-                    raise typer.Exit(130) from None
-                as_json = kwargs.get("json", False)
-                text = json_format.dumps(result.to_json()) if as_json else result.to_text()
-                stdout.write(text.rstrip("\n") + "\n")
-            raise typer.Exit(status)
-
-        return function
-
-    return register
-
-
-@contextmanager
-def _stdout_for_results() -> Iterator[Any]:
-    """File descriptor 1 goes to stderr, for what C++ libraries print; results go to what it was."""
-    sys.stdout.flush()
-    keep = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with os.fdopen(os.dup(keep), "w", encoding="utf-8", errors="backslashreplace") as stdout:
-            yield stdout
-    finally:
-        sys.stdout.flush()
-        os.dup2(keep, 1)
-        os.close(keep)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """A bar on stderr when that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bars(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield show
 
 
 def _show_version(wanted: bool) -> None:
@@ -146,167 +51,29 @@ def _options(
     del version
 
 
-@_command("doctor")
+@command("doctor")
 def doctor(
     bundle: Annotated[
         Path | None, typer.Argument(metavar="[BUNDLE]", help="Replay its golden frames too.")
     ] = None,
+    parity: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="IMAGES", help="Compare every file, runtime and thread count on these too."
+        ),
+    ] = None,
+    device: DeviceOption = "cpu",
     json: JsonFlag = False,
 ) -> Outcome:
     """Check runtimes, OpenCV, cameras and delegates; with a bundle replay its golden frames."""
     from edgecnn.device.doctor import examine
 
-    diagnosis = examine(bundle)
+    with progress_bars() as progress:
+        diagnosis = examine(bundle, parity, device=device, progress=progress)
     return diagnosis, 0 if diagnosis.ok else 1
 
 
-@_command("inspect")
-def inspect(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Images in one folder a class.")],
-    field: Annotated[
-        Path | None, typer.Option(help="Field images to compare with; labels are not needed.")
-    ] = None,
-    manifest: Annotated[Path | None, typer.Option(help="CSV with a column of groups.")] = None,
-    group: Annotated[str, typer.Option(help="Its column: device, site, day, ...")] = "device",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="An HTML page.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Status 1 when a problem is found.")
-    ] = False,
-    json: JsonFlag = False,
-) -> Outcome:
-    """What is wrong with a data set: broken files, copies, labels, groups, lab against field."""
-    from edgecnn.images.inspect import InspectOptions, inspect
-
-    options = InspectOptions(field, manifest, group, output, strict)
-    with _progress() as progress:
-        inspection = inspect(data, options, progress=progress)
-    return inspection, 0 if inspection.ok else 1
-
-
-@_command("calibrate")
-def calibrate(
-    field: Annotated[
-        list[Path],
-        typer.Argument(metavar="FIELD...", help="Unlabelled field images, or SESSION folders."),
-    ],
-    lab: Annotated[Path, typer.Option(help="Lab images.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")],
-    model: Annotated[
-        Path | None, typer.Option(help="A MODEL folder: its classes and embedding are covered.")
-    ] = None,
-    bundle: Annotated[Path | None, typer.Option(help="A bundle that does the same.")] = None,
-    count: Annotated[int, typer.Option(help="Images to pick, at most.")] = 200,
-    exclude: Annotated[
-        list[Path] | None, typer.Option(help="A folder for evaluation: nothing of it is picked.")
-    ] = None,
-    spacing: Annotated[
-        float, typer.Option(help="Seconds between two images of a folder, at least.")
-    ] = 10.0,
-    fit: Annotated[bool, typer.Option("--fit/--no-fit", help="Fit the field's camera.")] = True,
-    seed: Annotated[int, typer.Option(help="Of the picks and the fit.")] = 0,
-    json: JsonFlag = False,
-) -> Outcome:
-    """Pick representative field images and fit, without labels, the camera that took them."""
-    from edgecnn.calibrate.build import CalibrateOptions, calibrate
-
-    excluded = tuple(exclude or ())
-    options = CalibrateOptions(model, bundle, count, excluded, spacing, fit, seed)
-    with _progress() as progress:
-        return calibrate(field, lab, output, options, progress=progress), 0
-
-
-@_command("train")
-def train(
-    lab: Annotated[Path, typer.Argument(metavar="LAB", help="Images in one folder a class.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The MODEL folder to write.")],
-    width: Annotated[
-        int | None, typer.Option(help="Input width; from the images by default.")
-    ] = None,
-    height: Annotated[int | None, typer.Option(help="Input height.")] = None,
-    resize: Annotated[str, typer.Option(help="stretch, letterbox or center_crop.")] = "stretch",
-    interpolation: Annotated[
-        str, typer.Option(help="halving, linear, area, cubic or nearest.")
-    ] = "halving",
-    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 30,
-    seconds: Annotated[
-        float | None, typer.Option(help="Time budget; the schedule ends with it.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images a step.", show_default="64, small sets less")
-    ] = None,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the cosine schedule.")] = 3e-3,
-    patience: Annotated[int, typer.Option(help="Epochs without gain before stopping.")] = 12,
-    network: Annotated[
-        str | None,
-        typer.Option(help="Your Keras 3 model: module:function(input_shape, num_classes)."),
-    ] = None,
-    network_width: Annotated[float, typer.Option(help="Multiplies the filters.")] = 1.0,
-    dropout: Annotated[float, typer.Option(help="Before the classifier.")] = 0.3,
-    l1: Annotated[float, typer.Option(help="L1 penalty of the kernels.")] = 0.0,
-    l2: Annotated[float, typer.Option(help="L2 penalty of the kernels.")] = 0.0,
-    weight_decay: Annotated[float, typer.Option(help="Decoupled (AdamW).")] = 0.01,
-    label_smoothing: Annotated[float, typer.Option(help="Spoils confidence: off.")] = 0.0,
-    imbalance: Annotated[
-        str, typer.Option(help="none, class_weights or balanced_sampling.")
-    ] = "none",
-    augment: Annotated[str, typer.Option(help="none, light or default.")] = "default",
-    manifest: Annotated[Path | None, typer.Option(help="CSV with a column of groups.")] = None,
-    group: Annotated[str, typer.Option(help="Its column: equal values share a split.")] = "device",
-    val_share: Annotated[float, typer.Option(help="Of the images, for early stopping.")] = 0.1,
-    test_share: Annotated[float, typer.Option(help="Of the images, for lab accuracy.")] = 0.2,
-    near_duplicate: Annotated[
-        float, typer.Option(help="Pictures of this correlation or more share a split.")
-    ] = 0.97,
-    burst_seconds: Annotated[
-        float, typer.Option(help="So do pictures taken this close in time (by file name).")
-    ] = 10.0,
-    seed: Annotated[int, typer.Option(help="Of weights, shuffling and split.")] = 0,
-    json: JsonFlag = False,
-) -> Outcome:
-    """Train a regularized, augmented CNN and measure it on a test split that does not leak."""
-    chosen = {k: v for k, v in locals().items() if k not in ("lab", "output", "json")}
-    from edgecnn.model.train import TrainOptions, train
-
-    with _progress() as progress:
-        return train(lab, output, TrainOptions(**chosen), progress=progress), 0
-
-
-@_command("export")
-def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder of `edgecnn train`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle: NAME.edgecnn.")],
-    calibration: Annotated[
-        Path,
-        typer.Option(help="Representative FIELD images (a folder); nothing is taken by default."),
-    ],
-    formats: Annotated[
-        str | None,
-        typer.Option(
-            help="Some of tflite-float32, tflite-float16, tflite-dynamic-range, "
-            "tflite-full-integer, tflite-int16, onnx-float32, onnx-full-integer; all by default."
-        ),
-    ] = None,
-    integer_io: Annotated[
-        str, typer.Option(help="Full integer input and output: uint8 or int8.")
-    ] = "uint8",
-    max_drop: Annotated[
-        float | None,
-        typer.Option(help="Status 1 when an artifact loses more points of lab accuracy."),
-    ] = None,
-    json: JsonFlag = False,
-) -> Outcome:
-    """Write TFLite and ONNX artifacts, quantized on field images and checked against Keras."""
-    from edgecnn.export.build import ExportOptions, export
-
-    options = ExportOptions(integer_io=integer_io, max_drop=max_drop)
-    if formats:
-        options = replace(options, formats=tuple(formats.split(",")))
-    with _progress() as progress:
-        result = export(model, calibration, output, options, progress=progress)
-    return result, 0 if result.ok else 1
-
-
-@_command("evaluate")
+@command("evaluate")
 def evaluate(
     bundle: BundleArgument,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Images in one folder a class.")],
@@ -319,28 +86,46 @@ def evaluate(
     from edgecnn.device.evaluate import EvaluateOptions, evaluate
 
     options = EvaluateOptions(artifact=artifact, device=device, threads=threads)
-    with _progress() as progress:
+    with progress_bars() as progress:
         return evaluate(bundle, data, options, progress=progress), 0
 
 
-@_command("benchmark")
+@command("benchmark")
 def benchmark(
     bundle: BundleArgument,
     data: Annotated[
         Path | None,
         typer.Argument(metavar="[DATA]", help="Labelled images to measure accuracy on."),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw accuracy against time: a .png, .svg or .pdf.")
+    ] = None,
+    soak: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that one artifact then runs without a pause: first minute against "
+            "steady state, temperature, throttling."
+        ),
+    ] = None,
+    artifact: Annotated[
+        str | None,
+        typer.Option("--artifact", "-a", help="Which --soak runs.", show_default="full integer"),
+    ] = None,
+    device: DeviceOption = "cpu",
     threads: ThreadsOption = 1,
     json: JsonFlag = False,
 ) -> Outcome:
     """Accuracy, size, latency and memory of each artifact, on this machine."""
     from edgecnn.device.benchmark import BenchmarkOptions, benchmark
 
-    with _progress() as progress:
-        return benchmark(bundle, data, BenchmarkOptions(threads=threads), progress=progress), 0
+    options = BenchmarkOptions(
+        device=device, threads=threads, soak_seconds=soak, soak_artifact=artifact, plot=plot
+    )
+    with progress_bars() as progress:
+        return benchmark(bundle, data, options, progress=progress), 0
 
 
-@_command("run")
+@command("run")
 def run(
     bundle: BundleArgument,
     source: Annotated[
@@ -365,6 +150,10 @@ def run(
     ] = "bgr",
     timeout: Annotated[float, typer.Option(help="Seconds that a source may be silent.")] = 5.0,
     window: Annotated[bool, typer.Option("--window", help="Show the frames; q stops.")] = False,
+    twin_every: Annotated[
+        int,
+        typer.Option(help="On an Edge TPU, check every so-manieth frame on the CPU; 0 never."),
+    ] = 50,
     json: JsonFlag = False,
 ) -> Outcome:
     """The capture loop: classify a camera's frames, live accuracy beside lab accuracy."""
@@ -381,12 +170,13 @@ def run(
         color=color,
         timeout_s=timeout,
         window=window,
+        twin_every=twin_every,
     )
     with panel(sys.stderr) as on_status:
         return run(bundle, source, options, on_status=on_status), 0
 
 
-@_command("audit")
+@command("audit")
 def audit(
     sessions: Annotated[
         list[Path], typer.Argument(metavar="SESSION...", help="Folders of `edgecnn run --log`.")
@@ -408,12 +198,12 @@ def audit(
     from edgecnn.audit.compare import AuditOptions, audit
 
     options = AuditOptions(bundle=bundle, lab=lab, report=output, max_gap=max_gap)
-    with _progress() as progress:
+    with progress_bars() as progress:
         report = audit(sessions, options, progress=progress)
     return report, 0 if report.ok else 1
 
 
-@_command("demo")
+@command("demo")
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the files go.")] = Path(
         "demo"
@@ -423,9 +213,5 @@ def demo(
     """The whole path on data that packages ship: train, export, film, run, audit."""
     from edgecnn.demo import run_demo
 
-    with _progress() as progress:
-        return run_demo(output, progress=progress, say=_say), 0
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with progress_bars() as progress:
+        return run_demo(output, progress=progress, say=say), 0

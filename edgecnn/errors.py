@@ -17,6 +17,8 @@ A message is one line that says what was found, what was expected and what to do
 `cli.main` catches `EdgecnnError` only and exits with status 2.
 """
 
+import re
+
 __all__ = [
     "ArtifactError",
     "BundleError",
@@ -30,7 +32,10 @@ __all__ = [
     "SessionError",
     "SourceError",
     "TruthError",
+    "one_line",
 ]
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class EdgecnnError(Exception):
@@ -79,3 +84,13 @@ class SessionError(EdgecnnError):
 
 class OutputError(EdgecnnError):
     """A place that can't be written to."""
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    """What another library's error says, as a part of one line: no line ends, no colours.
+
+    Example:
+        >>> one_line(ValueError("first\\n  second"))
+        'first second'
+    """
+    return " ".join(_COLOURS.sub("", str(error)).split())[:most] or type(error).__name__

@@ -16,7 +16,6 @@ __all__ = [
     "CARD_FORMAT",
     "Artifact",
     "Card",
-    "FrameEvent",
     "GoldenFrame",
     "InputSpec",
     "Json",
@@ -25,7 +24,7 @@ __all__ = [
     "Progress",
     "Tally",
     "TensorInfo",
-    "TruthEvent",
+    "known_fields",
 ]
 
 Json = dict[str, Any]
@@ -87,7 +86,7 @@ class InputSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> InputSpec:
         pad = data.get("pad")
-        return cls(**{**_known(cls, data), "pad": tuple(pad) if pad else None})
+        return cls(**{**known_fields(cls, data), "pad": tuple(pad) if pad else None})
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer. `scores` sum to about 1, in the order of the card's labels."""
+    """One answer.
+
+    `scores` are the model's own (dequantized) output, in the order of the card's labels; they sum
+    to about 1 and are what sessions log. `confidence` is that of the answer after temperature
+    scaling (see confidence.py): the share of such answers that is right, on images like the lab's.
+    """
 
     index: int
     label: str
@@ -178,7 +182,7 @@ class TensorInfo:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TensorInfo:
-        return cls(**_known(cls, data))
+        return cls(**known_fields(cls, data))
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,8 @@ class Artifact:
 
     `kind` is read back from the file itself. `agreement` is the share of lab test images with
     the same top-1 as the Keras model; `max_output_error` the largest difference of a score.
+    `confidence_error` is the expected calibration error on those images of the scores as they
+    are ("raw") and after temperature scaling ("calibrated"), in [0, 1]; None if not measured.
     """
 
     file: str
@@ -199,6 +205,7 @@ class Artifact:
     agreement: float
     max_output_error: float
     ok: bool = True
+    confidence_error: dict[str, float] | None = None
 
     def to_json(self) -> Json:
         return {
@@ -210,7 +217,7 @@ class Artifact:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Artifact:
-        known = _known(cls, data)
+        known = known_fields(cls, data)
         known["input"] = TensorInfo.from_json(data["input"])
         known["output"] = TensorInfo.from_json(data["output"])
         known["lab"] = Tally.from_json(data["lab"])
@@ -247,7 +254,8 @@ class LabResult:
 class Card:
     """What card.json says: of a MODEL folder (no artifacts yet) or of a bundle.
 
-    `prior` is the class share of the training images, in the order of `labels`.
+    `prior` is the class share of the training images, in the order of `labels`; `temperature`
+    makes confidence of scores (see confidence.py).
     `calibration` is {"count", "sha256"} of the representative images, `training` a summary of
     how the model came about, `parent` the sha256 of the card it was adapted from.
     """
@@ -297,12 +305,15 @@ class Card:
                 "export again or install the edgecnn that wrote it"
             )
         try:
-            known = _known(cls, data)
+            known = known_fields(cls, data)
             known["labels"] = tuple(map(str, data["labels"]))
             known["input"] = InputSpec.from_json(data["input"])
             known["artifacts"] = tuple(map(Artifact.from_json, data["artifacts"]))
             known["lab"] = LabResult.from_json(data["lab"])
             known["prior"] = tuple(map(float, data["prior"]))
+            known["temperature"] = float(data.get("temperature", 1.0))
+            if not 0.01 <= known["temperature"] <= 100:
+                raise ValueError(f"temperature {known['temperature']}, expected 0.01 to 100")
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
@@ -334,62 +345,12 @@ class GoldenFrame:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GoldenFrame:
-        known = _known(cls, data)
+        known = known_fields(cls, data)
         for name in ("scores", "builtin"):
             known[name] = {k: tuple(v) for k, v in data.get(name, {}).items()}
         return cls(**known)
 
 
-@dataclass(frozen=True)
-class FrameEvent:
-    """One classified frame in events.jsonl. It never holds a label of the field: see TruthEvent.
-
-    Args:
-        frame: Position in the source, from 0. Live sources skip numbers: those were dropped.
-        captured_at: UTC, ISO 8601 with milliseconds, when the frame left the source.
-        name: File name in an image folder, else None.
-        index: The predicted class (ties go to the lower index).
-        scores: One for each label.
-        age_ms: From capture to answer.
-        invoke_ms: Inside the interpreter.
-        preprocess_ms: From frame to tensor.
-        image: File in the session's frames/ that keeps this frame, or None.
-    """
-
-    frame: int
-    captured_at: str
-    index: int
-    scores: tuple[float, ...]
-    age_ms: float
-    invoke_ms: float
-    preprocess_ms: float
-    name: str | None = None
-    image: str | None = None
-
-    def to_json(self) -> Json:
-        return {"event": "frame", **asdict(self), "scores": list(self.scores)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> FrameEvent:
-        return cls(**{**_known(cls, data), "scores": tuple(map(float, data["scores"]))})
-
-
-@dataclass(frozen=True)
-class TruthEvent:
-    """The true label of a frame, from `source` ('folder', 'csv', ...). A later one replaces it."""
-
-    frame: int
-    label: str
-    source: str
-
-    def to_json(self) -> Json:
-        return {"event": "truth", **asdict(self)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TruthEvent:
-        return cls(**_known(cls, data))
-
-
-def _known(cls: Any, data: Mapping[str, Any]) -> Json:
+def known_fields(cls: Any, data: Mapping[str, Any]) -> Json:
     """The entries of `data` that `cls` has fields for: later versions may add some."""
     return {f.name: data[f.name] for f in fields(cls) if f.name in data}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -139,7 +140,9 @@ class _TfliteRuntime:
         delegates = [] if device == "cpu" else [open_delegate(device, module_name)]
         self.name = module_name.split(".")[0]
         try:
-            with _without_chatter():
+            with _without_chatter(), warnings.catch_warnings():
+                # tf.lite warns of its own end: whoever names it has chosen it.
+                warnings.simplefilter("ignore")
                 self._interpreter = module.Interpreter(
                     model_content=data,
                     num_threads=threads,

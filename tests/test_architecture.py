@@ -1,6 +1,7 @@
 """The import table of the project, read from the source of every module.
 
-the base          the modules beside errors.py; runtime.py alone loads an interpreter
+the base          the modules beside errors.py; runtime.py alone loads an interpreter,
+                  tflite_file.py alone the flatbuffer schema
 camera            the base
 device            the base; never tensorflow
 audit             the base and camera; never tensorflow
@@ -23,11 +24,14 @@ import pytest
 import edgecnn
 
 PACKAGE = Path(edgecnn.__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
+# A program that bundles carry and that knows nothing of edgecnn, not a module of it.
+PROGRAM = PACKAGE / "export" / "classify.py"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PROGRAM)
 HEAVY = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "scipy"}
 HEAVY |= {"matplotlib", "jinja2", "mlxtend", "tflite_runtime", "ai_edge_litert"}
 LIGHT = {"numpy", "cv2", "rich", "typer"}
 LAB = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "flatbuffers", "google"}
+LAB |= {"h5py", "ai_edge_quantizer"}
 
 FRONT = {"cli", "__main__", "__init__", "demo"}
 MAY_IMPORT = {
@@ -44,7 +48,7 @@ MAY_IMPORT = {
 EXTRA = {
     "base": {"tensorflow", "onnxruntime", "tflite_runtime", "matplotlib", "jinja2"},
     "camera": {"scipy", "sklearn", "mlxtend"},
-    "device": {"picamera2"},
+    "device": {"picamera2", "matplotlib"},
     "audit": {"scipy", "sklearn", "matplotlib", "jinja2"},
     "images": LAB | {"scipy", "PIL"},
     "model": LAB | {"scipy", "matplotlib"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -104,13 +105,10 @@ def test_summary_s_commands_are_commands_of_edgecnn(finished):
     from edgecnn.cli import app
 
     known = set(get_command(app).commands)
-    lines = [
-        line.split("edgecnn ")[1]
-        for line in finished[1].to_text().splitlines()
-        if line.startswith("    ") and "edgecnn " in line
-    ]
-    assert len(lines) == 4
-    assert {line.split()[0] for line in lines} <= known
+    shown = [line for line in finished[1].to_text().splitlines() if line.startswith("    ")]
+    commands = [words for words in map(shlex.split, shown) if words[0].endswith("edgecnn")]
+    assert len(commands) == 4
+    assert {words[1] for words in commands} <= known
 
 
 def test_folder_of_somebody_s_own_is_refused_and_left_alone(tmp_path):

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn.errors import BundleError
-from edgecnn.records import FrameEvent, InputSpec, Tally, TruthEvent
+from edgecnn.events import FrameEvent, TruthEvent
+from edgecnn.records import InputSpec, Tally
 
 COUNTS = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 

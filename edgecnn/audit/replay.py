@@ -9,9 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgecnn.audit.session import Session, calibrated_confidence, read_frames
+from edgecnn.audit.session import Session, read_frames
 from edgecnn.bundle import Bundle, LabTestRow
 from edgecnn.classifier import Classifier
+from edgecnn.confidence import calibrated_confidence
 from edgecnn.errors import DataError, SessionError
 from edgecnn.folders import file_sha256, find_images
 from edgecnn.preprocess import decode, to_tensor
@@ -70,7 +71,8 @@ def from_images(
             f"{folder} holds none of the {len(wanted)} lab test images of {bundle.path} (compared "
             "by SHA-256); give the folder that the model was trained on"
         )
-    confidence = calibrated_confidence(np.array(scores, np.float32), bundle.card.temperature)
+    step = classifier.artifact.output.scale
+    confidence = calibrated_confidence(np.array(scores, np.float32), bundle.card.temperature, step)
     how = f"decoded and classified on this machine ({classifier.runtime.name})"
     return LabAnswers(rows, predicted, confidence, len(wanted) - len(rows), how, folder)
 

@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.confidence import calibrated_confidence
 from edgecnn.errors import BundleError, SessionError
-from edgecnn.records import Card, FrameEvent, Json, TruthEvent
+from edgecnn.events import FrameEvent, TruthEvent
+from edgecnn.records import Card, Json
 
 __all__ = [
     "Frames",
     "Session",
     "Truth",
-    "calibrated_confidence",
     "open_session",
     "read_frames",
     "read_truth",
@@ -49,6 +50,11 @@ class Session:
     bundle_sha256: str
     artifact: str
     info: Json
+
+    @property
+    def step(self) -> float:
+        """The step of the scores: the scale of the artifact's output, 0 where it is float."""
+        return next((a.output.scale for a in self.card.artifacts if a.file == self.artifact), 0.0)
 
     def image(self, name: str) -> Path:
         """The file in frames/ that an event names; folders in the name are not followed."""
@@ -145,7 +151,7 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
     Raises:
         SessionError: events.jsonl is missing, unreadable or holds no frame.
     """
-    rows = _Rows(session.card, keep_names, _stored(session.path / "frames"))
+    rows = _Rows(session.card, session.step, keep_names, _stored(session.path / "frames"))
     for kind, line, last in _events(session):
         if kind == b"truth":
             continue
@@ -238,6 +244,7 @@ class _Rows:
     """Grows `Frames` column by column."""
 
     card: Card
+    step: float
     keep_names: bool
     stored: frozenset[str]  # the files that frames/ still holds
     frame: array[int] = field(default_factory=lambda: array("q"))
@@ -298,25 +305,6 @@ class _Rows:
     def _flush(self) -> None:
         if self._scores:
             scores = np.array(self._scores, np.float32)
-            self._calibrated.append(calibrated_confidence(scores, self.card.temperature))
+            confidence = calibrated_confidence(scores, self.card.temperature, self.step)
+            self._calibrated.append(confidence)
             self._scores.clear()
-
-
-def calibrated_confidence(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """Top score after temperature scaling: softmax(log(scores) / temperature).
-
-    Args:
-        scores: float32, shape (n, classes), as the model's softmax gives them. A quantized
-            model gives 0 for what is under half its step (1/256), so scores start at 1/512.
-        temperature: From the card; 1 leaves the scores as they are.
-
-    Returns:
-        float32, shape (n,).
-
-    Source: Guo et al. 2017, arXiv:1706.04599.
-    """
-    if temperature == 1.0:
-        return np.asarray(scores.max(axis=1), np.float32)
-    logits = np.log(np.maximum(scores, 1 / 512)) / np.float32(temperature)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(1 / powers.sum(axis=1), np.float32)

@@ -6,19 +6,22 @@ on a Pi can be slower than float on the lab's x86. So nothing is ever projected.
 
 from __future__ import annotations
 
-import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path
 
 from edgecnn.bundle import Bundle
+from edgecnn.device.benchmark_result import Benchmark, Row
 from edgecnn.device.evaluate import EvaluateOptions, Evaluation, check_labels, evaluate
-from edgecnn.device.health import host, read_health
+from edgecnn.device.health import host, machine_name, read_state
 from edgecnn.device.isolated import call
-from edgecnn.errors import ArtifactError, MissingRuntimeError
+from edgecnn.device.pareto import check_plot, draw
+from edgecnn.device.soak import Soak
+from edgecnn.errors import ArtifactError, EdgecnnError, MissingRuntimeError
 from edgecnn.folders import find_labelled
-from edgecnn.records import Artifact, Json, Progress, Tally
-from edgecnn.text import table
+from edgecnn.records import Artifact, Json, Progress
+from edgecnn.staging import write_file
 
 __all__ = ["Benchmark", "BenchmarkOptions", "Row", "benchmark"]
 
@@ -29,7 +32,6 @@ _DISTRIBUTIONS = {
     "tensorflow": "tensorflow",
     "onnxruntime": "onnxruntime",
 }
-_NOTE = "Measured on this machine; it says nothing of how fast another one is."
 
 
 @dataclass(frozen=True)
@@ -40,86 +42,44 @@ class BenchmarkOptions:
         device: What files compiled for an Edge TPU run on; all others run on the CPU.
         threads: Interpreter threads.
         runtime: One of `runtime.TFLITE_RUNTIMES`; None takes the first that imports.
-        warmup: Classifications that are not counted.
+        warmup, warmup_seconds: So many classifications and so long are not counted.
         repeats: Classifications that are, at most.
         seconds: After so long a measurement ends early (but not under 20 classifications).
+        soak_seconds: How long one artifact is then run without a pause, to set its first minute
+            beside its steady state (600 show a board's heat); None leaves that out.
+        soak_artifact: Which; None takes the one meant for `device`.
+        plot: A .png, .svg or .pdf of accuracy against time to write.
     """
 
     device: str = "cpu"
     threads: int = 1
     runtime: str | None = None
     warmup: int = 20
+    warmup_seconds: float = 0.5
     repeats: int = 200
     seconds: float = 5.0
+    soak_seconds: float | None = None
+    soak_artifact: str | None = None
+    plot: Path | None = None
 
+    def __post_init__(self) -> None:
+        seconds = self.soak_seconds
+        if seconds is not None and not (isfinite(seconds) and 2 <= seconds <= 86_400):
+            raise EdgecnnError(f"soak is {seconds:g} seconds, expected 2 to 86400; 600 show heat")
 
-@dataclass(frozen=True)
-class Row:
-    """One artifact. Times are {"p50", "p95"} in ms: `invoke_ms` inside the interpreter,
-    `total_ms` from a frame of `frame_wh` to scores. `rss_mb` is the peak memory of a process that
-    runs nothing else. `accuracy` and `agreement` (share of images read as model_float32.tflite
-    reads them) are None where no labelled images were given."""
-
-    file: str
-    kind: str
-    bytes: int
-    runtime: str
-    frame_wh: list[int]
-    repeats: int
-    invoke_ms: Json
-    preprocess_ms: Json
-    total_ms: Json
-    rss_mb: float
-    accuracy: Tally | None = None
-    agreement: float | None = None
-
-    def to_json(self) -> Json:
-        accuracy = self.accuracy.to_json() if self.accuracy else None
-        return {**asdict(self), "accuracy": accuracy}
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """All artifacts. `skipped` holds (file, reason) of those that can't run here."""
-
-    device: str
-    machine: Json
-    threads: int
-    runtimes: dict[str, str]
-    rows: tuple[Row, ...]
-    skipped: tuple[tuple[str, str], ...]
-
-    def to_json(self) -> Json:
+    def request(self, bundle: Bundle, file: str) -> Json:
+        """What a measuring process is asked."""
         return {
-            "device": self.device,
-            "machine": self.machine,
+            "bundle": str(bundle.path.resolve()),
+            "artifact": file,
+            "device": _device(file, self),
             "threads": self.threads,
-            "runtimes": self.runtimes,
-            "artifacts": [row.to_json() for row in self.rows],
-            "skipped": [{"file": file, "reason": reason} for file, reason in self.skipped],
-            "note": _NOTE,
+            "runtime": self.runtime,
+            "warmup": self.warmup,
+            "warmup_seconds": self.warmup_seconds,
+            "repeats": self.repeats,
+            "seconds": self.seconds,
         }
-
-    def to_text(self) -> str:
-        headers = ["artifact", "kB", "invoke p50", "p95", "total p50 ms", "peak MB"]
-        judged = any(row.accuracy for row in self.rows)
-        headers += ["accuracy", "95 %", "as float"] if judged else []
-        lines = [f"{self.device}, {self._state()}", ""]
-        lines += [table(headers, [_cells(row, judged) for row in self.rows]), ""]
-        lines += [f"skipped {file}: {reason}" for file, reason in self.skipped]
-        return "\n".join([*lines, _NOTE])
-
-    def _state(self) -> str:
-        """Threads, runtimes, clock, temperature and throttling, as far as they are known."""
-        parts = [f"{self.threads} thread{'s' * (self.threads > 1)}"]
-        parts += [f"{name} {number}" for name, number in self.runtimes.items()]
-        if self.machine["clock_mhz"]:
-            parts.append(f"{self.machine['clock_mhz']:.0f} MHz")
-        if self.machine["temperature_c"] is not None:
-            parts.append(f"{self.machine['temperature_c']:.0f} °C")
-        if self.machine["throttled"] not in (None, "0x0"):
-            parts.append(f"THROTTLED ({self.machine['throttled']}): cool it and measure again")
-        return ", ".join(parts)
 
 
 def benchmark(
@@ -137,54 +97,36 @@ def benchmark(
     Raises:
         BundleError: The bundle can't be used.
         DataError: `data` has no usable image or labels that the bundle doesn't know.
-        MissingRuntimeError: Not one artifact can run here.
+        MissingRuntimeError: Not one artifact can run here, or there is no matplotlib for the plot.
+        OutputError: The plot can't be written.
     """
     options = options or BenchmarkOptions()
     opened = Bundle.open(bundle)
     if data is not None:
         check_labels(find_labelled(Path(data)), opened.card.labels, Path(data))
+    if options.plot is not None:
+        check_plot(options.plot)
+    _soak_file(opened, options)  # a name that it doesn't have is refused now
+    before = read_state()
     measured, skipped = _measure_all(opened, options, progress)
+    after = read_state()
     judged: dict[str, Evaluation] = {}
     if data is not None:
         files = [artifact.file for artifact, _ in measured]
         judged, failed = _judge(opened, Path(data), files, options, progress)
         skipped += failed
+    soak = _soak(opened, options, skipped, progress)
     used = dict.fromkeys(reply["runtime"] for _, reply in measured)
-    return Benchmark(
+    found = Benchmark(
         device=machine_name(),
-        machine={**host(), **read_health(), "clock_mhz": clock_mhz()},
+        machine={**host(), **after, "before": before},
         threads=options.threads,
         runtimes={name: _version(name) for name in used},
-        rows=tuple(_row(artifact, reply, judged) for artifact, reply in measured),
+        rows=tuple(_row(artifact, reply, judged, options) for artifact, reply in measured),
         skipped=tuple(skipped),
+        soak=soak,
     )
-
-
-def machine_name() -> str:
-    """A Pi's or Coral's model, else the processor's."""
-    model = host()["model"]
-    if model:
-        return str(model)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(filter(None, names), platform.processor() or platform.machine())
-
-
-def clock_mhz() -> float | None:
-    """The clock of the first core now, or None where the machine doesn't tell."""
-    for name in ("scaling_cur_freq", "cpuinfo_cur_freq"):
-        try:
-            return int(Path(f"/sys/devices/system/cpu/cpu0/cpufreq/{name}").read_text()) / 1000
-        except (OSError, ValueError):
-            continue
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((float(li.partition(":")[2]) for li in lines if li.startswith("cpu MHz")), None)
+    return found if options.plot is None else _plot(found, options.plot)
 
 
 def _measure_all(
@@ -193,15 +135,10 @@ def _measure_all(
     """What each artifact's process answered, and (file, reason) of those that can't run."""
     measured, skipped = [], []
     artifacts = bundle.card.artifacts
+    timeout_s = 60 + 10 * options.seconds
     for k, artifact in enumerate(artifacts):
-        request = {
-            **asdict(options),
-            "bundle": str(bundle.path.resolve()),
-            "artifact": artifact.file,
-            "device": _device(artifact.file, options),
-        }
-        timeout_s = 60 + 10 * options.seconds
         try:
+            request = options.request(bundle, artifact.file)
             reply = call("edgecnn.device.measure", request, timeout_s)
             measured.append((artifact, reply))
         except MissingRuntimeError as error:
@@ -233,11 +170,49 @@ def _judge(
     return judged, failed
 
 
+def _soak(
+    bundle: Bundle,
+    options: BenchmarkOptions,
+    skipped: list[tuple[str, str]],
+    progress: Progress | None,
+) -> Soak | None:
+    """The soak, if one was asked for; one that can't run joins what was skipped."""
+    if options.soak_seconds is None:
+        return None
+    file = _soak_file(bundle, options)
+    request = {**options.request(bundle, file), "seconds": options.soak_seconds}
+    what = f"{options.soak_seconds:g} s without a pause"
+    if progress:
+        progress(what, 0, 1)
+    try:
+        reply = call("edgecnn.device.soak", request, 120 + 1.1 * options.soak_seconds)
+    except MissingRuntimeError as error:
+        skipped.append((f"the soak of {file}", str(error)))
+        return None
+    if progress:
+        progress(what, 1, 1)
+    return Soak.from_json(reply)
+
+
+def _soak_file(bundle: Bundle, options: BenchmarkOptions) -> str:
+    """The artifact asked for; else the one for the device asked for; else the bundle's choice."""
+    compiled = [a.file for a in bundle.card.artifacts if _device(a.file, options) != "cpu"]
+    return bundle.artifact(options.soak_artifact or next(iter(compiled), None)).file
+
+
+def _plot(found: Benchmark, path: Path) -> Benchmark:
+    which = "the images given" if found.judged else "the lab test"
+    write_file(path, draw(found.points, found.title, which, path.suffix))
+    return replace(found, plot=str(path))
+
+
 def _device(file: str, options: BenchmarkOptions) -> str:
     return options.device if file.endswith("_edgetpu.tflite") else "cpu"
 
 
-def _row(artifact: Artifact, reply: Json, judged: dict[str, Evaluation]) -> Row:
+def _row(
+    artifact: Artifact, reply: Json, judged: dict[str, Evaluation], options: BenchmarkOptions
+) -> Row:
     mine, reference = judged.get(artifact.file), judged.get(_FLOAT)
     agreement = None
     if mine and reference:
@@ -248,29 +223,13 @@ def _row(artifact: Artifact, reply: Json, judged: dict[str, Evaluation]) -> Row:
         file=artifact.file,
         kind=artifact.kind,
         bytes=artifact.bytes,
+        threads=options.threads,
+        lab=artifact.lab,
+        lab_agreement=artifact.agreement,
         accuracy=mine.accuracy if mine else None,
         agreement=agreement,
         **reply,
     )
-
-
-def _cells(row: Row, judged: bool) -> list[str]:
-    cells = [
-        row.file,
-        f"{row.bytes / 1000:.0f}",
-        f"{row.invoke_ms['p50']:.2f}",
-        f"{row.invoke_ms['p95']:.2f}",
-        f"{row.total_ms['p50']:.2f}",
-        f"{row.rss_mb:.0f}",
-    ]
-    if not judged:
-        return cells
-    if row.accuracy is None or row.accuracy.accuracy is None:
-        return [*cells, "", "", ""]
-    low, high = row.accuracy.interval
-    as_float = "" if row.agreement is None else f"{100 * row.agreement:.1f} %"
-    share = f"{100 * row.accuracy.accuracy:.1f} %"
-    return [*cells, share, f"{100 * low:.1f}-{100 * high:.1f}", as_float]
 
 
 def _version(runtime: str) -> str:

@@ -8,16 +8,18 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
-from edgecnn.device.doctor import Check
 from edgecnn.device.health import host, read_health
 from edgecnn.device.isolated import call
 from edgecnn.errors import MissingRuntimeError
+from edgecnn.records import Json
 
-__all__ = ["hardware", "software"]
+__all__ = ["Check", "hardware", "software"]
 
 _OPENCV = (
     "opencv-python-headless",
@@ -34,6 +36,25 @@ _LAB = ("tensorflow", "tf2onnx", "onnx", "scikit-learn")
 _NO_CAMERA = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc", "rpivid")
 _CSI = ("unicam", "rp1-cfe")
 _PROBE_SECONDS = 60.0
+
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was looked at, what was found and, unless all is well, the mend.
+
+    "fail" is what keeps edgecnn from running here; "warn" what keeps a part of it from that.
+    """
+
+    name: str
+    status: Status
+    found: str
+    mend: str = ""
+
+    def to_json(self) -> Json:
+        return asdict(self)
 
 
 def software() -> Iterator[Check]:

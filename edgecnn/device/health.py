@@ -10,9 +10,16 @@ from pathlib import Path
 
 from edgecnn.records import Json
 
-__all__ = ["host", "read_health"]
+__all__ = ["clock_mhz", "host", "machine_name", "read_health", "read_state", "throttle_flags"]
 
 _THERMAL = Path("/sys/class/thermal")
+# Bits of `vcgencmd get_throttled`; the same 16 higher say "since the boot".
+_THROTTLE_BITS = (
+    "under-voltage",
+    "frequency capped",
+    "throttled",
+    "soft temperature limit",
+)
 
 
 def host() -> Json:
@@ -36,6 +43,51 @@ def read_health() -> Json:
     zones = [_read(path) for path in sorted(_THERMAL.glob("thermal_zone*/temp"))]
     degrees = [int(text) / 1000 for text in map(str.strip, zones) if text.lstrip("-").isdigit()]
     return {"temperature_c": max(degrees, default=None), "throttled": _throttled()}
+
+
+def read_state() -> Json:
+    """`read_health`, and the clock of the first core in MHz: what a speed was measured at."""
+    return {**read_health(), "clock_mhz": clock_mhz()}
+
+
+def throttle_flags(throttled: str | None) -> list[str]:
+    """The throttle bits of `read_health` in words; empty when all is well or unknown.
+
+    Example:
+        >>> throttle_flags("0x50004")
+        ['throttled now', 'under-voltage since boot', 'throttled since boot']
+    """
+    try:
+        bits = int(throttled or "0", 16)
+    except ValueError:
+        return []
+    return [
+        f"{name} {when}"
+        for first, when in ((0, "now"), (16, "since boot"))
+        for k, name in enumerate(_THROTTLE_BITS)
+        if bits >> (first + k) & 1
+    ]
+
+
+def machine_name() -> str:
+    """A Pi's or Coral's model, else the processor's."""
+    model = host()["model"]
+    if model:
+        return str(model)
+    lines = _read(Path("/proc/cpuinfo")).splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(filter(None, names), platform.processor() or platform.machine())
+
+
+def clock_mhz() -> float | None:
+    """The clock of the first core now, or None where the machine doesn't tell."""
+    for name in ("scaling_cur_freq", "cpuinfo_cur_freq"):
+        text = _read(Path(f"/sys/devices/system/cpu/cpu0/cpufreq/{name}")).strip()
+        if text.isdigit():
+            return int(text) / 1000
+    lines = _read(Path("/proc/cpuinfo")).splitlines()
+    clocks = [line.partition(":")[2] for line in lines if line.startswith("cpu MHz")]
+    return float(clocks[0]) if clocks else None
 
 
 def _throttled() -> str | None:

@@ -121,5 +121,5 @@ def _hardness(prediction: Prediction, truth: str | None) -> float:
     """Above 1 for a known mistake (the surer the worse), else 1 - (best - second best score)."""
     if truth is not None and truth != prediction.label:
         return 1 + prediction.confidence
-    second = heapq.nlargest(2, prediction.scores)[-1]
-    return 1 - (prediction.confidence - second)
+    best = heapq.nlargest(2, prediction.scores)
+    return 1 - (best[0] - best[-1])

@@ -21,7 +21,8 @@ from edgecnn.device.frame import Frame
 from edgecnn.device.health import read_health
 from edgecnn.device.keep import FrameSample, KeepOptions
 from edgecnn.errors import OutputError
-from edgecnn.records import FrameEvent, Json, Prediction, TruthEvent
+from edgecnn.events import FrameEvent, TruthEvent
+from edgecnn.records import Json, Prediction
 from edgecnn.staging import write_file
 
 __all__ = ["SESSION_FORMAT", "SessionLog", "check_session_place"]

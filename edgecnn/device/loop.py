@@ -22,8 +22,10 @@ from edgecnn.device.panel import Window
 from edgecnn.device.result import Counters, Percentiles, RunResult, Status, gap_points
 from edgecnn.device.sources import open_source
 from edgecnn.device.truth import Truth, load_truth
+from edgecnn.device.twin import Twin, load_twin
 from edgecnn.errors import EdgecnnError
-from edgecnn.records import FrameEvent, Json, Prediction, TruthEvent
+from edgecnn.events import FrameEvent, TruthEvent
+from edgecnn.records import Json, Prediction
 
 __all__ = ["RunOptions", "RunResult", "Status", "run"]
 
@@ -48,6 +50,8 @@ class RunOptions:
         timeout_s: How long a stream may stay silent.
         reconnect_s: How long to try again after a live source broke off.
         keep: Bounds of the session's frames/ folder.
+        twin_every: On an Edge TPU, classify every so-manieth frame with the uncompiled file on the
+            CPU too and compare; 0 never.
     """
 
     truth: str | Path = "none"
@@ -62,10 +66,13 @@ class RunOptions:
     timeout_s: float = 5.0
     reconnect_s: float = 10.0
     keep: KeepOptions = field(default_factory=KeepOptions)
+    twin_every: int = 50
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise EdgecnnError(f"threads is {self.threads}, expected 1 or more")
+        if self.twin_every < 0:
+            raise EdgecnnError(f"twin every is {self.twin_every}, expected 0 or more")
         if self.max_frames is not None and self.max_frames < 1:
             raise EdgecnnError(f"max frames is {self.max_frames}, expected 1 or more")
 
@@ -116,6 +123,8 @@ def run(
             log = SessionLog(options.log, header, options.keep, live=opened.live)
             stack.enter_context(log)
         loop = _Loop(loaded, opened, truth, log, on_status)
+        if options.twin_every:
+            loop.check_twin(options)
         return loop.run(options.max_frames, window, stop)
 
 
@@ -136,6 +145,18 @@ class _Loop:
         self._counters = Counters()
         self._warnings: list[str] = []
         self._last: tuple[Prediction | None, str | None] = (None, None)
+        self._twin: Twin | None = None
+        self._twin_every = 0
+
+    def check_twin(self, options: RunOptions) -> None:
+        """Compare with the CPU twin from now on, where there is one."""
+        self._twin = load_twin(
+            self._classifier,
+            self._loaded.device,
+            threads=options.threads,
+            runtime=options.runtime,
+        )
+        self._twin_every = options.twin_every
 
     def run(
         self, max_frames: int | None, window: Window | None, stop: threading.Event
@@ -180,7 +201,16 @@ class _Loop:
             self._log.frame(event)
             if label is not None:
                 self._log.truth(TruthEvent(frame.index, label, self._truth.mode))
+        self._compare_twin(frame, prediction)
         return prediction, label
+
+    def _compare_twin(self, frame: Frame, prediction: Prediction) -> None:
+        """After the answer is out and timed, so that the twin costs no answer its age."""
+        if self._twin is None or (self._counters.frames - 1) % self._twin_every:
+            return
+        wrong = self._twin.compare(frame.frame_bgr, prediction)
+        if wrong:
+            self._warn(f"frame {frame.index}: {wrong}")
 
     def _report(self, prediction: Prediction, label: str | None) -> None:
         now = time.monotonic()
@@ -220,7 +250,10 @@ class _Loop:
         status = self._status(*self._last)
         if self._on_status is not None:
             self._on_status(status)
+        twin = self._twin.report() if self._twin else None
         if self._log is not None:
+            if twin:
+                self._log.health(f"twin: {twin.to_text()}")
             self._log.end(ended, frames=status.frames, dropped=status.dropped)
         return RunResult(
             frames=status.frames,
@@ -238,6 +271,7 @@ class _Loop:
             session=None if self._log is None else self._log.folder,
             fallback=self._loaded.fallback,
             warnings=tuple(self._warnings),
+            twin=twin,
         )
 
 

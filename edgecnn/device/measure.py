@@ -1,7 +1,8 @@
 """The part of `benchmark` that runs in a process of its own, one artifact each.
 
 `python -m edgecnn.device.measure` reads {"bundle", "artifact", "device", "threads", "runtime",
-"warmup", "repeats", "seconds"} and answers with the latencies in ms and the memory in MB.
+"warmup", "warmup_seconds", "repeats", "seconds"} and answers with the latencies in ms and the
+memory in MB.
 """
 
 from __future__ import annotations
@@ -14,19 +15,45 @@ from time import perf_counter
 import numpy as np
 
 from edgecnn.classifier import Classifier, Timing
+from edgecnn.device.health import clock_mhz
 from edgecnn.device.isolated import answer
+from edgecnn.device.twin import compare_golden, load_twin
 from edgecnn.errors import EdgecnnError
 from edgecnn.preprocess import decode
 from edgecnn.records import Json
 
-__all__ = ["measure", "percentiles"]
+__all__ = ["measure", "open_frame", "percentiles", "warm_up"]
 
 
 def measure(request: Json) -> Json:
-    """Classify one frame again and again.
+    """Classify one frame again and again, after a warm-up."""
+    classifier, frame = open_frame(request)
+    warm_up(classifier, frame, request)
+    timings: list[Timing] = []
+    end = perf_counter() + request["seconds"]
+    while len(timings) < request["repeats"] and (perf_counter() < end or len(timings) < 20):
+        timings.append(classifier.timed(frame)[1])
+    clock = clock_mhz()  # while it is still at work
+    memory_mb = peak_memory_mb()  # before the twin takes some
+    twin = load_twin(classifier, request["device"], runtime=request["runtime"])
+    return {
+        "runtime": classifier.runtime.name,
+        "frame_wh": [frame.shape[1], frame.shape[0]],
+        "repeats": len(timings),
+        "invoke_ms": percentiles([t.invoke_ms for t in timings]),
+        "preprocess_ms": percentiles([t.preprocess_ms for t in timings]),
+        "total_ms": percentiles([t.preprocess_ms + t.invoke_ms for t in timings]),
+        "clock_mhz": clock,
+        "rss_mb": memory_mb,
+        "twin": compare_golden(classifier, twin).to_json() if twin else None,
+    }
 
-    The frame is the bundle's first golden frame, so that preprocessing does real work; where
-    there is none, noise of 640x480.
+
+def open_frame(request: Json) -> tuple[Classifier, np.ndarray]:
+    """The artifact, and the frame that it is to classify.
+
+    That is the bundle's first golden frame, so that preprocessing does real work; where there is
+    none, noise of 640x480.
     """
     classifier = Classifier(
         request["bundle"],
@@ -35,22 +62,16 @@ def measure(request: Json) -> Json:
         threads=request["threads"],
         runtime=request["runtime"],
     )
-    frame = _frame(classifier)
-    for _ in range(request["warmup"]):
+    return classifier, _frame(classifier)
+
+
+def warm_up(classifier: Classifier, frame: np.ndarray, request: Json) -> None:
+    """Classify uncounted until caches are filled and a governor has raised the clock."""
+    end = perf_counter() + request["warmup_seconds"]
+    done = 0
+    while done < request["warmup"] or perf_counter() < end:
         classifier.timed(frame)
-    timings: list[Timing] = []
-    end = perf_counter() + request["seconds"]
-    while len(timings) < request["repeats"] and (perf_counter() < end or len(timings) < 20):
-        timings.append(classifier.timed(frame)[1])
-    return {
-        "runtime": classifier.runtime.name,
-        "frame_wh": [frame.shape[1], frame.shape[0]],
-        "repeats": len(timings),
-        "invoke_ms": percentiles([t.invoke_ms for t in timings]),
-        "preprocess_ms": percentiles([t.preprocess_ms for t in timings]),
-        "total_ms": percentiles([t.preprocess_ms + t.invoke_ms for t in timings]),
-        "rss_mb": peak_memory_mb(),
-    }
+        done += 1
 
 
 def percentiles(values: list[float]) -> Json:

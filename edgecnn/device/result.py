@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.device.twin import TwinReport
 from edgecnn.records import Json, Prediction, Tally
 
 __all__ = ["Counters", "Percentiles", "RunResult", "Status", "gap_points"]
@@ -66,6 +67,7 @@ class RunResult:
         unlabelled: Frames without truth, which `live` does not count.
         ended: "source ended", "max frames", "interrupted" or "camera lost".
         fallback: Why the device is not the one asked for, or None.
+        twin: On an Edge TPU, how often the uncompiled file on the CPU said the same; else None.
         warnings: What went wrong without ending the run (broken images, reconnects).
     """
 
@@ -84,6 +86,7 @@ class RunResult:
     session: Path | None = None
     fallback: str | None = None
     warnings: tuple[str, ...] = ()
+    twin: TwinReport | None = None
 
     def to_json(self) -> Json:
         return {
@@ -102,6 +105,7 @@ class RunResult:
             "session": None if self.session is None else str(self.session),
             "fallback": self.fallback,
             "warnings": list(self.warnings),
+            "twin": None if self.twin is None else self.twin.to_json(),
         }
 
     def to_text(self) -> str:
@@ -110,6 +114,7 @@ class RunResult:
         shown = [f"warning   {note}\n" for note in notes[:10]]
         if len(notes) > 10:
             shown.append(f"warning   and {len(notes) - 10} more\n")
+        twin = "" if self.twin is None else f"twin      {self.twin.to_text()}\n"
         session = "" if self.session is None else f"session   {self.session}\n"
         return (
             f"lab       {self.lab.text()}\n"
@@ -119,6 +124,7 @@ class RunResult:
             f"{self.fps:.1f} a second; {self.ended}\n"
             f"age       {self.age_ms.text()}\n"
             f"invoke    {self.invoke_ms.text()} ({self.artifact} on {self.device})\n"
+            f"{twin}"
             f"{session}{''.join(shown)}"
         ).rstrip("\n")
 

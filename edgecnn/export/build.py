@@ -1,22 +1,26 @@
-"""`edgecnn export`: a MODEL folder and calibration images in, a checked bundle out."""
+"""`edgecnn export`: a model and calibration images in, a checked bundle out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from edgecnn import __version__
 from edgecnn.bundle import LabTestRow, write_bundle
-from edgecnn.errors import ModelError
-from edgecnn.export.calibration import Calibration, load_calibration
+from edgecnn.errors import ArtifactError, ModelError
+from edgecnn.export.calibration import Calibration
 from edgecnn.export.check import Checked, check_artifact
+from edgecnn.export.choose import Chosen, choose_calibration
+from edgecnn.export.edgetpu import Compiled, compile_twin
+from edgecnn.export.foreign import load_any_model
 from edgecnn.export.golden import make_golden
-from edgecnn.export.lab import LabModel, load_lab_model
+from edgecnn.export.lab import LabModel
+from edgecnn.export.layers_plot import LAYERS_PLOT, plot_layers
 from edgecnn.export.metadata import embed_tflite_metadata
+from edgecnn.export.micro import MICRO, Micro, make_micro
+from edgecnn.export.micro_model import to_int8_io
 from edgecnn.export.onnx_format import (
     convert_onnx,
     embed_onnx_metadata,
@@ -24,11 +28,14 @@ from edgecnn.export.onnx_format import (
     quantization_texts,
     quantize_onnx,
 )
+from edgecnn.export.quantization import QUANTIZATION_FILE, describe_kinds, quantization_json
+from edgecnn.export.repair import RepairOptions
+from edgecnn.export.repair_result import Repair
+from edgecnn.export.repaired import MIXED_FILES, layer_reports, repair_files
 from edgecnn.export.result import FORMATS, ExportOptions, ExportResult
 from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
-from edgecnn.model.predict import keras_scores
-from edgecnn.model.quiet import quiet
-from edgecnn.records import Progress
+from edgecnn.records import Artifact, Progress
+from edgecnn.runtime import load_runtime
 from edgecnn.staging import check_writable
 
 __all__ = ["FORMATS", "ExportOptions", "ExportResult", "export"]
@@ -42,12 +49,15 @@ _KINDS = {
     "onnx-float32": "float32",
     "onnx-full-integer": "full_integer",
 }
+# The program that every bundle carries, as it stands in this package.
+_PROGRAM = {"classify.py": Path(__file__).with_name("classify.py").read_text(encoding="utf-8")}
+_FILES = {**FORMATS, **MIXED_FILES}
 _AGREE = 0.95  # below this the calibration or a kernel is wrong, whatever the accuracy says
 
 
 def export(
     model: Path | str,
-    calibration: Path | str,
+    calibration: Path | str | Sequence[Path | str],
     output: Path | str,
     options: ExportOptions | None = None,
     *,
@@ -56,8 +66,10 @@ def export(
     """Convert a trained model to TFLite and ONNX, check every artifact, write a bundle.
 
     Args:
-        model: The MODEL folder of `edgecnn train`.
+        model: The MODEL folder of `edgecnn train`; or a .keras or .h5 file or a SavedModel folder
+            of your own, with `options.foreign`.
         calibration: Representative field images: the integer models are only as good as these.
+            Of several folders the union; with `options.compare` the one that it advises.
         output: The bundle folder to write, NAME.edgecnn.
         options: Formats, integer type, gate.
         progress: Called as the work goes on.
@@ -74,42 +86,122 @@ def export(
     options = options or ExportOptions()
     target = Path(output)
     check_writable(target, marker="SHA256SUMS")
-    lab = load_lab_model(Path(model))
-    images = _load_calibration(lab, Path(calibration), progress)
-    files, warnings = _convert(lab, images, options, progress)
+    lab = load_any_model(Path(model), options.foreign, progress)
+    given = [calibration] if isinstance(calibration, Path | str) else calibration
+    folders = [Path(one) for one in given]
+    chosen = choose_calibration(lab, folders, options.compare, progress, lenient=options.repair)
+    images = chosen.images
+    files, warnings = _convert(lab, chosen, options, progress)
+    files, repairs = _repair(lab, chosen, files, options, progress)
+    layers = layer_reports(lab, files, repairs, progress)
     checked = [
-        check_artifact(data, FORMATS[name], lab.test, options.max_drop, progress)
+        check_artifact(
+            data,
+            _FILES[name],
+            lab.test,
+            options.max_drop,
+            progress,
+            temperature=lab.card.temperature,
+        )
         for name, data in files.items()
     ]
-    warnings = [*images.warnings, *warnings, *_doubts(dict(zip(files, checked, strict=True)))]
-    _write(target, lab, images, checked, options)
-    artifacts = tuple(c.artifact for c in checked)
-    return ExportResult(target, lab.test.tally(lab.test.keras_top1), artifacts, tuple(warnings))
+    checked = [_gated(one, repairs) for one in checked]
+    warnings = [
+        *lab.notes,
+        *images.warnings,
+        *(line for found in repairs for line in found.warnings()),
+        *warnings,
+        *_doubts(dict(zip(files, checked, strict=True))),
+    ]
+    micro = _make_micro(files, lab, progress) if MICRO in options.formats else None
+    compiled = _compile(checked, options, warnings)
+    kinds = describe_kinds({c.artifact.file: c.data for c in checked}, compiled)
+    more: dict[str, str | bytes] = {
+        **_PROGRAM,
+        **(micro.files if micro else {}),
+        **chosen.files(),
+        **({LAYERS_PLOT: plot_layers(layers)} if layers else {}),
+        QUANTIZATION_FILE: quantization_json(
+            kinds,
+            layers={report.file: report.to_json() for report in layers},
+            compare=chosen.comparison.to_json() if chosen.comparison else None,
+            repair=[found.to_json() for found in repairs],
+        ),
+    }
+    artifacts = _write(target, lab, images, checked, options, more, compiled)
+    keras = lab.test.tally(lab.test.keras_top1)
+    return ExportResult(
+        target,
+        keras,
+        artifacts,
+        tuple(warnings),
+        micro,
+        kinds,
+        chosen.comparison,
+        tuple(layers),
+        tuple(repairs),
+    )
 
 
-def _load_calibration(lab: LabModel, folder: Path, progress: Progress | None) -> Calibration:
-    def predict(tensors: np.ndarray) -> np.ndarray:
-        with quiet():
-            return keras_scores(lab.network, tensors)
+def _repair(
+    lab: LabModel,
+    chosen: Chosen,
+    files: dict[str, bytes],
+    options: ExportOptions,
+    progress: Progress | None,
+) -> tuple[dict[str, bytes], list[Repair]]:
+    if not options.repair:
+        return files, []
+    limit = RepairOptions() if options.max_drop is None else RepairOptions(options.max_drop)
+    settings = (options.name or lab.card.name, options.integer_io, limit)
+    return repair_files(lab, chosen, files, settings, progress)
 
-    card = lab.card
-    lab_sha256 = frozenset(map(str, lab.test.sha256))
-    return load_calibration(folder, card.input, card.labels, predict, lab_sha256, progress)
+
+def _gated(checked: Checked, repairs: Sequence[Repair]) -> Checked:
+    """An artifact that could not be repaired is not `ok`, whatever it loses in the lab."""
+    failed = {found.file for found in repairs if not found.ok}
+    if checked.artifact.file not in failed:
+        return checked
+    return replace(checked, artifact=replace(checked.artifact, ok=False))
+
+
+def _compile(
+    checked: list[Checked], options: ExportOptions, warnings: list[str]
+) -> Compiled | None:
+    """The Edge TPU's file; where its compiler fails, the bundle is whole without it."""
+    try:
+        return compile_twin(checked, options.edgetpu)
+    except ModelError as error:
+        warnings.append(str(error))
+        return None
+
+
+def _make_micro(files: dict[str, bytes], lab: LabModel, progress: Progress | None) -> Micro:
+    if "tflite-full-integer" not in files:
+        raise ModelError(
+            "micro is made of tflite-full-integer, which this network can't be brought to; leave "
+            "micro out of --formats, or change the network"
+        )
+    data = to_int8_io(files["tflite-full-integer"])
+    file = TFLITE_FILES["tflite-full-integer"].replace(".tflite", "_int8.tflite")
+    return make_micro(check_artifact(data, file, lab.test, None, progress), lab.card)
 
 
 def _convert(
-    lab: LabModel, images: Calibration, options: ExportOptions, progress: Progress | None
+    lab: LabModel, chosen: Chosen, options: ExportOptions, progress: Progress | None
 ) -> tuple[dict[str, bytes], list[str]]:
     """The bytes of each format, and a warning for each that could not be made."""
-    makers = _makers(lab, images, options)
+    makers = _makers(lab, chosen, options)
     files, warnings = {}, []
-    for k, name in enumerate(options.formats):
+    for k, name in enumerate(options.artifacts):
         if progress:
-            progress(f"converting to {name}", k, len(options.formats))
+            progress(f"converting to {name}", k, len(options.artifacts))
         try:
-            files[name] = makers[name]()
-        except ModelError as error:
-            if set(options.formats) != set(FORMATS):
+            data = makers[name]()
+            load_runtime(data, FORMATS[name])  # converters write files that no runtime takes
+            files[name] = data
+        except (ModelError, ArtifactError) as error:
+            if set(options.artifacts) != set(FORMATS):
                 raise
             warnings.append(str(error))
     if not files:
@@ -118,9 +210,9 @@ def _convert(
 
 
 def _makers(
-    lab: LabModel, images: Calibration, options: ExportOptions
+    lab: LabModel, chosen: Chosen, options: ExportOptions
 ) -> dict[str, Callable[[], bytes]]:
-    spec, labels, pinned = lab.card.input, lab.card.labels, images.pinned()
+    spec, labels, pinned = lab.card.input, lab.card.labels, chosen.images.pinned()
     frozen = freeze(lab.network, spec)
     texts = onnx_texts(labels, spec)
     title = options.name or lab.card.name
@@ -140,7 +232,9 @@ def _makers(
         return embed_onnx_metadata(onnx(), texts)
 
     def onnx_integer() -> bytes:
-        data, *infos = quantize_onnx(onnx(), pinned, options.integer_io)
+        data, *infos = quantize_onnx(
+            onnx(), chosen.onnx_images(), options.integer_io, method=chosen.onnx_method
+        )
         return embed_onnx_metadata(data, {**texts, **quantization_texts(*infos)})
 
     return {
@@ -155,7 +249,7 @@ def _doubts(checked: dict[str, Checked]) -> list[str]:
     warnings = []
     for name, result in checked.items():
         artifact = result.artifact
-        if artifact.kind != _KINDS[name]:
+        if artifact.kind != _KINDS.get(name, artifact.kind):
             warnings.append(
                 f"{artifact.file} is {artifact.kind} inside, not {_KINDS[name]}: some operations "
                 "of this network have no such version, or are too small to gain by it"
@@ -175,17 +269,26 @@ def _write(
     images: Calibration,
     checked: list[Checked],
     options: ExportOptions,
-) -> None:
+    more: Mapping[str, str | bytes],
+    compiled: Compiled | None,
+) -> tuple[Artifact, ...]:
+    """Write the bundle; its artifacts, as they are in the card."""
+    artifacts = tuple(c.artifact for c in checked)
     card = replace(
         lab.card,
         name=options.name or lab.card.name,
         edgecnn=__version__,
-        artifacts=tuple(c.artifact for c in checked),
+        artifacts=(*artifacts, compiled.artifact) if compiled else artifacts,
         calibration=images.to_json(),
     )
-    golden, golden_images = make_golden(lab.golden, images, checked, card.input)
+    golden, golden_images = make_golden(lab.golden, images, checked, card.input, lab.network)
     data = {c.artifact.file: c.data for c in checked}
+    if compiled:
+        golden = compiled.golden(golden)
+        data[compiled.artifact.file] = compiled.data
+    data |= {n: t.encode() if isinstance(t, str) else t for n, t in more.items()}
     write_bundle(target, card, data, golden, golden_images, _lab_test_rows(lab, checked))
+    return card.artifacts
 
 
 def _lab_test_rows(lab: LabModel, checked: list[Checked]) -> list[LabTestRow]:

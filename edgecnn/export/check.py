@@ -10,6 +10,7 @@ import numpy as np
 from edgecnn.export.kinds import read_kind
 from edgecnn.export.lab import LabTest
 from edgecnn.model.quiet import quiet
+from edgecnn.model.temperature import confidence_error
 from edgecnn.records import Artifact, Progress
 from edgecnn.runtime import Runtime, load_runtime
 
@@ -32,6 +33,8 @@ def check_artifact(
     test: LabTest,
     max_drop: float | None = None,
     progress: Progress | None = None,
+    *,
+    temperature: float = 1.0,
 ) -> Checked:
     """Run an artifact on every lab test image.
 
@@ -40,6 +43,7 @@ def check_artifact(
         file: Its name.
         test: The lab test images.
         max_drop: Points that it may lose against the Keras model and still be `ok`.
+        temperature: The card's, for the artifact's `confidence_error`.
 
     Raises:
         ArtifactError: The runtime can't load it.
@@ -63,6 +67,7 @@ def check_artifact(
         agreement=float((top1 == test.keras_top1).mean()),
         max_output_error=float(np.abs(scores - test.keras_scores).max()),
         ok=max_drop is None or drop_points(test, top1) <= max_drop,
+        confidence_error=confidence_error(scores, test.labels, temperature, runtime.output.scale),
     )
     return Checked(artifact, data, top1, runtime)
 

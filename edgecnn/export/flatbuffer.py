@@ -1,37 +1,12 @@
-"""Read and write the .tflite flatbuffer itself, through TensorFlow's generated schema."""
+"""Write the .tflite flatbuffer itself; `edgecnn.tflite_file` reads it."""
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
-from edgecnn.errors import ArtifactError
+from edgecnn.tflite_file import read_tflite, schema
 
 __all__ = ["read_tflite", "schema", "write_tflite"]
-
-# What reading garbage as a flatbuffer raises.
-_BROKEN = (struct.error, IndexError, ValueError, TypeError, UnicodeDecodeError)
-
-
-def schema() -> Any:
-    """The generated TFLite schema: ModelT, TensorType, BuiltinOperator, ..."""
-    from tensorflow.lite.python import schema_py_generated
-
-    return schema_py_generated
-
-
-def read_tflite(data: bytes) -> Any:
-    """A .tflite file as a ModelT object; what is appended behind the flatbuffer is passed over.
-
-    Raises:
-        ArtifactError: Not a TFLite model.
-    """
-    if data[4:8] != b"TFL3":
-        raise ArtifactError("the file is not a TFLite model (no TFL3 mark); export it again")
-    try:
-        return schema().ModelT.InitFromPackedBuf(data, 0)
-    except _BROKEN as error:
-        raise ArtifactError("the file is a damaged TFLite model; export it again") from error
 
 
 def write_tflite(model: Any) -> bytes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgecnn.export.calibration import Calibration
 from edgecnn.export.check import Checked
-from edgecnn.model.predict import most_certain
+from edgecnn.model.predict import keras_scores, most_certain
 from edgecnn.model.quiet import quiet
 from edgecnn.preprocess import decode, tensor_sha256, to_tensor
 from edgecnn.records import GoldenFrame, InputSpec
@@ -25,8 +26,11 @@ def make_golden(
     calibration: Calibration,
     checked: Sequence[Checked],
     spec: InputSpec,
+    network: Any,
 ) -> tuple[list[GoldenFrame], dict[str, bytes]]:
     """Up to 4 lab and 4 calibration images, with the scores of each artifact by either kernels.
+
+    The Keras model's own scores stand among them under the name "keras".
 
     Returns:
         The frames, and the encoded images by file name.
@@ -45,6 +49,8 @@ def make_golden(
         images[name] = path.read_bytes()
         tensor = to_tensor(decode(images[name], str(path)), spec)
         scores = {c.artifact.file: _scores(c.runtime, tensor) for c in checked}
+        with quiet():
+            scores["keras"] = tuple(map(float, keras_scores(network, tensor[None])[0]))
         plain = {file: _scores(runtime, tensor) for file, runtime in builtin.items()}
         frames.append(GoldenFrame(name, tensor_sha256(tensor), scores, plain))
     return frames, images

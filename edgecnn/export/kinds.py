@@ -7,6 +7,8 @@ full_integer        8-bit integers from input to output
 int16_activations   8-bit weights, 16-bit integers in between, float or int16 in and out
 integer_float_io    8-bit integers in between, float in or out
 hybrid/A+B          both A and B flow between the operations
+edgetpu             compiled for the Edge TPU as a whole
+edgetpu+cpu         compiled for the Edge TPU, with operations that stay on the CPU
 """
 
 from __future__ import annotations
@@ -14,15 +16,15 @@ from __future__ import annotations
 from typing import Any
 
 from edgecnn.errors import ArtifactError
-from edgecnn.export.flatbuffer import read_tflite, schema
+from edgecnn.tflite_file import EDGETPU_OPERATION, is_compiled, read_graph
 
-__all__ = ["read_kind"]
+__all__ = ["ONNX_WEIGHTED", "TFLITE_WEIGHTED", "read_kind", "read_onnx"]
 
 _INTEGERS = frozenset({"int8", "uint8", "int16"})
-_TFLITE_WEIGHTED = frozenset(
+TFLITE_WEIGHTED = frozenset(
     {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
 )
-_ONNX_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+ONNX_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Runtimes compute these together with the weighted operation before them.
 _ONNX_FUSED = frozenset({"Relu", "Clip"})
 _ONNX_DYNAMIC = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"})
@@ -38,35 +40,42 @@ def read_kind(data: bytes) -> str:
 
 
 def _tflite_kind(data: bytes) -> str:
-    model = read_tflite(data)
-    graph = model.subgraphs[0]
-    names, codes = _names(schema().TensorType), _names(schema().BuiltinOperator)
-    types = [names[t.type].lower() for t in graph.tensors]
-    constant = [_size(model.buffers[t.buffer].data) > 0 for t in graph.tensors]
+    graph = read_graph(data)
+    if is_compiled(graph):
+        whole = all(op.name == EDGETPU_OPERATION for op in graph.operations)
+        return "edgetpu" if whole else "edgetpu+cpu"
     weights: set[str] = set()
     inside: set[str] = set()
-    for op in graph.operators:
-        code = model.operatorCodes[op.opcodeIndex]
-        name = codes[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        inputs = [int(i) for i in op.inputs if i >= 0]
-        if name in _TFLITE_WEIGHTED or name == "DEQUANTIZE":
-            weights |= {types[i] for i in inputs if constant[i]}
-        if name not in {"QUANTIZE", "DEQUANTIZE"}:
-            inside |= {types[i] for i in (*inputs, *op.outputs) if not constant[i]}
-    ends = {types[i] for i in (*graph.inputs, *graph.outputs)}
-    return _kind(weights, inside, ends)
+    for op in graph.operations:
+        if op.name in TFLITE_WEIGHTED or op.name == "DEQUANTIZE":
+            weights |= {t.dtype for t in op.inputs if t is not None and t.constant}
+        if op.name not in {"QUANTIZE", "DEQUANTIZE"}:
+            inside |= {t.dtype for t in op.tensors if not t.constant}
+    return _kind(weights, inside, {t.dtype for t in (*graph.inputs, *graph.outputs)})
 
 
-def _onnx_kind(data: bytes) -> str:
+def read_onnx(data: bytes) -> Any:
+    """The ModelProto of an .onnx file.
+
+    Raises:
+        ArtifactError: It is none.
+    """
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
-        graph = onnx.load_from_string(data).graph
+        model = onnx.load_from_string(data)
     except DecodeError as error:
         raise ArtifactError("the file is neither TFLite nor ONNX; export it again") from error
-    if not graph.node:
+    if not model.graph.node:
         raise ArtifactError("the file is neither TFLite nor ONNX; export it again")
+    return model
+
+
+def _onnx_kind(data: bytes) -> str:
+    import onnx
+
+    graph = read_onnx(data).graph
     if any(node.op_type in _ONNX_DYNAMIC for node in graph.node):
         return "dynamic_range"
     names = {v: k.lower() for k, v in onnx.TensorProto.DataType.items()}
@@ -95,7 +104,7 @@ def _onnx_flow(graph: Any, stored: dict[str, str]) -> tuple[set[str], set[str]]:
             else:
                 kept, source = stored.get(name, "float32"), name
             if source in stored:
-                if node.op_type in _ONNX_WEIGHTED:
+                if node.op_type in ONNX_WEIGHTED:
                     weights.add(kept)
             elif not (_is_weighted(maker) and node.op_type in _ONNX_FUSED):
                 inside.add(kept)
@@ -103,7 +112,7 @@ def _onnx_flow(graph: Any, stored: dict[str, str]) -> tuple[set[str], set[str]]:
 
 
 def _is_weighted(node: Any) -> bool:
-    return node is not None and node.op_type in _ONNX_WEIGHTED
+    return node is not None and node.op_type in ONNX_WEIGHTED
 
 
 def _kind(weights: set[str], inside: set[str], ends: set[str]) -> str:
@@ -118,12 +127,3 @@ def _kind(weights: set[str], inside: set[str], ends: set[str]) -> str:
     if inside <= {"int8", "uint8"}:
         return "full_integer" if ends <= _INTEGERS else "integer_float_io"
     return "hybrid/" + "+".join(sorted(inside))
-
-
-def _names(enum: Any) -> dict[int, str]:
-    """Number -> name of a generated enum class."""
-    return {v: k for k, v in vars(enum).items() if isinstance(v, int)}
-
-
-def _size(data: Any) -> int:
-    return 0 if data is None else len(data)

@@ -48,13 +48,17 @@ class LabTest:
 
 @dataclass(frozen=True)
 class LabModel:
-    """A trained model with its card, its lab test and up to 4 encoded lab images."""
+    """A trained model with its card, its lab test and up to 4 encoded lab images.
+
+    `notes` is what the user should know of how it was read.
+    """
 
     path: Path
     card: Card
     network: Any
     test: LabTest
     golden: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 def load_lab_model(path: Path) -> LabModel:
@@ -74,9 +78,27 @@ def load_lab_model(path: Path) -> LabModel:
             f"{path}: label {torn[0]!r} is not one line of text, as labels.txt needs it; "
             "rename the class folder and train again"
         )
+    _check_card(path, card)
     test = _load_test(path / "lab_test.npz", card)
     _check_scores(path, network, test)
     return LabModel(path, card, network, test, _golden(path / "golden"))
+
+
+def _check_card(path: Path, card: Card) -> None:
+    """What an edit by hand breaks without making card.json unreadable."""
+    count = len(card.labels)
+    wrong = {
+        "name": not isinstance(card.name, str) or not card.name,
+        "labels": len(set(card.labels)) != count,
+        "prior": len(card.prior) != count,
+        "confusion": [len(row) for row in card.lab.confusion] != [count] * count,
+    }
+    found = [name for name, is_wrong in wrong.items() if is_wrong]
+    if found:
+        raise ModelError(
+            f"{path}: {', '.join(found)} in card.json is not what `edgecnn train` writes for "
+            f"{count} labels; train again"
+        )
 
 
 def _load_test(path: Path, card: Card) -> LabTest:
@@ -96,9 +118,18 @@ def _load_test(path: Path, card: Card) -> LabTest:
         "sha256": (count,),
     }
     wrong = [name for name, shape in shapes.items() if getattr(test, name).shape != shape]
+    kinds = {"tensors": "u", "labels": "i", "keras_scores": "f"}
+    wrong += [name for name, kind in kinds.items() if getattr(test, name).dtype.kind != kind]
     if wrong or not count or not 0 <= test.labels.min() <= test.labels.max() < classes:
         raise ModelError(
             f"{path}: {', '.join(wrong) or 'labels'} does not fit the model's card; train again"
+        )
+    names = zip(test.files, test.labels, strict=True)
+    torn = [f for f, k in names if "/" in str(f) and card.labels[k] not in str(f).split("/")]
+    if torn:
+        raise ModelError(
+            f"{path}: {torn[0]} is not of the class that card.json's labels say; their order was "
+            "changed; train again"
         )
     return test
 

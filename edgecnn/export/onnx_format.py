@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,9 @@ ONNX_FILES = {
 }
 # 17 is read by every onnxruntime since 1.12 (2022).
 _OPSET = 17
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+# Whatever the images hold and the method makes of them, the input takes pixels one to one.
+_RAW_PIXELS = {"image": [{"rmin": np.float32(0), "rmax": np.float32(255)}]}
 
 
 def convert_onnx(network: Any, spec: InputSpec) -> bytes:
@@ -67,14 +74,23 @@ def convert_onnx(network: Any, spec: InputSpec) -> bytes:
 
 
 def quantize_onnx(
-    data: bytes, calibration: np.ndarray, integer_io: str = "uint8"
+    data: bytes,
+    calibration: np.ndarray,
+    integer_io: str = "uint8",
+    *,
+    per_channel: bool = True,
+    method: str = "MinMax",
+    float_nodes: Sequence[str] = (),
 ) -> tuple[bytes, TensorInfo, TensorInfo]:
-    """Quantize a float model of `convert_onnx` statically, per channel, min-max.
+    """Quantize a float model of `convert_onnx` statically.
 
     Args:
         data: The float model.
         calibration: uint8, shape (n, height, width, 3), its range 0..255.
         integer_io: "uint8" or "int8": type of the activations, the input and the output.
+        per_channel: False gives each weight tensor one scale.
+        method: How ranges come from the images: "MinMax", "Percentile" or "Entropy".
+        float_nodes: Names of nodes that stay in float.
 
     Returns:
         The model, and the types of its input and output: integer, or float32 at an end where
@@ -87,16 +103,21 @@ def quantize_onnx(
         import onnx
         from onnxruntime import quantization
     types = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    # Other methods than MinMax print on standard output, which is for --json.
+    silent = redirect_stdout(io.StringIO())
+    with tempfile.TemporaryDirectory() as folder, quiet(), silent:
         source, target = Path(folder, "float.onnx"), Path(folder, "integer.onnx")
-        source.write_bytes(data)
+        source.write_bytes(_untie(onnx.load_from_string(data)))
         try:
             quantization.quantize_static(
                 source,
                 target,
                 _reader(quantization.CalibrationDataReader, calibration),
                 quant_format=quantization.QuantFormat.QDQ,
-                per_channel=True,
+                per_channel=per_channel,
+                calibrate_method=quantization.CalibrationMethod[method],
+                nodes_to_exclude=list(float_nodes),
+                extra_options={"TensorQuantOverrides": _RAW_PIXELS},
                 activation_type=types[integer_io],
                 weight_type=quantization.QuantType.QInt8,
             )
@@ -105,6 +126,7 @@ def quantize_onnx(
         model = onnx.load(target)
     model.graph.name = "edgecnn"
     infos = (_integer_input(model), _integer_output(model))
+    _slim(model)
     return bytes(model.SerializeToString()), *infos
 
 
@@ -186,6 +208,47 @@ def _integer_output(model: Any) -> TensorInfo:
     _rename(model, source, name)
     graph.output[0].type.tensor_type.elem_type = element
     return info
+
+
+def _untie(model: Any) -> bytes:
+    """Give each operation weights of its own, where a layer that is called twice shares them.
+
+    With exact sums (see runtime.py) onnxruntime rewrites the integer weights of each operation,
+    and fails at the second that has the same ones ("Attempt to replace the existing tensor").
+    """
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    used: Counter[str] = Counter()
+    for node in model.graph.node:
+        if node.op_type not in _WEIGHTED:
+            continue
+        for k, name in enumerate(node.input):
+            used[name] += name in stored
+            if used[name] > 1:
+                copy = model.graph.initializer.add()
+                copy.CopyFrom(stored[name])
+                node.input[k] = copy.name = f"{name}__use_{used[name]}"
+    return bytes(model.SerializeToString())
+
+
+def _slim(model: Any) -> None:
+    """Drop what repeats itself: a third of a small integer file is names.
+
+    Tensors keep their names, which say what layer they belong to; their scales and zero points
+    are named by number, nodes not at all, and the shapes in between are left to the runtime.
+    """
+    graph = model.graph
+    names: dict[str, str] = {}
+    for node in graph.node:
+        node.ClearField("name")
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            for kind, name in zip("sz", node.input[1:], strict=False):
+                names.setdefault(name, f"{kind}{len(names)}")
+    for node in graph.node:
+        for k, name in enumerate(node.input):
+            node.input[k] = names.get(name, name)
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    graph.ClearField("value_info")
 
 
 def _parameters(graph: Any, node: Any) -> tuple[TensorInfo, int]:

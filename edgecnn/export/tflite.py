@@ -5,16 +5,17 @@ Source: Jacob et al. 2018, arXiv:1712.05877, and the TensorFlow Lite quantizatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgecnn.errors import ModelError
+from edgecnn.export.unfuse import split_hard_swish
 from edgecnn.model.quiet import quiet
 from edgecnn.records import InputSpec
 
-__all__ = ["TFLITE_FILES", "convert_tflite", "freeze"]
+__all__ = ["TFLITE_FILES", "calibratable", "convert_tflite", "freeze"]
 
 # Format name -> file name, as other TFLite tools name them.
 TFLITE_FILES = {
@@ -48,7 +49,13 @@ def freeze(network: Any, spec: InputSpec) -> Any:
 
 
 def convert_tflite(
-    frozen: Any, name: str, calibration: np.ndarray, integer_io: str = "uint8"
+    frozen: Any,
+    name: str,
+    calibration: np.ndarray,
+    integer_io: str = "uint8",
+    *,
+    per_channel: bool = True,
+    float_tensors: Sequence[str] = (),
 ) -> bytes:
     """Convert to one of TFLITE_FILES.
 
@@ -58,6 +65,8 @@ def convert_tflite(
         calibration: uint8, shape (n, height, width, 3); its range should be 0..255, so that the
             full-integer model takes raw pixels.
         integer_io: "uint8" or "int8" input and output of the full-integer model.
+        per_channel: False gives each convolution one scale, as the first converters did.
+        float_tensors: Names of tensors whose operations stay in float (full-integer only).
 
     Raises:
         ModelError: The network holds an operation that this format can't express.
@@ -67,15 +76,65 @@ def convert_tflite(
 
     try:
         with quiet():
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+            function = split_hard_swish(frozen) if name == "tflite-int16" else frozen
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
             _configure(converter, name, integer_io)
+            converter._experimental_disable_per_channel = not per_channel
             if name in _CALIBRATED:
                 converter.representative_dataset = lambda: _representative_dataset(calibration)
+            if float_tensors:
+                return _convert_mixed(converter, float_tensors, integer_io)
             return bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"can't convert the network to {name} ({_reason(error)}); "
             "leave that format out with --formats, or change the network"
+        ) from error
+
+
+def _convert_mixed(converter: Any, float_tensors: Sequence[str], integer_io: str) -> bytes:
+    """Integer but for the operations that make `float_tensors`.
+
+    The converter's public options have no such list; its two steps taken one by one do.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    converter._experimental_calibrate_only = True
+    return bytes(
+        mlir_quantize(
+            converter.convert(),
+            disable_per_channel=converter._experimental_disable_per_channel,
+            disable_per_channel_for_dense_layers=True,
+            fully_quantize=True,
+            input_data_type=tf.dtypes.as_dtype(integer_io),
+            output_data_type=tf.dtypes.as_dtype(integer_io),
+            denylisted_nodes=list(float_tensors),
+        )
+    )
+
+
+def calibratable(frozen: Any) -> bytes:
+    """The float model just before quantization, each tensor with a place for its range.
+
+    Raises:
+        ModelError: The network holds an operation that has no integer version.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import ConverterError
+
+    shape = tuple(frozen.inputs[0].shape)
+    images = np.zeros(shape, np.uint8)
+    try:
+        with quiet():
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+            _configure(converter, "tflite-full-integer", "uint8")
+            converter._experimental_calibrate_only = True
+            converter.representative_dataset = lambda: _representative_dataset(images)
+            return bytes(converter.convert())
+    except (ConverterError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"can't calibrate the network ({_reason(error)}); export without --compare"
         ) from error
 
 

@@ -67,7 +67,13 @@ class _Image:
     sha256: str
 
 
-def load_dataset(root: Path | str, spec: InputSpec, *, progress: Progress | None = None) -> Dataset:
+def load_dataset(
+    root: Path | str,
+    spec: InputSpec,
+    *,
+    minimum: int = MIN_IMAGES,
+    progress: Progress | None = None,
+) -> Dataset:
     """Decode a class-per-folder tree into input tensors.
 
     Broken files are left out and counted. So are files whose very bytes lie under two classes:
@@ -76,9 +82,10 @@ def load_dataset(root: Path | str, spec: InputSpec, *, progress: Progress | None
     Args:
         root: Folder of class folders (or of train, val and test folders of these).
         spec: Size and resize rule of the tensors.
+        minimum: Usable images that each class must have.
 
     Raises:
-        DataError: No images, one class, a class with fewer than MIN_IMAGES usable images, or
+        DataError: No images, one class, a class with fewer than `minimum` usable images, or
             more than half of the files broken.
     """
     root = Path(root)
@@ -89,7 +96,7 @@ def load_dataset(root: Path | str, spec: InputSpec, *, progress: Progress | None
     _check_broken(root, skipped, len(files))
     usable = _without_contradictions(root, kept, images, skipped)
     kept, images = [kept[k] for k in usable], [images[k] for k in usable]
-    _check_counts(root, labels, kept)
+    _check_counts(root, labels, kept, minimum)
     return Dataset(
         root,
         tuple(labels),
@@ -212,11 +219,11 @@ def _check_broken(root: Path, skipped: list[Skipped], total: int) -> None:
         )
 
 
-def _check_counts(root: Path, labels: list[str], files: list[LabelledFile]) -> None:
+def _check_counts(root: Path, labels: list[str], files: list[LabelledFile], minimum: int) -> None:
     counts = Counter(file.label for file in files)
-    few = [f"{label!r} {counts[label]}" for label in labels if counts[label] < MIN_IMAGES]
+    few = [f"{label!r} {counts[label]}" for label in labels if counts[label] < minimum]
     if few:
         raise DataError(
             f"{root}: too few usable images (class {', '.join(few[:5])}), expected at least "
-            f"{MIN_IMAGES} a class; add images or remove the folder"
+            f"{minimum} a class; add images or remove the folder"
         )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgecnn.errors import ModelError
+from edgecnn.errors import ModelError, one_line
+from edgecnn.model.adopt import check_ends, end_in_softmax, probes, rewire
 
 if TYPE_CHECKING:
     import keras
@@ -118,7 +119,8 @@ def load_network(
     """Build the user's own network: `module:function`, called with (input_shape, num_classes).
 
     The current folder is importable. The model takes raw RGB values 0..255 (it normalizes in
-    its graph) and gives one score a class; a softmax is added when its outputs are logits.
+    its graph) and gives one score a class. Open sizes (None) are fixed to `input_shape`, and a
+    softmax is added when the outputs are logits, judged by its scores for test pictures.
 
     Raises:
         ModelError: The reference can't be imported, or what it returns is no such model.
@@ -131,14 +133,14 @@ def load_network(
     except Exception as error:  # the user's own code may raise anything
         raise ModelError(
             f"{reference}({input_shape}, {num_classes}) failed: "
-            f"{type(error).__name__}: {_one_line(error)}"
+            f"{type(error).__name__}: {one_line(error)}"
         ) from error
     if not isinstance(model, keras.Model):
         raise ModelError(
             f"{reference} returned {type(model).__name__}, expected a keras.Model (Keras 3)"
         )
-    _check_shapes(reference, model, input_shape, num_classes)
-    model = _with_softmax(reference, model, input_shape)
+    model = _fit_to_shape(reference, model, input_shape, num_classes)
+    model, _ = end_in_softmax(reference, model, probes(input_shape))
     _check_saves(reference, model)
     return model
 
@@ -167,7 +169,7 @@ def _import(reference: str) -> Any:
     except Exception as error:  # importing runs the user's own code
         raise ModelError(
             f"can't import {module_name!r} for network {reference}: "
-            f"{type(error).__name__}: {_one_line(error)}"
+            f"{type(error).__name__}: {one_line(error)}"
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -178,40 +180,31 @@ def _import(reference: str) -> Any:
     return function
 
 
-def _check_shapes(
+def _fit_to_shape(
     reference: str, model: keras.Model, input_shape: tuple[int, int, int], num_classes: int
-) -> None:
+) -> keras.Model:
+    """The model, with its input fixed to `input_shape` where it leaves sizes open."""
+    import keras
+
     if not model.built:
         model.build((None, *input_shape))
-    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
-    if not inputs or not outputs:
-        raise ModelError(
-            f"{reference} made a subclassed model, expected a functional or Sequential"
-        )
-    found_in = [tuple(t.shape[1:]) for t in inputs]
-    found_out = [tuple(t.shape[1:]) for t in outputs]
-    if found_in != [input_shape] or found_out != [(num_classes,)]:
+    found_in, found_out = check_ends(f"the model of {reference}", model)
+    matches = len(found_in) == 3 and all(
+        found in (None, side) for found, side in zip(found_in, input_shape, strict=True)
+    )
+    if not matches or found_out != (num_classes,):
         raise ModelError(
             f"{reference} made a model from {found_in} to {found_out}, expected one input "
             f"{input_shape} and one output ({num_classes},); use the arguments it is called with"
         )
-
-
-def _with_softmax(
-    reference: str, model: keras.Model, input_shape: tuple[int, int, int]
-) -> keras.Model:
-    """The model, ending in a softmax: judged by its scores for two test pictures."""
-    import keras
-
-    pictures = np.random.default_rng(0).uniform(0, 255, (2, *input_shape)).astype(np.float32)
-    scores = np.asarray(keras.ops.convert_to_numpy(model(pictures, training=False)))
-    if not np.isfinite(scores).all():
-        raise ModelError(f"{reference} made a model that answers NaN or infinity to raw pixels")
-    if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+    if found_in == input_shape and (isinstance(model, keras.Sequential) or _is_bare(model)):
         return model
-    return keras.Model(
-        model.inputs, keras.layers.Softmax(name="scores")(model.outputs[0]), name=model.name
-    )
+    return rewire(model, input_shape)
+
+
+def _is_bare(model: keras.Model) -> bool:
+    """One tensor in, one out, in no list or dict."""
+    return model.input is model.inputs[0] and model.output is model.outputs[0]
 
 
 def _check_saves(reference: str, model: keras.Model) -> None:
@@ -225,10 +218,6 @@ def _check_saves(reference: str, model: keras.Model) -> None:
             keras.saving.load_model(file, compile=False)
         except (TypeError, ValueError, NotImplementedError) as error:
             raise ModelError(
-                f"{reference} made a model that Keras can't save and load: {_one_line(error)}; "
+                f"{reference} made a model that Keras can't save and load: {one_line(error)}; "
                 "use built-in layers or registered classes with get_config, no Lambda"
             ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

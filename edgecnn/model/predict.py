@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecnn.bundle import read_card
-from edgecnn.errors import ModelError
+from edgecnn.errors import ModelError, one_line
+from edgecnn.model.adopt import unknown_class
 from edgecnn.model.network import importable_here
 from edgecnn.records import Card, LabResult, Tally
 
@@ -75,8 +77,6 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
         ModelError: Missing, of something else, or damaged.
         BundleError: Its card.json can't be read.
     """
-    import keras
-
     folder = Path(folder)
     file, card_file = folder / "model.keras", folder / "card.json"
     for needed in (card_file, file):
@@ -86,11 +86,9 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
             )
     try:
         card = read_card(card_file.read_bytes(), folder)
-        with importable_here():  # for the classes of the user's own network
-            model = keras.saving.load_model(file, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{file} can't be loaded ({reason}); train again") from error
+        model = _load(file, card)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{file} can't be loaded ({one_line(error)}); train again") from error
     found = (tuple(model.input_shape[1:]), model.output_shape[-1])
     if found != (card.input.shape, len(card.labels)):
         raise ModelError(
@@ -98,3 +96,26 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
             f"{card.input.shape} and {len(card.labels)} labels; train again"
         )
     return model, card
+
+
+def _load(file: Path, card: Card) -> keras.Model:
+    """Load model.keras; if it holds classes of the user's own, import their module first."""
+    import keras
+
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except (ValueError, TypeError) as error:
+        unknown = unknown_class(error)
+        reference = card.training.get("options", {}).get("network")
+        if unknown is None or reference is None:
+            raise
+        module = str(reference).partition(":")[0]
+        try:
+            with importable_here():
+                importlib.import_module(module)  # registers its classes
+        except ImportError as missing:
+            raise ModelError(
+                f"{file} holds {unknown!r} of the network {reference}, and {module} can't be "
+                "imported; run this in the folder that holds it"
+            ) from missing
+    return keras.saving.load_model(file, compile=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.images.dataset import Skipped
@@ -19,6 +19,8 @@ class TrainResult:
     splits   {"train": {"images": n, "groups": m}, "val": ..., "test": ...}
     train, val   accuracy on clean training and validation images; lab on the test split
     notes    what a person should know about the data, one line each
+    temperature   of the card's confidence, fitted on the validation images
+    confidence_error   expected calibration error on the test split: {"raw", "calibrated"}
     """
 
     model: Path
@@ -34,6 +36,8 @@ class TrainResult:
     near_duplicates: int
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
+    temperature: float = 1.0
+    confidence_error: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> Json:
         return {
@@ -50,6 +54,8 @@ class TrainResult:
             "near_duplicates": self.near_duplicates,
             "skipped": [{"file": s.file, "reason": s.reason} for s in self.skipped],
             "notes": list(self.notes),
+            "temperature": self.temperature,
+            "confidence_error": self.confidence_error,
         }
 
     def to_text(self) -> str:
@@ -74,6 +80,16 @@ class TrainResult:
             f"{self.epochs} epochs in {self.seconds:.0f} s (ended by {self.stopped_by}); "
             f"the weights are those of epoch {self.best_epoch}.",
             f"Lab accuracy: {self.lab.text()}",
+            *self._confidence(),
             f"Model: {self.model}",
         ]
         return "\n".join(lines)
+
+    def _confidence(self) -> list[str]:
+        if not self.confidence_error:
+            return []
+        raw, calibrated = (100 * self.confidence_error[k] for k in ("raw", "calibrated"))
+        return [
+            f"Confidence is off by {calibrated:.1f} points on average on the test images "
+            f"({raw:.1f} without the temperature of {self.temperature:.2f})."
+        ]

@@ -14,6 +14,7 @@ from edgecnn.errors import MissingRuntimeError
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.groups import GroupOptions
 from edgecnn.images.split import Split, split_dataset
+from edgecnn.model.adopt import as_float32
 from edgecnn.model.folder import MARKER, write_model_folder
 from edgecnn.model.options import TrainOptions
 from edgecnn.model.quiet import quiet
@@ -59,7 +60,7 @@ def train(
     check_writable(output, marker=MARKER)
     data, split = _read(lab, options, progress)
     model, fit = _fit(data, split, options, progress)
-    scores, labs = _measure(model, data, split)
+    scores, labs, confidence = _measure(model, data, split)
     result = TrainResult(
         model=output,
         lab=labs["test"].tally,
@@ -74,6 +75,8 @@ def train(
         near_duplicates=split.groups.near,
         skipped=data.skipped,
         notes=split.notes,
+        temperature=confidence["temperature"],
+        confidence_error=confidence["error"],
     )
     card = _card(result, labs["test"], data, split, options)
     write_model_folder(output, model, card, fit, data, split.test, scores)
@@ -125,7 +128,8 @@ def _fit(
     model = _network(data, options)
     train_images = Examples(data.tensors[split.train], data.classes[split.train])
     val_images = Examples(data.tensors[split.val], data.classes[split.val])
-    return model, fit_network(model, train_images, val_images, options, progress)
+    fit = fit_network(model, train_images, val_images, options, progress)
+    return as_float32(model), fit
 
 
 def _network(data: Dataset, options: TrainOptions) -> keras.Model:
@@ -141,15 +145,21 @@ def _network(data: Dataset, options: TrainOptions) -> keras.Model:
 
 def _measure(
     model: keras.Model, data: Dataset, split: Split
-) -> tuple[np.ndarray, dict[str, LabResult]]:
-    """The scores of the test images, and the result on each split's clean images."""
+) -> tuple[np.ndarray, dict[str, LabResult], Json]:
+    """The scores of the test images, the result on each split's clean images, and the temperature
+    (of the validation split) with what it makes of the confidence on the test split."""
     from edgecnn.model.predict import keras_scores, lab_result
+    from edgecnn.model.temperature import confidence_error, fit_temperature
 
     results = {}
+    temperature = 1.0
     for name, index in (("train", split.train), ("val", split.val), ("test", split.test)):
         scores = keras_scores(model, data.tensors[index])
         results[name] = lab_result(scores, data.classes[index])
-    return scores, results
+        if name == "val":
+            temperature = fit_temperature(scores, data.classes[index])
+    error = confidence_error(scores, data.classes[split.test], temperature)
+    return scores, results, {"temperature": temperature, "error": error}
 
 
 def _card(
@@ -163,6 +173,7 @@ def _card(
         lab=lab,
         prior=tuple(map(float, shares)),
         edgecnn=__version__,
+        temperature=result.temperature,
         training=_summary(result, options, split),
     )
 

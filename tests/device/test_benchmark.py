@@ -6,15 +6,28 @@ import json
 import shutil
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 
 from edgecnn.bundle import Bundle
 from edgecnn.device.benchmark import Benchmark, BenchmarkOptions, benchmark
 from edgecnn.device.evaluate import EvaluateOptions, evaluate
+from edgecnn.device.health import throttle_flags
 from edgecnn.device.isolated import call
-from edgecnn.errors import BundleError, DataError, MissingRuntimeError
+from edgecnn.device.pareto import Point, front
+from edgecnn.device.soak import soak
+from edgecnn.errors import (
+    ArtifactError,
+    BundleError,
+    DataError,
+    EdgecnnError,
+    MissingRuntimeError,
+    OutputError,
+)
+from edgecnn.records import Tally
 
-SHORT = BenchmarkOptions(warmup=2, repeats=20, seconds=0.5)
+SHORT = BenchmarkOptions(warmup=2, warmup_seconds=0.05, repeats=20, seconds=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +41,23 @@ def few(digits_field, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def result(digits_bundle, few) -> Benchmark:
-    return benchmark(digits_bundle, few, SHORT)
+def result(digits_bundle, few, tmp_path_factory) -> Benchmark:
+    plot = tmp_path_factory.mktemp("plot") / "benchmark.png"
+    return benchmark(digits_bundle, few, replace(SHORT, plot=plot))
+
+
+@pytest.fixture
+def hot_board(tmp_path, monkeypatch):
+    """A vcgencmd that is well for three calls and then reports a throttled board."""
+    tool = tmp_path / "bin" / "vcgencmd"
+    tool.parent.mkdir()
+    tool.write_text(
+        f'#!/bin/sh\necho x >>"{tmp_path}/calls"\n'
+        f'if [ "$(wc -l <"{tmp_path}/calls")" -le 3 ]; then echo throttled=0x10000; '
+        "else echo throttled=0x50004; fi\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
 
 
 def test_every_artifact_is_measured(result, digits_bundle):
@@ -38,9 +66,10 @@ def test_every_artifact_is_measured(result, digits_bundle):
     assert result.skipped == ()
     for row, artifact in zip(result.rows, artifacts, strict=True):
         assert row.bytes == artifact.bytes
+        assert (row.lab, row.lab_agreement) == (artifact.lab, artifact.agreement)
         assert 0 < row.invoke_ms["p50"] <= row.invoke_ms["p95"]
         assert row.invoke_ms["p50"] + row.preprocess_ms["p50"] <= 2 * row.total_ms["p95"]
-        assert row.repeats == 20
+        assert (row.repeats, row.threads) == (20, 1)
 
 
 def test_json_is_what_design_promises(result):
@@ -50,8 +79,11 @@ def test_json_is_what_design_promises(result):
     for row in data["artifacts"]:
         assert {"file", "bytes", "invoke_ms", "accuracy", "rss_mb", "kind"} <= row.keys()
         assert row["accuracy"]["total"] == 40
+        assert row["lab"]["total"] > 200
     assert data["runtimes"].keys() >= {"onnxruntime"}
     assert all(number[0].isdigit() for number in data["runtimes"].values())
+    assert {"temperature_c", "throttled", "clock_mhz", "before"} <= data["machine"].keys()
+    assert data["soak"] is None
 
 
 def test_accuracy_is_that_of_evaluate(result, digits_bundle, few):
@@ -75,34 +107,49 @@ def test_text_is_a_table_that_claims_nothing_of_other_machines(result):
     text = result.to_text()
     for row in result.rows:
         assert row.file in text
+    assert "…" not in text, "a column is cut off"
     assert result.device in text
     assert "Measured on this machine" in text
 
 
-def test_without_images_there_is_no_accuracy(digits_bundle):
+def test_without_images_there_is_lab_accuracy_only(digits_bundle):
     bundle = Bundle.open(digits_bundle)
     plain = benchmark(bundle.path, None, SHORT)
     assert {row.accuracy for row in plain.rows} == {None}
     assert all(row["accuracy"] is None for row in plain.to_json()["artifacts"])
-    assert "accuracy" not in plain.to_text()
+    header = plain.to_text().splitlines()[2]
+    assert "lab" in header
+    assert "field" not in header
 
 
 def test_artifacts_that_cannot_run_here_are_passed_over_with_the_reason(digits_bundle):
     """A runtime that is not installed stands for a Pi without onnxruntime."""
-    options = replace(SHORT, runtime="no_such_runtime")
+    options = replace(SHORT, runtime="no_such_runtime", soak_seconds=2)
     result = benchmark(digits_bundle, None, options)
     assert {row.file.rpartition(".")[2] for row in result.rows} == {"onnx"}
-    assert len(result.skipped) == 5
+    assert len(result.skipped) == 6
+    assert result.soak is None
+    assert result.skipped[-1][0] == "the soak of model_full_integer_quant.tflite"
     assert all("no TFLite runtime" in reason for _, reason in result.skipped)
     assert "skipped model_float32.tflite" in result.to_text()
 
 
-def test_images_of_unknown_classes_are_refused_before_measuring(digits_bundle, few, tmp_path):
+def test_what_cannot_be_done_is_refused_before_measuring(digits_bundle, few, tmp_path):
+    def never(*_):
+        pytest.fail("measured")
+
     shutil.copytree(few / "0", tmp_path / "zero")
     with pytest.raises(DataError, match="'zero'"):
-        benchmark(digits_bundle, tmp_path, SHORT, progress=lambda *_: pytest.fail("measured"))
+        benchmark(digits_bundle, tmp_path, SHORT, progress=never)
     with pytest.raises(BundleError, match="does not exist"):
-        benchmark(tmp_path / "none", None, SHORT)
+        benchmark(tmp_path / "none", None, SHORT, progress=never)
+    with pytest.raises(OutputError, match=r"expected a name that ends in \.png"):
+        benchmark(digits_bundle, None, replace(SHORT, plot=tmp_path / "a.txt"), progress=never)
+    with pytest.raises(ArtifactError, match="no artifact 'x'"):
+        benchmark(digits_bundle, None, replace(SHORT, soak_artifact="x"), progress=never)
+    for seconds in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(EdgecnnError, match="expected 2 to 86400"):
+            replace(SHORT, soak_seconds=seconds)
 
 
 def test_a_process_that_dies_is_reported_not_raised_through():
@@ -110,3 +157,81 @@ def test_a_process_that_dies_is_reported_not_raised_through():
         call("edgecnn.no_such_module", {}, 60)
     with pytest.raises(MissingRuntimeError, match="no answer in 0 s"):
         call("edgecnn.device.probe", {"module": "os"}, 0.001)
+
+
+def test_the_plot_is_a_picture_and_named_in_the_result(result):
+    image = cv2.imread(result.plot)
+    assert image.shape[0] > 400
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
+    assert result.plot in result.to_text()
+
+
+def test_the_front_holds_what_no_other_beats():
+    def point(name: str, ms: float, correct: int) -> Point:
+        return Point(name, ms, Tally(correct, 100), 1)
+
+    points = [point("slow best", 9, 99), point("beaten", 5, 90), point("middle", 4, 95)]
+    points += [point("fast", 1, 80), point("fast too", 1, 80), point("as fast, worse", 1, 70)]
+    assert [p.name for p in front(points)] == ["fast", "fast too", "middle", "slow best"]
+
+
+def test_no_row_beats_one_of_the_front(result):
+    best = result.to_json()["front"]
+    rows = {row.file: row for row in result.rows}
+    assert best
+    for name in best:
+        mine = rows[name]
+        for row in result.rows:
+            faster = row.total_ms["p50"] < mine.total_ms["p50"]
+            assert not (faster and row.accuracy.accuracy >= mine.accuracy.accuracy)
+
+
+def test_a_soak_sets_the_first_minute_beside_the_steady_state(digits_bundle, hot_board):
+    options = replace(SHORT, soak_seconds=4, soak_artifact="float32")
+    result = benchmark(digits_bundle, None, options)
+    found = result.soak
+    assert found.file == "model_float32.onnx"
+    assert found.frames > 100
+    assert found.window_s == 2
+    total = (found.first.fps + found.last.fps) * found.window_s
+    assert total == pytest.approx(found.frames, abs=2)
+    assert len(found.samples) >= 4
+    assert "throttled now" in found.flags
+    assert "under-voltage since boot" not in found.flags, "that was so before the start"
+    text = result.to_text()
+    assert "4 s without a pause" in text
+    assert "throttled now" in text
+    data = json.loads(json.dumps(result.to_json()))["soak"]
+    assert data["first"]["fps"] == found.first.fps
+    assert data["change"] == pytest.approx(found.last.fps / found.first.fps - 1, abs=1e-3)
+
+
+def test_a_long_soak_compares_whole_minutes(digits_bundle, monkeypatch):
+    """Ten minutes pass on a clock of the test's own; the board slows down after the eighth."""
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.5 if now < 480 else 1.0
+        return now
+
+    request = SHORT.request(Bundle.open(digits_bundle), "model_full_integer_quant.tflite")
+    found = soak({**request, "seconds": 600}, clock)
+    assert found.window_s == 60
+    assert found.first.fps == pytest.approx(2, abs=0.1)
+    assert found.last.fps == pytest.approx(1, abs=0.1)
+    assert found.change == pytest.approx(-0.5, abs=0.05)
+    assert len(found.samples) < 130
+
+
+def test_a_throttled_board_is_named_in_the_heading(digits_bundle, hot_board, result):
+    machine = {**result.machine, "throttled": "0x50004", "temperature_c": 81.0}
+    hot = replace(result, machine={**machine, "before": {**machine, "temperature_c": 48.0}})
+    heading = hot.to_text().splitlines()[0]
+    assert "48 to 81 °C" in heading
+    assert "THROTTLED (throttled now" in heading
+
+
+@pytest.mark.parametrize("bits", [None, "0x0", "", "what"])
+def test_no_throttle_bit_gives_no_flag(bits):
+    assert throttle_flags(bits) == []

@@ -148,3 +148,11 @@ def image_folder(tmp_path_factory, lab_images) -> Path:
     for k, (data, _) in enumerate(lab_images):
         (folder / f"{k:03}.png").write_bytes(data)
     return folder
+
+
+@pytest.fixture(scope="session")
+def deep_subject():
+    """A trained depthwise-separable network with its lab test and field images."""
+    from helpers_faults import depthwise_network, train
+
+    return train(depthwise_network(), 6)

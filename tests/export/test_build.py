@@ -210,6 +210,24 @@ def _other_labels(folder):
     (folder / "card.json").write_text(json.dumps(card))
 
 
+def _edit_card(**changes):
+    def edit(folder):
+        card = json.loads((folder / "card.json").read_text())
+        (folder / "card.json").write_text(json.dumps({**card, **changes}))
+
+    return edit
+
+
+def _swapped_labels(folder):
+    card = json.loads((folder / "card.json").read_text())
+    _edit_card(labels=card["labels"][::-1])(folder)
+
+
+def _float_labels(folder):
+    arrays = dict(np.load(folder / "lab_test.npz"))
+    np.savez(folder / "lab_test.npz", **{**arrays, "labels": arrays["labels"] + 0.5})
+
+
 def _torn_card(folder):
     (folder / "card.json").write_text("{")
 
@@ -230,6 +248,11 @@ def _other_network(folder):
         _no_lab_test,
         _cut_lab_test,
         _other_labels,
+        _swapped_labels,
+        _float_labels,
+        _edit_card(name=None),
+        _edit_card(prior=[1.0]),
+        _edit_card(labels=["0"] * 10),
         _torn_card,
         _other_network,
     ],
@@ -275,7 +298,7 @@ def test_progress_is_reported_and_the_converters_are_silent(tmp_path, small_mode
         "export(*sys.argv[1:4], progress=lambda *step: seen.append(step))\n"
         "assert all(0 <= done <= total for _, done, total in seen)\n"
         "assert {what.split()[0] for what, _, _ in seen} == "
-        "{'calibration', 'converting', 'checking'}\n"
+        "{'calibration', 'converting', 'comparing', 'checking'}\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, small_model, small_field, tmp_path / "q.edgecnn"],

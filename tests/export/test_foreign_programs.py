@@ -1,4 +1,4 @@
-"""What programs without edgecnn make of the artifacts."""
+"""What programs without edgecnn make of the artifacts, the bundle's own classify.py first."""
 
 import json
 import os
@@ -6,46 +6,104 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from edgecnn.bundle import Bundle
 from edgecnn.classifier import Classifier
+from edgecnn.export import classify
 from edgecnn.export.build import FORMATS
-from edgecnn.preprocess import read_image
+from edgecnn.preprocess import read_image, to_tensor
+from edgecnn.records import InputSpec
 
 HERE = Path(__file__).parent
+TFLITE = [f for f in FORMATS.values() if f.endswith(".tflite")]
+ONNX = [f for f in FORMATS.values() if f.endswith(".onnx")]
 
 
-def answers_of(python, script, model, folder) -> dict[str, str]:
+def call(python, script, *arguments) -> subprocess.CompletedProcess:
     # PYTHONPATH and the current folder must not lend it edgecnn by accident.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    done = subprocess.run(
-        [python, HERE / script, model, folder],
+    return subprocess.run(
+        [python, script, *map(str, arguments)],
         capture_output=True,
         text=True,
-        cwd=folder,
+        cwd=script.parent,
         env=environment,
         timeout=300,
     )
+
+
+def answers_of(python, script, model, *arguments) -> dict[str, str]:
+    done = call(python, script, model, *arguments)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("file", FORMATS.values())
-def test_a_program_that_knows_only_the_file_gets_the_same_predictions(
+def best_three(python, bundle, file, images) -> dict[str, list[tuple[str, float]]]:
+    """What the bundle's classify.py prints, by file name."""
+    done = call(python, bundle / "classify.py", bundle / file, *images)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for line in done.stdout.splitlines():
+        name, _, rest = line.partition(".png: ")
+        pairs = [part.rpartition(": ")[::2] for part in rest.split(", ")]
+        found[Path(name).name + ".png"] = [(label, float(score)) for label, score in pairs]
+    return found
+
+
+@pytest.mark.parametrize("file", TFLITE)
+def test_the_bundles_program_gives_the_scores_of_the_device_path(file, small_result, image_folder):
+    images = sorted(image_folder.iterdir())
+    found = best_three(sys.executable, small_result.bundle, file, images)
+    classifier = Classifier(small_result.bundle, file)
+    assert len(found) == len(images) >= 500
+    for path in images:
+        expected = classifier(read_image(path))
+        order = np.argsort(-np.array(expected.scores), kind="stable")[:3]
+        labels, scores = zip(*found[path.name], strict=True)
+        assert labels == tuple(classifier.card.labels[k] for k in order)
+        assert np.allclose(scores, [expected.scores[k] for k in order], atol=2e-5)
+
+
+@pytest.mark.parametrize("file", ONNX)
+def test_a_program_that_knows_only_the_onnx_file_gets_the_same_predictions(
     file, small_result, image_folder
 ):
-    answers = answers_of(
-        sys.executable, "plain_classify.py", small_result.bundle / file, image_folder
-    )
+    images = sorted(image_folder.iterdir())
+    script, model = HERE / "plain_onnx.py", small_result.bundle / file
     classifier = Classifier(small_result.bundle, file)
-    expected = {p.name: classifier(read_image(p)).label for p in sorted(image_folder.iterdir())}
-    assert len(expected) >= 500
-    assert answers == expected
+    expected = {p.name: classifier(read_image(p)).label for p in images}
+    assert answers_of(sys.executable, script, model, *images) == expected
 
 
-def test_the_plain_program_imports_nothing_of_edgecnn():
-    assert "import edgecnn" not in (HERE / "plain_classify.py").read_text()
-    assert "from edgecnn" not in (HERE / "plain_classify.py").read_text()
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "center_crop"])
+@pytest.mark.parametrize("interpolation", ["halving", "nearest", "linear", "area", "cubic"])
+def test_the_program_prepares_pixels_to_the_last_bit_as_edgecnn_does(resize, interpolation):
+    rng = np.random.default_rng(0)
+    for width, height, w, h in rng.integers(8, 90, (40, 4)).tolist():
+        frame = cv2.blur(rng.integers(0, 256, (h, w, 3), dtype=np.uint8), (3, 3))
+        spec = InputSpec(width, height, resize, interpolation, (10, 20, 30))
+        found = classify.prepare(frame, spec.to_json())
+        assert np.array_equal(found, to_tensor(frame, spec))
+
+
+def test_the_program_is_sealed_and_short_and_imports_nothing_of_edgecnn(small_result):
+    assert "classify.py" in Bundle.open(small_result.bundle).files
+    text = (small_result.bundle / "classify.py").read_text()
+    assert text == Path(classify.__file__).read_text()
+    assert "import edgecnn" not in text
+    assert "from edgecnn" not in text
+    assert len(text.splitlines()) < 100
+
+
+@pytest.mark.parametrize("arguments", [[], ["model_float32.tflite"], ["model_float32.tflite", "x"]])
+def test_the_program_ends_with_one_line_where_it_can_do_nothing(arguments, small_result):
+    done = call(sys.executable, small_result.bundle / "classify.py", *arguments)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "usage: python" in done.stderr or "x is no image" in done.stderr
 
 
 @pytest.mark.env
@@ -53,9 +111,8 @@ def test_the_plain_program_imports_nothing_of_edgecnn():
 def test_mediapipe_returns_the_class_names(
     file, env_python, small_result, image_folder, lab_images
 ):
-    answers = answers_of(
-        env_python("mediapipe"), "mediapipe_classify.py", small_result.bundle / file, image_folder
-    )
+    script, model = HERE / "mediapipe_classify.py", small_result.bundle / file
+    answers = answers_of(env_python("mediapipe"), script, model, image_folder)
     truth = [str(label) for _, label in lab_images]
     right = sum(answers[f"{k:03}.png"] == label for k, label in enumerate(truth))
     # MediaPipe resizes in its own way, so single answers may differ.
@@ -64,16 +121,13 @@ def test_mediapipe_returns_the_class_names(
 
 @pytest.mark.env
 @pytest.mark.parametrize("name", ["device-tflite-runtime", "device-litert"])
-@pytest.mark.parametrize("file", [f for f in FORMATS.values() if f.endswith(".tflite")])
-def test_device_runtimes_load_every_tflite_artifact(
+@pytest.mark.parametrize("file", TFLITE)
+def test_the_bundles_program_runs_in_every_device_install(
     name, file, env_python, small_result, image_folder
 ):
-    answers = answers_of(
-        env_python(name), "plain_classify.py", small_result.bundle / file, image_folder
-    )
+    images = sorted(image_folder.iterdir())[:200]
+    found = best_three(env_python(name), small_result.bundle, file, images)
     classifier = Classifier(small_result.bundle, file)
-    same = [
-        classifier(read_image(image_folder / key)).label == label for key, label in answers.items()
-    ]
+    same = [classifier(read_image(p)).label == found[p.name][0][0] for p in images]
     # Kernels may differ by one step, which can turn a tie.
-    assert sum(same) >= len(same) - 3
+    assert sum(same) >= len(same) - 2

@@ -1,0 +1,158 @@
+"""Batch norm folded into the layer before it: the network as the converters will make it.
+
+On this plain network the repairs work: its kernels are the ones that are quantized.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgecnn.errors import ModelError
+
+__all__ = ["WEIGHTED", "channel_kernel", "consumers", "copy_network", "fold", "rounded_kernel"]
+
+# Layers with a kernel that is quantized; SeparableConv2D hides two of them and is left alone.
+WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense")
+
+
+def fold(network: Any) -> Any:
+    """A copy with each batch norm that follows a convolution or dense layer folded into it.
+
+    Args:
+        network: Functional or Sequential, of built-in layers or registered ones.
+
+    Returns:
+        A functional model of the same function; the folded batch norms are linear activations.
+
+    Raises:
+        ModelError: The network can't be copied layer by layer.
+
+    Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
+    """
+    pairs = dict(_foldable(network))
+    folded = copy_network(network, bias=set(pairs), linear=set(pairs.values()))
+    for layer in network.layers:
+        if layer.name in pairs:
+            weights = _fold_pair(layer, network.get_layer(pairs[layer.name]))
+            folded.get_layer(layer.name).set_weights(weights)
+        elif layer.name not in pairs.values() and layer.get_weights():
+            folded.get_layer(layer.name).set_weights(layer.get_weights())
+    return folded
+
+
+def copy_network(
+    network: Any,
+    bias: set[str] | frozenset[str] = frozenset(),
+    linear: set[str] | frozenset[str] = frozenset(),
+    after: Any = None,
+) -> Any:
+    """A functional model of new layers with the same names.
+
+    Args:
+        bias: Layers that get a bias.
+        linear: Layers that are replaced by a linear activation.
+        after: Called with (layer, its output tensor); what it returns is passed on instead.
+
+    Raises:
+        ModelError: A layer can't be made from its configuration, or the model is subclassed.
+    """
+    import keras
+
+    def clone(layer: Any) -> Any:
+        if layer.name in linear:
+            return keras.layers.Activation("linear", name=layer.name)
+        config = layer.get_config()
+        if layer.name in bias:
+            config["use_bias"] = True
+        return layer.__class__.from_config(config)
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        # A batch norm's node may hold a mask, which its replacement does not take.
+        output = layer(args[0]) if layer.name in linear else layer(*args, **kwargs)
+        return after(layer, output) if after else output
+
+    try:
+        if isinstance(network, keras.Sequential):
+            tensor = source = keras.Input(network.input_shape[1:], name="image")
+            for layer in network.layers:
+                if not isinstance(layer, keras.layers.InputLayer):
+                    tensor = call(clone(layer), tensor)
+            return keras.Model(source, tensor, name=network.name)
+        return keras.models.clone_model(network, clone_function=clone, call_function=call)
+    except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
+        raise ModelError(
+            f"the network can't be copied layer by layer ({' '.join(str(error).split())[:150]}); "
+            "expected built-in layers or registered ones with get_config"
+        ) from error
+
+
+def consumers(network: Any, layer: Any) -> Sequence[Any]:
+    """The layers that take this layer's output; empty also when it is the network's output."""
+    output = layer.output
+    if any(output is tensor for tensor in network.outputs):
+        return []
+    return [
+        other
+        for other in network.layers
+        if any(output is tensor for tensor in _flat(getattr(other, "input", None)))
+    ]
+
+
+def channel_kernel(layer: Any) -> np.ndarray:
+    """The kernel with its output channels on the last axis: float32 (..., channels)."""
+    kernel = layer.get_weights()[0]
+    if type(layer).__name__ == "DepthwiseConv2D":
+        return np.asarray(kernel.reshape(*kernel.shape[:2], -1))
+    return np.asarray(kernel)
+
+
+def rounded_kernel(layer: Any, per_channel: bool) -> np.ndarray:
+    """The kernel after 8-bit symmetric quantization; dense layers have one scale always."""
+    kernel = layer.get_weights()[0]
+    values = channel_kernel(layer)
+    if per_channel and type(layer).__name__ != "Dense":
+        largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
+    else:
+        largest = np.abs(values).max()
+    step = np.maximum(largest, 1e-30) / 127
+    return np.asarray((np.rint(values / step) * step).reshape(kernel.shape))
+
+
+def _flat(tensors: Any) -> list[Any]:
+    if isinstance(tensors, list | tuple):
+        return [leaf for tensor in tensors for leaf in _flat(tensor)]
+    return [] if tensors is None else [tensors]
+
+
+def _foldable(network: Any) -> list[tuple[str, str]]:
+    """(convolution or dense layer, the batch norm that alone follows it)."""
+    pairs = []
+    for layer in network.layers:
+        if type(layer).__name__ not in WEIGHTED or not _is_linear(layer):
+            continue
+        after = consumers(network, layer)
+        if len(after) == 1 and type(after[0]).__name__ == "BatchNormalization":
+            norm = after[0]
+            if norm.axis in (-1, len(layer.output.shape) - 1):
+                pairs.append((layer.name, norm.name))
+    return pairs
+
+
+def _is_linear(layer: Any) -> bool:
+    return getattr(layer.activation, "__name__", "") == "linear"
+
+
+def _fold_pair(layer: Any, norm: Any) -> list[np.ndarray]:
+    """[kernel, bias] of the two layers in one."""
+    kernel = layer.get_weights()[0]
+    bias = layer.get_weights()[1] if layer.use_bias else 0.0
+    mean, variance = (np.asarray(v.numpy()) for v in (norm.moving_mean, norm.moving_variance))
+    gain = 1 / np.sqrt(variance + norm.epsilon)
+    if norm.scale:
+        gain = gain * norm.gamma.numpy()
+    shift = norm.beta.numpy() if norm.center else 0.0
+    scaled = channel_kernel(layer) * gain
+    return [scaled.reshape(kernel.shape), np.asarray((bias - mean) * gain + shift)]

@@ -1,0 +1,172 @@
+"""Activation ranges as data: measured once on each image, then any subset makes an integer model.
+
+TFLite's converter takes the smallest and the largest value of each tensor over the calibration
+images, and nothing else. So one pass over all images tells the range that every subset of them
+would give, and an integer model of a subset costs milliseconds instead of a conversion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgecnn.errors import ModelError
+from edgecnn.export.flatbuffer import read_tflite, write_tflite
+from edgecnn.export.taps import tap_tflite
+from edgecnn.export.tflite import calibratable
+from edgecnn.model.quiet import quiet
+from edgecnn.records import Progress
+
+__all__ = ["Activations", "RangeModel", "clipped_shares"]
+
+_VALUES = 200_000  # kept of each tensor: a clipped share is then known to 0.01 %
+
+
+class RangeModel:
+    """A float model whose tensors' ranges are yet to be set.
+
+    tensors: names of those that have a range, the input among them. float_file: the model as a
+    .tflite file. activation_bytes: of all float activations of one image.
+    """
+
+    def __init__(self, frozen: Any, integer_io: str = "uint8") -> None:
+        """Make it from what `tflite.freeze` gives.
+
+        Raises:
+            ModelError: The network holds an operation that has no integer version.
+        """
+        self.float_file = calibratable(frozen)
+        self._model = read_tflite(self.float_file)
+        graph = self._model.subgraphs[0]
+        calibrated = [t for t in graph.tensors if _has_range(t)]
+        self._quantizations = [t.quantization for t in calibrated]
+        self._input = graph.tensors[graph.inputs[0]].name.decode()
+        self._integer_io = integer_io
+        self.tensors = tuple(t.name.decode() for t in calibrated)
+        self.activation_bytes = 4 * sum(int(np.prod(t.shape)) for t in calibrated)
+        self.tap = tap_tflite(self.float_file, "model_float32.tflite")
+        hidden = set(self.tensors) - self.tap.names - {self._input}
+        if hidden:
+            raise ModelError(
+                f"can't read the activations of {min(hidden)}; export without --compare"
+            )
+
+    def measure(
+        self, images: np.ndarray, what: str = "images", progress: Progress | None = None
+    ) -> np.ndarray:
+        """The range of each tensor on each image.
+
+        Args:
+            images: uint8, shape (n, height, width, 3) RGB.
+
+        Returns:
+            float32, shape (n, tensors, 2): smallest and largest value. The input's is 0..255
+            always, as in `Calibration.pinned`.
+        """
+        ranges = np.empty((len(images), len(self.tensors), 2), np.float32)
+        for k, image in enumerate(images):
+            values = self.tap.run(image)
+            for t, name in enumerate(self.tensors):
+                if name == self._input:
+                    ranges[k, t] = 0, 255
+                else:
+                    ranges[k, t] = values[name].min(), values[name].max()
+            if progress and (k + 1) % 20 == 0:
+                progress(f"activation ranges of {what}", k + 1, len(images))
+        return ranges
+
+    def limits(self, ranges: np.ndarray) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of each tensor over all images that `measure` saw."""
+        low, high = ranges[..., 0].min(axis=0), ranges[..., 1].max(axis=0)
+        return {
+            name: (float(least), float(most))
+            for name, least, most in zip(self.tensors, low, high, strict=True)
+        }
+
+    def quantize(self, ranges: np.ndarray, per_channel: bool = True) -> bytes:
+        """The full-integer model that the converter makes of images with these ranges.
+
+        Args:
+            ranges: As `measure` gives them, shape (n, tensors, 2).
+            per_channel: A scale for each channel of a convolution's weights, or one for all.
+
+        Raises:
+            ModelError: The converter refuses.
+        """
+        import tensorflow as tf
+        from tensorflow.lite.python.convert import ConverterError, mlir_quantize
+
+        limits = self.limits(ranges)
+        for name, quantization in zip(self.tensors, self._quantizations, strict=True):
+            low, high = limits[name]
+            quantization.min = np.array([low], np.float32)
+            quantization.max = np.array([high], np.float32)
+        ends = tf.dtypes.as_dtype(self._integer_io)
+        try:
+            with quiet():
+                data = mlir_quantize(
+                    write_tflite(self._model),
+                    disable_per_channel=not per_channel,
+                    fully_quantize=True,
+                    input_data_type=ends,
+                    output_data_type=ends,
+                    disable_per_channel_for_dense_layers=True,
+                )
+        except (ConverterError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(
+                f"can't quantize the network ({reason}); export without --compare"
+            ) from error
+        return bytes(data)
+
+
+class Activations:
+    """A sample of the float activations on some images, sorted, by tensor name."""
+
+    def __init__(
+        self, model: RangeModel, images: np.ndarray, progress: Progress | None = None
+    ) -> None:
+        rng = np.random.default_rng(0)
+        each = max(1, _VALUES // max(1, len(images)))
+        kept: dict[str, list[np.ndarray]] = {}
+        for k, image in enumerate(images):
+            for name, values in model.tap.run(image).items():
+                flat = values.ravel()
+                # By chance, since a stride would see the same channel again and again.
+                chosen = flat if flat.size <= each else flat[rng.integers(flat.size, size=each)]
+                kept.setdefault(name, []).append(chosen.astype(np.float32))
+            if progress and (k + 1) % 20 == 0:
+                progress("activations on held-out frames", k + 1, len(images))
+        self.values: Mapping[str, np.ndarray] = {
+            name: np.sort(np.concatenate(parts)) for name, parts in kept.items()
+        }
+
+
+def clipped_shares(activations: Activations, data: bytes) -> dict[str, float]:
+    """Share of the float activations that lie beyond the range of an integer file's tensors.
+
+    A value up to one step outside is not counted: it loses no more than rounding does, and
+    TFLite's scores reach 255/256 only.
+
+    Args:
+        activations: Of the float model that the file was made from.
+        data: A full-integer .tflite file.
+
+    Returns:
+        By tensor name, in the order of the file's operations, fractions in [0, 1].
+    """
+    shares = {}
+    for node in tap_tflite(data, "model_full_integer_quant.tflite").nodes:
+        values = activations.values.get(node.name)
+        if values is not None and np.isfinite(node.high):
+            below = np.searchsorted(values, node.low, side="left")
+            above = len(values) - np.searchsorted(values, node.high, side="right")
+            shares[node.name] = float(below + above) / len(values)
+    return shares
+
+
+def _has_range(tensor: Any) -> bool:
+    found = tensor.quantization
+    return found is not None and found.min is not None and len(found.min) > 0

@@ -1,0 +1,205 @@
+"""A network that was made elsewhere, in edgecnn's form: one raw image in, softmax scores out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgecnn.errors import ModelError, one_line
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["as_float32", "check_ends", "end_in_softmax", "probes", "rewire", "unknown_class"]
+
+# How Keras names a class or function that it does not find.
+_UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown [a-z ]+:?) '(\w+)'")
+_HALF = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
+# Scores that were computed in float16 miss a sum of 1 by up to this.
+_SUM_ERROR = 5e-3
+
+
+def check_ends(what: str, model: keras.Model) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Shapes of the one input and the one output, without the batch; None where not fixed.
+
+    Args:
+        what: The model's name in messages.
+
+    Raises:
+        ModelError: Several inputs or outputs, or a model that hides them.
+    """
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs:
+        raise ModelError(
+            f"{what} is a subclassed model, expected a functional or Sequential one; "
+            "wrap it: keras.Model(x, model(x)) with x = keras.Input(...)"
+        )
+    if len(inputs) > 1:
+        raise ModelError(
+            f"{what} has {len(inputs)} inputs ({_names(inputs)}), expected one image; "
+            "a classifier of camera frames can't be given the others"
+        )
+    if len(outputs) > 1:
+        raise ModelError(
+            f"{what} has {len(outputs)} outputs ({_names(outputs)}), expected one score a class; "
+            "choose one: keras.Model(model.input, model.outputs[k])"
+        )
+    return tuple(inputs[0].shape[1:]), tuple(outputs[0].shape[1:])
+
+
+def rewire(
+    model: keras.Model,
+    input_shape: tuple[int, int, int],
+    front: Sequence[Callable[[Any], Any]] = (),
+) -> keras.Model:
+    """The same layers and weights behind a new input of a fixed size, and behind `front`.
+
+    The model's own layers are not shared with the result, and stand in it side by side with
+    the new ones (a call of the whole model would nest them).
+
+    Args:
+        model: Checked by `check_ends`.
+        input_shape: (height, width, channels) of the new input: float32, named "image".
+        front: Layers between the input and the model.
+
+    Raises:
+        ModelError: The network can't take an input of this size.
+    """
+    import keras
+
+    image = x = keras.Input(input_shape, name="image")
+    for layer in front:
+        x = layer(x)
+    try:
+        # A functional model may want its one image in a list or dict; a Sequential never does.
+        wanted = None if isinstance(model, keras.Sequential) else model.input
+        scores = model.call(keras.tree.map_structure(lambda _: x, wanted))
+        flat = keras.Model(image, keras.tree.flatten(scores)[0], name=model.name)
+        return _copy(flat)
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"the network can't take an image of {input_shape[1]}x{input_shape[0]} pixels: "
+            f"{one_line(error)}"
+        ) from error
+
+
+def as_float32(model: keras.Model) -> keras.Model:
+    """The model without mixed precision: half-float arithmetic has no place in an artifact.
+
+    A model that computes in float32 already is given back as it is.
+    """
+    config, found = model.get_config(), set()
+
+    def widen(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: widen(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(map(widen, value))
+        if isinstance(value, str) and value in _HALF:
+            found.add(value)
+            return "float32"
+        return value
+
+    # Not by setting each layer's policy: inputs of nested models and operations keep theirs.
+    config = widen(config)
+    if not found:
+        return model
+    wide = type(model).from_config(config)
+    wide.set_weights(model.get_weights())
+    return wide
+
+
+def end_in_softmax(
+    what: str, model: keras.Model, pictures: np.ndarray
+) -> tuple[keras.Model, str | None]:
+    """The model with one softmax score a class, judged by what it answers to pictures.
+
+    Scores that sum to 1 stay as they are and logits get a softmax. One score (a sigmoid, or its
+    logit) becomes two: the second class's share is the score. Outputs (1, 1, classes) are
+    flattened.
+
+    Args:
+        what: The model's name in messages.
+        model: From `rewire`, or any with one input and one output.
+        pictures: uint8 or float, shape (n, height, width, 3), values 0..255.
+
+    Returns:
+        The model and, if something was changed that the user should know, a line on it.
+
+    Raises:
+        ModelError: The answers are not finite, or no scores of classes.
+    """
+    import keras
+
+    layers = keras.layers
+    scores = np.asarray(model.predict_on_batch(pictures.astype(np.float32)), np.float32)
+    if scores.size != len(scores) * scores.shape[-1]:
+        raise ModelError(
+            f"{what} gives outputs of shape {scores.shape[1:]}, expected (classes,): one score a "
+            "class; detectors and segmentation networks are no classifiers"
+        )
+    if not np.isfinite(scores).all():
+        raise ModelError(f"{what} made a model that answers NaN or infinity to raw pixels")
+    x = model.outputs[0]
+    if scores.ndim > 2:
+        scores, x = scores.reshape(len(scores), -1), layers.Flatten(name="flat_scores")(x)
+    shares = bool((scores >= 0).all() and (scores <= 1 + _SUM_ERROR).all())
+    note = None
+    if scores.shape[1] == 1:
+        sigmoid = {"sigmoid": True, "linear": False}.get(_last_activation(model), shares)
+        x, note = _two_scores(x, sigmoid=sigmoid), f"{what} gives one score: that of the 2nd class"
+    elif not (shares and np.allclose(scores.sum(axis=1), 1, atol=_SUM_ERROR)):
+        if shares:
+            note = (
+                f"the scores of {what} don't sum to 1 (sigmoids?): a softmax was put behind them, "
+                "which keeps the answers but says little about confidence"
+            )
+        x = layers.Softmax(name="scores", dtype="float32")(x)
+    if x is model.outputs[0]:
+        return model, None
+    return keras.Model(model.inputs, x, name=model.name), note
+
+
+def probes(input_shape: tuple[int, int, int]) -> np.ndarray:
+    """Pictures to try a network with: noise, black, white. float32 (4, h, w, 3), 0..255."""
+    noise = np.random.default_rng(0).uniform(0, 255, (2, *input_shape))
+    flat = np.broadcast_to(np.reshape([0.0, 255.0], (2, 1, 1, 1)), (2, *input_shape))
+    return np.concatenate([noise, flat]).astype(np.float32)
+
+
+def unknown_class(error: BaseException) -> str | None:
+    """The class or function that Keras did not find when it loaded a model, if that was it."""
+    found = _UNKNOWN.search(one_line(error, 10_000))
+    return found[1] if found else None
+
+
+def _last_activation(model: keras.Model) -> str:
+    """Name of the last layer's activation, "" when it has none of its own."""
+    return getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
+
+
+def _two_scores(x: Any, *, sigmoid: bool) -> Any:
+    """(1 - p, p) of a share p; softmax(0, z) of a logit z, which is the same for p = sigmoid(z)."""
+    import keras
+
+    dense = keras.layers.Dense(2, name="two_scores")
+    x = dense(x)
+    kernel, bias = ([[-1, 1]], [1, 0]) if sigmoid else ([[0, 1]], [0, 0])
+    dense.set_weights([np.array(kernel, np.float32), np.array(bias, np.float32)])
+    return x if sigmoid else keras.layers.Softmax(name="scores")(x)
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    """New layers with the same weights, each called once where the model calls it once."""
+    import keras
+
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _names(tensors: Sequence[Any]) -> str:
+    return ", ".join(f"{t.name} {tuple(t.shape[1:])}" for t in tensors[:4])

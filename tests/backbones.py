@@ -1,0 +1,190 @@
+"""MODEL folders of well-known networks at 224 px, for tests of export and parity.
+
+    python tests/backbones.py mobilenet_v2|efficientnet_lite0|mobilenet_v3_small FOLDER
+
+writes FOLDER/model, FOLDER/calibration and FOLDER/images: a minute or two each. No weights are
+downloaded: the networks learn scikit-learn's digits at 56 px, and an image of 224 px is such a
+digit repeated 4 by 4. Batch-norm statistics and the classifier are fitted anew at 224 px. So
+activations are a trained network's and scores are decided: agreement means something.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgecnn.preprocess import decode, to_tensor
+from edgecnn.records import Card, InputSpec, LabResult, Tally
+
+BACKBONES = ("mobilenet_v2", "efficientnet_lite0", "mobilenet_v3_small")
+SPEC = InputSpec(width=224, height=224)
+TILE = 56
+LABELS = tuple("0123456789")
+# kernel, stride, expansion, filters, repeats: Tan and Le 2019, arXiv:1905.11946, table 1; Lite0
+# has ReLU6 and no squeeze-and-excitation, and a stem and head that don't scale.
+_LITE0 = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+
+
+def features(name: str, side: int) -> Any:
+    """A network from raw RGB 0..255, float32 (n, side, side, 3), to features (n, f)."""
+    import keras
+
+    shape = (side, side, 3)
+    image = keras.Input(shape)
+    plain = {"input_shape": shape, "include_top": False, "weights": None, "pooling": "avg"}
+    if name == "mobilenet_v3_small":  # it normalizes inside
+        return keras.Model(image, keras.applications.MobileNetV3Small(**plain)(image))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(image)
+    if name == "mobilenet_v2":
+        return keras.Model(image, keras.applications.MobileNetV2(**plain)(x))
+    x = _conv(x, 32, 3, 2)
+    for kernel, stride, expansion, filters, repeats in _LITE0:
+        for k in range(repeats):
+            x = _block(x, kernel, stride if k == 0 else 1, expansion, filters)
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(_conv(x, 1280, 1, 1)))
+
+
+def _conv(x: Any, filters: int, kernel: int, stride: int) -> Any:
+    import keras
+
+    x = keras.layers.Conv2D(filters, kernel, stride, "same", use_bias=False)(x)
+    return keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(x))
+
+
+def _block(x: Any, kernel: int, stride: int, expansion: int, filters: int) -> Any:
+    from keras import layers
+
+    source, wide = x, x.shape[-1] * expansion
+    if expansion > 1:
+        x = _conv(x, wide, 1, 1)
+    x = layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False)(x)
+    x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+    x = layers.Conv2D(filters, 1, use_bias=False)(x)
+    x = layers.BatchNormalization()(x)
+    return layers.Add()([x, source]) if x.shape == source.shape else x
+
+
+def train(name: str, tiles: np.ndarray, labels: np.ndarray) -> Any:
+    """The features at TILE px, trained: uint8 (n, TILE, TILE, 3), int (n,)."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    backbone = features(name, TILE)
+    for norm in _norms(backbone):
+        norm.momentum = 0.9
+    scores = keras.layers.Dense(len(LABELS), activation="softmax")(backbone.outputs[0])
+    network = keras.Model(backbone.inputs, scores)
+    network.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
+    network.fit(tiles.astype(np.float32), labels, batch_size=50, epochs=8, verbose=0)
+    return backbone
+
+
+def settle(network: Any, images: np.ndarray, batch: int = 32) -> None:
+    """Estimate the batch-norm statistics on `images`: the mean over the batches."""
+    for k in range(0, len(images), batch):
+        for norm in _norms(network):
+            norm.momentum = k / (k + batch)
+        network(images[k : k + batch].astype(np.float32), training=True)
+
+
+def _norms(network: Any) -> list[Any]:
+    import keras
+
+    layers = network._flatten_layers()
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def classifier(name: str, tiles: np.ndarray, labels: np.ndarray) -> Any:
+    """A trained network of SPEC's size: uint8 (n, TILE, TILE, 3), int (n,)."""
+    import keras
+    from sklearn.linear_model import LogisticRegression
+
+    backbone = features(name, SPEC.width)
+    backbone.set_weights(train(name, tiles, labels).get_weights())
+    images = np.tile(tiles[:512], (1, SPEC.height // TILE, SPEC.width // TILE, 1))
+    settle(backbone, images)
+    x = backbone.predict(images.astype(np.float32), batch_size=32, verbose=0)
+    # One scale for all features: one each would blow up the rounding of those that hardly vary.
+    scale = x.std(axis=0).mean()
+    fitted = LogisticRegression(C=1.0, max_iter=300).fit(x / scale, labels[: len(x)])
+    dense = keras.layers.Dense(len(LABELS), activation="softmax")
+    network = keras.Model(backbone.inputs, dense(backbone.outputs[0]))
+    dense.set_weights([fitted.coef_.T / scale, fitted.intercept_])
+    return network
+
+
+def draw_tiles() -> tuple[np.ndarray, np.ndarray]:
+    """All digits in colour, uint8 (1797, TILE, TILE, 3) RGB, and their labels, int32."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    rng = np.random.default_rng(0)
+    size = (TILE, TILE)
+    grey = [cv2.resize(d * 15.9, size, interpolation=cv2.INTER_CUBIC) for d in digits.images]
+    tint = rng.uniform(0.6, 1.0, (len(grey), 1, 1, 3))
+    tiles = np.stack(grey)[..., None] * tint + rng.normal(10, 6, (len(grey), *size, 3))
+    return np.clip(tiles, 0, 255).astype(np.uint8), digits.target.astype(np.int32)
+
+
+def write(name: str, folder: Path, num_train: int = 1300, num_test: int = 60) -> None:
+    """Write FOLDER/model (a MODEL folder), FOLDER/calibration and FOLDER/images/<class>/."""
+    tiles, labels = draw_tiles()
+    network = classifier(name, tiles[:num_train], labels[:num_train])
+    found = [(_encode(tile), int(label)) for tile, label in zip(tiles, labels, strict=True)]
+    test = found[num_train : num_train + num_test]
+    _write_model(folder / "model", name, network, test)
+    _write_images(folder / "calibration", found[:100])
+    _write_images(folder / "images", found[num_train + num_test : num_train + 2 * num_test])
+
+
+def _encode(tile: np.ndarray) -> bytes:
+    image = np.tile(tile[..., ::-1], (SPEC.height // TILE, SPEC.width // TILE, 1))
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def _write_images(folder: Path, images: list[tuple[bytes, int]]) -> None:
+    for k, (data, label) in enumerate(images):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        (folder / str(label) / f"{k:03}.png").write_bytes(data)
+
+
+def _write_model(folder: Path, name: str, network: Any, found: list[tuple[bytes, int]]) -> None:
+    labels = np.array([label for _, label in found], np.int32)
+    tensors = np.stack([to_tensor(decode(data), SPEC) for data, _ in found])
+    scores = network.predict(tensors.astype(np.float32), batch_size=32, verbose=0)
+    confusion = np.zeros((len(LABELS),) * 2, int)
+    np.add.at(confusion, (labels, scores.argmax(1)), 1)
+    tally = Tally(int(np.trace(confusion)), len(labels))
+    lab = LabResult(tally, tuple(tuple(map(int, row)) for row in confusion))
+    card = Card(name, LABELS, SPEC, lab, (0.1,) * len(LABELS), edgecnn="0.1.0")
+    (folder / "golden").mkdir(parents=True)
+    network.save(folder / "model.keras")
+    (folder / "card.json").write_text(json.dumps(card.to_json()))
+    np.savez(
+        folder / "lab_test.npz",
+        tensors=tensors,
+        labels=labels,
+        keras_scores=scores,
+        files=np.array([f"{label}/{k}.png" for k, (_, label) in enumerate(found)]),
+        sha256=np.array([hashlib.sha256(data).hexdigest() for data, _ in found]),
+    )
+    for k in np.argsort(-scores.max(1), kind="stable")[:4]:
+        (folder / "golden" / f"{k}.png").write_bytes(found[k][0])
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,227 @@
+"""The parity matrix: every file, every way to run it, beside the lab."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.bundle import Bundle, seal
+from edgecnn.device.doctor import examine
+from edgecnn.device.parity import ParityOptions, parity
+from edgecnn.device.parity_result import Parity, limits_for
+from edgecnn.errors import BundleError, DataError, MissingRuntimeError
+from edgecnn.runtime import TFLITE_RUNTIMES, load_runtime, top1
+
+INTEGER = "model_full_integer_quant.tflite"
+
+
+@pytest.fixture(scope="module")
+def lab_images(tmp_path_factory, digits_bundle, digits_folder) -> Path:
+    """40 of the lab test images: their digests stand in lab_test.csv."""
+    root = tmp_path_factory.mktemp("parity") / "lab"
+    for row in Bundle.open(digits_bundle).lab_test()[:40]:
+        target = root / row.file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(digits_folder / row.file, target)
+    return root
+
+
+@pytest.fixture(scope="module")
+def matrix(digits_bundle, digits_model, lab_images) -> Parity:
+    everything = ParityOptions(TFLITE_RUNTIMES, threads=2, keras=digits_model / "lab_test.npz")
+    return parity(digits_bundle, lab_images, everything)
+
+
+def edited(bundle: Path, target: Path, file: str, change) -> Path:
+    """A copy of a bundle in which `change` edited the JSON of `file`."""
+    copy = Path(shutil.copytree(bundle, target))
+    content = json.loads((copy / file).read_text())
+    change(content)
+    (copy / file).write_text(json.dumps(content))
+    seal(copy)
+    return copy
+
+
+def test_every_file_runs_every_way_and_holds(matrix, digits_bundle):
+    assert matrix.ok, matrix.to_text()
+    ways = {(c.file, c.runtime, c.kernels, c.threads) for c in matrix.cells}
+    for artifact in Bundle.open(digits_bundle).card.artifacts:
+        onnx = artifact.file.endswith(".onnx")
+        for runtime in ("onnxruntime",) if onnx else ("ai_edge_litert", "tensorflow"):
+            for kernels in ("default",) if onnx else ("default", "builtin"):
+                assert {(artifact.file, runtime, kernels, n) for n in (1, 2)} <= ways
+    assert all(cell.images == 40 + matrix.golden for cell in matrix.cells)
+
+
+def test_the_float_files_give_the_keras_scores(matrix):
+    for cell in matrix.cells:
+        assert cell.float_error is not None
+        if cell.kind == "float32":
+            assert cell.float_error < 1e-5
+            assert cell.float_agreement == 1.0
+
+
+def test_threads_change_nothing(matrix):
+    many = [cell for cell in matrix.cells if cell.threads == 2]
+    assert len(many) == len(matrix.cells) // 2
+    for cell in many:
+        assert cell.thread_error <= (0 if cell.unit == "steps" else 1e-5), cell.file
+
+
+def test_without_scores_the_labs_answers_are_the_reference(digits_bundle, lab_images):
+    found = parity(digits_bundle, lab_images, ParityOptions(threads=2, most=10))
+    everything = 10 + found.golden
+    assert found.reference == f"Keras in the lab, {everything} of {everything} images"
+    assert all(c.float_agreement is not None for c in found.cells)
+
+
+def test_for_images_that_the_lab_never_saw_the_float_file_is_the_reference(
+    digits_bundle, digits_field
+):
+    found = parity(digits_bundle, digits_field, ParityOptions(threads=2, most=20))
+    assert found.reference == "model_float32.tflite here"
+    float_cell = next(c for c in found.cells if c.file == "model_float32.tflite")
+    assert (float_cell.float_error, float_cell.float_agreement) == (0.0, 1.0)
+    assert found.ok, found.to_text()
+
+
+def test_golden_frames_alone_will_do(digits_bundle):
+    found = parity(digits_bundle, options=ParityOptions(threads=2))
+    assert found.ok
+    assert found.golden == len(Bundle.open(digits_bundle).golden())
+    assert all(c.images == found.golden for c in found.cells)
+    floats = [c.float_error for c in found.cells if c.kind == "float32"]
+    assert max(floats) < 1e-5, "against the Keras model's scores in golden.json"
+
+
+def test_golden_scores_of_another_model_are_beyond_the_limit(digits_bundle, tmp_path):
+    def turn(frames):
+        for frame in frames:
+            for family in (frame["scores"], frame["builtin"]):
+                if INTEGER in family:
+                    family[INTEGER] = family[INTEGER][::-1]
+
+    copy = edited(digits_bundle, tmp_path / "b.edgecnn", "golden/golden.json", turn)
+    found = parity(copy, options=ParityOptions(threads=2))
+    assert not found.ok
+    assert {c.file for c in found.cells if not c.ok} == {INTEGER}
+    assert "limit 1 step" in found.to_text()
+
+
+@pytest.mark.parametrize(("count", "ok"), [(1, True), (8, False)])
+def test_answers_of_another_model_are_beyond_the_limit(digits_bundle, tmp_path, count, ok):
+    """The Keras model's scores are shifted by a class; a single image proves nothing."""
+
+    def roll(frames):
+        for frame in frames[:count]:
+            frame["scores"]["keras"] = frame["scores"]["keras"][1:] + frame["scores"]["keras"][:1]
+
+    copy = edited(digits_bundle, tmp_path / "b.edgecnn", "golden/golden.json", roll)
+    found = parity(copy, options=ParityOptions(threads=2))
+    assert found.ok is ok, found.to_text()
+    assert all(cell.float_agreement < 1 for cell in found.cells)
+
+
+def test_the_matrix_is_json_and_text(matrix):
+    data = json.loads(json.dumps(matrix.to_json()))
+    assert data["ok"] is True
+    assert len(data["cells"]) == len(matrix.cells)
+    text = matrix.to_text()
+    assert "ai_edge_litert builtin x2" in text
+    assert "…" not in text, "no cell may be cut"
+
+
+def test_doctor_adds_the_matrix(digits_bundle, lab_images):
+    diagnosis = examine(digits_bundle, lab_images)
+    assert diagnosis.ok, diagnosis.to_text()
+    assert diagnosis.to_json()["parity"]["ok"] is True
+    assert "parity over" in diagnosis.to_text()
+
+
+def test_bad_input_is_named(digits_bundle, tmp_path):
+    with pytest.raises(DataError, match="name the bundle"):
+        examine(None, tmp_path)
+    with pytest.raises(DataError, match="no image"):
+        parity(digits_bundle, tmp_path)
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="none of the 1 images"):
+        parity(digits_bundle, tmp_path)
+    (tmp_path / "x.npz").write_bytes(b"no arrays")
+    with pytest.raises(DataError, match=r"lab_test\.npz"):
+        parity(digits_bundle, digits_bundle / "golden", ParityOptions(keras=tmp_path / "x.npz"))
+    empty = edited(digits_bundle, tmp_path / "c.edgecnn", "golden/golden.json", list.clear)
+    with pytest.raises(BundleError, match="no golden frames"):
+        parity(empty)
+
+
+def test_no_runtime_at_all_is_an_error(digits_bundle, tmp_path):
+    def leave_tflite(card):
+        card["artifacts"] = [a for a in card["artifacts"] if a["file"].endswith(".tflite")]
+
+    only = edited(digits_bundle, tmp_path / "b.edgecnn", "card.json", leave_tflite)
+    with pytest.raises(MissingRuntimeError, match=r"no file of .* no_such_runtime"):
+        parity(only, options=ParityOptions(("no_such_runtime",)))
+
+
+def test_limits_follow_the_kind():
+    assert limits_for("full_integer", True).golden == 1
+    assert limits_for("float32", False).golden < limits_for("dynamic_range", False).golden
+    assert limits_for("hybrid/float32+int8", True) == limits_for("full_integer", True)
+
+
+@pytest.fixture(scope="module")
+def tied_files() -> dict[str, bytes]:
+    """A classifier whose classes 1 and 3 always tie at the top, as each format."""
+    import keras
+
+    from edgecnn.export.onnx_format import (
+        convert_onnx,
+        embed_onnx_metadata,
+        quantization_texts,
+        quantize_onnx,
+    )
+    from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
+    from edgecnn.records import InputSpec
+
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(5, activation="softmax"),
+        ]
+    )
+    kernel, bias = network.layers[-1].get_weights()
+    kernel[:, 3] = kernel[:, 1]
+    bias[:] = [0, 6, 0, 6, 1]
+    network.layers[-1].set_weights([kernel, bias])
+    spec = InputSpec(width=8, height=8)
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
+    images[0, 0, 0], images[0, -1, -1] = 0, 255
+    frozen = freeze(network, spec)
+    files = {file: convert_tflite(frozen, name, images) for name, file in TFLITE_FILES.items()}
+    plain = convert_onnx(network, spec)
+    integer, *infos = quantize_onnx(plain, images)
+    quantized = embed_onnx_metadata(integer, quantization_texts(*infos))
+    return {**files, "model_float32.onnx": plain, "model_full_integer_quant.onnx": quantized}
+
+
+@pytest.mark.parametrize("runtime", TFLITE_RUNTIMES)
+@pytest.mark.parametrize("kernels", ["default", "builtin"])
+def test_ties_go_to_the_lower_index_on_every_runtime(tied_files, runtime, kernels):
+    image = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    for file, data in tied_files.items():
+        try:
+            loaded = load_runtime(data, file, runtime=runtime, kernels=kernels, threads=2)
+        except MissingRuntimeError:
+            pytest.skip(f"{runtime} is not installed here")
+        scores = loaded.invoke(image)
+        assert scores[1] == scores[3] == scores.max(), file
+        assert top1(scores) == 1, file

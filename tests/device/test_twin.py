@@ -1,0 +1,225 @@
+"""A compiled file against its CPU twin: through the real load_delegate, with a delegate in C.
+
+The model names the strongest colour of an image: a mean over its pixels, which the delegate can
+compute too, rightly or wrongly as it is told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers_run import events
+from one_op import T, const, one_op
+
+from edgecnn.bundle import Bundle, write_bundle
+from edgecnn.classifier import Classifier
+from edgecnn.device.benchmark import BenchmarkOptions, benchmark
+from edgecnn.device.doctor import Check, examine
+from edgecnn.device.load import load_classifier
+from edgecnn.device.loop import RunOptions, run
+from edgecnn.device.twin import load_twin
+from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
+from edgecnn.preprocess import decode, tensor_sha256, to_tensor
+from edgecnn.records import Artifact, Card, GoldenFrame, InputSpec, LabResult, Tally, TensorInfo
+from edgecnn.runtime import load_runtime
+
+PLAIN, COMPILED = "model_full_integer_quant.tflite", "model_full_integer_quant_edgetpu.tflite"
+LABELS = ("red", "green", "blue")
+SPEC = InputSpec(width=12, height=10)
+IMAGE, SCORES = T((1, 10, 12, 3), "uint8", scale=1.0), T((1, 3), "uint8", scale=1.0)
+
+
+@pytest.fixture(scope="module")
+def delegate(tmp_path_factory) -> str:
+    """The stub's library."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    library = tmp_path_factory.mktemp("delegate") / "libstub.so"
+    source = Path(__file__).with_name("stub_delegate.c")
+    command = ["gcc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, source]
+    subprocess.run(command, check=True)
+    return str(library)
+
+
+def picture(seed: int) -> np.ndarray:
+    """Noise with one colour in front; uint8, B, G, R."""
+    rng = np.random.default_rng(seed)
+    frame = rng.integers(0, 120, (40, 60, 3))
+    frame[..., 2 - seed % 3] += 100
+    return frame.astype(np.uint8)
+
+
+def encoded(seed: int) -> bytes:
+    return cv2.imencode(".png", picture(seed))[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory) -> Path:
+    """40 pictures, each in the folder of its colour."""
+    root = tmp_path_factory.mktemp("frames")
+    for k in range(40):
+        path = root / LABELS[k % 3] / f"{k:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(k))
+    return root
+
+
+@pytest.fixture(scope="module")
+def tpu_bundle(tmp_path_factory) -> Path:
+    files = {
+        PLAIN: one_op("MEAN", [IMAGE, const([1, 2])], [SCORES], {"keepDims": False}),
+        COMPILED: one_op("edgetpu-custom-op", [IMAGE], [SCORES], custom=True),
+    }
+    info, tally = TensorInfo("uint8", 1.0, 0), Tally(9, 9)
+    artifacts = tuple(
+        Artifact(file, kind, sha256(data).hexdigest(), len(data), info, info, tally, 1.0, 0.0)
+        for (file, data), kind in zip(files.items(), ("full_integer", "edgetpu"), strict=True)
+    )
+    confusion = ((3, 0, 0), (0, 3, 0), (0, 0, 3))
+    third = (1 / 3,) * 3
+    card = Card("colour", LABELS, SPEC, LabResult(tally, confusion), third, "0.1.0", artifacts)
+    runtime = load_runtime(files[PLAIN], PLAIN)
+    golden, images = [], {}
+    for k in range(100, 106):
+        images[f"{k}.png"] = encoded(k)
+        tensor = to_tensor(decode(images[f"{k}.png"]), SPEC)
+        scores = tuple(map(float, runtime.invoke(tensor)))
+        golden.append(GoldenFrame(f"{k}.png", tensor_sha256(tensor), dict.fromkeys(files, scores)))
+    path = tmp_path_factory.mktemp("tpu") / "colour.edgecnn"
+    write_bundle(path, card, files, golden, images, [])
+    return path
+
+
+def named(diagnosis, name: str) -> Check:
+    return next(check for check in diagnosis.checks if check.name == name)
+
+
+def test_a_chip_that_computes_right_agrees_with_its_twin(tpu_bundle, frames, delegate, tmp_path):
+    options = RunOptions("folder", tmp_path / "s", device=delegate, twin_every=4)
+    result = run(tpu_bundle, str(frames), options)
+    assert (result.artifact, result.device, result.fallback) == (COMPILED, delegate, None)
+    assert (result.live.correct, result.live.total) == (40, 40)
+    assert (result.twin.frames, result.twin.agreed) == (10, 10)
+    assert result.twin.max_steps <= 1
+    assert result.warnings == ()
+    assert f"10 of 10 frames as {PLAIN} on the CPU" in result.to_text()
+    last = events(tmp_path / "s", "health")[-1]["message"]
+    assert last.startswith("twin: 10 of 10 frames")
+
+
+def test_a_chip_that_goes_wrong_is_caught_on_the_next_sampled_frame(
+    tpu_bundle, frames, delegate, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("STUB_WRONG_AFTER", str(6 + 20))  # 6 golden frames are replayed first
+    options = RunOptions("folder", tmp_path / "s", device=delegate, twin_every=5)
+    result = run(tpu_bundle, str(frames), options)
+    assert result.live.correct < 40
+    assert result.twin.frames == 8
+    assert 4 <= result.twin.agreed < 8
+    assert not result.twin.ok
+    assert result.twin.max_steps > 20
+    assert len(result.warnings) == result.twin.frames - result.twin.agreed
+    assert PLAIN in result.warnings[0]
+    told = [e["message"] for e in events(tmp_path / "s", "health") if e["message"]]
+    assert told[:-1] == list(result.warnings)
+    assert json.loads(json.dumps(result.to_json()))["twin"]["ok"] is False
+
+
+def test_a_chip_that_is_wrong_from_the_start_is_not_run(tpu_bundle, frames, delegate, monkeypatch):
+    monkeypatch.setenv("STUB_WRONG_AFTER", "0")
+    with pytest.raises(BundleError, match="off the lab's scores"):
+        run(tpu_bundle, str(frames), RunOptions(device=delegate))
+
+
+def test_the_twin_can_be_left_out(tpu_bundle, frames, delegate):
+    result = run(tpu_bundle, str(frames), RunOptions(device=delegate, twin_every=0, max_frames=3))
+    assert result.twin is None
+    with pytest.raises(EdgecnnError, match="twin every is -1, expected 0 or more"):
+        RunOptions(twin_every=-1)
+
+
+def test_a_cpu_has_no_twin(tpu_bundle, frames):
+    result = run(tpu_bundle, str(frames), RunOptions(max_frames=3))
+    assert result.artifact == PLAIN
+    assert result.twin is None
+    assert load_twin(Classifier(tpu_bundle), "cpu") is None
+
+
+def test_doctor_sets_chip_and_twin_side_by_side(tpu_bundle, delegate, monkeypatch):
+    good = examine(tpu_bundle, device=delegate)
+    assert named(good, COMPILED).status == "ok"
+    assert f"6 of 6 frames as {PLAIN} on the CPU" in named(good, COMPILED).found
+    monkeypatch.setenv("STUB_WRONG_AFTER", "0")
+    bad = examine(tpu_bundle, device=delegate)
+    assert not bad.ok
+    assert named(bad, COMPILED).status == "fail"
+    assert "--device cpu" in named(bad, COMPILED).mend
+
+
+def test_doctor_predicts_what_an_edge_tpu_would_take(tpu_bundle):
+    check = named(examine(tpu_bundle), "Edge TPU (predicted)")
+    assert (check.status, check.found) == ("ok", "1 of 1 operations map")
+
+
+def test_doctor_without_a_schema_says_what_the_export_predicted(digits_bundle, monkeypatch):
+    """tflite-runtime brings no flatbuffer schema along."""
+    import edgecnn.edgetpu
+
+    def none(data: bytes) -> None:
+        raise MissingRuntimeError("no TFLite schema found; pip install ai-edge-litert")
+
+    predicted = named(examine(digits_bundle), "Edge TPU (predicted)").found
+    monkeypatch.setattr(edgecnn.edgetpu, "predict_edgetpu", none)
+    check = named(examine(digits_bundle), "Edge TPU (predicted)")
+    assert (check.status, check.found) == ("ok", f"{predicted} (as exported)")
+    assert "operations map" in predicted
+
+
+def test_benchmark_tells_how_far_chip_and_twin_agree(tpu_bundle, delegate):
+    result = benchmark(tpu_bundle, None, BenchmarkOptions(device=delegate, seconds=0.1, repeats=20))
+    rows = {row.file: row for row in result.rows}
+    assert rows[COMPILED].twin["agreed"] == rows[COMPILED].twin["frames"] == 6
+    assert rows[PLAIN].twin is None
+    assert f"{COMPILED}: 6 of 6 golden frames as {PLAIN}" in result.to_text()
+
+
+def test_a_delegate_that_takes_nothing_falls_back_to_the_twin(tpu_bundle, delegate, monkeypatch):
+    monkeypatch.setenv("STUB_IDLE", "1")
+    loaded = load_classifier(tpu_bundle, device=delegate)
+    assert (loaded.device, loaded.classifier.artifact.file) == ("cpu", PLAIN)
+    assert loaded.fallback.startswith(f"running {PLAIN} on the CPU: {COMPILED} is compiled")
+
+
+def test_a_delegate_without_a_chip_falls_back_with_its_reason(tpu_bundle, delegate, monkeypatch):
+    monkeypatch.setenv("STUB_NO_DEVICE", "1")
+    loaded = load_classifier(tpu_bundle, device=delegate)
+    assert loaded.device == "cpu"
+    assert "no chip on this bus" in loaded.fallback
+
+
+@pytest.mark.env
+@pytest.mark.parametrize("name", ["device-tflite-runtime", "device-litert"])
+def test_on_each_device_install_the_twin_catches_a_wrong_chip(
+    name, env_python, tpu_bundle, frames, delegate
+):
+    root = str(Path(__file__).resolve().parents[2])
+    variables = {**os.environ, "PYTHONPATH": root, "STUB_WRONG_AFTER": "26"}
+    command = [env_python(name), "-m", "edgecnn", "run", tpu_bundle, "--source", frames]
+    command += ["--device", delegate, "--twin-every", "5", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables)
+    assert done.returncode == 0, done.stderr
+    twin = json.loads(done.stdout.splitlines()[-1])["twin"]
+    assert twin["frames"] == 8
+    assert 4 <= twin["agreed"] < 8
+
+
+def test_the_bundle_of_these_tests_is_whole(tpu_bundle):
+    assert {a.kind for a in Bundle.open(tpu_bundle).card.artifacts} == {"full_integer", "edgetpu"}

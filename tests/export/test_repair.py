@@ -1,0 +1,228 @@
+"""Planted faults are found without labels, and repaired or refused with the reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import cv2
+import helpers_faults as faults
+import numpy as np
+import pytest
+
+from edgecnn.bundle import Bundle
+from edgecnn.errors import CalibrationError
+from edgecnn.export.attempt import OnnxMaker, TfliteMaker
+from edgecnn.export.build import ExportOptions, export
+from edgecnn.export.equalize import correct_biases, equalize
+from edgecnn.export.fold import fold
+from edgecnn.export.kinds import read_kind
+from edgecnn.export.mend import mend_pixels
+from edgecnn.export.repair import RepairOptions, make_workshop, repair
+from edgecnn.preprocess import decode
+from edgecnn.records import InputSpec
+from edgecnn.text import table
+
+LABELS = tuple("0123456789")
+SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)
+REFUSED = "refused without --repair"
+# name: (network, change of the network, change of the images, refused as it is, per channel)
+FAULTS = {
+    "flat grey": ("plain", None, faults.flat_grey, True, True),
+    "8 dim images": ("plain", None, faults.eight_dim, True, True),
+    "night only": ("plain", None, faults.night, False, True),
+    "scaled to [0, 1]": ("plain", None, faults.zero_to_one, True, True),
+    "divided by 8": ("plain", None, faults.an_eighth, False, True),
+    "red and blue swapped": ("plain", None, faults.swapped, False, True),
+    "a layer times 1000": ("deep", faults.scaled_layer, None, False, True),
+    "depthwise per tensor": ("deep", faults.uneven_channels, None, False, False),
+}
+
+
+@pytest.fixture(scope="module")
+def subjects(deep_subject):
+    return {"plain": faults.train(faults.plain_network(), 6), "deep": deep_subject}
+
+
+@pytest.fixture(scope="module")
+def branched():
+    return faults.train(faults.branched_network(), 4).altered(faults.scaled_layer)
+
+
+def mend(subject, images, maker=None, refusal=None, per_channel=True, options=None):
+    shop = make_workshop(subject.network, subject.test, images, refusal, options)
+    return repair(shop, maker or TfliteMaker("faults", LABELS, SPEC), per_channel)
+
+
+def planted(subjects, name):
+    kind, change, images, refused, per_channel = FAULTS[name]
+    subject = subjects[kind].altered(change) if change else subjects[kind]
+    field = images(subject.field) if images else subject.field
+    return subject, field, REFUSED if refused else None, per_channel
+
+
+@pytest.fixture(scope="module")
+def repaired(subjects):
+    """Each fault once in TFLite; `pytest -s` shows the table."""
+    found = {}
+    for name in FAULTS:
+        subject, field, refusal, per_channel = planted(subjects, name)
+        found[name] = mend(subject, field, None, refusal, per_channel)
+    rows = [
+        (
+            name,
+            f"{100 * r.steps[0].verdict.agreement:.1f} %",
+            f"{r.steps[0].verdict.drop_points:+.2f}",
+            next((s.step for s in reversed(r.steps) if s.kept), ""),
+            f"{100 * r.verdict.agreement:.1f} %",
+            f"{r.verdict.drop_points:+.2f}",
+            "repaired" if r.ok else "refused",
+        )
+        for name, r in found.items()
+    ]
+    headers = ("fault", "agrees", "drop", "mended by", "agrees", "drop", "")
+    print("\n" + table(headers, rows))
+    return found
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found_without_labels_and_repaired(repaired, name):
+    found = repaired[name]
+    assert found.evidence
+    assert found.ok, found.to_text()
+    assert found.verdict.drop_points <= 0.5
+    assert read_kind(found.data) == "full_integer"
+
+
+def test_a_healthy_file_is_left_as_it_is(subjects):
+    for subject in subjects.values():
+        found = mend(subject, subject.field)
+        assert found.healthy, found.to_text()
+        assert found.warnings() == []
+
+
+def test_no_label_takes_part_in_the_finding(subjects, repaired):
+    subject, field, refusal, _ = planted(subjects, "night only")
+    blind = replace(subject.test, labels=np.zeros_like(subject.test.labels))
+    found = mend(replace(subject, test=blind), field, None, refusal)
+    assert found.evidence == repaired["night only"].evidence
+
+
+@pytest.mark.parametrize("name", ["night only", "a layer times 1000", "depthwise per tensor"])
+def test_the_same_ladder_repairs_onnx(subjects, name):
+    subject, field, refusal, per_channel = planted(subjects, name)
+    found = mend(subject, field, OnnxMaker(LABELS, SPEC), refusal, per_channel)
+    assert found.evidence
+    assert found.ok, found.to_text()
+    assert read_kind(found.data) == "full_integer"
+
+
+def test_what_no_step_mends_is_refused_and_no_step_makes_it_worse(branched):
+    options = RepairOptions(integer_only=True, tuning_steps=20)
+    found = mend(branched, branched.field, options=options)
+    assert not found.ok
+    assert "branch_" in found.warnings()[0]
+    assert "expected 97 %" in found.warnings()[0]
+    assert read_kind(found.data) == "full_integer"
+    kept = [step.verdict for step in found.steps if step.kept]
+    assert all(b.agreement >= a.agreement for a, b in pairwise(kept))
+    assert found.verdict == kept[-1]
+    left_out = {step.step: step.what for step in found.steps if step.verdict is None}
+    assert "Edge TPU" in left_out["float layers"]
+    assert "Edge TPU" in left_out["16-bit activations"]
+
+
+def test_layers_left_in_float_and_16_bits_go_into_files_that_say_so(branched):
+    found = mend(branched, branched.field, options=RepairOptions(tuning_steps=1))
+    before, after = found.steps[0].verdict, found.verdict
+    assert after.agreement > before.agreement + 0.5
+    expected = {
+        "model_mixed_quant.tflite": "hybrid/float32+int8",
+        "model_integer_quant_with_int16_act.tflite": "int16_activations",
+    }
+    assert read_kind(found.data) == expected[found.file]
+    mixed = [step for step in found.steps if step.step == "float layers" and step.kept]
+    assert "branch_" in mixed[0].what
+
+
+@pytest.mark.parametrize("kind", ["plain", "deep"])
+def test_folding_and_equalizing_keep_the_float_function(subjects, kind):
+    subject = subjects[kind]
+    network = fold(subject.network)
+    assert not any("norm" in w.path for w in network.weights)
+    tensors = subject.test.tensors.astype(np.float32)
+    assert np.abs(network.predict_on_batch(tensors) - subject.test.keras_scores).max() < 1e-4
+    kernels = [w.numpy().copy() for w in network.weights]
+    assert equalize(network, subject.field) >= 2
+    assert any((a != b.numpy()).any() for a, b in zip(kernels, network.weights, strict=True))
+    scores = network.predict_on_batch(tensors)
+    assert np.abs(scores - subject.test.keras_scores).mean() < 2e-3
+
+
+def test_corrected_biases_bring_the_rounded_networks_mean_logits_nearer(subjects):
+    subject = subjects["deep"]
+
+    def shift(correct: bool) -> float:
+        network = fold(subject.network)
+        if correct:
+            correct_biases(network, subject.field, per_channel=False)
+        _round(network)
+        return _mean_logit_error(network, subject)
+
+    assert shift(True) < shift(False)
+
+
+def _round(network) -> None:
+    from edgecnn.export.fold import WEIGHTED, rounded_kernel
+
+    for layer in network.layers:
+        if type(layer).__name__ in WEIGHTED:
+            layer.set_weights([rounded_kernel(layer, False), *layer.get_weights()[1:]])
+
+
+def _mean_logit_error(network, subject) -> float:
+    images = subject.field.astype(np.float32)
+    wanted = np.log(subject.network.predict_on_batch(images) + 1e-9)
+    found = np.log(network.predict_on_batch(images) + 1e-9)
+    wanted -= wanted.mean(axis=1, keepdims=True)
+    found -= found.mean(axis=1, keepdims=True)
+    return float(np.abs((found - wanted).mean(axis=0)).mean())
+
+
+def test_pixels_that_look_like_the_labs_are_left_alone(subjects):
+    subject = subjects["plain"]
+
+    def predict(tensors):
+        return subject.network.predict_on_batch(tensors.astype(np.float32))
+
+    assert mend_pixels(subject.field, subject.test.tensors, predict) is None
+    dimmer = (subject.field * 0.7).astype(np.uint8)
+    assert mend_pixels(dimmer, subject.test.tensors, predict) is None
+
+
+def test_an_export_repairs_a_set_that_it_would_refuse_and_writes_what_it_did(
+    tmp_path, small_model, small_field
+):
+    dim = tmp_path / "dim"
+    dim.mkdir()
+    for path in sorted(small_field.iterdir())[:8]:
+        cv2.imwrite(str(dim / path.name), decode(path.read_bytes()) // 6)
+    options = ExportOptions(formats=("tflite-float32", "tflite-full-integer"))
+    with pytest.raises(CalibrationError, match="expected at least 10"):
+        export(small_model, dim, tmp_path / "no.edgecnn", options)
+    result = export(small_model, dim, tmp_path / "b.edgecnn", replace(options, repair=True))
+    assert result.ok
+    assert [a.file for a in result.artifacts] == [
+        "model_float32.tflite",
+        "model_full_integer_quant.tflite",
+    ]
+    assert result.drop(result.artifacts[1]) <= 0.5
+    assert any("expected at least 10" in warning for warning in result.warnings)
+    bundle = Bundle.open(result.bundle)
+    written = json.loads(bundle.read("quantization.json"))
+    assert written["repair"] == result.to_json()["repair"]
+    assert written["repair"][0]["evidence"]
+    layers = written["layers"]["model_full_integer_quant.tflite"]["layers"]
+    assert min(layer["snr_db"] for layer in layers) > 10
+    assert bundle.read("layers.png").startswith(b"\x89PNG")

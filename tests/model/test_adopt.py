@@ -1,0 +1,96 @@
+"""Networks of the user's own through `train --network`."""
+
+from __future__ import annotations
+
+import sys
+from textwrap import dedent
+
+import keras
+import numpy as np
+import pytest
+
+from edgecnn.errors import ModelError
+from edgecnn.model.network import load_network
+from edgecnn.model.predict import keras_scores, load_model
+from edgecnn.model.train import TrainOptions, train
+
+NETWORKS = """
+    import keras
+
+    layers = keras.layers
+
+    @keras.saving.register_keras_serializable("my_networks")
+    class Own(layers.Layer):
+        def call(self, x):
+            return x * 2.0
+
+    def mixed_open_dict(input_shape, num_classes):
+        image = keras.Input((None, None, 3), name="picture")
+        policy = keras.DTypePolicy("mixed_float16")
+        x = layers.Rescaling(1 / 255)(image)
+        x = layers.Conv2D(8, 3, strides=2, activation="hard_silu", dtype=policy)(x)
+        x = layers.Conv2D(16, 3, strides=2, activation="hard_silu", dtype=policy)(Own()(x))
+        x = layers.GlobalAveragePooling2D()(x)
+        return keras.Model({"picture": image}, {"logits": layers.Dense(num_classes)(x)})
+
+    def two_inputs(input_shape, num_classes):
+        image, more = keras.Input(input_shape), keras.Input((4,))
+        x = layers.Concatenate()([layers.Flatten()(image), more])
+        return keras.Model([image, more], layers.Dense(num_classes)(x))
+
+    def two_outputs(input_shape, num_classes):
+        image = keras.Input(input_shape)
+        x = layers.Flatten()(image)
+        return keras.Model(image, [layers.Dense(num_classes)(x), layers.Dense(4)(x)])
+"""
+
+
+def _forget(name: str) -> None:
+    """As in another process: neither the module nor what it registered is known."""
+    sys.modules.pop(name, None)
+    keras.saving.get_custom_objects().pop("my_networks>Own", None)
+
+
+@pytest.fixture
+def networks(tmp_path, monkeypatch):
+    (tmp_path / "code").mkdir()
+    monkeypatch.chdir(tmp_path / "code")
+    (tmp_path / "code" / "my_networks.py").write_text(dedent(NETWORKS))
+    yield "my_networks"
+    _forget("my_networks")
+
+
+def test_open_sizes_dicts_logits_and_half_precision_end_in_a_plain_model(
+    tmp_path, networks, digits_folder, monkeypatch
+):
+    few = tmp_path / "lab"
+    for label in "01":
+        (few / label).mkdir(parents=True)
+        for path in sorted((digits_folder / label).glob("*.png"))[:30]:
+            (few / label / path.name).write_bytes(path.read_bytes())
+    options = TrainOptions(
+        width=16, height=24, epochs=2, seed=1, network=f"{networks}:mixed_open_dict"
+    )
+    train(few, tmp_path / "model", options)
+    _forget(networks)
+    model, card = load_model(tmp_path / "model")
+    assert model.input_shape == (None, 24, 16, 3)
+    assert card.input.shape == (24, 16, 3)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    tensors = np.random.default_rng(0).integers(0, 256, (4, 24, 16, 3)).astype(np.uint8)
+    assert keras_scores(model, tensors).sum(axis=1) == pytest.approx(1, abs=1e-5)
+    # Elsewhere its class is not found: the line says which, and what to do.
+    monkeypatch.chdir(tmp_path)
+    _forget(networks)
+    with pytest.raises(ModelError, match=r"my_networks can't be imported; run this in the folder"):
+        load_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [("two_inputs", "has 2 inputs"), ("two_outputs", "has 2 outputs")],
+)
+def test_several_inputs_or_outputs_are_refused_in_one_line(networks, function, said):
+    with pytest.raises(ModelError, match=said) as caught:
+        load_network(f"{networks}:{function}", (24, 16, 3), 2)
+    assert "\n" not in str(caught.value)
