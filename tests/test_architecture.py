@@ -7,7 +7,7 @@ device            the base; never tensorflow
 audit             the base and camera; never tensorflow
 images <- model <- export   the base, camera, and what stands left of the arrow
 calibrate         the base, camera, images, and model (which looks at the images)
-cli, __main__, demo         anything of edgecnn, but inside functions only
+cli, cli_lab, __main__, demo   anything of edgecnn, but inside functions only
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIGHT = {"numpy", "cv2", "rich", "typer"}
 LAB = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "flatbuffers", "google"}
 LAB |= {"h5py", "ai_edge_quantizer"}
 
-FRONT = {"cli", "__main__", "__init__", "demo"}
+FRONT = {"cli", "cli_lab", "__main__", "__init__", "demo"}
 MAY_IMPORT = {
     "base": {"base"},
     "camera": {"base", "camera"},
