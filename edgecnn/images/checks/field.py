@@ -170,8 +170,8 @@ def _findings(traits: list[Trait], words: str, field: Scan) -> tuple[Finding, ..
             "warning" if large else "note",
             "field",
             words,
-            "edgecnn calibrate FIELD --lab LAB -o calibration, then train with --calibration: "
-            "the network sees such pictures before it meets the camera"
+            "edgecnn calibrate FIELD --lab LAB -o calibration, and look at its contact sheet: it "
+            "says which camera lies between the two; keep `train --augment default`"
             if large
             else "",
         )
