@@ -15,11 +15,13 @@ from edgecnn.bundle import Bundle
 from edgecnn.errors import CalibrationError
 from edgecnn.export.attempt import OnnxMaker, TfliteMaker
 from edgecnn.export.build import ExportOptions, export
+from edgecnn.export.calibration import load_calibration
 from edgecnn.export.equalize import correct_biases, equalize
 from edgecnn.export.fold import fold
 from edgecnn.export.kinds import read_kind
 from edgecnn.export.mend import mend_pixels
 from edgecnn.export.repair import RepairOptions, make_workshop, repair
+from edgecnn.model.predict import keras_scores
 from edgecnn.preprocess import decode
 from edgecnn.records import InputSpec
 from edgecnn.text import table
@@ -93,6 +95,15 @@ def test_a_planted_fault_is_found_without_labels_and_repaired(repaired, name):
     assert found.ok, found.to_text()
     assert found.verdict.drop_points <= 0.5
     assert read_kind(found.data) == "full_integer"
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault[3]])
+def test_a_set_that_counts_as_refused_above_is_refused_by_its_pixels(subjects, name, tmp_path):
+    subject, images, _, _ = planted(subjects, name)
+    for k, tensor in enumerate(images):
+        cv2.imwrite(str(tmp_path / f"{k:03d}.png"), tensor[..., ::-1])
+    with pytest.raises(CalibrationError, match=r"flat|usable"):
+        load_calibration(tmp_path, SPEC, LABELS, lambda t: keras_scores(subject.network, t))
 
 
 def test_a_healthy_file_is_left_as_it_is(subjects):
