@@ -22,7 +22,7 @@ from edgecnn import __version__
 from edgecnn.errors import ImageError, MissingRuntimeError, OutputError
 from edgecnn.preprocess import read_image
 
-__all__ = ["Plot", "check_page", "draw_plot", "picture_uri", "render_page", "short"]
+__all__ = ["PLOT_WIDTH", "Plot", "check_page", "draw_plot", "picture_uri", "render_page", "short"]
 
 # Narrow, so that the text stays readable when a phone shrinks the plot to its width.
 PLOT_WIDTH = 5.2

@@ -41,9 +41,9 @@ def audit(
     """
     options = options or AuditOptions()
     if options.report is not None:
-        from edgecnn.audit.report import check_report
+        from edgecnn.page import check_page
 
-        check_report(options.report)
+        check_page(options.report, "report")
     paths = [sessions] if isinstance(sessions, str | Path) else sessions
     opened = [open_session(path) for path in paths]
     _check_same(opened)

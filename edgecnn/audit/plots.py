@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import warnings
-from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from edgecnn.audit.result import AuditReport
+from edgecnn.page import PLOT_WIDTH, Plot, draw_plot, short
 from edgecnn.records import Tally
 
-__all__ = ["Plot", "class_plot", "confusion_plot", "time_plot", "waterfall_plot"]
+__all__ = ["class_plot", "confusion_plot", "time_plot", "waterfall_plot"]
 
 _LAB, _LIVE, _LOSS, _WIN, _REST = "#4a86c8", "#e08a2e", "#cc4b4b", "#4f9d5b", "#8b8b8b"
-# Narrow, so that the text stays readable when a phone shrinks the plot to its width.
-_WIDTH = 5.2
 _MOST_CLASSES, _MOST_CELLS = 40, 16
-_RC = {
-    "svg.fonttype": "none",  # text stays text: the browser has fonts for every script
-    "svg.hashsalt": "edgecnn",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 10,
-}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot as two data URIs."""
-
-    light: str
-    dark: str
-    text: str
 
 
 def waterfall_plot(report: AuditReport) -> Plot:
@@ -98,7 +77,7 @@ def class_plot(report: AuditReport) -> Plot:
             values = np.array([100 * (t.accuracy or 0.0) for t in tallies])
             axes.barh(y, values, color=color, height=0.36, label=("lab", "live")[side])
             _whiskers(axes, y, tallies, ink)
-        axes.set_yticks(range(len(rows)), [_short(label) for label, _ in rows])
+        axes.set_yticks(range(len(rows)), [short(label) for label, _ in rows])
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.set_xlabel("recall, %")
@@ -113,7 +92,7 @@ def confusion_plot(report: AuditReport) -> Plot:
     """Live confusion: each row is a true class, its cells the shares of the answers."""
     counts = np.array(report.live.confusion, float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    labels = [_short(label) for label in report.card.labels]
+    labels = [short(label) for label in report.card.labels]
     size = len(labels)
 
     def draw(axes: Any, ink: str) -> None:
@@ -134,7 +113,7 @@ def confusion_plot(report: AuditReport) -> Plot:
         axes.set_xlabel("read as")
         axes.set_ylabel("truth")
 
-    return _render(draw, _WIDTH, "Confusion matrix of the live frames")
+    return _render(draw, PLOT_WIDTH, "Confusion matrix of the live frames")
 
 
 def time_plot(report: AuditReport) -> Plot:
@@ -185,35 +164,6 @@ def _cell(size: int) -> float:
     return float(np.clip(110 / size, 5, 10))
 
 
-def _short(label: str) -> str:
-    """A label that fits beside a plot, without what an SVG can't hold."""
-    text = "".join(c if c.isprintable() else "?" for c in label)
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= 18 else f"{text[:17]}…"
-
-
 def _render(draw: Callable[[Any, str], None], height: float, text: str) -> Plot:
-    return Plot(_svg(draw, height, "#333333"), _svg(draw, height, "#d8d8d8"), text)
-
-
-def _svg(draw: Callable[[Any, str], None], height: float, ink: str) -> str:
-    """Draw on a transparent ground in `ink` and give a data URI."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    out = io.BytesIO()
-    with matplotlib.rc_context(_RC), warnings.catch_warnings():
-        # A script that matplotlib's own font lacks: the browser's fonts have it.
-        warnings.filterwarnings("ignore", message="Glyph")
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        axes = figure.add_subplot()
-        for spine in ("top", "right"):
-            axes.spines[spine].set_visible(False)
-        for spine in ("bottom", "left"):
-            axes.spines[spine].set_color(ink)
-        axes.tick_params(colors=ink)
-        draw(axes, ink)
-        axes.xaxis.label.set_color(ink)
-        axes.yaxis.label.set_color(ink)
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{b64encode(out.getvalue()).decode()}"
+    """A plot of one pair of axes."""
+    return draw_plot(lambda figure, ink: draw(figure.add_subplot(), ink), height, text)

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import cv2
-import numpy as np
 
 from edgecnn import __version__
 from edgecnn.audit import plots
 from edgecnn.audit.ledger import UNEXPLAINED
 from edgecnn.audit.live import Misread
 from edgecnn.audit.result import AuditReport
-from edgecnn.errors import ImageError, MissingRuntimeError, OutputError
-from edgecnn.preprocess import read_image
+from edgecnn.page import Plot, picture_uri
 from edgecnn.records import Tally
 from edgecnn.staging import write_file
 
-__all__ = ["check_report", "write_report"]
-
-_THUMBNAIL = 120
+__all__ = ["write_report"]
 
 
 @dataclass(frozen=True)
@@ -37,23 +29,6 @@ class _Picture:
     predicted: str
     confidence: float
     where: str
-
-
-def check_report(target: Path) -> None:
-    """Refuse before the work what would be refused after it.
-
-    Raises:
-        MissingRuntimeError: jinja2 or matplotlib is not installed, as on a device.
-        OutputError: `target` is a folder.
-    """
-    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
-    if missing:
-        raise MissingRuntimeError(
-            f"the HTML report needs {' and '.join(missing)}, not installed here; "
-            "pip install 'edgecnn[lab]', or audit without -o (text and --json need neither)"
-        )
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder, expected the name of an HTML file for -o")
 
 
 def write_report(report: AuditReport, target: Path, *, bundle_sha256: str) -> None:
@@ -88,7 +63,7 @@ def render(report: AuditReport, bundle_sha256: str) -> str:
     )
 
 
-def _plots(report: AuditReport) -> dict[str, plots.Plot]:
+def _plots(report: AuditReport) -> dict[str, Plot]:
     made = {"waterfall": plots.waterfall_plot(report)}
     if report.live.tally.total:
         made["classes"] = plots.class_plot(report)
@@ -121,7 +96,7 @@ def _sheets(report: AuditReport) -> list[dict[str, Any]]:
 def _pictures(misreads: Sequence[Misread]) -> list[_Picture]:
     return [
         _Picture(
-            _thumbnail(m.image),
+            picture_uri(m.image) if m.image else None,
             m.truth,
             m.predicted,
             m.confidence,
@@ -129,22 +104,6 @@ def _pictures(misreads: Sequence[Misread]) -> list[_Picture]:
         )
         for m in misreads
     ]
-
-
-def _thumbnail(path: Path | None) -> str | None:
-    """A frame of at most 120 pixels a side as a data URI; None if it can't be read."""
-    if path is None:
-        return None
-    try:
-        frame = read_image(path)
-    except ImageError:
-        return None
-    scale = _THUMBNAIL / max(frame.shape[:2])
-    if scale < 1:
-        size_wh = [max(1, round(side * scale)) for side in frame.shape[1::-1]]
-        frame = np.asarray(cv2.resize(frame, size_wh, interpolation=cv2.INTER_AREA))
-    data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-    return f"data:image/jpeg;base64,{b64encode(data).decode()}"
 
 
 def _percent(tally: Tally) -> str:
