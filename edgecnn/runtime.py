@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from edgecnn.errors import ArtifactError, MissingRuntimeError
+from edgecnn.errors import ArtifactError, MissingRuntimeError, one_line
 from edgecnn.records import TensorInfo
 
 __all__ = [
@@ -158,7 +158,7 @@ class _TfliteRuntime:
                     f"{file} is compiled for an Edge TPU and device is {device!r}; "
                     "use --device edgetpu, or the uncompiled file"
                 ) from error
-            raise ArtifactError(f"{file} can't be loaded: {_one_line(error)}") from error
+            raise ArtifactError(f"{file} can't be loaded: {one_line(error, 300)}") from error
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         _check_signature(file, [d["shape"] for d in inputs], [d["shape"] for d in outputs])
@@ -175,7 +175,9 @@ class _TfliteRuntime:
         try:
             self._interpreter.invoke()
         except RuntimeError as error:  # an Edge TPU that was unplugged, say
-            raise ArtifactError(f"{self._file} failed while it ran: {_one_line(error)}") from error
+            raise ArtifactError(
+                f"{self._file} failed while it ran: {one_line(error, 300)}"
+            ) from error
         return _dequantize(self._interpreter.get_tensor(self._out)[0], self.output)
 
 
@@ -200,7 +202,7 @@ class _OnnxRuntime:
                 data, sess_options=options, providers=["CPUExecutionProvider"]
             )
         except (*broken, state.InvalidArgument, state.RuntimeException) as error:
-            raise ArtifactError(f"{file} can't be loaded: {_one_line(error)}") from error
+            raise ArtifactError(f"{file} can't be loaded: {one_line(error, 300)}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         _check_signature(file, [i.shape for i in inputs], [o.shape for o in outputs])
         self.name = "onnxruntime"
@@ -250,7 +252,7 @@ def _resolver(module: Any, module_name: str, kernels: Kernels) -> dict[str, Any]
 
 def describe_edgetpu_failure(error: BaseException, library: str) -> str:
     """One line for what `load_delegate` raises: the same three errors on both runtimes."""
-    text = _one_line(error)
+    text = one_line(error, 300)
     if isinstance(error, OSError):
         if text.startswith(f"{library}: cannot open"):
             return f"{library} is not installed ({text}); install libedgetpu1-std"
@@ -351,7 +353,3 @@ def _dequantize(values: np.ndarray, info: TensorInfo) -> np.ndarray:
     if info.dtype == "float32":
         return np.array(values, np.float32)
     return np.asarray((values.astype(np.float32) - info.zero_point) * np.float32(info.scale))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

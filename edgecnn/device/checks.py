@@ -16,7 +16,7 @@ from typing import Literal
 
 from edgecnn.device.health import host, read_health
 from edgecnn.device.isolated import call
-from edgecnn.errors import MissingRuntimeError
+from edgecnn.errors import MissingRuntimeError, one_line
 from edgecnn.records import Json
 
 __all__ = ["Check", "hardware", "software"]
@@ -270,7 +270,3 @@ def installed(distribution: str) -> str | None:
 def major_minor(number: str) -> tuple[int, int]:
     major, minor = re.findall(r"\d+", number)[:2]
     return int(major), int(minor)
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -19,7 +19,7 @@ __all__ = ["Anatomy", "Weight", "read_anatomy"]
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class Anatomy(Parts):
     """One file.
 
     Args:
@@ -37,16 +37,6 @@ class Anatomy:
     """
 
     kind: str
-    tensors: dict[str, int]
-    integer_tensors: tuple[str, ...]
-    float_tensors: tuple[str, ...]
-    float_operations: tuple[str, ...]
-    weights: tuple[Weight, ...]
-    measured_ranges: int
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    operations: tuple[tuple[str, int, int], ...]
-    requirement: str
 
     @property
     def calibrated(self) -> bool:
