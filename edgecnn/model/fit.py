@@ -9,17 +9,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from edgecnn.errors import ModelError
-from edgecnn.model.augment import build_augmentation
+from edgecnn.model.batches import Examples, batch_size, training_batches, validation_batches
+from edgecnn.model.imbalance import class_weights
 from edgecnn.model.options import TrainOptions
 from edgecnn.records import Progress
 
-__all__ = ["Examples", "Fit", "fit_network"]
+__all__ = ["Fit", "fit_network"]
 
 _WARM_UP = 0.05
-_MIN_STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,6 @@ class Fit:
     @property
     def epochs(self) -> int:
         return len(self.history["loss"])
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """uint8 tensors (n, height, width, 3) with their classes (n,)."""
-
-    tensors: np.ndarray
-    classes: np.ndarray
 
 
 def fit_network(
@@ -59,7 +50,7 @@ def fit_network(
         ModelError: The loss became NaN.
     """
     num_classes = int(model.output_shape[-1])
-    steps = len(train.classes) // _batch_size(len(train.classes), options)
+    steps = len(train.classes) // batch_size(len(train.classes), options)
     _compile(model, options)
     schedule = _Schedule(options, steps)
     stopping = keras.callbacks.EarlyStopping(
@@ -69,11 +60,11 @@ def fit_network(
     if progress:
         callbacks.append(_Report(progress, options.epochs))
     history = model.fit(
-        _training_batches(train, num_classes, options),
+        training_batches(train, num_classes, options),
         epochs=options.epochs,
         steps_per_epoch=steps,
-        validation_data=_validation_batches(val, num_classes, options),
-        class_weight=_class_weights(train, num_classes, options),
+        validation_data=validation_batches(val, num_classes, options),
+        class_weight=class_weights(train.classes, num_classes, options),
         callbacks=callbacks,
         shuffle=False,  # the batches come shuffled
         verbose=0,
@@ -111,13 +102,6 @@ def _check_finite(history: dict[str, list[float]], options: TrainOptions) -> Non
             f"the training loss became NaN with learning rate {options.learning_rate}; "
             "lower it, or look at the normalization of your own network"
         )
-
-
-def _batch_size(count: int, options: TrainOptions) -> int:
-    """As asked for; else 64, or 32 or 16 when an epoch of a small set would have few steps."""
-    if options.batch_size is not None:
-        return min(options.batch_size, count)
-    return next((size for size in (64, 32) if count // size >= _MIN_STEPS), min(16, count))
 
 
 class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
@@ -172,63 +156,3 @@ class _Report(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         accuracy = 100 * float((logs or {}).get("val_accuracy", 0.0))
         self.progress(f"training (val {accuracy:.1f} %)", epoch + 1, self.epochs)
-
-
-def _training_batches(train: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    """Endless augmented batches: float32 images and one-hot labels, the same for a seed."""
-    images = tf.constant(train.tensors)
-    labels = tf.one_hot(train.classes, num_classes)
-    augment = build_augmentation(options.augment, options.seed)
-
-    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.cast(tf.gather(images, index), tf.float32)
-        if augment is not None:
-            batch = augment(batch, training=True)
-        return batch, tf.gather(labels, index)
-
-    # One at a time: the layers' random state must be drawn in order to be reproducible.
-    order = _order(train.classes, num_classes, options)
-    batch_size = _batch_size(len(train.classes), options)
-    return order.batch(batch_size, drop_remainder=True).map(load).prefetch(4)
-
-
-def _order(classes: np.ndarray, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    """Endless indices, shuffled anew each time around."""
-
-    def shuffled(indices: np.ndarray, seed: int) -> tf.data.Dataset:
-        data = tf.data.Dataset.from_tensor_slices(indices)
-        return data.shuffle(len(indices), seed=seed).repeat()
-
-    if options.imbalance != "balanced_sampling":
-        return shuffled(np.arange(len(classes)), options.seed)
-    members = [np.flatnonzero(classes == k) for k in range(num_classes)]
-    return tf.data.Dataset.sample_from_datasets(
-        [shuffled(m, options.seed + k) for k, m in enumerate(members) if len(m)],
-        seed=options.seed,
-    )
-
-
-def _validation_batches(val: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    images = val.tensors.astype(np.float32)
-    labels = np.eye(num_classes, dtype=np.float32)[val.classes]
-    augment = build_augmentation(options.augment, options.seed + 1000)
-    if augment is not None:
-        changed = [
-            np.asarray(augment(images[k : k + 256], training=True))
-            for k in range(0, len(images), 256)
-        ]
-        images, labels = np.concatenate([images, *changed]), np.concatenate([labels, labels])
-    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(256)
-
-
-def _class_weights(
-    train: Examples, num_classes: int, options: TrainOptions
-) -> dict[int, float] | None:
-    """n / (classes * count): every class weighs the same in the loss."""
-    if options.imbalance != "class_weights":
-        return None
-    counts = np.bincount(train.classes, minlength=num_classes)
-    return {
-        k: len(train.classes) / (num_classes * int(count)) if count else 0.0
-        for k, count in enumerate(counts)
-    }

@@ -120,7 +120,8 @@ def _fit(
         import keras
         import tensorflow as tf
 
-        from edgecnn.model.fit import Examples, fit_network
+        from edgecnn.model.batches import Examples
+        from edgecnn.model.fit import fit_network
 
         tf.config.list_physical_devices()
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgecnn.model.augment import RandomAffine, RandomLight, build_augmentation
+from edgecnn.model.augment import RandomLight, build_augmentation
+from edgecnn.model.warp import RandomAffine
 
 
 def ramp(count: int) -> np.ndarray:

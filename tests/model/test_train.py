@@ -131,14 +131,14 @@ def test_every_option_trains(few, tmp_path, change):
 
 
 def test_a_rare_class_is_drawn_as_often_as_the_others():
-    from edgecnn.model.fit import _order
+    from edgecnn.model.imbalance import sampling_order
 
     classes = np.array([0] * 900 + [1] * 30)
     drawn = {
         imbalance: np.mean(
             [
                 classes[int(k)]
-                for k in _order(classes, 2, TrainOptions(imbalance=imbalance)).take(930)
+                for k in sampling_order(classes, 2, TrainOptions(imbalance=imbalance)).take(930)
             ]
         )
         for imbalance in ("none", "balanced_sampling")
