@@ -21,8 +21,10 @@ _ABSENT = 0.4
 # Shorter side of the pictures that the family's pixels are meant for.
 _SIDE = 64.0
 _IN_PIXELS = ("defocus", "motion")
-_BROAD = ("gain", "red", "blue", "contrast", "defocus", "motion", "noise", "vignette")
-_BROAD += ("illumination", "jpeg", "scale", "occlusion")
+_BROAD: tuple[str, ...] = (
+    *("gain", "red", "blue", "contrast", "defocus", "motion", "noise"),
+    *("vignette", "illumination", "jpeg", "scale", "occlusion"),
+)
 _CHUNK = 256
 
 
