@@ -91,8 +91,21 @@ def train(
     patience: Annotated[int, typer.Option(help="Epochs without gain before stopping.")] = 12,
     network: Annotated[
         str | None,
-        typer.Option(help="Your Keras 3 model: module:function(input_shape, num_classes)."),
+        typer.Option(
+            help="efficientnet-lite0, mobilenet-v2 or mobilenet-v3-small (224x224 by default), or "
+            "your Keras 3 model: module:function(input_shape, num_classes)."
+        ),
     ] = None,
+    weights: Annotated[
+        str, typer.Option(help="Of a named network: imagenet, none, or a file.")
+    ] = "imagenet",
+    fine_tune: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune/--no-fine-tune",
+            help="Train all of a pretrained network, or its new classifier only.",
+        ),
+    ] = True,
     network_width: Annotated[float, typer.Option(help="Multiplies the filters.")] = 1.0,
     dropout: Annotated[float, typer.Option(help="Before the classifier.")] = 0.3,
     l1: Annotated[float, typer.Option(help="L1 penalty of the kernels.")] = 0.0,

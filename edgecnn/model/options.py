@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgecnn.errors import ModelError
+from edgecnn.model.backbones import BACKBONES
 from edgecnn.records import InputSpec, Interpolation, Json, Resize
 
 __all__ = ["TrainOptions"]
@@ -51,7 +52,10 @@ class TrainOptions:
     seconds           time budget of the epochs; the schedule ends with it. None: no limit.
                       A run that the budget ends early is not reproducible by its seed alone.
     patience          epochs without a better validation loss before stopping; best weights win
-    network           "module:function" of your own Keras 3 model, or None
+    network           a name of backbones.BACKBONES, "module:function" of your own Keras 3 model,
+                      or None: the built-in network
+    weights           of a named network: "imagenet", "none", or a file; see build_backbone
+    fine_tune         train all of a pretrained network, not its classifier only: see transfer.py
     network_width, dropout, l1, l2   of the built-in network: see network.NetworkOptions
     weight_decay      decoupled (AdamW), on kernels only
     label_smoothing   0 by default: it spoils the confidence that field checks rely on
@@ -74,6 +78,8 @@ class TrainOptions:
     seconds: float | None = None
     patience: int = 12
     network: str | None = None
+    weights: str = "imagenet"
+    fine_tune: bool = True
     network_width: float = 1.0
     dropout: float = 0.3
     l1: float = 0.0
@@ -106,6 +112,25 @@ class TrainOptions:
         self._check_choice("augment", get_args(Augment))
         if (self.width is None) != (self.height is None):
             raise ModelError("only one of width and height is given, expected both or none")
+        self._check_network()
+
+    def _check_network(self) -> None:
+        named = self.network in BACKBONES
+        if self.network is not None and not named and ":" not in self.network:
+            raise ModelError(
+                f"network {self.network!r} is not known, expected {', '.join(BACKBONES)}, or "
+                "module:function of your own"
+            )
+        if not named and (self.weights != "imagenet" or not self.fine_tune):
+            raise ModelError(
+                "weights and fine_tune go with a named network, but network is "
+                f"{self.network!r}; leave them out, or choose {' or '.join(BACKBONES)}"
+            )
+
+    @property
+    def pretrained(self) -> bool:
+        """A named network that starts from weights."""
+        return self.network in BACKBONES and self.weights != "none"
 
     def _check_choice(self, name: str, allowed: tuple[str, ...]) -> None:
         if getattr(self, name) not in allowed:

@@ -21,6 +21,7 @@ class TrainResult:
     notes    what a person should know about the data, one line each
     temperature   of the card's confidence, fitted on the validation images
     confidence_error   expected calibration error on the test split: {"raw", "calibrated"}
+    network   {"name", "weights"}, and of a named one "source" and "licence" of the weights
     """
 
     model: Path
@@ -38,6 +39,7 @@ class TrainResult:
     notes: tuple[str, ...]
     temperature: float = 1.0
     confidence_error: dict[str, float] = field(default_factory=dict)
+    network: Json = field(default_factory=dict)
 
     def to_json(self) -> Json:
         return {
@@ -56,6 +58,7 @@ class TrainResult:
             "notes": list(self.notes),
             "temperature": self.temperature,
             "confidence_error": self.confidence_error,
+            "network": self.network,
         }
 
     def to_text(self) -> str:
@@ -81,9 +84,19 @@ class TrainResult:
             f"the weights are those of epoch {self.best_epoch}.",
             f"Lab accuracy: {self.lab.text()}",
             *self._confidence(),
+            *self._origin(),
             f"Model: {self.model}",
         ]
         return "\n".join(lines)
+
+    def _origin(self) -> list[str]:
+        if "source" not in self.network:
+            return []
+        licence = self.network.get("licence")
+        return [
+            f"Network: {self.network['name']}, weights: {self.network['weights']} "
+            f"({self.network['source']}{f', {licence}' if licence else ''})."
+        ]
 
     def _confidence(self) -> list[str]:
         if not self.confidence_error:

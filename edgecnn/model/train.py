@@ -15,6 +15,7 @@ from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.groups import GroupOptions
 from edgecnn.images.split import Split, split_dataset
 from edgecnn.model.adopt import as_float32
+from edgecnn.model.backbones import BACKBONES, SIDE, build_backbone, check_backbone
 from edgecnn.model.folder import MARKER, write_model_folder
 from edgecnn.model.options import TrainOptions
 from edgecnn.model.quiet import quiet
@@ -57,9 +58,12 @@ def train(
     options = options or TrainOptions()
     lab, output = Path(lab), Path(output)
     _check_installed()
+    if options.network in BACKBONES:
+        side = min(options.width or SIDE, options.height or SIDE)
+        check_backbone(options.network, side, options.weights)
     check_writable(output, marker=MARKER)
     data, split = _read(lab, options, progress)
-    model, fit = _fit(data, split, options, progress)
+    model, fit, network = _fit(data, split, options, progress)
     scores, labs, confidence = _measure(model, data, split)
     result = TrainResult(
         model=output,
@@ -77,6 +81,7 @@ def train(
         notes=split.notes,
         temperature=confidence["temperature"],
         confidence_error=confidence["error"],
+        network=network,
     )
     card = _card(result, labs["test"], data, split, options)
     write_model_folder(output, model, card, fit, data, split.test, scores)
@@ -94,6 +99,8 @@ def _check_installed() -> None:
 def _read(lab: Path, options: TrainOptions, progress: Progress | None) -> tuple[Dataset, Split]:
     if options.width and options.height:
         size_wh = (options.width, options.height)
+    elif options.network in BACKBONES:
+        size_wh = (SIDE, SIDE)
     else:
         size_wh = suggest_size(lab)
     data = load_dataset(lab, options.input_spec(size_wh), progress=progress)
@@ -115,33 +122,40 @@ def _read(lab: Path, options: TrainOptions, progress: Progress | None) -> tuple[
 
 def _fit(
     data: Dataset, split: Split, options: TrainOptions, progress: Progress | None
-) -> tuple[keras.Model, Fit]:
+) -> tuple[keras.Model, Fit, Json]:
     with quiet():  # TensorFlow greets the terminal whatever its log level is
         import keras
         import tensorflow as tf
 
         from edgecnn.model.batches import Examples
         from edgecnn.model.fit import fit_network
+        from edgecnn.model.transfer import fine_tune
 
         tf.config.list_physical_devices()
 
     keras.utils.set_random_seed(options.seed)
-    model = _network(data, options)
+    model, network = _network(data, options)
     train_images = Examples(data.tensors[split.train], data.classes[split.train])
     val_images = Examples(data.tensors[split.val], data.classes[split.val])
-    fit = fit_network(model, train_images, val_images, options, progress)
-    return as_float32(model), fit
+    run = fine_tune if options.pretrained else fit_network
+    fit = run(model, train_images, val_images, options, progress)
+    return as_float32(model), fit, network
 
 
-def _network(data: Dataset, options: TrainOptions) -> keras.Model:
+def _network(data: Dataset, options: TrainOptions) -> tuple[keras.Model, Json]:
+    """The network, and what the card says of where it and its weights come from."""
     from edgecnn.model.network import NetworkOptions, build_network, load_network
 
     _, height, width, channels = data.tensors.shape
     shape = (height, width, channels)
+    if options.network in BACKBONES:
+        num_classes = len(data.labels)
+        return build_backbone(options.network, shape, num_classes, options.weights, options.dropout)
     if options.network is not None:
-        return load_network(options.network, shape, len(data.labels))
+        model = load_network(options.network, shape, len(data.labels))
+        return model, {"name": options.network, "weights": "the user's own"}
     size = NetworkOptions(options.network_width, options.dropout, options.l1, options.l2)
-    return build_network(shape, len(data.labels), size)
+    return build_network(shape, len(data.labels), size), {"name": "built-in", "weights": "none"}
 
 
 def _measure(
@@ -186,6 +200,7 @@ def _summary(result: TrainResult, options: TrainOptions, split: Split) -> Json:
         del data[name]
     settings = options.to_json()
     settings["manifest"] = Path(options.manifest).name if options.manifest else None
+    settings["weights"] = Path(options.weights).name
     return {
         **data,
         "skipped": len(result.skipped),
