@@ -14,6 +14,7 @@ import numpy as np
 from edgecnn.errors import DataError, ImageError
 from edgecnn.folders import LabelledFile, class_names, file_sha256, find_labelled
 from edgecnn.images.duplicates import fingerprint
+from edgecnn.images.tensors import Store, StoreOptions, Tensors, make_store
 from edgecnn.preprocess import decode, to_tensor
 from edgecnn.records import InputSpec, Progress
 
@@ -37,7 +38,7 @@ class Skipped:
 class Dataset:
     """The usable images of a labelled folder, in the order of their paths.
 
-    tensors       uint8, shape (n, height, width, 3), R, G, B
+    tensors       uint8, shape (n, height, width, 3), R, G, B: an array, or a file of many
     classes       int32, shape (n,): index into `labels`
     fingerprints  uint8, shape (n, 256): see `duplicates.py`
     sha256        of the encoded files, n hex digests
@@ -46,7 +47,7 @@ class Dataset:
     root: Path
     labels: tuple[str, ...]
     files: tuple[LabelledFile, ...]
-    tensors: np.ndarray
+    tensors: Tensors
     classes: np.ndarray
     fingerprints: np.ndarray
     sha256: tuple[str, ...]
@@ -62,7 +63,8 @@ class Dataset:
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    tensor: np.ndarray
+    """What is kept in memory of each image; its tensor is in the store."""
+
     fingerprint: np.ndarray
     sha256: str
 
@@ -73,6 +75,7 @@ def load_dataset(
     *,
     minimum: int = MIN_IMAGES,
     progress: Progress | None = None,
+    store: StoreOptions | None = None,
 ) -> Dataset:
     """Decode a class-per-folder tree into input tensors.
 
@@ -83,16 +86,19 @@ def load_dataset(
         root: Folder of class folders (or of train, val and test folders of these).
         spec: Size and resize rule of the tensors.
         minimum: Usable images that each class must have.
+        store: From which size on the tensors lie in a file, and where.
 
     Raises:
         DataError: No images, one class, a class with fewer than `minimum` usable images, or
             more than half of the files broken.
+        OutputError: The tensors need a file, and there is no room for it.
     """
     root = Path(root)
     files = find_labelled(root)
     labels = class_names(files)
     _check_classes(root, labels, files)
-    kept, images, skipped = _sort_out(root, files, spec, progress)
+    tensors = make_store(len(files), spec.shape, store or StoreOptions())
+    kept, images, skipped = _sort_out(root, files, _read_all(files, spec, tensors), progress)
     _check_broken(root, skipped, len(files))
     usable = _without_contradictions(root, kept, images, skipped)
     kept, images = [kept[k] for k in usable], [images[k] for k in usable]
@@ -101,7 +107,7 @@ def load_dataset(
         root,
         tuple(labels),
         tuple(kept),
-        np.stack([image.tensor for image in images]),
+        tensors.keep(np.array(usable)),
         np.array([labels.index(file.label) for file in kept], np.int32),
         np.stack([image.fingerprint for image in images]),
         tuple(image.sha256 for image in images),
@@ -110,13 +116,16 @@ def load_dataset(
 
 
 def _sort_out(
-    root: Path, files: list[LabelledFile], spec: InputSpec, progress: Progress | None
+    root: Path,
+    files: list[LabelledFile],
+    read: Iterator[_Image | str],
+    progress: Progress | None,
 ) -> tuple[list[LabelledFile], list[_Image], list[Skipped]]:
     """The usable files, their images, and the others with the reason."""
     kept: list[LabelledFile] = []
     images: list[_Image] = []
     skipped: list[Skipped] = []
-    for done, (file, image) in enumerate(_read_all(files, spec), start=1):
+    for done, (file, image) in enumerate(zip(files, read, strict=True), start=1):
         if isinstance(image, _Image):
             kept.append(file)
             images.append(image)
@@ -158,22 +167,30 @@ def suggest_size(root: Path | str, *, smallest: int = 32, largest: int = 96) -> 
 
 
 def _read_all(
-    files: Sequence[LabelledFile], spec: InputSpec
-) -> Iterator[tuple[LabelledFile, _Image | str]]:
-    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL)."""
+    files: Sequence[LabelledFile], spec: InputSpec, store: Store
+) -> Iterator[_Image | str]:
+    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL).
 
-    def read(file: LabelledFile) -> _Image | str:
+    The tensor of each usable one goes to the store; of the others comes the reason.
+    """
+
+    def read(file: LabelledFile) -> tuple[np.ndarray, _Image] | str:
         try:
             data = _read_bytes(file.path)
             frame = decode(data, file.path.name)
         except ImageError as error:
             return str(error)
-        return _Image(to_tensor(frame, spec), fingerprint(frame), file_sha256(data))
+        return to_tensor(frame, spec), _Image(fingerprint(frame), file_sha256(data))
 
     rest = iter(files)
     with ThreadPoolExecutor(max_workers=4) as pool:
         while chunk := list(islice(rest, _CHUNK)):
-            yield from zip(chunk, pool.map(read, chunk), strict=True)
+            for found in pool.map(read, chunk):
+                if isinstance(found, str):
+                    yield found
+                else:
+                    store.append(found[0])
+                    yield found[1]
 
 
 def _read_bytes(path: Path) -> bytes:
