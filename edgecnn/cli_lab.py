@@ -113,11 +113,30 @@ def train(
     weight_decay: Annotated[float, typer.Option(help="Decoupled (AdamW).")] = 0.01,
     label_smoothing: Annotated[float, typer.Option(help="Spoils confidence: off.")] = 0.0,
     imbalance: Annotated[
-        str, typer.Option(help="none, class_weights or balanced_sampling.")
+        str,
+        typer.Option(
+            help="For rare classes: none, class_weights, balanced_sampling, effective_number, "
+            "balanced_softmax or logit_adjustment."
+        ),
     ] = "none",
+    imbalance_beta: Annotated[float, typer.Option(help="Of effective_number.")] = 0.999,
+    imbalance_tau: Annotated[
+        float, typer.Option(help="Of balanced_softmax and logit_adjustment.")
+    ] = 1.0,
+    synthesize: Annotated[
+        str | None,
+        typer.Option(
+            help="Make images of this rare class (or of the rarest), and keep them only if it is "
+            "then recognized better."
+        ),
+    ] = None,
+    synthesis_steps: Annotated[int, typer.Option(help="Of the training of the generator.")] = 2000,
     augment: Annotated[str, typer.Option(help="none, light or default.")] = "default",
     manifest: Annotated[Path | None, typer.Option(help="CSV with a column of groups.")] = None,
     group: Annotated[str, typer.Option(help="Its column: equal values share a split.")] = "device",
+    by: Annotated[
+        list[str] | None, typer.Option(help="Another column to tell accuracy by.")
+    ] = None,
     val_share: Annotated[float, typer.Option(help="Of the images, for early stopping.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Of the images, for lab accuracy.")] = 0.2,
     near_duplicate: Annotated[
@@ -126,11 +145,18 @@ def train(
     burst_seconds: Annotated[
         float, typer.Option(help="So do pictures taken this close in time (by file name).")
     ] = 10.0,
+    memory_mb: Annotated[
+        float, typer.Option(help="Image tensors of more MiB than this lie in a temporary file.")
+    ] = 1024.0,
+    cache: Annotated[
+        Path | None, typer.Option(help="The folder of that file.", show_default="TMPDIR")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, shuffling and split.")] = 0,
     json: JsonFlag = False,
 ) -> Outcome:
     """Train a regularized, augmented CNN and measure it on a test split that does not leak."""
     chosen = {k: v for k, v in locals().items() if k not in ("lab", "output", "json")}
+    chosen["by"] = tuple(by or ())
     from edgecnn.model.train import TrainOptions, train
 
     with progress_bars() as progress:
@@ -194,6 +220,14 @@ def export(
             help="Mend integer files, and calibration sets that would be refused; says how.",
         ),
     ] = False,
+    integer_only: Annotated[
+        bool,
+        typer.Option(
+            "--integer-only",
+            help="With --repair: no step that leaves layers in float or 16 bits, as an Edge TPU "
+            "needs.",
+        ),
+    ] = False,
     lab: Annotated[
         Path | None,
         typer.Option(
@@ -225,7 +259,11 @@ def export(
     from edgecnn.export.build import ExportOptions, export
 
     options = ExportOptions(
-        integer_io=integer_io, max_drop=max_drop, edgetpu=edgetpu, repair=repair
+        integer_io=integer_io,
+        max_drop=max_drop,
+        edgetpu=edgetpu,
+        repair=repair,
+        integer_only=integer_only,
     )
     if compare:
         from edgecnn.export.compare_result import CompareOptions, parse_counts

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgecnn.errors import OutputError
 
-__all__ = ["Store", "StoreOptions", "TensorFile", "Tensors", "make_store"]
+__all__ = ["ChosenTensors", "Store", "StoreOptions", "TensorFile", "Tensors", "make_store"]
 
 
 class Tensors(Protocol):
@@ -143,3 +143,21 @@ class TensorFile:
             f"({reason}), expected room for them; name another folder with --cache, allow more "
             "memory with --memory-mb, or take a smaller input"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenTensors:
+    """Some rows of a data set's tensors; copied when they are indexed, not before."""
+
+    tensors: Tensors
+    rows: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows), *self.tensors.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return self.tensors[self.rows[rows]]

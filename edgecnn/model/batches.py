@@ -1,27 +1,66 @@
-"""The input pipeline: batches of augmented training images and of fixed validation images."""
+"""The input pipeline: batches of augmented training images and of fixed validation images.
+
+Batches are made on all cores at once and are the same for a seed all the same: the random state
+of every layer of the augmentation is drawn anew for each batch, from the seed and the batch's
+number, and handed in (Keras's `stateless_call`). So any Keras layer will do, and none of them
+need know. Tensors are read by the batch: they may lie in a file that is larger than the memory.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from edgecnn.images.tensors import Tensors
 from edgecnn.model.augment import build_augmentation
 from edgecnn.model.imbalance import sampling_order
 from edgecnn.model.options import TrainOptions
 
-__all__ = ["Examples", "batch_size", "training_batches", "validation_batches"]
+__all__ = ["Augmenter", "Examples", "batch_size", "training_batches", "validation_batches"]
 
 _MIN_STEPS = 24
+_VAL_BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
     """uint8 tensors (n, height, width, 3) with their classes (n,)."""
 
-    tensors: np.ndarray
+    tensors: Tensors
     classes: np.ndarray
+
+    def take(self, rows: tf.Tensor) -> tf.Tensor:
+        """The tensors of some rows, in a graph: float32, shape (rows, height, width, 3)."""
+        images = tf.numpy_function(self.tensors.__getitem__, [rows], tf.uint8, stateful=False)
+        images.set_shape((rows.shape[0], *self.tensors.shape[1:]))
+        return tf.cast(images, tf.float32)
+
+
+class Augmenter:
+    """Keras layers as a function of images and a number: the same for a seed on any thread.
+
+    Args:
+        layers: From and to float32 images, shape (n, height, width, 3), values in [0, 255].
+        shape: (height, width, 3).
+    """
+
+    def __init__(self, layers: keras.layers.Layer, shape: tuple[int, ...], seed: int) -> None:
+        layers(np.zeros((1, *shape), np.float32), training=True)  # makes its variables
+        self.layers, self.seed = layers, seed
+
+    def __call__(self, images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        """Augment the batch of this number (int64, a scalar)."""
+        states = tf.random.stateless_uniform(
+            (len(self.layers.non_trainable_variables), 2),
+            tf.stack([tf.constant(self.seed, tf.int64), number]),
+            maxval=2**31 - 1,
+            dtype=tf.int64,
+        )
+        changed, _ = self.layers.stateless_call([], tf.unstack(states), images, training=True)
+        return changed
 
 
 def batch_size(count: int, options: TrainOptions) -> int:
@@ -33,30 +72,40 @@ def batch_size(count: int, options: TrainOptions) -> int:
 
 def training_batches(train: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
     """Endless augmented batches: float32 images and one-hot labels, the same for a seed."""
-    images = tf.constant(train.tensors)
     labels = tf.one_hot(train.classes, num_classes)
-    augment = build_augmentation(options.augment, options.seed)
+    augment = _augmenter(train, options, options.seed)
 
-    def load(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.cast(tf.gather(images, index), tf.float32)
+    def load(number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images = train.take(rows)
         if augment is not None:
-            batch = augment(batch, training=True)
-        return batch, tf.gather(labels, index)
+            images = augment(images, number)
+        return images, tf.gather(labels, rows)
 
-    # One at a time: the layers' random state must be drawn in order to be reproducible.
     order = sampling_order(train.classes, num_classes, options)
-    size = batch_size(len(train.classes), options)
-    return order.batch(size, drop_remainder=True).map(load).prefetch(4)
+    batches = order.batch(batch_size(len(train.classes), options), drop_remainder=True)
+    made = batches.enumerate().map(load, tf.data.AUTOTUNE, deterministic=True)
+    return made.prefetch(tf.data.AUTOTUNE)
 
 
 def validation_batches(val: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    images = val.tensors.astype(np.float32)
-    labels = np.eye(num_classes, dtype=np.float32)[val.classes]
-    augment = build_augmentation(options.augment, options.seed + 1000)
-    if augment is not None:
-        changed = [
-            np.asarray(augment(images[k : k + 256], training=True))
-            for k in range(0, len(images), 256)
-        ]
-        images, labels = np.concatenate([images, *changed]), np.concatenate([labels, labels])
-    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(256)
+    """The validation images and one fixed augmented copy of each; kept in memory if they fit."""
+    labels = tf.one_hot(val.classes, num_classes)
+    augment = _augmenter(val, options, options.seed + 1000)
+
+    def load(number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, classes = val.take(rows), tf.gather(labels, rows)
+        if augment is not None:
+            images = tf.concat([images, augment(images, number)], 0)
+            classes = tf.concat([classes, classes], 0)
+        return images, classes
+
+    rows = tf.data.Dataset.range(len(val.classes)).batch(_VAL_BATCH)
+    made = rows.enumerate().map(load, tf.data.AUTOTUNE, deterministic=True)
+    if 8 * np.prod(val.tensors.shape, dtype=float) <= options.memory_mb * 2**20:  # two of 4 bytes
+        made = made.cache()
+    return made.prefetch(1)
+
+
+def _augmenter(examples: Examples, options: TrainOptions, seed: int) -> Augmenter | None:
+    layers = build_augmentation(options.augment, seed)
+    return layers and Augmenter(layers, examples.tensors.shape[1:], seed)

@@ -14,7 +14,14 @@ from edgecnn.records import InputSpec, Interpolation, Json, Resize
 __all__ = ["TrainOptions"]
 
 Augment = Literal["none", "light", "default"]
-Imbalance = Literal["none", "class_weights", "balanced_sampling"]
+Imbalance = Literal[
+    "none",
+    "class_weights",
+    "balanced_sampling",
+    "effective_number",
+    "balanced_softmax",
+    "logit_adjustment",
+]
 
 # name: (lowest, highest) allowed, both included
 _RANGES: dict[str, tuple[float, float]] = {
@@ -31,14 +38,20 @@ _RANGES: dict[str, tuple[float, float]] = {
     "l2": (0, 1),
     "weight_decay": (0, 1),
     "label_smoothing": (0, 0.5),
+    "imbalance_beta": (0, 0.999999),
+    "imbalance_tau": (0, 3),
+    "synthesis_steps": (1, 1_000_000),
     "val_share": (0.05, 0.4),
     "test_share": (0.05, 0.5),
     "near_duplicate": (0.8, 1),
     "burst_seconds": (0, 86_400),
+    "memory_mb": (0, 1e9),
     "seed": (0, 2**31 - 1),
 }
 _OPTIONAL = frozenset({"width", "height", "batch_size", "seconds"})
-_WHOLE = frozenset({"width", "height", "epochs", "batch_size", "patience", "seed"})
+_WHOLE = frozenset(
+    {"width", "height", "epochs", "batch_size", "patience", "synthesis_steps", "seed"}
+)
 
 
 @dataclass(frozen=True)
@@ -59,12 +72,22 @@ class TrainOptions:
     network_width, dropout, l1, l2   of the built-in network: see network.NetworkOptions
     weight_decay      decoupled (AdamW), on kernels only
     label_smoothing   0 by default: it spoils the confidence that field checks rely on
-    imbalance         none, class_weights, or balanced_sampling (classes drawn equally often)
+    imbalance         for classes of unequal size: none, class_weights, balanced_sampling (classes
+                      drawn equally often), effective_number, balanced_softmax, logit_adjustment:
+                      see imbalance.py
+    imbalance_beta    of effective_number: 0 weighs all images the same, near 1 all classes
+    imbalance_tau     of balanced_softmax and logit_adjustment: 1 makes the classes equal
+    synthesize        label of a class to make images of with a generator, "rarest" for all that
+                      have less than a quarter of the mean, or None: see synthesis.py
+    synthesis_steps   of the generator's training
     augment           none, light or default: see augment.py
     val_share, test_share   of the images, rounded to tenths
     manifest, group   CSV and its column whose equal values stay on one side of the split
+    by                other columns of the manifest that accuracy is told by
     near_duplicate    correlation from which two pictures stay together; 1: exact copies only
     burst_seconds     pictures this close in time (by file name) stay together
+    memory_mb         what the image tensors may take in memory; more of them lie in a file
+    cache             the folder of that file; None: the system's one for temporary files
     """
 
     width: int | None = None
@@ -87,13 +110,20 @@ class TrainOptions:
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
     imbalance: Imbalance = "none"
+    imbalance_beta: float = 0.999
+    imbalance_tau: float = 1.0
+    synthesize: str | None = None
+    synthesis_steps: int = 2000
     augment: Augment = "default"
     val_share: float = 0.1
     test_share: float = 0.2
     manifest: Path | str | None = None
     group: str = "device"
+    by: tuple[str, ...] = ()
     near_duplicate: float = 0.97
     burst_seconds: float = 10.0
+    memory_mb: float = 1024.0
+    cache: Path | str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -112,6 +142,11 @@ class TrainOptions:
         self._check_choice("augment", get_args(Augment))
         if (self.width is None) != (self.height is None):
             raise ModelError("only one of width and height is given, expected both or none")
+        if self.by and self.manifest is None:
+            raise ModelError(
+                f"accuracy is asked for by {self.by[0]!r}, expected a manifest with that column; "
+                "give it with --manifest"
+            )
         self._check_network()
 
     def _check_network(self) -> None:
@@ -151,4 +186,5 @@ class TrainOptions:
 
     def to_json(self) -> Json:
         data = asdict(self)
-        return {**data, "manifest": str(self.manifest) if self.manifest else None}
+        paths = {name: str(data[name]) if data[name] else None for name in ("manifest", "cache")}
+        return {**data, **paths, "by": list(self.by)}

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgecnn.bundle import read_card
 from edgecnn.errors import ModelError, one_line
+from edgecnn.images.tensors import Tensors
 from edgecnn.model.adopt import unknown_class
 from edgecnn.model.network import importable_here
 from edgecnn.records import Card, LabResult, Tally
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["keras_scores", "lab_result", "load_model", "most_certain"]
 
 
-def keras_scores(model: keras.Model, tensors: np.ndarray, batch_size: int = 256) -> np.ndarray:
+def keras_scores(model: keras.Model, tensors: Tensors, batch_size: int = 256) -> np.ndarray:
     """Scores of input tensors, a batch at a time, in inference mode.
 
     Args:

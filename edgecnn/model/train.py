@@ -14,6 +14,7 @@ from edgecnn.errors import MissingRuntimeError
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.groups import GroupOptions
 from edgecnn.images.split import Split, split_dataset
+from edgecnn.images.tensors import ChosenTensors, StoreOptions
 from edgecnn.model.adopt import as_float32
 from edgecnn.model.backbones import BACKBONES, SIDE, build_backbone, check_backbone
 from edgecnn.model.folder import MARKER, write_model_folder
@@ -103,7 +104,8 @@ def _read(lab: Path, options: TrainOptions, progress: Progress | None) -> tuple[
         size_wh = (SIDE, SIDE)
     else:
         size_wh = suggest_size(lab)
-    data = load_dataset(lab, options.input_spec(size_wh), progress=progress)
+    store = StoreOptions(options.memory_mb, Path(options.cache) if options.cache else None)
+    data = load_dataset(lab, options.input_spec(size_wh), progress=progress, store=store)
     groups = GroupOptions(
         Path(options.manifest) if options.manifest else None,
         options.group,
@@ -129,17 +131,23 @@ def _fit(
 
         from edgecnn.model.batches import Examples
         from edgecnn.model.fit import fit_network
+        from edgecnn.model.imbalance import adjust_scores, check_adjustable
         from edgecnn.model.transfer import fine_tune
 
         tf.config.list_physical_devices()
 
     keras.utils.set_random_seed(options.seed)
     model, network = _network(data, options)
-    train_images = Examples(data.tensors[split.train], data.classes[split.train])
-    val_images = Examples(data.tensors[split.val], data.classes[split.val])
+    check_adjustable(model, options)
+    train_images, val_images = (
+        Examples(ChosenTensors(data.tensors, rows), data.classes[rows])
+        for rows in (split.train, split.val)
+    )
     run = fine_tune if options.pretrained else fit_network
     fit = run(model, train_images, val_images, options, progress)
-    return as_float32(model), fit, network
+    model = as_float32(model)
+    adjust_scores(model, train_images.classes, options)
+    return model, fit, network
 
 
 def _network(data: Dataset, options: TrainOptions) -> tuple[keras.Model, Json]:
@@ -169,7 +177,7 @@ def _measure(
     results = {}
     temperature = 1.0
     for name, index in (("train", split.train), ("val", split.val), ("test", split.test)):
-        scores = keras_scores(model, data.tensors[index])
+        scores = keras_scores(model, ChosenTensors(data.tensors, index))
         results[name] = lab_result(scores, data.classes[index])
         if name == "val":
             temperature = fit_temperature(scores, data.classes[index])
@@ -180,13 +188,15 @@ def _measure(
 def _card(
     result: TrainResult, lab: LabResult, data: Dataset, split: Split, options: TrainOptions
 ) -> Card:
-    shares = np.bincount(data.classes[split.train], minlength=len(data.labels)) / len(split.train)
+    from edgecnn.model.imbalance import implied_prior
+
+    prior = implied_prior(data.classes[split.train], len(data.labels), options)
     return Card(
         name=result.model.name,
         labels=data.labels,
         input=options.input_spec((data.tensors.shape[2], data.tensors.shape[1])),
         lab=lab,
-        prior=tuple(map(float, shares)),
+        prior=tuple(map(float, prior)),
         edgecnn=__version__,
         temperature=result.temperature,
         training=_summary(result, options, split),
@@ -200,6 +210,7 @@ def _summary(result: TrainResult, options: TrainOptions, split: Split) -> Json:
         del data[name]
     settings = options.to_json()
     settings["manifest"] = Path(options.manifest).name if options.manifest else None
+    del settings["cache"]
     settings["weights"] = Path(options.weights).name
     return {
         **data,
