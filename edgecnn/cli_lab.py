@@ -132,6 +132,10 @@ def train(
     ] = None,
     synthesis_steps: Annotated[int, typer.Option(help="Of the training of the generator.")] = 2000,
     augment: Annotated[str, typer.Option(help="none, light or default.")] = "default",
+    camera: Annotated[
+        Path | None,
+        typer.Option(help="Of `calibrate` (folder or camera.json): train for the fitted camera."),
+    ] = None,
     manifest: Annotated[Path | None, typer.Option(help="CSV with a column of groups.")] = None,
     group: Annotated[str, typer.Option(help="Its column: equal values share a split.")] = "device",
     by: Annotated[

@@ -1,19 +1,36 @@
 """A simulated field: tensors as a camera of the degradation family would have given them.
 
 No field image is needed: without fitted ranges every picture goes through a camera of its own,
-drawn over 0.7 of the family's reach.
+drawn over 0.7 of the family's reach. `FieldTensors` trains on the ranges that `edgecnn calibrate`
+fitted, on request: a broad family does as well on devices that nobody has seen.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 
 from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
+from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.simulate import Range
+from edgecnn.errors import DataError
+from edgecnn.images.tensors import Tensors
+from edgecnn.records import Resize
 
-__all__ = ["broad_ranges", "degraded_copy"]
+__all__ = [
+    "FieldTensors",
+    "broad_ranges",
+    "degraded_copy",
+    "read_camera",
+    "through_camera",
+    "training_note",
+]
 
 # The ends of the family spoil pictures that a person can't read either.
 _REACH = 0.7
@@ -26,6 +43,9 @@ _BROAD: tuple[str, ...] = (
     *("vignette", "illumination", "jpeg", "scale", "occlusion"),
 )
 _CHUNK = 256
+_SHARE = 0.7
+# A large capture is simulated at this many times the tensor's side: more can't be seen in it.
+_ENLARGED = 2.0
 
 
 def broad_ranges(shape: tuple[int, ...]) -> dict[str, Range]:
@@ -77,3 +97,130 @@ def degraded_copy(
         bgr = np.ascontiguousarray(tensors[part, ..., ::-1])
         copies[part] = degrade(bgr, some, rng)[..., ::-1]
     return copies
+
+
+def read_camera(path: Path | str) -> CameraFit:
+    """The fitted camera in a calibration folder, or in its camera.json.
+
+    Raises:
+        DataError: There is none, or it has no ranges: nothing to train on.
+    """
+    path = Path(path)
+    path = path / "camera.json" if path.is_dir() else path
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not JSON"
+        raise DataError(
+            f"can't read a camera from {path} ({reason}), expected the camera.json of "
+            "`edgecnn calibrate FIELD --lab LAB`"
+        ) from error
+    if isinstance(data, dict) and not data.get("ranges", True):
+        raise DataError(
+            f"{path} holds no fitted ranges ({data.get('meaning')}), expected a camera to train "
+            "for; leave out --camera: the default augmentation needs none"
+        )
+    camera = CameraFit.from_json(data)
+    unknown = sorted(camera.ranges.keys() - PARAMETERS.keys())
+    if unknown:
+        raise DataError(
+            f"{path} names causes that this version does not know ({', '.join(unknown)}), "
+            f"expected {', '.join(PARAMETERS)}; run `edgecnn calibrate` again"
+        )
+    return camera
+
+
+def training_note(camera: CameraFit) -> str:
+    """What `train --camera` says that it did."""
+    causes = ", ".join(PARAMETERS[name].meaning for name in camera.ranges)
+    return (
+        f"{10 * _SHARE:.0f} in 10 training images went through the fitted camera ({causes}); on "
+        "other cameras the default augmentation alone may do as well."
+    )
+
+
+def through_camera(
+    tensors: np.ndarray, camera: CameraFit, rng: np.random.Generator, resize: Resize = "stretch"
+) -> np.ndarray:
+    """Tensors as the fitted camera would have given them: degraded at its resolution.
+
+    A tensor is brought to the size that it has in a frame of the camera, degraded there, and
+    brought back, so that blur and noise shrink with the picture. A frame of more than twice the
+    tensor's size is simulated at that, with blur, noise and JPEG loss scaled down: approximate.
+
+    Args:
+        tensors: uint8, RGB, shape (n, h, w, 3).
+        resize: How frames become tensors: it says which part of a frame a tensor shows.
+
+    Returns:
+        uint8, RGB, same shape.
+    """
+    count, height, width, _ = tensors.shape
+    size_wh, shrink = _capture(camera.frame_wh, (width, height), resize)
+    frames = np.empty((count, size_wh[1], size_wh[0], 3), np.uint8)
+    for k, tensor in enumerate(tensors):
+        frames[k] = _resized(tensor[..., ::-1], size_wh)
+    seen = degrade(frames, draw_settings(_shrunk(camera.ranges, shrink), count, rng), rng)
+    return np.stack([_resized(frame, (width, height))[..., ::-1] for frame in seen])
+
+
+def _capture(
+    frame_wh: tuple[int, int], tensor_wh: tuple[int, int], resize: Resize
+) -> tuple[tuple[int, int], float]:
+    """The size to simulate at, and its share of the camera's own resolution."""
+    (width, height), (w, h) = frame_wh, tensor_wh
+    if resize != "stretch":
+        scale = min(w / width, h / height) if resize == "letterbox" else max(w / width, h / height)
+        width, height = round(w / scale), round(h / scale)
+    shrink = min(1.0, _ENLARGED * float(np.sqrt(w * h / (width * height))))
+    return (max(8, round(width * shrink)), max(8, round(height * shrink))), shrink
+
+
+def _shrunk(ranges: Mapping[str, Range], shrink: float) -> dict[str, Range]:
+    """Ranges for frames made smaller: averaging pixels takes noise away as it takes blur."""
+    scaled = dict(ranges)
+    for name in (*_IN_PIXELS, "noise", "jpeg"):
+        if name in scaled:
+            identity = PARAMETERS[name].identity
+            low, high = (identity + shrink * (end - identity) for end in scaled[name])
+            scaled[name] = (low, high)
+    return scaled
+
+
+def _resized(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    if picture.shape[1::-1] == size_wh:
+        return picture
+    smaller = picture.shape[0] * picture.shape[1] > size_wh[0] * size_wh[1]
+    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(picture), size_wh, interpolation=way))
+
+
+@dataclass(frozen=True, eq=False)
+class FieldTensors:
+    """Training tensors of which 7 in 10 come through a fitted camera, anew at every reading.
+
+    The rest stay clean, so that the network does not forget the lab. What a reading gives depends
+    on the seed and the rows that are read together, not on the thread: runs are reproducible.
+    """
+
+    tensors: Tensors
+    camera: CameraFit
+    seed: int
+    resize: Resize = "stretch"
+    share: float = _SHARE
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensors.shape
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        chosen = np.arange(len(self))[rows]
+        rng = np.random.default_rng([self.seed, *chosen.ravel().tolist()])
+        seen = np.array(self.tensors[np.atleast_1d(chosen)])
+        some = rng.random(len(seen)) < self.share
+        if some.any():
+            seen[some] = through_camera(seen[some], self.camera, rng, self.resize)
+        return seen if chosen.ndim else seen[0]

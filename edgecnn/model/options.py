@@ -81,6 +81,8 @@ class TrainOptions:
                       have less than a quarter of the mean, or None: see synthesis.py
     synthesis_steps   of the generator's training
     augment           none, light or default: see augment.py
+    camera            calibration folder, or its camera.json: 7 in 10 training images go through
+                      the fitted camera before they are augmented: see field.py
     val_share, test_share   of the images, rounded to tenths
     manifest, group   CSV and its column whose equal values stay on one side of the split
     by                other columns of the manifest that accuracy is told by
@@ -115,6 +117,7 @@ class TrainOptions:
     synthesize: str | None = None
     synthesis_steps: int = 2000
     augment: Augment = "default"
+    camera: Path | str | None = None
     val_share: float = 0.1
     test_share: float = 0.2
     manifest: Path | str | None = None
@@ -186,5 +189,8 @@ class TrainOptions:
 
     def to_json(self) -> Json:
         data = asdict(self)
-        paths = {name: str(data[name]) if data[name] else None for name in ("manifest", "cache")}
+        paths = {
+            name: str(data[name]) if data[name] else None
+            for name in ("manifest", "cache", "camera")
+        }
         return {**data, **paths, "by": list(self.by)}

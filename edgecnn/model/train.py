@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -17,6 +18,7 @@ from edgecnn.images.split import Split, split_dataset
 from edgecnn.images.tensors import ChosenTensors, StoreOptions
 from edgecnn.model.adopt import as_float32
 from edgecnn.model.backbones import BACKBONES, SIDE, build_backbone, check_backbone
+from edgecnn.model.field import FieldTensors, read_camera, training_note
 from edgecnn.model.folder import MARKER, write_model_folder
 from edgecnn.model.options import TrainOptions
 from edgecnn.model.quiet import quiet
@@ -27,6 +29,7 @@ from edgecnn.staging import check_writable
 if TYPE_CHECKING:
     import keras
 
+    from edgecnn.camera.fitted import CameraFit
     from edgecnn.model.fit import Fit
 
 __all__ = ["TrainOptions", "TrainResult", "train"]
@@ -63,8 +66,9 @@ def train(
         side = min(options.width or SIDE, options.height or SIDE)
         check_backbone(options.network, side, options.weights)
     check_writable(output, marker=MARKER)
+    camera = read_camera(options.camera) if options.camera else None
     data, split = _read(lab, options, progress)
-    model, fit, network = _fit(data, split, options, progress)
+    model, fit, network = _fit(data, split, options, camera, progress)
     scores, labs, confidence = _measure(model, data, split)
     result = TrainResult(
         model=output,
@@ -79,12 +83,13 @@ def train(
         largest_group=split.groups.largest,
         near_duplicates=split.groups.near,
         skipped=data.skipped,
-        notes=split.notes,
+        notes=(*split.notes, *([training_note(camera)] if camera else [])),
         temperature=confidence["temperature"],
         confidence_error=confidence["error"],
         network=network,
     )
     card = _card(result, labs["test"], data, split, options)
+    card = replace(card, camera=camera.to_json()) if camera else card
     write_model_folder(output, model, card, fit, data, split.test, scores)
     return result
 
@@ -123,7 +128,11 @@ def _read(lab: Path, options: TrainOptions, progress: Progress | None) -> tuple[
 
 
 def _fit(
-    data: Dataset, split: Split, options: TrainOptions, progress: Progress | None
+    data: Dataset,
+    split: Split,
+    options: TrainOptions,
+    camera: CameraFit | None,
+    progress: Progress | None,
 ) -> tuple[keras.Model, Fit, Json]:
     with quiet():  # TensorFlow greets the terminal whatever its log level is
         import keras
@@ -143,6 +152,9 @@ def _fit(
         Examples(ChosenTensors(data.tensors, rows), data.classes[rows])
         for rows in (split.train, split.val)
     )
+    if camera:
+        seen = FieldTensors(train_images.tensors, camera, options.seed, options.resize)
+        train_images = replace(train_images, tensors=seen)
     run = fine_tune if options.pretrained else fit_network
     fit = run(model, train_images, val_images, options, progress)
     model = as_float32(model)
@@ -210,6 +222,7 @@ def _summary(result: TrainResult, options: TrainOptions, split: Split) -> Json:
         del data[name]
     settings = options.to_json()
     settings["manifest"] = Path(options.manifest).name if options.manifest else None
+    settings["camera"] = Path(options.camera).name if options.camera else None
     del settings["cache"]
     settings["weights"] = Path(options.weights).name
     return {
