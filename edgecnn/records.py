@@ -254,8 +254,10 @@ class LabResult:
 class Card:
     """What card.json says: of a MODEL folder (no artifacts yet) or of a bundle.
 
-    `prior` is the class share of the training images, in the order of `labels`; `temperature`
-    makes confidence of scores (see confidence.py).
+    `prior` are the class shares that the scores assume, in the order of `labels`: those of the
+    training images, or other ones when training balanced the classes (then
+    training["class_counts"] has the former). `temperature` makes confidence of scores (see
+    confidence.py).
     `calibration` is {"count", "sha256"} of the representative images, `training` a summary of
     how the model came about, `parent` the sha256 of the card it was adapted from.
     """

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecnn.errors import ModelError
 from edgecnn.model.batches import Examples, batch_size, training_batches, validation_batches
-from edgecnn.model.imbalance import class_weights
+from edgecnn.model.imbalance import class_weights, training_loss
 from edgecnn.model.options import TrainOptions
 from edgecnn.records import Progress
 
@@ -51,7 +51,7 @@ def fit_network(
     """
     num_classes = int(model.output_shape[-1])
     steps = len(train.classes) // batch_size(len(train.classes), options)
-    _compile(model, options)
+    _compile(model, training_loss(train.classes, num_classes, options), options)
     schedule = _Schedule(options, steps)
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", patience=options.patience, restore_best_weights=True
@@ -81,18 +81,13 @@ def fit_network(
     return Fit(columns, int(np.argmin(columns["val_loss"])) + 1, reason)
 
 
-def _compile(model: keras.Model, options: TrainOptions) -> None:
+def _compile(model: keras.Model, loss: keras.Loss, options: TrainOptions) -> None:
     optimizer = keras.optimizers.AdamW(
         options.learning_rate, weight_decay=options.weight_decay, global_clipnorm=5.0
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     # XLA (Keras's default) trains these networks four times slower on a CPU.
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=False,
-    )
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
 
 
 def _check_finite(history: dict[str, list[float]], options: TrainOptions) -> None:
