@@ -8,10 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgecnn.errors import ModelError
+from edgecnn.export.calibration import pin
 from edgecnn.export.layers import LayerError, LayerReport, compare_layers
-from edgecnn.export.mend import pin
+from edgecnn.export.limits import RANGE_METHODS
 from edgecnn.export.metadata import embed_tflite_metadata
 from edgecnn.export.onnx_format import (
+    HISTOGRAM_IMAGES,
     ONNX_FILES,
     convert_onnx,
     embed_onnx_metadata,
@@ -19,7 +21,7 @@ from edgecnn.export.onnx_format import (
     quantization_texts,
     quantize_onnx,
 )
-from edgecnn.export.ranges import Activations, RangeModel
+from edgecnn.export.ranges import RangeModel
 from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
 from edgecnn.records import InputSpec
 
@@ -42,7 +44,8 @@ _FUSED = ("Clip", "Relu")
 class Attempt:
     """What an integer file is made from.
 
-    images: uint8 (n, height, width, 3); percentile: of the activations, 100 for min-max;
+    images: uint8 (n, height, width, 3); method: how ranges come from them, of
+    limits.RANGE_METHODS or onnxruntime's own;
     float_tensors: outputs of the operations that stay in float; int16: activations of 16 bits;
     lent: how many of the images are lab test images.
     """
@@ -50,17 +53,16 @@ class Attempt:
     network: Any
     images: np.ndarray
     per_channel: bool = True
-    percentile: float = 100.0
+    method: str = "MinMax"
     float_tensors: tuple[str, ...] = ()
     int16: bool = False
     lent: int = 0
 
 
 class Maker(Protocol):
-    """Makes the files of one format. percentiles: of the activations, to try instead of 100."""
+    """Makes the files of one format."""
 
     format: str
-    percentiles: tuple[float, ...]
 
     def file(self, attempt: Attempt) -> str:
         """The file's name, which says what it holds."""
@@ -83,13 +85,13 @@ class TfliteMaker:
     """The full-integer .tflite file, and what it becomes in part float or with 16 bits."""
 
     format = "tflite-full-integer"
-    percentiles: tuple[float, ...] = (99.99, 99.9)
 
     def __init__(
         self, title: str, labels: tuple[str, ...], spec: InputSpec, integer_io: str = "uint8"
     ) -> None:
         self._title, self._labels, self._spec, self._io = title, labels, spec, integer_io
         self._frozen: tuple[Any, Any] = (None, None)
+        self._seen: tuple[Any, Any, Any] = (None, None, None)
 
     def file(self, attempt: Attempt) -> str:
         if attempt.int16:
@@ -98,18 +100,11 @@ class TfliteMaker:
 
     def make(self, attempt: Attempt) -> bytes:
         frozen = self._freeze(attempt.network)
-        images = pin(attempt.images)
-        if attempt.percentile < 100 and not attempt.float_tensors:
-            data = self._narrow(frozen, attempt, images)
+        if attempt.int16:
+            name, images = "tflite-int16", pin(attempt.images)
+            data = convert_tflite(frozen, name, images, per_channel=attempt.per_channel)
         else:
-            data = convert_tflite(
-                frozen,
-                "tflite-int16" if attempt.int16 else self.format,
-                images,
-                self._io,
-                per_channel=attempt.per_channel,
-                float_tensors=attempt.float_tensors,
-            )
+            data = self._quantize(frozen, attempt)
         return embed_tflite_metadata(data, self._title, self._labels, self._spec)
 
     def layers(self, attempt: Attempt, data: bytes, images: np.ndarray) -> LayerReport:
@@ -121,23 +116,26 @@ class TfliteMaker:
             self._frozen = (network, freeze(network, self._spec))
         return self._frozen[1]
 
-    def _narrow(self, frozen: Any, attempt: Attempt, images: np.ndarray) -> bytes:
-        """Ranges that leave out the rarest values at both ends."""
-        model = RangeModel(frozen, self._io)
-        ranges = model.measure(images[:1])
-        values = Activations(model, images).values
-        tails = (100 - attempt.percentile, attempt.percentile)
-        for k, name in enumerate(model.tensors):
-            if name in values:
-                ranges[0, k] = np.percentile(values[name], tails)
-        return model.quantize(ranges, attempt.per_channel)
+    def _quantize(self, frozen: Any, attempt: Attempt) -> bytes:
+        if attempt.method == "MinMax" and not attempt.float_tensors:
+            images = pin(attempt.images)
+            return convert_tflite(
+                frozen, self.format, images, self._io, per_channel=attempt.per_channel
+            )
+        if self._seen[0] is not frozen or self._seen[1] is not attempt.images:
+            model = RangeModel(frozen, self._io)
+            self._seen = (frozen, attempt.images, (model, model.measure(attempt.images)))
+        model, seen = self._seen[2]
+        data: bytes = model.quantize(
+            seen, attempt.per_channel, attempt.method, attempt.float_tensors
+        )
+        return data
 
 
 class OnnxMaker:
     """The full-integer .onnx file."""
 
     format = "onnx-full-integer"
-    percentiles: tuple[float, ...] = (99.999,)
 
     def __init__(self, labels: tuple[str, ...], spec: InputSpec, integer_io: str = "uint8") -> None:
         self._spec, self._io = spec, integer_io
@@ -151,12 +149,15 @@ class OnnxMaker:
         if attempt.int16:
             raise ModelError("onnxruntime has no 16-bit activations that every version runs")
         source = self._convert(attempt.network)
+        images = attempt.images
+        if attempt.method not in RANGE_METHODS:
+            images = images[:: -(-len(images) // HISTOGRAM_IMAGES)]
         data, *infos = quantize_onnx(
             source,
-            pin(attempt.images),
+            pin(images),
             self._io,
             per_channel=attempt.per_channel,
-            method="MinMax" if attempt.percentile == 100 else "Percentile",
+            method=attempt.method,
             float_nodes=_makers_of(source, attempt.float_tensors),
         )
         return embed_onnx_metadata(data, {**self._texts, **quantization_texts(*infos)})

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 from edgecnn import __version__
 from edgecnn.bundle import LabTestRow, write_bundle
-from edgecnn.errors import ArtifactError, ModelError
+from edgecnn.errors import ModelError
 from edgecnn.export.calibration import Calibration
 from edgecnn.export.check import Checked, check_artifact
 from edgecnn.export.choose import Chosen, choose_calibration
+from edgecnn.export.convert import convert_all
 from edgecnn.export.edgetpu import Compiled, compile_twin
 from edgecnn.export.foreign import load_any_model
 from edgecnn.export.golden import make_golden
 from edgecnn.export.lab import LabModel
+from edgecnn.export.layers import LayerReport
 from edgecnn.export.layers_plot import LAYERS_PLOT, plot_layers
-from edgecnn.export.metadata import embed_tflite_metadata
 from edgecnn.export.micro import MICRO, Micro, make_micro
 from edgecnn.export.micro_model import to_int8_io
-from edgecnn.export.onnx_format import (
-    convert_onnx,
-    embed_onnx_metadata,
-    onnx_texts,
-    quantization_texts,
-    quantize_onnx,
-)
 from edgecnn.export.quantization import QUANTIZATION_FILE, describe_kinds, quantization_json
 from edgecnn.export.repair import RepairOptions
 from edgecnn.export.repair_result import Repair
 from edgecnn.export.repaired import MIXED_FILES, layer_reports, repair_files
 from edgecnn.export.result import FORMATS, ExportOptions, ExportResult
-from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
-from edgecnn.records import Artifact, Progress
-from edgecnn.runtime import load_runtime
+from edgecnn.export.tflite import TFLITE_FILES
+from edgecnn.records import Artifact, Json, Progress
 from edgecnn.staging import check_writable
 
 __all__ = ["FORMATS", "ExportOptions", "ExportResult", "export"]
@@ -90,56 +82,49 @@ def export(
     given = [calibration] if isinstance(calibration, Path | str) else calibration
     folders = [Path(one) for one in given]
     chosen = choose_calibration(lab, folders, options.compare, progress, lenient=options.repair)
-    images = chosen.images
-    files, warnings = _convert(lab, chosen, options, progress)
+    files, converting = convert_all(lab, chosen, options, progress)
     files, repairs = _repair(lab, chosen, files, options, progress)
     layers = layer_reports(lab, files, repairs, progress)
-    checked = [
-        check_artifact(
-            data,
-            _FILES[name],
-            lab.test,
-            options.max_drop,
-            progress,
-            temperature=lab.card.temperature,
-        )
-        for name, data in files.items()
-    ]
-    checked = [_gated(one, repairs) for one in checked]
+    checked = _check(lab, files, repairs, options, progress)
     warnings = [
         *lab.notes,
-        *images.warnings,
+        *chosen.images.warnings,
         *(line for found in repairs for line in found.warnings()),
-        *warnings,
-        *_doubts(dict(zip(files, checked, strict=True))),
+        *converting,
+        *_doubts(checked),
     ]
+    artifacts = list(checked.values())
     micro = _make_micro(files, lab, progress) if MICRO in options.formats else None
-    compiled = _compile(checked, options, warnings)
-    kinds = describe_kinds({c.artifact.file: c.data for c in checked}, compiled)
+    compiled = _compile(artifacts, options, warnings)
+    kinds = describe_kinds({c.artifact.file: c.data for c in artifacts}, compiled)
     more: dict[str, str | bytes] = {
         **_PROGRAM,
         **(micro.files if micro else {}),
         **chosen.files(),
         **({LAYERS_PLOT: plot_layers(layers)} if layers else {}),
-        QUANTIZATION_FILE: quantization_json(
-            kinds,
-            layers={report.file: report.to_json() for report in layers},
-            compare=chosen.comparison.to_json() if chosen.comparison else None,
-            repair=[found.to_json() for found in repairs],
-        ),
+        QUANTIZATION_FILE: _quantization(kinds, layers, chosen, repairs),
     }
-    artifacts = _write(target, lab, images, checked, options, more, compiled)
-    keras = lab.test.tally(lab.test.keras_top1)
     return ExportResult(
         target,
-        keras,
-        artifacts,
+        lab.test.tally(lab.test.keras_top1),
+        _write(target, lab, chosen.images, artifacts, options, more, compiled),
         tuple(warnings),
         micro,
         kinds,
         chosen.comparison,
         tuple(layers),
         tuple(repairs),
+    )
+
+
+def _quantization(
+    kinds: Json, layers: Sequence[LayerReport], chosen: Chosen, repairs: Sequence[Repair]
+) -> str:
+    return quantization_json(
+        kinds,
+        layers={report.file: report.to_json() for report in layers},
+        compare=chosen.comparison.to_json() if chosen.comparison else None,
+        repair=[found.to_json() for found in repairs],
     )
 
 
@@ -152,17 +137,32 @@ def _repair(
 ) -> tuple[dict[str, bytes], list[Repair]]:
     if not options.repair:
         return files, []
-    limit = RepairOptions() if options.max_drop is None else RepairOptions(options.max_drop)
-    settings = (options.name or lab.card.name, options.integer_io, limit)
+    limits = RepairOptions(integer_only=options.integer_only)
+    if options.max_drop is not None:
+        limits = replace(limits, max_drop=options.max_drop)
+    settings = (options.name or lab.card.name, options.integer_io, limits)
     return repair_files(lab, chosen, files, settings, progress)
 
 
-def _gated(checked: Checked, repairs: Sequence[Repair]) -> Checked:
-    """An artifact that could not be repaired is not `ok`, whatever it loses in the lab."""
+def _check(
+    lab: LabModel,
+    files: Mapping[str, bytes],
+    repairs: Sequence[Repair],
+    options: ExportOptions,
+    progress: Progress | None,
+) -> dict[str, Checked]:
+    """By format. An artifact that could not be repaired is not `ok`, whatever it loses."""
     failed = {found.file for found in repairs if not found.ok}
-    if checked.artifact.file not in failed:
-        return checked
-    return replace(checked, artifact=replace(checked.artifact, ok=False))
+    checked = {}
+    for name, data in files.items():
+        file, temperature = _FILES[name], lab.card.temperature
+        one = check_artifact(
+            data, file, lab.test, options.max_drop, progress, temperature=temperature
+        )
+        if file in failed:
+            one = replace(one, artifact=replace(one.artifact, ok=False))
+        checked[name] = one
+    return checked
 
 
 def _compile(
@@ -185,63 +185,6 @@ def _make_micro(files: dict[str, bytes], lab: LabModel, progress: Progress | Non
     data = to_int8_io(files["tflite-full-integer"])
     file = TFLITE_FILES["tflite-full-integer"].replace(".tflite", "_int8.tflite")
     return make_micro(check_artifact(data, file, lab.test, None, progress), lab.card)
-
-
-def _convert(
-    lab: LabModel, chosen: Chosen, options: ExportOptions, progress: Progress | None
-) -> tuple[dict[str, bytes], list[str]]:
-    """The bytes of each format, and a warning for each that could not be made."""
-    makers = _makers(lab, chosen, options)
-    files, warnings = {}, []
-    for k, name in enumerate(options.artifacts):
-        if progress:
-            progress(f"converting to {name}", k, len(options.artifacts))
-        try:
-            data = makers[name]()
-            load_runtime(data, FORMATS[name])  # converters write files that no runtime takes
-            files[name] = data
-        except (ModelError, ArtifactError) as error:
-            if set(options.artifacts) != set(FORMATS):
-                raise
-            warnings.append(str(error))
-    if not files:
-        raise ModelError(warnings[0])
-    return files, warnings
-
-
-def _makers(
-    lab: LabModel, chosen: Chosen, options: ExportOptions
-) -> dict[str, Callable[[], bytes]]:
-    spec, labels, pinned = lab.card.input, lab.card.labels, chosen.images.pinned()
-    frozen = freeze(lab.network, spec)
-    texts = onnx_texts(labels, spec)
-    title = options.name or lab.card.name
-
-    def tflite(name: str) -> Callable[[], bytes]:
-        def make() -> bytes:
-            data = convert_tflite(frozen, name, pinned, options.integer_io)
-            return embed_tflite_metadata(data, title, labels, spec)
-
-        return make
-
-    @cache
-    def onnx() -> bytes:
-        return convert_onnx(lab.network, spec)
-
-    def onnx_float() -> bytes:
-        return embed_onnx_metadata(onnx(), texts)
-
-    def onnx_integer() -> bytes:
-        data, *infos = quantize_onnx(
-            onnx(), chosen.onnx_images(), options.integer_io, method=chosen.onnx_method
-        )
-        return embed_onnx_metadata(data, {**texts, **quantization_texts(*infos)})
-
-    return {
-        **{name: tflite(name) for name in TFLITE_FILES},
-        "onnx-float32": onnx_float,
-        "onnx-full-integer": onnx_integer,
-    }
 
 
 def _doubts(checked: dict[str, Checked]) -> list[str]:

@@ -20,7 +20,15 @@ from edgecnn.folders import file_sha256, find_images
 from edgecnn.preprocess import decode, tensor_sha256, to_tensor
 from edgecnn.records import InputSpec, Json, Progress
 
-__all__ = ["Calibration", "Reading", "fair_shares", "is_flat", "load_calibration", "set_names"]
+__all__ = [
+    "Calibration",
+    "Reading",
+    "fair_shares",
+    "is_flat",
+    "load_calibration",
+    "pin",
+    "set_names",
+]
 
 _MINIMUM = 10  # 8 images cost 6 to 12 points, or everything when they are alike
 _ENOUGH = 100  # from here on more images change the accuracy by less than 0.1 point
@@ -60,14 +68,8 @@ class Calibration:
     sources: tuple[Json, ...] = ()
 
     def pinned(self) -> np.ndarray:
-        """The tensors, with 0 and 255 in two corner pixels of the first.
-
-        The input's range is then exactly 0..255 whatever the images hold, so the integer model
-        gets input scale 1 and takes raw pixels: zero point 0 for uint8, -128 for int8.
-        """
-        tensors = self.tensors.copy()
-        tensors[0, 0, 0], tensors[0, -1, -1] = 0, 255
-        return tensors
+        """The tensors as `pin` gives them."""
+        return pin(self.tensors)
 
     def to_json(self) -> Json:
         """What the card keeps; `sha256` is over the sorted digests of the files."""
@@ -117,6 +119,17 @@ def load_calibration(
     files, digests = tuple(reader.files), tuple(reader.digests)
     sources = _sources(names, reader)
     return Calibration(" + ".join(names), tensors, files, digests, scores, tuple(warnings), sources)
+
+
+def pin(tensors: np.ndarray) -> np.ndarray:
+    """uint8 tensors (n, height, width, 3) with 0 and 255 in two corner pixels of the first.
+
+    The input's range is then exactly 0..255 whatever the images hold, so the integer model gets
+    input scale 1 and takes raw pixels: zero point 0 for uint8, -128 for int8.
+    """
+    pinned = tensors.copy()
+    pinned[0, 0, 0], pinned[0, -1, -1] = 0, 255
+    return pinned
 
 
 def is_flat(tensor: np.ndarray) -> bool:

@@ -14,6 +14,7 @@ from edgecnn.export.compare import FIELD_FRAMES, compare_calibration, images_to_
 from edgecnn.export.compare_plot import plot_comparison
 from edgecnn.export.compare_result import CompareOptions, Comparison
 from edgecnn.export.lab import LabModel
+from edgecnn.export.limits import RANGE_METHODS
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.quiet import quiet
 from edgecnn.records import Progress
@@ -34,10 +35,15 @@ class Chosen:
     comparison: Comparison | None = None
     refusal: str | None = None
 
-    @property
-    def onnx_method(self) -> str:
-        """How onnxruntime takes ranges from the images."""
-        return self.comparison.advice.onnx_method if self.comparison else "MinMax"
+    def method(self, name: str) -> str:
+        """How ranges come from the images, for a format."""
+        if self.comparison is None:
+            return "MinMax"
+        advice = self.comparison.advice
+        return {
+            "tflite-full-integer": advice.tflite_method,
+            "onnx-full-integer": advice.onnx_method,
+        }.get(name, "MinMax")
 
     def onnx_images(self) -> np.ndarray:
         """uint8 (n, height, width, 3); for histograms no more than were tried.
@@ -45,7 +51,7 @@ class Chosen:
         The images of the first folder come first, so they are thinned, not cut off.
         """
         pinned = self.images.pinned()
-        if self.comparison is None or self.onnx_method == "MinMax":
+        if self.comparison is None or self.method("onnx-full-integer") in RANGE_METHODS:
             return pinned
         most = max(c.count for c in self.comparison.cells if c.back_end == "onnxruntime")
         return pinned[:: -(-len(pinned) // most)]

@@ -18,12 +18,13 @@ import numpy as np
 
 from edgecnn.errors import CalibrationError, ModelError
 from edgecnn.export.aeq import AEQ_METHODS, has_aeq, quantize_aeq
-from edgecnn.export.calibration import Calibration, fair_shares, is_flat
+from edgecnn.export.calibration import Calibration, fair_shares, is_flat, pin
 from edgecnn.export.check import drop_points
 from edgecnn.export.compare_advice import advise
 from edgecnn.export.compare_result import AEQ, Cell, CompareOptions, Comparison
 from edgecnn.export.lab import LabModel
 from edgecnn.export.layer_names import layer_names
+from edgecnn.export.limits import RANGE_METHODS, Observed, join
 from edgecnn.export.onnx_format import (
     convert_onnx,
     embed_onnx_metadata,
@@ -45,7 +46,8 @@ _FEWEST = 5  # images in a draw, frames to judge by
 _CLIPPED_FRAMES = 200
 _MOST_BYTES = 300_000_000  # of input tensors, over all sets
 _HISTOGRAM_BYTES = 500_000_000  # of activations, which onnxruntime keeps while it collects
-_ONNX_METHODS = ("MinMax", "Percentile", "Entropy")
+_TFLITE_METHODS = ("Percentile 99.99", "MSE")  # beside MinMax
+_ONNX_METHODS = ("MinMax", "Percentile", "Entropy", "MSE")
 _TFLITE, _ONNX = "model_full_integer_quant.tflite", "model_full_integer_quant.onnx"
 
 
@@ -110,11 +112,11 @@ class _HeldOut:
 
 @dataclass(frozen=True)
 class _Pool:
-    """What a set's draws hold: tensors and their activation ranges, a list entry each."""
+    """What a set's draws hold: tensors and the activations on them, a list entry each."""
 
     name: str
     tensors: Sequence[np.ndarray]
-    ranges: Sequence[np.ndarray]
+    seen: Sequence[Observed]
 
 
 @dataclass(frozen=True)
@@ -125,17 +127,11 @@ class _Mix:
     num_sets: int
     draw: int
     tensors: np.ndarray
-    ranges: np.ndarray
+    seen: Observed
 
     @property
     def count(self) -> int:
         return len(self.tensors)
-
-    def pinned(self) -> np.ndarray:
-        """As `Calibration.pinned`."""
-        tensors = self.tensors.copy()
-        tensors[0, 0, 0], tensors[0, -1, -1] = 0, 255
-        return tensors
 
 
 @dataclass(frozen=True)
@@ -204,21 +200,26 @@ def _mix(name: str, group: Sequence[_Pool], draw: int, count: int) -> _Mix:
     shares = fair_shares([min(len(t) for t in pool.tensors) for pool in group], count)
     parts = list(zip(group, shares, strict=True))
     tensors = np.concatenate([pool.tensors[draw][:share] for pool, share in parts])
-    ranges = np.concatenate([pool.ranges[draw][:share] for pool, share in parts])
-    return _Mix(name, len(group), draw, tensors, ranges)
+    seen = join([pool.seen[draw][:share] for pool, share in parts])
+    return _Mix(name, len(group), draw, tensors, seen)
 
 
 def _makers(
     lab: LabModel, model: RangeModel, mixes: Sequence[_Mix], options: CompareOptions
 ) -> Iterator[tuple[Callable[[], bytes], _Variant]]:
     """What is to be made: the bytes of a model, and what it is."""
+    largest = {mix.name: mix.count for mix in mixes}
     for mix in mixes:
         for granularity in ("channel", "tensor") if options.per_tensor else ("channel",):
-            make = partial(model.quantize, mix.ranges, granularity == "channel")
+            make = partial(model.quantize, mix.seen, granularity == "channel")
             yield make, _Variant(mix, "tflite", "MinMax", granularity)
+        if mix.count == largest[mix.name]:  # few images hold no rare values to leave out
+            for method in _TFLITE_METHODS:
+                make = partial(model.quantize, mix.seen, method=method)
+                yield make, _Variant(mix, "tflite", method, "channel")
     if AEQ in options.back_ends and has_aeq():
         for mix in mixes:
-            limits = model.limits(mix.ranges)
+            limits = model.limits(mix.seen)
             for method in AEQ_METHODS:
                 make = partial(quantize_aeq, model.float_file, limits, method)
                 yield make, _Variant(mix, AEQ, method, "channel")
@@ -238,8 +239,8 @@ def _onnx_makers(
         if mix.count > max(options.onnx_most, smallest[mix.name]):
             continue
         for method in _ONNX_METHODS:
-            if method == "MinMax" or mix.count * activation_bytes <= _HISTOGRAM_BYTES:
-                make = partial(_quantize_onnx, source, mix.pinned(), method)
+            if method in RANGE_METHODS or mix.count * activation_bytes <= _HISTOGRAM_BYTES:
+                make = partial(_quantize_onnx, source, pin(mix.tensors), method)
                 yield make, _Variant(mix, "onnxruntime", method, "channel")
 
 

@@ -22,10 +22,10 @@ def advise(cells: Sequence[Cell], names: Sequence[str]) -> Advice:
     then less lab drop, then more agreement.
 
     Args:
-        cells: The experiment's; TFLite min-max per channel, which the bundle has, decides.
+        cells: The experiment's; TFLite min-max per channel decides on the set.
         names: Of the single sets, in the order in which they were given.
     """
-    main = [c for c in cells if (c.back_end, c.granularity) == ("tflite", "channel")]
+    main = [c for c in cells if c.variant[1:] == ("tflite", "MinMax", "channel")]
     candidates = [_largest(c for c in main if c.name == name) for name in _names(main)]
     best = max(candidates, key=lambda group: (_agreement(group), -_drop(group)))
     near = [group for group in candidates if not is_worse(group, best)]
@@ -37,16 +37,21 @@ def advise(cells: Sequence[Cell], names: Sequence[str]) -> Advice:
         for n in counts
         if not is_worse([c for c in main if (c.name, c.count) == (name, n)], chosen)
     )
-    method, onnx_reasons = _onnx(cells, name)
+    tflite, tflite_reasons = _method(cells, name, "tflite")
+    onnx, onnx_reasons = _method(cells, name, "onnxruntime")
+    agreement = _agreement([c for c in cells if c.variant == (name, "tflite", tflite, "channel")])
+    if tflite == "MinMax":
+        agreement = _agreement(chosen)
     reasons = [
-        _why(chosen, near),
+        _why(chosen, near) + _too_low(agreement),
         _how_many(chosen, enough),
         *_granularity(cells, chosen),
+        *tflite_reasons,
         *_other_makers(cells, chosen),
         *onnx_reasons,
     ]
     sets = (names.index(name),) if name in names else tuple(range(len(names)))
-    return Advice(name, sets, _agreement(chosen), enough, method, tuple(reasons))
+    return Advice(name, sets, agreement, enough, tflite, onnx, tuple(reasons))
 
 
 def is_worse(cells: Sequence[Cell], than: Sequence[Cell]) -> bool:
@@ -104,12 +109,17 @@ def _why(chosen: Sequence[Cell], near: Sequence[Sequence[Cell]]) -> str:
     ]
     if others:
         text += f"; agreeing as often within noise: {', '.join(others)}"
-    if agreement < HEALTHY:
-        text += (
-            f"; a healthy set reaches {100 * HEALTHY:.0f} %: add images of what this one lacks, "
-            "or mend the network"
-        )
     return text
+
+
+def _too_low(agreement: float) -> str:
+    """What to do where even the best ranges do not help."""
+    if agreement >= HEALTHY:
+        return ""
+    return (
+        f"; a healthy set reaches {100 * HEALTHY:.0f} %: add images of what this one lacks, or "
+        "mend the network"
+    )
 
 
 def _how_many(chosen: Sequence[Cell], enough: int) -> str:
@@ -144,10 +154,10 @@ def _other_makers(cells: Sequence[Cell], chosen: Sequence[Cell]) -> list[str]:
     return [f"{AEQ}, for comparison: {', '.join(figures)}"] if figures else []
 
 
-def _onnx(cells: Sequence[Cell], name: str) -> tuple[str, list[str]]:
-    """The method for onnxruntime: min-max, unless another is better by more than noise."""
-    own = [c for c in cells if c.back_end == "onnxruntime" and c.name == name]
-    if not own:
+def _method(cells: Sequence[Cell], name: str, back_end: str) -> tuple[str, list[str]]:
+    """How to take ranges: min-max, unless another method is better by more than noise."""
+    own = [c for c in cells if (c.back_end, c.granularity, c.name) == (back_end, "channel", name)]
+    if len({c.method for c in own}) < 2:
         return "MinMax", []
     most = max(c.count for c in own if c.method == "MinMax")
     groups = {
@@ -158,4 +168,5 @@ def _onnx(cells: Sequence[Cell], name: str) -> tuple[str, list[str]]:
     best = max(groups, key=lambda method: _agreement(groups[method]))
     method = best if is_worse(groups["MinMax"], groups[best]) else "MinMax"
     figures = ", ".join(f"{m} {100 * _agreement(g):.2f} %" for m, g in groups.items())
-    return method, [f"onnxruntime with {most} images: {figures}; the ONNX file takes {method}"]
+    file = {"tflite": "full-integer TFLite", "onnxruntime": "ONNX"}[back_end]
+    return method, [f"{back_end} with {most} images: {figures}; the {file} file takes {method}"]

@@ -124,13 +124,15 @@ class Advice:
     """What to calibrate with, found without labels of the field.
 
     name, sets: the winner and the numbers of its sets. agreement: on held-out frames, both
-    draws. enough: the fewest images that are as good within noise. onnx_method: for onnxruntime.
+    draws, by tflite_method. enough: the fewest images that are as good within noise.
+    tflite_method, onnx_method: how each back end takes ranges from the images.
     """
 
     name: str
     sets: tuple[int, ...]
     agreement: float
     enough: int
+    tflite_method: str
     onnx_method: str
     reasons: tuple[str, ...]
 
@@ -144,6 +146,7 @@ class Advice:
             "agreement": round(self.agreement, 5),
             "healthy": self.healthy,
             "enough": self.enough,
+            "tflite_method": self.tflite_method,
             "onnx_method": self.onnx_method,
             "reasons": list(self.reasons),
         }

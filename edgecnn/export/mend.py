@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Mended", "mend_pixels", "pin"]
+__all__ = ["Mended", "mend_pixels"]
 
 _LOST = 8  # a set that spans fewer levels than this can't be stretched back to pictures
 _DIM = 2.0  # times darker than the lab's brightest pixels
@@ -66,13 +66,6 @@ def mend_pixels(
                 f"added the images once more, {gain:.1f} times brighter",
             )
     return None
-
-
-def pin(tensors: np.ndarray) -> np.ndarray:
-    """The tensors, with 0 and 255 in two corner pixels of the first: see Calibration.pinned."""
-    pinned = tensors.copy()
-    pinned[0, 0, 0], pinned[0, -1, -1] = 0, 255
-    return pinned
 
 
 def _confidence(predict: Callable[[np.ndarray], np.ndarray], tensors: np.ndarray) -> float:

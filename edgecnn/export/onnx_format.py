@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ArtifactError, ModelError
+from edgecnn.export.limits import RANGE_METHODS, observe
 from edgecnn.export.recipe import recipe
+from edgecnn.export.taps import tap_onnx
 from edgecnn.model.quiet import quiet
 from edgecnn.records import InputSpec, TensorInfo
 from edgecnn.runtime import load_runtime
 
 __all__ = [
+    "HISTOGRAM_IMAGES",
     "ONNX_FILES",
     "convert_onnx",
     "embed_onnx_metadata",
@@ -32,6 +35,8 @@ ONNX_FILES = {
     "onnx-float32": "model_float32.onnx",
     "onnx-full-integer": "model_full_integer_quant.onnx",
 }
+# By other methods than MinMax it keeps every activation of every image in memory.
+HISTOGRAM_IMAGES = 100
 # 17 is read by every onnxruntime since 1.12 (2022).
 _OPSET = 17
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -89,7 +94,8 @@ def quantize_onnx(
         calibration: uint8, shape (n, height, width, 3), its range 0..255.
         integer_io: "uint8" or "int8": type of the activations, the input and the output.
         per_channel: False gives each weight tensor one scale.
-        method: How ranges come from the images: "MinMax", "Percentile" or "Entropy".
+        method: How ranges come from the images: "MinMax"; onnxruntime's "Percentile" (99.999) or
+            "Entropy"; or another one of limits.RANGE_METHODS, for which each tensor's is set.
         float_nodes: Names of nodes that stay in float.
 
     Returns:
@@ -102,6 +108,10 @@ def quantize_onnx(
     with quiet():
         import onnx
         from onnxruntime import quantization
+    overrides = dict(_RAW_PIXELS)
+    if method in RANGE_METHODS[1:]:
+        overrides |= _overrides(data, calibration, method)
+        method = "MinMax"
     types = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
     # Other methods than MinMax print on standard output, which is for --json.
     silent = redirect_stdout(io.StringIO())
@@ -117,7 +127,7 @@ def quantize_onnx(
                 per_channel=per_channel,
                 calibrate_method=quantization.CalibrationMethod[method],
                 nodes_to_exclude=list(float_nodes),
-                extra_options={"TensorQuantOverrides": _RAW_PIXELS},
+                extra_options={"TensorQuantOverrides": overrides},
                 activation_type=types[integer_io],
                 weight_type=quantization.QuantType.QInt8,
             )
@@ -125,7 +135,10 @@ def quantize_onnx(
             raise _refusal("integer ONNX", error) from error
         model = onnx.load(target)
     model.graph.name = "edgecnn"
-    infos = (_integer_input(model), _integer_output(model))
+    target_info = _integer_output(model)
+    if float_nodes and target_info.scale > 0:
+        _quantized_input(model, integer_io)
+    infos = (_integer_input(model), target_info)
     _slim(model)
     return bytes(model.SerializeToString()), *infos
 
@@ -158,6 +171,16 @@ def quantization_texts(source: TensorInfo, target: TensorInfo) -> dict[str, str]
     return texts
 
 
+def _overrides(data: bytes, images: np.ndarray, method: str) -> dict[str, Any]:
+    """The range of each tensor by a method that onnxruntime does not have."""
+    tap = tap_onnx(data, ONNX_FILES["onnx-float32"])
+    names = sorted(tap.names)
+    limits = observe(tap, names, "image", images).limits(method)
+    return {
+        name: [{"rmin": low, "rmax": high}] for name, (low, high) in zip(names, limits, strict=True)
+    }
+
+
 def _refusal(what: str, error: Exception) -> ModelError:
     reason = " ".join(str(error).split())[:200]
     return ModelError(
@@ -176,6 +199,32 @@ def _reader(base: Any, calibration: np.ndarray) -> Any:
             return None if image is None else {"image": image[None].astype(np.float32)}
 
     return Reader()
+
+
+def _quantized_input(model: Any, integer_io: str) -> None:
+    """Where the first operations stay in float, let the graph take integers all the same.
+
+    Pixels are integers already, so nothing is rounded.
+    """
+    import onnx
+
+    graph = model.graph
+    source = graph.input[0].name
+    if any(n.op_type == "QuantizeLinear" for n in graph.node if source in n.input):
+        return
+    zero = np.array(0 if integer_io == "uint8" else -128, integer_io)
+    for name, value in (("pixel_scale", np.float32(1)), ("pixel_zero", zero)):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+    for node in graph.node:
+        for k, name in enumerate(node.input):
+            if name == source:
+                node.input[k] = "pixels"
+    for kind, before, after in (
+        ("DequantizeLinear", "pixel_steps", "pixels"),
+        ("QuantizeLinear", source, "pixel_steps"),
+    ):
+        node = onnx.helper.make_node(kind, [before, "pixel_scale", "pixel_zero"], [after])
+        graph.node.insert(0, node)
 
 
 def _integer_input(model: Any) -> TensorInfo:

@@ -2,18 +2,21 @@
 
 TFLite's converter takes the smallest and the largest value of each tensor over the calibration
 images, and nothing else. So one pass over all images tells the range that every subset of them
-would give, and an integer model of a subset costs milliseconds instead of a conversion.
+would give, and an integer model of a subset costs milliseconds instead of a conversion. Other
+ranges than the extremes, which the converter can't find itself, are set in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgecnn.errors import ModelError
+from edgecnn.export.ends import to_uint8_ends
 from edgecnn.export.flatbuffer import read_tflite, write_tflite
+from edgecnn.export.limits import Observed, observe
 from edgecnn.export.taps import tap_tflite
 from edgecnn.export.tflite import calibratable
 from edgecnn.model.quiet import quiet
@@ -50,47 +53,40 @@ class RangeModel:
         hidden = set(self.tensors) - self.tap.names - {self._input}
         if hidden:
             raise ModelError(
-                f"can't read the activations of {min(hidden)}; export without --compare"
+                f"can't read the activations of {min(hidden)}; export without --compare and "
+                "--repair"
             )
 
     def measure(
         self, images: np.ndarray, what: str = "images", progress: Progress | None = None
-    ) -> np.ndarray:
-        """The range of each tensor on each image.
+    ) -> Observed:
+        """What each tensor holds on each image: its range and some of its values.
 
         Args:
-            images: uint8, shape (n, height, width, 3) RGB.
-
-        Returns:
-            float32, shape (n, tensors, 2): smallest and largest value. The input's is 0..255
-            always, as in `Calibration.pinned`.
+            images: uint8, shape (n, height, width, 3) RGB. The input's range is 0..255 whatever
+                they hold, as in `calibration.pin`.
         """
-        ranges = np.empty((len(images), len(self.tensors), 2), np.float32)
-        for k, image in enumerate(images):
-            values = self.tap.run(image)
-            for t, name in enumerate(self.tensors):
-                if name == self._input:
-                    ranges[k, t] = 0, 255
-                else:
-                    ranges[k, t] = values[name].min(), values[name].max()
-            if progress and (k + 1) % 20 == 0:
-                progress(f"activation ranges of {what}", k + 1, len(images))
-        return ranges
+        return observe(self.tap, self.tensors, self._input, images, what, progress)
 
-    def limits(self, ranges: np.ndarray) -> dict[str, tuple[float, float]]:
-        """Smallest and largest value of each tensor over all images that `measure` saw."""
-        low, high = ranges[..., 0].min(axis=0), ranges[..., 1].max(axis=0)
-        return {
-            name: (float(least), float(most))
-            for name, least, most in zip(self.tensors, low, high, strict=True)
-        }
+    def limits(self, seen: Observed, method: str = "MinMax") -> dict[str, tuple[float, float]]:
+        """The range of each tensor by name: see `Observed.limits`."""
+        ends = seen.limits(method).tolist()
+        return {name: (low, high) for name, (low, high) in zip(self.tensors, ends, strict=True)}
 
-    def quantize(self, ranges: np.ndarray, per_channel: bool = True) -> bytes:
-        """The full-integer model that the converter makes of images with these ranges.
+    def quantize(
+        self,
+        seen: Observed,
+        per_channel: bool = True,
+        method: str = "MinMax",
+        float_tensors: Sequence[str] = (),
+    ) -> bytes:
+        """The full-integer model; by MinMax the one that the converter makes of these images.
 
         Args:
-            ranges: As `measure` gives them, shape (n, tensors, 2).
+            seen: As `measure` gives it.
             per_channel: A scale for each channel of a convolution's weights, or one for all.
+            method: One of limits.RANGE_METHODS.
+            float_tensors: Names of tensors whose operations stay in float.
 
         Raises:
             ModelError: The converter refuses.
@@ -98,28 +94,26 @@ class RangeModel:
         import tensorflow as tf
         from tensorflow.lite.python.convert import ConverterError, mlir_quantize
 
-        limits = self.limits(ranges)
-        for name, quantization in zip(self.tensors, self._quantizations, strict=True):
-            low, high = limits[name]
+        for quantization, (low, high) in zip(self._quantizations, seen.limits(method), strict=True):
             quantization.min = np.array([low], np.float32)
             quantization.max = np.array([high], np.float32)
-        ends = tf.dtypes.as_dtype(self._integer_io)
         try:
             with quiet():
                 data = mlir_quantize(
                     write_tflite(self._model),
                     disable_per_channel=not per_channel,
                     fully_quantize=True,
-                    input_data_type=ends,
-                    output_data_type=ends,
+                    input_data_type=tf.int8,
+                    output_data_type=tf.int8,
                     disable_per_channel_for_dense_layers=True,
+                    denylisted_nodes=list(float_tensors),
                 )
         except (ConverterError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(
-                f"can't quantize the network ({reason}); export without --compare"
+                f"can't quantize the network ({reason}); export without --compare and --repair"
             ) from error
-        return bytes(data)
+        return to_uint8_ends(data) if self._integer_io == "uint8" else bytes(data)
 
 
 class Activations:

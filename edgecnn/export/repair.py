@@ -27,6 +27,7 @@ from edgecnn.export.fold import fold
 from edgecnn.export.judge import AGREE, Judge, held_out, split_lab
 from edgecnn.export.lab import LabTest
 from edgecnn.export.layers import LayerReport
+from edgecnn.export.limits import RANGE_METHODS, describe_method
 from edgecnn.export.mend import Mended, mend_pixels
 from edgecnn.export.repair_result import Repair, RepairStep
 from edgecnn.model.predict import keras_scores
@@ -116,6 +117,7 @@ def repair(
     shop: Workshop,
     maker: Maker,
     per_channel: bool = True,
+    method: str = "MinMax",
     progress: Progress | None = None,
 ) -> Repair:
     """Climb the ladder for one format.
@@ -124,11 +126,12 @@ def repair(
         shop: The images and the gate.
         maker: The format.
         per_channel: One scale for each channel of a convolution's weights; one for all stays so.
+        method: How the first file's ranges come from the images, as `--compare` chose it.
 
     Raises:
         ModelError: The network can't be converted at all.
     """
-    attempt = Attempt(shop.network, shop.images, per_channel)
+    attempt = Attempt(shop.network, shop.images, per_channel, method)
     climb = _Climb(shop, maker, attempt, progress)
     for number, (name, rung) in enumerate(_RUNGS.items()):
         if climb.is_done(name):
@@ -146,6 +149,7 @@ class _Climb:
         self, shop: Workshop, maker: Maker, attempt: Attempt, progress: Progress | None
     ) -> None:
         self.shop, self.maker, self.attempt, self.progress = shop, maker, attempt, progress
+        self.first_method = attempt.method
         self._done: dict[str, str] = {}  # what the best file owes its being to, by step
         self.data = maker.make(attempt)
         self.verdict = shop.judge.judge(self.data, maker.file(attempt))
@@ -194,7 +198,7 @@ class _Climb:
             self._done[name] = what
             if not attempt.float_tensors:
                 self._done.pop("float layers", None)
-            if attempt.percentile == 100:
+            if attempt.method == self.first_method:
                 self._done.pop("narrow ranges", None)
 
     def _is_clipped(self) -> bool:
@@ -252,9 +256,10 @@ def _widen(climb: _Climb) -> _Proposals:
 
 
 def _narrow(climb: _Climb) -> _Proposals:
-    for percentile in climb.maker.percentiles:
-        what = f"activation ranges from percentile {percentile} instead of the extremes"
-        yield what, replace(climb.attempt, percentile=percentile)
+    tried = climb.attempt.method
+    for method in RANGE_METHODS[1:]:
+        if method != tried:
+            yield describe_method(method), replace(climb.attempt, method=method)
 
 
 def _equalize(climb: _Climb) -> _Proposals:
@@ -285,7 +290,7 @@ def _mix(climb: _Climb) -> _Proposals:
         tensors = tuple(error.tensor for error in chosen)
         names = ", ".join(dict.fromkeys(error.layer for error in chosen))
         what = f"left {names} in float: not for an Edge TPU"
-        yield what, replace(climb.attempt, float_tensors=tensors, percentile=100.0)
+        yield what, replace(climb.attempt, float_tensors=tensors)
 
 
 def _tune(climb: _Climb) -> _Proposals:
@@ -306,7 +311,7 @@ def _widen_integers(climb: _Climb) -> _Proposals:
         raise ModelError("left out: an Edge TPU takes no 16-bit activations")
     yield (
         "16-bit activations: larger in memory and slower on most boards, not for an Edge TPU",
-        replace(climb.attempt, int16=True, float_tensors=(), percentile=100.0),
+        replace(climb.attempt, int16=True, float_tensors=(), method="MinMax"),
     )
 
 

@@ -57,7 +57,7 @@ def repair_files(
     for maker in makers:
         if maker.format not in files:
             continue
-        found = repair(shop, maker, progress=progress)
+        found = repair(shop, maker, method=chosen.method(maker.format), progress=progress)
         repairs.append(found)
         if not found.healthy:
             files = _replaced(files, found)
@@ -118,7 +118,7 @@ def _renew_int16(
     name = "tflite-int16"
     if maker.format != "tflite-full-integer" or name not in files or found.attempt.int16:
         return files
-    attempt: Attempt = replace(found.attempt, int16=True, float_tensors=(), percentile=100.0)
+    attempt: Attempt = replace(found.attempt, int16=True, float_tensors=(), method="MinMax")
     data, file = maker.make(attempt), maker.file(attempt)
     if shop.judge.judge(data, file).better(shop.judge.judge(files[name], file)):
         return {**files, name: data}

@@ -36,6 +36,8 @@ class ExportOptions:
     compare: try each calibration set and their union, and take the best; None takes the union.
     repair: mend full-integer files that are not as good as the float model: see export.repair.
         A calibration set that would be refused is mended too, if that can be done.
+    integer_only: of the repairs, leave out those whose file is not 8-bit throughout: an Edge TPU
+        takes no other.
     """
 
     formats: tuple[str, ...] = tuple(FORMATS)
@@ -46,6 +48,7 @@ class ExportOptions:
     foreign: ForeignOptions | None = None
     compare: CompareOptions | None = None
     repair: bool = False
+    integer_only: bool = False
 
     def __post_init__(self) -> None:
         # As typed, "a, b,a" names two formats.
@@ -67,7 +70,11 @@ class ExportOptions:
             raise ModelError(f"edgetpu is {self.edgetpu!r}, expected 'auto' or 'off'")
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
             raise ModelError(f"max drop is {self.max_drop}, expected points from 0 to 100")
-
+        if self.integer_only and not self.repair:
+            raise ModelError(
+                "integer only chooses among the repairs, and none is asked for; add --repair, or "
+                "leave --integer-only out"
+            )
         if self.compare and "onnx-full-integer" not in formats:
             others = tuple(b for b in self.compare.back_ends if b != "onnxruntime")
             object.__setattr__(self, "compare", replace(self.compare, back_ends=others))

@@ -5,7 +5,7 @@ Source: Jacob et al. 2018, arXiv:1712.05877, and the TensorFlow Lite quantizatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,6 @@ def convert_tflite(
     integer_io: str = "uint8",
     *,
     per_channel: bool = True,
-    float_tensors: Sequence[str] = (),
 ) -> bytes:
     """Convert to one of TFLITE_FILES.
 
@@ -66,7 +65,6 @@ def convert_tflite(
             full-integer model takes raw pixels.
         integer_io: "uint8" or "int8" input and output of the full-integer model.
         per_channel: False gives each convolution one scale, as the first converters did.
-        float_tensors: Names of tensors whose operations stay in float (full-integer only).
 
     Raises:
         ModelError: The network holds an operation that this format can't express.
@@ -82,36 +80,12 @@ def convert_tflite(
             converter._experimental_disable_per_channel = not per_channel
             if name in _CALIBRATED:
                 converter.representative_dataset = lambda: _representative_dataset(calibration)
-            if float_tensors:
-                return _convert_mixed(converter, float_tensors, integer_io)
             return bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"can't convert the network to {name} ({_reason(error)}); "
             "leave that format out with --formats, or change the network"
         ) from error
-
-
-def _convert_mixed(converter: Any, float_tensors: Sequence[str], integer_io: str) -> bytes:
-    """Integer but for the operations that make `float_tensors`.
-
-    The converter's public options have no such list; its two steps taken one by one do.
-    """
-    import tensorflow as tf
-    from tensorflow.lite.python.convert import mlir_quantize
-
-    converter._experimental_calibrate_only = True
-    return bytes(
-        mlir_quantize(
-            converter.convert(),
-            disable_per_channel=converter._experimental_disable_per_channel,
-            disable_per_channel_for_dense_layers=True,
-            fully_quantize=True,
-            input_data_type=tf.dtypes.as_dtype(integer_io),
-            output_data_type=tf.dtypes.as_dtype(integer_io),
-            denylisted_nodes=list(float_tensors),
-        )
-    )
 
 
 def calibratable(frozen: Any) -> bytes:
@@ -134,7 +108,7 @@ def calibratable(frozen: Any) -> bytes:
             return bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError) as error:
         raise ModelError(
-            f"can't calibrate the network ({_reason(error)}); export without --compare"
+            f"can't calibrate the network ({_reason(error)}); export without --compare and --repair"
         ) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -153,6 +153,32 @@ def _scale_channels(network: Any, norm: str, following: list[str], scale: np.nda
         after = network.get_layer(name)
         kernel, *rest = after.get_weights()
         after.set_weights([kernel / scale[:, None], *rest])
+
+
+def rare_outliers(subject: Subject) -> Subject:
+    """A channel that nothing reads any more and that 1 of 2,000 pixels drives to 3,000.
+
+    As a dead channel does whose batch norm has next to no variance. The subject is a plain network
+    with ReLU; the float model is the altered one.
+    """
+    import keras
+
+    network = keras.models.clone_model(subject.network)
+    network.set_weights(subject.network.get_weights())
+    kernel, *rest = network.get_layer("conv_1").get_weights()
+    kernel[:, :, 0] = 0
+    network.get_layer("conv_1").set_weights([kernel, *rest])
+    norm = network.get_layer("norm_0")
+    inner = keras.Model(network.input, norm.output)
+    values = inner.predict_on_batch(subject.field.astype(np.float32))[..., 0]
+    threshold = np.quantile(values, 0.9995)
+    gain = 3000 / (values.max() - threshold)
+    gamma, beta, *rest = norm.get_weights()
+    beta[0] = (beta[0] - threshold) * gain
+    gamma[0] *= gain
+    norm.set_weights([gamma, beta, *rest])
+    scores = network.predict_on_batch(subject.test.tensors.astype(np.float32))
+    return Subject(network, replace(subject.test, keras_scores=scores), subject.field)
 
 
 def flat_grey(field: np.ndarray) -> np.ndarray:

@@ -130,9 +130,12 @@ def test_the_grid_has_each_set_and_their_union_in_two_draws_by_every_back_end(ch
     assert tried == {
         ("tflite", "MinMax", "channel"),
         ("tflite", "MinMax", "tensor"),
+        ("tflite", "Percentile 99.99", "channel"),
+        ("tflite", "MSE", "channel"),
         ("onnxruntime", "MinMax", "channel"),
         ("onnxruntime", "Percentile", "channel"),
         ("onnxruntime", "Entropy", "channel"),
+        ("onnxruntime", "MSE", "channel"),
     }
     assert all([c.draw for c in group] == [0, 1] for group in chosen.comparison.groups())
     assert {c.count for c in cells if c.name == "images"} == {10, 25}
@@ -317,11 +320,20 @@ def test_no_healthy_set_is_said_so():
     assert "a healthy set reaches 97 %" in advice.reasons[0]
 
 
-@pytest.mark.parametrize(("lost", "method"), [(range(30), "Entropy"), (range(3), "MinMax")])
-def test_another_range_method_is_taken_for_onnx_only_beyond_noise(lost, method):
+@pytest.mark.parametrize(("lost", "method"), [(range(30), "MSE"), (range(3), "MinMax")])
+def test_other_ranges_are_taken_only_beyond_noise(lost, method):
     onnx = {"back_end": "onnxruntime", "clipped": {}}
-    cells = [cell(), cell(lost=lost, **onnx), cell(method="Entropy", **onnx)]
-    assert advise(draws(*cells), ["a"]).onnx_method == method
+    cells = [cell(), cell(lost=lost, **onnx), cell(method="MSE", **onnx)]
+    advice = advise(draws(*cells), ["a"])
+    assert (advice.tflite_method, advice.onnx_method) == ("MinMax", method)
+    advice = advise(draws(cell(lost=lost), cell(method="MSE")), ["a"])
+    assert (advice.tflite_method, advice.onnx_method) == (method, "MinMax")
+    assert advice.healthy
+
+
+def test_the_set_is_chosen_by_min_max_whatever_the_ranges():
+    cells = [cell("a", range(20)), cell("b", range(5)), cell("a", method="MSE")]
+    assert advise(draws(*cells), ["a", "b"]).name == "b"
 
 
 def test_an_onnx_method_other_than_min_max_gets_no_more_images_than_were_tried(chosen):
