@@ -20,6 +20,7 @@ __all__ = ["VERDICTS", "CameraFit", "judge"]
 _LEAST_FALL = 0.10
 _FLOORS = 2.0
 _ALIKE = 1.5
+_HALF = 0.5
 VERDICTS = {
     "alike": "the field's frames look like the lab's: no camera to explain",
     "explained": "a camera of the known family explains how the field looks",
@@ -63,18 +64,35 @@ class CameraFit:
 
     @property
     def at_limit(self) -> tuple[str, ...]:
-        """Causes whose whole range lies at an end of the family.
+        """Causes whose range lies at an end of the family.
 
         The field goes further than cameras do: it rather shows other scenes or another framing.
         """
         found = []
         for name, (low, high) in self.ranges.items():
             p = PARAMETERS[name]
-            edge = 0.1 * (p.high - p.low)
-            over = p.high != p.identity and low >= p.high - edge
-            if p.fitted and (over or (p.low != p.identity and high <= p.low + edge)):
+            edge, middle = 0.12 * (p.high - p.low), (low + high) / 2
+            over = p.high != p.identity and middle >= p.high - edge
+            if p.fitted and (over or (p.low != p.identity and middle <= p.low + edge)):
                 found.append(name)
         return tuple(found)
+
+    @property
+    def explained_share(self) -> float:
+        """Share of the distance of field and lab that the camera takes away, 0 to 1."""
+        return max(0.0, 1 - self.after / self.before) if self.before > 0 else 0.0
+
+    @property
+    def doubtful(self) -> str | None:
+        """Why the causes may be something else than a camera's, or None."""
+        other = "other scenes or another framing are likelier: look at the contact sheet"
+        if self.at_limit:
+            names = ", ".join(PARAMETERS[name].meaning for name in self.at_limit)
+            return f"{names} at the end of what cameras do; {other}"
+        if self.ranges and self.explained_share < _HALF:
+            share = f"{100 * self.explained_share:.0f} %"
+            return f"these causes take away only {share} of the difference; {other}"
+        return None
 
     def apply(self, frames_bgr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Lab frames as this camera would have taken them.
@@ -98,6 +116,8 @@ class CameraFit:
             },
             "distance": {"before": self.before, "after": self.after, "chance": self.floor},
             "at_limit": list(self.at_limit),
+            "explained_share": self.explained_share,
+            "doubtful": self.doubtful,
             "left": list(self.left),
             "counts": self.counts,
             "frame": {"width": self.frame_wh[0], "height": self.frame_wh[1]},
@@ -139,12 +159,8 @@ class CameraFit:
                 for name, (low, high) in self.ranges.items()
             ]
             lines.append(table(("cause", "range", "unit"), rows))
-        if self.at_limit:
-            names = ", ".join(PARAMETERS[name].meaning for name in self.at_limit)
-            lines.append(
-                f"Doubtful: {names} at the end of what cameras do; other scenes or another "
-                "framing are likelier: look at the contact sheet"
-            )
+        if self.doubtful:
+            lines.append(f"Doubtful: {self.doubtful}")
         if self.out_of_family:
             lines.append(f"Still different: {', '.join(self.left)}")
         return "\n".join(lines)

@@ -18,6 +18,7 @@ __all__ = [
     "only",
     "to_ranges",
     "to_vector",
+    "weakened",
 ]
 
 Ranges = dict[str, Range]
@@ -74,6 +75,13 @@ def camera_near(ranges: Ranges, rng: np.random.Generator) -> Ranges:
         half = (high - low) / 2 * rng.uniform(0.4, 1.4) + 0.05 * reach * rng.uniform(0, 1)
         near[name] = _clip(name, middle, half)
     return near
+
+
+def weakened(name: str, ends: Range, share: float) -> Range:
+    """A range brought to a share of its way off the cause's identity."""
+    identity = PARAMETERS[name].identity
+    low, high = (identity + share * (end - identity) for end in ends)
+    return (low, high)
 
 
 def _clip(name: str, middle: float, half: float) -> Range:

@@ -11,7 +11,7 @@ from edgecnn.camera.degrade import degrade, draw_settings
 from edgecnn.camera.distance import noise_floor, spread, statistic_distance
 from edgecnn.camera.fit import FitOptions, fit_camera
 from edgecnn.camera.fitted import CameraFit
-from edgecnn.camera.ranges import any_camera, as_defocus, only, to_ranges, to_vector
+from edgecnn.camera.ranges import any_camera, as_defocus, only, to_ranges, to_vector, weakened
 from edgecnn.camera.scenes import like_polarity
 from edgecnn.camera.statistics import frame_statistics
 from edgecnn.errors import DataError
@@ -60,6 +60,21 @@ def test_a_cause_at_the_end_of_the_family_is_called_doubtful(fitted):
     brighter = replace(fitted, ranges={**fitted.ranges, "gain": (2.2, 2.2)})
     assert brighter.at_limit == ("gain",)
     assert "Doubtful: exposure" in brighter.to_text()
+
+
+def test_causes_that_explain_less_than_half_are_called_doubtful(fitted):
+    assert fitted.doubtful is None
+    weak = replace(fitted, before=1.0, after=0.65)
+    assert "only 35 % of the difference" in str(weak.doubtful)
+    assert "Doubtful" in weak.to_text()
+    assert "Doubtful" not in fitted.to_text()
+    assert weak.to_json()["doubtful"] == weak.doubtful
+
+
+def test_a_weaker_cause_lies_nearer_to_none():
+    assert weakened("gain", (1.4, 2.0), 0.5) == pytest.approx((1.2, 1.5))
+    assert weakened("jpeg", (40.0, 60.0), 0.25) == pytest.approx((85.0, 90.0))
+    assert weakened("noise", (4.0, 8.0), 1.0) == (4.0, 8.0)
 
 
 def test_frames_through_the_fitted_camera_look_like_the_field(fitted, tiles):
