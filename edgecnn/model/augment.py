@@ -1,122 +1,117 @@
 """Augmentation as Keras preprocessing layers: in the input pipeline, never in the exported graph.
 
-All geometry is one composed warp a batch (a warp a layer costs several times as much on a CPU),
-all light is one pass of point operations. No mirror images: they turn a 2 into no digit at all.
+No field image is needed: the default covers what cameras that nobody has seen do, in order:
+geometry with neighbours at the border, frames and lines, then light, optics and compression. No
+mirror images: they turn a 2 into no digit at all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
 
 import keras
-import tensorflow as tf
 
-from edgecnn.model.warp import RandomAffine
+from edgecnn.model.framing import Framing, RandomFraming
+from edgecnn.model.light import Light, RandomLight
+from edgecnn.model.warp import Geometry, RandomAffine
 
-__all__ = ["STRENGTHS", "AugmentOptions", "RandomLight", "build_augmentation"]
+__all__ = ["STRENGTHS", "Augmentation", "build_augmentation", "layers_of", "single_operations"]
 
 
 @dataclass(frozen=True)
-class AugmentOptions:
-    """Half-widths of uniform draws.
+class Augmentation:
+    """What is drawn for each picture of each batch; the defaults change nothing."""
 
-    rotation in degrees; shift as a share of the side; zoom and shear as factors. light: how far
-    exposure, contrast, white balance and saturation go (1 = as far as cheap field cameras do).
-    """
+    geometry: Geometry = field(default_factory=Geometry)
+    framing: Framing = field(default_factory=Framing)
+    light: Light = field(default_factory=Light)
 
-    rotation: float
-    shift: float
-    zoom: float
-    shear: float
-    light: float
-    noise: float
-    blur: float
-    invert: float
+    def without(self, names: frozenset[str] | set[str]) -> Augmentation:
+        """The same with these operations (names of single_operations) left out."""
+        parts = {}
+        for part in fields(self):
+            options = getattr(self, part.name)
+            idle = type(options)()
+            dropped = {f.name: getattr(idle, f.name) for f in fields(options) if f.name in names}
+            parts[part.name] = replace(options, **dropped)
+        return Augmentation(**parts)
 
 
-STRENGTHS: dict[str, AugmentOptions | None] = {
-    "none": None,
-    "light": AugmentOptions(5.0, 0.06, 0.1, 0.05, 0.3, 3.0, 0.1, 0.0),
-    "default": AugmentOptions(12.0, 0.15, 0.25, 0.1, 1.0, 10.0, 0.25, 0.1),
+STRENGTHS: dict[str, Augmentation] = {
+    "none": Augmentation(),
+    "light": Augmentation(
+        Geometry(rotation=5, shift=0.06, zoom_out=1.1, zoom_in=1.1, shear=0.05, stretch=0.05),
+        Framing(),
+        Light(exposure=0.15, contrast=0.15, balance=0.06, slope=0.08, blur=0.1, noise=3),
+    ),
+    "default": Augmentation(
+        Geometry(
+            rotation=12,
+            shift=0.17,
+            zoom_out=1.5,
+            zoom_in=1.33,
+            shear=0.1,
+            stretch=0.125,
+            neighbours=0.3,
+        ),
+        Framing(borders=0.25, depth=0.25, lines=0.12),
+        Light(
+            exposure=0.5,
+            contrast=0.5,
+            low_contrast=0.3,
+            gamma=0.3,
+            balance=0.2,
+            tint=20,
+            saturation=1.0,
+            grey=0.2,
+            invert=0.3,
+            slope=0.35,
+            glare=0.1,
+            stroke=0.2,
+            blur=0.4,
+            sharpen=0.15,
+            noise=10,
+            jpeg=0.1,
+        ),
+    ),
 }
+# These say how another one is done, and do nothing alone.
+_DETAILS = frozenset({"depth"})
 
 
-class RandomLight(keras.layers.Layer):  # type: ignore[misc]
-    """Change exposure, contrast, white balance, saturation, evenness, sharpness, noise, polarity.
+def layers_of(augmentation: Augmentation, seed: int) -> keras.Sequential | None:
+    """The layers that do anything; None if none does.
 
-    `light` scales the first four; `noise` is the largest standard deviation in grey levels;
-    `blur` and `invert` are the shares of images that are softened or negated (dark digits on
-    a light ground and light ones on a dark ground are the same digits).
-
-    Call arguments:
-        images: float32, shape (n, height, width, 3), values in [0, 255].
+    Returns:
+        Layers from and to uint8 or float32 images, shape (n, height, width, 3), in [0, 255].
     """
-
-    def __init__(
-        self, light: float, noise: float, blur: float, invert: float, seed: int = 0, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.light, self.noise, self.blur, self.invert = light, noise, blur, invert
-        self.generator = keras.random.SeedGenerator(seed)
-
-    def call(self, images: tf.Tensor, training: bool = True) -> tf.Tensor:
-        """The changed images, in [0, 255]; the images themselves when not training."""
-        if not training:
-            return images
-        count = tf.shape(images)[0]
-        x = self._polarity(images, count)
-        x = self._colour(x, count)
-        x = self._gradient(x, count)
-        x = self._soften(x, count)
-        sigma = self._uniform((count, 1, 1, 1), 0.0, self.noise)
-        x += sigma * keras.random.normal(tf.shape(x), seed=self.generator)
-        return tf.clip_by_value(x, 0.0, 255.0)
-
-    def _uniform(self, shape: Any, low: float, high: float) -> tf.Tensor:
-        return keras.random.uniform(shape, low, high, seed=self.generator)
-
-    def _polarity(self, x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        return tf.where(self._uniform((count, 1, 1, 1), 0.0, 1.0) < self.invert, 255.0 - x, x)
-
-    def _colour(self, x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        grey = tf.reduce_mean(x, axis=3, keepdims=True)
-        keep = self._uniform((count, 1, 1, 1), max(0.0, 1 - self.light), 1 + 0.3 * self.light)
-        x = grey + (x - grey) * keep
-        mean = tf.reduce_mean(x, axis=(1, 2, 3), keepdims=True)
-        contrast = tf.exp(self._uniform((count, 1, 1, 1), -0.6 * self.light, 0.4 * self.light))
-        exposure = tf.exp(self._uniform((count, 1, 1, 1), -0.6 * self.light, 0.4 * self.light))
-        balance = tf.exp(self._uniform((count, 1, 1, 3), -0.2 * self.light, 0.2 * self.light))
-        return (mean + (x - mean) * contrast) * exposure * balance
-
-    def _gradient(self, x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        """Light that falls off across the picture, as from a lamp at one side."""
-        across = tf.linspace(-1.0, 1.0, tf.shape(x)[2])[None, None, :, None]
-        down = tf.linspace(-1.0, 1.0, tf.shape(x)[1])[None, :, None, None]
-        slope = self._uniform((count, 1, 1, 2), -0.25 * self.light, 0.25 * self.light)
-        return x * (1.0 + slope[..., :1] * across + slope[..., 1:] * down)
-
-    def _soften(self, x: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        soft = tf.nn.avg_pool2d(x, 3, 1, "SAME")
-        amount = self._uniform((count, 1, 1, 1), 0.0, 1.0)
-        chosen = self._uniform((count, 1, 1, 1), 0.0, 1.0) < self.blur
-        return x + tf.where(chosen, amount, 0.0) * (soft - x)
+    idle = Augmentation()
+    layers = [
+        layer(options, seed + k)
+        for k, (layer, options, nothing) in enumerate(
+            (
+                (RandomAffine, augmentation.geometry, idle.geometry),
+                (RandomFraming, augmentation.framing, idle.framing),
+                (RandomLight, augmentation.light, idle.light),
+            )
+        )
+        if options != nothing
+    ]
+    return keras.Sequential(layers, name="augmentation") if layers else None
 
 
 def build_augmentation(strength: str, seed: int) -> keras.Sequential | None:
-    """The augmentation of a strength in STRENGTHS, or None for "none".
+    """The layers of a strength in STRENGTHS; None for "none"."""
+    return layers_of(STRENGTHS[strength], seed)
 
-    Returns:
-        Layers from and to float32 images, shape (n, height, width, 3), values in [0, 255].
-    """
-    options = STRENGTHS[strength]
-    if options is None:
-        return None
-    o = options
-    return keras.Sequential(
-        [
-            RandomAffine(o.rotation, o.shift, o.zoom, o.shear, seed),
-            RandomLight(o.light, o.noise, o.blur, o.invert, seed + 1),
-        ],
-        name="augmentation",
-    )
+
+def single_operations(augmentation: Augmentation, seed: int) -> dict[str, keras.Sequential]:
+    """The layers of each operation alone, at its strength in the augmentation, by its name."""
+    names = [
+        field.name
+        for part in fields(augmentation)
+        for field in fields(getattr(augmentation, part.name))
+        if field.name not in _DETAILS
+    ]
+    found = {n: layers_of(augmentation.without(set(names) - {n}), seed) for n in names}
+    return {name: layers for name, layers in found.items() if layers is not None}

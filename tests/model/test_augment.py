@@ -1,17 +1,25 @@
-"""Augmentation: it moves and relights pictures, and leaves their meaning alone."""
+"""Augmentation: it moves, frames and relights pictures, and leaves their meaning alone."""
 
 from __future__ import annotations
 
-from time import monotonic
+from dataclasses import fields
 
 import cv2
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from edgecnn.model.augment import RandomLight, build_augmentation
-from edgecnn.model.warp import RandomAffine
+from edgecnn.model.augment import (
+    STRENGTHS,
+    Augmentation,
+    build_augmentation,
+    layers_of,
+    single_operations,
+)
+from edgecnn.model.framing import Framing, RandomFraming
+from edgecnn.model.light import Light, RandomLight
+from edgecnn.model.warp import Geometry, RandomAffine
+
+DEFAULT = STRENGTHS["default"]
 
 
 def ramp(count: int) -> np.ndarray:
@@ -21,33 +29,37 @@ def ramp(count: int) -> np.ndarray:
     return np.repeat(picture[None], count, axis=0)
 
 
-def test_no_movement_changes_no_pixel():
-    out = np.asarray(RandomAffine(0.0, 0.0, 0.0, 0.0)(ramp(4), training=True))
-    assert np.allclose(out, ramp(4), atol=1e-3)
+def smooth(count: int) -> np.ndarray:
+    """A different picture each, without edges: float32 values that are whole."""
+    noise = np.random.default_rng(0).uniform(0, 255, (count, 40, 32, 3)).astype(np.float32)
+    return np.stack([np.rint(cv2.GaussianBlur(picture, (0, 0), 3)) for picture in noise])
 
 
-def test_the_warp_agrees_with_opencv():
-    layer = RandomAffine(12.0, 0.15, 0.25, 0.1, seed=5)
-    images = cv2.GaussianBlur(np.random.default_rng(0).uniform(0, 255, (40, 32, 3)), (0, 0), 2)
-    batch = np.repeat(images[None].astype(np.float32), 6, axis=0)
-    state = keras.ops.convert_to_numpy(layer.generator.state)
+def changed(layer, images: np.ndarray) -> np.ndarray:
+    return np.asarray(layer(images, training=True))
 
-    transforms = np.asarray(layer._transforms(tf.constant(6), tf.constant([40.0, 32.0])))
-    layer.generator.state.assign(state)
-    out = np.asarray(layer(batch, training=True))
-    for picture, t in zip(out, transforms, strict=True):
-        expected = cv2.warpAffine(
-            batch[0],
-            t[:6].reshape(2, 3).astype(np.float64),
-            (32, 40),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        assert np.abs(picture - expected).mean() < 0.5
+
+@pytest.mark.parametrize("layer", [RandomAffine, RandomFraming, RandomLight])
+def test_a_layer_without_options_changes_no_pixel(layer):
+    options = {RandomAffine: Geometry, RandomFraming: Framing, RandomLight: Light}[layer]()
+    assert (changed(layer(options), smooth(8)) == smooth(8)).all()
+
+
+def test_a_picture_is_warped_once_whatever_moves_it():
+    """Rotated, sheared, zoomed and shifted pixels are one bilinear sample, not four in a row."""
+    layer = RandomAffine(Geometry(rotation=12, shift=0.1, zoom_out=1.3, zoom_in=1.3, shear=0.1))
+    checks = np.indices((40, 32)).sum(axis=0) % 2 * 255.0
+    images = np.repeat(np.repeat(checks[None, :, :, None], 3, 3), 32, 0).astype(np.float32)
+    contrast = changed(layer, images)[:, 10:30, 8:24].std(axis=(1, 2, 3))
+    four_times = images
+    for _ in range(4):
+        four_times = changed(RandomAffine(Geometry(shift=0.02)), four_times)
+    assert contrast.mean() > 2 * four_times[:, 10:30, 8:24].std(axis=(1, 2, 3)).mean()
 
 
 def test_each_image_moves_differently_and_never_into_its_mirror_image():
-    out = np.asarray(RandomAffine(12.0, 0.15, 0.25, 0.1)(ramp(64), training=True))
+    layer = RandomAffine(Geometry(rotation=12, shift=0.15, zoom_out=1.3, zoom_in=1.3, shear=0.1))
+    out = changed(layer, ramp(64))
     assert len({picture.tobytes() for picture in out}) == 64
     # The bright corner stays in the top half and right half, bar the largest shifts.
     bright = out.mean(axis=3) > 130
@@ -60,8 +72,53 @@ def test_each_image_moves_differently_and_never_into_its_mirror_image():
     assert np.mean(across > 16) > 0.9
 
 
+def test_a_flip_mirrors_the_share_that_was_asked_for():
+    out = changed(RandomAffine(Geometry(flip=0.5)), ramp(200))
+    mirrored = (np.abs(out - ramp(200)[:, :, ::-1]).max(axis=(1, 2, 3)) < 1).mean()
+    assert 0.35 < mirrored < 0.65
+
+
+def test_zooming_out_shows_neighbours_or_the_edge_and_the_picture_stays_whole():
+    dark, bright = np.full((2, 40, 32, 3), 30, np.uint8), np.full((2, 40, 32, 3), 220, np.uint8)
+    batch = np.concatenate([dark, bright])
+    alone = np.asarray(changed(RandomAffine(Geometry(zoom_out=1.5)), batch))
+    assert (alone == batch).all()  # of one tone, and so is its edge
+    out = np.concatenate(
+        [
+            changed(RandomAffine(Geometry(zoom_out=1.5, neighbours=1.0), seed), batch)[:2]
+            for seed in range(40)
+        ]
+    )
+    assert (out[:, 12:28, 10:22] == 30).all()
+    assert (out[:, 20, 0] > 100).any()
+    assert (out[:, 20, -1] > 100).any()
+    assert (out[:, 0, 16] > 100).any()
+    assert (out[:, -1, 16] > 100).any()
+
+
+def test_a_neighbour_takes_the_light_of_the_picture_more_often_than_not():
+    rng = np.random.default_rng(0)
+    dim = rng.integers(20, 60, (8, 40, 32, 3)).astype(np.uint8)
+    batch = np.concatenate([dim, 255 - dim])
+    layer = RandomAffine(Geometry(zoom_out=1.5, neighbours=1.0))
+    edges = np.concatenate([changed(layer, batch)[:8, 18:22, :2] for _ in range(20)])
+    assert (edges.mean(axis=(1, 2, 3)) < 100).mean() > 0.7
+
+
+def test_borders_stay_at_the_border_and_lines_cross_anywhere():
+    flat = np.full((300, 60, 60, 3), 120, np.uint8)
+    borders = changed(RandomFraming(Framing(borders=1.0, depth=0.2)), flat)
+    assert (borders[:, 15:45, 15:45] == 120).all()
+    assert (borders != 120).any(axis=(1, 2, 3)).mean() > 0.95
+    lines = changed(RandomFraming(Framing(lines=0.5)), flat) != 120
+    assert 0.55 < lines.any(axis=(1, 2, 3)).mean() <= 0.8  # of two, and some end outside
+    assert lines[:, 20:40, 20:40].any()
+    assert lines.mean(axis=(1, 2, 3)).max() < 0.3
+
+
 def test_light_keeps_the_range_and_the_place():
-    out = np.asarray(RandomLight(1.0, 10.0, 0.25, 0.0)(ramp(64), training=True))
+    light = Light(exposure=0.5, contrast=0.5, balance=0.2, slope=0.25, blur=0.5, noise=10)
+    out = changed(RandomLight(light), ramp(64))
     assert out.min() >= 0
     assert out.max() <= 255
     inside, outside = (
@@ -73,11 +130,54 @@ def test_light_keeps_the_range_and_the_place():
 
 
 def test_inversion_negates_the_share_that_was_asked_for():
-    out = np.asarray(RandomLight(0.0, 0.0, 0.0, 0.5)(ramp(400), training=True))
+    out = changed(RandomLight(Light(invert=0.5)), ramp(400))
     negated = np.abs(out - (255 - ramp(400))).max(axis=(1, 2, 3)) < 0.01
     same = np.abs(out - ramp(400)).max(axis=(1, 2, 3)) < 0.01
     assert (negated | same).all()
     assert 0.4 < negated.mean() < 0.6
+
+
+def test_noise_has_the_deviation_that_was_drawn_and_shrinks_with_the_contrast():
+    grey = np.full((400, 40, 32, 3), 128, np.uint8)
+    deviation = changed(RandomLight(Light(noise=12)), grey).astype(float).std(axis=(1, 2, 3))
+    assert deviation.max() < 13.5
+    assert 5 < deviation.mean() < 7
+    faint = Light(noise=12, low_contrast=1.0)
+    assert changed(RandomLight(faint), grey).astype(float).std(axis=(1, 2, 3)).mean() < 4.5
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Light)])
+def test_each_change_of_light_alone_changes_pictures(name):
+    value = {"tint": 20.0, "noise": 10.0}.get(name, 0.5)
+    sharp = np.random.default_rng(1).integers(0, 256, (16, 40, 32, 3)).astype(np.uint8)
+    assert (changed(RandomLight(Light(**{name: value})), sharp) != sharp).any()
+
+
+def test_single_operations_are_those_of_the_augmentation_one_by_one():
+    alone = single_operations(DEFAULT, seed=0)
+    assert {"rotation", "neighbours", "borders", "invert", "saturation", "noise"} <= alone.keys()
+    assert "flip" not in alone
+    assert set(single_operations(STRENGTHS["light"], 0)) < set(alone)
+    grey = np.repeat(smooth(8)[..., :1], 3, axis=3)
+    assert (np.rint(changed(alone["saturation"], grey)) == grey).all()
+
+
+def test_an_operation_can_be_left_out():
+    less = DEFAULT.without({"invert", "borders"})
+    assert less.light.invert == less.framing.borders == 0
+    assert less.light.noise == DEFAULT.light.noise
+    assert set(single_operations(DEFAULT, 0)) - set(single_operations(less, 0)) == {
+        "invert",
+        "borders",
+    }
+    assert layers_of(Augmentation(), 0) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8, 3), (3, 17, 33, 3), (2, 224, 160, 3)])
+def test_any_size_of_picture_and_batch_will_do(shape):
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    out = changed(build_augmentation("default", 0), images)
+    assert out.shape == shape
 
 
 def test_inference_leaves_images_alone():
@@ -93,13 +193,3 @@ def test_the_seed_decides(strength):
     )
     assert (one == same).all()
     assert not np.allclose(one, other)
-
-
-def test_augmentation_does_not_starve_training():
-    augment = build_augmentation("default", seed=0)
-    batch = ramp(64)
-    augment(batch, training=True)
-    start = monotonic()
-    for _ in range(5):
-        augment(batch, training=True)
-    assert 5 * 64 / (monotonic() - start) > 500  # eager, on a shared machine; training needs less

@@ -1,0 +1,197 @@
+"""Random light, optics and compression: what cameras and displays do to the same object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgecnn.model.layer import PictureLayer
+
+__all__ = ["Light", "RandomLight"]
+
+_LEVELS = np.arange(256, dtype=np.float32)
+_GRAIN = 32.0  # deviation of the stored noise, in steps: 4 of it fit into a byte
+
+
+@dataclass(frozen=True)
+class Light:
+    """How far each change goes; the defaults change nothing.
+
+    exposure, contrast  half-widths of the logarithm of the factor, in encoded values
+    low_contrast  share of the pictures that lose up to three quarters of their contrast
+    gamma        half-width of the logarithm of the exponent
+    balance      half-width of the logarithm of each channel's factor
+    tint         half-width of what is added to each channel, in grey levels
+    saturation   1: any picture may lose all of its colour or gain three tenths
+    grey         share that becomes grey by random weights of the channels
+    invert       share that is negated: dark digits on light ground and light ones on dark are
+                 the same digits
+    slope        half-width of the light's change from the middle to an edge
+    glare        share that has a bright spot
+    stroke       share whose bright or dark parts grow by up to a pixel
+    blur         share that is softened, twice over; as many lose half of their resolution
+    sharpen      share that is sharpened, as cameras do
+    noise        largest standard deviation in grey levels; less where contrast was lost
+    jpeg         share that is compressed, with a quality of 20 to 90
+    """
+
+    exposure: float = 0.0
+    contrast: float = 0.0
+    low_contrast: float = 0.0
+    gamma: float = 0.0
+    balance: float = 0.0
+    tint: float = 0.0
+    saturation: float = 0.0
+    grey: float = 0.0
+    invert: float = 0.0
+    slope: float = 0.0
+    glare: float = 0.0
+    stroke: float = 0.0
+    blur: float = 0.0
+    sharpen: float = 0.0
+    noise: float = 0.0
+    jpeg: float = 0.0
+
+
+class RandomLight(PictureLayer):
+    """Change the light, the colours, the sharpness and the noise of each picture by its own draw.
+
+    Everything that acts on single values is one table a channel.
+    """
+
+    def __init__(self, light: Light, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(seed, **kwargs)
+        self.light = light
+
+    def change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        o = self.light
+        count, height, width, _ = images.shape
+        chosen = {
+            name: rng.random(count) < getattr(o, name)
+            for name in ("stroke", "blur", "glare", "sharpen", "jpeg")
+        }
+        coarse = rng.random(count) < o.blur / 2
+        matrices = self._mixing(count, rng)
+        tables, kept = self._tables(images, rng)
+        grain = _Grain(height, width, rng) if o.noise else None
+        changed = np.empty_like(images)
+        for k, given in enumerate(images):
+            picture = _stroke(given, rng) if chosen["stroke"][k] else given
+            if matrices is not None:
+                picture = cv2.transform(picture, matrices[k])
+            picture = cv2.LUT(picture, tables[k][None])
+            if o.slope or chosen["glare"][k]:
+                picture = self._shade(picture, bool(chosen["glare"][k]), rng)
+            if chosen["blur"][k]:
+                picture = _soften(picture, rng)
+            if coarse[k]:
+                picture = _coarsen(picture)
+            if chosen["sharpen"][k]:
+                picture = _sharpen(picture, rng)
+            if grain:
+                picture = grain.add(picture, rng.uniform(0, o.noise) * min(1.0, kept[k]), rng)
+            if chosen["jpeg"][k]:
+                picture = _compress(picture, int(rng.integers(20, 91)))
+            changed[k] = picture
+        return changed
+
+    def _mixing(self, count: int, rng: np.random.Generator) -> np.ndarray | None:
+        """Matrices of saturation and of grey: float32, (count, 3, 3)."""
+        o = self.light
+        if not o.saturation and not o.grey:
+            return None
+        keep = rng.uniform(1 - o.saturation, 1 + 0.3 * o.saturation, (count, 1, 1))
+        weights = np.full((count, 1, 3), 1 / 3)
+        grey = rng.random(count) < o.grey
+        weights[grey] = rng.dirichlet((1, 1, 1), int(grey.sum()))[:, None]
+        keep[grey] = 0
+        return np.asarray((keep * np.eye(3) + (1 - keep) * weights).astype(np.float32))
+
+    def _tables(
+        self, images: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Polarity, contrast, exposure, balance, tint and gamma: uint8, (n, 256, 3), one picture's
+        value -> new value; and the factor of contrast that is left, (n,)."""
+        o = self.light
+        count = len(images)
+
+        def draw(half_width: float, channels: int = 1) -> np.ndarray:
+            shape = (count, 1, channels)
+            return rng.uniform(-half_width, half_width, shape).astype(np.float32)
+
+        low = (rng.random((count, 1, 1)) < o.low_contrast) * rng.uniform(0, 1.4, (count, 1, 1))
+        contrast = np.exp(draw(o.contrast) - 0.1 * (o.contrast > 0) - low)
+        exposure = np.exp(draw(o.exposure) - 0.1 * (o.exposure > 0))
+        invert = rng.random((count, 1, 1)) < o.invert
+        values = np.where(invert, 255 - _LEVELS[None, :, None], _LEVELS[None, :, None])
+        mean = images[:, ::3, ::3].mean(axis=(1, 2, 3), dtype=np.float32)[:, None, None]
+        mean = np.where(invert, 255 - mean, mean)
+        values = (mean + (values - mean) * contrast) * exposure * np.exp(draw(o.balance, 3))
+        values = np.clip(values + draw(o.tint, 3), 0, 255)
+        if o.gamma:
+            values = 255 * (np.maximum(values, 0.25) / 255) ** np.exp(draw(o.gamma))
+        return np.rint(values).astype(np.uint8), (contrast * exposure)[:, 0, 0] ** 0.7
+
+    def _shade(self, picture: np.ndarray, glare: bool, rng: np.random.Generator) -> np.ndarray:
+        """Light that falls off across the picture, as from a lamp at one side; a spot of glare."""
+        height, width, _ = picture.shape
+        across, down = rng.uniform(-self.light.slope, self.light.slope, 2)
+        x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+        lamp = 1 + across * x + down * y
+        shaded = cv2.multiply(picture, cv2.merge([lamp] * 3), dtype=cv2.CV_8U)
+        if glare:
+            cx, cy, wide, high, peak = rng.uniform((-1, -1, 0.2, 0.1, 30), (1, 1, 1, 0.8, 200))
+            spot = peak * np.exp(-(((x - cx) / wide) ** 2) - ((y - cy) / high) ** 2)
+            shaded = cv2.add(shaded, cv2.merge([spot] * 3), dtype=cv2.CV_8U)
+        return np.asarray(shaded)
+
+
+class _Grain:
+    """Noise of one deviation for a batch: each picture takes a piece of its own, scaled."""
+
+    def __init__(self, height: int, width: int, rng: np.random.Generator) -> None:
+        noise = 128 + _GRAIN * rng.standard_normal((2 * height, 2 * width, 3), np.float32)
+        self.field = np.rint(np.clip(noise, 0, 255)).astype(np.uint8)
+
+    def add(self, picture: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+        height, width, _ = picture.shape
+        y, x = rng.integers(0, (height + 1, width + 1))
+        piece = self.field[y : y + height, x : x + width]
+        share = sigma / _GRAIN
+        return np.asarray(cv2.addWeighted(picture, 1, piece, share, -128 * share))
+
+
+def _blend(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
+    return np.asarray(cv2.addWeighted(a, 1 - share, b, share, 0))
+
+
+def _stroke(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    grow = cv2.dilate if rng.random() < 0.5 else cv2.erode
+    return _blend(picture, grow(picture, np.ones((3, 3), np.uint8)), rng.uniform(0.3, 1))
+
+
+def _soften(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Up to two box blurs, each by a share: up to about a pixel of standard deviation."""
+    for share in rng.uniform(0, 1, 2):
+        picture = _blend(picture, cv2.blur(picture, (3, 3)), share)
+    return picture
+
+
+def _coarsen(picture: np.ndarray) -> np.ndarray:
+    height, width, _ = picture.shape
+    small = cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _sharpen(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    share = rng.uniform(0, 1.5)
+    return np.asarray(cv2.addWeighted(picture, 1 + share, cv2.blur(picture, (3, 3)), -share, 0))
+
+
+def _compress(picture: np.ndarray, quality: int) -> np.ndarray:
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))

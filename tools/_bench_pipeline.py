@@ -1,0 +1,157 @@
+"""`tools/bench pipeline`: what the input pipeline delivers and what it costs a training run.
+
+Everything is measured in turns in one process, so that the machine's mood hits both sides alike;
+figures are medians over the turns. Pixels are noise: that changes no time.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from unittest import mock
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+from edgecnn.model import batches
+from edgecnn.model.batches import Examples, training_batches
+from edgecnn.model.network import NetworkOptions, build_network
+from edgecnn.model.options import TrainOptions
+from edgecnn.model.warp import Geometry, RandomAffine
+
+BATCH, CLASSES = 64, 10
+# More batches than the pipeline makes ahead.
+WAITING = 12
+# Degrees, share of the side, zoom, shear as a factor, share of mirrored images.
+ROTATION, SHIFT, ZOOM, SHEAR, FLIP = 20.0, 0.1, 0.2, 0.1, 0.5
+
+
+def examples(count: int, height: int, width: int) -> Examples:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
+    return Examples(pixels, np.arange(count) % CLASSES)
+
+
+def ours(data: Examples) -> Iterator:
+    """The pipeline of `train`, with geometry only."""
+    movements = Geometry(
+        rotation=ROTATION,
+        shift=SHIFT,
+        zoom_out=1 + ZOOM,
+        zoom_in=1 + ZOOM,
+        shear=SHEAR,
+        flip=FLIP,
+    )
+    layer = RandomAffine(movements)
+    with mock.patch.object(batches, "build_augmentation", return_value=layer):
+        return iter(training_batches(data, CLASSES, TrainOptions(batch_size=BATCH)))
+
+
+def textbook(data: Examples) -> Iterator:
+    """The same movements as the textbooks write them."""
+    generator = ImageDataGenerator(
+        rotation_range=ROTATION,
+        width_shift_range=SHIFT,
+        height_shift_range=SHIFT,
+        shear_range=float(np.degrees(np.arctan(SHEAR))),
+        zoom_range=ZOOM,
+        horizontal_flip=FLIP == 0.5,
+    )
+    one_hot = np.eye(CLASSES, dtype=np.float32)[data.classes]
+    return generator.flow(data.tensors.astype(np.float32), one_hot, batch_size=BATCH)
+
+
+def throughput(height: int, width: int, rounds: int, seconds: float) -> dict[str, float]:
+    """Images per second of both, by the clock and by processor time, and their ratios."""
+    data = examples(1024, height, width)
+    sources = {"ours": ours(data), "textbook": textbook(data)}
+    found: dict[str, list[float]] = {}
+    for turn in range(rounds + 1):
+        for who, source in sources.items():
+            for _ in range(WAITING):  # what was made while the other one was measured
+                next(source)
+            clock, processor, images = time.perf_counter(), time.process_time(), 0
+            while time.perf_counter() - clock < seconds:
+                images += len(next(source)[0])
+            if turn:  # the first builds graphs and fills buffers
+                found.setdefault(who, []).append(images / (time.perf_counter() - clock))
+                found.setdefault(f"{who}_cpu", []).append(
+                    images / (time.process_time() - processor)
+                )
+    median = {name: statistics.median(values) for name, values in found.items()}
+    ratios = [a / b for a, b in zip(found["ours"], found["textbook"], strict=True)]
+    return {
+        **median,
+        "ratio": statistics.median(ratios),
+        "ratio_cpu": median["ours_cpu"] / median["textbook_cpu"],
+    }
+
+
+class _EpochTimes(keras.callbacks.Callback):
+    """Seconds and processor seconds of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs: list[tuple[float, float]] = []
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002
+        self.start = time.perf_counter(), time.process_time()
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002
+        clock, processor = self.start
+        self.epochs.append((time.perf_counter() - clock, time.process_time() - processor))
+
+
+def overhead(height: int, width: int, rounds: int, steps: int) -> dict[str, float]:
+    """Seconds an epoch of the default network with the default augmentation, and with one batch
+    that lies in memory, again and again."""
+    options = TrainOptions(batch_size=BATCH)
+    pipeline = training_batches(examples(2048, height, width), CLASSES, options)
+    constant = tf.data.Dataset.from_tensors(next(iter(pipeline))).repeat()
+    model = build_network((height, width, 3), CLASSES, NetworkOptions(1.0, 0.3, 0.0, 0.0))
+    optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.01, global_clipnorm=5.0)
+    loss = keras.losses.CategoricalCrossentropy()
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    found: dict[str, list[tuple[float, float]]] = {"pipeline": [], "constant": []}
+    for turn in range(rounds + 1):
+        for name, data in (("pipeline", pipeline), ("constant", constant)):
+            times = _EpochTimes()
+            model.fit(
+                data, steps_per_epoch=steps, epochs=3, shuffle=False, verbose=0, callbacks=[times]
+            )
+            found[name] += times.epochs[1:] if turn else []  # the first fills the buffers
+    clock, processor = (
+        {name: statistics.median(t[k] for t in times) for name, times in found.items()}
+        for k in (0, 1)
+    )
+    return {
+        "pipeline": clock["pipeline"],
+        "constant": clock["constant"],
+        "cost": clock["pipeline"] / clock["constant"] - 1,
+        "cost_cpu": processor["pipeline"] / processor["constant"] - 1,
+    }
+
+
+def tables(rounds: int, seconds: float, steps: int) -> Iterator[str]:
+    """The lines of both tables, as they come."""
+    yield "Images per second: rotation, shift, shear, zoom and mirroring."
+    yield "| pixels | edgecnn | ImageDataGenerator | ratio | by processor time |"
+    yield "|---|---|---|---|---|"
+    for height, width in ((48, 32), (150, 150)):
+        t = throughput(height, width, rounds, seconds)
+        yield (
+            f"| {height}x{width} | {t['ours']:,.0f} | {t['textbook']:,.0f} | {t['ratio']:.1f} "
+            f"| {t['ratio_cpu']:.1f} |"
+        )
+    yield "\nSeconds an epoch: default network and augmentation, against one batch in memory."
+    yield "| pixels | pipeline | constant batch | cost | by processor time |"
+    yield "|---|---|---|---|---|"
+    for height, width in ((48, 32), (96, 96)):
+        o = overhead(height, width, rounds, steps if height == 48 else max(2, steps // 4))
+        yield (
+            f"| {height}x{width} | {o['pipeline']:.2f} | {o['constant']:.2f} "
+            f"| {100 * o['cost']:+.1f} % | {100 * o['cost_cpu']:+.1f} % |"
+        )
+    yield ""
