@@ -74,7 +74,7 @@ def build_backbone(
     features = backbone.build(input_shape, weights)
     x = keras.layers.Dropout(dropout, name="head_dropout")(features.outputs[0])
     scores = keras.layers.Dense(num_classes, activation="softmax", name=HEAD)(x)
-    model = keras.Model(features.inputs, scores, name=name.replace("-", "_"))
+    model = keras.Model(features.inputs[0], scores, name=name.replace("-", "_"))
     if weights == "none":
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -143,8 +143,9 @@ def _application(
 
 def _no_weights(name: str, weights: str, error: Exception) -> str:
     if weights == "imagenet":
+        reason = one_line(error).rpartition(" -- ")[2]  # behind the address
         return (
-            f"the ImageNet weights of {name} can't be downloaded ({one_line(error, 90)}); run "
+            f"the ImageNet weights of {name} can't be downloaded ({reason}); run "
             "once with a network, give their .h5 file (without top) with --weights FILE, take "
             "--network efficientnet-lite0 (its weights are a package), or --weights none"
         )
