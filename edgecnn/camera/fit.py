@@ -47,6 +47,7 @@ _SURE = 2.5  # standard errors off the identity
 _FEW = 160  # scenes that a distance is measured on, in the search
 _FOREIGN = 3.0  # times the distance that chance makes
 _LEAST_EARNED = 0.02  # of the distance of lab and field, by each cause of a foreign field
+_MOTION_EARNS = 0.05  # likewise, by motion in any direction over defocus
 _SHARES = (0.25, 0.5, 0.75, 1.0)
 _COPIES = 2  # of each filmed set, with other scenes' chance added
 
@@ -256,7 +257,9 @@ class _Fit:
         margin = before * (_LEAST_EARNED if foreign else margin)
         kept, now = dict(ranges), self._distance(ranges)
         plain = as_defocus(kept)
-        if plain != kept and self._distance(plain) <= now + 2 * margin:
+        # Motion with no way of its own looks like defocus: it has to show clearly that it is none.
+        slack = 2 * margin if "motion_deg" in kept else _MOTION_EARNS * before
+        if plain != kept and self._distance(plain) <= now + slack:
             kept, now = plain, self._distance(plain)
         while kept:
             names = [name for name in CAUSES if name in kept]
