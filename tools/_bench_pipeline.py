@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator
 from unittest import mock
 
-import keras
+import keras  # noqa: TID253
 import numpy as np
-import tensorflow as tf
-from keras.src.legacy.preprocessing.image import ImageDataGenerator
+import tensorflow as tf  # noqa: TID253
+from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: TID253
 
 from edgecnn.model import batches
 from edgecnn.model.batches import Examples, training_batches
@@ -25,8 +25,7 @@ from edgecnn.model.warp import Geometry, RandomAffine
 BATCH, CLASSES = 64, 10
 # More batches than the pipeline makes ahead.
 WAITING = 12
-# Degrees, share of the side, zoom, shear as a factor, share of mirrored images.
-ROTATION, SHIFT, ZOOM, SHEAR, FLIP = 20.0, 0.1, 0.2, 0.1, 0.5
+MOVES = Geometry(rotation=20, shift=0.1, zoom_out=1.2, zoom_in=1.25, shear=0.1, flip=0.5)
 
 
 def examples(count: int, height: int, width: int) -> Examples:
@@ -36,15 +35,7 @@ def examples(count: int, height: int, width: int) -> Examples:
 
 def ours(data: Examples) -> Iterator:
     """The pipeline of `train`, with geometry only."""
-    movements = Geometry(
-        rotation=ROTATION,
-        shift=SHIFT,
-        zoom_out=1 + ZOOM,
-        zoom_in=1 + ZOOM,
-        shear=SHEAR,
-        flip=FLIP,
-    )
-    layer = RandomAffine(movements)
+    layer = RandomAffine(MOVES)
     with mock.patch.object(batches, "build_augmentation", return_value=layer):
         return iter(training_batches(data, CLASSES, TrainOptions(batch_size=BATCH)))
 
@@ -52,12 +43,12 @@ def ours(data: Examples) -> Iterator:
 def textbook(data: Examples) -> Iterator:
     """The same movements as the textbooks write them."""
     generator = ImageDataGenerator(
-        rotation_range=ROTATION,
-        width_shift_range=SHIFT,
-        height_shift_range=SHIFT,
-        shear_range=float(np.degrees(np.arctan(SHEAR))),
-        zoom_range=ZOOM,
-        horizontal_flip=FLIP == 0.5,
+        rotation_range=MOVES.rotation,
+        width_shift_range=MOVES.shift,
+        height_shift_range=MOVES.shift,
+        shear_range=float(np.degrees(np.arctan(MOVES.shear))),
+        zoom_range=0.2,
+        horizontal_flip=True,
     )
     one_hot = np.eye(CLASSES, dtype=np.float32)[data.classes]
     return generator.flow(data.tensors.astype(np.float32), one_hot, batch_size=BATCH)

@@ -6,13 +6,16 @@ history.csv     loss, accuracy, learning rate and seconds, one row an epoch
 training.png    the same as curves; confusion.png the lab test's confusion matrix
 lab_test.npz    tensors, labels, keras_scores, files, sha256 of the lab test images
 golden/         a few encoded lab test images
+synthetic.png   with --synthesize: real and made images side by side
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgecnn.images.dataset import Dataset
+from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.model.plots import confusion_matrix, training_curves
 from edgecnn.model.predict import most_certain
 from edgecnn.records import Card
@@ -30,10 +34,21 @@ if TYPE_CHECKING:
 
     from edgecnn.model.fit import Fit
 
-__all__ = ["MARKER", "write_model_folder"]
+__all__ = ["MARKER", "LabTest", "write_model_folder"]
 
 MARKER = "card.json"
 _GOLDEN = 4
+_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class LabTest:
+    """The lab test: rows of a data set, shape (n,), and the model's scores of them, float32,
+    shape (n, classes)."""
+
+    data: Dataset
+    rows: np.ndarray
+    scores: np.ndarray
 
 
 def write_model_folder(
@@ -41,40 +56,55 @@ def write_model_folder(
     model: keras.Model,
     card: Card,
     fit: Fit,
-    data: Dataset,
-    test: np.ndarray,
-    scores: np.ndarray,
+    test: LabTest,
+    pictures: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a MODEL folder, whole or not at all.
 
     Args:
         output: The folder; an older MODEL folder is replaced.
         model, card, fit: The trained model, its card, and how the training went.
-        data: The data set that it was trained on.
-        test: Indices of the lab test images, shape (n,).
-        scores: The model's scores of them, float32, shape (n, classes).
+        test: What it was judged on.
+        pictures: More files to look at, by name.
 
     Raises:
         OutputError: The place is taken, read-only or full.
     """
+    data, rows = test.data, test.rows
     with staged_folder(output, marker=MARKER) as stage:
         model.save(stage / "model.keras")
         (stage / "card.json").write_text(json.dumps(card.to_json(), indent=1) + "\n")
         (stage / "history.csv").write_text(_history_csv(fit.history))
         (stage / "training.png").write_bytes(training_curves(fit.history, fit.best_epoch))
         (stage / "confusion.png").write_bytes(confusion_matrix(card.lab, card.labels))
-        np.savez_compressed(
+        for name, picture in (pictures or {}).items():
+            (stage / name).write_bytes(picture)
+        _write_npz(
             stage / "lab_test.npz",
-            tensors=data.tensors[test],
-            labels=data.classes[test],
-            keras_scores=scores,
-            files=np.array([data.name(k) for k in test]),
-            sha256=np.array([data.sha256[k] for k in test]),
+            ChosenTensors(data.tensors, rows),
+            labels=data.classes[rows],
+            keras_scores=test.scores,
+            files=np.array([data.name(k) for k in rows]),
+            sha256=np.array([data.sha256[k] for k in rows]),
         )
         (stage / "golden").mkdir()
-        for number, row in enumerate(most_certain(scores, _GOLDEN)):
-            path = data.files[test[row]].path
+        for number, row in enumerate(most_certain(test.scores, _GOLDEN)):
+            path = data.files[rows[row]].path
             (stage / "golden" / f"{number}{path.suffix.lower()}").write_bytes(path.read_bytes())
+
+
+def _write_npz(path: Path, tensors: Tensors, **arrays: np.ndarray) -> None:
+    """`np.savez_compressed`, but the tensors go by the batch: they may not fit into memory."""
+    form = np.lib.format
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("tensors.npy", "w", force_zip64=True) as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": tensors.shape}
+            form.write_array_header_1_0(file, header)
+            for start in range(0, len(tensors), _BATCH):
+                file.write(tensors[start : start + _BATCH].tobytes())
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                form.write_array(file, array, allow_pickle=False)
 
 
 def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
