@@ -80,7 +80,7 @@ def train(
     interpolation: Annotated[
         str, typer.Option(help="halving, linear, area, cubic or nearest.")
     ] = "halving",
-    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 30,
+    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 60,
     seconds: Annotated[
         float | None, typer.Option(help="Time budget; the schedule ends with it.")
     ] = None,
@@ -112,6 +112,9 @@ def train(
     l2: Annotated[float, typer.Option(help="L2 penalty of the kernels.")] = 0.0,
     weight_decay: Annotated[float, typer.Option(help="Decoupled (AdamW).")] = 0.01,
     label_smoothing: Annotated[float, typer.Option(help="Spoils confidence: off.")] = 0.0,
+    ema: Annotated[
+        float, typer.Option(help="Momentum of averaged weights, 0.995 say; 0: none.")
+    ] = 0.0,
     imbalance: Annotated[
         str,
         typer.Option(

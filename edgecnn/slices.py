@@ -8,7 +8,7 @@ from math import sqrt
 
 from edgecnn.records import Json, Tally
 
-__all__ = ["WorstGroup", "per_group", "worst_group"]
+__all__ = ["WorstGroup", "difference", "per_group", "worst_group"]
 
 _FEWEST = 10  # answers of a group that a gap is stated of
 
@@ -17,9 +17,8 @@ _FEWEST = 10  # answers of a group that a gap is stated of
 class WorstGroup:
     """The group of the lowest accuracy beside all others together.
 
-    points, low, high   others minus this group, in points, with a 95 % interval (Newcombe 1998,
-    method 10, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I). The worst of
-    many groups looks worse than it is: read the interval, not the points.
+    points, low, high   others minus this group, in points, with a 95 % interval: see `difference`.
+    The worst of many groups looks worse than it is: read the interval, not the points.
     """
 
     name: str
@@ -66,13 +65,23 @@ def worst_group(tallies: dict[str, Tally]) -> WorstGroup | None:
         return None
     name = min(large, key=lambda key: (large[key].accuracy or 0.0, key))
     others = sum((tally for key, tally in large.items() if key != name), Tally(0, 0))
-    a, b = others.accuracy or 0.0, large[name].accuracy or 0.0
-    (low_a, high_a), (low_b, high_b) = others.interval, large[name].interval
-    return WorstGroup(
-        name,
-        large[name],
-        others,
-        points=100 * (a - b),
-        low=100 * (a - b - sqrt((a - low_a) ** 2 + (high_b - b) ** 2)),
-        high=100 * (a - b + sqrt((high_a - a) ** 2 + (b - low_b) ** 2)),
+    return WorstGroup(name, large[name], others, *difference(others, large[name]))
+
+
+def difference(first: Tally, second: Tally) -> tuple[float, float, float]:
+    """First minus second accuracy in points, and its 95 % interval; of different images.
+
+    Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I,
+    method 10: two Wilson intervals, squared and added.
+
+    Example:
+        >>> [round(x, 1) for x in difference(Tally(95, 100), Tally(80, 100))]
+        [15.0, 5.9, 24.3]
+    """
+    a, b = first.accuracy or 0.0, second.accuracy or 0.0
+    (low_a, high_a), (low_b, high_b) = first.interval, second.interval
+    return (
+        100 * (a - b),
+        100 * (a - b - sqrt((a - low_a) ** 2 + (high_b - b) ** 2)),
+        100 * (a - b + sqrt((high_a - a) ** 2 + (b - low_b) ** 2)),
     )

@@ -90,7 +90,9 @@ def digits_model(tmp_path_factory, digits_folder) -> Path:
     from edgecnn.model.train import TrainOptions, train
 
     output = tmp_path_factory.mktemp("digits") / "model"
-    train(digits_folder, output, TrainOptions(width=24, height=32, epochs=8, seed=1))
+    train(
+        digits_folder, output, TrainOptions(width=24, height=32, epochs=8, augment="light", seed=1)
+    )
     return output
 
 

@@ -76,7 +76,7 @@ STRENGTHS: dict[str, Augmentation] = {
     ),
 }
 # These say how another one is done, and do nothing alone.
-_DETAILS = frozenset({"depth"})
+_DETAILS = frozenset({"depth", "share"})
 
 
 def layers_of(augmentation: Augmentation, seed: int) -> keras.Sequential | None:

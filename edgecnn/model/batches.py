@@ -8,7 +8,7 @@ need know. Tensors are read by the batch: they may lie in a file that is larger 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from edgecnn.images.tensors import Tensors
 from edgecnn.model.augment import build_augmentation
+from edgecnn.model.field import FieldTensors
 from edgecnn.model.imbalance import sampling_order
 from edgecnn.model.options import TrainOptions
 
@@ -23,6 +24,7 @@ __all__ = ["Augmenter", "Examples", "batch_size", "training_batches", "validatio
 
 _MIN_STEPS = 24
 _VAL_BATCH = 128
+_AHEAD = 4  # batches; more would only take memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,26 +86,34 @@ def training_batches(train: Examples, num_classes: int, options: TrainOptions) -
     order = sampling_order(train.classes, num_classes, options)
     batches = order.batch(batch_size(len(train.classes), options), drop_remainder=True)
     made = batches.enumerate().map(load, tf.data.AUTOTUNE, deterministic=True)
-    return made.prefetch(tf.data.AUTOTUNE)
+    return _shared(made.prefetch(_AHEAD))
 
 
 def validation_batches(val: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    """The validation images and one fixed augmented copy of each; kept in memory if they fit."""
-    labels = tf.one_hot(val.classes, num_classes)
-    augment = _augmenter(val, options, options.seed + 1000)
+    """The validation images and a copy of each in a simulated field, the same in every epoch.
 
-    def load(number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, classes = val.take(rows), tf.gather(labels, rows)
-        if augment is not None:
-            images = tf.concat([images, augment(images, number)], 0)
-            classes = tf.concat([classes, classes], 0)
-        return images, classes
+    They stay in memory if they fit.
+    """
+    labels = tf.one_hot(val.classes, num_classes)
+    field = replace(val, tensors=FieldTensors(val.tensors, None, options.seed + 1000, share=1.0))
+
+    def load(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        classes = tf.gather(labels, rows)
+        images = tf.concat([val.take(rows), field.take(rows)], 0)
+        return images, tf.concat([classes, classes], 0)
 
     rows = tf.data.Dataset.range(len(val.classes)).batch(_VAL_BATCH)
-    made = rows.enumerate().map(load, tf.data.AUTOTUNE, deterministic=True)
+    made = rows.map(load, tf.data.AUTOTUNE, deterministic=True)
     if 8 * np.prod(val.tensors.shape, dtype=float) <= options.memory_mb * 2**20:  # two of 4 bytes
         made = made.cache()
-    return made.prefetch(1)
+    return _shared(made.prefetch(1))
+
+
+def _shared(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """With several workers each takes its part of every batch: the batches of one worker."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.with_options(options)
 
 
 def _augmenter(examples: Examples, options: TrainOptions, seed: int) -> Augmenter | None:

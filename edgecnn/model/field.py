@@ -197,14 +197,18 @@ def _resized(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class FieldTensors:
-    """Training tensors of which 7 in 10 come through a fitted camera, anew at every reading.
+    """Tensors of which a share comes through a camera, at every reading.
 
-    The rest stay clean, so that the network does not forget the lab. What a reading gives depends
-    on the seed and the rows that are read together, not on the thread: runs are reproducible.
+    By default 7 in 10: the rest stay clean, so that training does not forget the lab. What a
+    reading gives depends on the seed and the rows that are read together, not on the thread:
+    runs are reproducible.
+
+    Args:
+        camera: The fitted one; None: each picture through a camera of its own (degraded_copy).
     """
 
     tensors: Tensors
-    camera: CameraFit
+    camera: CameraFit | None
     seed: int
     resize: Resize = "stretch"
     share: float = _SHARE
@@ -221,6 +225,8 @@ class FieldTensors:
         rng = np.random.default_rng([self.seed, *chosen.ravel().tolist()])
         seen = np.array(self.tensors[np.atleast_1d(chosen)])
         some = rng.random(len(seen)) < self.share
-        if some.any():
+        if some.any() and self.camera is None:
+            seen[some] = degraded_copy(seen[some], int(rng.integers(2**31)))
+        elif some.any() and self.camera is not None:
             seen[some] = through_camera(seen[some], self.camera, rng, self.resize)
         return seen if chosen.ndim else seen[0]

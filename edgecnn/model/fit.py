@@ -11,7 +11,9 @@ import keras
 import numpy as np
 
 from edgecnn.errors import ModelError
+from edgecnn.model.averaging import reestimate_batch_norm
 from edgecnn.model.batches import Examples, batch_size, training_batches, validation_batches
+from edgecnn.model.cluster import join
 from edgecnn.model.imbalance import class_weights, training_loss
 from edgecnn.model.options import TrainOptions
 from edgecnn.records import Progress
@@ -19,6 +21,7 @@ from edgecnn.records import Progress
 __all__ = ["Fit", "fit_network"]
 
 _WARM_UP = 0.05
+_BN_BATCHES = 60
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ def fit_network(
 ) -> Fit:
     """Train a model in place; it ends with the weights of its best epoch.
 
-    The best epoch is the one with the lowest loss on the validation images and one fixed
-    augmented copy of each: on the clean ones alone a lab-only optimum wins too early.
+    The best epoch is the one with the lowest loss on the validation images and a copy of each in
+    a simulated field: on the clean ones alone a lab-only optimum wins too early. With options.ema
+    the weights are running averages, and the batch-norm statistics are taken anew at the end.
 
     Raises:
         ModelError: The loss became NaN.
@@ -52,15 +56,19 @@ def fit_network(
     num_classes = int(model.output_shape[-1])
     steps = len(train.classes) // batch_size(len(train.classes), options)
     _compile(model, training_loss(train.classes, num_classes, options), options)
+    join(model)
     schedule = _Schedule(options, steps)
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", patience=options.patience, restore_best_weights=True
     )
     callbacks = [schedule, stopping, keras.callbacks.TerminateOnNaN()]
+    if options.ema:  # first: the others see the averages
+        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if progress:
         callbacks.append(_Report(progress, options.epochs))
+    batches = training_batches(train, num_classes, options)
     history = model.fit(
-        training_batches(train, num_classes, options),
+        batches,
         epochs=options.epochs,
         steps_per_epoch=steps,
         validation_data=validation_batches(val, num_classes, options),
@@ -73,6 +81,8 @@ def fit_network(
     # EarlyStopping restores the best weights only when it stops the run itself.
     if stopping.best_weights is not None:
         model.set_weights(stopping.best_weights)
+    if options.ema:
+        reestimate_batch_norm(model, (images for images, _ in batches.take(_BN_BATCHES)))
     # The optimizer's state would triple model.keras, and nothing reads it.
     model.optimizer, model.compiled = None, False
     reason = "patience" if stopping.stopped_epoch else schedule.stopped_by
@@ -83,7 +93,11 @@ def fit_network(
 
 def _compile(model: keras.Model, loss: keras.Loss, options: TrainOptions) -> None:
     optimizer = keras.optimizers.AdamW(
-        options.learning_rate, weight_decay=options.weight_decay, global_clipnorm=5.0
+        options.learning_rate,
+        weight_decay=options.weight_decay,
+        global_clipnorm=5.0,
+        use_ema=options.ema > 0,
+        ema_momentum=options.ema or 0.99,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     # XLA (Keras's default) trains these networks four times slower on a CPU.
@@ -128,7 +142,7 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
             self.stopped_by = "time budget"
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        self.rates.append(float(self.model.optimizer.learning_rate))
+        self.rates.append(float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
         self.seconds.append(round(monotonic() - self.start, 2))
 
     def _time_used(self) -> float:

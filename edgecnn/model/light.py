@@ -20,6 +20,7 @@ _GRAIN = 32.0  # deviation of the stored noise, in steps: 4 of it fit into a byt
 class Light:
     """How far each change goes; the defaults change nothing.
 
+    share        of the pictures that are changed at all: clean ones keep the lab in mind
     exposure, contrast  half-widths of the logarithm of the factor, in encoded values
     low_contrast  share of the pictures that lose up to three quarters of their contrast
     gamma        half-width of the logarithm of the exponent
@@ -38,6 +39,7 @@ class Light:
     jpeg         share that is compressed, with a quality of 20 to 90
     """
 
+    share: float = 1.0
     exposure: float = 0.0
     contrast: float = 0.0
     low_contrast: float = 0.0
@@ -70,15 +72,16 @@ class RandomLight(PictureLayer):
         o = self.light
         count, height, width, _ = images.shape
         chosen = {
-            name: rng.random(count) < getattr(o, name)
+            name: np.asarray(rng.random(count) < getattr(o, name))
             for name in ("stroke", "blur", "glare", "sharpen", "jpeg")
         }
-        coarse = rng.random(count) < o.blur / 2
+        coarse = np.asarray(rng.random(count) < o.blur / 2)
         matrices = self._mixing(count, rng)
         tables, kept = self._tables(images, rng)
         grain = _Grain(height, width, rng) if o.noise else None
-        changed = np.empty_like(images)
-        for k, given in enumerate(images):
+        changed = images.copy()
+        for k in np.flatnonzero(rng.random(count) < o.share):
+            given = images[k]
             picture = _stroke(given, rng) if chosen["stroke"][k] else given
             if matrices is not None:
                 picture = cv2.transform(picture, matrices[k])

@@ -38,6 +38,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "l2": (0, 1),
     "weight_decay": (0, 1),
     "label_smoothing": (0, 0.5),
+    "ema": (0, 0.9999),
     "imbalance_beta": (0, 0.999999),
     "imbalance_tau": (0, 3),
     "synthesis_steps": (1, 1_000_000),
@@ -97,7 +98,7 @@ class TrainOptions:
     resize: Resize = "stretch"
     interpolation: Interpolation = "halving"
     pad: tuple[int, int, int] | None = None
-    epochs: int = 30
+    epochs: int = 60
     batch_size: int | None = None
     learning_rate: float = 3e-3
     seconds: float | None = None
@@ -111,6 +112,7 @@ class TrainOptions:
     l2: float = 0.0
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
+    ema: float = 0.0
     imbalance: Imbalance = "none"
     imbalance_beta: float = 0.999
     imbalance_tau: float = 1.0
