@@ -87,7 +87,10 @@ def break_down(
     """
     right = correct.tolist()
     parts = []
-    for column, names in {"class": list(classes), **groups}.items():
+    columns: dict[str, Sequence[str | None]] = {"class": classes, **groups}
+    for column, names in columns.items():
         tallies = per_group(names, right)
-        parts.append(Breakdown(column, tallies, worst_group(tallies), names.count(None)))
+        parts.append(
+            Breakdown(column, tallies, worst_group(tallies), sum(n is None for n in names))
+        )
     return tuple(parts)
