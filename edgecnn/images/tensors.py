@@ -98,7 +98,8 @@ class TensorFile:
         self._rows = np.empty(0, int)
         try:
             free = shutil.disk_usage(cache).free
-            self._file = tempfile.TemporaryFile(prefix="edgecnn-", dir=cache)  # noqa: SIM115
+            # Unbuffered: a buffer that a full disk doesn't take could not be closed either.
+            self._file = tempfile.TemporaryFile(buffering=0, prefix="edgecnn-", dir=cache)  # noqa: SIM115
         except OSError as error:
             raise self._no_room(error.strerror) from error
         weakref.finalize(self, self._file.close)
@@ -111,18 +112,16 @@ class TensorFile:
         Raises:
             OutputError: The disk is full.
         """
+        rest = memoryview(tensor.tobytes())
         try:
-            self._file.write(tensor.tobytes())
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise self._no_room(error.strerror) from error
         self._count += 1
 
     def keep(self, rows: np.ndarray) -> TensorFile:
         """Make it consist of these rows from now on."""
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise self._no_room(error.strerror) from error
         self._rows = np.asarray(rows, int)
         return self
 
