@@ -161,3 +161,28 @@ def test_what_is_no_camera_is_refused_in_a_line(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as error:
         read_camera(tmp_path / "camera.json")
     assert "\n" not in str(error.value)
+
+
+def test_training_for_a_camera_says_so_in_the_result_and_the_card(tmp_path, digits_folder):
+    from edgecnn.model.predict import load_model
+    from edgecnn.model.train import TrainOptions, train
+
+    lab = tmp_path / "lab"
+    for label in "013":
+        (lab / label).mkdir(parents=True)
+        for path in sorted((digits_folder / label).glob("*.png"))[:30]:
+            (lab / label / path.name).write_bytes(path.read_bytes())
+    calibration = tmp_path / "calibration"
+    calibration.mkdir()
+    (calibration / "camera.json").write_text(json.dumps(CAMERA.to_json()))
+    options = TrainOptions(
+        width=16, height=16, epochs=1, network_width=0.5, seed=3, camera=calibration
+    )
+    result = train(lab, tmp_path / "model", options)
+    assert "7 in 10 training images went through the fitted camera (exposure" in result.to_text()
+    card = load_model(tmp_path / "model")[1]
+    assert card.camera == CAMERA.to_json()
+    assert card.training["options"]["camera"] == "calibration"
+    with pytest.raises(DataError, match="No such file"):
+        train(lab, tmp_path / "other", replace(options, camera=tmp_path / "nowhere.json"))
+    assert not (tmp_path / "other").exists()
