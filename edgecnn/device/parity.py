@@ -12,11 +12,12 @@ import numpy as np
 
 from edgecnn.bundle import Bundle
 from edgecnn.classifier import Classifier, GoldenResult
+from edgecnn.device.parity_limits import CLEAR, Limits, limits_for
 from edgecnn.device.parity_reference import FloatModel, Images, known_answers, read_images, share
-from edgecnn.device.parity_result import Cell, Limits, Parity, describe, limits_for
+from edgecnn.device.parity_result import Cell, Parity, describe
 from edgecnn.errors import BundleError, MissingRuntimeError
 from edgecnn.records import Artifact, Progress, Tally
-from edgecnn.runtime import TFLITE_RUNTIMES, Kernels, load_tflite_module
+from edgecnn.runtime import TFLITE_RUNTIMES, Kernels, load_tflite_module, top1
 
 __all__ = ["Parity", "ParityOptions", "parity"]
 
@@ -55,6 +56,7 @@ class _Ran:
     classifier: Classifier
     golden: list[GoldenResult]
     scores: np.ndarray
+    top1: np.ndarray
 
 
 def parity(
@@ -160,7 +162,8 @@ def _run(
         if progress:
             what = f"{file} {classifier.runtime.name} {way.kernels} x{way.threads}"
             progress(what, done, len(images.tensors))
-    return _Ran(way, classifier, golden, scores[:done])
+    answers = np.array([top1(one) for one in scores[:done]], int)
+    return _Ran(way, classifier, golden, scores[:done], answers)
 
 
 def _compare(
@@ -171,7 +174,7 @@ def _compare(
     alike = (
         o for o in others if (o.classifier.runtime.name, o.way.kernels) == (name, ran.way.kernels)
     )
-    image_error, image_agreement = _between(ran, first, scale)
+    image_error, image_mean, image_agreement = _between(ran, first, scale)
     float_error, float_agreement, known = (
         reference.compare(ran.scores) if reference else (None, None, 0)
     )
@@ -186,6 +189,7 @@ def _compare(
         golden_error=max((r.steps for r in ran.golden), default=0.0) * (1 if scale > 0 else 1e-3),
         golden_agreement=share([r.top1_ok for r in ran.golden], 1.0),
         image_error=image_error,
+        image_mean=image_mean,
         image_agreement=image_agreement,
         thread_error=_between(ran, next(alike), scale)[0],
         float_error=float_error,
@@ -193,21 +197,37 @@ def _compare(
     )
     wrong = [r.file for r in ran.golden if not r.tensor_ok]
     faults = [f"{wrong[0]} gives another input tensor than in the lab"] if wrong else []
+    # Of equal scores the first one's class, whoever answers: audits compare answers.
+    tied = int((ran.top1 != ran.scores.argmax(axis=1)).sum()) if len(ran.scores) else 0
+    faults += [f"answers the later of equal classes on {tied} images"] if tied else []
     compared = min(len(ran.scores), len(first.scores))
     faults += _faults(cell, limits_for(artifact.kind, scale > 0), compared, known)
     return replace(cell, faults=tuple(faults))
 
 
-def _between(ran: _Ran, other: _Ran, scale: float) -> tuple[float | None, float | None]:
-    """(largest difference in the output's unit, share of equal answers) on what both ran."""
+def _between(
+    ran: _Ran, other: _Ran, scale: float
+) -> tuple[float | None, float | None, float | None]:
+    """What both ran: (largest difference of a score, its mean over the clear images, in the
+    output's unit; share of equal answers)."""
     count = min(len(ran.scores), len(other.scores))
     if ran is other or not count:
-        return None, None
+        return None, None, None
     mine, theirs = ran.scores[:count], other.scores[:count]
-    error = float(np.abs(mine - theirs).max())
-    # Ties go to the lower index on either side.
-    same = share(mine.argmax(axis=1) == theirs.argmax(axis=1), 1.0)
-    return (round(error / scale, 3) if scale > 0 else error), same
+    unit = scale if scale > 0 else 1.0
+    errors = np.abs(mine - theirs).max(axis=1) / unit
+    same = share(ran.top1[:count] == other.top1[:count], 1.0)
+    clear = _is_clear(theirs)
+    largest, mean = float(errors.max()), float(errors[clear].mean()) if clear.any() else 0.0
+    if scale > 0:
+        largest, mean = round(largest, 3), round(mean, 3)
+    return largest, mean, same
+
+
+def _is_clear(scores: np.ndarray) -> np.ndarray:
+    """bool (n,): the best score leads by half of the range, so the softmax multiplies nothing."""
+    best = np.sort(scores, axis=1)[:, -2:]
+    return np.asarray(best[:, 1] - best[:, 0] >= CLEAR)
 
 
 def _faults(cell: Cell, limits: Limits, compared: int, known: int) -> list[str]:
@@ -216,6 +236,11 @@ def _faults(cell: Cell, limits: Limits, compared: int, known: int) -> list[str]:
     for where, error, limit in (
         ("from the lab's on the golden frames", cell.golden_error, limits.golden),
         ("from one thread's", cell.thread_error or 0.0, limits.threads),
+        (
+            "from the first way's, in the mean over clear images,",
+            cell.image_mean or 0.0,
+            limits.mean,
+        ),
     ):
         if not error <= limit:
             much = describe(error, cell.unit)

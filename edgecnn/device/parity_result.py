@@ -7,57 +7,18 @@ from dataclasses import asdict, dataclass
 from edgecnn.records import Json
 from edgecnn.text import table
 
-__all__ = ["Cell", "Limits", "Parity", "limits_for"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a kind of artifact may differ by.
-
-    golden: largest difference of a score to the lab's own run of the same file, golden frames.
-        These are sure ones, on which two families of integer kernels differ by a step at most.
-    threads: the same between many threads and one, same runtime and kernels, on any image.
-    agreement: share of images that must be read as the float model reads them, and as the first
-        way to run the file does, at the upper end of its 95 % interval.
-    Differences are in integer steps of the output, or in scores (0..1) where that is a float.
-
-    Between families of kernels no difference is too large on any image: XNNPACK and TFLite's
-    built-in kernels round differently, and where the softmax is undecided a step of a logit is
-    many of a score (71 were seen in MobileNetV2). There the answers count.
-    """
-
-    golden: float
-    threads: float
-    agreement: float
-
-
-# Measured on a small network, MobileNetV2 and MobileNetV3-small with ai-edge-litert 2.3,
-# tflite-runtime 2.14 and onnxruntime, on x86 and arm64: threads change nothing (1e-5 in built-in
-# float kernels), golden frames differ by no step, 1e-6 in floats and 5e-5 in dynamic range.
-_LIMITS = {
-    "float32": Limits(1e-4, 1e-4, 0.998),
-    "float16": Limits(1e-3, 1e-4, 0.995),
-    "dynamic_range": Limits(1e-3, 1e-3, 0.97),
-    "int16_activations": Limits(1e-3, 1e-3, 0.99),
-    "full_integer": Limits(1.0, 1.0, 0.97),
-}
-# Float islands in an integer file, or a kind of another tool.
-_MIXED_INTEGER, _MIXED_FLOAT = Limits(1.0, 1.0, 0.97), Limits(1e-3, 1e-3, 0.97)
-
-
-def limits_for(kind: str, integer_output: bool) -> Limits:
-    """The limits of an artifact's kind, as `card.json` names it."""
-    return _LIMITS.get(kind, _MIXED_INTEGER if integer_output else _MIXED_FLOAT)
+__all__ = ["Cell", "Parity", "describe"]
 
 
 @dataclass(frozen=True)
 class Cell:
     """One file run one way.
 
-    `golden_error` and `image_error` are as in `Limits`, in `unit` ("steps" or "score");
-    `image_error` is None for the first way to run a file, which the others are held against, and
-    `thread_error` for one thread. `golden_agreement` and `image_agreement` are the shares of equal
-    answers beside these.
+    Errors are in `unit` ("steps" or "score"): the largest difference of a score on the golden
+    frames to the lab's own run, and on the images to the first way to run the file (None for that
+    way itself); `image_mean` is the mean of the latter over the clear images. `thread_error` is the
+    largest difference to one thread. `golden_agreement` and `image_agreement` are the shares of
+    equal answers beside these.
     `float_error` is the largest difference of a score to the float model's, None where only its
     answers are known; `float_agreement` the share of equal answers, None where nothing is known.
     `faults` says what is beyond the limits, in words.
@@ -73,6 +34,7 @@ class Cell:
     golden_error: float
     golden_agreement: float
     image_error: float | None
+    image_mean: float | None
     image_agreement: float | None
     thread_error: float | None
     float_error: float | None
@@ -120,7 +82,18 @@ class Parity:
 
     def to_text(self) -> str:
         """The matrix, then what is beyond a limit and what was left out."""
-        headers = ("file", "run by", "images", "golden", "to first", "same", "to float", "same", "")
+        headers = (
+            "file",
+            "run by",
+            "images",
+            "golden",
+            "to first",
+            "mean",
+            "same",
+            "to float",
+            "same",
+            "",
+        )
         most = max((cell.images for cell in self.cells), default=0)
         lines = [
             f"parity over {most} images, {self.golden} of them golden frames; float model: "
@@ -146,6 +119,7 @@ class Parity:
                     str(cell.images),
                     describe(cell.golden_error, cell.unit),
                     "" if cell.image_error is None else describe(cell.image_error, cell.unit),
+                    "" if cell.image_mean is None else f"{cell.image_mean:.1e}",
                     _percent(cell.image_agreement),
                     "" if cell.float_error is None else f"{cell.float_error:.1e}",
                     _percent(cell.float_agreement),

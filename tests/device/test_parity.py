@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import edgecnn
 from edgecnn.bundle import Bundle, seal
 from edgecnn.device.doctor import examine
 from edgecnn.device.parity import ParityOptions, parity
-from edgecnn.device.parity_result import Parity, limits_for
+from edgecnn.device.parity_limits import limits_for
+from edgecnn.device.parity_result import Parity
 from edgecnn.errors import BundleError, DataError, MissingRuntimeError
 from edgecnn.runtime import TFLITE_RUNTIMES, load_runtime, top1
 
@@ -170,7 +174,100 @@ def test_no_runtime_at_all_is_an_error(digits_bundle, tmp_path):
 def test_limits_follow_the_kind():
     assert limits_for("full_integer", True).golden == 1
     assert limits_for("float32", False).golden < limits_for("dynamic_range", False).golden
+    for kind in ("float32", "float16", "dynamic_range", "int16_activations", "full_integer"):
+        limits = limits_for(kind, integer_output=kind == "full_integer")
+        assert limits.threads <= limits.golden, "threads change less than kernels do"
+        assert 0.97 <= limits.agreement < 1
     assert limits_for("hybrid/float32+int8", True) == limits_for("full_integer", True)
+
+
+class Faulty:
+    """A runtime of one family of kernels that computes something else than the file says."""
+
+    def __init__(self, runtime, change) -> None:
+        self._runtime, self._change = runtime, change
+
+    def __getattr__(self, name: str):
+        return getattr(self._runtime, name)
+
+    def invoke(self, tensor: np.ndarray) -> np.ndarray:
+        return self._runtime.invoke(self._change(tensor))
+
+
+def one_wrong_weight(data: bytes) -> bytes:
+    """The first kernel with the sign of its largest weight flipped."""
+    from edgecnn.export.flatbuffer import read_tflite, write_tflite
+
+    model = read_tflite(data)
+    graph = model.subgraphs[0]
+    kernels = [t for t in graph.tensors if len(t.shape) == 4 and t.buffer]
+    kernel = next(t for t in kernels if model.buffers[t.buffer].data is not None)
+    weights = np.array(model.buffers[kernel.buffer].data, np.uint8).view(np.int8)
+    weights[np.abs(weights.astype(int)).argmax()] *= -1
+    model.buffers[kernel.buffer].data = weights.view(np.uint8)
+    return write_tflite(model)
+
+
+def plant(monkeypatch, change=None, corrupt=None) -> None:
+    """Make TFLite's own kernels wrong for the full-integer file; XNNPACK stays right."""
+
+    def load(data, file, **how):
+        wrong = file == INTEGER and how.get("kernels") == "builtin"
+        runtime = load_runtime(corrupt(data) if wrong and corrupt else data, file, **how)
+        return Faulty(runtime, change) if wrong and change else runtime
+
+    monkeypatch.setattr("edgecnn.classifier.load_runtime", load)
+
+
+def faults_of(bundle: Path, images: Path) -> dict[str, str]:
+    """What is beyond a limit, by kernels."""
+    found = parity(bundle, images, ParityOptions(TFLITE_RUNTIMES[:1], threads=2))
+    assert {c.file for c in found.cells if not c.ok} <= {INTEGER}
+    return {c.kernels: "; ".join(c.faults) for c in found.cells if not c.ok}
+
+
+def test_a_kernel_that_swaps_channels_fails(monkeypatch, digits_bundle, lab_images):
+    plant(monkeypatch, change=lambda tensor: tensor[..., ::-1].copy())
+    faults = faults_of(digits_bundle, lab_images)
+    assert set(faults) == {"builtin"}
+    assert "in the mean over clear images" in faults["builtin"]
+
+
+def test_a_kernel_with_one_wrong_weight_fails(monkeypatch, digits_bundle, lab_images):
+    plant(monkeypatch, corrupt=one_wrong_weight)
+    faults = faults_of(digits_bundle, lab_images)
+    assert set(faults) == {"builtin"}, "the wrong kernels and no others"
+
+
+def test_a_file_with_one_wrong_weight_is_refused_by_its_checksum(digits_bundle, tmp_path):
+    copy = Path(shutil.copytree(digits_bundle, tmp_path / "b.edgecnn"))
+    (copy / INTEGER).write_bytes(one_wrong_weight((copy / INTEGER).read_bytes()))
+    with pytest.raises(BundleError, match=INTEGER):
+        parity(copy)
+
+
+def test_answers_by_another_tie_rule_fail(monkeypatch, digits_bundle, lab_images):
+    def last(scores: np.ndarray) -> int:
+        return int(len(scores) - 1 - scores[::-1].argmax())
+
+    def tie(tensor: np.ndarray) -> np.ndarray:
+        return tensor
+
+    class Tied(Faulty):
+        def invoke(self, tensor: np.ndarray) -> np.ndarray:
+            scores = self._runtime.invoke(tensor)
+            scores[scores.argmax() :] = scores.max()
+            return scores
+
+    def load(data, file, **how):
+        return Tied(load_runtime(data, file, **how), tie)
+
+    monkeypatch.setattr("edgecnn.classifier.load_runtime", load)
+    options = ParityOptions(TFLITE_RUNTIMES[:1], threads=2)
+    rule = "answers the later of equal classes"
+    assert rule not in parity(digits_bundle, lab_images, options).to_text()
+    monkeypatch.setattr("edgecnn.device.parity.top1", last)
+    assert rule in parity(digits_bundle, lab_images, options).to_text()
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +322,33 @@ def test_ties_go_to_the_lower_index_on_every_runtime(tied_files, runtime, kernel
         scores = loaded.invoke(image)
         assert scores[1] == scores[3] == scores.max(), file
         assert top1(scores) == 1, file
+
+
+@pytest.mark.env
+@pytest.mark.parametrize("name", ["device-tflite-runtime", "device-litert"])
+def test_ties_go_to_the_lower_index_on_the_devices_runtimes(tied_files, env_python, name, tmp_path):
+    for file, data in tied_files.items():
+        (tmp_path / file).write_bytes(data)
+    program = (
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from edgecnn.runtime import load_runtime, top1\n"
+        "image = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)\n"
+        "for path in sorted(Path(sys.argv[1]).glob('*.tflite')):\n"
+        "    for kernels in ('default', 'builtin'):\n"
+        "        loaded = load_runtime(path.read_bytes(), path.name, kernels=kernels)\n"
+        "        scores = loaded.invoke(image)\n"
+        "        assert scores[1] == scores[3] == scores.max(), (path.name, kernels, scores)\n"
+        "        assert top1(scores) == 1, (path.name, kernels)\n"
+        "        print(loaded.name, path.name)\n"
+    )
+    path = str(Path(edgecnn.__file__).parents[1])
+    done = subprocess.run(
+        [env_python(name), "-c", program, tmp_path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    runtime = "tflite_runtime" if name == "device-tflite-runtime" else "ai_edge_litert"
+    tflite = [file for file in tied_files if file.endswith(".tflite")]
+    assert done.stdout.count(runtime) == 2 * len(tflite)

@@ -1,0 +1,62 @@
+"""What a file may differ by, between ways to run it and from the lab: all limits in one place.
+
+golden     The lab ran the same file on the same frames, by both families of kernels, and a runtime
+           is held against the nearer. They are the surest frames, on which rounding moves a score
+           by a step at most; floats move by the order of their sums.
+threads    Threads share the work and change no sum of integers, so a step is already generous.
+mean       How far the furthest score is from the first way's, in the mean over the clear images
+           (on which the best score leads by half). XNNPACK and TFLite's own kernels round
+           differently, and where the softmax is undecided a step of a logit is many of a score (71
+           were seen in MobileNetV2): no single difference proves anything. But on clear images
+           rounding is a fraction of a step, and a fault moves most of them. Measured on 139 clear
+           ones of 150 field images (digits of meters, 48x32, one network): the two families differ
+           by 0.08 steps of a full-integer file, red and blue swapped by 1.1, one weight of 512 with
+           its sign flipped by 1.9 (float32, over all 150: 9e-8, 1.2e-2 and 3e-3).
+agreement  Share of equal answers, with the first way and with the float model. Quantization moves
+           answers where the float model is undecided, so the kinds differ; a share counts as too
+           low only beyond its 95 % interval, and never by one image.
+
+The mean's limit, half a step, was chosen after these measurements: five times what rounding makes,
+half of the smaller fault. On 68 mostly grey images swapped channels made 0.4: not found there.
+The agreement limits are those of a healthy quantization
+(97 %, as in the export's calibration experiment). Not found: a fault that all ways to run a file
+share, small enough to leave its answers as they are; a changed file is told by its checksum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CLEAR", "Limits", "limits_for"]
+
+CLEAR = 0.5  # between the two best scores
+
+
+@dataclass(frozen=True)
+class Limits:
+    """See the top of this module.
+
+    Differences are in integer steps of the output, or in scores (0..1) where that is a float.
+    """
+
+    golden: float
+    threads: float
+    mean: float
+    agreement: float
+
+
+_LIMITS = {
+    "float32": Limits(1e-4, 1e-4, 1e-4, 0.998),
+    "float16": Limits(1e-3, 1e-4, 1e-4, 0.995),
+    "dynamic_range": Limits(1e-3, 1e-3, 1e-3, 0.97),
+    "int16_activations": Limits(1e-3, 1e-3, 1e-3, 0.99),
+    "full_integer": Limits(1.0, 1.0, 0.5, 0.97),
+}
+# Float islands in an integer file, or a kind of another tool.
+_MIXED_INTEGER = _LIMITS["full_integer"]
+_MIXED_FLOAT = Limits(1e-3, 1e-3, 4e-3, 0.97)  # a step is 1 / 256
+
+
+def limits_for(kind: str, integer_output: bool) -> Limits:
+    """The limits of an artifact's kind, as `card.json` names it."""
+    return _LIMITS.get(kind, _MIXED_INTEGER if integer_output else _MIXED_FLOAT)
