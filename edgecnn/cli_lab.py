@@ -135,6 +135,10 @@ def train(
     ] = None,
     synthesis_steps: Annotated[int, typer.Option(help="Of the training of the generator.")] = 2000,
     augment: Annotated[str, typer.Option(help="none, light or default.")] = "default",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Operation of the augmentation to leave out: invert, say, or grey."),
+    ] = None,
     camera: Annotated[
         Path | None,
         typer.Option(help="Of `calibrate` (folder or camera.json): train for the fitted camera."),
@@ -163,7 +167,7 @@ def train(
 ) -> Outcome:
     """Train a regularized, augmented CNN and measure it on a test split that does not leak."""
     chosen = {k: v for k, v in locals().items() if k not in ("lab", "output", "json")}
-    chosen["by"] = tuple(by or ())
+    chosen |= {"by": tuple(by or ()), "without": tuple(without or ())}
     from edgecnn.model.train import TrainOptions, train
 
     with progress_bars() as progress:

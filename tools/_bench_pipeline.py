@@ -19,8 +19,9 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: TID
 from edgecnn.model import batches
 from edgecnn.model.batches import Examples, training_batches
 from edgecnn.model.network import NetworkOptions, build_network
+from edgecnn.model.operations import Geometry
 from edgecnn.model.options import TrainOptions
-from edgecnn.model.warp import Geometry, RandomAffine
+from edgecnn.model.warp import RandomAffine
 
 BATCH, CLASSES = 64, 10
 # More batches than the pipeline makes ahead.

@@ -117,5 +117,5 @@ def _shared(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _augmenter(examples: Examples, options: TrainOptions, seed: int) -> Augmenter | None:
-    layers = build_augmentation(options.augment, seed)
+    layers = build_augmentation(options.augment, seed, options.without)
     return layers and Augmenter(layers, examples.tensors.shape[1:], seed)

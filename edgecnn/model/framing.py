@@ -5,31 +5,17 @@ A classifier of crops meets the printed frame, the edge of the window or the dru
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
 from edgecnn.model.layer import PictureLayer
+from edgecnn.model.operations import Framing
 
-__all__ = ["Framing", "RandomFraming"]
+__all__ = ["RandomFraming"]
 
 _FRACTION = 4  # bits of a pixel that OpenCV draws to
-
-
-@dataclass(frozen=True)
-class Framing:
-    """Shares of the pictures; the defaults change nothing.
-
-    borders  that have a band, a line or a row of teeth at a side, for each of the four sides
-    depth    how far the inner end of it reaches into the picture at most, as a share of the side
-    lines    that have a thin line across, for each of two lines
-    """
-
-    borders: float = 0.0
-    depth: float = 0.25
-    lines: float = 0.0
 
 
 class RandomFraming(PictureLayer):

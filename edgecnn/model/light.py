@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
 from edgecnn.model.layer import PictureLayer
+from edgecnn.model.operations import Light
 
-__all__ = ["Light", "RandomLight"]
+__all__ = ["RandomLight"]
 
 _LEVELS = np.arange(256, dtype=np.float32)
 _GRAIN = 32.0  # deviation of the stored noise, in steps: 4 of it fit into a byte
-
-
-@dataclass(frozen=True)
-class Light:
-    """How far each change goes; the defaults change nothing.
-
-    share        of the pictures that are changed at all: clean ones keep the lab in mind
-    exposure, contrast  half-widths of the logarithm of the factor, in encoded values
-    low_contrast  share of the pictures that lose up to three quarters of their contrast
-    gamma        half-width of the logarithm of the exponent
-    balance      half-width of the logarithm of each channel's factor
-    tint         half-width of what is added to each channel, in grey levels
-    saturation   1: any picture may lose all of its colour or gain three tenths
-    grey         share that becomes grey by random weights of the channels
-    invert       share that is negated: dark digits on light ground and light ones on dark are
-                 the same digits
-    slope        half-width of the light's change from the middle to an edge
-    glare        share that has a bright spot
-    stroke       share whose bright or dark parts grow by up to a pixel
-    blur         share that is softened, twice over; as many lose half of their resolution
-    sharpen      share that is sharpened, as cameras do
-    noise        largest standard deviation in grey levels; less where contrast was lost
-    jpeg         share that is compressed, with a quality of 20 to 90
-    """
-
-    share: float = 1.0
-    exposure: float = 0.0
-    contrast: float = 0.0
-    low_contrast: float = 0.0
-    gamma: float = 0.0
-    balance: float = 0.0
-    tint: float = 0.0
-    saturation: float = 0.0
-    grey: float = 0.0
-    invert: float = 0.0
-    slope: float = 0.0
-    glare: float = 0.0
-    stroke: float = 0.0
-    blur: float = 0.0
-    sharpen: float = 0.0
-    noise: float = 0.0
-    jpeg: float = 0.0
 
 
 class RandomLight(PictureLayer):

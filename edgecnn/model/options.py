@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from edgecnn.errors import ModelError
 from edgecnn.model.backbones import BACKBONES
+from edgecnn.model.operations import OPERATIONS
 from edgecnn.records import InputSpec, Interpolation, Json, Resize
 
 __all__ = ["TrainOptions"]
@@ -81,7 +82,8 @@ class TrainOptions:
     synthesize        label of a class to make images of with a generator, "rarest" for all that
                       have less than a quarter of the mean, or None: see synthesis.py
     synthesis_steps   of the generator's training
-    augment           none, light or default: see augment.py
+    augment           none, light or default: see operations.py
+    without           operations of the augmentation to leave out, see operations.py
     camera            calibration folder, or its camera.json: 7 in 10 training images go through
                       the fitted camera before they are augmented: see field.py
     val_share, test_share   of the images, rounded to tenths
@@ -119,6 +121,7 @@ class TrainOptions:
     synthesize: str | None = None
     synthesis_steps: int = 2000
     augment: Augment = "default"
+    without: tuple[str, ...] = ()
     camera: Path | str | None = None
     val_share: float = 0.1
     test_share: float = 0.2
@@ -147,6 +150,12 @@ class TrainOptions:
         self._check_choice("augment", get_args(Augment))
         if (self.width is None) != (self.height is None):
             raise ModelError("only one of width and height is given, expected both or none")
+        unknown = [name for name in self.without if name not in OPERATIONS]
+        if unknown:
+            raise ModelError(
+                f"the augmentation has no operation {unknown[0]!r}, expected some of "
+                f"{', '.join(sorted(OPERATIONS))}"
+            )
         if self.by and self.manifest is None:
             raise ModelError(
                 f"accuracy is asked for by {self.by[0]!r}, expected a manifest with that column; "
@@ -195,4 +204,4 @@ class TrainOptions:
             name: str(data[name]) if data[name] else None
             for name in ("manifest", "cache", "camera")
         }
-        return {**data, **paths, "by": list(self.by)}
+        return {**data, **paths, "by": list(self.by), "without": list(self.without)}

@@ -8,16 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.model.augment import (
-    STRENGTHS,
-    Augmentation,
-    build_augmentation,
-    layers_of,
-    single_operations,
-)
-from edgecnn.model.framing import Framing, RandomFraming
-from edgecnn.model.light import Light, RandomLight
-from edgecnn.model.warp import Geometry, RandomAffine
+from edgecnn.model.augment import build_augmentation, layers_of, single_operations
+from edgecnn.model.framing import RandomFraming
+from edgecnn.model.light import RandomLight
+from edgecnn.model.operations import STRENGTHS, Augmentation, Framing, Geometry, Light
+from edgecnn.model.warp import RandomAffine
 
 DEFAULT = STRENGTHS["default"]
 
