@@ -3,8 +3,9 @@
     python tests/backbones.py mobilenet_v2|efficientnet_lite0|mobilenet_v3_small FOLDER
 
 writes FOLDER/model, FOLDER/calibration and FOLDER/images: a minute or two each. No weights are
-downloaded: the networks learn scikit-learn's digits at 56 px, and an image of 224 px is such a
-digit repeated 4 by 4. Batch-norm statistics and the classifier are fitted anew at 224 px. So
+downloaded. EfficientNet-Lite0 has the ImageNet weights of a package; the others learn
+scikit-learn's digits at 56 px, and have batch-norm statistics fitted anew at 224 px. An image of
+224 px is such a digit repeated 4 by 4, and the classifier is fitted to features of these. So
 activations are a trained network's and scores are decided: agreement means something.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgecnn.model.efficientnet_lite import build_lite0, load_lite0, package_weights
 from edgecnn.preprocess import decode, to_tensor
 from edgecnn.records import Card, InputSpec, LabResult, Tally
 
@@ -26,17 +28,6 @@ BACKBONES = ("mobilenet_v2", "efficientnet_lite0", "mobilenet_v3_small")
 SPEC = InputSpec(width=224, height=224)
 TILE = 56
 LABELS = tuple("0123456789")
-# kernel, stride, expansion, filters, repeats: Tan and Le 2019, arXiv:1905.11946, table 1; Lite0
-# has ReLU6 and no squeeze-and-excitation, and a stem and head that don't scale.
-_LITE0 = (
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
-)
 
 
 def features(name: str, side: int) -> Any:
@@ -45,37 +36,15 @@ def features(name: str, side: int) -> Any:
 
     shape = (side, side, 3)
     image = keras.Input(shape)
+    if name == "efficientnet_lite0":
+        network = build_lite0(shape)
+        load_lite0(network, package_weights())
+        return network
     plain = {"input_shape": shape, "include_top": False, "weights": None, "pooling": "avg"}
     if name == "mobilenet_v3_small":  # it normalizes inside
         return keras.Model(image, keras.applications.MobileNetV3Small(**plain)(image))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(image)
-    if name == "mobilenet_v2":
-        return keras.Model(image, keras.applications.MobileNetV2(**plain)(x))
-    x = _conv(x, 32, 3, 2)
-    for kernel, stride, expansion, filters, repeats in _LITE0:
-        for k in range(repeats):
-            x = _block(x, kernel, stride if k == 0 else 1, expansion, filters)
-    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(_conv(x, 1280, 1, 1)))
-
-
-def _conv(x: Any, filters: int, kernel: int, stride: int) -> Any:
-    import keras
-
-    x = keras.layers.Conv2D(filters, kernel, stride, "same", use_bias=False)(x)
-    return keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(x))
-
-
-def _block(x: Any, kernel: int, stride: int, expansion: int, filters: int) -> Any:
-    from keras import layers
-
-    source, wide = x, x.shape[-1] * expansion
-    if expansion > 1:
-        x = _conv(x, wide, 1, 1)
-    x = layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False)(x)
-    x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
-    x = layers.Conv2D(filters, 1, use_bias=False)(x)
-    x = layers.BatchNormalization()(x)
-    return layers.Add()([x, source]) if x.shape == source.shape else x
+    return keras.Model(image, keras.applications.MobileNetV2(**plain)(x))
 
 
 def train(name: str, tiles: np.ndarray, labels: np.ndarray) -> Any:
@@ -114,9 +83,10 @@ def classifier(name: str, tiles: np.ndarray, labels: np.ndarray) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     backbone = features(name, SPEC.width)
-    backbone.set_weights(train(name, tiles, labels).get_weights())
     images = np.tile(tiles[:512], (1, SPEC.height // TILE, SPEC.width // TILE, 1))
-    settle(backbone, images)
+    if name != "efficientnet_lite0":  # which has its ImageNet weights
+        backbone.set_weights(train(name, tiles, labels).get_weights())
+        settle(backbone, images)
     x = backbone.predict(images.astype(np.float32), batch_size=32, verbose=0)
     # One scale for all features: one each would blow up the rounding of those that hardly vary.
     scale = x.std(axis=0).mean()

