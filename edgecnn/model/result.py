@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.images.dataset import Skipped
+from edgecnn.model.bias import Breakdown
+from edgecnn.model.synthesis_result import Synthesis
+from edgecnn.model.verdict import Verdict
 from edgecnn.records import Json, Tally
 from edgecnn.text import table
 
@@ -21,6 +24,11 @@ class TrainResult:
     notes    what a person should know about the data, one line each
     temperature   of the card's confidence, fitted on the validation images
     confidence_error   expected calibration error on the test split: {"raw", "calibrated"}
+    worker    which worker of several this is, if it is not the one that writes the folder
+    class_counts   real training images of each label
+    synthesis   what came of `synthesize`; None without it
+    breakdowns   accuracy on the test split by class, by device and by columns of the manifest
+    verdict   training, test and simulated field images: does it overfit, is it fragile
     network   {"name", "weights"}, and of a named one "source" and "licence" of the weights
     """
 
@@ -39,7 +47,12 @@ class TrainResult:
     notes: tuple[str, ...]
     temperature: float = 1.0
     confidence_error: dict[str, float] = field(default_factory=dict)
+    class_counts: dict[str, int] = field(default_factory=dict)
+    synthesis: Synthesis | None = None
+    breakdowns: tuple[Breakdown, ...] = ()
+    verdict: Verdict | None = None
     network: Json = field(default_factory=dict)
+    worker: str = ""
 
     def to_json(self) -> Json:
         return {
@@ -59,10 +72,16 @@ class TrainResult:
             "temperature": self.temperature,
             "confidence_error": self.confidence_error,
             "network": self.network,
+            "class_counts": self.class_counts,
+            "synthesis": self.synthesis.to_json() if self.synthesis else None,
+            "verdict": self.verdict.to_json() if self.verdict else None,
+            "accuracy_by": {part.column: part.to_json() for part in self.breakdowns},
         }
 
     def to_text(self) -> str:
         """The result as a person reads it in a terminal."""
+        if self.worker:
+            return f"{self.worker}: done, {self.epochs} epochs; the first worker writes the model"
         tallies = {"train": self.train, "val": self.val, "test": self.lab}
         rows = [
             (name, split["images"], split["groups"], tallies[name].text())
@@ -82,6 +101,10 @@ class TrainResult:
         lines += [
             f"{self.epochs} epochs in {self.seconds:.0f} s (ended by {self.stopped_by}); "
             f"the weights are those of epoch {self.best_epoch}.",
+            *([f"\n{self.verdict.to_text()}"] if self.verdict else []),
+            *([self.synthesis.to_text()] if self.synthesis else []),
+            *(f"\n{part.to_text()}" for part in self.breakdowns),
+            "",
             f"Lab accuracy: {self.lab.text()}",
             *self._confidence(),
             *self._origin(),

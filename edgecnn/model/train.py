@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecnn import __version__
-from edgecnn.errors import MissingRuntimeError
+from edgecnn.errors import MissingRuntimeError, ModelError
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.groups import GroupOptions
 from edgecnn.images.split import Split, split_dataset
 from edgecnn.images.tensors import ChosenTensors, StoreOptions
 from edgecnn.model.adopt import as_float32
 from edgecnn.model.backbones import BACKBONES, SIDE, build_backbone, check_backbone
+from edgecnn.model.bias import Breakdown, break_down, group_names
+from edgecnn.model.cluster import Cluster, local_copy, movable, read_cluster, strategy_of
 from edgecnn.model.field import FieldTensors, read_camera, training_note
-from edgecnn.model.folder import MARKER, write_model_folder
+from edgecnn.model.folder import MARKER, LabTest, write_model_folder
 from edgecnn.model.options import TrainOptions
 from edgecnn.model.quiet import quiet
 from edgecnn.model.result import TrainResult
+from edgecnn.model.verdict import Verdict
 from edgecnn.records import Card, Json, LabResult, Progress
 from edgecnn.staging import check_writable
 
@@ -31,8 +34,11 @@ if TYPE_CHECKING:
 
     from edgecnn.camera.fitted import CameraFit
     from edgecnn.model.fit import Fit
+    from edgecnn.model.synthesis import Made
 
 __all__ = ["TrainOptions", "TrainResult", "train"]
+
+_FIELD_SEED = 20_000  # not that of the copies which stop the training
 
 
 def train(
@@ -53,6 +59,9 @@ def train(
         options: See TrainOptions.
         progress: Called with (what, done, total).
 
+    With TF_CONFIG set, the processes that it names train together (see cluster.py), and all but
+    the first return without writing.
+
     Raises:
         DataError: The images can't be used or split.
         ModelError: The options or the user's own network can't be used.
@@ -65,10 +74,14 @@ def train(
     if options.network in BACKBONES:
         side = min(options.width or SIDE, options.height or SIDE)
         check_backbone(options.network, side, options.weights)
-    check_writable(output, marker=MARKER)
+    cluster = _cluster(options)
+    if cluster is None or cluster.is_chief:
+        check_writable(output, marker=MARKER)
     camera = read_camera(options.camera) if options.camera else None
     data, split = _read(lab, options, progress)
-    model, fit, network = _fit(data, split, options, camera, progress)
+    names = group_names(data, options)
+    made = _synthesize(data, split, options, progress) if options.synthesize else None
+    model, fit, network = _fit(data, split, options, camera, cluster, made, progress)
     scores, labs, confidence = _measure(model, data, split)
     result = TrainResult(
         model=output,
@@ -87,11 +100,34 @@ def train(
         temperature=confidence["temperature"],
         confidence_error=confidence["error"],
         network=network,
+        class_counts=_class_counts(data, split),
+        synthesis=made.decision if made else None,
+        verdict=Verdict(labs["train"].tally, labs["test"].tally, labs["field"].tally),
+        breakdowns=_break_down(data, split, names, scores),
+        worker=cluster.to_text() if cluster and not cluster.is_chief else "",
     )
-    card = _card(result, labs["test"], data, split, options)
+    if result.worker:
+        return result
+    card = _card(result, labs["test"], data, split, made, options)
     card = replace(card, camera=camera.to_json()) if camera else card
-    write_model_folder(output, model, card, fit, data, split.test, scores)
+    pictures = {"synthetic.png": made.picture} if made and made.picture else {}
+    write_model_folder(output, model, card, fit, LabTest(data, split.test, scores), pictures)
     return result
+
+
+def _cluster(options: TrainOptions) -> Cluster | None:
+    cluster = read_cluster()
+    if cluster and options.seconds is not None:
+        raise ModelError(
+            f"seconds is {options.seconds} and TF_CONFIG names {len(cluster.members)} workers, "
+            "which would stop at different steps; expected --epochs alone"
+        )
+    if cluster and options.synthesize:
+        raise ModelError(
+            "synthesize trains a generator in one process, but TF_CONFIG names "
+            f"{len(cluster.members)} workers; expected one of the two"
+        )
+    return cluster
 
 
 def _check_installed() -> None:
@@ -132,6 +168,8 @@ def _fit(
     split: Split,
     options: TrainOptions,
     camera: CameraFit | None,
+    cluster: Cluster | None,
+    made: Made | None,
     progress: Progress | None,
 ) -> tuple[keras.Model, Fit, Json]:
     with quiet():  # TensorFlow greets the terminal whatever its log level is
@@ -141,25 +179,62 @@ def _fit(
         from edgecnn.model.batches import Examples
         from edgecnn.model.fit import fit_network
         from edgecnn.model.imbalance import adjust_scores, check_adjustable
+        from edgecnn.model.synthesis import join
         from edgecnn.model.transfer import fine_tune
 
+        strategy = strategy_of(cluster)
         tf.config.list_physical_devices()
 
     keras.utils.set_random_seed(options.seed)
-    model, network = _network(data, options)
+    with strategy.scope():
+        model, network = _network(data, options)
     check_adjustable(model, options)
     train_images, val_images = (
         Examples(ChosenTensors(data.tensors, rows), data.classes[rows])
         for rows in (split.train, split.val)
     )
+    if made and made.extra:
+        train_images = join(train_images, made.extra)
     if camera:
         seen = FieldTensors(train_images.tensors, camera, options.seed, options.resize)
         train_images = replace(train_images, tensors=seen)
     run = fine_tune if options.pretrained else fit_network
-    fit = run(model, train_images, val_images, options, progress)
-    model = as_float32(model)
+    model = movable(model) if cluster else model
+    with strategy.scope():
+        fit = run(model, train_images, val_images, options, progress)
+    model = as_float32(local_copy(model) if cluster else model)
     adjust_scores(model, train_images.classes, options)
     return model, fit, network
+
+
+def _synthesize(
+    data: Dataset, split: Split, options: TrainOptions, progress: Progress | None
+) -> Made:
+    with quiet():
+        import keras
+
+        from edgecnn.model.batches import Examples
+        from edgecnn.model.fit import fit_network
+        from edgecnn.model.imbalance import adjust_scores, check_adjustable
+        from edgecnn.model.synthesis import synthesize
+        from edgecnn.model.transfer import fine_tune
+
+    train_images, val_images = (
+        Examples(ChosenTensors(data.tensors, rows), data.classes[rows])
+        for rows in (split.train, split.val)
+    )
+
+    def trained(images: Examples, short: TrainOptions) -> keras.Model:
+        keras.utils.set_random_seed(short.seed)
+        model, _ = _network(data, short)
+        check_adjustable(model, short)
+        run = fine_tune if short.pretrained else fit_network
+        run(model, images, val_images, short)
+        model = as_float32(model)
+        adjust_scores(model, images.classes, short)
+        return model
+
+    return synthesize(train_images, val_images, data.labels, options, trained, progress)
 
 
 def _network(data: Dataset, options: TrainOptions) -> tuple[keras.Model, Json]:
@@ -181,8 +256,9 @@ def _network(data: Dataset, options: TrainOptions) -> tuple[keras.Model, Json]:
 def _measure(
     model: keras.Model, data: Dataset, split: Split
 ) -> tuple[np.ndarray, dict[str, LabResult], Json]:
-    """The scores of the test images, the result on each split's clean images, and the temperature
-    (of the validation split) with what it makes of the confidence on the test split."""
+    """The scores of the test images; the result on each split's clean images and on the test
+    images in a simulated field; and the temperature (of the validation split) with what it makes
+    of the confidence on the test split."""
     from edgecnn.model.predict import keras_scores, lab_result
     from edgecnn.model.temperature import confidence_error, fit_temperature
 
@@ -194,15 +270,39 @@ def _measure(
         if name == "val":
             temperature = fit_temperature(scores, data.classes[index])
     error = confidence_error(scores, data.classes[split.test], temperature)
+    test = ChosenTensors(data.tensors, split.test)
+    field = keras_scores(model, FieldTensors(test, None, _FIELD_SEED, share=1.0))
+    results["field"] = lab_result(field, data.classes[split.test])
     return scores, results, {"temperature": temperature, "error": error}
 
 
+def _class_counts(data: Dataset, split: Split) -> dict[str, int]:
+    counts = np.bincount(data.classes[split.train], minlength=len(data.labels))
+    return dict(zip(data.labels, counts.tolist(), strict=True))
+
+
+def _break_down(
+    data: Dataset, split: Split, names: dict[str, list[str | None]], scores: np.ndarray
+) -> tuple[Breakdown, ...]:
+    classes = data.classes[split.test]
+    groups = {column: [found[k] for k in split.test] for column, found in names.items()}
+    return break_down([data.labels[k] for k in classes], groups, scores.argmax(axis=1) == classes)
+
+
 def _card(
-    result: TrainResult, lab: LabResult, data: Dataset, split: Split, options: TrainOptions
+    result: TrainResult,
+    lab: LabResult,
+    data: Dataset,
+    split: Split,
+    made: Made | None,
+    options: TrainOptions,
 ) -> Card:
     from edgecnn.model.imbalance import implied_prior
 
-    prior = implied_prior(data.classes[split.train], len(data.labels), options)
+    classes = data.classes[split.train]
+    if made and made.extra:
+        classes = np.concatenate([classes, made.extra.classes])
+    prior = implied_prior(classes, len(data.labels), options)
     return Card(
         name=result.model.name,
         labels=data.labels,
