@@ -37,9 +37,8 @@ class RandomLight(PictureLayer):
         matrices = self._mixing(count, rng)
         tables, kept = self._tables(images, rng)
         grain = _Grain(height, width, rng) if o.noise else None
-        changed = images.copy()
-        for k in np.flatnonzero(rng.random(count) < o.share):
-            given = images[k]
+        changed = np.empty_like(images)
+        for k, given in enumerate(images):
             picture = _stroke(given, rng) if chosen["stroke"][k] else given
             if matrices is not None:
                 picture = cv2.transform(picture, matrices[k])

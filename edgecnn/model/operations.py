@@ -51,7 +51,6 @@ class Framing:
 class Light:
     """How far each change goes; the defaults change nothing.
 
-    share        of the pictures that are changed at all: clean ones keep the lab in mind
     exposure, contrast  half-widths of the logarithm of the factor, in encoded values
     low_contrast  share of the pictures that lose up to three quarters of their contrast
     gamma        half-width of the logarithm of the exponent
@@ -70,7 +69,6 @@ class Light:
     jpeg         share that is compressed, with a quality of 20 to 90
     """
 
-    share: float = 1.0
     exposure: float = 0.0
     contrast: float = 0.0
     low_contrast: float = 0.0
@@ -147,7 +145,7 @@ STRENGTHS: dict[str, Augmentation] = {
     ),
 }
 # These say how another one is done, and do nothing alone.
-_DETAILS = {"depth", "share"}
+_DETAILS = {"depth"}
 OPERATIONS = (
     frozenset(option.name for part in (Geometry, Framing, Light) for option in fields(part))
     - _DETAILS

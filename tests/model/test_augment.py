@@ -132,11 +132,6 @@ def test_inversion_negates_the_share_that_was_asked_for():
     assert 0.4 < negated.mean() < 0.6
 
 
-def test_a_share_of_the_pictures_stays_clean():
-    out = changed(RandomLight(Light(share=0.6, invert=1.0)), ramp(400))
-    assert 0.5 < (out != ramp(400)).any(axis=(1, 2, 3)).mean() < 0.7
-
-
 def test_noise_has_the_deviation_that_was_drawn_and_shrinks_with_the_contrast():
     grey = np.full((400, 40, 32, 3), 128, np.uint8)
     deviation = changed(RandomLight(Light(noise=12)), grey).astype(float).std(axis=(1, 2, 3))
@@ -146,7 +141,7 @@ def test_noise_has_the_deviation_that_was_drawn_and_shrinks_with_the_contrast():
     assert changed(RandomLight(faint), grey).astype(float).std(axis=(1, 2, 3)).mean() < 4.5
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Light) if f.name != "share"])
+@pytest.mark.parametrize("name", [f.name for f in fields(Light)])
 def test_each_change_of_light_alone_changes_pictures(name):
     value = {"tint": 20.0, "noise": 10.0}.get(name, 0.5)
     sharp = np.random.default_rng(1).integers(0, 256, (16, 40, 32, 3)).astype(np.uint8)
