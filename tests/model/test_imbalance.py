@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from edgecnn.errors import ModelError
+from edgecnn.errors import DataError, ModelError
 from edgecnn.model.bias import break_down
 from edgecnn.model.imbalance import (
     adjust_scores,
@@ -20,8 +20,8 @@ from edgecnn.model.imbalance import (
     sampling_order,
     training_loss,
 )
-from edgecnn.model.predict import keras_scores
-from edgecnn.model.train import TrainOptions
+from edgecnn.model.predict import keras_scores, load_model
+from edgecnn.model.train import TrainOptions, train
 
 CLASSES = np.repeat([0, 1, 2], [900, 90, 9])
 BALANCING = ("class_weights", "balanced_sampling", "balanced_softmax", "logit_adjustment")
@@ -190,3 +190,59 @@ def test_a_class_cut_to_a_twentieth_is_recognized_again(bench, digits_folder):
         assert low <= mean <= high
         assert rows[method].overall_gain[0] > -1
         assert method in bench.as_table(list(rows.values()))
+
+
+@pytest.fixture(scope="module")
+def few_days(tmp_path_factory, digits_folder):
+    """Two classes of 40 and 20 digits, and a manifest of their days."""
+    root = tmp_path_factory.mktemp("days") / "lab"
+    rows = ["path,device,day"]
+    for label, count in (("0", 40), ("1", 20)):
+        (root / label).mkdir(parents=True)
+        for k, path in enumerate(sorted((digits_folder / label).glob("*.png"))[:count]):
+            (root / label / path.name).write_bytes(path.read_bytes())
+            rows.append(f"{label}/{path.name},camera {k % 10},{'mon' if k % 2 else 'tue'}")
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.mark.parametrize("imbalance", ["balanced_softmax", "logit_adjustment"])
+def test_the_card_says_what_the_scores_assume_and_who_fares_worst(few_days, tmp_path, imbalance):
+    chosen = options(
+        imbalance,
+        width=16,
+        height=16,
+        epochs=1,
+        network_width=0.25,
+        augment="none",
+        near_duplicate=1.0,
+        manifest=few_days / "manifest.csv",
+        by=("day",),
+    )
+    result = train(few_days, tmp_path / "model", chosen)
+    model, card = load_model(tmp_path / "model")
+    assert card.prior == pytest.approx((0.5, 0.5))
+    counts = card.training["class_counts"]
+    assert counts["0"] > 1.5 * counts["1"] > 0
+    assert [layer.name for layer in model.layers][-1] == "scores"
+    assert (model.loss if model.compiled else None) is None
+    told = card.training["accuracy_by"]
+    assert list(told) == ["class", "device", "day"]
+    for column in told.values():
+        tallies = column["tallies"].values()
+        assert sum(t["total"] for t in tallies) == card.lab.tally.total
+        assert sum(t["correct"] for t in tallies) == card.lab.tally.correct
+        assert [t["accuracy"] for t in tallies] == sorted(t["accuracy"] for t in tallies)
+    assert "day" in result.to_text()
+
+
+def test_columns_without_a_manifest_are_refused():
+    with pytest.raises(ModelError, match="--manifest"):
+        options("none", by=("day",))
+
+
+def test_a_column_that_the_manifest_lacks_is_named_before_the_training(few_days, tmp_path):
+    chosen = options("none", manifest=few_days / "manifest.csv", by=("site",))
+    with pytest.raises(DataError, match="no column 'site'"):
+        train(few_days, tmp_path / "model", chosen)
+    assert not (tmp_path / "model").exists()
