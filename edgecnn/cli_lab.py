@@ -139,6 +139,12 @@ def train(
         list[str] | None,
         typer.Option(help="Operation of the augmentation to leave out: invert, say, or grey."),
     ] = None,
+    add_augmentation: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="After it: augmix, randaugment, mixup, cutmix or erasing. Several times: all."
+        ),
+    ] = None,
     camera: Annotated[
         Path | None,
         typer.Option(help="Of `calibrate` (folder or camera.json): train for the fitted camera."),
@@ -168,6 +174,7 @@ def train(
     """Train a regularized, augmented CNN and measure it on a test split that does not leak."""
     chosen = {k: v for k, v in locals().items() if k not in ("lab", "output", "json")}
     chosen |= {"by": tuple(by or ()), "without": tuple(without or ())}
+    chosen["add_augmentation"] = tuple(add_augmentation or ())
     from edgecnn.model.train import TrainOptions, train
 
     with progress_bars() as progress:

@@ -18,6 +18,7 @@ from edgecnn.images.tensors import Tensors
 from edgecnn.model.augment import build_augmentation
 from edgecnn.model.field import FieldTensors
 from edgecnn.model.imbalance import sampling_order
+from edgecnn.model.mixing import Mixer, build_mixer
 from edgecnn.model.options import TrainOptions
 
 __all__ = ["Augmenter", "Examples", "batch_size", "training_batches", "validation_batches"]
@@ -76,11 +77,14 @@ def training_batches(train: Examples, num_classes: int, options: TrainOptions) -
     """Endless augmented batches: float32 images and one-hot labels, the same for a seed."""
     labels = tf.one_hot(train.classes, num_classes)
     augment = _augmenter(train, options, options.seed)
+    mixer = _mixer(train, num_classes, options)
 
     def load(number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images = train.take(rows)
         if augment is not None:
             images = augment(images, number)
+        if mixer is not None:
+            return mixer.at(images, tf.gather(labels, rows), options.seed, number)
         return images, tf.gather(labels, rows)
 
     order = sampling_order(train.classes, num_classes, options)
@@ -119,3 +123,17 @@ def _shared(batches: tf.data.Dataset) -> tf.data.Dataset:
 def _augmenter(examples: Examples, options: TrainOptions, seed: int) -> Augmenter | None:
     layers = build_augmentation(options.augment, seed, options.without)
     return layers and Augmenter(layers, examples.tensors.shape[1:], seed)
+
+
+def _mixer(examples: Examples, num_classes: int, options: TrainOptions) -> Mixer | None:
+    mixer = build_mixer(options.add_augmentation, options.seed, without=options.without)
+    if mixer is not None:  # makes its variables
+        shape = examples.tensors.shape[1:]
+        mixer(
+            {
+                "images": np.zeros((1, *shape), np.float32),
+                "labels": np.zeros((1, num_classes), np.float32),
+            },
+            training=True,
+        )
+    return mixer

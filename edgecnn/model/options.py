@@ -15,6 +15,7 @@ from edgecnn.records import InputSpec, Interpolation, Json, Resize
 __all__ = ["TrainOptions"]
 
 Augment = Literal["none", "light", "default"]
+Added = Literal["augmix", "randaugment", "mixup", "cutmix", "erasing"]
 Imbalance = Literal[
     "none",
     "class_weights",
@@ -23,6 +24,14 @@ Imbalance = Literal[
     "balanced_softmax",
     "logit_adjustment",
 ]
+
+# What augmix and randaugment draw from: see mixing.py, which needs TensorFlow.
+ADDED_OPERATIONS = frozenset(
+    {
+        *("added_rotation", "added_shear", "added_shift", "added_brightness", "added_contrast"),
+        *("posterization", "auto_contrast", "equalization", "colour_loss", "sharpness"),
+    }
+)
 
 # name: (lowest, highest) allowed, both included
 _RANGES: dict[str, tuple[float, float]] = {
@@ -84,6 +93,7 @@ class TrainOptions:
     synthesis_steps   of the generator's training
     augment           none, light or default: see operations.py
     without           operations of the augmentation to leave out, see operations.py
+    add_augmentation  after it, some of augmix, randaugment, mixup, cutmix, erasing: see mixing.py
     camera            calibration folder, or its camera.json: 7 in 10 training images go through
                       the fitted camera before they are augmented: see field.py
     val_share, test_share   of the images, rounded to tenths
@@ -122,6 +132,7 @@ class TrainOptions:
     synthesis_steps: int = 2000
     augment: Augment = "default"
     without: tuple[str, ...] = ()
+    add_augmentation: tuple[str, ...] = ()
     camera: Path | str | None = None
     val_share: float = 0.1
     test_share: float = 0.2
@@ -150,18 +161,34 @@ class TrainOptions:
         self._check_choice("augment", get_args(Augment))
         if (self.width is None) != (self.height is None):
             raise ModelError("only one of width and height is given, expected both or none")
-        unknown = [name for name in self.without if name not in OPERATIONS]
+        operations = OPERATIONS | ADDED_OPERATIONS
+        unknown = [name for name in self.without if name not in operations]
         if unknown:
             raise ModelError(
                 f"the augmentation has no operation {unknown[0]!r}, expected some of "
-                f"{', '.join(sorted(OPERATIONS))}"
+                f"{', '.join(sorted(operations))}"
             )
+        self._check_added()
         if self.by and self.manifest is None:
             raise ModelError(
                 f"accuracy is asked for by {self.by[0]!r}, expected a manifest with that column; "
                 "give it with --manifest"
             )
         self._check_network()
+
+    def _check_added(self) -> None:
+        unknown = [name for name in self.add_augmentation if name not in get_args(Added)]
+        if unknown:
+            raise ModelError(
+                f"add_augmentation is {unknown[0]!r}, expected some of {', '.join(get_args(Added))}"
+            )
+        mixed = [name for name in self.add_augmentation if name in ("mixup", "cutmix")]
+        if mixed and self.imbalance in ("class_weights", "effective_number"):
+            raise ModelError(
+                f"{mixed[0]} gives an image two labels and imbalance {self.imbalance!r} weighs it "
+                "by one, expected balanced_sampling, balanced_softmax or logit_adjustment beside "
+                "it; choose one of these"
+            )
 
     def _check_network(self) -> None:
         named = self.network in BACKBONES
@@ -204,4 +231,10 @@ class TrainOptions:
             name: str(data[name]) if data[name] else None
             for name in ("manifest", "cache", "camera")
         }
-        return {**data, **paths, "by": list(self.by), "without": list(self.without)}
+        return {
+            **data,
+            **paths,
+            "by": list(self.by),
+            "without": list(self.without),
+            "add_augmentation": list(self.add_augmentation),
+        }
