@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.images.dataset import load_dataset
-from edgecnn.model.folder import load_model
-from edgecnn.model.predict import keras_scores
+from edgecnn.model.predict import keras_scores, load_model
 from edgecnn.model.train import TrainOptions, train
 
 GEOMETRY = ("rotation", "shift", "zoom_out", "zoom_in", "shear", "stretch", "neighbours")

@@ -16,8 +16,9 @@ agreement  Share of equal answers, with the first way and with the float model. 
            answers where the float model is undecided, so the kinds differ; a share counts as too
            low only beyond its 95 % interval, and never by one image.
 
-The mean's limit, half a step, was chosen after these measurements: five times what rounding makes,
-half of the smaller fault. On 68 mostly grey images swapped channels made 0.4: not found there.
+Rounding adds up with depth: 0.7 steps on 32 clear digits of EfficientNet-Lite0 at 224 px. The
+mean's limit, one step, was chosen after these measurements: above all rounding that was seen, below
+the smaller fault. On 68 mostly grey images swapped channels made 0.4: not found there.
 The agreement limits are those of a healthy quantization
 (97 %, as in the export's calibration experiment). Not found: a fault that all ways to run a file
 share, small enough to leave its answers as they are; a changed file is told by its checksum.
@@ -50,7 +51,7 @@ _LIMITS = {
     "float16": Limits(1e-3, 1e-4, 1e-4, 0.995),
     "dynamic_range": Limits(1e-3, 1e-3, 1e-3, 0.97),
     "int16_activations": Limits(1e-3, 1e-3, 1e-3, 0.99),
-    "full_integer": Limits(1.0, 1.0, 0.5, 0.97),
+    "full_integer": Limits(1.0, 1.0, 1.0, 0.97),
 }
 # Float islands in an integer file, or a kind of another tool.
 _MIXED_INTEGER = _LIMITS["full_integer"]

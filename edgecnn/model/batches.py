@@ -19,6 +19,7 @@ from edgecnn.model.augment import build_augmentation
 from edgecnn.model.field import FieldTensors
 from edgecnn.model.imbalance import sampling_order
 from edgecnn.model.mixing import Mixer, build_mixer
+from edgecnn.model.layer import PictureLayer
 from edgecnn.model.options import TrainOptions
 
 __all__ = ["Augmenter", "Examples", "batch_size", "training_batches", "validation_batches"]
@@ -37,33 +38,43 @@ class Examples:
 
     def take(self, rows: tf.Tensor) -> tf.Tensor:
         """The tensors of some rows, in a graph: float32, shape (rows, height, width, 3)."""
+        return tf.cast(self.take_bytes(rows), tf.float32)
+
+    def take_bytes(self, rows: tf.Tensor) -> tf.Tensor:
+        """The same as uint8."""
         images = tf.numpy_function(self.tensors.__getitem__, [rows], tf.uint8, stateful=False)
         images.set_shape((rows.shape[0], *self.tensors.shape[1:]))
-        return tf.cast(images, tf.float32)
+        return images
 
 
 class Augmenter:
     """Keras layers as a function of images and a number: the same for a seed on any thread.
 
     Args:
-        layers: From and to float32 images, shape (n, height, width, 3), values in [0, 255].
+        layers: A layer or a Sequential of some, from and to float32 images, shape
+            (n, height, width, 3), values in [0, 255]. A PictureLayer gets the bytes as they are.
         shape: (height, width, 3).
     """
 
     def __init__(self, layers: keras.layers.Layer, shape: tuple[int, ...], seed: int) -> None:
         layers(np.zeros((1, *shape), np.float32), training=True)  # makes its variables
-        self.layers, self.seed = layers, seed
+        self.layers = layers.layers if isinstance(layers, keras.Sequential) else [layers]
+        self.seed = seed
 
     def __call__(self, images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        """Augment the batch of this number (int64, a scalar)."""
+        """Augment the batch of this number (int64, a scalar): float32 of uint8 or float32."""
+        counts = [len(layer.non_trainable_variables) for layer in self.layers]
         states = tf.random.stateless_uniform(
-            (len(self.layers.non_trainable_variables), 2),
+            (sum(counts), 2),
             tf.stack([tf.constant(self.seed, tf.int64), number]),
             maxval=2**31 - 1,
             dtype=tf.int64,
         )
-        changed, _ = self.layers.stateless_call([], tf.unstack(states), images, training=True)
-        return changed
+        for layer, mine in zip(self.layers, tf.split(states, counts), strict=True):
+            if not isinstance(layer, PictureLayer):
+                images = tf.cast(images, tf.float32)
+            images, _ = layer.stateless_call([], tf.unstack(mine), images, training=True)
+        return tf.cast(images, tf.float32)
 
 
 def batch_size(count: int, options: TrainOptions) -> int:
@@ -80,9 +91,7 @@ def training_batches(train: Examples, num_classes: int, options: TrainOptions) -
     mixer = _mixer(train, num_classes, options)
 
     def load(number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = train.take(rows)
-        if augment is not None:
-            images = augment(images, number)
+        images = augment(train.take_bytes(rows), number) if augment else train.take(rows)
         if mixer is not None:
             return mixer.at(images, tf.gather(labels, rows), options.seed, number)
         return images, tf.gather(labels, rows)
@@ -94,21 +103,24 @@ def training_batches(train: Examples, num_classes: int, options: TrainOptions) -
 
 
 def validation_batches(val: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    """The validation images and a copy of each in a simulated field, the same in every epoch.
-
-    They stay in memory if they fit.
+    """The validation images, each of them in a simulated field and each of them augmented: the
+    same pictures in every epoch. They stay in memory if they fit.
     """
     labels = tf.one_hot(val.classes, num_classes)
     field = replace(val, tensors=FieldTensors(val.tensors, None, options.seed + 1000, share=1.0))
+    augment = _augmenter(val, options, options.seed + 1000)
 
-    def load(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        classes = tf.gather(labels, rows)
-        images = tf.concat([val.take(rows), field.take(rows)], 0)
-        return images, tf.concat([classes, classes], 0)
+    def load(number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images = val.take(rows)
+        parts = [images, field.take(rows)]
+        if augment is not None:
+            parts.append(augment(images, number))
+        return tf.concat(parts, 0), tf.tile(tf.gather(labels, rows), (len(parts), 1))
 
     rows = tf.data.Dataset.range(len(val.classes)).batch(_VAL_BATCH)
-    made = rows.map(load, tf.data.AUTOTUNE, deterministic=True)
-    if 8 * np.prod(val.tensors.shape, dtype=float) <= options.memory_mb * 2**20:  # two of 4 bytes
+    made = rows.enumerate().map(load, tf.data.AUTOTUNE, deterministic=True)
+    # Three of 4 bytes each.
+    if 12 * np.prod(val.tensors.shape, dtype=float) <= options.memory_mb * 2**20:
         made = made.cache()
     return _shared(made.prefetch(1))
 

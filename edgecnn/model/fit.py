@@ -46,9 +46,10 @@ def fit_network(
 ) -> Fit:
     """Train a model in place; it ends with the weights of its best epoch.
 
-    The best epoch is the one with the lowest loss on the validation images and a copy of each in
-    a simulated field: on the clean ones alone a lab-only optimum wins too early. With options.ema
-    the weights are running averages, and the batch-norm statistics are taken anew at the end.
+    The best epoch is the one with the lowest loss on the validation images, clean, in a simulated
+    field and augmented: on the clean ones alone a lab-only optimum wins too early. With
+    options.ema the weights are running averages, and the batch-norm statistics are taken anew at
+    the end.
 
     Raises:
         ModelError: The loss became NaN.
