@@ -32,16 +32,6 @@ __all__ = ["Made", "Trainer", "gate", "join", "rare_classes", "synthesize"]
 Trainer = Callable[[Examples, TrainOptions], keras.Model]
 
 
-@dataclass(frozen=True, eq=False)
-class Made:
-    """extra: the made images with their classes, None when they are not kept.
-    picture: a PNG of real and made ones, None when none were made."""
-
-    decision: Synthesis
-    extra: Examples | None = None
-    picture: bytes | None = None
-
-
 _RAREST = 0.25  # of the mean class size
 _TRAININGS = 3
 _EPOCHS = 8  # of each training of the gate, at most
@@ -50,6 +40,16 @@ _LEVEL = 0.05
 _FEWEST = 5
 _MOST_LOST = 0.01  # of the accuracy on all classes
 _SHOWN = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """extra: the made images with their classes, None when they are not kept.
+    picture: a PNG of real and made ones, None when none were made."""
+
+    decision: Synthesis
+    extra: Examples | None = None
+    picture: bytes | None = None
 
 
 def synthesize(
@@ -75,7 +75,7 @@ def synthesize(
     start = monotonic()
     rare = rare_classes(train.classes, labels, str(options.synthesize))
     counts = np.bincount(train.classes, minlength=len(labels))
-    wanted = [max(1, round(float(counts.mean())) - int(counts[k])) for k in rare]
+    wanted = [int(np.ceil(counts.mean())) - int(counts[k]) for k in rare]
     names, real = tuple(labels[k] for k in rare), tuple(int(counts[k]) for k in rare)
     judges = int(np.isin(val.classes, rare).sum())
     if judges < _FEWEST:
@@ -97,24 +97,30 @@ def synthesize(
         steps=steps,
         seconds=round(monotonic() - start, 1),
     )
-    rows = [np.flatnonzero(train.classes == k)[:_SHOWN] for k in rare]
-    pictures = {
-        f"{label}: {kind}": images
-        for label, chosen, images_made in zip(names, rows, made, strict=True)
-        for kind, images in (("real", train.tensors[chosen]), ("made", images_made[:_SHOWN]))
-    }
+    pictures = {}
+    for k, images in zip(rare, made, strict=True):
+        real_rows = np.flatnonzero(train.classes == k)[:_SHOWN]
+        pictures[f"{labels[k]}: real"] = train.tensors[real_rows]
+        pictures[f"{labels[k]}: made"] = images[:_SHOWN]
     return Made(decision, extra if decision.kept else None, side_by_side(pictures))
 
 
 def rare_classes(classes: np.ndarray, labels: tuple[str, ...], wanted: str) -> list[int]:
-    """The class of this label, or for "rarest" all with less than a quarter of the mean size.
+    """The class of this label, if it has less than the mean size; or for "rarest" all with less
+    than a quarter of it.
 
     Raises:
         ModelError: There is no such class, or none is rare.
     """
-    if wanted in labels:
-        return [labels.index(wanted)]
     counts = np.bincount(classes, minlength=len(labels))
+    if wanted in labels:
+        k = labels.index(wanted)
+        if counts[k] >= counts.mean():
+            raise ModelError(
+                f"synthesize is {wanted!r}, which has {counts[k]} training images, expected a "
+                f"class with fewer than the mean of {counts.mean():.0f}; leave it out"
+            )
+        return [k]
     if wanted != "rarest":
         raise ModelError(
             f"synthesize is {wanted!r}, expected 'rarest' or a label: {', '.join(labels[:20])}"

@@ -119,12 +119,14 @@ def test_too_few_validation_images_are_said_before_any_work(digits):
 
 def test_rare_classes_are_a_label_or_the_rarest(digits):
     classes = digits[0].classes
-    assert rare_classes(classes, LABELS, "7") == [7]
+    assert rare_classes(classes, LABELS, "3") == [RARE]
     assert rare_classes(classes, LABELS, "rarest") == [RARE]
     assert rare_classes(np.repeat([0, 1, 2], [100, 2, 3]), ("a", "b", "c"), "rarest") == [1, 2]
     with pytest.raises(ModelError, match="expected 'rarest' or a label: a, b") as error:
         rare_classes(np.array([0, 1]), ("a", "b"), "c")
     assert "\n" not in str(error.value)
+    with pytest.raises(ModelError, match="has 60 training images, expected"):
+        rare_classes(np.repeat([0, 1], [60, 4]), ("a", "b"), "a")
     with pytest.raises(ModelError, match="the smallest, b, has 4"):
         rare_classes(np.repeat([0, 1], [6, 4]), ("a", "b"), "rarest")
 
