@@ -4,6 +4,7 @@ model.keras     the float model: raw RGB 0..255 in, softmax scores out
 card.json       labels, input, lab accuracy, and how the model came about
 history.csv     loss, accuracy, learning rate and seconds, one row an epoch
 training.png    the same as curves; confusion.png the lab test's confusion matrix
+augmented.png   training images and what the augmentation makes of them, a row a class
 lab_test.npz    tensors, labels, keras_scores, files, sha256 of the lab test images
 golden/         a few encoded lab test images
 synthetic.png   with --synthesize: real and made images side by side

@@ -202,14 +202,14 @@ def label_notes(checks: Sequence[LabelCheck], dropped: Collection[str] = ()) -> 
 
 
 def check_text(checks: Sequence[LabelCheck]) -> str:
-    """The checks as a table."""
+    """The checks as a table, and a line for each operation that is not known to keep the label."""
     verdicts = {True: "kept", False: "BROKEN", None: "can not tell"}
     rows = [
-        (c.name, verdicts[c.keeps], *map(_percent, (c.before, c.after, c.changed)), c.reason)
-        for c in checks
+        (c.name, verdicts[c.keeps], *map(_percent, (c.before, c.after, c.changed))) for c in checks
     ]
-    headers = ["operation", "label", "clean, %", "met it, %", "changed, %", "why"]
-    return table(headers, rows, width=180)
+    headers = ["operation", "label", "clean, %", "clean, met it, %", "changed, met it, %"]
+    doubts = [check.to_text() for check in checks if not check.keeps]
+    return "\n".join([table(headers, rows), *doubts])
 
 
 def _chosen(classes: np.ndarray, seed: int) -> np.ndarray:
@@ -235,6 +235,8 @@ def _check(name: str, probe: Probe, right: np.ndarray, changed: np.ndarray) -> L
     before, after, on_changed = (Tally(int(x.sum()), len(x)) for x in (right, clean, moved))
     guess = float(np.bincount(probe.classes).max() / len(probe.classes))
     keeps, reason = _verdict(before, after, on_changed, float(p_value), guess)
+    if (changed == probe.features).all():
+        keeps, reason = None, "changes nothing by itself"
     return LabelCheck(name, keeps, before, after, on_changed, float(p_value), reason)
 
 

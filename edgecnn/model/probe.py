@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from warnings import catch_warnings, filterwarnings
 
 import cv2
 import numpy as np
@@ -91,4 +92,8 @@ class Probe:
 def _fitted(features: np.ndarray, classes: np.ndarray) -> LinearDiscriminantAnalysis:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1).fit(features, classes)
+    probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
+    with catch_warnings():
+        # A class with one image adds nothing to the covariance, which the others give.
+        filterwarnings("ignore", message="Only one sample available")
+        return probe.fit(features, classes)

@@ -51,7 +51,8 @@ def train(
     """Train a classifier on a class-per-folder tree and write a MODEL folder.
 
     The folder holds model.keras, card.json, history.csv, training.png, confusion.png,
-    lab_test.npz (tensors, labels, keras_scores, files, sha256 of the test split) and golden/.
+    augmented.png, lab_test.npz (tensors, labels, keras_scores, files, sha256 of the test split)
+    and golden/.
 
     Args:
         lab: Folder of class folders, or of train, val and test folders of these.
@@ -110,9 +111,21 @@ def train(
         return result
     card = _card(result, labs["test"], data, split, made, options)
     card = replace(card, camera=camera.to_json()) if camera else card
-    pictures = {"synthetic.png": made.picture} if made and made.picture else {}
+    pictures = {"augmented.png": _augmented(data, split, options)}
+    if made and made.picture:
+        pictures["synthetic.png"] = made.picture
     write_model_folder(output, model, card, fit, LabTest(data, split.test, scores), pictures)
     return result
+
+
+def _augmented(data: Dataset, split: Split, options: TrainOptions) -> bytes:
+    """Training images as the augmentation makes them, before any are mixed."""
+    from edgecnn.model.augment import build_augmentation
+    from edgecnn.model.augment_sheet import augmented_sheet
+
+    layers = build_augmentation(options.augment, options.seed, options.without)
+    images = ChosenTensors(data.tensors, split.train)
+    return augmented_sheet(images, data.classes[split.train], data.labels, layers, options.seed)
 
 
 def _cluster(options: TrainOptions) -> Cluster | None:

@@ -51,6 +51,7 @@ def test_a_few_seconds_teach_the_digits(digits_model):
 def test_the_model_folder_holds_what_export_needs(quick, few):
     result, output = quick
     assert sorted(p.name for p in output.iterdir()) == [
+        "augmented.png",
         "card.json",
         "confusion.png",
         "golden",
