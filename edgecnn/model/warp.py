@@ -85,6 +85,8 @@ class _Neighbours:
             np.arange(count)[:, None] + rng.integers(1, max(2, count), (count, 4))
         ) % count
         self.matched = rng.random((count, 4)) < 0.75
+        if not self.present.any():
+            return
         rows = images.reshape(count, -1, 3)[:, ::5].astype(np.float32)
         self.mean, self.deviation = rows.mean(axis=1), rows.std(axis=1) + 4
 

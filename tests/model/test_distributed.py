@@ -17,7 +17,8 @@ from edgecnn.model.cluster import Cluster, read_cluster
 from edgecnn.model.train import TrainOptions, train
 
 TWO = {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}
-ARGS = ["--width", "16", "--height", "16", "--epochs", "4", "--augment", "none", "--json"]
+ARGS = ["--width", "16", "--height", "16", "--epochs", "5", "--augment", "none"]
+ARGS += ["--batch-size", "32", "--json"]
 
 
 def config(cluster: object, kind: str = "worker", index: object = 0) -> str:
@@ -119,13 +120,14 @@ def test_two_workers_learn_what_one_process_learns(lab, tmp_path):
     assert (outputs[0] / "model.keras").is_file()
     assert not outputs[1].exists()
     assert ends[1][0].splitlines() == [
-        f"worker 2 of 2 ({members[1]}): done, 4 epochs; the first worker writes the model"
+        f"worker 2 of 2 ({members[1]}): done, 5 epochs; the first worker writes the model"
     ]
     curves = [
         [float(row["loss"]) for row in csv.DictReader((outputs[k] / "history.csv").open())]
         for k in (0, 2)
     ]
-    # Batch norm sees half a batch on each worker; all else is the same.
-    assert np.allclose(*curves, rtol=0.15)
-    assert curves[0][-1] < 0.8 * curves[0][0]
+    # Batch norm sees half a batch on each worker, and each draws its own dropout. Of three seeds
+    # of one process the curves differ by up to 0.1 in an epoch, and begin at 1.1.
+    assert np.allclose(*curves, rtol=0, atol=0.1)
+    assert curves[0][-1] < 0.3
     assert json.loads(ends[0][0])["lab"]["total"] == json.loads(ends[2][0])["lab"]["total"]

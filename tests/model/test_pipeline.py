@@ -91,7 +91,8 @@ def test_validation_images_are_the_same_in_every_epoch(memory, disk):
     ]
     assert all((epoch == epochs[0]).all() for epoch in epochs)
     assert (epochs[0][:50] == memory.tensors).all()
-    assert len(epochs[0]) == 100
+    assert len(epochs[0]) > 50
+    assert len(epochs[0]) % 50 == 0
 
 
 PROGRAM = """
