@@ -80,7 +80,7 @@ def train(
     interpolation: Annotated[
         str, typer.Option(help="halving, linear, area, cubic or nearest.")
     ] = "halving",
-    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 60,
+    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 70,
     seconds: Annotated[
         float | None, typer.Option(help="Time budget; the schedule ends with it.")
     ] = None,
@@ -135,6 +135,9 @@ def train(
     ] = None,
     synthesis_steps: Annotated[int, typer.Option(help="Of the training of the generator.")] = 2000,
     augment: Annotated[str, typer.Option(help="none, light or default.")] = "default",
+    label_check: Annotated[
+        bool, typer.Option(help="Check that the augmentation's operations keep the label.")
+    ] = True,
     without: Annotated[
         list[str] | None,
         typer.Option(help="Operation of the augmentation to leave out: invert, say, or grey."),

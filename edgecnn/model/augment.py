@@ -25,16 +25,13 @@ def layers_of(augmentation: Augmentation, seed: int) -> keras.Sequential | None:
     Returns:
         Layers from and to uint8 or float32 images, shape (n, height, width, 3), in [0, 255].
     """
-    parts = (
-        (RandomAffine, augmentation.geometry),
-        (RandomFraming, augmentation.framing),
-        (RandomLight, augmentation.light),
-    )
-    layers = [
-        layer(options, seed + k)
-        for k, (layer, options) in enumerate(parts)
-        if not is_idle(options)
-    ]
+    layers = []
+    if not is_idle(augmentation.geometry):
+        layers.append(RandomAffine(augmentation.geometry, seed))
+    if not is_idle(augmentation.framing):
+        layers.append(RandomFraming(augmentation.framing, seed + 1))
+    if not is_idle(augmentation.light):
+        layers.append(RandomLight(augmentation.light, seed + 2))
     return keras.Sequential(layers, name="augmentation") if layers else None
 
 

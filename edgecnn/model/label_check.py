@@ -31,7 +31,6 @@ from edgecnn.model.mixing import added_operations
 from edgecnn.model.operations import Augmentation
 from edgecnn.model.probe import FOLDS, Probe, embed
 from edgecnn.records import Json, Tally
-from edgecnn.text import table
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +39,6 @@ __all__ = [
     "LabelCheck",
     "Operation",
     "check_labels",
-    "check_text",
     "label_notes",
     "safe_operations",
 ]
@@ -199,17 +197,6 @@ def label_notes(checks: Sequence[LabelCheck], dropped: Collection[str] = ()) -> 
         for check in checks
         if check.keeps is False
     )
-
-
-def check_text(checks: Sequence[LabelCheck]) -> str:
-    """The checks as a table, and a line for each operation that is not known to keep the label."""
-    verdicts = {True: "kept", False: "BROKEN", None: "can not tell"}
-    rows = [
-        (c.name, verdicts[c.keeps], *map(_percent, (c.before, c.after, c.changed))) for c in checks
-    ]
-    headers = ["operation", "label", "clean, %", "clean, met it, %", "changed, met it, %"]
-    doubts = [check.to_text() for check in checks if not check.keeps]
-    return "\n".join([table(headers, rows), *doubts])
 
 
 def _chosen(classes: np.ndarray, seed: int) -> np.ndarray:

@@ -92,6 +92,8 @@ class TrainOptions:
                       have less than a quarter of the mean, or None: see synthesis.py
     synthesis_steps   of the generator's training
     augment           none, light or default: see operations.py
+    label_check       try each operation of the augmentation for keeping the label, and leave out
+                      changes of polarity and colour that do not: seconds
     without           operations of the augmentation to leave out, see operations.py
     add_augmentation  after it, some of augmix, randaugment, mixup, cutmix, erasing: see mixing.py
     camera            calibration folder, or its camera.json: 7 in 10 training images go through
@@ -110,7 +112,7 @@ class TrainOptions:
     resize: Resize = "stretch"
     interpolation: Interpolation = "halving"
     pad: tuple[int, int, int] | None = None
-    epochs: int = 60
+    epochs: int = 70
     batch_size: int | None = None
     learning_rate: float = 3e-3
     seconds: float | None = None
@@ -132,6 +134,7 @@ class TrainOptions:
     synthesis_steps: int = 2000
     augment: Augment = "default"
     without: tuple[str, ...] = ()
+    label_check: bool = True
     add_augmentation: tuple[str, ...] = ()
     camera: Path | str | None = None
     val_share: float = 0.1

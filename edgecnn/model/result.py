@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecnn.images.dataset import Skipped
 from edgecnn.model.bias import Breakdown
@@ -11,6 +12,9 @@ from edgecnn.model.synthesis_result import Synthesis
 from edgecnn.model.verdict import Verdict
 from edgecnn.records import Json, Tally
 from edgecnn.text import table
+
+if TYPE_CHECKING:
+    from edgecnn.model.label_check import LabelCheck
 
 __all__ = ["TrainResult"]
 
@@ -29,6 +33,7 @@ class TrainResult:
     synthesis   what came of `synthesize`; None without it
     breakdowns   accuracy on the test split by class, by device and by columns of the manifest
     verdict   training, test and simulated field images: does it overfit, is it fragile
+    label_checks   of the augmentation's operations, for keeping the label
     network   {"name", "weights"}, and of a named one "source" and "licence" of the weights
     """
 
@@ -51,6 +56,7 @@ class TrainResult:
     synthesis: Synthesis | None = None
     breakdowns: tuple[Breakdown, ...] = ()
     verdict: Verdict | None = None
+    label_checks: tuple[LabelCheck, ...] = ()
     network: Json = field(default_factory=dict)
     worker: str = ""
 
@@ -75,6 +81,7 @@ class TrainResult:
             "class_counts": self.class_counts,
             "synthesis": self.synthesis.to_json() if self.synthesis else None,
             "verdict": self.verdict.to_json() if self.verdict else None,
+            "label_checks": [check.to_json() for check in self.label_checks],
             "accuracy_by": {part.column: part.to_json() for part in self.breakdowns},
         }
 
@@ -93,6 +100,7 @@ class TrainResult:
             "A group holds near-duplicates, a burst or a device, and lies in one split only "
             f"(largest: {self.largest_group} images).",
             *self.notes,
+            *self._checks(),
         ]
         if self.skipped:
             lines.append(f"Skipped {len(self.skipped)} file(s):")
@@ -111,6 +119,19 @@ class TrainResult:
             f"Model: {self.model}",
         ]
         return "\n".join(lines)
+
+    def _checks(self) -> list[str]:
+        """Operations that break labels are among the notes."""
+        if not self.label_checks:
+            return []
+        kept = sum(check.keeps is True for check in self.label_checks)
+        unsure = [check.name for check in self.label_checks if check.keeps is None]
+        return [
+            f"Label check: {kept} of {len(self.label_checks)} operations of the augmentation keep "
+            f"the label of {self.label_checks[0].before.total} training images, as a linear probe "
+            "sees it (a warning, not a proof; figures in card.json).",
+            *([f"  It can not tell of {', '.join(unsure)}."] if unsure else []),
+        ]
 
     def _origin(self) -> list[str]:
         if "source" not in self.network:
