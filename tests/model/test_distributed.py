@@ -122,10 +122,8 @@ def test_two_workers_learn_what_one_process_learns(lab, tmp_path):
     assert ends[1][0].splitlines() == [
         f"worker 2 of 2 ({members[1]}): done, 5 epochs; the first worker writes the model"
     ]
-    curves = [
-        [float(row["loss"]) for row in csv.DictReader((outputs[k] / "history.csv").open())]
-        for k in (0, 2)
-    ]
+    histories = [(outputs[k] / "history.csv").read_text().splitlines() for k in (0, 2)]
+    curves = [[float(row["loss"]) for row in csv.DictReader(lines)] for lines in histories]
     # Batch norm sees half a batch on each worker, and each draws its own dropout. Of three seeds
     # of one process the curves differ by up to 0.1 in an epoch, and begin at 1.1.
     assert np.allclose(*curves, rtol=0, atol=0.1)
