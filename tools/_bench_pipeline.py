@@ -17,11 +17,11 @@ import tensorflow as tf  # noqa: TID253
 from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: TID253
 
 from edgecnn.model import batches
+from edgecnn.model.augmentation.operations import Geometry
+from edgecnn.model.augmentation.warp import RandomAffine
 from edgecnn.model.batches import Examples, training_batches
-from edgecnn.model.network import NetworkOptions, build_network
-from edgecnn.model.operations import Geometry
+from edgecnn.model.networks.small import NetworkOptions, build_network
 from edgecnn.model.options import TrainOptions
-from edgecnn.model.warp import RandomAffine
 
 BATCH, CLASSES = 64, 10
 # More batches than the pipeline makes ahead.

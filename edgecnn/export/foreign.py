@@ -18,7 +18,7 @@ from edgecnn.export.lab import LabModel, LabTest, load_lab_model
 from edgecnn.export.mismatch import find_mismatch
 from edgecnn.folders import class_names, find_labelled
 from edgecnn.images.dataset import Dataset, load_dataset
-from edgecnn.model.adopt import check_ends, end_in_softmax, probes, rewire
+from edgecnn.model.networks.adopt import check_ends, end_in_softmax, probes, rewire
 from edgecnn.model.predict import keras_scores, lab_result, most_certain
 from edgecnn.model.quiet import quiet
 from edgecnn.records import Card, InputSpec, Interpolation, Progress, Resize

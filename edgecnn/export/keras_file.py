@@ -11,8 +11,8 @@ from typing import Any
 
 from edgecnn.errors import ModelError, one_line
 from edgecnn.export.keras2_file import is_keras2_h5, rewrite_for_keras3
-from edgecnn.model.adopt import as_float32, unknown_class
-from edgecnn.model.network import importable_here
+from edgecnn.model.networks.adopt import as_float32, unknown_class
+from edgecnn.model.networks.small import importable_here
 from edgecnn.model.quiet import quiet
 
 __all__ = ["is_keras_file", "load_keras_file"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgecnn.export.front import Color, Front, Normalize
 from edgecnn.export.lab import LabTest
-from edgecnn.model.adopt import end_in_softmax, rewire
+from edgecnn.model.networks.adopt import end_in_softmax, rewire
 from edgecnn.model.predict import keras_scores
 from edgecnn.records import InputSpec
 

@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from edgecnn.images.tensors import Tensors
-from edgecnn.model.augment import build_augmentation
+from edgecnn.model.augmentation.layers import build_augmentation
+from edgecnn.model.augmentation.mixing import Mixer, build_mixer
+from edgecnn.model.augmentation.picture_layer import PictureLayer
 from edgecnn.model.field import FieldTensors
 from edgecnn.model.imbalance import sampling_order
-from edgecnn.model.layer import PictureLayer
-from edgecnn.model.mixing import Mixer, build_mixer
 from edgecnn.model.options import TrainOptions
 
 __all__ = ["Augmenter", "Examples", "batch_size", "training_batches", "validation_batches"]

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import keras
 import tensorflow as tf
 
-from edgecnn.model.adopt import as_float32
-from edgecnn.model.backbones import BACKBONES, build_backbone
 from edgecnn.model.batches import Examples
 from edgecnn.model.cluster import local_copy, movable, strategy_of
 from edgecnn.model.field import FieldTensors
 from edgecnn.model.fit import Fit, fit_network
 from edgecnn.model.imbalance import adjust_scores, check_adjustable
-from edgecnn.model.network import NetworkOptions, build_network, load_network
+from edgecnn.model.networks.adopt import as_float32
+from edgecnn.model.networks.backbones import BACKBONES, build_backbone
+from edgecnn.model.networks.small import NetworkOptions, build_network, load_network
 from edgecnn.model.options import TrainOptions
-from edgecnn.model.synthesis import Made, join, synthesize
+from edgecnn.model.synthesis.gate import Made, join, synthesize
 from edgecnn.model.task import Part, Task
 from edgecnn.model.transfer import fine_tune
 from edgecnn.records import Json, Progress

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgecnn.errors import ModelError
-from edgecnn.model.backbones import BACKBONES
-from edgecnn.model.operations import OPERATIONS
+from edgecnn.model.augmentation.operations import OPERATIONS
+from edgecnn.model.networks.backbones import BACKBONES
 from edgecnn.records import InputSpec, Interpolation, Json, Resize
 
 __all__ = ["TrainOptions"]
@@ -25,7 +25,7 @@ Imbalance = Literal[
     "logit_adjustment",
 ]
 
-# What augmix and randaugment draw from: see mixing.py, which needs TensorFlow.
+# What augmix and randaugment draw from: see augmentation/mixing.py, which needs TensorFlow.
 ADDED_OPERATIONS = frozenset(
     {
         *("added_rotation", "added_shear", "added_shift", "added_brightness", "added_contrast"),
@@ -80,7 +80,7 @@ class TrainOptions:
                       or None: the built-in network
     weights           of a named network: "imagenet", "none", or a file; see build_backbone
     fine_tune         train all of a pretrained network, not its classifier only: see transfer.py
-    network_width, dropout, l1, l2   of the built-in network: see network.NetworkOptions
+    network_width, dropout, l1, l2   of the built-in network: see networks/small.py
     weight_decay      decoupled (AdamW), on kernels only
     label_smoothing   0 by default: it spoils the confidence that field checks rely on
     imbalance         for classes of unequal size: none, class_weights, balanced_sampling (classes
@@ -91,11 +91,11 @@ class TrainOptions:
     synthesize        label of a class to make images of with a generator, "rarest" for all that
                       have less than a quarter of the mean, or None: see synthesis.py
     synthesis_steps   of the generator's training
-    augment           none, light or default: see operations.py
+    augment           none, light or default: see augmentation/operations.py
     label_check       try each operation of the augmentation for keeping the label, and leave out
                       changes of polarity and colour that do not: seconds
-    without           operations of the augmentation to leave out, see operations.py
-    add_augmentation  after it, some of augmix, randaugment, mixup, cutmix, erasing: see mixing.py
+    without           operations of the augmentation to leave out, see augmentation/operations.py
+    add_augmentation  after it, some of augmix, randaugment, mixup, cutmix, erasing
     camera            calibration folder, or its camera.json: 7 in 10 training images go through
                       the fitted camera before they are augmented: see field.py
     val_share, test_share   of the images, rounded to tenths

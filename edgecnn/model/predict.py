@@ -12,8 +12,8 @@ import numpy as np
 from edgecnn.bundle import read_card
 from edgecnn.errors import ModelError, one_line
 from edgecnn.images.tensors import Tensors
-from edgecnn.model.adopt import unknown_class
-from edgecnn.model.network import importable_here
+from edgecnn.model.networks.adopt import unknown_class
+from edgecnn.model.networks.small import importable_here
 from edgecnn.records import Card, LabResult, Tally
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from edgecnn.images.dataset import Skipped
 from edgecnn.model.bias import Breakdown
-from edgecnn.model.synthesis_result import Synthesis
+from edgecnn.model.synthesis.result import Synthesis
 from edgecnn.model.verdict import Verdict
 from edgecnn.records import Json, Tally
 from edgecnn.text import table
 
 if TYPE_CHECKING:
-    from edgecnn.model.label_check import LabelCheck
+    from edgecnn.model.augmentation.label_check import LabelCheck
 
 __all__ = ["TrainResult"]
 

@@ -13,17 +13,17 @@ from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.groups import GroupOptions
 from edgecnn.images.split import Split, split_dataset
 from edgecnn.images.tensors import ChosenTensors, StoreOptions
-from edgecnn.model.backbones import BACKBONES, SIDE, check_backbone
+from edgecnn.model.augmentation.operations import STRENGTHS
 from edgecnn.model.cluster import Cluster, read_cluster
 from edgecnn.model.field import read_camera
-from edgecnn.model.operations import STRENGTHS
+from edgecnn.model.networks.backbones import BACKBONES, SIDE, check_backbone
 from edgecnn.model.options import TrainOptions
 from edgecnn.model.quiet import quiet
 from edgecnn.records import Progress
 
 if TYPE_CHECKING:
     from edgecnn.camera.fitted import CameraFit
-    from edgecnn.model.label_check import LabelCheck
+    from edgecnn.model.augmentation.label_check import LabelCheck
 
 __all__ = ["Part", "Task", "check_task", "read_task", "settle_augmentation"]
 
@@ -127,7 +127,7 @@ def settle_augmentation(task: Task) -> Task:
     if not options.label_check or (options.augment == "none" and not options.add_augmentation):
         return task
     with quiet():
-        from edgecnn.model.label_check import label_notes, safe_augmentation
+        from edgecnn.model.augmentation.label_check import label_notes, safe_augmentation
 
         dropped, checks = safe_augmentation(
             task.tensors("train"),

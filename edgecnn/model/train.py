@@ -24,7 +24,7 @@ from edgecnn.staging import check_writable
 if TYPE_CHECKING:
     from edgecnn.model.learn import Learned
     from edgecnn.model.measure import Measured
-    from edgecnn.model.synthesis import Made
+    from edgecnn.model.synthesis.gate import Made
 
 __all__ = ["TrainOptions", "TrainResult", "train"]
 
@@ -130,8 +130,8 @@ def _result(
 
 def _pictures(task: Task, made: Made | None) -> dict[str, bytes]:
     """Training images as the augmentation makes them, and those of a generator."""
-    from edgecnn.model.augment import build_augmentation
-    from edgecnn.model.augment_sheet import augmented_sheet
+    from edgecnn.model.augmentation.layers import build_augmentation
+    from edgecnn.model.augmentation.sheet import augmented_sheet
 
     seed = task.options.seed
     layers = build_augmentation(task.options.augment, seed, task.options.without)

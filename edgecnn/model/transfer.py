@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import keras
 
-from edgecnn.model.backbones import HEAD
 from edgecnn.model.batches import Examples
 from edgecnn.model.fit import Fit, fit_network
+from edgecnn.model.networks.backbones import HEAD
 from edgecnn.model.options import TrainOptions
 from edgecnn.records import Progress
 

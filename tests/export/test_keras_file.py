@@ -13,7 +13,7 @@ import pytest
 
 from edgecnn.errors import ModelError
 from edgecnn.export.keras_file import load_keras_file
-from edgecnn.model.adopt import as_float32, rewire
+from edgecnn.model.networks.adopt import as_float32, rewire
 
 SHAPE = (20, 16, 3)
 QUIET = "ignore:The structure of `inputs`:UserWarning"

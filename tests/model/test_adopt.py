@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import ModelError
-from edgecnn.model.network import load_network
+from edgecnn.model.networks.small import load_network
 from edgecnn.model.predict import keras_scores, load_model
 from edgecnn.model.train import TrainOptions, train
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.model.augment import build_augmentation, layers_of, single_operations
-from edgecnn.model.framing import RandomFraming
-from edgecnn.model.light import RandomLight
-from edgecnn.model.operations import STRENGTHS, Augmentation, Framing, Geometry, Light
-from edgecnn.model.warp import RandomAffine
+from edgecnn.model.augmentation.framing import RandomFraming
+from edgecnn.model.augmentation.layers import build_augmentation, layers_of, single_operations
+from edgecnn.model.augmentation.light import RandomLight
+from edgecnn.model.augmentation.operations import STRENGTHS, Augmentation, Framing, Geometry, Light
+from edgecnn.model.augmentation.warp import RandomAffine
 
 DEFAULT = STRENGTHS["default"]
 

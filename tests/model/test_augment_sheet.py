@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.model.augment import build_augmentation
-from edgecnn.model.augment_sheet import augmented_sheet
+from edgecnn.model.augmentation.layers import build_augmentation
+from edgecnn.model.augmentation.sheet import augmented_sheet
 
 
 def flat_images(count: int, side: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from edgecnn.model.averaging import reestimate_batch_norm
-from edgecnn.model.network import build_network
+from edgecnn.model.networks.small import build_network
 
 
 def batches(count: int = 8) -> list[np.ndarray]:

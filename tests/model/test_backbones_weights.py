@@ -22,8 +22,8 @@ import pytest
 
 from edgecnn.errors import MissingRuntimeError, ModelError
 from edgecnn.model import efficientnet_lite
-from edgecnn.model.efficientnet_lite import build_lite0, load_lite0, package_weights
-from edgecnn.model.torch_file import read_legacy_pth
+from edgecnn.model.networks.efficientnet_lite import build_lite0, load_lite0, package_weights
+from edgecnn.model.networks.torch_file import read_legacy_pth
 
 RECORDED = Path(__file__).with_name("lite0_logits.npz")
 DAISY, PALACE = 985, 698

@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.model.augment import single_operations
-from edgecnn.model.label_check import (
+from edgecnn.model.augmentation.label_check import (
     as_operation,
     check_labels,
     label_notes,
     safe_augmentation,
     safe_operations,
 )
-from edgecnn.model.operations import STRENGTHS, Augmentation, Geometry, Light
-from edgecnn.model.probe import embed
+from edgecnn.model.augmentation.layers import single_operations
+from edgecnn.model.augmentation.operations import STRENGTHS, Augmentation, Geometry, Light
+from edgecnn.model.augmentation.probe import embed
 
 METERS = Path(__file__).parents[2].parent / "shared" / "data" / "meters" / "lab"
 

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from edgecnn.errors import ModelError
+from edgecnn.model.augmentation.mixing import Mixer, added_operations, build_mixer
 from edgecnn.model.batches import Examples, training_batches
-from edgecnn.model.mixing import Mixer, added_operations, build_mixer
 from edgecnn.model.options import ADDED_OPERATIONS, TrainOptions
 
 NAMES = ("augmix", "randaugment", "mixup", "cutmix", "erasing")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import ModelError
-from edgecnn.model.network import NetworkOptions, build_network, load_network
+from edgecnn.model.networks.small import NetworkOptions, build_network, load_network
 from edgecnn.model.predict import keras_scores
 
 

@@ -12,8 +12,8 @@ import pytest
 from edgecnn.errors import ModelError
 from edgecnn.model.batches import Examples
 from edgecnn.model.predict import load_model
-from edgecnn.model.synthesis import gate, join, rare_classes, synthesize
-from edgecnn.model.synthesis_gan import train_gan
+from edgecnn.model.synthesis.gan import train_gan
+from edgecnn.model.synthesis.gate import gate, join, rare_classes, synthesize
 from edgecnn.model.train import TrainOptions, train
 
 RARE = 3

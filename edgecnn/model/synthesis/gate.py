@@ -22,8 +22,8 @@ from edgecnn.model.batches import Examples
 from edgecnn.model.options import TrainOptions
 from edgecnn.model.plots import side_by_side
 from edgecnn.model.predict import keras_scores
-from edgecnn.model.synthesis_gan import train_gan
-from edgecnn.model.synthesis_result import ARMS, Arm, Synthesis
+from edgecnn.model.synthesis.gan import train_gan
+from edgecnn.model.synthesis.result import ARMS, Arm, Synthesis
 from edgecnn.records import Progress, Tally
 
 __all__ = ["Made", "Trainer", "gate", "join", "rare_classes", "synthesize"]

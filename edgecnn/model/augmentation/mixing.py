@@ -19,8 +19,8 @@ import keras
 import tensorflow as tf
 
 from edgecnn.errors import ModelError
-from edgecnn.model.operations import Geometry
-from edgecnn.model.warp import RandomAffine
+from edgecnn.model.augmentation.operations import Geometry
+from edgecnn.model.augmentation.warp import RandomAffine
 
 __all__ = ["MIXES_LABELS", "Mixer", "RandomOperations", "added_operations", "build_mixer"]
 

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecnn.images.tensors import Tensors
-from edgecnn.model.augment import single_operations
-from edgecnn.model.mixing import added_operations
-from edgecnn.model.operations import Augmentation
-from edgecnn.model.probe import FOLDS, Probe, embed
+from edgecnn.model.augmentation.layers import single_operations
+from edgecnn.model.augmentation.mixing import added_operations
+from edgecnn.model.augmentation.operations import Augmentation
+from edgecnn.model.augmentation.probe import FOLDS, Probe, embed
 from edgecnn.records import Json, Tally
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgecnn.errors import MissingRuntimeError, ModelError
-from edgecnn.model.torch_file import read_legacy_pth
+from edgecnn.model.networks.torch_file import read_legacy_pth
 
 if TYPE_CHECKING:
     import keras

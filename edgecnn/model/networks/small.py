@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgecnn.errors import ModelError, one_line
-from edgecnn.model.adopt import check_ends, end_in_softmax, probes, rewire
+from edgecnn.model.networks.adopt import check_ends, end_in_softmax, probes, rewire
 
 if TYPE_CHECKING:
     import keras

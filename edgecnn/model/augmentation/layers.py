@@ -11,10 +11,10 @@ from collections.abc import Collection
 
 import keras
 
-from edgecnn.model.framing import RandomFraming
-from edgecnn.model.light import RandomLight
-from edgecnn.model.operations import OPERATIONS, STRENGTHS, Augmentation, is_idle
-from edgecnn.model.warp import RandomAffine
+from edgecnn.model.augmentation.framing import RandomFraming
+from edgecnn.model.augmentation.light import RandomLight
+from edgecnn.model.augmentation.operations import OPERATIONS, STRENGTHS, Augmentation, is_idle
+from edgecnn.model.augmentation.warp import RandomAffine
 
 __all__ = ["build_augmentation", "layers_of", "single_operations"]
 

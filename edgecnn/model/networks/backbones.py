@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecnn.errors import ModelError, one_line
-from edgecnn.model.efficientnet_lite import PACKAGE, build_lite0, load_lite0, package_weights
+from edgecnn.model.networks.efficientnet_lite import (
+    PACKAGE,
+    build_lite0,
+    load_lite0,
+    package_weights,
+)
 from edgecnn.records import Json
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgecnn.model.layer import PictureLayer
-from edgecnn.model.operations import Geometry
+from edgecnn.model.augmentation.operations import Geometry
+from edgecnn.model.augmentation.picture_layer import PictureLayer
 
 __all__ = ["RandomAffine"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgecnn.model.layer import PictureLayer
-from edgecnn.model.operations import Framing
+from edgecnn.model.augmentation.operations import Framing
+from edgecnn.model.augmentation.picture_layer import PictureLayer
 
 __all__ = ["RandomFraming"]
 

@@ -1,0 +1,1 @@
+"""Augmentation: what is done to training pictures, and whether it keeps their labels."""

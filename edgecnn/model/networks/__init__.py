@@ -1,0 +1,1 @@
+"""Networks: the built-in one, well-known ones with their weights, the user's own."""

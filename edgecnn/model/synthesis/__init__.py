@@ -1,0 +1,1 @@
+"""Images of rare classes from a generator, behind a gate."""
