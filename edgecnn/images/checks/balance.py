@@ -14,7 +14,7 @@ from edgecnn.records import Json
 __all__ = ["Balance", "ClassCount", "check_balance"]
 
 _EVEN, _SKEWED = 2.0, 10.0  # ratio of the largest class to the smallest
-_OPTION = "balanced_sampling"  # of `edgecnn train --imbalance`
+_OPTION = "class_weights"  # of `edgecnn train --imbalance`
 
 
 @dataclass(frozen=True)
