@@ -80,7 +80,7 @@ def train(
     interpolation: Annotated[
         str, typer.Option(help="halving, linear, area, cubic or nearest.")
     ] = "halving",
-    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 70,
+    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 60,
     seconds: Annotated[
         float | None, typer.Option(help="Time budget; the schedule ends with it.")
     ] = None,
@@ -107,7 +107,7 @@ def train(
         ),
     ] = True,
     network_width: Annotated[float, typer.Option(help="Multiplies the filters.")] = 1.0,
-    dropout: Annotated[float, typer.Option(help="Before the classifier.")] = 0.3,
+    dropout: Annotated[float, typer.Option(help="Before the classifier.")] = 0.1,
     l1: Annotated[float, typer.Option(help="L1 penalty of the kernels.")] = 0.0,
     l2: Annotated[float, typer.Option(help="L2 penalty of the kernels.")] = 0.0,
     weight_decay: Annotated[float, typer.Option(help="Decoupled (AdamW).")] = 0.01,

@@ -112,7 +112,7 @@ class TrainOptions:
     resize: Resize = "stretch"
     interpolation: Interpolation = "halving"
     pad: tuple[int, int, int] | None = None
-    epochs: int = 70
+    epochs: int = 60
     batch_size: int | None = None
     learning_rate: float = 3e-3
     seconds: float | None = None
@@ -121,7 +121,7 @@ class TrainOptions:
     weights: str = "imagenet"
     fine_tune: bool = True
     network_width: float = 1.0
-    dropout: float = 0.3
+    dropout: float = 0.1
     l1: float = 0.0
     l2: float = 0.0
     weight_decay: float = 0.01

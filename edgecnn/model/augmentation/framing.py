@@ -36,47 +36,38 @@ class RandomFraming(PictureLayer):
 
     def _border(self, picture: np.ndarray, side: int, rng: np.random.Generator) -> None:
         """A band from the edge on, or a line some way inside of it; whole or in pieces."""
-        inner = rng.uniform(0, self.framing.depth)
-        outer = -0.1 if rng.random() < 0.5 else inner - rng.uniform(0.02, 0.09)
-        tilt = rng.uniform(-0.04, 0.04)
-        colour = _colour(picture, rng)
-        pieces = [(-0.1, 1.1)]
-        if rng.random() < 0.4:
-            period = float(np.exp(rng.uniform(np.log(0.06), np.log(1.6))))
-            first = rng.uniform(-1, 0) * period
-            pieces = [(at, at + period / 2) for at in np.arange(first, 1.1, period)]
-        for start, end in pieces:
-            lean = tilt * (2 * np.array([start, end, end, start]) - 1)
-            inwards = lean + np.array([outer, outer, inner, inner])
-            _fill(picture, _at_side(np.array([start, end, end, start]), inwards, side), colour)
-
-
-def _at_side(along: np.ndarray, inwards: np.ndarray, side: int) -> np.ndarray:
-    """Points seen from the top, bottom, left or right edge -> (x, y), in shares of the sides."""
-    if side % 2:
-        inwards = 1 - inwards
-    return np.stack((along, inwards) if side < 2 else (inwards, along), axis=1)
+        depth, whole, thick, lean, cut, length, first = rng.random(7)
+        inner = depth * self.framing.depth
+        outer = -0.1 if whole < 0.5 else inner - (0.02 + 0.07 * thick)
+        starts, ends = np.array([-0.1]), np.array([1.1])
+        if cut < 0.4:
+            period = 0.06 * (1.6 / 0.06) ** length
+            starts = np.arange(-first * period, 1.1, period)
+            ends = starts + period / 2
+        along = np.stack((starts, ends, ends, starts), axis=1)
+        inwards = (0.08 * lean - 0.04) * (2 * along - 1) + np.array([outer, outer, inner, inner])
+        if side % 2:
+            inwards = 1 - inwards
+        quads = np.stack((along, inwards) if side < 2 else (inwards, along), axis=2)
+        _fill(picture, quads, _colour(picture, rng))
 
 
 def _line(picture: np.ndarray, rng: np.random.Generator) -> None:
     """A thin line, lighter or darker than the mean, that ends somewhere."""
-    at, lean, start, length, half = rng.uniform(
-        (0.0, -0.15, -0.5, 0.3, 0.008), (1.0, 0.15, 0.7, 1.5, 0.04)
-    )
-    end = start + length
+    at, lean, start, length, half, way, tone = rng.random(7)
+    lean, start, half = 0.3 * lean - 0.15, 1.2 * start - 0.5, 0.008 + 0.032 * half
+    end = start + 0.3 + 1.2 * length
     a, b = at + lean * (start - 0.5), at + lean * (end - 0.5)
-    quad = np.array([(start, a - half), (end, b - half), (end, b + half), (start, a + half)])
-    if rng.random() < 0.3:
-        quad = quad[:, ::-1]
-    tone = np.array(cv2.mean(picture)[:3]) + rng.uniform(-120, 200)
-    _fill(picture, quad, tuple(np.clip(tone, 0, 255).tolist()))
+    quad = np.array([[(start, a - half), (end, b - half), (end, b + half), (start, a + half)]])
+    colour = np.clip(np.array(cv2.mean(picture)[:3]) + 320 * tone - 120, 0, 255)
+    _fill(picture, quad[..., ::-1] if way < 0.3 else quad, tuple(colour.tolist()))
 
 
-def _fill(picture: np.ndarray, quad: np.ndarray, colour: tuple[float, ...]) -> None:
-    """Fill four corners, given as shares of the sides; their edges are anti-aliased."""
+def _fill(picture: np.ndarray, quads: np.ndarray, colour: tuple[float, ...]) -> None:
+    """Fill quadrilaterals (n, 4, 2), (x, y) as shares of the sides; edges are anti-aliased."""
     height, width, _ = picture.shape
-    corners = np.rint(quad * (width << _FRACTION, height << _FRACTION)).astype(np.int32)
-    cv2.fillConvexPoly(picture, corners, colour, cv2.LINE_AA, _FRACTION)
+    corners = np.rint(quads * (width << _FRACTION, height << _FRACTION)).astype(np.int32)
+    cv2.fillPoly(picture, list(corners), colour, cv2.LINE_AA, _FRACTION)
 
 
 def _colour(picture: np.ndarray, rng: np.random.Generator) -> tuple[float, ...]:

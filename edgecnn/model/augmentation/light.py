@@ -36,15 +36,20 @@ class RandomLight(PictureLayer):
         coarse = np.asarray(rng.random(count) < o.blur / 2)
         matrices = self._mixing(count, rng)
         tables, kept = self._tables(images, rng)
-        grain = _Grain(height, width, rng) if o.noise else None
+        slopes = rng.uniform(-o.slope, o.slope, (count, 2))
+        lamp = _Lamp(height, width)
+        sigmas = rng.uniform(0, o.noise, count) * np.minimum(1, kept)
+        grain = _Grain(height, width, count, rng) if o.noise else None
         changed = np.empty_like(images)
         for k, given in enumerate(images):
             picture = _stroke(given, rng) if chosen["stroke"][k] else given
             if matrices is not None:
                 picture = cv2.transform(picture, matrices[k])
             picture = cv2.LUT(picture, tables[k][None])
-            if o.slope or chosen["glare"][k]:
-                picture = self._shade(picture, bool(chosen["glare"][k]), rng)
+            if o.slope:
+                picture = lamp.slope(picture, *slopes[k])
+            if chosen["glare"][k]:
+                picture = lamp.glare(picture, rng)
             if chosen["blur"][k]:
                 picture = _soften(picture, rng)
             if coarse[k]:
@@ -52,7 +57,7 @@ class RandomLight(PictureLayer):
             if chosen["sharpen"][k]:
                 picture = _sharpen(picture, rng)
             if grain:
-                picture = grain.add(picture, rng.uniform(0, o.noise) * min(1.0, kept[k]), rng)
+                picture = grain.add(picture, k, sigmas[k])
             if chosen["jpeg"][k]:
                 picture = _compress(picture, int(rng.integers(20, 91)))
             changed[k] = picture
@@ -82,7 +87,7 @@ class RandomLight(PictureLayer):
             shape = (count, 1, channels)
             return rng.uniform(-half_width, half_width, shape).astype(np.float32)
 
-        low = (rng.random((count, 1, 1)) < o.low_contrast) * rng.uniform(0, 1.4, (count, 1, 1))
+        low = np.where(rng.random((count, 1, 1)) < o.low_contrast, 0.7 + draw(0.7), 0)
         contrast = np.exp(draw(o.contrast) - 0.1 * (o.contrast > 0) - low)
         exposure = np.exp(draw(o.exposure) - 0.1 * (o.exposure > 0))
         invert = rng.random((count, 1, 1)) < o.invert
@@ -95,31 +100,39 @@ class RandomLight(PictureLayer):
             values = 255 * (np.maximum(values, 0.25) / 255) ** np.exp(draw(o.gamma))
         return np.rint(values).astype(np.uint8), (contrast * exposure)[:, 0, 0] ** 0.7
 
-    def _shade(self, picture: np.ndarray, glare: bool, rng: np.random.Generator) -> np.ndarray:
-        """Light that falls off across the picture, as from a lamp at one side; a spot of glare."""
-        height, width, _ = picture.shape
-        across, down = rng.uniform(-self.light.slope, self.light.slope, 2)
-        x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-        lamp = 1 + across * x + down * y
-        shaded = cv2.multiply(picture, cv2.merge([lamp] * 3), dtype=cv2.CV_8U)
-        if glare:
-            cx, cy, wide, high, peak = rng.uniform((-1, -1, 0.2, 0.1, 30), (1, 1, 1, 0.8, 200))
-            spot = peak * np.exp(-(((x - cx) / wide) ** 2) - ((y - cy) / high) ** 2)
-            shaded = cv2.add(shaded, cv2.merge([spot] * 3), dtype=cv2.CV_8U)
-        return np.asarray(shaded)
+
+class _Lamp:
+    """Uneven light on pictures of one size."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+        self.y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+        ones = np.ones((height, width, 3), np.float32)
+        self.across, self.down = self.x[..., None] * ones, self.y[..., None] * ones
+
+    def slope(self, picture: np.ndarray, across: float, down: float) -> np.ndarray:
+        """Light that falls off across the picture, as from a lamp at one side."""
+        lamp = cv2.addWeighted(self.across, across, self.down, down, 1.0)
+        return np.asarray(cv2.multiply(picture, lamp, dtype=cv2.CV_8U))
+
+    def glare(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A bright spot somewhere."""
+        cx, cy, wide, high, peak = rng.uniform((-1, -1, 0.2, 0.1, 30), (1, 1, 1, 0.8, 200))
+        spot = peak * np.exp(-(((self.x - cx) / wide) ** 2) - ((self.y - cy) / high) ** 2)
+        return np.asarray(cv2.add(picture, cv2.merge([spot] * 3), dtype=cv2.CV_8U))
 
 
 class _Grain:
     """Noise of one deviation for a batch: each picture takes a piece of its own, scaled."""
 
-    def __init__(self, height: int, width: int, rng: np.random.Generator) -> None:
+    def __init__(self, height: int, width: int, count: int, rng: np.random.Generator) -> None:
         noise = 128 + _GRAIN * rng.standard_normal((2 * height, 2 * width, 3), np.float32)
         self.field = np.rint(np.clip(noise, 0, 255)).astype(np.uint8)
+        self.corners = rng.integers(0, (height + 1, width + 1), (count, 2))
 
-    def add(self, picture: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    def add(self, picture: np.ndarray, number: int, sigma: float) -> np.ndarray:
         height, width, _ = picture.shape
-        y, x = rng.integers(0, (height + 1, width + 1))
+        y, x = self.corners[number]
         piece = self.field[y : y + height, x : x + width]
         share = sigma / _GRAIN
         return np.asarray(cv2.addWeighted(picture, 1, piece, share, -128 * share))

@@ -87,7 +87,7 @@ class _Neighbours:
         self.matched = rng.random((count, 4)) < 0.75
         if not self.present.any():
             return
-        rows = images.reshape(count, -1, 3)[:, ::5].astype(np.float32)
+        rows = images.reshape(count, -1, 3)[:, ::11].astype(np.float32)
         self.mean, self.deviation = rows.mean(axis=1), rows.std(axis=1) + 4
 
     def any_at(self, k: int) -> bool:
