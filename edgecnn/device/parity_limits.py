@@ -8,7 +8,7 @@ mean       How far the furthest score is from the first way's, in the mean over 
            (on which the best score leads by half). XNNPACK and TFLite's own kernels round
            differently, and where the softmax is undecided a step of a logit is many of a score (71
            were seen in MobileNetV2): no single difference proves anything. But on clear images
-           rounding is a fraction of a step, and a fault moves most of them. Measured on 139 clear
+           rounding is a step or less, and a fault moves most of them. Measured on 139 clear
            ones of 150 field images (digits of meters, 48x32, one network): the two families differ
            by 0.08 steps of a full-integer file, red and blue swapped by 1.1, one weight of 512 with
            its sign flipped by 1.9 (float32, over all 150: 9e-8, 1.2e-2 and 3e-3).
@@ -16,9 +16,12 @@ agreement  Share of equal answers, with the first way and with the float model. 
            answers where the float model is undecided, so the kinds differ; a share counts as too
            low only beyond its 95 % interval, and never by one image.
 
-Rounding adds up with depth: 0.7 steps on 32 clear digits of EfficientNet-Lite0 at 224 px. The
-mean's limit, one step, was chosen after these measurements: above all rounding that was seen, below
-the smaller fault. On 68 mostly grey images swapped channels made 0.4: not found there.
+Rounding adds up with depth: 1.1 steps on 32 clear digits of EfficientNet-Lite0 at 224 px (1.7e-3 of
+a dynamic-range file), all answers the same. The mean's limit, two steps, was chosen after these
+measurements and lies above all rounding that was seen. It finds faults that move most images (2.4
+steps for swapped colours in a network of digits) and not the two smaller ones above, nor one filter
+of the first layer negated (0.9 steps, all answers the same): a fault that harms nobody looks like
+rounding here.
 The agreement limits are those of a healthy quantization
 (97 %, as in the export's calibration experiment). Not found: a fault that all ways to run a file
 share, small enough to leave its answers as they are; a changed file is told by its checksum.
@@ -49,13 +52,13 @@ class Limits:
 _LIMITS = {
     "float32": Limits(1e-4, 1e-4, 1e-4, 0.998),
     "float16": Limits(1e-3, 1e-4, 1e-4, 0.995),
-    "dynamic_range": Limits(1e-3, 1e-3, 1e-3, 0.97),
+    "dynamic_range": Limits(1e-3, 1e-3, 8e-3, 0.97),
     "int16_activations": Limits(1e-3, 1e-3, 1e-3, 0.99),
-    "full_integer": Limits(1.0, 1.0, 1.0, 0.97),
+    "full_integer": Limits(1.0, 1.0, 2.0, 0.97),
 }
 # Float islands in an integer file, or a kind of another tool.
 _MIXED_INTEGER = _LIMITS["full_integer"]
-_MIXED_FLOAT = Limits(1e-3, 1e-3, 4e-3, 0.97)  # a step is 1 / 256
+_MIXED_FLOAT = Limits(1e-3, 1e-3, 8e-3, 0.97)  # a step is 1 / 256
 
 
 def limits_for(kind: str, integer_output: bool) -> Limits:

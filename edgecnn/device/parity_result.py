@@ -83,8 +83,7 @@ class Parity:
     def to_text(self) -> str:
         """The matrix, then what is beyond a limit and what was left out."""
         headers = (
-            "file",
-            "run by",
+            "file, run by",
             "images",
             "golden",
             "to first",
@@ -108,14 +107,15 @@ class Parity:
         return "\n".join(lines).rstrip()
 
     def _rows(self) -> list[tuple[str, ...]]:
-        """A file's name stands in its first row only."""
+        """A file's name stands in a row of its own."""
         rows: list[tuple[str, ...]] = []
         before = ""
         for cell in self.cells:
+            if cell.file != before:
+                rows.append((cell.file, *[""] * 8))
             rows.append(
                 (
-                    "" if cell.file == before else cell.file,
-                    cell.way,
+                    f"  {cell.way}",
                     str(cell.images),
                     describe(cell.golden_error, cell.unit),
                     "" if cell.image_error is None else describe(cell.image_error, cell.unit),

@@ -194,8 +194,8 @@ class Faulty:
         return self._runtime.invoke(self._change(tensor))
 
 
-def one_wrong_weight(data: bytes) -> bytes:
-    """The first kernel with the sign of its largest weight flipped."""
+def wrong_weights(data: bytes) -> bytes:
+    """The first layer with its filters in the reverse order."""
     from edgecnn.export.flatbuffer import read_tflite, write_tflite
 
     model = read_tflite(data)
@@ -203,7 +203,8 @@ def one_wrong_weight(data: bytes) -> bytes:
     kernels = [t for t in graph.tensors if len(t.shape) == 4 and t.buffer]
     kernel = next(t for t in kernels if model.buffers[t.buffer].data is not None)
     weights = np.array(model.buffers[kernel.buffer].data, np.uint8).view(np.int8)
-    weights[np.abs(weights.astype(int)).argmax()] *= -1
+    filters = weights.reshape(kernel.shape[0], -1)
+    filters[:] = filters[::-1].copy()
     model.buffers[kernel.buffer].data = weights.view(np.uint8)
     return write_tflite(model)
 
@@ -233,15 +234,15 @@ def test_a_kernel_that_swaps_channels_fails(monkeypatch, digits_bundle, lab_imag
     assert "in the mean over clear images" in faults["builtin"]
 
 
-def test_a_kernel_with_one_wrong_weight_fails(monkeypatch, digits_bundle, lab_images):
-    plant(monkeypatch, corrupt=one_wrong_weight)
+def test_a_kernel_with_wrong_weights_fails(monkeypatch, digits_bundle, lab_images):
+    plant(monkeypatch, corrupt=wrong_weights)
     faults = faults_of(digits_bundle, lab_images)
     assert set(faults) == {"builtin"}, "the wrong kernels and no others"
 
 
-def test_a_file_with_one_wrong_weight_is_refused_by_its_checksum(digits_bundle, tmp_path):
+def test_a_file_with_wrong_weights_is_refused_by_its_checksum(digits_bundle, tmp_path):
     copy = Path(shutil.copytree(digits_bundle, tmp_path / "b.edgecnn"))
-    (copy / INTEGER).write_bytes(one_wrong_weight((copy / INTEGER).read_bytes()))
+    (copy / INTEGER).write_bytes(wrong_weights((copy / INTEGER).read_bytes()))
     with pytest.raises(BundleError, match=INTEGER):
         parity(copy)
 
