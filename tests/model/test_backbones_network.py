@@ -13,9 +13,9 @@ import pytest
 from keras.src.utils import file_utils
 
 from edgecnn.errors import MissingRuntimeError, ModelError
-from edgecnn.model import efficientnet_lite
 from edgecnn.model.batches import Examples
 from edgecnn.model.fit import Fit
+from edgecnn.model.networks import efficientnet_lite
 from edgecnn.model.networks.backbones import BACKBONES, HEAD, build_backbone
 from edgecnn.model.options import TrainOptions
 from edgecnn.model.predict import keras_scores

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import MissingRuntimeError, ModelError
-from edgecnn.model import efficientnet_lite
+from edgecnn.model.networks import efficientnet_lite
 from edgecnn.model.networks.efficientnet_lite import build_lite0, load_lite0, package_weights
 from edgecnn.model.networks.torch_file import read_legacy_pth
 
