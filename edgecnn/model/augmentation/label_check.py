@@ -192,7 +192,7 @@ def label_notes(checks: Sequence[LabelCheck], dropped: Collection[str] = ()) -> 
         + (
             "left out."
             if check.name in dropped
-            else "still in use: choose --augment light or none."
+            else f"still in use, `--without {check.name}` leaves it out."
         )
         for check in checks
         if check.keeps is False
