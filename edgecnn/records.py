@@ -119,7 +119,8 @@ class Tally:
         z, p = 1.959963984540054, self.correct / self.total
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return (max(0.0, centre - half), min(1.0, centre + half))
+        # Rounding must not put the accuracy of all or none outside of its interval.
+        return (max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.correct + other.correct, self.total + other.total)

@@ -92,3 +92,10 @@ def test_shape_is_rows_first():
 def test_sides_that_no_model_has_are_refused(sides):
     with pytest.raises(BundleError, match="1 to 4096"):
         InputSpec(*sides)
+
+
+def test_an_accuracy_never_lies_outside_of_its_interval():
+    for total in range(1, 400):
+        for correct in (0, total):
+            low, high = Tally(correct, total).interval
+            assert low <= correct / total <= high

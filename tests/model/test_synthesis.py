@@ -154,7 +154,7 @@ def test_the_generator_learns_what_tells_classes_apart():
     tensors = rng.integers(40, 90, (63, 20, 12, 3)).astype(np.uint8)
     tensors[classes == 0, ..., 0] += 150
     tensors[classes == 2, ..., 2] += 150
-    generator = train_gan(Examples(tensors, classes), 3, steps=120, seed=0)
+    generator = train_gan(Examples(tensors, classes), 3, steps=240, seed=0)
     red, blue = (generator.sample(k, 20, seed=1) for k in (0, 2))
     assert red.shape == blue.shape == (20, 20, 12, 3)
     assert red.dtype == np.uint8
