@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
 from edgecnn.images.dataset import load_dataset
+from edgecnn.model.augmentation.operations import Geometry, Light
 from edgecnn.model.predict import keras_scores, load_model
 from edgecnn.model.train import TrainOptions, train
 
-GEOMETRY = ("rotation", "shift", "zoom_out", "zoom_in", "shear", "stretch", "neighbours")
+GEOMETRY = tuple(field.name for field in fields(Geometry))
 FRAMING = ("neighbours", "borders", "lines")
-LIGHT = ("exposure", "contrast", "low_contrast", "gamma", "balance", "tint", "saturation", "grey")
-LIGHT += ("invert", "slope", "glare", "stroke", "blur", "sharpen", "noise", "jpeg")
+LIGHT = tuple(field.name for field in fields(Light))
 # name: what differs from the default
 PARTS: dict[str, dict] = {
     "default": {},

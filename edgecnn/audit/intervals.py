@@ -7,6 +7,7 @@ from math import sqrt
 import numpy as np
 
 from edgecnn.records import Tally
+from edgecnn.slices import difference
 
 __all__ = [
     "clustered_tally",
@@ -76,11 +77,12 @@ def independent_difference(first: Tally, second: Tally) -> tuple[float, float]:
     Returns:
         Fractions in [-1, 1]; (-1, 1) when one of them is empty.
 
-    Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873, method 10.
+    Source: see slices.difference.
     """
     if first.accuracy is None or second.accuracy is None:
         return (-1.0, 1.0)
-    return _square_and_add(first, second, 0.0)
+    _, low, high = difference(first, second)
+    return (low / 100, high / 100)
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import keras
@@ -41,12 +40,6 @@ def learn(task: Task, made: Made | None, progress: Progress | None) -> Learned:
         ModelError: The user's own network can't be used, or the loss became NaN.
     """
     options = task.options
-    strategy = strategy_of(task.cluster)
-    tf.config.list_physical_devices()
-    keras.utils.set_random_seed(options.seed)
-    with strategy.scope():
-        model, network = _network(task, options)
-    check_adjustable(model, options)
     images = _examples(task, "train")
     if made and made.extra:
         images = join(images, made.extra)
@@ -54,37 +47,44 @@ def learn(task: Task, made: Made | None, progress: Progress | None) -> Learned:
     if task.camera:
         tensors = FieldTensors(images.tensors, task.camera, options.seed, options.resize)
         seen = replace(images, tensors=tensors)
-    model = movable(model) if task.cluster else model
+    return _train(task, options, images, seen, progress)
+
+
+def make_images(task: Task, progress: Progress | None) -> Made:
+    """Images of rare classes from a generator, if real validation images are read better then."""
+
+    def trained(images: Examples, short: TrainOptions) -> keras.Model:
+        return _train(task, short, images, images, None).model
+
+    train, val = _examples(task, "train"), _examples(task, "val")
+    return synthesize(train, val, task.data.labels, task.options, trained, progress)
+
+
+def _train(
+    task: Task,
+    options: TrainOptions,
+    images: Examples,
+    seen: Examples,
+    progress: Progress | None,
+) -> Learned:
+    """Train on `seen`, which are the images as a fitted camera gives them, or just the images."""
+    strategy = strategy_of(task.cluster)
+    tf.config.list_physical_devices()
+    keras.utils.set_random_seed(options.seed)
     with strategy.scope():
-        fit = _run(options)(model, seen, _examples(task, "val"), options, progress)
+        model, network = _network(task, options)
+    check_adjustable(model, options)
+    model = movable(model) if task.cluster else model
+    run = fine_tune if options.pretrained else fit_network
+    with strategy.scope():
+        fit = run(model, seen, _examples(task, "val"), options, progress)
     model = as_float32(local_copy(model) if task.cluster else model)
     adjust_scores(model, images.classes, options)
     return Learned(model, fit, network)
 
 
-def make_images(task: Task, progress: Progress | None) -> Made:
-    """Images of rare classes from a generator, if real validation images are read better then."""
-    val = _examples(task, "val")
-
-    def trained(images: Examples, short: TrainOptions) -> keras.Model:
-        keras.utils.set_random_seed(short.seed)
-        model, _ = _network(task, short)
-        check_adjustable(model, short)
-        _run(short)(model, images, val, short)
-        model = as_float32(model)
-        adjust_scores(model, images.classes, short)
-        return model
-
-    labels = task.data.labels
-    return synthesize(_examples(task, "train"), val, labels, task.options, trained, progress)
-
-
 def _examples(task: Task, part: Part) -> Examples:
     return Examples(task.tensors(part), task.classes(part))
-
-
-def _run(options: TrainOptions) -> Callable[..., Fit]:
-    return fine_tune if options.pretrained else fit_network
 
 
 def _network(task: Task, options: TrainOptions) -> tuple[keras.Model, Json]:
