@@ -13,7 +13,7 @@ from edgecnn.records import Json, Progress
 
 if TYPE_CHECKING:
     from edgecnn.bundle import Bundle
-    from edgecnn.device.parity import Parity
+    from edgecnn.device.parity import Parity, ParityOptions
 
 __all__ = ["Check", "Diagnosis", "examine"]
 
@@ -51,6 +51,7 @@ class Diagnosis:
 def examine(
     bundle: Path | str | None = None,
     images: Path | str | None = None,
+    options: ParityOptions | None = None,
     *,
     device: str = "cpu",
     progress: Progress | None = None,
@@ -60,14 +61,18 @@ def examine(
     Args:
         device: What files compiled for an Edge TPU run on; all others run on the CPU.
         images: A folder; the bundle's files are then compared on it by `parity.parity`.
+        options: Of that comparison.
 
     Raises:
         BundleError: There is no bundle there, or it was changed since the export.
-        DataError: There are images but no bundle, or none of them can be decoded.
+        DataError: There are images but no bundle, options but no images, or no image can be
+            decoded.
         MissingRuntimeError: There are images, and no file of the bundle runs here.
     """
     if images is not None and bundle is None:
         raise DataError(f"images {images} but no bundle, expected both; name the bundle first")
+    if options is not None and images is None:
+        raise DataError("no images to compare files on, expected a folder; name it with --parity")
     found = [*software(), *hardware()]
     if bundle is None:
         return Diagnosis(tuple(found))
@@ -76,7 +81,7 @@ def examine(
         return Diagnosis(tuple(found))
     from edgecnn.device.parity import parity
 
-    return Diagnosis(tuple(found), parity(bundle, images, progress=progress))
+    return Diagnosis(tuple(found), parity(bundle, images, options, progress=progress))
 
 
 def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterator[Check]:

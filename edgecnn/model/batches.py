@@ -1,9 +1,10 @@
 """The input pipeline: batches of augmented training images and of fixed validation images.
 
-Batches are made on all cores at once and are the same for a seed all the same: the random state
-of every layer of the augmentation is drawn anew for each batch, from the seed and the batch's
-number, and handed in (Keras's `stateless_call`). So any Keras layer will do, and none of them
-need know. Tensors are read by the batch: they may lie in a file that is larger than the memory.
+Batches of large pictures are made on all cores at once and are the same for a seed all the same:
+the random state of every layer of the augmentation is drawn anew for each batch, from the seed
+and the batch's number, and handed in (Keras's `stateless_call`). So any Keras layer will do, and
+none of them need know. Tensors are read by the batch: they may lie in a file that is larger than
+the memory.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ __all__ = ["Augmenter", "Examples", "batch_size", "training_batches", "validatio
 _MIN_STEPS = 24
 _VAL_BATCH = 128
 _AHEAD = 4  # batches; more would only take memory
+# Of smaller pictures one batch is made at a time: each call of OpenCV lets go of Python's lock for
+# microseconds, and two threads lose more by passing it on than they gain.
+_SHARED_FROM = 80 * 80  # pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +102,7 @@ def training_batches(train: Examples, num_classes: int, options: TrainOptions) -
 
     order = sampling_order(train.classes, num_classes, options)
     batches = order.batch(batch_size(len(train.classes), options), drop_remainder=True)
-    made = batches.enumerate().map(load, tf.data.AUTOTUNE, deterministic=True)
+    made = batches.enumerate().map(load, _workers(train), deterministic=True)
     return _shared(made.prefetch(_AHEAD))
 
 
@@ -118,11 +122,16 @@ def validation_batches(val: Examples, num_classes: int, options: TrainOptions) -
         return tf.concat(parts, 0), tf.tile(tf.gather(labels, rows), (len(parts), 1))
 
     rows = tf.data.Dataset.range(len(val.classes)).batch(_VAL_BATCH)
-    made = rows.enumerate().map(load, tf.data.AUTOTUNE, deterministic=True)
+    made = rows.enumerate().map(load, _workers(val), deterministic=True)
     # Three of 4 bytes each.
     if 12 * np.prod(val.tensors.shape, dtype=float) <= options.memory_mb * 2**20:
         made = made.cache()
     return _shared(made.prefetch(1))
+
+
+def _workers(examples: Examples) -> int:
+    height, width = examples.tensors.shape[1:3]
+    return int(tf.data.AUTOTUNE) if height * width >= _SHARED_FROM else 1
 
 
 def _shared(batches: tf.data.Dataset) -> tf.data.Dataset:

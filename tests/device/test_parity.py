@@ -13,6 +13,7 @@ import pytest
 
 import edgecnn
 from edgecnn.bundle import Bundle, seal
+from edgecnn.cli import app
 from edgecnn.device.doctor import examine
 from edgecnn.device.parity import ParityOptions, parity
 from edgecnn.device.parity_limits import limits_for
@@ -139,16 +140,22 @@ def test_the_matrix_is_json_and_text(matrix):
     assert "…" not in text, "no cell may be cut"
 
 
-def test_doctor_adds_the_matrix(digits_bundle, lab_images):
-    diagnosis = examine(digits_bundle, lab_images)
-    assert diagnosis.ok, diagnosis.to_text()
-    assert diagnosis.to_json()["parity"]["ok"] is True
-    assert "parity over" in diagnosis.to_text()
+def test_doctor_adds_the_matrix(digits_bundle, digits_model, lab_images, capfd):
+    command = ["doctor", str(digits_bundle), "--parity", str(lab_images), "--threads", "3"]
+    with pytest.raises(SystemExit) as end:
+        app([*command, "--keras", str(digits_model / "lab_test.npz"), "--json"])
+    assert end.value.code == 0
+    found = json.loads(capfd.readouterr().out)["parity"]
+    assert found["ok"] is True
+    assert {cell["threads"] for cell in found["cells"]} == {1, 3}
+    assert found["reference"] == "Keras in the lab, 48 of 48 images"  # 8 are golden frames
 
 
 def test_bad_input_is_named(digits_bundle, tmp_path):
     with pytest.raises(DataError, match="name the bundle"):
         examine(None, tmp_path)
+    with pytest.raises(DataError, match="--parity"):
+        examine(digits_bundle, options=ParityOptions(threads=2))
     with pytest.raises(DataError, match="no image"):
         parity(digits_bundle, tmp_path)
     (tmp_path / "x.png").write_bytes(b"no picture")

@@ -5,6 +5,7 @@ A classifier of crops meets the printed frame, the edge of the window or the dru
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -19,7 +20,11 @@ _FRACTION = 4  # bits of a pixel that OpenCV draws to
 
 
 class RandomFraming(PictureLayer):
-    """Draw bands and lines of one colour at the borders and thin lines anywhere."""
+    """Draw bands and lines of one colour at the borders and thin lines anywhere.
+
+    Shapes and colours are computed for the whole batch: a few numbers a picture cost more in
+    NumPy's calls than in arithmetic.
+    """
 
     def __init__(self, framing: Framing, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
@@ -27,58 +32,100 @@ class RandomFraming(PictureLayer):
 
     def change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         images = images.copy()
-        count = len(images)
-        for k, side in np.argwhere(rng.random((count, 4)) < self.framing.borders):
-            self._border(images[k], int(side), rng)
-        for k, _ in np.argwhere(rng.random((count, 2)) < self.framing.lines):
-            _line(images[k], rng)
+        bordered, sides = np.nonzero(rng.random((len(images), 4)) < self.framing.borders)
+        lined, _ = np.nonzero(rng.random((len(images), 2)) < self.framing.lines)
+        size = images.shape[2], images.shape[1]
+        pieces, counts = _borders(sides, self.framing.depth, rng)
+        shapes = np.split(_corners(pieces, size), counts.cumsum())[:-1]
+        colours = _border_colours(images, bordered, rng)
+        _fill(images, bordered, shapes, colours)
+        lines = _corners(_lines(len(lined), rng), size)[:, None]
+        _fill(images, lined, list(lines), _line_colours(images, lined, rng))
         return images
 
-    def _border(self, picture: np.ndarray, side: int, rng: np.random.Generator) -> None:
-        """A band from the edge on, or a line some way inside of it; whole or in pieces."""
-        depth, whole, thick, lean, cut, length, first = rng.random(7)
-        inner = depth * self.framing.depth
-        outer = -0.1 if whole < 0.5 else inner - (0.02 + 0.07 * thick)
-        starts, ends = np.array([-0.1]), np.array([1.1])
-        if cut < 0.4:
-            period = 0.06 * (1.6 / 0.06) ** length
-            starts = np.arange(-first * period, 1.1, period)
-            ends = starts + period / 2
-        along = np.stack((starts, ends, ends, starts), axis=1)
-        inwards = (0.08 * lean - 0.04) * (2 * along - 1) + np.array([outer, outer, inner, inner])
-        if side % 2:
-            inwards = 1 - inwards
-        quads = np.stack((along, inwards) if side < 2 else (inwards, along), axis=2)
-        _fill(picture, quads, _colour(picture, rng))
+
+def _borders(
+    sides: np.ndarray, depth: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bands from the edge on, or lines some way inside of it; whole or in pieces.
+
+    Args:
+        sides: Of each border, shape (n,): 0 top, 1 bottom, 2 left, 3 right.
+
+    Returns:
+        Quadrilaterals of all pieces, one border after the other, (pieces, 4, 2), (x, y) as
+        shares of the sides; and how many each border has, (n,).
+    """
+    inner, whole, thick, lean, cut, length, first = rng.random((7, len(sides)))
+    inner = inner * depth
+    outer = np.where(whole < 0.5, -0.1, inner - (0.02 + 0.07 * thick))
+    in_pieces = cut < 0.4
+    period = np.where(in_pieces, 0.06 * (1.6 / 0.06) ** length, 2.4)
+    start = np.where(in_pieces, -first * period, -0.1)
+    counts = np.ceil((1.1 - start) / period).astype(int)
+    of = np.repeat(np.arange(len(sides)), counts)
+    number = np.arange(len(of)) - np.repeat(counts.cumsum() - counts, counts)
+    begin = start[of] + number * period[of]
+    end = begin + period[of] / 2
+    along = np.stack((begin, end, end, begin), axis=1)
+    inwards = np.stack((outer, outer, inner, inner), axis=1)[of]
+    inwards += (0.08 * lean[of, None] - 0.04) * (2 * along - 1)
+    inwards = np.where(sides[of, None] % 2, 1 - inwards, inwards)
+    quads = np.stack((along, inwards), axis=2)
+    return np.where(sides[of, None, None] < 2, quads, quads[..., ::-1]), counts
 
 
-def _line(picture: np.ndarray, rng: np.random.Generator) -> None:
-    """A thin line, lighter or darker than the mean, that ends somewhere."""
-    at, lean, start, length, half, way, tone = rng.random(7)
+def _border_colours(
+    images: np.ndarray, numbers: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Often grey, often near black or white, sometimes the darkest or lightest tone in it.
+
+    Returns:
+        float64, shape (n, 3), of the pictures of these numbers.
+    """
+    kind, dark, coloured, share = rng.random((4, len(numbers), 1))
+    tones = rng.random((len(numbers), 3))
+    tone = 255 * np.where(coloured < 0.4, tones, tones[:, :1])
+    extreme = np.where(dark < 0.5, tone / 4, 255 - tone / 4)
+    tone = np.where(kind < 0.65, extreme, tone)
+    for k in np.flatnonzero(kind < 0.3):
+        sample = images[numbers[k], ::3, ::3].reshape(-1, 3)
+        tone[k] = sample.min(axis=0) if dark[k] < 0.5 else sample.max(axis=0)
+    mean = _means(images, numbers)
+    return np.asarray(mean + (0.5 + share / 2) * (tone - mean))
+
+
+def _lines(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Thin lines that end somewhere: quadrilaterals as in `_borders`, shape (count, 4, 2)."""
+    at, lean, start, length, half, way = rng.random((6, count))
     lean, start, half = 0.3 * lean - 0.15, 1.2 * start - 0.5, 0.008 + 0.032 * half
     end = start + 0.3 + 1.2 * length
     a, b = at + lean * (start - 0.5), at + lean * (end - 0.5)
-    quad = np.array([[(start, a - half), (end, b - half), (end, b + half), (start, a + half)]])
-    colour = np.clip(np.array(cv2.mean(picture)[:3]) + 320 * tone - 120, 0, 255)
-    _fill(picture, quad[..., ::-1] if way < 0.3 else quad, tuple(colour.tolist()))
+    along = np.stack((start, end, end, start), axis=1)
+    across = np.stack((a - half, b - half, b + half, a + half), axis=1)
+    quads = np.stack((along, across), axis=2)
+    return np.where(way[:, None, None] < 0.3, quads[..., ::-1], quads)
 
 
-def _fill(picture: np.ndarray, quads: np.ndarray, colour: tuple[float, ...]) -> None:
-    """Fill quadrilaterals (n, 4, 2), (x, y) as shares of the sides; edges are anti-aliased."""
-    height, width, _ = picture.shape
-    corners = np.rint(quads * (width << _FRACTION, height << _FRACTION)).astype(np.int32)
-    cv2.fillPoly(picture, list(corners), colour, cv2.LINE_AA, _FRACTION)
+def _line_colours(images: np.ndarray, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lighter or darker than the mean: as in `_border_colours`."""
+    tone = 320 * rng.random((len(numbers), 1)) - 120
+    return np.asarray(np.clip(_means(images, numbers) + tone, 0, 255))
 
 
-def _colour(picture: np.ndarray, rng: np.random.Generator) -> tuple[float, ...]:
-    """Often grey, often near black or white, sometimes the darkest or lightest tone in it."""
-    kind, dark, coloured, share, *tones = rng.random(7)
-    if kind < 0.3:
-        sample = picture[::3, ::3].reshape(-1, 3)
-        tone = (sample.min(0) if dark < 0.5 else sample.max(0)).astype(float)
-    else:
-        tone = 255 * (np.array(tones) if coloured < 0.4 else np.full(3, tones[0]))
-        if kind < 0.65:
-            tone = tone / 4 if dark < 0.5 else 255 - tone / 4
-    mean = np.array(cv2.mean(picture)[:3])
-    return tuple((mean + (0.5 + share / 2) * (tone - mean)).tolist())
+def _means(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The mean colour of the pictures of these numbers, shape (n, 3)."""
+    return np.array([cv2.mean(images[k])[:3] for k in numbers]).reshape(-1, 3)
+
+
+def _corners(quads: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Shares of the sides -> fixed-point pixels of OpenCV."""
+    return np.asarray(np.rint(quads * np.array(size) * 2**_FRACTION), np.int32)
+
+
+def _fill(
+    images: np.ndarray, numbers: np.ndarray, shapes: Sequence[np.ndarray], colours: np.ndarray
+) -> None:
+    """Fill each one's quadrilaterals (pieces, 4, 2) in its picture; edges are anti-aliased."""
+    for k, quads, colour in zip(numbers.tolist(), shapes, colours.tolist(), strict=True):
+        cv2.fillPoly(images[k], list(quads), colour, cv2.LINE_AA, _FRACTION)

@@ -107,8 +107,8 @@ class _Lamp:
     def __init__(self, height: int, width: int) -> None:
         self.x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
         self.y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-        ones = np.ones((height, width, 3), np.float32)
-        self.across, self.down = self.x[..., None] * ones, self.y[..., None] * ones
+        ones = np.ones((height, width), np.float32)
+        self.across, self.down = cv2.merge([self.x * ones] * 3), cv2.merge([self.y * ones] * 3)
 
     def slope(self, picture: np.ndarray, across: float, down: float) -> np.ndarray:
         """Light that falls off across the picture, as from a lamp at one side."""

@@ -80,41 +80,49 @@ class _Neighbours:
     def __init__(self, images: np.ndarray, share: float, rng: np.random.Generator) -> None:
         count = len(images)
         self.images = images
-        self.present = rng.random((count, 4)) < share
-        self.other = (
-            np.arange(count)[:, None] + rng.integers(1, max(2, count), (count, 4))
-        ) % count
-        self.matched = rng.random((count, 4)) < 0.75
-        if not self.present.any():
-            return
-        rows = images.reshape(count, -1, 3)[:, ::11].astype(np.float32)
-        self.mean, self.deviation = rows.mean(axis=1), rows.std(axis=1) + 4
+        self.present = (rng.random((count, 4)) < share).tolist()
+        apart = rng.integers(1, max(2, count), (count, 4))
+        self.other = (np.arange(count)[:, None] + apart) % count
+        matched = rng.random((count, 4)) < 0.75
+        self.light = self._light(matched) if share else None
 
     def any_at(self, k: int) -> bool:
-        return bool(self.present[k].any())
+        return any(self.present[k])
 
     def surround(self, k: int) -> np.ndarray:
         """The picture with half a side more at each of its sides: uint8, (2 h, 2 w, 3)."""
         _, height, width, _ = self.images.shape
         h, w = height // 2, width // 2
         canvas = cv2.copyMakeBorder(self.images[k], h, h, w, w, cv2.BORDER_REPLICATE)
-        if self.present[k, 0]:
-            canvas[h : h + height, :w] = self._like(k, 0)[:, width - w :]
-        if self.present[k, 1]:
-            canvas[h : h + height, w + width :] = self._like(k, 1)[:, :w]
-        if self.present[k, 2]:
-            canvas[:h, w : w + width] = self._like(k, 2)[height - h :]
-        if self.present[k, 3]:
-            canvas[h + height :, w : w + width] = self._like(k, 3)[:h]
+        left, right, above, below = self.present[k]
+        if left:
+            canvas[h : h + height, :w] = self._part(k, 0, np.s_[:, width - w :])
+        if right:
+            canvas[h : h + height, w + width :] = self._part(k, 1, np.s_[:, :w])
+        if above:
+            canvas[:h, w : w + width] = self._part(k, 2, np.s_[height - h :])
+        if below:
+            canvas[h + height :, w : w + width] = self._part(k, 3, np.s_[:h])
         return np.asarray(canvas)
 
-    def _like(self, k: int, side: int) -> np.ndarray:
-        """The other picture, mostly with this one's mean and standard deviation of each channel."""
-        j = int(self.other[k, side])
-        if not self.matched[k, side]:
-            return np.asarray(self.images[j])
-        scale = np.minimum(self.deviation[k] / self.deviation[j], 3.0)
-        matrix = np.zeros((3, 4), np.float32)
-        matrix[:, :3] = np.diag(scale)
-        matrix[:, 3] = self.mean[k] - scale * self.mean[j]
-        return np.asarray(cv2.transform(self.images[j], matrix))
+    def _part(self, k: int, side: int, part: Any) -> np.ndarray:
+        """A part of the other picture, mostly in this one's light."""
+        assert self.light is not None
+        return np.asarray(
+            cv2.transform(self.images[self.other[k, side]][part], self.light[k, side])
+        )
+
+    def _light(self, matched: np.ndarray) -> np.ndarray:
+        """What gives the others a picture's own mean and standard deviation of each channel, and
+        nothing where they are not matched: float32, shape (n, 4, 3, 4)."""
+        rows = self.images.reshape(len(self.images), -1, 3)[:, ::11].astype(np.float32)
+        # A product of matrices: NumPy's mean over an axis that is not the last is slow.
+        ones = np.full((1, rows.shape[1]), 1 / rows.shape[1], np.float32)
+        mean = ones @ rows
+        deviation = np.sqrt(ones @ np.square(rows - mean)) + 4
+        scale = np.minimum(deviation / deviation[self.other, 0], 3.0)
+        scale = np.where(matched[..., None], scale, 1)
+        shift = np.where(matched[..., None], mean - scale * mean[self.other, 0], 0)
+        return np.concatenate([scale[..., None] * np.eye(3), shift[..., None]], axis=3).astype(
+            np.float32
+        )
