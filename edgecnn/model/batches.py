@@ -1,10 +1,9 @@
 """The input pipeline: batches of augmented training images and of fixed validation images.
 
-Batches of large pictures are made on all cores at once and are the same for a seed all the same:
-the random state of every layer of the augmentation is drawn anew for each batch, from the seed
-and the batch's number, and handed in (Keras's `stateless_call`). So any Keras layer will do, and
-none of them need know. Tensors are read by the batch: they may lie in a file that is larger than
-the memory.
+Batches are the same for a seed, though those of large pictures are made on all cores at once: the
+random state of every layer of the augmentation is drawn anew for each batch, from the seed and the
+batch's number, and handed in (Keras's `stateless_call`). So any Keras layer will do, and none of
+them need know. Tensors are read by the batch: they may lie in a file larger than the memory.
 """
 
 from __future__ import annotations

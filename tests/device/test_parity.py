@@ -140,7 +140,14 @@ def test_the_matrix_is_json_and_text(matrix):
     assert "…" not in text, "no cell may be cut"
 
 
-def test_doctor_adds_the_matrix(digits_bundle, digits_model, lab_images, capfd):
+def test_doctor_adds_the_matrix(digits_bundle, lab_images):
+    diagnosis = examine(digits_bundle, lab_images)
+    assert diagnosis.ok, diagnosis.to_text()
+    assert diagnosis.to_json()["parity"]["ok"] is True
+    assert "parity over" in diagnosis.to_text()
+
+
+def test_doctor_takes_threads_and_the_labs_scores(digits_bundle, digits_model, lab_images, capfd):
     command = ["doctor", str(digits_bundle), "--parity", str(lab_images), "--threads", "3"]
     with pytest.raises(SystemExit) as end:
         app([*command, "--keras", str(digits_model / "lab_test.npz"), "--json"])

@@ -84,7 +84,8 @@ class _Neighbours:
         apart = rng.integers(1, max(2, count), (count, 4))
         self.other = (np.arange(count)[:, None] + apart) % count
         matched = rng.random((count, 4)) < 0.75
-        self.light = self._light(matched) if share else None
+        if share:
+            self.light = self._light(matched)
 
     def any_at(self, k: int) -> bool:
         return any(self.present[k])
@@ -107,10 +108,8 @@ class _Neighbours:
 
     def _part(self, k: int, side: int, part: Any) -> np.ndarray:
         """A part of the other picture, mostly in this one's light."""
-        assert self.light is not None
-        return np.asarray(
-            cv2.transform(self.images[self.other[k, side]][part], self.light[k, side])
-        )
+        other = self.images[self.other[k, side]]
+        return np.asarray(cv2.transform(other[part], self.light[k, side]))
 
     def _light(self, matched: np.ndarray) -> np.ndarray:
         """What gives the others a picture's own mean and standard deviation of each channel, and
@@ -123,6 +122,5 @@ class _Neighbours:
         scale = np.minimum(deviation / deviation[self.other, 0], 3.0)
         scale = np.where(matched[..., None], scale, 1)
         shift = np.where(matched[..., None], mean - scale * mean[self.other, 0], 0)
-        return np.concatenate([scale[..., None] * np.eye(3), shift[..., None]], axis=3).astype(
-            np.float32
-        )
+        matrices = np.concatenate([scale[..., None] * np.eye(3), shift[..., None]], axis=3)
+        return np.asarray(matrices, np.float32)
