@@ -18,6 +18,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: TID
 
 from edgecnn.model import batches
 from edgecnn.model.augmentation.operations import Geometry
+from edgecnn.model.augmentation.picture_layer import opencv_on_one_thread
 from edgecnn.model.augmentation.warp import RandomAffine
 from edgecnn.model.batches import Examples, training_batches
 from edgecnn.model.networks.small import NetworkOptions, build_network
@@ -55,6 +56,7 @@ def textbook(data: Examples) -> Iterator:
     return generator.flow(data.tensors.astype(np.float32), one_hot, batch_size=BATCH)
 
 
+@opencv_on_one_thread()
 def throughput(height: int, width: int, rounds: int, seconds: float) -> dict[str, float]:
     """Images per second of both, by the clock and by processor time, and their ratios."""
     data = examples(1024, height, width)
@@ -96,6 +98,7 @@ class _EpochTimes(keras.callbacks.Callback):
         self.epochs.append((time.perf_counter() - clock, time.process_time() - processor))
 
 
+@opencv_on_one_thread()
 def overhead(height: int, width: int, rounds: int, steps: int) -> dict[str, float]:
     """Seconds an epoch of the default network with the default augmentation, and with one batch
     that lies in memory, again and again."""

@@ -51,32 +51,30 @@ class Examples:
 
 
 class Augmenter:
-    """Keras layers as a function of images and a number: the same for a seed on any thread.
+    """A Keras layer as a function of images and a number: the same for a seed on any thread.
 
     Args:
-        layers: A layer or a Sequential of some, from and to float32 images, shape
-            (n, height, width, 3), values in [0, 255]. A PictureLayer gets the bytes as they are.
+        layer: From and to float32 images, shape (n, height, width, 3), values in [0, 255]. A
+            PictureLayer gets the bytes as they are.
         shape: (height, width, 3).
     """
 
-    def __init__(self, layers: keras.layers.Layer, shape: tuple[int, ...], seed: int) -> None:
-        layers(np.zeros((1, *shape), np.float32), training=True)  # makes its variables
-        self.layers = layers.layers if isinstance(layers, keras.Sequential) else [layers]
+    def __init__(self, layer: keras.layers.Layer, shape: tuple[int, ...], seed: int) -> None:
+        layer(np.zeros((1, *shape), np.float32), training=True)  # makes its variables
+        self.layer = layer
         self.seed = seed
 
     def __call__(self, images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """Augment the batch of this number (int64, a scalar): float32 of uint8 or float32."""
-        counts = [len(layer.non_trainable_variables) for layer in self.layers]
         states = tf.random.stateless_uniform(
-            (sum(counts), 2),
+            (len(self.layer.non_trainable_variables), 2),
             tf.stack([tf.constant(self.seed, tf.int64), number]),
             maxval=2**31 - 1,
             dtype=tf.int64,
         )
-        for layer, mine in zip(self.layers, tf.split(states, counts), strict=True):
-            if not isinstance(layer, PictureLayer):
-                images = tf.cast(images, tf.float32)
-            images, _ = layer.stateless_call([], tf.unstack(mine), images, training=True)
+        if not isinstance(self.layer, PictureLayer):
+            images = tf.cast(images, tf.float32)
+        images, _ = self.layer.stateless_call([], tf.unstack(states), images, training=True)
         return tf.cast(images, tf.float32)
 
 
@@ -141,8 +139,8 @@ def _shared(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _augmenter(examples: Examples, options: TrainOptions, seed: int) -> Augmenter | None:
-    layers = build_augmentation(options.augment, seed, options.without)
-    return layers and Augmenter(layers, examples.tensors.shape[1:], seed)
+    layer = build_augmentation(options.augment, seed, options.without)
+    return layer and Augmenter(layer, examples.tensors.shape[1:], seed)
 
 
 def _mixer(examples: Examples, num_classes: int, options: TrainOptions) -> Mixer | None:

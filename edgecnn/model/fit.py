@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from edgecnn.errors import ModelError
+from edgecnn.model.augmentation.picture_layer import opencv_on_one_thread
 from edgecnn.model.averaging import reestimate_batch_norm
 from edgecnn.model.batches import Examples, batch_size, training_batches, validation_batches
 from edgecnn.model.cluster import join
@@ -37,6 +38,7 @@ class Fit:
         return len(self.history["loss"])
 
 
+@opencv_on_one_thread()
 def fit_network(
     model: keras.Model,
     train: Examples,

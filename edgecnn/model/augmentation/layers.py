@@ -9,40 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import keras
-
 from edgecnn.model.augmentation.framing import RandomFraming
 from edgecnn.model.augmentation.light import RandomLight
 from edgecnn.model.augmentation.operations import OPERATIONS, STRENGTHS, Augmentation, is_idle
+from edgecnn.model.augmentation.picture_layer import PictureLayer, PictureLayers
 from edgecnn.model.augmentation.warp import RandomAffine
 
 __all__ = ["build_augmentation", "layers_of", "single_operations"]
 
 
-def layers_of(augmentation: Augmentation, seed: int) -> keras.Sequential | None:
+def layers_of(augmentation: Augmentation, seed: int) -> PictureLayers | None:
     """The layers that do anything; None if none does.
 
     Returns:
-        Layers from and to uint8 or float32 images, shape (n, height, width, 3), in [0, 255].
+        One layer from and to uint8 or float32 images, shape (n, height, width, 3), in [0, 255].
     """
-    layers = []
+    layers: list[PictureLayer] = []
     if not is_idle(augmentation.geometry):
-        layers.append(RandomAffine(augmentation.geometry, seed))
+        layers.append(RandomAffine(augmentation.geometry))
     if not is_idle(augmentation.framing):
-        layers.append(RandomFraming(augmentation.framing, seed + 1))
+        layers.append(RandomFraming(augmentation.framing))
     if not is_idle(augmentation.light):
-        layers.append(RandomLight(augmentation.light, seed + 2))
-    return keras.Sequential(layers, name="augmentation") if layers else None
+        layers.append(RandomLight(augmentation.light))
+    return PictureLayers(layers, seed, name="augmentation") if layers else None
 
 
 def build_augmentation(
     strength: str, seed: int, without: Collection[str] = ()
-) -> keras.Sequential | None:
+) -> PictureLayers | None:
     """The layers of a strength in STRENGTHS but for some operations; None for "none"."""
     return layers_of(STRENGTHS[strength].without(without), seed)
 
 
-def single_operations(augmentation: Augmentation, seed: int) -> dict[str, keras.Sequential]:
+def single_operations(augmentation: Augmentation, seed: int) -> dict[str, PictureLayers]:
     """The layers of each operation alone, at its strength in the augmentation, by its name."""
     found = {n: layers_of(augmentation.without(OPERATIONS - {n}), seed) for n in sorted(OPERATIONS)}
     return {name: layers for name, layers in found.items() if layers is not None}

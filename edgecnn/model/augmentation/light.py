@@ -30,15 +30,15 @@ class RandomLight(PictureLayer):
         o = self.light
         count, height, width, _ = images.shape
         chosen = {
-            name: np.asarray(rng.random(count) < getattr(o, name))
+            name: np.less(rng.random(count), getattr(o, name)).tolist()
             for name in ("stroke", "blur", "glare", "sharpen", "jpeg")
         }
-        coarse = np.asarray(rng.random(count) < o.blur / 2)
+        coarse = np.less(rng.random(count), o.blur / 2).tolist()
         matrices = self._mixing(count, rng)
         tables, kept = self._tables(images, rng)
-        slopes = rng.uniform(-o.slope, o.slope, (count, 2))
+        slopes = rng.uniform(-o.slope, o.slope, (count, 2)).tolist()
         lamp = _Lamp(height, width)
-        sigmas = rng.uniform(0, o.noise, count) * np.minimum(1, kept)
+        sigmas = (rng.uniform(0, o.noise, count) * np.minimum(1, kept)).tolist()
         grain = _Grain(height, width, count, rng) if o.noise else None
         changed = np.empty_like(images)
         for k, given in enumerate(images):
@@ -118,7 +118,8 @@ class _Lamp:
     def glare(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A bright spot somewhere."""
         cx, cy, wide, high, peak = rng.uniform((-1, -1, 0.2, 0.1, 30), (1, 1, 1, 0.8, 200))
-        spot = peak * np.exp(-(((self.x - cx) / wide) ** 2) - ((self.y - cy) / high) ** 2)
+        across, down = np.square((self.x - cx) / wide), np.square((self.y - cy) / high)
+        spot = peak * np.exp(-down) * np.exp(-across)
         return np.asarray(cv2.add(picture, cv2.merge([spot] * 3), dtype=cv2.CV_8U))
 
 
@@ -128,7 +129,7 @@ class _Grain:
     def __init__(self, height: int, width: int, count: int, rng: np.random.Generator) -> None:
         noise = 128 + _GRAIN * rng.standard_normal((2 * height, 2 * width, 3), np.float32)
         self.field = np.rint(np.clip(noise, 0, 255)).astype(np.uint8)
-        self.corners = rng.integers(0, (height + 1, width + 1), (count, 2))
+        self.corners = rng.integers(0, (height + 1, width + 1), (count, 2)).tolist()
 
     def add(self, picture: np.ndarray, number: int, sigma: float) -> np.ndarray:
         height, width, _ = picture.shape

@@ -1,4 +1,4 @@
-"""A Keras layer that changes each picture of a batch by OpenCV, the same for a seed.
+"""Keras layers that change each picture of a batch by OpenCV, the same for a seed.
 
 TensorFlow's own operations cost five times as much on the CPU that also trains the network, and
 most changes touch a few pictures of a batch only.
@@ -6,13 +6,31 @@ most changes touch a few pictures of a batch only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["PictureLayer"]
+__all__ = ["PictureLayer", "PictureLayers", "opencv_on_one_thread"]
+
+
+@contextmanager
+def opencv_on_one_thread() -> Iterator[None]:
+    """Keep OpenCV from sharing each picture among threads.
+
+    Its warp does so however small a picture is: waking the other thread and waiting for it costs
+    more than the warp, and the other core is at work on the network.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 class PictureLayer(keras.layers.Layer):  # type: ignore[misc]
@@ -43,3 +61,16 @@ class PictureLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def _changed(self, images: np.ndarray, seed: np.ndarray) -> np.ndarray:
         return self.change(images, np.random.default_rng(seed))
+
+
+class PictureLayers(PictureLayer):
+    """Some of them in turn, in one call of Python a batch."""
+
+    def __init__(self, layers: Sequence[PictureLayer], seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(seed, **kwargs)
+        self.changes = [layer.change for layer in layers]
+
+    def change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        for change in self.changes:
+            images = change(images, rng)
+        return images

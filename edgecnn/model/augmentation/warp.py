@@ -32,22 +32,18 @@ class RandomAffine(PictureLayer):
     def change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         count, height, width, _ = images.shape
         transforms = self._transforms(count, (height, width), rng)
-        besides = _Neighbours(images, self.geometry.neighbours, rng)
+        padded = _padded(images)
+        besides = _Neighbours(padded, self.geometry.neighbours, rng)
+        # Half a side is put before those, left and above.
+        transforms[besides.beside_any, :, 2] += width // 2, height // 2
         warped = np.empty_like(images)
-        for k, transform in enumerate(transforms):
-            picture = images[k]
-            if besides.any_at(k):
-                picture = besides.surround(k)
-                # Half a side was put before it, left and above.
-                transform[:, 2] += width // 2, height // 2
-            cv2.warpAffine(
-                picture,
-                transform,
-                (width, height),
-                dst=warped[k],
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        for k, surrounded in enumerate(besides.beside_any.tolist()):
+            picture = besides.surround(k) if surrounded else padded[k]
+            picture = cv2.warpAffine(
+                picture, transforms[k], (width, height), None, flags, cv2.BORDER_REPLICATE
             )
+            cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR, warped[k])
         return warped
 
     def _transforms(
@@ -74,24 +70,27 @@ class RandomAffine(PictureLayer):
         return np.stack([a, b, c, d, e, f], axis=1).reshape(-1, 2, 3)
 
 
+def _padded(images: np.ndarray) -> np.ndarray:
+    """With a channel more: OpenCV warps four in half the time of three."""
+    return np.stack([cv2.cvtColor(image, cv2.COLOR_BGR2BGRA) for image in images])
+
+
 class _Neighbours:
     """Which pictures have which others of the batch beside them."""
 
     def __init__(self, images: np.ndarray, share: float, rng: np.random.Generator) -> None:
         count = len(images)
         self.images = images
-        self.present = (rng.random((count, 4)) < share).tolist()
+        present = np.less(rng.random((count, 4)), share)
+        self.present, self.beside_any = present.tolist(), np.any(present, axis=1)
         apart = rng.integers(1, max(2, count), (count, 4))
         self.other = (np.arange(count)[:, None] + apart) % count
         matched = rng.random((count, 4)) < 0.75
         if share:
             self.light = self._light(matched)
 
-    def any_at(self, k: int) -> bool:
-        return any(self.present[k])
-
     def surround(self, k: int) -> np.ndarray:
-        """The picture with half a side more at each of its sides: uint8, (2 h, 2 w, 3)."""
+        """The picture with half a side more at each of its sides: uint8, (2 h, 2 w, channels)."""
         _, height, width, _ = self.images.shape
         h, w = height // 2, width // 2
         canvas = cv2.copyMakeBorder(self.images[k], h, h, w, w, cv2.BORDER_REPLICATE)
@@ -113,8 +112,9 @@ class _Neighbours:
 
     def _light(self, matched: np.ndarray) -> np.ndarray:
         """What gives the others a picture's own mean and standard deviation of each channel, and
-        nothing where they are not matched: float32, shape (n, 4, 3, 4)."""
-        rows = self.images.reshape(len(self.images), -1, 3)[:, ::11].astype(np.float32)
+        nothing where they are not matched: float32, shape (n, 4, channels, channels + 1)."""
+        count, height, width, channels = self.images.shape
+        rows = self.images.reshape(count, height * width, channels)[:, ::11].astype(np.float32)
         # A product of matrices: NumPy's mean over an axis that is not the last is slow.
         ones = np.full((1, rows.shape[1]), 1 / rows.shape[1], np.float32)
         mean = ones @ rows
@@ -122,5 +122,5 @@ class _Neighbours:
         scale = np.minimum(deviation / deviation[self.other, 0], 3.0)
         scale = np.where(matched[..., None], scale, 1)
         shift = np.where(matched[..., None], mean - scale * mean[self.other, 0], 0)
-        matrices = np.concatenate([scale[..., None] * np.eye(3), shift[..., None]], axis=3)
+        matrices = np.concatenate([scale[..., None] * np.eye(channels), shift[..., None]], axis=3)
         return np.asarray(matrices, np.float32)
