@@ -12,11 +12,18 @@ import numpy as np
 
 from edgecnn.bundle import Bundle
 from edgecnn.classifier import Classifier, GoldenResult
-from edgecnn.device.parity_limits import CLEAR, Limits, limits_for
-from edgecnn.device.parity_reference import FloatModel, Images, known_answers, read_images, share
-from edgecnn.device.parity_result import Cell, Parity, describe
+from edgecnn.device.parity_limits import faults_of, limits_for
+from edgecnn.device.parity_reference import (
+    FloatModel,
+    Images,
+    is_clear,
+    known_answers,
+    read_images,
+    share,
+)
+from edgecnn.device.parity_result import Cell, Parity
 from edgecnn.errors import BundleError, MissingRuntimeError
-from edgecnn.records import Artifact, Progress, Tally
+from edgecnn.records import Artifact, Progress
 from edgecnn.runtime import TFLITE_RUNTIMES, Kernels, load_tflite_module, top1
 
 __all__ = ["Parity", "ParityOptions", "parity"]
@@ -175,9 +182,13 @@ def _compare(
         o for o in others if (o.classifier.runtime.name, o.way.kernels) == (name, ran.way.kernels)
     )
     image_error, image_mean, image_agreement = _between(ran, first, scale)
+    thread_error, thread_mean, _ = _between(ran, next(alike), scale)
     float_error, float_agreement, known = (
         reference.compare(ran.scores) if reference else (None, None, 0)
     )
+    displacement = reference.displacement(first.scores) if reference else None
+    if displacement is not None and scale > 0:
+        displacement = round(displacement / scale, 3)
     cell = Cell(
         file=artifact.file,
         kind=artifact.kind,
@@ -191,7 +202,9 @@ def _compare(
         image_error=image_error,
         image_mean=image_mean,
         image_agreement=image_agreement,
-        thread_error=_between(ran, next(alike), scale)[0],
+        thread_error=thread_error,
+        thread_mean=thread_mean,
+        displacement=displacement,
         float_error=float_error,
         float_agreement=float_agreement,
     )
@@ -201,7 +214,7 @@ def _compare(
     tied = int((ran.top1 != ran.scores.argmax(axis=1)).sum()) if len(ran.scores) else 0
     faults += [f"answers the later of equal classes on {tied} images"] if tied else []
     compared = min(len(ran.scores), len(first.scores))
-    faults += _faults(cell, limits_for(artifact.kind, scale > 0), compared, known)
+    faults += faults_of(cell, limits_for(artifact.kind, scale > 0), compared, known)
     return replace(cell, faults=tuple(faults))
 
 
@@ -217,43 +230,8 @@ def _between(
     unit = scale if scale > 0 else 1.0
     errors = np.abs(mine - theirs).max(axis=1) / unit
     same = share(ran.top1[:count] == other.top1[:count], 1.0)
-    clear = _is_clear(theirs)
+    clear = is_clear(theirs)
     largest, mean = float(errors.max()), float(errors[clear].mean()) if clear.any() else 0.0
     if scale > 0:
         largest, mean = round(largest, 3), round(mean, 3)
     return largest, mean, same
-
-
-def _is_clear(scores: np.ndarray) -> np.ndarray:
-    """bool (n,): the best score leads by half of the range, so the softmax multiplies nothing."""
-    best = np.sort(scores, axis=1)[:, -2:]
-    return np.asarray(best[:, 1] - best[:, 0] >= CLEAR)
-
-
-def _faults(cell: Cell, limits: Limits, compared: int, known: int) -> list[str]:
-    """What is beyond the limits, of images `compared` with the first way and `known` to the lab."""
-    faults = []
-    for where, error, limit in (
-        ("from the lab's on the golden frames", cell.golden_error, limits.golden),
-        ("from one thread's", cell.thread_error or 0.0, limits.threads),
-        (
-            "from the first way's, in the mean over clear images,",
-            cell.image_mean or 0.0,
-            limits.mean,
-        ),
-    ):
-        if not error <= limit:
-            much = describe(error, cell.unit)
-            faults.append(f"scores differ {where} by {much}, limit {describe(limit, cell.unit)}")
-    for who, agreement, count in (
-        ("the first way to run it", cell.image_agreement, compared),
-        ("the float model", cell.float_agreement, known),
-    ):
-        if agreement is None:
-            continue
-        tally = Tally(round(agreement * count), count)
-        # Beyond what chance explains, and never by a single image.
-        if count - tally.correct > 1 and tally.interval[1] < limits.agreement:
-            limit_text = f"{100 * limits.agreement:.1f} %"
-            faults.append(f"reads {tally.text()}, as {who} does, limit {limit_text}")
-    return faults

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.bundle import Bundle
+from edgecnn.device.parity_limits import CLEAR
 from edgecnn.errors import DataError, ImageError
 from edgecnn.folders import file_sha256, find_images
 from edgecnn.preprocess import decode, to_tensor
 from edgecnn.records import InputSpec
 
-__all__ = ["FloatModel", "Images", "known_answers", "read_images", "share"]
+__all__ = ["FloatModel", "Images", "is_clear", "known_answers", "read_images", "share"]
 
 _MOST_BYTES = 200_000_000  # of input tensors in memory: a small board has 1 GB
 
@@ -52,6 +53,20 @@ class FloatModel:
         error = np.abs(scores[scored] - self.scores[scored])
         same = scores[known].argmax(axis=1) == self.top1[known]
         return (float(error.max()) if len(scored) else None), share(same, 1.0), len(known)
+
+    def displacement(self, scores: np.ndarray) -> float | None:
+        """How far the furthest of the scores (n, classes) is from the float model's, in the mean
+        over the clear images; None where no scores are known."""
+        mine = self.scores[: len(scores)]
+        scored = np.isfinite(mine).all(axis=1) & is_clear(scores)
+        errors = np.abs(scores[scored] - mine[scored]).max(axis=1)
+        return float(errors.mean()) if len(errors) else None
+
+
+def is_clear(scores: np.ndarray) -> np.ndarray:
+    """bool (n,): the best score leads by half of the range, so the softmax multiplies nothing."""
+    best = np.sort(scores, axis=1)[:, -2:]
+    return np.asarray(best[:, 1] - best[:, 0] >= CLEAR)
 
 
 def read_images(bundle: Bundle, folder: Path | None, most: int) -> Images:

@@ -16,9 +16,10 @@ class Cell:
 
     Errors are in `unit` ("steps" or "score"): the largest difference of a score on the golden
     frames to the lab's own run, and on the images to the first way to run the file (None for that
-    way itself); `image_mean` is the mean of the latter over the clear images. `thread_error` is the
-    largest difference to one thread. `golden_agreement` and `image_agreement` are the shares of
-    equal answers beside these.
+    way itself); `image_mean` is the mean of the latter over the clear images. `thread_error` and
+    `thread_mean` are the same to one thread. `golden_agreement` and `image_agreement` are the
+    shares of equal answers beside these. `displacement` is how far the first way is from the float
+    model, in the mean over the clear images: what quantization does, None where unknown.
     `float_error` is the largest difference of a score to the float model's, None where only its
     answers are known; `float_agreement` the share of equal answers, None where nothing is known.
     `faults` says what is beyond the limits, in words.
@@ -37,6 +38,8 @@ class Cell:
     image_mean: float | None
     image_agreement: float | None
     thread_error: float | None
+    thread_mean: float | None
+    displacement: float | None
     float_error: float | None
     float_agreement: float | None
     faults: tuple[str, ...] = ()

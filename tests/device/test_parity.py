@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from edgecnn.bundle import Bundle, seal
 from edgecnn.cli import app
 from edgecnn.device.doctor import examine
 from edgecnn.device.parity import ParityOptions, parity
-from edgecnn.device.parity_limits import limits_for
+from edgecnn.device.parity_limits import faults_of, limits_for
 from edgecnn.device.parity_result import Parity
 from edgecnn.errors import BundleError, DataError, MissingRuntimeError
 from edgecnn.runtime import TFLITE_RUNTIMES, load_runtime, top1
@@ -223,18 +224,18 @@ def wrong_weights(data: bytes) -> bytes:
     return write_tflite(model)
 
 
-def plant(monkeypatch, change=None, corrupt=None) -> None:
-    """Make TFLite's own kernels wrong for the full-integer file; XNNPACK stays right."""
+def plant(monkeypatch, change=None, corrupt=None, where=("kernels", "builtin")) -> None:
+    """Make TFLite's own kernels (or another way) wrong for the full-integer file only."""
 
     def load(data, file, **how):
-        wrong = file == INTEGER and how.get("kernels") == "builtin"
+        wrong = file == INTEGER and how.get(where[0]) == where[1]
         runtime = load_runtime(corrupt(data) if wrong and corrupt else data, file, **how)
         return Faulty(runtime, change) if wrong and change else runtime
 
     monkeypatch.setattr("edgecnn.classifier.load_runtime", load)
 
 
-def faults_of(bundle: Path, images: Path) -> dict[str, str]:
+def faults_by_kernels(bundle: Path, images: Path) -> dict[str, str]:
     """What is beyond a limit, by kernels."""
     found = parity(bundle, images, ParityOptions(TFLITE_RUNTIMES[:1], threads=2))
     assert {c.file for c in found.cells if not c.ok} <= {INTEGER}
@@ -243,14 +244,34 @@ def faults_of(bundle: Path, images: Path) -> dict[str, str]:
 
 def test_a_kernel_that_swaps_channels_fails(monkeypatch, digits_bundle, lab_images):
     plant(monkeypatch, change=lambda tensor: tensor[..., ::-1].copy())
-    faults = faults_of(digits_bundle, lab_images)
+    faults = faults_by_kernels(digits_bundle, lab_images)
     assert set(faults) == {"builtin"}
     assert "in the mean over clear images" in faults["builtin"]
 
 
+def test_threads_that_swap_channels_fail(monkeypatch, digits_bundle, lab_images):
+    plant(monkeypatch, lambda tensor: tensor[..., ::-1].copy(), where=("threads", 2))
+    found = parity(digits_bundle, lab_images, ParityOptions(TFLITE_RUNTIMES[:1], threads=2))
+    wrong = [cell for cell in found.cells if not cell.ok]
+    assert {(cell.file, cell.threads) for cell in wrong} == {(INTEGER, 2)}
+    assert all("from one thread's" in "; ".join(cell.faults) for cell in wrong)
+
+
+def test_rounding_may_reach_what_quantization_moves(matrix):
+    """Only then: the displacement widens the two limits of the mean, and no others."""
+    cell = next(c for c in matrix.cells if (c.file, c.kernels) == (INTEGER, "builtin"))
+    assert 0 <= cell.displacement < 2
+    limits = limits_for("full_integer", True)
+    wide = replace(cell, displacement=6.0, image_mean=5.0, thread_mean=5.0)
+    assert faults_of(wide, limits, 40, 40) == []
+    tight = replace(wide, displacement=4.0)
+    assert len(faults_of(tight, limits, 40, 40)) == 2
+    assert len(faults_of(replace(wide, golden_error=5.0), limits, 40, 40)) == 1
+
+
 def test_a_kernel_with_wrong_weights_fails(monkeypatch, digits_bundle, lab_images):
     plant(monkeypatch, corrupt=wrong_weights)
-    faults = faults_of(digits_bundle, lab_images)
+    faults = faults_by_kernels(digits_bundle, lab_images)
     assert set(faults) == {"builtin"}, "the wrong kernels and no others"
 
 
