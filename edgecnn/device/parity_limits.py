@@ -6,8 +6,8 @@ golden     The lab ran the same file on the same frames, by both families of ker
 threads    How far the furthest score is from one thread's, in the mean over the clear images (on
            which the best score leads by half). Threads share the work and change no sum of
            integers, but TFLite's own MEAN rounds a value by a step when two share it.
-mean       How far the furthest score is from the first way's, in the same mean. XNNPACK and TFLite's own kernels
-           round differently, and where the softmax is undecided a step of a logit is many of a
+mean       How far the furthest score is from the first way's, in the same mean. XNNPACK and
+           TFLite's own kernels round differently, and where the softmax is undecided a step of a logit is many of a
            score (71 were seen in MobileNetV2): no single difference proves anything. But on clear
            images rounding is a step or less, and a fault moves most of them. Measured on 139 clear
            ones of 150 field images (digits of meters, 48x32, one network): the two families differ
