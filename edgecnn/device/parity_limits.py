@@ -7,12 +7,13 @@ threads    How far the furthest score is from one thread's, in the mean over the
            which the best score leads by half). Threads share the work and change no sum of
            integers, but TFLite's own MEAN rounds a value by a step when two share it.
 mean       How far the furthest score is from the first way's, in the same mean. XNNPACK and
-           TFLite's own kernels round differently, and where the softmax is undecided a step of a logit is many of a
-           score (71 were seen in MobileNetV2): no single difference proves anything. But on clear
-           images rounding is a step or less, and a fault moves most of them. Measured on 139 clear
-           ones of 150 field images (digits of meters, 48x32, one network): the two families differ
-           by 0.08 steps of a full-integer file, red and blue swapped by 1.1, one weight of 512 with
-           its sign flipped by 1.9 (float32, over all 150: 9e-8, 1.2e-2 and 3e-3).
+           TFLite's own kernels round differently, and where the softmax is undecided a step of a
+           logit is many of a score (71 were seen in MobileNetV2): no single difference proves
+           anything. But on clear images rounding is a step or less, and a fault moves most of them.
+           Measured on 139 clear ones of 150 field images (digits of meters, 48x32, one network):
+           the two families differ by 0.08 steps of a full-integer file, red and blue swapped by
+           1.1, one weight of 512 with its sign flipped by 1.9 (float32, over all 150: 9e-8, 1.2e-2
+           and 3e-3).
 agreement  Share of equal answers, with the first way and with the float model. Quantization moves
            answers where the float model is undecided, so the kinds differ; a share counts as too
            low only beyond its 95 % interval, and never by one image.
@@ -23,13 +24,13 @@ the file's scores, run the first way, are from the float model's in the same mea
 integer files at 224 px, displacement / between the two families / between one thread and two, in
 steps: MobileNetV2 4.3 / 2.4 / 0, MobileNetV3-small 3.0 / 2.7 / 0.9, the same one hardly trained
 14.8 / 12.0 / 3.3; EfficientNet-Lite0 ? / 1.1 / 0. The least limit of the mean, two steps, was
-chosen after seeing a part of these. It finds faults that move most images (2.4
-steps for swapped colours in a network of digits) and not the two smaller ones above, nor one filter
-of the first layer negated (0.9 steps, all answers the same): a fault that harms nobody looks like
-rounding here.
-The agreement limits are those of a healthy quantization
-(97 %, as in the export's calibration experiment). Not found: a fault that all ways to run a file
-share, small enough to leave its answers as they are; a changed file is told by its checksum.
+chosen after seeing a part of these. It finds faults that move most images (2.4 steps for swapped
+colours in a network of digits) and not the two smaller ones above, nor one filter of the first
+layer negated (0.9 steps, all answers the same): a fault that harms nobody looks like rounding here.
+
+The agreement limits are those of a healthy quantization (97 %, as in the export's calibration
+experiment). Not found: a fault that all ways to run a file share, small enough to leave its answers
+as they are; a changed file is told by its checksum.
 """
 
 from __future__ import annotations
