@@ -17,12 +17,13 @@ import numpy as np
 from edgecnn.classifier import Classifier, Timing
 from edgecnn.device.health import clock_mhz
 from edgecnn.device.isolated import answer
+from edgecnn.device.result import Percentiles
 from edgecnn.device.twin import compare_golden, load_twin
 from edgecnn.errors import EdgecnnError
 from edgecnn.preprocess import decode
 from edgecnn.records import Json
 
-__all__ = ["measure", "open_frame", "percentiles", "warm_up"]
+__all__ = ["measure", "open_frame", "warm_up"]
 
 
 def measure(request: Json) -> Json:
@@ -40,9 +41,9 @@ def measure(request: Json) -> Json:
         "runtime": classifier.runtime.name,
         "frame_wh": [frame.shape[1], frame.shape[0]],
         "repeats": len(timings),
-        "invoke_ms": percentiles([t.invoke_ms for t in timings]),
-        "preprocess_ms": percentiles([t.preprocess_ms for t in timings]),
-        "total_ms": percentiles([t.preprocess_ms + t.invoke_ms for t in timings]),
+        "invoke_ms": Percentiles.of(t.invoke_ms for t in timings).to_json(),
+        "preprocess_ms": Percentiles.of(t.preprocess_ms for t in timings).to_json(),
+        "total_ms": Percentiles.of(t.preprocess_ms + t.invoke_ms for t in timings).to_json(),
         "clock_mhz": clock,
         "rss_mb": memory_mb,
         "twin": compare_golden(classifier, twin).to_json() if twin else None,
@@ -72,12 +73,6 @@ def warm_up(classifier: Classifier, frame: np.ndarray, request: Json) -> None:
     while done < request["warmup"] or perf_counter() < end:
         classifier.timed(frame)
         done += 1
-
-
-def percentiles(values: list[float]) -> Json:
-    """{"p50", "p95"} of some milliseconds."""
-    p50, p95 = np.percentile(values, [50, 95])
-    return {"p50": round(float(p50), 4), "p95": round(float(p95), 4)}
 
 
 def peak_memory_mb() -> float:

@@ -32,7 +32,7 @@ class Percentiles:
         return cls(*map(float, np.percentile(array, (50, 95)))) if array.size else cls(0.0, 0.0)
 
     def to_json(self) -> Json:
-        return {"p50": round(self.p50, 3), "p95": round(self.p95, 3)}
+        return {"p50": round(self.p50, 4), "p95": round(self.p95, 4)}
 
     def text(self) -> str:
         return f"p50 {self.p50:.1f} ms, p95 {self.p95:.1f} ms"

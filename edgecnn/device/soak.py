@@ -15,7 +15,8 @@ from time import perf_counter
 
 from edgecnn.device.health import read_state, throttle_flags
 from edgecnn.device.isolated import answer
-from edgecnn.device.measure import open_frame, percentiles, warm_up
+from edgecnn.device.measure import open_frame, warm_up
+from edgecnn.device.result import Percentiles
 from edgecnn.errors import EdgecnnError
 from edgecnn.records import Json
 
@@ -125,7 +126,7 @@ def soak(request: Json, clock: Callable[[], float] = perf_counter) -> Soak:
 
 
 def _window(total_ms: list[float], window_s: float) -> Window:
-    return Window(round(len(total_ms) / window_s, 2), percentiles(total_ms))
+    return Window(round(len(total_ms) / window_s, 2), Percentiles.of(total_ms).to_json())
 
 
 def _flags(samples: list[Json]) -> list[str]:
