@@ -242,11 +242,16 @@ def _onnx_makers(
             if method in RANGE_METHODS or mix.count * activation_bytes <= _HISTOGRAM_BYTES:
                 make = partial(_quantize_onnx, source, pin(mix.tensors), method)
                 yield make, _Variant(mix, "onnxruntime", method, "channel")
+        if options.per_tensor:
+            make = partial(_quantize_onnx, source, pin(mix.tensors), per_channel=False)
+            yield make, _Variant(mix, "onnxruntime", "MinMax", "tensor")
 
 
-def _quantize_onnx(source: bytes, images: np.ndarray, method: str) -> bytes:
+def _quantize_onnx(
+    source: bytes, images: np.ndarray, method: str = "MinMax", *, per_channel: bool = True
+) -> bytes:
     with redirect_stdout(io.StringIO()):  # its calibrators print
-        data, *infos = quantize_onnx(source, images, method=method)
+        data, *infos = quantize_onnx(source, images, per_channel=per_channel, method=method)
     return embed_onnx_metadata(data, quantization_texts(*infos))
 
 

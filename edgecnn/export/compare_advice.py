@@ -45,9 +45,10 @@ def advise(cells: Sequence[Cell], names: Sequence[str]) -> Advice:
     reasons = [
         _why(chosen, near) + _too_low(agreement),
         _how_many(chosen, enough),
-        *_granularity(cells, chosen),
+        *_granularity(cells, name, "tflite"),
         *tflite_reasons,
         *_other_makers(cells, chosen),
+        *_granularity(cells, name, "onnxruntime"),
         *onnx_reasons,
     ]
     sets = (names.index(name),) if name in names else tuple(range(len(names)))
@@ -92,7 +93,7 @@ def _names(cells: Iterable[Cell]) -> list[str]:
 def _largest(cells: Iterable[Cell]) -> list[Cell]:
     """The draws of the largest count."""
     found = list(cells)
-    most = max(cell.count for cell in found)
+    most = max((cell.count for cell in found), default=0)
     return [cell for cell in found if cell.count == most]
 
 
@@ -131,15 +132,19 @@ def _how_many(chosen: Sequence[Cell], enough: int) -> str:
     )
 
 
-def _granularity(cells: Sequence[Cell], chosen: Sequence[Cell]) -> list[str]:
-    name, count = chosen[0].name, chosen[0].count
-    wanted = (name, "tflite", "MinMax", "tensor")
-    tensor = [c for c in cells if c.variant == wanted and c.count == count]
-    if not tensor:
+def _granularity(cells: Sequence[Cell], name: str, back_end: str) -> list[str]:
+    """Whether one scale for each layer's weights would do, over the most images of a set."""
+    tensor, channel = (
+        _largest(c for c in cells if c.variant == (name, back_end, "MinMax", granularity))
+        for granularity in ("tensor", "channel")
+    )
+    if not tensor or not channel:
         return []
-    verdict = "is worse than" if is_worse(tensor, chosen) else "is as good, within noise, as"
+    verdict = "is worse than" if is_worse(tensor, channel) else "is as good, within noise, as"
+    what = {"tflite": "TFLite", "onnxruntime": "ONNX"}[back_end]
     return [
-        f"per tensor ({100 * _agreement(tensor):.2f} %) {verdict} per channel, which the files have"
+        f"{what} per tensor ({100 * _agreement(tensor):.2f} %) {verdict} per channel, which the "
+        "file has"
     ]
 
 

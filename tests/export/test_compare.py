@@ -133,6 +133,7 @@ def test_the_grid_has_each_set_and_their_union_in_two_draws_by_every_back_end(ch
         ("tflite", "Percentile 99.99", "channel"),
         ("tflite", "MSE", "channel"),
         ("onnxruntime", "MinMax", "channel"),
+        ("onnxruntime", "MinMax", "tensor"),
         ("onnxruntime", "Percentile", "channel"),
         ("onnxruntime", "Entropy", "channel"),
         ("onnxruntime", "MSE", "channel"),
