@@ -198,6 +198,7 @@ class _Reader:
         self.digests: list[str] = []
         self.tensors: list[np.ndarray] = []
         self.left_out: Counter[str] = Counter()
+        self.first_broken = ""
         self.flat = 0
         self._seen: set[str] = set()
 
@@ -205,8 +206,9 @@ class _Reader:
         try:
             data = path.read_bytes()
             tensor = to_tensor(decode(data, str(path)), self.spec)
-        except (OSError, ImageError):
+        except (OSError, ImageError) as error:
             self.left_out["broken"] += 1
+            self.first_broken = self.first_broken or f"; the first broken one: {error}"
             return
         digest, look = file_sha256(data), tensor_sha256(tensor)
         flat = is_flat(tensor)
@@ -261,12 +263,15 @@ def _check_images(folder: str, reader: _Reader, strict: bool) -> list[str]:
     if usable < _MINIMUM:
         _refuse(
             f"{folder} has {usable} usable calibration images{f' ({what})' if what else ''}, "
-            f"expected at least {_MINIMUM} different ones, better {_ENOUGH}; add field images",
+            f"expected at least {_MINIMUM} different ones, better {_ENOUGH}; add field images"
+            f"{reader.first_broken}",
             strict or not usable,
             warnings,
         )
     if what:
-        warnings.append(f"of {total} calibration images these were left out: {what}")
+        warnings.append(
+            f"of {total} calibration images these were left out: {what}{reader.first_broken}"
+        )
     if usable < _ENOUGH:
         warnings.append(
             f"{usable} calibration images are few: {_ENOUGH} to 300 make the integer models safer"
