@@ -15,6 +15,7 @@ import numpy as np
 
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.limits import RANGE_METHODS, observe
+from edgecnn.export.onnx_fold import fold_scales
 from edgecnn.export.recipe import recipe
 from edgecnn.export.taps import tap_onnx
 from edgecnn.model.quiet import quiet
@@ -69,6 +70,7 @@ def convert_onnx(network: Any, spec: InputSpec) -> bytes:
     _rename(model, model.graph.input[0].name, "image")
     _rename(model, model.graph.output[0].name, "scores")
     model.graph.name = "edgecnn"
+    fold_scales(model)
     data = bytes(model.SerializeToString())
     try:
         # tf2onnx passes operations on that ONNX does not have; only loading finds them.
