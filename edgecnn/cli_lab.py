@@ -88,7 +88,7 @@ def train(
         int | None, typer.Option(help="Images a step.", show_default="64, small sets less")
     ] = None,
     learning_rate: Annotated[float, typer.Option(help="Peak of the cosine schedule.")] = 3e-3,
-    patience: Annotated[int, typer.Option(help="Epochs without gain before stopping.")] = 12,
+    patience: Annotated[int, typer.Option(help="Epochs without gain before stopping.")] = 25,
     network: Annotated[
         str | None,
         typer.Option(

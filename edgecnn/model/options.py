@@ -75,7 +75,8 @@ class TrainOptions:
     batch_size        None: 64, or less for small sets, so that an epoch has enough steps
     seconds           time budget of the epochs; the schedule ends with it. None: no limit.
                       A run that the budget ends early is not reproducible by its seed alone.
-    patience          epochs without a better validation loss before stopping; best weights win
+    patience          epochs without a better validation loss before stopping; best weights win.
+                      Most of the gain comes at the end of the cosine: too little ends before it
     network           a name of backbones.BACKBONES, "module:function" of your own Keras 3 model,
                       or None: the built-in network
     weights           of a named network: "imagenet", "none", or a file; see build_backbone
@@ -116,7 +117,7 @@ class TrainOptions:
     batch_size: int | None = None
     learning_rate: float = 3e-3
     seconds: float | None = None
-    patience: int = 12
+    patience: int = 25
     network: str | None = None
     weights: str = "imagenet"
     fine_tune: bool = True
