@@ -88,9 +88,9 @@ def _border_colours(
     tone = 255 * np.where(coloured < 0.4, tones, tones[:, :1])
     extreme = np.where(dark < 0.5, tone / 4, 255 - tone / 4)
     tone = np.where(kind < 0.65, extreme, tone)
-    for share_of_dark, extreme_of in ((0, np.max), (1, np.min)):
-        own = (kind < 0.3) & ((dark < 0.5) == share_of_dark)
-        tone[own[:, 0]] = extreme_of(images[numbers[own[:, 0]], ::3, ::3], axis=(1, 2))
+    for chosen, extreme_of in ((dark < 0.5, np.min), (dark >= 0.5, np.max)):
+        own = (chosen & (kind < 0.3))[:, 0]
+        tone[own] = extreme_of(images[numbers[own], ::3, ::3], axis=(1, 2))
     mean = _means(images, numbers)
     return np.asarray(mean + (0.5 + share / 2) * (tone - mean))
 
