@@ -80,7 +80,7 @@ def train(
     interpolation: Annotated[
         str, typer.Option(help="halving, linear, area, cubic or nearest.")
     ] = "halving",
-    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 100,
+    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 40,
     seconds: Annotated[
         float | None, typer.Option(help="Time budget; the schedule ends with it.")
     ] = None,
@@ -145,7 +145,7 @@ def train(
     add_augmentation: Annotated[
         list[str] | None,
         typer.Option(
-            help="After it: augmix, randaugment, mixup, cutmix or erasing. Several times: all."
+            help="After it: perspective, augmix, randaugment, mixup, cutmix or erasing; repeatable."
         ),
     ] = None,
     camera: Annotated[

@@ -19,7 +19,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: TID
 from edgecnn.model import batches
 from edgecnn.model.augmentation.operations import Geometry
 from edgecnn.model.augmentation.picture_layer import opencv_on_one_thread
-from edgecnn.model.augmentation.warp import RandomAffine
+from edgecnn.model.augmentation.warp import RandomWarp
 from edgecnn.model.batches import Examples, training_batches
 from edgecnn.model.networks.small import NetworkOptions, build_network
 from edgecnn.model.options import TrainOptions
@@ -37,7 +37,7 @@ def examples(count: int, height: int, width: int) -> Examples:
 
 def ours(data: Examples) -> Iterator:
     """The pipeline of `train`, with geometry only."""
-    layer = RandomAffine(MOVES)
+    layer = RandomWarp(MOVES)
     with mock.patch.object(batches, "build_augmentation", return_value=layer):
         return iter(training_batches(data, CLASSES, TrainOptions(batch_size=BATCH)))
 

@@ -1,7 +1,8 @@
 """What cameras do to a picture, in the order in which they do it, for many frames at once.
 
-    scene -> occlusion -> illumination, vignette -> exposure, white balance -> defocus, motion
-          -> contrast -> shot and read noise -> sRGB curve -> loss of resolution -> JPEG
+    scene -> perspective -> occlusion -> illumination, vignette -> exposure, white balance
+          -> defocus, motion -> contrast -> shot and read noise -> sRGB curve
+          -> loss of resolution -> JPEG
 
 Up to the sRGB curve everything happens in linear light, and all of it at the resolution of the
 capture: noise and blur at 1080p look nothing like noise and blur at 96 pixels.
@@ -52,9 +53,13 @@ PARAMETERS: dict[str, Parameter] = {
     "illumination_deg": Parameter("degrees", 180.0, 0.0, 360.0, "brighter edge", False),
     "scale": Parameter("factor of resolution", 1.0, 0.4, 1.0, "loss of resolution", False),
     "occlusion": Parameter("share of the area", 0.0, 0.0, 0.2, "something in front", False),
+    "perspective": Parameter(
+        "share, magnification at one edge against the middle", 0.0, 0.0, 0.2, "a tilted view", False
+    ),
+    "perspective_deg": Parameter("degrees", 180.0, 0.0, 360.0, "nearer edge", False),
 }
 # Drawn over their whole range unless told: no value of them is the natural one.
-_FREE = ("motion_deg", "illumination_deg", "read_share")
+_FREE = ("motion_deg", "illumination_deg", "perspective_deg", "read_share")
 _MIDDLE_GREY = 0.18
 # Grey levels a unit of linear light at middle grey: the slope of the sRGB curve.
 _SLOPE = 255 * 1.055 / 2.4 * _MIDDLE_GREY ** (1 / 2.4 - 1)
@@ -87,7 +92,8 @@ def degrade(frames_bgr: np.ndarray, settings: Settings, rng: np.random.Generator
     Returns:
         uint8, same shape: what the camera's JPEG decodes to.
     """
-    frames = _occlude(frames_bgr, settings["occlusion"], rng)
+    frames = _tilt(frames_bgr, settings["perspective"], settings["perspective_deg"])
+    frames = _occlude(frames, settings["occlusion"], rng)
     light = srgb_to_linear(frames)
     light *= _lamp(frames.shape, settings)[..., None]
     gains = np.stack([np.exp(settings["blue"]), np.ones(len(frames)), np.exp(settings["red"])], 1)
@@ -102,6 +108,28 @@ def degrade(frames_bgr: np.ndarray, settings: Settings, rng: np.random.Generator
     for k, picture in enumerate(encoded):
         encoded[k] = _compress(picture, float(settings["scale"][k]), float(settings["jpeg"][k]))
     return np.asarray(encoded)
+
+
+def _tilt(frames: np.ndarray, shares: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Look from the side: one edge is nearer; the middle and its magnification stay."""
+    if not shares.any():
+        return frames
+    _, height, width, _ = frames.shape
+    centre = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
+    tilts = np.tile(np.eye(3), (len(frames), 1, 1))
+    tilts[:, 2, 0] = -shares * np.cos(np.radians(angles)) / (width / 2)
+    tilts[:, 2, 1] = shares * np.sin(np.radians(angles)) / (height / 2)
+    # From the frame to the scene: the nearer edge shows less of it, magnified.
+    transforms = centre @ np.linalg.inv(tilts) @ np.linalg.inv(centre)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.stack(
+        [
+            cv2.warpPerspective(
+                frame, transform, (width, height), None, flags, cv2.BORDER_REPLICATE
+            )
+            for frame, transform in zip(frames, transforms, strict=True)
+        ]
+    )
 
 
 def _occlude(frames: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:

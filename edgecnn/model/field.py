@@ -40,7 +40,7 @@ _SIDE = 64.0
 _IN_PIXELS = ("defocus", "motion")
 _BROAD: tuple[str, ...] = (
     *("gain", "red", "blue", "contrast", "defocus", "motion", "noise"),
-    *("vignette", "illumination", "jpeg", "scale", "occlusion"),
+    *("vignette", "illumination", "jpeg", "scale", "occlusion", "perspective"),
 )
 _CHUNK = 256
 _SHARE = 0.7

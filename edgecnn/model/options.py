@@ -15,7 +15,7 @@ from edgecnn.records import InputSpec, Interpolation, Json, Resize
 __all__ = ["TrainOptions"]
 
 Augment = Literal["none", "light", "default"]
-Added = Literal["augmix", "randaugment", "mixup", "cutmix", "erasing"]
+Added = Literal["perspective", "augmix", "randaugment", "mixup", "cutmix", "erasing"]
 Imbalance = Literal[
     "none",
     "class_weights",
@@ -96,7 +96,7 @@ class TrainOptions:
     label_check       try each operation of the augmentation for keeping the label, and leave out
                       changes of polarity and colour that do not: seconds
     without           operations of the augmentation to leave out, see augmentation/operations.py
-    add_augmentation  after it, some of augmix, randaugment, mixup, cutmix, erasing
+    add_augmentation  after it, some of perspective, augmix, randaugment, mixup, cutmix, erasing
     camera            calibration folder, or its camera.json: 7 in 10 training images go through
                       the fitted camera before they are augmented: see field.py
     val_share, test_share   of the images, rounded to tenths
@@ -113,7 +113,7 @@ class TrainOptions:
     resize: Resize = "stretch"
     interpolation: Interpolation = "halving"
     pad: tuple[int, int, int] | None = None
-    epochs: int = 100
+    epochs: int = 40
     batch_size: int | None = None
     learning_rate: float = 3e-3
     seconds: float | None = None

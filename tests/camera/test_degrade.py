@@ -70,6 +70,20 @@ def test_vignette_is_the_share_of_light_that_the_corner_loses():
     assert light[0, 0] / light[31:33, 31:33].mean() == pytest.approx(0.6, abs=0.02)
 
 
+def test_perspective_magnifies_the_nearer_edge():
+    frames = grey(0, side=65)
+    frames[:, [16, 48]] = 255
+    seen = through(frames, perspective=0.2, perspective_deg=0.0)[0, ..., 1].astype(float)
+    rows = np.arange(65) - 32
+
+    def apart(column: int) -> float:
+        return float((seen[:, column] * abs(rows)).sum() / seen[:, column].sum())
+
+    assert apart(32) == pytest.approx(16, abs=0.1)
+    assert apart(48) == pytest.approx(16 * 1.1, abs=0.1)
+    assert apart(16) == pytest.approx(16 * 0.9, abs=0.1)
+
+
 @pytest.mark.parametrize("share", [0.05, 0.2])
 def test_occlusion_covers_its_share_of_the_area(share):
     covered = through(grey(200), occlusion=share)

@@ -12,7 +12,7 @@ from edgecnn.model.augmentation.framing import RandomFraming
 from edgecnn.model.augmentation.layers import build_augmentation, layers_of, single_operations
 from edgecnn.model.augmentation.light import RandomLight
 from edgecnn.model.augmentation.operations import STRENGTHS, Augmentation, Framing, Geometry, Light
-from edgecnn.model.augmentation.warp import RandomAffine
+from edgecnn.model.augmentation.warp import RandomWarp
 
 DEFAULT = STRENGTHS["default"]
 
@@ -34,26 +34,26 @@ def changed(layer, images: np.ndarray) -> np.ndarray:
     return np.asarray(layer(images, training=True))
 
 
-@pytest.mark.parametrize("layer", [RandomAffine, RandomFraming, RandomLight])
+@pytest.mark.parametrize("layer", [RandomWarp, RandomFraming, RandomLight])
 def test_a_layer_without_options_changes_no_pixel(layer):
-    options = {RandomAffine: Geometry, RandomFraming: Framing, RandomLight: Light}[layer]()
+    options = {RandomWarp: Geometry, RandomFraming: Framing, RandomLight: Light}[layer]()
     assert (changed(layer(options), smooth(8)) == smooth(8)).all()
 
 
 def test_a_picture_is_warped_once_whatever_moves_it():
     """Rotated, sheared, zoomed and shifted pixels are one bilinear sample, not four in a row."""
-    layer = RandomAffine(Geometry(rotation=12, shift=0.1, zoom_out=1.3, zoom_in=1.3, shear=0.1))
+    layer = RandomWarp(Geometry(rotation=12, shift=0.1, zoom_out=1.3, zoom_in=1.3, shear=0.1))
     checks = np.indices((40, 32)).sum(axis=0) % 2 * 255.0
     images = np.repeat(np.repeat(checks[None, :, :, None], 3, 3), 32, 0).astype(np.float32)
     contrast = changed(layer, images)[:, 10:30, 8:24].std(axis=(1, 2, 3))
     four_times = images
     for _ in range(4):
-        four_times = changed(RandomAffine(Geometry(shift=0.02)), four_times)
+        four_times = changed(RandomWarp(Geometry(shift=0.02)), four_times)
     assert contrast.mean() > 2 * four_times[:, 10:30, 8:24].std(axis=(1, 2, 3)).mean()
 
 
 def test_each_image_moves_differently_and_never_into_its_mirror_image():
-    layer = RandomAffine(Geometry(rotation=12, shift=0.15, zoom_out=1.3, zoom_in=1.3, shear=0.1))
+    layer = RandomWarp(Geometry(rotation=12, shift=0.15, zoom_out=1.3, zoom_in=1.3, shear=0.1))
     out = changed(layer, ramp(64))
     assert len({picture.tobytes() for picture in out}) == 64
     # The bright corner stays in the top half and right half, bar the largest shifts.
@@ -67,8 +67,21 @@ def test_each_image_moves_differently_and_never_into_its_mirror_image():
     assert np.mean(across > 16) > 0.9
 
 
+def test_perspective_magnifies_one_side_as_much_as_it_shrinks_the_other():
+    columns = np.broadcast_to(np.arange(41.0)[None, :, None] * 5, (60, 41, 41, 3))
+    layer = RandomWarp(Geometry(perspective=0.3))
+    seen = changed(layer, columns.astype(np.float32))[:, 20, :, 0] / 5 - 20
+    assert np.abs(seen[:, 20]).max() < 0.2  # the centre stays
+    left, right = -seen[:, 10], seen[:, 30]
+    # A homography: magnification 1 - g/2 and 1 + g/2 at half way to the edges, on both sides.
+    np.testing.assert_allclose(10 / left + 10 / right, 2, atol=0.06)
+    strength = 10 / right - 10 / left
+    assert np.abs(strength).max() < 0.33
+    assert strength.min() < -0.15 < 0.15 < strength.max()
+
+
 def test_a_flip_mirrors_the_share_that_was_asked_for():
-    out = changed(RandomAffine(Geometry(flip=0.5)), ramp(200))
+    out = changed(RandomWarp(Geometry(flip=0.5)), ramp(200))
     mirrored = (np.abs(out - ramp(200)[:, :, ::-1]).max(axis=(1, 2, 3)) < 1).mean()
     assert 0.35 < mirrored < 0.65
 
@@ -76,11 +89,11 @@ def test_a_flip_mirrors_the_share_that_was_asked_for():
 def test_zooming_out_shows_neighbours_or_the_edge_and_the_picture_stays_whole():
     dark, bright = np.full((2, 40, 32, 3), 30, np.uint8), np.full((2, 40, 32, 3), 220, np.uint8)
     batch = np.concatenate([dark, bright])
-    alone = np.asarray(changed(RandomAffine(Geometry(zoom_out=1.5)), batch))
+    alone = np.asarray(changed(RandomWarp(Geometry(zoom_out=1.5)), batch))
     assert (alone == batch).all()  # of one tone, and so is its edge
     out = np.concatenate(
         [
-            changed(RandomAffine(Geometry(zoom_out=1.5, neighbours=1.0), seed), batch)[:2]
+            changed(RandomWarp(Geometry(zoom_out=1.5, neighbours=1.0), seed), batch)[:2]
             for seed in range(40)
         ]
     )
@@ -95,7 +108,7 @@ def test_a_neighbour_takes_the_light_of_the_picture_more_often_than_not():
     rng = np.random.default_rng(0)
     dim = rng.integers(20, 60, (8, 40, 32, 3)).astype(np.uint8)
     batch = np.concatenate([dim, 255 - dim])
-    layer = RandomAffine(Geometry(zoom_out=1.5, neighbours=1.0))
+    layer = RandomWarp(Geometry(zoom_out=1.5, neighbours=1.0))
     edges = np.concatenate([changed(layer, batch)[:8, 18:22, :2] for _ in range(20)])
     assert (edges.mean(axis=(1, 2, 3)) < 100).mean() > 0.7
 

@@ -14,7 +14,7 @@ from edgecnn.model.augmentation.mixing import Mixer, added_operations, build_mix
 from edgecnn.model.batches import Examples, training_batches
 from edgecnn.model.options import ADDED_OPERATIONS, TrainOptions
 
-NAMES = ("augmix", "randaugment", "mixup", "cutmix", "erasing")
+NAMES = ("perspective", "augmix", "randaugment", "mixup", "cutmix", "erasing")
 COUNT = 16
 IMAGES = np.random.default_rng(0).uniform(0, 255, (COUNT, 32, 24, 3)).astype(np.float32)
 LABELS = np.eye(4, dtype=np.float32)[np.arange(COUNT) % 4]
@@ -103,7 +103,7 @@ def test_class_weights_with_mixed_labels_are_refused(name, imbalance):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ModelError, match="expected some of augmix"):
+    with pytest.raises(ModelError, match="expected some of perspective, augmix"):
         TrainOptions(add_augmentation=("autoaugment",))
 
 

@@ -93,8 +93,10 @@ class LabelCheck:
         }
 
     def to_text(self) -> str:
-        """One line: 'horizontal flip: breaks labels (...)'."""
-        verdict = {True: "keeps labels", False: "BREAKS labels", None: "can not tell"}[self.keeps]
+        """One line: 'horizontal flip: seems to BREAK labels (...)'."""
+        verdict = {True: "keeps labels", False: "seems to BREAK labels", None: "can not tell"}[
+            self.keeps
+        ]
         return f"{self.name}: {verdict} ({self.reason})"
 
 

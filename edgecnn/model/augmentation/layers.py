@@ -13,7 +13,7 @@ from edgecnn.model.augmentation.framing import RandomFraming
 from edgecnn.model.augmentation.light import RandomLight
 from edgecnn.model.augmentation.operations import OPERATIONS, STRENGTHS, Augmentation, is_idle
 from edgecnn.model.augmentation.picture_layer import PictureLayer, PictureLayers
-from edgecnn.model.augmentation.warp import RandomAffine
+from edgecnn.model.augmentation.warp import RandomWarp
 
 __all__ = ["build_augmentation", "layers_of", "single_operations"]
 
@@ -26,7 +26,7 @@ def layers_of(augmentation: Augmentation, seed: int) -> PictureLayers | None:
     """
     layers: list[PictureLayer] = []
     if not is_idle(augmentation.geometry):
-        layers.append(RandomAffine(augmentation.geometry))
+        layers.append(RandomWarp(augmentation.geometry))
     if not is_idle(augmentation.framing):
         layers.append(RandomFraming(augmentation.framing))
     if not is_idle(augmentation.light):

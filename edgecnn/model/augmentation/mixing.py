@@ -1,5 +1,5 @@
-"""Augmentation that is added to the default one on request: AugMix, RandAugment, MixUp, CutMix,
-random erasing, put together from Keras's own layers.
+"""Augmentation that is added to the default one on request: perspective, and AugMix, RandAugment,
+MixUp, CutMix, random erasing put together from Keras's own layers.
 
 keras.layers.AugMix and RandAugment are not used as they are (read and measured in Keras 3.15).
 In a tf.data pipeline AugMix draws its chains once, while the graph is traced, and then repeats
@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from edgecnn.errors import ModelError
 from edgecnn.model.augmentation.operations import Geometry
-from edgecnn.model.augmentation.warp import RandomAffine
+from edgecnn.model.augmentation.warp import RandomWarp
 
 __all__ = ["MIXES_LABELS", "Mixer", "RandomOperations", "added_operations", "build_mixer"]
 
@@ -39,9 +39,9 @@ def added_operations(names: Collection[str], seed: int) -> dict[str, keras.layer
     operations: dict[str, keras.layers.Layer] = {}
     if {"augmix", "randaugment"} & set(names):
         operations = {
-            "added_rotation": RandomAffine(Geometry(rotation=9.0), seed),
-            "added_shear": RandomAffine(Geometry(shear=0.09), seed + 1),
-            "added_shift": RandomAffine(Geometry(shift=0.1), seed + 2),
+            "added_rotation": RandomWarp(Geometry(rotation=9.0), seed),
+            "added_shear": RandomWarp(Geometry(shear=0.09), seed + 1),
+            "added_shift": RandomWarp(Geometry(shift=0.1), seed + 2),
             "posterization": layers.RandomPosterization((3, 7), wide, seed=seed + 3),
             "auto_contrast": layers.AutoContrast(wide),
             "equalization": layers.Equalization(wide),
@@ -62,7 +62,7 @@ def build_mixer(
     """What was asked for as one layer, None for nothing.
 
     Args:
-        names: Of augmix, randaugment, mixup, cutmix, erasing: applied in this order.
+        names: Of perspective, augmix, randaugment, mixup, cutmix, erasing: applied in this order.
         seed: Same seed, same draws.
         without: Names of added_operations that break labels and are left out.
 
@@ -75,6 +75,7 @@ def build_mixer(
     try:
         found = added_operations(names, seed)
         makers: dict[str, Callable[[], keras.layers.Layer]] = {
+            "perspective": lambda: RandomWarp(Geometry(perspective=0.2), seed + 15),
             "augmix": lambda: RandomOperations(_subset(found, without, False), 3, 3, seed + 10),
             "randaugment": lambda: RandomOperations(_subset(found, without, True), 1, 2, seed + 11),
             "mixup": lambda: layers.MixUp(0.2, seed=seed + 12),

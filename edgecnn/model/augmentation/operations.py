@@ -18,6 +18,8 @@ class Geometry:
     zoom_in     the most that it is enlarged
     shear       half-width of the factor; an eighth of the pictures' sides is stretched by as much
     stretch     half-width of the logarithm of width against height
+    perspective  half-width of what magnification changes by from the middle to an edge, across
+                and down: a camera that looks from the side
     neighbours  share of the pictures that have another one at a side, for each of the four sides:
                 the digit beside it on a display, the next one on a drum
     flip        share that is mirrored left to right. A mirrored 2 is no digit.
@@ -29,6 +31,7 @@ class Geometry:
     zoom_in: float = 1.0
     shear: float = 0.0
     stretch: float = 0.0
+    perspective: float = 0.0
     neighbours: float = 0.0
     flip: float = 0.0
 
