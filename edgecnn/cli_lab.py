@@ -80,7 +80,7 @@ def train(
     interpolation: Annotated[
         str, typer.Option(help="halving, linear, area, cubic or nearest.")
     ] = "halving",
-    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 40,
+    epochs: Annotated[int, typer.Option(help="At most; early stopping may end sooner.")] = 70,
     seconds: Annotated[
         float | None, typer.Option(help="Time budget; the schedule ends with it.")
     ] = None,

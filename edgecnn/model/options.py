@@ -113,7 +113,7 @@ class TrainOptions:
     resize: Resize = "stretch"
     interpolation: Interpolation = "halving"
     pad: tuple[int, int, int] | None = None
-    epochs: int = 40
+    epochs: int = 70
     batch_size: int | None = None
     learning_rate: float = 3e-3
     seconds: float | None = None
