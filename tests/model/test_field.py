@@ -76,7 +76,8 @@ def test_digits_stay_legible_for_a_classifier_of_the_clean_ones(tensors):
         np.fill_diagonal(likeness, -1)
         return float((target[likeness.argmax(axis=1)] == target).mean())
 
-    clean, seen = accuracy(tensors), accuracy(degraded_copy(tensors, 0))
+    clean = accuracy(tensors)
+    seen = float(np.mean([accuracy(degraded_copy(tensors, seed)) for seed in range(5)]))
     assert clean > 0.95
     assert clean - 0.2 < seen < clean
 
