@@ -116,11 +116,11 @@ def _tilt(frames: np.ndarray, shares: np.ndarray, angles: np.ndarray) -> np.ndar
         return frames
     _, height, width, _ = frames.shape
     centre = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
-    tilts = np.tile(np.eye(3), (len(frames), 1, 1))
-    tilts[:, 2, 0] = -shares * np.cos(np.radians(angles)) / (width / 2)
-    tilts[:, 2, 1] = shares * np.sin(np.radians(angles)) / (height / 2)
     # From the frame to the scene: the nearer edge shows less of it, magnified.
-    transforms = centre @ np.linalg.inv(tilts) @ np.linalg.inv(centre)
+    tilts = np.tile(np.eye(3), (len(frames), 1, 1))
+    tilts[:, 2, 0] = shares * np.cos(np.radians(angles)) / (width / 2)
+    tilts[:, 2, 1] = -shares * np.sin(np.radians(angles)) / (height / 2)
+    transforms = centre @ tilts @ np.linalg.inv(centre)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.stack(
         [
