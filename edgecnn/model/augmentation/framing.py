@@ -5,7 +5,7 @@ A classifier of crops meets the printed frame, the edge of the window or the dru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -36,11 +36,10 @@ class RandomFraming(PictureLayer):
         lined, _ = np.nonzero(rng.random((len(images), 2)) < self.framing.lines)
         size = images.shape[2], images.shape[1]
         pieces, counts = _borders(sides, self.framing.depth, rng)
-        shapes = np.split(_corners(pieces, size), counts.cumsum())[:-1]
         colours = _border_colours(images, bordered, rng)
-        _fill(images, bordered, shapes, colours)
-        lines = _corners(_lines(len(lined), rng), size)[:, None]
-        _fill(images, lined, list(lines), _line_colours(images, lined, rng))
+        _fill(images, bordered, counts, _corners(pieces, size), colours)
+        lines, one_each = _lines(len(lined), rng), np.ones(len(lined), int)
+        _fill(images, lined, one_each, _corners(lines, size), _line_colours(images, lined, rng))
         return images
 
 
@@ -124,8 +123,13 @@ def _corners(quads: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _fill(
-    images: np.ndarray, numbers: np.ndarray, shapes: Sequence[np.ndarray], colours: np.ndarray
+    images: np.ndarray,
+    numbers: np.ndarray,
+    counts: np.ndarray,
+    quads: np.ndarray,
+    colours: np.ndarray,
 ) -> None:
-    """Fill each one's quadrilaterals (pieces, 4, 2) in its picture; edges are anti-aliased."""
-    for k, quads, colour in zip(numbers.tolist(), shapes, colours.tolist(), strict=True):
-        cv2.fillPoly(images[k], list(quads), colour, cv2.LINE_AA, _FRACTION)
+    """Fill the next so many quadrilaterals in the picture of each number, edges anti-aliased."""
+    pieces = iter(quads)
+    for k, count, colour in zip(numbers.tolist(), counts.tolist(), colours.tolist(), strict=True):
+        cv2.fillPoly(images[k], list(islice(pieces, count)), colour, cv2.LINE_AA, _FRACTION)

@@ -33,20 +33,20 @@ class RandomWarp(PictureLayer):
     def change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         count, height, width, _ = images.shape
         transforms = self._transforms(count, (height, width), rng)
-        padded = _padded(images)
+        # With a channel more: OpenCV warps four in half the time of three.
+        padded = _recoloured(images, cv2.COLOR_BGR2BGRA)
         besides = _Neighbours(padded, self.geometry.neighbours, rng)
         # Half a side is put before those, left and above.
         put = np.array([[1, 0, width // 2], [0, 1, height // 2], [0, 0, 1]])
         transforms[besides.beside_any] = put @ transforms[besides.beside_any]
-        warped = np.empty_like(images)
+        warped = np.empty_like(padded)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         for k, surrounded in enumerate(besides.beside_any.tolist()):
             picture = besides.surround(k) if surrounded else padded[k]
-            picture = cv2.warpPerspective(
-                picture, transforms[k], (width, height), None, flags, cv2.BORDER_REPLICATE
+            cv2.warpPerspective(
+                picture, transforms[k], (width, height), warped[k], flags, cv2.BORDER_REPLICATE
             )
-            cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR, warped[k])
-        return warped
+        return _recoloured(warped, cv2.COLOR_BGRA2BGR)
 
     def _transforms(
         self, count: int, size: tuple[int, int], rng: np.random.Generator
@@ -77,9 +77,11 @@ class RandomWarp(PictureLayer):
         return np.asarray(centre @ moves @ tilt @ np.linalg.inv(centre))
 
 
-def _padded(images: np.ndarray) -> np.ndarray:
-    """With a channel more: OpenCV warps four in half the time of three."""
-    return np.stack([cv2.cvtColor(image, cv2.COLOR_BGR2BGRA) for image in images])
+def _recoloured(images: np.ndarray, code: int) -> np.ndarray:
+    """All of them in one call, as one tall picture."""
+    count, height, width, channels = images.shape
+    tall = cv2.cvtColor(images.reshape(count * height, width, channels), code)
+    return np.asarray(tall.reshape(count, height, width, -1))
 
 
 class _Neighbours:
@@ -120,14 +122,10 @@ class _Neighbours:
     def _light(self, matched: np.ndarray) -> np.ndarray:
         """What gives the others a picture's own mean and standard deviation of each channel, and
         nothing where they are not matched: float32, shape (n, 4, channels, channels + 1)."""
-        count, height, width, channels = self.images.shape
-        rows = self.images.reshape(count, height * width, channels)[:, ::11].astype(np.float32)
-        # A product of matrices: NumPy's mean over an axis that is not the last is slow.
-        ones = np.full((1, rows.shape[1]), 1 / rows.shape[1], np.float32)
-        mean = ones @ rows
-        deviation = np.sqrt(ones @ np.square(rows - mean)) + 4
-        scale = np.minimum(deviation / deviation[self.other, 0], 3.0)
+        found = np.array([cv2.meanStdDev(image) for image in self.images])[..., 0]
+        mean, deviation = found[:, 0], found[:, 1] + 4
+        scale = np.minimum(deviation[:, None] / deviation[self.other], 3.0)
         scale = np.where(matched[..., None], scale, 1)
-        shift = np.where(matched[..., None], mean - scale * mean[self.other, 0], 0)
-        matrices = np.concatenate([scale[..., None] * np.eye(channels), shift[..., None]], axis=3)
-        return np.asarray(matrices, np.float32)
+        shift = np.where(matched[..., None], mean[:, None] - scale * mean[self.other], 0)
+        diagonals = scale[..., None] * np.eye(self.images.shape[3])
+        return np.asarray(np.concatenate([diagonals, shift[..., None]], axis=3), np.float32)
