@@ -91,7 +91,7 @@ class RandomLight(PictureLayer):
         contrast = np.exp(draw(o.contrast) - 0.1 * (o.contrast > 0) - low)
         exposure = np.exp(draw(o.exposure) - 0.1 * (o.exposure > 0))
         inverted = rng.random((count, 1)) < o.invert
-        mean = np.array([sum(cv2.mean(image)) / 3 for image in images], np.float32)[:, None]
+        mean = np.array([sum(cv2.mean(image)[:3]) / 3 for image in images], np.float32)[:, None]
         # Contrast turns about the mean, or about what becomes of it when the picture is inverted.
         gain = exposure * np.exp(draw(o.balance, 3))
         slope = np.where(inverted, -contrast, contrast) * gain
