@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
@@ -47,6 +48,19 @@ class Row:
     recall_gain: tuple[float, float, float]
     overall_gain: tuple[float, float, float]
     recall_gains: tuple[float, ...]
+
+
+def write_digits(folder: Path) -> Path:
+    """scikit-learn's 1,797 digits of 8x8, as pictures of 16x16: a lab that every machine has."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    for number, (digit, label) in enumerate(zip(found.images, found.target, strict=True)):
+        grey = cv2.resize(digit * (255 / 16), (16, 16), interpolation=cv2.INTER_CUBIC)
+        path = folder / str(label) / f"{number:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    return folder
 
 
 def measure(
