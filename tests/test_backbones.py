@@ -97,6 +97,7 @@ def test_the_matrix_holds_on_devices(result, folder, install, env_python):
     environment = {**os.environ, "PYTHONPATH": str(REPO)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode in (0, 1), done.stderr
+    assert done.stdout, done.stderr
     cells = json.loads(done.stdout)["parity"]["cells"]
     assert {cell["runtime"] for cell in cells} == {"tflite_runtime"}
     assert faults(cells, folder.name) == []
