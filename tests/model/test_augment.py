@@ -193,7 +193,7 @@ def test_any_size_of_picture_and_batch_will_do(shape):
 @pytest.mark.parametrize("size", [(48, 32), (224, 224)])
 def test_augmentation_keeps_to_its_own_thread(size):
     """The threads of a matrix product spin for a while after it: training took 1.7 times as long
-    once beside one of 64 x 3 x 4608."""
+    once beside one of 56 x 3 x 4608."""
     images = np.random.default_rng(0).integers(0, 256, (64, *size, 3), np.uint8)
     layers = layers_of(DEFAULT, 0)
     ratios = []
