@@ -7,18 +7,18 @@ side never pays for (or needs) TensorFlow.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from edgecnn._version import __version__
 
 _HOME = {
-    "Classifier": "edgecnn.classifier",
-    "Bundle": "edgecnn.bundle",
-    "train": "edgecnn.model.train",
-    "TrainOptions": "edgecnn.model.options",
-    "CalibrateOptions": "edgecnn.calibrate.build",
-    "ExportOptions": "edgecnn.export.result",
+    "Classifier": "edgecnn.bundle.classifier",
+    "Bundle": "edgecnn.bundle.folder",
+    "TrainOptions": "edgecnn.train.options",
+    "CalibrateOptions": "edgecnn.calibrate.calibrate",
+    "ExportOptions": "edgecnn.export.options",
     "AuditOptions": "edgecnn.audit.result",
     # Packages of their own that can be called: see callable.py.
     "calibrate": "edgecnn",
+    "train": "edgecnn",
     "export": "edgecnn",
     "audit": "edgecnn",
 }
@@ -37,15 +37,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from edgecnn.audit.compare import audit
+    from edgecnn.audit.audit import audit
     from edgecnn.audit.result import AuditOptions
-    from edgecnn.bundle import Bundle
-    from edgecnn.calibrate.build import CalibrateOptions, calibrate
-    from edgecnn.classifier import Classifier
-    from edgecnn.export.build import export
-    from edgecnn.export.result import ExportOptions
-    from edgecnn.model.options import TrainOptions
-    from edgecnn.model.train import train
+    from edgecnn.bundle.classifier import Classifier
+    from edgecnn.bundle.folder import Bundle
+    from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
+    from edgecnn.export.export import export
+    from edgecnn.export.options import ExportOptions
+    from edgecnn.train.options import TrainOptions
+    from edgecnn.train.train import train
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """`python -m edgecnn`: the same as the `edgecnn` command."""
 
-from edgecnn.cli import main
+from edgecnn.cli.main import main
 
 if __name__ == "__main__":
     main()

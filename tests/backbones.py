@@ -22,10 +22,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgecnn.model.train import TrainOptions
-from edgecnn.model.train import train as train_by_name
-from edgecnn.preprocess import decode, to_tensor
-from edgecnn.records import Card, InputSpec, LabResult, Tally
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.card import Card, LabResult
+from edgecnn.bundle.preprocess import decode, to_tensor
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.train.train import TrainOptions
+from edgecnn.train.train import train as train_by_name
 
 BACKBONES = ("mobilenet_v2", "efficientnet_lite0", "mobilenet_v3_small")
 SPEC = InputSpec(width=224, height=224)

@@ -7,6 +7,7 @@ trained and exported in seconds, real enough that accuracy means something.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ import pytest
 REPO = Path(__file__).resolve().parents[1]
 METERS = REPO.parent / "shared" / "data" / "meters"
 NUM_LAB = 1300
+Scene = Callable[[int], np.ndarray]
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -87,7 +89,7 @@ def digits_field(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def digits_model(tmp_path_factory, digits_folder) -> Path:
     """A MODEL folder, trained in seconds."""
-    from edgecnn.model.train import TrainOptions, train
+    from edgecnn.train.train import TrainOptions, train
 
     output = tmp_path_factory.mktemp("digits") / "model"
     train(
@@ -101,8 +103,42 @@ def digits_model(tmp_path_factory, digits_folder) -> Path:
 @pytest.fixture(scope="session")
 def digits_bundle(tmp_path_factory, digits_model, digits_field) -> Path:
     """A bundle of all seven artifacts, calibrated on field images."""
-    from edgecnn.export.build import export
+    from edgecnn.export.export import export
 
     output = tmp_path_factory.mktemp("digits") / "digits.edgecnn"
     export(digits_model, digits_field, output)
     return output
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    """A smooth random picture of its number: uint8, shape (48, 40, 3)."""
+
+    def make(number: int) -> np.ndarray:
+        coarse = np.random.default_rng(number).uniform(20, 235, (6, 5, 3)).astype(np.float32)
+        return cv2.resize(coarse, (40, 48), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype("u1")
+
+    return make
+
+
+@pytest.fixture
+def write(scene):
+    """Write scenes as root/NAME: write(root, "cat/1.png", 5) or with a picture instead of 5."""
+
+    def make(root: Path, name: str, picture: int | np.ndarray) -> Path:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame = scene(picture) if isinstance(picture, int) else picture
+        cv2.imencode(path.suffix, frame)[1].tofile(path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def two_classes(tmp_path, write) -> Path:
+    """40 different scenes of each of two classes."""
+    root = tmp_path / "lab"
+    for k in range(80):
+        write(root, f"{'ab'[k % 2]}/{k:03d}.png", k)
+    return root

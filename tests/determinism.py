@@ -17,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ImageError
-from edgecnn.preprocess import decode, tensor_sha256, to_tensor
-from edgecnn.records import InputSpec
 
 EXACT = ("nearest", "linear", "halving")
 SIZES = ((1, 1), (2, 3), (17, 31), (64, 64), (65, 127), (240, 320), (479, 641), (600, 30))

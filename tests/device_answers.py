@@ -11,10 +11,10 @@ import json
 import sys
 from pathlib import Path
 
-from edgecnn.classifier import Classifier
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.preprocess import read_image
+from edgecnn.bundle.runtime.module import Kernels
 from edgecnn.device.evaluate import EvaluateOptions, evaluate
-from edgecnn.preprocess import read_image
-from edgecnn.runtime import Kernels
 
 Answers = dict[str, dict[str, list[float]]]
 

@@ -8,7 +8,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from edgecnn.tflite_file import schema
+from edgecnn.bundle.tflite_file import schema
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import cv2
 
 def test_a_program_does_what_the_commands_do(digits_bundle, digits_folder, digits_field, tmp_path):
     import edgecnn
-    from edgecnn.device.loop import RunOptions, run
+    from edgecnn.device.run.run import RunOptions, run
 
     options = edgecnn.TrainOptions(epochs=1, augment="none")
     model = edgecnn.train(digits_folder, tmp_path / "m", options).model
@@ -33,7 +33,7 @@ def test_the_names_survive_the_import_of_their_packages():
     code = (
         "import json, edgecnn\n"
         "before = [callable(edgecnn.export), callable(edgecnn.audit)]\n"
-        "import edgecnn.export.build, edgecnn.audit.compare\n"
+        "import edgecnn.export.export, edgecnn.audit.audit\n"
         "print(json.dumps(before + [callable(edgecnn.export), callable(edgecnn.audit)]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

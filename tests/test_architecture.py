@@ -1,13 +1,13 @@
-"""The import table of the project, read from the source of every module.
+"""The structure of edgecnn, read from the source of every module: who imports whom, and names.
 
-the base          the modules beside errors.py; runtime.py alone loads an interpreter,
-                  tflite_file.py alone the flatbuffer schema
-camera            the base
-device            the base; never tensorflow
-audit             the base and camera; never tensorflow
-images <- model <- export   the base, camera, and what stands left of the arrow
-calibrate         the base, camera, images, and model (which looks at the images)
-cli, cli_lab, __main__, demo   anything of edgecnn, but inside functions only
+Rows of DESIGN's table, from the bottom up; a row may import what lies below it:
+
+    errors, records, _version, quiet, callable, files, render     each other, downwards
+    accuracy
+    bundle, session
+    camera, device, audit       never each other, but audit may import camera; never the lab
+    images <- inspect, model <- calibrate, train, export          never device or audit
+    cli, __main__               inside functions only
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ import edgecnn
 
 PACKAGE = Path(edgecnn.__file__).parent
 # A program that bundles carry and that knows nothing of edgecnn, not a module of it.
-PROGRAM = PACKAGE / "export" / "classify.py"
+PROGRAM = PACKAGE / "export" / "packing" / "classify.py"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PROGRAM)
 HEAVY = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "scipy"}
 HEAVY |= {"matplotlib", "jinja2", "mlxtend", "tflite_runtime", "ai_edge_litert"}
@@ -33,28 +34,52 @@ LIGHT = {"numpy", "cv2", "rich", "typer"}
 LAB = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "flatbuffers", "google"}
 LAB |= {"h5py", "ai_edge_quantizer"}
 
-FRONT = {"cli", "cli_lab", "__main__", "__init__", "demo"}
-MAY_IMPORT = {
-    "base": {"base"},
-    "camera": {"base", "camera"},
-    "device": {"base", "device"},
-    "audit": {"base", "audit", "camera"},
-    "images": {"base", "camera", "images"},
-    "model": {"base", "camera", "images", "model"},
-    "export": {"base", "camera", "images", "model", "export"},
-    "calibrate": {"base", "camera", "images", "model", "calibrate"},
+# Within this row a module imports what stands before it: none imports upwards.
+BASE = ["errors", "records", "_version", "callable", "quiet", "files", "render"]
+GROUND = {*BASE, "accuracy"}
+FIELD = {*GROUND, "bundle", "session"}
+MAY_IMPORT: dict[str, set[str]] = {
+    **{name: set(BASE[:k]) for k, name in enumerate(BASE)},
+    "accuracy": set(BASE),
+    "bundle": GROUND,
+    "session": {*GROUND, "bundle"},
+    "camera": FIELD,
+    "device": FIELD,
+    "audit": {*FIELD, "camera"},
+    "images": {*FIELD, "camera"},
+    "inspect": {*FIELD, "camera", "images"},
+    "model": {*FIELD, "camera", "images"},
+    "calibrate": {*FIELD, "camera", "images", "inspect", "model"},
+    "train": {*FIELD, "camera", "images", "model"},
+    "export": {*FIELD, "camera", "images", "model"},
+    # The demo goes the whole path, and cli starts everything: both inside functions.
+    "demo": {*FIELD, "camera"},
+    "cli": {*BASE, "cli"},
+    "__main__": {"cli"},
+    "__init__": {"_version"},
 }
-# Beyond LIGHT, and inside functions only (model and export: anywhere).
+ANYTHING_INSIDE_FUNCTIONS = {"demo", "cli"}
+# Beyond LIGHT, and inside functions only (model, train and export: anywhere).
 EXTRA = {
-    "base": {"tensorflow", "onnxruntime", "tflite_runtime", "matplotlib", "jinja2"},
-    "camera": {"scipy", "sklearn", "mlxtend"},
+    "quiet": {"tensorflow"},
+    "render": {"matplotlib", "jinja2"},
+    "bundle": {"tensorflow", "onnxruntime", "tflite_runtime"},
+    "camera": {"scipy", "sklearn"},
     "device": {"picamera2", "matplotlib"},
     "audit": {"scipy", "sklearn", "matplotlib", "jinja2"},
     "images": LAB | {"scipy", "PIL"},
+    "inspect": LAB | {"scipy", "PIL"},
     "model": LAB | {"scipy", "matplotlib"},
+    "train": LAB | {"scipy", "matplotlib"},
     "export": LAB | {"scipy", "matplotlib"},
     "calibrate": {"keras"},
+    "demo": {"sklearn", "mlxtend"},
 }
+FREE = {"model", "train", "export"}
+
+# The naming law: stems that each room may have, beside the one that bears its verb.
+ONE_A_ROOM = {"options", "result", "read", "write", "page", "plots", "gate", "__init__"}
+MOST_FILES = 15
 
 
 @dataclass(frozen=True)
@@ -67,10 +92,7 @@ class Import:
 
 
 def room(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    if len(parts) > 1 and parts[0] not in FRONT:
-        return parts[0]
-    return "front" if parts[0] in FRONT else "base"
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def imports(path: Path) -> list[Import]:
@@ -96,11 +118,10 @@ def _walk(node: ast.AST, *, deep: bool) -> Iterator[Import]:
 
 
 def target(name: str) -> str:
-    """The room that `edgecnn.x.y` belongs to."""
+    """The room that `edgecnn.x.y` belongs to; "__init__" of `edgecnn` and its public names."""
     first = name.split(".")[1] if "." in name else "__init__"
-    if (PACKAGE / first).is_dir() and first not in FRONT:
-        return first
-    return "front" if first in FRONT or first.startswith("__") else "base"
+    known = (PACKAGE / first).is_dir() or (PACKAGE / f"{first}.py").is_file()
+    return first if known else "__init__"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
@@ -109,36 +130,84 @@ def test_every_module_imports_only_what_the_table_allows(path):
     for found in imports(path):
         top = found.name.split(".")[0]
         where = f"{path.relative_to(PACKAGE)}:{found.line} imports {found.name}"
+        anything = found.deep and here in ANYTHING_INSIDE_FUNCTIONS
         if top in sys.stdlib_module_names:
             continue
         if top == "edgecnn":
             there = target(found.name)
-            if found.name == "edgecnn.__version__" or found.name == "edgecnn":
-                continue
-            if here == "front":
-                allowed = found.deep or there in ("base", "front")
-            else:
-                allowed = there in MAY_IMPORT[here]
-        elif here == "front":
-            allowed = found.deep or top in (LIGHT if path.stem == "demo" else {"typer", "rich"})
+            assert there == here or anything or there in MAY_IMPORT[here], where
+        elif here in ("cli", "__main__"):
+            assert found.deep or top in ("typer", "rich"), where
         else:
-            free = here in ("model", "export")
-            allowed = top in LIGHT or (top in EXTRA[here] and (found.deep or free))
-        assert allowed, where
+            extra = top in EXTRA.get(here, set()) and (found.deep or here in FREE)
+            assert top in LIGHT or extra or anything, where
 
 
-def test_the_table_names_every_room():
-    rooms = {room(path) for path in MODULES} - {"front"}
-    assert rooms <= set(MAY_IMPORT), "add the new room to the table"
+def test_the_table_names_every_room_and_no_other():
+    assert {room(path) for path in MODULES} == set(MAY_IMPORT)
 
 
-def test_device_audit_camera_and_base_load_no_lab_library():
+def test_no_module_is_part_of_an_import_circle():
+    names = {_name(path): path for path in MODULES}
+    graph = {}
+    for name, path in names.items():
+        wanted = {found.name for found in imports(path) if not found.deep}
+        graph[name] = {
+            other
+            for other in names
+            if other != name and any(w == other or w.rpartition(".")[0] == other for w in wanted)
+        }
+    while leaves := [name for name, needs in graph.items() if not needs]:
+        for leaf in leaves:
+            del graph[leaf]
+        for needs in graph.values():
+            needs.difference_update(leaves)
+    assert not graph
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_folder_holds_more_than_fifteen_files():
+    count = defaultdict(int)
+    for path in PACKAGE.rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
+            count[path.parent.relative_to(PACKAGE).as_posix()] += 1
+    assert {folder: n for folder, n in count.items() if n > MOST_FILES} == {}
+
+
+def test_no_file_stem_occurs_twice_outside_the_naming_law():
+    places = defaultdict(list)
+    for path in MODULES:
+        if room(path) != "cli" and path.stem not in ONE_A_ROOM:
+            places[path.stem].append(path.relative_to(PACKAGE).as_posix())
+    assert {stem: paths for stem, paths in places.items() if len(paths) > 1} == {}
+
+
+def test_no_public_class_name_occurs_twice():
+    places = defaultdict(list)
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(path.relative_to(PACKAGE).as_posix())
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+def test_a_private_name_is_imported_by_no_other_module():
+    for path in MODULES:
+        for found in imports(path):
+            last = found.name.rpartition(".")[2]
+            if found.name.startswith("edgecnn.") and not last.startswith("__"):
+                private = last.startswith("_") and last != "_version"
+                assert not private, f"{path.relative_to(PACKAGE)}:{found.line} {found.name}"
+
+
+def test_device_audit_camera_and_what_they_rest_on_load_no_lab_library():
     """Imported one by one in a fresh Python: the first that pulls one in is named."""
-    names = [
-        ".".join(("edgecnn", *path.relative_to(PACKAGE).with_suffix("").parts))
-        for path in MODULES
-        if room(path) in ("base", "camera", "device", "audit") and path.name != "__init__.py"
-    ]
+    light = {*MAY_IMPORT["audit"], "audit", "device"}
+    names = [_name(path) for path in MODULES if room(path) in light and path.stem != "__init__"]
     program = f"""
 import importlib, sys
 for name in {names}:

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from backbones import BACKBONES, write
 
-from edgecnn.device.parity import ParityOptions, parity
-from edgecnn.export.build import ExportOptions, export
-from edgecnn.export.result import FORMATS, ExportResult
+from edgecnn.device.parity.parity import ParityOptions, parity
+from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.options import FORMATS
+from edgecnn.export.result import ExportResult
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 

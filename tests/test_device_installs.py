@@ -16,9 +16,9 @@ import pytest
 from determinism import digests, encoded_images
 from device_answers import answers_of
 
-from edgecnn.bundle import Bundle
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.runtime.module import Kernels
 from edgecnn.device.evaluate import evaluate
-from edgecnn.runtime import Kernels
 
 pytestmark = pytest.mark.env
 

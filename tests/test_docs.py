@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from edgecnn.cli import app
+from edgecnn.cli.main import app
 
 REPO = Path(__file__).resolve().parents[1]
 README = (REPO / "README.md").read_text()

@@ -12,7 +12,7 @@ import pytest
 from determinism import digests
 from test_device_installs import REPO, assert_alike, call, edgecnn_json, encoded, images
 
-from edgecnn.bundle import Bundle
+from edgecnn.bundle.folder import Bundle
 
 __all__ = ["encoded", "images"]  # fixtures
 

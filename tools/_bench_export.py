@@ -21,8 +21,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgecnn.device.measure import peak_memory_mb
-from edgecnn.export.tflite import TFLITE_FILES
+from edgecnn.device.benchmark.worker import peak_memory_mb
+from edgecnn.export.convert.tflite_convert import TFLITE_FILES
 
 INTEGER = "onnx-full-integer"
 CALIBRATED = ("tflite-full-integer", "tflite-int16", INTEGER)
@@ -130,7 +130,7 @@ def plain_all(model: Path, calibration: Path) -> None:
 
 
 def our_all(model: Path, calibration: Path) -> None:
-    from edgecnn.export.build import export
+    from edgecnn.export.export import export
 
     with tempfile.TemporaryDirectory() as folder:
         export(model, calibration, Path(folder, "bench.edgecnn"))
@@ -138,7 +138,9 @@ def our_all(model: Path, calibration: Path) -> None:
 
 def prepare(who: str, step: str, model: Path, calibration: Path, folder: Path) -> Callable:
     """Load what the step needs and return the step."""
-    from edgecnn.export import metadata, onnx_format, tflite
+    from edgecnn.export.convert import onnx_convert as onnx_format
+    from edgecnn.export.convert import tflite_convert as tflite
+    from edgecnn.export.packing import metadata
     from edgecnn.model.predict import load_model
 
     if step == "all":

@@ -14,10 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgecnn.accuracy.tally import Tally
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.split import Split, split_dataset
-from edgecnn.model.train import TrainOptions, train
-from edgecnn.records import Tally
+from edgecnn.train.train import TrainOptions, train
 
 METHODS = (
     "none",

@@ -16,13 +16,13 @@ import numpy as np
 import tensorflow as tf  # noqa: TID253
 from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: TID253
 
-from edgecnn.model import batches
-from edgecnn.model.augmentation.operations import Geometry
-from edgecnn.model.augmentation.picture_layer import opencv_on_one_thread
-from edgecnn.model.augmentation.warp import RandomWarp
-from edgecnn.model.batches import Examples, training_batches
 from edgecnn.model.networks.small import build_network
-from edgecnn.model.options import TrainOptions
+from edgecnn.train.augmentation.operations import Geometry
+from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
+from edgecnn.train.augmentation.warp import RandomWarp
+from edgecnn.train.fitting import batches
+from edgecnn.train.fitting.batches import Examples, training_batches
+from edgecnn.train.options import TrainOptions
 
 BATCH, CLASSES = 64, 10
 # More batches than the pipeline makes ahead.

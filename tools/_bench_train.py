@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.images.dataset import load_dataset
-from edgecnn.model.augmentation.operations import Geometry, Light
 from edgecnn.model.predict import keras_scores, load_model
-from edgecnn.model.train import TrainOptions, train
+from edgecnn.train.augmentation.operations import Geometry, Light
+from edgecnn.train.train import TrainOptions, train
 
 GEOMETRY = tuple(field.name for field in fields(Geometry))
 FRAMING = ("neighbours", "borders", "lines")

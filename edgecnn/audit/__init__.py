@@ -2,4 +2,4 @@
 
 from edgecnn.callable import make_callable
 
-make_callable(__name__, "compare", "audit")
+make_callable(__name__, "audit", "audit")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgecnn.audit.session import Frames
 from edgecnn.records import Json
+from edgecnn.session.read import Frames
 
 __all__ = ["Estimate", "LabConfidence", "estimate_accuracy"]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.audit.intervals import clustered_tally
-from edgecnn.audit.session import Frames, Session, Truth
-from edgecnn.records import Json, Tally
+from edgecnn.accuracy.intervals import clustered_tally
+from edgecnn.accuracy.tally import Tally
+from edgecnn.records import Json
+from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["Confusion", "Live", "Misread", "Slice", "measure_live"]
 

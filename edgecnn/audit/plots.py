@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.result import AuditReport
-from edgecnn.page import PLOT_WIDTH, Plot, draw_plot, short
-from edgecnn.records import Tally
+from edgecnn.render.page import PLOT_WIDTH, Plot, draw_plot, short
 
 __all__ = ["class_plot", "confusion_plot", "time_plot", "waterfall_plot"]
 

@@ -8,14 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from edgecnn import __version__
+from edgecnn._version import __version__
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit import plots
-from edgecnn.audit.ledger import UNEXPLAINED
+from edgecnn.audit.ledger.step import UNEXPLAINED
 from edgecnn.audit.live import Misread
 from edgecnn.audit.result import AuditReport
-from edgecnn.page import Plot, picture_uri
-from edgecnn.records import Tally
-from edgecnn.staging import write_file
+from edgecnn.bundle.preprocess import readable_image
+from edgecnn.files.staging import write_file
+from edgecnn.render.page import Plot, picture_uri
 
 __all__ = ["write_report"]
 
@@ -96,7 +97,7 @@ def _sheets(report: AuditReport) -> list[dict[str, Any]]:
 def _pictures(misreads: Sequence[Misread]) -> list[_Picture]:
     return [
         _Picture(
-            picture_uri(m.image) if m.image else None,
+            picture_uri(readable_image(m.image)) if m.image else None,
             m.truth,
             m.predicted,
             m.confidence,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgecnn.accuracy.intervals import independent_difference
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.estimate import Estimate
-from edgecnn.audit.intervals import independent_difference
-from edgecnn.audit.ledger import UNEXPLAINED, Lab, Residual
+from edgecnn.audit.ledger.step import UNEXPLAINED, Lab, Residual
 from edgecnn.audit.live import Live
-from edgecnn.records import Card, Json, Tally
-from edgecnn.text import table
+from edgecnn.bundle.card import Card
+from edgecnn.records import Json
+from edgecnn.render.table import table
 
 __all__ = ["AuditOptions", "AuditReport"]
 

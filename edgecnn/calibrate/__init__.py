@@ -2,4 +2,4 @@
 
 from edgecnn.callable import make_callable
 
-make_callable(__name__, "build", "calibrate")
+make_callable(__name__, "calibrate", "calibrate")

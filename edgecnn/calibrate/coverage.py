@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.calibrate.choose import Candidates
+from edgecnn.calibrate.pick import Candidates
 from edgecnn.calibrate.pool import Pool
 from edgecnn.camera.statistics import STATISTICS
 from edgecnn.records import Json

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.bundle.preprocess import decode, read_image, to_tensor
 from edgecnn.calibrate.view import View
 from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
-from edgecnn.folders import file_sha256, find_images
+from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.images.duplicates import fingerprint
-from edgecnn.images.groups import captured_at
-from edgecnn.preprocess import decode, read_image, to_tensor
+from edgecnn.images.split_groups import captured_at
 from edgecnn.records import Progress
 
 __all__ = ["Found", "Pool", "find_field", "read_pool", "window_for"]

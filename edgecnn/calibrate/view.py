@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.records import InputSpec
+from edgecnn.bundle.spec import InputSpec
 
 __all__ = ["View", "view_of_bundle", "view_of_model"]
 
@@ -65,7 +65,7 @@ def view_of_bundle(path: Path) -> View:
         BundleError: No bundle.
         MissingRuntimeError: No runtime.
     """
-    from edgecnn.classifier import Classifier
+    from edgecnn.bundle.classifier import Classifier
 
     classifier = Classifier(path)
 

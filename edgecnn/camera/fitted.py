@@ -13,7 +13,7 @@ from edgecnn.camera.simulate import Range
 from edgecnn.camera.statistics import Window
 from edgecnn.errors import DataError
 from edgecnn.records import Json
-from edgecnn.text import table
+from edgecnn.render.table import table
 
 __all__ = ["VERDICTS", "CameraFit", "judge"]
 

@@ -13,13 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.bundle import Bundle
-from edgecnn.classifier import Classifier
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.preprocess import read_image
+from edgecnn.bundle.spec import Prediction
 from edgecnn.errors import DataError, ImageError
-from edgecnn.folders import LabelledFile, find_labelled
-from edgecnn.preprocess import read_image
-from edgecnn.records import Json, Prediction, Progress, Tally
-from edgecnn.text import table
+from edgecnn.files.folders import LabelledFile, find_labelled
+from edgecnn.records import Json, Progress
+from edgecnn.render.table import table
 
 __all__ = ["Answer", "EvaluateOptions", "Evaluation", "evaluate"]
 

@@ -2,4 +2,4 @@
 
 from edgecnn.callable import make_callable
 
-make_callable(__name__, "build", "export")
+make_callable(__name__, "export", "export")

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.export.calibration import Calibration
-from edgecnn.export.check import Checked
+from edgecnn.bundle.card import GoldenFrame
+from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
+from edgecnn.bundle.runtime.load import Runtime, load_runtime
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.export.calibration.images import Calibration
+from edgecnn.export.readback.check import Checked
 from edgecnn.model.predict import keras_scores, most_certain
-from edgecnn.model.quiet import quiet
-from edgecnn.preprocess import decode, tensor_sha256, to_tensor
-from edgecnn.records import GoldenFrame, InputSpec
-from edgecnn.runtime import Runtime, load_runtime
+from edgecnn.quiet import quiet
 
 __all__ = ["make_golden"]
 

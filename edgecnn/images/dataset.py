@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.bundle.preprocess import decode, to_tensor
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
-from edgecnn.folders import LabelledFile, class_names, file_sha256, find_labelled
+from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_labelled
 from edgecnn.images.duplicates import fingerprint
 from edgecnn.images.tensors import Store, StoreOptions, Tensors, make_store
-from edgecnn.preprocess import decode, to_tensor
-from edgecnn.records import InputSpec, Progress
+from edgecnn.records import Progress
 
 __all__ = ["MIN_IMAGES", "Dataset", "Skipped", "load_dataset", "suggest_size"]
 

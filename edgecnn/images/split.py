@@ -10,7 +10,7 @@ import numpy as np
 from edgecnn.errors import DataError
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.duplicates import near_any, unit_vectors
-from edgecnn.images.groups import GroupOptions, Groups, find_groups
+from edgecnn.images.split_groups import GroupOptions, Groups, find_groups
 from edgecnn.records import Json
 
 __all__ = ["Split", "split_dataset"]

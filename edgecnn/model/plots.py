@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgecnn.records import LabResult
+from edgecnn.bundle.card import LabResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

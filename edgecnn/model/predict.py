@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgecnn.bundle import read_card
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.card import Card, LabResult
+from edgecnn.bundle.folder import read_card
 from edgecnn.errors import ModelError, one_line
 from edgecnn.images.tensors import Tensors
 from edgecnn.model.networks.adopt import unknown_class
 from edgecnn.model.networks.small import importable_here
-from edgecnn.records import Card, LabResult, Tally
 
 if TYPE_CHECKING:
     import keras

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from helpers_audit import LABELS
 
-from edgecnn.preprocess import read_image, to_tensor
-from edgecnn.records import Card, InputSpec, LabResult, Tally
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.card import Card, LabResult
+from edgecnn.bundle.preprocess import read_image, to_tensor
+from edgecnn.bundle.spec import InputSpec
 
 SPEC = InputSpec(width=16, height=16)
 
@@ -74,7 +76,7 @@ def color_bundle(tmp_path_factory, color_folders) -> Path:
     """A bundle of a float and a full-integer model, trained on coloured digits in seconds."""
     import keras
 
-    from edgecnn.export.build import ExportOptions, export
+    from edgecnn.export.export import ExportOptions, export
 
     keras.utils.set_random_seed(3)
     network = _network()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle import Bundle
-from edgecnn.classifier import Classifier
-from edgecnn.events import FrameEvent, TruthEvent
-from edgecnn.preprocess import read_image
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.preprocess import read_image
+from edgecnn.session.events import FrameEvent, TruthEvent
 
 ARTIFACT = "model_full_integer_quant.tflite"
 LABELS = tuple(f"{color} {digit}" for color in ("blue", "red") for digit in range(4))

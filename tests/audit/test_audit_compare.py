@@ -10,9 +10,9 @@ import pytest
 from helpers_audit import LABELS, answer_event, record_folder, truth_event, write_session
 
 import edgecnn
-from edgecnn.audit.compare import AuditOptions, audit
-from edgecnn.bundle import Bundle
-from edgecnn.device.loop import RunOptions, run
+from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.bundle.folder import Bundle
+from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import DataError, SessionError
 
 TALLY = {"correct", "total", "accuracy", "low", "high"}
@@ -139,7 +139,7 @@ def test_without_a_bundle_the_cards_tallies_serve(field_session, color_bundle, t
 
 
 def test_a_bundle_that_did_not_run_is_refused(field_session, color_bundle, tmp_path):
-    from edgecnn.bundle import seal
+    from edgecnn.bundle.folder import seal
 
     other = tmp_path / "other.edgecnn"
     shutil.copytree(color_bundle, other)

@@ -16,7 +16,7 @@ import pytest
 from helpers_audit import LABELS, answer_event, record_folder, truth_event, write_session
 
 import edgecnn
-from edgecnn.audit.compare import AuditOptions, audit
+from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.errors import OutputError
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -173,7 +173,7 @@ for name in ("jinja2", "matplotlib", "scipy", "sklearn", "tensorflow", "keras"):
     sys.modules[name] = None
 import edgecnn
 from pathlib import Path
-from edgecnn.audit.compare import AuditOptions
+from edgecnn.audit.result import AuditOptions
 from edgecnn.errors import MissingRuntimeError
 report = edgecnn.audit([sys.argv[1]])
 assert report.to_text() and report.to_json()["gap_points"] is not None
@@ -231,7 +231,7 @@ def test_the_device_installs_audit_alike(name, env_python, session, color_bundle
 import json, sys
 from pathlib import Path
 import edgecnn
-from edgecnn.audit.compare import AuditOptions
+from edgecnn.audit.result import AuditOptions
 options = AuditOptions(bundle=Path(sys.argv[2]), lab=Path(sys.argv[3]))
 print(json.dumps(edgecnn.audit([sys.argv[1]], options).to_json()))
 """

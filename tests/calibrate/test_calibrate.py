@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.calibrate.build import CalibrateOptions, calibrate
+from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
 from edgecnn.errors import CalibrationError, DataError, EdgecnnError, OutputError
-from edgecnn.folders import file_sha256
+from edgecnn.files.folders import file_sha256
 
 QUICK = CalibrateOptions(count=40, fit=False)
 
@@ -177,7 +177,7 @@ def test_the_model_balances_the_classes_and_names_a_pool_of_one(
 
 
 def test_export_takes_the_folder_as_it_is(tmp_path, digits_model, digits_field, digits_folder):
-    from edgecnn.export.calibration import load_calibration
+    from edgecnn.export.calibration.images import load_calibration
     from edgecnn.model.predict import keras_scores, load_model
 
     output = tmp_path / "calibration"

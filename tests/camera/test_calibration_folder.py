@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.camera.digits import (
+from edgecnn.bundle.preprocess import read_image
+from edgecnn.demo.film import (
     CALIBRATION_DIGITS,
     VIDEO_DIGITS,
     calibration_frames,
@@ -19,8 +20,7 @@ from edgecnn.camera.digits import (
     write_calibration,
 )
 from edgecnn.errors import OutputError
-from edgecnn.folders import file_sha256, find_images
-from edgecnn.preprocess import read_image
+from edgecnn.files.folders import file_sha256, find_images
 
 FOLDER = Path(__file__).resolve().parents[2] / "calibration"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecnn.bundle.preprocess import read_image
 from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
 from edgecnn.camera.fit import fit_camera
 from edgecnn.camera.ranges import Ranges
 from edgecnn.camera.statistics import Window
-from edgecnn.folders import find_images
-from edgecnn.preprocess import read_image
+from edgecnn.files.folders import find_images
 
 LIMITS = {"defocus": 0.1, "gain": 0.05, "red": 0.04, "blue": 0.04, "noise": 1.5, "jpeg": 6.0}
 # Beyond these a frame is white, or nothing of a digit is left.

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecnn.camera.cards import draw_digit
 from edgecnn.camera.simulate import FieldCamera, Shot, linear_to_srgb, srgb_to_linear
+from edgecnn.demo.cards import draw_digit
 
 CAMERA = FieldCamera()
 GREY = np.full((240, 240), 128, np.uint8)

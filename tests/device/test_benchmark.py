@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.bundle import Bundle
-from edgecnn.device.benchmark import Benchmark, BenchmarkOptions, benchmark
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.folder import Bundle
+from edgecnn.device.benchmark.benchmark import Benchmark, BenchmarkOptions, benchmark
+from edgecnn.device.benchmark.pareto import Point, front
+from edgecnn.device.benchmark.soak import soak
 from edgecnn.device.evaluate import EvaluateOptions, evaluate
-from edgecnn.device.health import throttle_flags
-from edgecnn.device.isolated import call
-from edgecnn.device.pareto import Point, front
-from edgecnn.device.soak import soak
+from edgecnn.device.machine.health import throttle_flags
+from edgecnn.device.machine.isolated import call
 from edgecnn.errors import (
     ArtifactError,
     BundleError,
@@ -25,7 +26,6 @@ from edgecnn.errors import (
     MissingRuntimeError,
     OutputError,
 )
-from edgecnn.records import Tally
 
 SHORT = BenchmarkOptions(warmup=2, warmup_seconds=0.05, repeats=20, seconds=0.5)
 
@@ -156,7 +156,7 @@ def test_a_process_that_dies_is_reported_not_raised_through():
     with pytest.raises(MissingRuntimeError, match="status 1"):
         call("edgecnn.no_such_module", {}, 60)
     with pytest.raises(MissingRuntimeError, match="no answer in 0 s"):
-        call("edgecnn.device.probe", {"module": "os"}, 0.001)
+        call("edgecnn.device.doctor.probe", {"module": "os"}, 0.001)
 
 
 def test_the_plot_is_a_picture_and_named_in_the_result(result):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.bundle import Bundle, seal
-from edgecnn.device import checks
-from edgecnn.device.doctor import Check, Diagnosis, examine
-from edgecnn.device.probe import probe
+from edgecnn.bundle.folder import Bundle, seal
+from edgecnn.device.doctor import checks
+from edgecnn.device.doctor.doctor import Check, Diagnosis, examine
+from edgecnn.device.doctor.probe import probe
 from edgecnn.errors import BundleError
 
 
@@ -59,7 +59,7 @@ def test_no_lab_package_is_loaded_to_learn_its_version():
     import sys
 
     program = (
-        "import sys; from edgecnn.device.doctor import examine; text = examine().to_text()\n"
+        "import sys; from edgecnn.device.doctor.doctor import examine; text = examine().to_text()\n"
         "assert 'tensorflow 2' in text, text\n"
         "assert not {'tensorflow', 'onnx', 'tf2onnx', 'keras'} & sys.modules.keys()\n"
     )

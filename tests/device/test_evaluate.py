@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.bundle import Bundle
-from edgecnn.classifier import Classifier
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
 from edgecnn.device.evaluate import EvaluateOptions, evaluate
 from edgecnn.errors import ArtifactError, BundleError, DataError
 

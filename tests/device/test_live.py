@@ -13,10 +13,10 @@ import pytest
 from helpers_run import events, one_line
 from mjpeg_server import age_ms, mjpeg_server
 
-from edgecnn.classifier import Classifier
-from edgecnn.device.frame import SourceOptions
-from edgecnn.device.loop import RunOptions, run
-from edgecnn.device.sources import open_source
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.device.capture.frame import SourceOptions
+from edgecnn.device.capture.sources import open_source
+from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import SourceError
 
 RUN_S = 12.0
@@ -114,7 +114,7 @@ def test_a_program_that_forgets_to_close_still_exits_cleanly(tmp_path):
     """The reader thread may not be inside read() when the interpreter goes (that aborts)."""
     code = (
         "import sys\n"
-        "from edgecnn.device.sources import open_source\n"
+        "from edgecnn.device.capture.sources import open_source\n"
         "with open_source(sys.argv[1]) as source:\n"
         "    for frame in source:\n"
         "        if frame.index > 5:\n"

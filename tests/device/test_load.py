@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from helpers_run import one_line
 
-from edgecnn.bundle import Bundle, write_bundle
-from edgecnn.device.load import load_classifier
-from edgecnn.device.loop import RunOptions, run
+from edgecnn.bundle.folder import Bundle, write_bundle
+from edgecnn.device.load_classifier import load_classifier
+from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import MissingRuntimeError
 
 PLAIN, COMPILED = "model_full_integer_quant.tflite", "model_full_integer_quant_edgetpu.tflite"

@@ -10,11 +10,12 @@ import pytest
 from helpers_run import one_line
 from rich.console import Console
 
-from edgecnn.device.loop import RunOptions, Status, run
-from edgecnn.device.panel import Panel, panel, render
-from edgecnn.device.result import Percentiles
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.machine.percentiles import Percentiles
+from edgecnn.device.run.panel import Panel, panel, render
+from edgecnn.device.run.run import RunOptions, Status, run
 from edgecnn.errors import MissingRuntimeError
-from edgecnn.records import Prediction, Tally
 
 STATUS = Status(
     lab=Tally(970, 1000),

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 import edgecnn
-from edgecnn.bundle import Bundle, seal
-from edgecnn.cli import app
-from edgecnn.device.doctor import examine
-from edgecnn.device.parity import ParityOptions, parity
-from edgecnn.device.parity_limits import faults_of, limits_for
-from edgecnn.device.parity_result import Parity
+from edgecnn.bundle.folder import Bundle, seal
+from edgecnn.bundle.runtime.load import load_runtime, top1
+from edgecnn.bundle.runtime.module import TFLITE_RUNTIMES
+from edgecnn.cli.main import app
+from edgecnn.device.doctor.doctor import examine
+from edgecnn.device.parity.limits import faults_of, limits_for
+from edgecnn.device.parity.parity import ParityOptions, parity
+from edgecnn.device.parity.result import Parity
 from edgecnn.errors import BundleError, DataError, MissingRuntimeError
-from edgecnn.runtime import TFLITE_RUNTIMES, load_runtime, top1
 
 INTEGER = "model_full_integer_quant.tflite"
 
@@ -211,7 +212,7 @@ class Faulty:
 
 def wrong_weights(data: bytes) -> bytes:
     """The first layer with its filters in the reverse order."""
-    from edgecnn.export.flatbuffer import read_tflite, write_tflite
+    from edgecnn.export.packing.flatbuffer import read_tflite, write_tflite
 
     model = read_tflite(data)
     graph = model.subgraphs[0]
@@ -232,7 +233,7 @@ def plant(monkeypatch, change=None, corrupt=None, where=("kernels", "builtin")) 
         runtime = load_runtime(corrupt(data) if wrong and corrupt else data, file, **how)
         return Faulty(runtime, change) if wrong and change else runtime
 
-    monkeypatch.setattr("edgecnn.classifier.load_runtime", load)
+    monkeypatch.setattr("edgecnn.bundle.classifier.load_runtime", load)
 
 
 def faults_by_kernels(bundle: Path, images: Path) -> dict[str, str]:
@@ -298,11 +299,11 @@ def test_answers_by_another_tie_rule_fail(monkeypatch, digits_bundle, lab_images
     def load(data, file, **how):
         return Tied(load_runtime(data, file, **how), tie)
 
-    monkeypatch.setattr("edgecnn.classifier.load_runtime", load)
+    monkeypatch.setattr("edgecnn.bundle.classifier.load_runtime", load)
     options = ParityOptions(TFLITE_RUNTIMES[:1], threads=2)
     rule = "answers the later of equal classes"
     assert rule not in parity(digits_bundle, lab_images, options).to_text()
-    monkeypatch.setattr("edgecnn.device.parity.top1", last)
+    monkeypatch.setattr("edgecnn.device.parity.parity.top1", last)
     assert rule in parity(digits_bundle, lab_images, options).to_text()
 
 
@@ -311,14 +312,14 @@ def tied_files() -> dict[str, bytes]:
     """A classifier whose classes 1 and 3 always tie at the top, as each format."""
     import keras
 
-    from edgecnn.export.onnx_format import (
+    from edgecnn.bundle.spec import InputSpec
+    from edgecnn.export.convert.onnx_convert import (
         convert_onnx,
         embed_onnx_metadata,
         quantization_texts,
         quantize_onnx,
     )
-    from edgecnn.export.tflite import TFLITE_FILES, convert_tflite, freeze
-    from edgecnn.records import InputSpec
+    from edgecnn.export.convert.tflite_convert import TFLITE_FILES, convert_tflite, freeze
 
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -367,7 +368,7 @@ def test_ties_go_to_the_lower_index_on_the_devices_runtimes(tied_files, env_pyth
         (tmp_path / file).write_bytes(data)
     program = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from edgecnn.runtime import load_runtime, top1\n"
+        "from edgecnn.bundle.runtime.load import load_runtime, top1\n"
         "image = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)\n"
         "for path in sorted(Path(sys.argv[1]).glob('*.tflite')):\n"
         "    for kernels in ('default', 'builtin'):\n"

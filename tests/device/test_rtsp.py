@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.device.loop import RunOptions, run
+from edgecnn.device.run.run import RunOptions, run
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 

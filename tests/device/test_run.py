@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from helpers_run import events, one_line, video_frames, write_video
 
-from edgecnn.bundle import Bundle, seal
-from edgecnn.classifier import Classifier
-from edgecnn.device.keep import KeepOptions
-from edgecnn.device.loop import RunOptions, run
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle, seal
+from edgecnn.device.run.keep import KeepOptions
+from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import BundleError, EdgecnnError, OutputError, SourceError, TruthError
 
 NUM_VIDEO = 300
@@ -314,7 +314,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_a_readable_session(
         written += min(room, len(data))
         return write(handle, data[:room])
 
-    monkeypatch.setattr("edgecnn.device.log.os.write", limited)
+    monkeypatch.setattr("edgecnn.session.write.os.write", limited)
     with pytest.raises(OutputError) as error:
         run(digits_bundle, str(film[0]), RunOptions(log=log, keep=KeepOptions(count=0)))
     assert "No space left on device" in one_line(error.value)
@@ -326,8 +326,8 @@ def test_a_full_disk_ends_the_run_with_one_line_and_a_readable_session(
 CHILD = """
 import sys, time
 from pathlib import Path
-from edgecnn.classifier import Classifier
-from edgecnn.device.loop import RunOptions, run
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.device.run.run import RunOptions, run
 timed = Classifier.timed
 def slowed(self, frame):
     time.sleep(0.01)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from helpers_run import one_line, video_frames, write_video
 
-from edgecnn.device.frame import SourceOptions
-from edgecnn.device.sources import open_source
+from edgecnn.device.capture.frame import SourceOptions
+from edgecnn.device.capture.sources import open_source
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, SourceError
 
 
@@ -149,7 +149,7 @@ def test_opencv_and_ffmpeg_add_nothing_to_the_one_line_and_may_speak_again_later
     (tmp_path / "clip001.mp4").write_bytes(b"not a video")
     code = (
         "import cv2\n"
-        "from edgecnn.device.sources import open_source\n"
+        "from edgecnn.device.capture.sources import open_source\n"
         "from edgecnn.errors import SourceError\n"
         "module = cv2 if hasattr(cv2, 'setLogLevel') else cv2.utils.logging\n"
         "before = module.getLogLevel()\n"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from helpers_run import one_line
 
-from edgecnn.device.frame import Frame, Source, SourceOptions
-from edgecnn.device.stills import ImageSource
-from edgecnn.device.truth import load_truth
+from edgecnn.device.capture.frame import Frame, Source, SourceOptions
+from edgecnn.device.capture.stills import ImageSource
+from edgecnn.device.live.truth import load_truth
 from edgecnn.errors import TruthError
 
 LABELS = ("cat", "dog", "çay")

@@ -19,17 +19,19 @@ import pytest
 from helpers_run import events
 from one_op import T, const, one_op
 
-from edgecnn.bundle import Bundle, write_bundle
-from edgecnn.classifier import Classifier
-from edgecnn.device.benchmark import BenchmarkOptions, benchmark
-from edgecnn.device.doctor import Check, examine
-from edgecnn.device.load import load_classifier
-from edgecnn.device.loop import RunOptions, run
-from edgecnn.device.twin import load_twin
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.card import Artifact, Card, GoldenFrame, LabResult
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.edgetpu.twin import load_twin
+from edgecnn.bundle.folder import Bundle, write_bundle
+from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
+from edgecnn.bundle.runtime.load import load_runtime
+from edgecnn.bundle.spec import InputSpec, TensorInfo
+from edgecnn.device.benchmark.benchmark import BenchmarkOptions, benchmark
+from edgecnn.device.doctor.doctor import Check, examine
+from edgecnn.device.load_classifier import load_classifier
+from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
-from edgecnn.preprocess import decode, tensor_sha256, to_tensor
-from edgecnn.records import Artifact, Card, GoldenFrame, InputSpec, LabResult, Tally, TensorInfo
-from edgecnn.runtime import load_runtime
 
 PLAIN, COMPILED = "model_full_integer_quant.tflite", "model_full_integer_quant_edgetpu.tflite"
 LABELS = ("red", "green", "blue")
@@ -171,13 +173,13 @@ def test_doctor_predicts_what_an_edge_tpu_would_take(tpu_bundle):
 
 def test_doctor_without_a_schema_says_what_the_export_predicted(digits_bundle, monkeypatch):
     """tflite-runtime brings no flatbuffer schema along."""
-    import edgecnn.edgetpu
+    import edgecnn.bundle.edgetpu.mapping
 
     def none(data: bytes) -> None:
         raise MissingRuntimeError("no TFLite schema found; pip install ai-edge-litert")
 
     predicted = named(examine(digits_bundle), "Edge TPU (predicted)").found
-    monkeypatch.setattr(edgecnn.edgetpu, "predict_edgetpu", none)
+    monkeypatch.setattr(edgecnn.bundle.edgetpu.mapping, "predict_edgetpu", none)
     check = named(examine(digits_bundle), "Edge TPU (predicted)")
     assert (check.status, check.found) == ("ok", f"{predicted} (as exported)")
     assert "operations map" in predicted

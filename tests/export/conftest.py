@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.preprocess import decode, to_tensor
-from edgecnn.records import Card, InputSpec, LabResult, Tally
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.card import Card, LabResult
+from edgecnn.bundle.preprocess import decode, to_tensor
+from edgecnn.bundle.spec import InputSpec
 
 SIZES_WH = ((16, 16), (23, 31), (40, 24), (64, 80), (97, 101))
 NUM_LAB, NUM_FIELD = 600, 120
@@ -135,7 +137,7 @@ def small_field(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_result(tmp_path_factory, small_model, small_field):
-    from edgecnn.export.build import export
+    from edgecnn.export.export import export
 
     return export(small_model, small_field, tmp_path_factory.mktemp("export") / "small.edgecnn")
 

@@ -61,7 +61,7 @@ def compiled(data: bytes, *, whole: bool) -> bytes:
     """The model with its operations (all, or all but the last) put into one custom operation."""
     import flatbuffers
 
-    from edgecnn.tflite_file import schema
+    from edgecnn.bundle.tflite_file import schema
 
     s = schema()
     model = s.ModelT.InitFromPackedBuf(data, 0)

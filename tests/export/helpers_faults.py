@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgecnn.export.lab import LabTest
+from edgecnn.model.read import LabTest
 
 SIDE = 16
 NUM_TRAIN, NUM_LAB = 900, 600

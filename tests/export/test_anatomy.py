@@ -9,10 +9,10 @@ import pytest
 from one_op import T, bias, one_op, weights
 
 from edgecnn.errors import ArtifactError
-from edgecnn.export.anatomy import read_anatomy
-from edgecnn.export.kinds import read_kind
-from edgecnn.export.onnx_format import convert_onnx, quantize_onnx
-from edgecnn.export.tflite import convert_tflite, freeze
+from edgecnn.export.convert.onnx_convert import convert_onnx, quantize_onnx
+from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.readback.anatomy import read_anatomy
+from edgecnn.export.readback.kinds import read_kind
 
 QUANTIZED = (
     "model_full_integer_quant.tflite",

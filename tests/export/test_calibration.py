@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import CalibrationError
-from edgecnn.export.calibration import load_calibration
-from edgecnn.records import InputSpec
+from edgecnn.export.calibration.images import load_calibration
 
 SPEC = InputSpec(width=16, height=16)
 LABELS = ("dark", "light")

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from edgecnn.bundle import Bundle
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.preprocess import decode, to_tensor
+from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.errors import CalibrationError, EdgecnnError
-from edgecnn.export.build import ExportOptions, export
-from edgecnn.export.calibration import Reading
-from edgecnn.export.choose import _load, choose_calibration
-from edgecnn.export.compare_advice import advise, is_worse
-from edgecnn.export.compare_plot import draw_comparison, plot_comparison
-from edgecnn.export.compare_result import AEQ, Cell, CompareOptions, parse_counts
-from edgecnn.export.kinds import read_kind
-from edgecnn.export.lab import load_lab_model
-from edgecnn.export.ranges import Activations, RangeModel, clipped_shares
-from edgecnn.export.tflite import convert_tflite, freeze
-from edgecnn.folders import find_labelled
-from edgecnn.preprocess import decode, to_tensor
-from edgecnn.records import Tally
-from edgecnn.runtime import load_runtime
+from edgecnn.export.calibration.advice import advise, is_worse
+from edgecnn.export.calibration.choice import _load, choose_calibration
+from edgecnn.export.calibration.comparison_plot import draw_comparison, plot_comparison
+from edgecnn.export.calibration.images import Reading
+from edgecnn.export.calibration.result import AEQ, Cell, CompareOptions, parse_counts
+from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.convert.tflite_ranges import Activations, RangeModel, clipped_shares
+from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.readback.kinds import read_kind
+from edgecnn.files.folders import find_labelled
+from edgecnn.model.read import load_lab_model
 
 FILE = "model_full_integer_quant.tflite"
 SMALL = CompareOptions(counts=(10, 25), onnx_most=10)
@@ -101,7 +101,7 @@ def test_all_that_calibrates_covers_itself(lab, range_model):
 
 def test_ai_edge_quantizer_makes_a_full_integer_file_of_the_same_ranges(lab, range_model):
     pytest.importorskip("ai_edge_quantizer")
-    from edgecnn.export.aeq import AEQ_METHODS, quantize_aeq
+    from edgecnn.export.convert.ai_edge_quantizer import AEQ_METHODS, quantize_aeq
 
     limits = range_model.limits(range_model.measure(lab.test.tensors[:30]))
     for method in AEQ_METHODS:
@@ -226,7 +226,7 @@ def test_the_advice_is_the_set_that_then_does_best_on_the_shared_devices(
     meters, flat_folder, tmp_path
 ):
     """13 devices, 4,267 labelled frames, which the experiment has not seen the labels of."""
-    from edgecnn.model.train import TrainOptions, train
+    from edgecnn.train.train import TrainOptions, train
 
     quick = TrainOptions(width=24, height=36, epochs=8, augment="none", network_width=0.5, seed=1)
     train(meters / "lab", tmp_path / "model", quick)

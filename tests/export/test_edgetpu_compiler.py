@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.bundle import Bundle
-from edgecnn.edgetpu import predict_edgetpu
+from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
+from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ModelError
-from edgecnn.export.build import ExportOptions, export
-from edgecnn.export.edgetpu import parse_report
+from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.targets.edgetpu import parse_report
 
 TWIN = "model_full_integer_quant.tflite"
 COMPILED = "model_full_integer_quant_edgetpu.tflite"

@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import pytest
 
-from edgecnn.bundle import Bundle
-from edgecnn.classifier import Classifier
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import EdgecnnError
-from edgecnn.export.build import FORMATS, ExportOptions, export
-from edgecnn.export.foreign import ForeignOptions, load_any_model
-from edgecnn.export.front import Front
+from edgecnn.export.export import FORMATS, ExportOptions, export
+from edgecnn.export.foreign.foreign import ForeignOptions, load_any_model
+from edgecnn.export.foreign.normalization import Front
 from edgecnn.images.dataset import load_dataset
-from edgecnn.records import InputSpec
 
 SPEC = InputSpec(width=24, height=28)
 WANTED = Front("minus_one_one", "bgr")

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.bundle import Bundle
-from edgecnn.classifier import Classifier
-from edgecnn.export import classify
-from edgecnn.export.build import FORMATS
-from edgecnn.preprocess import read_image, to_tensor
-from edgecnn.records import InputSpec
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.preprocess import read_image, to_tensor
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.export.export import FORMATS
+from edgecnn.export.packing import classify
 
 HERE = Path(__file__).parent
 TFLITE = [f for f in FORMATS.values() if f.endswith(".tflite")]

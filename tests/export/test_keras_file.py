@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import ModelError
-from edgecnn.export.keras_file import load_keras_file
+from edgecnn.export.foreign.keras_file import load_keras_file
 from edgecnn.model.networks.adopt import as_float32, rewire
 
 SHAPE = (20, 16, 3)

@@ -3,9 +3,9 @@
 import pytest
 
 from edgecnn.errors import ArtifactError
-from edgecnn.export.kinds import read_kind
-from edgecnn.export.lab import load_lab_model
-from edgecnn.export.tflite import convert_tflite, freeze
+from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.readback.kinds import read_kind
+from edgecnn.model.read import load_lab_model
 
 KINDS = {
     "model_float32.tflite": "float32",

@@ -6,13 +6,13 @@ import helpers_faults as faults
 import numpy as np
 import pytest
 
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ArtifactError
-from edgecnn.export.attempt import Attempt, OnnxMaker, TfliteMaker
-from edgecnn.export.layer_names import layer_names
-from edgecnn.export.layers import compare_layers
-from edgecnn.export.layers_plot import plot_layers
-from edgecnn.export.tflite import convert_tflite, freeze
-from edgecnn.records import InputSpec
+from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.readback.layer_names import layer_names
+from edgecnn.export.readback.layers import compare_layers
+from edgecnn.export.readback.layers_plot import plot_layers
+from edgecnn.export.repair.attempt import Attempt, OnnxMaker, TfliteMaker
 
 LABELS = tuple("0123456789")
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)

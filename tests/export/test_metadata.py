@@ -9,11 +9,11 @@ import onnx
 import pytest
 from tensorflow.lite.python import schema_py_generated as schema
 
-from edgecnn.export.build import FORMATS
-from edgecnn.export.metadata import embed_tflite_metadata
-from edgecnn.export.recipe import recipe
-from edgecnn.records import InputSpec
-from edgecnn.runtime import load_runtime
+from edgecnn.bundle.runtime.load import load_runtime
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.export.export import FORMATS
+from edgecnn.export.packing.metadata import embed_tflite_metadata
+from edgecnn.export.packing.recipe import recipe
 
 TFLITE = [f for f in FORMATS.values() if f.endswith(".tflite")]
 ONNX = [f for f in FORMATS.values() if f.endswith(".onnx")]

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.bundle import Bundle
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.runtime.load import load_runtime
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.bundle.tflite_file import read_graph
 from edgecnn.errors import ModelError
-from edgecnn.export import micro
-from edgecnn.export.build import ExportOptions, export
-from edgecnn.export.micro import MICRO_FILES, make_micro
-from edgecnn.export.micro_model import arena_bytes, planned_bytes, to_int8_io
-from edgecnn.export.tflite import convert_tflite, freeze
-from edgecnn.records import InputSpec
-from edgecnn.runtime import load_runtime
-from edgecnn.tflite_file import read_graph
+from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.targets import micro
+from edgecnn.export.targets.micro import MICRO_FILES, make_micro
+from edgecnn.export.targets.micro_model import arena_bytes, planned_bytes, to_int8_io
 
 HERE = Path(__file__).parent
 INTEGER = "model_full_integer_quant.tflite"
@@ -103,8 +103,8 @@ def test_a_float_model_and_an_unknown_operation_are_refused(small_result, array,
     with pytest.raises(ModelError, match="expected int8 on both sides"):
         to_int8_io((small_result.bundle / "model_float32.tflite").read_bytes())
     monkeypatch.setattr(micro, "_SUPPORTED", "CONV_2D MAX_POOL_2D RESHAPE SOFTMAX")
-    from edgecnn.export.check import check_artifact
-    from edgecnn.export.lab import LabTest
+    from edgecnn.export.readback.check import check_artifact
+    from edgecnn.model.read import LabTest
 
     classes = np.eye(10, dtype=np.float32)[:1]
     test = LabTest(np.zeros((1, 24, 20, 3), np.uint8), np.zeros(1, int), classes, *2 * (classes,))

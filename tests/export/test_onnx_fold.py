@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from edgecnn.export.onnx_format import ONNX_FILES, convert_onnx, quantize_onnx
-from edgecnn.records import InputSpec
-from edgecnn.runtime import load_runtime
+from edgecnn.bundle.runtime.load import load_runtime
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.export.convert.onnx_convert import ONNX_FILES, convert_onnx, quantize_onnx
 
 SPEC = InputSpec(width=24, height=32)
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgecnn.bundle.runtime.load import load_runtime
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import CalibrationError, ModelError
-from edgecnn.export.attempt import Attempt, OnnxMaker, TfliteMaker, worst_tensors
-from edgecnn.export.build import ExportOptions, export
-from edgecnn.export.compare_result import CompareOptions
-from edgecnn.export.judge import Judge, split_lab
-from edgecnn.export.kinds import read_kind
-from edgecnn.export.limits import RANGE_METHODS, Observed, join
-from edgecnn.export.repair import RepairOptions, make_workshop, repair
-from edgecnn.records import InputSpec
-from edgecnn.runtime import load_runtime
+from edgecnn.export.calibration.result import CompareOptions
+from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.ranges.methods import RANGE_METHODS, Observed, join
+from edgecnn.export.readback.kinds import read_kind
+from edgecnn.export.repair.attempt import Attempt, OnnxMaker, TfliteMaker, worst_tensors
+from edgecnn.export.repair.gate import Judge, split_lab
+from edgecnn.export.repair.ladder import RepairOptions, make_workshop, repair
 
 LABELS = tuple("0123456789")
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)

@@ -11,20 +11,20 @@ import helpers_faults as faults
 import numpy as np
 import pytest
 
-from edgecnn.bundle import Bundle
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.preprocess import decode
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import CalibrationError
-from edgecnn.export.attempt import OnnxMaker, TfliteMaker
-from edgecnn.export.build import ExportOptions, export
-from edgecnn.export.calibration import load_calibration
-from edgecnn.export.equalize import correct_biases, equalize
-from edgecnn.export.fold import fold
-from edgecnn.export.kinds import read_kind
-from edgecnn.export.mend import mend_pixels
-from edgecnn.export.repair import RepairOptions, make_workshop, repair
+from edgecnn.export.calibration.images import load_calibration
+from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.readback.kinds import read_kind
+from edgecnn.export.repair.attempt import OnnxMaker, TfliteMaker
+from edgecnn.export.repair.equalize import correct_biases, equalize
+from edgecnn.export.repair.fold import fold
+from edgecnn.export.repair.ladder import RepairOptions, make_workshop, repair
+from edgecnn.export.repair.pixels import mend_pixels
 from edgecnn.model.predict import keras_scores
-from edgecnn.preprocess import decode
-from edgecnn.records import InputSpec
-from edgecnn.text import table
+from edgecnn.render.table import table
 
 LABELS = tuple("0123456789")
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)
@@ -185,7 +185,7 @@ def test_corrected_biases_bring_the_rounded_networks_mean_logits_nearer(subjects
 
 
 def _round(network) -> None:
-    from edgecnn.export.fold import WEIGHTED, rounded_kernel
+    from edgecnn.export.repair.fold import WEIGHTED, rounded_kernel
 
     for layer in network.layers:
         if type(layer).__name__ in WEIGHTED:

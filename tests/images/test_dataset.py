@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecnn.bundle.preprocess import read_image, to_tensor
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError
 from edgecnn.images.dataset import MIN_IMAGES, load_dataset, suggest_size
-from edgecnn.preprocess import read_image, to_tensor
-from edgecnn.records import InputSpec
 
 SPEC = InputSpec(width=24, height=32)
 

@@ -92,9 +92,9 @@ def test_copies_without_number_stay_a_short_list_of_links(scene):
 
 @pytest.mark.meters
 def test_real_digit_crops_do_not_chain_into_one_group(meters):
+    from edgecnn.bundle.spec import InputSpec
     from edgecnn.images.dataset import load_dataset
-    from edgecnn.images.groups import find_groups
-    from edgecnn.records import InputSpec
+    from edgecnn.images.split_groups import find_groups
 
     start = monotonic()
     data = load_dataset(meters / "lab", InputSpec(width=32, height=48))

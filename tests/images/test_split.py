@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError
 from edgecnn.images.dataset import load_dataset
-from edgecnn.images.groups import GroupOptions, captured_at, find_groups
 from edgecnn.images.split import split_dataset
-from edgecnn.records import InputSpec
+from edgecnn.images.split_groups import GroupOptions, captured_at, find_groups
 
 SPEC = InputSpec(width=16, height=16)
 PARTS = ("train", "val", "test")

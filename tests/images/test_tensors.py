@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, OutputError
 from edgecnn.images import tensors as module
 from edgecnn.images.dataset import load_dataset
-from edgecnn.images.groups import find_groups
 from edgecnn.images.split import split_dataset
+from edgecnn.images.split_groups import find_groups
 from edgecnn.images.tensors import ChosenTensors, StoreOptions, TensorFile, make_store
-from edgecnn.records import InputSpec
 
 SPEC = InputSpec(width=16, height=24)
 SHAPE = (6, 5, 3)

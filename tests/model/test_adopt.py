@@ -12,7 +12,7 @@ import pytest
 from edgecnn.errors import ModelError
 from edgecnn.model.networks.small import load_network
 from edgecnn.model.predict import keras_scores, load_model
-from edgecnn.model.train import TrainOptions, train
+from edgecnn.train.train import TrainOptions, train
 
 NETWORKS = """
     import keras

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from keras.src.utils import file_utils
 
+from edgecnn.bundle.card import Card
 from edgecnn.errors import MissingRuntimeError, ModelError
-from edgecnn.model.batches import Examples
-from edgecnn.model.fit import Fit
 from edgecnn.model.networks import efficientnet_lite
 from edgecnn.model.networks.backbones import BACKBONES, HEAD, build_backbone
-from edgecnn.model.options import TrainOptions
 from edgecnn.model.predict import keras_scores
-from edgecnn.model.train import train
-from edgecnn.model.transfer import fine_tune
-from edgecnn.records import Card
+from edgecnn.train.fitting.batches import Examples
+from edgecnn.train.fitting.fit_network import Fit
+from edgecnn.train.fitting.transfer import fine_tune
+from edgecnn.train.options import TrainOptions
+from edgecnn.train.train import train
 
 SHAPE = (32, 48, 3)
 KERAS = {"mobilenet-v2": "MobileNetV2", "mobilenet-v3-small": "MobileNetV3Small"}
@@ -162,7 +162,7 @@ def test_fine_tuning_trains_all_but_batch_norm_and_reads_as_one_run():
 
 
 def test_weights_of_the_first_part_stay_when_the_second_gains_nothing(monkeypatch):
-    monkeypatch.setattr("edgecnn.model.transfer._RATE", 40.0)  # far too high
+    monkeypatch.setattr("edgecnn.train.fitting.transfer._RATE", 40.0)  # far too high
     found, _, fit = changes(TUNE)
     assert fit.best_epoch == 1
     assert found == {f"{HEAD}/kernel", f"{HEAD}/bias"}

@@ -1,0 +1,1 @@
+"""What a figure is worth: tallies, intervals, groups, near-duplicates, confidence."""

@@ -1,0 +1,99 @@
+"""How sure an answer is: temperature scaling of the scores, and how far off the claim is.
+
+A network's softmax is not its chance to be right. `train` fits one number, the temperature, on the
+validation images; `calibrated_scores` applies it wherever a confidence is shown or averaged. The
+scores themselves (Prediction.scores, session logs, golden frames) stay as the model gives them,
+so that applying it twice is not possible, and the class is always that of the highest raw score.
+
+Source: Guo et al. 2017, arXiv:1706.04599.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = [
+    "calibrated_confidence",
+    "calibrated_scores",
+    "confidence_error",
+    "expected_calibration_error",
+]
+
+# As in Keras' cross-entropy: a float softmax that underflows to 0 has no logarithm.
+_SMALLEST = 1e-7
+_BINS = 15
+
+
+def calibrated_scores(scores: np.ndarray, temperature: float, step: float = 0.0) -> np.ndarray:
+    """Scores after temperature scaling: softmax(log(scores) / temperature).
+
+    An integer model's scores are multiples of `step` (1/256), and what lies under half of that
+    reads as 0. The zeros of one answer are taken for half a step together, not each: of ten
+    classes that keeps a sure answer at 0.998, as the float model has it, instead of 0.98.
+
+    Args:
+        scores: Shape (..., classes), as the model's softmax gives them.
+        temperature: From the card, above 0; 1 leaves the scores as they are.
+        step: Scale of an integer output; 0 for a float one.
+
+    Returns:
+        float32, same shape; each answer sums to 1 and keeps the order of its classes.
+
+    Example:
+        >>> calibrated_scores(np.float32([0.8, 0.2]), 2.0).round(3).tolist()
+        [0.6669999957084656, 0.3330000042915344]
+    """
+    raw = np.asarray(scores, np.float32)
+    if temperature == 1.0:
+        return raw
+    floor = max(_SMALLEST, step / 2 / max(1, raw.shape[-1] - 1))
+    logits = np.log(np.maximum(raw, floor)) / np.float32(temperature)
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
+def calibrated_confidence(scores: np.ndarray, temperature: float, step: float = 0.0) -> np.ndarray:
+    """The calibrated score of the top class; arguments as of `calibrated_scores`.
+
+    Returns:
+        float32, shape (...): one for each answer.
+    """
+    return np.asarray(calibrated_scores(scores, temperature, step).max(axis=-1))
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """How far confidence and accuracy lie apart, in [0, 1]: the mean over 15 bins of equal width.
+
+    Args:
+        confidence: Shape (n,), in [0, 1].
+        correct: bool, shape (n,).
+
+    Example:
+        >>> expected_calibration_error(np.array([0.9, 0.9]), np.array([True, False]))
+        0.4
+    """
+    if not len(confidence):
+        return 0.0
+    bins = np.minimum((np.asarray(confidence) * _BINS).astype(int), _BINS - 1)
+    excess = np.bincount(bins, np.asarray(confidence, float) - correct, minlength=_BINS)
+    return round(float(np.abs(excess).sum() / len(confidence)), 6)
+
+
+def confidence_error(
+    scores: np.ndarray, classes: np.ndarray, temperature: float, step: float = 0.0
+) -> dict[str, float]:
+    """Expected calibration error of the scores as they are and after temperature scaling.
+
+    Args:
+        scores, classes: As of `fit_temperature`, of other images.
+        temperature, step: As of `confidence.calibrated_scores`.
+
+    Returns:
+        {"raw", "calibrated"}, in [0, 1].
+    """
+    correct = scores.argmax(axis=1) == classes
+    calibrated = calibrated_confidence(scores, temperature, step)
+    return {
+        "raw": expected_calibration_error(scores.max(axis=1), correct),
+        "calibrated": expected_calibration_error(calibrated, correct),
+    }

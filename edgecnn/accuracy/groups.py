@@ -1,0 +1,69 @@
+"""Accuracy by group (device, site, day, ...): an average hides the camera that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.tally import Tally
+from edgecnn.records import Json
+
+__all__ = ["WorstGroup", "per_group", "worst_group"]
+
+_FEWEST = 10  # answers of a group that a gap is stated of
+
+
+@dataclass(frozen=True)
+class WorstGroup:
+    """The group of the lowest accuracy beside all others together.
+
+    points, low, high   others minus this group, in points, with a 95 % interval: see `difference`.
+    The worst of many groups looks worse than it is: read the interval, not the points.
+    """
+
+    name: str
+    tally: Tally
+    others: Tally
+    points: float
+    low: float
+    high: float
+
+    def to_json(self) -> Json:
+        return {
+            "group": self.name,
+            "accuracy": self.tally.to_json(),
+            "others": self.others.to_json(),
+            "gap_points": self.points,
+            "gap_low": self.low,
+            "gap_high": self.high,
+        }
+
+
+def per_group(names: Sequence[str | None], correct: Sequence[bool]) -> dict[str, Tally]:
+    """Tally of each group, the worst first; answers without a group are left out.
+
+    Args:
+        names: Group of each answer.
+        correct: Whether each answer was right.
+
+    Example:
+        >>> per_group(["a", "b", "b", None], [True, True, False, False])
+        {'b': Tally(50.0 % of 2, 95 % interval 9.5-90.5), 'a': Tally(100.0 % of 1, \
+95 % interval 20.7-100.0)}
+    """
+    tallies: dict[str, Tally] = {}
+    for name, right in zip(names, correct, strict=True):
+        if name is not None:
+            tallies[name] = tallies.get(name, Tally(0, 0)) + Tally(int(right), 1)
+    return dict(sorted(tallies.items(), key=lambda item: (item[1].accuracy or 0.0, item[0])))
+
+
+def worst_group(tallies: dict[str, Tally]) -> WorstGroup | None:
+    """The worst of the groups with at least 10 answers, or None when there are not two of them."""
+    large = {name: tally for name, tally in tallies.items() if tally.total >= _FEWEST}
+    if len(large) < 2:
+        return None
+    name = min(large, key=lambda key: (large[key].accuracy or 0.0, key))
+    others = sum((tally for key, tally in large.items() if key != name), Tally(0, 0))
+    return WorstGroup(name, large[name], others, *difference(others, large[name]))

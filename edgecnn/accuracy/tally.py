@@ -1,0 +1,85 @@
+"""A count of right answers with its 95 % interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+from edgecnn.records import Json
+
+__all__ = ["Tally", "gap_points"]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A count of right answers with its 95 % interval.
+
+    `effective` is the number of independent answers that `total` is worth when frames of a
+    video repeat each other; None when every answer stands for itself.
+
+    Example:
+        >>> Tally(9, 10)
+        Tally(90.0 % of 10, 95 % interval 59.6-98.2)
+    """
+
+    correct: int
+    total: int
+    effective: float | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction in [0, 1], or None when nothing was counted."""
+        return self.correct / self.total if self.total else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson score interval at 95 % (Wilson 1927, doi:10.2307/2276774); (0, 1) for no data."""
+        n = self.total if self.effective is None else self.effective
+        if not self.total or n <= 0:
+            return (0.0, 1.0)
+        z, p = 1.959963984540054, self.correct / self.total
+        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        # Rounding must not put the accuracy of all or none outside of its interval.
+        return (max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.correct + other.correct, self.total + other.total)
+
+    def __repr__(self) -> str:
+        return f"Tally({self.text()})"
+
+    def text(self) -> str:
+        """As a person reads it: '94.3 % of 450, 95 % interval 91.8-96.1'."""
+        if self.accuracy is None:
+            return "no labelled frames"
+        low, high = self.interval
+        worth = "" if self.effective is None else f" (worth {self.effective:.0f} independent)"
+        return (
+            f"{100 * self.accuracy:.1f} % of {self.total}{worth}, "
+            f"95 % interval {100 * low:.1f}-{100 * high:.1f}"
+        )
+
+    def to_json(self) -> Json:
+        low, high = self.interval
+        data: Json = {
+            "correct": self.correct,
+            "total": self.total,
+            "accuracy": self.accuracy,
+            "low": low,
+            "high": high,
+        }
+        return data if self.effective is None else {**data, "effective": self.effective}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Tally:
+        return cls(int(data["correct"]), int(data["total"]), data.get("effective"))
+
+
+def gap_points(lab: Tally, live: Tally) -> float | None:
+    """100 x (lab accuracy - live accuracy), or None when one is unknown."""
+    if lab.accuracy is None or live.accuracy is None:
+        return None
+    return 100 * (lab.accuracy - live.accuracy)

@@ -1,0 +1,141 @@
+"""`edgecnn audit`: live accuracy against lab accuracy, and the gap split into causes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgecnn.audit.estimate import estimate_accuracy
+from edgecnn.audit.find_bundle import find_bundle
+from edgecnn.audit.ledger.ledger import measure_lab, residual
+from edgecnn.audit.live import Live, measure_live
+from edgecnn.audit.result import AuditOptions, AuditReport
+from edgecnn.errors import SessionError
+from edgecnn.records import Progress
+from edgecnn.session.read import Frames, Session, Truth, open_session, read_frames, read_truth
+
+__all__ = ["AuditOptions", "AuditReport", "audit"]
+
+
+def audit(
+    sessions: Sequence[Path | str] | Path | str,
+    options: AuditOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Compare live accuracy with lab accuracy and split the gap into causes.
+
+    Args:
+        sessions: Session folders (or one) of one bundle and one artifact; frames are pooled.
+        options: See `AuditOptions`; None takes its defaults.
+
+    Raises:
+        SessionError: A session can't be read, or the sessions ran different models.
+        BundleError: `options.bundle` can't be used.
+        DataError: `options.lab` holds none of the lab test images.
+        MissingRuntimeError: The report needs jinja2 and matplotlib.
+        OutputError: The report can't be written.
+
+    Example:
+        report = edgecnn.audit(["session/"])
+        print(report.to_text())
+    """
+    options = options or AuditOptions()
+    if options.report is not None:
+        from edgecnn.render.page import check_page
+
+        check_page(options.report, "report")
+    paths = [sessions] if isinstance(sessions, str | Path) else sessions
+    opened = [open_session(path) for path in paths]
+    _check_same(opened)
+    first = opened[0]
+    frames = _read_all(opened, progress)
+    bundle, note = find_bundle(first, options.bundle)
+    lab = measure_lab(first, bundle, options.lab, progress)
+    # The estimate comes before the labels are read: it can't have seen them.
+    estimate = estimate_accuracy(frames, lab.quantized.accuracy or 0.0, lab.confidence)
+    truths = [read_truth(s, f) for s, f in zip(opened, frames, strict=True)]
+    parts = list(zip(opened, frames, truths, strict=True))
+    live = measure_live(parts, first.card.labels)
+    report = AuditReport(
+        card=first.card,
+        lab=lab,
+        live=live,
+        estimate=estimate,
+        residual=residual(lab, live.tally),
+        sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f, _ in parts),
+        notes=(*((note,) if note else ()), *lab.notes, *_notes(parts, live)),
+        options=options,
+    )
+    if options.report is not None:
+        from edgecnn.audit.report import write_report
+
+        write_report(report, options.report, bundle_sha256=first.bundle_sha256)
+    return report
+
+
+def _read_all(opened: Sequence[Session], progress: Progress | None) -> list[Frames]:
+    frames = []
+    for k, session in enumerate(opened):
+        if progress:
+            progress("sessions", k, len(opened))
+        frames.append(read_frames(session))
+    if progress:
+        progress("sessions", len(opened), len(opened))
+    return frames
+
+
+def _check_same(opened: Sequence[Session]) -> None:
+    if not opened:
+        raise SessionError("no session given, expected at least one folder of `edgecnn run --log`")
+    first = opened[0]
+    seen = set()
+    for session in opened:
+        if session.path.resolve() in seen:
+            raise SessionError(f"{session.path} is given twice; its frames would count twice")
+        seen.add(session.path.resolve())
+        for what, ours, theirs in (
+            ("bundle", first.bundle_sha256, session.bundle_sha256),
+            ("labels", first.card.labels, session.card.labels),
+            ("artifact", first.artifact, session.artifact),
+        ):
+            if ours != theirs:
+                raise SessionError(
+                    f"{session.path} ran another {what} than {first.path}; audit them one by one"
+                )
+
+
+def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[str]:
+    """What a reader has to know to trust the figures."""
+    notes = []
+    tally = live.tally
+    if not tally.total:
+        notes.append(
+            "no field labels: record with --truth folder or --truth FILE.csv, or append "
+            '{"event": "truth", "frame": N, "label": L, "source": S} lines to events.jsonl'
+        )
+    elif tally.effective is not None:
+        notes.append(
+            f"live intervals count objects, not frames: {tally.total} frames, of which "
+            f"consecutive ones show the same object, are worth {tally.effective:.0f} independent"
+        )
+    else:
+        notes.append("live intervals take every image for independent of the others")
+    for session, frames, truth in parts:
+        name = session.path.name
+        unlabelled = int((truth.label < 0).sum())
+        if unlabelled and tally.total:
+            notes.append(f"{name}: {unlabelled} of {len(frames)} frames have no label, not counted")
+        if truth.unknown:
+            shown = ", ".join(repr(label) for label in list(truth.unknown)[:5])
+            notes.append(
+                f"{name}: {sum(truth.unknown.values())} labels that the model doesn't have "
+                f"({shown}), not counted"
+            )
+        if broken := frames.broken + truth.broken:
+            notes.append(f"{name}: {broken} broken lines in events.jsonl, skipped")
+        if frames.repeated:
+            notes.append(f"{name}: {frames.repeated} frames stand twice, the later answer counts")
+        if frames.end is None:
+            notes.append(f"{name}: has no end, the run is going on or was killed")
+    return notes

@@ -1,0 +1,1 @@
+"""From lab accuracy to live accuracy, one step a cause."""

@@ -1,0 +1,185 @@
+"""card.json: what a MODEL folder or a bundle says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.spec import InputSpec, TensorInfo
+from edgecnn.errors import BundleError
+from edgecnn.records import Json, known_fields
+
+__all__ = ["CARD_FORMAT", "Artifact", "Card", "GoldenFrame", "LabResult"]
+
+
+CARD_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported file, and how it compares with the float Keras model on the lab test images.
+
+    `kind` is read back from the file itself. `agreement` is the share of lab test images with
+    the same top-1 as the Keras model; `max_output_error` the largest difference of a score.
+    `confidence_error` is the expected calibration error on those images of the scores as they
+    are ("raw") and after temperature scaling ("calibrated"), in [0, 1]; None if not measured.
+    """
+
+    file: str
+    kind: str
+    sha256: str
+    bytes: int
+    input: TensorInfo
+    output: TensorInfo
+    lab: Tally
+    agreement: float
+    max_output_error: float
+    ok: bool = True
+    confidence_error: dict[str, float] | None = None
+
+    def to_json(self) -> Json:
+        return {
+            **asdict(self),
+            "input": self.input.to_json(),
+            "output": self.output.to_json(),
+            "lab": self.lab.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Artifact:
+        known = known_fields(cls, data)
+        known["input"] = TensorInfo.from_json(data["input"])
+        known["output"] = TensorInfo.from_json(data["output"])
+        known["lab"] = Tally.from_json(data["lab"])
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class LabResult:
+    """Float accuracy on the lab's test split. confusion[i][j]: true label i read as label j."""
+
+    tally: Tally
+    confusion: tuple[tuple[int, ...], ...]
+
+    def per_class(self, labels: Sequence[str]) -> dict[str, Tally]:
+        """Tally of each true class, in the order of `labels`."""
+        return {
+            label: Tally(row[k], sum(row))
+            for k, (label, row) in enumerate(zip(labels, self.confusion, strict=True))
+        }
+
+    def to_json(self, labels: Sequence[str]) -> Json:
+        return {
+            **self.tally.to_json(),
+            "confusion": [list(row) for row in self.confusion],
+            "per_class": {k: v.to_json() for k, v in self.per_class(labels).items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LabResult:
+        return cls(Tally.from_json(data), tuple(tuple(map(int, r)) for r in data["confusion"]))
+
+
+@dataclass(frozen=True)
+class Card:
+    """What card.json says: of a MODEL folder (no artifacts yet) or of a bundle.
+
+    `prior` are the class shares that the scores assume, in the order of `labels`: those of the
+    training images, or other ones when training balanced the classes (then
+    training["class_counts"] has the former). `temperature` makes confidence of scores (see
+    confidence.py).
+    `calibration` is {"count", "sha256"} of the representative images, `training` a summary of
+    how the model came about, `parent` the sha256 of the card it was adapted from.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    input: InputSpec
+    lab: LabResult
+    prior: tuple[float, ...]
+    edgecnn: str
+    artifacts: tuple[Artifact, ...] = ()
+    temperature: float = 1.0
+    calibration: Json | None = None
+    camera: Json | None = None
+    training: Json = field(default_factory=dict)
+    parent: str | None = None
+    format: int = CARD_FORMAT
+
+    def to_json(self) -> Json:
+        return {
+            "format": self.format,
+            "edgecnn": self.edgecnn,
+            "name": self.name,
+            "labels": list(self.labels),
+            "input": self.input.to_json(),
+            "artifacts": [a.to_json() for a in self.artifacts],
+            "lab": self.lab.to_json(self.labels),
+            "prior": list(self.prior),
+            "temperature": self.temperature,
+            "calibration": self.calibration,
+            "camera": self.camera,
+            "training": self.training,
+            "parent": self.parent,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Card:
+        """Read a card.
+
+        Raises:
+            BundleError: A field is missing or of the wrong type, or the format is newer.
+        """
+        found = data.get("format")
+        if found != CARD_FORMAT:
+            raise BundleError(
+                f"card has format {found!r}, this edgecnn reads format {CARD_FORMAT}; "
+                "export again or install the edgecnn that wrote it"
+            )
+        try:
+            known = known_fields(cls, data)
+            known["labels"] = tuple(map(str, data["labels"]))
+            known["input"] = InputSpec.from_json(data["input"])
+            known["artifacts"] = tuple(map(Artifact.from_json, data["artifacts"]))
+            known["lab"] = LabResult.from_json(data["lab"])
+            known["prior"] = tuple(map(float, data["prior"]))
+            known["temperature"] = float(data.get("temperature", 1.0))
+            if not 0.01 <= known["temperature"] <= 100:
+                raise ValueError(f"temperature {known['temperature']}, expected 0.01 to 100")
+            return cls(**known)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(
+                f"card is not readable ({type(error).__name__}: {error}); export the bundle again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class GoldenFrame:
+    """An encoded camera frame with what the lab made of it.
+
+    `tensor_sha256` is the digest of the uint8 input tensor (C order); `scores` holds, by
+    artifact file name, the scores that the lab's runtime gave. There are two families of integer
+    kernels, which differ by some steps: XNNPACK, which newer runtimes take, and TFLite's built-in
+    ones, which tflite-runtime 2.14 takes (alike on x86 and arm64); `builtin` holds the latter's.
+    """
+
+    file: str
+    tensor_sha256: str
+    scores: dict[str, tuple[float, ...]]
+    builtin: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        return {
+            **asdict(self),
+            "scores": {k: list(v) for k, v in self.scores.items()},
+            "builtin": {k: list(v) for k, v in self.builtin.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> GoldenFrame:
+        known = known_fields(cls, data)
+        for name in ("scores", "builtin"):
+            known[name] = {k: tuple(v) for k, v in data.get(name, {}).items()}
+        return cls(**known)

@@ -1,0 +1,150 @@
+"""The device path in one object: a bundle, its preprocessing and a runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter_ns
+
+import numpy as np
+
+from edgecnn.accuracy.confidence import calibrated_confidence
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
+from edgecnn.bundle.runtime.load import load_runtime, top1
+from edgecnn.bundle.runtime.module import Kernels
+from edgecnn.bundle.spec import Prediction
+from edgecnn.errors import ArtifactError, BundleError
+
+__all__ = ["Classifier", "GoldenResult", "Timing"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of one classification."""
+
+    preprocess_ms: float
+    invoke_ms: float
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """How one golden frame came out here. `steps` is the largest difference of a score, in
+    integer steps of the output (or in units of 1e-3 for a float output)."""
+
+    file: str
+    tensor_ok: bool
+    steps: float
+    top1_ok: bool
+
+    @property
+    def ok(self) -> bool:
+        """Kernels and boards may differ by one step, never more."""
+        return self.tensor_ok and self.steps <= 1.0
+
+
+class Classifier:
+    """Classify camera frames with a bundle, as the device does; no TensorFlow needed.
+
+    Args:
+        bundle: A bundle or its path.
+        artifact: File name or kind; None takes the one meant for devices.
+        device: "cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0" or a delegate library.
+        threads: Interpreter threads.
+        runtime, kernels: See `runtime.load_runtime`.
+
+    Raises:
+        BundleError: The bundle can't be used.
+        MissingRuntimeError: No runtime, or no delegate.
+
+    Example:
+        classifier = edgecnn.Classifier("digits.edgecnn")
+        print(classifier(frame_bgr).label)
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | Path | str,
+        artifact: str | None = None,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        runtime: str | None = None,
+        kernels: Kernels = "default",
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self.artifact = self.bundle.artifact(artifact)
+        self.card = self.bundle.card
+        file = self.artifact.file
+        self.runtime = load_runtime(
+            self.bundle.read(file),
+            file,
+            device=device,
+            threads=threads,
+            runtime=runtime,
+            kernels=kernels,
+        )
+        found = (self.runtime.shape, self.runtime.num_classes)
+        expected = (self.card.input.shape, len(self.card.labels))
+        if found != expected:
+            raise ArtifactError(
+                f"{file} takes {found[0]} and gives {found[1]} scores, the card says {expected[0]} "
+                f"and {expected[1]} labels; export again"
+            )
+        if (self.runtime.input, self.runtime.output) != (self.artifact.input, self.artifact.output):
+            raise ArtifactError(
+                f"{file} is quantized in another way than the card says "
+                f"({self.runtime.input} against {self.artifact.input}); export again"
+            )
+
+    def __call__(self, frame_bgr: np.ndarray) -> Prediction:
+        """Classify one frame: uint8, shape (h, w, 3), B, G, R as OpenCV captures it."""
+        return self.timed(frame_bgr)[0]
+
+    def timed(self, frame_bgr: np.ndarray) -> tuple[Prediction, Timing]:
+        """Classify one frame and say how long its two parts took."""
+        start = perf_counter_ns()
+        tensor = to_tensor(frame_bgr, self.card.input)
+        middle = perf_counter_ns()
+        scores = self.runtime.invoke(tensor)
+        end = perf_counter_ns()
+        return self._prediction(scores), Timing((middle - start) / 1e6, (end - middle) / 1e6)
+
+    def replay_golden(self) -> list[GoldenResult]:
+        """Decode, preprocess and classify the golden frames and compare with the lab.
+
+        Scores are held against those of the lab's default kernels and of TFLite's built-in ones;
+        the nearer counts, since a runtime has one or the other.
+        """
+        file = self.artifact.file
+        results = []
+        for golden in self.bundle.golden():
+            if file not in golden.scores:
+                raise BundleError(f"{self.bundle.path}: golden.json lacks {file}; export again")
+            frame = decode(self.bundle.read(f"golden/{golden.file}"), golden.file)
+            tensor = to_tensor(frame, self.card.input)
+            scores = self.runtime.invoke(tensor)
+            families = [golden.scores[file], golden.builtin.get(file, golden.scores[file])]
+            steps, expected = min(
+                (self._steps(scores, np.array(family, np.float32)), k)
+                for k, family in enumerate(families)
+            )
+            results.append(
+                GoldenResult(
+                    golden.file,
+                    tensor_sha256(tensor) == golden.tensor_sha256,
+                    steps,
+                    top1(scores) == top1(np.array(families[expected], np.float32)),
+                )
+            )
+        return results
+
+    def _steps(self, scores: np.ndarray, expected: np.ndarray) -> float:
+        scale = self.runtime.output.scale
+        return round(float(np.abs(scores - expected).max() / (scale if scale > 0 else 1e-3)), 3)
+
+    def _prediction(self, scores: np.ndarray) -> Prediction:
+        index = top1(scores)
+        step = self.runtime.output.scale
+        confidence = float(calibrated_confidence(scores, self.card.temperature, step))
+        return Prediction(index, self.card.labels[index], confidence, tuple(map(float, scores)))

@@ -1,0 +1,133 @@
+"""The Edge TPU against its CPU twin: compiled and uncompiled file on the same frames, here.
+
+A compiled file can give other answers than the integer file that it was made of, and nobody
+notices: nothing fails. So some frames are classified by both, on the device itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.preprocess import decode
+from edgecnn.bundle.spec import Prediction
+from edgecnn.records import Json
+
+__all__ = ["Twin", "TwinReport", "compare_golden", "load_twin", "twin_file"]
+
+_COMPILED_SUFFIX = "_edgetpu.tflite"
+_ENOUGH = 0.97  # as of two integer files of one network; below, the chip computes something else
+
+
+@dataclass(frozen=True)
+class TwinReport:
+    """How far the two agree. `max_steps` is in integer steps of a score."""
+
+    file: str
+    frames: int
+    agreed: int
+    max_steps: float
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of the compared frames, or None when there were none."""
+        return self.agreed / self.frames if self.frames else None
+
+    @property
+    def ok(self) -> bool:
+        """At least 97 % of the frames agree."""
+        return self.agreed >= _ENOUGH * self.frames
+
+    def to_json(self) -> Json:
+        return {
+            "file": self.file,
+            "frames": self.frames,
+            "agreed": self.agreed,
+            "agreement": self.agreement,
+            "max_steps": self.max_steps,
+            "ok": self.ok,
+        }
+
+    def to_text(self) -> str:
+        return (
+            f"{self.agreed} of {self.frames} frames as {self.file} on the CPU, "
+            f"largest difference {self.max_steps:g} steps"
+        )
+
+
+class Twin:
+    """The uncompiled integer file on the CPU, and the count of how often it says the same.
+
+    Args:
+        classifier: The compiled file, on the Edge TPU.
+        file: Its uncompiled twin in the same bundle.
+    """
+
+    def __init__(
+        self, classifier: Classifier, file: str, *, threads: int = 1, runtime: str | None = None
+    ) -> None:
+        self.file = file
+        self._plain = Classifier(classifier.bundle, file, threads=threads, runtime=runtime)
+        self._frames = self._agreed = 0
+        self._max_steps = 0.0
+
+    def compare(self, frame_bgr: np.ndarray, prediction: Prediction) -> str | None:
+        """Classify a frame on the CPU too.
+
+        Args:
+            frame_bgr: What the Edge TPU saw: uint8, shape (h, w, 3).
+            prediction: What it answered.
+
+        Returns:
+            What is wrong, in a line, or None: the two agree when they name the same class, or
+            when no score differs by more than a step (a tie may fall either way).
+        """
+        expected = self._plain(frame_bgr)
+        scale = self._plain.runtime.output.scale or 1e-3
+        difference = np.abs(np.subtract(prediction.scores, expected.scores)).max()
+        steps = round(float(difference / scale), 3)
+        agrees = prediction.index == expected.index or steps <= 1
+        self._frames += 1
+        self._agreed += agrees
+        self._max_steps = max(self._max_steps, steps)
+        if agrees:
+            return None
+        return (
+            f"the Edge TPU says {prediction.label!r}, {self.file} on the CPU {expected.label!r} "
+            f"for the same frame; scores differ by {steps:g} steps"
+        )
+
+    def report(self) -> TwinReport:
+        return TwinReport(self.file, self._frames, self._agreed, self._max_steps)
+
+
+def load_twin(
+    classifier: Classifier, device: str, *, threads: int = 1, runtime: str | None = None
+) -> Twin | None:
+    """The twin of a compiled file that runs on an Edge TPU; None for anything else.
+
+    Raises:
+        ArtifactError: The twin can't be loaded.
+    """
+    file = twin_file(classifier.bundle, classifier.artifact.file)
+    if device == "cpu" or file is None:
+        return None
+    return Twin(classifier, file, threads=threads, runtime=runtime)
+
+
+def twin_file(bundle: Bundle, file: str) -> str | None:
+    """The uncompiled file in the bundle that a compiled one was made of."""
+    plain = file.removesuffix(_COMPILED_SUFFIX) + ".tflite"
+    return plain if any(a.file == plain for a in bundle.card.artifacts) and plain != file else None
+
+
+def compare_golden(classifier: Classifier, twin: Twin) -> TwinReport:
+    """Both on the golden frames, which every device has."""
+    bundle = classifier.bundle
+    for golden in bundle.golden():
+        frame = decode(bundle.read(f"golden/{golden.file}"), golden.file)
+        twin.compare(frame, classifier(frame))
+    return twin.report()

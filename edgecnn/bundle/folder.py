@@ -1,0 +1,269 @@
+"""The artifact that travels from the lab to the device: a folder NAME.edgecnn/ or its .zip.
+
+card.json       what the model is and how it did in the lab
+labels.txt      one label a line, in the order of the scores
+lab_test.csv    the lab test images by digest, with what each artifact answered
+model_*.tflite, model_*.onnx
+classify.py     a program that runs the .tflite files without edgecnn
+golden/         encoded camera frames and golden.json: what tensor and scores they must give
+SHA256SUMS      of all of these: `sha256sum -c SHA256SUMS` agrees with `Bundle.open`
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.bundle.card import Artifact, Card, GoldenFrame
+from edgecnn.errors import ArtifactError, BundleError
+from edgecnn.files.staging import staged_folder
+
+__all__ = ["Bundle", "LabTestRow", "read_card", "seal", "write_bundle"]
+
+_SUMS = "SHA256SUMS"
+# What runs where nothing else is asked for: the smallest that every board runs fast.
+_PREFERRED = (
+    "model_full_integer_quant.tflite",
+    "model_mixed_quant.tflite",
+    "model_float32.tflite",
+    "model_full_integer_quant.onnx",
+    "model_float32.onnx",
+)
+
+
+@dataclass(frozen=True)
+class LabTestRow:
+    """A lab test image: digest of its file, its label, and the predicted label of each artifact.
+
+    `predicted["keras"]` is the float model before export.
+    """
+
+    file: str
+    sha256: str
+    label: str
+    predicted: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened and verified bundle. `files` holds the digest of each file in it."""
+
+    path: Path
+    card: Card
+    files: Mapping[str, str]
+
+    @classmethod
+    def open(cls, path: Path | str) -> Bundle:
+        """Open a bundle folder or zip and check every file against SHA256SUMS.
+
+        Raises:
+            BundleError: No bundle, another format, or a file that is missing or was changed.
+        """
+        path = Path(path)
+        sums = _parse_sums(_read(path, _SUMS).decode(errors="replace"), path)
+        for name, digest in sums.items():
+            if hashlib.sha256(_read(path, name)).hexdigest() != digest:
+                raise BundleError(
+                    f"{path}: {name} is not the file that was exported (its SHA-256 changed); "
+                    "export again, or copy the bundle again"
+                )
+        card = read_card(_read(path, "card.json"), path)
+        for artifact in card.artifacts:
+            if sums.get(artifact.file) != artifact.sha256:
+                raise BundleError(
+                    f"{path}: {artifact.file} is not the file of card.json; export again"
+                )
+        # Not splitlines(): that also splits at characters that a label may hold.
+        labels = _read(path, "labels.txt").decode(errors="replace").removesuffix("\n").split("\n")
+        if tuple(labels) != card.labels:
+            raise BundleError(f"{path}: labels.txt and card.json disagree; export again")
+        return cls(path, card, sums)
+
+    @property
+    def sha256(self) -> str:
+        """Names the whole bundle: the digest of its SHA256SUMS."""
+        return hashlib.sha256(_read(self.path, _SUMS)).hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file of the bundle.
+
+        Raises:
+            BundleError: There is no such file.
+        """
+        return _read(self.path, name)
+
+    def artifact(self, name: str | None = None) -> Artifact:
+        """An artifact by file name or kind; None takes the one meant for devices.
+
+        Raises:
+            ArtifactError: The bundle has no such artifact.
+        """
+        by_name = {a.file: a for a in self.card.artifacts} | {
+            a.kind: a for a in self.card.artifacts
+        }
+        wanted = [name] if name else [*_PREFERRED, *by_name]
+        for candidate in wanted:
+            if candidate in by_name:
+                return by_name[candidate]
+        have = ", ".join(a.file for a in self.card.artifacts) or "none"
+        raise ArtifactError(f"{self.path} has no artifact {name!r}; it has {have}")
+
+    def golden(self) -> list[GoldenFrame]:
+        """The golden frames, in order; `read("golden/" + frame.file)` gives the encoded frame.
+
+        Raises:
+            BundleError: golden.json is missing or no list of golden frames.
+        """
+        try:
+            content = json.loads(self.read("golden/golden.json"))
+            if not isinstance(content, list):
+                raise TypeError("no list")
+            frames = [GoldenFrame.from_json(entry) for entry in content]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BundleError(
+                f"{self.path}: golden/golden.json is not readable ({error}); export again"
+            ) from error
+        families = [family for frame in frames for family in (frame.scores, frame.builtin)]
+        lengths = {len(scores) for family in families for scores in family.values()}
+        if lengths - {len(self.card.labels)}:
+            raise BundleError(
+                f"{self.path}: golden/golden.json has {max(lengths)} scores a frame, the card "
+                f"{len(self.card.labels)} labels; export again"
+            )
+        return frames
+
+    def lab_test(self) -> list[LabTestRow]:
+        """The rows of lab_test.csv.
+
+        Raises:
+            BundleError: It is missing or no such table.
+        """
+        fixed = ("file", "sha256", "label")
+        try:
+            rows = csv.DictReader(io.StringIO(self.read("lab_test.csv").decode()), strict=True)
+            return [
+                LabTestRow(
+                    row["file"],
+                    row["sha256"],
+                    row["label"],
+                    {k: v for k, v in row.items() if k not in fixed},
+                )
+                for row in rows
+            ]
+        except (KeyError, UnicodeDecodeError, csv.Error) as error:
+            raise BundleError(
+                f"{self.path}: lab_test.csv is not readable ({error}); export again"
+            ) from error
+
+
+def write_bundle(
+    path: Path,
+    card: Card,
+    artifacts: Mapping[str, bytes],
+    golden: list[GoldenFrame],
+    golden_images: Mapping[str, bytes],
+    lab_test: list[LabTestRow],
+) -> Bundle:
+    """Write a bundle folder, whole or not at all.
+
+    Raises:
+        OutputError: The place is taken, read-only or full.
+    """
+    with staged_folder(path, marker=_SUMS) as stage:
+        (stage / "golden").mkdir()
+        labels = "".join(f"{label}\n" for label in card.labels)
+        goldens = json.dumps([g.to_json() for g in golden], indent=1) + "\n"
+        texts = {
+            "card.json": json.dumps(card.to_json(), indent=1) + "\n",
+            "labels.txt": labels,
+            "lab_test.csv": _lab_test_csv(lab_test),
+            "golden/golden.json": goldens,
+        }
+        for name, text in texts.items():
+            (stage / name).write_bytes(text.encode())  # UTF-8 in every locale
+        for name, data in artifacts.items():
+            (stage / name).write_bytes(data)
+        for name, data in golden_images.items():
+            (stage / "golden" / name).write_bytes(data)
+        seal(stage)
+    return Bundle.open(path)
+
+
+def seal(folder: Path) -> None:
+    """Write SHA256SUMS over all files of a bundle folder (after a deliberate edit, say)."""
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    lines = [
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in names
+        if name != _SUMS
+    ]
+    (folder / _SUMS).write_text("".join(lines))
+
+
+def read_card(data: bytes, path: Path) -> Card:
+    """Parse card.json.
+
+    Raises:
+        BundleError: It is not JSON or not a card.
+    """
+    try:
+        content = json.loads(data)
+    except ValueError as error:
+        raise BundleError(f"{path}: card.json is not JSON ({error}); export again") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{path}: card.json is not a card; export again")
+    return Card.from_json(content)
+
+
+def _lab_test_csv(rows: list[LabTestRow]) -> str:
+    text = io.StringIO()
+    columns = ["file", "sha256", "label", *(rows[0].predicted if rows else [])]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {"file": row.file, "sha256": row.sha256, "label": row.label, **row.predicted}
+        )
+    return text.getvalue()
+
+
+def _parse_sums(text: str, path: Path) -> dict[str, str]:
+    sums = {}
+    for line in text.splitlines():
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name or name.startswith("/") or ".." in name.split("/"):
+            raise BundleError(f"{path}: SHA256SUMS has an odd line {line[:80]!r}; export again")
+        sums[name] = digest
+    return sums
+
+
+def _read(path: Path, name: str) -> bytes:
+    """A file of a bundle folder or zip (whose files may lie in one top folder)."""
+    try:
+        if path.is_dir():
+            return (path / name).read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(_zip_prefix(archive) + name)
+    except (FileNotFoundError, KeyError, NotADirectoryError) as error:
+        if not path.exists():
+            raise BundleError(f"{path} does not exist, expected a NAME.edgecnn folder") from error
+        hint = "; is it a bundle of `edgecnn export`?" if name == _SUMS else "; export again"
+        raise BundleError(f"{path} has no {name}{hint}") from error
+    except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: an encrypted zip
+        raise BundleError(
+            f"{path} is neither a bundle folder nor a plain zip of one ({error}); copy it again"
+        ) from error
+    except OSError as error:
+        raise BundleError(f"can't read {path}/{name}: {error.strerror or error}") from error
+
+
+def _zip_prefix(archive: zipfile.ZipFile) -> str:
+    """'' or the folder that SHA256SUMS lies in, as zipping a folder from outside makes it."""
+    found = [n for n in archive.namelist() if n.rpartition("/")[2] == _SUMS]
+    return found[0].removesuffix(_SUMS) if len(found) == 1 else ""

@@ -1,0 +1,67 @@
+"""A model's input and output: their types, and the integers that pixels become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgecnn.bundle.spec import TensorInfo
+from edgecnn.errors import ArtifactError
+
+__all__ = ["check_info", "check_pair", "check_signature", "dequantize", "input_table"]
+
+
+def check_signature(file: str, inputs: list[Any], outputs: list[Any]) -> None:
+    """An image classifier has one input (1, height, width, 3) and one output (1, classes)."""
+    shapes = f"inputs {[list(s) for s in inputs]}, outputs {[list(s) for s in outputs]}"
+    ok = (
+        len(inputs) == len(outputs) == 1
+        and len(inputs[0]) == 4
+        and len(outputs[0]) == 2
+        and inputs[0][0] == outputs[0][0] == 1
+        and inputs[0][3] == 3
+        and all(
+            isinstance(n, int | np.integer) and n > 0 for s in (inputs[0], outputs[0]) for n in s
+        )
+    )
+    if not ok:
+        raise ArtifactError(
+            f"{file} has {shapes}; expected one image [1, height, width, 3] and one [1, classes]"
+        )
+
+
+def check_pair(source: TensorInfo, target: TensorInfo, file: str) -> None:
+    """Hybrid models (integers on one side, floats on the other) are no artifacts of edgecnn."""
+    if (source.dtype == "float32") != (target.dtype == "float32"):
+        raise ArtifactError(
+            f"{file} takes {source.dtype} and gives {target.dtype}; expected float32 on both sides "
+            "or integers on both; export it again"
+        )
+
+
+def check_info(info: TensorInfo, name: str) -> TensorInfo:
+    if info.dtype not in ("float32", "uint8", "int8", "int16"):
+        raise ArtifactError(f"{name} takes {info.dtype}, expected float32, uint8, int8 or int16")
+    if info.dtype != "float32" and info.scale <= 0:
+        raise ArtifactError(f"{name} is {info.dtype} without a quantization scale; export it again")
+    return info
+
+
+def input_table(info: TensorInfo) -> np.ndarray:
+    """What each of the 256 pixel values becomes at the model's input: q = p / scale + zero_point.
+
+    Source: Jacob et al. 2018, arXiv:1712.05877, equation 1; rounded half to even, saturated.
+    """
+    pixels = np.arange(256, dtype=np.float32)
+    if info.dtype == "float32":
+        return pixels
+    limits = np.iinfo(info.dtype)
+    steps = np.rint(pixels / np.float32(info.scale)) + info.zero_point
+    return np.asarray(np.clip(steps, limits.min, limits.max).astype(info.dtype))
+
+
+def dequantize(values: np.ndarray, info: TensorInfo) -> np.ndarray:
+    if info.dtype == "float32":
+        return np.array(values, np.float32)
+    return np.asarray((values.astype(np.float32) - info.zero_point) * np.float32(info.scale))

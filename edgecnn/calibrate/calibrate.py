@@ -1,0 +1,226 @@
+"""`edgecnn calibrate`: pick representative field images and fit the camera that took them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.preprocess import read_image
+from edgecnn.calibrate.coverage import measure_coverage, narrowness
+from edgecnn.calibrate.pick import Candidates, Pick, candidates, choose
+from edgecnn.calibrate.pool import Found, Pool, find_field, read_pool, window_for
+from edgecnn.calibrate.result import CalibrateResult
+from edgecnn.calibrate.sheet import contact_sheet
+from edgecnn.calibrate.view import View, view_of_bundle, view_of_model
+from edgecnn.camera.fit import FitOptions, fit_windows
+from edgecnn.camera.fitted import CameraFit
+from edgecnn.camera.scenes import MIN_FRAMES, sharp_enough
+from edgecnn.camera.statistics import Window
+from edgecnn.errors import CalibrationError, DataError
+from edgecnn.files.folders import find_images
+from edgecnn.files.staging import check_writable, staged_folder
+from edgecnn.records import Progress
+
+__all__ = ["MARKER", "CalibrateOptions", "calibrate"]
+
+MARKER = "manifest.csv"
+_MOST_FIELD, _MOST_LAB = 20_000, 1_000
+_ON_SHEET = 24
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """How to pick.
+
+    model, bundle  who looks at the images, so that predicted classes and embedding are covered
+    count          images to pick, at most; 100 to 300 are enough
+    exclude        folders for evaluation: the set shares nothing with them
+    spacing        seconds: images of a folder closer in time than this are one burst
+    fit            False leaves the camera out
+    """
+
+    model: Path | None = None
+    bundle: Path | None = None
+    count: int = 200
+    exclude: tuple[Path, ...] = ()
+    spacing: float = 10.0
+    fit: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise CalibrationError(
+                f"count is {self.count}, expected 1 or more; 200 is a good start"
+            )
+        if not 0 <= self.spacing < 1e9:
+            raise CalibrationError(f"spacing is {self.spacing}, expected seconds from 0")
+        if self.model is not None and self.bundle is not None:
+            raise CalibrationError("found both a model and a bundle, expected one; leave one out")
+
+
+def calibrate(
+    field: Sequence[Path | str] | Path | str,
+    lab: Path | str,
+    output: Path | str,
+    options: CalibrateOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> CalibrateResult:
+    """Write a representative set: images/, manifest.csv, camera.json and contact_sheet.png.
+
+    No label of the field is used, even where the folders tell it.
+
+    Args:
+        field: Image folders or SESSION folders.
+        lab: Lab images, in any folders.
+        output: The folder to write; an older one of this command is replaced.
+
+    Raises:
+        DataError: A folder is missing, holds no image, or no image that can be picked.
+        ModelError, BundleError: The model that looks at the images can't be used.
+        OutputError: The place is taken, read-only or full.
+    """
+    options = options or CalibrateOptions()
+    roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
+    output, lab_root = Path(output), Path(lab)
+    check_writable(output, marker=MARKER)
+    view = _view(options)
+    files = _thin(find_field(roots), _MOST_FIELD)
+    lab_files = [Found(path, str(path)) for path in find_images(lab_root)]
+    window = window_for(files, "field")
+    most = FitOptions().most
+    pool = read_pool(files, window, view, most, what="field", progress=progress)
+    lab_pool = read_pool(
+        _thin(lab_files, _MOST_LAB), window, None, _MOST_LAB, what="lab", progress=progress
+    )
+    excluded = _excluded(options, window, progress)
+    lab_sha256 = set(lab_pool.sha256) | (view.lab_test if view else frozenset())
+    usable = candidates(pool, excluded, lab_sha256, options.spacing)
+    if not len(usable.indices):
+        why = ", ".join(f"{n} {reason}" for reason, n in usable.left_out.items())
+        raise DataError(
+            f"none of {len(pool)} field images can be picked ({why}), expected pictures of what "
+            "the camera will see; add others"
+        )
+    picks = choose(pool, usable.indices, options.count, options.seed)
+    camera, no_camera = _fit(pool, lab_pool, window, options, progress)
+    result = _result(output, pool, lab_pool, usable, picks, view, camera, no_camera)
+    sheet = _sheet(pool, lab_pool, picks, window, camera, options.seed)
+    _write(output, pool, picks, result, sheet, view)
+    return result
+
+
+def _view(options: CalibrateOptions) -> View | None:
+    if options.model is not None:
+        return view_of_model(Path(options.model))
+    return view_of_bundle(Path(options.bundle)) if options.bundle is not None else None
+
+
+def _thin(files: list[Found], most: int) -> list[Found]:
+    """Evenly spread ones, when there are more than `most`."""
+    if len(files) <= most:
+        return files
+    return [files[k] for k in np.linspace(0, len(files) - 1, most).round().astype(int)]
+
+
+def _excluded(options: CalibrateOptions, window: Window, progress: Progress | None) -> Pool | None:
+    if not options.exclude:
+        return None
+    files = find_field([Path(root) for root in options.exclude])
+    return read_pool(files, window, None, 0, what="excluded", progress=progress)
+
+
+def _fit(
+    pool: Pool, lab: Pool, window: Window, options: CalibrateOptions, progress: Progress | None
+) -> tuple[CameraFit | None, str | None]:
+    """The fitted camera, or None and why not."""
+    if not options.fit:
+        return None, "not asked for"
+    for what, count in (("field", len(pool.kept)), ("lab", len(lab.kept))):
+        if count < MIN_FRAMES:
+            return None, f"not fitted: {count} {what} images, expected at least {MIN_FRAMES}"
+    sharp = sharp_enough(lab.scales[lab.kept])
+    seed = FitOptions(seed=options.seed)
+    return fit_windows(lab.windows[sharp], pool.windows, window, seed, progress=progress), None
+
+
+def _result(
+    output: Path,
+    pool: Pool,
+    lab: Pool,
+    usable: Candidates,
+    picks: list[Pick],
+    view: View | None,
+    camera: CameraFit | None,
+    no_camera: str | None,
+) -> CalibrateResult:
+    picked = np.array([pick.index for pick in picks])
+    classes = None
+    labels = view.labels if view else None
+    if labels is not None and pool.classes is not None:
+        counts = Counter(pool.classes[picked].tolist())
+        classes = {label: counts[k] for k, label in enumerate(labels)}
+    return CalibrateResult(
+        output=output,
+        pool=len(pool),
+        lab=len(lab),
+        picked=len(picks),
+        left_out={**usable.left_out, **({"broken": pool.broken} if pool.broken else {})},
+        classes=classes,
+        coverage=measure_coverage(pool, lab, picked),
+        camera=camera,
+        no_camera=no_camera,
+        warnings=tuple(narrowness(pool, usable, labels)),
+    )
+
+
+def _sheet(
+    pool: Pool,
+    lab: Pool,
+    picks: list[Pick],
+    window: Window,
+    camera: CameraFit | None,
+    seed: int,
+) -> bytes:
+    """Read the few frames that the sheet shows once more, at full size."""
+    rng = np.random.default_rng(seed)
+    sharp = sharp_enough(lab.scales)
+    shown = sharp[np.sort(rng.permutation(len(sharp))[:_ON_SHEET])]
+    lab_frames = [read_image(lab.files[k].path) for k in shown]
+    step = max(1, len(picks) // _ON_SHEET)
+    field_frames = [read_image(pool.files[pick.index].path) for pick in picks[::step][:_ON_SHEET]]
+    return contact_sheet(lab_frames, field_frames, window.frame_wh, camera, seed)
+
+
+def _write(
+    output: Path,
+    pool: Pool,
+    picks: list[Pick],
+    result: CalibrateResult,
+    sheet: bytes,
+    view: View | None,
+) -> None:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "sha256", "source", "time", "why"])
+    with staged_folder(output, marker=MARKER) as stage:
+        (stage / "images").mkdir()
+        for number, pick in enumerate(picks):
+            found = pool.files[pick.index]
+            name = f"images/{number:04d}{found.path.suffix.lower()}"
+            (stage / name).write_bytes(found.path.read_bytes())
+            time = found.time.isoformat() if found.time else ""
+            why = pick.why
+            if view and pool.classes is not None:
+                why += f"; read as {view.labels[int(pool.classes[pick.index])]}"
+            writer.writerow([name, pool.sha256[pick.index], found.source, time, why])
+        (stage / MARKER).write_text(text.getvalue(), encoding="utf-8")
+        (stage / "camera.json").write_text(json.dumps(result.camera_json(), indent=1) + "\n")
+        (stage / "contact_sheet.png").write_bytes(sheet)

@@ -1,0 +1,1 @@
+"""`edgecnn demo`: the whole path on digits that packages ship."""

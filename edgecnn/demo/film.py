@@ -1,0 +1,170 @@
+"""The demo's field: UCI optical digits on cards, filmed by the simulated camera.
+
+Lab and field share nothing: the lab's digits are NIST's, these are other writers on another
+scanner. Digits 0 to 199 are for calibration images, the others for the video.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgecnn.camera.simulate import FieldCamera
+from edgecnn.demo.cards import draw_digit
+from edgecnn.errors import MissingRuntimeError, OutputError
+from edgecnn.files.folders import file_sha256
+from edgecnn.files.staging import write_file
+from edgecnn.records import Progress
+
+__all__ = [
+    "CALIBRATION_DIGITS",
+    "VIDEO_DIGITS",
+    "CalibrationFrame",
+    "calibration_frames",
+    "film_digits",
+    "load_uci_digits",
+    "write_calibration",
+]
+
+CALIBRATION_DIGITS = range(200)
+VIDEO_DIGITS = range(200, 1797)
+_PER_CLASS = 12
+_CALIBRATION_SEED, _VIDEO_SEED = 1, 2
+_FRAMES_PER_SECOND = 10.0
+
+
+@dataclass(frozen=True)
+class CalibrationFrame:
+    """A JPEG of the simulated camera; `digit` is the position in the UCI data, 0 to 1796."""
+
+    file: str
+    digit: int
+    label: str
+    jpeg: bytes
+
+
+def load_uci_digits() -> tuple[np.ndarray, np.ndarray]:
+    """The UCI optical digits that scikit-learn carries.
+
+    Returns:
+        Images, float64, shape (1797, 8, 8), 0 to 16; labels, int, shape (1797,).
+
+    Raises:
+        MissingRuntimeError: scikit-learn is not installed.
+
+    Source: Alpaydin and Kaynak 1998, doi:10.24432/C50P49, test part.
+    """
+    try:
+        datasets = import_module("sklearn.datasets")
+    except ImportError as error:
+        raise MissingRuntimeError(
+            "the demo's field digits need scikit-learn; pip install 'edgecnn[demo]'"
+        ) from error
+    data = datasets.load_digits()
+    return np.asarray(data.images), np.asarray(data.target)
+
+
+def calibration_frames(camera: FieldCamera | None = None) -> Iterator[CalibrationFrame]:
+    """Film the first twelve cards of each digit among CALIBRATION_DIGITS, in the data's order.
+
+    Each frame has a random generator of its own, seeded by its digit's position, so one can be
+    made again without the others.
+    """
+    camera = camera or FieldCamera()
+    images, labels = load_uci_digits()
+    taken: Counter[int] = Counter()
+    for digit in CALIBRATION_DIGITS:
+        label = int(labels[digit])
+        if taken[label] == _PER_CLASS:
+            continue
+        taken[label] += 1
+        rng = np.random.default_rng([_CALIBRATION_SEED, digit])
+        jpeg = camera.capture(draw_digit(images[digit]), rng)
+        yield CalibrationFrame(f"images/digit_{digit:04d}.jpg", digit, str(label), jpeg)
+
+
+def write_calibration(folder: Path) -> int:
+    """Write images/ and manifest.csv of the committed calibration folder; give the count.
+
+    Raises:
+        OutputError: The folder is read-only or full.
+    """
+    for stale in (folder / "images").glob("digit_*.jpg"):
+        stale.unlink()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "sha256", "digit", "why"])
+    count = 0
+    for frame in calibration_frames():
+        write_file(folder / frame.file, frame.jpeg)
+        why = f"a {frame.label}: among the first {_PER_CLASS} of its class"
+        writer.writerow([frame.file, file_sha256(frame.jpeg), frame.digit, why])
+        count += 1
+    write_file(folder / "manifest.csv", text.getvalue())
+    return count
+
+
+def film_digits(
+    video: Path,
+    truth: Path,
+    count: int,
+    *,
+    camera: FieldCamera | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Film `count` cards of VIDEO_DIGITS into a video, one frame a card, and write their labels.
+
+    One frame a card, because frames of the same card would not be independent answers and the
+    live accuracy's interval would be too narrow. MPEG-4 Part 2 ("mp4v") is the codec that every
+    OpenCV wheel both writes and reads, on x86-64 and arm64.
+
+    Args:
+        video: The .mp4 file to write.
+        truth: The CSV to write: columns frame (from 0) and label.
+        count: 1 to len(VIDEO_DIGITS).
+
+    Raises:
+        OutputError: The video can't be written, or not whole.
+    """
+    camera = camera or FieldCamera()
+    images, labels = load_uci_digits()
+    digits = VIDEO_DIGITS[:count]
+    partial = video.with_name(f".partial_{video.name}")
+    fourcc = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(partial), fourcc, _FRAMES_PER_SECOND, camera.size_wh)
+    if not writer.isOpened():
+        raise OutputError(f"can't write {video}: OpenCV opened no mp4v writer; choose another -o")
+    try:
+        for done, digit in enumerate(digits, start=1):
+            rng = np.random.default_rng([_VIDEO_SEED, digit])
+            writer.write(camera.film(draw_digit(images[digit]), rng))
+            if progress:
+                progress("filming the field", done, count)
+        writer.release()
+        _check_video(partial, len(digits))
+        partial.replace(video)
+    finally:
+        writer.release()
+        partial.unlink(missing_ok=True)
+    rows = [f"{frame},{labels[digit]}\n" for frame, digit in enumerate(digits)]
+    write_file(truth, "".join(["frame,label\n", *rows]))
+
+
+def _check_video(video: Path, count: int) -> None:
+    """OpenCV's writer says nothing when the disk is full: count what it wrote."""
+    reader = cv2.VideoCapture(str(video))
+    found = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+    reader.release()
+    if found != count:
+        raise OutputError(
+            f"{video} holds {max(found, 0)} frames, expected {count}; is the disk full? "
+            "free some space or choose another -o"
+        )

@@ -1,0 +1,240 @@
+"""What each artifact of a bundle costs and gives on this machine.
+
+Latency belongs to the machine that it was measured on: an int8 model that is four times faster
+on a Pi can be slower than float on the lab's x86. So nothing is ever projected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
+from pathlib import Path
+
+from edgecnn.bundle.card import Artifact
+from edgecnn.bundle.folder import Bundle
+from edgecnn.device.benchmark.pareto import check_plot, draw
+from edgecnn.device.benchmark.result import Benchmark, BenchmarkRow
+from edgecnn.device.benchmark.soak import Soak
+from edgecnn.device.evaluate import EvaluateOptions, Evaluation, check_labels, evaluate
+from edgecnn.device.machine.health import host, machine_name, read_state
+from edgecnn.device.machine.isolated import call
+from edgecnn.errors import ArtifactError, EdgecnnError, MissingRuntimeError
+from edgecnn.files.folders import find_labelled
+from edgecnn.files.staging import write_file
+from edgecnn.records import Json, Progress
+
+__all__ = ["Benchmark", "BenchmarkOptions", "BenchmarkRow", "benchmark"]
+
+_FLOAT = "model_float32.tflite"
+_DISTRIBUTIONS = {
+    "ai_edge_litert": "ai-edge-litert",
+    "tflite_runtime": "tflite-runtime",
+    "tensorflow": "tensorflow",
+    "onnxruntime": "onnxruntime",
+}
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """How to measure.
+
+    Args:
+        device: What files compiled for an Edge TPU run on; all others run on the CPU.
+        threads: Interpreter threads.
+        runtime: One of `runtime.TFLITE_RUNTIMES`; None takes the first that imports.
+        warmup, warmup_seconds: So many classifications and so long are not counted.
+        repeats: Classifications that are, at most.
+        seconds: After so long a measurement ends early (but not under 20 classifications).
+        soak_seconds: How long one artifact is then run without a pause, to set its first minute
+            beside its steady state (600 show a board's heat); None leaves that out.
+        soak_artifact: Which; None takes the one meant for `device`.
+        plot: A .png, .svg or .pdf of accuracy against time to write.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    runtime: str | None = None
+    warmup: int = 20
+    warmup_seconds: float = 0.5
+    repeats: int = 200
+    seconds: float = 5.0
+    soak_seconds: float | None = None
+    soak_artifact: str | None = None
+    plot: Path | None = None
+
+    def __post_init__(self) -> None:
+        seconds = self.soak_seconds
+        if seconds is not None and not (isfinite(seconds) and 2 <= seconds <= 86_400):
+            raise EdgecnnError(f"soak is {seconds:g} seconds, expected 2 to 86400; 600 show heat")
+
+    def request(self, bundle: Bundle, file: str) -> Json:
+        """What a measuring process is asked."""
+        return {
+            "bundle": str(bundle.path.resolve()),
+            "artifact": file,
+            "device": _device(file, self),
+            "threads": self.threads,
+            "runtime": self.runtime,
+            "warmup": self.warmup,
+            "warmup_seconds": self.warmup_seconds,
+            "repeats": self.repeats,
+            "seconds": self.seconds,
+        }
+
+
+def benchmark(
+    bundle: Path | str,
+    data: Path | str | None = None,
+    options: BenchmarkOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Benchmark:
+    """Measure every artifact that can run here, each in a process of its own.
+
+    Args:
+        data: A class-per-folder tree to measure accuracy on, or None.
+
+    Raises:
+        BundleError: The bundle can't be used.
+        DataError: `data` has no usable image or labels that the bundle doesn't know.
+        MissingRuntimeError: Not one artifact can run here, or there is no matplotlib for the plot.
+        OutputError: The plot can't be written.
+    """
+    options = options or BenchmarkOptions()
+    opened = Bundle.open(bundle)
+    if data is not None:
+        check_labels(find_labelled(Path(data)), opened.card.labels, Path(data))
+    if options.plot is not None:
+        check_plot(options.plot)
+    _soak_file(opened, options)  # a name that it doesn't have is refused now
+    before = read_state()
+    measured, skipped = _measure_all(opened, options, progress)
+    after = read_state()
+    judged: dict[str, Evaluation] = {}
+    if data is not None:
+        files = [artifact.file for artifact, _ in measured]
+        judged, failed = _judge(opened, Path(data), files, options, progress)
+        skipped += failed
+    soak = _soak(opened, options, skipped, progress)
+    used = dict.fromkeys(reply["runtime"] for _, reply in measured)
+    found = Benchmark(
+        device=machine_name(),
+        machine={**host(), **after, "before": before},
+        threads=options.threads,
+        runtimes={name: _version(name) for name in used},
+        rows=tuple(_row(artifact, reply, judged, options) for artifact, reply in measured),
+        skipped=tuple(skipped),
+        soak=soak,
+    )
+    return found if options.plot is None else _plot(found, options.plot)
+
+
+def _measure_all(
+    bundle: Bundle, options: BenchmarkOptions, progress: Progress | None
+) -> tuple[list[tuple[Artifact, Json]], list[tuple[str, str]]]:
+    """What each artifact's process answered, and (file, reason) of those that can't run."""
+    measured, skipped = [], []
+    artifacts = bundle.card.artifacts
+    timeout_s = 60 + 10 * options.seconds
+    for k, artifact in enumerate(artifacts):
+        try:
+            request = options.request(bundle, artifact.file)
+            reply = call("edgecnn.device.benchmark.worker", request, timeout_s)
+            measured.append((artifact, reply))
+        except MissingRuntimeError as error:
+            skipped.append((artifact.file, str(error)))
+        if progress:
+            progress("measure", k + 1, len(artifacts))
+    if not measured:
+        reason = skipped[0][1] if skipped else "it has no artifact"
+        raise MissingRuntimeError(f"no artifact of {bundle.path} can run here: {reason}")
+    return measured, skipped
+
+
+def _judge(
+    bundle: Bundle,
+    data: Path,
+    files: list[str],
+    options: BenchmarkOptions,
+    progress: Progress | None,
+) -> tuple[dict[str, Evaluation], list[tuple[str, str]]]:
+    judged, failed = {}, []
+    for file in files:
+        choice = EvaluateOptions(
+            file, _device(file, options), options.threads, runtime=options.runtime
+        )
+        try:
+            judged[file] = evaluate(bundle.path, data, choice, progress=progress)
+        except (MissingRuntimeError, ArtifactError) as error:
+            failed.append((file, str(error)))
+    return judged, failed
+
+
+def _soak(
+    bundle: Bundle,
+    options: BenchmarkOptions,
+    skipped: list[tuple[str, str]],
+    progress: Progress | None,
+) -> Soak | None:
+    """The soak, if one was asked for; one that can't run joins what was skipped."""
+    if options.soak_seconds is None:
+        return None
+    file = _soak_file(bundle, options)
+    request = {**options.request(bundle, file), "seconds": options.soak_seconds}
+    what = f"{options.soak_seconds:g} s without a pause"
+    if progress:
+        progress(what, 0, 1)
+    try:
+        reply = call("edgecnn.device.benchmark.soak", request, 120 + 1.1 * options.soak_seconds)
+    except MissingRuntimeError as error:
+        skipped.append((f"the soak of {file}", str(error)))
+        return None
+    if progress:
+        progress(what, 1, 1)
+    return Soak.from_json(reply)
+
+
+def _soak_file(bundle: Bundle, options: BenchmarkOptions) -> str:
+    """The artifact asked for; else the one for the device asked for; else the bundle's choice."""
+    compiled = [a.file for a in bundle.card.artifacts if _device(a.file, options) != "cpu"]
+    return bundle.artifact(options.soak_artifact or next(iter(compiled), None)).file
+
+
+def _plot(found: Benchmark, path: Path) -> Benchmark:
+    which = "the images given" if found.judged else "the lab test"
+    write_file(path, draw(found.points, found.title, which, path.suffix))
+    return replace(found, plot=str(path))
+
+
+def _device(file: str, options: BenchmarkOptions) -> str:
+    return options.device if file.endswith("_edgetpu.tflite") else "cpu"
+
+
+def _row(
+    artifact: Artifact, reply: Json, judged: dict[str, Evaluation], options: BenchmarkOptions
+) -> BenchmarkRow:
+    mine, reference = judged.get(artifact.file), judged.get(_FLOAT)
+    agreement = None
+    if mine and reference:
+        pairs = zip(mine.answers, reference.answers, strict=True)
+        same = sum(a.prediction.index == b.prediction.index for a, b in pairs)
+        agreement = same / len(mine.answers)
+    return BenchmarkRow(
+        file=artifact.file,
+        kind=artifact.kind,
+        bytes=artifact.bytes,
+        threads=options.threads,
+        lab=artifact.lab,
+        lab_agreement=artifact.agreement,
+        accuracy=mine.accuracy if mine else None,
+        agreement=agreement,
+        **reply,
+    )
+
+
+def _version(runtime: str) -> str:
+    try:
+        return version(_DISTRIBUTIONS[runtime])
+    except PackageNotFoundError:
+        return "of unknown version"

@@ -1,0 +1,166 @@
+"""What a benchmark found, for a program and for a person."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.device.benchmark.pareto import Point, front
+from edgecnn.device.benchmark.soak import Soak
+from edgecnn.device.machine.health import throttle_flags
+from edgecnn.records import Json
+from edgecnn.render.table import table
+
+__all__ = ["Benchmark", "BenchmarkRow"]
+
+_NOTE = "Measured on this machine; it says nothing of how fast another one is."
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """One artifact. Times are {"p50", "p95"} in ms: `invoke_ms` inside the interpreter,
+    `total_ms` from a frame of `frame_wh` to scores; `clock_mhz` is the clock at the end of it.
+    `rss_mb` is the peak memory of a process that runs nothing else. `lab` and `lab_agreement` are
+    the card's, from the export: accuracy and agreement with the Keras model on the lab test.
+    `accuracy` and `agreement` (share of images read as model_float32.tflite reads them) are those
+    on the labelled images given here, None where there were none. `twin` is, of a file on an Edge
+    TPU, how far the uncompiled file on the CPU agrees on the golden frames (twin.TwinReport)."""
+
+    file: str
+    kind: str
+    bytes: int
+    runtime: str
+    frame_wh: list[int]
+    repeats: int
+    threads: int
+    invoke_ms: Json
+    preprocess_ms: Json
+    total_ms: Json
+    rss_mb: float
+    lab: Tally
+    lab_agreement: float
+    clock_mhz: float | None = None
+    accuracy: Tally | None = None
+    agreement: float | None = None
+    twin: Json | None = None
+
+    def to_json(self) -> Json:
+        accuracy = self.accuracy.to_json() if self.accuracy else None
+        return {**asdict(self), "lab": self.lab.to_json(), "accuracy": accuracy}
+
+    @property
+    def point(self) -> Point:
+        """For the plot: accuracy on the images given here, else on the lab's."""
+        return Point(self.file, self.total_ms["p50"], self.accuracy or self.lab, self.bytes)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """All artifacts. `skipped` holds (file, reason) of those that can't run here.
+
+    `machine` says what it ran on and how it was: `before` the measurements and, beside it, after
+    them. `soak` is the steady state of one artifact, where it was asked for.
+    """
+
+    device: str
+    machine: Json
+    threads: int
+    runtimes: dict[str, str]
+    rows: tuple[BenchmarkRow, ...]
+    skipped: tuple[tuple[str, str], ...]
+    soak: Soak | None = None
+    plot: str | None = None
+
+    @property
+    def points(self) -> list[Point]:
+        """The artifacts as points of the plot."""
+        return [row.point for row in self.rows]
+
+    @property
+    def judged(self) -> bool:
+        """Whether labelled images were given."""
+        return any(row.accuracy for row in self.rows)
+
+    @property
+    def title(self) -> str:
+        """The machine and its state, in one line."""
+        return f"{self.device}, {self._state()}"
+
+    def to_json(self) -> Json:
+        return {
+            "device": self.device,
+            "machine": self.machine,
+            "threads": self.threads,
+            "runtimes": self.runtimes,
+            "artifacts": [row.to_json() for row in self.rows],
+            "front": [point.name for point in front(self.points)],
+            "skipped": [{"file": file, "reason": reason} for file, reason in self.skipped],
+            "soak": self.soak.to_json() if self.soak else None,
+            "plot": self.plot,
+            "note": _NOTE,
+        }
+
+    def to_text(self) -> str:
+        headers = ["artifact", "kB", "lab", *(["field", "95 %"] if self.judged else []), "as float"]
+        headers += ["invoke", "p95", "total", "p95", "MB", "threads"]
+        lines = [self.title, ""]
+        lines += [table(headers, [_cells(row, self.judged) for row in self.rows]), ""]
+        lines += [
+            "ms of half and of 95 % of the classifications: in the interpreter, and in all from "
+            "frame to scores; MB of memory at its peak",
+            f"not beaten in both speed and accuracy: {self._front()}",
+        ]
+        lines += [
+            f"{row.file}: {row.twin['agreed']} of {row.twin['frames']} golden frames as "
+            f"{row.twin['file']} on the CPU, largest difference {row.twin['max_steps']:g} steps"
+            for row in self.rows
+            if row.twin
+        ]
+        lines += [f"skipped {file}: {reason}" for file, reason in self.skipped]
+        lines += [self.soak.to_text()] if self.soak else []
+        lines += [f"plot: {self.plot}"] if self.plot else []
+        return "\n".join([*lines, _NOTE])
+
+    def _front(self) -> str:
+        return ", ".join(point.name for point in front(self.points))
+
+    def _state(self) -> str:
+        """Threads, runtimes, clock, temperature and throttling, as far as they are known."""
+        parts = [f"{self.threads} thread{'s' * (self.threads > 1)}"]
+        parts += [f"{name} {number}" for name, number in self.runtimes.items()]
+        if self.machine["clock_mhz"]:
+            parts.append(f"{self.machine['clock_mhz']:.0f} MHz")
+        before, after = self.machine["before"]["temperature_c"], self.machine["temperature_c"]
+        if after is not None:
+            parts.append(f"{after:.0f} °C" if before is None else f"{before:.0f} to {after:.0f} °C")
+        flags = throttle_flags(self.machine["throttled"])
+        if flags:
+            parts.append(f"THROTTLED ({', '.join(flags)}): cool it, mend its supply, measure again")
+        elif self.machine["throttled"] is not None:
+            parts.append("not throttled")
+        return ", ".join(parts)
+
+
+def _cells(row: BenchmarkRow, judged: bool) -> list[str]:
+    same = row.agreement if judged else row.lab_agreement
+    return [
+        row.file,
+        f"{row.bytes / 1000:.0f}",
+        f"{100 * (row.lab.accuracy or 0):.1f} %",
+        *(_field(row.accuracy) if judged else []),
+        "" if same is None else f"{100 * same:.1f} %",
+        f"{row.invoke_ms['p50']:.2f}",
+        f"{row.invoke_ms['p95']:.2f}",
+        f"{row.total_ms['p50']:.2f}",
+        f"{row.total_ms['p95']:.2f}",
+        f"{row.rss_mb:.0f}",
+        str(row.threads),
+    ]
+
+
+def _field(accuracy: Tally | None) -> list[str]:
+    """Accuracy and its 95 % interval on the images given here."""
+    if accuracy is None or accuracy.accuracy is None:
+        return ["", ""]
+    low, high = accuracy.interval
+    return [f"{100 * accuracy.accuracy:.1f} %", f"{100 * low:.1f}-{100 * high:.1f}"]

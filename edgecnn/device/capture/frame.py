@@ -1,0 +1,106 @@
+"""What every source of frames is: its options, its frames, and how it is iterated."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import numpy as np
+
+from edgecnn.bundle.preprocess import to_bgr
+from edgecnn.errors import SourceError
+
+__all__ = ["Frame", "Source", "SourceOptions", "now_utc"]
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How to open a source.
+
+    Args:
+        color: "bgr", or "rgb" for a source that delivers R, G, B.
+        timeout_s: How long a stream may stay silent.
+        reconnect_s: How long to try again after a live source broke off.
+    """
+
+    color: str = "bgr"
+    timeout_s: float = 5.0
+    reconnect_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.color not in ("bgr", "rgb"):
+            raise SourceError(f"color is {self.color!r}, expected 'bgr' or 'rgb'")
+        if not (0 < self.timeout_s < 1e6 and 0 <= self.reconnect_s < 1e9):
+            raise SourceError(
+                f"timeout {self.timeout_s} s, reconnect {self.reconnect_s} s; "
+                "expected a timeout above 0 and a reconnect time of 0 or more"
+            )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame of a source.
+
+    Args:
+        frame_bgr: uint8, shape (h, w, 3), in B, G, R order.
+        index: Position in the source, from 0; live sources skip the numbers of dropped frames.
+        captured_at: UTC.
+        captured: The same moment in seconds of `time.monotonic()`.
+        name: Path below an image folder, else None.
+        seconds: From the start of the source (the video's own clock), None for images.
+        encoded: The image file's bytes, None for cameras and videos.
+    """
+
+    frame_bgr: np.ndarray
+    index: int
+    captured_at: datetime
+    captured: float
+    name: str | None = None
+    seconds: float | None = None
+    encoded: bytes | None = None
+
+
+class Source:
+    """An open source: iterate it once, and close it (it is a context manager).
+
+    `live` sources drop what their reader is too slow for (`dropped` counts), others deliver
+    every frame. `warnings` collects what went wrong without ending the source.
+    """
+
+    live = False
+    kind = "video"
+
+    def __init__(self, options: SourceOptions, stop: threading.Event) -> None:
+        self.dropped = 0
+        self.lost = False
+        self.warnings: list[str] = []
+        self._swap = options.color == "rgb"
+        self._stop = stop
+
+    def __iter__(self) -> Iterator[Frame]:
+        raise NotImplementedError
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give devices and threads back."""
+
+    def take_warnings(self) -> list[str]:
+        """The warnings since the last call."""
+        taken, self.warnings = self.warnings, []
+        return taken
+
+    def _to_bgr(self, frame: np.ndarray, name: str) -> np.ndarray:
+        bgr = to_bgr(frame, name)
+        return np.ascontiguousarray(bgr[..., ::-1]) if self._swap else bgr
+
+
+def now_utc() -> datetime:
+    """Now, in UTC."""
+    return datetime.now(timezone.utc)

@@ -1,0 +1,201 @@
+"""Where frames come from: cameras, streams, video files, image folders and patterns."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgecnn.device.capture.cameras import (
+    Capture,
+    open_camera,
+    open_gstreamer,
+    open_picamera2,
+    open_stream,
+    public_name,
+    quiet_opencv,
+)
+from edgecnn.device.capture.frame import Frame, Source, SourceOptions, now_utc
+from edgecnn.device.capture.latest import LatestFrame
+from edgecnn.device.capture.stills import ImageSource, find_pattern, names_below
+from edgecnn.errors import DataError, SourceError
+from edgecnn.files.folders import IMAGE_SUFFIXES, find_images
+
+__all__ = ["Frame", "ImageSource", "LiveSource", "Source", "SourceOptions", "open_source"]
+
+_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "tcp", "udp")
+_EXPECTED = (
+    "a camera index, /dev/videoN, picamera2, an http:// or rtsp:// address, a video file, "
+    "an image folder or a pattern"
+)
+_DEFAULTS = SourceOptions()
+_POLL_S = 0.1  # how long a stop request may wait for a silent camera
+
+
+class VideoSource(Source):
+    """Every frame of a video file."""
+
+    def __init__(self, path: Path, options: SourceOptions, stop: threading.Event) -> None:
+        super().__init__(options, stop)
+        self._path = path
+        with quiet_opencv():
+            self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise SourceError(f"{path} can't be decoded as a video, expected mp4, avi, mkv or so")
+        self._fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self._expected = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        while not self._stop.is_set():
+            try:
+                ok, frame = self._capture.read()
+            except cv2.error:  # a frame that can't be converted
+                ok = False
+            if not ok:
+                self._check_end(index)
+                return
+            captured = time.monotonic()
+            bgr = self._to_bgr(np.asarray(frame), str(self._path))
+            yield Frame(bgr, index, now_utc(), captured, None, self._seconds(index))
+            index += 1
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _seconds(self, index: int) -> float:
+        stamp = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+        if stamp > 0 or index == 0:
+            return max(0.0, stamp)
+        return index / self._fps if self._fps > 0 else 0.0
+
+    def _check_end(self, num_read: int) -> None:
+        if num_read == 0:
+            raise SourceError(f"{self._path} opens but holds no frame that can be decoded")
+        if num_read < self._expected:  # a count of streams without an index is 0 or negative
+            self.warnings.append(
+                f"{self._path} ended at frame {num_read} of {self._expected}; is it cut off?"
+            )
+
+
+class LiveSource(Source):
+    """The newest frame of a camera or stream."""
+
+    live = True
+    kind = "live"
+
+    def __init__(
+        self,
+        open_capture: Callable[[], Capture],
+        name: str,
+        options: SourceOptions,
+        stop: threading.Event,
+    ) -> None:
+        super().__init__(options, stop)
+        self._name = name
+        with ExitStack() as stack:
+            stack.enter_context(quiet_opencv())  # a stall is told by us, in the warnings
+            self._latest = LatestFrame(open_capture, options.reconnect_s)
+            stack.callback(self._latest.close)
+            self._resources = stack.pop_all()
+
+    def __iter__(self) -> Iterator[Frame]:
+        last, count, start = -1, 0, 0.0
+        while not self._stop.is_set():
+            mail = self._latest.next(last, _POLL_S)
+            while self._latest.messages:
+                self.warnings.append(self._latest.messages.popleft())
+            if mail is None:
+                if self._latest.lost:
+                    break
+                continue
+            start = mail.captured if count == 0 else start
+            count, last = count + 1, mail.sequence
+            self.dropped = last + 1 - count
+            captured_at = now_utc() - timedelta(seconds=time.monotonic() - mail.captured)
+            bgr = self._to_bgr(mail.frame, self._name)
+            yield Frame(bgr, last, captured_at, mail.captured, None, mail.captured - start)
+        self.lost = not self._stop.is_set()
+        if self.lost and count == 0:
+            raise SourceError(
+                f"{self._name} opened but gave no frame; is another program using it?"
+            )
+
+    def close(self) -> None:
+        self._resources.close()
+
+
+def open_source(
+    source: str, options: SourceOptions = _DEFAULTS, stop: threading.Event | None = None
+) -> Source:
+    """Open a camera ("0", "/dev/video0", "picamera2"), a stream (http, rtsp, tcp, udp), a video
+    file, an image folder (one that is named by digits as "./0"), an image pattern ("dir/*.jpg",
+    "img_%04d.jpg") or a GStreamer string.
+
+    Args:
+        stop: Set it (from a signal handler, say) to end the iteration within a frame or 0.1 s.
+
+    Raises:
+        SourceError: It is absent, silent or can't be decoded.
+        MissingRuntimeError: "picamera2" where that is not installed.
+    """
+    stop = threading.Event() if stop is None else stop
+    try:
+        source.encode()
+    except UnicodeEncodeError as error:
+        if not Path(source).is_dir():  # OpenCV dies of such a name
+            raise SourceError(f"source {source!a} is not UTF-8 text; rename it") from error
+    if not source:
+        raise SourceError(f"the source is empty; expected {_EXPECTED}")
+    opener = _live_opener(source, options)
+    if opener is not None:
+        return LiveSource(opener, public_name(source), options, stop)
+    try:
+        return _recorded(Path(source), options, stop)
+    except OSError as error:
+        raise SourceError(f"can't open source {source!r}: {error.strerror}") from error
+
+
+def _recorded(path: Path, options: SourceOptions, stop: threading.Event) -> Source:
+    if path.is_dir():
+        try:
+            files = find_images(path)
+        except DataError as error:
+            raise SourceError(str(error)) from error
+        names = [file.relative_to(path).as_posix() for file in files]
+        return ImageSource(files, names, options, stop)
+    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageSource([path], [path.name], options, stop)
+    if path.exists():
+        return VideoSource(path, options, stop)
+    if any(mark in str(path) for mark in "%*?["):
+        files = find_pattern(str(path))
+        return ImageSource(files, names_below(files), options, stop)
+    raise SourceError(f"source {str(path)!r} does not exist; expected {_EXPECTED}")
+
+
+def _live_opener(source: str, options: SourceOptions) -> Callable[[], Capture] | None:
+    if source == "picamera2":
+        return open_picamera2
+    if " ! " in source:
+        return partial(open_gstreamer, source)
+    camera = re.fullmatch(r"(?:/dev/video)?(\d{1,6})", source)
+    if camera:
+        return partial(open_camera, int(camera[1]))
+    scheme, mark, _ = source.partition("://")
+    if not mark:
+        return None
+    if scheme.lower() not in _SCHEMES:
+        raise SourceError(
+            f"source {public_name(source)!r} has scheme {scheme!r}, "
+            f"expected one of {', '.join(_SCHEMES)}"
+        )
+    return partial(open_stream, source, options.timeout_s)

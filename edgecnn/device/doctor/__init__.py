@@ -1,0 +1,1 @@
+"""`edgecnn doctor`: runtimes, cameras, delegates and golden frames of this machine."""

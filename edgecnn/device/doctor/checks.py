@@ -1,0 +1,272 @@
+"""The checks of `doctor` that need no bundle. Each gives one line and none of them raises."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from edgecnn.device.machine.health import host, read_health
+from edgecnn.device.machine.isolated import call
+from edgecnn.errors import MissingRuntimeError, one_line
+from edgecnn.records import Json
+
+__all__ = ["Check", "hardware", "software"]
+
+_OPENCV = (
+    "opencv-python-headless",
+    "opencv-python",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+_RUNTIMES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+}
+_LAB = ("tensorflow", "tf2onnx", "onnx", "scikit-learn")
+# What Video4Linux calls the parts of a Pi that are no camera, and its CSI camera.
+_NO_CAMERA = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc", "rpivid")
+_CSI = ("unicam", "rp1-cfe")
+_PROBE_SECONDS = 60.0
+
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was looked at, what was found and, unless all is well, the mend.
+
+    "fail" is what keeps edgecnn from running here; "warn" what keeps a part of it from that.
+    """
+
+    name: str
+    status: Status
+    found: str
+    mend: str = ""
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+
+def software() -> Iterator[Check]:
+    """Python, numpy, OpenCV, the runtimes and the lab's packages."""
+    yield python()
+    yield numpy()
+    yield opencv()
+    yield from opencv_parts()
+    yield from runtimes()
+    yield onnxruntime()
+    found = [f"{name} {number}" for name in _LAB if (number := installed(name))]
+    yield Check("lab packages", "ok", ", ".join(found) or "none (only train and export need them)")
+
+
+def hardware(root: Path = Path("/")) -> Iterator[Check]:
+    """The board, its cameras, an Edge TPU, temperature and disk.
+
+    Args:
+        root: Where /sys and /dev are looked for.
+    """
+    machine = host()
+    name = machine["model"] or f"{machine['machine']} with {machine['cpus']} cores"
+    yield Check("machine", "ok", f"{name}, {machine['system']}")
+    yield cameras(root)
+    yield edgetpu()
+    yield temperature()
+    yield disk()
+
+
+def python() -> Check:
+    return Check("python", "ok", f"{platform.python_version()}, {platform.machine()}")
+
+
+def numpy() -> Check:
+    try:
+        import numpy
+    except ImportError as error:
+        return Check("numpy", "fail", one_line(error), "pip install --force-reinstall numpy")
+    return Check("numpy", "ok", numpy.__version__)
+
+
+def opencv() -> Check:
+    """That cv2 imports, that one package alone provides it, and that numpy fits it."""
+    names = [name for name in _OPENCV if installed(name)]
+    try:
+        import cv2
+    except ImportError as error:
+        mend = "pip install --force-reinstall opencv-python-headless"
+        return Check("opencv", "fail", one_line(error), mend)
+    if len(names) > 1:
+        mend = f"pip uninstall {' '.join(names)}, then pip install {names[0]}"
+        return Check("opencv", "warn", f"{' and '.join(names)} overwrite each other's cv2", mend)
+    found = f"{cv2.__version__} ({names[0] if names else 'not from pip'})"
+    number, numpy_number = installed(names[0]) if names else None, installed("numpy")
+    if (
+        number
+        and numpy_number
+        and major_minor(number) >= (4, 12)
+        and major_minor(numpy_number)[0] < 2
+    ):
+        mend = "pip install 'opencv-python-headless<4.12'"
+        return Check("opencv", "warn", f"{found} asks for numpy 2, found {numpy_number}", mend)
+    return Check("opencv", "ok", found)
+
+
+def opencv_parts() -> Iterator[Check]:
+    """What this build of OpenCV can do: windows, and where frames may come from."""
+    try:
+        import cv2
+    except ImportError:
+        return
+    parts = dict(re.findall(r"^ +([\w/+]+):\s+(\S.*?)\s*$", cv2.getBuildInformation(), flags=re.M))
+    yield window(parts.get("GUI", "NONE"), os.environ)
+    have = {
+        "FFMPEG (files, RTSP, HTTP)": parts.get("FFMPEG", "NO"),
+        "Video4Linux": parts.get("v4l/v4l2", "NO"),
+        "GStreamer": parts.get("GStreamer", "NO"),
+    }
+    yes = [name for name, value in have.items() if value.startswith("YES")]
+    no = [name for name in have if name not in yes]
+    found = f"with {', '.join(yes) or 'nothing'}; without {', '.join(no) or 'nothing'}"
+    if no == ["GStreamer"]:
+        found += " (GStreamer strings need Debian's python3-opencv)"
+    mend = "" if no in ([], ["GStreamer"]) else "pip install opencv-python-headless"
+    yield Check("video input", "warn" if mend else "ok", found, mend)
+
+
+def window(gui: str, environment: os._Environ[str] | dict[str, str]) -> Check:
+    """Without a display, OpenCV's windows end the process: no error that could be caught."""
+    display = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
+    if gui in ("NONE", "NO"):
+        return Check("window", "ok", "this OpenCV is headless: `run --window` needs opencv-python")
+    if not display:
+        return Check(
+            "window", "warn", f"{gui}, but no display", "set DISPLAY or leave --window out"
+        )
+    return Check("window", "ok", f"{gui} on {display}")
+
+
+def runtimes() -> Iterator[Check]:
+    """Each TFLite runtime that is installed, tried on a model of one operation."""
+    tried = []
+    for name, module in _RUNTIMES.items():
+        number = installed(name)
+        if number:
+            tried.append(try_runtime(name, module, number))
+    yield from tried
+    if any(check.status == "ok" for check in tried):
+        return
+    if tried:  # one that is installed and doesn't work has said why
+        mend = "mend one of them"
+    else:
+        mend = "pip install ai-edge-litert, or edgecnn[tflite-runtime] where that has no wheel"
+    if installed("tensorflow"):
+        yield Check("tflite", "warn", "only TensorFlow's own runtime is left", mend)
+    else:
+        yield Check("tflite", "fail", "no TFLite runtime works here", mend)
+
+
+def try_runtime(name: str, module: str, number: str) -> Check:
+    try:
+        reply = call("edgecnn.device.doctor.probe", {"module": module}, _PROBE_SECONDS)
+    except MissingRuntimeError as error:
+        if "second Python" in str(error):  # an emulated machine: its loaded model will tell
+            return Check(name, "ok", f"{number}, not tried: {error}")
+        return Check(name, "warn", f"{number}: {error}", f"pip install --force-reinstall {name}")
+    if reply["works"]:
+        return Check(name, "ok", f"{number} works")
+    mend = f"pip install --force-reinstall {name}"
+    if "numpy 1" in reply["why"]:
+        mend = "pip install 'numpy<2' 'opencv-python-headless<4.12', or use ai-edge-litert"
+    return Check(name, "warn", f"{number} can't run a model: {reply['why']}", mend)
+
+
+def onnxruntime() -> Check:
+    number = installed("onnxruntime")
+    return Check("onnxruntime", "ok", number or "not installed (only .onnx artifacts need it)")
+
+
+def cameras(root: Path = Path("/")) -> Check:
+    """Video4Linux cameras that OpenCV can open, and a CSI camera that only libcamera can."""
+    names = {}
+    for path in sorted(root.glob("sys/class/video4linux/video*/name")):
+        names[f"/dev/{path.parent.name}"] = path.read_text(errors="replace").strip()
+    real = {k: v for k, v in names.items() if not v.startswith((*_NO_CAMERA, *_CSI))}
+    csi = any(name.startswith(_CSI) for name in names.values())
+    found = [f"{device} ({name})" for device, name in real.items()]
+    unreadable = [device for device in real if not os.access(root / device[1:], os.R_OK | os.W_OK)]
+    if csi:
+        found.append("a CSI camera, which only libcamera can read")
+    if unreadable:
+        mend = "sudo usermod -aG video $USER, then log in again"
+        return Check("cameras", "warn", f"no right to open {', '.join(unreadable)}", mend)
+    if csi and not real and find_spec("picamera2") is None:
+        mend = (
+            "apt install python3-picamera2, make the environment with --system-site-packages, "
+            "then use --source picamera2"
+        )
+        return Check("cameras", "warn", found[0], mend)
+    if not found:
+        return Check("cameras", "ok", "none here; files, folders and URLs work without one")
+    return Check("cameras", "ok", ", ".join(found))
+
+
+def edgetpu(library: str = "libedgetpu.so.1") -> Check:
+    """Whether libedgetpu is there and finds a device."""
+    try:
+        ctypes.CDLL(library)
+    except OSError as error:
+        if str(error).startswith(f"{library}: cannot open"):
+            found = f"{library} is not installed (only Coral boards need it)"
+            return Check("edge tpu", "ok", found)
+        return Check("edge tpu", "warn", f"{library}: {one_line(error)}", "install what it names")
+    from edgecnn.bundle.runtime.delegates import open_delegate
+
+    try:
+        open_delegate(library)
+    except MissingRuntimeError as error:
+        found, _, mend = str(error).partition("; ")
+        return Check("edge tpu", "warn", found, mend.removesuffix("; or run with --device cpu"))
+    return Check("edge tpu", "ok", f"{library} found a device")
+
+
+def temperature() -> Check:
+    health = read_health()
+    degrees, throttled = health["temperature_c"], health["throttled"]
+    found = "unknown" if degrees is None else f"{degrees:.0f} °C"
+    if throttled not in (None, "0x0"):
+        mend = "cool the board and use its own power supply, then restart it"
+        return Check("temperature", "warn", f"{found}, throttled {throttled}", mend)
+    if degrees is not None and degrees >= 80:
+        return Check("temperature", "warn", found, "cool the board: it slows down at 80 to 85 °C")
+    return Check("temperature", "ok", found)
+
+
+def disk(folder: Path = Path(), least_mb: float = 200) -> Check:
+    """Room for a session's log and frames in the current folder."""
+    free_mb = shutil.disk_usage(folder).free / 1e6
+    found = f"{free_mb / 1000:.1f} GB free in {folder.resolve()}"
+    if free_mb < least_mb:
+        return Check("disk", "warn", found, f"free {least_mb:.0f} MB, or log elsewhere")
+    return Check("disk", "ok", found)
+
+
+def installed(distribution: str) -> str | None:
+    """The version of an installed package, without importing it."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def major_minor(number: str) -> tuple[int, int]:
+    major, minor = re.findall(r"\d+", number)[:2]
+    return int(major), int(minor)

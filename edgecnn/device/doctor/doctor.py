@@ -1,0 +1,185 @@
+"""What works on this machine, what doesn't, and the mend for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecnn.device.doctor.checks import Check, hardware, software
+from edgecnn.errors import BundleError, DataError, EdgecnnError, MissingRuntimeError
+from edgecnn.records import Json, Progress
+
+if TYPE_CHECKING:
+    from edgecnn.bundle.folder import Bundle
+    from edgecnn.device.parity.parity import Parity, ParityOptions
+
+__all__ = ["Check", "Diagnosis", "examine"]
+
+_FOR_EDGETPU = "model_full_integer_quant.tflite"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All checks, in the order in which they were made, and the parity matrix if asked for."""
+
+    checks: tuple[Check, ...]
+    parity: Parity | None = None
+
+    @property
+    def ok(self) -> bool:
+        """No check failed, and every way to run a file is within its limits."""
+        healthy = all(check.status != "fail" for check in self.checks)
+        return healthy and (self.parity is None or self.parity.ok)
+
+    def to_json(self) -> Json:
+        data: Json = {"ok": self.ok, "checks": [check.to_json() for check in self.checks]}
+        return data if self.parity is None else {**data, "parity": self.parity.to_json()}
+
+    def to_text(self) -> str:
+        width = max(len(check.name) for check in self.checks)
+        lines = []
+        for check in self.checks:
+            mend = f"; {check.mend}" if check.mend else ""
+            lines.append(f"{check.status:4}  {check.name:{width}}  {check.found}{mend}")
+        if self.parity:
+            lines += ["", self.parity.to_text()]
+        return "\n".join(lines)
+
+
+def examine(
+    bundle: Path | str | None = None,
+    images: Path | str | None = None,
+    options: ParityOptions | None = None,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Check this machine, and with a bundle that it answers here as it did in the lab.
+
+    Args:
+        device: What files compiled for an Edge TPU run on; all others run on the CPU.
+        images: A folder; the bundle's files are then compared on it by `parity.parity`.
+        options: Of that comparison.
+
+    Raises:
+        BundleError: There is no bundle there, or it was changed since the export.
+        DataError: There are images but no bundle, options but no images, or no image can be
+            decoded.
+        MissingRuntimeError: There are images, and no file of the bundle runs here.
+    """
+    if images is not None and bundle is None:
+        raise DataError(f"images {images} but no bundle, expected both; name the bundle first")
+    if options is not None and images is None:
+        raise DataError("no images to compare files on, expected a folder; name it with --parity")
+    found = [*software(), *hardware()]
+    if bundle is None:
+        return Diagnosis(tuple(found))
+    found += _examine_bundle(bundle, found, device)
+    if images is None:
+        return Diagnosis(tuple(found))
+    from edgecnn.device.parity.parity import parity
+
+    return Diagnosis(tuple(found), parity(bundle, images, options, progress=progress))
+
+
+def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterator[Check]:
+    """The golden frames of each artifact that can run here."""
+    if any(check.status == "fail" and check.name in ("numpy", "opencv") for check in found):
+        yield Check("bundle", "fail", "can't be tried", "mend the lines above first")
+        return
+    from edgecnn.bundle.folder import Bundle
+
+    opened = Bundle.open(path)
+    card = opened.card
+    size = f"{card.input.width}x{card.input.height}"
+    yield Check(
+        "bundle",
+        "ok",
+        f"{card.name}: {len(card.labels)} classes, {size} {card.input.resize}, "
+        f"edgecnn {card.edgecnn}, lab {card.lab.tally.text()}",
+    )
+    ran = False
+    for artifact in card.artifacts:
+        if artifact.kind.startswith("edgetpu") and device != "cpu":
+            check = _replay_twin(opened, artifact.file, device)
+        else:
+            check = _replay(opened, artifact.file)
+        ran = ran or check.status == "ok"
+        yield check
+    yield from _edgetpu(opened)
+    if not ran:
+        mend = "see the lines of its artifacts"
+        yield Check("golden frames", "fail", "no artifact runs here as in the lab", mend)
+
+
+def _replay(bundle: Bundle, file: str) -> Check:
+    from edgecnn.bundle.classifier import Classifier
+
+    try:
+        results = Classifier(bundle, file).replay_golden()
+    except MissingRuntimeError as error:
+        return Check(file, "warn", *_halves(error))
+    except EdgecnnError as error:
+        return Check(file, "fail", *_halves(error))
+    if not results:
+        return Check(file, "warn", "the bundle has no golden frame", "export it again")
+    wrong = [result.file for result in results if not result.tensor_ok]
+    if wrong:
+        how = bundle.card.input.interpolation
+        mend = "train with interpolation halving" if how in ("area", "cubic") else "update OpenCV"
+        return Check(file, "fail", f"{wrong[0]} gives another input tensor than in the lab", mend)
+    steps = max(result.steps for result in results)
+    if not all(result.ok for result in results):
+        found = f"scores differ from the lab's by {steps:g} steps, expected 1 at most"
+        return Check(file, "fail", found, "try another runtime version, or export again")
+    return Check(file, "ok", f"{len(results)} golden frames as in the lab, within {steps:g} steps")
+
+
+def _replay_twin(bundle: Bundle, file: str, device: str) -> Check:
+    """A compiled file on its chip against the uncompiled one on the CPU, on the golden frames."""
+    from edgecnn.bundle.classifier import Classifier
+    from edgecnn.bundle.edgetpu.twin import compare_golden, load_twin
+
+    try:
+        classifier = Classifier(bundle, file, device=device)
+        twin = load_twin(classifier, device)
+        if twin is None:
+            return Check(file, "warn", "has no uncompiled twin to compare with", "export it again")
+        report = compare_golden(classifier, twin)
+    except MissingRuntimeError as error:
+        return Check(file, "warn", *_halves(error))
+    except EdgecnnError as error:
+        return Check(file, "fail", *_halves(error))
+    if report.ok:
+        return Check(file, "ok", report.to_text())
+    mend = "compile it again; until then run the uncompiled file with --device cpu"
+    return Check(file, "fail", report.to_text(), mend)
+
+
+def _edgetpu(bundle: Bundle) -> Iterator[Check]:
+    """What an Edge TPU would take of the bundle's integer file; from the file, or as exported."""
+    import json
+
+    from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
+
+    name = "Edge TPU (predicted)"
+    file = next((a.file for a in bundle.card.artifacts if a.file == _FOR_EDGETPU), None)
+    if file is None:
+        yield Check(name, "ok", f"no {_FOR_EDGETPU} in the bundle, which is what it could run")
+        return
+    try:
+        yield Check(name, "ok", predict_edgetpu(bundle.read(file)).to_text())
+    except MissingRuntimeError as error:  # tflite-runtime has no schema: the export knew
+        try:
+            kinds = json.loads(bundle.read("quantization.json"))["kinds"]
+            yield Check(name, "ok", f"{kinds[file]['edgetpu']['text']} (as exported)")
+        except (BundleError, ValueError, KeyError, TypeError):  # of an older edgecnn
+            yield Check(name, "warn", *_halves(error))
+
+
+def _halves(error: EdgecnnError) -> tuple[str, str]:
+    """A message is what was found, then ";" and what to do."""
+    found, _, mend = str(error).rpartition("; ")
+    return (found, mend) if found else (mend, "")

@@ -1,0 +1,1 @@
+"""What is known while a run goes on: the truth of a frame, the counts."""

@@ -1,0 +1,110 @@
+"""The classifier that a run uses: Edge TPU or CPU, checked against the lab's golden frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.edgetpu.twin import twin_file
+from edgecnn.bundle.folder import Bundle
+from edgecnn.errors import BundleError, MissingRuntimeError
+
+__all__ = ["Loaded", "check_golden", "load_classifier"]
+
+_COMPILED_MARK = b"edgetpu-custom-op"
+_COMPILED_SUFFIX = "_edgetpu.tflite"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A classifier, the device it really runs on, and why that is not the one asked for."""
+
+    classifier: Classifier
+    device: str
+    fallback: str | None = None
+
+
+def load_classifier(
+    bundle: Bundle | Path | str,
+    artifact: str | None = None,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    runtime: str | None = None,
+) -> Loaded:
+    """Load a bundle for a device; where the Edge TPU can't be had, fall back to the CPU.
+
+    A file compiled for the Edge TPU can't run on a CPU: its uncompiled twin is taken if the
+    bundle has one.
+
+    Raises:
+        MissingRuntimeError: No runtime, or no Edge TPU and nothing to fall back to.
+        BundleError: The bundle or artifact can't be used.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    if device == "cpu":
+        return Loaded(
+            Classifier(opened, artifact, device=device, threads=threads, runtime=runtime), device
+        )
+    _check_device(device)
+    file = _for_edgetpu(opened, artifact)
+    compiled = _COMPILED_MARK in opened.read(file)
+    try:
+        classifier = Classifier(opened, file, device=device, threads=threads, runtime=runtime)
+    except MissingRuntimeError as error:
+        plain = twin_file(opened, file) if compiled else file
+        if plain is None:
+            raise MissingRuntimeError(
+                f"{file} is compiled for an Edge TPU and has no uncompiled twin in the bundle; "
+                f"{error}"
+            ) from error
+        classifier = Classifier(opened, plain, threads=threads, runtime=runtime)
+        reason = str(error).removesuffix("; or run with --device cpu")
+        return Loaded(classifier, "cpu", f"running {plain} on the CPU: {reason}")
+    idle = device.startswith("edgetpu") and not compiled
+    note = f"{file} is not compiled for the Edge TPU: the CPU does the work" if idle else None
+    return Loaded(classifier, device, note)
+
+
+def check_golden(classifier: Classifier) -> None:
+    """Refuse to run when decoding, preprocessing or kernels here are not the lab's.
+
+    An Edge TPU rounds in its own way: of a compiled file only the class must be its twin's, and
+    how far the scores are away is what `twin.Twin` counts.
+
+    Raises:
+        BundleError: A golden frame gives another tensor, or scores more than a step away.
+    """
+    compiled = classifier.artifact.kind.startswith("edgetpu")
+    for result in classifier.replay_golden():
+        where = f"{classifier.bundle.path}: golden frame {result.file}"
+        if not result.tensor_ok:
+            raise BundleError(
+                f"{where} gives another input tensor than in the lab (decoding, colour order or "
+                "resizing differ); run `edgecnn doctor` with this bundle"
+            )
+        if not (result.top1_ok if compiled else result.ok):
+            raise BundleError(
+                f"{where}: {classifier.artifact.file} on {classifier.runtime.name} is "
+                f"{result.steps:g} steps off the lab's scores, expected at most 1; run "
+                "`edgecnn doctor` with this bundle"
+            )
+
+
+def _check_device(device: str) -> None:
+    named = device == "edgetpu" or device.startswith("edgetpu:")
+    if not named and "/" not in device and Path(device).suffix not in (".so", ".dylib", ".dll"):
+        raise MissingRuntimeError(
+            f"device {device!r} is unknown; expected cpu, edgetpu, edgetpu:usb, edgetpu:pci:0 or "
+            "the path of a delegate library"
+        )
+
+
+def _for_edgetpu(bundle: Bundle, artifact: str | None) -> str:
+    """The artifact asked for, or the one compiled for the Edge TPU, or the default."""
+    if artifact is None:
+        for candidate in bundle.card.artifacts:
+            if candidate.file.endswith(_COMPILED_SUFFIX):
+                return candidate.file
+    return bundle.artifact(artifact).file

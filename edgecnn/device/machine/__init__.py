@@ -1,0 +1,1 @@
+"""The machine under the loop: temperature, times, helper processes."""

@@ -1,0 +1,1 @@
+"""Runtimes and artifacts against each other on the same images."""

@@ -1,0 +1,1 @@
+"""`edgecnn run`: the capture loop."""

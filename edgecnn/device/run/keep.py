@@ -1,0 +1,125 @@
+"""Which captured frames a session keeps: a bounded sample, half of it uniform, half of it hard.
+
+A frame is hard when it is known to be wrong or when its two best scores are close. Each half is
+a pool that keeps its highest keys: random keys make the uniform half (a reservoir sample, since
+every subset is equally likely), hardness makes the other. While keys come in no order, frame n
+enters a full pool of k with probability k / n, so writing dies down by itself (Vitter 1985,
+doi:10.1145/3147.3165).
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import cv2
+
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame
+from edgecnn.errors import OutputError
+from edgecnn.files.staging import write_file
+
+__all__ = ["FrameSample", "KeepOptions"]
+
+_JPEG_QUALITY = 95
+# Neighbours of a live video look alike: a misread still life must not fill the hard half.
+_LIVE_SPACING_S = 0.5
+_EASY_MARGIN = 0.8
+
+
+@dataclass(frozen=True)
+class KeepOptions:
+    """Bounds of a session's frames/ folder; a count of 0 keeps none."""
+
+    count: int = 200
+    megabytes: float = 64.0
+
+    def __post_init__(self) -> None:
+        if self.count < 0 or not 0 <= self.megabytes < 1e9:
+            raise OutputError(
+                f"frames to keep: {self.count} and {self.megabytes} MB, expected 0 or more of each"
+            )
+
+
+class FrameSample:
+    """Keeps frames in `folder` within the bounds; what it evicts is deleted."""
+
+    def __init__(self, folder: Path, options: KeepOptions, *, live: bool) -> None:
+        self._folder = folder
+        self._random = Random(0)
+        self._spacing_s = _LIVE_SPACING_S if live else 0.0
+        self._last_hard = float("-inf")
+        budget = options.megabytes * 1e6 / 2
+        self._uniform = _Pool((options.count + 1) // 2, budget)
+        self._hard = _Pool(options.count // 2, budget)
+
+    def offer(self, frame: Frame, prediction: Prediction, truth: str | None) -> str | None:
+        """Keep this frame if it ranks; returns its file name in the folder.
+
+        Raises:
+            OutputError: The place is read-only or full.
+        """
+        key = self._random.random()
+        if self._uniform.wants(key):
+            return self._keep(frame, self._uniform, key)
+        key = _hardness(prediction, truth)
+        spaced = frame.captured - self._last_hard >= self._spacing_s
+        if key > 1 - _EASY_MARGIN and spaced and self._hard.wants(key):
+            self._last_hard = frame.captured
+            return self._keep(frame, self._hard, key)
+        return None
+
+    def _keep(self, frame: Frame, pool: _Pool, key: float) -> str | None:
+        suffix = Path(frame.name or "").suffix.lower()
+        data = frame.encoded
+        if data is None:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+            ok, jpeg = cv2.imencode(".jpg", frame.frame_bgr, quality)
+            suffix, data = ".jpg", jpeg.tobytes() if ok else b""
+        file = f"{frame.index:08d}{suffix}"
+        if not data or not pool.fits(len(data)):
+            return None
+        for evicted in pool.add(key, file, len(data)):
+            (self._folder / evicted).unlink(missing_ok=True)
+            if evicted == file:
+                return None
+        write_file(self._folder / file, data)
+        return file
+
+
+class _Pool:
+    """The files of the highest keys, within a count and a size."""
+
+    def __init__(self, count: int, size: float) -> None:
+        self._count, self._size = count, size
+        self._held: list[tuple[float, str, int]] = []
+        self._used = 0
+        self._full = count == 0
+
+    def wants(self, key: float) -> bool:
+        return not self._full or (bool(self._held) and key > self._held[0][0])
+
+    def fits(self, size: int) -> bool:
+        return size <= self._size
+
+    def add(self, key: float, file: str, size: int) -> list[str]:
+        """Take a file in; returns the files that had to go (perhaps this one)."""
+        heapq.heappush(self._held, (key, file, size))
+        self._used += size
+        gone = []
+        while len(self._held) > self._count or self._used > self._size:
+            _, name, freed = heapq.heappop(self._held)
+            self._used -= freed
+            gone.append(name)
+        self._full = self._full or bool(gone) or len(self._held) == self._count
+        return gone
+
+
+def _hardness(prediction: Prediction, truth: str | None) -> float:
+    """Above 1 for a known mistake (the surer the worse), else 1 - (best - second best score)."""
+    if truth is not None and truth != prediction.label:
+        return 1 + prediction.confidence
+    best = heapq.nlargest(2, prediction.scores)
+    return 1 - (best[0] - best[-1])

@@ -1,0 +1,88 @@
+"""What a run counts while it goes on, and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.edgetpu.twin import TwinReport
+from edgecnn.device.machine.percentiles import Percentiles
+from edgecnn.records import Json
+
+__all__ = [
+    "RunResult",
+]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run went.
+
+    Args:
+        gap_points: 100 x (lab - live accuracy), above 0 when the field is worse; None when
+            there was no truth.
+        age_ms: From capture to answer, of the last 10,000 frames.
+        unlabelled: Frames without truth, which `live` does not count.
+        ended: "source ended", "max frames", "interrupted" or "camera lost".
+        fallback: Why the device is not the one asked for, or None.
+        twin: On an Edge TPU, how often the uncompiled file on the CPU said the same; else None.
+        warnings: What went wrong without ending the run (broken images, reconnects).
+    """
+
+    frames: int
+    dropped: int
+    lab: Tally
+    live: Tally
+    gap_points: float | None
+    fps: float
+    age_ms: Percentiles
+    invoke_ms: Percentiles
+    unlabelled: int
+    artifact: str
+    device: str
+    ended: str
+    session: Path | None = None
+    fallback: str | None = None
+    warnings: tuple[str, ...] = ()
+    twin: TwinReport | None = None
+
+    def to_json(self) -> Json:
+        return {
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "lab": self.lab.to_json(),
+            "live": self.live.to_json(),
+            "gap_points": self.gap_points,
+            "fps": round(self.fps, 3),
+            "age_ms": self.age_ms.to_json(),
+            "invoke_ms": self.invoke_ms.to_json(),
+            "unlabelled": self.unlabelled,
+            "artifact": self.artifact,
+            "device": self.device,
+            "ended": self.ended,
+            "session": None if self.session is None else str(self.session),
+            "fallback": self.fallback,
+            "warnings": list(self.warnings),
+            "twin": None if self.twin is None else self.twin.to_json(),
+        }
+
+    def to_text(self) -> str:
+        gap = "" if self.gap_points is None else f"gap       {self.gap_points:+.1f} points\n"
+        notes = [n for n in (self.fallback, *self.warnings) if n]
+        shown = [f"warning   {note}\n" for note in notes[:10]]
+        if len(notes) > 10:
+            shown.append(f"warning   and {len(notes) - 10} more\n")
+        twin = "" if self.twin is None else f"twin      {self.twin.to_text()}\n"
+        session = "" if self.session is None else f"session   {self.session}\n"
+        return (
+            f"lab       {self.lab.text()}\n"
+            f"live      {self.live.text()}\n"
+            f"{gap}"
+            f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} without truth), "
+            f"{self.fps:.1f} a second; {self.ended}\n"
+            f"age       {self.age_ms.text()}\n"
+            f"invoke    {self.invoke_ms.text()} ({self.artifact} on {self.device})\n"
+            f"{twin}"
+            f"{session}{''.join(shown)}"
+        ).rstrip("\n")

@@ -1,0 +1,327 @@
+"""The capture loop: classify every frame, compare with the truth, log, and sum up."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from edgecnn._version import __version__
+from edgecnn.accuracy.tally import gap_points
+from edgecnn.bundle.edgetpu.twin import Twin, load_twin
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.cameras import public_name
+from edgecnn.device.capture.frame import Frame, Source, SourceOptions
+from edgecnn.device.capture.sources import open_source
+from edgecnn.device.live.status import Counters, Status
+from edgecnn.device.live.truth import TruthSource, load_truth
+from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
+from edgecnn.device.machine.health import host
+from edgecnn.device.machine.percentiles import Percentiles
+from edgecnn.device.run.keep import KeepOptions
+from edgecnn.device.run.panel import PreviewWindow
+from edgecnn.device.run.result import RunResult
+from edgecnn.errors import EdgecnnError
+from edgecnn.records import Json
+from edgecnn.session.events import FrameEvent, TruthEvent
+from edgecnn.session.write import SessionLog, check_session_place
+
+__all__ = ["RunOptions", "RunResult", "Status", "run"]
+
+_STATUS_S = 0.2
+_MAX_WARNINGS = 1000
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run.
+
+    Args:
+        truth: "none", "folder" or the path of a truth CSV (see truth.py).
+        log: The SESSION folder to write, new or empty; None writes none.
+        artifact: File name or kind in the bundle; None takes the one meant for the device.
+        device: "cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0" or a delegate library's path.
+        threads: Interpreter threads.
+        runtime: One of runtime.TFLITE_RUNTIMES; None takes the first that is installed.
+        max_frames: Stop after so many answers; None never.
+        color: "bgr", or "rgb" for a source that delivers R, G, B.
+        window: Show the frames in a window; q or Escape ends.
+        timeout_s: How long a stream may stay silent.
+        reconnect_s: How long to try again after a live source broke off.
+        keep: Bounds of the session's frames/ folder.
+        twin_every: On an Edge TPU, classify every so-manieth frame with the uncompiled file on the
+            CPU too and compare; 0 never.
+    """
+
+    truth: str | Path = "none"
+    log: Path | None = None
+    artifact: str | None = None
+    device: str = "cpu"
+    threads: int = 1
+    runtime: str | None = None
+    max_frames: int | None = None
+    color: str = "bgr"
+    window: bool = False
+    timeout_s: float = 5.0
+    reconnect_s: float = 10.0
+    keep: KeepOptions = field(default_factory=KeepOptions)
+    twin_every: int = 50
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise EdgecnnError(f"threads is {self.threads}, expected 1 or more")
+        if self.twin_every < 0:
+            raise EdgecnnError(f"twin every is {self.twin_every}, expected 0 or more")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise EdgecnnError(f"max frames is {self.max_frames}, expected 1 or more")
+
+
+def run(
+    bundle: Path | str,
+    source: str,
+    options: RunOptions = RunOptions(),
+    *,
+    on_status: Callable[[Status], None] | None = None,
+) -> RunResult:
+    """Classify the frames of a source until it ends, and report live beside lab accuracy.
+
+    The bundle's golden frames are replayed first. SIGINT (Ctrl-C) and SIGTERM end the run
+    cleanly, with its result, when called from the main thread; a second Ctrl-C interrupts.
+
+    Args:
+        bundle: NAME.edgecnn, a folder or its zip.
+        source: See `sources.open_source`.
+        on_status: Called about five times a second, and at the end.
+
+    Raises:
+        BundleError: The bundle can't be used, or gives other answers here than in the lab.
+        MissingRuntimeError: No runtime, delegate, camera library or display.
+        SourceError: No frames.
+        TruthError: The truth is malformed or contradicts the bundle.
+        OutputError: The session can't be written (any more).
+    """
+    if options.log is not None:
+        check_session_place(options.log)
+    loaded = load_classifier(
+        bundle,
+        options.artifact,
+        device=options.device,
+        threads=options.threads,
+        runtime=options.runtime,
+    )
+    check_golden(loaded.classifier)
+    with ExitStack() as stack:
+        stop = stack.enter_context(_stop_on_signals())
+        window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
+        source_options = SourceOptions(options.color, options.timeout_s, options.reconnect_s)
+        opened = stack.enter_context(open_source(source, source_options, stop))
+        truth = load_truth(options.truth, opened, loaded.classifier.card.labels)
+        log = None
+        if options.log is not None:
+            header = _header(loaded, source, options, truth)
+            log = SessionLog(options.log, header, options.keep, live=opened.live)
+            stack.enter_context(log)
+        loop = _Loop(loaded, opened, truth, log, on_status)
+        if options.twin_every:
+            loop.check_twin(options)
+        return loop.run(options.max_frames, window, stop)
+
+
+class _Loop:
+    def __init__(
+        self,
+        loaded: Loaded,
+        source: Source,
+        truth: TruthSource,
+        log: SessionLog | None,
+        on_status: Callable[[Status], None] | None,
+    ) -> None:
+        self._loaded, self._source, self._truth, self._log = loaded, source, truth, log
+        self._classifier = loaded.classifier
+        self._lab = self._classifier.card.lab.tally
+        self._on_status = on_status
+        self._status_due = 0.0
+        self._counters = Counters()
+        self._warnings: list[str] = []
+        self._last: tuple[Prediction | None, str | None] = (None, None)
+        self._twin: Twin | None = None
+        self._twin_every = 0
+
+    def check_twin(self, options: RunOptions) -> None:
+        """Compare with the CPU twin from now on, where there is one."""
+        self._twin = load_twin(
+            self._classifier,
+            self._loaded.device,
+            threads=options.threads,
+            runtime=options.runtime,
+        )
+        self._twin_every = options.twin_every
+
+    def run(
+        self, max_frames: int | None, window: PreviewWindow | None, stop: threading.Event
+    ) -> RunResult:
+        ended = "source ended"
+        for frame in self._source:
+            prediction, label = self._classify(frame)
+            self._report(prediction, label)
+            if window is not None and not window.show(frame.frame_bgr, prediction):
+                stop.set()
+            if stop.is_set():
+                break
+            if self._counters.frames == max_frames:
+                ended = "max frames"
+                break
+        self._take_warnings()
+        if stop.is_set():
+            ended = "interrupted"
+        elif self._source.lost:
+            ended = "camera lost"
+        return self._finish(ended)
+
+    def _classify(self, frame: Frame) -> tuple[Prediction, str | None]:
+        prediction, timing = self._classifier.timed(frame.frame_bgr)
+        age_ms = (time.monotonic() - frame.captured) * 1000
+        label = self._truth.label(frame)
+        correct = None if label is None else label == prediction.label
+        self._counters.add(age_ms, timing.invoke_ms, correct=correct)
+        self._take_warnings()
+        if self._log is not None:
+            event = FrameEvent(
+                frame=frame.index,
+                captured_at=frame.captured_at.isoformat(timespec="milliseconds"),
+                index=prediction.index,
+                scores=prediction.scores,
+                age_ms=round(age_ms, 3),
+                invoke_ms=round(timing.invoke_ms, 4),
+                preprocess_ms=round(timing.preprocess_ms, 4),
+                name=frame.name,
+                image=self._log.keep(frame, prediction, label),
+            )
+            self._log.frame(event)
+            if label is not None:
+                self._log.truth(TruthEvent(frame.index, label, self._truth.mode))
+        self._compare_twin(frame, prediction)
+        return prediction, label
+
+    def _compare_twin(self, frame: Frame, prediction: Prediction) -> None:
+        """After the answer is out and timed, so that the twin costs no answer its age."""
+        if self._twin is None or (self._counters.frames - 1) % self._twin_every:
+            return
+        wrong = self._twin.compare(frame.frame_bgr, prediction)
+        if wrong:
+            self._warn(f"frame {frame.index}: {wrong}")
+
+    def _report(self, prediction: Prediction, label: str | None) -> None:
+        now = time.monotonic()
+        if self._on_status is not None and now >= self._status_due:
+            self._on_status(self._status(prediction, label))
+            self._status_due = time.monotonic() + _STATUS_S
+        self._last = (prediction, label)
+
+    def _status(self, prediction: Prediction | None, label: str | None) -> Status:
+        counters = self._counters
+        return Status(
+            lab=self._lab,
+            live=counters.live,
+            gap_points=gap_points(self._lab, counters.live),
+            frames=counters.frames,
+            dropped=self._source.dropped,
+            elapsed_s=counters.elapsed_s,
+            fps=counters.fps,
+            age_ms=Percentiles.of(counters.ages),
+            invoke_ms=Percentiles.of(counters.invokes),
+            prediction=prediction,
+            truth=label,
+            warning=self._warnings[-1] if self._warnings else self._loaded.fallback,
+        )
+
+    def _take_warnings(self) -> None:
+        for message in self._source.take_warnings():
+            self._warn(message)
+
+    def _warn(self, message: str) -> None:
+        if len(self._warnings) < _MAX_WARNINGS:
+            self._warnings.append(message)
+        if self._log is not None:
+            self._log.health(message)
+
+    def _finish(self, ended: str) -> RunResult:
+        status = self._status(*self._last)
+        if self._on_status is not None:
+            self._on_status(status)
+        twin = self._twin.report() if self._twin else None
+        if self._log is not None:
+            if twin:
+                self._log.health(f"twin: {twin.to_text()}")
+            self._log.end(ended, frames=status.frames, dropped=status.dropped)
+        return RunResult(
+            frames=status.frames,
+            dropped=status.dropped,
+            lab=status.lab,
+            live=status.live,
+            gap_points=status.gap_points,
+            fps=status.fps,
+            age_ms=status.age_ms,
+            invoke_ms=status.invoke_ms,
+            unlabelled=status.frames - status.live.total,
+            artifact=self._classifier.artifact.file,
+            device=self._loaded.device,
+            ended=ended,
+            session=None if self._log is None else self._log.folder,
+            fallback=self._loaded.fallback,
+            warnings=tuple(self._warnings),
+            twin=twin,
+        )
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; only a main thread may have handlers.
+
+    The first signal puts the old handlers back, so a second one works as ever.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        restore()
+        stop.set()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        restore()
+
+
+def _header(loaded: Loaded, source: str, options: RunOptions, truth: TruthSource) -> Json:
+    """What session.json says: enough for an audit without the bundle, and never a label."""
+    classifier = loaded.classifier
+    bundle, path = classifier.bundle, Path(source)
+    return {
+        "edgecnn": __version__,
+        "bundle": {"path": str(bundle.path.resolve()), "sha256": bundle.sha256},
+        "card": bundle.card.to_json(),
+        "artifact": classifier.artifact.file,
+        "artifact_sha256": classifier.artifact.sha256,
+        "device": loaded.device,
+        "fallback": loaded.fallback,
+        "runtime": classifier.runtime.name,
+        "source": str(path.resolve()) if path.exists() else public_name(source),
+        "source_color": options.color,
+        "truth": truth.mode,
+        "host": host(),
+    }

@@ -1,0 +1,1 @@
+"""The calibration images of an export: read, checked and compared."""

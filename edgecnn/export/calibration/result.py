@@ -1,0 +1,223 @@
+"""What the calibration experiment measured, as a table and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.errors import CalibrationError
+from edgecnn.records import Json
+from edgecnn.render.table import table
+
+__all__ = ["AEQ", "HEALTHY", "Advice", "Cell", "CompareOptions", "Comparison", "parse_counts"]
+
+AEQ = "ai-edge-quantizer"
+HEALTHY = 0.97  # share of frames on which a well calibrated integer model agrees with float
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What the experiment tries.
+
+    counts: images to calibrate with, as far as half of a set goes.
+    field: images of the field to judge by; None takes frames of the sets that no draw uses.
+    held_out: how many frames of each set to judge by, at most, where there is no `field`.
+    onnx_most: the most images for onnxruntime, whose histograms keep every activation.
+    back_ends: TFLite's converter always; of these, ai-edge-quantizer where it is installed.
+    per_tensor: try one scale for each layer's weights as well.
+    """
+
+    counts: tuple[int, ...] = (50, 100, 200, 500)
+    field: Path | None = None
+    held_out: int = 200
+    onnx_most: int = 100
+    back_ends: tuple[str, ...] = (AEQ, "onnxruntime")
+    per_tensor: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", tuple(sorted(set(self.counts))))
+        if not self.counts or not 1 <= self.counts[0] <= self.counts[-1] <= 2000:
+            found = ", ".join(map(str, self.counts)) or "none"
+            raise CalibrationError(f"image counts to compare are {found}, expected 1 to 2000")
+
+
+def parse_counts(text: str) -> tuple[int, ...]:
+    """Image counts as typed.
+
+    Raises:
+        CalibrationError: Not numbers between commas.
+
+    Example:
+        >>> parse_counts("50, 100")
+        (50, 100)
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise CalibrationError(
+            f"image counts to compare are {text!r}, expected numbers such as 50,100,200"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One integer model of the experiment.
+
+    back_end: "tflite" (its converter), "ai-edge-quantizer" or "onnxruntime". method: "MinMax",
+    "Percentile" or "Entropy" of the activations, "OCTAV" of the weights.
+    granularity: "channel" or "tensor", of the weights. count: calibration images. draw: 0 or 1,
+    of two disjoint ones. drop: points of lab accuracy lost against the float model.
+    agreement: held-out frames on which the answer is the float model's. clipped: share of the
+    held-out activations beyond the model's range, by layer, TFLite only. agrees: bool, shape
+    (held-out frames,).
+    """
+
+    name: str
+    num_sets: int
+    back_end: str
+    method: str
+    granularity: str
+    count: int
+    draw: int
+    lab: Tally
+    drop: float
+    agreement: Tally
+    clipped: dict[str, float]
+    agrees: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def variant(self) -> tuple[str, str, str, str]:
+        """What is tried, without how many images and which."""
+        return (self.name, self.back_end, self.method, self.granularity)
+
+    @property
+    def clipped_mean(self) -> float:
+        return float(np.mean(list(self.clipped.values()))) if self.clipped else 0.0
+
+    @property
+    def clipped_worst(self) -> tuple[str, float]:
+        """The layer with the largest share, and the share."""
+        return max(self.clipped.items(), key=lambda item: item[1], default=("", 0.0))
+
+    def to_json(self) -> Json:
+        layer, share = self.clipped_worst
+        clipped = {"mean": round(self.clipped_mean, 6), "worst": round(share, 6), "layer": layer}
+        return {
+            "set": self.name,
+            "back_end": self.back_end,
+            "method": self.method,
+            "granularity": self.granularity,
+            "count": self.count,
+            "draw": self.draw,
+            "lab": self.lab.to_json(),
+            "drop_points": round(self.drop, 3),
+            "agreement": self.agreement.to_json(),
+            "clipped": clipped if self.clipped else None,
+        }
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to calibrate with, found without labels of the field.
+
+    name, sets: the winner and the numbers of its sets. agreement: on held-out frames, both
+    draws, by tflite_method. enough: the fewest images that are as good within noise.
+    tflite_method, onnx_method: how each back end takes ranges from the images.
+    """
+
+    name: str
+    sets: tuple[int, ...]
+    agreement: float
+    enough: int
+    tflite_method: str
+    onnx_method: str
+    reasons: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        return self.agreement >= HEALTHY
+
+    def to_json(self) -> Json:
+        return {
+            "set": self.name,
+            "agreement": round(self.agreement, 5),
+            "healthy": self.healthy,
+            "enough": self.enough,
+            "tflite_method": self.tflite_method,
+            "onnx_method": self.onnx_method,
+            "reasons": list(self.reasons),
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole experiment. held_out: frames to judge by, from each source."""
+
+    lab: Tally
+    held_out: dict[str, int]
+    cells: tuple[Cell, ...]
+    advice: Advice
+    warnings: tuple[str, ...] = ()
+
+    def groups(self, cells: Sequence[Cell] | None = None) -> list[tuple[Cell, ...]]:
+        """The draws of one variant and count together, in order."""
+        found: dict[tuple[object, ...], list[Cell]] = {}
+        for cell in self.cells if cells is None else cells:
+            found.setdefault((*cell.variant, cell.count), []).append(cell)
+        return [tuple(group) for group in found.values()]
+
+    def to_json(self) -> Json:
+        """What quantization.json keeps under "compare"."""
+        return {
+            "lab": self.lab.to_json(),
+            "held_out": self.held_out,
+            "advice": self.advice.to_json(),
+            "cells": [cell.to_json() for cell in self.cells],
+            "warnings": list(self.warnings),
+        }
+
+    def to_text(self) -> str:
+        """The table: TFLite per channel at each count, the rest at each variant's largest."""
+        largest: dict[tuple[str, str, str, str], int] = {}
+        for cell in self.cells:
+            largest[cell.variant] = max(cell.count, largest.get(cell.variant, 0))
+        rows = [
+            _row(group)
+            for group in self.groups()
+            if (group[0].back_end, group[0].granularity) == ("tflite", "channel")
+            or group[0].count == largest[group[0].variant]
+        ]
+        headers = "set,back end,ranges,weights,images,agreement,lab drop,clipped,most clipped layer"
+        held_out = ", ".join(f"{count} of {name}" for name, count in self.held_out.items())
+        lines = [
+            f"held-out frames: {held_out}; agreement with the float model, and the lab accuracy "
+            "that is lost (points), in two disjoint draws",
+            "",
+            table(headers.split(","), rows, width=130 + max(len(row[0]) for row in rows)),
+            "",
+            f"advice: calibrate with {self.advice.name}",
+            *(f"  {reason}" for reason in self.advice.reasons),
+            *(f"warning: {warning}" for warning in self.warnings),
+        ]
+        return "\n".join(lines)
+
+
+def _row(group: tuple[Cell, ...]) -> tuple[str, ...]:
+    first = group[0]
+    layer, share = max((cell.clipped_worst for cell in group), key=lambda worst: worst[1])
+    mean = max(cell.clipped_mean for cell in group)
+    return (
+        first.name,
+        first.back_end,
+        first.method,
+        f"per {first.granularity}",
+        str(first.count),
+        " / ".join(f"{100 * (cell.agreement.accuracy or 0):.1f}" for cell in group) + " %",
+        " / ".join(f"{cell.drop:+.2f}" for cell in group),
+        f"{100 * mean:.3f} %" if first.clipped else "",
+        f"{layer} {100 * share:.2f} %" if first.clipped else "",
+    )

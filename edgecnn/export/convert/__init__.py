@@ -1,0 +1,1 @@
+"""Keras network -> bytes of one format."""

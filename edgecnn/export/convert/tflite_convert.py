@@ -1,0 +1,146 @@
+"""Frozen Keras model -> TFLite: float32, float16, dynamic range, full integer, int16 activations.
+
+Source: Jacob et al. 2018, arXiv:1712.05877, and the TensorFlow Lite quantization specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.errors import ModelError
+from edgecnn.export.convert.hard_swish import split_hard_swish
+from edgecnn.quiet import quiet
+
+__all__ = ["TFLITE_FILES", "calibratable", "convert_tflite", "freeze"]
+
+# Format name -> file name, as other TFLite tools name them.
+TFLITE_FILES = {
+    "tflite-float32": "model_float32.tflite",
+    "tflite-float16": "model_float16.tflite",
+    "tflite-dynamic-range": "model_dynamic_range_quant.tflite",
+    "tflite-full-integer": "model_full_integer_quant.tflite",
+    "tflite-int16": "model_integer_quant_with_int16_act.tflite",
+}
+
+_CALIBRATED = ("tflite-full-integer", "tflite-int16")
+
+
+def freeze(network: Any, spec: InputSpec) -> Any:
+    """The Keras model as a concrete function with constants for variables, batch size 1.
+
+    Not `from_keras_model`, and not with the variables left in: with Keras 3 those lose track of
+    the variables, and calibration then fails.
+    """
+    with quiet():
+        import tensorflow as tf
+        from tensorflow.python.framework.convert_to_constants import (
+            convert_variables_to_constants_v2,
+        )
+
+        signature = tf.TensorSpec((1, *spec.shape), tf.float32, name="image")
+        function = tf.function(
+            lambda image: network(image, training=False), input_signature=[signature]
+        )
+        return convert_variables_to_constants_v2(function.get_concrete_function())
+
+
+def convert_tflite(
+    frozen: Any,
+    name: str,
+    calibration: np.ndarray,
+    integer_io: str = "uint8",
+    *,
+    per_channel: bool = True,
+) -> bytes:
+    """Convert to one of TFLITE_FILES.
+
+    Args:
+        frozen: What `freeze` gives.
+        name: The format.
+        calibration: uint8, shape (n, height, width, 3); its range should be 0..255, so that the
+            full-integer model takes raw pixels.
+        integer_io: "uint8" or "int8" input and output of the full-integer model.
+        per_channel: False gives each convolution one scale, as the first converters did.
+
+    Raises:
+        ModelError: The network holds an operation that this format can't express.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import ConverterError
+
+    try:
+        with quiet():
+            function = split_hard_swish(frozen) if name == "tflite-int16" else frozen
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+            _configure(converter, name, integer_io)
+            converter._experimental_disable_per_channel = not per_channel
+            if name in _CALIBRATED:
+                converter.representative_dataset = lambda: _representative_dataset(calibration)
+            return bytes(converter.convert())
+    except (ConverterError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"can't convert the network to {name} ({_reason(error)}); "
+            "leave that format out with --formats, or change the network"
+        ) from error
+
+
+def calibratable(frozen: Any) -> bytes:
+    """The float model just before quantization, each tensor with a place for its range.
+
+    Raises:
+        ModelError: The network holds an operation that has no integer version.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import ConverterError
+
+    shape = tuple(frozen.inputs[0].shape)
+    images = np.zeros(shape, np.uint8)
+    try:
+        with quiet():
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+            _configure(converter, "tflite-full-integer", "uint8")
+            converter._experimental_calibrate_only = True
+            converter.representative_dataset = lambda: _representative_dataset(images)
+            return bytes(converter.convert())
+    except (ConverterError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"can't calibrate the network ({_reason(error)}); export without --compare and --repair"
+        ) from error
+
+
+def _representative_dataset(calibration: np.ndarray) -> Iterator[list[np.ndarray]]:
+    for tensor in calibration:
+        yield [tensor[None].astype(np.float32)]
+
+
+def _configure(converter: Any, name: str, integer_io: str) -> None:
+    """Set the converter's options for one of TFLITE_FILES."""
+    import tensorflow as tf
+
+    if name != "tflite-float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    # Per-channel dense layers need FULLY_CONNECTED version 12, which tflite-runtime 2.14, the
+    # last one for many boards, does not have. Convolutions stay per channel.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    if name == "tflite-float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if name == "tflite-full-integer":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.dtypes.as_dtype(integer_io)
+        converter.inference_output_type = tf.dtypes.as_dtype(integer_io)
+    if name == "tflite-int16":
+        # Float in and out: int16 could not hold raw pixels one to one.
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ]
+
+
+def _reason(error: BaseException) -> str:
+    """The line of a converter's message that names the operation."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "op" in line.lower() or "support" in line.lower()]
+    return (telling or lines or [type(error).__name__])[0][:200]

@@ -1,0 +1,239 @@
+"""A Keras file of the user's own as `export` needs it: with labels, input and a lab test."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecnn._version import __version__
+from edgecnn.bundle.card import Card
+from edgecnn.bundle.spec import InputSpec, Interpolation, Resize
+from edgecnn.errors import ModelError
+from edgecnn.export.foreign.keras_file import is_keras_file, load_keras_file
+from edgecnn.export.foreign.mismatch import find_mismatch
+from edgecnn.export.foreign.normalization import Front
+from edgecnn.files.folders import class_names, find_labelled
+from edgecnn.images.dataset import Dataset, load_dataset
+from edgecnn.model.networks.adopt import check_ends, end_in_softmax, probes, rewire
+from edgecnn.model.predict import keras_scores, lab_result, most_certain
+from edgecnn.model.read import LabModel, LabTest, load_lab_model
+from edgecnn.quiet import quiet
+from edgecnn.records import Progress
+
+__all__ = ["ForeignOptions", "foreign_options", "load_any_model"]
+
+_GOLDEN = 4
+_PROBES = 64
+# "0 Class 1", as Teachable Machine and Coral number their labels.
+_NUMBERED = re.compile(r"(\d+)[\s:]+(\S.*)")
+
+
+@dataclass(frozen=True)
+class ForeignOptions:
+    """What a Keras file does not say about itself.
+
+    lab            labelled test images, one folder a class, that it was not trained on
+    labels         a text file, one label a line, in the order of the scores; None: the class
+                   folders of `lab` in sorted order, which is Keras's order
+    front          what the network wants to see: normalization and colour
+    width, height  of the input, where the model leaves them open
+    resize, interpolation   how a frame becomes the input: see records.InputSpec
+    custom         the module that defines the model's own layers
+    """
+
+    lab: Path | str
+    labels: Path | str | None = None
+    front: Front = field(default_factory=Front)
+    width: int | None = None
+    height: int | None = None
+    resize: Resize = "stretch"
+    interpolation: Interpolation = "halving"
+    custom: str | None = None
+
+
+def foreign_options(
+    lab: Path | None, labels: Path | None = None, *about: Any
+) -> ForeignOptions | None:
+    """Options as typed on the command line: None without `lab`, which the others need.
+
+    Args:
+        lab, labels: See ForeignOptions.
+        about: normalize, color, width, height, resize, interpolation, custom: all or none.
+
+    Raises:
+        ModelError: One of the others is given without `lab`, or has a value that does not exist.
+    """
+    front = Front(*about[:2])
+    options = ForeignOptions(lab or "", labels, front, *about[2:])
+    if lab is not None:
+        return options
+    if options != ForeignOptions(""):
+        raise ModelError(
+            "--labels, --normalize, --color, --grey, --width, --height, --resize, --interpolation "
+            "and --custom describe a Keras file of your own; they need its test images: --lab"
+        )
+    return None
+
+
+def load_any_model(
+    path: Path, foreign: ForeignOptions | None, progress: Progress | None = None
+) -> LabModel:
+    """A MODEL folder, or a Keras file with what `foreign` says of it.
+
+    Raises:
+        ModelError: Neither, or `foreign` is missing or superfluous.
+        DataError: The labelled images can't be used.
+    """
+    if not path.exists():
+        raise ModelError(
+            f"{path} does not exist, expected a MODEL folder of `edgecnn train`, or a Keras file"
+        )
+    if not is_keras_file(path):
+        if foreign is not None:
+            raise ModelError(
+                f"{path} is no .keras or .h5 file and no SavedModel folder; a MODEL folder of "
+                "`edgecnn train` has its own lab test and input: leave --lab and its like out"
+            )
+        return load_lab_model(path)
+    if foreign is None:
+        raise ModelError(
+            f"{path} is a Keras model without labels and lab test; name a folder of labelled test "
+            "images with --lab, and what pixels it wants with --normalize"
+        )
+    return _load_foreign(path, foreign, progress)
+
+
+def _load_foreign(path: Path, options: ForeignOptions, progress: Progress | None) -> LabModel:
+    model = load_keras_file(path, options.custom)
+    spec = _input_spec(path, model, options)
+    data = load_dataset(options.lab, spec, minimum=1, progress=progress)
+    rows, notes = _test_rows(data)
+    with quiet():
+        # Real pictures too: a logit may lie between 0 and 1 for a few odd ones.
+        pictures = np.concatenate([probes(spec.shape), data.tensors[rows[:_PROBES]]])
+        network = rewire(model, spec.shape, options.front.layers())
+        network, note = end_in_softmax(path.name, network, pictures)
+    labels = _labels(path, network.output_shape[-1], options)
+    test = _lab_test(network, data, rows, labels)
+    notes += [note] if note else []
+    with quiet():
+        notes += find_mismatch(model, options.front, spec, test, labels)
+    card = Card(
+        name=path.stem,
+        labels=labels,
+        input=spec,
+        lab=lab_result(test.keras_scores, test.labels),
+        prior=(1 / len(labels),) * len(labels),
+        edgecnn=__version__,
+        training={"imported": _origin(path, options)},
+    )
+    golden = tuple(data.files[rows[k]].path for k in most_certain(test.keras_scores, _GOLDEN))
+    return LabModel(path, card, network, test, golden, tuple(notes))
+
+
+def _input_spec(path: Path, model: Any, options: ForeignOptions) -> InputSpec:
+    """The model's size, or that of the options where it leaves the size open."""
+    shape, _ = check_ends(path.name, model)
+    channels = 1 if options.front.color == "grey" else 3
+    if len(shape) != 3 or shape[2] != channels:
+        raise ModelError(
+            f"{path} takes {shape}, expected one image (height, width, {channels}); "
+            + _mend(shape, channels)
+        )
+    height, width = (
+        given if found is None else found
+        for found, given in zip(shape[:2], (options.height, options.width), strict=True)
+    )
+    if height is None or width is None:
+        raise ModelError(
+            f"{path} takes images of any size; fix it with --width and --height, to what it was "
+            "trained on"
+        )
+    if options.width not in (None, width) or options.height not in (None, height):
+        raise ModelError(
+            f"{path} takes images of {width}x{height} pixels and no others; leave --width and "
+            "--height out"
+        )
+    return InputSpec(width, height, options.resize, options.interpolation)
+
+
+def _mend(shape: tuple[Any, ...], channels: int) -> str:
+    if len(shape) == 3 and (shape[2], channels) == (1, 3):
+        return "with --grey frames are turned grey in front of it"
+    if len(shape) == 3 and (shape[2], channels) == (3, 1):
+        return "leave --grey out"
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return "its channels come first: put keras.layers.Permute((3, 1, 2)) in front of it"
+    return "only classifiers of colour or grey images can be exported"
+
+
+def _test_rows(data: Dataset) -> tuple[np.ndarray, list[str]]:
+    """Indices of the images to measure with: the test split where the folders name one."""
+    rows = np.array([k for k, file in enumerate(data.files) if file.split == "test"], int)
+    notes = [f"{len(data.skipped)} lab images can't be used"] if data.skipped else []
+    if len(rows):
+        return rows, [*notes, f"lab accuracy is that of the {len(rows)} images in test/ alone"]
+    return np.arange(len(data)), notes
+
+
+def _labels(path: Path, num_classes: int, options: ForeignOptions) -> tuple[str, ...]:
+    """The labels in the order of the scores."""
+    folders = class_names(find_labelled(Path(options.lab)))
+    if options.labels is None:
+        if len(folders) != num_classes:
+            raise ModelError(
+                f"{path} gives {num_classes} scores, {options.lab} has {len(folders)} class "
+                "folders; name the classes in the order of the scores with --labels FILE"
+            )
+        return tuple(folders)
+    file = Path(options.labels)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ModelError(f"can't read the labels in {file}: {reason}") from error
+    labels = [line.strip() for line in text.split("\n") if line.strip()]
+    numbered = [_NUMBERED.fullmatch(label) for label in labels]
+    if all(m and int(m[1]) == k for k, m in enumerate(numbered)):
+        labels = [m[2] for m in numbered if m]
+    unknown = sorted(set(folders) - set(labels))
+    if len(labels) != num_classes or len(set(labels)) != len(labels) or unknown:
+        odd = f", and not the class folders {', '.join(unknown[:5])}" if unknown else ""
+        raise ModelError(
+            f"{file} has {len(labels)} labels ({len(set(labels))} different){odd}; expected one a "
+            f"line for each of the {num_classes} scores of {path.name}, named as the folders"
+        )
+    return tuple(labels)
+
+
+def _lab_test(network: Any, data: Dataset, rows: np.ndarray, labels: tuple[str, ...]) -> LabTest:
+    place = np.array([labels.index(label) for label in data.labels], np.int32)
+    tensors = data.tensors[rows]
+    with quiet():
+        scores = keras_scores(network, tensors)
+    return LabTest(
+        tensors,
+        place[data.classes[rows]],
+        scores,
+        np.array([data.name(k) for k in rows]),
+        np.array([data.sha256[k] for k in rows]),
+    )
+
+
+def _origin(path: Path, options: ForeignOptions) -> dict[str, str]:
+    """What the card keeps of where the model came from."""
+    parts = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.read_bytes())
+    return {
+        "file": path.name,
+        "sha256": digest.hexdigest(),
+        "normalize": options.front.normalize,
+        "color": options.front.color,
+    }

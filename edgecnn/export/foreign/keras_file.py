@@ -1,0 +1,223 @@
+"""Keras models as people keep them: a .keras or .h5 file, or a SavedModel folder."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from edgecnn.errors import ModelError, one_line
+from edgecnn.export.foreign.keras2_file import is_keras2_h5, rewrite_for_keras3
+from edgecnn.model.networks.adopt import as_float32, unknown_class
+from edgecnn.model.networks.small import importable_here
+from edgecnn.quiet import quiet
+
+__all__ = ["is_keras_file", "load_keras_file"]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_PB = "saved_model.pb"
+_AS_SAVED_MODEL = (
+    'write model.export("FOLDER") where the model was made (model.save("FOLDER") in Keras 2), and '
+    "export that SavedModel folder"
+)
+# What Keras raises for a file that is damaged or of another version, or for code that is missing.
+_REFUSED = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError)
+
+
+def is_keras_file(path: Path) -> bool:
+    """Whether this is a .keras or .h5 file or a SavedModel folder (a MODEL folder is neither)."""
+    return path.is_file() or (path / _PB).is_file()
+
+
+def load_keras_file(path: Path, custom: str | None = None) -> Any:
+    """Load a model for inference, in float32.
+
+    Code is never taken from the file: a Lambda layer in it is refused.
+
+    Args:
+        path: A .keras or .h5 file (of Keras 3, or of Keras 2 as far as Keras 3 reads it), or a
+            SavedModel folder.
+        custom: A module of the current folder, or an installed one, that defines the model's own
+            layers and functions.
+
+    Returns:
+        A keras.Model with one input and one output.
+
+    Raises:
+        ModelError: Not such a file, or one that Keras 3 can't load.
+    """
+    if path.is_dir():
+        return _load_saved_model(path)
+    _check_kind(path)
+    import keras
+
+    with quiet(), importable_here(), tempfile.TemporaryDirectory() as folder:
+        objects = _custom_objects(custom) if custom else {}
+        try:
+            if path.suffix.lower() != ".keras" and is_keras2_h5(path):
+                copy = Path(folder, "model.h5")
+                rewrite_for_keras3(path, copy)
+                # Keras 3 knows this name for the outermost model only.
+                model = _load(copy, {"Functional": keras.Model, **objects})
+            else:
+                model = _load(path, objects)
+        except (*_REFUSED, zipfile.BadZipFile) as error:
+            raise ModelError(
+                f"Keras {keras.__version__} can't load {path}: {_why(error)}"
+            ) from error
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"{path} holds a {type(model).__name__}, expected a whole Keras model")
+    with keras.saving.custom_object_scope(objects):
+        return as_float32(model)
+
+
+def _check_kind(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise ModelError(f"can't read {path}: {error.strerror}") from error
+    suffix = path.suffix.lower()
+    fits = {
+        ".keras": zipfile.is_zipfile(path),
+        ".h5": head == _HDF5,
+        ".hdf5": head == _HDF5,
+    }
+    if suffix not in fits:
+        raise ModelError(
+            f"{path} is no Keras model, expected a MODEL folder, a .keras or .h5 file or a "
+            "SavedModel folder"
+        )
+    if not fits[suffix]:
+        other = "an HDF5 file: rename it to .h5" if head == _HDF5 else "damaged or cut off"
+        raise ModelError(f"{path} is not what its name says ({other}); copy or save it again")
+    if path.name.endswith(".weights.h5"):
+        raise ModelError(f"{path} holds weights without a network; save the model: model.save(...)")
+
+
+def _load(path: Path, objects: dict[str, Any]) -> Any:
+    import keras
+
+    return keras.saving.load_model(path, custom_objects=objects, compile=False)
+
+
+def _why(error: BaseException) -> str:
+    """Keras's reason in a line, and the way out that fits it."""
+    text = one_line(error, 10_000)
+    if isinstance(error, OSError | EOFError | zipfile.BadZipFile):
+        return f"{text[:200]}; the file is damaged, copy or save it again"
+    if "No model config found" in text:
+        return "it holds weights without a network; save the whole model: model.save(...)"
+    unknown = unknown_class(error)
+    if "OpLambda" in text:  # of Keras 2: TFOpLambda, SlicingOpLambda
+        return f"it holds TensorFlow operations between its layers; {_AS_SAVED_MODEL}"
+    if unknown == "Functional":
+        return "Keras 2 wrote it in a format of its own; save it there as .h5 or as a SavedModel"
+    if unknown:
+        return (
+            f"it holds {unknown!r}, which is not Keras's own; name the module that defines it with "
+            f"--custom, or {_AS_SAVED_MODEL}"
+        )
+    if "Lambda" in text:
+        return "it holds a Lambda layer, and edgecnn runs no code from a file; " + _AS_SAVED_MODEL
+    return f"{text[:200]}; {_AS_SAVED_MODEL}"
+
+
+def _custom_objects(module_name: str) -> dict[str, Any]:
+    """The layers and functions of a module, by the names that a file knows them by."""
+    try:
+        module = importlib.import_module(module_name.removesuffix(".py"))
+    except Exception as error:  # importing runs the user's own code
+        raise ModelError(
+            f"can't import {module_name!r} for the model's own layers: {type(error).__name__}: "
+            f"{one_line(error)}"
+        ) from error
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) or (inspect.isclass(value) and hasattr(value, "from_config"))
+    }
+
+
+def _load_saved_model(path: Path) -> Any:
+    """A SavedModel's serving signature as the only layer of a Keras model."""
+    with quiet():
+        import keras
+        import tensorflow as tf
+
+        try:
+            loaded = tf.saved_model.load(str(path))
+        except (*_REFUSED, RuntimeError, tf.errors.OpError) as error:
+            raise ModelError(
+                f"TensorFlow can't load the SavedModel {path}: {one_line(error)}; copy the whole "
+                "folder, or save it again"
+            ) from error
+        name, function = _signature(path, loaded)
+        ends = _ends(path, name, function)
+        image = keras.Input(tuple(ends[1].shape[1:]), name="image")
+        return keras.Model(image, _saved_layer(loaded, function, ends)(image), name=path.name)
+
+
+def _signature(path: Path, loaded: Any) -> tuple[str, Any]:
+    names = list(getattr(loaded, "signatures", {}))
+    wanted = "serving_default" if "serving_default" in names else names[0] if names else None
+    if wanted is None or (wanted != "serving_default" and len(names) > 1):
+        raise ModelError(
+            f"the SavedModel {path} has signatures {', '.join(names) or 'none'}, expected "
+            "serving_default; save it with model.export(...)"
+        )
+    return wanted, loaded.signatures[wanted]
+
+
+def _ends(path: Path, name: str, function: Any) -> tuple[str, Any, str]:
+    """Name and spec of the one image that goes in, and the name of the one output."""
+    inputs = dict(function.structured_input_signature[1])
+    outputs = dict(function.structured_outputs)
+    spec: Any = next(iter(inputs.values()), None)
+    ok = (
+        len(inputs) == len(outputs) == 1
+        and spec.shape.rank == 4
+        and (spec.dtype.is_floating or spec.dtype.is_integer)
+    )
+    if not ok:
+        found = ", ".join(f"{k} {s.dtype.name} {s.shape}" for k, s in inputs.items())
+        raise ModelError(
+            f"signature {name} of the SavedModel {path} takes {found or 'nothing'} and gives "
+            f"{len(outputs)} outputs, expected one image (None, height, width, 3) and one output"
+        )
+    if spec.shape[0] not in (None, 1):
+        raise ModelError(
+            f"the SavedModel {path} takes {spec.shape[0]} images at a time, expected any number "
+            "or one; save it with a batch of None"
+        )
+    return next(iter(inputs)), spec, next(iter(outputs))
+
+
+def _saved_layer(loaded: Any, function: Any, ends: tuple[str, Any, str]) -> Any:
+    import keras
+    import tensorflow as tf
+
+    argument, spec, output = ends
+
+    class SavedModelLayer(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self, name: str = "saved_model") -> None:
+            super().__init__(name=name, trainable=False, autocast=False)
+            self.kept_alive = loaded  # the function alone does not hold its variables
+
+        def call(self, x: Any) -> Any:
+            if spec.shape[0] is None or x.shape[0] == 1:
+                return self._run(x)
+            answer = tf.TensorSpec(function.structured_outputs[output].shape[1:], tf.float32)
+            return tf.map_fn(lambda one: self._run(one[None])[0], x, fn_output_signature=answer)
+
+        def _run(self, batch: Any) -> Any:
+            scores = function(**{argument: tf.cast(batch, spec.dtype)})[output]
+            return tf.cast(scores, tf.float32)
+
+        def get_config(self) -> dict[str, Any]:
+            return {"name": self.name}
+
+    return SavedModelLayer()

@@ -1,0 +1,1 @@
+"""What a converter really wrote, read from its file."""

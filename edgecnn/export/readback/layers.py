@@ -1,0 +1,191 @@
+"""Layer by layer: how far the integer model's tensors are from the float model's, and where.
+
+Both files run on the same images; the tensors between the operations are compared pair by pair.
+Errors add up along the network, so the layer to blame is not the one with the lowest ratio but
+the one where the ratio falls most: `lost_db`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from edgecnn.errors import ArtifactError
+from edgecnn.export.ranges.taps import Tap, tap_onnx, tap_tflite
+from edgecnn.export.readback.layer_names import layer_names, weighted_layers
+from edgecnn.records import Json, Progress
+from edgecnn.render.table import table
+
+__all__ = ["LayerError", "LayerReport", "compare_layers"]
+
+_BEST_DB = 100.0  # of tensors that are equal
+_EIGHT_BITS_DB = 50.0  # of a tensor whose values fill the 256 steps: nobody can lose before that
+_MOST_IMAGES = 32
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """One tensor of the integer model against the float model's, over all images.
+
+    layer: Keras name of the layer that makes it; of fused layers (convolution, batch norm,
+        ReLU) the one that holds the weights.
+    operation: as the file calls it, such as CONV_2D. tensor: its name in the file.
+    snr_db: 10 log10(signal / noise power), at most 100. cosine: in [-1, 1].
+    clipped: share of the float values beyond the integer tensor's range by more than a step.
+    lost_db: how much lower snr_db is than that of the worst input, or than 50 dB, which 8 bits
+        can give.
+    """
+
+    layer: str
+    operation: str
+    tensor: str
+    snr_db: float
+    cosine: float
+    clipped: float
+    lost_db: float
+
+    def to_json(self) -> Json:
+        rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self).items()}
+        return rounded
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """The layers of one integer file, in the order in which they run."""
+
+    file: str
+    num_images: int
+    layers: tuple[LayerError, ...]
+
+    def worst(self, count: int = 3) -> list[LayerError]:
+        """The layers that lose most, worst first, each once; of equal ones the earlier."""
+        ranked = sorted(self.layers, key=lambda layer: -layer.lost_db)
+        once = {layer.layer: layer for layer in reversed(ranked)}
+        return sorted(once.values(), key=ranked.index)[:count]
+
+    @property
+    def clipped(self) -> LayerError:
+        """The layer with the largest share of clipped values."""
+        return max(self.layers, key=lambda layer: layer.clipped)
+
+    def to_json(self) -> Json:
+        """What quantization.json keeps under "layers", by file."""
+        return {
+            "images": self.num_images,
+            "worst": [layer.layer for layer in self.worst()],
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+
+    def to_text(self) -> str:
+        rows = [
+            (
+                layer.layer,
+                layer.operation,
+                f"{layer.snr_db:.1f}",
+                f"{layer.lost_db:+.1f}",
+                f"{layer.cosine:.4f}",
+                f"{100 * layer.clipped:.2f} %",
+            )
+            for layer in self.layers
+        ]
+        headers = ("layer", "operation", "SNR dB", "lost dB", "cosine", "clipped")
+        worst = ", ".join(layer.layer for layer in self.worst())
+        return f"{self.file}: most is lost in {worst}\n\n{table(headers, rows)}"
+
+
+def compare_layers(
+    float_data: bytes,
+    integer_data: bytes,
+    file: str,
+    images: np.ndarray,
+    network: Any = None,
+    progress: Progress | None = None,
+) -> LayerReport:
+    """Compare each tensor of an integer model with the float model's on the same images.
+
+    Args:
+        float_data, integer_data: Two .tflite or two .onnx files of one network.
+        file: The integer file's name; its suffix says what both are.
+        images: uint8, shape (n, height, width, 3) RGB; at most 32 are used,
+            spread evenly.
+        network: The Keras model, for the names of its layers; without it a tensor's own stands.
+
+    Raises:
+        ArtifactError: A file can't be loaded, or the two have no tensor in common.
+    """
+    tap = tap_onnx if file.endswith(".onnx") else tap_tflite
+    reference, integer = tap(float_data, file), tap(integer_data, file)
+    pairs = [node for node in integer.nodes if node.name in reference.names]
+    if not pairs or not len(images):
+        what = "images" if pairs else "tensors in common with the float model"
+        raise ArtifactError(f"{file}: no {what} to compare, expected some; export both again")
+    sums = {node.name: _Sums(node.low, node.high) for node in pairs}
+    # Lab images come class by class: spread, not cut off.
+    images = images[:: -(-len(images) // _MOST_IMAGES)]
+    for k, image in enumerate(images):
+        truth, found = reference.run(image), integer.run(image)
+        for name, total in sums.items():
+            total.add(truth[name], found[name])
+        if progress:
+            progress(f"comparing the layers of {file}", k + 1, len(images))
+    layers = [] if network is None else [layer.name for layer in network.layers]
+    weighted = set() if network is None else weighted_layers(network)
+    names = layer_names({node.name: node.origin for node in pairs}, layers, weighted)
+    errors = _errors(integer, sums, names)
+    return LayerReport(file, len(images), tuple(errors))
+
+
+def _errors(integer: Tap, sums: dict[str, _Sums], names: dict[str, str]) -> Iterator[LayerError]:
+    """In the order of the operations, each with what it loses against its inputs."""
+    ratio: dict[str, float] = {}
+    for node in integer.nodes:
+        inputs = [ratio[name] for name in node.inputs if name in ratio]
+        before = min([_EIGHT_BITS_DB, *inputs])
+        if node.name not in sums:
+            ratio[node.name] = before
+            continue
+        total = sums[node.name]
+        ratio[node.name] = total.snr_db()
+        lost = before - ratio[node.name]
+        yield LayerError(
+            names[node.name],
+            node.operation,
+            node.name,
+            ratio[node.name],
+            total.cosine(),
+            total.clipped / total.count,
+            lost,
+        )
+
+
+class _Sums:
+    """Running sums over the images, so that no tensor is kept."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+        self._truth = self._found = self._noise = self._dot = 0.0
+        self.clipped = self.count = 0
+
+    def add(self, truth: np.ndarray, found: np.ndarray) -> None:
+        a, b = truth.ravel().astype(np.float64), found.ravel().astype(np.float64)
+        self._truth += float(a @ a)
+        self._found += float(b @ b)
+        self._noise += float(((a - b) ** 2).sum())
+        self._dot += float(a @ b)
+        self.clipped += int(((a < self._low) | (a > self._high)).sum())
+        self.count += a.size
+
+    def snr_db(self) -> float:
+        if self._noise == 0:
+            return _BEST_DB
+        if self._truth == 0:
+            return -_BEST_DB
+        return float(np.clip(10 * np.log10(self._truth / self._noise), -_BEST_DB, _BEST_DB))
+
+    def cosine(self) -> float:
+        if self._truth == 0 or self._found == 0:
+            return 1.0 if self._truth == self._found else 0.0
+        return float(self._dot / np.sqrt(self._truth * self._found))

@@ -1,0 +1,1 @@
+"""`export --repair`: an integer file that lost answers, improved step by step."""

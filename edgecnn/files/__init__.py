@@ -1,0 +1,1 @@
+"""Folders of images, and output that is never half-written."""

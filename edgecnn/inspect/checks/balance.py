@@ -1,0 +1,126 @@
+"""How many images each class has, how many different ones, and what training should do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.images.dataset import MIN_IMAGES
+from edgecnn.inspect.findings import Finding, number
+from edgecnn.inspect.scan import Scan
+from edgecnn.records import Json
+
+__all__ = ["Balance", "ClassCount", "check_balance"]
+
+_EVEN, _SKEWED = 2.0, 10.0  # ratio of the largest class to the smallest
+_OPTION = "class_weights"  # of `edgecnn train --imbalance`
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Usable images of a class; `distinct` counts near-duplicates of each other once."""
+
+    label: str
+    images: int
+    distinct: int
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Class counts.
+
+    ratio      the largest class over the smallest
+    effective  how many equally large classes the set is worth: exp of the entropy of the shares
+    option     of `edgecnn train --imbalance` that fits
+    """
+
+    classes: tuple[ClassCount, ...]
+    ratio: float
+    effective: float
+    option: str
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "classes": {
+                c.label: {"images": c.images, "distinct": c.distinct} for c in self.classes
+            },
+            "ratio": self.ratio,
+            "effective_classes": self.effective,
+            "imbalance_option": self.option,
+        }
+
+
+def check_balance(scan: Scan, near_ids: np.ndarray) -> Balance:
+    """Count the classes of a scan.
+
+    Args:
+        scan: Of the labelled folder.
+        near_ids: int64, shape (n,): equal for near-duplicates.
+    """
+    labels, classes = scan.data.labels, scan.data.classes
+    counts = tuple(
+        ClassCount(
+            label,
+            int((classes == k).sum()),
+            len(np.unique(near_ids[classes == k])),
+        )
+        for k, label in enumerate(labels)
+    )
+    images = np.array([c.images for c in counts], float)
+    ratio = float(images.max() / max(images.min(), 1))
+    shares = images[images > 0] / images.sum()
+    effective = float(np.exp(-(shares * np.log(shares)).sum()))
+    option = "none" if ratio < _EVEN else _OPTION
+    return Balance(counts, ratio, effective, option, tuple(_findings(counts, ratio, option)))
+
+
+def _findings(counts: tuple[ClassCount, ...], ratio: float, option: str) -> list[Finding]:
+    findings = []
+    few = [c for c in counts if c.images < MIN_IMAGES]
+    if few:
+        named = ", ".join(f"{c.label} ({c.images})" for c in few[:8])
+        findings.append(
+            Finding(
+                "problem",
+                "balance",
+                f"{number(len(few), 'class has', 'classes have')} fewer than {MIN_IMAGES} usable "
+                f"images: {named}",
+                "add images or remove the folder: train refuses such a class",
+            )
+        )
+    if ratio >= _EVEN:
+        small, large = min(counts, key=_images), max(counts, key=_images)
+        findings.append(
+            Finding(
+                "warning" if ratio >= _SKEWED else "note",
+                "balance",
+                f"class {large.label} has {ratio:.1f} times the images of class {small.label} "
+                f"({large.images:,} and {small.images:,})",
+                f"edgecnn train LAB --imbalance {option}; read the recall of each class, "
+                "not accuracy alone",
+            )
+        )
+    findings += _few_distinct(counts)
+    return findings
+
+
+def _images(count: ClassCount) -> int:
+    return count.images
+
+
+def _few_distinct(counts: tuple[ClassCount, ...]) -> list[Finding]:
+    """Classes that look larger than they are."""
+    thin = [c for c in counts if c.images >= MIN_IMAGES and c.distinct < 0.3 * c.images]
+    if not thin:
+        return []
+    named = ", ".join(f"{c.label} ({c.distinct} of {c.images})" for c in thin[:8])
+    return [
+        Finding(
+            "warning",
+            "balance",
+            f"fewer than a third of the images show a picture of their own in class {named}",
+            "add images of other scenes: near-duplicates teach nothing new",
+        )
+    ]

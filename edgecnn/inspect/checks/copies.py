@@ -1,0 +1,226 @@
+"""The same picture more than once: across train, val and test, across classes, within a class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgecnn.images.duplicates import nearest, unit_vectors
+from edgecnn.inspect.findings import Example, Finding, number
+from edgecnn.inspect.scan import Scan
+from edgecnn.records import Json
+
+__all__ = ["Copies", "Copy", "check_copies"]
+
+# Correlation of the 32x32 grey pictures from which two are as alike as one photograph saved twice.
+# Measured on crops of 21x42 pixels, a picture and itself: at 60 % light always above, as JPEG of
+# quality 75 always, of quality 60 97 %; made smaller such crops fall below (near-duplicates then).
+SAME_PICTURE = 0.99
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Two files that show the same; `kind` is same file, same picture or near-duplicate."""
+
+    file: str
+    other: str
+    kind: str
+    correlation: float
+
+    def to_json(self) -> Json:
+        return {
+            "file": self.file,
+            "other": self.other,
+            "kind": self.kind,
+            "correlation": round(self.correlation, 4),
+        }
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Each image's closest match across splits and across classes, where there is one.
+
+    splits     whether train, val or test folders were found
+    distinct   pictures in all, near-duplicates counted once
+    largest    images in the largest group of near-duplicates
+    threshold  correlation of near-duplicates that was used
+    """
+
+    splits: bool
+    across_splits: tuple[Copy, ...]
+    across_classes: tuple[Copy, ...]
+    same_files: int
+    distinct: int
+    largest: int
+    threshold: float
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "splits": self.splits,
+            "across_splits": [copy.to_json() for copy in self.across_splits],
+            "across_classes": [copy.to_json() for copy in self.across_classes],
+            "same_files": self.same_files,
+            "distinct": self.distinct,
+            "largest_group": self.largest,
+            "threshold": self.threshold,
+        }
+
+
+def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float) -> Copies:
+    """Find pictures that stand on two sides of a split, or under two classes.
+
+    Args:
+        scan: Of the labelled folder.
+        near_ids: int64, shape (n,): equal for near-duplicates.
+        threshold: The correlation that they were linked by.
+    """
+    data = scan.data
+    part = np.array([file.split or "" for file in data.files])
+    rank = np.array([_SPLITS.index(p) if p in _SPLITS else -1 for p in part])
+    between = [(rank == k, (rank >= 0) & (rank < k)) for k in (1, 2)]
+    splits = _matches(scan, between, threshold)
+    several = [(data.classes == k, data.classes > k) for k in range(len(data.labels) - 1)]
+    classes = _matches(scan, several, threshold)
+    counts = np.bincount(near_ids)
+    copies = Copies(
+        bool((rank >= 0).any()),
+        splits,
+        classes,
+        sum(count - 1 for count in Counter(data.sha256).values()),
+        int((counts > 0).sum()),
+        int(counts.max()),
+        threshold,
+        (),
+    )
+    findings = (*_split_findings(copies, scan), *_class_findings(copies), *_repeats(copies, scan))
+    return replace(copies, findings=findings)
+
+
+def _matches(
+    scan: Scan, sides: list[tuple[np.ndarray, np.ndarray]], threshold: float
+) -> tuple[Copy, ...]:
+    """For each image of a first side its closest in the second, the surest copies first."""
+    vectors = unit_vectors(scan.data.fingerprints)
+    found: list[Copy] = []
+    for first, second in sides:
+        mine, theirs = np.flatnonzero(first), np.flatnonzero(second)
+        found += _same_files(scan, mine, theirs)
+        known = {copy.file for copy in found}
+        rows, correlation = nearest(vectors[mine], vectors[theirs])
+        for k in np.flatnonzero(correlation >= threshold):
+            a, b = int(mine[k]), int(theirs[rows[k]])
+            if scan.data.name(a) not in known:
+                found.append(_copy(scan, a, b))
+    kinds = ("same file", "same picture", "near-duplicate")
+    return tuple(sorted(found, key=lambda c: (kinds.index(c.kind), -c.correlation, c.file)))
+
+
+def _same_files(scan: Scan, mine: np.ndarray, theirs: np.ndarray) -> list[Copy]:
+    """Equal bytes count even where a flat picture has no fingerprint."""
+    by_digest = {scan.data.sha256[k]: int(k) for k in theirs[::-1]}
+    pairs = [(int(k), by_digest.get(scan.data.sha256[k])) for k in mine]
+    return [
+        Copy(scan.data.name(a), scan.data.name(b), "same file", 1.0)
+        for a, b in pairs
+        if b is not None
+    ]
+
+
+def _copy(scan: Scan, a: int, b: int) -> Copy:
+    first, second = (scan.data.tensors[k].astype(np.float32) @ _LUMA for k in (a, b))
+    first, second = first - first.mean(), second - second.mean()
+    lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
+    likeness = float((first * second).sum()) / max(lengths, 1e-6)
+    kind = "same picture" if likeness >= SAME_PICTURE else "near-duplicate"
+    return Copy(scan.data.name(a), scan.data.name(b), kind, likeness)
+
+
+def _split_findings(copies: Copies, scan: Scan) -> list[Finding]:
+    if not copies.splits:
+        return []
+    findings = []
+    held = sum(file.split in ("val", "test") for file in scan.data.files)
+    same = [c for c in copies.across_splits if c.kind != "near-duplicate"]
+    near = [c for c in copies.across_splits if c.kind == "near-duplicate"]
+    if same:
+        findings.append(
+            Finding(
+                "problem",
+                "copies",
+                f"{number(len(same), 'image')} of {held:,} in val and test {_is(same)} also in an "
+                "earlier split: accuracy measured there is too good",
+                "delete the copies from train (edgecnn train leaves them out by itself and says "
+                "so; other trainers do not)",
+                _examples(same),
+            )
+        )
+    if near:
+        findings.append(
+            Finding(
+                "warning",
+                "copies",
+                f"{number(len(near), 'image')} of {held:,} in val and test nearly "
+                f"{'equals one' if len(near) == 1 else 'equal ones'} of an earlier split",
+                "split by device or day rather than at random: put all images into one folder a "
+                "class and let edgecnn train split them",
+                _examples(near),
+            )
+        )
+    return findings
+
+
+def _class_findings(copies: Copies) -> list[Finding]:
+    same = [c for c in copies.across_classes if c.kind != "near-duplicate"]
+    near = [c for c in copies.across_classes if c.kind == "near-duplicate"]
+    findings = []
+    if same:
+        findings.append(
+            Finding(
+                "problem",
+                "copies",
+                f"{number(len(same), 'picture')} {_is(same)} in two classes",
+                "keep the right one: one of the two labels is wrong",
+                _examples(same),
+            )
+        )
+    if near:
+        findings.append(
+            Finding(
+                "note",
+                "copies",
+                f"{number(len(near), 'image')} nearly {'equals' if len(near) == 1 else 'equal'} "
+                "an image of another class",
+                "look at them: a wrong label, or a border between classes that needs a rule",
+                _examples(near),
+            )
+        )
+    return findings
+
+
+def _repeats(copies: Copies, scan: Scan) -> list[Finding]:
+    total = len(scan)
+    if copies.distinct == total:
+        return []
+    return [
+        Finding(
+            "note",
+            "copies",
+            f"{total:,} images show {copies.distinct:,} different pictures "
+            f"({number(copies.same_files, 'exact copy', 'exact copies')}, up to {copies.largest} "
+            "near-duplicates in a group)",
+            "never split them at random: edgecnn train keeps near-duplicates on one side",
+        )
+    ]
+
+
+def _is(copies: list[Copy]) -> str:
+    return "is" if len(copies) == 1 else "are"
+
+
+def _examples(copies: list[Copy]) -> tuple[Example, ...]:
+    return tuple(Example((c.file, c.other), c.kind) for c in copies)

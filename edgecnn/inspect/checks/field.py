@@ -1,0 +1,193 @@
+"""Lab images beside field images: what a camera in the field does differently, in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.inspect.findings import Finding, number
+from edgecnn.inspect.scan import Scan
+from edgecnn.records import Json
+
+__all__ = ["FieldCheck", "Trait", "check_field"]
+
+_LARGE = 0.8  # standard deviations: a large difference by Cohen's convention
+_CLEAR = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Trait:
+    """One property of the images, lab and field.
+
+    difference  of the medians, field minus lab, in standard deviations of the lab
+                (the larger of half the lab's 16-84 % range and a just visible step)
+    verb, words   the difference as a person says it: "are", "0.5x as bright"
+    lab, field  float32, the values of every image, in `unit`
+    """
+
+    name: str
+    unit: str
+    difference: float
+    verb: str
+    words: str
+    lab: np.ndarray
+    field: np.ndarray
+
+    def to_json(self) -> Json:
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "difference_sd": round(self.difference, 3),
+            "words": self.words,
+            "lab": _quartiles(self.lab),
+            "field": _quartiles(self.field),
+        }
+
+
+@dataclass(frozen=True)
+class FieldCheck:
+    """What is different, the largest difference first; `words` says the clear ones in a line."""
+
+    images: int
+    broken: int
+    traits: tuple[Trait, ...]
+    words: str
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "images": self.images,
+            "broken": self.broken,
+            "words": self.words,
+            "traits": [trait.to_json() for trait in self.traits],
+        }
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """How a property is read off a scan and worded.
+
+    ratio  whether lab and field are compared as a ratio, or as a difference
+    step   a difference that can just be seen: of logs for a ratio, else in `unit`
+    verb   field images "are" or "have" what the words say; `less` is for less than in the lab
+    """
+
+    name: str
+    unit: str
+    ratio: bool
+    step: float
+    verb: str
+    more: str
+    less: str = ""
+
+
+_MEASURES = (
+    _Measure("brightness", "grey levels", True, 0.05, "are", "{:.1f}x as bright"),
+    _Measure("contrast", "share of full scale", True, 0.05, "have", "{:.1f}x the contrast"),
+    _Measure("noise", "grey levels", True, 0.1, "are", "{:.1f}x as noisy"),
+    _Measure("sharpness", "grey levels", True, 0.1, "are", "{:.1f}x as sharp"),
+    _Measure("red over green", "ratio", True, 0.03, "are", "{:.2f}x as red"),
+    _Measure("blue over green", "ratio", True, 0.03, "are", "{:.2f}x as blue"),
+    _Measure("saturation", "0 to 1", False, 0.03, "are", "more colourful", "paler"),
+    _Measure("corner shade", "ratio", True, 0.05, "have", "darker corners", "brighter corners"),
+    _Measure("JPEG blocks", "ratio", True, 0.03, "have", "{:.2f}x the JPEG block edges"),
+    _Measure(
+        *("clipped pixels", "share", False, 0.02, "have"),
+        "more pure black or white",
+        "less pure black or white",
+    ),
+    _Measure("resolution", "megapixels", True, 0.1, "have", "{:.2g}x the pixels"),
+    _Measure("width over height", "ratio", True, 0.05, "are", "{:.2f}x as wide for their height"),
+)
+_MOST_WORDS = 6
+
+
+def check_field(lab: Scan, field: Scan) -> FieldCheck:
+    """Compare two scans that look through the same window."""
+    lab_values, field_values = _values(lab), _values(field)
+    traits = [_trait(m, lab_values[m.name], field_values[m.name]) for m in _MEASURES]
+    traits.sort(key=lambda trait: -abs(trait.difference))
+    words = _sentence([trait for trait in traits if abs(trait.difference) >= _CLEAR])
+    return FieldCheck(
+        len(field), len(field.broken), tuple(traits), words, _findings(traits, words, field)
+    )
+
+
+def _sentence(clear: list[Trait]) -> str:
+    """The clearest differences in one sentence."""
+    if not clear:
+        return "field images look like lab images in light, noise, sharpness, colour and size"
+    parts = []
+    for verb in ("are", "have"):
+        words = [trait.words for trait in clear[:_MOST_WORDS] if trait.verb == verb]
+        if words:
+            parts.append(f"{verb} {', '.join(words)}")
+    return f"field images {' and '.join(parts)}"
+
+
+def _values(scan: Scan) -> dict[str, np.ndarray]:
+    """The values of each measure in its unit."""
+    column = scan.column
+    area = scan.sizes_wh.astype(np.float64).prod(axis=1) / 1e6
+    return {
+        "brightness": np.exp(column("brightness")),
+        "contrast": np.maximum(column("luma_p90") - column("luma_p10"), 1 / 255),
+        "noise": np.exp(column("noise_luma")),
+        # The statistic is the log of a variance.
+        "sharpness": np.exp(column("sharpness") / 2),
+        "red over green": np.exp(column("red_green")),
+        "blue over green": np.exp(column("blue_green")),
+        "saturation": column("saturation"),
+        "corner shade": np.exp(column("corner_light")),
+        "JPEG blocks": np.exp(column("blockiness")),
+        "clipped pixels": column("dark_share") + column("bright_share"),
+        "resolution": area.astype(np.float32),
+        "width over height": scan.sizes_wh[:, 0] / scan.sizes_wh[:, 1].astype(np.float32),
+    }
+
+
+def _trait(measure: _Measure, lab: np.ndarray, field: np.ndarray) -> Trait:
+    a, b = (np.log(lab), np.log(field)) if measure.ratio else (lab, field)
+    shift = float(np.median(b) - np.median(a))
+    low, high = np.percentile(a, (16, 84))
+    spread = max(float(high - low) / 2, measure.step)
+    words = measure.more if shift > 0 or not measure.less else measure.less
+    words = words.format(np.exp(shift) if measure.ratio else abs(shift))
+    return Trait(measure.name, measure.unit, shift / spread, measure.verb, words, lab, field)
+
+
+def _findings(traits: list[Trait], words: str, field: Scan) -> tuple[Finding, ...]:
+    findings = []
+    if field.broken:
+        findings.append(
+            Finding("note", "field", f"{number(len(field.broken), 'field file')} can't be read")
+        )
+    framing = {t.name: t for t in traits}["width over height"]
+    large = [t for t in traits if abs(t.difference) >= _LARGE]
+    findings.append(
+        Finding(
+            "warning" if large else "note",
+            "field",
+            words,
+            "edgecnn calibrate FIELD --lab LAB -o calibration, and look at its contact sheet: it "
+            "says which camera lies between the two; keep `train --augment default`"
+            if large
+            else "",
+        )
+    )
+    if abs(framing.difference) >= _LARGE:
+        findings.append(
+            Finding(
+                "warning",
+                "field",
+                f"the framing differs: field images are {framing.words}",
+                "crop field frames as the lab's were, or train with --resize letterbox",
+            )
+        )
+    return tuple(findings)
+
+
+def _quartiles(values: np.ndarray) -> Json:
+    low, middle, high = (float(v) for v in np.percentile(values, (25, 50, 75)))
+    return {"p25": round(low, 4), "median": round(middle, 4), "p75": round(high, 4)}

@@ -1,0 +1,184 @@
+"""Files that can't be read, and files that programs read differently."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.files.folders import IMAGE_SUFFIXES
+from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
+from edgecnn.inspect.scan import Scan
+from edgecnn.records import Json
+
+__all__ = ["FileCheck", "check_files"]
+
+_LARGE, _SMALL = 25.0, 1 / 25  # of the median area
+_HUGE = 20_000_000  # pixels
+_ASPECT = 2.0  # times wider or narrower than the median
+# From this share on a kind is what the set is made of, not an oddity of some files.
+_USUAL = 0.95
+
+# kind: (severity, what such files are, what to do)
+_ODD: dict[str, tuple[Severity, str, str]] = {
+    "wrong-suffix": (
+        "note",
+        "are named after another format than they hold",
+        "rename them: some programs go by the suffix",
+    ),
+    "16-bit": (
+        "warning",
+        "have 16 bits a sample",
+        "save them as 8-bit images: edgecnn keeps the high byte, other programs scale or clip",
+    ),
+    "grey": (
+        "warning",
+        "are grey among coloured ones",
+        "ask why: a network can tell the two apart, and the field has one kind only",
+    ),
+    "alpha": (
+        "warning",
+        "have an alpha channel",
+        "flatten them: edgecnn drops alpha, so what lies under transparent pixels shows up",
+    ),
+    "cmyk": ("warning", "are CMYK, for print", "save them as RGB: programs convert differently"),
+    "exif-rotated": (
+        "warning",
+        "are stored turned, with an EXIF note to turn them back",
+        "turn the pixels themselves: edgecnn heeds the note, Keras and many programs do not",
+    ),
+    "animated": ("warning", "are animated", "save the frame that counts as a still image"),
+    "very-large": (
+        "note",
+        f"are over {_LARGE:.0f} times as large as the rest, or huge",
+        "check that they show the same kind of scene",
+    ),
+    "very-small": ("warning", "are tiny beside the rest", "check them: little is left to see"),
+    "odd-aspect": (
+        "warning",
+        f"are over {_ASPECT:.0f} times wider or narrower than the rest",
+        "check their framing: stretched to the input they look unlike the rest "
+        "(`edgecnn train --resize letterbox` keeps shapes)",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """Counts by kind of what is broken and odd; `other` counts files that are no images."""
+
+    broken: dict[str, int]
+    odd: dict[str, int]
+    other: dict[str, int]
+    formats: dict[str, int]
+    median_wh: tuple[int, int]
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "broken": self.broken,
+            "odd": self.odd,
+            "other": self.other,
+            "formats": self.formats,
+            "median_wh": list(self.median_wh),
+        }
+
+
+def check_files(scan: Scan) -> FileCheck:
+    """Count broken and odd files of a scan."""
+    odd = _odd_files(scan)
+    other = _other_files(scan.data.root)
+    findings = [*_broken_findings(scan), *_odd_findings(scan, odd), *_other_finding(other)]
+    width, height = np.median(scan.sizes_wh, axis=0)
+    return FileCheck(
+        dict(Counter(item.kind for item in scan.broken)),
+        {kind: len(found) for kind, found in odd.items()},
+        other,
+        dict(Counter(header.format if header else "?" for header in scan.headers).most_common()),
+        (round(float(width)), round(float(height))),
+        tuple(findings),
+    )
+
+
+def _broken_findings(scan: Scan) -> list[Finding]:
+    if not scan.broken:
+        return []
+    kinds = Counter(item.kind for item in scan.broken).most_common()
+    summary = ", ".join(f"{count} {kind.replace('-', ' ')}" for kind, count in kinds)
+    count = len(scan.broken)
+    return [
+        Finding(
+            "problem",
+            "files",
+            f"{number(count, 'file')} can't be read: {summary}",
+            "copy or convert them again, or delete them; train leaves them out and says so",
+            tuple(Example((item.file,), item.kind) for item in scan.broken),
+        )
+    ]
+
+
+def _odd_files(scan: Scan) -> dict[str, list[int]]:
+    """Indices of the images of each kind in _ODD; what most images are is not odd."""
+    found: dict[str, list[int]] = {kind: [] for kind in _ODD}
+    for k, header in enumerate(scan.headers):
+        if header:
+            for kind in header.oddities(scan.data.files[k].path.suffix):
+                found[kind].append(k)
+    width, height = scan.sizes_wh[:, 0].astype(float), scan.sizes_wh[:, 1].astype(float)
+    area, aspect = width * height, width / height
+    relative, bend = area / np.median(area), aspect / np.median(aspect)
+    found["very-large"] = np.flatnonzero((relative > _LARGE) | (area > _HUGE)).tolist()
+    found["very-small"] = np.flatnonzero(relative < _SMALL).tolist()
+    found["odd-aspect"] = np.flatnonzero((bend > _ASPECT) | (bend < 1 / _ASPECT)).tolist()
+    return {kind: items for kind, items in found.items() if 0 < len(items) < _USUAL * len(scan)}
+
+
+def _odd_findings(scan: Scan, odd: dict[str, list[int]]) -> list[Finding]:
+    findings = []
+    for kind, items in odd.items():
+        severity, what, mend = _ODD[kind]
+        examples = tuple(
+            Example((scan.data.name(k),), "{}x{}".format(*scan.sizes_wh[k])) for k in items
+        )
+        text = f"{number(len(items), 'file')} ({percent(len(items) / len(scan))}) {what}"
+        if len(items) == 1:
+            text = text.replace(" are ", " is ").replace(" have ", " has ")
+        findings.append(Finding(severity, "files", text + _class_hint(scan, items), mend, examples))
+    return findings
+
+
+def _class_hint(scan: Scan, items: list[int]) -> str:
+    """Whether a kind sits in one class: then it gives the class away."""
+    classes = scan.data.classes[items]
+    top = int(np.bincount(classes).argmax())
+    share, usual = (classes == top).mean(), (scan.data.classes == top).mean()
+    if len(items) >= 10 and share > 0.8 and share > 2 * usual:
+        return f"; {percent(float(share))} of them are in class {scan.data.labels[top]}"
+    return ""
+
+
+def _other_files(root: Path) -> dict[str, int]:
+    """Files with a suffix that edgecnn does not read, by suffix."""
+    found: Counter[str] = Counter()
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        suffixes = (Path(folder, n).suffix.lower() for n in names if not n.startswith("."))
+        found.update(s or "(none)" for s in suffixes if s not in IMAGE_SUFFIXES)
+    return dict(found.most_common())
+
+
+def _other_finding(other: dict[str, int]) -> list[Finding]:
+    if not other:
+        return []
+    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in list(other.items())[:6])
+    return [
+        Finding(
+            "note",
+            "files",
+            f"files that are no images by their suffix are passed over: {kinds}",
+            "convert those that hold pictures (.heic from phones, say) to JPEG or PNG",
+        )
+    ]

@@ -1,0 +1,241 @@
+"""Groups (devices, sites, days) that leak: near-identical inside, tied to a class, recognizable.
+
+Two questions. Does a split at random put nearly the same picture on both sides? And could a
+network learn the camera instead of the object, because a group shows mostly one class and its
+pictures are recognizable by light, colour, noise and JPEG alone (a shortcut: Geirhos et al. 2020,
+arXiv:2004.07780)?
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from edgecnn.camera.statistics import STATISTICS
+from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
+from edgecnn.inspect.scan import Scan
+from edgecnn.records import Json
+
+__all__ = ["GroupCheck", "GroupSize", "check_groups", "recognized"]
+
+_FEWEST = 10  # images of a group that a statement is made about
+_MOST_GROUPS, _MOST_IMAGES = 40, 6000
+_FOLDS = 5
+_ONE_CLASS = 0.8  # share of a group's images in one class
+_REPEATED = 0.25  # different pictures for each image
+_RECOGNIZED = 0.8
+# What the scene moves least: the camera's and the file's own marks.
+_MARKS = (
+    *("red_green", "blue_green", "noise_luma", "noise_red", "noise_blue"),
+    *("blockiness", "quantized", "corner_light", "slope"),
+)
+
+
+@dataclass(frozen=True)
+class GroupSize:
+    """A group: its images, different pictures among them, and its most frequent class.
+
+    recognized  share of its images that a classifier attributes to it by image statistics
+                alone, held out; None where there are too few images or groups
+    """
+
+    name: str
+    images: int
+    distinct: int
+    top_class: str
+    top_share: float
+    recognized: float | None
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class GroupCheck:
+    """The groups, largest first.
+
+    column            where they come from: a manifest's column, or folders; "" for none
+    class_from_marks  balanced accuracy of guessing the class from camera marks alone, and
+    class_by_chance   what chance gives; None where not measured
+    """
+
+    column: str
+    groups: tuple[GroupSize, ...]
+    ungrouped: int
+    class_from_marks: float | None
+    class_by_chance: float
+    findings: tuple[Finding, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "column": self.column or None,
+            "groups": [group.to_json() for group in self.groups],
+            "ungrouped": self.ungrouped,
+            "class_from_marks": self.class_from_marks,
+            "class_by_chance": self.class_by_chance,
+        }
+
+
+def check_groups(
+    scan: Scan, devices: list[str | None], column: str, near_ids: np.ndarray
+) -> GroupCheck:
+    """Look for groups that leak.
+
+    Args:
+        scan: Of the labelled folder.
+        devices: Group of each image, None where unknown; [] when there are no groups.
+        column: What the groups are called.
+        near_ids: int64, shape (n,): equal for near-duplicates.
+    """
+    names = np.array([device or "" for device in devices] or [""] * len(scan))
+    groups = _sizes(scan, names, near_ids)
+    marks, chance = _class_from_marks(scan, near_ids)
+    findings = [*_leaks(scan, groups, names), *_marks_finding(scan, marks, chance)]
+    ungrouped = int((names == "").sum()) if devices else 0
+    return GroupCheck(column if devices else "", groups, ungrouped, marks, chance, tuple(findings))
+
+
+def recognized(features: np.ndarray, targets: np.ndarray, near_ids: np.ndarray) -> dict[int, float]:
+    """How well numbers tell classes apart: held-out recall of each target with enough images.
+
+    Near-duplicates are in one fold, so that a picture is never recognized by its twin.
+
+    Args:
+        features: float32, shape (n, f).
+        targets: int, shape (n,).
+        near_ids: int64, shape (n,): equal for near-duplicates.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import QuantileTransformer
+
+    rows = np.flatnonzero(np.isin(targets, _large_enough(targets, near_ids)))
+    if len(rows) > _MOST_IMAGES:
+        rows = np.random.default_rng(0).choice(rows, _MOST_IMAGES, replace=False)
+        rows = rows[np.isin(targets[rows], _large_enough(targets[rows], near_ids[rows]))]
+    if len(np.unique(targets[rows])) < 2:
+        return {}
+    kinds = len(np.unique(targets[rows]))
+    model = make_pipeline(
+        QuantileTransformer(
+            n_quantiles=min(100, len(rows) // 2), output_distribution="normal", random_state=0
+        ),
+        # Equal priors: a small group is as much a group as a large one.
+        LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.05, priors=[1 / kinds] * kinds),
+    )
+    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
+    with warnings.catch_warnings():
+        # A target in fewer groups than folds: it is judged on the folds it has.
+        warnings.simplefilter("ignore", UserWarning)
+        guess = cross_val_predict(
+            model, features[rows], targets[rows], groups=near_ids[rows], cv=folds
+        )
+    return {
+        int(k): float((guess[targets[rows] == k] == k).mean()) for k in np.unique(targets[rows])
+    }
+
+
+def _large_enough(targets: np.ndarray, near_ids: np.ndarray) -> list[int]:
+    """Targets with enough images, in enough folds to be both learned and judged."""
+    kinds, counts = np.unique(targets, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:_MOST_GROUPS]
+    return [
+        int(kinds[k])
+        for k in order
+        if counts[k] >= _FEWEST and len(np.unique(near_ids[targets == kinds[k]])) >= _FOLDS
+    ]
+
+
+def _sizes(scan: Scan, names: np.ndarray, near_ids: np.ndarray) -> tuple[GroupSize, ...]:
+    found, ids = np.unique(names, return_inverse=True)
+    known = recognized(scan.statistics, ids, near_ids) if len(found) > 1 else {}
+    sizes = []
+    for k, name in enumerate(found):
+        if not name:
+            continue
+        mine = ids == k
+        counts = np.bincount(scan.data.classes[mine], minlength=len(scan.data.labels))
+        sizes.append(
+            GroupSize(
+                str(name),
+                int(mine.sum()),
+                len(np.unique(near_ids[mine])),
+                scan.data.labels[int(counts.argmax())],
+                float(counts.max() / mine.sum()),
+                known.get(k),
+            )
+        )
+    return tuple(sorted(sizes, key=lambda g: (-g.images, g.name)))
+
+
+def _leaks(scan: Scan, groups: tuple[GroupSize, ...], names: np.ndarray) -> list[Finding]:
+    findings = []
+    for group in groups:
+        reasons = _reasons(scan, group)
+        if not reasons:
+            continue
+        severity: Severity = "problem" if len(reasons) > 1 else "warning"
+        files = [scan.data.name(int(k)) for k in np.flatnonzero(names == group.name)]
+        findings.append(
+            Finding(
+                severity,
+                "groups",
+                f"group {group.name} ({number(group.images, 'image')}) leaks easily: "
+                + "; ".join(reasons),
+                "keep it on one side of the split (edgecnn train LAB --manifest CSV --group "
+                "COLUMN) and collect other classes with that device",
+                tuple(Example((file,), group.name) for file in files),
+            )
+        )
+    return findings
+
+
+def _reasons(scan: Scan, group: GroupSize) -> list[str]:
+    if group.images < _FEWEST:
+        return []
+    reasons = []
+    if group.distinct <= _REPEATED * group.images:
+        reasons.append(f"its images show {group.distinct} different pictures only")
+    usual = float((scan.data.classes == scan.data.labels.index(group.top_class)).mean())
+    if group.top_share >= _ONE_CLASS and group.top_share >= 2 * usual:
+        reasons.append(
+            f"{percent(group.top_share)} of it is class {group.top_class} "
+            f"({percent(usual)} of all images are)"
+        )
+    if reasons and (group.recognized or 0) >= _RECOGNIZED:
+        reasons.append(
+            f"{percent(group.recognized or 0)} of its images are recognized by light, colour and "
+            "noise alone, so a network can learn the camera in place of the object"
+        )
+    return reasons
+
+
+def _class_from_marks(scan: Scan, near_ids: np.ndarray) -> tuple[float | None, float]:
+    """Balanced accuracy of the class from what a class should not depend on."""
+    columns = [STATISTICS.index(name) for name in _MARKS]
+    sizes = np.log(scan.sizes_wh.astype(np.float32))
+    features = np.concatenate([scan.statistics[:, columns], sizes], axis=1)
+    recalls = recognized(features, scan.data.classes, near_ids)
+    if not recalls:
+        return None, 1.0
+    return float(np.mean(list(recalls.values()))), 1 / len(recalls)
+
+
+def _marks_finding(scan: Scan, accuracy: float | None, chance: float) -> list[Finding]:
+    if accuracy is None or accuracy < chance + 0.6 * (1 - chance):
+        return []
+    return [
+        Finding(
+            "warning",
+            "groups",
+            f"the class can be guessed from colour cast, noise, JPEG traces and image size alone, "
+            f"{percent(accuracy)} of the time (chance: {percent(chance)}): the classes "
+            f"({', '.join(scan.data.labels[:4])}{', ...' if len(scan.data.labels) > 4 else ''}) "
+            "were photographed differently",
+            "photograph all classes with the same devices in the same light, or a network learns "
+            "the difference that the field does not have",
+        )
+    ]

@@ -1,0 +1,107 @@
+"""What the header of an image file says, before its pixels are decoded."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from edgecnn.bundle.encoded import check_image
+from edgecnn.errors import ImageError
+
+__all__ = ["Header", "broken_kind", "read_header"]
+
+_SUFFIXES = {
+    "JPEG": {".jpg", ".jpeg", ".jpe"},
+    "MPO": {".jpg", ".jpeg", ".jpe"},  # a phone's JPEG with a second picture behind it
+    "PNG": {".png"},
+    "WEBP": {".webp"},
+    "BMP": {".bmp", ".dib"},
+    "TIFF": {".tif", ".tiff"},
+    "PPM": {".pgm", ".ppm", ".pnm"},
+    "JPEG2000": {".jp2"},
+}
+_BITS_PER_SAMPLE, _ORIENTATION = 258, 0x0112
+# What Pillow's plugins raise for a header that lies.
+_BAD_HEADER = (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error, EOFError)
+
+
+@dataclass(frozen=True)
+class Header:
+    """Facts that programs disagree about: what one shows upright or grey another does not.
+
+    `mode` is Pillow's; `bits` a sample has; `orientation` is EXIF's (1: upright).
+    """
+
+    format: str
+    mode: str
+    bits: int
+    width: int
+    height: int
+    orientation: int
+    animated: bool
+    transparent: bool
+
+    def oddities(self, suffix: str) -> tuple[str, ...]:
+        """Some of wrong-suffix, 16-bit, grey, alpha, cmyk, exif-rotated, animated."""
+        found = {
+            "wrong-suffix": suffix.lower() not in _SUFFIXES.get(self.format, {suffix.lower()}),
+            "16-bit": self.bits > 8,
+            "grey": self.mode in ("1", "L", "LA", "I", "F") or self.mode.startswith("I;"),
+            "alpha": self.transparent,
+            "cmyk": self.mode == "CMYK",
+            "exif-rotated": self.orientation != 1,
+            "animated": self.animated,
+        }
+        return tuple(name for name, is_so in found.items() if is_so)
+
+
+def read_header(data: bytes) -> Header | None:
+    """The header of an encoded image; None when Pillow can't make sense of it."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # A very large picture, or EXIF that is cut off: neither is decoded here.
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data))
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            frames = getattr(image, "n_frames", 1)
+    except (*_BAD_HEADER, Image.DecompressionBombError):
+        return None
+    return Header(
+        format=str(image.format),
+        mode=image.mode,
+        bits=_bits(image, data),
+        width=image.width,
+        height=image.height,
+        orientation=orientation if orientation in range(1, 9) else 1,
+        animated=frames > 1 and image.format != "MPO",
+        transparent=image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
+    )
+
+
+def broken_kind(data: bytes) -> str:
+    """Why a file that can't be decoded can't be: empty, truncated, not-an-image or unsupported."""
+    if not data:
+        return "empty"
+    if data.startswith(b"GIF8"):
+        return "unsupported"
+    try:
+        check_image(data, "image")
+    except ImageError:
+        started = data.startswith((b"\xff\xd8\xff", b"\x89PNG"))
+        return "truncated" if started else "not-an-image"
+    return "damaged"
+
+
+def _bits(image: Any, data: bytes) -> int:
+    """Bits of a sample: Pillow's mode hides those of colour PNG and TIFF."""
+    if image.format == "PNG":
+        return data[24] if len(data) > 24 else 8
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, 8)
+        return int(max(bits) if isinstance(bits, tuple) else bits)
+    return 16 if image.mode.startswith("I") else 8

@@ -1,0 +1,78 @@
+"""`edgecnn inspect`: what is wrong with a data set, before a network is blamed for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgecnn.images.split_groups import GroupOptions, find_devices, near_ids
+from edgecnn.inspect.checks.balance import check_balance
+from edgecnn.inspect.checks.copies import check_copies
+from edgecnn.inspect.checks.field import check_field
+from edgecnn.inspect.checks.files import check_files
+from edgecnn.inspect.checks.labels import check_labels
+from edgecnn.inspect.checks.leakage import check_groups
+from edgecnn.inspect.result import Inspection, InspectOptions
+from edgecnn.inspect.scan import scan_folder, scan_labelled
+from edgecnn.records import Progress
+from edgecnn.render.page import check_page
+
+__all__ = ["InspectOptions", "Inspection", "inspect"]
+
+_CHECKS = 5
+
+
+def inspect(
+    data: Path | str,
+    options: InspectOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Inspection:
+    """Inspect a class-per-folder tree; every file is read once, and once more if it is shown.
+
+    Args:
+        data: Folder of class folders, or of train, val and test folders of these.
+        options: Field images, groups, the page to write.
+
+    Raises:
+        DataError: No usable image, one class, or a manifest that does not fit.
+        MissingRuntimeError: A page is wanted and jinja2 or matplotlib is missing.
+        OutputError: The page can't be written.
+    """
+    root, options = Path(data), options or InspectOptions()
+    if options.report:
+        check_page(options.report, "inspection")
+    scan = scan_labelled(root, progress=progress)
+    grouping = GroupOptions(options.manifest, options.group)
+    devices = find_devices(scan.data, grouping)
+    field = scan_folder(options.field, scan.window, progress=progress) if options.field else None
+
+    def tell(done: int) -> None:
+        if progress:
+            progress("checking", done, _CHECKS)
+
+    near, threshold = near_ids(scan.data)
+    tell(1)
+    copies = check_copies(scan, near, threshold)
+    tell(2)
+    labels = check_labels(scan, near)
+    tell(3)
+    column = options.group if options.manifest else "folder"
+    groups = check_groups(scan, devices, column, near)
+    tell(4)
+    inspection = Inspection(
+        root,
+        len(scan),
+        check_files(scan),
+        check_balance(scan, near),
+        copies,
+        labels,
+        groups,
+        check_field(scan, field) if field else None,
+        options,
+    )
+    tell(5)
+    if options.report:
+        from edgecnn.inspect.page import write_page
+
+        write_page(inspection, options.report)
+    return inspection

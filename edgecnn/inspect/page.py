@@ -1,0 +1,121 @@
+"""The inspection as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.preprocess import readable_image
+from edgecnn.files.folders import find_images, find_labelled
+from edgecnn.files.staging import write_file
+from edgecnn.inspect import plots as plots
+from edgecnn.inspect.findings import Example, Finding, number
+from edgecnn.inspect.result import Inspection
+from edgecnn.render.page import Plot, picture_uri, render_page
+
+__all__ = ["write_page"]
+
+_MOST = {"labels": 60, "copies": 24, "groups": 8, "files": 6}
+_MOST_SHEETS = 12
+_SIDE_BY_SIDE = 18
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """One or two pictures with a caption; a URI is None when a picture can't be read."""
+
+    uris: tuple[str | None, ...]
+    names: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    finding: Finding
+    figures: tuple[_Figure, ...]
+
+    @property
+    def left_out(self) -> int:
+        return len(self.finding.examples) - len(self.figures)
+
+
+def write_page(inspection: Inspection, target: Path) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        OutputError: The place is read-only or full.
+    """
+    write_file(target, render(inspection).encode("utf-8", "replace"))
+
+
+def render(inspection: Inspection) -> str:
+    """The page as text."""
+    field = inspection.options.field
+    return render_page(
+        "edgecnn.inspect",
+        "page.html.j2",
+        i=inspection,
+        headline=_headline(inspection),
+        sheets=_sheets(inspection),
+        plots=_plots(inspection),
+        lab_pictures=_sample(inspection.root, labelled=True) if field else [],
+        field_pictures=_sample(field, labelled=False) if field else [],
+    )
+
+
+def _headline(inspection: Inspection) -> str:
+    counts = [
+        number(inspection.count(severity), severity)
+        for severity in ("problem", "warning")
+        if inspection.count(severity)
+    ]
+    found = " and ".join(counts) if counts else "No problem and no warning"
+    return f"{found} in {number(inspection.images, 'image')}."
+
+
+def _plots(inspection: Inspection) -> dict[str, Plot]:
+    made = {"classes": plots.class_plot(inspection.balance)}
+    if inspection.groups.groups:
+        made["groups"] = plots.group_plot(inspection.groups)
+    if inspection.field:
+        made["shift"] = plots.shift_plot(inspection.field)
+        made["traits"] = plots.trait_plot(inspection.field)
+    return made
+
+
+def _sheets(inspection: Inspection) -> list[_Sheet]:
+    """Pictures for the findings that have some; broken files have none."""
+    sheets = []
+    for finding in inspection.findings:
+        figures = [
+            _figure(inspection.root, example)
+            for example in finding.examples[: _MOST.get(finding.topic, 8)]
+        ]
+        if any(uri for figure in figures for uri in figure.uris):
+            sheets.append(_Sheet(finding, tuple(figures)))
+    return sheets[:_MOST_SHEETS]
+
+
+def _figure(root: Path, example: Example) -> _Figure:
+    return _Figure(
+        tuple(picture_uri(readable_image(root / name)) for name in example.files),
+        example.files,
+        example.text,
+    )
+
+
+def _sample(root: Path, *, labelled: bool) -> list[_Figure]:
+    """Pictures of a folder at random, the same ones each time."""
+    files: Sequence[Path] = (
+        [file.path for file in find_labelled(root)] if labelled else find_images(root)
+    )
+    order = np.random.default_rng(0).permutation(len(files))
+    figures: list[_Figure] = []
+    for k in order[: 4 * _SIDE_BY_SIDE]:
+        uri = picture_uri(readable_image(files[k]))
+        if uri and len(figures) < _SIDE_BY_SIDE:
+            figures.append(_Figure((uri,), (files[k].relative_to(root).as_posix(),), ""))
+    return figures

@@ -1,0 +1,127 @@
+"""What an inspection found: as JSON, as text, and whether a strict gate passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.inspect.checks.balance import Balance
+from edgecnn.inspect.checks.copies import Copies
+from edgecnn.inspect.checks.field import FieldCheck
+from edgecnn.inspect.checks.files import FileCheck
+from edgecnn.inspect.checks.labels import LabelSuspicion
+from edgecnn.inspect.checks.leakage import GroupCheck
+from edgecnn.inspect.findings import SEVERITIES, Finding
+from edgecnn.records import Json
+from edgecnn.render.table import table
+
+__all__ = ["InspectOptions", "Inspection"]
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """What to inspect beside the labelled folder.
+
+    field     a folder of field images, any layout, labels not needed
+    manifest  CSV with a `path` column and `group`; None looks at the folders below the class
+    group     the manifest's column: device, site, day, ...
+    report    an HTML page to write
+    strict    `Inspection.ok` is False when a problem is found
+    """
+
+    field: Path | None = None
+    manifest: Path | None = None
+    group: str = "device"
+    report: Path | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a labelled folder."""
+
+    root: Path
+    images: int
+    files: FileCheck
+    balance: Balance
+    copies: Copies
+    labels: LabelSuspicion
+    groups: GroupCheck
+    field: FieldCheck | None
+    options: InspectOptions
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All of them, problems first."""
+        checks = (self.files, self.copies, self.labels, self.groups, self.balance, self.field)
+        found = [finding for check in checks if check for finding in check.findings]
+        return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+    @property
+    def ok(self) -> bool:
+        """False when `strict` and a problem was found."""
+        return not (self.options.strict and self.count("problem"))
+
+    def count(self, severity: str) -> int:
+        """Number of findings of a severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def to_json(self) -> Json:
+        return {
+            "images": self.images,
+            "broken": sum(self.files.broken.values()),
+            "problems": self.count("problem"),
+            "warnings": self.count("warning"),
+            "findings": [finding.to_json() for finding in self.findings],
+            "files": self.files.to_json(),
+            "balance": self.balance.to_json(),
+            "copies": self.copies.to_json(),
+            "labels": self.labels.to_json(),
+            "groups": self.groups.to_json(),
+            "field": self.field.to_json() if self.field else None,
+            "report": str(self.options.report) if self.options.report else None,
+            "ok": self.ok,
+        }
+
+    def to_text(self) -> str:
+        """What a terminal shows."""
+        lines = [
+            f"{self.root}: {self.images:,} usable images, {len(self.balance.classes)} classes, "
+            f"{self.copies.distinct:,} different pictures",
+            "",
+            table(
+                ("class", "images", "different"),
+                [(c.label, c.images, c.distinct) for c in self.balance.classes],
+            ),
+            f"largest over smallest class {self.balance.ratio:.1f}; "
+            f"edgecnn train --imbalance {self.balance.option}",
+        ]
+        for finding in self.findings:
+            lines += ["", f"{finding.severity}: {finding.what}"]
+            for example in finding.examples[:_SHOWN]:
+                lines.append(f"    {' = '.join(example.files)} ({example.text})")
+            if len(finding.examples) > _SHOWN:
+                lines.append(f"    and {len(finding.examples) - _SHOWN} more (--json lists all)")
+            if finding.mend:
+                lines.append(f"    -> {finding.mend}")
+        if self.groups.groups:
+            lines += ["", self._groups_text()]
+        if self.options.report:
+            lines += ["", f"report: {self.options.report}"]
+        return "\n".join(lines)
+
+    def _groups_text(self) -> str:
+        rows = [
+            (
+                group.name,
+                group.images,
+                group.distinct,
+                f"{100 * group.top_share:.0f} % is {group.top_class}",
+                "" if group.recognized is None else f"{100 * group.recognized:.0f} %",
+            )
+            for group in self.groups.groups[:20]
+        ]
+        headers = (self.groups.column, "images", "different", "largest class", "recognized")
+        return table(headers, rows)

@@ -1,0 +1,194 @@
+"""Every image file of a folder looked at once: header, pixels in small, camera statistics.
+
+Unlike `load_dataset` nothing is refused or left out for being few, broken or contradictory: that
+is what an inspection is to report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.preprocess import decode, read_image, to_tensor
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
+from edgecnn.errors import DataError, ImageError
+from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_images, find_labelled
+from edgecnn.images.dataset import Dataset, Skipped
+from edgecnn.images.duplicates import fingerprint
+from edgecnn.inspect.headers import Header, broken_kind, read_header
+from edgecnn.records import Progress
+
+__all__ = ["SIDE", "Broken", "Scan", "scan_folder", "scan_labelled"]
+
+SIDE = 32  # of the small pictures that checks compare
+_SPEC = InputSpec(width=SIDE, height=SIDE)
+_CHUNK = 256
+_SAMPLE = 100
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file that can't be decoded; `kind` as in `headers.broken_kind`, or unreadable."""
+
+    file: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """The usable images of a folder, in the order of their paths.
+
+    data        tensors of 32x32 pixels, classes, fingerprints, digests (label "" if unlabelled)
+    headers     of each image; None when only OpenCV can read it
+    sizes_wh    int32, shape (n, 2), in pixels
+    statistics  float32, shape (n, len(STATISTICS)): see camera/statistics.py
+    broken      the files that can't be decoded
+    window      the part of each picture that statistics looked at
+    """
+
+    data: Dataset
+    headers: tuple[Header | None, ...]
+    sizes_wh: np.ndarray
+    statistics: np.ndarray
+    broken: tuple[Broken, ...]
+    window: Window
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def column(self, name: str) -> np.ndarray:
+        """One statistic of each image, by its name in STATISTICS."""
+        return np.asarray(self.statistics[:, STATISTICS.index(name)])
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    tensor: np.ndarray
+    fingerprint: np.ndarray
+    sha256: str
+    header: Header | None
+    size_wh: tuple[int, int]
+    middle: np.ndarray
+
+
+def scan_labelled(root: Path, *, progress: Progress | None = None) -> Scan:
+    """Look at every image of a class-per-folder tree.
+
+    Raises:
+        DataError: No image, images outside class folders, one class, or nothing usable.
+    """
+    files = find_labelled(root)
+    return _scan(root, files, tuple(class_names(files)), None, progress)
+
+
+def scan_folder(root: Path, window: Window, *, progress: Progress | None = None) -> Scan:
+    """Look at every image below a folder, labels unknown, through the window of another scan.
+
+    Raises:
+        DataError: No image, or nothing usable.
+    """
+    files = [LabelledFile(path, "") for path in find_images(root)]
+    return _scan(root, files, ("",), window, progress)
+
+
+def _scan(
+    root: Path,
+    files: Sequence[LabelledFile],
+    labels: tuple[str, ...],
+    window: Window | None,
+    progress: Progress | None,
+) -> Scan:
+    window = window or _sample_window(root, files)
+    kept: list[LabelledFile] = []
+    looks: list[_Look] = []
+    broken: list[Broken] = []
+    statistics: list[np.ndarray] = []
+    for chunk in _look_at(root, files, window):
+        new = [(file, look) for file, look in chunk if isinstance(look, _Look)]
+        broken += [look for _, look in chunk if isinstance(look, Broken)]
+        kept += [file for file, _ in new]
+        if new:
+            statistics.append(frame_statistics(np.stack([look.middle for _, look in new])))
+        looks += [_without_middle(look) for _, look in new]
+        if progress:
+            progress(f"looking at {root.name}", len(kept) + len(broken), len(files))
+    if not looks:
+        raise _nothing_usable(root, len(files))
+    data = Dataset(
+        root,
+        labels,
+        tuple(kept),
+        np.stack([look.tensor for look in looks]),
+        np.array([labels.index(file.label) for file in kept], np.int32),
+        np.stack([look.fingerprint for look in looks]),
+        tuple(look.sha256 for look in looks),
+        tuple(Skipped(item.file, item.reason) for item in broken),
+    )
+    sizes = np.array([look.size_wh for look in looks], np.int32)
+    headers = tuple(look.header for look in looks)
+    return Scan(data, headers, sizes, np.concatenate(statistics), tuple(broken), window)
+
+
+def _sample_window(root: Path, files: Sequence[LabelledFile]) -> Window:
+    sample = files[:: max(1, len(files) // _SAMPLE)]
+    frames = list(_readable(sample)) or list(islice(_readable(files), 1))
+    if not frames:
+        raise _nothing_usable(root, len(files))
+    return common_window(frames)
+
+
+def _readable(files: Sequence[LabelledFile]) -> Iterator[np.ndarray]:
+    for file in files:
+        try:
+            yield read_image(file.path)
+        except ImageError:
+            continue
+
+
+def _nothing_usable(root: Path, count: int) -> DataError:
+    return DataError(
+        f"{root}: none of {count} files is a usable image, expected JPEG, PNG, WebP, BMP, "
+        "TIFF, PNM or JPEG 2000; check the folder"
+    )
+
+
+def _look_at(
+    root: Path, files: Sequence[LabelledFile], window: Window
+) -> Iterator[list[tuple[LabelledFile, _Look | Broken]]]:
+    """Files in order, a chunk at a time on several threads (OpenCV releases the GIL)."""
+
+    def look(file: LabelledFile) -> _Look | Broken:
+        name = file.path.relative_to(root).as_posix()
+        try:
+            raw = file.path.read_bytes()
+        except OSError as error:
+            return Broken(name, "unreadable", error.strerror or str(error))
+        try:
+            frame = decode(raw, file.path.name)
+        except ImageError as error:
+            return Broken(name, broken_kind(raw), str(error))
+        return _Look(
+            to_tensor(frame, _SPEC),
+            fingerprint(frame),
+            file_sha256(raw),
+            read_header(raw),
+            (frame.shape[1], frame.shape[0]),
+            window.cut(frame).copy(),
+        )
+
+    rest = iter(files)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        while chunk := list(islice(rest, _CHUNK)):
+            yield list(zip(chunk, pool.map(look, chunk), strict=True))
+
+
+def _without_middle(look: _Look) -> _Look:
+    """Only the chunk's statistics need the window's pixels; kept, they would fill the memory."""
+    return _Look(look.tensor, look.fingerprint, look.sha256, look.header, look.size_wh, np.empty(0))

@@ -1,0 +1,130 @@
+"""What the HTML pages share: one look, plots for a light and a dark page, small pictures.
+
+A page is one file: no script, nothing loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgecnn._version import __version__
+from edgecnn.errors import MissingRuntimeError, OutputError
+
+__all__ = ["PLOT_WIDTH", "Plot", "check_page", "draw_plot", "picture_uri", "render_page", "short"]
+
+# Narrow, so that the text stays readable when a phone shrinks the plot to its width.
+PLOT_WIDTH = 5.2
+_RC = {
+    "svg.fonttype": "none",  # text stays text: the browser has fonts for every script
+    "svg.hashsalt": "edgecnn",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 10,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot as two data URIs; `text` says what it shows to those who can't see it."""
+
+    light: str
+    dark: str
+    text: str
+
+
+def check_page(target: Path, what: str) -> None:
+    """Refuse before the work what would be refused after it; `what` is the page's name.
+
+    Raises:
+        MissingRuntimeError: jinja2 or matplotlib is not installed, as on a device.
+        OutputError: `target` is a folder.
+    """
+    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise MissingRuntimeError(
+            f"the {what} page needs {' and '.join(missing)}, not installed here; "
+            "pip install 'edgecnn[lab]', or leave out -o (text and --json need neither)"
+        )
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder, expected the name of an HTML file for -o")
+
+
+def render_page(package: str, template: str, **values: Any) -> str:
+    """A template of a package as text; it is given the shared `style` and `version` too."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = files(package).joinpath(template).read_text(encoding="utf-8")
+    style = files("edgecnn.render").joinpath("page.css").read_text(encoding="utf-8")
+    return environment.from_string(source).render(style=style, version=__version__, **values)
+
+
+def draw_plot(draw: Callable[[Any, str], None], height: float, text: str) -> Plot:
+    """Draw twice, in dark and in light ink: `draw(figure, ink)` adds axes to a figure.
+
+    Args:
+        draw: Gets a matplotlib Figure and the colour of lines and text.
+        height: In inches; the width is PLOT_WIDTH.
+        text: What the plot shows, in words.
+    """
+    return Plot(_svg(draw, height, "#333333"), _svg(draw, height, "#d8d8d8"), text)
+
+
+def picture_uri(frame: np.ndarray | None, side: int = 120) -> str | None:
+    """A BGR image, uint8 (height, width, 3), as a data URI of at most `side` pixels a side."""
+    if frame is None:
+        return None
+    scale = side / max(frame.shape[:2])
+    if scale < 1:
+        size_wh = [max(1, round(length * scale)) for length in frame.shape[1::-1]]
+        frame = np.asarray(cv2.resize(frame, size_wh, interpolation=cv2.INTER_AREA))
+    data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    return f"data:image/jpeg;base64,{b64encode(data).decode()}"
+
+
+def short(text: str, length: int = 18) -> str:
+    """A name that fits beside a plot, without what an SVG can't hold."""
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    shown = shown.encode("utf-8", "replace").decode()
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+
+
+def _svg(draw: Callable[[Any, str], None], height: float, ink: str) -> str:
+    """Draw on a transparent ground in `ink` and give a data URI."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    out = io.BytesIO()
+    with matplotlib.rc_context(_RC), warnings.catch_warnings():
+        # A script that matplotlib's own font lacks: the browser's fonts have it.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure = Figure(figsize=(PLOT_WIDTH, height), layout="constrained")
+        draw(figure, ink)
+        for axes in figure.axes:
+            _plain_axes(axes, ink)
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{b64encode(out.getvalue()).decode()}"
+
+
+def _plain_axes(axes: Any, ink: str) -> None:
+    """Two spines and all text in `ink`."""
+    for spine in ("top", "right"):
+        axes.spines[spine].set_visible(False)
+    for spine in ("bottom", "left"):
+        axes.spines[spine].set_color(ink)
+    axes.tick_params(colors=ink)
+    for part in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        part.set_color(ink)

@@ -1,0 +1,97 @@
+"""Accuracy on the test split by class, by device and by any column of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.accuracy.groups import WorstGroup, per_group, worst_group
+from edgecnn.accuracy.tally import Tally
+from edgecnn.images.dataset import Dataset
+from edgecnn.images.split_groups import GroupOptions, find_devices
+from edgecnn.records import Json
+from edgecnn.render.table import table
+from edgecnn.train.options import TrainOptions
+
+__all__ = ["Breakdown", "break_down", "group_names"]
+
+_MOST_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Accuracy by the values of one column.
+
+    column   "class" (the true one), or what the groups are called
+    tallies  of each value that a test image has, the worst first
+    worst    of those with at least 10 images, beside all others; None when there are not two
+    unknown  test images of which the column says nothing
+    """
+
+    column: str
+    tallies: dict[str, Tally]
+    worst: WorstGroup | None
+    unknown: int = 0
+
+    def to_json(self) -> Json:
+        return {
+            "tallies": {name: tally.to_json() for name, tally in self.tallies.items()},
+            "worst": self.worst.to_json() if self.worst else None,
+            "unknown": self.unknown,
+        }
+
+    def to_text(self) -> str:
+        """The worst values as a table, and how far the worst lies behind."""
+        shown = list(self.tallies.items())[:_MOST_ROWS]
+        text = table([self.column, "accuracy"], [(n, t.text()) for n, t in shown])
+        more = len(self.tallies) - len(shown)
+        lines = [text, *([f"... and {more} better ones in card.json"] if more else [])]
+        if self.unknown:
+            lines.append(f"({self.unknown} test images have no {self.column}.)")
+        w = self.worst
+        if w:
+            lines.append(
+                f"Worst {self.column}: {w.name}, {w.points:.1f} points behind the others (95 % "
+                f"interval {w.low:.1f} to {w.high:.1f}; the worst of many looks worse than it is)."
+            )
+        else:
+            lines.append(
+                f"No worst {self.column}: fewer than two have the 10 test images that it takes."
+            )
+        return "\n".join(lines)
+
+
+def group_names(data: Dataset, options: TrainOptions) -> dict[str, list[str | None]]:
+    """What each image says in each column; the column of the split is there if it is known.
+
+    Raises:
+        DataError: The manifest can't be read or lacks a column or most of the images.
+    """
+    manifest = Path(options.manifest) if options.manifest else None
+    columns = dict.fromkeys((options.group, *options.by))
+    found = {c: find_devices(data, GroupOptions(manifest, c)) for c in columns}
+    return {column: names for column, names in found.items() if names}
+
+
+def break_down(
+    classes: Sequence[str], groups: dict[str, list[str | None]], correct: np.ndarray
+) -> tuple[Breakdown, ...]:
+    """Accuracy by class and by each column.
+
+    Args:
+        classes: Label of each test image.
+        groups: By column: what each test image says there, None where unknown.
+        correct: bool, shape (n,): which of them were read right.
+    """
+    right = correct.tolist()
+    parts = []
+    columns: dict[str, Sequence[str | None]] = {"class": classes, **groups}
+    for column, names in columns.items():
+        tallies = per_group(names, right)
+        parts.append(
+            Breakdown(column, tallies, worst_group(tallies), sum(n is None for n in names))
+        )
+    return tuple(parts)

@@ -1,0 +1,232 @@
+"""A simulated field: tensors as a camera of the degradation family would have given them.
+
+No field image is needed: without fitted ranges every picture goes through a camera of its own,
+drawn over 0.7 of the family's reach. `FieldTensors` trains on the ranges that `edgecnn calibrate`
+fitted, on request: a broad family does as well on devices that nobody has seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgecnn.bundle.spec import Resize
+from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
+from edgecnn.camera.fitted import CameraFit
+from edgecnn.camera.simulate import Range
+from edgecnn.errors import DataError
+from edgecnn.images.tensors import Tensors
+
+__all__ = [
+    "FieldTensors",
+    "broad_ranges",
+    "degraded_copy",
+    "read_camera",
+    "through_camera",
+    "training_note",
+]
+
+# The ends of the family spoil pictures that a person can't read either.
+_REACH = 0.7
+_ABSENT = 0.4
+# Shorter side of the pictures that the family's pixels are meant for.
+_SIDE = 64.0
+_IN_PIXELS = ("defocus", "motion")
+_BROAD: tuple[str, ...] = (
+    *("gain", "red", "blue", "contrast", "defocus", "motion", "noise"),
+    *("vignette", "illumination", "jpeg", "scale", "occlusion", "perspective"),
+)
+_CHUNK = 256
+_SHARE = 0.7
+# A large capture is simulated at this many times the tensor's side: more can't be seen in it.
+_ENLARGED = 2.0
+
+
+def broad_ranges(shape: tuple[int, ...]) -> dict[str, Range]:
+    """What cameras do to pictures of a network's size, from nothing to 0.7 of the family's reach.
+
+    Blur counts in pixels and a small picture has few: it shrinks with the shorter side, from
+    64 pixels down (a blur of 1.8 px leaves nothing of a digit that is 32 wide), and grows to
+    twice of it on large pictures.
+
+    Args:
+        shape: Of the tensors, (..., h, w, 3).
+    """
+    size = min(2.0, min(shape[-3:-1]) / _SIDE)
+    ranges = {}
+    for name in _BROAD:
+        p = PARAMETERS[name]
+        reach = _REACH * (size if name in _IN_PIXELS else 1.0)
+        ends = (p.identity + reach * (end - p.identity) for end in (p.low, p.high))
+        ranges[name] = (next(ends), next(ends))
+    return ranges
+
+
+def degraded_copy(
+    tensors: np.ndarray, seed: int, ranges: Mapping[str, Range] | None = None
+) -> np.ndarray:
+    """Each picture through a camera of its own: a field validation set without a field image.
+
+    Args:
+        tensors: uint8, RGB, shape (n, h, w, 3).
+        seed: The same seed gives the same copies.
+        ranges: Of `degrade.PARAMETERS`, in pixels of the tensors; every picture draws all of
+            them. None: `broad_ranges`, of which each cause spares 4 of 10 pictures.
+
+    Returns:
+        uint8, RGB, same shape.
+    """
+    rng = np.random.default_rng(seed)
+    settings = draw_settings(
+        broad_ranges(tensors.shape) if ranges is None else ranges, len(tensors), rng
+    )
+    if ranges is None:
+        for name in _BROAD:
+            spared = rng.random(len(tensors)) < _ABSENT
+            settings[name][spared] = PARAMETERS[name].identity
+    copies = np.empty_like(tensors)
+    for start in range(0, len(tensors), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        some = {name: values[part] for name, values in settings.items()}
+        bgr = np.ascontiguousarray(tensors[part, ..., ::-1])
+        copies[part] = degrade(bgr, some, rng)[..., ::-1]
+    return copies
+
+
+def read_camera(path: Path | str) -> CameraFit:
+    """The fitted camera in a calibration folder, or in its camera.json.
+
+    Raises:
+        DataError: There is none, or it has no ranges: nothing to train on.
+    """
+    path = Path(path)
+    path = path / "camera.json" if path.is_dir() else path
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not JSON"
+        raise DataError(
+            f"can't read a camera from {path} ({reason}), expected the camera.json of "
+            "`edgecnn calibrate FIELD --lab LAB`"
+        ) from error
+    if isinstance(data, dict) and not data.get("ranges", True):
+        raise DataError(
+            f"{path} holds no fitted ranges ({data.get('meaning')}), expected a camera to train "
+            "for; leave out --camera: the default augmentation needs none"
+        )
+    camera = CameraFit.from_json(data)
+    unknown = sorted(camera.ranges.keys() - PARAMETERS.keys())
+    if unknown:
+        raise DataError(
+            f"{path} names causes that this version does not know ({', '.join(unknown)}), "
+            f"expected {', '.join(PARAMETERS)}; run `edgecnn calibrate` again"
+        )
+    return camera
+
+
+def training_note(camera: CameraFit) -> str:
+    """What `train --camera` says that it did."""
+    causes = ", ".join(PARAMETERS[name].meaning for name in camera.ranges)
+    return (
+        f"{10 * _SHARE:.0f} in 10 training images went through the fitted camera ({causes}); on "
+        "other cameras the default augmentation alone may do as well."
+    )
+
+
+def through_camera(
+    tensors: np.ndarray, camera: CameraFit, rng: np.random.Generator, resize: Resize = "stretch"
+) -> np.ndarray:
+    """Tensors as the fitted camera would have given them: degraded at its resolution.
+
+    A tensor is brought to the size that it has in a frame of the camera, degraded there, and
+    brought back, so that blur and noise shrink with the picture. A frame of more than twice the
+    tensor's size is simulated at that, with blur, noise and JPEG loss scaled down: approximate.
+
+    Args:
+        tensors: uint8, RGB, shape (n, h, w, 3).
+        resize: How frames become tensors: it says which part of a frame a tensor shows.
+
+    Returns:
+        uint8, RGB, same shape.
+    """
+    count, height, width, _ = tensors.shape
+    size_wh, shrink = _capture(camera.frame_wh, (width, height), resize)
+    frames = np.empty((count, size_wh[1], size_wh[0], 3), np.uint8)
+    for k, tensor in enumerate(tensors):
+        frames[k] = _resized(tensor[..., ::-1], size_wh)
+    seen = degrade(frames, draw_settings(_shrunk(camera.ranges, shrink), count, rng), rng)
+    return np.stack([_resized(frame, (width, height))[..., ::-1] for frame in seen])
+
+
+def _capture(
+    frame_wh: tuple[int, int], tensor_wh: tuple[int, int], resize: Resize
+) -> tuple[tuple[int, int], float]:
+    """The size to simulate at, and its share of the camera's own resolution."""
+    (width, height), (w, h) = frame_wh, tensor_wh
+    if resize != "stretch":
+        scale = min(w / width, h / height) if resize == "letterbox" else max(w / width, h / height)
+        width, height = round(w / scale), round(h / scale)
+    shrink = min(1.0, _ENLARGED * float(np.sqrt(w * h / (width * height))))
+    return (max(8, round(width * shrink)), max(8, round(height * shrink))), shrink
+
+
+def _shrunk(ranges: Mapping[str, Range], shrink: float) -> dict[str, Range]:
+    """Ranges for frames made smaller: averaging pixels takes noise away as it takes blur."""
+    scaled = dict(ranges)
+    for name in (*_IN_PIXELS, "noise", "jpeg"):
+        if name in scaled:
+            identity = PARAMETERS[name].identity
+            low, high = (identity + shrink * (end - identity) for end in scaled[name])
+            scaled[name] = (low, high)
+    return scaled
+
+
+def _resized(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    if picture.shape[1::-1] == size_wh:
+        return picture
+    smaller = picture.shape[0] * picture.shape[1] > size_wh[0] * size_wh[1]
+    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(picture), size_wh, interpolation=way))
+
+
+@dataclass(frozen=True, eq=False)
+class FieldTensors:
+    """Tensors of which a share comes through a camera, at every reading.
+
+    By default 7 in 10: the rest stay clean, so that training does not forget the lab. What a
+    reading gives depends on the seed and the rows that are read together, not on the thread:
+    runs are reproducible.
+
+    Args:
+        camera: The fitted one; None: each picture through a camera of its own (degraded_copy).
+    """
+
+    tensors: Tensors
+    camera: CameraFit | None
+    seed: int
+    resize: Resize = "stretch"
+    share: float = _SHARE
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensors.shape
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        chosen = np.arange(len(self))[rows]
+        rng = np.random.default_rng([self.seed, *chosen.ravel().tolist()])
+        seen = np.array(self.tensors[np.atleast_1d(chosen)])
+        some = rng.random(len(seen)) < self.share
+        if some.any() and self.camera is None:
+            seen[some] = degraded_copy(seen[some], int(rng.integers(2**31)))
+        elif some.any() and self.camera is not None:
+            seen[some] = through_camera(seen[some], self.camera, rng, self.resize)
+        return seen if chosen.ndim else seen[0]

@@ -1,0 +1,1 @@
+"""The training itself: batches, schedule, loss, stopping."""

@@ -1,0 +1,170 @@
+"""One training run of a network: the input pipeline, the schedule, the stopping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+from time import monotonic
+from typing import Any
+
+import keras
+import numpy as np
+
+from edgecnn.errors import ModelError
+from edgecnn.records import Progress
+from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
+from edgecnn.train.fitting.averaging import reestimate_batch_norm
+from edgecnn.train.fitting.batches import Examples, batch_size, training_batches, validation_batches
+from edgecnn.train.fitting.cluster import join
+from edgecnn.train.fitting.imbalance import class_weights, training_loss
+from edgecnn.train.options import TrainOptions
+
+__all__ = ["Fit", "fit_network"]
+
+_WARM_UP = 0.05
+_BN_BATCHES = 60
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a run went. `history` has one entry an epoch for each of its columns."""
+
+    history: dict[str, list[float]]
+    best_epoch: int
+    stopped_by: str
+
+    @property
+    def epochs(self) -> int:
+        return len(self.history["loss"])
+
+
+@opencv_on_one_thread()
+def fit_network(
+    model: keras.Model,
+    train: Examples,
+    val: Examples,
+    options: TrainOptions,
+    progress: Progress | None = None,
+) -> Fit:
+    """Train a model in place; it ends with the weights of its best epoch.
+
+    The best epoch is the one with the lowest loss on the validation images, clean, in a simulated
+    field and augmented: on the clean ones alone a lab-only optimum wins too early. With
+    options.ema the weights are running averages, and the batch-norm statistics are taken anew at
+    the end.
+
+    Raises:
+        ModelError: The loss became NaN.
+    """
+    num_classes = int(model.output_shape[-1])
+    steps = len(train.classes) // batch_size(len(train.classes), options)
+    _compile(model, training_loss(train.classes, num_classes, options), options)
+    join(model)
+    schedule = _Schedule(options, steps)
+    stopping = keras.callbacks.EarlyStopping(
+        "val_loss", patience=options.patience, restore_best_weights=True
+    )
+    callbacks = [schedule, stopping, keras.callbacks.TerminateOnNaN()]
+    if options.ema:  # first: the others see the averages
+        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if progress:
+        callbacks.append(_Report(progress, options.epochs))
+    batches = training_batches(train, num_classes, options)
+    history = model.fit(
+        batches,
+        epochs=options.epochs,
+        steps_per_epoch=steps,
+        validation_data=validation_batches(val, num_classes, options),
+        class_weight=class_weights(train.classes, num_classes, options),
+        callbacks=callbacks,
+        shuffle=False,  # the batches come shuffled
+        verbose=0,
+    ).history
+    _check_finite(history, options)
+    # EarlyStopping restores the best weights only when it stops the run itself.
+    if stopping.best_weights is not None:
+        model.set_weights(stopping.best_weights)
+    if options.ema:
+        reestimate_batch_norm(model, (images for images, _ in batches.take(_BN_BATCHES)))
+    # The optimizer's state would triple model.keras, and nothing reads it.
+    model.optimizer, model.compiled = None, False
+    reason = "patience" if stopping.stopped_epoch else schedule.stopped_by
+    columns = {name: list(map(float, values)) for name, values in history.items()}
+    columns |= {"learning_rate": schedule.rates, "seconds": schedule.seconds}
+    return Fit(columns, int(np.argmin(columns["val_loss"])) + 1, reason)
+
+
+def _compile(model: keras.Model, loss: keras.Loss, options: TrainOptions) -> None:
+    optimizer = keras.optimizers.AdamW(
+        options.learning_rate,
+        weight_decay=options.weight_decay,
+        global_clipnorm=5.0,
+        use_ema=options.ema > 0,
+        ema_momentum=options.ema or 0.99,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    # XLA (Keras's default) trains these networks four times slower on a CPU.
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+
+
+def _check_finite(history: dict[str, list[float]], options: TrainOptions) -> None:
+    losses = [*history.get("loss", []), *history.get("val_loss", [np.nan])]
+    if not np.isfinite(losses).all():
+        raise ModelError(
+            f"the training loss became NaN with learning rate {options.learning_rate}; "
+            "lower it, or look at the normalization of your own network"
+        )
+
+
+class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
+    """Warm-up, then a cosine to zero over all steps or over the time budget, whichever is first.
+
+    Loshchilov and Hutter 2017, arXiv:1608.03983, one period.
+    """
+
+    def __init__(self, options: TrainOptions, steps: int) -> None:
+        super().__init__()
+        self.options, self.total = options, options.epochs * steps
+        self.step = 0
+        self.start = self.clock_start = monotonic()
+        self.rates: list[float] = []
+        self.seconds: list[float] = []
+        self.stopped_by = "epochs"
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        done = max((self.step + 0.5) / self.total, self._time_used())
+        rate = min(1.0, done / _WARM_UP) * (1 + cos(pi * min(1.0, done))) / 2
+        self.model.optimizer.learning_rate = self.options.learning_rate * rate
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.step += 1
+        if self.step == 1:
+            self.clock_start = monotonic()  # the first step compiles the graph: seconds
+        if self._time_used() >= 1:
+            self.model.stop_training = True
+            self.stopped_by = "time budget"
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.rates.append(float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
+        self.seconds.append(round(monotonic() - self.start, 2))
+
+    def _time_used(self) -> float:
+        """Share of the time budget; 0 before the first step and without a budget."""
+        if not self.step or not self.options.seconds:
+            return 0.0
+        return (monotonic() - self.clock_start) / self.options.seconds
+
+
+class _Report(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the progress once an epoch."""
+
+    def __init__(self, progress: Progress, epochs: int) -> None:
+        super().__init__()
+        self.progress, self.epochs = progress, epochs
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        self.progress("training", 0, self.epochs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        accuracy = 100 * float((logs or {}).get("val_accuracy", 0.0))
+        self.progress(f"training (val {accuracy:.1f} %)", epoch + 1, self.epochs)

@@ -1,0 +1,181 @@
+"""What is done about classes of unequal size: what each weighs, how often it is drawn, what its
+scores are set against.
+
+Class weights and balanced sampling, the effective number of images
+(Cui et al. 2019, arXiv:1901.05555), balanced softmax (Ren et al. 2020, arXiv:2007.10740), and
+logit adjustment after the training (Menon et al. 2021, arXiv:2007.07314).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from edgecnn.errors import ModelError
+from edgecnn.train.options import TrainOptions
+
+__all__ = [
+    "BalancedSoftmax",
+    "adjust_scores",
+    "check_adjustable",
+    "class_weights",
+    "implied_prior",
+    "sampling_order",
+    "training_loss",
+]
+
+
+def sampling_order(classes: np.ndarray, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
+    """Endless indices, shuffled anew each time around."""
+
+    def shuffled(indices: np.ndarray, seed: int) -> tf.data.Dataset:
+        data = tf.data.Dataset.from_tensor_slices(indices)
+        return data.shuffle(len(indices), seed=seed).repeat()
+
+    if options.imbalance != "balanced_sampling":
+        return shuffled(np.arange(len(classes)), options.seed)
+    members = [np.flatnonzero(classes == k) for k in range(num_classes)]
+    return tf.data.Dataset.sample_from_datasets(
+        [shuffled(m, options.seed + k) for k, m in enumerate(members) if len(m)],
+        seed=options.seed,
+    )
+
+
+def class_weights(
+    classes: np.ndarray, num_classes: int, options: TrainOptions
+) -> dict[int, float] | None:
+    """What an image of each class weighs in the loss; 1 on average over the images.
+
+    class_weights      1 / count: every class weighs the same
+    effective_number   (1 - beta) / (1 - beta^count), Cui et al. 2019, equation 4: the images of
+                       a large class repeat each other, so it is worth less than its count. They
+                       let the weights sum to the classes; here the loss keeps its size beside
+                       weight decay and penalties.
+
+    Returns:
+        By class, 0 for one without images; None when all images weigh the same.
+    """
+    counts = np.bincount(classes, minlength=num_classes)
+    if options.imbalance == "class_weights":
+        worth = counts.astype(float)
+    elif options.imbalance == "effective_number":
+        beta = options.imbalance_beta
+        worth = (1 - beta**counts) / (1 - beta)
+    else:
+        return None
+    weights = np.where(counts > 0, 1 / np.maximum(worth, 1e-12), 0.0)
+    weights *= counts.sum() / (weights * counts).sum()
+    return {k: float(weight) for k, weight in enumerate(weights)}
+
+
+def training_loss(classes: np.ndarray, num_classes: int, options: TrainOptions) -> keras.Loss:
+    """The loss of training and validation: cross entropy, or `BalancedSoftmax`."""
+    if options.imbalance != "balanced_softmax":
+        return keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing)
+    shift = options.imbalance_tau * np.log(_shares(classes, num_classes))
+    return BalancedSoftmax(tuple(map(float, shift)), options.label_smoothing)
+
+
+class BalancedSoftmax(keras.losses.Loss):  # type: ignore[misc]
+    """Cross entropy of softmax(logits + shift): while it trains, a rare class has to overcome its
+    rarity; the model without the shift answers as if all classes were equally frequent.
+
+    The loss takes softmax scores and renormalizes scores * exp(shift), which is the same thing,
+    so that model and exported graph stay as they are.
+
+    Args:
+        shift: Of each class: tau * log(its share of the training images).
+        label_smoothing: As of keras.losses.CategoricalCrossentropy.
+
+    Source: Ren et al. 2020, arXiv:2007.10740, equation 3 (tau = 1); Menon et al. 2021,
+    arXiv:2007.07314, equation 10 (any tau).
+    """
+
+    def __init__(self, shift: tuple[float, ...], label_smoothing: float = 0.0) -> None:
+        super().__init__(name="balanced_softmax")
+        self.shift, self.label_smoothing = shift, label_smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Loss of each image, shape (n,)."""
+        # Keras clips scores at 1e-7, where a rare class would get no gradient any more.
+        logits = keras.ops.log(keras.ops.maximum(y_pred, 1e-30)) + np.array(self.shift, np.float32)
+        return keras.losses.categorical_crossentropy(
+            y_true, logits, from_logits=True, label_smoothing=self.label_smoothing
+        )
+
+
+def check_adjustable(model: keras.Model, options: TrainOptions) -> None:
+    """Find out before the training whether `adjust_scores` will be able to do its work.
+
+    Raises:
+        ModelError: logit_adjustment is asked for, and the model has no bias to take it.
+    """
+    if options.imbalance == "logit_adjustment":
+        _last_dense(model)
+
+
+def adjust_scores(model: keras.Model, classes: np.ndarray, options: TrainOptions) -> None:
+    """With logit_adjustment: take tau * log(class share) from the bias of the trained classifier.
+
+    Source: Menon et al. 2021, arXiv:2007.07314, equation 9; in the weights, so that every
+    exported file has it at no cost.
+    """
+    if options.imbalance != "logit_adjustment":
+        return
+    dense = _last_dense(model)
+    shift = options.imbalance_tau * np.log(_shares(classes, int(model.output_shape[-1])))
+    dense.bias.assign(dense.bias - shift.astype(np.float32))
+
+
+def implied_prior(classes: np.ndarray, num_classes: int, options: TrainOptions) -> np.ndarray:
+    """The class shares under which the model's scores are meant as probabilities.
+
+    The shares of the training images for plain training; equal ones for a model that was trained
+    to be fair to every class: label shift is to be reckoned from there.
+
+    Returns:
+        float64, shape (num_classes,), sums to 1.
+    """
+    shares = np.bincount(classes, minlength=num_classes) / len(classes)
+    weights = class_weights(classes, num_classes, options)
+    if weights is not None:
+        shares = shares * np.array(list(weights.values()))
+    elif options.imbalance == "balanced_sampling":
+        shares = (shares > 0).astype(float)
+    elif options.imbalance in ("balanced_softmax", "logit_adjustment"):
+        shares = np.where(shares > 0, shares, np.nan) ** (1 - options.imbalance_tau)
+        shares = np.nan_to_num(shares)
+    return np.asarray(shares / shares.sum())
+
+
+def _shares(classes: np.ndarray, num_classes: int) -> np.ndarray:
+    """Class shares; a class without images counts as one image, for its logarithm."""
+    counts = np.maximum(1, np.bincount(classes, minlength=num_classes))
+    return np.asarray(counts / counts.sum())
+
+
+def _last_dense(model: keras.Model) -> keras.layers.Dense:
+    """The Dense layer that makes the scores, itself or through a softmax behind it."""
+    layer = model.outputs[0]._keras_history.operation
+    softmax = keras.activations.softmax
+    if isinstance(layer, keras.layers.Softmax) or (
+        isinstance(layer, keras.layers.Activation) and layer.activation is softmax
+    ):
+        layer = layer.input._keras_history.operation
+        wanted = keras.activations.linear
+    else:
+        wanted = softmax
+    if (
+        not isinstance(layer, keras.layers.Dense)
+        or layer.activation is not wanted
+        or (layer.bias is None)
+    ):
+        raise ModelError(
+            "imbalance 'logit_adjustment' changes the bias of a last Dense layer with softmax, "
+            f"but the network ends in {type(layer).__name__} {layer.name!r} without one; take "
+            "balanced_softmax, which suits every network"
+        )
+    return layer

@@ -1,0 +1,153 @@
+"""What a training run gave, for a program and for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.images.dataset import Skipped
+from edgecnn.records import Json
+from edgecnn.render.table import table
+from edgecnn.train.assess.breakdown import Breakdown
+from edgecnn.train.assess.verdict import Verdict
+from edgecnn.train.synthesis.result import Synthesis
+
+if TYPE_CHECKING:
+    from edgecnn.train.augmentation.label_check import LabelCheck
+
+__all__ = ["TrainResult"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run gave.
+
+    splits   {"train": {"images": n, "groups": m}, "val": ..., "test": ...}
+    train, val   accuracy on clean training and validation images; lab on the test split
+    notes    what a person should know about the data, one line each
+    temperature   of the card's confidence, fitted on the validation images
+    confidence_error   expected calibration error on the test split: {"raw", "calibrated"}
+    worker    which worker of several this is, if it is not the one that writes the folder
+    class_counts   real training images of each label
+    synthesis   what came of `synthesize`; None without it
+    breakdowns   accuracy on the test split by class, by device and by columns of the manifest
+    verdict   training, test and simulated field images: does it overfit, is it fragile
+    label_checks   of the augmentation's operations, for keeping the label
+    network   {"name", "weights"}, and of a named one "source" and "licence" of the weights
+    """
+
+    model: Path
+    lab: Tally
+    train: Tally
+    val: Tally
+    seconds: float
+    epochs: int
+    best_epoch: int
+    stopped_by: str
+    splits: dict[str, Json]
+    largest_group: int
+    near_duplicates: int
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+    temperature: float = 1.0
+    confidence_error: dict[str, float] = field(default_factory=dict)
+    class_counts: dict[str, int] = field(default_factory=dict)
+    synthesis: Synthesis | None = None
+    breakdowns: tuple[Breakdown, ...] = ()
+    verdict: Verdict | None = None
+    label_checks: tuple[LabelCheck, ...] = ()
+    network: Json = field(default_factory=dict)
+    worker: str = ""
+
+    def to_json(self) -> Json:
+        return {
+            "lab": self.lab.to_json(),
+            "seconds": self.seconds,
+            "epochs": self.epochs,
+            "model": str(self.model),
+            "best_epoch": self.best_epoch,
+            "stopped_by": self.stopped_by,
+            "train": self.train.to_json(),
+            "val": self.val.to_json(),
+            "splits": self.splits,
+            "largest_group": self.largest_group,
+            "near_duplicates": self.near_duplicates,
+            "skipped": [{"file": s.file, "reason": s.reason} for s in self.skipped],
+            "notes": list(self.notes),
+            "temperature": self.temperature,
+            "confidence_error": self.confidence_error,
+            "network": self.network,
+            "class_counts": self.class_counts,
+            "synthesis": self.synthesis.to_json() if self.synthesis else None,
+            "verdict": self.verdict.to_json() if self.verdict else None,
+            "label_checks": [check.to_json() for check in self.label_checks],
+            "accuracy_by": {part.column: part.to_json() for part in self.breakdowns},
+        }
+
+    def to_text(self) -> str:
+        """The result as a person reads it in a terminal."""
+        if self.worker:
+            return f"{self.worker}: done, {self.epochs} epochs; the first worker writes the model"
+        tallies = {"train": self.train, "val": self.val, "test": self.lab}
+        rows = [
+            (name, split["images"], split["groups"], tallies[name].text())
+            for name, split in self.splits.items()
+        ]
+        lines = [
+            table(["split", "images", "groups", "accuracy"], rows),
+            "",
+            "A group holds near-duplicates, a burst or a device, and lies in one split only "
+            f"(largest: {self.largest_group} images).",
+            *self.notes,
+            *self._checks(),
+        ]
+        if self.skipped:
+            lines.append(f"Skipped {len(self.skipped)} file(s):")
+            lines += [f"  {s.file}: {s.reason}" for s in self.skipped[:5]]
+            lines += ["  ..."] if len(self.skipped) > 5 else []
+        lines += [
+            f"{self.epochs} epochs in {self.seconds:.0f} s (ended by {self.stopped_by}); "
+            f"the weights are those of epoch {self.best_epoch}.",
+            *([f"\n{self.verdict.to_text()}"] if self.verdict else []),
+            *([self.synthesis.to_text()] if self.synthesis else []),
+            *(f"\n{part.to_text()}" for part in self.breakdowns),
+            "",
+            f"Lab accuracy: {self.lab.text()}",
+            *self._confidence(),
+            *self._origin(),
+            f"Model: {self.model}",
+        ]
+        return "\n".join(lines)
+
+    def _checks(self) -> list[str]:
+        """Operations that break labels are among the notes."""
+        if not self.label_checks:
+            return []
+        kept = sum(check.keeps is True for check in self.label_checks)
+        unsure = [check.name for check in self.label_checks if check.keeps is None]
+        return [
+            f"Label check: {kept} of {len(self.label_checks)} operations of the augmentation keep "
+            f"the label of {self.label_checks[0].before.total} training images, as a linear probe "
+            "sees it (a warning, not a proof; figures in card.json).",
+            *([f"  It can not tell of {', '.join(unsure)}."] if unsure else []),
+        ]
+
+    def _origin(self) -> list[str]:
+        if "source" not in self.network:
+            return []
+        licence = self.network.get("licence")
+        return [
+            f"Network: {self.network['name']}, weights: {self.network['weights']} "
+            f"({self.network['source']}{f', {licence}' if licence else ''})."
+        ]
+
+    def _confidence(self) -> list[str]:
+        if not self.confidence_error:
+            return []
+        raw, calibrated = (100 * self.confidence_error[k] for k in ("raw", "calibrated"))
+        return [
+            f"Confidence is off by {calibrated:.1f} points on average on the test images "
+            f"({raw:.1f} without the temperature of {self.temperature:.2f})."
+        ]

@@ -1,0 +1,251 @@
+"""`--synthesize`: images of a rare class from a generator, kept only if they are shown to help.
+
+Generators that were trained on few images often harm (Gupta and Brown 2026, arXiv:2603.16134), so
+that a gate decides: three short trainings with the real training images alone, with copies of the
+rare ones, and with made images, judged on the same real validation images. The generator has seen
+training images only, and the test split has no part in any of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+import keras
+import numpy as np
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.errors import ModelError
+from edgecnn.images.tensors import ChosenTensors, Tensors
+from edgecnn.model.plots import side_by_side
+from edgecnn.model.predict import keras_scores
+from edgecnn.records import Progress
+from edgecnn.train.fitting.batches import Examples
+from edgecnn.train.options import TrainOptions
+from edgecnn.train.synthesis.gan import train_gan
+from edgecnn.train.synthesis.result import ARMS, Arm, Synthesis
+
+__all__ = ["Made", "Trainer", "gate", "join", "rare_classes", "synthesize"]
+
+# A network of its own, trained on images under options.
+Trainer = Callable[[Examples, TrainOptions], keras.Model]
+
+
+_RAREST = 0.25  # of the mean class size
+_TRAININGS = 3
+_EPOCHS = 8  # of each training of the gate, at most
+_LEVEL = 0.05
+# Fewer images than this can't reach that level, even if all of them are read better.
+_FEWEST = 5
+_MOST_LOST = 0.01  # of the accuracy on all classes
+_SHOWN = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """extra: the made images with their classes, None when they are not kept.
+    picture: a PNG of real and made ones, None when none were made."""
+
+    decision: Synthesis
+    extra: Examples | None = None
+    picture: bytes | None = None
+
+
+def synthesize(
+    train: Examples,
+    val: Examples,
+    labels: tuple[str, ...],
+    options: TrainOptions,
+    trainer: Trainer,
+    progress: Progress | None = None,
+) -> Made:
+    """Make images of rare classes, up to the mean class size, and keep them if the gate agrees.
+
+    Args:
+        train, val: The real images; the generator sees the former, the gate judges by the latter.
+        labels: Of all classes.
+        options: `synthesize` names the classes; the rest goes to the trainer, with fewer epochs.
+        trainer: Trains a new network.
+        progress: Called with (what, done, total).
+
+    Raises:
+        ModelError: There is no such class, or none is rare.
+    """
+    start = monotonic()
+    rare = rare_classes(train.classes, labels, str(options.synthesize))
+    counts = np.bincount(train.classes, minlength=len(labels))
+    wanted = [int(np.ceil(counts.mean())) - int(counts[k]) for k in rare]
+    names, real = tuple(labels[k] for k in rare), tuple(int(counts[k]) for k in rare)
+    judges = int(np.isin(val.classes, rare).sum())
+    if judges < _FEWEST:
+        reason = (
+            f"untried: {judges} validation images of {' and '.join(names)} can't show a gain, "
+            f"which takes {_FEWEST} or more (raise --val-share, or add images)"
+        )
+        return Made(Synthesis(names, real, (0,) * len(rare), kept=False, reason=reason))
+    steps, seed = options.synthesis_steps, options.seed
+    generator = train_gan(train, len(labels), steps, seed, progress)
+    made = [generator.sample(k, n, seed + k) for k, n in zip(rare, wanted, strict=True)]
+    extra = Examples(np.concatenate(made), np.repeat(rare, wanted))
+    decision = gate(train, val, extra, options, trainer, progress)
+    decision = replace(
+        decision,
+        labels=names,
+        real=real,
+        made=tuple(wanted),
+        steps=steps,
+        seconds=round(monotonic() - start, 1),
+    )
+    pictures = {}
+    for k, images in zip(rare, made, strict=True):
+        real_rows = np.flatnonzero(train.classes == k)[:_SHOWN]
+        pictures[f"{labels[k]}: real"] = train.tensors[real_rows]
+        pictures[f"{labels[k]}: made"] = images[:_SHOWN]
+    return Made(decision, extra if decision.kept else None, side_by_side(pictures))
+
+
+def rare_classes(classes: np.ndarray, labels: tuple[str, ...], wanted: str) -> list[int]:
+    """The class of this label, if it has less than the mean size; or for "rarest" all with less
+    than a quarter of it.
+
+    Raises:
+        ModelError: There is no such class, or none is rare.
+    """
+    counts = np.bincount(classes, minlength=len(labels))
+    if wanted in labels:
+        k = labels.index(wanted)
+        if counts[k] >= counts.mean():
+            raise ModelError(
+                f"synthesize is {wanted!r}, which has {counts[k]} training images, expected a "
+                f"class with fewer than the mean of {counts.mean():.0f}; leave it out"
+            )
+        return [k]
+    if wanted != "rarest":
+        raise ModelError(
+            f"synthesize is {wanted!r}, expected 'rarest' or a label: {', '.join(labels[:20])}"
+        )
+    rare = np.flatnonzero(counts < _RAREST * counts.mean()).tolist()
+    if not rare:
+        least = int(counts.argmin())
+        raise ModelError(
+            f"synthesize is 'rarest', expected a class with fewer than a quarter of the mean of "
+            f"{counts.mean():.0f} training images, but the smallest, {labels[least]}, has "
+            f"{counts[least]}; name a class, or leave it out"
+        )
+    return list(map(int, rare))
+
+
+def gate(
+    train: Examples,
+    val: Examples,
+    extra: Examples,
+    options: TrainOptions,
+    trainer: Trainer,
+    progress: Progress | None = None,
+) -> Synthesis:
+    """Whether made images help: paired on real validation images, over three seeds.
+
+    Kept if the exact one-sided sign test over the validation images of the rare classes has
+    p < 0.05 (a training more that reads an image right is better, a training less is worse), if
+    copies of the real images don't do more, and if accuracy on all classes falls by at most a
+    point.
+
+    Args:
+        extra: The made images with their (rare) classes.
+
+    Returns:
+        The decision without names and counts.
+    """
+    rare = np.isin(val.classes, np.unique(extra.classes))
+    candidates = dict(zip(ARMS, (train, _repeated(train, extra), join(train, extra)), strict=True))
+    right = {name: np.zeros(len(val.classes), int) for name in ARMS}
+    done, total = 0, _TRAININGS * len(ARMS)
+    for number in range(_TRAININGS):
+        for name, examples in candidates.items():
+            if progress:
+                progress("judging made images", done, total)
+            short = replace(
+                options, epochs=min(options.epochs, _EPOCHS), seed=options.seed + 1 + number
+            )
+            answers = keras_scores(trainer(examples, short), val.tensors).argmax(axis=1)
+            right[name] += answers == val.classes
+            done += 1
+    arms = {name: _arm(found, rare) for name, found in right.items()}
+    change = (right["synthetic"] - right["plain"])[rare]
+    better, worse = int((change > 0).sum()), int((change < 0).sum())
+    p = _sign_test(better, worse)
+    reason = _objection(arms, p)
+    return Synthesis(
+        (), (), (), reason is None, reason or "recall rises", arms, better, worse, p, _TRAININGS
+    )
+
+
+def _objection(arms: dict[str, Arm], p: float) -> str | None:
+    """What speaks against made images, or None."""
+    plain, repeated, made = (arms[name] for name in ARMS)
+    if p >= _LEVEL:
+        return "recall does not rise beyond chance"
+    if repeated.recall.correct > made.recall.correct:
+        return "copies of the real images do more (see --imbalance balanced_sampling)"
+    lost = (plain.accuracy.accuracy or 0.0) - (made.accuracy.accuracy or 0.0)
+    if lost > _MOST_LOST:
+        return f"accuracy on all classes falls by {100 * lost:.1f} points"
+    return None
+
+
+def _sign_test(better: int, worse: int) -> float:
+    from scipy.stats import binomtest
+
+    if not better + worse:
+        return 1.0
+    return float(binomtest(better, better + worse, alternative="greater").pvalue)
+
+
+def _arm(right: np.ndarray, rare: np.ndarray) -> Arm:
+    recall, accuracy = (
+        Tally(int(found.sum()), _TRAININGS * len(found), effective=len(found))
+        for found in (right[rare], right)
+    )
+    return Arm(recall, accuracy)
+
+
+def _repeated(train: Examples, extra: Examples) -> Examples:
+    """As many copies of real images as there are made ones of each class."""
+    rows = [np.arange(len(train.classes))]
+    for k in np.unique(extra.classes):
+        mine = np.flatnonzero(train.classes == k)
+        rows.append(np.resize(mine, int((extra.classes == k).sum())))
+    chosen = np.concatenate(rows)
+    return Examples(ChosenTensors(train.tensors, chosen), train.classes[chosen])
+
+
+def join(train: Examples, extra: Examples) -> Examples:
+    """Both together; the first may lie in a file."""
+    more = np.asarray(extra.tensors[:])
+    return Examples(_Joined(train.tensors, more), np.concatenate([train.classes, extra.classes]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """Tensors, which may lie in a file, and an array of more behind them."""
+
+    tensors: Tensors
+    more: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *self.tensors.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.tensors) + len(self.more)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        wanted = np.arange(len(self))[rows]
+        flat = np.ravel(wanted)
+        found = np.empty((len(flat), *self.tensors.shape[1:]), np.uint8)
+        first = flat < len(self.tensors)
+        found[first] = self.tensors[flat[first]]
+        found[~first] = self.more[flat[~first] - len(self.tensors)]
+        return found.reshape(*np.shape(wanted), *found.shape[1:])

@@ -1,0 +1,186 @@
+"""`train`: a labelled folder in, a MODEL folder out."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgecnn._version import __version__
+from edgecnn.bundle.card import Card
+from edgecnn.errors import MissingRuntimeError
+from edgecnn.files.staging import check_writable
+from edgecnn.model.write import MARKER, TestRows, write_model_folder
+from edgecnn.quiet import quiet
+from edgecnn.records import Json, Progress
+from edgecnn.train.assess.breakdown import group_names
+from edgecnn.train.augmentation.simulated_field import training_note
+from edgecnn.train.options import TrainOptions
+from edgecnn.train.result import TrainResult
+from edgecnn.train.task import Task, check_task, read_task, settle_augmentation
+
+if TYPE_CHECKING:
+    from edgecnn.train.assess.measure import Measured
+    from edgecnn.train.learn import Learned
+    from edgecnn.train.synthesis.gate import Made
+
+__all__ = ["TrainOptions", "TrainResult", "train"]
+
+
+def train(
+    lab: Path | str,
+    output: Path | str,
+    options: TrainOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train a classifier on a class-per-folder tree and write a MODEL folder.
+
+    The folder holds model.keras, card.json, history.csv, training.png, confusion.png,
+    augmented.png, lab_test.npz (tensors, labels, keras_scores, files, sha256 of the test split)
+    and golden/.
+
+    Args:
+        lab: Folder of class folders, or of train, val and test folders of these.
+        output: The MODEL folder; an older MODEL folder is replaced.
+        options: See TrainOptions.
+        progress: Called with (what, done, total).
+
+    With TF_CONFIG set, the processes that it names train together (see cluster.py), and all but
+    the first return without writing.
+
+    Raises:
+        DataError: The images can't be used or split.
+        ModelError: The options or the user's own network can't be used.
+        OutputError: The place can't be written to.
+    """
+    start = monotonic()
+    options = options or TrainOptions()
+    lab, output = Path(lab), Path(output)
+    _check_installed()
+    cluster = check_task(options)
+    writes = cluster is None or cluster.is_chief
+    if writes:
+        check_writable(output, marker=MARKER)
+    task = read_task(lab, options, cluster, progress)
+    names = group_names(task.data, options)
+    with quiet():  # TensorFlow greets the terminal whatever its log level is
+        from edgecnn.train.assess.measure import measure
+        from edgecnn.train.learn import learn, make_images
+
+    task = settle_augmentation(task)
+    made = make_images(task, progress) if options.synthesize else None
+    learned = learn(task, made, progress)
+    measured = measure(learned.model, task, names)
+    result = _result(output, task, learned, measured, made, monotonic() - start)
+    if writes:
+        card = _card(result, task, measured, made)
+        test = TestRows(task.data, task.split.test, measured.scores)
+        pictures = _pictures(task, made)
+        write_model_folder(output, learned.model, card, learned.fit, test, pictures)
+    return result
+
+
+def _check_installed() -> None:
+    missing = [n for n in ("tensorflow", "sklearn", "scipy", "matplotlib") if not find_spec(n)]
+    if missing:
+        raise MissingRuntimeError(
+            f"training needs {', '.join(missing)}, which is not installed; pip install edgecnn[lab]"
+        )
+
+
+def _result(
+    output: Path,
+    task: Task,
+    learned: Learned,
+    measured: Measured,
+    made: Made | None,
+    seconds: float,
+) -> TrainResult:
+    split, cluster, fit = task.split, task.cluster, learned.fit
+    counts = np.bincount(task.classes("train"), minlength=len(task.data.labels))
+    camera_note = [training_note(task.camera)] if task.camera else []
+    return TrainResult(
+        model=output,
+        lab=measured.lab.tally,
+        train=measured.train,
+        val=measured.val,
+        seconds=round(seconds, 1),
+        epochs=fit.epochs,
+        best_epoch=fit.best_epoch,
+        stopped_by=fit.stopped_by,
+        splits=split.counts(),
+        largest_group=split.groups.largest,
+        near_duplicates=split.groups.near,
+        skipped=task.data.skipped,
+        notes=(*split.notes, *task.notes, *camera_note),
+        temperature=measured.temperature,
+        confidence_error=measured.confidence_error,
+        network=learned.network,
+        class_counts=dict(zip(task.data.labels, counts.tolist(), strict=True)),
+        synthesis=made.decision if made else None,
+        verdict=measured.verdict,
+        label_checks=task.checks,
+        breakdowns=measured.breakdowns,
+        worker=cluster.to_text() if cluster and not cluster.is_chief else "",
+    )
+
+
+def _pictures(task: Task, made: Made | None) -> dict[str, bytes]:
+    """Training images as the augmentation makes them, and those of a generator."""
+    from edgecnn.train.augmentation.pipeline import build_augmentation
+    from edgecnn.train.augmentation.preview import augmented_sheet
+
+    seed = task.options.seed
+    layers = build_augmentation(task.options.augment, seed, task.options.without)
+    images, classes = task.tensors("train"), task.classes("train")
+    pictures = {"augmented.png": augmented_sheet(images, classes, task.data.labels, layers, seed)}
+    if made and made.picture:
+        pictures["synthetic.png"] = made.picture
+    return pictures
+
+
+def _card(result: TrainResult, task: Task, measured: Measured, made: Made | None) -> Card:
+    from edgecnn.train.fitting.imbalance import implied_prior
+
+    classes = task.classes("train")
+    if made and made.extra:
+        classes = np.concatenate([classes, made.extra.classes])
+    prior = implied_prior(classes, len(task.data.labels), task.options)
+    height, width, _ = task.shape
+    return Card(
+        name=result.model.name,
+        labels=task.data.labels,
+        input=task.options.input_spec((width, height)),
+        lab=measured.lab,
+        prior=tuple(map(float, prior)),
+        edgecnn=__version__,
+        temperature=result.temperature,
+        training=_summary(result, task),
+        camera=task.camera.to_json() if task.camera else None,
+    )
+
+
+def _summary(result: TrainResult, task: Task) -> Json:
+    """What card.json keeps of the run; paths of this machine stay out of it."""
+    options, split = task.options, task.split
+    data = result.to_json()
+    for name in ("model", "lab", "skipped"):
+        del data[name]
+    settings = options.to_json()
+    settings["manifest"] = Path(options.manifest).name if options.manifest else None
+    settings["camera"] = Path(options.camera).name if options.camera else None
+    del settings["cache"]
+    settings["weights"] = Path(options.weights).name
+    return {
+        **data,
+        "skipped": len(result.skipped),
+        "groups": split.groups.count,
+        "duplicates": split.groups.duplicates,
+        "near_duplicate_threshold": split.groups.threshold,
+        "devices": split.groups.devices,
+        "options": settings,
+    }

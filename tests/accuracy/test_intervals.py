@@ -1,0 +1,106 @@
+"""Intervals: they cover what they say, and repeated frames don't make them narrow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgecnn.accuracy.intervals import (
+    clustered_tally,
+    effective_size,
+    independent_difference,
+    paired_difference,
+)
+from edgecnn.accuracy.tally import Tally
+
+
+def _paired(both: int, lost: int, won: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    first = np.repeat([True, True, False, False], [both, lost, won, neither])
+    second = np.repeat([True, False, True, False], [both, lost, won, neither])
+    return first, second
+
+
+def test_the_difference_of_two_accuracies_agrees_with_newcombes_published_example():
+    low, high = independent_difference(Tally(56, 70), Tally(48, 80))
+    assert (low, high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_the_paired_difference_agrees_with_newcombes_published_example():
+    low, high = paired_difference(*_paired(36, 12, 2, 0))
+    assert (low, high) == pytest.approx((0.0569, 0.3404), abs=5e-5)
+
+
+def test_pairing_makes_the_interval_narrower_than_two_separate_samples():
+    first, second = _paired(180, 6, 4, 10)
+    paired = paired_difference(first, second)
+    apart = independent_difference(Tally(186, 200), Tally(184, 200))
+    assert paired[1] - paired[0] < 0.7 * (apart[1] - apart[0])
+    assert paired[0] < 0.01 < paired[1]
+
+
+def test_nothing_measured_gives_the_whole_range():
+    none = np.zeros(0, bool)
+    assert paired_difference(none, none) == (-1.0, 1.0)
+    assert independent_difference(Tally(0, 0), Tally(5, 10)) == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("rate", [0.6, 0.95])
+@pytest.mark.parametrize("alike", [0.05, 0.4, 0.9])
+@pytest.mark.parametrize("num_objects", [10, 60])
+def test_live_intervals_cover_the_truth_when_frames_repeat_each_other(rate, alike, num_objects):
+    rng = np.random.default_rng(int(1000 * rate + 100 * alike + num_objects))
+    shape = (1 - alike) / alike
+    covered = naive = 0
+    repeats = 300
+    for _ in range(repeats):
+        of_object = rng.beta(rate * shape, (1 - rate) * shape, num_objects)
+        segment = np.repeat(np.arange(num_objects), rng.poisson(20, num_objects) + 1)
+        correct = rng.random(len(segment)) < of_object[segment]
+        low, high = clustered_tally(correct, segment).interval
+        covered += low <= rate <= high
+        low, high = Tally(int(correct.sum()), len(correct)).interval
+        naive += low <= rate <= high
+    assert covered / repeats >= 0.91
+    if alike >= 0.4:  # what the effective count is for
+        assert naive / repeats < 0.8
+
+
+def test_the_gap_interval_covers_the_true_gap():
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(500):
+        lab, live = rng.binomial(300, 0.97), rng.binomial(80, 0.85)
+        low, high = independent_difference(Tally(int(lab), 300), Tally(int(live), 80))
+        covered += low <= 0.12 <= high
+    assert covered / 500 >= 0.93
+
+
+def test_a_frame_shown_thirty_times_is_worth_one():
+    right = np.array([True, False, True, True, False, True, True, True])
+    repeated, segment = np.repeat(right, 30), np.repeat(np.arange(8), 30)
+    assert effective_size(repeated, segment) <= 8
+    assert clustered_tally(right, np.arange(8)).effective is None
+
+
+def test_one_object_is_worth_one_answer_however_long_it_is_filmed():
+    assert effective_size(np.ones(5000, bool), np.zeros(5000, int)) == 1.0
+
+
+def test_frames_without_errors_are_worth_as_many_as_there_are_objects():
+    assert effective_size(np.ones(400, bool), np.repeat(np.arange(40), 10)) == pytest.approx(
+        40, rel=0.1
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=30).filter(
+        lambda counts: sum(a + b for a, b in counts) > 0
+    )
+)
+def test_frames_are_worth_at_least_one_and_at_most_their_number(counts):
+    correct = np.concatenate([np.repeat([True, False], pair) for pair in counts])
+    segment = np.repeat(np.arange(len(counts)), [a + b for a, b in counts])
+    assert 1.0 <= effective_size(correct, segment) <= len(correct) + 1e-9

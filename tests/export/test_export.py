@@ -1,0 +1,309 @@
+"""From a MODEL folder to a bundle."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import edgecnn
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.errors import EdgecnnError, ImageError, ModelError, OutputError
+from edgecnn.export.export import FORMATS, ExportOptions, export
+
+INTEGER = ("tflite-full-integer", "onnx-full-integer")
+
+
+def copy(model, tmp_path):
+    return shutil.copytree(model, tmp_path / "model")
+
+
+def test_all_seven_artifacts_are_written_and_checked_on_every_lab_image(small_result):
+    bundle = Bundle.open(small_result.bundle)
+    assert [a.file for a in bundle.card.artifacts] == list(FORMATS.values())
+    assert bundle.card.artifacts == small_result.artifacts
+    assert small_result.lab == bundle.card.lab.tally
+    for artifact in bundle.card.artifacts:
+        assert artifact.lab.total == 600
+        assert artifact.agreement > 0.98
+        assert artifact.ok
+
+
+def test_float_artifacts_compute_what_keras_computes(small_result):
+    for artifact in small_result.artifacts:
+        if artifact.kind == "float32":
+            assert artifact.agreement == 1.0
+            assert artifact.max_output_error < 1e-5
+        if artifact.kind == "float16":
+            assert artifact.max_output_error < 0.01
+
+
+def test_the_table_of_the_lab_test_gives_the_tallies_of_the_card(small_result):
+    bundle = Bundle.open(small_result.bundle)
+    rows = bundle.lab_test()
+    for artifact in bundle.card.artifacts:
+        right = sum(row.predicted[artifact.file] == row.label for row in rows)
+        same = sum(row.predicted[artifact.file] == row.predicted["keras"] for row in rows)
+        assert right == artifact.lab.correct
+        assert same / len(rows) == pytest.approx(artifact.agreement)
+    assert sum(r.predicted["keras"] == r.label for r in rows) == bundle.card.lab.tally.correct
+
+
+def test_full_integer_models_take_raw_pixels(small_result):
+    for artifact in small_result.artifacts:
+        if artifact.kind == "full_integer":
+            assert artifact.input.dtype == artifact.output.dtype == "uint8"
+            assert (artifact.input.scale, artifact.input.zero_point) == (1.0, 0)
+            # 1/256 in TFLite, 1/255 in ONNX: the whole range of a score.
+            assert artifact.output.scale == pytest.approx(1 / 255.5, rel=0.003)
+
+
+def test_int8_models_take_pixels_less_128_and_answer_alike(
+    tmp_path, small_model, small_field, small_result
+):
+    options = ExportOptions(formats=INTEGER, integer_io="int8")
+    result = export(small_model, small_field, tmp_path / "int8.edgecnn", options)
+    for artifact in result.artifacts:
+        assert artifact.kind == "full_integer"
+        assert artifact.input.dtype == artifact.output.dtype == "int8"
+        assert (artifact.input.scale, artifact.input.zero_point) == (1.0, -128)
+        twin = next(a for a in small_result.artifacts if a.file == artifact.file)
+        assert artifact.lab.correct == pytest.approx(twin.lab.correct, abs=3)
+
+
+def test_golden_frames_of_lab_and_field_replay_on_every_artifact(small_result):
+    bundle = Bundle.open(small_result.bundle)
+    names = [golden.file for golden in bundle.golden()]
+    assert len(names) == 8
+    assert sum("field" in name for name in names) == 4
+    for artifact in bundle.card.artifacts:
+        replayed = Classifier(bundle, artifact.file).replay_golden()
+        assert all(result.tensor_ok and result.steps == 0 for result in replayed)
+    fields = [g.scores["model_float32.tflite"] for g in bundle.golden() if "field" in g.file]
+    assert len({int(np.argmax(scores)) for scores in fields}) == 4
+
+
+def test_the_card_tells_where_the_model_and_its_ranges_come_from(small_result, small_field):
+    card = Bundle.open(small_result.bundle).card
+    assert card.edgecnn == edgecnn.__version__
+    assert card.calibration["source"] == "field"
+    assert card.calibration["count"] == len(list(small_field.iterdir()))
+    assert len(card.calibration["sha256"]) == 64
+
+
+def test_json_and_text_tell_the_same(small_result):
+    data = json.loads(json.dumps(small_result.to_json()))
+    assert data["bundle"] == str(small_result.bundle)
+    text = small_result.to_text()
+    for artifact in data["artifacts"]:
+        assert {"file", "kind", "bytes", "lab", "agreement", "ok"} <= set(artifact)
+        assert set(artifact["lab"]) == {"correct", "total", "accuracy", "low", "high"}
+        assert artifact["file"] in text
+    assert f"edgecnn evaluate {small_result.bundle}" in text
+
+
+@pytest.fixture(scope="module")
+def brittle_model(tmp_path_factory, small_model, small_spec, lab_images, write_model_folder):
+    """The same network with +20000 on every logit: softmax does not see it, 8 bits drown in it."""
+    import keras
+
+    network = keras.saving.load_model(small_model / "model.keras")
+    dense = next(layer for layer in network.layers if isinstance(layer, keras.layers.Dense))
+    kernel, bias = dense.get_weights()
+    dense.set_weights([kernel, bias + 20000])
+    folder = tmp_path_factory.mktemp("export") / "brittle"
+    return write_model_folder(folder, network, lab_images, small_spec)
+
+
+def test_an_artifact_that_loses_too_much_fails_the_gate_and_is_marked(
+    tmp_path, brittle_model, small_field
+):
+    options = ExportOptions(formats=("tflite-float32", *INTEGER), max_drop=5.0)
+    result = export(brittle_model, small_field, tmp_path / "b.edgecnn", options)
+    assert not result.ok
+    ok = {a.file: a.ok for a in Bundle.open(tmp_path / "b.edgecnn").card.artifacts}
+    assert ok.pop("model_float32.tflite")
+    assert not any(ok.values())
+    assert "drop too large" in result.to_text()
+    assert any("agrees with the Keras model on only" in w for w in result.warnings)
+
+
+def test_without_a_gate_the_same_artifact_is_written_with_a_warning(
+    tmp_path, brittle_model, small_field
+):
+    options = ExportOptions(formats=("tflite-full-integer",))
+    result = export(brittle_model, small_field, tmp_path / "b.edgecnn", options)
+    assert result.ok
+    assert result.drop(result.artifacts[0]) > 20
+
+
+@pytest.fixture(scope="module")
+def odd_model(tmp_path_factory, small_spec, lab_images, write_model_folder):
+    """A network with an operation that has no 16-bit version."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    image = keras.Input(small_spec.shape)
+    x = keras.layers.Rescaling(1 / 64)(image)
+    x = keras.layers.Flatten()(keras.ops.sin(keras.layers.Conv2D(4, 5, strides=4)(x)))
+    network = keras.Model(image, keras.layers.Softmax()(keras.layers.Dense(10)(x)))
+    folder = tmp_path_factory.mktemp("export") / "odd"
+    return write_model_folder(folder, network, lab_images[:60], small_spec)
+
+
+def test_of_the_whole_set_an_impossible_format_is_left_out_with_a_warning(
+    tmp_path, odd_model, small_field
+):
+    result = export(odd_model, small_field, tmp_path / "odd.edgecnn")
+    files = [a.file for a in result.artifacts]
+    assert "model_integer_quant_with_int16_act.tflite" not in files
+    assert len(files) == 6
+    assert any("tflite-int16" in w and "SIN" in w for w in result.warnings)
+    kinds = {a.file: a.kind for a in result.artifacts}
+    assert kinds["model_full_integer_quant.tflite"] == "hybrid/float32+int8"
+    assert any("is hybrid/float32+int8 inside" in w for w in result.warnings)
+
+
+def test_an_impossible_format_that_was_asked_for_is_an_error(tmp_path, odd_model, small_field):
+    options = ExportOptions(formats=("tflite-float32", "tflite-int16"))
+    with pytest.raises(ModelError, match=r"tflite-int16.*SIN.*--formats"):
+        export(odd_model, small_field, tmp_path / "odd.edgecnn", options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"formats": ("tflite-float32", "coreml")}, "coreml"),
+        ({"formats": ()}, "expected some of tflite-float32"),
+        ({"integer_io": "int4"}, "int4"),
+        ({"max_drop": -1.0}, "points"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused_with_those_that_do(options, said):
+    with pytest.raises(EdgecnnError, match=said):
+        ExportOptions(**options)
+
+
+def _no_model(folder):
+    (folder / "model.keras").unlink()
+
+
+def _corrupt(folder):
+    (folder / "model.keras").write_bytes((folder / "model.keras").read_bytes()[:2000])
+
+
+def _no_lab_test(folder):
+    (folder / "lab_test.npz").unlink()
+
+
+def _cut_lab_test(folder):
+    (folder / "lab_test.npz").write_bytes((folder / "lab_test.npz").read_bytes()[:-3000])
+
+
+def _other_labels(folder):
+    card = json.loads((folder / "card.json").read_text())
+    card["labels"] = card["labels"][:9]
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def _edit_card(**changes):
+    def edit(folder):
+        card = json.loads((folder / "card.json").read_text())
+        (folder / "card.json").write_text(json.dumps({**card, **changes}))
+
+    return edit
+
+
+def _swapped_labels(folder):
+    card = json.loads((folder / "card.json").read_text())
+    _edit_card(labels=card["labels"][::-1])(folder)
+
+
+def _float_labels(folder):
+    arrays = dict(np.load(folder / "lab_test.npz"))
+    np.savez(folder / "lab_test.npz", **{**arrays, "labels": arrays["labels"] + 0.5})
+
+
+def _torn_card(folder):
+    (folder / "card.json").write_text("{")
+
+
+def _other_network(folder):
+    import keras
+
+    network = keras.saving.load_model(folder / "model.keras")
+    network.set_weights([w + 0.1 for w in network.get_weights()])
+    network.save(folder / "model.keras")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _no_model,
+        _corrupt,
+        _no_lab_test,
+        _cut_lab_test,
+        _other_labels,
+        _swapped_labels,
+        _float_labels,
+        _edit_card(name=None),
+        _edit_card(prior=[1.0]),
+        _edit_card(labels=["0"] * 10),
+        _torn_card,
+        _other_network,
+    ],
+)
+def test_a_damaged_model_folder_is_refused_in_one_line(tmp_path, small_model, small_field, damage):
+    folder = copy(small_model, tmp_path)
+    damage(folder)
+    with pytest.raises(ModelError) as caught:
+        export(folder, small_field, tmp_path / "out.edgecnn")
+    assert "\n" not in str(caught.value)
+    assert "train" in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_output_that_is_somebody_elses_is_left_alone(tmp_path, small_model, small_field):
+    taken = tmp_path / "photos"
+    taken.mkdir()
+    (taken / "cat.jpg").write_bytes(b"cat")
+    with pytest.raises(OutputError, match="not a folder of this command"):
+        export(small_model, small_field, taken)
+    assert (taken / "cat.jpg").read_bytes() == b"cat"
+
+
+def test_a_failure_at_the_end_leaves_the_older_bundle_and_nothing_else(
+    tmp_path, small_model, small_field
+):
+    options = ExportOptions(formats=("tflite-float32",))
+    before = export(small_model, small_field, tmp_path / "b.edgecnn", options)
+    folder = copy(small_model, tmp_path)
+    (folder / "golden" / "0.png").write_bytes(b"")
+    with pytest.raises(ImageError):
+        export(folder, small_field, tmp_path / "b.edgecnn", options)
+    assert Bundle.open(before.bundle).card.artifacts == before.artifacts
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.edgecnn", "model"]
+
+
+def test_progress_is_reported_and_the_converters_are_silent(tmp_path, small_model, small_field):
+    """In a process of its own: C++ code writes past sys.stderr, and only on first use."""
+    program = (
+        "import sys\n"
+        "from edgecnn.export.export import export\n"
+        "seen = []\n"
+        "export(*sys.argv[1:4], progress=lambda *step: seen.append(step))\n"
+        "assert all(0 <= done <= total for _, done, total in seen)\n"
+        "assert {what.split()[0] for what, _, _ in seen} == "
+        "{'calibration', 'converting', 'comparing', 'checking'}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, small_model, small_field, tmp_path / "q.edgecnn"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

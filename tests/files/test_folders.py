@@ -1,0 +1,109 @@
+"""Finding images in the folders that people really have."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgecnn.errors import DataError
+from edgecnn.files.folders import class_names, find_images, find_labelled
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def found(root: Path) -> list[tuple[str, str, str | None]]:
+    files = find_labelled(root)
+    return [(f.path.relative_to(root).as_posix(), f.label, f.split) for f in files]
+
+
+def test_the_class_is_the_first_folder_and_the_order_is_sorted(tmp_path):
+    touch(tmp_path, "b/2.png", "b/1.PNG", "a/phone/day 1/x.jpeg", "a/0.webp")
+    assert found(tmp_path) == [
+        ("a/0.webp", "a", None),
+        ("a/phone/day 1/x.jpeg", "a", None),
+        ("b/1.PNG", "b", None),
+        ("b/2.png", "b", None),
+    ]
+    assert class_names(find_labelled(tmp_path)) == ["a", "b"]
+
+
+def test_splits_are_read_from_folders(tmp_path):
+    touch(tmp_path, "train/cat/1.png", "val/cat/2.png", "test/dog/3.png")
+    assert found(tmp_path) == [
+        ("test/dog/3.png", "dog", "test"),
+        ("train/cat/1.png", "cat", "train"),
+        ("val/cat/2.png", "cat", "val"),
+    ]
+
+
+def test_a_class_may_be_called_test(tmp_path):
+    touch(tmp_path, "test/1.png", "control/2.png")
+    assert [label for _, label, _ in found(tmp_path)] == ["control", "test"]
+
+
+def test_names_with_spaces_newlines_and_any_script_survive(tmp_path):
+    odd = ["жд/ü ñ.png", "日本/ '\"$(x).jpg", "new\nline/a.png", "-rf/--help.png"]
+    touch(tmp_path, *odd)
+    assert sorted(name for name, _, _ in found(tmp_path)) == sorted(odd)
+
+
+def test_hidden_and_other_files_are_passed_over(tmp_path):
+    touch(tmp_path, "a/1.png", "a/._1.png", "a/Thumbs.db", ".git/x.png", "a/.cache/y.png", "n.txt")
+    assert [name for name, _, _ in found(tmp_path)] == ["a/1.png"]
+
+
+def test_link_loops_end_and_linked_folders_count_once(tmp_path):
+    touch(tmp_path / "store", "1.png")
+    (tmp_path / "root" / "a").mkdir(parents=True)
+    (tmp_path / "root" / "a" / "link").symlink_to(tmp_path / "store")
+    (tmp_path / "root" / "a" / "loop").symlink_to(tmp_path / "root")
+    (tmp_path / "root" / "a" / "self").symlink_to("self")
+    (tmp_path / "root" / "a" / "gone.png").symlink_to(tmp_path / "nowhere")
+    names = [p.relative_to(tmp_path / "root").as_posix() for p in find_images(tmp_path / "root")]
+    assert "a/link/1.png" in names
+    assert all(name.count("loop") == 0 for name in names)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda p: None, "does not exist"),
+        (lambda p: p.mkdir(), "holds no image"),
+        (lambda p: p.write_text("x"), "is a file"),
+        (lambda p: touch(p, "a.txt"), "holds no image"),
+        (lambda p: touch(p, "loose.png"), "lies in no class folder"),
+        (lambda p: touch(p, "train/cat/1.png", "loose.png"), "lies in no class folder"),
+    ],
+)
+def test_what_is_no_labelled_folder_is_refused_in_one_line(tmp_path, make, match):
+    root = tmp_path / "data"
+    make(root)
+    with pytest.raises(DataError, match=match) as caught:
+        find_labelled(root)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_named(tmp_path):
+    touch(tmp_path, "a/1.png")
+    (tmp_path / "a").chmod(0)
+    with pytest.raises(DataError, match="can't read"):
+        find_images(tmp_path)
+
+
+def test_a_class_name_that_is_no_line_of_labels_txt_is_refused(tmp_path):
+    touch(tmp_path, "good/1.png", "new\nline/2.png")
+    with pytest.raises(DataError, match=r"'new\\nline'.*rename"):
+        class_names(find_labelled(tmp_path))
+
+
+def test_one_class_is_refused_with_its_name(tmp_path):
+    touch(tmp_path, "only/1.png", "only/2.png")
+    with pytest.raises(DataError, match="'only' with 2 images"):
+        class_names(find_labelled(tmp_path))

@@ -1,0 +1,265 @@
+"""Training runs on real digits: what they write, and what they leave behind when they fail."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecnn.bundle.preprocess import read_image, to_tensor
+from edgecnn.errors import DataError, ModelError, OutputError
+from edgecnn.model.predict import keras_scores, load_model
+from edgecnn.train.train import TrainOptions, train
+
+QUICK = TrainOptions(width=16, height=16, epochs=2, network_width=0.5, seed=3, label_check=False)
+
+
+def history(model: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((model / "history.csv").read_text().splitlines()))
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory, digits_folder):
+    """40 digits of each of three classes."""
+    root = tmp_path_factory.mktemp("few") / "lab"
+    for label in "013":
+        (root / label).mkdir(parents=True)
+        for path in sorted((digits_folder / label).glob("*.png"))[:40]:
+            (root / label / path.name).write_bytes(path.read_bytes())
+    return root
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory, few):
+    """A quick run and its MODEL folder."""
+    output = tmp_path_factory.mktemp("quick") / "model"
+    return train(few, output, QUICK), output
+
+
+def test_a_few_seconds_teach_the_digits(digits_model):
+    _, card = load_model(digits_model)
+    assert card.lab.tally.accuracy > 0.9
+    assert card.lab.tally.total > 200
+
+
+def test_the_model_folder_holds_what_export_needs(quick, few):
+    result, output = quick
+    assert sorted(p.name for p in output.iterdir()) == [
+        "augmented.png",
+        "card.json",
+        "confusion.png",
+        "golden",
+        "history.csv",
+        "lab_test.npz",
+        "model.keras",
+        "training.png",
+    ]
+    model, card = load_model(output)
+    test = np.load(output / "lab_test.npz")
+    for tensor, label, file, digest in zip(
+        *(test[k] for k in ("tensors", "labels", "files", "sha256")), strict=True
+    ):
+        assert (tensor == to_tensor(read_image(few / str(file)), card.input)).all()
+        assert hashlib.sha256((few / str(file)).read_bytes()).hexdigest() == digest
+        assert card.labels[label] == str(file).split("/")[0]
+    assert np.allclose(keras_scores(model, test["tensors"]), test["keras_scores"], atol=1e-5)
+    right = int((test["keras_scores"].argmax(axis=1) == test["labels"]).sum())
+    assert (right, len(test["labels"])) == (card.lab.tally.correct, card.lab.tally.total)
+    assert result.lab == card.lab.tally
+    digests = {hashlib.sha256(p.read_bytes()).hexdigest() for p in (output / "golden").iterdir()}
+    assert len(digests) == 4
+    assert digests <= set(test["sha256"].tolist())
+
+
+def test_pictures_and_history_can_be_read(quick):
+    result, output = quick
+    for name in ("training.png", "confusion.png"):
+        assert min(cv2.imread(str(output / name)).shape[:2]) > 300
+    rows = history(output)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        assert 0 <= float(row["val_accuracy"]) <= 1
+        assert float(row["learning_rate"]) > 0
+    assert result.epochs == 2
+
+
+def test_the_result_says_images_and_groups_of_each_split(quick):
+    result, output = quick
+    data = json.loads(json.dumps(result.to_json()))
+    assert data["lab"]["total"] == data["splits"]["test"]["images"]
+    assert sum(split["images"] for split in data["splits"].values()) == 120
+    assert all(0 < s["groups"] <= s["images"] for s in data["splits"].values())
+    assert data["model"] == str(output)
+    text = result.to_text()
+    for split in data["splits"].values():
+        assert str(split["images"]) in text
+        assert str(split["groups"]) in text
+    card = json.loads((output / "card.json").read_text())
+    assert card["training"]["splits"] == data["splits"]
+    assert card["training"]["options"]["seed"] == 3
+    assert sum(card["prior"]) == pytest.approx(1)
+    assert str(output.parent) not in (output / "card.json").read_text()
+
+
+def test_the_seed_decides_the_model(quick, few, tmp_path):
+    _, output = quick
+    train(few, tmp_path / "same", QUICK)
+    one, same = (load_model(p)[0].get_weights() for p in (output, tmp_path / "same"))
+    assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(one, same, strict=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"imbalance": "class_weights", "augment": "none", "label_smoothing": 0.1},
+        {"imbalance": "balanced_sampling", "augment": "light", "l1": 1e-5, "l2": 1e-4},
+        {"resize": "letterbox", "interpolation": "linear", "pad": (9, 8, 7), "batch_size": 500},
+    ],
+)
+def test_every_option_trains(few, tmp_path, change):
+    options = TrainOptions(**{**QUICK.to_json(), "epochs": 1, **change})
+    result = train(few, tmp_path / "model", options)
+    card = load_model(tmp_path / "model")[1]
+    assert result.epochs == 1
+    if "pad" in change:
+        assert (card.input.resize, card.input.pad) == ("letterbox", (9, 8, 7))
+
+
+def test_the_time_budget_ends_a_run(few, tmp_path):
+    options = TrainOptions(**{**QUICK.to_json(), "epochs": 5000, "patience": 5000, "seconds": 4})
+    result = train(few, tmp_path / "model", options)
+    assert result.stopped_by == "time budget"
+    assert result.epochs < 5000
+    rates = [float(row["learning_rate"]) for row in history(tmp_path / "model")]
+    assert rates[-1] < 1e-3  # the schedule ended with the budget, not with the epochs
+    assert result.train.accuracy > 0.4  # and it learned before
+
+
+def test_patience_ends_a_run_with_its_best_weights(few, tmp_path):
+    options = TrainOptions(**{**QUICK.to_json(), "epochs": 30, "patience": 1, "augment": "none"})
+    result = train(few, tmp_path / "model", options)
+    losses = [float(row["val_loss"]) for row in history(tmp_path / "model")]
+    assert result.best_epoch == int(np.argmin(losses)) + 1
+    if result.stopped_by == "patience":
+        assert result.epochs == result.best_epoch + 1
+
+
+def test_a_network_of_ones_own_is_trained(few, tmp_path, monkeypatch):
+    (tmp_path / "mine_for_train.py").write_text(
+        "import keras\n"
+        "def build(input_shape, num_classes):\n"
+        "    x = keras.Input(input_shape)\n"
+        "    y = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x))\n"
+        "    return keras.Model(x, keras.layers.Dense(num_classes)(y), name='mine')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    options = TrainOptions(**{**QUICK.to_json(), "network": "mine_for_train:build"})
+    train(few, tmp_path / "model", options)
+    model, _ = load_model(tmp_path / "model")
+    assert model.name == "mine"
+    assert np.allclose(keras_scores(model, np.zeros((1, 16, 16, 3), "u1")).sum(), 1, atol=1e-5)
+
+
+def test_an_interrupted_run_leaves_nothing(few, tmp_path):
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what.startswith("training") and done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(few, tmp_path / "model", QUICK, progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_network_leaves_an_older_model_as_it_was(few, tmp_path):
+    output = tmp_path / "model"
+    train(few, output, TrainOptions(**{**QUICK.to_json(), "epochs": 1}))
+    before = (output / "model.keras").read_bytes()
+    with pytest.raises(ModelError):
+        train(few, output, TrainOptions(**{**QUICK.to_json(), "network": "nothing:here"}))
+    assert (output / "model.keras").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_learning_rate_that_explodes_is_named(few, tmp_path, monkeypatch):
+    (tmp_path / "explodes.py").write_text(
+        "import keras\n"
+        "from keras import layers\n"
+        "def build(input_shape, num_classes):\n"
+        "    x = keras.Input(input_shape)\n"
+        "    dense = layers.Dense(num_classes, 'exponential', kernel_initializer='zeros')\n"
+        "    return keras.Model(x, dense(layers.Flatten()(x)))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    change = {"network": "explodes:build", "learning_rate": 1.0}
+    with pytest.raises(ModelError, match="NaN"):
+        train(few, tmp_path / "model", TrainOptions(**{**QUICK.to_json(), **change}))
+    assert not (tmp_path / "model").exists()
+
+
+def test_places_that_are_taken_are_refused_before_the_work(few, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("mine")
+    for name in ("file", "folder", "file/model"):
+        with pytest.raises(OutputError) as error:
+            train(few, tmp_path / name, QUICK)
+        assert "\n" not in str(error.value)
+    assert (tmp_path / "folder" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_read_only_place_is_refused(few, tmp_path):
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(OutputError, match="can't write"):
+            train(few, tmp_path / "model", QUICK)
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_unusable_data_leaves_nothing(tmp_path):
+    (tmp_path / "lab" / "a").mkdir(parents=True)
+    with pytest.raises(DataError):
+        train(tmp_path / "lab", tmp_path / "model", QUICK)
+    assert [p.name for p in tmp_path.iterdir()] == ["lab"]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda p: (p / "model.keras").unlink(), "has no model.keras"),
+        (lambda p: (p / "card.json").unlink(), "has no card.json"),
+        (lambda p: (p / "model.keras").write_bytes(b"PK not a zip"), "can't be loaded"),
+        (
+            lambda p: (p / "card.json").write_text(
+                (p / "card.json").read_text().replace('"width": 16', '"width": 24')
+            ),
+            "card.json says",
+        ),
+    ],
+)
+def test_damaged_model_folders_are_refused(quick, tmp_path, break_it, message):
+    import shutil
+
+    folder = tmp_path / "model"
+    shutil.copytree(quick[1], folder)
+    break_it(folder)
+    with pytest.raises(ModelError, match=message) as error:
+        load_model(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.meters
+@pytest.mark.long
+def test_the_meters_reach_97_percent_in_ten_minutes(meters, tmp_path):
+    result = train(meters / "lab", tmp_path / "model")
+    assert result.lab.accuracy >= 0.97
+    assert result.verdict is not None
+    assert not result.verdict.overfits
+    assert result.seconds < 600
