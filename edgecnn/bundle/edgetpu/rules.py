@@ -12,7 +12,7 @@ from typing import Literal
 
 from edgecnn.bundle.tflite_file import Operation, Tensor
 
-__all__ = ["SUPPORTED", "OperationMapping", "Restriction"]
+__all__ = ["SUPPORTED", "Restriction", "SupportedOperation"]
 
 _SOFTMAX_MOST = 16_000
 _Z_MULTIPLE = 4
@@ -27,7 +27,7 @@ class Restriction:
 
 
 @dataclass(frozen=True)
-class OperationMapping:
+class SupportedOperation:
     """A supported operation.
 
     Args:
@@ -173,44 +173,44 @@ def _is_zero(tensor: Tensor) -> bool:
 
 # What the page calls LSTM is UNIDIRECTIONAL_SEQUENCE_LSTM in files of today's converter.
 SUPPORTED = {
-    "ADD": OperationMapping(10, 4),
-    "AVERAGE_POOL_2D": OperationMapping(10, 3, (), _no_activation),
-    "CONCATENATION": OperationMapping(10, 3, (), _concatenation),
-    "CONV_2D": OperationMapping(10, 5, (1, 2), _convolution),
-    "DEPTHWISE_CONV_2D": OperationMapping(10, 6, (1, 2), _convolution),
-    "EXPAND_DIMS": OperationMapping(13, 1, (1,)),
-    "FULLY_CONNECTED": OperationMapping(10, 9, (1, 2), _fully_connected),
-    "L2_NORMALIZATION": OperationMapping(10, 2),
-    "LOGISTIC": OperationMapping(10, 3),
-    "MAXIMUM": OperationMapping(10, 4),
-    "MAX_POOL_2D": OperationMapping(10, 3, (), _no_activation),
-    "MEAN": OperationMapping(10, 3, (1,), _reduction),
-    "MINIMUM": OperationMapping(10, 4),
-    "MUL": OperationMapping(10, 5),
-    "PACK": OperationMapping(13, 3, (), _pack),
-    "PAD": OperationMapping(10, 4, (1,), _pad),
-    "PRELU": OperationMapping(13, 1, (1,), _prelu),
-    "QUANTIZE": OperationMapping(13, 3),
-    "REDUCE_MAX": OperationMapping(14, 3, (1,), _reduction),
-    "REDUCE_MIN": OperationMapping(14, 3, (1,), _reduction),
-    "RELU": OperationMapping(10, 3),
-    "RELU6": OperationMapping(10, 3),
-    "RELU_N1_TO_1": OperationMapping(10, 1),
-    "RESHAPE": OperationMapping(10, 1, (1,), _reshape),
-    "RESIZE_BILINEAR": OperationMapping(10, 4, (1,), _resize),
-    "RESIZE_NEAREST_NEIGHBOR": OperationMapping(10, 4, (1,), _resize),
-    "RSQRT": OperationMapping(14, 2),
-    "SLICE": OperationMapping(10, 5, (1, 2)),
-    "SOFTMAX": OperationMapping(10, 3, (), _softmax),
-    "SPACE_TO_DEPTH": OperationMapping(10, 2),
-    "SPLIT": OperationMapping(10, 4, (0,), _split),
-    "SQUARED_DIFFERENCE": OperationMapping(14, 2),
-    "SQUEEZE": OperationMapping(10, 2),
-    "STRIDED_SLICE": OperationMapping(10, 6, (1, 2, 3), _strided_slice),
-    "SUB": OperationMapping(10, 5),
-    "SUM": OperationMapping(13, 2, (1,), _reduction),
-    "TANH": OperationMapping(10, 3),
-    "TRANSPOSE": OperationMapping(14, 5, (1,)),
-    "TRANSPOSE_CONV": OperationMapping(13, 3, (0, 1, 3)),
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": OperationMapping(14, 3, (), _lstm),
+    "ADD": SupportedOperation(10, 4),
+    "AVERAGE_POOL_2D": SupportedOperation(10, 3, (), _no_activation),
+    "CONCATENATION": SupportedOperation(10, 3, (), _concatenation),
+    "CONV_2D": SupportedOperation(10, 5, (1, 2), _convolution),
+    "DEPTHWISE_CONV_2D": SupportedOperation(10, 6, (1, 2), _convolution),
+    "EXPAND_DIMS": SupportedOperation(13, 1, (1,)),
+    "FULLY_CONNECTED": SupportedOperation(10, 9, (1, 2), _fully_connected),
+    "L2_NORMALIZATION": SupportedOperation(10, 2),
+    "LOGISTIC": SupportedOperation(10, 3),
+    "MAXIMUM": SupportedOperation(10, 4),
+    "MAX_POOL_2D": SupportedOperation(10, 3, (), _no_activation),
+    "MEAN": SupportedOperation(10, 3, (1,), _reduction),
+    "MINIMUM": SupportedOperation(10, 4),
+    "MUL": SupportedOperation(10, 5),
+    "PACK": SupportedOperation(13, 3, (), _pack),
+    "PAD": SupportedOperation(10, 4, (1,), _pad),
+    "PRELU": SupportedOperation(13, 1, (1,), _prelu),
+    "QUANTIZE": SupportedOperation(13, 3),
+    "REDUCE_MAX": SupportedOperation(14, 3, (1,), _reduction),
+    "REDUCE_MIN": SupportedOperation(14, 3, (1,), _reduction),
+    "RELU": SupportedOperation(10, 3),
+    "RELU6": SupportedOperation(10, 3),
+    "RELU_N1_TO_1": SupportedOperation(10, 1),
+    "RESHAPE": SupportedOperation(10, 1, (1,), _reshape),
+    "RESIZE_BILINEAR": SupportedOperation(10, 4, (1,), _resize),
+    "RESIZE_NEAREST_NEIGHBOR": SupportedOperation(10, 4, (1,), _resize),
+    "RSQRT": SupportedOperation(14, 2),
+    "SLICE": SupportedOperation(10, 5, (1, 2)),
+    "SOFTMAX": SupportedOperation(10, 3, (), _softmax),
+    "SPACE_TO_DEPTH": SupportedOperation(10, 2),
+    "SPLIT": SupportedOperation(10, 4, (0,), _split),
+    "SQUARED_DIFFERENCE": SupportedOperation(14, 2),
+    "SQUEEZE": SupportedOperation(10, 2),
+    "STRIDED_SLICE": SupportedOperation(10, 6, (1, 2, 3), _strided_slice),
+    "SUB": SupportedOperation(10, 5),
+    "SUM": SupportedOperation(13, 2, (1,), _reduction),
+    "TANH": SupportedOperation(10, 3),
+    "TRANSPOSE": SupportedOperation(14, 5, (1,)),
+    "TRANSPOSE_CONV": SupportedOperation(13, 3, (0, 1, 3)),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": SupportedOperation(14, 3, (), _lstm),
 }
