@@ -165,7 +165,7 @@ def test_what_is_no_camera_is_refused_in_a_line(tmp_path, content, message):
 
 
 def test_training_for_a_camera_says_so_in_the_result_and_the_card(tmp_path, digits_folder):
-    from edgecnn.model.predict import load_model
+    from edgecnn.model.read import load_model
     from edgecnn.train.train import TrainOptions, train
 
     lab = tmp_path / "lab"

@@ -14,7 +14,8 @@ import pytest
 
 from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.errors import DataError, ModelError, OutputError
-from edgecnn.model.predict import keras_scores, load_model
+from edgecnn.model.predict import keras_scores
+from edgecnn.model.read import load_model
 from edgecnn.train.train import TrainOptions, train
 
 QUICK = TrainOptions(width=16, height=16, epochs=2, network_width=0.5, seed=3, label_check=False)

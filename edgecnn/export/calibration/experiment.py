@@ -271,7 +271,7 @@ class _Judge:
             runtime = load_runtime(data, _TFLITE if tflite else _ONNX)
         lab, field = (
             np.array([runtime.invoke(tensor).argmax() for tensor in tensors])
-            for tensors in (self._test.tensors, self._held_out.tensors)
+            for tensors in (self._test.tensors[:], self._held_out.tensors)
         )
         agrees = field == self._held_out.top1
         return Cell(

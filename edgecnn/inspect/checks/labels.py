@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.accuracy.confidence import likeliest_temperature, softmax
 from edgecnn.accuracy.tally import Tally
 from edgecnn.inspect.findings import Example, Finding, number, percent
 from edgecnn.inspect.scan import SIDE, Scan
@@ -35,6 +36,7 @@ _MOST_CLASSES = 100
 _CELL, _ANGLES = 8, 9
 # The list is as long as it must be to hold this share of labels swapped at random ...
 _RECALL = 0.95
+_TEMPERATURES = (0.018, 20.0)  # of the classifier's scores, at least and at most
 # ... and a suspect's suggested label is at least twice as likely as its own.
 _LEAST_ODDS = float(np.log(2))
 # Shares of swapped labels whose scores tell how many errors the data can hold at most.
@@ -110,7 +112,7 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     features = _components(gradient_histograms(data.tensors[judged]), seed)
     scores = _held_out_scores(features, given, near_ids[judged], seed)
     chances = _as_chances(scores, given)
-    held_out = Tally(int((chances.argmax(axis=1) == given).sum()), len(given))
+    held_out = Tally.of(chances.argmax(axis=1) == given)
     if (held_out.accuracy or 0) < max(_BLIND, 2 * np.bincount(given).max() / len(given) - 1):
         return _not_checked(held_out, "the quick classifier can't tell these classes apart")
     odds = _log_odds(chances, given)
@@ -209,16 +211,7 @@ def _classifier(num_classes: int) -> Any:
 
 def _as_chances(scores: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Softmax at the temperature that gives the labels the highest likelihood."""
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
-
-    rows = np.arange(len(given))
-
-    def loss(log_scale: float) -> float:
-        return -float(log_softmax(scores * np.exp(log_scale), axis=1)[rows, given].mean())
-
-    best = minimize_scalar(loss, bounds=(-3.0, 4.0), method="bounded").x
-    return np.asarray(np.exp(log_softmax(scores * np.exp(best), axis=1)))
+    return softmax(scores, likeliest_temperature(scores, given, *_TEMPERATURES))
 
 
 def _log_odds(chances: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from edgecnn.accuracy.confidence import confidence_error
+from edgecnn.accuracy.confidence import confidence_error, fit_temperature
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.model.predict import keras_scores, lab_result
 from edgecnn.train.assess.breakdown import Breakdown, break_down
-from edgecnn.train.assess.temperature import fit_temperature
 from edgecnn.train.assess.verdict import Verdict
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.task import Part, Task

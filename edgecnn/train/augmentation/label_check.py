@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.images.tensors import Tensors
 from edgecnn.records import Json
@@ -217,17 +218,14 @@ def _folds(rows: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray
 
 
 def _check(name: str, probe: Probe, right: np.ndarray, changed: np.ndarray) -> LabelCheck:
-    from scipy.stats import binomtest
-
     clean, moved = probe.with_changed(changed)
-    lost, won = int((right & ~clean).sum()), int((~right & clean).sum())
-    p_value = binomtest(lost, lost + won, 0.5, "greater").pvalue if lost + won else 1.0
-    before, after, on_changed = (Tally(int(x.sum()), len(x)) for x in (right, clean, moved))
+    p_value = Paired.of(right, clean).p_worse
+    before, after, on_changed = map(Tally.of, (right, clean, moved))
     guess = float(np.bincount(probe.classes).max() / len(probe.classes))
-    keeps, reason = _verdict(before, after, on_changed, float(p_value), guess)
+    keeps, reason = _verdict(before, after, on_changed, p_value, guess)
     if (changed == probe.features).all():
         keeps, reason = None, "changes nothing by itself"
-    return LabelCheck(name, keeps, before, after, on_changed, float(p_value), reason)
+    return LabelCheck(name, keeps, before, after, on_changed, p_value, reason)
 
 
 def _verdict(

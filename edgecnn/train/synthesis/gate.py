@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.errors import ModelError
 from edgecnn.images.tensors import ChosenTensors, Tensors
@@ -173,9 +174,8 @@ def gate(
             right[name] += answers == val.classes
             done += 1
     arms = {name: _arm(found, rare) for name, found in right.items()}
-    change = (right["synthetic"] - right["plain"])[rare]
-    better, worse = int((change > 0).sum()), int((change < 0).sum())
-    p = _sign_test(better, worse)
+    change = Paired.of(right["plain"][rare], right["synthetic"][rare])
+    better, worse, p = change.won, change.lost, change.p_better
     reason = _objection(arms, p)
     return Synthesis(
         (), (), (), reason is None, reason or "recall rises", arms, better, worse, p, _TRAININGS
@@ -193,14 +193,6 @@ def _objection(arms: dict[str, Arm], p: float) -> str | None:
     if lost > _MOST_LOST:
         return f"accuracy on all classes falls by {100 * lost:.1f} points"
     return None
-
-
-def _sign_test(better: int, worse: int) -> float:
-    from scipy.stats import binomtest
-
-    if not better + worse:
-        return 1.0
-    return float(binomtest(better, better + worse, alternative="greater").pvalue)
 
 
 def _arm(right: np.ndarray, rare: np.ndarray) -> Arm:
