@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sessions import PAST_BUNDLE, answer_event, write_session
 
 from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
 from edgecnn.errors import CalibrationError, DataError, EdgecnnError, OutputError

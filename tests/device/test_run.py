@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 from helpers_run import events, one_line, video_frames, write_video
 
+from edgecnn.audit.audit import audit
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
+from edgecnn.bundle.frame_view import FrameView
 from edgecnn.device.run.keep import KeepOptions
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import BundleError, EdgecnnError, OutputError, SourceError, TruthError
+from edgecnn.session.read import open_session
 
 NUM_VIDEO = 300
 
@@ -73,6 +76,7 @@ def test_live_accuracy_of_a_video_is_exactly_what_counting_by_hand_gives(
     logged = events(tmp_path / "session", "frame")
     assert [card.labels[e["k"][0][0]] for e in logged] == by_hand
     assert [e["label"] for e in events(tmp_path / "session", "truth")] == labels
+    assert audit([tmp_path / "session"]).live.tally == result.live
 
 
 def test_json_has_the_names_that_others_rely_on(digits_bundle, film):
@@ -153,6 +157,36 @@ def test_the_session_says_what_was_measured(digits_bundle, film, tmp_path):
     assert head["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert events(log, "end")[0]["reason"] == "max frames"
     assert result.session == log
+
+
+def test_a_region_that_is_turned_is_classified_as_if_it_were_the_frame(
+    digits_bundle, digits_field, tmp_path
+):
+    whole = sorted(digits_field.rglob("*.png"))[:40]
+    for k, path in enumerate(whole):
+        wide = cv2.copyMakeBorder(cv2.imread(str(path)), 5, 7, 11, 3, cv2.BORDER_REFLECT)
+        turned = cv2.rotate(cv2.flip(wide, 1), cv2.ROTATE_90_CLOCKWISE)
+        target = tmp_path / "wide" / path.parent.name / f"{k:04d}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(target), turned)
+        copied = tmp_path / "plain" / path.parent.name / f"{k:04d}.png"
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(copied), cv2.imread(str(path)))
+    height, width = cv2.imread(str(whole[0])).shape[:2]
+    # After the turn the picture lies 5 pixels from the right and 3 from the top.
+    view = FrameView((7, 3, height, width), rotate=270, flip="horizontal", name="digit")
+    log = tmp_path / "s"
+    seen = run(digits_bundle, str(tmp_path / "wide"), RunOptions("folder", log), view=view)
+    plain = run(digits_bundle, str(tmp_path / "plain"), RunOptions("folder", tmp_path / "p"))
+    assert seen.live == plain.live
+    for key in ("k", "c", "frame"):
+        found = [[e[key] for e in events(folder, "frame")] for folder in (log, tmp_path / "p")]
+        assert found[0] == found[1]
+    region = {"region": [7, 3, height, width], "rotate": 270, "flip": "horizontal", "name": "digit"}
+    assert json.loads((log / "session.json").read_text())["regions"] == [region]
+    assert open_session(log).header.regions == (view,)
+    kept = cv2.imread(str(next((log / "frames").iterdir())))
+    assert kept.shape[:2] == (height, width)
 
 
 def test_a_wrong_channel_order_costs_accuracy_and_naming_it_mends_it(
@@ -415,5 +449,5 @@ def test_the_loop_adds_little_to_preprocessing_and_inference(digits_bundle, film
     video, truth, _ = film
     run(digits_bundle, str(video), RunOptions(truth=truth, log=tmp_path / "s"))
     logged = events(tmp_path / "s", "frame")
-    added = [e["age_ms"] - e["invoke_ms"] - e["preprocess_ms"] for e in logged]
-    assert float(np.median(added)) < 0.5
+    added = [e["age"] - e["invoke"] for e in logged]  # preprocessing included
+    assert float(np.median(added)) < 1.0
