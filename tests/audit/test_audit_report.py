@@ -13,7 +13,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from helpers_audit import LABELS, answer_event, record_folder, truth_event, write_session
+from sessions import (
+    LABELS,
+    answer_event,
+    frame_event,
+    record_folder,
+    truth_event,
+    write_session,
+)
 
 import edgecnn
 from edgecnn.audit.audit import AuditOptions, audit
@@ -98,17 +105,17 @@ def _evil_session(path, bundle):
     events = []
     for k in range(40):
         events += [
-            answer_event(k, k % 4 != 0, truth=k % 4, image=f"{k}.png"),
+            answer_event(k, k % 4 != 0, truth=k % 4, pool="uniform"),
             truth_event(k, EVIL[k % 4]),
         ]
-    session = write_session(path, bundle, events, host=EVIL[0], source=EVIL[1])
+    session = write_session(path, bundle, events, host={"name": EVIL[0]}, source=EVIL[1])
     head = json.loads((session / "session.json").read_text())
     head["card"]["labels"] = [*EVIL, *LABELS[4:]]
     head["card"]["name"] = EVIL[0]
     head["bundle"]["path"] = EVIL[1]
     (session / "session.json").write_text(json.dumps(head))
     for k in range(40):
-        (session / "frames" / f"{k}.png").write_bytes(b"not an image")
+        (session / "frames" / f"{k:08d}.png").write_bytes(b"not an image")
     return session
 
 
@@ -146,8 +153,7 @@ def test_hundreds_of_classes_still_give_a_page(color_bundle, tmp_path):
     for k in range(count):
         scores = [0.001] * count
         scores[k if k % 3 else 0] = 0.701
-        event = {**answer_event(k, True), "scores": scores, "index": k if k % 3 else 0}
-        lines += [event, truth_event(k, labels[k])]
+        lines += [frame_event(k, scores), truth_event(k, labels[k])]
     log = "".join(json.dumps(line) + "\n" for line in lines)
     (session / "events.jsonl").write_text(log)
     target = tmp_path / "r.html"
