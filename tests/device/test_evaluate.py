@@ -170,7 +170,7 @@ def test_groups_come_from_a_manifest(digits_bundle, few, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "found"),
     [
-        ([["name", "site"]], "columns 'name', 'site'; expected file and site"),
+        ([["name", "site"]], "columns 'name', 'site', expected file and site"),
         ([["file", "site"], ["0/none.png", "a"]], "lacks 60 of 60 images"),
         ([], "columns none"),
         ([["\0"]], "columns|not a UTF-8 CSV"),

@@ -1,4 +1,4 @@
-"""The card's temperature: fitted on validation images, judged on the lab test.
+"""Fit the card's temperature on validation images.
 
 Source: Guo et al. 2017, arXiv:1706.04599.
 """
@@ -17,15 +17,15 @@ _LOWEST, _HIGHEST = 0.25, 10.0
 
 
 def fit_temperature(scores: np.ndarray, classes: np.ndarray) -> float:
-    """The temperature that gives the validation labels the highest likelihood.
+    """Find the temperature with the highest likelihood of the validation labels.
 
     Args:
-        scores: float32, shape (n, classes), softmax scores of images that no weight was fitted to.
+        scores: float32, shape (n, classes), softmax scores of images without influence on weights.
         classes: int, shape (n,), their true classes.
 
     Returns:
-        From 0.25 to 10; 1 where all answers are right (the likelihood then only ever grows with
-        more confidence, up to certainty, and says nothing) or there is no image.
+        From 0.25 to 10. It is 1 without images, and where all answers are correct: the likelihood
+        then grows with confidence without a limit.
     """
     if bool((scores.argmax(axis=1) == classes).all()):
         return 1.0

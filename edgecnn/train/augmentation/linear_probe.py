@@ -1,4 +1,4 @@
-"""A quick classifier that stands for a small network where training one would take too long."""
+"""A quick linear classifier in place of a small network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _SIDE, _CELLS, _ORIENTATIONS, _PIXELS = 30, 5, 8, 6
 
 
 def embed(images: np.ndarray) -> np.ndarray:
-    """Gradient orientations without sign (so that polarity alone changes nothing there) in 5 x 5
-    cells, and the colours of 6 x 6 pixels (so that colour and polarity are seen at all).
+    """Describe images by gradient orientations in 5 x 5 cells and colours of 6 x 6 pixels.
+
+    Orientations have no sign, so only the colours depend on polarity.
 
     Args:
         images: float32 in [0, 255], shape (n, height, width, 3).
@@ -43,7 +44,7 @@ def embed(images: np.ndarray) -> np.ndarray:
     cell = _SIDE // _CELLS
     shape = (len(images), _CELLS, cell, _CELLS, cell, _ORIENTATIONS)
     cells = votes.reshape(shape).sum(axis=(2, 4)).reshape(len(images), -1)
-    # Grey levels below which edges are noise: a flat image has no orientation.
+    # The added constant suppresses noise, so that a flat image has no orientation.
     shares = np.sqrt(cells / (cells.sum(axis=1, keepdims=True) + _SIDE**2))
     return np.concatenate([6 * shares, 0.7 * colours.reshape(len(images), -1)], 1, dtype=np.float32)
 
@@ -58,7 +59,7 @@ class Probe:
     """Shrunken linear discriminant analysis, cross-validated.
 
     Args:
-        features: Of clean images, as of `embed`, shape (n, d).
+        features: The features of clean images from `embed`, shape (n, d).
         classes, folds: int, shape (n,); folds from 0 to 4.
     """
 
@@ -67,7 +68,7 @@ class Probe:
     folds: np.ndarray
 
     def clean(self) -> np.ndarray:
-        """Which held-out images the probe trained on clean ones gets right, bool, shape (n,)."""
+        """Train on clean images: which held-out ones are read correctly, bool, shape (n,)."""
         right = np.zeros(len(self.classes), bool)
         for fold in range(FOLDS):
             learn, held = self.folds != fold, self.folds == fold
@@ -77,7 +78,7 @@ class Probe:
         return right
 
     def with_changed(self, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same of the probe trained on clean and changed ones: clean held-out, changed ones."""
+        """Train on clean and changed images: which held-out clean and changed ones are correct."""
         clean, moved = np.zeros((2, len(self.classes)), bool)
         for fold in range(FOLDS):
             learn, held = self.folds != fold, self.folds == fold
@@ -94,6 +95,6 @@ def _fitted(features: np.ndarray, classes: np.ndarray) -> LinearDiscriminantAnal
 
     probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
     with catch_warnings():
-        # A class with one image adds nothing to the covariance, which the others give.
+        # A class with one image adds nothing to the covariance; the other classes suffice.
         filterwarnings("ignore", message="Only one sample available")
         return probe.fit(features, classes)
