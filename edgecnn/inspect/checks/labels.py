@@ -109,7 +109,7 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     chances = _as_chances(scores, given)
     held_out = Tally(int((chances.argmax(axis=1) == given).sum()), len(given))
     if (held_out.accuracy or 0) < max(_BLIND, 2 * np.bincount(given).max() / len(given) - 1):
-        return _not_checked(held_out, "the quick classifier can't tell these classes apart")
+        return _not_checked(held_out, "the quick classifier can't distinguish these classes")
     odds = _log_odds(chances, given)
     wrong = (given + np.random.default_rng(seed).integers(1, len(large), len(given))) % len(large)
     swapped = _log_odds(chances, wrong)

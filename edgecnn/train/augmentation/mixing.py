@@ -2,9 +2,9 @@
 
 keras.layers.AugMix and RandAugment (Keras 3.15) don't fit. In a tf.data pipeline AugMix draws its
 chains once and repeats them for every batch; RandAugment computes all ten operations to keep one;
-both rotate a 6 into a 9, and both solarize, which inverts polarity. Here the operations are drawn
-anew for every few images, only those are computed, movements are as small as in the papers, and
-operations that break labels can be left out by name.
+both rotate a 6 into a 9, and both solarize, which inverts polarity. Here every few images get new
+operations, and only those are computed. Movements are as small as in the papers, and operations
+that break labels can be left out by name.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ _ENLARGED = 2.0
 def broad_ranges(shape: tuple[int, ...]) -> dict[str, Range]:
     """The ranges of random cameras for a network's input size: 0.7 of the family's reach.
 
-    Blur counts in pixels. It shrinks with the shorter side below 64 pixels, because a blur of
-    1.8 px destroys a digit 32 pixels wide, and grows up to twice as large on large pictures.
+    Blur counts in pixels. Below 64 pixels it shrinks with the shorter side: a blur of 1.8 px
+    destroys a digit 32 pixels wide. On large pictures it grows up to twice as large.
 
     Args:
         shape: The shape of the tensors, (..., h, w, 3).

@@ -152,9 +152,9 @@ def gate(
 ) -> Synthesis:
     """Decide whether synthetic images help, on the same real validation images, over three seeds.
 
-    They are kept if an exact one-sided sign test over the validation images of the rare classes
-    has p < 0.05, if copies of the real images don't help more, and if accuracy on all classes
-    falls by at most a point. An image counts as better if more trainings read it correctly.
+    An exact one-sided sign test over the validation images of the rare classes must give
+    p < 0.05; an image counts as better if more trainings read it correctly. Copies of the real
+    images must not help more, and accuracy on all classes may fall by at most a point.
 
     Args:
         extra: The synthetic images with their (rare) classes.
