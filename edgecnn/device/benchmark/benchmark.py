@@ -27,12 +27,6 @@ from edgecnn.records import Json, Progress
 __all__ = ["Benchmark", "BenchmarkOptions", "benchmark"]
 
 _FLOAT = "model_float32.tflite"
-_DISTRIBUTIONS = {
-    "ai_edge_litert": "ai-edge-litert",
-    "tflite_runtime": "tflite-runtime",
-    "tensorflow": "tensorflow",
-    "onnxruntime": "onnxruntime",
-}
 
 
 @dataclass(frozen=True)
@@ -235,6 +229,6 @@ def _row(
 
 def _version(runtime: str) -> str:
     try:
-        return version(_DISTRIBUTIONS[runtime])
+        return version(runtime.replace("_", "-"))
     except PackageNotFoundError:
         return "of unknown version"

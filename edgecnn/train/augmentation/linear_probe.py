@@ -69,25 +69,24 @@ class Probe:
 
     def clean(self) -> np.ndarray:
         """Train on clean images: which held-out ones are read correctly, bool, shape (n,)."""
-        right = np.zeros(len(self.classes), bool)
-        for fold in range(FOLDS):
-            learn, held = self.folds != fold, self.folds == fold
-            if held.any() and len(set(self.classes[learn])) > 1:
-                probe = _fitted(self.features[learn], self.classes[learn])
-                right[held] = probe.predict(self.features[held]) == self.classes[held]
-        return right
+        return np.asarray(self._held_out(self.features)[0])
 
     def with_changed(self, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Train on clean and changed images: which held-out clean and changed ones are correct."""
-        clean, moved = np.zeros((2, len(self.classes)), bool)
+        clean, moved = self._held_out(self.features, changed)
+        return clean, moved
+
+    def _held_out(self, *versions: np.ndarray) -> np.ndarray:
+        """Train on all versions of the images and test on each: bool, shape (versions, n)."""
+        right = np.zeros((len(versions), len(self.classes)), bool)
         for fold in range(FOLDS):
             learn, held = self.folds != fold, self.folds == fold
             if held.any() and len(set(self.classes[learn])) > 1:
-                both = np.concatenate([self.features[learn], changed[learn]])
-                probe = _fitted(both, np.tile(self.classes[learn], 2))
-                clean[held] = probe.predict(self.features[held]) == self.classes[held]
-                moved[held] = probe.predict(changed[held]) == self.classes[held]
-        return clean, moved
+                features = np.concatenate([version[learn] for version in versions])
+                probe = _fitted(features, np.tile(self.classes[learn], len(versions)))
+                for row, version in zip(right, versions, strict=True):
+                    row[held] = probe.predict(version[held]) == self.classes[held]
+        return right
 
 
 def _fitted(features: np.ndarray, classes: np.ndarray) -> LinearDiscriminantAnalysis:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from edgecnn.errors import ModelError
 from edgecnn.train.augmentation.operations import Geometry
+from edgecnn.train.augmentation.picture_layer import random_states
 from edgecnn.train.augmentation.warp import RandomWarp
 
 __all__ = ["Mixer", "added_operations", "build_mixer"]
@@ -219,12 +220,7 @@ class Mixer(keras.layers.Layer):  # type: ignore[misc]
         self, images: tf.Tensor, labels: tf.Tensor, seed: int, number: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Mix batch `number` (int64, a scalar) of a seed, the same on any thread of tf.data."""
-        states = tf.random.stateless_uniform(
-            (len(self.non_trainable_variables), 2),
-            tf.stack([tf.constant(seed, tf.int64), number]),
-            maxval=2**31 - 1,
-            dtype=tf.int64,
-        )
+        states = random_states(self, seed, number)
         inputs = {"images": images, "labels": labels}
-        made, _ = self.stateless_call([], tf.unstack(states), inputs, training=True)
+        made, _ = self.stateless_call([], states, inputs, training=True)
         return made["images"], made["labels"]

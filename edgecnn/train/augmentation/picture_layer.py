@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["PictureLayer", "PictureLayers", "opencv_on_one_thread"]
+__all__ = ["PictureLayer", "PictureLayers", "opencv_on_one_thread", "random_states"]
 
 
 @contextmanager
@@ -31,6 +31,17 @@ def opencv_on_one_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(threads)
+
+
+def random_states(layer: keras.layers.Layer, seed: int, number: tf.Tensor) -> list[tf.Tensor]:
+    """Draw a layer's random states for batch `number` (int64, a scalar), the same on any thread."""
+    states = tf.random.stateless_uniform(
+        (len(layer.non_trainable_variables), 2),
+        tf.stack([tf.constant(seed, tf.int64), number]),
+        maxval=2**31 - 1,
+        dtype=tf.int64,
+    )
+    return list(tf.unstack(states))
 
 
 class PictureLayer(keras.layers.Layer):  # type: ignore[misc]

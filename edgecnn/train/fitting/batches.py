@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from edgecnn.images.tensors import Tensors
 from edgecnn.train.augmentation.mixing import Mixer, build_mixer
-from edgecnn.train.augmentation.picture_layer import PictureLayer
+from edgecnn.train.augmentation.picture_layer import PictureLayer, random_states
 from edgecnn.train.augmentation.pipeline import build_augmentation
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.fitting.imbalance import sampling_order
@@ -66,15 +66,10 @@ class Augmenter:
 
     def __call__(self, images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """Augment the batch with this number (int64, a scalar): uint8 or float32 to float32."""
-        states = tf.random.stateless_uniform(
-            (len(self.layer.non_trainable_variables), 2),
-            tf.stack([tf.constant(self.seed, tf.int64), number]),
-            maxval=2**31 - 1,
-            dtype=tf.int64,
-        )
+        states = random_states(self.layer, self.seed, number)
         if not isinstance(self.layer, PictureLayer):
             images = tf.cast(images, tf.float32)
-        images, _ = self.layer.stateless_call([], tf.unstack(states), images, training=True)
+        images, _ = self.layer.stateless_call([], states, images, training=True)
         return tf.cast(images, tf.float32)
 
 
