@@ -7,12 +7,13 @@ trained and exported in seconds, real enough that accuracy means something.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from trained import is_whole, made_once
 
 REPO = Path(__file__).resolve().parents[1]
 METERS = REPO.parent / "shared" / "data" / "meters"
@@ -87,27 +88,32 @@ def digits_field(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_model(tmp_path_factory, digits_folder) -> Path:
-    """A MODEL folder, trained in seconds."""
+def digits_model(digits_folder) -> Iterator[Path]:
+    """A MODEL folder of a network that knows the digits; not to be written to."""
     from edgecnn.train.train import TrainOptions, train
 
-    output = tmp_path_factory.mktemp("digits") / "model"
-    train(
-        digits_folder,
-        output,
-        TrainOptions(width=24, height=32, epochs=8, augment="light", label_check=False, seed=1),
-    )
-    return output
+    shape = {"width": 24, "height": 32, "network_width": 0.5}
+    options = TrainOptions(**shape, epochs=8, augment="light", label_check=False, seed=1)
+
+    def make(folder: Path) -> None:
+        train(digits_folder, folder / "model", options)
+
+    entry = made_once("digits-model", make)
+    yield entry / "model"
+    assert is_whole(entry), "a test wrote into the shared MODEL folder"
 
 
 @pytest.fixture(scope="session")
-def digits_bundle(tmp_path_factory, digits_model, digits_field) -> Path:
-    """A bundle of all seven artifacts, calibrated on field images."""
+def digits_bundle(digits_model, digits_field) -> Iterator[Path]:
+    """A bundle of all seven artifacts, calibrated on field images; not to be written to."""
     from edgecnn.export.export import export
 
-    output = tmp_path_factory.mktemp("digits") / "digits.edgecnn"
-    export(digits_model, digits_field, output)
-    return output
+    def make(folder: Path) -> None:
+        export(digits_model, digits_field, folder / "digits.edgecnn")
+
+    entry = made_once("digits-bundle", make, exports=True, of=digits_model.parent)
+    yield entry / "digits.edgecnn"
+    assert is_whole(entry), "a test wrote into the shared bundle"
 
 
 @pytest.fixture(scope="session")
