@@ -88,7 +88,21 @@ def digits_field(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_model(digits_folder) -> Iterator[Path]:
+def once() -> Iterator[Callable[..., Path]]:
+    """`trained.made_once`; at the end of the run all that it gave must be as it was made."""
+    given: list[Path] = []
+
+    def make(*args, **options) -> Path:
+        given.append(made_once(*args, **options))
+        return given[-1]
+
+    yield make
+    for entry in given:
+        assert is_whole(entry), f"a test wrote into {entry}, which it shares with others"
+
+
+@pytest.fixture(scope="session")
+def digits_model(once, digits_folder) -> Path:
     """A MODEL folder of a network that knows the digits; not to be written to."""
     from edgecnn.train.train import TrainOptions, train
 
@@ -98,22 +112,19 @@ def digits_model(digits_folder) -> Iterator[Path]:
     def make(folder: Path) -> None:
         train(digits_folder, folder / "model", options)
 
-    entry = made_once("digits-model", make)
-    yield entry / "model"
-    assert is_whole(entry), "a test wrote into the shared MODEL folder"
+    return once("digits-model", make) / "model"
 
 
 @pytest.fixture(scope="session")
-def digits_bundle(digits_model, digits_field) -> Iterator[Path]:
+def digits_bundle(once, digits_model, digits_field) -> Path:
     """A bundle of all seven artifacts, calibrated on field images; not to be written to."""
     from edgecnn.export.export import export
 
     def make(folder: Path) -> None:
         export(digits_model, digits_field, folder / "digits.edgecnn")
 
-    entry = made_once("digits-bundle", make, exports=True, of=digits_model.parent)
-    yield entry / "digits.edgecnn"
-    assert is_whole(entry), "a test wrote into the shared bundle"
+    entry = once("digits-bundle", make, exports=True, of=digits_model.parent)
+    return entry / "digits.edgecnn"
 
 
 @pytest.fixture(scope="session")

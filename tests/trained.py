@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import inspect
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from types import FunctionType
 
 SOURCES = Path(__file__).resolve().parents[1] / "edgecnn"
 # What neither training nor export imports; tests/test_architecture.py holds that.
@@ -40,7 +40,12 @@ def cache_root() -> Path:
 
 
 def made_once(
-    name: str, make: Callable[[Path], object], *, exports: bool = False, of: Path | None = None
+    name: str,
+    make: FunctionType,
+    *,
+    exports: bool = False,
+    of: Path | None = None,
+    recipe: Path | None = None,
 ) -> Path:
     """The folder that `make` filled, now or in an earlier run.
 
@@ -49,10 +54,13 @@ def made_once(
         make: Writes into the folder it is given; its own file is part of the key.
         exports: Whether the sources of `export` decide the entry too.
         of: The entry that `make` reads, if any: made anew, it makes this one anew.
+        recipe: Another file whose functions `make` calls.
     """
     root = cache_root()
     root.mkdir(parents=True, exist_ok=True)
-    entry = root / f"{name}-{_key(make, exports, of)}"
+    recipes = [Path(__file__), Path(make.__code__.co_filename), *([recipe] if recipe else [])]
+    parts = [*(path.read_text() for path in recipes), (of / SEAL).read_text() if of else ""]
+    entry = root / f"{name}-{_key(parts, exports)}"
     with open(root / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_whole(entry):
@@ -74,14 +82,13 @@ def is_whole(entry: Path) -> bool:
     return seal.is_file() and seal.read_text() == _digest(_files(entry), entry)
 
 
-def _key(make: Callable[[Path], object], exports: bool, of: Path | None) -> str:
+def _key(parts: list[str], exports: bool) -> str:
+    """Of the recipe's parts, the sources that it may reach, and the versions beneath them."""
     others = OTHER_ROOMS if exports else OTHER_ROOMS | {"export"}
     sources = [p for p in _files(SOURCES) if p.relative_to(SOURCES).parts[0] not in others]
-    recipes = {Path(__file__), Path(inspect.getsourcefile(make))}
-    text = [_digest(sources, SOURCES), *(p.read_text() for p in sorted(recipes))]
-    text += [f"{name} {version(name)}" for name in LIBRARIES]
-    text += [(of / SEAL).read_text()] if of else []
-    return hashlib.sha256("\n".join([sys.version, *text]).encode()).hexdigest()[:20]
+    versions = [sys.version, *(f"{name} {version(name)}" for name in LIBRARIES)]
+    text = "\n".join([*parts, _digest(sources, SOURCES), *versions])
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def _files(folder: Path) -> Iterator[Path]:

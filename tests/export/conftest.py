@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -111,19 +113,28 @@ def lab_images() -> list[tuple[bytes, int]]:
 
 
 @pytest.fixture(scope="session")
-def small_model(tmp_path_factory, small_spec, lab_images) -> Path:
+def small_model(once, small_spec, lab_images) -> Path:
+    """A MODEL folder of a small network that knows the digits; not to be written to."""
+
+    def make(folder: Path) -> None:
+        _train_small(folder, small_spec, lab_images)
+
+    return once("small-model", make) / "model"
+
+
+def _train_small(folder: Path, spec: InputSpec, lab_images: list[tuple[bytes, int]]) -> None:
     import keras
 
     keras.utils.set_random_seed(1)
     images = encoded_digits(0, 1000)
-    x = np.stack([to_tensor(decode(data), small_spec) for data, _ in images]).astype(np.float32)
+    x = np.stack([to_tensor(decode(data), spec) for data, _ in images]).astype(np.float32)
     y = np.array([label for _, label in images])
-    network = small_network(small_spec.shape, 10)
-    network.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
-    network.fit(x, y, batch_size=50, epochs=6, verbose=0)
-    return _write_model_folder(
-        tmp_path_factory.mktemp("export") / "model", network, lab_images, small_spec
+    network = small_network(spec.shape, 10)
+    network.compile(
+        keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", jit_compile=False
     )
+    network.fit(x, y, batch_size=50, epochs=6, verbose=0)
+    _write_model_folder(folder / "model", network, lab_images, spec)
 
 
 @pytest.fixture(scope="session")
@@ -136,10 +147,17 @@ def small_field(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_result(tmp_path_factory, small_model, small_field):
+def small_result(once, small_model, small_field):
+    """What `export` says of a bundle of all seven artifacts; the bundle is not to be written to."""
     from edgecnn.export.export import export
 
-    return export(small_model, small_field, tmp_path_factory.mktemp("export") / "small.edgecnn")
+    def make(folder: Path) -> None:
+        result = export(small_model, small_field, folder / "small.edgecnn")
+        (folder / "result.pickle").write_bytes(pickle.dumps(result))
+
+    entry = once("small-bundle", make, exports=True, of=small_model.parent)
+    result = pickle.loads((entry / "result.pickle").read_bytes())
+    return replace(result, bundle=entry / "small.edgecnn")
 
 
 @pytest.fixture(scope="session")
@@ -153,8 +171,8 @@ def image_folder(tmp_path_factory, lab_images) -> Path:
 
 
 @pytest.fixture(scope="session")
-def deep_subject():
+def deep_subject(once):
     """A trained depthwise-separable network with its lab test and field images."""
-    from helpers_faults import depthwise_network, train
+    from helpers_faults import depthwise_network, trained
 
-    return train(depthwise_network(), 6)
+    return trained(once, "deep", depthwise_network(), 6)
