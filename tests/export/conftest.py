@@ -16,6 +16,8 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card, LabResult
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.bundle.spec import InputSpec
+from edgecnn.export.options import ExportOptions
+from edgecnn.export.result import ExportResult
 
 SIZES_WH = ((16, 16), (23, 31), (40, 24), (64, 80), (97, 101))
 NUM_LAB, NUM_FIELD = 600, 120
@@ -147,17 +149,36 @@ def small_field(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_result(once, small_model, small_field):
-    """What `export` says of a bundle of all seven artifacts; the bundle is not to be written to."""
+def small_export(once, small_model, small_field):
+    """Export the small model once a machine: (name, options) to what `export` says of it.
+
+    The bundle is not to be written to.
+    """
     from edgecnn.export.export import export
 
-    def make(folder: Path) -> None:
-        result = export(small_model, small_field, folder / "small.edgecnn")
-        (folder / "result.pickle").write_bytes(pickle.dumps(result))
+    def get(name: str, options: ExportOptions | None = None) -> ExportResult:
+        def make(folder: Path) -> None:
+            result = export(small_model, small_field, folder / "small.edgecnn", options)
+            (folder / "result.pickle").write_bytes(pickle.dumps(result))
 
-    entry = once("small-bundle", make, exports=True, of=small_model.parent)
-    result = pickle.loads((entry / "result.pickle").read_bytes())
-    return replace(result, bundle=entry / "small.edgecnn")
+        entry = once(f"small-{name}", make, exports=True, of=small_model.parent)
+        result = pickle.loads((entry / "result.pickle").read_bytes())
+        return replace(result, bundle=entry / "small.edgecnn")
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def small_result(small_export) -> ExportResult:
+    """All seven artifacts."""
+    return small_export("all")
+
+
+@pytest.fixture(scope="session")
+def small_int8(small_export) -> ExportResult:
+    """Integer artifacts with int8 ends, and the array for TFLite Micro."""
+    formats = ("tflite-full-integer", "onnx-full-integer", "micro")
+    return small_export("int8", ExportOptions(formats=formats, integer_io="int8"))
 
 
 @pytest.fixture(scope="session")
