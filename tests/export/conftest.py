@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from edgecnn.export.result import ExportResult
 
 SIZES_WH = ((16, 16), (23, 31), (40, 24), (64, 80), (97, 101))
 NUM_LAB, NUM_FIELD = 600, 120
+BUNDLE, RESULT = "small.edgecnn", "result.pickle"
 
 
 def encoded_digits(start: int, count: int) -> list[tuple[bytes, int]]:
@@ -156,22 +159,50 @@ def small_export(once, small_model, small_field):
     """
     from edgecnn.export.export import export
 
-    def get(name: str, options: ExportOptions | None = None) -> ExportResult:
+    def get(name: str, options: ExportOptions) -> ExportResult:
         def make(folder: Path) -> None:
-            result = export(small_model, small_field, folder / "small.edgecnn", options)
-            (folder / "result.pickle").write_bytes(pickle.dumps(result))
+            result = export(small_model, small_field, folder / BUNDLE, options)
+            (folder / RESULT).write_bytes(pickle.dumps(result))
 
-        entry = once(f"small-{name}", make, exports=True, of=small_model.parent)
-        result = pickle.loads((entry / "result.pickle").read_bytes())
-        return replace(result, bundle=entry / "small.edgecnn")
+        return _result(once(f"small-{name}", make, exports=True, of=small_model.parent))
 
     return get
 
 
+def _result(entry: Path) -> ExportResult:
+    return replace(pickle.loads((entry / RESULT).read_bytes()), bundle=entry / BUNDLE)
+
+
+ALONE = f"""
+import json, pickle, sys
+from pathlib import Path
+from edgecnn.export.export import export
+seen, folder = [], Path(sys.argv[3])
+target = folder / {BUNDLE!r}
+result = export(*sys.argv[1:3], target, progress=lambda *step: seen.append(step))
+(folder / {RESULT!r}).write_bytes(pickle.dumps(result))
+(folder / "progress.json").write_text(json.dumps(seen))
+"""
+
+
 @pytest.fixture(scope="session")
-def small_result(small_export) -> ExportResult:
-    """All seven artifacts."""
-    return small_export("all")
+def small_alone(once, small_model, small_field) -> Path:
+    """An export of all seven artifacts in a process of its own: the bundle, what `export` says of
+    it, progress.json, and in said.json what was written to stdout and stderr."""
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-c", ALONE, small_model, small_field, folder]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (folder / "said.json").write_text(json.dumps([done.stdout, done.stderr]))
+
+    return once("small-all", make, exports=True, of=small_model.parent)
+
+
+@pytest.fixture(scope="session")
+def small_result(small_alone) -> ExportResult:
+    """All seven artifacts; the bundle is not to be written to."""
+    return _result(small_alone)
 
 
 @pytest.fixture(scope="session")
