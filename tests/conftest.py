@@ -13,12 +13,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from trained import is_whole, made_once
 
 REPO = Path(__file__).resolve().parents[1]
 METERS = REPO.parent / "shared" / "data" / "meters"
 NUM_LAB = 1300
 Scene = Callable[[int], np.ndarray]
+
+# On a busy machine an example may take any time, and so may drawing one.
+settings.register_profile("edgecnn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgecnn")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
