@@ -37,8 +37,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from _parity_result import ParityCell, describe
+
 from edgecnn.accuracy.tally import Tally
-from edgecnn.device.parity.result import ParityCell, describe
 
 __all__ = ["CLEAR", "Limits", "faults_of", "limits_for"]
 
