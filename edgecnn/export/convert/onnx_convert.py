@@ -18,13 +18,12 @@ from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.convert.onnx_fold import fold_scales
-from edgecnn.export.packing.recipe import recipe
+from edgecnn.export.packing.preprocessing_text import preprocessing_text
 from edgecnn.export.ranges.methods import RANGE_METHODS, observe
 from edgecnn.export.ranges.taps import tap_onnx
 from edgecnn.quiet import quiet
 
 __all__ = [
-    "HISTOGRAM_IMAGES",
     "convert_onnx",
     "embed_onnx_metadata",
     "onnx_texts",
@@ -32,8 +31,6 @@ __all__ = [
     "quantize_onnx",
 ]
 
-# By other methods than MinMax it keeps every activation of every image in memory.
-HISTOGRAM_IMAGES = 100
 # 17 is read by every onnxruntime since 1.12 (2022).
 _OPSET = 17
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -93,7 +90,7 @@ def quantize_onnx(
         integer_io: "uint8" or "int8": type of the activations, the input and the output.
         per_channel: False gives each weight tensor one scale.
         method: How ranges come from the images: "MinMax"; onnxruntime's "Percentile" (99.999) or
-            "Entropy"; or another one of limits.RANGE_METHODS, for which each tensor's is set.
+            "Entropy"; or another one of methods.RANGE_METHODS, for which each tensor's is set.
         float_nodes: Names of nodes that stay in float.
 
     Returns:
@@ -155,7 +152,7 @@ def onnx_texts(labels: tuple[str, ...], spec: InputSpec) -> dict[str, str]:
     return {
         "labels": json.dumps(list(labels)),
         "input": json.dumps(spec.to_json()),
-        "preprocessing": recipe(spec),
+        "preprocessing": preprocessing_text(spec),
     }
 
 
