@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
-from edgecnn.bundle.folder import write_bundle
 from edgecnn.export.calibration.choice import choose_calibration
 from edgecnn.export.convert.makers import make_makers
 from edgecnn.export.foreign.foreign import load_any_model
@@ -53,46 +53,38 @@ def export(
         OutputError: The output place is taken, read-only or full.
     """
     options = options or ExportOptions()
-    target, name = Path(output), options.name
-    given = [calibration] if isinstance(calibration, Path | str) else calibration
+    target, folders = Path(output), _folders(calibration)
     check_writable(target, marker="SHA256SUMS")
 
     lab = load_any_model(Path(model), options.foreign, progress)
-    makers = make_makers(lab.card, name, options.integer_io)
+    makers = make_makers(lab.card, options.name, options.integer_io)
     chosen = choose_calibration(
-        lab, makers, [Path(one) for one in given], options.compare, progress, lenient=options.repair
+        lab, makers, folders, options.compare, progress, lenient=options.repair
     )
     converted = convert_all(lab, makers, chosen, options, progress)
     repaired = repair_files(lab, makers, chosen, converted, _repair_options(options), progress)
     checked = check_files(lab, repaired, options.max_drop, progress)
     targets = make_targets(lab, checked, options, progress)
-    contents = pack(lab, chosen, repaired, checked, targets, name)
-    write_bundle(
-        target,
-        contents.card,
-        contents.files,
-        contents.golden,
-        contents.golden_images,
-        contents.lab_test,
-    )
+    contents = pack(lab, chosen, repaired, checked, targets, options.name)
+    contents.write(target)
+
+    warned = (repaired.warnings(), converted.warnings, checked.warnings, targets.warnings)
     return ExportResult(
         bundle=target,
         lab=lab.test.tally(lab.test.keras_top1),
         artifacts=contents.card.artifacts,
-        warnings=(
-            *lab.notes,
-            *chosen.images.warnings,
-            *repaired.warnings(),
-            *converted.warnings,
-            *checked.warnings,
-            *targets.warnings,
-        ),
+        warnings=(*lab.notes, *chosen.images.warnings, *chain(*warned)),
         micro=targets.micro,
         kinds=contents.kinds,
         comparison=chosen.comparison,
         layers=checked.layers,
         repairs=repaired.repairs,
     )
+
+
+def _folders(calibration: Path | str | Sequence[Path | str]) -> list[Path]:
+    given = [calibration] if isinstance(calibration, Path | str) else calibration
+    return [Path(one) for one in given]
 
 
 def _repair_options(options: ExportOptions) -> RepairOptions | None:

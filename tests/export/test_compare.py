@@ -376,7 +376,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(lab, small_field, tmp_pa
         ([few, small_field], "few has 6 images beside those to judge by, expected 10"),
         ([small_field, small_field], "given twice"),
         ([small_field, tmp_path / "none"], "does not exist"),
-        ([], "given at all"),
+        ([], "no calibration folder given"),
     ):
         with pytest.raises(EdgecnnError, match=message) as caught:
             choose(lab, folders, options)

@@ -24,7 +24,7 @@ from edgecnn.export.readback.kinds import read_kind
 from edgecnn.export.repair.equalize import equalize
 from edgecnn.export.repair.fold import fold
 from edgecnn.export.repair.ladder import repair
-from edgecnn.export.repair.pixels import mend_pixels
+from edgecnn.export.repair.pixels import fix_pixels
 from edgecnn.export.repair.workshop import RepairOptions, make_workshop
 from edgecnn.model.predict import keras_scores
 from edgecnn.render.table import table
@@ -54,7 +54,7 @@ def branched():
     return faults.train(faults.branched_network(), 4).altered(faults.scaled_layer)
 
 
-def mend(subject, images, target=FULL_INTEGER, refusal=None, per_channel=True, options=None):
+def climb(subject, images, target=FULL_INTEGER, refusal=None, per_channel=True, options=None):
     lab = subject.lab
     shop, makers = make_workshop(lab, images, refusal, options), make_makers(lab.card)
     return repair(shop, makers.of(target), Recipe(target, lab.network, shop.images, per_channel))
@@ -73,7 +73,7 @@ def repaired(subjects):
     found = {}
     for name in FAULTS:
         subject, field, refusal, per_channel = planted(subjects, name)
-        found[name] = mend(subject, field, FULL_INTEGER, refusal, per_channel)
+        found[name] = climb(subject, field, FULL_INTEGER, refusal, per_channel)
     rows = [
         (
             name,
@@ -86,7 +86,7 @@ def repaired(subjects):
         )
         for name, r in found.items()
     ]
-    headers = ("fault", "agrees", "drop", "mended by", "agrees", "drop", "")
+    headers = ("fault", "agrees", "drop", "repaired by", "agrees", "drop", "")
     print("\n" + table(headers, rows))
     return found
 
@@ -111,7 +111,7 @@ def test_a_set_that_counts_as_refused_above_is_refused_by_its_pixels(subjects, n
 
 def test_a_healthy_file_is_left_as_it_is(subjects):
     for subject in subjects.values():
-        found = mend(subject, subject.field)
+        found = climb(subject, subject.field)
         assert found.healthy, found.to_text()
         assert found.warnings() == []
 
@@ -119,22 +119,22 @@ def test_a_healthy_file_is_left_as_it_is(subjects):
 def test_no_label_takes_part_in_the_finding(subjects, repaired):
     subject, field, refusal, _ = planted(subjects, "night only")
     blind = replace(subject.test, labels=np.zeros_like(subject.test.labels))
-    found = mend(replace(subject, test=blind), field, refusal=refusal)
+    found = climb(replace(subject, test=blind), field, refusal=refusal)
     assert found.evidence == repaired["night only"].evidence
 
 
 @pytest.mark.parametrize("name", ["night only", "a layer times 1000", "depthwise per tensor"])
 def test_the_same_ladder_repairs_onnx(subjects, name):
     subject, field, refusal, per_channel = planted(subjects, name)
-    found = mend(subject, field, ONNX_FULL_INTEGER, refusal, per_channel)
+    found = climb(subject, field, ONNX_FULL_INTEGER, refusal, per_channel)
     assert found.evidence
     assert found.ok, found.to_text()
     assert read_kind(found.data) == "full_integer"
 
 
-def test_what_no_step_mends_is_refused_and_no_step_makes_it_worse(branched):
+def test_what_no_step_repairs_is_refused_and_no_step_makes_it_worse(branched):
     options = RepairOptions(integer_only=True)
-    found = mend(branched, branched.field, options=options)
+    found = climb(branched, branched.field, options=options)
     assert not found.ok
     assert "branch_" in found.warnings()[0]
     assert "expected 97 %" in found.warnings()[0]
@@ -148,7 +148,7 @@ def test_what_no_step_mends_is_refused_and_no_step_makes_it_worse(branched):
 
 
 def test_layers_left_in_float_and_16_bits_go_into_files_that_say_so(branched):
-    found = mend(branched, branched.field)
+    found = climb(branched, branched.field)
     before, after = found.steps[0].verdict, found.verdict
     assert after.agreement > before.agreement + 0.5
     expected = {
@@ -180,9 +180,9 @@ def test_pixels_that_look_like_the_labs_are_left_alone(subjects):
     def predict(tensors):
         return subject.network.predict_on_batch(tensors.astype(np.float32))
 
-    assert mend_pixels(subject.field, subject.test.tensors, predict) is None
+    assert fix_pixels(subject.field, subject.test.tensors, predict) is None
     dimmer = (subject.field * 0.7).astype(np.uint8)
-    assert mend_pixels(dimmer, subject.test.tensors, predict) is None
+    assert fix_pixels(dimmer, subject.test.tensors, predict) is None
 
 
 def test_an_export_repairs_a_set_that_it_would_refuse_and_writes_what_it_did(

@@ -129,13 +129,7 @@ def quantize_onnx(
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
             raise _refusal("integer ONNX", error) from error
         model = onnx.load(target)
-    model.graph.name = "edgecnn"
-    target_info = _integer_output(model)
-    if float_nodes and target_info.scale > 0:
-        _quantized_input(model, integer_io)
-    infos = (_integer_input(model), target_info)
-    _slim(model)
-    return bytes(model.SerializeToString()), *infos
+    return _with_integer_ends(model, integer_io, mixed=bool(float_nodes))
 
 
 def embed_onnx_metadata(data: bytes, texts: dict[str, str]) -> bytes:
@@ -194,6 +188,19 @@ def _reader(base: Any, calibration: np.ndarray) -> Any:
             return None if image is None else {"image": image[None].astype(np.float32)}
 
     return Reader()
+
+
+def _with_integer_ends(
+    model: Any, integer_io: str, *, mixed: bool
+) -> tuple[bytes, TensorInfo, TensorInfo]:
+    """The file that takes and gives integers, where its ends are quantized, and their types."""
+    model.graph.name = "edgecnn"
+    target = _integer_output(model)
+    if mixed and target.scale > 0:
+        _quantized_input(model, integer_io)
+    source = _integer_input(model)
+    _slim(model)
+    return bytes(model.SerializeToString()), source, target
 
 
 def _quantized_input(model: Any, integer_io: str) -> None:
@@ -275,7 +282,7 @@ def _untie(model: Any) -> bytes:
 
 
 def _slim(model: Any) -> None:
-    """Drop what repeats itself: a third of a small integer file is names.
+    """Shorten the names that repeat: they take a third of a small integer file.
 
     Tensors keep their names, which say what layer they belong to; their scales and zero points
     are named by number, nodes not at all, and the shapes in between are left to the runtime.

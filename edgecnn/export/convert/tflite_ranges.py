@@ -138,7 +138,7 @@ class Activations:
 
 
 def clipped_shares(activations: Activations, data: bytes) -> dict[str, float]:
-    """Share of the float activations that lie beyond the range of an integer file's tensors.
+    """Share of the float activations beyond the range of an integer file's tensors.
 
     A value up to one step outside is not counted: it loses no more than rounding does, and
     TFLite's scores reach 255/256 only.

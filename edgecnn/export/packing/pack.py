@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgecnn._version import __version__
 from edgecnn.bundle.card import Card, GoldenFrame
-from edgecnn.bundle.folder import LabTestRow
+from edgecnn.bundle.folder import LabTestRow, write_bundle
 from edgecnn.export.calibration.choice import Chosen
 from edgecnn.export.golden import make_golden
 from edgecnn.export.quantization_report import QUANTIZATION_FILE, describe_kinds, quantization_json
@@ -25,7 +25,7 @@ _PROGRAM = "classify.py"  # every bundle carries it, as it is in this package
 
 @dataclass(frozen=True)
 class BundleContents:
-    """What `write_bundle` takes. kinds: what each file really holds, by file."""
+    """What a bundle holds. kinds: what each file really is, by file."""
 
     card: Card
     files: dict[str, bytes]
@@ -33,6 +33,14 @@ class BundleContents:
     golden_images: dict[str, bytes]
     lab_test: list[LabTestRow]
     kinds: Json
+
+    def write(self, target: Path) -> None:
+        """Write the bundle folder, whole or not at all.
+
+        Raises:
+            OutputError: The place is taken, read-only or full.
+        """
+        write_bundle(target, self.card, self.files, self.golden, self.golden_images, self.lab_test)
 
 
 def pack(

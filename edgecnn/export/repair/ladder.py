@@ -1,6 +1,6 @@
 """`export --repair`: a ladder of repairs, climbed until the integer file is as good as float.
 
- 1 repair the pixels of the calibration set  4 equalize the layers' channels
+ 1 correct the pixels of the calibration set 4 equalize the layers' channels
  2 widen it with lab images                  5 leave the worst layers in float
  3 leave the rarest activations out          6 16-bit activations
 
@@ -67,12 +67,12 @@ class _Climb:
         self._done: dict[str, str] = {}  # the repairs that the best file contains, by step
         worst = ", ".join(error.layer for error in self._best.layers.worst(2))
         self._steps = [RepairStep("as is", f"most is lost in {worst}", verdict, kept=True)]
-        self._suspect = bool(shop.refusal or shop.mended) or self._is_clipped()
+        self._suspect = bool(shop.refusal or shop.fixed) or self._is_clipped()
         self._evidence = self._find_evidence()
 
     def is_done(self, rung: str) -> bool:
         """The gate holds and nothing that this step repairs was found."""
-        if rung == "mend pixels" and self._shop.mended is not None:
+        if rung == "fix pixels" and self._shop.fixed is not None:
             return False
         return self._best.verdict.ok and not (rung in IMAGE_RUNGS and self._is_clipped())
 
@@ -109,9 +109,9 @@ class _Climb:
         recipe, before = proposal.recipe, self._best.verdict
         data = self._maker.make(recipe)
         verdict = self._judge(recipe, data)
-        # The images have evidence against them: mended ones need be no worse, others better.
-        mends = name in IMAGE_RUNGS and self._suspect
-        kept = verdict.no_worse(before) if mends else verdict.better(before)
+        # The images have evidence against them: corrected ones need be no worse, others better.
+        corrects = name in IMAGE_RUNGS and self._suspect
+        kept = verdict.no_worse(before) if corrects else verdict.better(before)
         self._steps.append(RepairStep(name, proposal.what, verdict, kept))
         if kept:
             self._best = self._keep(recipe, data, verdict)
@@ -138,8 +138,8 @@ class _Climb:
         """What speaks against the file or its images, found without a label."""
         shop, best = self._shop, self._best
         found = [shop.refusal] if shop.refusal else []
-        if shop.mended is not None:
-            found.append(shop.mended.found)
+        if shop.fixed is not None:
+            found.append(shop.fixed.found)
         if best.verdict.agreement < HEALTHY_AGREEMENT:
             found.append(f"agrees with float on {100 * best.verdict.agreement:.1f} % of frames")
         if self._is_clipped():

@@ -28,6 +28,7 @@ class Repaired:
     repairs: tuple[Repair, ...] = ()
 
     def warnings(self) -> tuple[str, ...]:
+        """What was found and done, for each file that was not healthy."""
         return tuple(line for found in self.repairs for line in found.warnings())
 
 

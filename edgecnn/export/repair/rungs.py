@@ -44,19 +44,19 @@ class Proposal:
     recipe: Recipe
 
 
-def _mend(best: BestFile) -> Iterator[Proposal]:
-    mended = best.shop.mended
-    if mended is None:
+def _fix_pixels(best: BestFile) -> Iterator[Proposal]:
+    fixed = best.shop.fixed
+    if fixed is None:
         return
-    if not len(mended.tensors):
-        raise ModelError(mended.done)
-    yield Proposal(mended.done, replace(best.recipe, images=_thin(mended.tensors)))
+    if not len(fixed.tensors):
+        raise ModelError(fixed.done)
+    yield Proposal(fixed.done, replace(best.recipe, images=_thin(fixed.tensors)))
 
 
 def _widen(best: BestFile) -> Iterator[Proposal]:
     if not len(best.shop.helping):
         raise ModelError("the MODEL folder has too few lab test images to lend some")
-    lost = best.shop.mended is not None and not len(best.shop.mended.tensors)
+    lost = best.shop.fixed is not None and not len(best.shop.fixed.tensors)
     images, lent = best.recipe.calibration, _thin(best.shop.helping)
     base = images[:0] if lost else _thin(images)
     what = f"{'took' if lost else 'added'} {len(lent)} lab test images, labels unread"
@@ -106,7 +106,7 @@ def _widen_integers(best: BestFile) -> Iterator[Proposal]:
 
 Rung = Callable[[BestFile], Iterator[Proposal]]
 RUNGS: dict[str, Rung] = {
-    "mend pixels": _mend,
+    "fix pixels": _fix_pixels,
     "widen": _widen,
     "narrow ranges": _narrow,
     "equalize": _equalize,
@@ -114,7 +114,7 @@ RUNGS: dict[str, Rung] = {
     "16-bit activations": _widen_integers,
 }
 # Those that change the images; the others change how the file is made of them.
-IMAGE_RUNGS = ("mend pixels", "widen")
+IMAGE_RUNGS = ("fix pixels", "widen")
 
 
 def worst_tensors(report: LayerReport, count: int) -> list[LayerError]:

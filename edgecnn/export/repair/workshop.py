@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgecnn.export.judge import Judge, JudgedFrames, lab_frames
-from edgecnn.export.repair.pixels import Mended, mend_pixels
+from edgecnn.export.repair.pixels import FixedPixels, fix_pixels
 from edgecnn.model.read import LabModel, LabTest
 
 __all__ = ["RepairOptions", "Workshop", "make_workshop"]
@@ -32,14 +32,14 @@ class RepairOptions:
 class Workshop:
     """What the ladder works with.
 
-    images: The calibration set without the held-out frames, as it came; mended: What the first
+    images: The calibration set without the held-out frames, as it came; fixed: What the first
     step makes of it, or None; helping: Lab images, their labels unread, that may help to
     calibrate; refusal: Why the set would be refused without a repair.
     """
 
     lab: LabModel
     images: np.ndarray
-    mended: Mended | None
+    fixed: FixedPixels | None
     helping: np.ndarray
     judge: Judge
     options: RepairOptions
@@ -61,17 +61,17 @@ def make_workshop(
     """
     options = options or RepairOptions()
     helping, frames = _split_lab(lab.test)
-    mended = mend_pixels(tensors, frames.tensors, lab.scores)
-    judged = tensors if mended is None else mended.tensors[: len(tensors)]
+    fixed = fix_pixels(tensors, frames.tensors, lab.scores)
+    judged = tensors if fixed is None else fixed.tensors[: len(tensors)]
     field = None if refusal else _field_frames(judged, lab)
     judge = Judge(frames, field, options.max_drop)
     if field is None:
-        return Workshop(lab, tensors, mended, helping, judge, options, refusal)
+        return Workshop(lab, tensors, fixed, helping, judge, options, refusal)
     kept = ~_judging(len(tensors))
-    if mended is not None:
-        times = len(mended.tensors) // len(tensors)
-        mended = replace(mended, tensors=mended.tensors[np.tile(kept, times)])
-    return Workshop(lab, tensors[kept], mended, helping, judge, options, refusal)
+    if fixed is not None:
+        times = len(fixed.tensors) // len(tensors)
+        fixed = replace(fixed, tensors=fixed.tensors[np.tile(kept, times)])
+    return Workshop(lab, tensors[kept], fixed, helping, judge, options, refusal)
 
 
 def _split_lab(test: LabTest) -> tuple[np.ndarray, JudgedFrames]:
