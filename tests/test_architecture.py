@@ -85,6 +85,7 @@ MOST_FILES = 15
 HOMES = {
     "_edgetpu.tflite": "bundle/artifacts.py",
     "events.jsonl": "session/layout.py",
+    "lab_test.npz": "model/model_folder.py",
     "session.json": "session/layout.py",
 }
 # ... the only one that makes paths of these folders ...

@@ -10,10 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgecnn.model.read import LabTest
+from edgecnn.bundle.card import Card, LabResult
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.model.read import LabModel, LabTest
 
 SIDE = 16
 NUM_TRAIN, NUM_LAB = 900, 600
+LABELS = tuple("0123456789")
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -88,6 +91,14 @@ class Subject:
     network: Any
     test: LabTest
     field: np.ndarray
+
+    @property
+    def lab(self) -> LabModel:
+        """As `load_lab_model` would give it."""
+        side = InputSpec(width=SIDE, height=SIDE)
+        lab = LabResult(self.test.tally(self.test.keras_top1), ())
+        card = Card("faults", LABELS, side, lab, (0.1,) * 10, edgecnn="0.1.0")
+        return LabModel(Path(), card, self.network, self.test, ())
 
     def altered(self, change: Callable[[Any], None]) -> Subject:
         """The same with an altered copy of the network, whose float function is the same."""

@@ -10,6 +10,7 @@ import edgecnn
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import EdgecnnError, ImageError, ModelError, OutputError
+from edgecnn.export.calibration.result import CompareOptions
 from edgecnn.export.export import FORMATS, ExportOptions, export
 
 INTEGER = ("tflite-full-integer", "onnx-full-integer")
@@ -98,6 +99,55 @@ def test_json_and_text_tell_the_same(small_result):
         assert set(artifact["lab"]) == {"correct", "total", "accuracy", "low", "high"}
         assert artifact["file"] in text
     assert f"edgecnn evaluate {small_result.bundle}" in text
+
+
+def count_calls(monkeypatch, module, name):
+    """How often a converter is called, and with which format."""
+    calls = []
+    real = getattr(module, name)
+
+    def counted(*args, **more):
+        calls.append(args[1] if name == "convert_tflite" else name)
+        return real(*args, **more)
+
+    monkeypatch.setattr(module, name, counted)
+    return calls
+
+
+def test_comparing_exporting_and_repairing_convert_each_file_once(
+    tmp_path, small_model, small_field, monkeypatch
+):
+    from edgecnn.export.convert import onnx_maker, tflite_maker, tflite_ranges
+
+    frozen = count_calls(monkeypatch, tflite_maker, "freeze")
+    files = count_calls(monkeypatch, tflite_maker, "convert_tflite")
+    open_ranges = count_calls(monkeypatch, tflite_ranges, "calibratable")
+    onnx = count_calls(monkeypatch, onnx_maker, "convert_onnx")
+    compare = CompareOptions(counts=(20,), onnx_most=20, per_tensor=False)
+    options = ExportOptions(compare=compare, repair=True)
+    result = export(small_model, small_field, tmp_path / "once.edgecnn", options)
+    assert all(found.healthy for found in result.repairs)
+    assert (len(frozen), len(open_ranges), len(onnx)) == (1, 1, 1)
+    # The repair judges a file that a part of the images did not help to calibrate.
+    wanted = [name for name in FORMATS if name.startswith("tflite-")]
+    assert sorted(files) == sorted([*wanted, "tflite-full-integer"])
+
+
+def test_a_repair_takes_the_file_that_was_converted_where_no_image_is_set_aside(
+    tmp_path, small_model, small_field, monkeypatch
+):
+    from edgecnn.export.convert import tflite_maker
+
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(small_field.iterdir())[:30]:
+        shutil.copy(path, few)
+    files = count_calls(monkeypatch, tflite_maker, "convert_tflite")
+    options = ExportOptions(formats=("tflite-full-integer",), repair=True)
+    result = export(small_model, few, tmp_path / "few.edgecnn", options)
+    assert [step.step for step in result.repairs[0].steps] == ["as is"]
+    assert files.count("tflite-full-integer") == 1
+    assert files.count("tflite-float32") == 1  # to compare the layers with
 
 
 @pytest.fixture(scope="module")

@@ -9,32 +9,28 @@ from typing import TYPE_CHECKING
 
 from edgecnn.bundle.artifacts import FULL_INTEGER
 from edgecnn.device.doctor.checks import Check, hardware, software
-from edgecnn.errors import BundleError, DataError, EdgecnnError, MissingRuntimeError
-from edgecnn.records import Json, Progress
+from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
+from edgecnn.records import Json
 
 if TYPE_CHECKING:
     from edgecnn.bundle.folder import Bundle
-    from edgecnn.device.parity.parity import Parity, ParityOptions
 
 __all__ = ["Diagnosis", "examine"]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All checks, in the order in which they were made, and the parity matrix if asked for."""
+    """All checks, in the order in which they were made."""
 
     checks: tuple[Check, ...]
-    parity: Parity | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether no check failed and every way to run a file is within its limits."""
-        healthy = all(check.status != "fail" for check in self.checks)
-        return healthy and (self.parity is None or self.parity.ok)
+        """No check failed."""
+        return all(check.status != "fail" for check in self.checks)
 
     def to_json(self) -> Json:
-        data: Json = {"ok": self.ok, "checks": [check.to_json() for check in self.checks]}
-        return data if self.parity is None else {**data, "parity": self.parity.to_json()}
+        return {"ok": self.ok, "checks": [check.to_json() for check in self.checks]}
 
     def to_text(self) -> str:
         width = max(len(check.name) for check in self.checks)
@@ -42,45 +38,22 @@ class Diagnosis:
         for check in self.checks:
             mend = f"; {check.mend}" if check.mend else ""
             lines.append(f"{check.status:4}  {check.name:{width}}  {check.found}{mend}")
-        if self.parity:
-            lines += ["", self.parity.to_text()]
         return "\n".join(lines)
 
 
-def examine(
-    bundle: Path | str | None = None,
-    images: Path | str | None = None,
-    options: ParityOptions | None = None,
-    *,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Diagnosis:
-    """Check this machine, and whether a bundle gives the same answers here as in the lab.
+def examine(bundle: Path | str | None = None, *, device: str = "cpu") -> Diagnosis:
+    """Check this machine, and with a bundle that it answers here as it did in the lab.
 
     Args:
-        device: The device for files compiled for an Edge TPU; all others run on the CPU.
-        images: A folder on which `parity.parity` then compares the bundle's files.
-        options: The options of that comparison.
+        device: What files compiled for an Edge TPU run on; all others run on the CPU.
 
     Raises:
-        BundleError: The bundle is missing, or was changed since the export.
-        DataError: There are images but no bundle, options but no images, or no image can be
-            decoded.
-        MissingRuntimeError: There are images, and no file of the bundle runs here.
+        BundleError: There is no bundle there, or it was changed since the export.
     """
-    if images is not None and bundle is None:
-        raise DataError(f"images {images} but no bundle, expected both; name the bundle first")
-    if options is not None and images is None:
-        raise DataError("no images to compare files on, expected a folder; name it with --parity")
     found = [*software(), *hardware()]
-    if bundle is None:
-        return Diagnosis(tuple(found))
-    found += _examine_bundle(bundle, found, device)
-    if images is None:
-        return Diagnosis(tuple(found))
-    from edgecnn.device.parity.parity import parity
-
-    return Diagnosis(tuple(found), parity(bundle, images, options, progress=progress))
+    if bundle is not None:
+        found += _examine_bundle(bundle, found, device)
+    return Diagnosis(tuple(found))
 
 
 def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterator[Check]:
