@@ -71,7 +71,10 @@ def _device_answers(
     other = recorded.header.differences(session.header)
     if not other:
         return answers
-    note = f"device path: {lab} was recorded with {', '.join(other)}, it may speak for itself only"
+    note = (
+        f"device path: {lab} was recorded with {', '.join(other)}; "
+        "this step may not apply to the audited session"
+    )
     return replace(answers, notes=(note,))
 
 
