@@ -83,6 +83,7 @@ MOST_FILES = 15
 
 # The home of each contract: the only module whose strings hold these names of files ...
 HOMES = {
+    "_edgetpu.tflite": "bundle/artifacts.py",
     "events.jsonl": "session/layout.py",
     "session.json": "session/layout.py",
 }

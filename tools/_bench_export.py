@@ -22,8 +22,9 @@ import cv2
 import numpy as np
 
 from edgecnn.device.benchmark.worker import peak_memory_mb
-from edgecnn.export.convert.tflite_convert import TFLITE_FILES
+from edgecnn.export.options import FORMATS
 
+TFLITE_FILES = {name: file for name, file in FORMATS.items() if file.endswith(".tflite")}
 INTEGER = "onnx-full-integer"
 CALIBRATED = ("tflite-full-integer", "tflite-int16", INTEGER)
 
@@ -141,7 +142,7 @@ def prepare(who: str, step: str, model: Path, calibration: Path, folder: Path) -
     from edgecnn.export.convert import onnx_convert as onnx_format
     from edgecnn.export.convert import tflite_convert as tflite
     from edgecnn.export.packing import metadata
-    from edgecnn.model.predict import load_model
+    from edgecnn.model.read import load_model
 
     if step == "all":
         return lambda: (our_all if who == "ours" else plain_all)(model, calibration)

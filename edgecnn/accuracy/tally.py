@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+import numpy as np
+
 from edgecnn.records import Json
 
-__all__ = ["Tally", "gap_points"]
+__all__ = ["Z_95", "Tally", "gap_points"]
+
+Z_95 = 1.959963984540054
+"""The 97.5 % quantile of the normal distribution, for two-sided intervals at 95 %."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,11 @@ class Tally:
     total: int
     effective: float | None = None
 
+    @classmethod
+    def of(cls, correct: np.ndarray) -> Tally:
+        """Count right answers: bool, shape (n,)."""
+        return cls(int(correct.sum()), len(correct))
+
     @property
     def accuracy(self) -> float | None:
         """Fraction in [0, 1], or None when nothing was counted."""
@@ -39,7 +49,7 @@ class Tally:
         n = self.total if self.effective is None else self.effective
         if not self.total or n <= 0:
             return (0.0, 1.0)
-        z, p = 1.959963984540054, self.correct / self.total
+        z, p = Z_95, self.correct / self.total
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         # Rounding must not put the accuracy of all or none outside of its interval.

@@ -11,7 +11,7 @@ from typing import Any
 from edgecnn._version import __version__
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit import plots
-from edgecnn.audit.ledger.step import UNEXPLAINED
+from edgecnn.audit.ledger.ledger import UNEXPLAINED
 from edgecnn.audit.live import Misread
 from edgecnn.audit.result import AuditReport
 from edgecnn.bundle.preprocess import readable_image

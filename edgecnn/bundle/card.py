@@ -1,4 +1,4 @@
-"""card.json: what a MODEL folder or a bundle says of itself."""
+"""card.json: the description of a model in its MODEL folder or bundle, and golden frames."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError
 from edgecnn.records import Json, known_fields
 
-__all__ = ["CARD_FORMAT", "Artifact", "Card", "GoldenFrame", "LabResult"]
+__all__ = ["CARD_FILE", "CARD_FORMAT", "Artifact", "Card", "GoldenFrame", "LabResult"]
 
 
+CARD_FILE = "card.json"
 CARD_FORMAT = 1
 
 
@@ -84,7 +85,7 @@ class LabResult:
 
 @dataclass(frozen=True)
 class Card:
-    """What card.json says: of a MODEL folder (no artifacts yet) or of a bundle.
+    """What card.json says of a MODEL folder (no artifacts yet) or of a bundle.
 
     `prior` are the class shares that the scores assume, in the order of `labels`: those of the
     training images, or other ones when training balanced the classes (then

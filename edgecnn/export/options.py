@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from edgecnn.bundle.artifacts import EXPORT_FORMATS
 from edgecnn.errors import ModelError
 from edgecnn.export.calibration.result import CompareOptions
-from edgecnn.export.convert.onnx_convert import ONNX_FILES
-from edgecnn.export.convert.tflite_convert import TFLITE_FILES
 from edgecnn.export.foreign.foreign import ForeignOptions
 from edgecnn.export.targets.micro import MICRO
 
 __all__ = ["FORMATS", "ExportOptions"]
 
 
-FORMATS = {**TFLITE_FILES, **ONNX_FILES}
+FORMATS = {one.name: one.file for one in EXPORT_FORMATS}
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ except MissingRuntimeError as error:
     print(error)
 """
     command = [sys.executable, "-c", code, str(session), str(tmp_path / "r.html")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "pip install 'edgecnn[lab]'" in done.stdout
     assert done.stdout.count("\n") == 1
@@ -219,7 +219,7 @@ def test_a_real_browser_lays_the_page_out_without_a_request_or_a_console_message
         command += ["--disable-background-networking", "--disable-component-update"]
         command += ["--disable-sync", f"--user-data-dir={profile}/user", "--window-size=500,900"]
         command += ["--virtual-time-budget=5000", "--dump-dom", probed.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     title = re.search(r"<title>(.*?)</title>", done.stdout).group(1)
     found = re.fullmatch(r"images (\d+) broken 0 wide (-?\d+) loaded 0", title)
     assert found, title
@@ -246,7 +246,7 @@ print(json.dumps(edgecnn.audit([sys.argv[1]], options).to_json()))
         [str(env_python(name)), "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": str(Path(edgecnn.__file__).parents[1])},
     )
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -100,25 +101,27 @@ class Subject:
         return Subject(network, self.test, self.field)
 
 
-def train(network: Any, epochs: int) -> Subject:
+def trained(once: Callable[..., Path], name: str, network: Any, epochs: int) -> Subject:
+    """The network, trained once a machine under this name."""
     import keras
 
-    keras.utils.set_random_seed(1)
     tensors, labels = digits()
-    optimizer, loss = keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy"
-    network.compile(optimizer, loss, jit_compile=False)
-    network.fit(
-        tensors[:NUM_TRAIN].astype(np.float32),
-        labels[:NUM_TRAIN],
-        batch_size=50,
-        epochs=epochs,
-        verbose=0,
-    )
+
+    def make(folder: Path) -> None:
+        keras.utils.set_random_seed(1)
+        optimizer, loss = keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy"
+        network.compile(optimizer, loss, jit_compile=False)
+        x = tensors[:NUM_TRAIN].astype(np.float32)
+        network.fit(x, labels[:NUM_TRAIN], batch_size=50, epochs=epochs, verbose=0)
+        network.save(folder / "network.keras")
+
+    entry = once(f"subject-{name}", make)
+    found = keras.saving.load_model(entry / "network.keras", compile=False)
     lab = slice(NUM_TRAIN, NUM_TRAIN + NUM_LAB)
-    scores = network.predict_on_batch(tensors[lab].astype(np.float32))
+    scores = found.predict_on_batch(tensors[lab].astype(np.float32))
     names = np.array([f"{k}.png" for k in range(NUM_LAB)])
     test = LabTest(tensors[lab], labels[lab], scores, names, names)
-    return Subject(network, test, tensors[NUM_TRAIN + NUM_LAB :][:160])
+    return Subject(found, test, tensors[NUM_TRAIN + NUM_LAB :][:160])
 
 
 def scaled_layer(network: Any) -> None:

@@ -33,8 +33,8 @@ def maker(kind: str, integer_io: str = "uint8"):
 
 
 @pytest.fixture(scope="module")
-def plain():
-    return faults.train(faults.plain_network(None), 6)
+def plain(once):
+    return faults.trained(once, "plain-relu", faults.plain_network(None), 6)
 
 
 @pytest.fixture(scope="module")

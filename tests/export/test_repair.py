@@ -43,13 +43,15 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def subjects(deep_subject):
-    return {"plain": faults.train(faults.plain_network(), 6), "deep": deep_subject}
+def subjects(once, deep_subject):
+    plain = faults.trained(once, "plain", faults.plain_network(), 6)
+    return {"plain": plain, "deep": deep_subject}
 
 
 @pytest.fixture(scope="module")
-def branched():
-    return faults.train(faults.branched_network(), 4).altered(faults.scaled_layer)
+def branched(once):
+    subject = faults.trained(once, "branched", faults.branched_network(), 4)
+    return subject.altered(faults.scaled_layer)
 
 
 def mend(subject, images, maker=None, refusal=None, per_channel=True, options=None):

@@ -10,6 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import FLOAT32, ONNX_FLOAT32
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.classifier import Classifier, GoldenResult
 from edgecnn.bundle.folder import Bundle
@@ -30,7 +31,7 @@ from edgecnn.records import Progress
 
 __all__ = ["Parity", "ParityOptions", "parity"]
 
-_FLOAT = ("model_float32.tflite", "model_float32.onnx")
+_FLOAT = (FLOAT32.file, ONNX_FLOAT32.file)
 
 
 @dataclass(frozen=True)

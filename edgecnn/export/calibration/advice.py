@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from edgecnn.export.calibration.result import AEQ, HEALTHY, Advice, Cell
+from edgecnn.accuracy.paired import Paired
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
+from edgecnn.export.calibration.result import AEQ, Advice, Cell
 
 __all__ = ["advise", "is_worse"]
 
@@ -61,13 +63,8 @@ def is_worse(cells: Sequence[Cell], than: Sequence[Cell]) -> bool:
     Paired: only frames on which the two differ count (sign test, two-sided, 5 %). The draws of
     one variant are averaged on each frame first, since they are not independent frames.
     """
-    from scipy.stats import binomtest
-
-    difference = np.sign(_agrees(cells) - _agrees(than))
-    lost, won = int((difference < 0).sum()), int((difference > 0).sum())
-    if lost <= won:
-        return False
-    return bool(binomtest(lost, lost + won).pvalue < _ALPHA)
+    change = Paired.of(_agrees(than), _agrees(cells))
+    return change.lost > change.won and change.p_value < _ALPHA
 
 
 def _agrees(cells: Sequence[Cell]) -> np.ndarray:
@@ -115,11 +112,11 @@ def _why(chosen: Sequence[Cell], near: Sequence[Sequence[Cell]]) -> str:
 
 def _too_low(agreement: float) -> str:
     """What to do where even the best ranges do not help."""
-    if agreement >= HEALTHY:
+    if agreement >= HEALTHY_AGREEMENT:
         return ""
     return (
-        f"; a healthy set reaches {100 * HEALTHY:.0f} %: add images of what this one lacks, or "
-        "mend the network"
+        f"; a healthy set reaches {100 * HEALTHY_AGREEMENT:.0f} %: add images of what this one "
+        "lacks, or mend the network"
     )
 
 

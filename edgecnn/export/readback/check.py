@@ -52,7 +52,7 @@ def check_artifact(
     with quiet():
         runtime = load_runtime(data, file)
     scores = np.empty(test.keras_scores.shape, np.float32)
-    for k, tensor in enumerate(test.tensors):
+    for k, tensor in enumerate(test.tensors[:]):
         scores[k] = runtime.invoke(tensor)
         if progress and (k + 1) % 50 == 0:
             progress(f"checking {file}", k + 1, len(scores))
