@@ -1,6 +1,6 @@
 """The lines of a session's events: one JSON object a line, format 2; format 1 is still read.
 
-A score stands in a line as 256ths, the step of an integer model: a whole number from 0 to 255 for
+A score is written in 256ths, the step of an integer model: a whole number from 0 to 255 for
 an integer file, and with decimals, up to 256, for a float one: five for the answer, one for
 others. Times `t` are milliseconds since
 the start of the session on a clock that never jumps. What is unknown is left out of the line.
