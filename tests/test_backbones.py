@@ -12,9 +12,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from _parity import ParityOptions, parity
 from backbones import BACKBONES, write
 
-from edgecnn.device.parity.parity import ParityOptions, parity
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.options import FORMATS
 from edgecnn.export.result import ExportResult
@@ -93,12 +93,17 @@ def test_package_weights_lose_at_most_a_point_in_integers(tmp_path):
 @pytest.mark.parametrize("install", ["device-tflite-runtime", "pi"])
 def test_the_matrix_holds_on_devices(result, folder, install, env_python):
     """tflite-runtime on x86 and, emulated, on arm64: few images, since each takes a second."""
-    command = [env_python(install), "-m", "edgecnn", "doctor", result.bundle, "--json"]
-    command += ["--parity", few(folder, 2)]
+    command = [
+        env_python(install),
+        REPO / "tools" / "parity",
+        result.bundle,
+        few(folder, 2),
+        "--json",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(REPO)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout, done.stderr
-    cells = json.loads(done.stdout)["parity"]["cells"]
+    cells = json.loads(done.stdout)["cells"]
     assert {cell["runtime"] for cell in cells} == {"tflite_runtime"}
     assert faults(cells, folder.name) == []

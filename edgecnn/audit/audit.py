@@ -12,6 +12,7 @@ from edgecnn.audit.live import Live, measure_live
 from edgecnn.audit.result import AuditOptions, AuditReport
 from edgecnn.errors import SessionError
 from edgecnn.records import Progress
+from edgecnn.session.layout import EVENTS_NAME
 from edgecnn.session.read import Frames, Session, Truth, open_session, read_frames, read_truth
 
 __all__ = ["AuditOptions", "AuditReport", "audit"]
@@ -112,20 +113,22 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
     if not tally.total:
         notes.append(
             "no field labels: record with --truth folder or --truth FILE.csv, or append "
-            '{"event": "truth", "frame": N, "label": L, "source": S} lines to events.jsonl'
+            f'{{"event": "truth", "frame": N, "label": L, "via": "label"}} lines to {EVENTS_NAME}'
         )
     elif tally.effective is not None:
         notes.append(
-            f"live intervals count objects, not frames: {tally.total} frames, of which "
-            f"consecutive ones show the same object, are worth {tally.effective:.0f} independent"
+            f"live intervals count objects, not frames: consecutive frames show the same object, "
+            f"so {tally.total} frames are worth {tally.effective:.0f} independent ones"
         )
     else:
-        notes.append("live intervals take every image for independent of the others")
+        notes.append("live intervals treat every image as independent of the others")
     for session, frames, truth in parts:
         name = session.path.name
         unlabelled = int((truth.label < 0).sum())
         if unlabelled and tally.total:
             notes.append(f"{name}: {unlabelled} of {len(frames)} frames have no label, not counted")
+        if truth.cant_tell:
+            notes.append(f"{name}: {truth.cant_tell} frames whose label nobody can tell")
         if truth.unknown:
             shown = ", ".join(repr(label) for label in list(truth.unknown)[:5])
             notes.append(
@@ -133,9 +136,11 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
                 f"({shown}), not counted"
             )
         if broken := frames.broken + truth.broken:
-            notes.append(f"{name}: {broken} broken lines in events.jsonl, skipped")
+            notes.append(f"{name}: {broken} broken lines in {EVENTS_NAME}, skipped")
         if frames.repeated:
-            notes.append(f"{name}: {frames.repeated} frames stand twice, the later answer counts")
+            notes.append(
+                f"{name}: {frames.repeated} frames were logged twice; the later answer counts"
+            )
         if frames.end is None:
-            notes.append(f"{name}: has no end, the run is going on or was killed")
+            notes.append(f"{name}: has no end event: the run is still going on or was killed")
     return notes

@@ -1,1 +1,4 @@
-"""How a field camera degrades a picture. `simulate.py` films a card, `cards.py` draws one."""
+"""Degrade pictures as cameras do, and fit the field's camera from unlabelled images.
+
+`calibrate` fits it; `train` and `audit` use what it found; `demo` films cards through it.
+"""

@@ -27,37 +27,13 @@ def doctor(
     bundle: Annotated[
         Path | None, typer.Argument(metavar="[BUNDLE]", help="Replay its golden frames too.")
     ] = None,
-    parity: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="IMAGES", help="Compare every file, runtime and thread count on these too."
-        ),
-    ] = None,
-    keras: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="NPZ",
-            help="With --parity: lab_test.npz of the MODEL folder. Where IMAGES are its test "
-            "images, the Keras model's scores are the reference.",
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=2, max=64, help="With --parity: how many threads to try beside one."),
-    ] = None,
     device: DeviceOption = "cpu",
     json: JsonFlag = False,
 ) -> Outcome:
     """Check runtimes, OpenCV, cameras and delegates; with a bundle replay its golden frames."""
     from edgecnn.device.doctor.doctor import examine
 
-    options = None
-    if keras or threads:  # the matrix needs numpy, and doctor has to run where that is broken
-        from edgecnn.device.parity.parity import ParityOptions
-
-        options = ParityOptions(threads=threads, keras=keras)
-    with progress_bars() as progress:
-        diagnosis = examine(bundle, parity, options, device=device, progress=progress)
+    diagnosis = examine(bundle, device=device)
     return diagnosis, 0 if diagnosis.ok else 1
 
 

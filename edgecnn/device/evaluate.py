@@ -1,7 +1,7 @@
-"""Accuracy on a labelled folder through the device path: decode, preprocess, runtime.
+"""`edgecnn evaluate`: measure accuracy on a labelled folder through the device path.
 
-Nothing here differs from what `edgecnn run` does with the same frames, so a loss against the
-lab number belongs to the images or to this machine, never to another way of loading them.
+`edgecnn run` decodes, preprocesses and classifies the same frames in the same way. A difference
+from the lab's accuracy therefore comes from the images or from this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgecnn.files.folders import LabelledFile, find_labelled
 from edgecnn.records import Json, Progress
 from edgecnn.render.table import table
 
-__all__ = ["Answer", "EvaluateOptions", "Evaluation", "evaluate"]
+__all__ = ["EvaluateOptions", "Evaluation", "check_labels", "evaluate"]
 
 _LISTED = 10
 
@@ -52,7 +52,7 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class Answer:
-    """One image: `file` is its path below the evaluated folder, `label` the true one."""
+    """The answer for one image: `file` is its path below the evaluated folder."""
 
     file: str
     label: str
@@ -66,8 +66,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out. `skipped` holds (file, reason) of what couldn't be decoded; `lab` is the
-    accuracy that the same artifact had on the lab's test images."""
+    """The answers for all images.
+
+    skipped  (file, reason) of each image that couldn't be decoded
+    lab      accuracy of the same artifact on the lab test
+    """
 
     artifact: str
     runtime: str
@@ -82,18 +85,18 @@ class Evaluation:
 
     @property
     def per_class(self) -> dict[str, Tally]:
-        """Tally of each true class that occurs, in the order of the bundle's labels."""
+        """The tally of each true class that occurs, in the order of the bundle's labels."""
         return _tallies(self.answers, [a.label for a in self.answers], self.labels)
 
     @property
     def per_group(self) -> dict[str, Tally]:
-        """Tally of each group, sorted by name; empty when the images have none."""
+        """The tally of each group, sorted by name; empty when the images have no groups."""
         names = sorted({a.group for a in self.answers})
         return _tallies(self.answers, [a.group for a in self.answers], names) if any(names) else {}
 
     @property
     def confusion(self) -> list[list[int]]:
-        """confusion[i][j]: images of label i that were read as label j, in the bundle's order."""
+        """confusion[i][j]: the images of label i that were read as label j, in bundle order."""
         seen = Counter((a.label, a.prediction.label) for a in self.answers)
         return [[seen[i, j] for j in self.labels] for i in self.labels]
 
@@ -109,16 +112,6 @@ class Evaluation:
             "skipped": [{"file": file, "reason": reason} for file, reason in self.skipped],
             "lab": self.lab.to_json(),
         }
-
-    def to_csv(self) -> str:
-        """One line an image: file, label, predicted, confidence."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["file", "label", "predicted", "confidence"])
-        for answer in self.answers:
-            found = answer.prediction
-            writer.writerow([answer.file, answer.label, found.label, f"{found.confidence:.6f}"])
-        return text.getvalue()
 
     def to_text(self) -> str:
         here, lab = self.accuracy, self.lab
@@ -175,7 +168,10 @@ def evaluate(
         if progress:
             progress("evaluate", k + 1, len(files))
     if not answers:
-        raise DataError(f"none of the {len(files)} images can be decoded; {skipped[0][1]}")
+        raise DataError(
+            f"none of the {len(files)} images can be decoded (first: {skipped[0][1]}), expected "
+            "labelled images; replace them"
+        )
     return Evaluation(
         artifact=classifier.artifact.file,
         runtime=classifier.runtime.name,
@@ -187,10 +183,10 @@ def evaluate(
 
 
 def check_labels(files: Sequence[LabelledFile], known: Sequence[str], root: Path) -> None:
-    """Refuse class folders that the bundle has no label for; missing classes are fine.
+    """Refuse class folders without a label in the bundle; missing classes are fine.
 
     Raises:
-        DataError: Names the unknown labels and the known ones.
+        DataError: A class folder is unknown; the message names it and the known labels.
     """
     unknown = sorted({file.label for file in files} - set(known))
     if unknown:
@@ -208,14 +204,14 @@ def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions)
     missing = [name for name in names if name not in by_file]
     if missing:
         raise DataError(
-            f"{options.group} lacks {len(missing)} of {len(files)} images, {missing[0]} for one; "
-            f"expected a line for each, with paths as below {root}"
+            f"{options.group} lacks {len(missing)} of {len(files)} images (first: {missing[0]}), "
+            f"expected a line for each, with its path below {root}; add the lines"
         )
     return [by_file[name] for name in names]
 
 
 def _folder_group(root: Path, file: LabelledFile) -> str:
-    """The folders around an image without its class: "test/phone" of test/cat/phone/1.jpg."""
+    """The folders of an image without its class: "test/phone" for test/cat/phone/1.jpg."""
     folders = list(file.path.relative_to(root).parts[:-1])
     folders.remove(file.label) if file.split is None else folders.pop(1)
     return "/".join(folders)
@@ -227,11 +223,14 @@ def _read_groups(path: Path, column: str) -> dict[str, str]:
         columns = list(rows.fieldnames or ())
         if not {"file", column} <= set(columns):
             raise DataError(
-                f"{path} has the columns {_some(columns) or 'none'}; expected file and {column}"
+                f"{path} has the columns {_some(columns) or 'none'}, expected file and {column}; "
+                "name the column or add it"
             )
         return {row["file"]: row[column] or "" for row in rows}
     except OSError as error:
-        raise DataError(f"can't read {path}: {error.strerror}; expected a CSV file") from error
+        raise DataError(
+            f"can't read {path}: {error.strerror}, expected a CSV file; check the path"
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a UTF-8 CSV file ({error}); save it as one") from error
 

@@ -8,12 +8,12 @@ from edgecnn.bundle.artifacts import EXPORT_FORMATS
 from edgecnn.errors import ModelError
 from edgecnn.export.calibration.result import CompareOptions
 from edgecnn.export.foreign.foreign import ForeignOptions
-from edgecnn.export.targets.micro import MICRO
 
-__all__ = ["FORMATS", "ExportOptions"]
+__all__ = ["FORMATS", "MICRO", "ExportOptions"]
 
 
 FORMATS = {one.name: one.file for one in EXPORT_FORMATS}
+MICRO = "micro"  # the full-integer model as a C array
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""Every image file of a folder looked at once: header, pixels in small, camera statistics.
+"""Read every image file of a folder once: header, small tensor, camera statistics.
 
-Unlike `load_dataset` nothing is refused or left out for being few, broken or contradictory: that
-is what an inspection is to report.
+Unlike `load_dataset`, a scan refuses and drops nothing, so that the inspection can report it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import fingerprint
-from edgecnn.bundle.preprocess import decode, read_image, to_tensor
+from edgecnn.bundle.preprocess import decode, readable_image, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
@@ -26,7 +25,7 @@ from edgecnn.records import Progress
 
 __all__ = ["SIDE", "Broken", "Scan", "scan_folder", "scan_labelled"]
 
-SIDE = 32  # of the small pictures that checks compare
+SIDE = 32  # pixels on each side of the small pictures that the checks compare
 _SPEC = InputSpec(width=SIDE, height=SIDE)
 _CHUNK = 256
 _SAMPLE = 100
@@ -34,7 +33,7 @@ _SAMPLE = 100
 
 @dataclass(frozen=True)
 class Broken:
-    """A file that can't be decoded; `kind` as in `headers.broken_kind`, or unreadable."""
+    """A file that can't be decoded; `kind` is that of `headers.broken_kind`, or "unreadable"."""
 
     file: str
     kind: str
@@ -46,11 +45,11 @@ class Scan:
     """The usable images of a folder, in the order of their paths.
 
     data        tensors of 32x32 pixels, classes, fingerprints, digests (label "" if unlabelled)
-    headers     of each image; None when only OpenCV can read it
+    headers     the header of each image; None when only OpenCV can read it
     sizes_wh    int32, shape (n, 2), in pixels
     statistics  float32, shape (n, len(STATISTICS)): see camera/statistics.py
     broken      the files that can't be decoded
-    window      the part of each picture that statistics looked at
+    window      the part of each picture that the statistics use
     """
 
     data: Dataset
@@ -75,11 +74,10 @@ class _Look:
     sha256: str
     header: Header | None
     size_wh: tuple[int, int]
-    middle: np.ndarray
 
 
 def scan_labelled(root: Path, *, progress: Progress | None = None) -> Scan:
-    """Look at every image of a class-per-folder tree.
+    """Scan every image of a class-per-folder tree.
 
     Raises:
         DataError: No image, images outside class folders, one class, or nothing usable.
@@ -89,7 +87,7 @@ def scan_labelled(root: Path, *, progress: Progress | None = None) -> Scan:
 
 
 def scan_folder(root: Path, window: Window, *, progress: Progress | None = None) -> Scan:
-    """Look at every image below a folder, labels unknown, through the window of another scan.
+    """Scan every image below a folder without labels, with the window of another scan.
 
     Raises:
         DataError: No image, or nothing usable.
@@ -111,12 +109,12 @@ def _scan(
     broken: list[Broken] = []
     statistics: list[np.ndarray] = []
     for chunk in _look_at(root, files, window):
-        new = [(file, look) for file, look in chunk if isinstance(look, _Look)]
-        broken += [look for _, look in chunk if isinstance(look, Broken)]
-        kept += [file for file, _ in new]
+        broken += [found for _, found in chunk if isinstance(found, Broken)]
+        new = [(file, *found) for file, found in chunk if not isinstance(found, Broken)]
+        kept += [file for file, _, _ in new]
+        looks += [look for _, look, _ in new]
         if new:
-            statistics.append(frame_statistics(np.stack([look.middle for _, look in new])))
-        looks += [_without_middle(look) for _, look in new]
+            statistics.append(frame_statistics(np.stack([middle for _, _, middle in new])))
         if progress:
             progress(f"looking at {root.name}", len(kept) + len(broken), len(files))
     if not looks:
@@ -137,19 +135,15 @@ def _scan(
 
 
 def _sample_window(root: Path, files: Sequence[LabelledFile]) -> Window:
+    def readable(some: Sequence[LabelledFile]) -> Iterator[np.ndarray]:
+        frames = (readable_image(file.path) for file in some)
+        return (frame for frame in frames if frame is not None)
+
     sample = files[:: max(1, len(files) // _SAMPLE)]
-    frames = list(_readable(sample)) or list(islice(_readable(files), 1))
+    frames = list(readable(sample)) or list(islice(readable(files), 1))
     if not frames:
         raise _nothing_usable(root, len(files))
     return common_window(frames)
-
-
-def _readable(files: Sequence[LabelledFile]) -> Iterator[np.ndarray]:
-    for file in files:
-        try:
-            yield read_image(file.path)
-        except ImageError:
-            continue
 
 
 def _nothing_usable(root: Path, count: int) -> DataError:
@@ -161,10 +155,13 @@ def _nothing_usable(root: Path, count: int) -> DataError:
 
 def _look_at(
     root: Path, files: Sequence[LabelledFile], window: Window
-) -> Iterator[list[tuple[LabelledFile, _Look | Broken]]]:
-    """Files in order, a chunk at a time on several threads (OpenCV releases the GIL)."""
+) -> Iterator[list[tuple[LabelledFile, tuple[_Look, np.ndarray] | Broken]]]:
+    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL).
 
-    def look(file: LabelledFile) -> _Look | Broken:
+    The window's pixels come beside each look, so that only one chunk of them is in memory.
+    """
+
+    def look(file: LabelledFile) -> tuple[_Look, np.ndarray] | Broken:
         name = file.path.relative_to(root).as_posix()
         try:
             raw = file.path.read_bytes()
@@ -174,21 +171,16 @@ def _look_at(
             frame = decode(raw, file.path.name)
         except ImageError as error:
             return Broken(name, broken_kind(raw), str(error))
-        return _Look(
+        found = _Look(
             to_tensor(frame, _SPEC),
             fingerprint(frame),
             file_sha256(raw),
             read_header(raw),
             (frame.shape[1], frame.shape[0]),
-            window.cut(frame).copy(),
         )
+        return found, window.cut(frame).copy()
 
     rest = iter(files)
     with ThreadPoolExecutor(max_workers=4) as pool:
         while chunk := list(islice(rest, _CHUNK)):
             yield list(zip(chunk, pool.map(look, chunk), strict=True))
-
-
-def _without_middle(look: _Look) -> _Look:
-    """Only the chunk's statistics need the window's pixels; kept, they would fill the memory."""
-    return _Look(look.tensor, look.fingerprint, look.sha256, look.header, look.size_wh, np.empty(0))

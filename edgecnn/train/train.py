@@ -1,4 +1,4 @@
-"""`train`: a labelled folder in, a MODEL folder out."""
+"""`edgecnn train`: train on a labelled folder and write a MODEL folder."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def train(
         options: See TrainOptions.
         progress: Called with (what, done, total).
 
-    With TF_CONFIG set, the processes that it names train together (see cluster.py), and all but
-    the first return without writing.
+    With TF_CONFIG set, the processes named there train together (see cluster.py), and only the
+    first one writes.
 
     Raises:
         DataError: The images can't be used or split.
@@ -68,7 +68,7 @@ def train(
         check_writable(output, marker=CARD_FILE)
     task = read_task(lab, options, cluster, progress)
     names = group_names(task.data, options)
-    with quiet():  # TensorFlow greets the terminal whatever its log level is
+    with quiet():  # TensorFlow writes to the terminal at any log level
         from edgecnn.train.assess.measure import measure
         from edgecnn.train.learn import learn, make_images
 
@@ -142,7 +142,7 @@ def _result(
 
 
 def _pictures(task: Task, made: Made | None) -> dict[str, bytes]:
-    """Training images as the augmentation makes them, and those of a generator."""
+    """Draw augmented training images, and synthetic ones if there are any."""
     from edgecnn.train.augmentation.pipeline import build_augmentation
     from edgecnn.train.augmentation.preview import augmented_sheet
 
@@ -177,7 +177,7 @@ def _card(result: TrainResult, task: Task, measured: Measured, made: Made | None
 
 
 def _summary(result: TrainResult, task: Task) -> Json:
-    """What card.json keeps of the run; paths of this machine stay out of it."""
+    """Summarize the run for card.json, without paths of this machine."""
     options, split = task.options, task.split
     data = result.to_json()
     for name in ("model", "lab", "skipped"):

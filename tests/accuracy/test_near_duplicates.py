@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 import cv2
 import numpy as np
 import pytest
@@ -109,10 +107,8 @@ def test_real_digit_crops_do_not_chain_into_one_group(meters):
     from edgecnn.images.dataset import load_dataset
     from edgecnn.images.split_groups import find_groups
 
-    start = monotonic()
     data = load_dataset(meters / "lab", InputSpec(width=32, height=48))
     groups = find_groups(data)
-    assert monotonic() - start < 10
     assert groups.threshold == DEFAULT_THRESHOLD
     assert groups.largest < 50
     assert 1000 < groups.near < 2500

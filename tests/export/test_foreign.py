@@ -75,23 +75,24 @@ def data(lab):
 
 
 @pytest.fixture(scope="module")
-def trained(own, data):
-    """A network that was trained on B, G, R pixels between -1 and 1."""
-    keras.utils.set_random_seed(1)
-    return train(own.plain(SPEC.shape, 10), data, WANTED)
+def files(once, own, data) -> Path:
+    """A network that was trained on B, G, R pixels between -1 and 1, as people save it."""
+
+    def make(folder: Path) -> None:
+        keras.utils.set_random_seed(1)
+        network = train(own.plain(SPEC.shape, 10), data, WANTED)
+        network.save(folder / "net.keras")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("absl.logging.warning", lambda *_: None)  # "this file format is legacy"
+            network.save(folder / "net.h5")
+        network.export(folder / "net_saved", verbose=False)
+
+    return once("foreign-files", make, recipe=Path(own.__file__))
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, trained) -> Path:
-    """The trained network as people save it."""
-    folder = tmp_path_factory.mktemp("foreign") / "files"
-    folder.mkdir()
-    trained.save(folder / "net.keras")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("absl.logging.warning", lambda *_: None)  # "this file format is legacy"
-        trained.save(folder / "net.h5")
-    trained.export(folder / "net_saved", verbose=False)
-    return folder
+def trained(files):
+    return keras.saving.load_model(files / "net.keras", compile=False)
 
 
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "net_saved"])

@@ -1,7 +1,7 @@
-"""What each artifact of a bundle costs and gives on this machine.
+"""Measure accuracy, time and memory of each artifact of a bundle on this machine.
 
-Latency belongs to the machine that it was measured on: an int8 model that is four times faster
-on a Pi can be slower than float on the lab's x86. So nothing is ever projected.
+Latency is never projected to another machine: an int8 model that is faster on a Pi can be slower
+than float on the lab's x86.
 """
 
 from __future__ import annotations
@@ -25,14 +25,7 @@ from edgecnn.files.folders import find_labelled
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json, Progress
 
-__all__ = ["Benchmark", "BenchmarkOptions", "BenchmarkRow", "benchmark"]
-
-_DISTRIBUTIONS = {
-    "ai_edge_litert": "ai-edge-litert",
-    "tflite_runtime": "tflite-runtime",
-    "tensorflow": "tensorflow",
-    "onnxruntime": "onnxruntime",
-}
+__all__ = ["Benchmark", "BenchmarkOptions", "benchmark"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,7 @@ class BenchmarkOptions:
             raise EdgecnnError(f"soak is {seconds:g} seconds, expected 2 to 86400; 600 show heat")
 
     def request(self, bundle: Bundle, file: str) -> Json:
-        """What a measuring process is asked."""
+        """The request to a measuring process."""
         return {
             "bundle": str(bundle.path.resolve()),
             "artifact": file,
@@ -97,8 +90,8 @@ def benchmark(
 
     Raises:
         BundleError: The bundle can't be used.
-        DataError: `data` has no usable image or labels that the bundle doesn't know.
-        MissingRuntimeError: Not one artifact can run here, or there is no matplotlib for the plot.
+        DataError: `data` has no usable image, or labels that the bundle doesn't know.
+        MissingRuntimeError: No artifact can run here, or there is no matplotlib for the plot.
         OutputError: The plot can't be written.
     """
     options = options or BenchmarkOptions()
@@ -107,7 +100,7 @@ def benchmark(
         check_labels(find_labelled(Path(data)), opened.card.labels, Path(data))
     if options.plot is not None:
         check_plot(options.plot)
-    _soak_file(opened, options)  # a name that it doesn't have is refused now
+    _soak_file(opened, options)  # refuses an unknown name before the measurements
     before = read_state()
     measured, skipped = _measure_all(opened, options, progress)
     after = read_state()
@@ -133,7 +126,7 @@ def benchmark(
 def _measure_all(
     bundle: Bundle, options: BenchmarkOptions, progress: Progress | None
 ) -> tuple[list[tuple[Artifact, Json]], list[tuple[str, str]]]:
-    """What each artifact's process answered, and (file, reason) of those that can't run."""
+    """Collect the answer of each artifact's process, and (file, reason) of the others."""
     measured, skipped = [], []
     artifacts = bundle.card.artifacts
     timeout_s = 60 + 10 * options.seconds
@@ -177,7 +170,7 @@ def _soak(
     skipped: list[tuple[str, str]],
     progress: Progress | None,
 ) -> Soak | None:
-    """The soak, if one was asked for; one that can't run joins what was skipped."""
+    """Run the soak if one was requested; if it can't run, add it to `skipped`."""
     if options.soak_seconds is None:
         return None
     file = _soak_file(bundle, options)
@@ -196,7 +189,7 @@ def _soak(
 
 
 def _soak_file(bundle: Bundle, options: BenchmarkOptions) -> str:
-    """The artifact asked for; else the one for the device asked for; else the bundle's choice."""
+    """The requested artifact, else the one for the requested device, else the bundle's choice."""
     files = [a.file for a in bundle.card.artifacts]
     return bundle.artifact(options.soak_artifact or preferred(files, options.device)).file
 
@@ -235,6 +228,6 @@ def _row(
 
 def _version(runtime: str) -> str:
     try:
-        return version(_DISTRIBUTIONS[runtime])
+        return version(runtime.replace("_", "-"))
     except PackageNotFoundError:
         return "of unknown version"

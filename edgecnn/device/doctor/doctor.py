@@ -1,4 +1,4 @@
-"""What works on this machine, what doesn't, and the mend for it."""
+"""`edgecnn doctor`: check what works on this machine, and say how to fix what doesn't."""
 
 from __future__ import annotations
 
@@ -9,32 +9,28 @@ from typing import TYPE_CHECKING
 
 from edgecnn.bundle.artifacts import FULL_INTEGER
 from edgecnn.device.doctor.checks import Check, hardware, software
-from edgecnn.errors import BundleError, DataError, EdgecnnError, MissingRuntimeError
-from edgecnn.records import Json, Progress
+from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
+from edgecnn.records import Json
 
 if TYPE_CHECKING:
     from edgecnn.bundle.folder import Bundle
-    from edgecnn.device.parity.parity import Parity, ParityOptions
 
-__all__ = ["Check", "Diagnosis", "examine"]
+__all__ = ["Diagnosis", "examine"]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All checks, in the order in which they were made, and the parity matrix if asked for."""
+    """All checks, in the order in which they were made."""
 
     checks: tuple[Check, ...]
-    parity: Parity | None = None
 
     @property
     def ok(self) -> bool:
-        """No check failed, and every way to run a file is within its limits."""
-        healthy = all(check.status != "fail" for check in self.checks)
-        return healthy and (self.parity is None or self.parity.ok)
+        """No check failed."""
+        return all(check.status != "fail" for check in self.checks)
 
     def to_json(self) -> Json:
-        data: Json = {"ok": self.ok, "checks": [check.to_json() for check in self.checks]}
-        return data if self.parity is None else {**data, "parity": self.parity.to_json()}
+        return {"ok": self.ok, "checks": [check.to_json() for check in self.checks]}
 
     def to_text(self) -> str:
         width = max(len(check.name) for check in self.checks)
@@ -42,51 +38,28 @@ class Diagnosis:
         for check in self.checks:
             mend = f"; {check.mend}" if check.mend else ""
             lines.append(f"{check.status:4}  {check.name:{width}}  {check.found}{mend}")
-        if self.parity:
-            lines += ["", self.parity.to_text()]
         return "\n".join(lines)
 
 
-def examine(
-    bundle: Path | str | None = None,
-    images: Path | str | None = None,
-    options: ParityOptions | None = None,
-    *,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Diagnosis:
+def examine(bundle: Path | str | None = None, *, device: str = "cpu") -> Diagnosis:
     """Check this machine, and with a bundle that it answers here as it did in the lab.
 
     Args:
         device: What files compiled for an Edge TPU run on; all others run on the CPU.
-        images: A folder; the bundle's files are then compared on it by `parity.parity`.
-        options: Of that comparison.
 
     Raises:
         BundleError: There is no bundle there, or it was changed since the export.
-        DataError: There are images but no bundle, options but no images, or no image can be
-            decoded.
-        MissingRuntimeError: There are images, and no file of the bundle runs here.
     """
-    if images is not None and bundle is None:
-        raise DataError(f"images {images} but no bundle, expected both; name the bundle first")
-    if options is not None and images is None:
-        raise DataError("no images to compare files on, expected a folder; name it with --parity")
     found = [*software(), *hardware()]
-    if bundle is None:
-        return Diagnosis(tuple(found))
-    found += _examine_bundle(bundle, found, device)
-    if images is None:
-        return Diagnosis(tuple(found))
-    from edgecnn.device.parity.parity import parity
-
-    return Diagnosis(tuple(found), parity(bundle, images, options, progress=progress))
+    if bundle is not None:
+        found += _examine_bundle(bundle, found, device)
+    return Diagnosis(tuple(found))
 
 
 def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterator[Check]:
-    """The golden frames of each artifact that can run here."""
+    """Replay the golden frames of each artifact that can run here."""
     if any(check.status == "fail" and check.name in ("numpy", "opencv") for check in found):
-        yield Check("bundle", "fail", "can't be tried", "mend the lines above first")
+        yield Check("bundle", "fail", "can't be tested", "fix the problems above first")
         return
     from edgecnn.bundle.folder import Bundle
 
@@ -109,7 +82,7 @@ def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterat
         yield check
     yield from _edgetpu(opened)
     if not ran:
-        mend = "see the lines of its artifacts"
+        mend = "see the line of each artifact"
         yield Check("golden frames", "fail", "no artifact runs here as in the lab", mend)
 
 
@@ -137,7 +110,7 @@ def _replay(bundle: Bundle, file: str) -> Check:
 
 
 def _replay_twin(bundle: Bundle, file: str, device: str) -> Check:
-    """A compiled file on its chip against the uncompiled one on the CPU, on the golden frames."""
+    """Compare a compiled file on its chip with the uncompiled one on the CPU."""
     from edgecnn.bundle.classifier import Classifier
     from edgecnn.bundle.edgetpu.twin import compare_golden, load_twin
 
@@ -158,7 +131,7 @@ def _replay_twin(bundle: Bundle, file: str, device: str) -> Check:
 
 
 def _edgetpu(bundle: Bundle) -> Iterator[Check]:
-    """What an Edge TPU would take of the bundle's integer file; from the file, or as exported."""
+    """Predict which operations of the bundle's integer file an Edge TPU would run."""
     import json
 
     from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
@@ -166,19 +139,19 @@ def _edgetpu(bundle: Bundle) -> Iterator[Check]:
     name = "Edge TPU (predicted)"
     file = next((a.file for a in bundle.card.artifacts if a.file == FULL_INTEGER.file), None)
     if file is None:
-        yield Check(name, "ok", f"no {FULL_INTEGER.file} in the bundle, which is what it could run")
+        yield Check(name, "ok", f"no {FULL_INTEGER.file} in the bundle, the file that it could run")
         return
     try:
         yield Check(name, "ok", predict_edgetpu(bundle.read(file)).to_text())
-    except MissingRuntimeError as error:  # tflite-runtime has no schema: the export knew
+    except MissingRuntimeError as error:  # tflite-runtime has no schema: use the export's answer
         try:
             kinds = json.loads(bundle.read("quantization.json"))["kinds"]
             yield Check(name, "ok", f"{kinds[file]['edgetpu']['text']} (as exported)")
-        except (BundleError, ValueError, KeyError, TypeError):  # of an older edgecnn
+        except (BundleError, ValueError, KeyError, TypeError):  # the bundle of an older edgecnn
             yield Check(name, "warn", *_halves(error))
 
 
 def _halves(error: EdgecnnError) -> tuple[str, str]:
-    """A message is what was found, then ";" and what to do."""
+    """Split a message into what was found and, after the last ";", what to do."""
     found, _, mend = str(error).rpartition("; ")
     return (found, mend) if found else (mend, "")

@@ -116,7 +116,7 @@ def _too_low(agreement: float) -> str:
         return ""
     return (
         f"; a healthy set reaches {100 * HEALTHY_AGREEMENT:.0f} %: add images of what this one "
-        "lacks, or mend the network"
+        "lacks, or change the network"
     )
 
 

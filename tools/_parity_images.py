@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from _parity_limits import CLEAR
 
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.bundle.spec import InputSpec
-from edgecnn.device.parity.limits import CLEAR
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import file_sha256, find_images
 

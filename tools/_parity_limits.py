@@ -37,9 +37,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from _parity_result import ParityCell, describe
+
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
-from edgecnn.device.parity.result import ParityCell, describe
 
 __all__ = ["CLEAR", "Limits", "faults_of", "limits_for"]
 

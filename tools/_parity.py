@@ -9,15 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-
-from edgecnn.bundle.artifacts import FLOAT32, ONNX_FLOAT32
-from edgecnn.bundle.card import Artifact
-from edgecnn.bundle.classifier import Classifier, GoldenResult
-from edgecnn.bundle.folder import Bundle
-from edgecnn.bundle.runtime.load import top1
-from edgecnn.bundle.runtime.module import TFLITE_RUNTIMES, Kernels, load_tflite_module
-from edgecnn.device.parity.limits import faults_of, limits_for
-from edgecnn.device.parity.reference import (
+from _parity_images import (
     FloatModel,
     Images,
     is_clear,
@@ -25,7 +17,15 @@ from edgecnn.device.parity.reference import (
     read_images,
     share,
 )
-from edgecnn.device.parity.result import Parity, ParityCell
+from _parity_limits import faults_of, limits_for
+from _parity_result import Parity, ParityCell
+
+from edgecnn.bundle.artifacts import FLOAT32, ONNX_FLOAT32
+from edgecnn.bundle.card import Artifact
+from edgecnn.bundle.classifier import Classifier, GoldenResult
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.runtime.load import top1
+from edgecnn.bundle.runtime.module import TFLITE_RUNTIMES, Kernels, load_tflite_module
 from edgecnn.errors import BundleError, MissingRuntimeError
 from edgecnn.records import Progress
 

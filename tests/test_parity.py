@@ -1,4 +1,4 @@
-"""The parity matrix: every file, every way to run it, beside the lab."""
+"""The parity matrix of tools/parity: every file, every way to run it, beside the lab."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from _parity import ParityOptions, parity
+from _parity_limits import faults_of, limits_for
+from _parity_result import Parity
 
 import edgecnn
 from edgecnn.bundle.artifacts import EXPORT_FORMATS
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.runtime.load import load_runtime, top1
 from edgecnn.bundle.runtime.module import TFLITE_RUNTIMES
-from edgecnn.cli.main import app
-from edgecnn.device.doctor.doctor import examine
-from edgecnn.device.parity.limits import faults_of, limits_for
-from edgecnn.device.parity.parity import ParityOptions, parity
-from edgecnn.device.parity.result import Parity
 from edgecnn.errors import BundleError, DataError, MissingRuntimeError
 
+REPO = Path(__file__).resolve().parents[1]
 INTEGER = "model_full_integer_quant.tflite"
 TFLITE = {one.name: one.file for one in EXPORT_FORMATS if one.file.endswith(".tflite")}
 
@@ -144,29 +144,29 @@ def test_the_matrix_is_json_and_text(matrix):
     assert "…" not in text, "no cell may be cut"
 
 
-def test_doctor_adds_the_matrix(digits_bundle, lab_images):
-    diagnosis = examine(digits_bundle, lab_images)
-    assert diagnosis.ok, diagnosis.to_text()
-    assert diagnosis.to_json()["parity"]["ok"] is True
-    assert "parity over" in diagnosis.to_text()
+def run_tool(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, REPO / "tools" / "parity", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
-def test_doctor_takes_threads_and_the_labs_scores(digits_bundle, digits_model, lab_images, capfd):
-    command = ["doctor", str(digits_bundle), "--parity", str(lab_images), "--threads", "3"]
-    with pytest.raises(SystemExit) as end:
-        app([*command, "--keras", str(digits_model / "lab_test.npz"), "--json"])
-    assert end.value.code == 0
-    found = json.loads(capfd.readouterr().out)["parity"]
+def test_the_tool_takes_threads_and_the_labs_scores(digits_bundle, digits_model, lab_images):
+    scores = digits_model / "lab_test.npz"
+    done = run_tool(digits_bundle, lab_images, "--threads", 3, "--keras", scores, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     assert found["ok"] is True
     assert {cell["threads"] for cell in found["cells"]} == {1, 3}
     assert found["reference"] == "Keras in the lab, 48 of 48 images"  # 8 are golden frames
 
 
+def test_the_tool_names_bad_input_in_one_line(tmp_path):
+    done = run_tool(tmp_path / "none.edgecnn")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "does not exist" in done.stderr.strip().splitlines()[-1]
+
+
 def test_bad_input_is_named(digits_bundle, tmp_path):
-    with pytest.raises(DataError, match="name the bundle"):
-        examine(None, tmp_path)
-    with pytest.raises(DataError, match="--parity"):
-        examine(digits_bundle, options=ParityOptions(threads=2))
     with pytest.raises(DataError, match="no image"):
         parity(digits_bundle, tmp_path)
     (tmp_path / "x.png").write_bytes(b"no picture")
@@ -305,7 +305,7 @@ def test_answers_by_another_tie_rule_fail(monkeypatch, digits_bundle, lab_images
     options = ParityOptions(TFLITE_RUNTIMES[:1], threads=2)
     rule = "answers the later of equal classes"
     assert rule not in parity(digits_bundle, lab_images, options).to_text()
-    monkeypatch.setattr("edgecnn.device.parity.parity.top1", last)
+    monkeypatch.setattr("_parity.top1", last)
     assert rule in parity(digits_bundle, lab_images, options).to_text()
 
 

@@ -1,1 +1,0 @@
-"""Runtimes and artifacts against each other on the same images."""
