@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from edgecnn.accuracy.intervals import independent_difference
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.estimate import Estimate
 from edgecnn.audit.ledger.step import UNEXPLAINED, Lab, Residual
 from edgecnn.audit.live import Live
+from edgecnn.audit.options import AuditOptions
 from edgecnn.bundle.card import Card
 from edgecnn.records import Json
 from edgecnn.render.table import table
 
-__all__ = ["AuditOptions", "AuditReport"]
-
-
-@dataclass(frozen=True)
-class AuditOptions:
-    """What to audit against.
-
-    Args:
-        bundle: The bundle that ran; None looks where the session says.
-        lab: The lab image folder, or a session that the device recorded over it: measures
-            the device-path step.
-        report: An HTML page to write.
-        max_gap: In points: `AuditReport.ok` is False when the gap is larger, or unknown.
-    """
-
-    bundle: Path | None = None
-    lab: Path | None = None
-    report: Path | None = None
-    max_gap: float | None = None
+__all__ = ["AuditReport"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from edgecnn.export.convert.tflite_convert import TFLITE_FILES
 from edgecnn.export.foreign.foreign import load_any_model
 from edgecnn.export.formats import convert_all
 from edgecnn.export.golden import make_golden
-from edgecnn.export.options import FORMATS, ExportOptions
+from edgecnn.export.options import FORMATS, MICRO, ExportOptions
 from edgecnn.export.quantization_report import QUANTIZATION_FILE, describe_kinds, quantization_json
 from edgecnn.export.readback.check import Checked, check_artifact
 from edgecnn.export.readback.layers import LayerReport
@@ -26,7 +26,7 @@ from edgecnn.export.repair.repair import MIXED_FILES, layer_reports, repair_file
 from edgecnn.export.repair.result import Repair
 from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.edgetpu import Compiled, compile_twin
-from edgecnn.export.targets.micro import MICRO, Micro, make_micro
+from edgecnn.export.targets.micro import Micro, make_micro
 from edgecnn.export.targets.micro_model import to_int8_io
 from edgecnn.files.staging import check_writable
 from edgecnn.model.read import LabModel
@@ -86,7 +86,7 @@ def export(
     lab = load_any_model(Path(model), options.foreign, progress)
     given = [calibration] if isinstance(calibration, Path | str) else calibration
     folders = [Path(one) for one in given]
-    chosen = choose_calibration(lab, folders, options.compare, progress, lenient=options.repair)
+    chosen = choose_calibration(lab, folders, options.experiment, progress, lenient=options.repair)
     files, converting = convert_all(lab, chosen, options, progress)
     files, repairs = _repair(lab, chosen, files, options, progress)
     layers = layer_reports(lab, files, repairs, progress)

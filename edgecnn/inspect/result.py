@@ -12,30 +12,13 @@ from edgecnn.inspect.checks.files import FileCheck
 from edgecnn.inspect.checks.labels import LabelSuspicion
 from edgecnn.inspect.checks.leakage import GroupCheck
 from edgecnn.inspect.findings import SEVERITIES, Finding
+from edgecnn.inspect.options import InspectOptions
 from edgecnn.records import Json
 from edgecnn.render.table import table
 
-__all__ = ["InspectOptions", "Inspection"]
+__all__ = ["Inspection"]
 
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class InspectOptions:
-    """What to inspect beside the labelled folder.
-
-    field     a folder of field images, any layout, labels not needed
-    manifest  CSV with a `path` column and `group`; None looks at the folders below the class
-    group     the manifest's column: device, site, day, ...
-    report    an HTML page to write
-    strict    `Inspection.ok` is False when a problem is found
-    """
-
-    field: Path | None = None
-    manifest: Path | None = None
-    group: str = "device"
-    report: Path | None = None
-    strict: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ on a Pi can be slower than float on the lab's x86. So nothing is ever projected.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from math import isfinite
 from pathlib import Path
 
 from edgecnn.bundle.card import Artifact
@@ -16,10 +15,11 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.device.benchmark.pareto import check_plot, draw
 from edgecnn.device.benchmark.result import Benchmark, BenchmarkRow
 from edgecnn.device.benchmark.soak import Soak
-from edgecnn.device.evaluate import EvaluateOptions, Evaluation, check_labels, evaluate
+from edgecnn.device.evaluate import Evaluation, check_labels, evaluate
 from edgecnn.device.machine.health import host, machine_name, read_state
 from edgecnn.device.machine.isolated import call
-from edgecnn.errors import ArtifactError, EdgecnnError, MissingRuntimeError
+from edgecnn.device.options import BenchmarkOptions, EvaluateOptions
+from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.files.folders import find_labelled
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json, Progress
@@ -33,54 +33,6 @@ _DISTRIBUTIONS = {
     "tensorflow": "tensorflow",
     "onnxruntime": "onnxruntime",
 }
-
-
-@dataclass(frozen=True)
-class BenchmarkOptions:
-    """How to measure.
-
-    Args:
-        device: What files compiled for an Edge TPU run on; all others run on the CPU.
-        threads: Interpreter threads.
-        runtime: One of `runtime.TFLITE_RUNTIMES`; None takes the first that imports.
-        warmup, warmup_seconds: So many classifications and so long are not counted.
-        repeats: Classifications that are, at most.
-        seconds: After so long a measurement ends early (but not under 20 classifications).
-        soak_seconds: How long one artifact is then run without a pause, to set its first minute
-            beside its steady state (600 show a board's heat); None leaves that out.
-        soak_artifact: Which; None takes the one meant for `device`.
-        plot: A .png, .svg or .pdf of accuracy against time to write.
-    """
-
-    device: str = "cpu"
-    threads: int = 1
-    runtime: str | None = None
-    warmup: int = 20
-    warmup_seconds: float = 0.5
-    repeats: int = 200
-    seconds: float = 5.0
-    soak_seconds: float | None = None
-    soak_artifact: str | None = None
-    plot: Path | None = None
-
-    def __post_init__(self) -> None:
-        seconds = self.soak_seconds
-        if seconds is not None and not (isfinite(seconds) and 2 <= seconds <= 86_400):
-            raise EdgecnnError(f"soak is {seconds:g} seconds, expected 2 to 86400; 600 show heat")
-
-    def request(self, bundle: Bundle, file: str) -> Json:
-        """What a measuring process is asked."""
-        return {
-            "bundle": str(bundle.path.resolve()),
-            "artifact": file,
-            "device": _device(file, self),
-            "threads": self.threads,
-            "runtime": self.runtime,
-            "warmup": self.warmup,
-            "warmup_seconds": self.warmup_seconds,
-            "repeats": self.repeats,
-            "seconds": self.seconds,
-        }
 
 
 def benchmark(
@@ -139,7 +91,7 @@ def _measure_all(
     timeout_s = 60 + 10 * options.seconds
     for k, artifact in enumerate(artifacts):
         try:
-            request = options.request(bundle, artifact.file)
+            request = _request(bundle, artifact.file, options)
             reply = call("edgecnn.device.benchmark.worker", request, timeout_s)
             measured.append((artifact, reply))
         except MissingRuntimeError as error:
@@ -178,15 +130,15 @@ def _soak(
     progress: Progress | None,
 ) -> Soak | None:
     """The soak, if one was asked for; one that can't run joins what was skipped."""
-    if options.soak_seconds is None:
+    if options.soak is None:
         return None
     file = _soak_file(bundle, options)
-    request = {**options.request(bundle, file), "seconds": options.soak_seconds}
-    what = f"{options.soak_seconds:g} s without a pause"
+    request = {**_request(bundle, file, options), "seconds": options.soak}
+    what = f"{options.soak:g} s without a pause"
     if progress:
         progress(what, 0, 1)
     try:
-        reply = call("edgecnn.device.benchmark.soak", request, 120 + 1.1 * options.soak_seconds)
+        reply = call("edgecnn.device.benchmark.soak", request, 120 + 1.1 * options.soak)
     except MissingRuntimeError as error:
         skipped.append((f"the soak of {file}", str(error)))
         return None
@@ -198,13 +150,28 @@ def _soak(
 def _soak_file(bundle: Bundle, options: BenchmarkOptions) -> str:
     """The artifact asked for; else the one for the device asked for; else the bundle's choice."""
     compiled = [a.file for a in bundle.card.artifacts if _device(a.file, options) != "cpu"]
-    return bundle.artifact(options.soak_artifact or next(iter(compiled), None)).file
+    return bundle.artifact(options.artifact or next(iter(compiled), None)).file
 
 
 def _plot(found: Benchmark, path: Path) -> Benchmark:
     which = "the images given" if found.judged else "the lab test"
     write_file(path, draw(found.points, found.title, which, path.suffix))
     return replace(found, plot=str(path))
+
+
+def _request(bundle: Bundle, file: str, options: BenchmarkOptions) -> Json:
+    """What a measuring process is asked."""
+    return {
+        "bundle": str(bundle.path.resolve()),
+        "artifact": file,
+        "device": _device(file, options),
+        "threads": options.threads,
+        "runtime": options.runtime,
+        "warmup": options.warmup,
+        "warmup_seconds": options.warmup_seconds,
+        "repeats": options.repeats,
+        "seconds": options.seconds,
+    }
 
 
 def _device(file: str, options: BenchmarkOptions) -> str:

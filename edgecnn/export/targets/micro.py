@@ -19,9 +19,8 @@ from edgecnn.export.readback.check import Checked
 from edgecnn.export.targets.micro_model import arena_bytes
 from edgecnn.records import Json
 
-__all__ = ["MICRO", "MICRO_FILES", "Micro", "add_line", "make_micro"]
+__all__ = ["MICRO_FILES", "Micro", "add_line", "make_micro"]
 
-MICRO = "micro"
 MICRO_FILES = ("model_full_integer_quant_data.cc", "model_full_integer_quant_data.h")
 _BYTES_A_LINE = 24
 
