@@ -80,6 +80,10 @@ FREE = {"model", "train", "export"}
 # The naming law: stems that each room may have, beside the one that bears its verb.
 ONE_A_ROOM = {"options", "result", "read", "write", "page", "plots", "gate", "__init__"}
 MOST_FILES = 15
+# Text that one module alone may hold, and which: the home of a file name or a formula.
+CONTRACTS = {
+    "_edgetpu.tflite": "bundle/artifacts.py",
+}
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,16 @@ def test_no_public_class_name_occurs_twice():
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(path.relative_to(PACKAGE).as_posix())
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+def test_each_contract_has_one_home():
+    found = defaultdict(list)
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        for text_of_contract in CONTRACTS:
+            if text_of_contract in text:
+                found[text_of_contract].append(path.relative_to(PACKAGE).as_posix())
+    assert found == {what: [home] for what, home in CONTRACTS.items()}
 
 
 def test_a_private_name_is_imported_by_no_other_module():

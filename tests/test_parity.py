@@ -17,6 +17,7 @@ from _parity_limits import faults_of, limits_for
 from _parity_result import Parity
 
 import edgecnn
+from edgecnn.bundle.artifacts import EXPORT_FORMATS
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.runtime.load import load_runtime, top1
 from edgecnn.bundle.runtime.module import TFLITE_RUNTIMES
@@ -24,6 +25,7 @@ from edgecnn.errors import BundleError, DataError, MissingRuntimeError
 
 REPO = Path(__file__).resolve().parents[1]
 INTEGER = "model_full_integer_quant.tflite"
+TFLITE = {one.name: one.file for one in EXPORT_FORMATS if one.file.endswith(".tflite")}
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +321,7 @@ def tied_files() -> dict[str, bytes]:
         quantization_texts,
         quantize_onnx,
     )
-    from edgecnn.export.convert.tflite_convert import TFLITE_FILES, convert_tflite, freeze
+    from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
 
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -340,7 +342,7 @@ def tied_files() -> dict[str, bytes]:
     images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
     images[0, 0, 0], images[0, -1, -1] = 0, 255
     frozen = freeze(network, spec)
-    files = {file: convert_tflite(frozen, name, images) for name, file in TFLITE_FILES.items()}
+    files = {file: convert_tflite(frozen, name, images) for name, file in TFLITE.items()}
     plain = convert_onnx(network, spec)
     integer, *infos = quantize_onnx(plain, images)
     quantized = embed_onnx_metadata(integer, quantization_texts(*infos))

@@ -22,8 +22,9 @@ import cv2
 import numpy as np
 
 from edgecnn.device.benchmark.worker import peak_memory_mb
-from edgecnn.export.convert.tflite_convert import TFLITE_FILES
+from edgecnn.export.options import FORMATS
 
+TFLITE_FILES = {name: file for name, file in FORMATS.items() if file.endswith(".tflite")}
 INTEGER = "onnx-full-integer"
 CALIBRATED = ("tflite-full-integer", "tflite-int16", INTEGER)
 

@@ -20,6 +20,7 @@ from _parity_images import (
 from _parity_limits import faults_of, limits_for
 from _parity_result import Parity, ParityCell
 
+from edgecnn.bundle.artifacts import FLOAT32, ONNX_FLOAT32
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.classifier import Classifier, GoldenResult
 from edgecnn.bundle.folder import Bundle
@@ -30,7 +31,7 @@ from edgecnn.records import Progress
 
 __all__ = ["Parity", "ParityOptions", "parity"]
 
-_FLOAT = ("model_float32.tflite", "model_float32.onnx")
+_FLOAT = (FLOAT32.file, ONNX_FLOAT32.file)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from dataclasses import dataclass
 from _parity_result import ParityCell, describe
 
 from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 
 __all__ = ["CLEAR", "Limits", "faults_of", "limits_for"]
 
@@ -62,13 +63,13 @@ class Limits:
 _LIMITS = {
     "float32": Limits(1e-4, 1e-4, 1e-4, 0.998),
     "float16": Limits(1e-3, 1e-4, 1e-4, 0.995),
-    "dynamic_range": Limits(1e-3, 1e-3, 8e-3, 0.97),
+    "dynamic_range": Limits(1e-3, 1e-3, 8e-3, HEALTHY_AGREEMENT),
     "int16_activations": Limits(1e-3, 1e-3, 1e-3, 0.99),
-    "full_integer": Limits(1.0, 1.0, 2.0, 0.97),
+    "full_integer": Limits(1.0, 1.0, 2.0, HEALTHY_AGREEMENT),
 }
 # Float islands in an integer file, or a kind of another tool.
 _MIXED_INTEGER = _LIMITS["full_integer"]
-_MIXED_FLOAT = Limits(1e-3, 1e-3, 8e-3, 0.97)  # a step is 1 / 256
+_MIXED_FLOAT = Limits(1e-3, 1e-3, 8e-3, HEALTHY_AGREEMENT)  # a step is 1 / 256
 
 
 def limits_for(kind: str, integer_output: bool) -> Limits:

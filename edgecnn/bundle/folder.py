@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.card import Artifact, Card, GoldenFrame
 from edgecnn.errors import ArtifactError, BundleError
 from edgecnn.files.staging import staged_folder
@@ -27,14 +28,6 @@ from edgecnn.files.staging import staged_folder
 __all__ = ["Bundle", "LabTestRow", "read_card", "seal", "write_bundle"]
 
 _SUMS = "SHA256SUMS"
-# What runs where nothing else is asked for: the smallest that every board runs fast.
-_PREFERRED = (
-    "model_full_integer_quant.tflite",
-    "model_mixed_quant.tflite",
-    "model_float32.tflite",
-    "model_full_integer_quant.onnx",
-    "model_float32.onnx",
-)
 
 
 @dataclass(frozen=True)
@@ -104,14 +97,12 @@ class Bundle:
         Raises:
             ArtifactError: The bundle has no such artifact.
         """
-        by_name = {a.file: a for a in self.card.artifacts} | {
-            a.kind: a for a in self.card.artifacts
-        }
-        wanted = [name] if name else [*_PREFERRED, *by_name]
-        for candidate in wanted:
-            if candidate in by_name:
-                return by_name[candidate]
-        have = ", ".join(a.file for a in self.card.artifacts) or "none"
+        artifacts = self.card.artifacts
+        wanted = name or preferred([a.file for a in artifacts])
+        by_name = {a.file: a for a in artifacts} | {a.kind: a for a in artifacts}
+        if wanted in by_name:
+            return by_name[wanted]
+        have = ", ".join(a.file for a in artifacts) or "none"
         raise ArtifactError(f"{self.path} has no artifact {name!r}; it has {have}")
 
     def golden(self) -> list[GoldenFrame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.edgetpu.twin import twin_file
 from edgecnn.bundle.folder import Bundle
@@ -13,7 +14,6 @@ from edgecnn.errors import BundleError, MissingRuntimeError
 __all__ = ["Loaded", "check_golden", "load_classifier"]
 
 _COMPILED_MARK = b"edgetpu-custom-op"
-_COMPILED_SUFFIX = "_edgetpu.tflite"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def load_classifier(
             Classifier(opened, artifact, device=device, threads=threads, runtime=runtime), device
         )
     _check_device(device)
-    file = _for_edgetpu(opened, artifact)
+    files = [a.file for a in opened.card.artifacts]
+    file = opened.artifact(artifact or preferred(files, device)).file
     compiled = _COMPILED_MARK in opened.read(file)
     try:
         classifier = Classifier(opened, file, device=device, threads=threads, runtime=runtime)
@@ -99,12 +100,3 @@ def _check_device(device: str) -> None:
             f"device {device!r} is unknown; expected cpu, edgetpu, edgetpu:usb, edgetpu:pci:0 or "
             "the path of a delegate library"
         )
-
-
-def _for_edgetpu(bundle: Bundle, artifact: str | None) -> str:
-    """The artifact asked for, or the one compiled for the Edge TPU, or the default."""
-    if artifact is None:
-        for candidate in bundle.card.artifacts:
-            if candidate.file.endswith(_COMPILED_SUFFIX):
-                return candidate.file
-    return bundle.artifact(artifact).file

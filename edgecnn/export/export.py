@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgecnn._version import __version__
+from edgecnn.bundle.artifacts import FULL_INTEGER, HEALTHY_AGREEMENT, by_name
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import LabTestRow, write_bundle
 from edgecnn.errors import ModelError
 from edgecnn.export.calibration.choice import Chosen, choose_calibration
 from edgecnn.export.calibration.images import Calibration
-from edgecnn.export.convert.tflite_convert import TFLITE_FILES
 from edgecnn.export.foreign.foreign import load_any_model
 from edgecnn.export.formats import convert_all
 from edgecnn.export.golden import make_golden
@@ -22,7 +22,7 @@ from edgecnn.export.readback.check import Checked, check_artifact
 from edgecnn.export.readback.layers import LayerReport
 from edgecnn.export.readback.layers_plot import LAYERS_PLOT, plot_layers
 from edgecnn.export.repair.ladder import RepairOptions
-from edgecnn.export.repair.repair import MIXED_FILES, layer_reports, repair_files
+from edgecnn.export.repair.repair import layer_reports, repair_files
 from edgecnn.export.repair.result import Repair
 from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.edgetpu import Compiled, compile_twin
@@ -34,22 +34,11 @@ from edgecnn.records import Json, Progress
 
 __all__ = ["FORMATS", "ExportOptions", "ExportResult", "export"]
 
-_KINDS = {
-    "tflite-float32": "float32",
-    "tflite-float16": "float16",
-    "tflite-dynamic-range": "dynamic_range",
-    "tflite-full-integer": "full_integer",
-    "tflite-int16": "int16_activations",
-    "onnx-float32": "float32",
-    "onnx-full-integer": "full_integer",
-}
 # The program that every bundle carries, as it stands in this package.
 _PROGRAM = {
     name: (Path(__file__).parent / "packing" / name).read_text(encoding="utf-8")
     for name in ("classify.py",)
 }
-_FILES = {**FORMATS, **MIXED_FILES}
-_AGREE = 0.95  # below this the calibration or a kernel is wrong, whatever the accuracy says
 
 
 def export(
@@ -160,7 +149,7 @@ def _check(
     failed = {found.file for found in repairs if not found.ok}
     checked = {}
     for name, data in files.items():
-        file, temperature = _FILES[name], lab.card.temperature
+        file, temperature = by_name(name).file, lab.card.temperature
         one = check_artifact(
             data, file, lab.test, options.max_drop, progress, temperature=temperature
         )
@@ -188,7 +177,7 @@ def _make_micro(files: dict[str, bytes], lab: LabModel, progress: Progress | Non
             "micro out of --formats, or change the network"
         )
     data = to_int8_io(files["tflite-full-integer"])
-    file = TFLITE_FILES["tflite-full-integer"].replace(".tflite", "_int8.tflite")
+    file = FULL_INTEGER.file.replace(".tflite", "_int8.tflite")
     return make_micro(check_artifact(data, file, lab.test, None, progress), lab.card)
 
 
@@ -197,12 +186,13 @@ def _doubts(checked: dict[str, Checked]) -> list[str]:
     warnings = []
     for name, result in checked.items():
         artifact = result.artifact
-        if artifact.kind != _KINDS.get(name, artifact.kind):
+        expected = by_name(name).kind
+        if expected is not None and artifact.kind != expected:
             warnings.append(
-                f"{artifact.file} is {artifact.kind} inside, not {_KINDS[name]}: some operations "
+                f"{artifact.file} is {artifact.kind} inside, not {expected}: some operations "
                 "of this network have no such version, or are too small to gain by it"
             )
-        if artifact.agreement < _AGREE:
+        if artifact.agreement < HEALTHY_AGREEMENT:
             warnings.append(
                 f"{artifact.file} agrees with the Keras model on only "
                 f"{100 * artifact.agreement:.1f} % of the lab test images; look at the "

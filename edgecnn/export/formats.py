@@ -15,7 +15,7 @@ from edgecnn.export.convert.onnx_convert import (
     quantization_texts,
     quantize_onnx,
 )
-from edgecnn.export.convert.tflite_convert import TFLITE_FILES, convert_tflite, freeze
+from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
 from edgecnn.export.convert.tflite_ranges import RangeModel
 from edgecnn.export.options import FORMATS, ExportOptions
 from edgecnn.export.packing.metadata import embed_tflite_metadata
@@ -80,7 +80,7 @@ def _makers(
         return embed_onnx_metadata(data, {**texts, **quantization_texts(*infos)})
 
     return {
-        **{name: partial(tflite, name) for name in TFLITE_FILES},
+        **{name: partial(tflite, name) for name in FORMATS if name.startswith("tflite-")},
         "onnx-float32": onnx_float,
         "onnx-full-integer": onnx_integer,
     }

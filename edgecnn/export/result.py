@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.artifacts import FULL_INTEGER
 from edgecnn.bundle.card import Artifact
 from edgecnn.export.calibration.result import Comparison
-from edgecnn.export.convert.tflite_convert import TFLITE_FILES
 from edgecnn.export.readback.layers import LayerReport
 from edgecnn.export.repair.result import Repair
 from edgecnn.export.targets.micro import Micro
@@ -117,7 +117,7 @@ class ExportResult:
 
     def _edgetpu(self) -> str | None:
         """The prediction for the full-integer model, the only one that it is for."""
-        entry = self.kinds.get(TFLITE_FILES["tflite-full-integer"])
+        entry = self.kinds.get(FULL_INTEGER.file)
         return str(entry["edgetpu"]["text"]) if entry else None
 
     def _confidence(self) -> list[str]:

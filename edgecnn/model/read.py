@@ -14,6 +14,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card
 from edgecnn.errors import BundleError, ModelError
 from edgecnn.files.folders import IMAGE_SUFFIXES
+from edgecnn.images.tensors import Tensors
 from edgecnn.model.predict import keras_scores, load_model
 from edgecnn.quiet import quiet
 
@@ -60,6 +61,14 @@ class LabModel:
     test: LabTest
     golden: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+
+    def scores(self, tensors: Tensors) -> np.ndarray:
+        """The float model's scores, float32 (n, classes), of uint8 (n, height, width, 3) RGB.
+
+        TensorFlow's messages are kept off the terminal.
+        """
+        with quiet():
+            return keras_scores(self.network, tensors)
 
 
 def load_lab_model(path: Path) -> LabModel:

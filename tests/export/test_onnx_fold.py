@@ -7,9 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from edgecnn.bundle.artifacts import ONNX_FLOAT32
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
-from edgecnn.export.convert.onnx_convert import ONNX_FILES, convert_onnx, quantize_onnx
+from edgecnn.export.convert.onnx_convert import convert_onnx, quantize_onnx
 
 SPEC = InputSpec(width=24, height=32)
 
@@ -65,7 +66,7 @@ def test_the_folded_graph_computes_the_same(pictures, options, left):
     assert found["Conv"] == 2 + bool(options.get("twice"))
     # One of each brings pixels to 0..1.
     assert (found["Mul"] - 1, found["Add"] - 1) == (left, left)
-    runtime = load_runtime(data, ONNX_FILES["onnx-float32"])
+    runtime = load_runtime(data, ONNX_FLOAT32.file)
     scores = np.stack([runtime.invoke(picture) for picture in pictures])
     wanted = model.predict(pictures.astype(np.float32), verbose=0)
     assert np.abs(scores - wanted).max() < 1e-5

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edgecnn.accuracy.intervals import independent_difference
 from edgecnn.audit.ledger.step import QUANTIZATION, Lab, Step
+from edgecnn.bundle.artifacts import twin_of
 from edgecnn.bundle.folder import LabTestRow
 from edgecnn.session.read import Session
 
@@ -37,7 +38,6 @@ def from_card(session: Session, why: str) -> Lab:
 def artifact_column(rows: Sequence[LabTestRow], artifact: str) -> str | None:
     """The artifact's column in lab_test.csv; an Edge TPU file goes by its uncompiled twin."""
     have = rows[0].predicted if rows else {}
-    twin = artifact.replace("_edgetpu.tflite", ".tflite")
     if "keras" not in have:
         return None
-    return next((name for name in (artifact, twin) if name in have), None)
+    return next((name for name in (artifact, twin_of(artifact)) if name in have), None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT, twin_of
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import decode
@@ -17,9 +18,6 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.records import Json
 
 __all__ = ["Twin", "TwinReport", "compare_golden", "load_twin", "twin_file"]
-
-_COMPILED_SUFFIX = "_edgetpu.tflite"
-_ENOUGH = 0.97  # as of two integer files of one network; below, the chip computes something else
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,8 @@ class TwinReport:
 
     @property
     def ok(self) -> bool:
-        """At least 97 % of the frames agree."""
-        return self.agreed >= _ENOUGH * self.frames
+        """As many frames agree as two files of one network should; else the chip is wrong."""
+        return self.agreed >= HEALTHY_AGREEMENT * self.frames
 
     def to_json(self) -> Json:
         return {
@@ -120,8 +118,8 @@ def load_twin(
 
 def twin_file(bundle: Bundle, file: str) -> str | None:
     """The uncompiled file in the bundle that a compiled one was made of."""
-    plain = file.removesuffix(_COMPILED_SUFFIX) + ".tflite"
-    return plain if any(a.file == plain for a in bundle.card.artifacts) and plain != file else None
+    plain = twin_of(file)
+    return plain if any(a.file == plain for a in bundle.card.artifacts) else None
 
 
 def compare_golden(classifier: Classifier, twin: Twin) -> TwinReport:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edgecnn.bundle.artifacts import FLOAT32, preferred, twin_of
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.benchmark.pareto import check_plot, draw
@@ -26,7 +27,6 @@ from edgecnn.records import Json, Progress
 
 __all__ = ["Benchmark", "BenchmarkOptions", "BenchmarkRow", "benchmark"]
 
-_FLOAT = "model_float32.tflite"
 _DISTRIBUTIONS = {
     "ai_edge_litert": "ai-edge-litert",
     "tflite_runtime": "tflite-runtime",
@@ -149,8 +149,8 @@ def _soak(
 
 def _soak_file(bundle: Bundle, options: BenchmarkOptions) -> str:
     """The artifact asked for; else the one for the device asked for; else the bundle's choice."""
-    compiled = [a.file for a in bundle.card.artifacts if _device(a.file, options) != "cpu"]
-    return bundle.artifact(options.artifact or next(iter(compiled), None)).file
+    files = [a.file for a in bundle.card.artifacts]
+    return bundle.artifact(options.artifact or preferred(files, options.device)).file
 
 
 def _plot(found: Benchmark, path: Path) -> Benchmark:
@@ -175,13 +175,13 @@ def _request(bundle: Bundle, file: str, options: BenchmarkOptions) -> Json:
 
 
 def _device(file: str, options: BenchmarkOptions) -> str:
-    return options.device if file.endswith("_edgetpu.tflite") else "cpu"
+    return options.device if twin_of(file) else "cpu"
 
 
 def _row(
     artifact: Artifact, reply: Json, judged: dict[str, Evaluation], options: BenchmarkOptions
 ) -> BenchmarkRow:
-    mine, reference = judged.get(artifact.file), judged.get(_FLOAT)
+    mine, reference = judged.get(artifact.file), judged.get(FLOAT32.file)
     agreement = None
     if mine and reference:
         pairs = zip(mine.answers, reference.answers, strict=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgecnn.bundle.artifacts import FULL_INTEGER
 from edgecnn.device.doctor.checks import Check, hardware, software
 from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
 from edgecnn.records import Json
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from edgecnn.bundle.folder import Bundle
 
 __all__ = ["Check", "Diagnosis", "examine"]
-
-_FOR_EDGETPU = "model_full_integer_quant.tflite"
 
 
 @dataclass(frozen=True)
@@ -138,9 +137,9 @@ def _edgetpu(bundle: Bundle) -> Iterator[Check]:
     from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
 
     name = "Edge TPU (predicted)"
-    file = next((a.file for a in bundle.card.artifacts if a.file == _FOR_EDGETPU), None)
+    file = next((a.file for a in bundle.card.artifacts if a.file == FULL_INTEGER.file), None)
     if file is None:
-        yield Check(name, "ok", f"no {_FOR_EDGETPU} in the bundle, which is what it could run")
+        yield Check(name, "ok", f"no {FULL_INTEGER.file} in the bundle, which is what it could run")
         return
     try:
         yield Check(name, "ok", predict_edgetpu(bundle.read(file)).to_text())

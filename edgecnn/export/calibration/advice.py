@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from edgecnn.export.calibration.result import AEQ, HEALTHY, Advice, Cell
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
+from edgecnn.export.calibration.result import AEQ, Advice, Cell
 
 __all__ = ["advise", "is_worse"]
 
@@ -115,11 +116,11 @@ def _why(chosen: Sequence[Cell], near: Sequence[Sequence[Cell]]) -> str:
 
 def _too_low(agreement: float) -> str:
     """What to do where even the best ranges do not help."""
-    if agreement >= HEALTHY:
+    if agreement >= HEALTHY_AGREEMENT:
         return ""
     return (
-        f"; a healthy set reaches {100 * HEALTHY:.0f} %: add images of what this one lacks, or "
-        "mend the network"
+        f"; a healthy set reaches {100 * HEALTHY_AGREEMENT:.0f} %: add images of what this one "
+        "lacks, or mend the network"
     )
 
 

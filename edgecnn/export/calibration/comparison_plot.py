@@ -5,7 +5,8 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from edgecnn.export.calibration.result import HEALTHY, Cell, Comparison
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
+from edgecnn.export.calibration.result import Cell, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
         axes.remove()
     for axes, (title, groups) in zip(axes_grid, panels.items(), strict=False):
         _draw(axes, comparison, groups, clipped=False)
-        axes.axhline(100 * (1 - HEALTHY), color="0.6", linestyle=":")
+        axes.axhline(100 * (1 - HEALTHY_AGREEMENT), color="0.6", linestyle=":")
         axes.set_title(title, fontsize=10)
         axes.set_ylabel("disagrees with the float model (%)")
     limits = [axes.get_ylim() for axes in axes_grid[: len(panels)]]

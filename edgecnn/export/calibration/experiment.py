@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.artifacts import FULL_INTEGER, ONNX_FULL_INTEGER
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.errors import CalibrationError, ModelError
 from edgecnn.export.calibration.advice import advise
@@ -49,7 +50,7 @@ _MOST_BYTES = 300_000_000  # of input tensors, over all sets
 _HISTOGRAM_BYTES = 500_000_000  # of activations, which onnxruntime keeps while it collects
 _TFLITE_METHODS = ("Percentile 99.99", "MSE")  # beside MinMax
 _ONNX_METHODS = ("MinMax", "Percentile", "Entropy", "MSE")
-_TFLITE, _ONNX = "model_full_integer_quant.tflite", "model_full_integer_quant.onnx"
+_TFLITE, _ONNX = FULL_INTEGER.file, ONNX_FULL_INTEGER.file
 
 
 def images_to_read(options: CompareOptions, num_sets: int, tensor_bytes: int) -> int:

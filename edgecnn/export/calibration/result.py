@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.errors import CalibrationError
 from edgecnn.records import Json
 from edgecnn.render.table import table
 
-__all__ = ["AEQ", "HEALTHY", "Advice", "Cell", "CompareOptions", "Comparison"]
+__all__ = ["AEQ", "Advice", "Cell", "CompareOptions", "Comparison"]
 
 AEQ = "ai-edge-quantizer"
-HEALTHY = 0.97  # share of frames on which a well calibrated integer model agrees with float
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Advice:
 
     @property
     def healthy(self) -> bool:
-        return self.agreement >= HEALTHY
+        return self.agreement >= HEALTHY_AGREEMENT
 
     def to_json(self) -> Json:
         return {

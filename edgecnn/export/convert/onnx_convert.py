@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import ONNX_FLOAT32
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import ArtifactError, ModelError
@@ -24,7 +25,6 @@ from edgecnn.quiet import quiet
 
 __all__ = [
     "HISTOGRAM_IMAGES",
-    "ONNX_FILES",
     "convert_onnx",
     "embed_onnx_metadata",
     "onnx_texts",
@@ -32,10 +32,6 @@ __all__ = [
     "quantize_onnx",
 ]
 
-ONNX_FILES = {
-    "onnx-float32": "model_float32.onnx",
-    "onnx-full-integer": "model_full_integer_quant.onnx",
-}
 # By other methods than MinMax it keeps every activation of every image in memory.
 HISTOGRAM_IMAGES = 100
 # 17 is read by every onnxruntime since 1.12 (2022).
@@ -74,7 +70,7 @@ def convert_onnx(network: Any, spec: InputSpec) -> bytes:
     data = bytes(model.SerializeToString())
     try:
         # tf2onnx passes operations on that ONNX does not have; only loading finds them.
-        load_runtime(data, ONNX_FILES["onnx-float32"])
+        load_runtime(data, ONNX_FLOAT32.file)
     except ArtifactError as error:
         raise _refusal("ONNX", error) from error
     return data
@@ -175,7 +171,7 @@ def quantization_texts(source: TensorInfo, target: TensorInfo) -> dict[str, str]
 
 def _overrides(data: bytes, images: np.ndarray, method: str) -> dict[str, Any]:
     """The range of each tensor by a method that onnxruntime does not have."""
-    tap = tap_onnx(data, ONNX_FILES["onnx-float32"])
+    tap = tap_onnx(data, ONNX_FLOAT32.file)
     names = sorted(tap.names)
     limits = observe(tap, names, "image", images).limits(method)
     return {

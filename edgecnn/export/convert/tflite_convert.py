@@ -15,16 +15,7 @@ from edgecnn.errors import ModelError
 from edgecnn.export.convert.hard_swish import split_hard_swish
 from edgecnn.quiet import quiet
 
-__all__ = ["TFLITE_FILES", "calibratable", "convert_tflite", "freeze"]
-
-# Format name -> file name, as other TFLite tools name them.
-TFLITE_FILES = {
-    "tflite-float32": "model_float32.tflite",
-    "tflite-float16": "model_float16.tflite",
-    "tflite-dynamic-range": "model_dynamic_range_quant.tflite",
-    "tflite-full-integer": "model_full_integer_quant.tflite",
-    "tflite-int16": "model_integer_quant_with_int16_act.tflite",
-}
+__all__ = ["calibratable", "convert_tflite", "freeze"]
 
 _CALIBRATED = ("tflite-full-integer", "tflite-int16")
 
@@ -56,7 +47,7 @@ def convert_tflite(
     *,
     per_channel: bool = True,
 ) -> bytes:
-    """Convert to one of TFLITE_FILES.
+    """Convert to one of the TFLite formats of bundle.artifacts.
 
     Args:
         frozen: What `freeze` gives.
@@ -118,7 +109,7 @@ def _representative_dataset(calibration: np.ndarray) -> Iterator[list[np.ndarray
 
 
 def _configure(converter: Any, name: str, integer_io: str) -> None:
-    """Set the converter's options for one of TFLITE_FILES."""
+    """Set the converter's options for one of the TFLite formats of bundle.artifacts."""
     import tensorflow as tf
 
     if name != "tflite-float32":

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER
 from edgecnn.errors import ModelError
 from edgecnn.export.convert.tflite_convert import calibratable
 from edgecnn.export.convert.uint8_ends import to_uint8_ends
@@ -49,7 +50,7 @@ class RangeModel:
         self._integer_io = integer_io
         self.tensors = tuple(t.name.decode() for t in calibrated)
         self.activation_bytes = 4 * sum(int(np.prod(t.shape)) for t in calibrated)
-        self.tap = tap_tflite(self.float_file, "model_float32.tflite")
+        self.tap = tap_tflite(self.float_file, FLOAT32.file)
         hidden = set(self.tensors) - self.tap.names - {self._input}
         if hidden:
             raise ModelError(
@@ -152,7 +153,7 @@ def clipped_shares(activations: Activations, data: bytes) -> dict[str, float]:
         By tensor name, in the order of the file's operations, fractions in [0, 1].
     """
     shares = {}
-    for node in tap_tflite(data, "model_full_integer_quant.tflite").nodes:
+    for node in tap_tflite(data, FULL_INTEGER.file).nodes:
         values = activations.values.get(node.name)
         if values is not None and np.isfinite(node.high):
             below = np.searchsorted(values, node.low, side="left")

@@ -7,27 +7,25 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import FULL_INTEGER, INT16, MIXED, ONNX_FULL_INTEGER, ONNX_MIXED
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ModelError
 from edgecnn.export.calibration.images import pin
 from edgecnn.export.convert.onnx_convert import (
     HISTOGRAM_IMAGES,
-    ONNX_FILES,
     convert_onnx,
     embed_onnx_metadata,
     onnx_texts,
     quantization_texts,
     quantize_onnx,
 )
-from edgecnn.export.convert.tflite_convert import TFLITE_FILES, convert_tflite, freeze
+from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
 from edgecnn.export.convert.tflite_ranges import RangeModel
 from edgecnn.export.packing.metadata import embed_tflite_metadata
 from edgecnn.export.ranges.methods import RANGE_METHODS
 from edgecnn.export.readback.layers import LayerError, LayerReport, compare_layers
 
 __all__ = [
-    "MIXED_FILE",
-    "MIXED_ONNX",
     "Attempt",
     "Maker",
     "OnnxMaker",
@@ -35,8 +33,6 @@ __all__ = [
     "worst_tensors",
 ]
 
-MIXED_FILE = "model_mixed_quant.tflite"
-MIXED_ONNX = "model_mixed_quant.onnx"
 _FUSED = ("Clip", "Relu")
 
 
@@ -84,7 +80,7 @@ class Maker(Protocol):
 class TfliteMaker:
     """The full-integer .tflite file, and what it becomes in part float or with 16 bits."""
 
-    format = "tflite-full-integer"
+    format = FULL_INTEGER.name
 
     def __init__(
         self, title: str, labels: tuple[str, ...], spec: InputSpec, integer_io: str = "uint8"
@@ -95,8 +91,8 @@ class TfliteMaker:
 
     def file(self, attempt: Attempt) -> str:
         if attempt.int16:
-            return TFLITE_FILES["tflite-int16"]
-        return MIXED_FILE if attempt.float_tensors else TFLITE_FILES[self.format]
+            return INT16.file
+        return (MIXED if attempt.float_tensors else FULL_INTEGER).file
 
     def make(self, attempt: Attempt) -> bytes:
         frozen = self._freeze(attempt.network)
@@ -135,7 +131,7 @@ class TfliteMaker:
 class OnnxMaker:
     """The full-integer .onnx file."""
 
-    format = "onnx-full-integer"
+    format = ONNX_FULL_INTEGER.name
 
     def __init__(self, labels: tuple[str, ...], spec: InputSpec, integer_io: str = "uint8") -> None:
         self._spec, self._io = spec, integer_io
@@ -143,7 +139,7 @@ class OnnxMaker:
         self._converted: tuple[Any, bytes] = (None, b"")
 
     def file(self, attempt: Attempt) -> str:
-        return MIXED_ONNX if attempt.float_tensors else ONNX_FILES[self.format]
+        return (ONNX_MIXED if attempt.float_tensors else ONNX_FULL_INTEGER).file
 
     def make(self, attempt: Attempt) -> bytes:
         if attempt.int16:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.model.read import LabTest
 from edgecnn.quiet import quiet
 from edgecnn.records import Json
 
-__all__ = ["AGREE", "FileVerdict", "Judge", "JudgedFrames", "held_out", "split_lab"]
+__all__ = ["FileVerdict", "Judge", "JudgedFrames", "held_out", "split_lab"]
 
-AGREE = 0.97  # what a healthy full-integer model reaches on clear frames
 _CLEAR = 0.05  # between the two best float scores: below, some steps of rounding decide
 _MAX_DROP = 0.5
 _CHANCE = 0.005  # of agreement
@@ -108,7 +108,7 @@ class Judge:
         seen = None if field is None else _agreement(field, _scores(runtime, field))
         lost = _right(self.lab, self.lab.scores) - _right(self.lab, scores)
         total = len(self.lab.tensors)
-        enough = min(x for x in (lab_agreement, seen) if x is not None) >= AGREE
+        enough = min(x for x in (lab_agreement, seen) if x is not None) >= HEALTHY_AGREEMENT
         held = lost <= max(1, int(self.max_drop * total / 100))
         error = float(np.abs(scores - self.lab.scores).mean())
         return FileVerdict(lab_agreement, seen, lost, total, error, enough and held)

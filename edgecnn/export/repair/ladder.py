@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.ranges.methods import RANGE_METHODS, describe_method
 from edgecnn.export.readback.layers import LayerReport
@@ -26,7 +27,7 @@ from edgecnn.export.repair.attempt import Attempt, Maker, worst_tensors
 from edgecnn.export.repair.equalize import correct_biases, equalize
 from edgecnn.export.repair.finetune import TuningSettings, finetune
 from edgecnn.export.repair.fold import fold
-from edgecnn.export.repair.gate import AGREE, Judge, held_out, split_lab
+from edgecnn.export.repair.gate import Judge, held_out, split_lab
 from edgecnn.export.repair.pixels import Mended, mend_pixels
 from edgecnn.export.repair.result import Repair, RepairStep
 from edgecnn.model.predict import keras_scores
@@ -210,7 +211,7 @@ class _Climb:
         found = [self.shop.refusal] if self.shop.refusal else []
         if self.shop.mended is not None:
             found.append(self.shop.mended.found)
-        if self.verdict.agreement < AGREE:
+        if self.verdict.agreement < HEALTHY_AGREEMENT:
             found.append(f"agrees with float on {100 * self.verdict.agreement:.1f} % of frames")
         if self._is_clipped():
             share = f"{100 * self.clipped.clipped:.1f} %"

@@ -7,14 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import (
+    FULL_INTEGER,
+    INT16,
+    MIXED,
+    ONNX_FULL_INTEGER,
+    ONNX_MIXED,
+    by_file,
+)
 from edgecnn.errors import ArtifactError
 from edgecnn.export.calibration.choice import Chosen
-from edgecnn.export.convert.onnx_convert import ONNX_FILES
-from edgecnn.export.convert.tflite_convert import TFLITE_FILES
 from edgecnn.export.readback.layers import LayerReport, compare_layers
 from edgecnn.export.repair.attempt import (
-    MIXED_FILE,
-    MIXED_ONNX,
     Attempt,
     Maker,
     OnnxMaker,
@@ -25,12 +29,9 @@ from edgecnn.export.repair.result import Repair
 from edgecnn.model.read import LabModel
 from edgecnn.records import Progress
 
-__all__ = ["MIXED_FILES", "layer_reports", "repair_files"]
+__all__ = ["layer_reports", "repair_files"]
 
-# What a full-integer format turns into when some of its layers stay in float.
-MIXED_FILES = {"tflite-mixed": MIXED_FILE, "onnx-mixed": MIXED_ONNX}
-_FORMATS = {**TFLITE_FILES, **ONNX_FILES, **MIXED_FILES}
-_INTEGER = ("tflite-full-integer", "tflite-int16", "onnx-full-integer")
+_INTEGER = (FULL_INTEGER, INT16, ONNX_FULL_INTEGER, MIXED, ONNX_MIXED)
 _PIXELS = 32 * 128 * 128  # of all images: large inputs are compared on fewer
 
 
@@ -88,10 +89,7 @@ def layer_reports(
     images = tensors[:: max(1, len(tensors) // count)][:count]
     done = {found.file: found.layers for found in repairs if not found.healthy}
     reports = []
-    for name in (*_INTEGER, *MIXED_FILES):
-        if name not in files:
-            continue
-        file = _FORMATS[name]
+    for name, file in ((one.name, one.file) for one in _INTEGER if one.name in files):
         reference = files.get(f"{name.partition('-')[0]}-float32")
         if file in done:
             reports.append(done[file])
@@ -111,8 +109,7 @@ def _is_rewritten(name: str, repairs: Sequence[Repair]) -> bool:
 
 def _replaced(files: dict[str, bytes], found: Repair) -> dict[str, bytes]:
     """The repaired file in the place of the first, in the order of the formats."""
-    by_file = {file: name for name, file in _FORMATS.items()}
-    target = by_file[found.file]
+    target = by_file(found.file).name
     rest = {name: data for name, data in files.items() if name not in (found.format, target)}
     order = [target if name == found.format else name for name in files]
     return {name: {**rest, target: found.data}[name] for name in dict.fromkeys(order)}

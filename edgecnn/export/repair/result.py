@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.export.readback.layers import LayerReport
 from edgecnn.export.repair.attempt import Attempt
-from edgecnn.export.repair.gate import AGREE, FileVerdict
+from edgecnn.export.repair.gate import FileVerdict
 from edgecnn.records import Json
 
 __all__ = ["Repair", "RepairStep"]
@@ -83,7 +84,8 @@ class Repair:
         found = "; ".join(self.evidence) or "lost lab answers"
         line = f"{self.file}: found: {found}; done: {did}; now {self.verdict.text()}"
         if not self.ok:
-            line += f" (expected {100 * AGREE:.0f} %): most is lost in {', '.join(self._worst())}"
+            enough = f"{100 * HEALTHY_AGREEMENT:.0f} %"
+            line += f" (expected {enough}): most is lost in {', '.join(self._worst())}"
         lines = [line]
         if self.lab_images_used:
             lines.append(

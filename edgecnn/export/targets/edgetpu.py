@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from edgecnn.bundle.artifacts import FULL_INTEGER, compiled_of
 from edgecnn.bundle.card import Artifact, GoldenFrame
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.readback.check import Checked
@@ -27,7 +28,7 @@ from edgecnn.records import Json
 __all__ = ["Compiled", "CompilerReport", "CompilerRow", "compile_twin", "parse_report"]
 
 _COMPILER = "edgetpu_compiler"
-_TWIN = "model_full_integer_quant.tflite"
+_TWIN = FULL_INTEGER.file
 _TIMEOUT_S = 300.0  # its own limit is 180 s
 _MAPPED = "Mapped to Edge TPU"
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -133,7 +134,7 @@ def compile_twin(checked: Sequence[Checked], edgetpu: str = "auto") -> Compiled 
         raise _refusal("mapped no operation at all")
     artifact = replace(
         twin.artifact,
-        file=_TWIN.replace(".tflite", "_edgetpu.tflite"),
+        file=compiled_of(_TWIN),
         kind=kind,
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
@@ -181,7 +182,7 @@ def _run(program: str, data: bytes) -> tuple[bytes, str]:
         except OSError as error:
             raise _refusal(f"can't be started ({error.strerror or error})") from error
         log = f"{done.stdout}\n{done.stderr}"
-        target = source.with_name(f"{source.stem}_edgetpu.tflite")
+        target = source.with_name(compiled_of(_TWIN))
         if done.returncode or not target.is_file():
             raise _refusal(f"ended with status {done.returncode} ({_reason(log)})")
         return target.read_bytes(), log
