@@ -1,4 +1,7 @@
-"""Field images + lab images -> a representative set, and the camera that lies between them."""
+"""`edgecnn calibrate`: pick representative field images and fit the field's camera.
+
+The step between `inspect` and `train`; `export` reads the representative images.
+"""
 
 from edgecnn.callable import make_callable
 

@@ -1,4 +1,4 @@
-"""`edgecnn calibrate`: pick representative field images and fit the camera that took them."""
+"""`edgecnn calibrate`: write the representative images and the fitted camera."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def calibrate(
 ) -> CalibrateResult:
     """Write a representative set: images/, manifest.csv, camera.json and contact_sheet.png.
 
-    No label of the field is used, even where the folders tell it.
+    Labels of the field are never used, even if the folders are named after classes.
 
     Args:
         field: Image folders or SESSION folders.
         lab: Lab images, in any folders.
-        output: The folder to write; an older one of this command is replaced.
+        output: The folder to write; an older calibration folder is replaced.
 
     Raises:
         DataError: A folder is missing, holds no image, or no image that can be picked.
-        ModelError, BundleError: The model that looks at the images can't be used.
-        OutputError: The place is taken, read-only or full.
+        ModelError, BundleError: The model or bundle of the options can't be used.
+        OutputError: `output` is another folder, read-only or full.
     """
     options = options or CalibrateOptions()
     roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
@@ -76,8 +76,8 @@ def calibrate(
     if not len(usable.indices):
         why = ", ".join(f"{n} {reason}" for reason, n in usable.left_out.items())
         raise DataError(
-            f"none of {len(pool)} field images can be picked ({why}), expected pictures of what "
-            "the camera will see; add others"
+            f"none of {len(pool)} field images can be picked ({why}), expected different pictures "
+            "of the camera's real scenes; add others"
         )
     picks = choose(pool, usable.indices, options.count, options.seed)
     camera, no_camera = _fit(pool, lab_pool, window, options, progress)
@@ -94,7 +94,7 @@ def _view(options: CalibrateOptions) -> View | None:
 
 
 def _thin(files: list[Found], most: int) -> list[Found]:
-    """Evenly spread ones, when there are more than `most`."""
+    """Choose `most` of the files, evenly spread, or all if there are no more."""
     if len(files) <= most:
         return files
     return [files[k] for k in np.linspace(0, len(files) - 1, most).round().astype(int)]
@@ -110,9 +110,9 @@ def _excluded(options: CalibrateOptions, window: Window, progress: Progress | No
 def _fit(
     pool: Pool, lab: Pool, window: Window, options: CalibrateOptions, progress: Progress | None
 ) -> tuple[CameraFit | None, str | None]:
-    """The fitted camera, or None and why not."""
+    """The fitted camera, or None and the reason."""
     if not options.fit:
-        return None, "not asked for"
+        return None, "not requested"
     for what, count in (("field", len(pool.kept)), ("lab", len(lab.kept))):
         if count < MIN_FRAMES:
             return None, f"not fitted: {count} {what} images, expected at least {MIN_FRAMES}"
@@ -159,7 +159,7 @@ def _sheet(
     camera: CameraFit | None,
     seed: int,
 ) -> bytes:
-    """Read the few frames that the sheet shows once more, at full size."""
+    """Read the frames for the contact sheet again, at full size, and draw it."""
     rng = np.random.default_rng(seed)
     sharp = sharp_enough(lab.scales)
     shown = sharp[np.sort(rng.permutation(len(sharp))[:_ON_SHEET])]

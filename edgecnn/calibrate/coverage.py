@@ -1,4 +1,4 @@
-"""How well picked images cover the field and the lab, and what is narrow about a pool."""
+"""Measure how well the picked images cover field and lab, and warn of a narrow pool."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SPAN_S = 3600.0
 
 @dataclass(frozen=True)
 class Coverage:
-    """Shares in [0, 1].
+    """How much of the field and the lab the picked images cover, as shares in [0, 1].
 
-    radius       how far a picked image's nearest neighbour is (90 % of them are nearer), in
-                 standard deviations of a statistic
+    radius       distance between picked neighbours (90 % are nearer), in standard deviations of
+                 a statistic
     pool, lab    share of the images that have a picked one within that radius
-    ranges       share of the pool's range (1st to 99th percentile) of each statistic that the
-                 picked ones span
+    ranges       for each statistic, the share of the pool's range (1st to 99th percentile) that
+                 the picked images span
     """
 
     radius: float
@@ -42,7 +42,7 @@ class Coverage:
 
 
 def measure_coverage(pool: Pool, lab: Pool, picked: np.ndarray) -> Coverage:
-    """Coverage in the space of the statistics; `picked` are positions in the pool."""
+    """Measure coverage in the space of the statistics; `picked` are positions in the pool."""
     centre = pool.statistics.mean(axis=0)
     spread = np.maximum(pool.statistics.std(axis=0), 0.02) * np.sqrt(len(STATISTICS))
     field, own = (pool.statistics - centre) / spread, (lab.statistics - centre) / spread
@@ -62,7 +62,7 @@ def measure_coverage(pool: Pool, lab: Pool, picked: np.ndarray) -> Coverage:
 
 
 def _nearest(points: np.ndarray, others: np.ndarray, itself: bool = False) -> np.ndarray:
-    """Distance of each point to the nearest of `others` (to another one, when these are it)."""
+    """Distance of each point to the nearest of `others`; `itself` skips the point itself."""
     if itself and len(others) < 2:
         return np.zeros(len(points))
     found = np.empty(len(points))
@@ -75,7 +75,7 @@ def _nearest(points: np.ndarray, others: np.ndarray, itself: bool = False) -> np
 
 
 def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -> list[str]:
-    """What a person should know before trusting this pool, one line each."""
+    """Warn of what makes this pool unrepresentative, one line for each reason."""
     count, total = len(usable.indices), len(pool) + pool.broken
     notes = []
     if count < _ENOUGH:
@@ -87,13 +87,15 @@ def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -
         )
     flat = usable.left_out.get("flat", 0)
     if 2 * flat > total:
-        notes.append(f"flat: {flat} of {total} images are of one tone; is the lens covered?")
+        notes.append(f"flat: {flat} of {total} images have one tone; check that the lens is free")
     tones = pool.statistics
     dark, glare = (tones[:, _P90] < _DARK).mean(), (tones[:, _BRIGHT] > _GLARE).mean()
     if dark >= _MOSTLY:
         notes.append(f"night only: {100 * dark:.0f} % of the images are dark; add daylight")
     if glare >= _MOSTLY:
-        notes.append(f"overexposed: {100 * glare:.0f} % of the images are nearly white")
+        notes.append(
+            f"overexposed: {100 * glare:.0f} % of the images are nearly white; reduce the exposure"
+        )
     notes += _narrow_classes(pool, usable.indices, labels) + _narrow_time(pool, usable.indices)
     return notes
 
@@ -106,7 +108,7 @@ def _narrow_classes(pool: Pool, indices: np.ndarray, labels: tuple[str, ...] | N
         return []
     return [
         f"one class: the model reads {count} of {len(indices)} images as {labels[index]!r}; "
-        "add images of the others"
+        "add images of the other classes"
     ]
 
 

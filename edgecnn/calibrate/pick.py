@@ -1,7 +1,7 @@
-"""Which images of a pool represent it: half of them typical, half as different as can be.
+"""Pick images that represent a pool: half of them typical, half as different as possible.
 
-Min-max quantization needs the extremes, people and accuracy estimates need the typical; neither
-needs the same picture twice. The classes that a model predicts take turns.
+Min-max quantization needs extreme images; accuracy estimates need typical ones. Neither needs the
+same picture twice. The predicted classes take turns.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from edgecnn.calibrate.pool import Found, Pool
 from edgecnn.images.duplicates import DEFAULT_THRESHOLD, near_any, unit_vectors
 
-__all__ = ["Candidates", "Pick", "candidates", "choose", "place"]
+__all__ = ["Candidates", "Pick", "candidates", "choose"]
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A picked image: its position in the pool, and why."""
+    """A picked image: its position in the pool, and the reason."""
 
     index: int
     why: str
@@ -28,7 +28,7 @@ class Pick:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Positions that may be picked, int64; `left_out` counts the others by reason."""
+    """The positions that may be picked, int64; `left_out` counts the others by reason."""
 
     indices: np.ndarray
     left_out: dict[str, int]
@@ -37,12 +37,12 @@ class Candidates:
 def candidates(
     pool: Pool, excluded: Pool | None, lab_sha256: Collection[str], spacing_s: float
 ) -> Candidates:
-    """Leave out copies, near-duplicates, bursts, flat images and images of lab or evaluation.
+    """Leave out copies, near-duplicates, bursts, flat images, and images of lab or evaluation.
 
     Args:
         excluded: Images of evaluation folders; their near-duplicates are left out too.
         lab_sha256: Digests of lab images.
-        spacing_s: Images of one folder closer in time than this are one burst.
+        spacing_s: Images of one folder that are closer in time than this form a burst.
     """
     left_out: Counter[str] = Counter()
     vectors = unit_vectors(pool.fingerprints)
@@ -80,7 +80,7 @@ def candidates(
 
 
 def _in_burst(file: Found, taken: dict[str, list[float]], spacing_s: float) -> bool:
-    """Whether an image of the same folder was taken within `spacing_s`; if not, note this one."""
+    """Whether an image of the same folder was taken within `spacing_s`; if not, add this one."""
     if file.time is None:
         return False
     folder, now = file.source.rpartition("/")[0], file.time.timestamp()
@@ -91,13 +91,13 @@ def _in_burst(file: Found, taken: dict[str, list[float]], spacing_s: float) -> b
     return False
 
 
-def place(pool: Pool, statistics_only: bool = False) -> np.ndarray:
-    """Where each image lies: statistics in standard deviations, and the embedding beside them.
+def _coordinates(pool: Pool) -> np.ndarray:
+    """Each image as a point: float32, shape (n, d).
 
-    Both parts weigh the same. float32, shape (n, d).
+    Statistics and embedding are standardized and have the same weight.
     """
     parts = [_standard(pool.statistics)]
-    if pool.embedding is not None and not statistics_only:
+    if pool.embedding is not None:
         parts.append(_standard(pool.embedding))
     return np.concatenate([part / np.sqrt(part.shape[1]) for part in parts], axis=1)
 
@@ -107,14 +107,14 @@ def _standard(values: np.ndarray) -> np.ndarray:
 
 
 def choose(pool: Pool, among: np.ndarray, count: int, seed: int) -> list[Pick]:
-    """Pick up to `count` of the positions `among`, in turns typical and far.
+    """Pick up to `count` of the positions `among`, a typical and a distant one in turns.
 
-    A typical one is drawn at random, so that it stands for as many as there are like it; a far
-    one lies furthest from all that were picked before (Gonzalez 1985, doi:10.1016/0304-3975(85)
-    90224-5: within a factor 2 of the best cover).
+    A typical image is drawn at random, so frequent kinds are picked often. A distant image is
+    furthest from all picked before (Gonzalez 1985, doi:10.1016/0304-3975(85)90224-5: within a
+    factor 2 of the best cover).
     """
     rng = np.random.default_rng(seed)
-    where = place(pool)[among]
+    where = _coordinates(pool)[among]
     classes = np.zeros(len(pool), np.int32) if pool.classes is None else pool.classes
     by_class = classes[among]
     free = np.ones(len(among), bool)

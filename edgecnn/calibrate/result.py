@@ -1,4 +1,4 @@
-"""What `edgecnn calibrate` found and wrote."""
+"""The result of `edgecnn calibrate`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["CalibrateResult"]
 
 @dataclass(frozen=True)
 class CalibrateResult:
-    """A representative set.
+    """The representative set.
 
-    pool, lab   usable images on either side
-    picked      images in the set
-    left_out    images of the pool that could not be picked, by reason
-    classes     picked images by predicted class; None without a model
+    pool, lab   number of usable field and lab images
+    picked      number of images in the set
+    left_out    number of field images that could not be picked, by reason
+    classes     number of picked images by predicted class; None without a model
     camera      the fitted camera, or None: `no_camera` says why
-    warnings    what is narrow about the pool, one line each
+    warnings    what makes the pool unrepresentative, one line each
     """
 
     output: Path
@@ -36,7 +36,7 @@ class CalibrateResult:
     warnings: tuple[str, ...]
 
     def camera_json(self) -> Json:
-        """What camera.json holds."""
+        """The content of camera.json."""
         if self.camera is None:
             return {"verdict": "not_fitted", "meaning": self.no_camera, "ranges": {}}
         return self.camera.to_json()
@@ -65,8 +65,8 @@ class CalibrateResult:
         narrow = sorted(c.ranges.items(), key=lambda item: item[1])[:3]
         weakest = ", ".join(f"{name} {100 * share:.0f} %" for name, share in narrow)
         lines.append(
-            f"Coverage: {100 * c.pool:.0f} % of the field, {100 * c.lab:.0f} % of the lab "
-            f"lie near a picked image; least spanned: {weakest}"
+            f"Coverage: {100 * c.pool:.0f} % of the field and {100 * c.lab:.0f} % of the lab "
+            f"images are near a picked one; least covered ranges: {weakest}"
         )
         lines.append(self.camera.to_text() if self.camera else f"Camera: {self.no_camera}")
         lines += [f"Narrow pool: {warning}" for warning in self.warnings]

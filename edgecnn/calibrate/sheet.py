@@ -1,4 +1,4 @@
-"""The contact sheet: lab, lab through the fitted camera, field, one below the other."""
+"""Draw the contact sheet: lab, lab through the fitted camera, and field images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["contact_sheet"]
 
 _COLUMNS, _ROWS = 12, 2
 _TILE_HEIGHT, _GAP, _TITLE = 112, 4, 24
-_LARGEST = 480  # px: larger frames are filmed at this size, since nobody sees more in a tile
+_LARGEST = 480  # px: larger frames are reduced to this size, which is enough for a tile
 
 
 def contact_sheet(
@@ -24,12 +24,12 @@ def contact_sheet(
     camera: CameraFit | None,
     seed: int,
 ) -> bytes:
-    """A PNG with up to 24 frames of each.
+    """Draw up to 24 frames of each kind as a PNG.
 
     Args:
         lab_bgr, field_bgr: Frames, uint8 (h, w, 3), B, G, R, of any size.
         frame_wh: The field's frame size.
-        camera: The fitted camera, or None: then there is no row for it.
+        camera: The fitted camera; None leaves its rows out.
     """
     rng = np.random.default_rng(seed)
     count = _COLUMNS * _ROWS

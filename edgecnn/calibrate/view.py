@@ -1,4 +1,4 @@
-"""What a model sees in an image: predicted class and embedding, to pick a set that covers them."""
+"""Predict class and embedding of field images, so that the picked set covers both."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ __all__ = ["View", "view_of_bundle", "view_of_model"]
 
 @dataclass(frozen=True)
 class View:
-    """A model to look at images with.
+    """A model that predicts classes and embeddings.
 
-    look      tensors uint8 (n, height, width, 3) -> scores float32 (n, classes) and an
-              embedding float32 (n, d)
-    lab_test  digests of the images that its lab accuracy was measured on
+    look      from tensors, uint8 (n, height, width, 3), to scores, float32 (n, classes), and
+              embeddings, float32 (n, d)
+    lab_test  digests of the images on which its lab accuracy was measured
     """
 
-    name: str
     spec: InputSpec
     labels: tuple[str, ...]
     look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -30,7 +29,7 @@ class View:
 
 
 def view_of_model(folder: Path) -> View:
-    """The float Keras model of a MODEL folder; the embedding is what its last layer is given.
+    """Use the float Keras model of a MODEL folder; the embedding is its last layer's input.
 
     Raises:
         ModelError: No MODEL folder.
@@ -46,7 +45,8 @@ def view_of_model(folder: Path) -> View:
             lab_test = frozenset(map(str, stored["sha256"]))
     except (OSError, KeyError, ValueError) as error:
         raise ModelError(
-            f"{folder / 'lab_test.npz'} can't be read ({error}); train again"
+            f"{folder / 'lab_test.npz'} can't be read ({error}), expected the lab test of "
+            "`edgecnn train`; train again"
         ) from error
     last = model.layers[-1]
     both = keras.Model(model.inputs, [model.output, last.input])
@@ -55,11 +55,11 @@ def view_of_model(folder: Path) -> View:
         scores, inner = both.predict_on_batch(tensors.astype(np.float32))
         return np.asarray(scores), np.asarray(inner).reshape(len(tensors), -1)
 
-    return View(card.name, card.input, card.labels, look, lab_test)
+    return View(card.input, card.labels, look, lab_test)
 
 
 def view_of_bundle(path: Path) -> View:
-    """A bundle through the device path; the logs of its scores stand for an embedding.
+    """Use a bundle through the device path; the logs of its scores serve as the embedding.
 
     Raises:
         BundleError: No bundle.
@@ -75,4 +75,4 @@ def view_of_bundle(path: Path) -> View:
 
     card = classifier.card
     lab_test = frozenset(row.sha256 for row in classifier.bundle.lab_test())
-    return View(card.name, card.input, card.labels, look, lab_test)
+    return View(card.input, card.labels, look, lab_test)

@@ -1,1 +1,4 @@
-"""How a field camera degrades a picture. `simulate.py` films a card, `cards.py` draws one."""
+"""How cameras degrade a picture, and the fit of the field's camera from unlabelled images.
+
+`calibrate` fits it; `train` and `audit` use what it found; `demo` films cards through it.
+"""

@@ -1,4 +1,4 @@
-"""What cameras do to a picture, in the order in which they do it, for many frames at once.
+"""Degrade many frames at once as cameras do, in the order in which cameras do it.
 
     scene -> perspective -> occlusion -> illumination, vignette -> exposure, white balance
           -> defocus, motion -> contrast -> shot and read noise -> sRGB curve
@@ -16,16 +16,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edgecnn.camera.simulate import Range, srgb_to_linear
+from edgecnn.camera.simulate import Range, linear_to_srgb, srgb_to_linear
 
-__all__ = ["PARAMETERS", "Parameter", "Settings", "degrade", "draw_settings"]
+__all__ = ["PARAMETERS", "degrade", "draw_settings"]
 
 Settings = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A setting of the family: `identity` changes nothing, `low` to `high` is what cameras do."""
+    """A camera setting: `identity` changes nothing; cameras lie between `low` and `high`."""
 
     unit: str
     identity: float
@@ -35,8 +35,8 @@ class Parameter:
     fitted: bool = True
 
 
-# Noise is counted in encoded grey levels at middle grey, because that is what one sees; a shot
-# noise of n is about n grey levels at every tone, a read noise grows in the shadows.
+# Noise is counted in encoded grey levels at middle grey, as a viewer sees it. A shot noise of n
+# is about n grey levels at every tone; a read noise grows in the shadows.
 PARAMETERS: dict[str, Parameter] = {
     "gain": Parameter("factor of linear light", 1.0, 0.25, 2.2, "exposure"),
     "red": Parameter("log of gain against green", 0.0, -0.4, 0.4, "white balance, red"),
@@ -58,18 +58,19 @@ PARAMETERS: dict[str, Parameter] = {
     ),
     "perspective_deg": Parameter("degrees", 180.0, 0.0, 360.0, "nearer edge", False),
 }
-# Drawn over their whole range unless told: no value of them is the natural one.
+# Drawn over their whole range where no range is given: none of their values is neutral.
 _FREE = ("motion_deg", "illumination_deg", "perspective_deg", "read_share")
 _MIDDLE_GREY = 0.18
-# Grey levels a unit of linear light at middle grey: the slope of the sRGB curve.
+# Grey levels for each unit of linear light at middle grey: the slope of the sRGB curve.
 _SLOPE = 255 * 1.055 / 2.4 * _MIDDLE_GREY ** (1 / 2.4 - 1)
 _STEPS = 1 << 14
+_SRGB = linear_to_srgb(np.linspace(0, 1, _STEPS))
 
 
 def draw_settings(
     ranges: Mapping[str, Range], count: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Settings of `count` frames, uniform in `ranges`; what is not in them stays at identity.
+    """Draw the settings of `count` frames uniformly; a setting without a range stays neutral.
 
     Returns:
         float32 arrays of shape (count,), one for each of PARAMETERS.
@@ -83,14 +84,14 @@ def draw_settings(
 
 
 def degrade(frames_bgr: np.ndarray, settings: Settings, rng: np.random.Generator) -> np.ndarray:
-    """Put each frame through a camera of its own.
+    """Degrade each frame with its own settings.
 
     Args:
         frames_bgr: uint8, sRGB, shape (n, h, w, 3), B, G, R.
         settings: As `draw_settings` gives them.
 
     Returns:
-        uint8, same shape: what the camera's JPEG decodes to.
+        uint8, same shape: the decoded JPEG of the camera.
     """
     frames = _tilt(frames_bgr, settings["perspective"], settings["perspective_deg"])
     frames = _occlude(frames, settings["occlusion"], rng)
@@ -111,7 +112,7 @@ def degrade(frames_bgr: np.ndarray, settings: Settings, rng: np.random.Generator
 
 
 def _tilt(frames: np.ndarray, shares: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Look from the side: one edge is nearer; the middle and its magnification stay."""
+    """Tilt the view: one edge comes nearer; the middle keeps its place and size."""
     if not shares.any():
         return frames
     _, height, width, _ = frames.shape
@@ -195,7 +196,7 @@ def _streak(length: float, angle: float) -> np.ndarray:
 
 
 def _tone(light: np.ndarray, contrast: np.ndarray) -> np.ndarray:
-    """Raise light to an exponent, so that middle grey stays."""
+    """Raise light to an exponent that keeps middle grey."""
     if (contrast == 1.0).all():
         return light
     exponent = contrast[:, None, None, None]
@@ -217,7 +218,7 @@ def _add_noise(
 
 
 def _compress(picture: np.ndarray, scale: float, quality: float) -> np.ndarray:
-    """Lose resolution, then the JPEG round trip, which quality 100 and more skips."""
+    """Reduce the resolution, then encode and decode a JPEG; quality 100 skips the JPEG."""
     height, width = picture.shape[:2]
     if scale < 0.99:
         small_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -227,12 +228,3 @@ def _compress(picture: np.ndarray, scale: float, quality: float) -> np.ndarray:
         _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
         return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return picture
-
-
-def _srgb_table() -> np.ndarray:
-    x = np.linspace(0, 1, _STEPS)
-    v = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055)
-    return np.asarray(np.rint(255 * v).astype(np.uint8))
-
-
-_SRGB = _srgb_table()

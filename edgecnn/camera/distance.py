@@ -1,4 +1,4 @@
-"""How far two populations of frames are apart in their statistics."""
+"""Measure how far apart two sets of frames are in their statistics."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from edgecnn.camera.statistics import STATISTICS
 __all__ = ["Distance", "noise_floor", "spread", "statistic_distance"]
 
 _QUANTILES = (np.arange(40) + 0.5) / 40
-# Of a statistic that hardly varies (no frame clips): in its own unit.
+# The scale of a statistic that hardly varies, in its own unit.
 _LEAST_SCALE = 0.02
 
 
 @dataclass(frozen=True)
 class Distance:
-    """Mean over the statistics of the 1-Wasserstein distance, in standard deviations.
+    """The mean 1-Wasserstein distance over all statistics, in standard deviations.
 
-    0 = alike; 1 = the typical statistic is off by its own spread. `by_statistic` has the parts.
+    0: alike. 1: the typical statistic differs by its own spread. `by_statistic` has the parts.
     """
 
     value: float
     by_statistic: dict[str, float]
 
     def worst(self, count: int = 3) -> list[str]:
-        """Names of the statistics that are furthest apart, furthest first."""
+        """Name the statistics that differ most, the largest difference first."""
         order = sorted(self.by_statistic, key=lambda name: -self.by_statistic[name])
         return order[:count]
 
@@ -34,12 +34,12 @@ class Distance:
 def statistic_distance(
     field: np.ndarray, other: np.ndarray, scale: np.ndarray | None = None
 ) -> Distance:
-    """Distance of two populations.
+    """Measure the distance between two sets of frames.
 
     Args:
         field, other: Statistics as `frame_statistics` gives them, shapes (n, s) and (m, s).
-        scale: Spread of each statistic, shape (s,), to count in; by default `spread` of both.
-            Compare two distances only when they were counted in the same scale.
+        scale: The unit for each statistic, shape (s,); by default `spread` of both sets.
+            Compare two distances only when they were measured in the same scale.
     """
     scale = spread(field, other) if scale is None else scale
     gaps = np.abs(np.quantile(field, _QUANTILES, axis=0) - np.quantile(other, _QUANTILES, axis=0))
@@ -49,7 +49,7 @@ def statistic_distance(
 
 
 def spread(field: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Standard deviation of each statistic within the two populations: float, shape (s,)."""
+    """Standard deviation of each statistic within the two sets: float, shape (s,)."""
     inside = np.sqrt((field.var(axis=0) + other.var(axis=0)) / 2)
     return np.asarray(np.maximum(inside, _LEAST_SCALE))
 
@@ -57,7 +57,7 @@ def spread(field: np.ndarray, other: np.ndarray) -> np.ndarray:
 def noise_floor(
     population: np.ndarray, count: int, scale: np.ndarray, rng: np.random.Generator
 ) -> float:
-    """Distance that chance alone makes: of `count` random frames to all of them (mean of 5)."""
+    """Distance that chance alone makes: from `count` random frames to all (mean of 5 draws)."""
     count = min(count, len(population))
     picks = (rng.integers(0, len(population), count) for _ in range(5))
     return float(

@@ -1,20 +1,20 @@
-"""Which camera lies between the lab and the field? Fitted from UNLABELLED field frames.
+"""Fit the camera that turns lab frames into field frames, from UNLABELLED field frames.
 
-Amortised inference on populations: many random cameras film small sets of lab frames; a
-regression learns to tell a camera's ranges from what it does to the sets' mean statistics and
-their spread; then it is shown the field. More rounds of cameras near the answer so far make it
-sharper. Causes that bring the lab no nearer to the field are dropped, and when what is left
-brings it less than a tenth nearer, no camera explains the field and the answer says so.
+Many random cameras film small sets of lab frames. A regression learns each camera's ranges from
+how it changes the mean and the spread of their statistics, and then predicts the field's camera.
+Further rounds, with cameras near the last answer, make it sharper. Causes that bring the lab no
+nearer to the field are dropped. If the others bring it less than a tenth nearer, the answer is
+that no camera explains the field.
 
-What it can't tell: dark objects from little light, a blue scene from a blue cast. Lab and field
-have to show the same kind of scenes. Polarity (light on dark or dark on light) is never fitted:
-it is content, not a camera, and lab scenes are taken in the field's proportion of it.
+The fit can't distinguish dark objects from little light, or a blue scene from a blue cast, so lab
+and field must show the same kind of scenes. It never fits polarity (light on dark or dark on
+light), which is content: lab scenes are chosen in the field's proportion of it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -36,30 +36,31 @@ from edgecnn.camera.ranges import (
     to_vector,
     weakened,
 )
-from edgecnn.camera.scenes import MIN_FRAMES, like_polarity, sharp_enough
-from edgecnn.camera.statistics import Window, common_window, frame_statistics
+from edgecnn.camera.scenes import MIN_FRAMES, like_polarity
+from edgecnn.camera.statistics import Window, frame_statistics
 from edgecnn.errors import DataError, MissingRuntimeError
 from edgecnn.records import Progress
 
-__all__ = ["FitOptions", "fit_camera", "fit_windows"]
+__all__ = ["FitOptions", "fit_windows"]
 
-_SURE = 2.5  # standard errors off the identity
-_FEW = 160  # scenes that a distance is measured on, in the search
+_SURE = 2.5  # standard errors between a cause and its identity
+_FEW = 160  # scenes for each distance during the search
 _FOREIGN = 3.0  # times the distance that chance makes
-_LEAST_EARNED = 0.02  # of the distance of lab and field, by each cause of a foreign field
-_MOTION_EARNS = 0.05  # likewise, by motion in any direction over defocus
+# The least share of the distance between lab and field that a cause must remove:
+_LEAST_EARNED = 0.02  # each cause, with a foreign field
+_MOTION_EARNS = 0.05  # motion in any direction, beyond what defocus removes
 _SHARES = (0.25, 0.5, 0.75, 1.0)
-_COPIES = 2  # of each filmed set, with other scenes' chance added
+_COPIES = 2  # copies of each filmed set, each with the chance of other scenes added
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How much work a fit may be: (cameras + 2 refine) * set_size frames are filmed, and some more.
+    """How much work a fit does: it films (cameras + 2 refine) * set_size frames, and some more.
 
     cameras   random cameras of the first round
-    refine    cameras near the answer so far, in each of two more rounds
+    refine    cameras near the last answer, in each of two more rounds
     set_size  lab frames that each of them films
-    most      lab and field frames that are looked at, at most
+    most      the most lab frames, and field frames, to use
     """
 
     cameras: int = 500
@@ -67,33 +68,6 @@ class FitOptions:
     set_size: int = 24
     most: int = 400
     seed: int = 0
-
-
-def fit_camera(
-    lab_bgr: Sequence[np.ndarray],
-    field_bgr: Sequence[np.ndarray],
-    options: FitOptions | None = None,
-    *,
-    progress: Progress | None = None,
-) -> CameraFit:
-    """Fit the ranges of the degradation family from unlabelled frames.
-
-    Args:
-        lab_bgr, field_bgr: Frames, uint8 (h, w, 3), B, G, R, at capture resolution, of any size.
-            Lab frames are scaled to the median size of the field's; of those, the ones that
-            need no enlarging are preferred.
-
-    Raises:
-        DataError: Fewer than MIN_FRAMES frames on either side.
-        MissingRuntimeError: scikit-learn is not installed.
-    """
-    for what, frames in (("lab", lab_bgr), ("field", field_bgr)):
-        _check_count(what, len(frames))
-    options = options or FitOptions()
-    window = common_window(field_bgr)
-    lab_bgr = [lab_bgr[k] for k in sharp_enough(np.array([window.scale(f) for f in lab_bgr]))]
-    lab, field = (np.stack([window.cut(f) for f in frames]) for frames in (lab_bgr, field_bgr))
-    return fit_windows(lab, field, window, options, progress=progress)
 
 
 def fit_windows(
@@ -104,14 +78,23 @@ def fit_windows(
     *,
     progress: Progress | None = None,
 ) -> CameraFit:
-    """`fit_camera` for frames that are cut already, so that large ones need not stay in memory.
+    """Fit the ranges of the degradation family from unlabelled frames.
 
     Args:
-        lab, field: uint8, shapes (n, h, w, 3) and (m, h, w, 3): what `window` cut.
+        lab, field: uint8, shapes (n, h, w, 3) and (m, h, w, 3), B, G, R: the parts that `window`
+            cut from frames at capture resolution.
+
+    Raises:
+        DataError: Fewer than MIN_FRAMES frames on either side.
+        MissingRuntimeError: scikit-learn is not installed.
     """
     options = options or FitOptions()
     for what, frames in (("lab", lab), ("field", field)):
-        _check_count(what, len(frames))
+        if len(frames) < MIN_FRAMES:
+            raise DataError(
+                f"{len(frames)} {what} images, expected at least {MIN_FRAMES} to fit a camera "
+                "(100 or more for a good fit); add images"
+            )
     rng = np.random.default_rng(options.seed)
     field = _sample(field, options.most, rng)
     lab = _sample(like_polarity(lab, field), options.most, rng)
@@ -121,16 +104,8 @@ def fit_windows(
     return judge(ranges, fit.limits(ranges, rng), counts, window, options.seed)
 
 
-def _check_count(what: str, count: int) -> None:
-    if count < MIN_FRAMES:
-        raise DataError(
-            f"{count} {what} images, expected at least {MIN_FRAMES} to fit a camera "
-            "(100 or more for a good fit); add images"
-        )
-
-
 class _Fit:
-    """Lab scenes, the field's statistics and what both rounds share."""
+    """The lab scenes, the field's statistics and all rounds of one fit."""
 
     def __init__(
         self,
@@ -146,7 +121,7 @@ class _Fit:
         self.error: dict[str, float] = {}
 
     def solve(self) -> Ranges:
-        """All rounds: the ranges of the causes that are kept."""
+        """Run all rounds and return the ranges of the causes that are kept."""
         first = self._round(0, self.options.cameras, any_camera)
         second = self._round(1, self.options.refine, partial(camera_near, first))
         kept = self._prune(second, margin=0.002)
@@ -156,14 +131,14 @@ class _Fit:
         kept = self._prune(only(third, kept), margin=0.004)
         return self._least(kept) if self._foreign(kept) else kept
 
-    def film(self, ranges: Ranges, count: int, seed: int = 0) -> np.ndarray:
-        """Statistics of `count` lab frames through a camera. The same seed: the same draws."""
-        rng = np.random.default_rng([self.options.seed, 7, seed])
+    def film(self, ranges: Ranges, count: int) -> np.ndarray:
+        """Statistics of `count` lab frames through a camera, with the same draws at each call."""
+        rng = np.random.default_rng([self.options.seed, 7, 0])
         scenes = self.scenes[rng.permutation(len(self.scenes))[:count]]
         return frame_statistics(degrade(scenes, draw_settings(ranges, len(scenes), rng), rng))
 
     def limits(self, ranges: Ranges, rng: np.random.Generator) -> dict[str, Any]:
-        """Distances that the verdict needs: before, after, and what chance alone makes."""
+        """The distances for the verdict: before, after, and by chance alone."""
         through = self.film(ranges, len(self.scenes)) if ranges else self.lab
         return {
             "before": statistic_distance(self.field, self.lab, self.scale),
@@ -174,7 +149,7 @@ class _Fit:
     def _round(
         self, number: int, count: int, camera: Callable[[np.random.Generator], Ranges]
     ) -> Ranges:
-        """Film sets with `count` cameras, learn what they do, and tell the field's camera."""
+        """Film sets with `count` cameras, learn their effects, and predict the field's camera."""
         size = min(self.options.set_size, len(self.scenes))
 
         def film_set(k: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -183,7 +158,7 @@ class _Fit:
             chosen = rng.choice(len(self.scenes), size, replace=False)
             settings = draw_settings(ranges, size, rng)
             seen = frame_statistics(degrade(self.scenes[chosen], settings, rng))
-            # Against the same scenes without a camera: the scenes' own variety cancels.
+            # Compared with the same scenes without a camera, so their own variety cancels.
             change = _summary(seen) - _summary(self.lab[chosen])
             copies = [change + self._chance(seen, rng) for _ in range(_COPIES)]
             return copies, to_vector(ranges)
@@ -204,10 +179,10 @@ class _Fit:
         return to_ranges(found[0])
 
     def _chance(self, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """What other scenes add to a change: as much as lies between field and lab.
+        """Draw by bootstrap the change that different scenes in field and lab would add.
 
-        A set's own scenes cancel, the field's and the lab's don't. A regression that never met
-        that trusts statistics which scenes move more than cameras do. Drawn by bootstrap.
+        In a filmed set the scenes cancel; between field and lab they don't. Without this, the
+        regression would trust statistics that scenes move more than cameras do.
         """
         again = seen[rng.integers(0, len(seen), len(seen))]
         others = self.lab[rng.integers(0, len(self.lab), len(self.lab))]
@@ -216,7 +191,7 @@ class _Fit:
         return np.asarray(field + _summary(others) - _summary(self.lab))
 
     def _note_errors(self, model: Any, features: np.ndarray, targets: np.ndarray) -> None:
-        """How far the middles are off on cameras that the regression has not seen."""
+        """Measure the error of each range's middle on cameras that the regression has not seen."""
         from sklearn.model_selection import GroupKFold, cross_val_predict
 
         cameras = np.arange(len(targets)) // _COPIES
@@ -226,38 +201,38 @@ class _Fit:
         self.error = dict(zip(CAUSES, errors * np.array(reaches), strict=True))
 
     def _sure(self, name: str, ranges: Ranges) -> bool:
-        """The regression puts this cause clearly off its identity."""
+        """Whether the regression puts this cause clearly away from its identity."""
         middle = sum(ranges[name]) / 2
         return abs(middle - PARAMETERS[name].identity) > _SURE * self.error[name]
 
     def _distance(self, ranges: Ranges) -> float:
-        """Distance that is left between the field and a part of the lab through a camera."""
+        """The remaining distance between the field and a part of the lab through a camera."""
         seen = self.film(ranges, min(_FEW, len(self.scenes)))
         return statistic_distance(self.field, seen, self.scale).value
 
     def _foreign(self, ranges: Ranges) -> bool:
-        """The field is no lab scene through any such camera: more is left than chance makes.
+        """Whether no such camera turns the lab into the field: more remains than chance makes.
 
-        Then the regression was asked about something that it never saw, and how sure it is of
-        cameras that it knows says nothing.
+        The regression has then never seen anything like the field, so its errors on known cameras
+        say nothing about it.
         """
         rng = np.random.default_rng(self.options.seed)
         floor = noise_floor(self.lab, min(len(self.field), _FEW), self.scale, rng)
         return self._distance(ranges) > _FOREIGN * floor
 
     def _prune(self, ranges: Ranges, margin: float) -> Ranges:
-        """Drop, one by one, causes that bring the lab no nearer to the field.
+        """Drop, one by one, the causes that bring the lab no nearer to the field.
 
-        A cause that the regression is sure of is dropped when the distance falls without it
-        (by more than `margin`, a share of the first distance), another one when it hardly rises;
-        with a foreign field every cause has to earn _LEAST_EARNED of the first distance.
+        `margin` is a share of the first distance. A cause that the regression is sure of is
+        dropped if the distance falls by more than that without it; another cause is dropped if
+        the distance rises by less. With a foreign field, _LEAST_EARNED replaces `margin`.
         """
         foreign = self._foreign(ranges)
         before = statistic_distance(self.field, self.lab, self.scale).value
         margin = before * (_LEAST_EARNED if foreign else margin)
         kept, now = dict(ranges), self._distance(ranges)
         plain = as_defocus(kept)
-        # Motion with no way of its own looks like defocus: it has to show clearly that it is none.
+        # Motion in any direction looks like defocus, so it must clearly explain more than that.
         slack = 2 * margin if "motion_deg" in kept else _MOTION_EARNS * before
         if plain != kept and self._distance(plain) <= now + slack:
             kept, now = plain, self._distance(plain)
@@ -274,10 +249,10 @@ class _Fit:
         return kept
 
     def _least(self, ranges: Ranges) -> Ranges:
-        """For a foreign field: every cause as weak as explains as much.
+        """For a foreign field, weaken every cause as far as it explains as much.
 
-        What no camera does pushes the answer to the ends of the family, and far beyond what
-        brings the lab nearer: "2.2 x the light" for white paper, say.
+        Differences that no camera makes push the answer to the ends of the family, as in "2.2
+        times the light" for white paper. So strong a cause brings the lab no nearer.
         """
         before = statistic_distance(self.field, self.lab, self.scale).value
         kept = dict(ranges)
@@ -296,12 +271,12 @@ def _sample(frames: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarr
 
 
 def _summary(statistics: np.ndarray) -> np.ndarray:
-    """Mean and spread of each statistic of a population: shape (2 s,)."""
+    """Mean and spread of each statistic over a set of frames: shape (2 s,)."""
     return np.concatenate([statistics.mean(axis=0), statistics.std(axis=0)])
 
 
 def _regression() -> Any:
-    """Kernel ridge: on held-out cameras it beat linear and quadratic ridge and a small network."""
+    """A kernel ridge regression on standardized features and targets."""
     try:
         from sklearn.compose import TransformedTargetRegressor
         from sklearn.kernel_ridge import KernelRidge

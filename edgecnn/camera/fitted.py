@@ -1,4 +1,4 @@
-"""The answer of a fit: which settings the field's camera has, and how much they explain."""
+"""The result of a fit: the field camera's settings, and how much they explain."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from edgecnn.errors import DataError
 from edgecnn.records import Json
 from edgecnn.render.table import table
 
-__all__ = ["VERDICTS", "CameraFit", "judge"]
+__all__ = ["CameraFit", "judge"]
 
 _LEAST_FALL = 0.10
 _FLOORS = 2.0
 _ALIKE = 1.5
 _HALF = 0.5
-VERDICTS = {
+_MEANINGS = {
     "alike": "the field's frames look like the lab's: no camera to explain",
     "explained": "a camera of the known family explains how the field looks",
     "partly": "a camera explains a part; something outside the known family remains",
@@ -31,15 +31,15 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class CameraFit:
-    """Ranges (low, high) of the causes that are kept, in the units of `degrade.PARAMETERS`.
+    """The fitted camera: ranges (low, high) of its causes, in the units of `degrade.PARAMETERS`.
 
-    before, after  statistic distance between field and lab, and lab through this camera, in
-                   standard deviations of a statistic; see `distance.py`
+    before, after  distance of the field from the lab, and from the lab through this camera; see
+                   `distance.py`
     floor          the distance that chance alone makes with so few frames
-    verdict        one of VERDICTS
-    left           the statistics that still differ most, furthest first
+    verdict        alike, explained, partly or none: see `meaning`
+    left           the statistics that still differ most, the largest difference first
     counts         frames and cameras that went into the fit
-    frame_wh       capture resolution that pixels are counted at
+    frame_wh       the capture resolution at which pixels are counted
     """
 
     verdict: str
@@ -55,18 +55,18 @@ class CameraFit:
     @property
     def meaning(self) -> str:
         """The verdict in words."""
-        return VERDICTS[self.verdict]
+        return _MEANINGS[self.verdict]
 
     @property
     def out_of_family(self) -> bool:
-        """The field has something that these causes don't make, or nothing that they make."""
+        """Whether these causes leave a part of the difference, or all of it, unexplained."""
         return self.verdict in ("partly", "none")
 
     @property
     def at_limit(self) -> tuple[str, ...]:
-        """Causes whose range lies at an end of the family.
+        """Name the causes whose range reaches an end of the family.
 
-        The field goes further than cameras do: it rather shows other scenes or another framing.
+        Cameras hardly go further, so the field more likely shows other scenes or another framing.
         """
         found = []
         for name, (low, high) in self.ranges.items():
@@ -79,23 +79,23 @@ class CameraFit:
 
     @property
     def explained_share(self) -> float:
-        """Share of the distance of field and lab that the camera takes away, 0 to 1."""
+        """Share of the distance between field and lab that the camera removes, 0 to 1."""
         return max(0.0, 1 - self.after / self.before) if self.before > 0 else 0.0
 
     @property
     def doubtful(self) -> str | None:
-        """Why the causes may be something else than a camera's, or None."""
+        """Why a camera may not be the cause, or None."""
         other = "other scenes or another framing are likelier: look at the contact sheet"
         if self.at_limit:
             names = ", ".join(PARAMETERS[name].meaning for name in self.at_limit)
-            return f"{names} at the end of what cameras do; {other}"
+            return f"{names} at the limit of what cameras do; {other}"
         if self.ranges and self.explained_share < _HALF:
             share = f"{100 * self.explained_share:.0f} %"
-            return f"these causes take away only {share} of the difference; {other}"
+            return f"these causes explain only {share} of the difference; {other}"
         return None
 
     def apply(self, frames_bgr: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Lab frames as this camera would have taken them.
+        """Degrade lab frames as this camera would.
 
         Args:
             frames_bgr: uint8, shape (n, h, w, 3), B, G, R, scaled to about `frame_wh`.
@@ -129,7 +129,7 @@ class CameraFit:
         """Read what `to_json` wrote.
 
         Raises:
-            DataError: It is something else.
+            DataError: `data` is something else.
         """
         try:
             distance = data["distance"]
@@ -151,7 +151,7 @@ class CameraFit:
             ) from error
 
     def to_text(self) -> str:
-        fall = f"distance of field and lab {self.before:.2f} -> {self.after:.2f} through the camera"
+        fall = f"distance to the field: lab {self.before:.2f}, lab through it {self.after:.2f}"
         lines = [f"Camera: {self.meaning} ({fall}, by chance {self.floor:.2f})"]
         if self.ranges:
             rows = [
@@ -173,7 +173,7 @@ def judge(
     window: Window,
     seed: int,
 ) -> CameraFit:
-    """Gate a fit: a camera is named only if it brings the lab a tenth nearer to the field.
+    """Decide on a verdict: a camera counts only if it brings the lab a tenth nearer to the field.
 
     Args:
         limits: `before` and `after` (Distance) and `floor` (float).

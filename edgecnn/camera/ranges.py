@@ -1,4 +1,4 @@
-"""Ranges of the family's settings: drawn at random, near others, and as vectors to regress."""
+"""Ranges of camera settings: drawn at random, near others, and as vectors for a regression."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CAUSES = tuple(name for name, parameter in PARAMETERS.items() if parameter.fitte
 
 
 def any_camera(rng: np.random.Generator) -> Ranges:
-    """Ranges over the whole family; each cause is absent in 4 of 10 cameras."""
+    """Draw a camera from the whole family; each cause is absent in 4 of 10 cameras."""
     ranges = {}
     for name in CAUSES:
         parameter = PARAMETERS[name]
@@ -34,14 +34,14 @@ def any_camera(rng: np.random.Generator) -> Ranges:
             continue
         middle = rng.uniform(parameter.low, parameter.high)
         ranges[name] = _clip(name, middle, rng.uniform(0, 0.3) * (parameter.high - parameter.low))
-    if "motion" in ranges and rng.random() < 0.5:  # else in any direction, as of a hand
+    if "motion" in ranges and rng.random() < 0.5:  # else in any direction, like a shaking hand
         angle = rng.uniform(0, 180)
         ranges["motion_deg"] = (angle - 10, angle + 10)
     return ranges
 
 
 def only(ranges: Ranges, names: Collection[str]) -> Ranges:
-    """Those of `names`; the direction of a motion goes with the motion."""
+    """The ranges of `names`; the direction of a motion belongs to "motion"."""
     return {
         name: ends
         for name, ends in ranges.items()
@@ -50,7 +50,7 @@ def only(ranges: Ranges, names: Collection[str]) -> Ranges:
 
 
 def as_defocus(ranges: Ranges) -> Ranges:
-    """Defocus in place of motion: short streaks in any direction can't be told from it.
+    """Replace motion by defocus: short streaks in any direction look the same.
 
     A streak of length L has a variance of L^2 / 12 along it, half of that along each axis.
     """
@@ -63,7 +63,7 @@ def as_defocus(ranges: Ranges) -> Ranges:
 
 
 def camera_near(ranges: Ranges, rng: np.random.Generator) -> Ranges:
-    """Ranges scattered about given ones by about the error of the first round."""
+    """Draw ranges near given ones, about as far away as the first round's error."""
     near = {}
     for name, (low, high) in ranges.items():
         if name == "motion_deg":
@@ -78,7 +78,7 @@ def camera_near(ranges: Ranges, rng: np.random.Generator) -> Ranges:
 
 
 def weakened(name: str, ends: Range, share: float) -> Range:
-    """A range brought to a share of its way off the cause's identity."""
+    """Move a range towards the cause's identity, down to a share of its distance from it."""
     identity = PARAMETERS[name].identity
     low, high = (identity + share * (end - identity) for end in ends)
     return (low, high)
@@ -92,7 +92,7 @@ def _clip(name: str, middle: float, half: float) -> Range:
 
 
 def to_vector(ranges: Ranges) -> np.ndarray:
-    """Middle and half-width of every cause, in units of its reach; the mean motion, x and y."""
+    """Middle and half-width of each cause, in units of its reach; then the mean motion, x and y."""
     parts = []
     for name in CAUSES:
         parameter = PARAMETERS[name]
@@ -106,6 +106,7 @@ def to_vector(ranges: Ranges) -> np.ndarray:
 
 
 def to_ranges(vector: np.ndarray) -> Ranges:
+    """The ranges of a vector that `to_vector` made or a regression predicted."""
     ranges = {}
     for k, name in enumerate(CAUSES):
         reach = PARAMETERS[name].high - PARAMETERS[name].low

@@ -1,4 +1,4 @@
-"""Which lab frames stand for the field's scenes, so that what differs is the camera."""
+"""Choose lab frames that resemble the field's scenes, so that only the camera differs."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ _POLARITY_GAP = 0.2
 
 
 def sharp_enough(scales: np.ndarray) -> np.ndarray:
-    """Which lab frames to take: those that need no enlarging, if they are enough.
+    """Choose the lab frames that need no enlarging, if they are enough.
 
-    Enlarging blurs, and no camera takes that back.
+    Enlarging blurs a frame, and no camera undoes that.
 
     Args:
         scales: `Window.scale` of each frame.
 
     Returns:
-        int64: their positions.
+        int64: the positions of the chosen frames.
     """
     sharp = np.flatnonzero(scales <= 1.15)
     return sharp if len(sharp) >= 5 * MIN_FRAMES else np.arange(len(scales))
 
 
 def like_polarity(lab: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Lab scenes with light objects on dark (and dark on light) in the field's proportion.
+    """Choose lab scenes so that light objects on dark are as frequent as in the field.
 
-    Polarity is content: left alone, dark digits on white would be read as an overexposed lab.
-    The smaller part of a picture is its object, so the mean lies on the object's side of the
-    median, and exposure and contrast hardly change that. Nothing is done where the shares are
-    much alike, or where too few lab scenes would be left.
+    Polarity is content: otherwise dark digits on white would look like overexposure. The object
+    is the smaller part of a picture, so the mean is on the object's side of the median; exposure
+    and contrast hardly change that. All scenes are kept where both shares are similar, or where
+    too few scenes would be left.
     """
     light_lab, light_field = _light_on_dark(lab), _light_on_dark(field)
     share = float(light_field.mean())

@@ -1,10 +1,10 @@
-"""A simulated field camera: what perspective, light, lens, sensor and JPEG do to a flat card.
+"""Simulate a field camera that photographs a flat card.
 
     card (reflectance) -> perspective -> illumination, vignette -> exposure, white balance
                        -> defocus -> shot and read noise -> sRGB curve -> JPEG
 
-All of it happens at capture resolution and, up to the sRGB curve, in linear light: that is where
-light adds up, so blur, exposure and noise of encoded pixels would be those of no camera.
+All steps work at capture resolution and, up to the sRGB curve, in linear light: there light adds
+up. No camera blurs or exposes encoded pixels.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ class Shot:
 
     Args:
         exposure_stops: 0 maps reflectance 1 to the sensor's full well; +1 doubles the light.
-        red_gain, blue_gain: White balance error, natural log of the gain against green.
-        illumination: Light of one edge against the middle: 0.3 = 30 % more, 30 % less opposite.
-        illumination_deg: Where that brighter edge lies, counter-clockwise from the right.
-        vignette: Natural light fall-off, 0 = none, 1 = cos^4 of the angle from the axis.
+        red_gain, blue_gain: White balance error: natural log of the gain relative to green.
+        illumination: 0.3 gives one edge 30 % more light than the middle, the other 30 % less.
+        illumination_deg: Direction of the brighter edge, counter-clockwise from the right.
+        vignette: Natural light fall-off: 0 is none, 1 is cos^4 of the angle from the axis.
         defocus_px: Radius of the circle of confusion, in pixels of the frame.
-        full_well: Electrons at white (small pixels at high gain: few): sets the shot noise.
+        full_well: Electrons at white; few electrons mean much shot noise.
         read_noise: Standard deviation of the sensor's electronics, in electrons.
         jpeg_quality: 1 to 100, as libjpeg counts it.
-        tilt_deg, pan_deg, roll_deg: The card's turn about the frame's horizontal and vertical
-            axis and about the viewing axis.
-        scale: Side of the card over the height of the frame, before it is turned.
-        shift_x, shift_y: Centre of the card off the centre of the frame, in frame heights.
+        tilt_deg, pan_deg, roll_deg: The card's rotation about the frame's horizontal axis, its
+            vertical axis and the viewing axis.
+        scale: Side of the card over the height of the frame, before the rotation.
+        shift_x, shift_y: The card's centre minus the frame's centre, in frame heights.
     """
 
     exposure_stops: float = 0.0
@@ -62,16 +62,15 @@ class Shot:
 
 @dataclass(frozen=True)
 class FieldCamera:
-    """The ranges (low, high) that the settings of a frame are drawn from, uniformly.
+    """A camera: the ranges (low, high) from which the settings of each frame are drawn.
 
-    Each field of `Shot` (see there for meaning and unit) has a range here. The defaults are a
-    cheap fixed-focus camera at an indoor reading station: half a stop over to one and a half
-    under, a lamp to one side, a lens that is a little out of focus, cards laid down by hand.
-    They were chosen once, as plausible, and not tuned to any accuracy.
+    Each field of `Shot` has a range here; see there for meaning and unit. The defaults are a
+    cheap fixed-focus camera at an indoor reading station, with a lamp to one side, a lens a
+    little out of focus, and cards placed by hand. They are not tuned to any accuracy.
 
     Args:
         size_wh: Width and height of the frame in pixels.
-        desk: Reflectance in [0, 1] of what lies around the card.
+        desk: Reflectance in [0, 1] of the desk around the card.
     """
 
     exposure_stops: Range = (-1.5, 0.5)
@@ -99,7 +98,7 @@ class FieldCamera:
         return Shot(**{name: float(rng.uniform(*ends)) for name, ends in ranges.items()})
 
     def capture(self, card: np.ndarray, rng: np.random.Generator) -> bytes:
-        """Photograph a card with settings drawn anew.
+        """Photograph a card with newly drawn settings.
 
         Args:
             card: uint8, sRGB, shape (h, w) grey or (h, w, 3) B, G, R.
@@ -118,8 +117,8 @@ class FieldCamera:
     def expose(self, card: np.ndarray, shot: Shot, rng: np.random.Generator) -> np.ndarray:
         """The frame before JPEG: uint8, sRGB, shape (height, width, 3), B, G, R."""
         light = self.light(card, shot)
-        # Shot noise is Poisson; at hundreds of electrons its normal approximation is exact
-        # enough and four times as fast. Read noise adds to it; the sensor saturates at 1.
+        # Shot noise is Poisson; at hundreds of electrons the normal approximation is close and
+        # faster. Read noise adds to it; the sensor saturates at 1.
         electrons = light * np.float32(shot.full_well)
         noise = rng.standard_normal(light.shape, np.float32)
         electrons += noise * np.sqrt(electrons + np.float32(shot.read_noise) ** 2)
@@ -164,13 +163,13 @@ class FieldCamera:
         corners = np.array([[0, 0], [w, 0], [w, h], [0, h]], float)
         half = (corners - np.array([w, h]) / 2) / h * shot.scale
         points = np.column_stack([half, np.zeros(4)]) @ turn.T
-        # The card's centre stands one focal length away, so that `scale` holds for it.
+        # The card's centre is one focal length away, so that `scale` is exact there.
         seen = points[:, :2] * _FOCAL / (_FOCAL + points[:, 2:])
         width, height = self.size_wh
         frame = (seen + np.array([shot.shift_x, shot.shift_y])) * height + np.array(
             [width, height]
         ) / 2
-        # Corners are edges of pixels; warpPerspective counts from their centres.
+        # The corners are at pixel edges; warpPerspective counts from pixel centres.
         return np.asarray(
             cv2.getPerspectiveTransform(
                 (corners - 0.5).astype(np.float32), (frame - 0.5).astype(np.float32)

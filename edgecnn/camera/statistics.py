@@ -1,7 +1,7 @@
-"""Cheap numbers of a frame that a camera's settings move: light, colour, noise, sharpness, JPEG.
+"""Statistics of frames that depend on the camera: light, colour, noise, sharpness, JPEG.
 
-They are meant for populations: one frame's statistics tell more about its scene than about the
-camera, the mean and spread over a hundred frames tell the camera.
+They describe sets of frames: in one frame the scene dominates; over a hundred frames, mean and
+spread show the camera.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ STATISTICS: tuple[str, ...] = (
 
 
 class Window:
-    """The part of every frame that statistics look at: its middle, at capture resolution.
+    """The part of every frame that the statistics use: its middle, at capture resolution.
 
-    Noise, blur and JPEG live in single pixels, so a large frame is never made smaller for them:
-    it is cut. Frames of another size are first scaled to cover `frame_wh`.
+    Noise, blur and JPEG affect single pixels, so a large frame is cut, never made smaller.
+    Frames of another size are first scaled to cover `frame_wh`.
 
     Args:
-        frame_wh: The size that frames are brought to, in pixels.
+        frame_wh: The size to which frames are scaled, in pixels.
         largest: Longest side of the window, a multiple of 8.
     """
 
@@ -56,14 +56,14 @@ class Window:
         self.size_wh = (min(frame_wh[0], largest), min(frame_wh[1], largest))
 
     def scale(self, frame: np.ndarray) -> float:
-        """How much a frame is enlarged (> 1) or reduced to cover `frame_wh`."""
+        """The factor that enlarges (> 1) or reduces a frame to cover `frame_wh`."""
         height, width = frame.shape[:2]
         return float(max(self.frame_wh[0] / width, self.frame_wh[1] / height))
 
     def cut(self, frame_bgr: np.ndarray) -> np.ndarray:
-        """The window of a frame: uint8, shape (size_wh[1], size_wh[0], 3), B, G, R.
+        """Cut the window from a frame: uint8, shape (size_wh[1], size_wh[0], 3), B, G, R.
 
-        It starts at a multiple of 8 pixels of the frame, where a JPEG's blocks start.
+        It starts at a multiple of 8 pixels of the frame, where a JPEG block starts.
         """
         width, height = self.frame_wh
         if frame_bgr.shape[:2] != (height, width):
@@ -84,11 +84,11 @@ class Window:
         return large[top : top + height, left : left + width]
 
 
-def common_window(frames_bgr: Sequence[np.ndarray], largest: int = 64) -> Window:
-    """The window for frames of about this size: of their median width and height."""
+def common_window(frames_bgr: Sequence[np.ndarray]) -> Window:
+    """The window for these frames, at their median width and height."""
     sizes = np.array([frame.shape[1::-1] for frame in frames_bgr])
     width, height = np.median(sizes, axis=0)
-    return Window((max(8, round(float(width))), max(8, round(float(height)))), largest)
+    return Window((max(8, round(float(width))), max(8, round(float(height)))))
 
 
 def describe(frames_bgr: Sequence[np.ndarray], window: Window) -> np.ndarray:
@@ -165,7 +165,10 @@ def _jpeg_traces(luma: np.ndarray) -> list[np.ndarray]:
 
 
 def _small_coefficients(luma: np.ndarray) -> np.ndarray:
-    """Share of 8x8 DCT coefficients (not the lowest) below 1 grey level: quantizing makes zeros."""
+    """Share of 8x8 DCT coefficients below 1 grey level, without the lowest frequencies.
+
+    JPEG quantization turns small coefficients into zeros.
+    """
     rows, columns = luma.shape[1] // 8, luma.shape[2] // 8
     if not (rows and columns):
         return np.zeros(len(luma))
@@ -196,7 +199,7 @@ def _tones(luma: np.ndarray) -> list[np.ndarray]:
 
 
 def _directions(luma: np.ndarray) -> list[np.ndarray]:
-    """Second differences along four directions: motion blur takes those along it away."""
+    """Second differences along four directions; motion blur weakens those along its own."""
 
     def strength(second: np.ndarray) -> np.ndarray:
         return np.asarray(np.log(0.5 + np.abs(second).mean(axis=(1, 2))))
@@ -210,7 +213,7 @@ def _directions(luma: np.ndarray) -> list[np.ndarray]:
 
 
 def _evenness(luma: np.ndarray) -> list[np.ndarray]:
-    """Light in the middle against the corners, and its slope across the frame."""
+    """The light in the middle relative to the corners, and its slope across the frame."""
     _, height, width = luma.shape
     x, y = np.linspace(-1, 1, width)[None, :], np.linspace(-1, 1, height)[:, None]
     radius2 = x**2 + y**2

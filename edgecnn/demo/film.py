@@ -1,7 +1,7 @@
-"""The demo's field: UCI optical digits on cards, filmed by the simulated camera.
+"""Film the demo's field: UCI optical digits on cards, through the simulated camera.
 
-Lab and field share nothing: the lab's digits are NIST's, these are other writers on another
-scanner. Digits 0 to 199 are for calibration images, the others for the video.
+Lab and field share nothing: the lab's digits are NIST's, these have other writers and another
+scanner. Digits 0 to 199 are for the representative images, the others for the video.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from edgecnn.records import Progress
 __all__ = [
     "CALIBRATION_DIGITS",
     "VIDEO_DIGITS",
-    "CalibrationFrame",
     "calibration_frames",
     "film_digits",
     "load_uci_digits",
@@ -43,7 +42,7 @@ _FRAMES_PER_SECOND = 10.0
 
 @dataclass(frozen=True)
 class CalibrationFrame:
-    """A JPEG of the simulated camera; `digit` is the position in the UCI data, 0 to 1796."""
+    """A JPEG of the simulated camera; `digit` is its position in the UCI data, 0 to 1796."""
 
     file: str
     digit: int
@@ -52,7 +51,7 @@ class CalibrationFrame:
 
 
 def load_uci_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The UCI optical digits that scikit-learn carries.
+    """Load the UCI optical digits that scikit-learn contains.
 
     Returns:
         Images, float64, shape (1797, 8, 8), 0 to 16; labels, int, shape (1797,).
@@ -72,13 +71,13 @@ def load_uci_digits() -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(data.images), np.asarray(data.target)
 
 
-def calibration_frames(camera: FieldCamera | None = None) -> Iterator[CalibrationFrame]:
+def calibration_frames() -> Iterator[CalibrationFrame]:
     """Film the first twelve cards of each digit among CALIBRATION_DIGITS, in the data's order.
 
-    Each frame has a random generator of its own, seeded by its digit's position, so one can be
+    Each frame has its own random generator, seeded by its digit's position, so each frame can be
     made again without the others.
     """
-    camera = camera or FieldCamera()
+    camera = FieldCamera()
     images, labels = load_uci_digits()
     taken: Counter[int] = Counter()
     for digit in CALIBRATION_DIGITS:
@@ -92,7 +91,7 @@ def calibration_frames(camera: FieldCamera | None = None) -> Iterator[Calibratio
 
 
 def write_calibration(folder: Path) -> int:
-    """Write images/ and manifest.csv of the committed calibration folder; give the count.
+    """Write images/ and manifest.csv of the committed calibration folder; return the count.
 
     Raises:
         OutputError: The folder is read-only or full.
@@ -117,14 +116,13 @@ def film_digits(
     truth: Path,
     count: int,
     *,
-    camera: FieldCamera | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Film `count` cards of VIDEO_DIGITS into a video, one frame a card, and write their labels.
+    """Film `count` cards of VIDEO_DIGITS into a video, one frame for each card, with labels.
 
-    One frame a card, because frames of the same card would not be independent answers and the
-    live accuracy's interval would be too narrow. MPEG-4 Part 2 ("mp4v") is the codec that every
-    OpenCV wheel both writes and reads, on x86-64 and arm64.
+    Frames of the same card would not be independent answers, and the interval of live accuracy
+    would be too narrow. MPEG-4 Part 2 ("mp4v") is the codec that every OpenCV wheel both writes
+    and reads, on x86-64 and arm64.
 
     Args:
         video: The .mp4 file to write.
@@ -132,9 +130,9 @@ def film_digits(
         count: 1 to len(VIDEO_DIGITS).
 
     Raises:
-        OutputError: The video can't be written, or not whole.
+        OutputError: The video can't be written completely.
     """
-    camera = camera or FieldCamera()
+    camera = FieldCamera()
     images, labels = load_uci_digits()
     digits = VIDEO_DIGITS[:count]
     partial = video.with_name(f".partial_{video.name}")
@@ -159,12 +157,12 @@ def film_digits(
 
 
 def _check_video(video: Path, count: int) -> None:
-    """OpenCV's writer says nothing when the disk is full: count what it wrote."""
+    """Count the written frames: OpenCV's writer reports no error when the disk is full."""
     reader = cv2.VideoCapture(str(video))
     found = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
     reader.release()
     if found != count:
         raise OutputError(
-            f"{video} holds {max(found, 0)} frames, expected {count}; is the disk full? "
-            "free some space or choose another -o"
+            f"{video} holds {max(found, 0)} frames, expected {count}; free some disk space or "
+            "choose another -o"
         )

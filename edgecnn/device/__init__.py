@@ -1,1 +1,4 @@
-"""The device side: sources, the capture loop, logs and checks. No TensorFlow here."""
+"""What runs on the device, without TensorFlow: `run`, `evaluate`, `benchmark` and `doctor`.
+
+The step between `export` and `label`: it reads a bundle and writes a session.
+"""

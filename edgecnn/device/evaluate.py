@@ -1,13 +1,11 @@
-"""Accuracy on a labelled folder through the device path: decode, preprocess, runtime.
+"""`edgecnn evaluate`: measure accuracy on a labelled folder through the device path.
 
-Nothing here differs from what `edgecnn run` does with the same frames, so a loss against the
-lab number belongs to the images or to this machine, never to another way of loading them.
+`edgecnn run` decodes, preprocesses and classifies the same frames in the same way. A difference
+from the lab's accuracy therefore comes from the images or from this machine.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,14 +23,14 @@ from edgecnn.files.manifest import read_manifest
 from edgecnn.records import Progress, Record, Skipped, computed, json_field
 from edgecnn.render.table import table
 
-__all__ = ["Answer", "EvaluateOptions", "Evaluation", "evaluate"]
+__all__ = ["EvaluateOptions", "Evaluation", "check_labels", "evaluate"]
 
 _LISTED = 10
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One image: `file` is its path below the evaluated folder, `label` the true one."""
+    """The answer for one image: `file` is its path below the evaluated folder."""
 
     file: str
     label: str
@@ -64,32 +62,22 @@ class Evaluation(Record):
     @property
     @computed
     def per_class(self) -> dict[str, Tally]:
-        """Tally of each true class that occurs, in the order of the bundle's labels."""
+        """The tally of each true class that occurs, in the order of the bundle's labels."""
         return _tallies(self.answers, [a.label for a in self.answers], self.labels)
 
     @property
     @computed
     def per_group(self) -> dict[str, Tally]:
-        """Tally of each group, sorted by name; empty when the images have none."""
+        """The tally of each group, sorted by name; empty when the images have no groups."""
         names = sorted({a.group for a in self.answers})
         return _tallies(self.answers, [a.group for a in self.answers], names) if any(names) else {}
 
     @property
     @computed
     def confusion(self) -> list[list[int]]:
-        """confusion[i][j]: images of label i that were read as label j, in the bundle's order."""
+        """confusion[i][j]: the images of label i that were read as label j, in bundle order."""
         seen = Counter((a.label, a.prediction.label) for a in self.answers)
         return [[seen[i, j] for j in self.labels] for i in self.labels]
-
-    def to_csv(self) -> str:
-        """One line an image: file, label, predicted, confidence."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["file", "label", "predicted", "confidence"])
-        for answer in self.answers:
-            found = answer.prediction
-            writer.writerow([answer.file, answer.label, found.label, f"{found.confidence:.6f}"])
-        return text.getvalue()
 
     def to_text(self) -> str:
         here, lab = self.accuracy, self.lab
@@ -146,7 +134,10 @@ def evaluate(
         if progress:
             progress("evaluate", k + 1, len(files))
     if not answers:
-        raise DataError(f"none of the {len(files)} images can be decoded; {skipped[0][1]}")
+        raise DataError(
+            f"none of the {len(files)} images can be decoded (first: {skipped[0][1]}), expected "
+            "labelled images; replace them"
+        )
     return Evaluation(
         artifact=classifier.artifact.file,
         runtime=classifier.runtime.name,
@@ -158,10 +149,10 @@ def evaluate(
 
 
 def check_labels(files: Sequence[LabelledFile], known: Sequence[str], root: Path) -> None:
-    """Refuse class folders that the bundle has no label for; missing classes are fine.
+    """Refuse class folders without a label in the bundle; missing classes are fine.
 
     Raises:
-        DataError: Names the unknown labels and the known ones.
+        DataError: A class folder is unknown; the message names it and the known labels.
     """
     unknown = sorted({file.label for file in files} - set(known))
     if unknown:
@@ -179,7 +170,7 @@ def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions)
 
 
 def _folder_group(root: Path, file: LabelledFile) -> str:
-    """The folders around an image without its class: "test/phone" of test/cat/phone/1.jpg."""
+    """The folders of an image without its class: "test/phone" for test/cat/phone/1.jpg."""
     folders = list(file.path.relative_to(root).parts[:-1])
     folders.remove(file.label) if file.split is None else folders.pop(1)
     return "/".join(folders)

@@ -1,4 +1,4 @@
-"""The classifier that a run uses: Edge TPU or CPU, checked against the lab's golden frames."""
+"""Load the classifier for a run on Edge TPU or CPU, and check it on the golden frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMPILED_MARK = b"edgetpu-custom-op"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A classifier, the device it really runs on, and why that is not the one asked for."""
+    """A classifier, the device it runs on, and why that is not the requested one."""
 
     classifier: Classifier
     device: str
@@ -33,10 +33,10 @@ def load_classifier(
     threads: int = 1,
     runtime: str | None = None,
 ) -> Loaded:
-    """Load a bundle for a device; where the Edge TPU can't be had, fall back to the CPU.
+    """Load a bundle for a device; without a usable Edge TPU, fall back to the CPU.
 
-    A file compiled for the Edge TPU can't run on a CPU: its uncompiled twin is taken if the
-    bundle has one.
+    A file compiled for the Edge TPU can't run on a CPU, so the CPU runs its uncompiled twin if
+    the bundle has one.
 
     Raises:
         MissingRuntimeError: No runtime, or no Edge TPU and nothing to fall back to.
@@ -69,10 +69,10 @@ def load_classifier(
 
 
 def check_golden(classifier: Classifier) -> None:
-    """Refuse to run when decoding, preprocessing or kernels here are not the lab's.
+    """Refuse to run when decoding, preprocessing or kernels differ from the lab's.
 
-    An Edge TPU rounds in its own way: of a compiled file only the class must be its twin's, and
-    how far the scores are away is what `twin.Twin` counts.
+    An Edge TPU rounds differently: a compiled file need only give the same class as its twin.
+    `twin.Twin` measures how much their scores differ.
 
     Raises:
         BundleError: A golden frame gives another tensor, or scores more than a step away.
@@ -83,7 +83,7 @@ def check_golden(classifier: Classifier) -> None:
         if not result.tensor_ok:
             raise BundleError(
                 f"{where} gives another input tensor than in the lab (decoding, colour order or "
-                "resizing differ); run `edgecnn doctor` with this bundle"
+                "resizing differ), expected the same; run `edgecnn doctor` with this bundle"
             )
         if not (result.top1_ok if compiled else result.ok):
             raise BundleError(

@@ -1,7 +1,7 @@
-"""What stands in an image folder: the files, their classes and their groups.
+"""Find the image files of a folder and their classes.
 
-No image is decoded here. Class = the folder an image lies in; order = sorted names, as in
-Keras. `root/{train,val,test}/<class>/` is understood too.
+The class is the name of the folder that holds an image; classes are sorted by name, as in Keras.
+`root/{train,val,test}/<class>/` works too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class LabelledFile:
 
 
 def find_images(root: Path) -> list[Path]:
-    """Every image file under `root`, sorted, by suffix; hidden files and folders are passed over.
+    """Find every image file under `root` by its suffix, sorted; hidden ones are skipped.
 
     Symbolic links are followed; a folder reached twice (a link loop) is read once.
 
@@ -51,19 +51,20 @@ def find_images(root: Path) -> list[Path]:
     files = sorted(_walk(root))
     if not files:
         raise DataError(
-            f"{root} holds no image file, expected some of {' '.join(sorted(IMAGE_SUFFIXES))}"
+            f"{root} holds no image file, expected some of {' '.join(sorted(IMAGE_SUFFIXES))}; "
+            "check the path"
         )
     return files
 
 
 def find_labelled(root: Path) -> list[LabelledFile]:
-    """The image files of a class-per-folder tree, sorted by path.
+    """Find the image files of a class-per-folder tree, sorted by path.
 
     The class is the first folder below `root` (or below `root/train`, `root/val`, `root/test`
     when those exist); deeper folders may hold devices, days or bursts.
 
     Raises:
-        DataError: No image file, or images that lie in no class folder.
+        DataError: No image file, or images outside the class folders.
     """
     files = find_images(root)
     in_splits = any(
@@ -77,8 +78,8 @@ def find_labelled(root: Path) -> list[LabelledFile]:
         folders = parts[1:-1] if split else parts[:-1]
         if not folders:
             raise DataError(
-                f"{path} lies in no class folder, expected {root}/<class>/<image>; "
-                "sort the images into one folder a class"
+                f"{path} is in no class folder, expected {root}/<class>/<image>; "
+                "make one folder for each class and move the images there"
             )
         found.append(LabelledFile(path, folders[0], split))
     return found
@@ -94,8 +95,8 @@ def class_names(files: list[LabelledFile]) -> list[str]:
     odd = next((label for label in sorted(counts) if not label.isprintable()), None)
     if odd is not None:
         raise DataError(
-            f"the class folder {odd!r} has control characters in its name, expected one that "
-            "can stand on a line of its own; rename it"
+            f"the class folder {odd!r} has control characters in its name, expected a name that "
+            "fits on one line; rename it"
         )
     if len(counts) < 2:
         raise DataError(
@@ -106,15 +107,15 @@ def class_names(files: list[LabelledFile]) -> list[str]:
 
 
 def file_sha256(data: bytes) -> str:
-    """Hex digest of an encoded file: how lab and field name the same image."""
+    """Hex digest of an encoded file, which identifies the same image in lab and field."""
     return hashlib.sha256(data).hexdigest()
 
 
 def _walk(root: Path) -> Iterator[Path]:
     if not root.exists():
-        raise DataError(f"{root} does not exist, expected a folder of images")
+        raise DataError(f"{root} does not exist, expected a folder of images; check the path")
     if not root.is_dir():
-        raise DataError(f"{root} is a file, expected a folder of images")
+        raise DataError(f"{root} is a file, expected a folder of images; give its folder")
     seen: set[tuple[int, int]] = set()
 
     def refuse(error: OSError) -> None:

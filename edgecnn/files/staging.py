@@ -1,4 +1,4 @@
-"""Writing so that nothing half-written is left behind: beside the target first, then renamed."""
+"""Write files and folders beside their target and rename them, so none is ever half-written."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["check_writable", "staged_folder", "write_file"]
 
 @contextmanager
 def staged_folder(target: Path, *, marker: str) -> Iterator[Path]:
-    """A new folder beside `target` that takes its place when the block ends without an error.
+    """Make a new folder that replaces `target` when the block ends without an error.
 
     Args:
         target: The folder to make. An older one is replaced if it is empty or holds `marker`.
-        marker: A file that only this kind of folder has, such as "card.json": a folder of
-            somebody's own is never replaced.
+        marker: A file that only this kind of folder has, such as "card.json", so that no other
+            folder of the user is replaced.
 
     Raises:
-        OutputError: The place is taken, read-only or full.
+        OutputError: `target` is another folder or a file, or the place is read-only or full.
     """
     check_writable(target, marker=marker)
     with _as_output_error(target):
@@ -43,10 +43,10 @@ def staged_folder(target: Path, *, marker: str) -> Iterator[Path]:
 
 
 def check_writable(target: Path, *, marker: str) -> None:
-    """Refuse now what `staged_folder` would refuse after an hour of work.
+    """Refuse early what `staged_folder` would refuse after an hour of work.
 
     Raises:
-        OutputError: The place is taken by something else or can't be written to.
+        OutputError: `target` is another folder or a file, or can't be written to.
     """
     with _as_output_error(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,12 +88,12 @@ def _as_output_error(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
-            f"can't write {target}: {reason}; free the place or choose another -o"
+            f"can't write {target}: {reason}; check the folder or choose another -o"
         ) from error
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Read the process's umask by setting it: there is no other way."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

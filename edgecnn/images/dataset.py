@@ -1,4 +1,4 @@
-"""A labelled folder as arrays: every usable image decoded once, every broken one counted."""
+"""Read a labelled folder into arrays: decode each usable image once, count the broken ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle.preprocess import decode, to_tensor
+from edgecnn.bundle.preprocess import decode, readable_image, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_labelled
@@ -21,10 +21,11 @@ from edgecnn.records import Progress
 
 __all__ = ["MIN_IMAGES", "Dataset", "Skipped", "load_dataset", "suggest_size"]
 
-MIN_IMAGES = 10  # of a class: one a fold of the split, so that train, val and test can have some
+MIN_IMAGES = 10  # for each class: one for each fold of the split
 _MAX_BROKEN = 0.5
 _MAX_CLASSES = 1000
 _CHUNK = 256
+_SMALLEST, _LARGEST = 32, 96  # suggested sides of the input, in pixels
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Dataset:
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    """What is kept in memory of each image; its tensor is in the store."""
+    """The part of an image that stays in memory; its tensor is in the store."""
 
     fingerprint: np.ndarray
     sha256: str
@@ -80,14 +81,14 @@ def load_dataset(
 ) -> Dataset:
     """Decode a class-per-folder tree into input tensors.
 
-    Broken files are left out and counted. So are files whose very bytes lie under two classes:
-    one of the two labels is wrong, and nobody knows which.
+    Broken files are left out and counted. So are identical files in two classes: one of the two
+    labels is wrong, and nobody knows which.
 
     Args:
         root: Folder of class folders (or of train, val and test folders of these).
         spec: Size and resize rule of the tensors.
         minimum: Usable images that each class must have.
-        store: From which size on the tensors lie in a file, and where.
+        store: How many bytes of tensors stay in memory, and where the file for more is.
 
     Raises:
         DataError: No images, one class, a class with fewer than `minimum` usable images, or
@@ -137,32 +138,28 @@ def _sort_out(
     return kept, images, skipped
 
 
-def suggest_size(root: Path | str, *, smallest: int = 32, largest: int = 96) -> tuple[int, int]:
-    """An input size that suits a folder's images: (width, height) in multiples of 8.
+def suggest_size(root: Path | str) -> tuple[int, int]:
+    """Suggest an input size for a folder's images: (width, height) in multiples of 8.
 
-    The median width and height of up to 200 images, scaled down to fit `largest`, rounded up,
-    and at least `smallest`: enlarging tiny crops costs little and lets the network pool.
+    The median width and height of up to 200 images, scaled down to fit 96 pixels, rounded up,
+    and at least 32: enlarging tiny crops costs little and lets the network pool.
 
     Raises:
         DataError: No image can be read.
     """
     files = find_labelled(Path(root))
     sample = files[:: max(1, len(files) // 200)]
-    sides = []
-    for file in sample:
-        try:
-            sides.append(decode(_read_bytes(file.path), str(file.path)).shape[:2])
-        except ImageError:
-            continue
+    frames = (readable_image(file.path) for file in sample)
+    sides = [frame.shape[:2] for frame in frames if frame is not None]
     if not sides:
         raise DataError(
             f"{root}: none of {len(sample)} sampled files is a usable image; check the folder"
         )
     height, width = (float(side) for side in np.median(np.array(sides), axis=0))
-    scale = min(1.0, largest / max(height, width))
+    scale = min(1.0, _LARGEST / max(height, width))
 
     def fit(side: float) -> int:
-        return min(largest, max(smallest, int(np.ceil(side * scale / 8)) * 8))
+        return min(_LARGEST, max(_SMALLEST, int(np.ceil(side * scale / 8)) * 8))
 
     return fit(width), fit(height)
 
@@ -172,7 +169,7 @@ def _read_all(
 ) -> Iterator[_Image | str]:
     """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL).
 
-    The tensor of each usable one goes to the store; of the others comes the reason.
+    The tensor of each usable file goes to the store; for the others this yields the reason.
     """
 
     def read(file: LabelledFile) -> tuple[np.ndarray, _Image] | str:
@@ -204,7 +201,7 @@ def _read_bytes(path: Path) -> bytes:
 def _without_contradictions(
     root: Path, files: list[LabelledFile], images: list[_Image], skipped: list[Skipped]
 ) -> list[int]:
-    """Indices of the files whose bytes lie under one class only; the others go to `skipped`."""
+    """Indices of the files that occur in one class only; the others go to `skipped`."""
     where: dict[str, dict[str, str]] = {}
     for file, image in zip(files, images, strict=True):
         name = file.path.relative_to(root).as_posix()
@@ -214,7 +211,7 @@ def _without_contradictions(
         others = [name for label, name in where[image.sha256].items() if label != file.label]
         if others:
             name = file.path.relative_to(root).as_posix()
-            skipped.append(Skipped(name, f"the same file lies under another class: {others[0]}"))
+            skipped.append(Skipped(name, f"the same file is in another class: {others[0]}"))
         else:
             usable.append(k)
     return usable
@@ -224,8 +221,8 @@ def _check_classes(root: Path, labels: list[str], files: list[LabelledFile]) -> 
     if len(labels) > _MAX_CLASSES or 2 * len(labels) > len(files):
         raise DataError(
             f"{root} has {len(labels)} class folders for {len(files)} images "
-            f"({', '.join(labels[:3])}, ...), expected <class>/<image> with many images a class; "
-            "is this one folder an image, or a folder too high or too deep?"
+            f"({', '.join(labels[:3])}, ...), expected <class>/<image> with many images in each "
+            "class; give the folder directly above the class folders"
         )
 
 
@@ -233,7 +230,7 @@ def _check_broken(root: Path, skipped: list[Skipped], total: int) -> None:
     if len(skipped) > _MAX_BROKEN * total:
         raise DataError(
             f"{root}: {len(skipped)} of {total} files can't be used, expected at most half "
-            f"(first: {skipped[0].reason}); mend or remove them"
+            f"(first: {skipped[0].reason}); replace or remove them"
         )
 
 
@@ -243,5 +240,5 @@ def _check_counts(root: Path, labels: list[str], files: list[LabelledFile], mini
     if few:
         raise DataError(
             f"{root}: too few usable images (class {', '.join(few[:5])}), expected at least "
-            f"{minimum} a class; add images or remove the folder"
+            f"{minimum} in each class; add images or remove the folder"
         )

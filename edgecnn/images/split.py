@@ -1,4 +1,4 @@
-"""Leak-safe splits: whole groups go to train, val or test, classes stay in proportion."""
+"""Split images without leaks: whole groups go to train, val or test, classes in proportion."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _NAMES = ("train", "val", "test")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices into the data set. No group is in two of them (folders of the user's own aside).
+    """Indices into the data set. No group is in two parts, except where the user's folders say so.
 
-    `dropped` counts images that the user's own train or val folder shared with a later one.
+    `dropped` counts images left out of the user's train or val folder because a later part has
+    them too.
     """
 
     train: np.ndarray
@@ -54,9 +55,9 @@ def split_dataset(
 ) -> Split:
     """Split a data set so that no picture, burst or device is on both sides.
 
-    Ten folds of whole groups with the classes in proportion (scikit-learn's
-    StratifiedGroupKFold), of which some become test, some val: shares are rounded to tenths.
-    train, val and test folders in the data are honoured; what is missing there comes from train.
+    Whole groups are dealt into ten folds with the classes in proportion (scikit-learn's
+    StratifiedGroupKFold). Some folds become test, some val, so shares are rounded to tenths.
+    Train, val and test folders are kept as they are; a missing part is taken from train.
 
     Raises:
         DataError: The groups are too few or too large to be split.
@@ -82,7 +83,7 @@ def split_dataset(
         absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
         if absent:
             names = ", ".join(data.labels[k] for k in absent)
-            notes.append(f"{name} has no image of class {names}: its images are too few groups")
+            notes.append(f"{name} has no image of class {names}, whose images form too few groups")
     return Split(**found, groups=groups, dropped=dropped, notes=(*groups.notes, *notes))
 
 
@@ -98,7 +99,7 @@ def _carve(
         return
     splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A class of fewer groups than folds: `_give_train_every_class` and a note see to it.
+        # scikit-learn warns of a class with fewer groups than folds; a note below says it.
         warnings.simplefilter("ignore", UserWarning)
         folds = [f for _, f in splitter.split(pool, data.classes[pool], groups.ids[pool])]
     for name, share in shares.items():
@@ -108,7 +109,7 @@ def _carve(
 
 
 def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> tuple[int, list[str]]:
-    """Take images out of the user's own train (and val) that are near-duplicates of test or val."""
+    """Drop images of the user's train (and val) folder that are near-duplicates of test or val."""
     notes: list[str] = []
     if not any(file.split for file in data.files):
         return 0, notes
@@ -134,16 +135,16 @@ def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> tuple[int, l
 def _give_train_every_class(
     data: Dataset, part: np.ndarray, groups: Groups, notes: list[str]
 ) -> None:
-    """A class that training lacks can't be learned: its largest group goes to train."""
+    """Move the largest group of a class to train if train has no image of that class."""
     for k, label in enumerate(data.labels):
         mine = np.flatnonzero((data.classes == k) & (part != "dropped"))
         if (part[mine] == "train").any():
             continue
         if any(file.split for file in data.files) or not len(mine):
             raise DataError(
-                f"{data.root}: class {label!r} has no training image of its own, expected some "
-                "that are not near-duplicates of val or test images; add images"
+                f"{data.root}: class {label!r} has no training image, expected some that are "
+                "not near-duplicates of val or test images; add images"
             )
         group = np.bincount(groups.ids[mine]).argmax()
         part[groups.ids == group] = "train"
-        notes.append(f"class {label} is in few groups: its largest went to train")
+        notes.append(f"class {label} has few groups: the largest went to train")

@@ -1,7 +1,7 @@
-"""Which images belong together: the same picture, the same burst, the same device.
+"""Find images that belong together: the same picture, the same burst, the same device.
 
-A split that tears such a group apart puts nearly the same picture into training and test, and
-quotes a lab accuracy that no field camera will ever reach.
+A split that divides such a group puts nearly the same picture into training and test. Its lab
+accuracy is then higher than any field camera will reach.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgecnn.images.duplicates import DEFAULT_THRESHOLD, link_near_duplicates, u
 __all__ = ["GroupOptions", "Groups", "captured_at", "find_devices", "find_groups", "near_ids"]
 
 _TIGHTER = (0.98, 0.985, 0.99, 0.995)
-# Of a class's mean size: a larger group of near-duplicates distorts the split's class shares.
+# A group of near-duplicates above this share of the mean class size distorts the class shares.
 _LARGEST_SHARE = 0.25
 # 20240131-235959, 2024-01-31_23.59.59, 2024-01-31T23:59:59 and the like, amid other text.
 _TIME = re.compile(
@@ -49,14 +49,14 @@ class GroupOptions:
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Group of each image.
+    """The group of each image.
 
     ids         int64, shape (n,): 0 .. count - 1
-    threshold   the correlation that near-duplicates were linked by
-    duplicates  number of images whose very bytes occur more than once
-    near        number of images that are in a group because of near-duplicates
+    threshold   the correlation from which images count as near-duplicates
+    duplicates  number of images whose file occurs more than once
+    near        number of images that have a near-duplicate
     devices     number of devices (0: no manifest and no folders below the classes)
-    notes       what a person should know, one line each
+    notes       remarks for the user, one line each
     """
 
     ids: np.ndarray
@@ -101,7 +101,7 @@ def find_groups(data: Dataset, options: GroupOptions | None = None) -> Groups:
 
 
 def captured_at(name: str) -> datetime | None:
-    """The time of capture that a file name tells, or None.
+    """The time of capture in a file name, or None.
 
     Example:
         >>> captured_at("cam1_20240131-235958_x.jpg").isoformat()
@@ -119,7 +119,7 @@ def captured_at(name: str) -> datetime | None:
 
 
 def _near_links(data: Dataset, threshold: float, notes: list[str]) -> tuple[float, np.ndarray]:
-    """Near-duplicate links; tightened while one group takes more than a quarter of a class."""
+    """Link near-duplicates; raise the threshold while one group exceeds a quarter of a class."""
     vectors = unit_vectors(data.fingerprints)
     allowed = max(20, int(_LARGEST_SHARE * len(data) / len(data.labels)))
     for limit in (threshold, *(t for t in _TIGHTER if t > threshold)):
@@ -129,22 +129,22 @@ def _near_links(data: Dataset, threshold: float, notes: list[str]) -> tuple[floa
             break
     if limit != threshold:
         notes.append(
-            f"near-duplicates are linked from a correlation of {limit} (not {threshold}): "
-            "these images look alike as a whole"
+            f"near-duplicates are pictures with a correlation of {limit} or more (not "
+            f"{threshold}), because most images look alike"
         )
     return limit, links
 
 
-def near_ids(data: Dataset, threshold: float = DEFAULT_THRESHOLD) -> tuple[np.ndarray, float]:
-    """Group of each image by near-duplicates alone: (int64 ids, shape (n,); threshold used)."""
-    limit, links = _near_links(data, threshold, [])
+def near_ids(data: Dataset) -> tuple[np.ndarray, float]:
+    """Group images by near-duplicates alone: (int64 ids, shape (n,); the threshold used)."""
+    limit, links = _near_links(data, DEFAULT_THRESHOLD, [])
     return _components(len(data), [_links_of_equal(data.sha256), links]), limit
 
 
 def find_devices(
     data: Dataset, options: GroupOptions, notes: list[str] | None = None
 ) -> list[str | None]:
-    """The device of each image, or [] when neither a manifest nor enough folders tell it.
+    """The device of each image, or [] when neither a manifest nor three folders name devices.
 
     Raises:
         DataError: The manifest can't be read or lacks a column or most of the images.
@@ -162,13 +162,14 @@ def find_devices(
         return folders
     if distinct:
         notes.append(
-            f"{distinct} folder(s) below the classes: too few to be devices, so not kept together"
+            f"{distinct} folder(s) below the classes: too few to be devices, so a split may divide "
+            "them"
         )
     return []
 
 
 def _links_of_equal(keys: tuple[str, ...] | list[str | None]) -> np.ndarray:
-    """A link from each image to the first one with the same key; None links nothing."""
+    """Link each image to the first one with the same key; None links nothing."""
     first: dict[str, int] = {}
     links = [(first.setdefault(key, k), k) for k, key in enumerate(keys) if key is not None]
     return np.array(links, np.int64).reshape(-1, 2)

@@ -1,9 +1,9 @@
-"""Where a data set's tensors lie: in memory, or in a temporary file once they are too many.
+"""Keep a data set's tensors in memory, or in a temporary file if they are too many.
 
-100,000 images of 224 x 224 are 15 GB. The file has no name (where the system can do that) and
-goes with the process, however that ends. It is written with plain writes, because a full disk
-kills a process that writes through a memory map, and read through a map of its own each time,
-because the pages that a lasting map has touched count as the process's memory.
+100,000 images of 224 x 224 are 15 GB. The file has no name where the system allows it, so it
+disappears with the process. It is written with plain writes, because a full disk kills a process
+that writes through a memory map. Each read makes a new map, because the pages of a lasting map
+count as the process's memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["ChosenTensors", "Store", "StoreOptions", "TensorFile", "Tensors", "m
 
 
 class Tensors(Protocol):
-    """What an array and a TensorFile share: uint8 tensors, shape (n, height, width, 3)."""
+    """An array or a TensorFile: uint8 tensors, shape (n, height, width, 3)."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -34,7 +34,7 @@ class Tensors(Protocol):
 
 
 class Store(Protocol):
-    """Takes tensors one after another; `keep` then gives those of some rows."""
+    """Collects tensors one after another; `keep` then returns those of some rows."""
 
     def append(self, tensor: np.ndarray) -> None: ...
 
@@ -51,7 +51,7 @@ class StoreOptions:
 
 
 def make_store(most: int, shape: tuple[int, ...], options: StoreOptions) -> Store:
-    """A store for up to `most` tensors of a shape (height, width, 3).
+    """Make a store for up to `most` tensors of a shape (height, width, 3).
 
     Raises:
         OutputError: They need a file, and the cache can't be written to or has no room.
@@ -71,22 +71,22 @@ class _Memory:
         self._count += 1
 
     def keep(self, rows: np.ndarray) -> Tensors:
-        for target, row in enumerate(rows):  # in place: no second copy of the whole
+        for target, row in enumerate(rows):  # in place: no second copy of all tensors
             if target != row:
                 self._array[target] = self._array[row]
         return self._array[: len(rows)]
 
 
 class TensorFile:
-    """uint8 tensors in a temporary file, read by rows as an array is indexed.
+    """uint8 tensors in a temporary file; indexing reads the rows like an array.
 
-    Each reading is a copy, and all that is in memory: take a batch, not the whole. Threads may
-    read at once. The file goes when the object does.
+    Each read copies its rows into memory: take a batch, not all of them. Several threads may
+    read at once. The file is deleted with the object.
 
     Args:
-        size: Bytes that it is going to take.
-        shape: Of a tensor.
-        cache: The folder that it lies in.
+        size: Bytes that all tensors will take.
+        shape: The shape of one tensor.
+        cache: The folder for the file.
 
     Raises:
         OutputError: The folder can't be written to, or has no room.
@@ -98,7 +98,7 @@ class TensorFile:
         self._rows = np.empty(0, int)
         try:
             free = shutil.disk_usage(cache).free
-            # Unbuffered: a buffer that a full disk doesn't take could not be closed either.
+            # Unbuffered: with a full disk, a file with a filled buffer could not be closed.
             self._file = tempfile.TemporaryFile(buffering=0, prefix="edgecnn-", dir=cache)  # noqa: SIM115
         except OSError as error:
             raise self._no_room(error.strerror) from error
@@ -121,7 +121,7 @@ class TensorFile:
         self._count += 1
 
     def keep(self, rows: np.ndarray) -> TensorFile:
-        """Make it consist of these rows from now on."""
+        """Keep only these rows from now on."""
         self._rows = np.asarray(rows, int)
         return self
 
@@ -146,7 +146,7 @@ class TensorFile:
 
 @dataclass(frozen=True, eq=False)
 class ChosenTensors:
-    """Some rows of a data set's tensors; copied when they are indexed, not before."""
+    """Some rows of a data set's tensors, copied only when they are indexed."""
 
     tensors: Tensors
     rows: np.ndarray

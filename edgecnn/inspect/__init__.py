@@ -1,1 +1,4 @@
-"""`edgecnn inspect`: what is wrong with a data set, before a network is blamed for it."""
+"""`edgecnn inspect`: find what is wrong with a data set before training on it.
+
+The step between images and `calibrate`.
+"""

@@ -1,4 +1,4 @@
-"""A finding of `edgecnn inspect`: how bad, what was found, what mends it, and where to look."""
+"""A finding of `edgecnn inspect`: how bad it is, what was found, how to fix it, and examples."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Example:
 class Finding:
     """One thing to know about a data set.
 
-    severity  problem: a figure or a model will be wrong; warning: it may; note: good to know
+    severity  problem: a figure or a model will be wrong; warning: it may be; note: good to know
     topic     the check: files, balance, copies, labels, groups or field
     what      one sentence
-    mend      what to do, a command where one exists; may be empty for a note
-    examples  all of them, the worst first
+    mend      how to fix it, with a command where one exists; may be empty for a note
+    examples  all files concerned, the worst first
     """
 
     severity: Severity
@@ -52,7 +52,7 @@ class Finding:
 
 
 def number(count: int, one: str, many: str | None = None) -> str:
-    """A count with its noun.
+    """Write a count with its noun.
 
     Example:
         >>> number(1, "image"), number(2000, "image"), number(2, "class", "classes")
@@ -62,5 +62,5 @@ def number(count: int, one: str, many: str | None = None) -> str:
 
 
 def percent(share: float) -> str:
-    """A fraction as a person reads it: '5 %', '0.5 %'."""
+    """Write a fraction in percent: '5 %', '0.5 %'."""
     return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.1f} %"

@@ -1,4 +1,4 @@
-"""What the header of an image file says, before its pixels are decoded."""
+"""Read the header of an image file, without its pixels."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _SUFFIXES = {
     "JPEG2000": {".jp2"},
 }
 _BITS_PER_SAMPLE, _ORIENTATION = 258, 0x0112
-# What Pillow's plugins raise for a header that lies.
+# The errors that Pillow's plugins raise for a wrong header.
 _BAD_HEADER = (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error, EOFError)
 
 
 @dataclass(frozen=True)
 class Header:
-    """Facts that programs disagree about: what one shows upright or grey another does not.
+    """Properties that programs handle differently.
 
-    `mode` is Pillow's; `bits` a sample has; `orientation` is EXIF's (1: upright).
+    `mode` is Pillow's; `bits` counts those of a sample; `orientation` is EXIF's (1: upright).
     """
 
     format: str
@@ -45,7 +45,7 @@ class Header:
     transparent: bool
 
     def oddities(self, suffix: str) -> tuple[str, ...]:
-        """Some of wrong-suffix, 16-bit, grey, alpha, cmyk, exif-rotated, animated."""
+        """Those of wrong-suffix, 16-bit, grey, alpha, cmyk, exif-rotated, animated that apply."""
         found = {
             "wrong-suffix": suffix.lower() not in _SUFFIXES.get(self.format, {suffix.lower()}),
             "16-bit": self.bits > 8,
@@ -59,7 +59,7 @@ class Header:
 
 
 def read_header(data: bytes) -> Header | None:
-    """The header of an encoded image; None when Pillow can't make sense of it."""
+    """Read the header of an encoded image; None when Pillow can't."""
     from PIL import Image
 
     try:
@@ -84,7 +84,7 @@ def read_header(data: bytes) -> Header | None:
 
 
 def broken_kind(data: bytes) -> str:
-    """Why a file that can't be decoded can't be: empty, truncated, not-an-image or unsupported."""
+    """Say why a file can't be decoded: empty, truncated, not-an-image, unsupported or damaged."""
     if not data:
         return "empty"
     if data.startswith(b"GIF8"):

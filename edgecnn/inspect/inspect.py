@@ -1,4 +1,4 @@
-"""`edgecnn inspect`: what is wrong with a data set, before a network is blamed for it."""
+"""`edgecnn inspect`: run all checks on a data set."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def inspect(
     *,
     progress: Progress | None = None,
 ) -> Inspection:
-    """Inspect a class-per-folder tree; every file is read once, and once more if it is shown.
+    """Inspect a class-per-folder tree.
 
     Args:
         data: Folder of class folders, or of train, val and test folders of these.
-        options: Field images, groups, the page to write.
+        options: Field images, groups, and the page to write.
 
     Raises:
         DataError: No usable image, one class, or a manifest that does not fit.
@@ -47,19 +47,19 @@ def inspect(
     devices = find_devices(scan.data, grouping)
     field = scan_folder(options.field, scan.window, progress=progress) if options.field else None
 
-    def tell(done: int) -> None:
+    def report(done: int) -> None:
         if progress:
             progress("checking", done, _CHECKS)
 
     near, threshold = near_ids(scan.data)
-    tell(1)
+    report(1)
     copies = check_copies(scan, near, threshold)
-    tell(2)
+    report(2)
     labels = check_labels(scan, near)
-    tell(3)
+    report(3)
     column = options.group if options.manifest else "folder"
     groups = check_groups(scan, devices, column, near)
-    tell(4)
+    report(4)
     inspection = Inspection(
         root,
         len(scan),
@@ -71,7 +71,7 @@ def inspect(
         check_field(scan, field) if field else None,
         options,
     )
-    tell(5)
+    report(5)
     if options.report:
         from edgecnn.inspect.page import write_page
 

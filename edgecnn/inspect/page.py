@@ -1,4 +1,4 @@
-"""The inspection as one self-contained HTML page."""
+"""Write the inspection as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from edgecnn.bundle.preprocess import readable_image
 from edgecnn.files.folders import find_images, find_labelled
 from edgecnn.files.staging import write_file
-from edgecnn.inspect import plots as plots
+from edgecnn.inspect import plots
 from edgecnn.inspect.findings import Example, Finding, number
 from edgecnn.inspect.result import Inspection
 from edgecnn.render.page import Plot, picture_uri, render_page
@@ -87,7 +87,7 @@ def _plots(inspection: Inspection) -> dict[str, Plot]:
 
 
 def _sheets(inspection: Inspection) -> list[_Sheet]:
-    """Pictures for the findings that have some; broken files have none."""
+    """Collect pictures for the findings; broken files have none."""
     sheets = []
     for finding in inspection.findings:
         figures = [
@@ -108,7 +108,7 @@ def _figure(root: Path, example: Example) -> _Figure:
 
 
 def _sample(root: Path, *, labelled: bool) -> list[_Figure]:
-    """Pictures of a folder at random, the same ones each time."""
+    """Choose random pictures of a folder, the same ones each time."""
     files: Sequence[Path] = (
         [file.path for file in find_labelled(root)] if labelled else find_images(root)
     )

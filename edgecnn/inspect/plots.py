@@ -1,4 +1,4 @@
-"""The plots of the inspection page, as SVG for a light and for a dark page."""
+"""Draw the plots of the inspection page, as SVG for a light and for a dark page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BINS = 24
 
 
 def class_plot(balance: Balance) -> Plot:
-    """Images of each class, and how many of them are different pictures."""
+    """Draw the images of each class, and how many of them are different pictures."""
     counts = sorted(balance.classes, key=lambda c: -c.images)
     note = f", the smallest {_MOST_ROWS} of {len(counts)} classes"
     shown = counts[-_MOST_ROWS:]
@@ -40,7 +40,7 @@ def class_plot(balance: Balance) -> Plot:
 
 
 def group_plot(check: GroupCheck) -> Plot:
-    """Size of each group, and its part that is the group's most frequent class."""
+    """Draw the size of each group and the part with its most frequent class."""
     shown = check.groups[:_MOST_ROWS]
 
     def draw(figure: Any, ink: str) -> None:
@@ -62,7 +62,7 @@ def group_plot(check: GroupCheck) -> Plot:
 
 
 def shift_plot(check: FieldCheck) -> Plot:
-    """How far the field's medians are from the lab's, in the lab's own spread."""
+    """Draw how far the field's medians are from the lab's, in units of the lab's spread."""
     shown = check.traits
     reach = 1.1 * max(1.0, *(min(6.0, abs(t.difference)) for t in shown))
 
@@ -80,7 +80,7 @@ def shift_plot(check: FieldCheck) -> Plot:
 
 
 def trait_plot(check: FieldCheck) -> Plot:
-    """The distribution of each property, lab and field, the largest difference first."""
+    """Draw the distribution of each property in lab and field, the largest difference first."""
     shown = check.traits
     lines = (len(shown) + 1) // 2
 

@@ -1,4 +1,4 @@
-"""What an inspection found: as JSON, as text, and whether a strict gate passes."""
+"""The result of an inspection, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a labelled folder."""
+    """The findings in a labelled folder."""
 
     root: Path
     images: int
@@ -37,7 +37,7 @@ class Inspection:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All of them, problems first."""
+        """All findings, problems first."""
         checks = (self.files, self.copies, self.labels, self.groups, self.balance, self.field)
         found = [finding for check in checks if check for finding in check.findings]
         return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
@@ -69,7 +69,7 @@ class Inspection:
         }
 
     def to_text(self) -> str:
-        """What a terminal shows."""
+        """The result for a terminal."""
         lines = [
             f"{self.root}: {self.images:,} usable images, {len(self.balance.classes)} classes, "
             f"{self.copies.distinct:,} different pictures",
@@ -78,8 +78,8 @@ class Inspection:
                 ("class", "images", "different"),
                 [(c.label, c.images, c.distinct) for c in self.balance.classes],
             ),
-            f"largest over smallest class {self.balance.ratio:.1f}; "
-            f"edgecnn train --imbalance {self.balance.option}",
+            f"largest over smallest class: {self.balance.ratio:.1f}; "
+            f"train with: edgecnn train --imbalance {self.balance.option}",
         ]
         for finding in self.findings:
             lines += ["", f"{finding.severity}: {finding.what}"]

@@ -1,7 +1,6 @@
-"""Every image file of a folder looked at once: header, pixels in small, camera statistics.
+"""Read every image file of a folder once: header, small tensor, camera statistics.
 
-Unlike `load_dataset` nothing is refused or left out for being few, broken or contradictory: that
-is what an inspection is to report.
+Unlike `load_dataset`, a scan refuses and drops nothing, so that the inspection can report it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle.preprocess import decode, read_image, to_tensor
+from edgecnn.bundle.preprocess import decode, readable_image, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
@@ -26,7 +25,7 @@ from edgecnn.records import Progress
 
 __all__ = ["SIDE", "Broken", "Scan", "scan_folder", "scan_labelled"]
 
-SIDE = 32  # of the small pictures that checks compare
+SIDE = 32  # pixels on each side of the small pictures that the checks compare
 _SPEC = InputSpec(width=SIDE, height=SIDE)
 _CHUNK = 256
 _SAMPLE = 100
@@ -34,7 +33,7 @@ _SAMPLE = 100
 
 @dataclass(frozen=True)
 class Broken:
-    """A file that can't be decoded; `kind` as in `headers.broken_kind`, or unreadable."""
+    """A file that can't be decoded; `kind` is that of `headers.broken_kind`, or "unreadable"."""
 
     file: str
     kind: str
@@ -46,11 +45,11 @@ class Scan:
     """The usable images of a folder, in the order of their paths.
 
     data        tensors of 32x32 pixels, classes, fingerprints, digests (label "" if unlabelled)
-    headers     of each image; None when only OpenCV can read it
+    headers     the header of each image; None when only OpenCV can read it
     sizes_wh    int32, shape (n, 2), in pixels
     statistics  float32, shape (n, len(STATISTICS)): see camera/statistics.py
     broken      the files that can't be decoded
-    window      the part of each picture that statistics looked at
+    window      the part of each picture that the statistics use
     """
 
     data: Dataset
@@ -79,7 +78,7 @@ class _Look:
 
 
 def scan_labelled(root: Path, *, progress: Progress | None = None) -> Scan:
-    """Look at every image of a class-per-folder tree.
+    """Scan every image of a class-per-folder tree.
 
     Raises:
         DataError: No image, images outside class folders, one class, or nothing usable.
@@ -89,7 +88,7 @@ def scan_labelled(root: Path, *, progress: Progress | None = None) -> Scan:
 
 
 def scan_folder(root: Path, window: Window, *, progress: Progress | None = None) -> Scan:
-    """Look at every image below a folder, labels unknown, through the window of another scan.
+    """Scan every image below a folder without labels, with the window of another scan.
 
     Raises:
         DataError: No image, or nothing usable.
@@ -137,19 +136,15 @@ def _scan(
 
 
 def _sample_window(root: Path, files: Sequence[LabelledFile]) -> Window:
+    def readable(some: Sequence[LabelledFile]) -> Iterator[np.ndarray]:
+        frames = (readable_image(file.path) for file in some)
+        return (frame for frame in frames if frame is not None)
+
     sample = files[:: max(1, len(files) // _SAMPLE)]
-    frames = list(_readable(sample)) or list(islice(_readable(files), 1))
+    frames = list(readable(sample)) or list(islice(readable(files), 1))
     if not frames:
         raise _nothing_usable(root, len(files))
     return common_window(frames)
-
-
-def _readable(files: Sequence[LabelledFile]) -> Iterator[np.ndarray]:
-    for file in files:
-        try:
-            yield read_image(file.path)
-        except ImageError:
-            continue
 
 
 def _nothing_usable(root: Path, count: int) -> DataError:
@@ -162,7 +157,7 @@ def _nothing_usable(root: Path, count: int) -> DataError:
 def _look_at(
     root: Path, files: Sequence[LabelledFile], window: Window
 ) -> Iterator[list[tuple[LabelledFile, _Look | Broken]]]:
-    """Files in order, a chunk at a time on several threads (OpenCV releases the GIL)."""
+    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL)."""
 
     def look(file: LabelledFile) -> _Look | Broken:
         name = file.path.relative_to(root).as_posix()
@@ -190,5 +185,5 @@ def _look_at(
 
 
 def _without_middle(look: _Look) -> _Look:
-    """Only the chunk's statistics need the window's pixels; kept, they would fill the memory."""
+    """Drop the window's pixels, which would fill the memory: only the statistics need them."""
     return _Look(look.tensor, look.fingerprint, look.sha256, look.header, look.size_wh, np.empty(0))

@@ -1,1 +1,1 @@
-"""Training: the network, its augmentation, the training run and the MODEL folder."""
+"""The Keras network and the MODEL folder: `train` writes it, `calibrate` and `export` read it."""

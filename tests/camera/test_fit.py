@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers_fit import fit_camera
 
 from edgecnn.camera.degrade import degrade, draw_settings
 from edgecnn.camera.distance import noise_floor, spread, statistic_distance
-from edgecnn.camera.fit import FitOptions, fit_camera
+from edgecnn.camera.fit import FitOptions
 from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.ranges import any_camera, as_defocus, only, to_ranges, to_vector, weakened
 from edgecnn.camera.scenes import like_polarity

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_fit import fit_camera
 
 from edgecnn.bundle.preprocess import read_image
 from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
-from edgecnn.camera.fit import fit_camera
 from edgecnn.camera.ranges import Ranges
 from edgecnn.camera.statistics import Window
 from edgecnn.files.folders import find_images

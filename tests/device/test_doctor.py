@@ -10,7 +10,8 @@ import pytest
 
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.device.doctor import checks
-from edgecnn.device.doctor.doctor import Check, Diagnosis, examine
+from edgecnn.device.doctor.checks import Check
+from edgecnn.device.doctor.doctor import Diagnosis, examine
 from edgecnn.device.doctor.probe import probe
 from edgecnn.errors import BundleError
 

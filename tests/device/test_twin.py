@@ -28,7 +28,8 @@ from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.device.benchmark.benchmark import BenchmarkOptions, benchmark
-from edgecnn.device.doctor.doctor import Check, examine
+from edgecnn.device.doctor.checks import Check
+from edgecnn.device.doctor.doctor import examine
 from edgecnn.device.load_classifier import load_classifier
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError

@@ -77,8 +77,8 @@ def test_link_loops_end_and_linked_folders_count_once(tmp_path):
         (lambda p: p.mkdir(), "holds no image"),
         (lambda p: p.write_text("x"), "is a file"),
         (lambda p: touch(p, "a.txt"), "holds no image"),
-        (lambda p: touch(p, "loose.png"), "lies in no class folder"),
-        (lambda p: touch(p, "train/cat/1.png", "loose.png"), "lies in no class folder"),
+        (lambda p: touch(p, "loose.png"), "is in no class folder"),
+        (lambda p: touch(p, "train/cat/1.png", "loose.png"), "is in no class folder"),
     ],
 )
 def test_what_is_no_labelled_folder_is_refused_in_one_line(tmp_path, make, match):

@@ -147,7 +147,7 @@ def test_one_command_finds_every_planted_fault(planted, digits_field, tmp_path, 
     leaks = [f for f in found["findings"] if f["topic"] == "groups"]
     assert [f["severity"] for f in leaks] == ["problem"]
     assert "group leaky (40 images)" in leaks[0]["what"]
-    assert "different pictures only" in leaks[0]["what"]
+    assert "its images show only" in leaks[0]["what"]
     assert "100 % of it is class 9" in leaks[0]["what"]
 
     assert "as bright" in found["field"]["words"]

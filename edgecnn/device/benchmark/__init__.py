@@ -1,1 +1,1 @@
-"""`edgecnn benchmark`: accuracy, time and memory of each artifact on this machine."""
+"""`edgecnn benchmark`: measure accuracy, time and memory of each artifact on this machine."""

@@ -1,7 +1,7 @@
-"""What each artifact of a bundle costs and gives on this machine.
+"""Measure accuracy, time and memory of each artifact of a bundle on this machine.
 
-Latency belongs to the machine that it was measured on: an int8 model that is four times faster
-on a Pi can be slower than float on the lab's x86. So nothing is ever projected.
+Latency is never projected to another machine: an int8 model that is faster on a Pi can be slower
+than float on the lab's x86.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgecnn.files.folders import find_labelled
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json, Progress
 
-__all__ = ["Benchmark", "BenchmarkOptions", "BenchmarkRow", "benchmark"]
+__all__ = ["Benchmark", "BenchmarkOptions", "benchmark"]
 
 _DISTRIBUTIONS = {
     "ai_edge_litert": "ai-edge-litert",
@@ -49,8 +49,8 @@ def benchmark(
 
     Raises:
         BundleError: The bundle can't be used.
-        DataError: `data` has no usable image or labels that the bundle doesn't know.
-        MissingRuntimeError: Not one artifact can run here, or there is no matplotlib for the plot.
+        DataError: `data` has no usable image, or labels that the bundle doesn't know.
+        MissingRuntimeError: No artifact can run here, or there is no matplotlib for the plot.
         OutputError: The plot can't be written.
     """
     options = options or BenchmarkOptions()
@@ -59,7 +59,7 @@ def benchmark(
         check_labels(find_labelled(Path(data)), opened.card.labels, Path(data))
     if options.plot is not None:
         check_plot(options.plot)
-    _soak_file(opened, options)  # a name that it doesn't have is refused now
+    _soak_file(opened, options)  # refuses an unknown name before the measurements
     before = read_state()
     measured, skipped = _measure_all(opened, options, progress)
     after = read_state()
@@ -85,7 +85,7 @@ def benchmark(
 def _measure_all(
     bundle: Bundle, options: BenchmarkOptions, progress: Progress | None
 ) -> tuple[list[tuple[Artifact, Json]], list[tuple[str, str]]]:
-    """What each artifact's process answered, and (file, reason) of those that can't run."""
+    """Collect the answer of each artifact's process, and (file, reason) of the others."""
     measured, skipped = [], []
     artifacts = bundle.card.artifacts
     timeout_s = 60 + 10 * options.seconds

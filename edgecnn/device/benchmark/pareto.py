@@ -1,4 +1,4 @@
-"""The benchmark as a picture: accuracy against time, and the artifacts that none other beats."""
+"""Plot accuracy against time, and find the artifacts that no other artifact beats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SUFFIXES = (".png", ".svg", ".pdf")
 
 @dataclass(frozen=True)
 class Point:
-    """One artifact: milliseconds from frame to scores, accuracy, bytes of the file."""
+    """One artifact: milliseconds from frame to scores, accuracy, and file size in bytes."""
 
     name: str
     ms: float
@@ -28,9 +28,9 @@ class Point:
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other is both faster than and at least as accurate as, fastest first.
+    """The points that no other beats in speed and accuracy, fastest first.
 
-    Of equally fast ones the more accurate stands, of equals in both all.
+    One point beats another if it is better in one of them and not worse in the other.
     """
 
     def beats(a: Point, b: Point) -> bool:
@@ -42,16 +42,16 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def check_plot(path: Path) -> None:
-    """Refuse before anything is measured what `draw` could not do after it.
+    """Refuse before the measurements a plot that `draw` could not make after them.
 
     Raises:
-        OutputError: Another suffix than .png, .svg or .pdf.
+        OutputError: The suffix is not .png, .svg or .pdf.
         MissingRuntimeError: matplotlib is not installed.
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise OutputError(
-            f"the plot is to be {path.name}, expected a name that ends in {', '.join(_SUFFIXES)}; "
-            "name it so"
+            f"the plot is named {path.name}, expected a name that ends in {', '.join(_SUFFIXES)}; "
+            "rename it"
         )
     if find_spec("matplotlib") is None:
         raise MissingRuntimeError(
@@ -61,12 +61,12 @@ def check_plot(path: Path) -> None:
 
 
 def draw(points: Sequence[Point], title: str, which: str, suffix: str) -> bytes:
-    """Draw accuracy (with its 95 % interval) against time; the area of a dot is the file's size.
+    """Draw accuracy with its 95 % interval against time; a dot's area shows the file's size.
 
     Args:
         points: At least one.
-        title: The machine: a latency belongs to it alone.
-        which: What the accuracy was measured on.
+        title: The machine, because a latency is valid for it alone.
+        which: The images for the accuracy.
         suffix: ".png", ".svg" or ".pdf".
     """
     from matplotlib.figure import Figure
@@ -96,7 +96,7 @@ def draw(points: Sequence[Point], title: str, which: str, suffix: str) -> bytes:
     axes.set_xlabel("ms from frame to scores, median (log scale)")
     axes.set_ylabel(f"accuracy on {which}, %")
     axes.set_title(title, fontsize=9, parse_math=False, wrap=True)
-    note = "ringed: none other is both as fast and as accurate"
+    note = "ringed: no other is both as fast and as accurate"
     legend: Any = figure.legend(
         loc="outside lower center", fontsize=8, title=note, title_fontsize=8
     )

@@ -1,4 +1,4 @@
-"""What a benchmark found, for a program and for a person."""
+"""The result of a benchmark, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from edgecnn.render.table import table
 
 __all__ = ["Benchmark", "BenchmarkRow"]
 
-_NOTE = "Measured on this machine; it says nothing of how fast another one is."
+_NOTE = "Measured on this machine; other machines may be faster or slower."
 
 
 @dataclass(frozen=True)
 class BenchmarkRow:
-    """One artifact. Times are {"p50", "p95"} in ms: `invoke_ms` inside the interpreter,
-    `total_ms` from a frame of `frame_wh` to scores; `clock_mhz` is the clock at the end of it.
-    `rss_mb` is the peak memory of a process that runs nothing else. `lab` and `lab_agreement` are
-    the card's, from the export: accuracy and agreement with the Keras model on the lab test.
-    `accuracy` and `agreement` (share of images read as model_float32.tflite reads them) are those
-    on the labelled images given here, None where there were none. `twin` is, of a file on an Edge
-    TPU, how far the uncompiled file on the CPU agrees on the golden frames (twin.TwinReport)."""
+    """The measurements of one artifact.
+
+    invoke_ms, preprocess_ms, total_ms  {"p50", "p95"} in ms: inside the interpreter, before it,
+                   and from a frame of `frame_wh` to scores
+    rss_mb         peak memory of a process that runs nothing else
+    lab, lab_agreement  from the card: accuracy, and agreement with the Keras model, on the lab test
+    clock_mhz      the processor's clock at the end of the measurement
+    accuracy, agreement  on the labelled images given here: accuracy, and the share of images with
+                   the same answer as model_float32.tflite; None without images
+    twin           for a file on an Edge TPU: its agreement with the uncompiled file on the CPU
+                   (twin.TwinReport)
+    """
 
     file: str
     kind: str
@@ -50,16 +55,17 @@ class BenchmarkRow:
 
     @property
     def point(self) -> Point:
-        """For the plot: accuracy on the images given here, else on the lab's."""
+        """The point in the plot: accuracy on the images given here, else on the lab test."""
         return Point(self.file, self.total_ms["p50"], self.accuracy or self.lab, self.bytes)
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All artifacts. `skipped` holds (file, reason) of those that can't run here.
+    """The measurements of all artifacts.
 
-    `machine` says what it ran on and how it was: `before` the measurements and, beside it, after
-    them. `soak` is the steady state of one artifact, where it was asked for.
+    machine  the machine and its state after the measurements, with `before` for that before them
+    skipped  (file, reason) of artifacts that can't run here
+    soak     the steady state of one artifact, if requested
     """
 
     device: str
@@ -83,7 +89,7 @@ class Benchmark:
 
     @property
     def title(self) -> str:
-        """The machine and its state, in one line."""
+        """The machine and its state in one line."""
         return f"{self.device}, {self._state()}"
 
     def to_json(self) -> Json:
@@ -106,9 +112,9 @@ class Benchmark:
         lines = [self.title, ""]
         lines += [table(headers, [_cells(row, self.judged) for row in self.rows]), ""]
         lines += [
-            "ms of half and of 95 % of the classifications: in the interpreter, and in all from "
-            "frame to scores; MB of memory at its peak",
-            f"not beaten in both speed and accuracy: {self._front()}",
+            "times in ms, median and 95th percentile: invoke in the interpreter, total from frame "
+            "to scores; MB: peak memory",
+            f"no other artifact is both as fast and as accurate: {self._front()}",
         ]
         lines += [
             f"{row.file}: {row.twin['agreed']} of {row.twin['frames']} golden frames as "
@@ -125,7 +131,7 @@ class Benchmark:
         return ", ".join(point.name for point in front(self.points))
 
     def _state(self) -> str:
-        """Threads, runtimes, clock, temperature and throttling, as far as they are known."""
+        """Threads, runtimes, clock, temperature and throttling, as far as known."""
         parts = [f"{self.threads} thread{'s' * (self.threads > 1)}"]
         parts += [f"{name} {number}" for name, number in self.runtimes.items()]
         if self.machine["clock_mhz"]:
@@ -135,7 +141,7 @@ class Benchmark:
             parts.append(f"{after:.0f} °C" if before is None else f"{before:.0f} to {after:.0f} °C")
         flags = throttle_flags(self.machine["throttled"])
         if flags:
-            parts.append(f"THROTTLED ({', '.join(flags)}): cool it, mend its supply, measure again")
+            parts.append(f"THROTTLED ({', '.join(flags)}): cool it, fix its power, measure again")
         elif self.machine["throttled"] is not None:
             parts.append("not throttled")
         return ", ".join(parts)

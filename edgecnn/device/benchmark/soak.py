@@ -1,34 +1,31 @@
-"""`benchmark --soak`: the first minute against the steady state, under unbroken load.
+"""`benchmark --soak`: compare the first minute with the steady state under constant load.
 
-A board that is fast for a minute may be hot and throttled after ten. This part runs in a process
-of its own: `python -m edgecnn.device.benchmark.soak` reads {"bundle", "artifact", "device",
-"threads", "runtime", "warmup", "warmup_seconds", "seconds"} and answers with what `Soak` holds.
+A board that is fast for a minute may be hot and throttled after ten. This part runs in its own
+process: `python -m edgecnn.device.benchmark.soak` reads {"bundle", "artifact", "device",
+"threads", "runtime", "warmup", "warmup_seconds", "seconds"} and answers with a `Soak` as JSON.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 
 from edgecnn.device.benchmark.worker import open_frame, warm_up
 from edgecnn.device.machine.health import read_state, throttle_flags
-from edgecnn.device.machine.isolated import answer
+from edgecnn.device.machine.isolated import serve
 from edgecnn.device.machine.percentiles import Percentiles
-from edgecnn.errors import EdgecnnError
 from edgecnn.records import Json
 
-__all__ = ["Soak", "SteadyWindow", "soak"]
+__all__ = ["Soak", "soak"]
 
 _MINUTE = 60.0
-_SAMPLES = 120  # of clock and temperature over the whole run, but not more often than every second
+_SAMPLES = 120  # samples of clock and temperature in the whole run, at most one a second
 
 
 @dataclass(frozen=True)
 class SteadyWindow:
-    """Classifications a second, and {"p50", "p95"} of the ms of each, in one window."""
+    """Speed in one time window: classifications a second, and {"p50", "p95"} of their ms."""
 
     fps: float
     total_ms: Json
@@ -36,11 +33,11 @@ class SteadyWindow:
 
 @dataclass(frozen=True)
 class Soak:
-    """One artifact under unbroken load.
+    """The speed of one artifact under constant load.
 
     `first` and `last` are the first and the last `window_s` seconds: a minute, or half of a
     shorter run. `samples` are {"t", "temperature_c", "throttled", "clock_mhz"} from start to end;
-    `flags` all throttle flags that were raised meanwhile.
+    `flags` are all throttle flags raised during the run.
     """
 
     file: str
@@ -55,7 +52,7 @@ class Soak:
 
     @property
     def change(self) -> float:
-        """Of the speed from the first to the last window, as a fraction: -0.2 is a fifth less."""
+        """Change of speed from the first to the last window: -0.2 is a fifth slower."""
         return self.last.fps / self.first.fps - 1
 
     def to_json(self) -> Json:
@@ -63,7 +60,7 @@ class Soak:
 
     @classmethod
     def from_json(cls, data: Json) -> Soak:
-        """What the process answered, less `change`."""
+        """Read the answer of the process."""
         known = {k: v for k, v in data.items() if k != "change"}
         return cls(
             **{
@@ -74,7 +71,7 @@ class Soak:
         )
 
     def to_text(self) -> str:
-        """Two lines: the speeds, and the board's state."""
+        """Write two lines: the speeds, and the board's state."""
         speeds = (
             f"{self.file}, {self.seconds:g} s without a pause: {self.first.fps:.1f} a second in "
             f"the first {self.window_s:g} s, {self.last.fps:.1f} in the last "
@@ -91,12 +88,12 @@ class Soak:
         return f"{values[0]:.0f} to {values[-1]:.0f} {unit} ({min(values):.0f}-{max(values):.0f})"
 
     def _no_flags(self) -> str:
-        told = any(sample["throttled"] is not None for sample in self.samples)
-        return "none seen" if told else "this machine does not tell"
+        known = any(sample["throttled"] is not None for sample in self.samples)
+        return "none seen" if known else "unknown on this machine"
 
 
 def soak(request: Json, clock: Callable[[], float] = perf_counter) -> Soak:
-    """Classify one frame without a pause for `request["seconds"]`, the warm-up not counted."""
+    """Classify one frame again and again for `request["seconds"]`, after a warm-up."""
     classifier, frame = open_frame(request)
     warm_up(classifier, frame, request)
     seconds = float(request["seconds"])
@@ -136,7 +133,7 @@ def _window(total_ms: list[float], window_s: float) -> SteadyWindow:
 
 
 def _flags(samples: list[Json]) -> list[str]:
-    """Each flag once. What was "since boot" before the start is no news."""
+    """All new flags, each once; "since boot" flags from before the start don't count."""
     before = set(throttle_flags(samples[0]["throttled"]))
     found = [flag for sample in samples for flag in throttle_flags(sample["throttled"])]
     news = (f for f in found if f.endswith(" now") or f not in before)
@@ -144,7 +141,4 @@ def _flags(samples: list[Json]) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        answer(soak(json.load(sys.stdin)).to_json())
-    except EdgecnnError as error:
-        answer({"error": str(error)})
+    serve(lambda request: soak(request).to_json())

@@ -1,4 +1,4 @@
-"""The part of `benchmark` that runs in a process of its own, one artifact each.
+"""Measure one artifact for `benchmark`, in its own process.
 
 `python -m edgecnn.device.benchmark.worker` reads {"bundle", "artifact", "device", "threads",
 "runtime", "warmup", "warmup_seconds", "repeats", "seconds"} and answers with the latencies
@@ -7,7 +7,6 @@ in ms and the memory in MB.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -18,12 +17,11 @@ from edgecnn.bundle.classifier import Classifier, Timing
 from edgecnn.bundle.edgetpu.twin import compare_golden, load_twin
 from edgecnn.bundle.preprocess import decode
 from edgecnn.device.machine.health import clock_mhz
-from edgecnn.device.machine.isolated import answer
+from edgecnn.device.machine.isolated import serve
 from edgecnn.device.machine.percentiles import Percentiles
-from edgecnn.errors import EdgecnnError
 from edgecnn.records import Json
 
-__all__ = ["measure", "open_frame", "warm_up"]
+__all__ = ["measure", "open_frame", "peak_memory_mb", "warm_up"]
 
 
 def measure(request: Json) -> Json:
@@ -34,8 +32,8 @@ def measure(request: Json) -> Json:
     end = perf_counter() + request["seconds"]
     while len(timings) < request["repeats"] and (perf_counter() < end or len(timings) < 20):
         timings.append(classifier.timed(frame)[1])
-    clock = clock_mhz()  # while it is still at work
-    memory_mb = peak_memory_mb()  # before the twin takes some
+    clock = clock_mhz()  # before the processor slows down again
+    memory_mb = peak_memory_mb()  # before the twin needs memory
     twin = load_twin(classifier, request["device"], runtime=request["runtime"])
     return {
         "runtime": classifier.runtime.name,
@@ -51,10 +49,10 @@ def measure(request: Json) -> Json:
 
 
 def open_frame(request: Json) -> tuple[Classifier, np.ndarray]:
-    """The artifact, and the frame that it is to classify.
+    """Load the artifact and the frame to classify.
 
-    That is the bundle's first golden frame, so that preprocessing does real work; where there is
-    none, noise of 640x480.
+    The frame is the bundle's first golden frame, so that preprocessing does real work, or else
+    noise of 640x480 pixels.
     """
     classifier = Classifier(
         request["bundle"],
@@ -67,7 +65,7 @@ def open_frame(request: Json) -> tuple[Classifier, np.ndarray]:
 
 
 def warm_up(classifier: Classifier, frame: np.ndarray, request: Json) -> None:
-    """Classify uncounted until caches are filled and a governor has raised the clock."""
+    """Classify without counting until caches are filled and the clock has risen."""
     end = perf_counter() + request["warmup_seconds"]
     done = 0
     while done < request["warmup"] or perf_counter() < end:
@@ -76,9 +74,9 @@ def warm_up(classifier: Classifier, frame: np.ndarray, request: Json) -> None:
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process held at once, in MB of 1e6 bytes.
+    """The peak memory of this process in MB of 1e6 bytes.
 
-    From /proc where there is one: getrusage's figure still counts the parent that started us.
+    It comes from /proc where possible: getrusage also counts the parent process.
     """
     try:
         status = Path("/proc/self/status").read_text()
@@ -99,7 +97,4 @@ def _frame(classifier: Classifier) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    try:
-        answer(measure(json.load(sys.stdin)))
-    except EdgecnnError as error:
-        answer({"error": str(error)})
+    serve(measure)

@@ -1,1 +1,1 @@
-"""Where frames come from: cameras, streams, videos, images."""
+"""Sources of frames: cameras, streams, videos and images, all behind `open_source`."""

@@ -1,4 +1,4 @@
-"""What is open and gives pictures: OpenCV's cameras and streams, and picamera2."""
+"""Open cameras and streams with OpenCV, and CSI cameras with picamera2."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ __all__ = [
 ]
 
 _PICAMERA2_HELP = (
-    "picamera2 is not importable here; `sudo apt install python3-picamera2` and make the "
+    "picamera2 can't be imported here; `sudo apt install python3-picamera2` and make the "
     "environment with `python3 -m venv --system-site-packages`"
 )
-# A V4L2 time stamp older than this is not one of time.monotonic()'s clock.
+# An older V4L2 time stamp does not come from the clock of time.monotonic().
 _OLDEST_STAMP_S = 5.0
+_PICAMERA2_SIZE = (640, 480)
 
 
 class Capture(Protocol):
-    """A camera or stream that is open; used by one thread at a time."""
+    """An open camera or stream, for one thread at a time."""
 
     def read(self) -> tuple[np.ndarray, float] | None:
-        """The next frame and when it was captured, in seconds of `time.monotonic()`.
+        """Read the next frame and its capture time in seconds of `time.monotonic()`.
 
         None when the source ended, stalled for longer than its timeout, or is unplugged.
         """
         ...
 
     def release(self) -> None:
-        """Give the device or connection back."""
+        """Release the device or close the connection."""
         ...
 
 
@@ -57,12 +58,12 @@ class _OpenCvCapture:
     def read(self) -> tuple[np.ndarray, float] | None:
         try:
             ok, frame = self._capture.read()
-        except cv2.error:  # a frame that can't be converted, as a half-received one
+        except cv2.error:  # a frame that can't be converted, such as a half-received one
             return None
         now = time.monotonic()
         if not ok:
             return None
-        if self._is_v4l2:  # the driver says when the frame was exposed
+        if self._is_v4l2:  # the driver reports when the frame was exposed
             stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             if 0 <= now - stamp < _OLDEST_STAMP_S:
                 return np.asarray(frame), stamp
@@ -89,10 +90,10 @@ class _PiCamera:
 
 
 def open_camera(index: int) -> Capture:
-    """Open a V4L2 camera (or the system's own kind elsewhere) by its number.
+    """Open a camera by its number, with V4L2 on Linux.
 
     Raises:
-        SourceError: It is absent, busy or not permitted; the line lists what is there.
+        SourceError: It is absent, busy or not permitted; the message lists the cameras found.
     """
     linux = os.name == "posix" and Path("/sys").is_dir()
     with quiet_opencv():
@@ -101,9 +102,9 @@ def open_camera(index: int) -> Capture:
         return _OpenCvCapture(capture)
     present = sorted(str(path) for path in Path("/dev").glob("video*"))
     if f"/dev/video{index}" in present:
-        why = "it is there but gives no pictures; is it in use, or are you not in group video?"
+        why = "it exists but gives no pictures; close other programs, or join the group video"
     else:
-        why = f"found {', '.join(present) or 'no /dev/video*'}; is it plugged in?"
+        why = f"found {', '.join(present) or 'no /dev/video*'}; plug it in or choose another"
     raise SourceError(f"can't open camera {index}: {why}")
 
 
@@ -111,7 +112,7 @@ def open_stream(url: str, timeout_s: float) -> Capture:
     """Open an MJPEG, RTSP or other network stream with FFMPEG.
 
     Raises:
-        SourceError: Nothing answers, or not with video, within `timeout_s`.
+        SourceError: No video arrives within `timeout_s`.
     """
     limit = max(1, round(timeout_s * 1000))
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
@@ -120,7 +121,7 @@ def open_stream(url: str, timeout_s: float) -> Capture:
     if not capture.isOpened():
         raise SourceError(
             f"no video from {public_name(url)} within {timeout_s:g} s; "
-            "is the server up and the path right?"
+            "check that the server runs and the path is right"
         )
     return _OpenCvCapture(capture)
 
@@ -129,11 +130,12 @@ def open_gstreamer(pipeline: str) -> Capture:
     """Open a GStreamer pipeline that ends in an appsink.
 
     Raises:
-        SourceError: This OpenCV has no GStreamer (no wheel of PyPI has), or it can't be played.
+        SourceError: This OpenCV has no GStreamer, as all wheels of PyPI, or can't play the
+            pipeline.
     """
     if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
         raise SourceError(
-            f"OpenCV {cv2.__version__} here is built without GStreamer, so it can't play "
+            f"this OpenCV {cv2.__version__} is built without GStreamer, so it can't play "
             f"{pipeline!r}; use Debian's python3-opencv, or --source picamera2"
         )
     with quiet_opencv():
@@ -146,13 +148,13 @@ def open_gstreamer(pipeline: str) -> Capture:
     return _OpenCvCapture(capture)
 
 
-def open_picamera2(size_wh: tuple[int, int] = (640, 480)) -> Capture:
+def open_picamera2() -> Capture:
     """Open a Raspberry Pi camera (CSI) through picamera2.
 
-    The format that libcamera calls RGB888 lies in memory as B, G, R: what OpenCV wants.
+    The format that libcamera calls RGB888 is B, G, R in memory, as OpenCV expects.
 
     Raises:
-        MissingRuntimeError: picamera2 is not importable.
+        MissingRuntimeError: picamera2 can't be imported.
         SourceError: No camera, or it is in use.
     """
     try:
@@ -162,7 +164,7 @@ def open_picamera2(size_wh: tuple[int, int] = (640, 480)) -> Capture:
     try:
         camera = module.Picamera2()
         camera.configure(
-            camera.create_video_configuration(main={"size": size_wh, "format": "RGB888"})
+            camera.create_video_configuration(main={"size": _PICAMERA2_SIZE, "format": "RGB888"})
         )
         camera.start()
     except (RuntimeError, IndexError, OSError) as error:
@@ -174,14 +176,14 @@ def open_picamera2(size_wh: tuple[int, int] = (640, 480)) -> Capture:
 
 
 def public_name(source: str) -> str:
-    """The source without the password of its address: what may stand in logs and messages."""
+    """The source without the password of its address, for logs and messages."""
     return re.sub(r"(://[^/@\s]*):[^/@\s]*@", r"\1:***@", source)
 
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's and FFMPEG's own messages off stderr: a failure to open is one line, ours."""
-    # FFMPEG's level is read once, when OpenCV first uses it; a user's own setting stands.
+    """Keep messages of OpenCV and FFMPEG off stderr: we report a failure in one line."""
+    # OpenCV reads FFMPEG's level once, at first use; the user's own setting has priority.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     module: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # 4.x, 5.x
     before = module.getLogLevel()

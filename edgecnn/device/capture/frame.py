@@ -1,4 +1,4 @@
-"""What every source of frames is: its options, its frames, and how it is iterated."""
+"""The base of every source of frames: its options, its frames, and its iteration."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of a source.
+    """One frame from a source.
 
     Args:
         frame_bgr: uint8, shape (h, w, 3), in B, G, R order.
         index: Position in the source, from 0; live sources skip the numbers of dropped frames.
-        captured_at: UTC.
-        captured: The same moment in seconds of `time.monotonic()`.
+        captured_at: Capture time in UTC.
+        captured: The same time in seconds of `time.monotonic()`.
         name: Path below an image folder, else None.
-        seconds: From the start of the source (the video's own clock), None for images.
-        encoded: The image file's bytes, None for cameras and videos.
+        seconds: Time from the start of the source, by the video's own clock; None for images.
+        encoded: The image file's bytes; None for cameras and videos.
     """
 
     frame_bgr: np.ndarray
@@ -63,10 +63,10 @@ class Frame:
 
 
 class Source:
-    """An open source: iterate it once, and close it (it is a context manager).
+    """An open source: iterate over it once, then close it (it is a context manager).
 
-    `live` sources drop what their reader is too slow for (`dropped` counts), others deliver
-    every frame. `warnings` collects what went wrong without ending the source.
+    `live` sources drop frames when their reader is too slow, and `dropped` counts them; others
+    deliver every frame. `warnings` collects errors that don't end the source.
     """
 
     live = False
@@ -89,10 +89,10 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Give devices and threads back."""
+        """Release devices and stop threads."""
 
     def take_warnings(self) -> list[str]:
-        """The warnings since the last call."""
+        """Return the warnings since the last call."""
         taken, self.warnings = self.warnings, []
         return taken
 

@@ -1,8 +1,8 @@
-"""The newest frame of a live source, however slow its reader is.
+"""Deliver the newest frame of a live source, however slow its reader is.
 
-OpenCV queues the frames of a stream: a loop that classifies each in 100 ms while 30 arrive a
-second is 10 s behind after 15 s, and `CAP_PROP_BUFFERSIZE` does nothing for streams (OpenCV
-issue 13145). So a thread reads at the source's own pace and keeps one frame.
+OpenCV queues the frames of a stream, so a slow loop falls further and further behind, and
+`CAP_PROP_BUFFERSIZE` has no effect on streams (OpenCV issue 13145). A thread therefore reads at
+the source's own speed and keeps one frame.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ import numpy as np
 from edgecnn.device.capture.cameras import Capture
 from edgecnn.errors import SourceError
 
-__all__ = ["LatestFrame", "Mail"]
+__all__ = ["LatestFrame"]
 
-# Frames that were buffered while a stream was opened (a second of RTSP) come without waiting:
-# until a read takes so long, or so much time has passed, the newest frame is not yet news.
+# A stream first delivers the frames that it buffered while it was opened (a second of RTSP).
+# They are over when a read takes this long, or when this much time has passed.
 _SETTLED_READ_S, _LONGEST_SETTLING_S = 0.005, 0.5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
 
 
 @dataclass(frozen=True)
 class Mail:
-    """A frame, its number among all frames read (from 0), and its `time.monotonic()` seconds."""
+    """A frame, its number among all frames read (from 0), and its `time.monotonic()` time."""
 
     frame: np.ndarray
     sequence: int
@@ -37,14 +37,14 @@ class Mail:
 
 
 class LatestFrame:
-    """A thread that reads a capture and keeps its newest frame; reopens it when it breaks off.
+    """A thread that reads a capture, keeps its newest frame, and reconnects when it breaks off.
 
-    Only this thread touches the capture, `close` stops it before the capture is released: an
-    interpreter that exits while a thread is inside `read()` aborts.
+    Only this thread uses the capture, and `close` waits for it: an interpreter that exits while a
+    thread is inside `read()` aborts.
 
     Args:
         open_capture: Opens the source; called again to reconnect.
-        reconnect_seconds: How long to try after a source broke off before it counts as lost.
+        reconnect_seconds: How long to try to reconnect before the source counts as lost.
 
     Raises:
         SourceError: The source can't be opened.
@@ -66,11 +66,11 @@ class LatestFrame:
 
     @property
     def lost(self) -> bool:
-        """Whether the source ended or stayed away; a last frame may still be waiting."""
+        """Whether the source ended or could not be reopened; a last frame may still wait."""
         return self._lost
 
     def next(self, after: int, timeout: float) -> Mail | None:
-        """The newest frame if its number is above `after`, waiting up to `timeout` seconds."""
+        """Wait up to `timeout` seconds for a frame with a number above `after`; the newest one."""
 
         def ready() -> bool:
             fresh = self._mail is not None and self._mail.sequence > after
@@ -115,7 +115,7 @@ class LatestFrame:
             self._condition.notify_all()
 
     def _reopen(self) -> Capture | None:
-        """Try again until `reconnect_seconds` after the first failure since the last frame."""
+        """Try to reconnect until `reconnect_seconds` after the first failure."""
         if self._sequence == 0:
             return None
         if self._failing_since is None:

@@ -1,4 +1,4 @@
-"""Where frames come from: cameras, streams, video files, image folders and patterns."""
+"""Open any source of frames: cameras, streams, video files, image folders and patterns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edgecnn.device.capture.stills import ImageSource, find_pattern, names_below
 from edgecnn.errors import DataError, SourceError
 from edgecnn.files.folders import IMAGE_SUFFIXES, find_images
 
-__all__ = ["Frame", "ImageSource", "LiveSource", "Source", "SourceOptions", "open_source"]
+__all__ = ["open_source"]
 
 _SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "tcp", "udp")
 _EXPECTED = (
@@ -49,7 +49,10 @@ class VideoSource(Source):
         with quiet_opencv():
             self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
-            raise SourceError(f"{path} can't be decoded as a video, expected mp4, avi, mkv or so")
+            raise SourceError(
+                f"{path} can't be decoded as a video, expected mp4, avi, mkv or another format of "
+                "FFMPEG; convert it"
+            )
         self._fps = self._capture.get(cv2.CAP_PROP_FPS)
         self._expected = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
 
@@ -79,10 +82,12 @@ class VideoSource(Source):
 
     def _check_end(self, num_read: int) -> None:
         if num_read == 0:
-            raise SourceError(f"{self._path} opens but holds no frame that can be decoded")
-        if num_read < self._expected:  # a count of streams without an index is 0 or negative
+            raise SourceError(
+                f"{self._path} opens but holds no frame that can be decoded; record it again"
+            )
+        if num_read < self._expected:  # without an index, the count is 0 or negative
             self.warnings.append(
-                f"{self._path} ended at frame {num_read} of {self._expected}; is it cut off?"
+                f"{self._path} ended at frame {num_read} of {self._expected}; it may be cut off"
             )
 
 
@@ -102,7 +107,7 @@ class LiveSource(Source):
         super().__init__(options, stop)
         self._name = name
         with ExitStack() as stack:
-            stack.enter_context(quiet_opencv())  # a stall is told by us, in the warnings
+            stack.enter_context(quiet_opencv())  # our warnings report a stall
             self._latest = LatestFrame(open_capture, options.reconnect_s)
             stack.callback(self._latest.close)
             self._resources = stack.pop_all()
@@ -126,7 +131,7 @@ class LiveSource(Source):
         self.lost = not self._stop.is_set()
         if self.lost and count == 0:
             raise SourceError(
-                f"{self._name} opened but gave no frame; is another program using it?"
+                f"{self._name} opened but gave no frame; close other programs that use it"
             )
 
     def close(self) -> None:
@@ -136,16 +141,17 @@ class LiveSource(Source):
 def open_source(
     source: str, options: SourceOptions = _DEFAULTS, stop: threading.Event | None = None
 ) -> Source:
-    """Open a camera ("0", "/dev/video0", "picamera2"), a stream (http, rtsp, tcp, udp), a video
-    file, an image folder (one that is named by digits as "./0"), an image pattern ("dir/*.jpg",
-    "img_%04d.jpg") or a GStreamer string.
+    """Open a camera, a stream, a video file, an image folder or an image pattern.
+
+    Cameras are "0", "/dev/video0" or "picamera2"; streams are http, rtsp, tcp or udp addresses, or
+    a GStreamer string; patterns are "dir/*.jpg" or "img_%04d.jpg". Write "./0" for a folder "0".
 
     Args:
-        stop: Set it (from a signal handler, say) to end the iteration within a frame or 0.1 s.
+        stop: Set it, for example in a signal handler, to end the iteration within a frame or 0.1 s.
 
     Raises:
-        SourceError: It is absent, silent or can't be decoded.
-        MissingRuntimeError: "picamera2" where that is not installed.
+        SourceError: The source is absent, silent or can't be decoded.
+        MissingRuntimeError: The source is "picamera2", which is not installed.
     """
     stop = threading.Event() if stop is None else stop
     try:
@@ -161,7 +167,7 @@ def open_source(
     try:
         return _recorded(Path(source), options, stop)
     except OSError as error:
-        raise SourceError(f"can't open source {source!r}: {error.strerror}") from error
+        raise SourceError(f"can't open source {source!r}: {error.strerror}; check it") from error
 
 
 def _recorded(path: Path, options: SourceOptions, stop: threading.Event) -> Source:

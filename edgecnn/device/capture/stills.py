@@ -1,4 +1,4 @@
-"""Image files as a source: a folder of them, a pattern, or one."""
+"""Read image files as a source: a folder, a pattern, or one file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ImageSource", "find_pattern", "names_below"]
 
 
 class ImageSource(Source):
-    """Image files, in order; one that can't be decoded is a warning, and its number is skipped."""
+    """Image files in order; a file that can't be decoded gives a warning and loses its number."""
 
     kind = "images"
 
@@ -43,12 +43,13 @@ class ImageSource(Source):
             yield Frame(bgr, index, now_utc(), time.monotonic(), name, None, encoded)
         if not good and not self._stop.is_set():
             raise SourceError(
-                f"none of {len(self.paths)} images can be decoded; the first: {self.warnings[0]}"
+                f"none of {len(self.paths)} images can be decoded (first: {self.warnings[0]}); "
+                "replace them"
             )
 
 
 def find_pattern(pattern: str) -> list[Path]:
-    """Files of a glob pattern (sorted by name) or of a printf pattern (sorted by number).
+    """Find the files of a glob pattern, sorted by name, or of a printf pattern, by number.
 
     Raises:
         SourceError: No file matches.
@@ -63,12 +64,14 @@ def find_pattern(pattern: str) -> list[Path]:
         hits = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207 (any root)
         files = [p for p in hits if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
-        raise SourceError(f"no image matches {pattern!r}, expected one such as 'folder/*.jpg'")
+        raise SourceError(
+            f"no image matches {pattern!r}, expected a pattern such as 'folder/*.jpg'; check it"
+        )
     return files
 
 
 def names_below(files: list[Path]) -> list[str]:
-    """Paths below the deepest folder that holds all of them."""
+    """The paths relative to the deepest folder that holds all files."""
     parents = [f.parent.parts for f in files]
     shared = 0
     while all(len(p) > shared and p[shared] == parents[0][shared] for p in parents):
@@ -79,7 +82,7 @@ def names_below(files: list[Path]) -> list[str]:
 def _listing(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
-    except OSError:  # told as a pattern that matches nothing
+    except OSError:  # reported as a pattern without a match
         return []
 
 

@@ -1,1 +1,1 @@
-"""`edgecnn doctor`: runtimes, cameras, delegates and golden frames of this machine."""
+"""`edgecnn doctor`: check the runtimes, cameras and delegates of this machine, and a bundle."""

@@ -1,4 +1,4 @@
-"""The checks of `doctor` that need no bundle. Each gives one line and none of them raises."""
+"""The checks of `doctor` that need no bundle; each gives one line and none raises."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RUNTIMES = {
     "tflite-runtime": "tflite_runtime.interpreter",
 }
 _LAB = ("tensorflow", "tf2onnx", "onnx", "scikit-learn")
-# What Video4Linux calls the parts of a Pi that are no camera, and its CSI camera.
+# Video4Linux names of a Pi's parts that are no camera, and of its CSI camera.
 _NO_CAMERA = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc", "rpivid")
 _CSI = ("unicam", "rp1-cfe")
 _PROBE_SECONDS = 60.0
@@ -43,9 +43,9 @@ Status = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class Check:
-    """One line: what was looked at, what was found and, unless all is well, the mend.
+    """One line: what was checked, what was found and, in case of a problem, how to fix it.
 
-    "fail" is what keeps edgecnn from running here; "warn" what keeps a part of it from that.
+    "fail": edgecnn can't run here. "warn": a part of it can't.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Check:
 
 
 def software() -> Iterator[Check]:
-    """Python, numpy, OpenCV, the runtimes and the lab's packages."""
+    """Check Python, numpy, OpenCV, the runtimes and the lab's packages."""
     yield python()
     yield numpy()
     yield opencv()
@@ -69,16 +69,12 @@ def software() -> Iterator[Check]:
     yield Check("lab packages", "ok", ", ".join(found) or "none (only train and export need them)")
 
 
-def hardware(root: Path = Path("/")) -> Iterator[Check]:
-    """The board, its cameras, an Edge TPU, temperature and disk.
-
-    Args:
-        root: Where /sys and /dev are looked for.
-    """
+def hardware() -> Iterator[Check]:
+    """Check the board, its cameras, an Edge TPU, temperature and disk."""
     machine = host()
     name = machine["model"] or f"{machine['machine']} with {machine['cpus']} cores"
     yield Check("machine", "ok", f"{name}, {machine['system']}")
-    yield cameras(root)
+    yield cameras()
     yield edgetpu()
     yield temperature()
     yield disk()
@@ -97,7 +93,7 @@ def numpy() -> Check:
 
 
 def opencv() -> Check:
-    """That cv2 imports, that one package alone provides it, and that numpy fits it."""
+    """Check that cv2 can be imported, that only one package provides it, and that numpy fits."""
     names = [name for name in _OPENCV if installed(name)]
     try:
         import cv2
@@ -116,12 +112,12 @@ def opencv() -> Check:
         and major_minor(numpy_number)[0] < 2
     ):
         mend = "pip install 'opencv-python-headless<4.12'"
-        return Check("opencv", "warn", f"{found} asks for numpy 2, found {numpy_number}", mend)
+        return Check("opencv", "warn", f"{found} needs numpy 2, found {numpy_number}", mend)
     return Check("opencv", "ok", found)
 
 
 def opencv_parts() -> Iterator[Check]:
-    """What this build of OpenCV can do: windows, and where frames may come from."""
+    """Check what this build of OpenCV supports: windows and sources of frames."""
     try:
         import cv2
     except ImportError:
@@ -143,7 +139,7 @@ def opencv_parts() -> Iterator[Check]:
 
 
 def window(gui: str, environment: os._Environ[str] | dict[str, str]) -> Check:
-    """Without a display, OpenCV's windows end the process: no error that could be caught."""
+    """Check for a display: without one, an OpenCV window ends the process."""
     display = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
     if gui in ("NONE", "NO"):
         return Check("window", "ok", "this OpenCV is headless: `run --window` needs opencv-python")
@@ -155,17 +151,17 @@ def window(gui: str, environment: os._Environ[str] | dict[str, str]) -> Check:
 
 
 def runtimes() -> Iterator[Check]:
-    """Each TFLite runtime that is installed, tried on a model of one operation."""
-    tried = []
-    for name, module in _RUNTIMES.items():
-        number = installed(name)
-        if number:
-            tried.append(try_runtime(name, module, number))
+    """Try each installed TFLite runtime on a model of one operation."""
+    tried = [
+        try_runtime(name, module, number)
+        for name, module in _RUNTIMES.items()
+        if (number := installed(name))
+    ]
     yield from tried
     if any(check.status == "ok" for check in tried):
         return
-    if tried:  # one that is installed and doesn't work has said why
-        mend = "mend one of them"
+    if tried:  # their own lines say why they don't work
+        mend = "repair one of them"
     else:
         mend = "pip install ai-edge-litert, or edgecnn[tflite-runtime] where that has no wheel"
     if installed("tensorflow"):
@@ -178,7 +174,7 @@ def try_runtime(name: str, module: str, number: str) -> Check:
     try:
         reply = call("edgecnn.device.doctor.probe", {"module": module}, _PROBE_SECONDS)
     except MissingRuntimeError as error:
-        if "second Python" in str(error):  # an emulated machine: its loaded model will tell
+        if "second Python" in str(error):  # an emulated machine: loading a model will show it
             return Check(name, "ok", f"{number}, not tried: {error}")
         return Check(name, "warn", f"{number}: {error}", f"pip install --force-reinstall {name}")
     if reply["works"]:
@@ -195,7 +191,11 @@ def onnxruntime() -> Check:
 
 
 def cameras(root: Path = Path("/")) -> Check:
-    """Video4Linux cameras that OpenCV can open, and a CSI camera that only libcamera can."""
+    """Find the cameras that OpenCV can open, and a CSI camera that only libcamera can.
+
+    Args:
+        root: The folder that holds sys/ and dev/.
+    """
     names = {}
     for path in sorted(root.glob("sys/class/video4linux/video*/name")):
         names[f"/dev/{path.parent.name}"] = path.read_text(errors="replace").strip()
@@ -207,7 +207,7 @@ def cameras(root: Path = Path("/")) -> Check:
         found.append("a CSI camera, which only libcamera can read")
     if unreadable:
         mend = "sudo usermod -aG video $USER, then log in again"
-        return Check("cameras", "warn", f"no right to open {', '.join(unreadable)}", mend)
+        return Check("cameras", "warn", f"no permission to open {', '.join(unreadable)}", mend)
     if csi and not real and find_spec("picamera2") is None:
         mend = (
             "apt install python3-picamera2, make the environment with --system-site-packages, "
@@ -220,14 +220,15 @@ def cameras(root: Path = Path("/")) -> Check:
 
 
 def edgetpu(library: str = "libedgetpu.so.1") -> Check:
-    """Whether libedgetpu is there and finds a device."""
+    """Check whether libedgetpu is installed and finds a device."""
     try:
         ctypes.CDLL(library)
     except OSError as error:
         if str(error).startswith(f"{library}: cannot open"):
             found = f"{library} is not installed (only Coral boards need it)"
             return Check("edge tpu", "ok", found)
-        return Check("edge tpu", "warn", f"{library}: {one_line(error)}", "install what it names")
+        mend = "install the missing library"
+        return Check("edge tpu", "warn", f"{library}: {one_line(error)}", mend)
     from edgecnn.bundle.runtime.delegates import open_delegate
 
     try:
@@ -251,7 +252,7 @@ def temperature() -> Check:
 
 
 def disk(folder: Path = Path(), least_mb: float = 200) -> Check:
-    """Room for a session's log and frames in the current folder."""
+    """Check that the current folder has room for a session."""
     free_mb = shutil.disk_usage(folder).free / 1e6
     found = f"{free_mb / 1000:.1f} GB free in {folder.resolve()}"
     if free_mb < least_mb:
@@ -260,7 +261,7 @@ def disk(folder: Path = Path(), least_mb: float = 200) -> Check:
 
 
 def installed(distribution: str) -> str | None:
-    """The version of an installed package, without importing it."""
+    """The version of an installed package, without an import; None if it is absent."""
     try:
         return version(distribution)
     except PackageNotFoundError:

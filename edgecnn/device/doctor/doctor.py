@@ -1,4 +1,4 @@
-"""What works on this machine, what doesn't, and the mend for it."""
+"""`edgecnn doctor`: check what works on this machine, and say how to fix what doesn't."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgecnn.records import Json
 if TYPE_CHECKING:
     from edgecnn.bundle.folder import Bundle
 
-__all__ = ["Check", "Diagnosis", "examine"]
+__all__ = ["Diagnosis", "examine"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ def examine(bundle: Path | str | None = None, *, device: str = "cpu") -> Diagnos
 
 
 def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterator[Check]:
-    """The golden frames of each artifact that can run here."""
+    """Replay the golden frames of each artifact that can run here."""
     if any(check.status == "fail" and check.name in ("numpy", "opencv") for check in found):
-        yield Check("bundle", "fail", "can't be tried", "mend the lines above first")
+        yield Check("bundle", "fail", "can't be tested", "fix the problems above first")
         return
     from edgecnn.bundle.folder import Bundle
 
@@ -82,7 +82,7 @@ def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterat
         yield check
     yield from _edgetpu(opened)
     if not ran:
-        mend = "see the lines of its artifacts"
+        mend = "see the line of each artifact"
         yield Check("golden frames", "fail", "no artifact runs here as in the lab", mend)
 
 
@@ -110,7 +110,7 @@ def _replay(bundle: Bundle, file: str) -> Check:
 
 
 def _replay_twin(bundle: Bundle, file: str, device: str) -> Check:
-    """A compiled file on its chip against the uncompiled one on the CPU, on the golden frames."""
+    """Compare a compiled file on its chip with the uncompiled one on the CPU."""
     from edgecnn.bundle.classifier import Classifier
     from edgecnn.bundle.edgetpu.twin import compare_golden, load_twin
 
@@ -131,7 +131,7 @@ def _replay_twin(bundle: Bundle, file: str, device: str) -> Check:
 
 
 def _edgetpu(bundle: Bundle) -> Iterator[Check]:
-    """What an Edge TPU would take of the bundle's integer file; from the file, or as exported."""
+    """Predict which operations of the bundle's integer file an Edge TPU would run."""
     import json
 
     from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
@@ -143,15 +143,15 @@ def _edgetpu(bundle: Bundle) -> Iterator[Check]:
         return
     try:
         yield Check(name, "ok", predict_edgetpu(bundle.read(file)).to_text())
-    except MissingRuntimeError as error:  # tflite-runtime has no schema: the export knew
+    except MissingRuntimeError as error:  # tflite-runtime has no schema: use the export's answer
         try:
             kinds = json.loads(bundle.read("quantization.json"))["kinds"]
             yield Check(name, "ok", f"{kinds[file]['edgetpu']['text']} (as exported)")
-        except (BundleError, ValueError, KeyError, TypeError):  # of an older edgecnn
+        except (BundleError, ValueError, KeyError, TypeError):  # the bundle of an older edgecnn
             yield Check(name, "warn", *_halves(error))
 
 
 def _halves(error: EdgecnnError) -> tuple[str, str]:
-    """A message is what was found, then ";" and what to do."""
+    """Split a message into what was found and, after the last ";", what to do."""
     found, _, mend = str(error).rpartition("; ")
     return (found, mend) if found else (mend, "")

@@ -1,1 +1,1 @@
-"""The machine under the loop: temperature, times, helper processes."""
+"""The machine itself: temperature and clock, percentiles of times, helper processes."""

@@ -1,4 +1,4 @@
-"""How the board is: what it is, how warm, and whether it is throttled."""
+"""Read the board's model, temperature, clock and throttle flags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgecnn.records import Json
 __all__ = ["clock_mhz", "host", "machine_name", "read_health", "read_state", "throttle_flags"]
 
 _THERMAL = Path("/sys/class/thermal")
-# Bits of `vcgencmd get_throttled`; the same 16 higher say "since the boot".
+# Bits of `vcgencmd get_throttled`; the same bits 16 places higher mean "since boot".
 _THROTTLE_BITS = (
     "under-voltage",
     "frequency capped",
@@ -23,7 +23,7 @@ _THROTTLE_BITS = (
 
 
 def host() -> Json:
-    """What a session says of the machine it ran on."""
+    """Describe this machine for a session."""
     return {
         "name": platform.node(),
         "model": _read(Path("/proc/device-tree/model")).strip("\0 \n") or None,
@@ -35,10 +35,10 @@ def host() -> Json:
 
 
 def read_health() -> Json:
-    """Temperature of the hottest zone in degrees Celsius, and vcgencmd's throttle bits.
+    """Read the temperature of the hottest zone in degrees Celsius, and vcgencmd's throttle bits.
 
-    `throttled` is "0x0" when all is well; bits 0-3 are now, 16-19 since boot (under-voltage,
-    frequency capped, throttled, soft limit). None for what this machine doesn't tell.
+    `throttled` is "0x0" without a problem; bits 0-3 mean now, 16-19 since boot (under-voltage,
+    frequency capped, throttled, soft limit). A value is None where this machine doesn't report it.
     """
     zones = [_read(path) for path in sorted(_THERMAL.glob("thermal_zone*/temp"))]
     degrees = [int(text) / 1000 for text in map(str.strip, zones) if text.lstrip("-").isdigit()]
@@ -46,12 +46,12 @@ def read_health() -> Json:
 
 
 def read_state() -> Json:
-    """`read_health`, and the clock of the first core in MHz: what a speed was measured at."""
+    """Read `read_health` and the clock of the first core in MHz."""
     return {**read_health(), "clock_mhz": clock_mhz()}
 
 
 def throttle_flags(throttled: str | None) -> list[str]:
-    """The throttle bits of `read_health` in words; empty when all is well or unknown.
+    """The throttle bits of `read_health` in words; empty without a problem or if unknown.
 
     Example:
         >>> throttle_flags("0x50004")
@@ -70,7 +70,7 @@ def throttle_flags(throttled: str | None) -> list[str]:
 
 
 def machine_name() -> str:
-    """A Pi's or Coral's model, else the processor's."""
+    """The model of a Pi or Coral board, else of the processor."""
     model = host()["model"]
     if model:
         return str(model)
@@ -80,7 +80,7 @@ def machine_name() -> str:
 
 
 def clock_mhz() -> float | None:
-    """The clock of the first core now, or None where the machine doesn't tell."""
+    """The current clock of the first core in MHz, or None where it is unknown."""
     for name in ("scaling_cur_freq", "cpuinfo_cur_freq"):
         text = _read(Path(f"/sys/devices/system/cpu/cpu0/cpufreq/{name}")).strip()
         if text.isdigit():

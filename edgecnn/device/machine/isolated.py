@@ -1,4 +1,4 @@
-"""Work in a Python of its own: what may crash, and what must not share memory with other work."""
+"""Run work in a second Python, where it may crash and shares no memory with other work."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from edgecnn.errors import MissingRuntimeError
+from edgecnn.errors import EdgecnnError, MissingRuntimeError
 from edgecnn.records import Json
 
-__all__ = ["answer", "call"]
+__all__ = ["call", "serve"]
 
 
 def call(module: str, request: Json, timeout_s: float) -> Json:
-    """Run `python -m module` with a request on its stdin; gives what it answers.
+    """Run `python -m module` with a request on its stdin and return its answer.
 
     Raises:
         MissingRuntimeError: It can't be started, died, took too long, or answered {"error": ...}.
@@ -35,7 +36,7 @@ def call(module: str, request: Json, timeout_s: float) -> Json:
         )
     except OSError as error:
         raise MissingRuntimeError(
-            f"can't start a second Python ({error.strerror}), as in an emulated one"
+            f"can't start a second Python ({error.strerror}), as on an emulated machine"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise MissingRuntimeError(f"gave no answer in {timeout_s:.0f} s") from error
@@ -47,8 +48,12 @@ def call(module: str, request: Json, timeout_s: float) -> Json:
     return reply
 
 
-def answer(reply: Json) -> None:
-    """What a called module says at its end."""
+def serve(work: Callable[[Json], Json]) -> None:
+    """Answer the request on stdin with the result of `work`, or with its error."""
+    try:
+        reply = work(json.load(sys.stdin))
+    except EdgecnnError as error:
+        reply = {"error": str(error)}
     sys.stdout.write("\n" + json.dumps(reply) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Median and 95th percentile of times."""
+"""Compute the median and the 95th percentile of times."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The checks of `edgecnn inspect`: one module a question."""
+"""The checks of `edgecnn inspect`, one module for each question."""

@@ -1,4 +1,4 @@
-"""How many images each class has, how many different ones, and what training should do about it."""
+"""Count the images and the different images of each class, and advise how to train on them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edgecnn.inspect.findings import Finding, number
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Json
 
-__all__ = ["Balance", "ClassCount", "check_balance"]
+__all__ = ["Balance", "check_balance"]
 
 _EVEN, _SKEWED = 2.0, 10.0  # ratio of the largest class to the smallest
-_OPTION = "class_weights"  # of `edgecnn train --imbalance`
+_OPTION = "class_weights"  # value for `edgecnn train --imbalance`
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """Usable images of a class; `distinct` counts near-duplicates of each other once."""
+    """The usable images of a class; `distinct` counts each group of near-duplicates once."""
 
     label: str
     images: int
@@ -31,8 +31,8 @@ class Balance:
     """Class counts.
 
     ratio      the largest class over the smallest
-    effective  how many equally large classes the set is worth: exp of the entropy of the shares
-    option     of `edgecnn train --imbalance` that fits
+    effective  how many equally large classes would be as varied: exp of the shares' entropy
+    option     the suitable value for `edgecnn train --imbalance`
     """
 
     classes: tuple[ClassCount, ...]
@@ -56,7 +56,7 @@ def check_balance(scan: Scan, near_ids: np.ndarray) -> Balance:
     """Count the classes of a scan.
 
     Args:
-        scan: Of the labelled folder.
+        scan: The scan of the labelled folder.
         near_ids: int64, shape (n,): equal for near-duplicates.
     """
     labels, classes = scan.data.labels, scan.data.classes
@@ -87,31 +87,27 @@ def _findings(counts: tuple[ClassCount, ...], ratio: float, option: str) -> list
                 "balance",
                 f"{number(len(few), 'class has', 'classes have')} fewer than {MIN_IMAGES} usable "
                 f"images: {named}",
-                "add images or remove the folder: train refuses such a class",
+                "add images or remove the folder: `edgecnn train` refuses such a class",
             )
         )
     if ratio >= _EVEN:
-        small, large = min(counts, key=_images), max(counts, key=_images)
+        small, large = (pick(counts, key=lambda c: c.images) for pick in (min, max))
         findings.append(
             Finding(
                 "warning" if ratio >= _SKEWED else "note",
                 "balance",
                 f"class {large.label} has {ratio:.1f} times the images of class {small.label} "
                 f"({large.images:,} and {small.images:,})",
-                f"edgecnn train LAB --imbalance {option}; read the recall of each class, "
-                "not accuracy alone",
+                f"edgecnn train LAB --imbalance {option}; look at the recall of each class, "
+                "not at accuracy alone",
             )
         )
     findings += _few_distinct(counts)
     return findings
 
 
-def _images(count: ClassCount) -> int:
-    return count.images
-
-
 def _few_distinct(counts: tuple[ClassCount, ...]) -> list[Finding]:
-    """Classes that look larger than they are."""
+    """Report classes with many images but few different ones."""
     thin = [c for c in counts if c.images >= MIN_IMAGES and c.distinct < 0.3 * c.images]
     if not thin:
         return []
@@ -120,7 +116,7 @@ def _few_distinct(counts: tuple[ClassCount, ...]) -> list[Finding]:
         Finding(
             "warning",
             "balance",
-            f"fewer than a third of the images show a picture of their own in class {named}",
+            f"fewer than a third of the images are different pictures in class {named}",
             "add images of other scenes: near-duplicates teach nothing new",
         )
     ]

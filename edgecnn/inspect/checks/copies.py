@@ -1,4 +1,4 @@
-"""The same picture more than once: across train, val and test, across classes, within a class."""
+"""Find the same picture more than once: across train, val and test, and across classes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from edgecnn.records import Json
 
 __all__ = ["Copies", "Copy", "check_copies"]
 
-# Correlation of the 32x32 grey pictures from which two are as alike as one photograph saved twice.
-# Measured on crops of 21x42 pixels, a picture and itself: at 60 % light always above, as JPEG of
-# quality 75 always, of quality 60 97 %; made smaller such crops fall below (near-duplicates then).
-SAME_PICTURE = 0.99
+# Two 32x32 grey pictures with at least this correlation are one photograph saved twice.
+_SAME_PICTURE = 0.99
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Copy:
-    """Two files that show the same; `kind` is same file, same picture or near-duplicate."""
+    """Two files with the same picture; `kind` is same file, same picture or near-duplicate."""
 
     file: str
     other: str
@@ -45,9 +43,9 @@ class Copies:
     """Each image's closest match across splits and across classes, where there is one.
 
     splits     whether train, val or test folders were found
-    distinct   pictures in all, near-duplicates counted once
+    distinct   number of pictures, with each group of near-duplicates counted once
     largest    images in the largest group of near-duplicates
-    threshold  correlation of near-duplicates that was used
+    threshold  the correlation from which images count as near-duplicates
     """
 
     splits: bool
@@ -72,12 +70,12 @@ class Copies:
 
 
 def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float) -> Copies:
-    """Find pictures that stand on two sides of a split, or under two classes.
+    """Find pictures that occur on two sides of a split, or in two classes.
 
     Args:
-        scan: Of the labelled folder.
+        scan: The scan of the labelled folder.
         near_ids: int64, shape (n,): equal for near-duplicates.
-        threshold: The correlation that they were linked by.
+        threshold: The correlation from which images count as near-duplicates.
     """
     data = scan.data
     part = np.array([file.split or "" for file in data.files])
@@ -104,7 +102,7 @@ def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float) -> Copies:
 def _matches(
     scan: Scan, sides: list[tuple[np.ndarray, np.ndarray]], threshold: float
 ) -> tuple[Copy, ...]:
-    """For each image of a first side its closest in the second, the surest copies first."""
+    """Match each image of a first side with the closest of the second, surest copies first."""
     vectors = unit_vectors(scan.data.fingerprints)
     found: list[Copy] = []
     for first, second in sides:
@@ -121,7 +119,7 @@ def _matches(
 
 
 def _same_files(scan: Scan, mine: np.ndarray, theirs: np.ndarray) -> list[Copy]:
-    """Equal bytes count even where a flat picture has no fingerprint."""
+    """Match identical files; this also finds flat pictures, which have no fingerprint."""
     by_digest = {scan.data.sha256[k]: int(k) for k in theirs[::-1]}
     pairs = [(int(k), by_digest.get(scan.data.sha256[k])) for k in mine]
     return [
@@ -136,7 +134,7 @@ def _copy(scan: Scan, a: int, b: int) -> Copy:
     first, second = first - first.mean(), second - second.mean()
     lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
     likeness = float((first * second).sum()) / max(lengths, 1e-6)
-    kind = "same picture" if likeness >= SAME_PICTURE else "near-duplicate"
+    kind = "same picture" if likeness >= _SAME_PICTURE else "near-duplicate"
     return Copy(scan.data.name(a), scan.data.name(b), kind, likeness)
 
 
@@ -154,8 +152,8 @@ def _split_findings(copies: Copies, scan: Scan) -> list[Finding]:
                 "copies",
                 f"{number(len(same), 'image')} of {held:,} in val and test {_is(same)} also in an "
                 "earlier split: accuracy measured there is too good",
-                "delete the copies from train (edgecnn train leaves them out by itself and says "
-                "so; other trainers do not)",
+                "delete the copies from train; `edgecnn train` leaves them out by itself, other "
+                "trainers do not",
                 _examples(same),
             )
         )
@@ -166,8 +164,8 @@ def _split_findings(copies: Copies, scan: Scan) -> list[Finding]:
                 "copies",
                 f"{number(len(near), 'image')} of {held:,} in val and test nearly "
                 f"{'equals one' if len(near) == 1 else 'equal ones'} of an earlier split",
-                "split by device or day rather than at random: put all images into one folder a "
-                "class and let edgecnn train split them",
+                "split by device or day, not at random: make one folder for each class and let "
+                "`edgecnn train` split the images",
                 _examples(near),
             )
         )
@@ -184,7 +182,7 @@ def _class_findings(copies: Copies) -> list[Finding]:
                 "problem",
                 "copies",
                 f"{number(len(same), 'picture')} {_is(same)} in two classes",
-                "keep the right one: one of the two labels is wrong",
+                "one of the two labels is wrong: keep the picture in the right class only",
                 _examples(same),
             )
         )
@@ -195,7 +193,7 @@ def _class_findings(copies: Copies) -> list[Finding]:
                 "copies",
                 f"{number(len(near), 'image')} nearly {'equals' if len(near) == 1 else 'equal'} "
                 "an image of another class",
-                "look at them: a wrong label, or a border between classes that needs a rule",
+                "look at them: a label may be wrong, or the classes need a rule for such images",
                 _examples(near),
             )
         )
@@ -213,7 +211,7 @@ def _repeats(copies: Copies, scan: Scan) -> list[Finding]:
             f"{total:,} images show {copies.distinct:,} different pictures "
             f"({number(copies.same_files, 'exact copy', 'exact copies')}, up to {copies.largest} "
             "near-duplicates in a group)",
-            "never split them at random: edgecnn train keeps near-duplicates on one side",
+            "don't split them at random; `edgecnn train` keeps near-duplicates on one side",
         )
     ]
 

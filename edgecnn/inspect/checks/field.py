@@ -1,4 +1,4 @@
-"""Lab images beside field images: what a camera in the field does differently, in plain words."""
+"""Compare lab images with field images: light, colour, noise, sharpness and size, in words."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CLEAR = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Trait:
-    """One property of the images, lab and field.
+    """One property of the lab and field images.
 
-    difference  of the medians, field minus lab, in standard deviations of the lab
-                (the larger of half the lab's 16-84 % range and a just visible step)
-    verb, words   the difference as a person says it: "are", "0.5x as bright"
-    lab, field  float32, the values of every image, in `unit`
+    difference   field median minus lab median, in standard deviations of the lab
+                 (the larger of half the lab's 16-84 % range and a just visible step)
+    verb, words  the difference in words: "are", "0.5x as bright"
+    lab, field   float32, the values of every image, in `unit`
     """
 
     name: str
@@ -47,7 +47,7 @@ class Trait:
 
 @dataclass(frozen=True)
 class FieldCheck:
-    """What is different, the largest difference first; `words` says the clear ones in a line."""
+    """The differences, largest first; `words` states the clear ones in one line."""
 
     images: int
     broken: int
@@ -66,11 +66,11 @@ class FieldCheck:
 
 @dataclass(frozen=True)
 class _Measure:
-    """How a property is read off a scan and worded.
+    """A property and the words for it.
 
     ratio  whether lab and field are compared as a ratio, or as a difference
-    step   a difference that can just be seen: of logs for a ratio, else in `unit`
-    verb   field images "are" or "have" what the words say; `less` is for less than in the lab
+    step   a just visible difference: between logs for a ratio, else in `unit`
+    verb   "are" or "have", before the words; `less` is for less than in the lab
     """
 
     name: str
@@ -104,7 +104,7 @@ _MOST_WORDS = 6
 
 
 def check_field(lab: Scan, field: Scan) -> FieldCheck:
-    """Compare two scans that look through the same window."""
+    """Compare two scans that used the same window."""
     lab_values, field_values = _values(lab), _values(field)
     traits = [_trait(m, lab_values[m.name], field_values[m.name]) for m in _MEASURES]
     traits.sort(key=lambda trait: -abs(trait.difference))
@@ -115,7 +115,7 @@ def check_field(lab: Scan, field: Scan) -> FieldCheck:
 
 
 def _sentence(clear: list[Trait]) -> str:
-    """The clearest differences in one sentence."""
+    """State the clearest differences in one sentence."""
     if not clear:
         return "field images look like lab images in light, noise, sharpness, colour and size"
     parts = []
@@ -170,8 +170,8 @@ def _findings(traits: list[Trait], words: str, field: Scan) -> tuple[Finding, ..
             "warning" if large else "note",
             "field",
             words,
-            "edgecnn calibrate FIELD --lab LAB -o calibration, and look at its contact sheet: it "
-            "says which camera lies between the two; keep `train --augment default`"
+            "edgecnn calibrate FIELD --lab LAB -o calibration fits the field's camera: look at "
+            "its contact sheet, and keep `edgecnn train --augment default`"
             if large
             else "",
         )
@@ -182,7 +182,7 @@ def _findings(traits: list[Trait], words: str, field: Scan) -> tuple[Finding, ..
                 "warning",
                 "field",
                 f"the framing differs: field images are {framing.words}",
-                "crop field frames as the lab's were, or train with --resize letterbox",
+                "crop field frames like lab images, or train with --resize letterbox",
             )
         )
     return tuple(findings)

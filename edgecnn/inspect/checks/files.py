@@ -1,4 +1,4 @@
-"""Files that can't be read, and files that programs read differently."""
+"""Find files that can't be read, and files that programs read differently."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["FileCheck", "check_files"]
 _LARGE, _SMALL = 25.0, 1 / 25  # of the median area
 _HUGE = 20_000_000  # pixels
 _ASPECT = 2.0  # times wider or narrower than the median
-# From this share on a kind is what the set is made of, not an oddity of some files.
+# A kind with at least this share is normal for the data set, not odd.
 _USUAL = 0.95
 
 # kind: (severity, what such files are, what to do)
 _ODD: dict[str, tuple[Severity, str, str]] = {
     "wrong-suffix": (
         "note",
-        "are named after another format than they hold",
-        "rename them: some programs go by the suffix",
+        "have a suffix of another format",
+        "rename them: some programs trust the suffix",
     ),
     "16-bit": (
         "warning",
@@ -37,30 +37,30 @@ _ODD: dict[str, tuple[Severity, str, str]] = {
     "grey": (
         "warning",
         "are grey among coloured ones",
-        "ask why: a network can tell the two apart, and the field has one kind only",
+        "find out why: a network can tell the two apart, and the field has only one kind",
     ),
     "alpha": (
         "warning",
         "have an alpha channel",
-        "flatten them: edgecnn drops alpha, so what lies under transparent pixels shows up",
+        "flatten them: edgecnn drops alpha, so the colours under transparent pixels appear",
     ),
     "cmyk": ("warning", "are CMYK, for print", "save them as RGB: programs convert differently"),
     "exif-rotated": (
         "warning",
-        "are stored turned, with an EXIF note to turn them back",
-        "turn the pixels themselves: edgecnn heeds the note, Keras and many programs do not",
+        "are rotated, with an EXIF note to turn them back",
+        "rotate the pixels themselves: edgecnn follows the note, Keras and other programs do not",
     ),
-    "animated": ("warning", "are animated", "save the frame that counts as a still image"),
+    "animated": ("warning", "are animated", "save the right frame as a still image"),
     "very-large": (
         "note",
         f"are over {_LARGE:.0f} times as large as the rest, or huge",
         "check that they show the same kind of scene",
     ),
-    "very-small": ("warning", "are tiny beside the rest", "check them: little is left to see"),
+    "very-small": ("warning", "are tiny beside the rest", "check whether anything can be seen"),
     "odd-aspect": (
         "warning",
         f"are over {_ASPECT:.0f} times wider or narrower than the rest",
-        "check their framing: stretched to the input they look unlike the rest "
+        "check their framing: stretching them to the input distorts them "
         "(`edgecnn train --resize letterbox` keeps shapes)",
     ),
 }
@@ -68,7 +68,7 @@ _ODD: dict[str, tuple[Severity, str, str]] = {
 
 @dataclass(frozen=True)
 class FileCheck:
-    """Counts by kind of what is broken and odd; `other` counts files that are no images."""
+    """Counts of broken and odd files by kind; `other` counts files that are no images."""
 
     broken: dict[str, int]
     odd: dict[str, int]
@@ -114,14 +114,14 @@ def _broken_findings(scan: Scan) -> list[Finding]:
             "problem",
             "files",
             f"{number(count, 'file')} can't be read: {summary}",
-            "copy or convert them again, or delete them; train leaves them out and says so",
+            "copy or convert them again, or delete them; `edgecnn train` leaves them out",
             tuple(Example((item.file,), item.kind) for item in scan.broken),
         )
     ]
 
 
 def _odd_files(scan: Scan) -> dict[str, list[int]]:
-    """Indices of the images of each kind in _ODD; what most images are is not odd."""
+    """Indices of the images of each kind in _ODD; a kind of most images is not odd."""
     found: dict[str, list[int]] = {kind: [] for kind in _ODD}
     for k, header in enumerate(scan.headers):
         if header:
@@ -151,7 +151,7 @@ def _odd_findings(scan: Scan, odd: dict[str, list[int]]) -> list[Finding]:
 
 
 def _class_hint(scan: Scan, items: list[int]) -> str:
-    """Whether a kind sits in one class: then it gives the class away."""
+    """Say so if a kind occurs mostly in one class: it then reveals the class."""
     classes = scan.data.classes[items]
     top = int(np.bincount(classes).argmax())
     share, usual = (classes == top).mean(), (scan.data.classes == top).mean()
@@ -161,7 +161,7 @@ def _class_hint(scan: Scan, items: list[int]) -> str:
 
 
 def _other_files(root: Path) -> dict[str, int]:
-    """Files with a suffix that edgecnn does not read, by suffix."""
+    """Count the files with a suffix that edgecnn does not read, by suffix."""
     found: Counter[str] = Counter()
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
@@ -178,7 +178,7 @@ def _other_finding(other: dict[str, int]) -> list[Finding]:
         Finding(
             "note",
             "files",
-            f"files that are no images by their suffix are passed over: {kinds}",
-            "convert those that hold pictures (.heic from phones, say) to JPEG or PNG",
+            f"files without an image suffix are skipped: {kinds}",
+            "convert pictures among them (such as .heic from phones) to JPEG or PNG",
         )
     ]

@@ -1,16 +1,13 @@
-"""Likely label errors: images that a classifier, trained on the others, surely takes for another.
+"""Find likely label errors: images that a classifier trained on the others reads differently.
 
-Confident learning's idea (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068: rank by held-out
-confidence) with a classifier that takes seconds: an RBF support vector machine on 64 principal
+The idea is confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068): rank images
+by held-out confidence. The classifier takes seconds: an RBF support vector machine on 64 principal
 components of gradient histograms (Dalal and Triggs 2005, doi:10.1109/CVPR.2005.177) of the 32x32
-pictures, cross-validated so that near-duplicates are never on both sides. Its scores become
-probabilities by one temperature fitted on the held-out images (Guo et al. 2017, arXiv:1706.04599).
+pictures. Cross-validation keeps near-duplicates on one side. One temperature, fitted on the
+held-out images (Guo et al. 2017, arXiv:1706.04599), turns the scores into probabilities.
 
-Where the list ends, and how many of its labels are wrong, is measured on the data itself: a
-held-out answer does not depend on the image's own label, so giving every image a wrong label at
-random shows at no cost how a label error scores. On 4,544 curated crops of digits the log odds
-ranks better than the margin or confident learning's own thresholds: of 20 swapped labels the
-first 10 suspects hold 9, the first 55 hold 18; without swaps it expects 2 errors and lists 39.
+The data itself shows where the list ends and how many of its labels are wrong. A held-out answer
+does not depend on the image's own label, so random wrong labels show how a label error scores.
 """
 
 from __future__ import annotations
@@ -25,29 +22,29 @@ from edgecnn.inspect.findings import Example, Finding, number, percent
 from edgecnn.inspect.scan import SIDE, Scan
 from edgecnn.records import Json
 
-__all__ = ["LabelSuspicion", "Suspect", "check_labels", "gradient_histograms"]
+__all__ = ["LabelSuspicion", "check_labels"]
 
 _FOLDS = 5
-_FEWEST = 2 * _FOLDS  # images of a class; smaller ones are not judged
+_FEWEST = 2 * _FOLDS  # different images; smaller classes are not checked
 _COMPONENTS = 64
-_MOST_TRAINING = 8000  # images a fold: a support vector machine's time grows with their square
+_MOST_TRAINING = 8000  # images in a fold: a support vector machine's time grows quadratically
 _MOST_CLASSES = 100
 _CELL, _ANGLES = 8, 9
-# The list is as long as it must be to hold this share of labels swapped at random ...
+# The list is long enough to contain this share of labels swapped at random ...
 _RECALL = 0.95
 # ... and a suspect's suggested label is at least twice as likely as its own.
 _LEAST_ODDS = float(np.log(2))
-# Shares of swapped labels whose scores tell how many errors the data can hold at most.
+# Shares of swapped labels whose scores give an upper limit for the errors in the data.
 _LEVELS = (0.5, 0.6, 0.7, 0.8)
-# From this share of wrong labels in the list on, reading it is worth a warning.
+# With at least this share of wrong labels, the list is worth a warning.
 _WORTH = 0.2
-# Below this accuracy on held-out images the classifier's doubts say nothing.
+# Below this accuracy on held-out images, the classifier can't question labels.
 _BLIND = 0.6
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """An image whose label is likely wrong; confidences are of the held-out classifier."""
+    """An image whose label is likely wrong, with confidences of the held-out classifier."""
 
     file: str
     given: str
@@ -67,11 +64,11 @@ class Suspect:
 
 @dataclass(frozen=True)
 class LabelSuspicion:
-    """Suspects, the surest first.
+    """Images with suspicious labels, the surest first.
 
-    expected  how many of the suspects have a wrong label, estimated
-    recall    share of labels swapped at random that such a list holds
-    held_out  how often the quick classifier agrees with the labels: what its doubts are worth
+    expected  estimated number of suspects with a wrong label
+    recall    share of labels swapped at random that such a list contains
+    held_out  how often the quick classifier agrees with the labels
     why_not   why nothing was checked, or ""
     """
 
@@ -96,9 +93,9 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     """Find labels that the other images contradict.
 
     Args:
-        scan: Of the labelled folder.
+        scan: The scan of the labelled folder.
         near_ids: int64, shape (n,): equal for near-duplicates, which stay in one fold.
-        seed: Of the folds.
+        seed: The seed for the folds.
     """
     data = scan.data
     groups_of = [len(np.unique(near_ids[data.classes == k])) for k in range(len(data.labels))]
@@ -107,7 +104,7 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     if len(large) < 2:
         return _not_checked(Tally(0, 0), f"fewer than two classes have {_FEWEST} different images")
     given = np.searchsorted(large, data.classes[judged])
-    features = _components(gradient_histograms(data.tensors[judged]), seed)
+    features = _components(_gradient_histograms(data.tensors[judged]), seed)
     scores = _held_out_scores(features, given, near_ids[judged], seed)
     chances = _as_chances(scores, given)
     held_out = Tally(int((chances.argmax(axis=1) == given).sum()), len(given))
@@ -136,8 +133,8 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     )
 
 
-def gradient_histograms(tensors: np.ndarray) -> np.ndarray:
-    """Histograms of gradient directions, without their sign: light on dark equals dark on light.
+def _gradient_histograms(tensors: np.ndarray) -> np.ndarray:
+    """Histograms of gradient directions without sign: light on dark equals dark on light.
 
     Args:
         tensors: uint8, shape (n, 32, 32, 3).
@@ -179,7 +176,7 @@ def _components(features: np.ndarray, seed: int) -> np.ndarray:
 def _held_out_scores(
     features: np.ndarray, given: np.ndarray, groups: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Scores of every image by a classifier that saw neither it nor its near-duplicates."""
+    """Score every image with a classifier that saw neither it nor its near-duplicates."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     scores = np.zeros((len(given), int(given.max()) + 1))
@@ -203,12 +200,12 @@ def _classifier(num_classes: int) -> Any:
 
     if num_classes <= _MOST_CLASSES:
         return SVC(C=3.0, gamma="scale", decision_function_shape="ovr")
-    # The other trains one machine for each pair of classes.
+    # An SVC would train one machine for each pair of classes.
     return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
 
 
 def _as_chances(scores: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Softmax at the temperature that gives the labels the highest likelihood."""
+    """Softmax at the temperature with the highest likelihood of the labels."""
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
@@ -222,16 +219,16 @@ def _as_chances(scores: np.ndarray, given: np.ndarray) -> np.ndarray:
 
 
 def _log_odds(chances: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Log of how much likelier the likeliest class is than the label: 0 where they agree."""
+    """Log odds of the likeliest class over the label: 0 where they agree."""
     own = chances[np.arange(len(labels)), labels]
     return np.asarray(np.log(chances.max(axis=1) / np.maximum(own, 1e-300)))
 
 
 def _errors_at(odds: np.ndarray, swapped: np.ndarray, level: float) -> float:
-    """Errors in the data if all images beyond a limit are errors that score like swapped labels.
+    """Estimate the errors in the data, as if all images beyond a limit were errors.
 
-    `level` of all swapped labels lie beyond the limit; right labels beyond it make the number
-    too large, never too small.
+    A share `level` of the swapped labels is beyond the limit. Correct labels beyond it make the
+    number too large, never too small.
     """
     limit = max(float(np.quantile(swapped, 1 - level)), 1e-6)
     return float((odds >= limit).sum() / max((swapped >= limit).mean(), 1e-6))
@@ -243,15 +240,15 @@ def _findings(
     if not suspects:
         return ()
     count, about = len(suspects), round(expected)
-    wrong = f"about {about} {'is' if about == 1 else 'are'} wrong, most at the head of the list"
+    wrong = f"about {about} {'is' if about == 1 else 'are'} wrong, most at the top of the list"
     return (
         Finding(
             "warning" if expected >= _WORTH * count else "note",
             "labels",
             f"{number(count, 'label')} of {held_out.total:,} {'is' if count == 1 else 'are'} "
-            f"worth a look: {wrong if about else 'likely none is wrong, they are hard to read'}",
-            "look at them in this order and move an image to the class that it shows; of labels "
-            f"swapped at random such a list holds {percent(recall)}",
+            f"worth a look: {wrong if about else 'likely none is wrong, only hard to read'}",
+            "look at them in this order and move each image to the class that it shows; such a "
+            f"list contains {percent(recall)} of labels swapped at random",
             tuple(Example((s.file,), f"{s.given}, perhaps {s.suggested}") for s in suspects),
         ),
     )

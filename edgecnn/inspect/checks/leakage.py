@@ -1,9 +1,8 @@
-"""Groups (devices, sites, days) that leak: near-identical inside, tied to a class, recognizable.
+"""Find groups (devices, sites, days) that leak into a test score.
 
-Two questions. Does a split at random put nearly the same picture on both sides? And could a
-network learn the camera instead of the object, because a group shows mostly one class and its
-pictures are recognizable by light, colour, noise and JPEG alone (a shortcut: Geirhos et al. 2020,
-arXiv:2004.07780)?
+A random split puts nearly the same picture on both sides if a group repeats itself. A network
+learns the camera instead of the object if a group shows mostly one class and its light, colour,
+noise and JPEG traces identify it (a shortcut: Geirhos et al. 2020, arXiv:2004.07780).
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Json
 
-__all__ = ["GroupCheck", "GroupSize", "check_groups", "recognized"]
+__all__ = ["GroupCheck", "check_groups", "recognized"]
 
-_FEWEST = 10  # images of a group that a statement is made about
+_FEWEST = 10  # images; smaller groups are not judged
 _MOST_GROUPS, _MOST_IMAGES = 40, 6000
 _FOLDS = 5
 _ONE_CLASS = 0.8  # share of a group's images in one class
 _REPEATED = 0.25  # different pictures for each image
 _RECOGNIZED = 0.8
-# What the scene moves least: the camera's and the file's own marks.
+# The statistics that depend least on the scene: traces of the camera and the file format.
 _MARKS = (
     *("red_green", "blue_green", "noise_luma", "noise_red", "noise_blue"),
     *("blockiness", "quantized", "corner_light", "slope"),
@@ -35,10 +34,10 @@ _MARKS = (
 
 @dataclass(frozen=True)
 class GroupSize:
-    """A group: its images, different pictures among them, and its most frequent class.
+    """A group: its images, its different pictures, and its most frequent class.
 
-    recognized  share of its images that a classifier attributes to it by image statistics
-                alone, held out; None where there are too few images or groups
+    recognized  share of its held-out images that a classifier assigns to it by image statistics
+                alone; None where there are too few images or groups
     """
 
     name: str
@@ -56,9 +55,10 @@ class GroupSize:
 class GroupCheck:
     """The groups, largest first.
 
-    column            where they come from: a manifest's column, or folders; "" for none
-    class_from_marks  balanced accuracy of guessing the class from camera marks alone, and
-    class_by_chance   what chance gives; None where not measured
+    column            the manifest's column, or "folder"; "" without groups
+    class_from_marks  balanced accuracy of guessing the class from camera traces alone; None
+                      where not measured
+    class_by_chance   the same accuracy by chance
     """
 
     column: str
@@ -84,9 +84,9 @@ def check_groups(
     """Look for groups that leak.
 
     Args:
-        scan: Of the labelled folder.
+        scan: The scan of the labelled folder.
         devices: Group of each image, None where unknown; [] when there are no groups.
-        column: What the groups are called.
+        column: The name for these groups.
         near_ids: int64, shape (n,): equal for near-duplicates.
     """
     names = np.array([device or "" for device in devices] or [""] * len(scan))
@@ -98,9 +98,9 @@ def check_groups(
 
 
 def recognized(features: np.ndarray, targets: np.ndarray, near_ids: np.ndarray) -> dict[int, float]:
-    """How well numbers tell classes apart: held-out recall of each target with enough images.
+    """Measure how well features identify classes: the held-out recall of each large target.
 
-    Near-duplicates are in one fold, so that a picture is never recognized by its twin.
+    Near-duplicates are in one fold, so no picture is recognized by its copy.
 
     Args:
         features: float32, shape (n, f).
@@ -123,12 +123,12 @@ def recognized(features: np.ndarray, targets: np.ndarray, near_ids: np.ndarray) 
         QuantileTransformer(
             n_quantiles=min(100, len(rows) // 2), output_distribution="normal", random_state=0
         ),
-        # Equal priors: a small group is as much a group as a large one.
+        # Equal priors, so that small groups count as much as large ones.
         LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.05, priors=[1 / kinds] * kinds),
     )
     folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
     with warnings.catch_warnings():
-        # A target in fewer groups than folds: it is judged on the folds it has.
+        # scikit-learn warns of a target in fewer groups than folds; its own folds suffice.
         warnings.simplefilter("ignore", UserWarning)
         guess = cross_val_predict(
             model, features[rows], targets[rows], groups=near_ids[rows], cv=folds
@@ -139,7 +139,7 @@ def recognized(features: np.ndarray, targets: np.ndarray, near_ids: np.ndarray) 
 
 
 def _large_enough(targets: np.ndarray, near_ids: np.ndarray) -> list[int]:
-    """Targets with enough images, in enough folds to be both learned and judged."""
+    """Targets with enough images in enough folds to train on some and test on others."""
     kinds, counts = np.unique(targets, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_MOST_GROUPS]
     return [
@@ -183,7 +183,7 @@ def _leaks(scan: Scan, groups: tuple[GroupSize, ...], names: np.ndarray) -> list
             Finding(
                 severity,
                 "groups",
-                f"group {group.name} ({number(group.images, 'image')}) leaks easily: "
+                f"group {group.name} ({number(group.images, 'image')}) can leak into the test: "
                 + "; ".join(reasons),
                 "keep it on one side of the split (edgecnn train LAB --manifest CSV --group "
                 "COLUMN) and collect other classes with that device",
@@ -198,7 +198,7 @@ def _reasons(scan: Scan, group: GroupSize) -> list[str]:
         return []
     reasons = []
     if group.distinct <= _REPEATED * group.images:
-        reasons.append(f"its images show {group.distinct} different pictures only")
+        reasons.append(f"its images show only {group.distinct} different pictures")
     usual = float((scan.data.classes == scan.data.labels.index(group.top_class)).mean())
     if group.top_share >= _ONE_CLASS and group.top_share >= 2 * usual:
         reasons.append(
@@ -207,14 +207,14 @@ def _reasons(scan: Scan, group: GroupSize) -> list[str]:
         )
     if reasons and (group.recognized or 0) >= _RECOGNIZED:
         reasons.append(
-            f"{percent(group.recognized or 0)} of its images are recognized by light, colour and "
-            "noise alone, so a network can learn the camera in place of the object"
+            f"light, colour and noise alone identify {percent(group.recognized or 0)} of its "
+            "images, so a network can learn the camera instead of the object"
         )
     return reasons
 
 
 def _class_from_marks(scan: Scan, near_ids: np.ndarray) -> tuple[float | None, float]:
-    """Balanced accuracy of the class from what a class should not depend on."""
+    """Balanced accuracy of guessing the class from traces that it should not depend on."""
     columns = [STATISTICS.index(name) for name in _MARKS]
     sizes = np.log(scan.sizes_wh.astype(np.float32))
     features = np.concatenate([scan.statistics[:, columns], sizes], axis=1)
@@ -231,11 +231,11 @@ def _marks_finding(scan: Scan, accuracy: float | None, chance: float) -> list[Fi
         Finding(
             "warning",
             "groups",
-            f"the class can be guessed from colour cast, noise, JPEG traces and image size alone, "
+            f"colour cast, noise, JPEG traces and image size alone reveal the class "
             f"{percent(accuracy)} of the time (chance: {percent(chance)}): the classes "
             f"({', '.join(scan.data.labels[:4])}{', ...' if len(scan.data.labels) > 4 else ''}) "
             "were photographed differently",
-            "photograph all classes with the same devices in the same light, or a network learns "
-            "the difference that the field does not have",
+            "photograph all classes with the same devices in the same light; otherwise a network "
+            "learns a difference that the field does not have",
         )
     ]
