@@ -13,6 +13,7 @@ from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.result import AuditReport
 from edgecnn.errors import SessionError
 from edgecnn.records import Progress
+from edgecnn.session.layout import EVENTS_NAME
 from edgecnn.session.read import Frames, Session, Truth, open_session, read_frames, read_truth
 
 __all__ = ["AuditOptions", "AuditReport", "audit"]
@@ -113,7 +114,7 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
     if not tally.total:
         notes.append(
             "no field labels: record with --truth folder or --truth FILE.csv, or append "
-            '{"event": "truth", "frame": N, "label": L, "source": S} lines to events.jsonl'
+            f'{{"event": "truth", "frame": N, "label": L, "via": "label"}} lines to {EVENTS_NAME}'
         )
     elif tally.effective is not None:
         notes.append(
@@ -127,6 +128,8 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
         unlabelled = int((truth.label < 0).sum())
         if unlabelled and tally.total:
             notes.append(f"{name}: {unlabelled} of {len(frames)} frames have no label, not counted")
+        if truth.cant_tell:
+            notes.append(f"{name}: {truth.cant_tell} frames whose label nobody can tell")
         if truth.unknown:
             shown = ", ".join(repr(label) for label in list(truth.unknown)[:5])
             notes.append(
@@ -134,7 +137,7 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
                 f"({shown}), not counted"
             )
         if broken := frames.broken + truth.broken:
-            notes.append(f"{name}: {broken} broken lines in events.jsonl, skipped")
+            notes.append(f"{name}: {broken} broken lines in {EVENTS_NAME}, skipped")
         if frames.repeated:
             notes.append(f"{name}: {frames.repeated} frames stand twice, the later answer counts")
         if frames.end is None:

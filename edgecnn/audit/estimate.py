@@ -17,6 +17,8 @@ UNKNOWN = "not identified"
 # A band wider than this, or methods that differ by more, say nothing.
 _WIDEST = 0.5
 _MARGIN = 0.02
+# Confidence is logged with six digits: what differs by less counts as equal.
+_SAME = 1e-6
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def estimate_accuracy(
         shift = methods["average_confidence"] - float(lab.confidence.mean())
         methods["difference_of_confidence"] = min(1.0, max(0.0, lab_accuracy + shift))
         threshold = float(np.quantile(lab.confidence, 1 - lab_accuracy))
-        methods["threshold"] = float((field_confidence > threshold).mean())
+        methods["threshold"] = float((field_confidence > threshold + _SAME).mean())
     lowest, highest = min(methods.values()), max(methods.values())
     low = max(0.0, lab_accuracy - 2 * max(0.0, lab_accuracy - lowest) - _MARGIN)
     high = min(1.0, highest + _MARGIN)

@@ -26,7 +26,7 @@ def find_bundle(session: Session, given: Path | None) -> tuple[Bundle | None, st
                 f"{bundle.sha256[:12]}; give the bundle that the device ran"
             )
         return bundle, None
-    recorded = Path(session.bundle_path)
+    recorded = Path(session.header.bundle_path)
     beside = session.path.parent / recorded.name
     reasons = []
     for path in dict.fromkeys((recorded, beside, Path(recorded.name))):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import clustered_tally
+from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json
+from edgecnn.session.answers import number_objects
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["Confusion", "Live", "Misread", "Slice", "measure_live"]
@@ -94,7 +95,7 @@ def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequenc
     """Compare the answers of all sessions with their field labels."""
     table = _Labelled.of(parts)
     right = table.truth == table.index
-    tally = clustered_tally(right, table.segment)
+    tally = Clusters.of(right, table.segment).tally
     size = len(labels)
     cells = np.bincount(table.truth * size + table.index, minlength=size * size)
     confusion = cells.reshape(size, size)
@@ -112,8 +113,7 @@ def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequenc
 class _Labelled:
     """The labelled frames of all sessions, one after the other; columns of shape (n,).
 
-    `segment` numbers the objects: consecutive frames of one label are one object, except in
-    an image folder, where every file stands for itself. A frame without label ends a segment.
+    `segment` numbers the objects that they show: see `answers.number_objects`.
     """
 
     truth: np.ndarray
@@ -130,10 +130,8 @@ class _Labelled:
         segments = 0
         for k, (_, frames, truth) in enumerate(parts):
             rows = np.flatnonzero(truth.label >= 0)
-            new = np.ones(len(frames), bool)
-            if not frames.separate:
-                new[1:] = truth.label[1:] != truth.label[:-1]
-            segment = np.cumsum(new)[rows] + segments
+            objects = number_objects(frames.key, truth.label, separate=frames.separate)
+            segment = objects[rows] + segments
             segments += len(frames)
             columns.append(
                 (
@@ -214,7 +212,7 @@ def _misread(
         truth=labels[table.truth[row]],
         predicted=labels[table.index[row]],
         confidence=round(float(table.confidence[row]), 4),
-        image=session.image(name) if name else None,
+        image=session.picture(name) if name else None,
     )
 
 

@@ -6,11 +6,10 @@ pool of full frames fits into memory.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,8 @@ from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.images.duplicates import fingerprint
 from edgecnn.images.split_groups import captured_at
 from edgecnn.records import Progress
+from edgecnn.session.layout import is_session, pictures_folder
+from edgecnn.session.read import picture_times
 
 __all__ = ["Found", "Pool", "find_field", "read_pool", "window_for"]
 
@@ -77,33 +78,14 @@ def find_field(roots: Sequence[Path]) -> list[Found]:
     """
     found: dict[Path, Found] = {}
     for root in roots:
-        is_session = (root / "session.json").is_file()
-        folder = root / "frames" if is_session else root
-        times = _logged_times(root / "events.jsonl") if is_session else {}
+        recorded = is_session(root)
+        folder = pictures_folder(root) if recorded else root
+        times = picture_times(root) if recorded else {}
         for path in find_images(folder):
             source = f"{root.resolve().name}/{path.relative_to(folder).as_posix()}"
             time = times.get(path.name) or captured_at(path.name)
             found.setdefault(path.resolve(), Found(path, source, time))
     return list(found.values())
-
-
-def _logged_times(log: Path) -> dict[str, datetime]:
-    """File in frames/ -> when it was captured; lines that can't be read tell nothing."""
-    times: dict[str, datetime] = {}
-    try:
-        with open(log, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                try:
-                    event = json.loads(line)
-                    time = datetime.fromisoformat(event["captured_at"].replace("Z", "+00:00"))
-                    times[event["image"]] = (
-                        time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-                    )
-                except (ValueError, KeyError, TypeError, AttributeError):
-                    continue
-    except OSError:
-        return {}
-    return times
 
 
 def window_for(files: Sequence[Found], what: str) -> Window:

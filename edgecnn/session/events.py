@@ -1,61 +1,297 @@
-"""The lines of a session's events.jsonl: what the device writes and the audit reads."""
+"""The lines of a session's events: one JSON object a line, format 2; format 1 is still read.
+
+A score stands in a line as 256ths, the step of an integer model: a whole number from 0 to 255 for
+an integer file, and with decimals, up to 256, for a float one. Times `t` are milliseconds since
+the start of the session on a clock that never jumps. What is unknown is left out of the line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import heapq
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from math import isfinite
+from operator import index as as_integer
 from typing import Any
 
-from edgecnn.records import Json, known_fields
+from edgecnn.records import Json
 
-__all__ = ["FrameEvent", "TruthEvent"]
+__all__ = [
+    "EndEvent",
+    "FrameEvent",
+    "GapEvent",
+    "HealthEvent",
+    "TruthEvent",
+    "event_kind",
+    "top_scores",
+]
+
+_UNIT = 256  # a score of 1
+_TOP = 3
+# Three digits would make a score of 0.9978 look higher than it is, and estimates compare scores.
+_CONFIDENCE_DIGITS = 6
+# The kind of an event is read from the raw line, so that a line of another kind is never parsed.
+_KIND = re.compile(rb'"event"\s*:\s*"(\w+)"')
+
+
+def event_kind(line: bytes) -> str | None:
+    """The kind of the event in a line, without parsing the line; None where there is none."""
+    match = _KIND.search(line)
+    return match.group(1).decode() if match else None
+
+
+def top_scores(scores: Sequence[float]) -> tuple[tuple[int, float], ...]:
+    """The three best (index, score) of an answer, best first; ties go to the lower index.
+
+    Example:
+        >>> top_scores([0.1, 0.4, 0.4, 0.1])
+        ((1, 0.4), (2, 0.4), (0, 0.1))
+    """
+    best = heapq.nlargest(_TOP, range(len(scores)), key=scores.__getitem__)
+    return tuple((k, scores[k]) for k in best)
 
 
 @dataclass(frozen=True)
 class FrameEvent:
-    """One classified frame in events.jsonl. It never holds a label of the field: see TruthEvent.
+    """What the device answered to a frame. It never holds a label of the field: see TruthEvent.
 
     Args:
         frame: Position in the source, from 0. Live sources skip numbers: those were dropped.
-        captured_at: UTC, ISO 8601 with milliseconds, when the frame left the source.
-        name: File name in an image folder, else None.
-        index: The predicted class (ties go to the lower index).
-        scores: One for each label.
+        t_ms: When the frame was captured, in milliseconds since the start; None in format 1.
+        top: The best (index, score) first, scores in [0, 1]; format 1 gives only the best.
+        confidence: Of the answer, after temperature scaling, in [0, 1]; None in format 1.
         age_ms: From capture to answer.
         invoke_ms: Inside the interpreter.
-        preprocess_ms: From frame to tensor.
-        image: File in the session's frames/ that keeps this frame, or None.
+        at: When the frame was captured, in UTC; in a line only where it is needed.
+        region: The name of the region that was classified, where there are several.
+        scores: All scores, in [0, 1], of kept frames and of some others.
+        pool: Where its picture was kept: "uniform", "hard" or "asked"; None where it was not.
+        probability: With what probability it was kept; None where chance had no part in it.
+        name: File name in an image folder; None for cameras and videos.
+        image: The file of the kept picture in format 1; format 2 names it by the frame's number.
     """
 
     frame: int
-    captured_at: str
-    index: int
-    scores: tuple[float, ...]
+    t_ms: int | None
+    top: tuple[tuple[int, float], ...]
+    confidence: float | None
     age_ms: float
     invoke_ms: float
-    preprocess_ms: float
+    at: datetime | None = None
+    region: str | None = None
+    scores: tuple[float, ...] | None = None
+    pool: str | None = None
+    probability: float | None = None
     name: str | None = None
     image: str | None = None
 
-    def to_json(self) -> Json:
-        return {"event": "frame", **asdict(self), "scores": list(self.scores)}
+    def to_line(self) -> bytes:
+        return _line(
+            "frame",
+            frame=self.frame,
+            roi=self.region,
+            t=self.t_ms,
+            at=_time_text(self.at),
+            k=[[k, _in_256ths(score, 5)] for k, score in self.top],
+            c=None if self.confidence is None else round(self.confidence, _CONFIDENCE_DIGITS),
+            scores=None if self.scores is None else [_in_256ths(s, 2) for s in self.scores],
+            age=round(self.age_ms, 1),
+            invoke=round(self.invoke_ms, 2),
+            pool=self.pool,
+            p=None if self.probability is None else float(f"{self.probability:.4g}"),
+            name=self.name,
+        )
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> FrameEvent:
-        return cls(**{**known_fields(cls, data), "scores": tuple(map(float, data["scores"]))})
+    def from_line(cls, line: bytes, session_format: int, num_labels: int) -> FrameEvent:
+        """Read a line.
+
+        Raises:
+            ValueError, KeyError, TypeError: The line is broken or does not fit the labels.
+        """
+        data = json.loads(line)
+        event = cls._from_1(data) if session_format == 1 else cls._from_2(data)
+        scores = event.scores
+        if scores is not None and len(scores) != num_labels:
+            raise ValueError(f"{len(scores)} scores, expected {num_labels}")
+        if not all(0 <= k < num_labels for k, _ in event.top):
+            raise ValueError("a class that the card does not have")
+        numbers = [score for _, score in event.top] + list(scores or ())
+        if not isfinite(sum(numbers)) or not isfinite(event.confidence or 0.0):
+            raise ValueError("a score is not finite")
+        return event
+
+    @classmethod
+    def _from_2(cls, data: Mapping[str, Any]) -> FrameEvent:
+        scores = data.get("scores")
+        top = tuple((as_integer(k), float(score) / _UNIT) for k, score in data["k"])
+        if not top:
+            raise ValueError("no answer")
+        return cls(
+            frame=as_integer(data["frame"]),
+            t_ms=as_integer(data["t"]),
+            top=top,
+            confidence=float(data["c"]),
+            age_ms=float(data["age"]),
+            invoke_ms=float(data["invoke"]),
+            at=_time(data["at"]) if "at" in data else None,
+            region=_text(data.get("roi")),
+            scores=None if scores is None else tuple(float(score) / _UNIT for score in scores),
+            pool=_text(data.get("pool")),
+            probability=data.get("p"),
+            name=_text(data.get("name")),
+        )
+
+    @classmethod
+    def _from_1(cls, data: Mapping[str, Any]) -> FrameEvent:
+        scores = tuple(map(float, data["scores"]))
+        index = as_integer(data["index"])
+        return cls(
+            frame=as_integer(data["frame"]),
+            t_ms=None,
+            top=((index, scores[index]),),
+            confidence=None,
+            age_ms=float(data["age_ms"]),
+            invoke_ms=float(data["invoke_ms"]),
+            at=_time(data["captured_at"]),
+            scores=scores,
+            name=_text(data.get("name")),
+            image=_text(data.get("image")),
+        )
 
 
 @dataclass(frozen=True)
 class TruthEvent:
-    """The true label of a frame, from `source` ('folder', 'csv', ...). A later one replaces it."""
+    """What a frame really shows. A later one replaces an earlier one of the same frame.
+
+    Args:
+        frame, region: As of the frame's event.
+        label: None says "can't tell"; a label that the card does not have, "none of these".
+        via: How it was given: "folder", "csv", "keys", "page", "strip", "stretch", "marker",
+            "schedule", "sensor" or "label".
+        by: Who gave it.
+        blind: Whether the answer was hidden from whoever gave it.
+        why: Why this frame was asked for: "all", "uniform", "hard", "stretch" or "chosen".
+        probability: With what probability it was asked for.
+        at: When it was given, in UTC.
+    """
 
     frame: int
-    label: str
-    source: str
+    label: str | None
+    via: str
+    by: str | None = None
+    blind: bool | None = None
+    why: str | None = None
+    probability: float | None = None
+    at: datetime | None = None
+    region: str | None = None
 
-    def to_json(self) -> Json:
-        return {"event": "truth", **asdict(self)}
+    def to_line(self) -> bytes:
+        return _line(
+            "truth",
+            frame=self.frame,
+            roi=self.region,
+            label=self.label,
+            by=self.by,
+            via=self.via,
+            blind=self.blind,
+            why=self.why,
+            p=self.probability,
+            at=_time_text(self.at),
+        )
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TruthEvent:
-        return cls(**known_fields(cls, data))
+    def from_line(cls, line: bytes, session_format: int) -> TruthEvent:
+        """Read a line.
+
+        Raises:
+            ValueError, KeyError, TypeError: The line is broken.
+        """
+        data = json.loads(line)
+        return cls(
+            frame=as_integer(data["frame"]),
+            label=_text(data["label"]),
+            via=str(data["source" if session_format == 1 else "via"]),
+            by=data.get("by"),
+            blind=data.get("blind"),
+            why=data.get("why"),
+            probability=data.get("p"),
+            at=_time(data["at"]) if "at" in data else None,
+            region=_text(data.get("roi")),
+        )
+
+
+@dataclass(frozen=True)
+class HealthEvent:
+    """How the machine is: what its caller measured, and a warning where there is one."""
+
+    t_ms: int
+    at: datetime
+    measured: Json = field(default_factory=dict)
+    message: str | None = None
+
+    def to_line(self) -> bytes:
+        measured = {k: v for k, v in self.measured.items() if v is not None}
+        return _line(
+            "health", t=self.t_ms, at=_time_text(self.at), **measured, message=self.message
+        )
+
+
+@dataclass(frozen=True)
+class GapEvent:
+    """A time without camera or log, in milliseconds since the start."""
+
+    start_ms: int
+    end_ms: int
+    why: str
+
+    def to_line(self) -> bytes:
+        return _line("gap", t=self.start_ms, until=self.end_ms, why=self.why)
+
+
+@dataclass(frozen=True)
+class EndEvent:
+    """Why the session ended; `counts` of its frames."""
+
+    reason: str
+    t_ms: int | None = None
+    at: datetime | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def to_line(self) -> bytes:
+        times = {"t": self.t_ms, "at": _time_text(self.at)}
+        return _line("end", **times, reason=self.reason, **self.counts)
+
+    @classmethod
+    def from_line(cls, line: bytes) -> EndEvent:
+        return cls(str(json.loads(line).get("reason")))
+
+
+def _line(kind: str, **values: Any) -> bytes:
+    """One line; None is left out, but a label of None says "can't tell"."""
+    known = {k: v for k, v in values.items() if v is not None or k == "label"}
+    return json.dumps({"event": kind, **known}, separators=(",", ":")).encode() + b"\n"
+
+
+def _in_256ths(score: float, digits: int) -> float | int:
+    value = round(score * _UNIT, digits)
+    return int(value) if value == int(value) else value
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError(f"found {value!r}, expected a text")
+    return value
+
+
+def _time_text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds")
+
+
+def _time(text: str) -> datetime:
+    """A time of day in UTC, unless the text names another zone."""
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -1,36 +1,33 @@
-"""Writes SESSION/: session.json, events.jsonl and a sample of the frames.
+"""Writes SESSION/: the header, the events and the pictures that it is handed.
 
-Every line of events.jsonl goes to the operating system at once, so a killed program loses none;
-a power cut loses what came after the last sync (every 30 lines or 2 s).
+Every event goes to the operating system at once, so a killed program loses none; a power cut
+loses what came after the last sync (every 30 lines or 2 s).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from edgecnn.bundle.spec import Prediction
-from edgecnn.device.capture.frame import Frame
-from edgecnn.device.machine.health import read_health
-from edgecnn.device.run.keep import FrameSample, KeepOptions
 from edgecnn.errors import OutputError
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json
-from edgecnn.session.events import FrameEvent, TruthEvent
+from edgecnn.session.events import EndEvent, FrameEvent, GapEvent, HealthEvent, TruthEvent
+from edgecnn.session.header import SessionHeader, write_header
+from edgecnn.session.layout import events_file, header_file, is_session, pictures_folder
 
-__all__ = ["SESSION_FORMAT", "SessionLog", "check_session_place"]
+__all__ = ["SessionWriter", "check_session_place"]
 
-SESSION_FORMAT = 1
 _SYNC_LINES, _SYNC_S = 30, 2.0
-_HEALTH_S = 10.0
+# A frame says the time of day this often, and where the two clocks moved apart by this much.
+_CLOCK_MS, _DRIFT_MS = 60_000, 100
 
 
 def check_session_place(folder: Path) -> None:
@@ -44,7 +41,7 @@ def check_session_place(folder: Path) -> None:
             return
         if not folder.is_dir():
             raise OutputError(f"{folder} is a file, expected a new folder; choose another --log")
-        if (folder / "session.json").exists():
+        if is_session(folder):
             raise OutputError(
                 f"{folder} holds a session already, and sessions are not overwritten; "
                 "choose another --log"
@@ -58,44 +55,38 @@ def check_session_place(folder: Path) -> None:
         raise OutputError(f"can't use {folder} as --log: {error.strerror}") from error
 
 
-class SessionLog:
+class SessionWriter:
     """An open session; close it by leaving its `with` block, or with `end`.
 
     Args:
         folder: A new or empty folder.
-        header: What session.json says beside the format and the start time.
-        keep: Bounds of frames/.
-        live: Whether the source is a camera or stream.
+        header: What was measured; its start time is set here.
 
     Raises:
         OutputError: The place is taken, read-only or full.
     """
 
-    def __init__(
-        self, folder: Path, header: Mapping[str, Any], keep: KeepOptions, *, live: bool
-    ) -> None:
+    def __init__(self, folder: Path, header: SessionHeader) -> None:
         check_session_place(folder)
         self.folder = folder
         self._is_new = not folder.exists()
         self._num_frames = 0
         self._file = -1
         self._size = self._unsynced = 0
-        self._synced_at = time.monotonic()
-        self._health_at = float("-inf")
+        self._synced_at = self._start = time.monotonic()
+        self._clock: tuple[int, datetime] | None = None
         with self._as_output_error():
-            (folder / "frames").mkdir(parents=True, exist_ok=True)
+            pictures_folder(folder).mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-            self._file = os.open(folder / "events.jsonl", flags, 0o666)  # one run claims it
+            self._file = os.open(events_file(folder), flags, 0o666)  # one run claims it
         try:
-            start = {"format": SESSION_FORMAT, **header, "started_at": _now()}
-            text = json.dumps(start, indent=1) + "\n"
-            write_file(folder / "session.json", text)
+            started_at = _now().isoformat(timespec="milliseconds")
+            write_header(folder, replace(header, started_at=started_at))
         except OutputError:
             self._discard()
             raise
-        self._sample = FrameSample(folder / "frames", keep, live=live)
 
-    def __enter__(self) -> SessionLog:
+    def __enter__(self) -> SessionWriter:
         return self
 
     def __exit__(
@@ -111,37 +102,61 @@ class SessionLog:
                 self.end(f"error: {error}" if str(error) else type(error).__name__)
         self._close()
 
-    def keep(self, frame: Frame, prediction: Prediction, truth: str | None) -> str | None:
-        """Offer a frame to frames/; its file name there if it was kept."""
-        return self._sample.offer(frame, prediction, truth)
+    def t_ms(self, moment: float) -> int:
+        """Milliseconds since the start, of a moment in seconds of `time.monotonic()`."""
+        return round((moment - self._start) * 1000)
 
     def frame(self, event: FrameEvent) -> None:
-        """Log a classified frame; a health event comes with it every 10 seconds."""
-        self._write(event.to_json())
+        """Log an answer; its time of day is left out where `t_ms` tells it."""
+        self._write((event if self._tells_time(event) else replace(event, at=None)).to_line())
         self._num_frames += 1
-        if time.monotonic() - self._health_at >= _HEALTH_S:
-            self.health(None)
 
     def truth(self, event: TruthEvent) -> None:
         """Log what a frame really shows."""
-        self._write(event.to_json())
+        self._write(event.to_line())
 
-    def health(self, message: str | None) -> None:
-        """Log temperature and throttling, with a warning if there is one."""
-        self._health_at = time.monotonic()
-        self._write({"event": "health", "at": _now(), **read_health(), "message": message})
+    def health(self, measured: Json, message: str | None = None) -> None:
+        """Log what was measured of the machine, with a warning if there is one."""
+        now = self.t_ms(time.monotonic())
+        self._write(HealthEvent(now, _now(), measured, message).to_line())
 
-    def end(self, reason: str, **more: Any) -> None:
-        """Log why the run ended, sync and close."""
+    def gap(self, start_ms: int, end_ms: int, why: str) -> None:
+        """Log a time without camera or log."""
+        self._write(GapEvent(start_ms, end_ms, why).to_line())
+
+    def keep_picture(self, name: str, data: bytes) -> None:
+        """Keep a picture, whole or not at all; `layout.picture_stem` gives its name."""
+        write_file(pictures_folder(self.folder) / name, data)
+
+    def drop_picture(self, name: str) -> None:
+        """Delete a kept picture, so that the folder stays within its bounds."""
+        with self._as_output_error():
+            (pictures_folder(self.folder) / name).unlink(missing_ok=True)
+
+    def end(self, reason: str, counts: Mapping[str, int] | None = None) -> None:
+        """Log why the session ended, sync and close."""
         if self._file < 0:
             return
-        self._write({"event": "end", "at": _now(), "reason": reason, **more})
+        now = self.t_ms(time.monotonic())
+        self._write(EndEvent(reason, now, _now(), counts or {}).to_line())
         with self._as_output_error():
             os.fsync(self._file)
         self._close()
 
-    def _write(self, event: Json) -> None:
-        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+    def _tells_time(self, event: FrameEvent) -> bool:
+        """Whether a frame has to say the time of day: readers count on from the last that did."""
+        if event.at is None or event.t_ms is None:
+            return event.at is not None
+        if self._clock is not None:
+            t_ms, at = self._clock
+            passed = event.t_ms - t_ms
+            drift = (event.at - at).total_seconds() * 1000 - passed
+            if passed < _CLOCK_MS and abs(drift) < _DRIFT_MS:
+                return False
+        self._clock = (event.t_ms, event.at)
+        return True
+
+    def _write(self, line: bytes) -> None:
         with self._as_output_error():
             rest = memoryview(line)
             while rest:
@@ -174,10 +189,10 @@ class SessionLog:
     def _discard(self) -> None:
         """Leave nothing of a session that holds no frame."""
         self._close()
-        shutil.rmtree(self.folder / "frames", ignore_errors=True)
-        for name in ("events.jsonl", "session.json"):
+        shutil.rmtree(pictures_folder(self.folder), ignore_errors=True)
+        for file in (events_file(self.folder), header_file(self.folder)):
             with suppress(OSError):
-                (self.folder / name).unlink()
+                file.unlink()
         if self._is_new:
             with suppress(OSError):
                 self.folder.rmdir()
@@ -188,5 +203,5 @@ class SessionLog:
             self._file = -1
 
 
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecnn.accuracy.intervals import (
-    clustered_tally,
-    effective_size,
+    Clusters,
     independent_difference,
     paired_difference,
 )
@@ -58,7 +57,7 @@ def test_live_intervals_cover_the_truth_when_frames_repeat_each_other(rate, alik
         of_object = rng.beta(rate * shape, (1 - rate) * shape, num_objects)
         segment = np.repeat(np.arange(num_objects), rng.poisson(20, num_objects) + 1)
         correct = rng.random(len(segment)) < of_object[segment]
-        low, high = clustered_tally(correct, segment).interval
+        low, high = Clusters.of(correct, segment).tally.interval
         covered += low <= rate <= high
         low, high = Tally(int(correct.sum()), len(correct)).interval
         naive += low <= rate <= high
@@ -80,16 +79,16 @@ def test_the_gap_interval_covers_the_true_gap():
 def test_a_frame_shown_thirty_times_is_worth_one():
     right = np.array([True, False, True, True, False, True, True, True])
     repeated, segment = np.repeat(right, 30), np.repeat(np.arange(8), 30)
-    assert effective_size(repeated, segment) <= 8
-    assert clustered_tally(right, np.arange(8)).effective is None
+    assert Clusters.of(repeated, segment).effective <= 8
+    assert Clusters.of(right, np.arange(8)).tally.effective is None
 
 
 def test_one_object_is_worth_one_answer_however_long_it_is_filmed():
-    assert effective_size(np.ones(5000, bool), np.zeros(5000, int)) == 1.0
+    assert Clusters.of(np.ones(5000, bool), np.zeros(5000, int)).effective == 1.0
 
 
 def test_frames_without_errors_are_worth_as_many_as_there_are_objects():
-    assert effective_size(np.ones(400, bool), np.repeat(np.arange(40), 10)) == pytest.approx(
+    assert Clusters.of(np.ones(400, bool), np.repeat(np.arange(40), 10)).effective == pytest.approx(
         40, rel=0.1
     )
 
@@ -103,4 +102,4 @@ def test_frames_without_errors_are_worth_as_many_as_there_are_objects():
 def test_frames_are_worth_at_least_one_and_at_most_their_number(counts):
     correct = np.concatenate([np.repeat([True, False], pair) for pair in counts])
     segment = np.repeat(np.arange(len(counts)), [a + b for a, b in counts])
-    assert 1.0 <= effective_size(correct, segment) <= len(correct) + 1e-9
+    assert 1.0 <= Clusters.of(correct, segment).effective <= len(correct) + 1e-9

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from helpers_audit import LABELS
+from sessions import LABELS
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card, LabResult

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from helpers_audit import LABELS, answer_event, record_folder, truth_event, write_session
+from sessions import LABELS, answer_event, record_folder, truth_event, write_session
 
 import edgecnn
 from edgecnn.audit.audit import AuditOptions, audit
@@ -54,7 +54,7 @@ def _adds_up(report):
 
 def test_live_and_lab_are_what_counting_by_hand_gives(field_session, color_bundle):
     log = [json.loads(line) for line in (field_session / "events.jsonl").read_text().splitlines()]
-    answers = {e["frame"]: LABELS[e["index"]] for e in log if e["event"] == "frame"}
+    answers = {e["frame"]: LABELS[e["k"][0][0]] for e in log if e["event"] == "frame"}
     truths = {e["frame"]: e["label"] for e in log if e["event"] == "truth"}
     right = sum(answers[frame] == label for frame, label in truths.items())
     rows = Bundle.open(color_bundle).lab_test()

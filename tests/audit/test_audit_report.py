@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from helpers_audit import LABELS, answer_event, record_folder, truth_event, write_session
+from sessions import LABELS, answer_event, record_folder, truth_event, write_session
 
 import edgecnn
 from edgecnn.audit.audit import AuditOptions, audit

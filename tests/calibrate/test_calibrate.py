@@ -126,16 +126,13 @@ def test_a_burst_gives_one_image(tmp_path, lab):
 
 def test_a_session_gives_its_frames_and_their_times(tmp_path, lab):
     session = tmp_path / "session"
-    events = []
+    events = [answer_event(k, True, t=3_600_000 * k) for k in range(30)]
+    write_session(session, PAST_BUNDLE, [*events, b'{"event": "fra'])
     for k in range(30):
         write(session / "frames", f"{k:08d}.jpg", scene(k))
-        time = f"2024-05-01T{k % 24:02d}:00:00.000Z"
-        events.append(json.dumps({"event": "frame", "image": f"{k:08d}.jpg", "captured_at": time}))
-    (session / "session.json").write_text("{}")
-    (session / "events.jsonl").write_text("\n".join([*events, '{"event": "fra']))
     calibrate(session, lab, tmp_path / "out", CalibrateOptions(fit=False, spacing=0))
     found = {row["source"]: row["time"] for row in rows(tmp_path / "out")}
-    assert found["session/00000005.jpg"] == "2024-05-01T05:00:00+00:00"
+    assert found["session/00000005.jpg"] == "2024-05-01T15:00:00+00:00"
     assert len(found) == 30
 
 

@@ -73,7 +73,7 @@ def test_live_accuracy_is_what_counting_the_log_by_hand_gives(finished):
     events = map(json.loads, (output / "session" / "events.jsonl").read_text().splitlines())
     frames = [event for event in events if event["event"] == "frame"]
     assert [event["frame"] for event in frames] == list(range(60))
-    correct = sum(labels[event["index"]] == truth[event["frame"]] for event in frames)
+    correct = sum(labels[event["k"][0][0]] == truth[event["frame"]] for event in frames)
     assert correct == result.report.live.tally.correct
 
 

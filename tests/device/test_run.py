@@ -71,7 +71,7 @@ def test_live_accuracy_of_a_video_is_exactly_what_counting_by_hand_gives(
     gap = 100 * (card.lab.tally.accuracy - correct / NUM_VIDEO)
     assert result.to_json()["gap_points"] == pytest.approx(gap)
     logged = events(tmp_path / "session", "frame")
-    assert [card.labels[e["index"]] for e in logged] == by_hand
+    assert [card.labels[e["k"][0][0]] for e in logged] == by_hand
     assert [e["label"] for e in events(tmp_path / "session", "truth")] == labels
 
 
@@ -82,7 +82,7 @@ def test_json_has_the_names_that_others_rely_on(digits_bundle, film):
     for name in ("age_ms", "invoke_ms"):
         assert 0 < found[name]["p50"] <= found[name]["p95"]
     for name in ("lab", "live"):
-        assert set(found[name]) == {"correct", "total", "accuracy", "low", "high"}
+        assert set(found[name]) - {"effective"} == {"correct", "total", "accuracy", "low", "high"}
     assert found["frames"] == 5
     assert found["ended"] == "max frames"
     assert found["fps"] > 0
@@ -135,7 +135,7 @@ def test_broken_images_are_skipped_and_told(digits_bundle, digits_field, tmp_pat
     assert "0000.png" in result.warnings[0]
     assert "0000.png" in result.to_text()
     assert [e["frame"] for e in events(log, "frame")] == [1, 2, 3]
-    assert [e["message"] for e in events(log, "health") if e["message"]] == list(result.warnings)
+    assert [e["message"] for e in events(log, "health") if "message" in e] == list(result.warnings)
 
 
 def test_the_session_says_what_was_measured(digits_bundle, film, tmp_path):
@@ -144,11 +144,13 @@ def test_the_session_says_what_was_measured(digits_bundle, film, tmp_path):
     result = run(digits_bundle, str(video), RunOptions(truth=truth, log=log, max_frames=3))
     head = json.loads((log / "session.json").read_text())
     bundle = Bundle.open(digits_bundle)
-    assert head["format"] == 1
+    assert head["format"] == 2
     assert head["bundle"] == {"path": str(digits_bundle), "sha256": bundle.sha256}
     assert head["card"] == bundle.card.to_json()
     assert head["artifact"] == result.artifact
-    assert (head["truth"], head["source"], head["source_color"]) == ("csv", str(video), "bgr")
+    assert (head["truth"], head["source"], head["source_color"]) == (["csv"], str(video), "bgr")
+    assert (head["regions"], head["name"], head["site"]) == ([], None, None)
+    assert head["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert events(log, "end")[0]["reason"] == "max frames"
     assert result.session == log
 
@@ -279,9 +281,15 @@ def test_kept_frames_are_the_mistakes_and_a_uniform_sample_named_by_their_events
     result = run(digits_bundle, str(digits_field), options)
     assert result.live.total - result.live.correct == len(planted)
     kept = {p.name: p.read_bytes() for p in (log / "frames").iterdir()}
-    named = {e["image"]: e for e in events(log, "frame") if e["image"]}
+    named = {f"{e['frame']:08d}.png": e for e in events(log, "frame") if "pool" in e}
     assert set(kept) <= set(named)
     assert all(data == (digits_field / named[n]["name"]).read_bytes() for n, data in kept.items())
+    assert all(len(e["scores"]) == 10 for e in named.values())
+    pools = {pool: [e for e in named.values() if e["pool"] == pool] for pool in ("uniform", "hard")}
+    assert all("p" not in e for e in pools["hard"])
+    # Each of the first 30 is kept for sure, the 300th with a chance of 30 in 300.
+    chances = {e["frame"]: e["p"] for e in pools["uniform"]}
+    assert all(p == float(f"{min(1, 30 / (k + 1)):.4g}") for k, p in chances.items())
     held = {named[name]["frame"] for name in kept}
     assert len(planted - held) <= 2  # one that the uniform half took, it may drop again
     assert len(held - planted) >= 20
@@ -386,7 +394,7 @@ def test_a_killed_run_loses_no_line_that_it_logged(child):
     truths = {e["frame"] for e in after if e["event"] == "truth"}
     assert [e["frame"] for e in frames] == list(range(len(frames)))
     assert {e["frame"] for e in frames[:-1]} <= truths
-    assert json.loads((log / "session.json").read_text())["format"] == 1
+    assert json.loads((log / "session.json").read_text())["format"] == 2
 
 
 def test_handlers_are_as_before_after_a_run_and_threads_may_run_too(digits_bundle, film):

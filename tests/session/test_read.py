@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-from helpers_audit import LABELS, answer_event, truth_event, write_session
+from sessions import LABELS, PAST, PAST_BUNDLE, answer_event, truth_event, write_session
 
 from edgecnn.audit.audit import audit
 from edgecnn.errors import EdgecnnError, SessionError
-from edgecnn.session.read import open_session, read_frames, read_truth
+from edgecnn.session.read import open_session, picture_times, read_frames, read_truth
 
 POISON = (
     b'{"event":"truth","frame":BOOM\n',
     b'{"event": "truth", "frame": {"frame": 1}, "label": ["\xff\xfe"]}\n',
     b'{"event":"truth"}\n',
-    b'{"event":"truth","frame":1,"label":["3"],"source":"csv"}\n',
-    b'{"event":"truth","frame":"1","label":"3","source":"csv"}\n',
+    b'{"event":"truth","frame":1,"label":["3"],"via":"csv"}\n',
+    b'{"event":"truth","frame":"1","label":"3","via":"csv"}\n',
 )
 
 
@@ -34,22 +35,22 @@ def _events(count: int, wrong=()) -> list[dict]:
     return events
 
 
-def test_the_label_free_reader_never_parses_a_truth_line(color_bundle, tmp_path):
-    clean = write_session(tmp_path / "clean", color_bundle, _events(6)[::2])
+def test_the_label_free_reader_never_parses_a_truth_line(tmp_path):
+    clean = write_session(tmp_path / "clean", PAST_BUNDLE, _events(6)[::2])
     dirty = _events(6)[::2]
     for at, line in zip((5, 4, 3, 2, 0), POISON, strict=True):
         dirty.insert(at, line)
-    poisoned = write_session(tmp_path / "poisoned", color_bundle, dirty)
+    poisoned = write_session(tmp_path / "poisoned", PAST_BUNDLE, dirty)
     a, b = (read_frames(open_session(path)) for path in (clean, poisoned))
     assert b.broken == 0
     assert np.array_equal(a.calibrated, b.calibrated)
     assert _read(poisoned)[1].broken == len(POISON)
 
 
-def test_the_label_free_band_is_the_same_whatever_the_labels_say(color_bundle, tmp_path):
+def test_the_label_free_band_is_the_same_whatever_the_labels_say(tmp_path):
     events = [answer_event(k, True, confidence=0.6 + 0.01 * k) for k in range(30)]
     reports = [
-        audit([write_session(tmp_path / name, color_bundle, [*events, *labels])])
+        audit([write_session(tmp_path / name, PAST_BUNDLE, [*events, *labels])])
         for name, labels in (
             ("right", [truth_event(k, LABELS[0]) for k in range(30)]),
             ("wrong", [truth_event(k, LABELS[1]) for k in range(30)]),
@@ -61,8 +62,8 @@ def test_the_label_free_band_is_the_same_whatever_the_labels_say(color_bundle, t
     assert reports[0].live.tally.accuracy != reports[1].live.tally.accuracy
 
 
-def test_a_killed_run_loses_only_its_torn_last_line(color_bundle, tmp_path):
-    whole = write_session(tmp_path / "s", color_bundle, _events(10, wrong={3}))
+def test_a_killed_run_loses_only_its_torn_last_line(tmp_path):
+    whole = write_session(tmp_path / "s", PAST_BUNDLE, _events(10, wrong={3}))
     log = whole / "events.jsonl"
     data = log.read_bytes()
     last = data.splitlines(keepends=True)[-2]
@@ -74,34 +75,44 @@ def test_a_killed_run_loses_only_its_torn_last_line(color_bundle, tmp_path):
     assert any("killed" in note for note in report.notes)
 
 
-def test_broken_lines_in_the_middle_are_counted_and_said(color_bundle, tmp_path):
+def test_broken_lines_in_the_middle_are_counted_and_said(tmp_path):
     events = _events(6)
     events[4:4] = [
         b"\x00\x00\x00\n",
-        b'{"event":"frame","frame":2,"index":0}\n',
+        b'{"event":"frame","frame":2,"c":0.5}\n',
         b'{"event":"frame","fra\n',
         b"no json at all\n",
-        json.dumps({**answer_event(9, True), "index": 99}).encode() + b"\n",
-        json.dumps({**answer_event(9, True), "scores": [1.0]}).encode() + b"\n",
-        json.dumps({**answer_event(9, True), "scores": [float("nan")] * 8}).encode() + b"\n",
+        *(
+            json.dumps({**answer_event(9, True), **broken}).encode() + b"\n"
+            for broken in (
+                {"k": [[99, 250]]},
+                {"k": []},
+                {"k": [[0, float("nan")]]},
+                {"c": float("inf")},
+                {"scores": [1.0]},
+                {"frame": -1},
+                {"frame": 1 << 50},
+                {"t": "soon"},
+                {"name": ["a"]},
+                {"roi": {}},
+            )
+        ),
         b"[" * 5000 + b'"event":"frame"\n',
     ]
-    frames, _ = _read(write_session(tmp_path / "s", color_bundle, events))
-    assert (len(frames), frames.broken) == (6, 8)
+    frames, _ = _read(write_session(tmp_path / "s", PAST_BUNDLE, events))
+    assert (len(frames), frames.broken) == (6, 15)
     report = audit([tmp_path / "s"])
-    assert any("8 broken lines" in note for note in report.notes)
+    assert any("15 broken lines" in note for note in report.notes)
 
 
-def test_events_of_later_versions_are_ignored(color_bundle, tmp_path):
+def test_events_of_later_versions_are_ignored(tmp_path):
     events = [{"event": "weather", "sun": True}, *_events(3), {"event": "health", "temp": 60}]
     events[1]["brand_new"] = {"deep": [1]}
-    frames, _ = _read(write_session(tmp_path / "s", color_bundle, events))
+    frames, _ = _read(write_session(tmp_path / "s", PAST_BUNDLE, events))
     assert (len(frames), frames.broken) == (3, 0)
 
 
-def test_a_later_label_replaces_an_earlier_one_and_may_come_before_its_frame(
-    color_bundle, tmp_path
-):
+def test_a_later_label_replaces_an_earlier_one_and_may_come_before_its_frame(tmp_path):
     events = [
         truth_event(1, LABELS[2]),
         answer_event(0, True),
@@ -111,29 +122,78 @@ def test_a_later_label_replaces_an_earlier_one_and_may_come_before_its_frame(
         truth_event(0, LABELS[0]),
         truth_event(77, LABELS[0]),
     ]
-    _, truth = _read(write_session(tmp_path / "s", color_bundle, events))
+    _, truth = _read(write_session(tmp_path / "s", PAST_BUNDLE, events))
     assert truth.label.tolist() == [0, 2, -1]
 
 
-def test_a_label_that_the_model_does_not_have_is_left_out_and_said(color_bundle, tmp_path):
+def test_a_label_that_the_model_does_not_have_is_left_out_and_said(tmp_path):
     events = [*_events(4), truth_event(3, "a <b>cat</b>")]
-    report = audit([write_session(tmp_path / "s", color_bundle, events)])
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
     assert report.live.tally.total == 3
     assert any("a <b>cat</b>" in note for note in report.notes)
 
 
-def test_pictures_that_are_gone_and_names_that_leave_the_folder_are_not_opened(
-    color_bundle, tmp_path
-):
-    secret = tmp_path / "secret.png"
-    secret.write_bytes(b"x")
-    events = [
-        answer_event(0, False, image="gone.jpg"),
-        answer_event(1, False, image="../../secret.png"),
-        answer_event(2, False, image=str(secret)),
-    ]
-    frames, _ = _read(write_session(tmp_path / "s", color_bundle, events))
-    assert frames.images == {}
+def test_nobody_can_tell_is_no_label_and_is_said(tmp_path):
+    events = [*_events(4), truth_event(3, None)]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert report.live.tally.total == 3
+    assert any("1 frames whose label nobody can tell" in note for note in report.notes)
+
+
+def test_a_picture_is_found_by_the_frames_number_and_its_time_is_counted_on(tmp_path):
+    events = [answer_event(k, True) for k in range(4)]
+    events[2]["at"] = "2024-05-01T10:10:00.000+00:00"  # the wall clock was set in between
+    path = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    for name in ("00000001.jpg", "00000003.png", "00000009.jpg"):
+        (path / "frames" / name).write_bytes(b"x")
+    frames = read_frames(open_session(path))
+    assert frames.images == {1: "00000001.jpg", 3: "00000003.png"}
+    times = {
+        name: time.isoformat(timespec="milliseconds") for name, time in picture_times(path).items()
+    }
+    assert times == {
+        "00000001.jpg": "2024-05-01T10:00:00.040+00:00",
+        "00000003.png": "2024-05-01T10:10:00.040+00:00",
+    }
+
+
+def test_of_a_session_that_cannot_be_read_no_picture_time_is_known(tmp_path):
+    path = write_session(tmp_path / "s", PAST_BUNDLE, _events(2))
+    (path / "events.jsonl").unlink()
+    assert picture_times(path) == {}
+
+
+def test_regions_of_one_frame_are_answers_of_their_own(tmp_path):
+    events = []
+    for k in range(6):
+        events += [
+            answer_event(k, True, roi="left"),
+            answer_event(k, k > 2, roi="right"),
+            truth_event(k, LABELS[0], roi="left"),
+            truth_event(k, LABELS[0], roi="right"),
+            truth_event(k, LABELS[3], roi="nowhere"),
+        ]
+    path = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    frames, _ = _read(path)
+    assert (len(frames), frames.repeated) == (12, 0)
+    assert frames.frame.tolist() == [*range(6), *range(6)]
+    report = audit([path])
+    assert (report.live.tally.correct, report.live.tally.total) == (9, 12)
+    assert report.live.confusions[0].objects == 1
+
+
+def test_pictures_that_are_gone_and_names_that_leave_the_folder_are_not_opened(tmp_path):
+    session = tmp_path / "s"
+    shutil.copytree(PAST / "field", session)
+    log = session / "events.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    kept = sorted(path.name for path in (session / "frames").iterdir())
+    (session / "frames" / kept[0]).unlink()
+    for line in lines:
+        if line.get("image") == kept[1]:
+            line["image"] = f"../frames/{kept[1]}"
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert sorted(read_frames(open_session(session)).images.values()) == kept[2:]
 
 
 @pytest.mark.parametrize(
@@ -143,24 +203,24 @@ def test_pictures_that_are_gone_and_names_that_leave_the_folder_are_not_opened(
         (lambda p: (p / "session.json").write_text("{"), "is not JSON"),
         (lambda p: (p / "session.json").write_text("[1]"), "format None"),
         (lambda p: (p / "session.json").write_text('{"format": 9}'), "format 9"),
-        (lambda p: (p / "session.json").write_text('{"format": 1}'), "incomplete"),
+        (lambda p: (p / "session.json").write_text('{"format": 2}'), "incomplete"),
         (lambda p: (p / "events.jsonl").unlink(), "events.jsonl is missing"),
         (lambda p: (p / "events.jsonl").write_bytes(b""), "holds no frame"),
         (lambda p: (p / "events.jsonl").write_bytes(b'{"event":"frame"}\n'), "1 broken lines"),
     ],
 )
-def test_a_folder_that_is_no_session_is_refused_in_one_line(color_bundle, tmp_path, spoil, said):
-    path = write_session(tmp_path / "s", color_bundle, _events(2))
+def test_a_folder_that_is_no_session_is_refused_in_one_line(tmp_path, spoil, said):
+    path = write_session(tmp_path / "s", PAST_BUNDLE, _events(2))
     spoil(path)
     with pytest.raises(SessionError, match=said) as caught:
         audit([path])
     assert "\n" not in str(caught.value)
 
 
-def test_sessions_of_different_models_are_not_mixed(color_bundle, tmp_path):
-    a = write_session(tmp_path / "a", color_bundle, _events(2))
-    b = write_session(tmp_path / "b", color_bundle, _events(2), sha256="0" * 64)
-    c = write_session(tmp_path / "c", color_bundle, _events(2), artifact="model_float32.tflite")
+def test_sessions_of_different_models_are_not_mixed(tmp_path):
+    a = write_session(tmp_path / "a", PAST_BUNDLE, _events(2))
+    b = write_session(tmp_path / "b", PAST_BUNDLE, _events(2), sha256="0" * 64)
+    c = write_session(tmp_path / "c", PAST_BUNDLE, _events(2), artifact="model_float32.tflite")
     for other in (b, c, a):
         with pytest.raises(SessionError, match=r"another|twice"):
             audit([a, other])

@@ -14,6 +14,7 @@ from edgecnn.audit.ledger.step import DEVICE_PATH, Lab, paired_step, tally_of
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError, SessionError
 from edgecnn.records import Progress
+from edgecnn.session.layout import is_session
 from edgecnn.session.read import Session, open_session
 
 __all__ = ["with_device_path"]
@@ -57,7 +58,7 @@ def with_device_path(
 def _device_answers(
     session: Session, bundle: Bundle, lab: Path, progress: Progress | None
 ) -> replay.LabAnswers:
-    if not (lab / "session.json").is_file():
+    if not is_session(lab):
         return replay.from_images(bundle, session.artifact, lab, progress)
     recorded = open_session(lab)
     if (recorded.bundle_sha256, recorded.artifact) != (session.bundle_sha256, session.artifact):
@@ -67,11 +68,7 @@ def _device_answers(
             "record the lab images with the same artifact"
         )
     answers = replay.from_session(bundle, recorded)
-    other = [
-        f"{key} {recorded.info.get(key)!r} against {session.info.get(key)!r}"
-        for key in ("device", "runtime", "source_color")
-        if recorded.info.get(key) != session.info.get(key)
-    ]
+    other = recorded.header.differences(session.header)
     if not other:
         return answers
     note = f"device path: {lab} was recorded with {', '.join(other)}, it may speak for itself only"

@@ -96,13 +96,13 @@ def from_session(bundle: Bundle, session: Session) -> LabAnswers:
         )
     at = np.array([k for _, k in matched])
     labels = session.card.labels
-    source = Path(str(session.info.get("source")))
+    source = Path(str(session.header.source))
     return LabAnswers(
         rows=[row for row, _ in matched],
         predicted=[labels[k] for k in frames.index[at]],
         confidence=frames.calibrated[at],
         missing=len(wanted) - len(matched),
-        how=f"recorded on {session.info.get('device')} ({session.info.get('runtime')})",
+        how=f"recorded on {session.header.device} ({session.header.runtime})",
         images=source if source.is_dir() else None,
     )
 

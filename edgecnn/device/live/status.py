@@ -1,4 +1,4 @@
-"""What a run counts while it goes on."""
+"""What a run measures while it goes on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgecnn.device.machine.percentiles import Percentiles
 __all__ = ["Counters", "Status"]
 
 
-# Percentiles are of so many frames at most, the newest: memory stays the same for days.
+# Percentiles are those of the newest frames, at most this many: memory stays the same for days.
 _WINDOW = 10_000
 
 
@@ -36,26 +36,19 @@ class Status:
 
 
 class Counters:
-    """The running counts of a run."""
+    """The number of frames of a run, and their times."""
 
     def __init__(self) -> None:
-        self.frames = self.correct = self.labelled = 0
+        self.frames = 0
         self.ages: deque[float] = deque(maxlen=_WINDOW)
         self.invokes: deque[float] = deque(maxlen=_WINDOW)
         self._start = time.monotonic()
 
-    def add(self, age_ms: float, invoke_ms: float, *, correct: bool | None) -> None:
-        """Count a frame; `correct` is None when its truth is unknown."""
+    def add(self, age_ms: float, invoke_ms: float) -> None:
+        """Count a frame."""
         self.frames += 1
         self.ages.append(age_ms)
         self.invokes.append(invoke_ms)
-        if correct is not None:
-            self.labelled += 1
-            self.correct += correct
-
-    @property
-    def live(self) -> Tally:
-        return Tally(self.correct, self.labelled)
 
     @property
     def elapsed_s(self) -> float:

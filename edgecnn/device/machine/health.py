@@ -10,7 +10,15 @@ from pathlib import Path
 
 from edgecnn.records import Json
 
-__all__ = ["clock_mhz", "host", "machine_name", "read_health", "read_state", "throttle_flags"]
+__all__ = [
+    "boot_id",
+    "clock_mhz",
+    "host",
+    "machine_name",
+    "read_health",
+    "read_state",
+    "throttle_flags",
+]
 
 _THERMAL = Path("/sys/class/thermal")
 # Bits of `vcgencmd get_throttled`; the same bits 16 places higher mean "since boot".
@@ -32,6 +40,11 @@ def host() -> Json:
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
     }
+
+
+def boot_id() -> str | None:
+    """A text that changes when this machine starts; None where it has none."""
+    return _read(Path("/proc/sys/kernel/random/boot_id")).strip() or None
 
 
 def read_health() -> Json:

@@ -19,9 +19,10 @@ import cv2
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.errors import OutputError
-from edgecnn.files.staging import write_file
+from edgecnn.session.layout import picture_stem
+from edgecnn.session.write import SessionWriter
 
-__all__ = ["FrameSample", "KeepOptions"]
+__all__ = ["FrameSample", "KeepOptions", "Kept"]
 
 _JPEG_QUALITY = 95
 # Neighbours of a live video look alike: a misread still life must not fill the hard half.
@@ -43,11 +44,20 @@ class KeepOptions:
             )
 
 
-class FrameSample:
-    """Keeps frames in `folder` within the bounds; what it evicts is deleted."""
+@dataclass(frozen=True)
+class Kept:
+    """Where a frame was kept: "uniform" with what probability, or "hard", which is no chance."""
 
-    def __init__(self, folder: Path, options: KeepOptions, *, live: bool) -> None:
-        self._folder = folder
+    pool: str
+    probability: float | None = None
+
+
+class FrameSample:
+    """Hands frames to a session within the bounds, and has it delete those that had to go."""
+
+    def __init__(self, session: SessionWriter, options: KeepOptions, *, live: bool) -> None:
+        self._session = session
+        self._offered = 0
         self._random = Random(0)
         self._spacing_s = _LIVE_SPACING_S if live else 0.0
         self._last_hard = float("-inf")
@@ -55,38 +65,42 @@ class FrameSample:
         self._uniform = _Pool((options.count + 1) // 2, budget)
         self._hard = _Pool(options.count // 2, budget)
 
-    def offer(self, frame: Frame, prediction: Prediction, truth: str | None) -> str | None:
-        """Keep this frame if it ranks; returns its file name in the folder.
+    def offer(self, frame: Frame, prediction: Prediction, truth: str | None) -> Kept | None:
+        """Keep this frame if it ranks.
 
         Raises:
             OutputError: The place is read-only or full.
         """
         key = self._random.random()
+        self._offered += 1
         if self._uniform.wants(key):
-            return self._keep(frame, self._uniform, key)
+            if not self._keep(frame, self._uniform, key):
+                return None
+            return Kept("uniform", len(self._uniform) / self._offered)
         key = _hardness(prediction, truth)
         spaced = frame.captured - self._last_hard >= self._spacing_s
         if key > 1 - _EASY_MARGIN and spaced and self._hard.wants(key):
             self._last_hard = frame.captured
-            return self._keep(frame, self._hard, key)
+            return Kept("hard") if self._keep(frame, self._hard, key) else None
         return None
 
-    def _keep(self, frame: Frame, pool: _Pool, key: float) -> str | None:
+    def _keep(self, frame: Frame, pool: _Pool, key: float) -> bool:
         suffix = Path(frame.name or "").suffix.lower()
         data = frame.encoded
         if data is None:
             quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
             ok, jpeg = cv2.imencode(".jpg", frame.frame_bgr, quality)
             suffix, data = ".jpg", jpeg.tobytes() if ok else b""
-        file = f"{frame.index:08d}{suffix}"
+        file = f"{picture_stem(frame.index)}{suffix}"
         if not data or not pool.fits(len(data)):
-            return None
-        for evicted in pool.add(key, file, len(data)):
-            (self._folder / evicted).unlink(missing_ok=True)
-            if evicted == file:
-                return None
-        write_file(self._folder / file, data)
-        return file
+            return False
+        gone = pool.add(key, file, len(data))
+        for evicted in gone:
+            self._session.drop_picture(evicted)
+        if file in gone:
+            return False
+        self._session.keep_picture(file, data)
+        return True
 
 
 class _Pool:
@@ -97,6 +111,9 @@ class _Pool:
         self._held: list[tuple[float, str, int]] = []
         self._used = 0
         self._full = count == 0
+
+    def __len__(self) -> int:
+        return len(self._held)
 
     def wants(self, key: float) -> bool:
         return not self._full or (bool(self._held) and key > self._held[0][0])

@@ -7,28 +7,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from edgecnn._version import __version__
 from edgecnn.accuracy.tally import gap_points
 from edgecnn.bundle.edgetpu.twin import Twin, load_twin
+from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.capture.frame import Frame, Source, SourceOptions
 from edgecnn.device.capture.sources import open_source
+from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Counters, Status
 from edgecnn.device.live.truth import TruthSource, load_truth
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
-from edgecnn.device.machine.health import host
+from edgecnn.device.machine.health import boot_id, host
 from edgecnn.device.machine.percentiles import Percentiles
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.keep import KeepOptions
 from edgecnn.device.run.panel import PreviewWindow
+from edgecnn.device.run.record import Recorder
 from edgecnn.device.run.result import RunResult
-from edgecnn.records import Json
-from edgecnn.session.events import FrameEvent, TruthEvent
-from edgecnn.session.write import SessionLog, check_session_place
+from edgecnn.session.answers import Answers
+from edgecnn.session.header import SessionHeader
+from edgecnn.session.write import SessionWriter, check_session_place
 
 __all__ = ["RunOptions", "RunResult", "Status", "run"]
 
@@ -41,6 +44,7 @@ def run(
     source: str,
     options: RunOptions = RunOptions(),
     *,
+    view: FrameView = WHOLE_FRAME,
     on_status: Callable[[Status], None] | None = None,
 ) -> RunResult:
     """Classify the frames of a source until it ends, and report live beside lab accuracy.
@@ -51,12 +55,14 @@ def run(
     Args:
         bundle: NAME.edgecnn, a folder or its zip.
         source: See `sources.open_source`.
+        view: The region of each frame that is classified, and how it is turned.
         on_status: Called about five times a second, and at the end.
 
     Raises:
         BundleError: The bundle can't be used, or gives other answers here than in the lab.
         MissingRuntimeError: No runtime, delegate, camera library or display.
         SourceError: No frames.
+        ImageError: The view's region is not inside of the frames.
         TruthError: The truth is malformed or contradicts the bundle.
         OutputError: The session can't be written (any more).
     """
@@ -76,13 +82,13 @@ def run(
         source_options = SourceOptions(options.color, options.timeout_s, options.reconnect_s)
         opened = stack.enter_context(open_source(source, source_options, stop))
         truth = load_truth(options.truth, opened, loaded.classifier.card.labels)
-        log = None
+        recorder = None
         if options.log is not None:
-            header = _header(loaded, source, options, truth)
+            header = _header(loaded, source, options, truth, view)
+            session = stack.enter_context(SessionWriter(options.log, header))
             keep = KeepOptions(options.keep_frames, options.keep_mb)
-            log = SessionLog(options.log, header, keep, live=opened.live)
-            stack.enter_context(log)
-        loop = _Loop(loaded, opened, truth, log, on_status)
+            recorder = Recorder(session, keep, live=opened.live, gap_s=options.timeout_s)
+        loop = _Loop(loaded, opened, truth, recorder, view, on_status)
         if options.twin_every:
             loop.check_twin(options)
         return loop.run(options.max_frames, window, stop)
@@ -94,15 +100,20 @@ class _Loop:
         loaded: Loaded,
         source: Source,
         truth: TruthSource,
-        log: SessionLog | None,
+        recorder: Recorder | None,
+        view: FrameView,
         on_status: Callable[[Status], None] | None,
     ) -> None:
-        self._loaded, self._source, self._truth, self._log = loaded, source, truth, log
+        self._loaded, self._source, self._truth = loaded, source, truth
+        self._recorder, self._view = recorder, view
         self._classifier = loaded.classifier
         self._lab = self._classifier.card.lab.tally
         self._on_status = on_status
         self._status_due = 0.0
         self._counters = Counters()
+        self._answers = Answers(
+            self._classifier.card.labels, separate=source.kind == ImageSource.kind
+        )
         self._warnings: list[str] = []
         self._last: tuple[Prediction | None, str | None] = (None, None)
         self._twin: Twin | None = None
@@ -122,7 +133,8 @@ class _Loop:
         self, max_frames: int | None, window: PreviewWindow | None, stop: threading.Event
     ) -> RunResult:
         ended = "source ended"
-        for frame in self._source:
+        for captured in self._source:
+            frame = self._cut(captured)
             prediction, label = self._classify(frame)
             self._report(prediction, label)
             if window is not None and not window.show(frame.frame_bgr, prediction):
@@ -139,30 +151,33 @@ class _Loop:
             ended = "camera lost"
         return self._finish(ended)
 
+    def _cut(self, frame: Frame) -> Frame:
+        """The view of a frame; its file's bytes show something else then."""
+        if self._view.is_whole:
+            return frame
+        return replace(frame, frame_bgr=self._view.apply(frame.frame_bgr), encoded=None)
+
     def _classify(self, frame: Frame) -> tuple[Prediction, str | None]:
         prediction, timing = self._classifier.timed(frame.frame_bgr)
         age_ms = (time.monotonic() - frame.captured) * 1000
         label = self._truth.label(frame)
-        correct = None if label is None else label == prediction.label
-        self._counters.add(age_ms, timing.invoke_ms, correct=correct)
+        self._counters.add(age_ms, timing.invoke_ms)
+        self._answers.answer(frame.index, prediction.index)
         self._take_warnings()
-        if self._log is not None:
-            event = FrameEvent(
-                frame=frame.index,
-                captured_at=frame.captured_at.isoformat(timespec="milliseconds"),
-                index=prediction.index,
-                scores=prediction.scores,
-                age_ms=round(age_ms, 3),
-                invoke_ms=round(timing.invoke_ms, 4),
-                preprocess_ms=round(timing.preprocess_ms, 4),
-                name=frame.name,
-                image=self._log.keep(frame, prediction, label),
+        if self._recorder is not None:
+            self._recorder.frame(
+                frame, prediction, label, age_ms=age_ms, invoke_ms=timing.invoke_ms
             )
-            self._log.frame(event)
-            if label is not None:
-                self._log.truth(TruthEvent(frame.index, label, self._truth.mode))
+        if label is not None:
+            self._tell(frame.index, label)
         self._compare_twin(frame, prediction)
         return prediction, label
+
+    def _tell(self, frame: int, label: str) -> None:
+        """Take in what a frame really shows."""
+        self._answers.truth(frame, label)
+        if self._recorder is not None:
+            self._recorder.truth(frame, label, self._truth.mode)
 
     def _compare_twin(self, frame: Frame, prediction: Prediction) -> None:
         """After the answer is out and timed, so that the twin costs no answer its age."""
@@ -180,11 +195,11 @@ class _Loop:
         self._last = (prediction, label)
 
     def _status(self, prediction: Prediction | None, label: str | None) -> Status:
-        counters = self._counters
+        counters, live = self._counters, self._answers.tally
         return Status(
             lab=self._lab,
-            live=counters.live,
-            gap_points=gap_points(self._lab, counters.live),
+            live=live,
+            gap_points=gap_points(self._lab, live),
             frames=counters.frames,
             dropped=self._source.dropped,
             elapsed_s=counters.elapsed_s,
@@ -203,18 +218,18 @@ class _Loop:
     def _warn(self, message: str) -> None:
         if len(self._warnings) < _MAX_WARNINGS:
             self._warnings.append(message)
-        if self._log is not None:
-            self._log.health(message)
+        if self._recorder is not None:
+            self._recorder.health(message)
 
     def _finish(self, ended: str) -> RunResult:
         status = self._status(*self._last)
         if self._on_status is not None:
             self._on_status(status)
         twin = self._twin.report() if self._twin else None
-        if self._log is not None:
+        if self._recorder is not None:
             if twin:
-                self._log.health(f"twin: {twin.to_text()}")
-            self._log.end(ended, frames=status.frames, dropped=status.dropped)
+                self._recorder.health(f"twin: {twin.to_text()}")
+            self._recorder.end(ended, frames=status.frames, dropped=status.dropped)
         return RunResult(
             frames=status.frames,
             dropped=status.dropped,
@@ -228,7 +243,7 @@ class _Loop:
             artifact=self._classifier.artifact.file,
             device=self._loaded.device,
             ended=ended,
-            session=None if self._log is None else self._log.folder,
+            session=None if self._recorder is None else self._recorder.folder,
             fallback=self._loaded.fallback,
             warnings=tuple(self._warnings),
             twin=twin,
@@ -263,21 +278,24 @@ def _stop_on_signals() -> Iterator[threading.Event]:
         restore()
 
 
-def _header(loaded: Loaded, source: str, options: RunOptions, truth: TruthSource) -> Json:
-    """What session.json says: enough for an audit without the bundle, and never a label."""
+def _header(
+    loaded: Loaded, source: str, options: RunOptions, truth: TruthSource, view: FrameView
+) -> SessionHeader:
     classifier = loaded.classifier
     bundle, path = classifier.bundle, Path(source)
-    return {
-        "edgecnn": __version__,
-        "bundle": {"path": str(bundle.path.resolve()), "sha256": bundle.sha256},
-        "card": bundle.card.to_json(),
-        "artifact": classifier.artifact.file,
-        "artifact_sha256": classifier.artifact.sha256,
-        "device": loaded.device,
-        "fallback": loaded.fallback,
-        "runtime": classifier.runtime.name,
-        "source": str(path.resolve()) if path.exists() else public_name(source),
-        "source_color": options.color,
-        "truth": truth.mode,
-        "host": host(),
-    }
+    return SessionHeader(
+        bundle_path=str(bundle.path.resolve()),
+        bundle_sha256=bundle.sha256,
+        card=bundle.card,
+        artifact=classifier.artifact.file,
+        artifact_sha256=classifier.artifact.sha256,
+        device=loaded.device,
+        fallback=loaded.fallback,
+        runtime=classifier.runtime.name,
+        source=str(path.resolve()) if path.exists() else public_name(source),
+        source_color=options.color,
+        truth=() if truth.mode == "none" else (truth.mode,),
+        regions=() if view.is_whole else (view,),
+        host=host(),
+        boot_id=boot_id(),
+    )

@@ -1,4 +1,4 @@
-"""Sessions written as devices write them, in the documented format."""
+"""Sessions written by hand as docs say that devices write them (format 2), and one of the past."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import numpy as np
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import read_image
-from edgecnn.session.events import FrameEvent, TruthEvent
+
+# What edgecnn 0.1.0 wrote at commit e6e79ac: a bundle and sessions of format 1.
+PAST = Path(__file__).parent / "data" / "v0_1_0"
+PAST_BUNDLE = PAST / "color.edgecnn"
 
 ARTIFACT = "model_full_integer_quant.tflite"
 LABELS = tuple(f"{color} {digit}" for color in ("blue", "red") for digit in range(4))
 NOW = "2024-05-01T10:00:00.000+00:00"
+BOOT = "6f1d2c1e-0000-4000-8000-000000000000"
 
 
 def write_session(
@@ -25,7 +29,7 @@ def write_session(
     opened = Bundle.open(bundle)
     (path / "frames").mkdir(parents=True)
     head = {
-        "format": 1,
+        "format": 2,
         "edgecnn": "0.1.0",
         "bundle": {"path": str(bundle), "sha256": info.pop("sha256", opened.sha256)},
         "card": opened.card.to_json(),
@@ -34,8 +38,10 @@ def write_session(
         "runtime": "ai_edge_litert",
         "source": "0",
         "source_color": "bgr",
-        "truth": "folder",
-        "host": "pi",
+        "truth": ["folder"],
+        "regions": [],
+        "host": {"name": "pi"},
+        "boot_id": BOOT,
         "started_at": NOW,
         **info,
     }
@@ -45,14 +51,25 @@ def write_session(
     return path
 
 
-def frame_event(frame: int, scores, **more) -> dict:
-    index = int(np.argmax(scores))
-    event = FrameEvent(frame, NOW, index, tuple(map(float, scores)), 20.0, 5.0, 1.0, **more)
-    return event.to_json()
+def frame_event(frame: int, scores, confidence: float | None = None, **more) -> dict:
+    """The answer of a device, 40 ms after the last."""
+    scores = np.asarray(scores, float)
+    best = np.argsort(-scores, kind="stable")[:3]
+    return {
+        "event": "frame",
+        "frame": frame,
+        "t": 40 * frame,
+        **({"at": NOW} if frame == 0 else {}),
+        "k": [[int(k), 256 * float(scores[k])] for k in best],
+        "c": float(scores.max() if confidence is None else confidence),
+        "age": 20.0,
+        "invoke": 5.0,
+        **more,
+    }
 
 
-def truth_event(frame: int, label: str) -> dict:
-    return TruthEvent(frame, label, "folder").to_json()
+def truth_event(frame: int, label: str | None, **more) -> dict:
+    return {"event": "truth", "frame": frame, "label": label, "via": "folder", **more}
 
 
 def answer_event(frame: int, right: bool, truth: int = 0, confidence: float = 0.9, **more) -> dict:
@@ -71,12 +88,12 @@ def record_folder(
     pictures = {}
     for k, file in enumerate(sorted(folder.rglob("*.png"))):
         frame = read_image(file)
-        scores = classifier(frame[..., ::-1] if swapped else frame).scores
-        name = file.relative_to(folder).as_posix()
-        image = f"{k:06d}.png" if k % 2 == 0 else None
-        if image:
-            pictures[image] = file.read_bytes()
-        events.append(frame_event(k, scores, name=name, image=image))
+        answer = classifier(frame[..., ::-1] if swapped else frame)
+        more = {"name": file.relative_to(folder).as_posix()}
+        if k % 2 == 0:
+            pictures[f"{k:08d}.png"] = file.read_bytes()
+            more["pool"] = "uniform"
+        events.append(frame_event(k, answer.scores, answer.confidence, **more))
         if truth:
             events.append(truth_event(k, file.parent.name))
     events.append({"event": "end", "reason": "end of source"})

@@ -1,0 +1,168 @@
+"""session.json: which bundle ran where and on what. Format 2 is written, format 1 is still read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgecnn._version import __version__
+from edgecnn.bundle.card import Card
+from edgecnn.bundle.frame_view import FrameView
+from edgecnn.errors import EdgecnnError, SessionError
+from edgecnn.files.staging import write_file
+from edgecnn.records import Json
+from edgecnn.session.layout import HEADER_NAME, header_file
+
+__all__ = ["SESSION_FORMAT", "SessionHeader", "read_header", "write_header"]
+
+SESSION_FORMAT = 2
+_FORMATS = (1, SESSION_FORMAT)
+
+
+@dataclass(frozen=True)
+class SessionHeader:
+    """What was measured: enough for an audit without the bundle, and never a label of the field.
+
+    Args:
+        bundle_path, bundle_sha256: The bundle that ran.
+        card: Its card.
+        artifact, artifact_sha256: The file of it that ran.
+        device, fallback: Where it ran, and why that is not what was asked for.
+        runtime: The interpreter.
+        source: The camera, stream, video or folder, without passwords.
+        source_color: "bgr", or "rgb" for a source that delivers R, G, B.
+        truth: The label sources, such as ("csv",); empty when there was none.
+        regions: What was cut out of each frame; empty when all of it was classified.
+        host: The machine: its name, model, system.
+        boot_id: Changes when the machine starts; times of one boot can be compared.
+        name, site: What people call this device and its place, where they said so.
+        started_at: UTC, ISO 8601; the moment from which events count their time.
+    """
+
+    bundle_path: str
+    bundle_sha256: str
+    card: Card
+    artifact: str
+    artifact_sha256: str | None = None
+    device: str | None = None
+    fallback: str | None = None
+    runtime: str | None = None
+    source: str | None = None
+    source_color: str | None = None
+    truth: tuple[str, ...] = ()
+    regions: tuple[FrameView, ...] = ()
+    host: Json = field(default_factory=dict)
+    boot_id: str | None = None
+    name: str | None = None
+    site: str | None = None
+    started_at: str | None = None
+    edgecnn: str | None = __version__
+    format: int = SESSION_FORMAT
+
+    def summary(self) -> Json:
+        """What a report says about how the session came about."""
+        return {
+            "artifact": self.artifact,
+            "edgecnn": self.edgecnn,
+            "device": self.device,
+            "runtime": self.runtime,
+            "source": self.source,
+            "source_color": self.source_color,
+            "truth": ", ".join(self.truth) or "none",
+            "host": self.host,
+            "started_at": self.started_at,
+        }
+
+    def differences(self, other: SessionHeader) -> list[str]:
+        """How the device path of two sessions differs, such as "device 'cpu' against 'edgetpu'"."""
+        pairs = [
+            ("device", self.device, other.device),
+            ("runtime", self.runtime, other.runtime),
+            ("source_color", self.source_color, other.source_color),
+        ]
+        return [
+            f"{what} {ours!r} against {theirs!r}" for what, ours, theirs in pairs if ours != theirs
+        ]
+
+
+def write_header(session: Path, header: SessionHeader) -> None:
+    """Write session.json, whole or not at all.
+
+    Raises:
+        OutputError: The place is read-only or full.
+    """
+    data = {
+        "format": SESSION_FORMAT,
+        "edgecnn": header.edgecnn,
+        "bundle": {"path": header.bundle_path, "sha256": header.bundle_sha256},
+        "card": header.card.to_json(),
+        "artifact": header.artifact,
+        "artifact_sha256": header.artifact_sha256,
+        "device": header.device,
+        "fallback": header.fallback,
+        "runtime": header.runtime,
+        "source": header.source,
+        "source_color": header.source_color,
+        "truth": list(header.truth),
+        "regions": [asdict(region) for region in header.regions],
+        "host": header.host,
+        "boot_id": header.boot_id,
+        "name": header.name,
+        "site": header.site,
+        "started_at": header.started_at,
+    }
+    write_file(header_file(session), json.dumps(data, indent=1) + "\n")
+
+
+def read_header(session: Path) -> SessionHeader:
+    """Read session.json of either format.
+
+    Raises:
+        SessionError: No session folder, or one of another format.
+    """
+    file = header_file(session)
+    try:
+        data = json.loads(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SessionError(
+            f"{session} has no {HEADER_NAME}, expected a folder that `edgecnn run --log` wrote"
+        ) from error
+    except OSError as error:
+        raise SessionError(f"can't read {file}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise SessionError(f"{file} is not JSON ({error}); record the session again") from error
+    found = data.get("format") if isinstance(data, dict) else None
+    if found not in _FORMATS:
+        raise SessionError(
+            f"{file} has format {found!r}, this edgecnn reads formats 1 and {SESSION_FORMAT}; "
+            "audit it with the edgecnn that wrote it"
+        )
+    try:
+        return _header(data)
+    except (KeyError, TypeError, ValueError, AttributeError, EdgecnnError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise SessionError(f"{file} is incomplete ({reason}); record the session again") from error
+
+
+def _header(data: Mapping[str, Any]) -> SessionHeader:
+    """The header of parsed JSON; format 1 names one label source, "none" without any."""
+    truth = data.get("truth") or []
+    sources = [truth] if isinstance(truth, str) else truth
+    texts = (
+        *("artifact_sha256", "device", "fallback", "runtime", "source", "source_color"),
+        *("boot_id", "name", "site", "started_at", "edgecnn"),
+    )
+    return SessionHeader(
+        bundle_path=str(data["bundle"]["path"]),
+        bundle_sha256=str(data["bundle"]["sha256"]),
+        card=Card.from_json(data["card"]),
+        artifact=str(data["artifact"]),
+        truth=tuple(str(name) for name in sources if name != "none"),
+        regions=tuple(map(FrameView.from_json, data.get("regions") or ())),
+        host=dict(data.get("host") or {}),
+        format=int(data["format"]),
+        **{key: None if data.get(key) is None else str(data[key]) for key in texts},
+    )
