@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, field, fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,7 +19,7 @@ __all__ = [
     "Skipped",
     "computed",
     "encode",
-    "json_field",
+    "json_as",
     "known_fields",
 ]
 
@@ -37,16 +37,10 @@ class Skipped(NamedTuple):
     reason: str
 
 
-def json_field(
-    key: str | None = None,
-    *,
-    digits: int | None = None,
-    hidden: bool = False,
-    if_any: bool = False,
-    default: Any = MISSING,
-    default_factory: Any = MISSING,
-) -> Any:
-    """A field of a Record whose JSON is not simply its value under its name.
+def json_as(
+    key: str | None = None, *, digits: int | None = None, hidden: bool = False, if_any: bool = False
+) -> Json:
+    """Metadata of a Record's field whose JSON is not simply its value under its name.
 
     Args:
         key: Its name in JSON.
@@ -54,10 +48,7 @@ def json_field(
         hidden: Leave it out.
         if_any: Leave it out while it is None or empty.
     """
-    about = {"key": key, "digits": digits, "hidden": hidden, "if_any": if_any}
-    if default_factory is not MISSING:
-        return field(default_factory=default_factory, metadata=about)
-    return field(default=default, metadata=about)
+    return {"key": key, "digits": digits, "hidden": hidden, "if_any": if_any}
 
 
 def computed(getter: _Function) -> _Function:

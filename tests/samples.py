@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
@@ -86,7 +87,8 @@ def _instance(cls: Any) -> Any:
 
 def _names(cls: type) -> dict[str, Any]:
     """What the class's module imports for type checkers only: found by name."""
-    return {found.__name__: found for found in classes()}
+    have = vars(sys.modules[cls.__module__])
+    return {found.__name__: found for found in classes() if found.__name__ not in have}
 
 
 def keys(value: Any) -> Any:

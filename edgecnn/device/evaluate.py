@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally
@@ -20,7 +20,7 @@ from edgecnn.device.options import EvaluateOptions
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, find_labelled
 from edgecnn.files.manifest import read_manifest
-from edgecnn.records import Progress, Record, Skipped, computed, json_field
+from edgecnn.records import Progress, Record, Skipped, computed, json_as
 from edgecnn.render.table import table
 
 __all__ = ["EvaluateOptions", "Evaluation", "check_labels", "evaluate"]
@@ -52,7 +52,7 @@ class Evaluation(Record):
     labels: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     lab: Tally
-    answers: tuple[Answer, ...] = json_field(hidden=True)
+    answers: tuple[Answer, ...] = field(metadata=json_as(hidden=True))
 
     @property
     @computed

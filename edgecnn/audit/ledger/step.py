@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from edgecnn.accuracy.intervals import paired_difference
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.estimate import LabConfidence
-from edgecnn.records import Json
+from edgecnn.records import Record
 
 __all__ = [
     "DEVICE_PATH",
@@ -33,7 +33,7 @@ UNEXPLAINED = "not explained yet: field conditions, class mix, labels, steps not
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Record):
     """One line of the ledger; `points`, `low` and `high` in accuracy points."""
 
     cause: str
@@ -41,9 +41,6 @@ class Step:
     low: float
     high: float
     evidence: str
-
-    def to_json(self) -> Json:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

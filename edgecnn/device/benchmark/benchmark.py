@@ -23,7 +23,7 @@ from edgecnn.device.options import BenchmarkOptions, EvaluateOptions
 from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.files.folders import find_labelled
 from edgecnn.files.staging import write_file
-from edgecnn.records import Json, Progress
+from edgecnn.records import Json, Progress, Skipped
 
 __all__ = ["Benchmark", "BenchmarkOptions", "benchmark"]
 
@@ -84,7 +84,7 @@ def benchmark(
 
 def _measure_all(
     bundle: Bundle, options: BenchmarkOptions, progress: Progress | None
-) -> tuple[list[tuple[Artifact, Json]], list[tuple[str, str]]]:
+) -> tuple[list[tuple[Artifact, Json]], list[Skipped]]:
     """Collect the answer of each artifact's process, and (file, reason) of the others."""
     measured, skipped = [], []
     artifacts = bundle.card.artifacts
@@ -95,7 +95,7 @@ def _measure_all(
             reply = call("edgecnn.device.benchmark.worker", request, timeout_s)
             measured.append((artifact, reply))
         except MissingRuntimeError as error:
-            skipped.append((artifact.file, str(error)))
+            skipped.append(Skipped(artifact.file, str(error)))
         if progress:
             progress("measure", k + 1, len(artifacts))
     if not measured:
@@ -110,7 +110,7 @@ def _judge(
     files: list[str],
     options: BenchmarkOptions,
     progress: Progress | None,
-) -> tuple[dict[str, Evaluation], list[tuple[str, str]]]:
+) -> tuple[dict[str, Evaluation], list[Skipped]]:
     judged, failed = {}, []
     for file in files:
         choice = EvaluateOptions(
@@ -119,14 +119,14 @@ def _judge(
         try:
             judged[file] = evaluate(bundle.path, data, choice, progress=progress)
         except (MissingRuntimeError, ArtifactError) as error:
-            failed.append((file, str(error)))
+            failed.append(Skipped(file, str(error)))
     return judged, failed
 
 
 def _soak(
     bundle: Bundle,
     options: BenchmarkOptions,
-    skipped: list[tuple[str, str]],
+    skipped: list[Skipped],
     progress: Progress | None,
 ) -> Soak | None:
     """The soak, if one was asked for; one that can't run joins what was skipped."""
@@ -140,7 +140,7 @@ def _soak(
     try:
         reply = call("edgecnn.device.benchmark.soak", request, 120 + 1.1 * options.soak)
     except MissingRuntimeError as error:
-        skipped.append((f"the soak of {file}", str(error)))
+        skipped.append(Skipped(f"the soak of {file}", str(error)))
         return None
     if progress:
         progress(what, 1, 1)

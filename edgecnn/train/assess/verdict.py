@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
 
 __all__ = ["Verdict"]
@@ -15,7 +15,7 @@ _POINTS = 2.0  # a gap that is surely larger is worth a word
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """Accuracy on the training images, on the test images and on these in a simulated field.
 
     field    the test images, each through a camera of its own: the broad family of
@@ -24,14 +24,16 @@ class Verdict:
 
     train: Tally
     test: Tally
-    field: Tally
+    field: Tally = field(metadata=json_as("simulated_field"))
 
     @property
+    @computed
     def overfits(self) -> bool:
         """The training images are read better than unseen ones by more than chance and 2 points."""
         return difference(self.train, self.test)[1] > _POINTS
 
     @property
+    @computed
     def fragile(self) -> bool:
         """The simulated field costs more than chance and 2 points."""
         return difference(self.test, self.field)[1] > _POINTS
@@ -42,14 +44,7 @@ class Verdict:
         for name, pair in pairs.items():
             points, low, high = difference(*pair)
             gaps[name] = {"points": points, "low": low, "high": high}
-        return {
-            "train": self.train.to_json(),
-            "test": self.test.to_json(),
-            "simulated_field": self.field.to_json(),
-            "gaps": gaps,
-            "overfits": self.overfits,
-            "fragile": self.fragile,
-        }
+        return {**super().to_json(), "gaps": gaps}
 
     def to_text(self) -> str:
         rows = [
