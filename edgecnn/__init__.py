@@ -13,9 +13,9 @@ _HOME = {
     "Classifier": "edgecnn.bundle.classifier",
     "Bundle": "edgecnn.bundle.folder",
     "TrainOptions": "edgecnn.train.options",
-    "CalibrateOptions": "edgecnn.calibrate.calibrate",
+    "CalibrateOptions": "edgecnn.calibrate.options",
     "ExportOptions": "edgecnn.export.options",
-    "AuditOptions": "edgecnn.audit.result",
+    "AuditOptions": "edgecnn.audit.options",
     # Packages of their own that can be called: see callable.py.
     "calibrate": "edgecnn",
     "train": "edgecnn",
@@ -38,10 +38,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from edgecnn.audit.audit import audit
-    from edgecnn.audit.result import AuditOptions
+    from edgecnn.audit.options import AuditOptions
     from edgecnn.bundle.classifier import Classifier
     from edgecnn.bundle.folder import Bundle
-    from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
+    from edgecnn.calibrate.calibrate import calibrate
+    from edgecnn.calibrate.options import CalibrateOptions
     from edgecnn.export.export import export
     from edgecnn.export.options import ExportOptions
     from edgecnn.train.options import TrainOptions

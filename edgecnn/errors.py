@@ -1,6 +1,7 @@
 """The errors that a user can cause or fix.
 
     EdgecnnError
+    ├── OptionError       an option that is out of its range or contradicts another one
     ├── DataError         a folder or image that can't be used
     │   ├── ImageError        one image file: empty, truncated, not an image
     │   └── CalibrationError  a representative data set that would ruin the model
@@ -28,6 +29,7 @@ __all__ = [
     "ImageError",
     "MissingRuntimeError",
     "ModelError",
+    "OptionError",
     "OutputError",
     "SessionError",
     "SourceError",
@@ -40,6 +42,10 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 class EdgecnnError(Exception):
     """The user's input or environment is wrong; the message is one line."""
+
+
+class OptionError(EdgecnnError):
+    """An option that is out of its range or contradicts another one."""
 
 
 class DataError(EdgecnnError):

@@ -1,23 +1,163 @@
-"""Types shared by all rooms, for card.json, sessions and --json.
+"""Types shared by all rooms, and how a dataclass becomes JSON and is read back.
 
 Accuracy is a fraction in [0, 1]; a gap or drop is in points (100 x fraction).
 """
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from typing import Any
+from dataclasses import Field, fields, is_dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 __all__ = [
     "Json",
     "Progress",
+    "Record",
+    "Skipped",
+    "computed",
+    "encode",
+    "json_as",
     "known_fields",
 ]
 
 Json = dict[str, Any]
 # (name of the work, number done, total): the command line draws it, not the library.
 Progress = Callable[[str, int, int], None]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Record = TypeVar("_Record", bound="Record")
+
+
+class Skipped(NamedTuple):
+    """A file that could not be used, and why."""
+
+    file: str
+    reason: str
+
+
+def json_as(
+    key: str | None = None, *, digits: int | None = None, hidden: bool = False, if_any: bool = False
+) -> Json:
+    """Metadata of a Record's field whose JSON is not simply its value under its name.
+
+    Args:
+        key: Its name in JSON.
+        digits: Round a number to so many.
+        hidden: Leave it out.
+        if_any: Leave it out while it is None or empty.
+    """
+    return {"key": key, "digits": digits, "hidden": hidden, "if_any": if_any}
+
+
+def computed(getter: _Function) -> _Function:
+    """Mark the getter of a property: it stands in the JSON beside the fields.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Share(Record):
+        ...     part: int
+        ...     whole: int
+        ...
+        ...     @property
+        ...     @computed
+        ...     def share(self) -> float:
+        ...         return self.part / self.whole
+        >>> Share(1, 4).to_json()
+        {'part': 1, 'whole': 4, 'share': 0.25}
+    """
+    getter.__dict__["computed"] = True
+    return getter
+
+
+class Record:
+    """A dataclass whose JSON has its fields and its computed properties."""
+
+    def to_json(self) -> Json:
+        """What `--json` prints of it: only dicts, lists, texts, numbers, booleans and None."""
+        data = {}
+        for one in _fields(self):
+            value, about = getattr(self, one.name), one.metadata
+            if about.get("hidden") or (about.get("if_any") and not value):
+                continue
+            digits = about.get("digits")
+            rounded = value if digits is None or value is None else round(value, digits)
+            data[_key(one)] = encode(rounded)
+        return data | {name: encode(getattr(self, name)) for name in _computed(type(self))}
+
+    @classmethod
+    def from_json(cls: type[_Record], data: Mapping[str, Any]) -> _Record:
+        """Read what `to_json` wrote; entries that it does not know are left alone.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is something else.
+        """
+        hints = get_type_hints(cls)
+        known = {one.name: _key(one) for one in _fields(cls)}
+        return cls(**{n: decode(hints[n], data[key]) for n, key in known.items() if key in data})
+
+
+def encode(value: Any) -> Any:
+    """A value as JSON has it; numbers that JSON has no word for (NaN, infinity) become None."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Record):
+        return value.to_json()
+    if is_dataclass(value):
+        return {one.name: encode(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): encode(entry) for key, entry in value.items()}
+    if hasattr(value, "_asdict"):
+        return encode(value._asdict())
+    if hasattr(value, "tolist"):  # of numpy, which is not imported for it
+        return encode(value.tolist())
+    return [encode(entry) for entry in value]
+
+
+def decode(hint: Any, value: Any) -> Any:
+    """What `encode` made of a value of this type, as that value again.
+
+    Example:
+        >>> decode(tuple[float, ...], [1, 2])
+        (1.0, 2.0)
+    """
+    if get_origin(hint) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
+        return None if value is None else decode(kinds[0], value)
+    args = get_args(hint)
+    if get_origin(hint) is tuple:
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
+        return tuple(decode(kind, one) for kind, one in zip(kinds, value, strict=True))
+    if get_origin(hint) is list:
+        return [decode(args[0], one) for one in value]
+    if get_origin(hint) is dict:
+        return {str(key): decode(args[1], one) for key, one in value.items()}
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return hint.from_json(value)
+    return hint(value) if hint in (int, float, str, Path) else value
+
+
+def _fields(record: Any) -> tuple[Field[Any], ...]:
+    return fields(record)
+
+
+def _key(one: Field[Any]) -> str:
+    return one.metadata.get("key") or one.name
+
+
+def _computed(cls: type) -> tuple[str, ...]:
+    return tuple(
+        name
+        for base in reversed(cls.__mro__)
+        for name, value in vars(base).items()
+        if isinstance(value, property) and getattr(value.fget, "computed", False)
+    )
 
 
 def known_fields(cls: Any, data: Mapping[str, Any]) -> Json:

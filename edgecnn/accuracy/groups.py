@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally
-from edgecnn.records import Json
+from edgecnn.records import Record, json_as
 
 __all__ = ["WorstGroup", "per_group", "worst_group"]
 
@@ -15,29 +15,19 @@ _FEWEST = 10  # answers of a group that a gap is stated of
 
 
 @dataclass(frozen=True)
-class WorstGroup:
+class WorstGroup(Record):
     """The group of the lowest accuracy beside all others together.
 
     points, low, high   others minus this group, in points, with a 95 % interval: see `difference`.
     The worst of many groups looks worse than it is: read the interval, not the points.
     """
 
-    name: str
-    tally: Tally
+    name: str = field(metadata=json_as("group"))
+    tally: Tally = field(metadata=json_as("accuracy"))
     others: Tally
-    points: float
-    low: float
-    high: float
-
-    def to_json(self) -> Json:
-        return {
-            "group": self.name,
-            "accuracy": self.tally.to_json(),
-            "others": self.others.to_json(),
-            "gap_points": self.points,
-            "gap_low": self.low,
-            "gap_high": self.high,
-        }
+    points: float = field(metadata=json_as("gap_points"))
+    low: float = field(metadata=json_as("gap_low"))
+    high: float = field(metadata=json_as("gap_high"))
 
 
 def per_group(names: Sequence[str | None], correct: Sequence[bool]) -> dict[str, Tally]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
-from typing import Any
 
 import numpy as np
 
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, computed, json_as
 
 __all__ = ["Z_95", "Tally", "gap_points"]
 
@@ -18,7 +16,7 @@ Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Tally:
+class Tally(Record):
     """A count of right answers with its 95 % interval.
 
     `effective` is the number of independent answers that `total` is worth when frames of a
@@ -31,7 +29,7 @@ class Tally:
 
     correct: int
     total: int
-    effective: float | None = None
+    effective: float | None = field(default=None, metadata=json_as(if_any=True))
 
     @classmethod
     def of(cls, correct: np.ndarray) -> Tally:
@@ -39,6 +37,7 @@ class Tally:
         return cls(int(correct.sum()), len(correct))
 
     @property
+    @computed
     def accuracy(self) -> float | None:
         """Fraction in [0, 1], or None when nothing was counted."""
         return self.correct / self.total if self.total else None
@@ -74,18 +73,7 @@ class Tally:
 
     def to_json(self) -> Json:
         low, high = self.interval
-        data: Json = {
-            "correct": self.correct,
-            "total": self.total,
-            "accuracy": self.accuracy,
-            "low": low,
-            "high": high,
-        }
-        return data if self.effective is None else {**data, "effective": self.effective}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Tally:
-        return cls(int(data["correct"]), int(data["total"]), data.get("effective"))
+        return {**super().to_json(), "low": low, "high": high}
 
 
 def gap_points(lab: Tally, live: Tally) -> float | None:

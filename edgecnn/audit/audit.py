@@ -9,7 +9,8 @@ from edgecnn.audit.estimate import estimate_accuracy
 from edgecnn.audit.find_bundle import find_bundle
 from edgecnn.audit.ledger.ledger import measure_lab, residual
 from edgecnn.audit.live import Live, measure_live
-from edgecnn.audit.result import AuditOptions, AuditReport
+from edgecnn.audit.options import AuditOptions
+from edgecnn.audit.result import AuditReport
 from edgecnn.errors import SessionError
 from edgecnn.records import Progress
 from edgecnn.session.layout import EVENTS_NAME

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgecnn.records import Json
+from edgecnn.records import Record
 from edgecnn.session.read import Frames
 
 __all__ = ["Estimate", "LabConfidence", "estimate_accuracy"]
@@ -30,7 +30,7 @@ class LabConfidence:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Record):
     """A band for the field accuracy, fractions in [0, 1]. Not a confidence interval.
 
     `methods` holds the single estimates that the band was drawn around.
@@ -40,9 +40,6 @@ class Estimate:
     high: float
     flag: str
     methods: dict[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> Json:
-        return {"low": self.low, "high": self.high, "flag": self.flag, "methods": self.methods}
 
     def to_text(self) -> str:
         """One line: '88.1-97.0 % (assumes calibrated confidence)'."""

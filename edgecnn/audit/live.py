@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.tally import Tally
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, json_as
 from edgecnn.session.answers import number_objects
 from edgecnn.session.read import Frames, Session, Truth
 
@@ -21,7 +21,7 @@ _SLICES, _SMALLEST_SLICE = 40, 15
 
 
 @dataclass(frozen=True)
-class Misread:
+class Misread(Record):
     """A wrong answer: session folder, frame, labels, top score, picture (where it was kept)."""
 
     session: str
@@ -31,52 +31,29 @@ class Misread:
     confidence: float
     image: Path | None
 
-    def to_json(self) -> Json:
-        return {
-            "session": self.session,
-            "frame": self.frame,
-            "truth": self.truth,
-            "predicted": self.predicted,
-            "confidence": self.confidence,
-            "image": str(self.image) if self.image else None,
-        }
-
 
 @dataclass(frozen=True)
-class Confusion:
+class Confusion(Record):
     """Frames of class `truth` read as `predicted`; `objects` of them show different objects."""
 
     truth: str
     predicted: str
     frames: int
     objects: int
-    examples: tuple[Misread, ...]
-
-    def to_json(self) -> Json:
-        return {
-            "truth": self.truth,
-            "predicted": self.predicted,
-            "frames": self.frames,
-            "objects": self.objects,
-        }
+    examples: tuple[Misread, ...] = field(metadata=json_as(hidden=True))
 
 
 @dataclass(frozen=True)
-class Slice:
+class Slice(Record):
     """Accuracy of a run of consecutive labelled frames, `first` to `last` of `session`."""
 
     session: str
-    first: int
-    last: int
-    tally: Tally
+    first: int = field(metadata=json_as("first_frame"))
+    last: int = field(metadata=json_as("last_frame"))
+    tally: Tally = field(metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
-        return {
-            "session": self.session,
-            "first_frame": self.first,
-            "last_frame": self.last,
-            **self.tally.to_json(),
-        }
+        return super().to_json() | self.tally.to_json()
 
 
 @dataclass(frozen=True)

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import Estimate
 from edgecnn.audit.ledger.ledger import UNEXPLAINED, Lab, Residual
 from edgecnn.audit.live import Live
+from edgecnn.audit.options import AuditOptions
 from edgecnn.bundle.card import Card
-from edgecnn.records import Json
+from edgecnn.records import Json, encode
 from edgecnn.render.table import table
 
-__all__ = ["AuditOptions", "AuditReport"]
-
-
-@dataclass(frozen=True)
-class AuditOptions:
-    """What to audit against.
-
-    Args:
-        bundle: The bundle that ran; None looks where the session says.
-        lab: The lab image folder, or a session that the device recorded over it: measures
-            the device-path step.
-        report: An HTML page to write.
-        max_gap: In points: `AuditReport.ok` is False when the gap is larger, or unknown.
-    """
-
-    bundle: Path | None = None
-    lab: Path | None = None
-    report: Path | None = None
-    max_gap: float | None = None
+__all__ = ["AuditReport"]
 
 
 @dataclass(frozen=True)
@@ -75,32 +57,32 @@ class AuditReport:
         return {label: (lab[label], self.live.per_class[label]) for label in self.card.labels}
 
     def to_json(self) -> Json:
-        interval = self.gap_interval or (None, None)
-        return {
-            "lab": self.lab.float_tally.to_json(),
-            "live": self.live.tally.to_json(),
+        low, high = self.gap_interval or (None, None)
+        found = {
+            "lab": self.lab.float_tally,
+            "live": self.live.tally,
             "gap_points": self.gap_points,
-            "gap_low": interval[0],
-            "gap_high": interval[1],
-            "estimate": self.estimate.to_json(),
-            "ledger": [step.to_json() for step in self.lab.steps],
+            "gap_low": low,
+            "gap_high": high,
+            "estimate": self.estimate,
+            "ledger": self.lab.steps,
             "residual_points": self.residual.points,
             "residual_low": self.residual.low,
             "residual_high": self.residual.high,
             "per_class": {
-                label: {"lab": lab.to_json(), "live": live.to_json()}
-                for label, (lab, live) in self.per_class.items()
+                k: {"lab": lab, "live": live} for k, (lab, live) in self.per_class.items()
             },
-            "labels": list(self.card.labels),
-            "confusion": [list(row) for row in self.live.confusion],
-            "confusions": [confusion.to_json() for confusion in self.live.confusions],
-            "worst_frames": [misread.to_json() for misread in self.live.worst],
-            "over_time": [part.to_json() for part in self.live.over_time],
-            "sessions": list(self.sessions),
-            "notes": list(self.notes),
-            "report": str(self.options.report) if self.options.report else None,
+            "labels": self.card.labels,
+            "confusion": self.live.confusion,
+            "confusions": self.live.confusions,
+            "worst_frames": self.live.worst,
+            "over_time": self.live.over_time,
+            "sessions": self.sessions,
+            "notes": self.notes,
+            "report": self.options.report,
             "ok": self.ok,
         }
+        return {key: encode(value) for key, value in found.items()}
 
     def to_text(self) -> str:
         """What a terminal shows."""

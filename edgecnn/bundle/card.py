@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError
-from edgecnn.records import Json, known_fields
+from edgecnn.records import Json, Record, encode
 
 __all__ = ["CARD_FILE", "CARD_FORMAT", "Artifact", "Card", "GoldenFrame", "LabResult"]
 
@@ -19,7 +19,7 @@ CARD_FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Artifact:
+class Artifact(Record):
     """One exported file, and how it compares with the float Keras model on the lab test images.
 
     `kind` is read back from the file itself. `agreement` is the share of lab test images with
@@ -40,22 +40,6 @@ class Artifact:
     ok: bool = True
     confidence_error: dict[str, float] | None = None
 
-    def to_json(self) -> Json:
-        return {
-            **asdict(self),
-            "input": self.input.to_json(),
-            "output": self.output.to_json(),
-            "lab": self.lab.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Artifact:
-        known = known_fields(cls, data)
-        known["input"] = TensorInfo.from_json(data["input"])
-        known["output"] = TensorInfo.from_json(data["output"])
-        known["lab"] = Tally.from_json(data["lab"])
-        return cls(**known)
-
 
 @dataclass(frozen=True)
 class LabResult:
@@ -72,11 +56,8 @@ class LabResult:
         }
 
     def to_json(self, labels: Sequence[str]) -> Json:
-        return {
-            **self.tally.to_json(),
-            "confusion": [list(row) for row in self.confusion],
-            "per_class": {k: v.to_json() for k, v in self.per_class(labels).items()},
-        }
+        confusion, per_class = encode(self.confusion), encode(self.per_class(labels))
+        return {**self.tally.to_json(), "confusion": confusion, "per_class": per_class}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabResult:
@@ -84,7 +65,7 @@ class LabResult:
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(Record):
     """What card.json says of a MODEL folder (no artifacts yet) or of a bundle.
 
     `prior` are the class shares that the scores assume, in the order of `labels`: those of the
@@ -110,21 +91,7 @@ class Card:
     format: int = CARD_FORMAT
 
     def to_json(self) -> Json:
-        return {
-            "format": self.format,
-            "edgecnn": self.edgecnn,
-            "name": self.name,
-            "labels": list(self.labels),
-            "input": self.input.to_json(),
-            "artifacts": [a.to_json() for a in self.artifacts],
-            "lab": self.lab.to_json(self.labels),
-            "prior": list(self.prior),
-            "temperature": self.temperature,
-            "calibration": self.calibration,
-            "camera": self.camera,
-            "training": self.training,
-            "parent": self.parent,
-        }
+        return {**super().to_json(), "lab": self.lab.to_json(self.labels)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Card:
@@ -140,16 +107,10 @@ class Card:
                 "export again or install the edgecnn that wrote it"
             )
         try:
-            known = known_fields(cls, data)
-            known["labels"] = tuple(map(str, data["labels"]))
-            known["input"] = InputSpec.from_json(data["input"])
-            known["artifacts"] = tuple(map(Artifact.from_json, data["artifacts"]))
-            known["lab"] = LabResult.from_json(data["lab"])
-            known["prior"] = tuple(map(float, data["prior"]))
-            known["temperature"] = float(data.get("temperature", 1.0))
-            if not 0.01 <= known["temperature"] <= 100:
-                raise ValueError(f"temperature {known['temperature']}, expected 0.01 to 100")
-            return cls(**known)
+            card = super().from_json({**data, "lab": LabResult.from_json(data["lab"])})
+            if not 0.01 <= card.temperature <= 100:
+                raise ValueError(f"temperature {card.temperature}, expected 0.01 to 100")
+            return card
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
                 f"card is not readable ({type(error).__name__}: {error}); export the bundle again"
@@ -157,7 +118,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class GoldenFrame:
+class GoldenFrame(Record):
     """An encoded camera frame with what the lab made of it.
 
     `tensor_sha256` is the digest of the uint8 input tensor (C order); `scores` holds, by
@@ -170,17 +131,3 @@ class GoldenFrame:
     tensor_sha256: str
     scores: dict[str, tuple[float, ...]]
     builtin: dict[str, tuple[float, ...]] = field(default_factory=dict)
-
-    def to_json(self) -> Json:
-        return {
-            **asdict(self),
-            "scores": {k: list(v) for k, v in self.scores.items()},
-            "builtin": {k: list(v) for k, v in self.builtin.items()},
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> GoldenFrame:
-        known = known_fields(cls, data)
-        for name in ("scores", "builtin"):
-            known[name] = {k: tuple(v) for k, v in data.get(name, {}).items()}
-        return cls(**known)

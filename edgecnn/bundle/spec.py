@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from edgecnn.errors import BundleError
-from edgecnn.records import Json, known_fields
+from edgecnn.records import Record
 
 __all__ = ["InputSpec", "Interpolation", "Prediction", "Resize", "TensorInfo"]
 
@@ -19,7 +19,7 @@ Interpolation = Literal["halving", "nearest", "linear", "area", "cubic"]
 
 
 @dataclass(frozen=True)
-class InputSpec:
+class InputSpec(Record):
     """How a camera frame becomes the model's input tensor: uint8, shape (height, width, 3).
 
     `resize` and `interpolation` are explained in `preprocess.py`, the only code that acts on
@@ -62,14 +62,6 @@ class InputSpec:
         """(height, width, channels) of the tensor."""
         return (self.height, self.width, self.channels)
 
-    def to_json(self) -> Json:
-        return {**asdict(self), "pad": list(self.pad) if self.pad else None}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> InputSpec:
-        pad = data.get("pad")
-        return cls(**{**known_fields(cls, data), "pad": tuple(pad) if pad else None})
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -87,16 +79,9 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class TensorInfo:
+class TensorInfo(Record):
     """Type of a model's input or output: real = scale * (q - zero_point); scale 0 = float."""
 
     dtype: str
     scale: float = 0.0
     zero_point: int = 0
-
-    def to_json(self) -> Json:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TensorInfo:
-        return cls(**known_fields(cls, data))

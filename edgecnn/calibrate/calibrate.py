@@ -6,7 +6,6 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from edgecnn.bundle.preprocess import read_image
 from edgecnn.calibrate.coverage import measure_coverage, narrowness
+from edgecnn.calibrate.options import CalibrateOptions
 from edgecnn.calibrate.pick import Candidates, Pick, candidates, choose
 from edgecnn.calibrate.pool import Found, Pool, find_field, read_pool, window_for
 from edgecnn.calibrate.result import CalibrateResult
@@ -23,7 +23,7 @@ from edgecnn.camera.fit import FitOptions, fit_windows
 from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.scenes import MIN_FRAMES, sharp_enough
 from edgecnn.camera.statistics import Window
-from edgecnn.errors import CalibrationError, DataError
+from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
 from edgecnn.files.staging import check_writable, staged_folder
 from edgecnn.records import Progress
@@ -33,36 +33,6 @@ __all__ = ["MARKER", "CalibrateOptions", "calibrate"]
 MARKER = "manifest.csv"
 _MOST_FIELD, _MOST_LAB = 20_000, 1_000
 _ON_SHEET = 24
-
-
-@dataclass(frozen=True)
-class CalibrateOptions:
-    """How to pick.
-
-    model, bundle  who looks at the images, so that predicted classes and embedding are covered
-    count          images to pick, at most; 100 to 300 are enough
-    exclude        folders for evaluation: the set shares nothing with them
-    spacing        seconds: images of a folder closer in time than this are one burst
-    fit            False leaves the camera out
-    """
-
-    model: Path | None = None
-    bundle: Path | None = None
-    count: int = 200
-    exclude: tuple[Path, ...] = ()
-    spacing: float = 10.0
-    fit: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise CalibrationError(
-                f"count is {self.count}, expected 1 or more; 200 is a good start"
-            )
-        if not 0 <= self.spacing < 1e9:
-            raise CalibrationError(f"spacing is {self.spacing}, expected seconds from 0")
-        if self.model is not None and self.bundle is not None:
-            raise CalibrationError("found both a model and a bundle, expected one; leave one out")
 
 
 def calibrate(

@@ -10,7 +10,7 @@ import numpy as np
 from edgecnn.calibrate.pick import Candidates
 from edgecnn.calibrate.pool import Pool
 from edgecnn.camera.statistics import STATISTICS
-from edgecnn.records import Json
+from edgecnn.records import Record
 
 __all__ = ["Coverage", "measure_coverage", "narrowness"]
 
@@ -22,7 +22,7 @@ _SPAN_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Coverage:
+class Coverage(Record):
     """How much of the field and the lab the picked images cover, as shares in [0, 1].
 
     radius       distance between picked neighbours (90 % are nearer), in standard deviations of
@@ -36,9 +36,6 @@ class Coverage:
     pool: float
     lab: float
     ranges: dict[str, float]
-
-    def to_json(self) -> Json:
-        return {"radius": self.radius, "pool": self.pool, "lab": self.lab, "ranges": self.ranges}
 
 
 def measure_coverage(pool: Pool, lab: Pool, picked: np.ndarray) -> Coverage:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.calibrate.coverage import Coverage
 from edgecnn.camera.fitted import CameraFit
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, json_as
 
 __all__ = ["CalibrateResult"]
 
 
 @dataclass(frozen=True)
-class CalibrateResult:
+class CalibrateResult(Record):
     """The representative set.
 
     pool, lab   number of usable field and lab images
@@ -24,7 +24,7 @@ class CalibrateResult:
     warnings    what makes the pool unrepresentative, one line each
     """
 
-    output: Path
+    output: Path = field(metadata=json_as("calibration"))
     pool: int
     lab: int
     picked: int
@@ -32,7 +32,7 @@ class CalibrateResult:
     classes: dict[str, int] | None
     coverage: Coverage
     camera: CameraFit | None
-    no_camera: str | None
+    no_camera: str | None = field(metadata=json_as(hidden=True))
     warnings: tuple[str, ...]
 
     def camera_json(self) -> Json:
@@ -42,17 +42,7 @@ class CalibrateResult:
         return self.camera.to_json()
 
     def to_json(self) -> Json:
-        return {
-            "calibration": str(self.output),
-            "pool": self.pool,
-            "lab": self.lab,
-            "picked": self.picked,
-            "left_out": self.left_out,
-            "classes": self.classes,
-            "coverage": self.coverage.to_json(),
-            "camera": self.camera_json(),
-            "warnings": list(self.warnings),
-        }
+        return {**super().to_json(), "camera": self.camera_json()}
 
     def to_text(self) -> str:
         c = self.coverage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
 from edgecnn.camera.simulate import Range
 from edgecnn.camera.statistics import Window
 from edgecnn.errors import DataError
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
 
 __all__ = ["CameraFit", "judge"]
@@ -30,7 +30,7 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True)
-class CameraFit:
+class CameraFit(Record):
     """The fitted camera: ranges (low, high) of its causes, in the units of `degrade.PARAMETERS`.
 
     before, after  distance of the field from the lab, and from the lab through this camera; see
@@ -44,25 +44,28 @@ class CameraFit:
 
     verdict: str
     ranges: dict[str, Range]
-    before: float
-    after: float
-    floor: float
+    before: float = field(metadata=json_as(hidden=True))
+    after: float = field(metadata=json_as(hidden=True))
+    floor: float = field(metadata=json_as(hidden=True))
     left: tuple[str, ...]
     counts: dict[str, int]
-    frame_wh: tuple[int, int]
+    frame_wh: tuple[int, int] = field(metadata=json_as(hidden=True))
     seed: int
 
     @property
+    @computed
     def meaning(self) -> str:
         """The verdict in words."""
         return _MEANINGS[self.verdict]
 
     @property
+    @computed
     def out_of_family(self) -> bool:
         """Whether these causes leave a part of the difference, or all of it, unexplained."""
         return self.verdict in ("partly", "none")
 
     @property
+    @computed
     def at_limit(self) -> tuple[str, ...]:
         """Name the causes whose range reaches an end of the family.
 
@@ -78,11 +81,13 @@ class CameraFit:
         return tuple(found)
 
     @property
+    @computed
     def explained_share(self) -> float:
         """Share of the distance between field and lab that the camera removes, 0 to 1."""
         return max(0.0, 1 - self.after / self.before) if self.before > 0 else 0.0
 
     @property
+    @computed
     def doubtful(self) -> str | None:
         """Why a camera may not be the cause, or None."""
         other = "other scenes or another framing are likelier: look at the contact sheet"
@@ -107,21 +112,13 @@ class CameraFit:
 
     def to_json(self) -> Json:
         return {
-            "verdict": self.verdict,
-            "meaning": self.meaning,
-            "out_of_family": self.out_of_family,
+            **super().to_json(),
             "ranges": {
                 name: {"low": low, "high": high, "unit": PARAMETERS[name].unit}
                 for name, (low, high) in self.ranges.items()
             },
             "distance": {"before": self.before, "after": self.after, "chance": self.floor},
-            "at_limit": list(self.at_limit),
-            "explained_share": self.explained_share,
-            "doubtful": self.doubtful,
-            "left": list(self.left),
-            "counts": self.counts,
             "frame": {"width": self.frame_wh[0], "height": self.frame_wh[1]},
-            "seed": self.seed,
         }
 
     @classmethod

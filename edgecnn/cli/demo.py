@@ -5,21 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from edgecnn.cli.app import JsonFlag, Outcome, command, progress_bars, say
+from edgecnn.cli.app import Outcome, command, progress_bars, say
+from edgecnn.option import Option
 
 __all__ = ["demo"]
 
 
-@command("demo")
+@command("demo", examples=("", "-o /tmp/demo"))
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the files go.")] = Path(
-        "demo"
-    ),
-    json: JsonFlag = False,
+    output: Annotated[
+        Path, Option("The folder to write.", "Output", "--output/-o", metavar="FOLDER")
+    ] = Path("demo"),
 ) -> Outcome:
-    """The whole path on data that packages ship: train, export, film, run, audit."""
+    """Go the whole path on data that packages ship: train, export, film, run, audit."""
     from edgecnn.demo.demo import run_demo
 
     with progress_bars() as progress:

@@ -1,4 +1,4 @@
-"""The edgecnn command: each function parses, calls one library function and returns its result.
+"""The edgecnn command: each function gets checked options, calls one library function, returns.
 
 Status 0: done, within tolerance. 1: done, but a gate failed. 2: the user's input or environment
 is wrong (one line on stderr). With --json stdout carries one JSON object and nothing else,
@@ -18,12 +18,18 @@ from edgecnn.cli.app import app
 __all__ = ["app", "main"]
 
 # Importing them registers their commands.
-_COMMANDS = (lab, device, audit, demo)
+_ROOMS = (lab, device, audit, demo)
+# As `edgecnn --help` lists them: the path, then what helps on the way.
+_PATH = (
+    *("inspect", "calibrate", "train", "export", "evaluate", "benchmark", "run", "audit"),
+    *("doctor", "demo"),
+)
+app.registered_commands.sort(key=lambda command: _PATH.index(str(command.name)))
 
 
 def main() -> None:
-    """Entry point of the `edgecnn` command."""
-    app()
+    """Entry point of the `edgecnn` command, under that name however it is started."""
+    app(prog_name="edgecnn")
 
 
 def _show_version(wanted: bool) -> None:
@@ -35,7 +41,10 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
+        ),
     ] = False,
 ) -> None:
     del version

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ import numpy as np
 
 from edgecnn.errors import DataError, MissingRuntimeError, OutputError
 from edgecnn.files.staging import check_writable, staged_folder, write_file
-from edgecnn.records import Json, Progress
+from edgecnn.records import Json, Progress, Record, json_as
 
 if TYPE_CHECKING:
     from edgecnn.audit.audit import AuditReport
@@ -56,25 +56,20 @@ class DemoOptions:
 
 
 @dataclass(frozen=True)
-class DemoResult:
+class DemoResult(Record):
     """The demo's folder, its audit report, its export, and its times."""
 
     output: Path
-    report: AuditReport
-    exported: ExportResult
-    fps: float
-    seconds: float
+    report: AuditReport = field(metadata=json_as(hidden=True))
+    exported: ExportResult = field(metadata=json_as(hidden=True))
+    fps: float = field(metadata=json_as(digits=1))
+    seconds: float = field(metadata=json_as(digits=1))
 
     def to_json(self) -> Json:
         audit = self.report.to_json()
         keep = ("lab", "live", "gap_points", "gap_low", "gap_high", "ledger", "residual_points")
-        return {
-            **{key: audit[key] for key in keep},
-            "artifacts": self.exported.to_json()["artifacts"],
-            "fps": round(self.fps, 1),
-            "seconds": round(self.seconds, 1),
-            "output": str(self.output),
-        }
+        artifacts = self.exported.to_json()["artifacts"]
+        return {**{key: audit[key] for key in keep}, "artifacts": artifacts, **super().to_json()}
 
     def to_text(self) -> str:
         """Summarize lab, live, gap, the ledger, the files, and what to try next."""

@@ -6,11 +6,9 @@ from the lab's accuracy therefore comes from the images or from this machine.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally
@@ -18,36 +16,16 @@ from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import read_image
 from edgecnn.bundle.spec import Prediction
+from edgecnn.device.options import EvaluateOptions
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, find_labelled
-from edgecnn.records import Json, Progress
+from edgecnn.files.manifest import read_manifest
+from edgecnn.records import Progress, Record, Skipped, computed, json_as
 from edgecnn.render.table import table
 
 __all__ = ["EvaluateOptions", "Evaluation", "check_labels", "evaluate"]
 
 _LISTED = 10
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """How to evaluate.
-
-    Args:
-        artifact: File name or kind; None takes the one meant for devices.
-        device: "cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0" or a delegate library.
-        threads: Interpreter threads.
-        runtime: One of `runtime.TFLITE_RUNTIMES`; None takes the first that imports.
-        group: "folder" groups by the folder below the class (and by train, val or test where
-            the tree has them); a path names a CSV with a column `file` (path below the folder).
-        column: The CSV's column that holds the group.
-    """
-
-    artifact: str | None = None
-    device: str = "cpu"
-    threads: int = 1
-    runtime: str | None = None
-    group: str = "folder"
-    column: str = "group"
 
 
 @dataclass(frozen=True)
@@ -65,53 +43,41 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The answers for all images.
-
-    skipped  (file, reason) of each image that couldn't be decoded
-    lab      accuracy of the same artifact on the lab test
-    """
+class Evaluation(Record):
+    """What came out. `skipped` are images that couldn't be decoded; `lab` is the accuracy that the
+    same artifact had on the lab's test images."""
 
     artifact: str
     runtime: str
     labels: tuple[str, ...]
-    answers: tuple[Answer, ...]
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[Skipped, ...]
     lab: Tally
+    answers: tuple[Answer, ...] = field(metadata=json_as(hidden=True))
 
     @property
+    @computed
     def accuracy(self) -> Tally:
         return _tally(self.answers)
 
     @property
+    @computed
     def per_class(self) -> dict[str, Tally]:
         """The tally of each true class that occurs, in the order of the bundle's labels."""
         return _tallies(self.answers, [a.label for a in self.answers], self.labels)
 
     @property
+    @computed
     def per_group(self) -> dict[str, Tally]:
         """The tally of each group, sorted by name; empty when the images have no groups."""
         names = sorted({a.group for a in self.answers})
         return _tallies(self.answers, [a.group for a in self.answers], names) if any(names) else {}
 
     @property
+    @computed
     def confusion(self) -> list[list[int]]:
         """confusion[i][j]: the images of label i that were read as label j, in bundle order."""
         seen = Counter((a.label, a.prediction.label) for a in self.answers)
         return [[seen[i, j] for j in self.labels] for i in self.labels]
-
-    def to_json(self) -> Json:
-        return {
-            "accuracy": self.accuracy.to_json(),
-            "per_class": {k: v.to_json() for k, v in self.per_class.items()},
-            "per_group": {k: v.to_json() for k, v in self.per_group.items()},
-            "artifact": self.artifact,
-            "runtime": self.runtime,
-            "labels": list(self.labels),
-            "confusion": self.confusion,
-            "skipped": [{"file": file, "reason": reason} for file, reason in self.skipped],
-            "lab": self.lab.to_json(),
-        }
 
     def to_text(self) -> str:
         here, lab = self.accuracy, self.lab
@@ -162,7 +128,7 @@ def evaluate(
         try:
             frame = read_image(file.path)
         except ImageError as error:
-            skipped.append((name, str(error)))
+            skipped.append(Skipped(name, str(error)))
         else:
             answers.append(Answer(name, file.label, group, classifier(frame)))
         if progress:
@@ -197,17 +163,10 @@ def check_labels(files: Sequence[LabelledFile], known: Sequence[str], root: Path
 
 
 def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions) -> list[str]:
-    if options.group == "folder":
+    if options.manifest is None:
         return [_folder_group(root, file) for file in files]
-    by_file = _read_groups(Path(options.group), options.column)
-    names = [file.path.relative_to(root).as_posix() for file in files]
-    missing = [name for name in names if name not in by_file]
-    if missing:
-        raise DataError(
-            f"{options.group} lacks {len(missing)} of {len(files)} images (first: {missing[0]}), "
-            f"expected a line for each, with its path below {root}; add the lines"
-        )
-    return [by_file[name] for name in names]
+    paths = [file.path for file in files]
+    return [name or "" for name in read_manifest(options.manifest, options.group, paths, root)]
 
 
 def _folder_group(root: Path, file: LabelledFile) -> str:
@@ -215,24 +174,6 @@ def _folder_group(root: Path, file: LabelledFile) -> str:
     folders = list(file.path.relative_to(root).parts[:-1])
     folders.remove(file.label) if file.split is None else folders.pop(1)
     return "/".join(folders)
-
-
-def _read_groups(path: Path, column: str) -> dict[str, str]:
-    try:
-        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True)
-        columns = list(rows.fieldnames or ())
-        if not {"file", column} <= set(columns):
-            raise DataError(
-                f"{path} has the columns {_some(columns) or 'none'}, expected file and {column}; "
-                "name the column or add it"
-            )
-        return {row["file"]: row[column] or "" for row in rows}
-    except OSError as error:
-        raise DataError(
-            f"can't read {path}: {error.strerror}, expected a CSV file; check the path"
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a UTF-8 CSV file ({error}); save it as one") from error
 
 
 def _tally(answers: Sequence[Answer]) -> Tally:

@@ -59,7 +59,7 @@ def export(
     lab = load_any_model(Path(model), options.foreign, progress)
     makers = make_makers(lab.card, options.name, options.integer_io)
     chosen = choose_calibration(
-        lab, makers, folders, options.compare, progress, lenient=options.repair
+        lab, makers, folders, options.experiment, progress, lenient=options.repair
     )
     converted = convert_all(lab, makers, chosen, options, progress)
     repaired = repair_files(lab, makers, chosen, converted, _repair_options(options), progress)

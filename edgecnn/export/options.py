@@ -1,80 +1,167 @@
-"""What `edgecnn export` is asked for."""
+"""The options of `export`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from edgecnn.bundle.artifacts import EXPORT_FORMATS
-from edgecnn.errors import ModelError
-from edgecnn.export.calibration.result import CompareOptions
-from edgecnn.export.foreign.foreign import ForeignOptions
+from edgecnn.bundle.artifacts import EXPORT_FORMATS, FULL_INTEGER, ONNX_FULL_INTEGER
+from edgecnn.bundle.spec import Interpolation, Resize
+from edgecnn.errors import OptionError
+from edgecnn.option import check_options, option
 
-__all__ = ["FORMATS", "MICRO", "ExportOptions"]
+if TYPE_CHECKING:
+    from edgecnn.export.calibration.result import CompareOptions
+    from edgecnn.export.foreign.foreign import ForeignOptions
 
+__all__ = ["FORMATS", "MICRO", "Color", "ExportOptions", "Normalize"]
 
 FORMATS = {one.name: one.file for one in EXPORT_FORMATS}
 MICRO = "micro"  # the full-integer model as a C array
+Normalize = Literal["none", "unit", "minus_one_one", "imagenet", "caffe"]
+Color = Literal["rgb", "bgr", "grey"]
+
+# What describes a Keras file of the user's own, beside its images.
+_OF_A_FILE = (
+    *("labels", "normalize", "color", "width", "height", "resize", "interpolation", "custom"),
+)
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How to export.
+    """How to export; `name` is the card's name, None keeps the model's.
 
-    formats: names of FORMATS, and "micro" for the full-integer model as a C array. Of the whole
-        set, one that the network can't be brought to is left out with a warning; in a choice of
-        your own it is an error.
-    integer_io: "uint8" or "int8", the input and output of the full-integer models.
-    max_drop: points that an artifact may lose against the Keras model on the lab test images.
-    name: the card's name; None keeps the model's.
-    edgetpu: "auto" runs Google's edgetpu_compiler if it is on PATH, "off" never.
-    foreign: what a Keras file of your own does not say: see foreign.ForeignOptions.
-    compare: try each calibration set and their union, and take the best; None takes the union.
-    repair: mend full-integer files that are not as good as the float model: see export.repair.
-        A calibration set that would be refused is mended too, if that can be done.
-    integer_only: of the repairs, leave out those whose file is not 8-bit throughout: an Edge TPU
-        takes no other.
+    Of the whole set of formats, one that the network can't be brought to is left out with a
+    warning; in a choice of your own it is an error.
     """
 
-    formats: tuple[str, ...] = tuple(FORMATS)
-    integer_io: str = "uint8"
-    max_drop: float | None = None
+    formats: tuple[str, ...] = option(
+        tuple(FORMATS),
+        "Write only these formats, with commas between them; tflite-full-integer is int8, micro is "
+        "a C array of it for TFLite Micro.",
+        panel="Formats",
+        choices=(*FORMATS, MICRO),
+        metavar="LIST",
+        shown=f"{', '.join(FORMATS)}",
+    )
+    integer_io: Literal["uint8", "int8"] = option(
+        "uint8", "Type of the input and output of full-integer files."
+    )
+    edgetpu: Literal["auto", "off"] = option(
+        "auto", "Run Google's edgetpu_compiler when it is on PATH, or never."
+    )
+    max_drop: float | None = option(
+        None,
+        "Return status 1 when a file loses more than this many points of lab accuracy.",
+        panel="Accuracy",
+        low=0,
+        high=100,
+        metavar="POINTS",
+    )
+    repair: bool = option(
+        False,
+        "Repair integer files that lose accuracy, and calibration sets that would be refused; the "
+        "report says how.",
+    )
+    integer_only: bool = option(
+        False,
+        "With --repair: no step that leaves layers in float or 16 bits, as an Edge TPU needs.",
+    )
+    compare: bool = option(
+        False,
+        "Try each calibration folder and their union, and take the best.",
+        panel="Choice of the calibration images",
+    )
+    compare_counts: tuple[int, ...] = option(
+        (50, 100, 200, 500),
+        "With --compare: try this many images, with commas between the numbers.",
+        low=1,
+        high=2000,
+        metavar="LIST",
+    )
+    field: Path | None = option(
+        None,
+        "With --compare: judge by these unlabelled field images.",
+        metavar="FOLDER",
+        shown="some of each calibration folder",
+    )
+    lab: Path | None = option(
+        None,
+        "Labelled test images, one folder a class, that the file was not trained on.",
+        panel="A Keras file of your own (.keras, .h5 or SavedModel)",
+        metavar="FOLDER",
+    )
+    labels: Path | None = option(
+        None,
+        "A text file with one label a line, in the order of the scores.",
+        metavar="FILE",
+        shown="the class folders, sorted",
+    )
+    normalize: Normalize = option("none", "What it expects of pixel values.")
+    color: Color = option("rgb", "Channel order that it expects; grey is one channel.")
+    width: int | None = option(None, "Input width, when the file leaves it open.", low=1, high=4096)
+    height: int | None = option(
+        None, "Input height, when the file leaves it open.", low=1, high=4096
+    )
+    resize: Resize = option("stretch", "How a frame of another shape becomes the input.")
+    interpolation: Interpolation = option(
+        "halving", "How pixels are computed when a frame is resized."
+    )
+    custom: str | None = option(
+        None, "Import this module, which defines the file's own layers.", metavar="MODULE"
+    )
     name: str | None = None
-    edgetpu: str = "auto"
-    foreign: ForeignOptions | None = None
-    compare: CompareOptions | None = None
-    repair: bool = False
-    integer_only: bool = False
 
     def __post_init__(self) -> None:
-        # As typed, "a, b,a" names two formats.
-        formats = tuple(dict.fromkeys(name.strip() for name in self.formats))
-        object.__setattr__(self, "formats", formats)
-        unknown = [f for f in self.formats if f not in (*FORMATS, MICRO)]
-        if unknown or not self.formats:
-            raise ModelError(
-                f"unknown format {', '.join(unknown) or 'list (empty)'}; "
-                f"expected some of {', '.join(FORMATS)}, {MICRO}"
+        check_options(self)
+        object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))
+        if not self.formats or not self.compare_counts:
+            raise OptionError("--formats or --compare-counts names nothing; name one at least")
+        if MICRO in self.formats and FULL_INTEGER.name not in self.formats:
+            raise OptionError(
+                f"--formats has {MICRO}, which is made of {FULL_INTEGER.name}; name both"
             )
-        if MICRO in formats and "tflite-full-integer" not in formats:
-            raise ModelError(
-                "micro is made of tflite-full-integer, which is not among the formats; name both"
-            )
-        if self.integer_io not in ("uint8", "int8"):
-            raise ModelError(f"integer io is {self.integer_io!r}, expected 'uint8' or 'int8'")
-        if self.edgetpu not in ("auto", "off"):
-            raise ModelError(f"edgetpu is {self.edgetpu!r}, expected 'auto' or 'off'")
-        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise ModelError(f"max drop is {self.max_drop}, expected points from 0 to 100")
         if self.integer_only and not self.repair:
-            raise ModelError(
-                "integer only chooses among the repairs, and none is asked for; add --repair, or "
-                "leave --integer-only out"
+            raise OptionError("--integer-only limits the repairs; add --repair or leave it out")
+        own = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
+        odd = [name for name in own if name in _OF_A_FILE]
+        if self.lab is None and odd:
+            raise OptionError(
+                f"--{odd[0]} describes a Keras file of your own, which needs its test images; name "
+                "their folder with --lab"
             )
-        if self.compare and "onnx-full-integer" not in formats:
-            others = tuple(b for b in self.compare.back_ends if b != "onnxruntime")
-            object.__setattr__(self, "compare", replace(self.compare, back_ends=others))
 
     @property
     def artifacts(self) -> tuple[str, ...]:
         """The formats that become artifacts of the bundle: all but micro."""
         return tuple(name for name in self.formats if name != MICRO)
+
+    @property
+    def experiment(self) -> CompareOptions | None:
+        """What --compare tries; None without it."""
+        if not self.compare:
+            return None
+        from edgecnn.export.calibration.result import AEQ, CompareOptions
+
+        onnx = ("onnxruntime",) if ONNX_FULL_INTEGER.name in self.formats else ()
+        return CompareOptions(self.compare_counts, self.field, back_ends=(AEQ, *onnx))
+
+    @property
+    def foreign(self) -> ForeignOptions | None:
+        """What a Keras file of the user's own does not say; None without --lab."""
+        if self.lab is None:
+            return None
+        from edgecnn.export.foreign.foreign import ForeignOptions
+        from edgecnn.export.foreign.normalization import Front
+
+        return ForeignOptions(
+            self.lab,
+            self.labels,
+            Front(self.normalize, self.color),
+            self.width,
+            self.height,
+            self.resize,
+            self.interpolation,
+            self.custom,
+        )

@@ -17,23 +17,15 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_labelled
 from edgecnn.images.tensors import Store, StoreOptions, Tensors, make_store
-from edgecnn.records import Progress
+from edgecnn.records import Progress, Skipped
 
-__all__ = ["MIN_IMAGES", "Dataset", "Skipped", "load_dataset", "suggest_size"]
+__all__ = ["MIN_IMAGES", "Dataset", "load_dataset", "suggest_size"]
 
 MIN_IMAGES = 10  # for each class: one for each fold of the split
 _MAX_BROKEN = 0.5
 _MAX_CLASSES = 1000
 _CHUNK = 256
 _SMALLEST, _LARGEST = 32, 96  # suggested sides of the input, in pixels
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that was left out; `file` is relative to the data's root."""
-
-    file: str
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ accuracy is then higher than any field camera will reach.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from edgecnn.accuracy.near_duplicates import (
     link_near_duplicates,
     unit_vectors,
 )
-from edgecnn.errors import DataError
+from edgecnn.files.manifest import read_manifest
 from edgecnn.images.dataset import Dataset
 
 __all__ = ["GroupOptions", "Groups", "captured_at", "find_devices", "find_groups", "near_ids"]
@@ -157,7 +156,8 @@ def find_devices(
     """
     notes = [] if notes is None else notes
     if options.manifest is not None:
-        return _manifest_devices(data, options.manifest, options.column)
+        files = [file.path for file in data.files]
+        return read_manifest(options.manifest, options.column, files, data.root)
     depth = 2 if any(file.split for file in data.files) else 1
     folders: list[str | None] = [
         "/".join(data.name(k).split("/")[depth:-1]) or None for k in range(len(data))
@@ -171,32 +171,6 @@ def find_devices(
             "them"
         )
     return []
-
-
-def _manifest_devices(data: Dataset, manifest: Path, column: str) -> list[str | None]:
-    try:
-        with open(manifest, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"can't read the manifest {manifest}: {error}") from error
-    have = list(rows[0]) if rows else []
-    for needed in ("path", column):
-        if needed not in have:
-            raise DataError(
-                f"{manifest} has no column {needed!r}, expected it beside {', '.join(have) or '-'}"
-            )
-    by_path: dict[Path, str] = {}
-    for row in rows:
-        for base in (manifest.parent, data.root):
-            by_path.setdefault((base / row["path"]).absolute(), row[column] or "")
-    devices = [by_path.get(file.path.absolute()) or None for file in data.files]
-    missing = sum(device is None for device in devices)
-    if 2 * missing > len(devices):
-        raise DataError(
-            f"{manifest} names the {column} of {len(devices) - missing} of {len(devices)} images "
-            f"under {data.root}, expected most; its paths must start at its own folder or there"
-        )
-    return devices
 
 
 def _links_of_equal(keys: tuple[str, ...] | list[str | None]) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edgecnn.records import Json
+from edgecnn.records import Record
 
 __all__ = ["SEVERITIES", "Example", "Finding", "number", "percent"]
 
@@ -14,18 +14,15 @@ SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
 
 
 @dataclass(frozen=True)
-class Example:
+class Example(Record):
     """One or two image files (paths relative to the data's root) and what is odd about them."""
 
     files: tuple[str, ...]
     text: str
 
-    def to_json(self) -> Json:
-        return {"files": list(self.files), "text": self.text}
-
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Record):
     """One thing to know about a data set.
 
     severity  problem: a figure or a model will be wrong; warning: it may be; note: good to know
@@ -40,15 +37,6 @@ class Finding:
     what: str
     mend: str = ""
     examples: tuple[Example, ...] = ()
-
-    def to_json(self) -> Json:
-        return {
-            "severity": self.severity,
-            "topic": self.topic,
-            "what": self.what,
-            "mend": self.mend,
-            "examples": [example.to_json() for example in self.examples],
-        }
 
 
 def number(count: int, one: str, many: str | None = None) -> str:

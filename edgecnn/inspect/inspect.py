@@ -11,7 +11,8 @@ from edgecnn.inspect.checks.field import check_field
 from edgecnn.inspect.checks.files import check_files
 from edgecnn.inspect.checks.labels import check_labels
 from edgecnn.inspect.checks.leakage import check_groups
-from edgecnn.inspect.result import Inspection, InspectOptions
+from edgecnn.inspect.options import InspectOptions
+from edgecnn.inspect.result import Inspection
 from edgecnn.inspect.scan import scan_folder, scan_labelled
 from edgecnn.records import Progress
 from edgecnn.render.page import check_page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 
 from edgecnn.inspect.checks.balance import Balance
@@ -12,37 +13,20 @@ from edgecnn.inspect.checks.files import FileCheck
 from edgecnn.inspect.checks.labels import LabelSuspicion
 from edgecnn.inspect.checks.leakage import GroupCheck
 from edgecnn.inspect.findings import SEVERITIES, Finding
-from edgecnn.records import Json
+from edgecnn.inspect.options import InspectOptions
+from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
 
-__all__ = ["InspectOptions", "Inspection"]
+__all__ = ["Inspection"]
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class InspectOptions:
-    """What to inspect beside the labelled folder.
-
-    field     a folder of field images, any layout, labels not needed
-    manifest  CSV with a `path` column and `group`; None looks at the folders below the class
-    group     the manifest's column: device, site, day, ...
-    report    an HTML page to write
-    strict    `Inspection.ok` is False when a problem is found
-    """
-
-    field: Path | None = None
-    manifest: Path | None = None
-    group: str = "device"
-    report: Path | None = None
-    strict: bool = False
-
-
-@dataclass(frozen=True)
-class Inspection:
+class Inspection(Record):
     """The findings in a labelled folder."""
 
-    root: Path
+    root: Path = dataclass_field(metadata=json_as(hidden=True))
     images: int
     files: FileCheck
     balance: Balance
@@ -50,9 +34,10 @@ class Inspection:
     labels: LabelSuspicion
     groups: GroupCheck
     field: FieldCheck | None
-    options: InspectOptions
+    options: InspectOptions = dataclass_field(metadata=json_as(hidden=True))
 
     @property
+    @computed
     def findings(self) -> tuple[Finding, ...]:
         """All findings, problems first."""
         checks = (self.files, self.copies, self.labels, self.groups, self.balance, self.field)
@@ -60,6 +45,7 @@ class Inspection:
         return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
 
     @property
+    @computed
     def ok(self) -> bool:
         """False when `strict` and a problem was found."""
         return not (self.options.strict and self.count("problem"))
@@ -69,20 +55,13 @@ class Inspection:
         return sum(finding.severity == severity for finding in self.findings)
 
     def to_json(self) -> Json:
+        report = self.options.report
         return {
-            "images": self.images,
+            **super().to_json(),
             "broken": sum(self.files.broken.values()),
             "problems": self.count("problem"),
             "warnings": self.count("warning"),
-            "findings": [finding.to_json() for finding in self.findings],
-            "files": self.files.to_json(),
-            "balance": self.balance.to_json(),
-            "copies": self.copies.to_json(),
-            "labels": self.labels.to_json(),
-            "groups": self.groups.to_json(),
-            "field": self.field.to_json() if self.field else None,
-            "report": str(self.options.report) if self.options.report else None,
-            "ok": self.ok,
+            "report": str(report) if report else None,
         }
 
     def to_text(self) -> str:

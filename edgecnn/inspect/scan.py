@@ -19,9 +19,9 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_images, find_labelled
-from edgecnn.images.dataset import Dataset, Skipped
+from edgecnn.images.dataset import Dataset
 from edgecnn.inspect.headers import Header, broken_kind, read_header
-from edgecnn.records import Progress
+from edgecnn.records import Progress, Skipped
 
 __all__ = ["SIDE", "Broken", "Scan", "scan_folder", "scan_labelled"]
 

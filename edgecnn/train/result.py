@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.images.dataset import Skipped
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.table import table
 from edgecnn.train.assess.breakdown import Breakdown
 from edgecnn.train.assess.verdict import Verdict
@@ -21,7 +20,7 @@ __all__ = ["TrainResult"]
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Record):
     """The result of a training run.
 
     splits        {"train": {"images": n, "groups": m}, "val": ..., "test": ...}
@@ -55,36 +54,15 @@ class TrainResult:
     confidence_error: dict[str, float] = field(default_factory=dict)
     class_counts: dict[str, int] = field(default_factory=dict)
     synthesis: Synthesis | None = None
-    breakdowns: tuple[Breakdown, ...] = ()
+    breakdowns: tuple[Breakdown, ...] = field(default=(), metadata=json_as(hidden=True))
     verdict: Verdict | None = None
     label_checks: tuple[LabelCheck, ...] = ()
     network: Json = field(default_factory=dict)
-    worker: str = ""
+    worker: str = field(default="", metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
-        return {
-            "lab": self.lab.to_json(),
-            "seconds": self.seconds,
-            "epochs": self.epochs,
-            "model": str(self.model),
-            "best_epoch": self.best_epoch,
-            "stopped_by": self.stopped_by,
-            "train": self.train.to_json(),
-            "val": self.val.to_json(),
-            "splits": self.splits,
-            "largest_group": self.largest_group,
-            "near_duplicates": self.near_duplicates,
-            "skipped": [{"file": s.file, "reason": s.reason} for s in self.skipped],
-            "notes": list(self.notes),
-            "temperature": self.temperature,
-            "confidence_error": self.confidence_error,
-            "network": self.network,
-            "class_counts": self.class_counts,
-            "synthesis": self.synthesis.to_json() if self.synthesis else None,
-            "verdict": self.verdict.to_json() if self.verdict else None,
-            "label_checks": [check.to_json() for check in self.label_checks],
-            "accuracy_by": {part.column: part.to_json() for part in self.breakdowns},
-        }
+        parts = {part.column: part.to_json() for part in self.breakdowns}
+        return {**super().to_json(), "accuracy_by": parts}
 
     def to_text(self) -> str:
         """The result for a terminal."""

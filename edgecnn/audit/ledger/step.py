@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from edgecnn.accuracy.intervals import paired_difference
 from edgecnn.accuracy.paired import Paired
-from edgecnn.records import Json
+from edgecnn.records import Record
 
 __all__ = ["Step"]
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Record):
     """One line of the ledger; `points`, `low` and `high` in accuracy points."""
 
     cause: str
@@ -42,6 +42,3 @@ class Step:
             100 * high,
             f"{how} {len(before)} lab test images: {change.lost} lost, {change.won} won{hint}",
         )
-
-    def to_json(self) -> Json:
-        return asdict(self)

@@ -12,7 +12,7 @@ requirements and supported operations.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from edgecnn.bundle.edgetpu.rules import SUPPORTED, Restriction
@@ -25,7 +25,7 @@ from edgecnn.bundle.tflite_file import (
     read_graph,
 )
 from edgecnn.errors import ArtifactError
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, computed
 
 __all__ = ["EdgeTpuPrediction", "PredictedOperation", "Verdict", "predict_edgetpu"]
 
@@ -53,7 +53,7 @@ class PredictedOperation:
 
 
 @dataclass(frozen=True)
-class EdgeTpuPrediction:
+class EdgeTpuPrediction(Record):
     """What would map. `compiled`: the file is the compiler's output, there is nothing to predict.
 
     min_runtime: the oldest Edge TPU runtime that has all operations that map.
@@ -66,11 +66,13 @@ class EdgeTpuPrediction:
     parameter_bytes: int
 
     @property
+    @computed
     def first_break(self) -> PredictedOperation | None:
         """The first operation that a rule excludes: it and all after it run on the CPU."""
         return next((op for op in self.operations if op.verdict == "cpu"), None)
 
     @property
+    @computed
     def mapped(self) -> int:
         """Operations before the first break that the rules let through, conditional ones too."""
         stop = self.first_break.index if self.first_break else len(self.operations)
@@ -83,18 +85,8 @@ class EdgeTpuPrediction:
         return tuple(op for op in self.operations[:stop] if op.verdict == "conditional")
 
     def to_json(self) -> Json:
-        first = self.first_break
-        return {
-            "predicted": True,
-            "compiled": self.compiled,
-            "mapped": self.mapped,
-            "total": len(self.operations),
-            "first_break": asdict(first) if first else None,
-            "operations": [asdict(op) for op in self.operations],
-            "min_runtime": self.min_runtime,
-            "parameter_bytes": self.parameter_bytes,
-            "text": self.to_text(),
-        }
+        total = len(self.operations)
+        return {**super().to_json(), "predicted": True, "total": total, "text": self.to_text()}
 
     def to_text(self) -> str:
         """One line, without the words "Edge TPU (predicted)" that go before it."""

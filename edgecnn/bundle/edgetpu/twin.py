@@ -15,13 +15,13 @@ from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import decode
 from edgecnn.bundle.spec import Prediction
-from edgecnn.records import Json
+from edgecnn.records import Record, computed
 
 __all__ = ["Twin", "TwinReport", "compare_golden", "load_twin", "twin_file"]
 
 
 @dataclass(frozen=True)
-class TwinReport:
+class TwinReport(Record):
     """How far the two agree. `max_steps` is in integer steps of a score."""
 
     file: str
@@ -30,24 +30,16 @@ class TwinReport:
     max_steps: float
 
     @property
+    @computed
     def agreement(self) -> float | None:
         """Share of the compared frames, or None when there were none."""
         return self.agreed / self.frames if self.frames else None
 
     @property
+    @computed
     def ok(self) -> bool:
         """As many frames agree as two files of one network should; else the chip is wrong."""
         return self.agreed >= HEALTHY_AGREEMENT * self.frames
-
-    def to_json(self) -> Json:
-        return {
-            "file": self.file,
-            "frames": self.frames,
-            "agreed": self.agreed,
-            "agreement": self.agreement,
-            "max_steps": self.max_steps,
-            "ok": self.ok,
-        }
 
     def to_text(self) -> str:
         return (

@@ -6,9 +6,8 @@ than float on the lab's x86.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from math import isfinite
 from pathlib import Path
 
 from edgecnn.bundle.artifacts import FLOAT32, preferred, twin_of
@@ -17,63 +16,16 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.device.benchmark.pareto import check_plot, draw
 from edgecnn.device.benchmark.result import Benchmark, BenchmarkRow
 from edgecnn.device.benchmark.soak import Soak
-from edgecnn.device.evaluate import EvaluateOptions, Evaluation, check_labels, evaluate
+from edgecnn.device.evaluate import Evaluation, check_labels, evaluate
 from edgecnn.device.machine.health import host, machine_name, read_state
 from edgecnn.device.machine.isolated import call
-from edgecnn.errors import ArtifactError, EdgecnnError, MissingRuntimeError
+from edgecnn.device.options import BenchmarkOptions, EvaluateOptions
+from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.files.folders import find_labelled
 from edgecnn.files.staging import write_file
-from edgecnn.records import Json, Progress
+from edgecnn.records import Json, Progress, Skipped
 
 __all__ = ["Benchmark", "BenchmarkOptions", "benchmark"]
-
-
-@dataclass(frozen=True)
-class BenchmarkOptions:
-    """How to measure.
-
-    Args:
-        device: What files compiled for an Edge TPU run on; all others run on the CPU.
-        threads: Interpreter threads.
-        runtime: One of `runtime.TFLITE_RUNTIMES`; None takes the first that imports.
-        warmup, warmup_seconds: So many classifications and so long are not counted.
-        repeats: Classifications that are, at most.
-        seconds: After so long a measurement ends early (but not under 20 classifications).
-        soak_seconds: How long one artifact is then run without a pause, to set its first minute
-            beside its steady state (600 show a board's heat); None leaves that out.
-        soak_artifact: Which; None takes the one meant for `device`.
-        plot: A .png, .svg or .pdf of accuracy against time to write.
-    """
-
-    device: str = "cpu"
-    threads: int = 1
-    runtime: str | None = None
-    warmup: int = 20
-    warmup_seconds: float = 0.5
-    repeats: int = 200
-    seconds: float = 5.0
-    soak_seconds: float | None = None
-    soak_artifact: str | None = None
-    plot: Path | None = None
-
-    def __post_init__(self) -> None:
-        seconds = self.soak_seconds
-        if seconds is not None and not (isfinite(seconds) and 2 <= seconds <= 86_400):
-            raise EdgecnnError(f"soak is {seconds:g} seconds, expected 2 to 86400; 600 show heat")
-
-    def request(self, bundle: Bundle, file: str) -> Json:
-        """The request to a measuring process."""
-        return {
-            "bundle": str(bundle.path.resolve()),
-            "artifact": file,
-            "device": _device(file, self),
-            "threads": self.threads,
-            "runtime": self.runtime,
-            "warmup": self.warmup,
-            "warmup_seconds": self.warmup_seconds,
-            "repeats": self.repeats,
-            "seconds": self.seconds,
-        }
 
 
 def benchmark(
@@ -125,18 +77,18 @@ def benchmark(
 
 def _measure_all(
     bundle: Bundle, options: BenchmarkOptions, progress: Progress | None
-) -> tuple[list[tuple[Artifact, Json]], list[tuple[str, str]]]:
+) -> tuple[list[tuple[Artifact, Json]], list[Skipped]]:
     """Collect the answer of each artifact's process, and (file, reason) of the others."""
     measured, skipped = [], []
     artifacts = bundle.card.artifacts
     timeout_s = 60 + 10 * options.seconds
     for k, artifact in enumerate(artifacts):
         try:
-            request = options.request(bundle, artifact.file)
+            request = _request(bundle, artifact.file, options)
             reply = call("edgecnn.device.benchmark.worker", request, timeout_s)
             measured.append((artifact, reply))
         except MissingRuntimeError as error:
-            skipped.append((artifact.file, str(error)))
+            skipped.append(Skipped(artifact.file, str(error)))
         if progress:
             progress("measure", k + 1, len(artifacts))
     if not measured:
@@ -151,7 +103,7 @@ def _judge(
     files: list[str],
     options: BenchmarkOptions,
     progress: Progress | None,
-) -> tuple[dict[str, Evaluation], list[tuple[str, str]]]:
+) -> tuple[dict[str, Evaluation], list[Skipped]]:
     judged, failed = {}, []
     for file in files:
         choice = EvaluateOptions(
@@ -160,28 +112,28 @@ def _judge(
         try:
             judged[file] = evaluate(bundle.path, data, choice, progress=progress)
         except (MissingRuntimeError, ArtifactError) as error:
-            failed.append((file, str(error)))
+            failed.append(Skipped(file, str(error)))
     return judged, failed
 
 
 def _soak(
     bundle: Bundle,
     options: BenchmarkOptions,
-    skipped: list[tuple[str, str]],
+    skipped: list[Skipped],
     progress: Progress | None,
 ) -> Soak | None:
-    """Run the soak if one was requested; if it can't run, add it to `skipped`."""
-    if options.soak_seconds is None:
+    """The soak, if one was asked for; one that can't run joins what was skipped."""
+    if options.soak is None:
         return None
     file = _soak_file(bundle, options)
-    request = {**options.request(bundle, file), "seconds": options.soak_seconds}
-    what = f"{options.soak_seconds:g} s without a pause"
+    request = {**_request(bundle, file, options), "seconds": options.soak}
+    what = f"{options.soak:g} s without a pause"
     if progress:
         progress(what, 0, 1)
     try:
-        reply = call("edgecnn.device.benchmark.soak", request, 120 + 1.1 * options.soak_seconds)
+        reply = call("edgecnn.device.benchmark.soak", request, 120 + 1.1 * options.soak)
     except MissingRuntimeError as error:
-        skipped.append((f"the soak of {file}", str(error)))
+        skipped.append(Skipped(f"the soak of {file}", str(error)))
         return None
     if progress:
         progress(what, 1, 1)
@@ -191,13 +143,28 @@ def _soak(
 def _soak_file(bundle: Bundle, options: BenchmarkOptions) -> str:
     """The requested artifact, else the one for the requested device, else the bundle's choice."""
     files = [a.file for a in bundle.card.artifacts]
-    return bundle.artifact(options.soak_artifact or preferred(files, options.device)).file
+    return bundle.artifact(options.artifact or preferred(files, options.device)).file
 
 
 def _plot(found: Benchmark, path: Path) -> Benchmark:
     which = "the images given" if found.judged else "the lab test"
     write_file(path, draw(found.points, found.title, which, path.suffix))
     return replace(found, plot=str(path))
+
+
+def _request(bundle: Bundle, file: str, options: BenchmarkOptions) -> Json:
+    """What a measuring process is asked."""
+    return {
+        "bundle": str(bundle.path.resolve()),
+        "artifact": file,
+        "device": _device(file, options),
+        "threads": options.threads,
+        "runtime": options.runtime,
+        "warmup": options.warmup,
+        "warmup_seconds": options.warmup_seconds,
+        "repeats": options.repeats,
+        "seconds": options.seconds,
+    }
 
 
 def _device(file: str, options: BenchmarkOptions) -> str:

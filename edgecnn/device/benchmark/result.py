@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.device.benchmark.pareto import Point, front
 from edgecnn.device.benchmark.soak import Soak
 from edgecnn.device.machine.health import throttle_flags
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.table import table
 
 __all__ = ["Benchmark", "BenchmarkRow"]
@@ -17,7 +17,7 @@ _NOTE = "Measured on this machine; other machines may be faster or slower."
 
 
 @dataclass(frozen=True)
-class BenchmarkRow:
+class BenchmarkRow(Record):
     """The measurements of one artifact.
 
     invoke_ms, preprocess_ms, total_ms  {"p50", "p95"} in ms: inside the interpreter, before it,
@@ -49,10 +49,6 @@ class BenchmarkRow:
     agreement: float | None = None
     twin: Json | None = None
 
-    def to_json(self) -> Json:
-        accuracy = self.accuracy.to_json() if self.accuracy else None
-        return {**asdict(self), "lab": self.lab.to_json(), "accuracy": accuracy}
-
     @property
     def point(self) -> Point:
         """The point in the plot: accuracy on the images given here, else on the lab test."""
@@ -60,7 +56,7 @@ class BenchmarkRow:
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class Benchmark(Record):
     """The measurements of all artifacts.
 
     machine  the machine and its state after the measurements, with `before` for that before them
@@ -72,8 +68,8 @@ class Benchmark:
     machine: Json
     threads: int
     runtimes: dict[str, str]
-    rows: tuple[BenchmarkRow, ...]
-    skipped: tuple[tuple[str, str], ...]
+    rows: tuple[BenchmarkRow, ...] = field(metadata=json_as("artifacts"))
+    skipped: tuple[Skipped, ...]
     soak: Soak | None = None
     plot: str | None = None
 
@@ -93,18 +89,8 @@ class Benchmark:
         return f"{self.device}, {self._state()}"
 
     def to_json(self) -> Json:
-        return {
-            "device": self.device,
-            "machine": self.machine,
-            "threads": self.threads,
-            "runtimes": self.runtimes,
-            "artifacts": [row.to_json() for row in self.rows],
-            "front": [point.name for point in front(self.points)],
-            "skipped": [{"file": file, "reason": reason} for file, reason in self.skipped],
-            "soak": self.soak.to_json() if self.soak else None,
-            "plot": self.plot,
-            "note": _NOTE,
-        }
+        best = [point.name for point in front(self.points)]
+        return {**super().to_json(), "front": best, "note": _NOTE}
 
     def to_text(self) -> str:
         headers = ["artifact", "kB", "lab", *(["field", "95 %"] if self.judged else []), "as float"]

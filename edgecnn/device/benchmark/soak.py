@@ -8,14 +8,14 @@ process: `python -m edgecnn.device.benchmark.soak` reads {"bundle", "artifact", 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from time import perf_counter
 
 from edgecnn.device.benchmark.worker import open_frame, warm_up
 from edgecnn.device.machine.health import read_state, throttle_flags
 from edgecnn.device.machine.isolated import serve
 from edgecnn.device.machine.percentiles import Percentiles
-from edgecnn.records import Json
+from edgecnn.records import Json, Record
 
 __all__ = ["Soak", "soak"]
 
@@ -24,7 +24,7 @@ _SAMPLES = 120  # samples of clock and temperature in the whole run, at most one
 
 
 @dataclass(frozen=True)
-class SteadyWindow:
+class SteadyWindow(Record):
     """Speed in one time window: classifications a second, and {"p50", "p95"} of their ms."""
 
     fps: float
@@ -32,7 +32,7 @@ class SteadyWindow:
 
 
 @dataclass(frozen=True)
-class Soak:
+class Soak(Record):
     """The speed of one artifact under constant load.
 
     `first` and `last` are the first and the last `window_s` seconds: a minute, or half of a
@@ -56,19 +56,7 @@ class Soak:
         return self.last.fps / self.first.fps - 1
 
     def to_json(self) -> Json:
-        return {**asdict(self), "change": round(self.change, 4)}
-
-    @classmethod
-    def from_json(cls, data: Json) -> Soak:
-        """Read the answer of the process."""
-        known = {k: v for k, v in data.items() if k != "change"}
-        return cls(
-            **{
-                **known,
-                "first": SteadyWindow(**data["first"]),
-                "last": SteadyWindow(**data["last"]),
-            }
-        )
+        return {**super().to_json(), "change": round(self.change, 4)}
 
     def to_text(self) -> str:
         """Write two lines: the speeds, and the board's state."""

@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Literal
 from edgecnn.device.machine.health import host, read_health
 from edgecnn.device.machine.isolated import call
 from edgecnn.errors import MissingRuntimeError, one_line
-from edgecnn.records import Json
+from edgecnn.records import Record
 
 __all__ = ["Check", "hardware", "software"]
 
@@ -42,7 +42,7 @@ Status = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Record):
     """One line: what was checked, what was found and, in case of a problem, how to fix it.
 
     "fail": edgecnn can't run here. "warn": a part of it can't.
@@ -52,9 +52,6 @@ class Check:
     status: Status
     found: str
     mend: str = ""
-
-    def to_json(self) -> Json:
-        return asdict(self)
 
 
 def software() -> Iterator[Check]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgecnn.bundle.artifacts import FULL_INTEGER
 from edgecnn.device.doctor.checks import Check, hardware, software
 from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
-from edgecnn.records import Json
+from edgecnn.records import Record, computed
 
 if TYPE_CHECKING:
     from edgecnn.bundle.folder import Bundle
@@ -19,18 +19,16 @@ __all__ = ["Diagnosis", "examine"]
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Record):
     """All checks, in the order in which they were made."""
 
     checks: tuple[Check, ...]
 
     @property
+    @computed
     def ok(self) -> bool:
         """No check failed."""
         return all(check.status != "fail" for check in self.checks)
-
-    def to_json(self) -> Json:
-        return {"ok": self.ok, "checks": [check.to_json() for check in self.checks]}
 
     def to_text(self) -> str:
         width = max(len(check.name) for check in self.checks)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.edgetpu.twin import TwinReport
 from edgecnn.device.machine.percentiles import Percentiles
-from edgecnn.records import Json
+from edgecnn.records import Record, json_as
 
 __all__ = [
     "RunResult",
@@ -16,7 +16,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class RunResult:
+class RunResult(Record):
     """How a run went.
 
     Args:
@@ -35,7 +35,7 @@ class RunResult:
     lab: Tally
     live: Tally
     gap_points: float | None
-    fps: float
+    fps: float = field(metadata=json_as(digits=3))
     age_ms: Percentiles
     invoke_ms: Percentiles
     unlabelled: int
@@ -46,26 +46,6 @@ class RunResult:
     fallback: str | None = None
     warnings: tuple[str, ...] = ()
     twin: TwinReport | None = None
-
-    def to_json(self) -> Json:
-        return {
-            "frames": self.frames,
-            "dropped": self.dropped,
-            "lab": self.lab.to_json(),
-            "live": self.live.to_json(),
-            "gap_points": self.gap_points,
-            "fps": round(self.fps, 3),
-            "age_ms": self.age_ms.to_json(),
-            "invoke_ms": self.invoke_ms.to_json(),
-            "unlabelled": self.unlabelled,
-            "artifact": self.artifact,
-            "device": self.device,
-            "ended": self.ended,
-            "session": None if self.session is None else str(self.session),
-            "fallback": self.fallback,
-            "warnings": list(self.warnings),
-            "twin": None if self.twin is None else self.twin.to_json(),
-        }
 
     def to_text(self) -> str:
         gap = "" if self.gap_points is None else f"gap       {self.gap_points:+.1f} points\n"

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -24,11 +24,11 @@ from edgecnn.device.live.truth import TruthSource, load_truth
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
 from edgecnn.device.machine.health import boot_id, host
 from edgecnn.device.machine.percentiles import Percentiles
+from edgecnn.device.options import RunOptions
 from edgecnn.device.run.keep import KeepOptions
 from edgecnn.device.run.panel import PreviewWindow
 from edgecnn.device.run.record import Recorder
 from edgecnn.device.run.result import RunResult
-from edgecnn.errors import EdgecnnError
 from edgecnn.session.answers import Answers
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.write import SessionWriter, check_session_place
@@ -37,50 +37,6 @@ __all__ = ["RunOptions", "RunResult", "Status", "run"]
 
 _STATUS_S = 0.2
 _MAX_WARNINGS = 1000
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How to run.
-
-    Args:
-        truth: "none", "folder" or the path of a truth CSV (see truth.py).
-        log: The SESSION folder to write, new or empty; None writes none.
-        artifact: File name or kind in the bundle; None takes the one meant for the device.
-        device: "cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0" or a delegate library's path.
-        threads: Interpreter threads.
-        runtime: One of runtime.TFLITE_RUNTIMES; None takes the first that is installed.
-        max_frames: Stop after so many answers; None never.
-        color: "bgr", or "rgb" for a source that delivers R, G, B.
-        window: Show the frames in a window; q or Escape ends.
-        timeout_s: How long a stream may stay silent.
-        reconnect_s: How long to try again after a live source broke off.
-        keep: Bounds of the session's frames/ folder.
-        twin_every: On an Edge TPU, classify every so-manieth frame with the uncompiled file on the
-            CPU too and compare; 0 never.
-    """
-
-    truth: str | Path = "none"
-    log: Path | None = None
-    artifact: str | None = None
-    device: str = "cpu"
-    threads: int = 1
-    runtime: str | None = None
-    max_frames: int | None = None
-    color: str = "bgr"
-    window: bool = False
-    timeout_s: float = 5.0
-    reconnect_s: float = 10.0
-    keep: KeepOptions = field(default_factory=KeepOptions)
-    twin_every: int = 50
-
-    def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise EdgecnnError(f"threads is {self.threads}, expected 1 or more")
-        if self.twin_every < 0:
-            raise EdgecnnError(f"twin every is {self.twin_every}, expected 0 or more")
-        if self.max_frames is not None and self.max_frames < 1:
-            raise EdgecnnError(f"max frames is {self.max_frames}, expected 1 or more")
 
 
 def run(
@@ -130,7 +86,8 @@ def run(
         if options.log is not None:
             header = _header(loaded, source, options, truth, view)
             session = stack.enter_context(SessionWriter(options.log, header))
-            recorder = Recorder(session, options.keep, live=opened.live, gap_s=options.timeout_s)
+            keep = KeepOptions(options.keep_frames, options.keep_mb)
+            recorder = Recorder(session, keep, live=opened.live, gap_s=options.timeout_s)
         loop = _Loop(loaded, opened, truth, recorder, view, on_status)
         if options.twin_every:
             loop.check_twin(options)

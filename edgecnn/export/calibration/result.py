@@ -14,7 +14,7 @@ from edgecnn.errors import CalibrationError
 from edgecnn.records import Json
 from edgecnn.render.table import table
 
-__all__ = ["AEQ", "Advice", "Cell", "CompareOptions", "Comparison", "parse_counts"]
+__all__ = ["AEQ", "Advice", "Cell", "CompareOptions", "Comparison"]
 
 AEQ = "ai-edge-quantizer"
 
@@ -43,24 +43,6 @@ class CompareOptions:
         if not self.counts or not 1 <= self.counts[0] <= self.counts[-1] <= 2000:
             found = ", ".join(map(str, self.counts)) or "none"
             raise CalibrationError(f"image counts to compare are {found}, expected 1 to 2000")
-
-
-def parse_counts(text: str) -> tuple[int, ...]:
-    """Image counts as typed.
-
-    Raises:
-        CalibrationError: Not numbers between commas.
-
-    Example:
-        >>> parse_counts("50, 100")
-        (50, 100)
-    """
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise CalibrationError(
-            f"image counts to compare are {text!r}, expected numbers such as 50,100,200"
-        ) from error
 
 
 @dataclass(frozen=True)

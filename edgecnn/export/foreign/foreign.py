@@ -25,7 +25,7 @@ from edgecnn.model.read import LabModel, LabTest, load_lab_model
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 
-__all__ = ["ForeignOptions", "foreign_options", "load_any_model"]
+__all__ = ["ForeignOptions", "load_any_model"]
 
 _GOLDEN = 4
 _PROBES = 64
@@ -54,30 +54,6 @@ class ForeignOptions:
     resize: Resize = "stretch"
     interpolation: Interpolation = "halving"
     custom: str | None = None
-
-
-def foreign_options(
-    lab: Path | None, labels: Path | None = None, *about: Any
-) -> ForeignOptions | None:
-    """Options as typed on the command line: None without `lab`, which the others need.
-
-    Args:
-        lab, labels: See ForeignOptions.
-        about: normalize, color, width, height, resize, interpolation, custom: all or none.
-
-    Raises:
-        ModelError: One of the others is given without `lab`, or has a value that does not exist.
-    """
-    front = Front(*about[:2])
-    options = ForeignOptions(lab or "", labels, front, *about[2:])
-    if lab is not None:
-        return options
-    if options != ForeignOptions(""):
-        raise ModelError(
-            "--labels, --normalize, --color, --grey, --width, --height, --resize, --interpolation "
-            "and --custom describe a Keras file of your own; they need its test images: --lab"
-        )
-    return None
 
 
 def load_any_model(
@@ -164,9 +140,9 @@ def _input_spec(path: Path, model: Any, options: ForeignOptions) -> InputSpec:
 
 def _advice(shape: tuple[Any, ...], channels: int) -> str:
     if len(shape) == 3 and (shape[2], channels) == (1, 3):
-        return "with --grey frames are turned grey in front of it"
+        return "with --color grey frames are turned grey in front of it"
     if len(shape) == 3 and (shape[2], channels) == (3, 1):
-        return "leave --grey out"
+        return "leave --color grey out"
     if len(shape) == 3 and shape[0] in (1, 3):
         return "its channels come first: put keras.layers.Permute((3, 1, 2)) in front of it"
     return "only classifiers of colour or grey images can be exported"

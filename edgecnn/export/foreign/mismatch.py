@@ -13,7 +13,8 @@ import numpy as np
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.spec import InputSpec
-from edgecnn.export.foreign.normalization import Color, Front, Normalize
+from edgecnn.export.foreign.normalization import Front
+from edgecnn.export.options import Color, Normalize
 from edgecnn.model.networks.adopt import end_in_softmax, rewire
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import LabTest

@@ -7,16 +7,13 @@ pixels before the network becomes a part of the network.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-from edgecnn.errors import ModelError
+from edgecnn.export.options import Color, Normalize
 
-__all__ = ["Color", "Front", "Normalize"]
-
-Normalize = Literal["none", "unit", "minus_one_one", "imagenet", "caffe"]
-Color = Literal["rgb", "bgr", "grey"]
+__all__ = ["Front"]
 
 # ImageNet's mean and standard deviation of R, G, B pixels / 255, as torchvision has them.
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -49,13 +46,6 @@ class Front:
     normalize: Normalize = "none"
     color: Color = "rgb"
 
-    def __post_init__(self) -> None:
-        for name, allowed in (("normalize", get_args(Normalize)), ("color", get_args(Color))):
-            if getattr(self, name) not in allowed:
-                raise ModelError(
-                    f"{name} is {getattr(self, name)!r}, expected {' or '.join(allowed)}"
-                )
-
     def layers(self) -> list[Any]:
         """Keras layers from float32 R, G, B pixels to the network's own input."""
         import keras
@@ -84,5 +74,5 @@ class Front:
 
     def options(self) -> str:
         """As typed on the command line."""
-        color = {"rgb": "", "bgr": " --color bgr", "grey": " --grey"}[self.color]
+        color = "" if self.color == "rgb" else f" --color {self.color}"
         return f"--normalize {self.normalize}{color}"

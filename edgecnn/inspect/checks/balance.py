@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgecnn.images.dataset import MIN_IMAGES
 from edgecnn.inspect.findings import Finding, number
 from edgecnn.inspect.scan import Scan
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, json_as
 
 __all__ = ["Balance", "check_balance"]
 
@@ -27,7 +27,7 @@ class ClassCount:
 
 
 @dataclass(frozen=True)
-class Balance:
+class Balance(Record):
     """Class counts.
 
     ratio      the largest class over the smallest
@@ -35,21 +35,15 @@ class Balance:
     option     the suitable value for `edgecnn train --imbalance`
     """
 
-    classes: tuple[ClassCount, ...]
+    classes: tuple[ClassCount, ...] = field(metadata=json_as(hidden=True))
     ratio: float
-    effective: float
-    option: str
-    findings: tuple[Finding, ...]
+    effective: float = field(metadata=json_as("effective_classes"))
+    option: str = field(metadata=json_as("imbalance_option"))
+    findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
-        return {
-            "classes": {
-                c.label: {"images": c.images, "distinct": c.distinct} for c in self.classes
-            },
-            "ratio": self.ratio,
-            "effective_classes": self.effective,
-            "imbalance_option": self.option,
-        }
+        counts = {c.label: {"images": c.images, "distinct": c.distinct} for c in self.classes}
+        return {"classes": counts, **super().to_json()}
 
 
 def check_balance(scan: Scan, near_ids: np.ndarray) -> Balance:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import nearest, unit_vectors
 from edgecnn.inspect.findings import Example, Finding, number
 from edgecnn.inspect.scan import Scan
-from edgecnn.records import Json
+from edgecnn.records import Record, json_as
 
 __all__ = ["Copies", "Copy", "check_copies"]
 
@@ -21,25 +21,17 @@ _SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Copy:
+class Copy(Record):
     """Two files with the same picture; `kind` is same file, same picture or near-duplicate."""
 
     file: str
     other: str
     kind: str
-    correlation: float
-
-    def to_json(self) -> Json:
-        return {
-            "file": self.file,
-            "other": self.other,
-            "kind": self.kind,
-            "correlation": round(self.correlation, 4),
-        }
+    correlation: float = field(metadata=json_as(digits=4))
 
 
 @dataclass(frozen=True)
-class Copies:
+class Copies(Record):
     """Each image's closest match across splits and across classes, where there is one.
 
     splits     whether train, val or test folders were found
@@ -53,20 +45,9 @@ class Copies:
     across_classes: tuple[Copy, ...]
     same_files: int
     distinct: int
-    largest: int
+    largest: int = field(metadata=json_as("largest_group"))
     threshold: float
-    findings: tuple[Finding, ...]
-
-    def to_json(self) -> Json:
-        return {
-            "splits": self.splits,
-            "across_splits": [copy.to_json() for copy in self.across_splits],
-            "across_classes": [copy.to_json() for copy in self.across_classes],
-            "same_files": self.same_files,
-            "distinct": self.distinct,
-            "largest_group": self.largest,
-            "threshold": self.threshold,
-        }
+    findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
 
 
 def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float) -> Copies:

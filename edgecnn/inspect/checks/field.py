@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgecnn.inspect.findings import Finding, number
 from edgecnn.inspect.scan import Scan
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, json_as
 
 __all__ = ["FieldCheck", "Trait", "check_field"]
 
@@ -17,7 +17,7 @@ _CLEAR = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Trait:
+class Trait(Record):
     """One property of the lab and field images.
 
     difference   field median minus lab median, in standard deviations of the lab
@@ -28,40 +28,26 @@ class Trait:
 
     name: str
     unit: str
-    difference: float
-    verb: str
+    difference: float = field(metadata=json_as("difference_sd", digits=3))
+    verb: str = field(metadata=json_as(hidden=True))
     words: str
     lab: np.ndarray
     field: np.ndarray
 
     def to_json(self) -> Json:
-        return {
-            "name": self.name,
-            "unit": self.unit,
-            "difference_sd": round(self.difference, 3),
-            "words": self.words,
-            "lab": _quartiles(self.lab),
-            "field": _quartiles(self.field),
-        }
+        quartiles = {"lab": _quartiles(self.lab), "field": _quartiles(self.field)}
+        return {**super().to_json(), **quartiles}
 
 
 @dataclass(frozen=True)
-class FieldCheck:
+class FieldCheck(Record):
     """The differences, largest first; `words` states the clear ones in one line."""
 
     images: int
     broken: int
     traits: tuple[Trait, ...]
     words: str
-    findings: tuple[Finding, ...]
-
-    def to_json(self) -> Json:
-        return {
-            "images": self.images,
-            "broken": self.broken,
-            "words": self.words,
-            "traits": [trait.to_json() for trait in self.traits],
-        }
+    findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
 
 
 @dataclass(frozen=True)

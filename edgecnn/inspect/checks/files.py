@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from edgecnn.files.folders import IMAGE_SUFFIXES
 from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
 from edgecnn.inspect.scan import Scan
-from edgecnn.records import Json
+from edgecnn.records import Record, json_as
 
 __all__ = ["FileCheck", "check_files"]
 
@@ -67,7 +67,7 @@ _ODD: dict[str, tuple[Severity, str, str]] = {
 
 
 @dataclass(frozen=True)
-class FileCheck:
+class FileCheck(Record):
     """Counts of broken and odd files by kind; `other` counts files that are no images."""
 
     broken: dict[str, int]
@@ -75,16 +75,7 @@ class FileCheck:
     other: dict[str, int]
     formats: dict[str, int]
     median_wh: tuple[int, int]
-    findings: tuple[Finding, ...]
-
-    def to_json(self) -> Json:
-        return {
-            "broken": self.broken,
-            "odd": self.odd,
-            "other": self.other,
-            "formats": self.formats,
-            "median_wh": list(self.median_wh),
-        }
+    findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
 
 
 def check_files(scan: Scan) -> FileCheck:

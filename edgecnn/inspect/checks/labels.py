@@ -12,7 +12,7 @@ does not depend on the image's own label, so random wrong labels show how a labe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from edgecnn.accuracy.confidence import likeliest_temperature, softmax
 from edgecnn.accuracy.tally import Tally
 from edgecnn.inspect.findings import Example, Finding, number, percent
 from edgecnn.inspect.scan import SIDE, Scan
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, json_as
 
 __all__ = ["LabelSuspicion", "check_labels"]
 
@@ -45,27 +45,18 @@ _BLIND = 0.6
 
 
 @dataclass(frozen=True)
-class Suspect:
+class Suspect(Record):
     """An image whose label is likely wrong, with confidences of the held-out classifier."""
 
     file: str
     given: str
     suggested: str
-    given_confidence: float
-    suggested_confidence: float
-
-    def to_json(self) -> Json:
-        return {
-            "file": self.file,
-            "given": self.given,
-            "suggested": self.suggested,
-            "given_confidence": round(self.given_confidence, 4),
-            "suggested_confidence": round(self.suggested_confidence, 4),
-        }
+    given_confidence: float = field(metadata=json_as(digits=4))
+    suggested_confidence: float = field(metadata=json_as(digits=4))
 
 
 @dataclass(frozen=True)
-class LabelSuspicion:
+class LabelSuspicion(Record):
     """Images with suspicious labels, the surest first.
 
     expected  estimated number of suspects with a wrong label
@@ -75,20 +66,14 @@ class LabelSuspicion:
     """
 
     suspects: tuple[Suspect, ...]
-    expected: float
-    recall: float
+    expected: float = field(metadata=json_as("expected_wrong", digits=1))
+    recall: float = field(metadata=json_as("recall_of_swapped", digits=3))
     held_out: Tally
     why_not: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
-        return {
-            "suspects": [suspect.to_json() for suspect in self.suspects],
-            "expected_wrong": round(self.expected, 1),
-            "recall_of_swapped": round(self.recall, 3),
-            "held_out": self.held_out.to_json(),
-            "why_not": self.why_not or None,
-        }
+        return {**super().to_json(), "why_not": self.why_not or None}
 
 
 def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspicion:

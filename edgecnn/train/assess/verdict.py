@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
 
 __all__ = ["Verdict"]
@@ -15,7 +15,7 @@ _POINTS = 2.0  # a gap that is surely larger is reported
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """Accuracy on training images, on test images, and on test images in a simulated field.
 
     field    the test images, each through its own random camera (`simulated_field.degraded_copy`);
@@ -24,14 +24,16 @@ class Verdict:
 
     train: Tally
     test: Tally
-    field: Tally
+    field: Tally = field(metadata=json_as("simulated_field"))
 
     @property
+    @computed
     def overfits(self) -> bool:
         """Whether training images are read better than test images by surely more than 2 points."""
         return difference(self.train, self.test)[1] > _POINTS
 
     @property
+    @computed
     def fragile(self) -> bool:
         """Whether the simulated field costs surely more than 2 points."""
         return difference(self.test, self.field)[1] > _POINTS
@@ -42,14 +44,7 @@ class Verdict:
         for name, pair in pairs.items():
             points, low, high = difference(*pair)
             gaps[name] = {"points": points, "low": low, "high": high}
-        return {
-            "train": self.train.to_json(),
-            "test": self.test.to_json(),
-            "simulated_field": self.field.to_json(),
-            "gaps": gaps,
-            "overfits": self.overfits,
-            "fragile": self.fragile,
-        }
+        return {**super().to_json(), "gaps": gaps}
 
     def to_text(self) -> str:
         rows = [

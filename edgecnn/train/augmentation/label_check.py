@@ -26,7 +26,7 @@ import numpy as np
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.images.tensors import Tensors
-from edgecnn.records import Json
+from edgecnn.records import Record
 from edgecnn.train.augmentation.linear_probe import FOLDS, Probe, embed
 from edgecnn.train.augmentation.mixing import added_operations
 from edgecnn.train.augmentation.operations import Augmentation
@@ -62,7 +62,7 @@ DROPPABLE = frozenset({"invert", "saturation", "grey", "balance", "tint"})
 
 
 @dataclass(frozen=True)
-class LabelCheck:
+class LabelCheck(Record):
     """The result for one operation.
 
     keeps     True: it keeps labels; False: it breaks them; None: undecided
@@ -80,17 +80,6 @@ class LabelCheck:
     changed: Tally
     p_value: float
     reason: str
-
-    def to_json(self) -> Json:
-        return {
-            "name": self.name,
-            "keeps": self.keeps,
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
-            "changed": self.changed.to_json(),
-            "p_value": self.p_value,
-            "reason": self.reason,
-        }
 
     def to_text(self) -> str:
         """One line: 'horizontal flip: seems to BREAK labels (...)'."""

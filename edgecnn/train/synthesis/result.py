@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.records import Json
+from edgecnn.records import Record, json_as
 
 __all__ = ["ARMS", "Arm", "Synthesis"]
 
@@ -14,7 +14,7 @@ ARMS = ("plain", "repeated", "synthetic")
 
 
 @dataclass(frozen=True)
-class Arm:
+class Arm(Record):
     """Recall of the rare classes, and accuracy, on the validation images over all trainings.
 
     Intervals count each image once, not once for each training.
@@ -23,12 +23,9 @@ class Arm:
     recall: Tally
     accuracy: Tally
 
-    def to_json(self) -> Json:
-        return {"recall": self.recall.to_json(), "accuracy": self.accuracy.to_json()}
-
 
 @dataclass(frozen=True)
-class Synthesis:
+class Synthesis(Record):
     """The decision about synthetic images.
 
     labels      the rare classes
@@ -48,29 +45,13 @@ class Synthesis:
     made: tuple[int, ...]
     kept: bool
     reason: str
-    arms: dict[str, Arm] = field(default_factory=dict)
+    arms: dict[str, Arm] = field(default_factory=dict, metadata=json_as("validation"))
     better: int = 0
     worse: int = 0
     p: float | None = None
     trainings: int = 0
     steps: int = 0
     seconds: float = 0.0
-
-    def to_json(self) -> Json:
-        return {
-            "labels": list(self.labels),
-            "real": list(self.real),
-            "made": list(self.made),
-            "kept": self.kept,
-            "reason": self.reason,
-            "validation": {name: arm.to_json() for name, arm in self.arms.items()},
-            "better": self.better,
-            "worse": self.worse,
-            "p": self.p,
-            "trainings": self.trainings,
-            "steps": self.steps,
-            "seconds": self.seconds,
-        }
 
     def to_text(self) -> str:
         """The decision and its figures for a terminal."""

@@ -1,0 +1,41 @@
+"""The options of `audit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.option import check_options, option
+
+__all__ = ["AuditOptions"]
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """What to compare the sessions with."""
+
+    bundle: Path | None = option(
+        None,
+        "The bundle that ran.",
+        panel="Input and output",
+        metavar="BUNDLE",
+        shown="the one that the session names",
+    )
+    lab: Path | None = option(
+        None,
+        "Lab images, or the session of a run over them on the device: measures what the device's "
+        "path costs.",
+        metavar="FOLDER",
+    )
+    report: Path | None = option(
+        None, "Write an HTML report.", flags="--output/-o", metavar="FILE.html"
+    )
+    max_gap: float | None = option(
+        None,
+        "Return status 1 when the gap is wider than this many points, or unknown.",
+        panel="Gate",
+        metavar="POINTS",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)

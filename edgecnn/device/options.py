@@ -1,0 +1,137 @@
+"""The options of `evaluate`, `benchmark`, `doctor` and `run`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgecnn.option import check_options, option
+
+__all__ = ["BenchmarkOptions", "DeviceOptions", "DoctorOptions", "EvaluateOptions", "RunOptions"]
+
+_DEVICES = ("cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0")
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """Which file runs, and on what.
+
+    `runtime` is one of `runtime.TFLITE_RUNTIMES`; None takes the first that is installed.
+    """
+
+    artifact: str | None = option(
+        None,
+        "File name or kind of the artifact that runs.",
+        panel="Artifact and device",
+        flags="--artifact/-a",
+        metavar="NAME",
+        shown="full integer",
+    )
+    device: str = option(
+        "cpu",
+        "cpu, edgetpu, edgetpu:usb, edgetpu:pci:0, or the path of a delegate library.",
+        suggested=_DEVICES,
+        metavar="NAME",
+    )
+    threads: int = option(1, "Threads of the interpreter.", low=1, high=64)
+    runtime: str | None = None
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(DeviceOptions):
+    """How to evaluate, and how to group the images."""
+
+    manifest: Path | None = option(
+        None,
+        "A CSV file with a path column and columns of groups.",
+        panel="Groups",
+        metavar="FILE.csv",
+        shown="the folders below the classes",
+    )
+    group: str = option("device", "Column of --manifest to report accuracy by.", metavar="COLUMN")
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions(DeviceOptions):
+    """How to measure; `artifact` is the one that --soak runs.
+
+    warmup, warmup_seconds   this many classifications and this long are not counted
+    repeats                  classifications that are counted, at most
+    seconds                  a measurement ends after this long (but not under 20 of them)
+    """
+
+    soak: float | None = option(
+        None,
+        "Then run the artifact for this many seconds without a pause: first minute against "
+        "steady state, temperature, throttling; 600 show a board's heat.",
+        panel="What to measure",
+        low=2,
+        high=86_400,
+        metavar="SECONDS",
+    )
+    plot: Path | None = option(
+        None, "Draw accuracy against time: a .png, .svg or .pdf file.", metavar="FILE"
+    )
+    warmup: int = 20
+    warmup_seconds: float = 0.5
+    repeats: int = 200
+    seconds: float = 5.0
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """What to check."""
+
+    device: str = option(
+        "cpu",
+        "Where to replay files that are compiled for an Edge TPU; all others use the CPU.",
+        panel="Machine",
+        suggested=_DEVICES,
+        metavar="NAME",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class RunOptions(DeviceOptions):
+    """How to run; `reconnect_s` is how long to try again after a live source broke off."""
+
+    reconnect_s: float = 10.0
+
+    truth: str | Path = option(
+        "none",
+        "Where true labels come from: folder (class = folder of the image), FILE.csv, or none.",
+        panel="Input and output",
+        suggested=("folder", "none"),
+        metavar="TRUTH",
+    )
+    log: Path | None = option(None, "Write this SESSION folder.", metavar="SESSION")
+    keep_frames: int = option(200, "Keep this many frames in the session at most.", low=0)
+    keep_mb: float = option(
+        64.0, "Keep this many megabytes of frames in the session at most.", low=0, high=1e9
+    )
+    color: Literal["bgr", "rgb"] = option("bgr", "Channel order that the source delivers.")
+    timeout_s: float = option(
+        5.0,
+        "Give up after this many seconds without a frame.",
+        flags="--timeout",
+        low=0.1,
+        high=86400,
+    )
+    max_frames: int | None = option(
+        None, "Stop after this many frames.", panel="How long", low=1, shown="no limit"
+    )
+    window: bool = option(False, "Show the frames in a window; q stops.", panel="Display")
+    twin_every: int = option(
+        50,
+        "On an Edge TPU, also run every Nth frame on the CPU and compare the answers; 0 turns "
+        "this off.",
+        panel="Artifact and device",
+        low=0,
+    )

@@ -1,0 +1,39 @@
+"""The options of `inspect`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.option import check_options, option
+
+__all__ = ["InspectOptions"]
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """What to inspect beside the labelled folder."""
+
+    field: Path | None = option(
+        None,
+        "Compare with these field images; they need no labels.",
+        panel="Input and output",
+        metavar="FOLDER",
+    )
+    report: Path | None = option(
+        None, "Write an HTML page.", flags="--output/-o", metavar="FILE.html"
+    )
+    strict: bool = option(False, "Return status 1 when a problem is found.")
+    manifest: Path | None = option(
+        None,
+        "A CSV file with a path column and columns of groups.",
+        panel="Groups",
+        metavar="FILE.csv",
+        shown="the folders below the classes",
+    )
+    group: str = option(
+        "device", "Column of --manifest: device, site, day or the like.", metavar="COLUMN"
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
