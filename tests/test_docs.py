@@ -50,7 +50,10 @@ NEEDS = (
 # test_demo.py runs it, with less of everything.
 RUN_ELSEWHERE = {"demo"}
 QUICK: dict[str, list[str]] = {
-    "train": ["--epochs", "2", "--augment", "light", "--no-label-check", "--network-width", "0.5"],
+    "train": shlex.split(
+        "--epochs 4 --augment light --no-label-check --network-width 0.5 --width 24 --height 32 "
+        "--near-duplicate 1"
+    ),
     "export": ["--compare-counts", "10", "--edgetpu", "off"],
     "calibrate": ["--count", "40"],
 }
@@ -123,9 +126,9 @@ def test_every_command_has_a_page_with_a_block_of_options():
 def workplace(tmp_path_factory, write_digits) -> Path:
     """What the README asks for (lab, field, field_labelled), and the files that pages name."""
     root = tmp_path_factory.mktemp("docs")
-    write_digits(root / "lab", 0, 400, 1.0)
-    write_digits(root / "field_labelled", 1300, 1360, 0.5)
-    sorted_field = write_digits(root / "sorted", 1400, 1530, 0.5)
+    write_digits(root / "lab", 0, 300, 1.0)
+    write_digits(root / "field_labelled", 1300, 1350, 0.5)
+    sorted_field = write_digits(root / "sorted", 1400, 1460, 0.5)
     (root / "field").mkdir()
     for number, path in enumerate(sorted(sorted_field.rglob("*.png"))):
         shutil.move(path, root / "field" / f"{number}.png")
@@ -158,10 +161,20 @@ def run(command: Command) -> int:
     if name == "export" and "--formats" not in args:
         args += FORMATS
     if "mine.keras" in args:
-        shutil.copy("model/model.keras", "mine.keras")
+        write_own_network(Path("model/model.keras"), Path("mine.keras"))
     with pytest.raises(SystemExit) as ended:
         app([name, *args])
     return int(ended.value.code or 0)
+
+
+def write_own_network(trained: Path, own: Path) -> None:
+    """A network that takes pixels from -1 to 1, as one of the user's own may."""
+    import keras
+
+    network = keras.saving.load_model(trained, compile=False)
+    pixels = keras.Input(network.input_shape[1:])
+    outputs = network(keras.layers.Rescaling(127.5, 127.5)(pixels))
+    keras.Model(pixels, outputs).save(own)
 
 
 @pytest.mark.parametrize("line", [command.line for command in HERE])
