@@ -1,7 +1,7 @@
-"""Packages that can be called, so that `edgecnn.export` is a folder of modules and a function.
+"""Make packages callable, so that `edgecnn.export` is both a folder of modules and a function.
 
-Python binds a package's name in its parent as soon as one of its modules is imported, so a
-function of the same name would be lost; the package itself answers instead.
+Python binds a package's name in its parent when one of its modules is imported. This would
+replace a function of the same name, so the package itself can be called.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _CallablePackage(ModuleType):
 
 
 def make_callable(package: str, module: str, function: str) -> None:
-    """Let `package(...)` call `function` of its `module`, which is imported only then."""
+    """Let `package(...)` call `function` of its `module`, which is imported at the call."""
     target = sys.modules[package]
     target.__class__ = _CallablePackage
     target.__dict__["__call_target__"] = (f"{package}.{module}", function)

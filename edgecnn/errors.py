@@ -1,4 +1,4 @@
-"""Every error that a user can cause or mend.
+"""The errors that a user can cause or fix.
 
     EdgecnnError
     ├── OptionError       an option that is out of its range or contradicts another one
@@ -93,7 +93,7 @@ class OutputError(EdgecnnError):
 
 
 def one_line(error: BaseException, most: int = 200) -> str:
-    """What another library's error says, as a part of one line: no line ends, no colours.
+    """Turn another library's error into part of one line, without line ends and colours.
 
     Example:
         >>> one_line(ValueError("first\\n  second"))

@@ -1,4 +1,4 @@
-"""TensorFlow and the converters talk a lot, from C++ too; a terminal is no place for it."""
+"""Keep the messages of TensorFlow and the converters, also from C++, off the terminal."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["quiet"]
+__all__ = ["quiet", "stdout_for_results", "without_chatter"]
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what is written to standard error (also from C++) out of the terminal.
+    """Send standard error, also from C++, to this module's logger at level DEBUG.
 
-    The text goes to this module's logger at level DEBUG, so that nothing is lost for good;
-    errors are raised as ever. What another thread writes to standard error meanwhile, such as
-    one refresh of a progress bar, goes the same way.
+    Exceptions pass as usual. Output of other threads meanwhile, such as one refresh of a progress
+    bar, goes to the logger too.
     """
     sys.stderr.flush()
     disabled = logging.root.manager.disable
@@ -44,7 +43,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def without_chatter() -> Iterator[None]:
-    """XNNPACK announces itself on stderr, from C++; a user's error should stand there alone."""
+    """Drop XNNPACK's INFO lines, written from C++, so that stderr shows only a user's error."""
     if not hasattr(os, "memfd_create"):
         yield
         return
@@ -63,7 +62,7 @@ def without_chatter() -> Iterator[None]:
 
 @contextmanager
 def stdout_for_results() -> Iterator[Any]:
-    """File descriptor 1 goes to stderr, for what C++ libraries print; results go to what it was."""
+    """Yield the real stdout for results, and send what C++ libraries print there to stderr."""
     sys.stdout.flush()
     keep = os.dup(1)
     os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""The values that every stage shares, and how a dataclass becomes JSON and is read back.
+"""Types shared by all rooms, and how a dataclass becomes JSON and is read back.
 
 Accuracy is a fraction in [0, 1]; a gap or drop is in points (100 x fraction).
 """
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
-# (what is being done, done so far, out of how many): the command line draws it, not the library.
+# (name of the work, number done, total): the command line draws it, not the library.
 Progress = Callable[[str, int, int], None]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Record = TypeVar("_Record", bound="Record")
@@ -161,5 +161,5 @@ def _computed(cls: type) -> tuple[str, ...]:
 
 
 def known_fields(cls: Any, data: Mapping[str, Any]) -> Json:
-    """The entries of `data` that `cls` has fields for: later versions may add some."""
+    """Keep the entries of `data` that are fields of `cls`: later versions may add others."""
     return {f.name: data[f.name] for f in fields(cls) if f.name in data}

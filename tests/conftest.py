@@ -7,17 +7,23 @@ trained and exported in seconds, real enough that accuracy means something.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+from trained import is_whole, made_once
 
 REPO = Path(__file__).resolve().parents[1]
 METERS = REPO.parent / "shared" / "data" / "meters"
 NUM_LAB = 1300
 Scene = Callable[[int], np.ndarray]
+
+# On a busy machine an example may take any time, and so may drawing one.
+settings.register_profile("edgecnn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgecnn")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -87,27 +93,43 @@ def digits_field(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_model(tmp_path_factory, digits_folder) -> Path:
-    """A MODEL folder, trained in seconds."""
-    from edgecnn.train.train import TrainOptions, train
+def once() -> Iterator[Callable[..., Path]]:
+    """`trained.made_once`; at the end of the run all that it gave must be as it was made."""
+    given: list[Path] = []
 
-    output = tmp_path_factory.mktemp("digits") / "model"
-    train(
-        digits_folder,
-        output,
-        TrainOptions(width=24, height=32, epochs=8, augment="light", label_check=False, seed=1),
-    )
-    return output
+    def make(*args, **options) -> Path:
+        given.append(made_once(*args, **options))
+        return given[-1]
+
+    yield make
+    for entry in given:
+        assert is_whole(entry), f"a test wrote into {entry}, which it shares with others"
 
 
 @pytest.fixture(scope="session")
-def digits_bundle(tmp_path_factory, digits_model, digits_field) -> Path:
-    """A bundle of all seven artifacts, calibrated on field images."""
+def digits_model(once, digits_folder) -> Path:
+    """A MODEL folder of a network that knows the digits; not to be written to."""
+    from edgecnn.train.train import TrainOptions, train
+
+    shape = {"width": 24, "height": 32, "network_width": 0.5}
+    options = TrainOptions(**shape, epochs=8, augment="light", label_check=False, seed=1)
+
+    def make(folder: Path) -> None:
+        train(digits_folder, folder / "model", options)
+
+    return once("digits-model", make) / "model"
+
+
+@pytest.fixture(scope="session")
+def digits_bundle(once, digits_model, digits_field) -> Path:
+    """A bundle of all seven artifacts, calibrated on field images; not to be written to."""
     from edgecnn.export.export import export
 
-    output = tmp_path_factory.mktemp("digits") / "digits.edgecnn"
-    export(digits_model, digits_field, output)
-    return output
+    def make(folder: Path) -> None:
+        export(digits_model, digits_field, folder / "digits.edgecnn")
+
+    entry = once("digits-bundle", make, exports=True, of=digits_model.parent)
+    return entry / "digits.edgecnn"
 
 
 @pytest.fixture(scope="session")

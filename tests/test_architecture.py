@@ -80,9 +80,24 @@ FREE = {"model", "train", "export"}
 # The naming law: stems that each room may have, beside the one that bears its verb.
 ONE_A_ROOM = {"options", "result", "read", "write", "page", "plots", "gate", "__init__"}
 MOST_FILES = 15
-# Text that one module alone may hold, and which: the home of a file name or a formula.
-CONTRACTS = {
+
+# The home of each contract: the only module whose strings hold these names of files ...
+HOMES = {
     "_edgetpu.tflite": "bundle/artifacts.py",
+    "events.jsonl": "session/layout.py",
+    "lab_test.npz": "model/model_folder.py",
+    "session.json": "session/layout.py",
+}
+# ... the only one that makes paths of these folders ...
+FOLDER_HOMES = {"frames": "session/layout.py"}
+# ... the only one that may know these keys of card.json ...
+CARD_KEYS = {"max_output_error", "tensor_sha256", "prior", "parent"}
+# ... the only one that has this number, or computes the paired test ...
+TEXT_HOMES = {"1.9599": "accuracy/tally.py", "comb(": "accuracy/paired.py"}
+# ... and the only one that knows these keys.
+KEY_HOMES = {
+    **dict.fromkeys(("event", "captured_at", "roi", "blind"), "session/events.py"),
+    **dict.fromkeys(("artifact_sha256", "boot_id", "started_at"), "session/header.py"),
 }
 
 
@@ -201,14 +216,54 @@ def test_no_public_class_name_occurs_twice():
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
+@dataclass(frozen=True)
+class Literals:
+    """The strings of a module, without docstrings and `__all__`, and those behind a `/`."""
+
+    texts: set[str]
+    folders: set[str]
+
+    @classmethod
+    def of(cls, path: Path) -> Literals:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = list(ast.walk(tree))
+        loose = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        for node in nodes:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                loose |= {id(name) for name in ast.walk(node.value)}
+        texts = [n for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        slashes = [n.right for n in nodes if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Div)]
+        return cls(
+            {node.value for node in texts if id(node) not in loose},
+            {n.value for n in slashes if isinstance(n, ast.Constant) and isinstance(n.value, str)},
+        )
+
+
 def test_each_contract_has_one_home():
-    found = defaultdict(list)
+    places = defaultdict(set)
     for path in MODULES:
-        text = path.read_text(encoding="utf-8")
-        for text_of_contract in CONTRACTS:
-            if text_of_contract in text:
-                found[text_of_contract].append(path.relative_to(PACKAGE).as_posix())
-    assert found == {what: [home] for what, home in CONTRACTS.items()}
+        where = path.relative_to(PACKAGE).as_posix()
+        found = Literals.of(path)
+        for name in HOMES:
+            if any(name in text for text in found.texts):
+                places[name].add(where)
+        for names, literals in ((FOLDER_HOMES, found.folders), (KEY_HOMES, found.texts)):
+            for name in names.keys() & literals:
+                places[name].add(where)
+    assert places == {name: {home} for name, home in {**HOMES, **FOLDER_HOMES, **KEY_HOMES}.items()}
+
+
+def test_only_the_card_knows_its_keys():
+    card = PACKAGE / "bundle" / "card.py"
+    known = {path: Literals.of(path).texts & CARD_KEYS for path in MODULES if path != card}
+    assert {path: keys for path, keys in known.items() if keys} == {}
+
+
+def test_each_formula_has_one_home():
+    texts = {path: path.read_text(encoding="utf-8") for path in MODULES}
+    for formula, home in TEXT_HOMES.items():
+        assert [path for path, text in texts.items() if formula in text] == [PACKAGE / home]
+    assert [path for path, text in texts.items() if "binomtest" in text] == []
 
 
 def test_a_private_name_is_imported_by_no_other_module():

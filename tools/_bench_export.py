@@ -142,7 +142,7 @@ def prepare(who: str, step: str, model: Path, calibration: Path, folder: Path) -
     from edgecnn.export.convert import onnx_convert as onnx_format
     from edgecnn.export.convert import tflite_convert as tflite
     from edgecnn.export.packing import metadata
-    from edgecnn.model.predict import load_model
+    from edgecnn.model.read import load_model
 
     if step == "all":
         return lambda: (our_all if who == "ours" else plain_all)(model, calibration)

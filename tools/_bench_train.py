@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.images.dataset import load_dataset
-from edgecnn.model.predict import keras_scores, load_model
+from edgecnn.model.predict import keras_scores
+from edgecnn.model.read import load_model
 from edgecnn.train.augmentation.operations import Geometry, Light
 from edgecnn.train.train import TrainOptions, train
 

@@ -1,14 +1,16 @@
-"""How sure an answer is: temperature scaling of the scores, and how far off the claim is.
+"""How sure an answer is: temperature scaling of the scores, and how wrong the confidence is.
 
-A network's softmax is not its chance to be right. `train` fits one number, the temperature, on the
-validation images; `calibrated_scores` applies it wherever a confidence is shown or averaged. The
-scores themselves (Prediction.scores, session logs, golden frames) stay as the model gives them,
-so that applying it twice is not possible, and the class is always that of the highest raw score.
+A network's softmax is not its chance to be right. `fit_temperature` finds one number, the
+temperature, from validation images. `calibrated_scores` applies it wherever a confidence is shown
+or averaged. The scores themselves (Prediction.scores, session logs, golden frames) stay as the
+model gives them, so nothing applies it twice, and the class is that of the highest raw score.
 
 Source: Guo et al. 2017, arXiv:1706.04599.
 """
 
 from __future__ import annotations
+
+from math import exp, log, sqrt
 
 import numpy as np
 
@@ -17,17 +19,23 @@ __all__ = [
     "calibrated_scores",
     "confidence_error",
     "expected_calibration_error",
+    "fit_temperature",
+    "likeliest_temperature",
+    "softmax",
 ]
 
 # As in Keras' cross-entropy: a float softmax that underflows to 0 has no logarithm.
 _SMALLEST = 1e-7
 _BINS = 15
+_LOWEST, _HIGHEST = 0.25, 10.0
+_GOLDEN = (sqrt(5) - 1) / 2
+_EXACT = 1e-6  # of the temperature's logarithm
 
 
 def calibrated_scores(scores: np.ndarray, temperature: float, step: float = 0.0) -> np.ndarray:
     """Scores after temperature scaling: softmax(log(scores) / temperature).
 
-    An integer model's scores are multiples of `step` (1/256), and what lies under half of that
+    An integer model's scores are multiples of `step` (1/256), and what is under half of that
     reads as 0. The zeros of one answer are taken for half a step together, not each: of ten
     classes that keeps a sure answer at 0.998, as the float model has it, instead of 0.98.
 
@@ -47,9 +55,7 @@ def calibrated_scores(scores: np.ndarray, temperature: float, step: float = 0.0)
     if temperature == 1.0:
         return raw
     floor = max(_SMALLEST, step / 2 / max(1, raw.shape[-1] - 1))
-    logits = np.log(np.maximum(raw, floor)) / np.float32(temperature)
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+    return softmax(np.log(np.maximum(raw, floor)), temperature)
 
 
 def calibrated_confidence(scores: np.ndarray, temperature: float, step: float = 0.0) -> np.ndarray:
@@ -61,8 +67,66 @@ def calibrated_confidence(scores: np.ndarray, temperature: float, step: float = 
     return np.asarray(calibrated_scores(scores, temperature, step).max(axis=-1))
 
 
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """exp(logits / temperature) over its sum: shape (..., classes) and dtype of `logits`."""
+    scaled = logits / logits.dtype.type(temperature)
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def fit_temperature(scores: np.ndarray, classes: np.ndarray) -> float:
+    """The temperature that gives the labels of validation images the highest likelihood.
+
+    Args:
+        scores: float32, shape (n, classes), softmax scores of images that no weight was fitted to.
+        classes: int, shape (n,), their true classes.
+
+    Returns:
+        From 0.25 to 10; 1 where all answers are right (the likelihood then only ever grows with
+        more confidence, up to certainty, and says nothing) or there is no image.
+    """
+    if bool((scores.argmax(axis=1) == classes).all()):
+        return 1.0
+    logits = np.log(np.maximum(scores, _SMALLEST))
+    return round(likeliest_temperature(logits, classes, _LOWEST, _HIGHEST), 4)
+
+
+def likeliest_temperature(
+    logits: np.ndarray, classes: np.ndarray, lowest: float, highest: float
+) -> float:
+    """The temperature in [lowest, highest] at which softmax makes the labels likeliest.
+
+    The likelihood has one peak: a golden-section search over the logarithm finds it.
+
+    Args:
+        logits: Shape (n, classes).
+        classes: int, shape (n,).
+    """
+    margin = np.asarray(logits, float)
+    margin = margin - margin[np.arange(len(classes)), classes][:, None]
+
+    def loss(log_temperature: float) -> float:
+        scaled = margin / exp(log_temperature)
+        top = scaled.max(axis=1)
+        return float((top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))).mean())
+
+    low, high = log(lowest), log(highest)
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    while high - low > _EXACT:
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - _GOLDEN * (high - low)
+            at_left = loss(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + _GOLDEN * (high - low)
+            at_right = loss(right)
+    return exp((low + high) / 2)
+
+
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """How far confidence and accuracy lie apart, in [0, 1]: the mean over 15 bins of equal width.
+    """The mean difference of confidence and accuracy, in [0, 1], over 15 bins of equal width.
 
     Args:
         confidence: Shape (n,), in [0, 1].

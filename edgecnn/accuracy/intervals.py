@@ -1,4 +1,4 @@
-"""How far a measured accuracy can be trusted: intervals that know what a frame is worth."""
+"""Intervals of accuracies: how far a figure can be trusted when frames repeat each other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import sqrt
 
 import numpy as np
 
-from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.tally import Z_95, Tally
 
 __all__ = [
     "Clusters",
@@ -16,7 +16,6 @@ __all__ = [
     "paired_difference",
 ]
 
-_Z = 1.959963984540054
 # 97.5 % quantiles of Student's t for 1 to 5 degrees of freedom; above, a series is exact enough.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571)
 
@@ -94,7 +93,7 @@ class Clusters:
         telling = min(self.with_wrong, self.with_right)
         rho = (1 + telling * min(1.0, max(0.0, rho))) / (1 + telling)
         worth = total**2 / (total + rho * (self.squares - total))
-        return max(1.0, worth * (_Z / _t_quantile(clusters - 1)) ** 2)
+        return max(1.0, worth * (Z_95 / _t_quantile(clusters - 1)) ** 2)
 
 
 def independent_difference(first: Tally, second: Tally) -> tuple[float, float]:
@@ -103,12 +102,12 @@ def independent_difference(first: Tally, second: Tally) -> tuple[float, float]:
     Returns:
         Fractions in [-1, 1]; (-1, 1) when one of them is empty.
 
-    Source: see slices.difference.
+    Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I,
+    method 10: two Wilson intervals, squared and added.
     """
     if first.accuracy is None or second.accuracy is None:
         return (-1.0, 1.0)
-    _, low, high = difference(first, second)
-    return (low / 100, high / 100)
+    return _square_and_add(first, second, 0.0)
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
@@ -150,7 +149,7 @@ def _t_quantile(freedom: int) -> float:
     """97.5 % quantile of Student's t (Abramowitz & Stegun 26.7.5 above 5 degrees of freedom)."""
     if freedom <= len(_T):
         return _T[freedom - 1]
-    z, v = _Z, float(freedom)
+    z, v = Z_95, float(freedom)
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
@@ -158,19 +157,12 @@ def _t_quantile(freedom: int) -> float:
 
 
 def difference(first: Tally, second: Tally) -> tuple[float, float, float]:
-    """First minus second accuracy in points, and its 95 % interval; of different images.
-
-    Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I,
-    method 10: two Wilson intervals, squared and added.
+    """First minus second accuracy in points, and its 95 % interval: `independent_difference`.
 
     Example:
         >>> [round(x, 1) for x in difference(Tally(95, 100), Tally(80, 100))]
         [15.0, 5.9, 24.3]
     """
-    a, b = first.accuracy or 0.0, second.accuracy or 0.0
-    (low_a, high_a), (low_b, high_b) = first.interval, second.interval
-    return (
-        100 * (a - b),
-        100 * (a - b - sqrt((a - low_a) ** 2 + (high_b - b) ** 2)),
-        100 * (a - b + sqrt((high_a - a) ** 2 + (b - low_b) ** 2)),
-    )
+    low, high = independent_difference(first, second)
+    points = 100 * ((first.accuracy or 0.0) - (second.accuracy or 0.0))
+    return (points, 100 * low, 100 * high)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import sqrt
 
+import numpy as np
+
 from edgecnn.records import Json, Record, computed, json_as
 
-__all__ = ["Tally", "gap_points"]
+__all__ = ["Z_95", "Tally", "gap_points"]
+
+Z_95 = 1.959963984540054
+"""The 97.5 % quantile of the normal distribution, for two-sided intervals at 95 %."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,11 @@ class Tally(Record):
     total: int
     effective: float | None = field(default=None, metadata=json_as(if_any=True))
 
+    @classmethod
+    def of(cls, correct: np.ndarray) -> Tally:
+        """Count right answers: bool, shape (n,)."""
+        return cls(int(correct.sum()), len(correct))
+
     @property
     @computed
     def accuracy(self) -> float | None:
@@ -38,7 +48,7 @@ class Tally(Record):
         n = self.total if self.effective is None else self.effective
         if not self.total or n <= 0:
             return (0.0, 1.0)
-        z, p = 1.959963984540054, self.correct / self.total
+        z, p = Z_95, self.correct / self.total
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         # Rounding must not put the accuracy of all or none outside of its interval.

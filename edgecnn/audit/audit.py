@@ -118,11 +118,11 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
         )
     elif tally.effective is not None:
         notes.append(
-            f"live intervals count objects, not frames: {tally.total} frames, of which "
-            f"consecutive ones show the same object, are worth {tally.effective:.0f} independent"
+            f"live intervals count objects, not frames: consecutive frames show the same object, "
+            f"so {tally.total} frames are worth {tally.effective:.0f} independent ones"
         )
     else:
-        notes.append("live intervals take every image for independent of the others")
+        notes.append("live intervals treat every image as independent of the others")
     for session, frames, truth in parts:
         name = session.path.name
         unlabelled = int((truth.label < 0).sum())
@@ -139,7 +139,9 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
         if broken := frames.broken + truth.broken:
             notes.append(f"{name}: {broken} broken lines in {EVENTS_NAME}, skipped")
         if frames.repeated:
-            notes.append(f"{name}: {frames.repeated} frames stand twice, the later answer counts")
+            notes.append(
+                f"{name}: {frames.repeated} frames were logged twice; the later answer counts"
+            )
         if frames.end is None:
-            notes.append(f"{name}: has no end, the run is going on or was killed")
+            notes.append(f"{name}: has no end event: the run is still going on or was killed")
     return notes

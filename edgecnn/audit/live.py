@@ -126,7 +126,7 @@ class _Labelled:
 
 def _part(right: np.ndarray, whole: Tally) -> Tally:
     """A part of the frames, worth as much a frame as the whole is (but never under one)."""
-    tally = Tally(int(right.sum()), len(right))
+    tally = Tally.of(right)
     if whole.effective is None or not tally.total:
         return tally
     return replace(tally, effective=max(1.0, whole.effective * tally.total / whole.total))

@@ -1,35 +1,19 @@
-"""The audit as one self-contained HTML page: no script, nothing loaded from elsewhere."""
+"""Write the audit as one self-contained HTML page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from edgecnn._version import __version__
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit import plots
-from edgecnn.audit.ledger.step import UNEXPLAINED
-from edgecnn.audit.live import Misread
+from edgecnn.audit.ledger.ledger import UNEXPLAINED
+from edgecnn.audit.live import Confusion, Misread
 from edgecnn.audit.result import AuditReport
 from edgecnn.bundle.preprocess import readable_image
 from edgecnn.files.staging import write_file
-from edgecnn.render.page import Plot, picture_uri
+from edgecnn.render.page import Picture, Plot, picture_uri, render_page
 
 __all__ = ["write_report"]
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A misread frame as the page shows it; `uri` is None when its picture was not kept."""
-
-    uri: str | None
-    truth: str
-    predicted: str
-    confidence: float
-    where: str
 
 
 def write_report(report: AuditReport, target: Path, *, bundle_sha256: str) -> None:
@@ -43,24 +27,19 @@ def write_report(report: AuditReport, target: Path, *, bundle_sha256: str) -> No
 
 def render(report: AuditReport, bundle_sha256: str) -> str:
     """The page as text."""
-    from jinja2 import Environment, StrictUndefined
-
-    template = files("edgecnn.audit").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = _percent
-    environment.filters["interval"] = _interval
-    return environment.from_string(template).render(
+    return render_page(
+        "edgecnn.audit",
+        "report.html.j2",
         report=report,
-        version=__version__,
+        percent=_percent,
+        interval=_interval,
         bundle_sha256=bundle_sha256,
         headline=_headline(report),
         unexplained=UNEXPLAINED,
         labelled=report.live.tally.total > 0,
         plots=_plots(report),
         sheets=_sheets(report),
-        worst=_pictures(report.live.worst),
+        worst=[_picture(m, named=True) for m in report.live.worst],
     )
 
 
@@ -86,25 +65,26 @@ def _headline(report: AuditReport) -> str:
     return f"No gap is proved: the difference of {gap:.1f} points may be chance."
 
 
-def _sheets(report: AuditReport) -> list[dict[str, Any]]:
+def _sheets(report: AuditReport) -> list[tuple[Confusion, list[Picture]]]:
     """The largest confusions with pictures of what was misread."""
     return [
-        {"confusion": confusion, "pictures": _pictures(confusion.examples)}
+        (confusion, [_picture(m) for m in confusion.examples])
         for confusion in report.live.confusions[:8]
     ]
 
 
-def _pictures(misreads: Sequence[Misread]) -> list[_Picture]:
-    return [
-        _Picture(
-            picture_uri(readable_image(m.image)) if m.image else None,
-            m.truth,
-            m.predicted,
-            m.confidence,
-            f"{Path(m.session).name}, frame {m.frame}",
-        )
-        for m in misreads
-    ]
+def _picture(misread: Misread, *, named: bool = False) -> Picture:
+    read_as = f"{misread.truth} read as {misread.predicted}"
+    return Picture(
+        (picture_uri(readable_image(misread.image)) if misread.image else None,),
+        (f"a frame of {read_as}",),
+        (
+            f"{100 * misread.confidence:.0f} % sure",
+            f"{Path(misread.session).name}, frame {misread.frame}",
+        ),
+        title=read_as if named else "",
+        missing="picture not kept",
+    )
 
 
 def _percent(tally: Tally) -> str:

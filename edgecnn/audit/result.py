@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgecnn.accuracy.intervals import independent_difference
-from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import Estimate
-from edgecnn.audit.ledger.step import UNEXPLAINED, Lab, Residual
+from edgecnn.audit.ledger.ledger import UNEXPLAINED, Lab, Residual
 from edgecnn.audit.live import Live
 from edgecnn.audit.options import AuditOptions
 from edgecnn.bundle.card import Card
@@ -33,16 +33,15 @@ class AuditReport:
     @property
     def gap_points(self) -> float | None:
         """Lab float accuracy minus live accuracy; None without field labels."""
-        lab, live = self.lab.float_tally.accuracy, self.live.tally.accuracy
-        return None if lab is None or live is None else 100 * (lab - live)
+        return gap_points(self.lab.float_tally, self.live.tally)
 
     @property
     def gap_interval(self) -> tuple[float, float] | None:
         """95 % interval of the gap, in points."""
         if self.gap_points is None:
             return None
-        low, high = independent_difference(self.lab.float_tally, self.live.tally)
-        return (100 * low, 100 * high)
+        _, low, high = difference(self.lab.float_tally, self.live.tally)
+        return (low, high)
 
     @property
     def ok(self) -> bool:

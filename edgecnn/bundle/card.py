@@ -1,4 +1,4 @@
-"""card.json: what a MODEL folder or a bundle says of itself."""
+"""card.json: the description of a model in its MODEL folder or bundle, and golden frames."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError
 from edgecnn.records import Json, Record, encode
 
-__all__ = ["CARD_FORMAT", "Artifact", "Card", "GoldenFrame", "LabResult"]
+__all__ = ["CARD_FILE", "CARD_FORMAT", "Artifact", "Card", "GoldenFrame", "LabResult"]
 
 
+CARD_FILE = "card.json"
 CARD_FORMAT = 1
 
 
@@ -65,7 +66,7 @@ class LabResult:
 
 @dataclass(frozen=True)
 class Card(Record):
-    """What card.json says: of a MODEL folder (no artifacts yet) or of a bundle.
+    """What card.json says of a MODEL folder (no artifacts yet) or of a bundle.
 
     `prior` are the class shares that the scores assume, in the order of `labels`: those of the
     training images, or other ones when training balanced the classes (then
@@ -88,6 +89,17 @@ class Card(Record):
     training: Json = field(default_factory=dict)
     parent: str | None = None
     format: int = CARD_FORMAT
+
+    def torn_fields(self) -> list[str]:
+        """Fields that don't fit the labels: an edit by hand leaves a card that can be read."""
+        count = len(self.labels)
+        wrong = {
+            "name": not isinstance(self.name, str) or not self.name,
+            "labels": len(set(self.labels)) != count,
+            "prior": len(self.prior) != count,
+            "confusion": [len(row) for row in self.lab.confusion] != [count] * count,
+        }
+        return [name for name, is_wrong in wrong.items() if is_wrong]
 
     def to_json(self) -> Json:
         return {**super().to_json(), "lab": self.lab.to_json(self.labels)}

@@ -49,7 +49,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def readable_image(path: Path) -> np.ndarray | None:
-    """`read_image`, or None of a file that can't be read: for pages that show what there is."""
+    """Read an image as `read_image` does; None where it can't be read, for pages of pictures."""
     try:
         return read_image(path)
     except ImageError:

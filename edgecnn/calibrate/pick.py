@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.accuracy.near_duplicates import DEFAULT_THRESHOLD, near_any, unit_vectors
 from edgecnn.calibrate.pool import Found, Pool
-from edgecnn.images.duplicates import DEFAULT_THRESHOLD, near_any, unit_vectors
 
 __all__ = ["Candidates", "Pick", "candidates", "choose"]
 

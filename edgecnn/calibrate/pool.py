@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.bundle.preprocess import decode, read_image, to_tensor
 from edgecnn.calibrate.view import View
 from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import file_sha256, find_images
-from edgecnn.images.duplicates import fingerprint
 from edgecnn.images.split_groups import captured_at
 from edgecnn.records import Progress
 from edgecnn.session.layout import is_session, pictures_folder

@@ -36,18 +36,9 @@ def view_of_model(folder: Path) -> View:
     """
     import keras
 
-    from edgecnn.errors import ModelError
-    from edgecnn.model.predict import load_model
+    from edgecnn.model.read import lab_test_digests, load_model
 
     model, card = load_model(folder)
-    try:
-        with np.load(folder / "lab_test.npz") as stored:
-            lab_test = frozenset(map(str, stored["sha256"]))
-    except (OSError, KeyError, ValueError) as error:
-        raise ModelError(
-            f"{folder / 'lab_test.npz'} can't be read ({error}), expected the lab test of "
-            "`edgecnn train`; train again"
-        ) from error
     last = model.layers[-1]
     both = keras.Model(model.inputs, [model.output, last.input])
 
@@ -55,7 +46,7 @@ def view_of_model(folder: Path) -> View:
         scores, inner = both.predict_on_batch(tensors.astype(np.float32))
         return np.asarray(scores), np.asarray(inner).reshape(len(tensors), -1)
 
-    return View(card.input, card.labels, look, lab_test)
+    return View(card.input, card.labels, look, lab_test_digests(folder))
 
 
 def view_of_bundle(path: Path) -> View:

@@ -1,4 +1,4 @@
-"""How cameras degrade a picture, and the fit of the field's camera from unlabelled images.
+"""Degrade pictures as cameras do, and fit the field's camera from unlabelled images.
 
 `calibrate` fits it; `train` and `audit` use what it found; `demo` films cards through it.
 """

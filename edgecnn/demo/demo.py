@@ -57,7 +57,7 @@ class DemoOptions:
 
 @dataclass(frozen=True)
 class DemoResult(Record):
-    """Where the demo's files are, and what its audit found."""
+    """The demo's folder, its audit report, its export, and its times."""
 
     output: Path
     report: AuditReport = field(metadata=json_as(hidden=True))

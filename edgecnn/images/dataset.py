@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.bundle.preprocess import decode, readable_image, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_labelled
-from edgecnn.images.duplicates import fingerprint
 from edgecnn.images.tensors import Store, StoreOptions, Tensors, make_store
 from edgecnn.records import Progress, Skipped
 
@@ -34,7 +34,7 @@ class Dataset:
 
     tensors       uint8, shape (n, height, width, 3), R, G, B: an array, or a file of many
     classes       int32, shape (n,): index into `labels`
-    fingerprints  uint8, shape (n, 256): see `duplicates.py`
+    fingerprints  uint8, shape (n, 256): see `near_duplicates.py`
     sha256        of the encoded files, n hex digests
     """
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.accuracy.near_duplicates import near_any, unit_vectors
 from edgecnn.errors import DataError
 from edgecnn.images.dataset import Dataset
-from edgecnn.images.duplicates import near_any, unit_vectors
 from edgecnn.images.split_groups import GroupOptions, Groups, find_groups
 from edgecnn.records import Json
 

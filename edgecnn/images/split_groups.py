@@ -15,9 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.accuracy.near_duplicates import (
+    DEFAULT_THRESHOLD,
+    components,
+    link_near_duplicates,
+    unit_vectors,
+)
 from edgecnn.files.manifest import read_manifest
 from edgecnn.images.dataset import Dataset
-from edgecnn.images.duplicates import DEFAULT_THRESHOLD, link_near_duplicates, unit_vectors
 
 __all__ = ["GroupOptions", "Groups", "captured_at", "find_devices", "find_groups", "near_ids"]
 
@@ -37,7 +42,7 @@ class GroupOptions:
     manifest       CSV with a `path` column (relative to the manifest's folder or the data's
                    root) and `column`; None looks at the folders below the class instead
     column         of the manifest: device, session, meter, ...
-    threshold      correlation of near-duplicates in (0, 1]; see duplicates.py
+    threshold      correlation of near-duplicates in (0, 1]; see near_duplicates.py
     burst_seconds  images of one class and folder taken this close together are one burst
     """
 
@@ -88,7 +93,7 @@ def find_groups(data: Dataset, options: GroupOptions | None = None) -> Groups:
     devices = find_devices(data, options, notes)
     by_device = _links_of_equal(devices) if devices else np.empty((0, 2), np.int64)
     bursts = _burst_links(data, options.burst_seconds)
-    ids = _components(len(data), [copies, near, by_device, bursts])
+    ids = components(len(data), np.concatenate([copies, near, by_device, bursts]))
     counts = Counter(data.sha256)
     return Groups(
         ids,
@@ -124,7 +129,7 @@ def _near_links(data: Dataset, threshold: float, notes: list[str]) -> tuple[floa
     allowed = max(20, int(_LARGEST_SHARE * len(data) / len(data.labels)))
     for limit in (threshold, *(t for t in _TIGHTER if t > threshold)):
         links = link_near_duplicates(vectors, limit)
-        largest = int(np.bincount(_components(len(data), [links])).max())
+        largest = int(np.bincount(components(len(data), links)).max())
         if largest <= allowed:
             break
     if limit != threshold:
@@ -138,7 +143,7 @@ def _near_links(data: Dataset, threshold: float, notes: list[str]) -> tuple[floa
 def near_ids(data: Dataset) -> tuple[np.ndarray, float]:
     """Group images by near-duplicates alone: (int64 ids, shape (n,); the threshold used)."""
     limit, links = _near_links(data, DEFAULT_THRESHOLD, [])
-    return _components(len(data), [_links_of_equal(data.sha256), links]), limit
+    return components(len(data), np.concatenate([_links_of_equal(data.sha256), links])), limit
 
 
 def find_devices(
@@ -188,12 +193,3 @@ def _burst_links(data: Dataset, seconds: float) -> np.ndarray:
             if after - before <= seconds:
                 links.append((a, b))
     return np.array(links, np.int64).reshape(-1, 2)
-
-
-def _components(count: int, links: list[np.ndarray]) -> np.ndarray:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = np.concatenate(links)
-    graph = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)

@@ -14,7 +14,7 @@ from edgecnn.files.staging import write_file
 from edgecnn.inspect import plots
 from edgecnn.inspect.findings import Example, Finding, number
 from edgecnn.inspect.result import Inspection
-from edgecnn.render.page import Plot, picture_uri, render_page
+from edgecnn.render.page import Picture, Plot, picture_uri, render_page
 
 __all__ = ["write_page"]
 
@@ -24,22 +24,13 @@ _SIDE_BY_SIDE = 18
 
 
 @dataclass(frozen=True)
-class _Figure:
-    """One or two pictures with a caption; a URI is None when a picture can't be read."""
-
-    uris: tuple[str | None, ...]
-    names: tuple[str, ...]
-    text: str
-
-
-@dataclass(frozen=True)
 class _Sheet:
     finding: Finding
-    figures: tuple[_Figure, ...]
+    pictures: tuple[Picture, ...]
 
     @property
     def left_out(self) -> int:
-        return len(self.finding.examples) - len(self.figures)
+        return len(self.finding.examples) - len(self.pictures)
 
 
 def write_page(inspection: Inspection, target: Path) -> None:
@@ -90,32 +81,30 @@ def _sheets(inspection: Inspection) -> list[_Sheet]:
     """Collect pictures for the findings; broken files have none."""
     sheets = []
     for finding in inspection.findings:
-        figures = [
-            _figure(inspection.root, example)
+        pictures = [
+            _picture(inspection.root, example)
             for example in finding.examples[: _MOST.get(finding.topic, 8)]
         ]
-        if any(uri for figure in figures for uri in figure.uris):
-            sheets.append(_Sheet(finding, tuple(figures)))
+        if any(uri for picture in pictures for uri in picture.uris):
+            sheets.append(_Sheet(finding, tuple(pictures)))
     return sheets[:_MOST_SHEETS]
 
 
-def _figure(root: Path, example: Example) -> _Figure:
-    return _Figure(
-        tuple(picture_uri(readable_image(root / name)) for name in example.files),
-        example.files,
-        example.text,
-    )
+def _picture(root: Path, example: Example) -> Picture:
+    uris = tuple(picture_uri(readable_image(root / name)) for name in example.files)
+    return Picture(uris, example.files, (" = ".join(example.files),), title=example.text)
 
 
-def _sample(root: Path, *, labelled: bool) -> list[_Figure]:
+def _sample(root: Path, *, labelled: bool) -> list[Picture]:
     """Choose random pictures of a folder, the same ones each time."""
     files: Sequence[Path] = (
         [file.path for file in find_labelled(root)] if labelled else find_images(root)
     )
     order = np.random.default_rng(0).permutation(len(files))
-    figures: list[_Figure] = []
+    pictures: list[Picture] = []
     for k in order[: 4 * _SIDE_BY_SIDE]:
         uri = picture_uri(readable_image(files[k]))
-        if uri and len(figures) < _SIDE_BY_SIDE:
-            figures.append(_Figure((uri,), (files[k].relative_to(root).as_posix(),), ""))
-    return figures
+        if uri and len(pictures) < _SIDE_BY_SIDE:
+            name = files[k].relative_to(root).as_posix()
+            pictures.append(Picture((uri,), (name,), (name,)))
+    return pictures

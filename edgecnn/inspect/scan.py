@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.bundle.preprocess import decode, readable_image, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_images, find_labelled
 from edgecnn.images.dataset import Dataset
-from edgecnn.images.duplicates import fingerprint
 from edgecnn.inspect.headers import Header, broken_kind, read_header
 from edgecnn.records import Progress, Skipped
 
@@ -74,7 +74,6 @@ class _Look:
     sha256: str
     header: Header | None
     size_wh: tuple[int, int]
-    middle: np.ndarray
 
 
 def scan_labelled(root: Path, *, progress: Progress | None = None) -> Scan:
@@ -110,12 +109,12 @@ def _scan(
     broken: list[Broken] = []
     statistics: list[np.ndarray] = []
     for chunk in _look_at(root, files, window):
-        new = [(file, look) for file, look in chunk if isinstance(look, _Look)]
-        broken += [look for _, look in chunk if isinstance(look, Broken)]
-        kept += [file for file, _ in new]
+        broken += [found for _, found in chunk if isinstance(found, Broken)]
+        new = [(file, *found) for file, found in chunk if not isinstance(found, Broken)]
+        kept += [file for file, _, _ in new]
+        looks += [look for _, look, _ in new]
         if new:
-            statistics.append(frame_statistics(np.stack([look.middle for _, look in new])))
-        looks += [_without_middle(look) for _, look in new]
+            statistics.append(frame_statistics(np.stack([middle for _, _, middle in new])))
         if progress:
             progress(f"looking at {root.name}", len(kept) + len(broken), len(files))
     if not looks:
@@ -156,10 +155,13 @@ def _nothing_usable(root: Path, count: int) -> DataError:
 
 def _look_at(
     root: Path, files: Sequence[LabelledFile], window: Window
-) -> Iterator[list[tuple[LabelledFile, _Look | Broken]]]:
-    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL)."""
+) -> Iterator[list[tuple[LabelledFile, tuple[_Look, np.ndarray] | Broken]]]:
+    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL).
 
-    def look(file: LabelledFile) -> _Look | Broken:
+    The window's pixels come beside each look, so that only one chunk of them is in memory.
+    """
+
+    def look(file: LabelledFile) -> tuple[_Look, np.ndarray] | Broken:
         name = file.path.relative_to(root).as_posix()
         try:
             raw = file.path.read_bytes()
@@ -169,21 +171,16 @@ def _look_at(
             frame = decode(raw, file.path.name)
         except ImageError as error:
             return Broken(name, broken_kind(raw), str(error))
-        return _Look(
+        found = _Look(
             to_tensor(frame, _SPEC),
             fingerprint(frame),
             file_sha256(raw),
             read_header(raw),
             (frame.shape[1], frame.shape[0]),
-            window.cut(frame).copy(),
         )
+        return found, window.cut(frame).copy()
 
     rest = iter(files)
     with ThreadPoolExecutor(max_workers=4) as pool:
         while chunk := list(islice(rest, _CHUNK)):
             yield list(zip(chunk, pool.map(look, chunk), strict=True))
-
-
-def _without_middle(look: _Look) -> _Look:
-    """Drop the window's pixels, which would fill the memory: only the statistics need them."""
-    return _Look(look.tensor, look.fingerprint, look.sha256, look.header, look.size_wh, np.empty(0))

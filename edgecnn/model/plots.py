@@ -18,7 +18,7 @@ __all__ = ["confusion_matrix", "side_by_side", "training_curves"]
 _MOST_LABELS = 60  # more tick labels than this can't be read
 
 
-def training_curves(history: dict[str, list[float]], best_epoch: int) -> bytes:
+def training_curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> bytes:
     """Loss and accuracy of each epoch on training and validation images."""
     from matplotlib.figure import Figure
 

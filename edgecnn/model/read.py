@@ -1,27 +1,35 @@
-"""The MODEL folder that `edgecnn train` writes, as the exporters need it."""
+"""Read a MODEL folder: the network, its card and its lab test."""
 
 from __future__ import annotations
 
+import importlib
 import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.bundle.card import Card
-from edgecnn.errors import BundleError, ModelError
+from edgecnn.bundle.card import CARD_FILE, Card
+from edgecnn.bundle.folder import read_card
+from edgecnn.errors import BundleError, ModelError, one_line
 from edgecnn.files.folders import IMAGE_SUFFIXES
-from edgecnn.images.tensors import Tensors
-from edgecnn.model.predict import keras_scores, load_model
+from edgecnn.images.dataset import Dataset
+from edgecnn.images.tensors import ChosenTensors, Tensors
+from edgecnn.model.model_folder import GOLDEN_FOLDER, LAB_TEST_FILE, MODEL_FILE
+from edgecnn.model.networks.adopt import unknown_class
+from edgecnn.model.networks.small import importable_here
+from edgecnn.model.predict import keras_scores
 from edgecnn.quiet import quiet
 
-__all__ = ["LabModel", "LabTest", "load_lab_model"]
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["LabModel", "LabTest", "lab_test_digests", "load_lab_model", "load_model"]
 
 _FEW = 64
-_ARRAYS = ("tensors", "labels", "keras_scores", "files", "sha256")
 
 
 @dataclass(frozen=True)
@@ -30,13 +38,25 @@ class LabTest:
 
     tensors: uint8 (n, height, width, 3) RGB; labels: int32 (n,); keras_scores: float32
     (n, classes); files, sha256: str (n,), path below the lab folder and digest of the file.
+    The names are those of the arrays in the MODEL folder.
     """
 
-    tensors: np.ndarray
+    tensors: Tensors
     labels: np.ndarray
     keras_scores: np.ndarray
     files: np.ndarray
     sha256: np.ndarray
+
+    @classmethod
+    def of(cls, data: Dataset, rows: np.ndarray, scores: np.ndarray) -> LabTest:
+        """The lab test on these rows of a data set, whose tensors may stay in a file."""
+        return cls(
+            ChosenTensors(data.tensors, rows),
+            data.classes[rows],
+            scores,
+            np.array([data.name(k) for k in rows]),
+            np.array([data.sha256[k] for k in rows]),
+        )
 
     @property
     def keras_top1(self) -> np.ndarray:
@@ -45,7 +65,7 @@ class LabTest:
 
     def tally(self, top1: np.ndarray) -> Tally:
         """How many of these answers are right."""
-        return Tally(int((top1 == self.labels).sum()), len(self.labels))
+        return Tally.of(top1 == self.labels)
 
 
 @dataclass(frozen=True)
@@ -88,38 +108,84 @@ def load_lab_model(path: Path) -> LabModel:
             f"{path}: label {torn[0]!r} is not one line of text, as labels.txt needs it; "
             "rename the class folder and train again"
         )
-    _check_card(path, card)
-    test = _load_test(path / "lab_test.npz", card)
-    _check_scores(path, network, test)
-    return LabModel(path, card, network, test, _golden(path / "golden"))
-
-
-def _check_card(path: Path, card: Card) -> None:
-    """What an edit by hand breaks without making card.json unreadable."""
-    count = len(card.labels)
-    wrong = {
-        "name": not isinstance(card.name, str) or not card.name,
-        "labels": len(set(card.labels)) != count,
-        "prior": len(card.prior) != count,
-        "confusion": [len(row) for row in card.lab.confusion] != [count] * count,
-    }
-    found = [name for name, is_wrong in wrong.items() if is_wrong]
-    if found:
+    if wrong := card.torn_fields():
         raise ModelError(
-            f"{path}: {', '.join(found)} in card.json is not what `edgecnn train` writes for "
-            f"{count} labels; train again"
+            f"{path}: {', '.join(wrong)} in {CARD_FILE} is not what `edgecnn train` writes for "
+            f"{len(card.labels)} labels; train again"
         )
+    test = _load_test(path / LAB_TEST_FILE, card)
+    model = LabModel(path, card, network, test, _golden(path / GOLDEN_FOLDER))
+    if not np.abs(model.scores(test.tensors[:_FEW]) - test.keras_scores[:_FEW]).max() < 0.01:
+        raise ModelError(
+            f"{path}: {MODEL_FILE} does not give the scores in {LAB_TEST_FILE}; one of the two "
+            "was replaced; train again"
+        )
+    return model
+
+
+def lab_test_digests(folder: Path) -> frozenset[str]:
+    """The SHA-256 of each lab test image of a MODEL folder, without loading the images.
+
+    Raises:
+        ModelError: They can't be read.
+    """
+    return frozenset(map(str, _read_arrays(folder / LAB_TEST_FILE, ("sha256",))["sha256"]))
+
+
+def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
+    """Open a MODEL folder as `edgecnn train` writes it.
+
+    Raises:
+        ModelError: Missing, of something else, or damaged.
+        BundleError: Its card.json can't be read.
+    """
+    folder = Path(folder)
+    file, card_file = folder / MODEL_FILE, folder / CARD_FILE
+    for needed in (card_file, file):
+        if not needed.is_file():
+            raise ModelError(
+                f"{folder} has no {needed.name}, expected a MODEL folder of `edgecnn train`"
+            )
+    try:
+        card = read_card(card_file.read_bytes(), folder)
+        model = _load_network(file, card)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{file} can't be loaded ({one_line(error)}); train again") from error
+    found = (tuple(model.input_shape[1:]), model.output_shape[-1])
+    if found != (card.input.shape, len(card.labels)):
+        raise ModelError(
+            f"{file} takes {found[0]} and gives {found[1]} scores, its card.json says "
+            f"{card.input.shape} and {len(card.labels)} labels; train again"
+        )
+    return model, card
+
+
+def _load_network(file: Path, card: Card) -> keras.Model:
+    """Load the network; if it holds classes of the user's own, import their module first."""
+    import keras
+
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except (ValueError, TypeError) as error:
+        unknown = unknown_class(error)
+        reference = card.training.get("options", {}).get("network")
+        if unknown is None or reference is None:
+            raise
+        module = str(reference).partition(":")[0]
+        try:
+            with importable_here():
+                importlib.import_module(module)  # registers its classes
+        except ImportError as missing:
+            raise ModelError(
+                f"{file} holds {unknown!r} of the network {reference}, and {module} can't be "
+                "imported; run this in the folder that holds it"
+            ) from missing
+    return keras.saving.load_model(file, compile=False)
 
 
 def _load_test(path: Path, card: Card) -> LabTest:
-    try:
-        # From bytes: of a torn file numpy leaves the handle open.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            test = LabTest(**{name: arrays[name] for name in _ARRAYS})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"can't read {path} ({error}); expected arrays {', '.join(_ARRAYS)}; train again"
-        ) from error
+    names = tuple(field.name for field in fields(LabTest))
+    test = LabTest(**_read_arrays(path, names))
     count, classes = len(test.labels), len(card.labels)
     shapes = {
         "tensors": (count, *card.input.shape),
@@ -134,25 +200,25 @@ def _load_test(path: Path, card: Card) -> LabTest:
         raise ModelError(
             f"{path}: {', '.join(wrong) or 'labels'} does not fit the model's card; train again"
         )
-    names = zip(test.files, test.labels, strict=True)
-    torn = [f for f, k in names if "/" in str(f) and card.labels[k] not in str(f).split("/")]
+    pairs = zip(test.files, test.labels, strict=True)
+    torn = [f for f, k in pairs if "/" in str(f) and card.labels[k] not in str(f).split("/")]
     if torn:
         raise ModelError(
-            f"{path}: {torn[0]} is not of the class that card.json's labels say; their order was "
-            "changed; train again"
+            f"{path}: {torn[0]} is of another class than the labels of card.json say, so their "
+            "order was changed; train again"
         )
     return test
 
 
-def _check_scores(path: Path, network: Any, test: LabTest) -> None:
-    """The network is the one that the lab test was made with."""
-    with quiet():
-        scores = keras_scores(network, test.tensors[:_FEW])
-    if not np.abs(scores - test.keras_scores[:_FEW]).max() < 0.01:
+def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    try:
+        # From bytes: of a torn file numpy leaves the handle open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(
-            f"{path}: model.keras does not give the scores in lab_test.npz; one of the two was "
-            "replaced; train again"
-        )
+            f"can't read {path} ({error}); expected arrays {', '.join(names)}; train again"
+        ) from error
 
 
 def _golden(folder: Path) -> tuple[Path, ...]:

@@ -1,14 +1,4 @@
-"""The MODEL folder: what `train` leaves behind, and what `export` and `adapt` start from.
-
-model.keras     the float model: raw RGB 0..255 in, softmax scores out
-card.json       labels, input, lab accuracy, and how the model came about
-history.csv     loss, accuracy, learning rate and seconds, one row an epoch
-training.png    the same as curves; confusion.png the lab test's confusion matrix
-augmented.png   training images and what the augmentation makes of them, a row a class
-lab_test.npz    tensors, labels, keras_scores, files, sha256 of the lab test images
-golden/         a few encoded lab test images
-synthetic.png   with --synthesize: real and made images side by side
-"""
+"""Write a MODEL folder."""
 
 from __future__ import annotations
 
@@ -16,96 +6,82 @@ import csv
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from edgecnn.bundle.card import Card
+from edgecnn.bundle.card import CARD_FILE
 from edgecnn.files.staging import staged_folder
-from edgecnn.images.dataset import Dataset
-from edgecnn.images.tensors import ChosenTensors, Tensors
+from edgecnn.images.tensors import Tensors
+from edgecnn.model.model_folder import (
+    CONFUSION_FILE,
+    GOLDEN_FOLDER,
+    HISTORY_FILE,
+    LAB_TEST_FILE,
+    MODEL_FILE,
+    TRAINING_FILE,
+)
 from edgecnn.model.plots import confusion_matrix, training_curves
-from edgecnn.model.predict import most_certain
+from edgecnn.model.read import LabModel, LabTest
 
-if TYPE_CHECKING:
-    import keras
+__all__ = ["write_model_folder"]
 
-    from edgecnn.train.fitting.fit_network import Fit
-
-__all__ = ["MARKER", "TestRows", "write_model_folder"]
-
-MARKER = "card.json"
-_GOLDEN = 4
 _BATCH = 256
 
 
-@dataclass(frozen=True, eq=False)
-class TestRows:
-    """The lab test: rows of a data set, shape (n,), and the model's scores of them, float32,
-    shape (n, classes)."""
-
-    data: Dataset
-    rows: np.ndarray
-    scores: np.ndarray
-
-
 def write_model_folder(
-    output: Path,
-    model: keras.Model,
-    card: Card,
-    fit: Fit,
-    test: TestRows,
+    model: LabModel,
+    history: Mapping[str, Sequence[float]],
+    best_epoch: int,
     pictures: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a MODEL folder, whole or not at all.
 
     Args:
-        output: The folder; an older MODEL folder is replaced.
-        model, card, fit: The trained model, its card, and how the training went.
-        test: What it was judged on.
+        model: What `load_lab_model` will read; an older MODEL folder at its path is replaced.
+        history: By column, one entry an epoch.
+        best_epoch: The epoch whose weights the model has, from 1.
         pictures: More files to look at, by name.
 
     Raises:
         OutputError: The place is taken, read-only or full.
     """
-    data, rows = test.data, test.rows
-    with staged_folder(output, marker=MARKER) as stage:
-        model.save(stage / "model.keras")
-        (stage / "card.json").write_text(json.dumps(card.to_json(), indent=1) + "\n")
-        (stage / "history.csv").write_text(_history_csv(fit.history))
-        (stage / "training.png").write_bytes(training_curves(fit.history, fit.best_epoch))
-        (stage / "confusion.png").write_bytes(confusion_matrix(card.lab, card.labels))
+    card = model.card
+    with staged_folder(model.path, marker=CARD_FILE) as stage:
+        model.network.save(stage / MODEL_FILE)
+        (stage / CARD_FILE).write_text(json.dumps(card.to_json(), indent=1) + "\n")
+        (stage / HISTORY_FILE).write_text(_history_csv(history))
+        (stage / TRAINING_FILE).write_bytes(training_curves(history, best_epoch))
+        (stage / CONFUSION_FILE).write_bytes(confusion_matrix(card.lab, card.labels))
         for name, picture in (pictures or {}).items():
             (stage / name).write_bytes(picture)
-        _write_npz(
-            stage / "lab_test.npz",
-            ChosenTensors(data.tensors, rows),
-            labels=data.classes[rows],
-            keras_scores=test.scores,
-            files=np.array([data.name(k) for k in rows]),
-            sha256=np.array([data.sha256[k] for k in rows]),
-        )
-        (stage / "golden").mkdir()
-        for number, row in enumerate(most_certain(test.scores, _GOLDEN)):
-            path = data.files[rows[row]].path
-            (stage / "golden" / f"{number}{path.suffix.lower()}").write_bytes(path.read_bytes())
+        _write_lab_test(stage / LAB_TEST_FILE, model.test)
+        (stage / GOLDEN_FOLDER).mkdir()
+        for number, path in enumerate(model.golden):
+            copy = stage / GOLDEN_FOLDER / f"{number}{path.suffix.lower()}"
+            copy.write_bytes(path.read_bytes())
 
 
-def _write_npz(path: Path, tensors: Tensors, **arrays: np.ndarray) -> None:
+def _write_lab_test(path: Path, test: LabTest) -> None:
     """`np.savez_compressed`, but the tensors go by the batch: they may not fit into memory."""
     form = np.lib.format
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("tensors.npy", "w", force_zip64=True) as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": tensors.shape}
-            form.write_array_header_1_0(file, header)
-            for start in range(0, len(tensors), _BATCH):
-                file.write(tensors[start : start + _BATCH].tobytes())
-        for name, array in arrays.items():
+        for name in (field.name for field in fields(test)):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                form.write_array(file, array, allow_pickle=False)
+                if name == "tensors":
+                    _write_tensors(file, test.tensors)
+                else:
+                    form.write_array(file, getattr(test, name), allow_pickle=False)
+
+
+def _write_tensors(file: Any, tensors: Tensors) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": tensors.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    for start in range(0, len(tensors), _BATCH):
+        file.write(tensors[start : start + _BATCH].tobytes())
 
 
 def _history_csv(history: Mapping[str, Sequence[float]]) -> str:

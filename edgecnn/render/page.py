@@ -1,4 +1,4 @@
-"""What the HTML pages share: one look, plots for a light and a dark page, small pictures.
+"""HTML pages of one look: plots for a light and a dark page, small pictures, one style.
 
 A page is one file: no script, nothing loaded from elsewhere.
 """
@@ -21,7 +21,16 @@ import numpy as np
 from edgecnn._version import __version__
 from edgecnn.errors import MissingRuntimeError, OutputError
 
-__all__ = ["PLOT_WIDTH", "Plot", "check_page", "draw_plot", "picture_uri", "render_page", "short"]
+__all__ = [
+    "PLOT_WIDTH",
+    "Picture",
+    "Plot",
+    "check_page",
+    "draw_plot",
+    "picture_uri",
+    "render_page",
+    "short",
+]
 
 # Narrow, so that the text stays readable when a phone shrinks the plot to its width.
 PLOT_WIDTH = 5.2
@@ -43,8 +52,23 @@ class Plot:
     text: str
 
 
+@dataclass(frozen=True)
+class Picture:
+    """One or two pictures with a caption: `title` in bold, then `lines`.
+
+    uris: data URIs; None where there is no picture, and `missing` is shown instead. names: what
+    each shows, to those who can't see it.
+    """
+
+    uris: tuple[str | None, ...]
+    names: tuple[str, ...]
+    lines: tuple[str, ...]
+    title: str = ""
+    missing: str = "no picture"
+
+
 def check_page(target: Path, what: str) -> None:
-    """Refuse before the work what would be refused after it; `what` is the page's name.
+    """Find out before the work whether the page can be written; `what` is its name.
 
     Raises:
         MissingRuntimeError: jinja2 or matplotlib is not installed, as on a device.
@@ -61,15 +85,25 @@ def check_page(target: Path, what: str) -> None:
 
 
 def render_page(package: str, template: str, **values: Any) -> str:
-    """A template of a package as text; it is given the shared `style` and `version` too."""
-    from jinja2 import Environment, StrictUndefined
+    """Fill in a template of a package.
 
+    Args:
+        values: By the names that the template has for them; `style` and `version` come with it,
+            and `{% import "shared" as ui with context %}` gives the parts of all pages.
+    """
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    shared = _text("edgecnn.render", "page.html.j2")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=DictLoader({"page": _text(package, template), "shared": shared}),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    source = files(package).joinpath(template).read_text(encoding="utf-8")
-    style = files("edgecnn.render").joinpath("page.css").read_text(encoding="utf-8")
-    return environment.from_string(source).render(style=style, version=__version__, **values)
+    style = _text("edgecnn.render", "page.css")
+    page = environment.get_template("page").render(style=style, version=__version__, **values)
+    return page.lstrip()
 
 
 def draw_plot(draw: Callable[[Any, str], None], height: float, text: str) -> Plot:
@@ -100,6 +134,10 @@ def short(text: str, length: int = 18) -> str:
     shown = "".join(c if c.isprintable() else "?" for c in text)
     shown = shown.encode("utf-8", "replace").decode()
     return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+
+
+def _text(package: str, name: str) -> str:
+    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _svg(draw: Callable[[Any, str], None], height: float, ink: str) -> str:

@@ -1,7 +1,8 @@
 """The lines of a session's events: one JSON object a line, format 2; format 1 is still read.
 
-A score stands in a line as 256ths, the step of an integer model: a whole number from 0 to 255 for
-an integer file, and with decimals, up to 256, for a float one. Times `t` are milliseconds since
+A score is written in 256ths, the step of an integer model: a whole number from 0 to 255 for
+an integer file, and with decimals, up to 256, for a float one: five for the answer, one for
+others. Times `t` are milliseconds since
 the start of the session on a clock that never jumps. What is unknown is left out of the line.
 """
 
@@ -95,9 +96,9 @@ class FrameEvent:
             roi=self.region,
             t=self.t_ms,
             at=_time_text(self.at),
-            k=[[k, _in_256ths(score, 5)] for k, score in self.top],
+            k=[[k, _in_256ths(s, 1 if n else 5)] for n, (k, s) in enumerate(self.top)],
             c=None if self.confidence is None else round(self.confidence, _CONFIDENCE_DIGITS),
-            scores=None if self.scores is None else [_in_256ths(s, 2) for s in self.scores],
+            scores=None if self.scores is None else [_in_256ths(s, 1) for s in self.scores],
             age=round(self.age_ms, 1),
             invoke=round(self.invoke_ms, 2),
             pool=self.pool,

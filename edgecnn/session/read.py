@@ -276,7 +276,7 @@ class _Rows:
     def finish(self) -> Frames:
         self._flush()
         key = np.array(self.key)
-        kept = latest(key)  # of a frame that stands twice the later answer counts
+        kept = latest(key)  # of a frame that was logged twice, the later answer counts
         row_of = np.full(len(key), -1)
         row_of[kept] = np.arange(len(kept))
         return Frames(

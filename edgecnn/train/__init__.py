@@ -1,4 +1,7 @@
-"""A lab folder -> a MODEL folder; the package itself can be called: see callable.py."""
+"""`edgecnn train`: from a lab folder to a MODEL folder. The package can be called: see callable.py.
+
+The step between `calibrate` and `export`.
+"""
 
 from edgecnn.callable import make_callable
 

@@ -1,4 +1,4 @@
-"""A task in, a trained network out: which network, which images it sees, who trains it."""
+"""Choose the network and its images for a task, and train it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Learned", "learn", "make_images"]
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A trained network, how its run went, and where it and its first weights come from."""
+    """A trained network, its training run, and the origin of the network and its first weights."""
 
     model: keras.Model
     fit: Fit
@@ -34,7 +34,7 @@ class Learned:
 
 
 def learn(task: Task, made: Made | None, progress: Progress | None) -> Learned:
-    """Train the task's network on its training images, and on made ones if they were kept.
+    """Train the task's network on its training images, and on synthetic ones if they were kept.
 
     Raises:
         ModelError: The user's own network can't be used, or the loss became NaN.
@@ -51,7 +51,7 @@ def learn(task: Task, made: Made | None, progress: Progress | None) -> Learned:
 
 
 def make_images(task: Task, progress: Progress | None) -> Made:
-    """Images of rare classes from a generator, if real validation images are read better then."""
+    """Make images of rare classes with a generator; keep them if real images are read better."""
 
     def trained(images: Examples, short: TrainOptions) -> keras.Model:
         return _train(task, short, images, images, None).model
@@ -67,7 +67,7 @@ def _train(
     seen: Examples,
     progress: Progress | None,
 ) -> Learned:
-    """Train on `seen`, which are the images as a fitted camera gives them, or just the images."""
+    """Train on `seen`: the images, or the images through a fitted camera."""
     strategy = strategy_of(task.cluster)
     tf.config.list_physical_devices()
     keras.utils.set_random_seed(options.seed)
@@ -88,7 +88,7 @@ def _examples(task: Task, part: Part) -> Examples:
 
 
 def _network(task: Task, options: TrainOptions) -> tuple[keras.Model, Json]:
-    """The network, and what the card says of where it and its weights come from."""
+    """Build the network, and describe its origin and that of its weights for the card."""
     shape, num_classes = task.shape, len(task.data.labels)
     if options.network in BACKBONES:
         return build_backbone(options.network, shape, num_classes, options.weights, options.dropout)

@@ -1,4 +1,4 @@
-"""What a training run gave, for a program and for a person."""
+"""The result of a training run, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["TrainResult"]
 
 @dataclass(frozen=True)
 class TrainResult(Record):
-    """What a training run gave.
+    """The result of a training run.
 
-    splits   {"train": {"images": n, "groups": m}, "val": ..., "test": ...}
-    train, val   accuracy on clean training and validation images; lab on the test split
-    notes    what a person should know about the data, one line each
-    temperature   of the card's confidence, fitted on the validation images
-    confidence_error   expected calibration error on the test split: {"raw", "calibrated"}
-    worker    which worker of several this is, if it is not the one that writes the folder
-    class_counts   real training images of each label
-    synthesis   what came of `synthesize`; None without it
-    breakdowns   accuracy on the test split by class, by device and by columns of the manifest
-    verdict   training, test and simulated field images: does it overfit, is it fragile
-    label_checks   of the augmentation's operations, for keeping the label
-    network   {"name", "weights"}, and of a named one "source" and "licence" of the weights
+    splits        {"train": {"images": n, "groups": m}, "val": ..., "test": ...}
+    train, val    accuracy on clean training and validation images; `lab` is that on the test split
+    notes         remarks about the data, one line each
+    temperature   divides the logits for the card's confidence; fitted on the validation images
+    confidence_error  expected calibration error on the test split: {"raw", "calibrated"}
+    worker        the name of this worker, if another one writes the folder
+    class_counts  real training images of each label
+    synthesis     the decision about synthetic images; None without `synthesize`
+    breakdowns    accuracy on the test split by class, by device and by columns of the manifest
+    verdict       whether the network overfits or is fragile
+    label_checks  whether each operation of the augmentation keeps the label
+    network       {"name", "weights"}; for a named network also "source" and "licence"
     """
 
     model: Path
@@ -65,7 +65,7 @@ class TrainResult(Record):
         return {**super().to_json(), "accuracy_by": parts}
 
     def to_text(self) -> str:
-        """The result as a person reads it in a terminal."""
+        """The result for a terminal."""
         if self.worker:
             return f"{self.worker}: done, {self.epochs} epochs; the first worker writes the model"
         tallies = {"train": self.train, "val": self.val, "test": self.lab}
@@ -76,7 +76,7 @@ class TrainResult(Record):
         lines = [
             table(["split", "images", "groups", "accuracy"], rows),
             "",
-            "A group holds near-duplicates, a burst or a device, and lies in one split only "
+            "A group holds near-duplicates, a burst or a device, and is in one split only "
             f"(largest: {self.largest_group} images).",
             *self.notes,
             *self._checks(),
@@ -100,16 +100,16 @@ class TrainResult(Record):
         return "\n".join(lines)
 
     def _checks(self) -> list[str]:
-        """Operations that break labels are among the notes."""
+        """Summarize the label check; the notes name the operations that break labels."""
         if not self.label_checks:
             return []
         kept = sum(check.keeps is True for check in self.label_checks)
         unsure = [check.name for check in self.label_checks if check.keeps is None]
         return [
             f"Label check: {kept} of {len(self.label_checks)} operations of the augmentation keep "
-            f"the label of {self.label_checks[0].before.total} training images, as a linear probe "
-            "sees it (a warning, not a proof; figures in card.json).",
-            *([f"  It can not tell of {', '.join(unsure)}."] if unsure else []),
+            f"the labels of {self.label_checks[0].before.total} training images, by a linear "
+            "probe (a hint, not a proof; figures in card.json).",
+            *([f"  Undecided: {', '.join(unsure)}."] if unsure else []),
         ]
 
     def _origin(self) -> list[str]:

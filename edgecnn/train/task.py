@@ -1,4 +1,4 @@
-"""What a training run works on: the data, how it is split, and the options that were settled."""
+"""Prepare a training run: read and split the data, and settle its options."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ Part = Literal["train", "val", "test"]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """The data of a run and its options.
+    """The data and the options of a run.
 
-    camera   the fitted one to train for, or None
+    camera   the fitted camera to train for, or None
     cluster  the processes that train together, or None
-    checks   of the augmentation's operations, for keeping the label; what breaks it is left out
-        of the options
+    checks   whether each operation of the augmentation keeps the label
     """
 
     data: Dataset
@@ -65,10 +64,10 @@ class Task:
 
 
 def check_task(options: TrainOptions) -> Cluster | None:
-    """Find out before any image is read whether the options fit together and the weights exist.
+    """Check before reading any image that the options fit together and the weights exist.
 
     Raises:
-        ModelError: They don't; or TF_CONFIG is malformed.
+        ModelError: They don't, or TF_CONFIG is malformed.
     """
     if options.network in BACKBONES:
         side = min(options.width or SIDE, options.height or SIDE)
@@ -77,12 +76,12 @@ def check_task(options: TrainOptions) -> Cluster | None:
     if cluster and options.seconds is not None:
         raise ModelError(
             f"seconds is {options.seconds} and TF_CONFIG names {len(cluster.members)} workers, "
-            "which would stop at different steps; expected --epochs alone"
+            "which would stop at different steps; use --epochs alone"
         )
     if cluster and options.synthesize:
         raise ModelError(
             "synthesize trains a generator in one process, but TF_CONFIG names "
-            f"{len(cluster.members)} workers; expected one of the two"
+            f"{len(cluster.members)} workers; leave one of the two out"
         )
     return cluster
 
@@ -90,7 +89,7 @@ def check_task(options: TrainOptions) -> Cluster | None:
 def read_task(
     lab: Path, options: TrainOptions, cluster: Cluster | None, progress: Progress | None
 ) -> Task:
-    """Decode and split the images.
+    """Read and split the images.
 
     Raises:
         DataError: The images, the manifest or the camera can't be used.
@@ -122,7 +121,7 @@ def read_task(
 
 
 def settle_augmentation(task: Task) -> Task:
-    """The task without the operations of polarity and colour that break its labels."""
+    """Leave out the operations of polarity and colour that break the task's labels."""
     options = task.options
     if not options.label_check or (options.augment == "none" and not options.add_augmentation):
         return task

@@ -1,4 +1,4 @@
-"""`train`: a labelled folder in, a MODEL folder out."""
+"""`edgecnn train`: train on a labelled folder and write a MODEL folder."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecnn._version import __version__
-from edgecnn.bundle.card import Card
+from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.errors import MissingRuntimeError
 from edgecnn.files.staging import check_writable
-from edgecnn.model.write import MARKER, TestRows, write_model_folder
+from edgecnn.model.model_folder import NUM_GOLDEN
+from edgecnn.model.predict import most_certain
+from edgecnn.model.read import LabModel, LabTest
+from edgecnn.model.write import write_model_folder
 from edgecnn.quiet import quiet
 from edgecnn.records import Json, Progress
 from edgecnn.train.assess.breakdown import group_names
@@ -39,9 +42,7 @@ def train(
 ) -> TrainResult:
     """Train a classifier on a class-per-folder tree and write a MODEL folder.
 
-    The folder holds model.keras, card.json, history.csv, training.png, confusion.png,
-    augmented.png, lab_test.npz (tensors, labels, keras_scores, files, sha256 of the test split)
-    and golden/.
+    What the folder holds: see `edgecnn.model.model_folder`.
 
     Args:
         lab: Folder of class folders, or of train, val and test folders of these.
@@ -49,8 +50,8 @@ def train(
         options: See TrainOptions.
         progress: Called with (what, done, total).
 
-    With TF_CONFIG set, the processes that it names train together (see cluster.py), and all but
-    the first return without writing.
+    With TF_CONFIG set, the processes named there train together (see cluster.py), and only the
+    first one writes.
 
     Raises:
         DataError: The images can't be used or split.
@@ -64,10 +65,10 @@ def train(
     cluster = check_task(options)
     writes = cluster is None or cluster.is_chief
     if writes:
-        check_writable(output, marker=MARKER)
+        check_writable(output, marker=CARD_FILE)
     task = read_task(lab, options, cluster, progress)
     names = group_names(task.data, options)
-    with quiet():  # TensorFlow greets the terminal whatever its log level is
+    with quiet():  # TensorFlow writes to the terminal at any log level
         from edgecnn.train.assess.measure import measure
         from edgecnn.train.learn import learn, make_images
 
@@ -77,11 +78,22 @@ def train(
     measured = measure(learned.model, task, names)
     result = _result(output, task, learned, measured, made, monotonic() - start)
     if writes:
-        card = _card(result, task, measured, made)
-        test = TestRows(task.data, task.split.test, measured.scores)
-        pictures = _pictures(task, made)
-        write_model_folder(output, learned.model, card, learned.fit, test, pictures)
+        _write(result, task, learned, measured, made)
     return result
+
+
+def _write(
+    result: TrainResult, task: Task, learned: Learned, measured: Measured, made: Made | None
+) -> None:
+    data, rows, fit = task.data, task.split.test, learned.fit
+    model = LabModel(
+        result.model,
+        _card(result, task, measured, made),
+        learned.model,
+        LabTest.of(data, rows, measured.scores),
+        tuple(data.files[rows[k]].path for k in most_certain(measured.scores, NUM_GOLDEN)),
+    )
+    write_model_folder(model, fit.history, fit.best_epoch, _pictures(task, made))
 
 
 def _check_installed() -> None:
@@ -130,7 +142,7 @@ def _result(
 
 
 def _pictures(task: Task, made: Made | None) -> dict[str, bytes]:
-    """Training images as the augmentation makes them, and those of a generator."""
+    """Draw augmented training images, and synthetic ones if there are any."""
     from edgecnn.train.augmentation.pipeline import build_augmentation
     from edgecnn.train.augmentation.preview import augmented_sheet
 
@@ -165,7 +177,7 @@ def _card(result: TrainResult, task: Task, measured: Measured, made: Made | None
 
 
 def _summary(result: TrainResult, task: Task) -> Json:
-    """What card.json keeps of the run; paths of this machine stay out of it."""
+    """Summarize the run for card.json, without paths of this machine."""
     options, split = task.options, task.split
     data = result.to_json()
     for name in ("model", "lab", "skipped"):

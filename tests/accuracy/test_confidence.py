@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from edgecnn.accuracy.confidence import (
     calibrated_confidence,
     calibrated_scores,
     expected_calibration_error,
+    likeliest_temperature,
+    softmax,
 )
 from edgecnn.audit.ledger.replay import from_images
 from edgecnn.bundle.classifier import Classifier
@@ -131,3 +135,20 @@ def test_a_card_with_an_impossible_temperature_is_refused(temperature, warm, tmp
     seal(folder)
     with pytest.raises(BundleError, match="card is not readable"):
         Bundle.open(folder)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_likeliest_temperature_is_that_of_a_general_minimizer(seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, rng.uniform(0.5, 8), (300, 6))
+    classes = np.where(rng.random(300) < 0.7, logits.argmax(axis=1), rng.integers(0, 6, 300))
+
+    def loss(log_temperature: float) -> float:
+        chances = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -float(chances[range(300), classes].mean())
+
+    best = minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-9})
+    expected = np.exp(best.x)
+    found = likeliest_temperature(logits, classes, np.exp(-4), np.exp(4))
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert softmax(logits, found) == pytest.approx(np.exp(log_softmax(logits / found, axis=1)))

@@ -72,23 +72,30 @@ def _tensors(root: Path) -> tuple[np.ndarray, np.ndarray, list[Path]]:
 
 
 @pytest.fixture(scope="session")
-def color_bundle(tmp_path_factory, color_folders) -> Path:
-    """A bundle of a float and a full-integer model, trained on coloured digits in seconds."""
+def color_bundle(once, color_folders) -> Path:
+    """A bundle of a float and a full-integer model of coloured digits; not to be written to."""
+
+    def make(folder: Path) -> None:
+        _train_and_export(color_folders, folder)
+
+    return once("color-bundle", make, exports=True) / "color.edgecnn"
+
+
+def _train_and_export(folders: SimpleNamespace, output: Path) -> None:
     import keras
 
     from edgecnn.export.export import ExportOptions, export
 
     keras.utils.set_random_seed(3)
     network = _network()
-    network.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy")
-    x, y, _ = _tensors(color_folders.train)
+    loss = "sparse_categorical_crossentropy"
+    network.compile(keras.optimizers.Adam(5e-3), loss, jit_compile=False)
+    x, y, _ = _tensors(folders.train)
     network.fit(x.astype(np.float32), y, batch_size=20, epochs=12, verbose=0)
-    folder = tmp_path_factory.mktemp("color") / "model"
-    _write_model(folder, network, color_folders.lab)
-    output = folder.with_name("color.edgecnn")
+    _write_model(output / "model", network, folders.lab)
     formats = ("tflite-float32", "tflite-full-integer")
-    export(folder, color_folders.calibration, output, ExportOptions(formats=formats))
-    return output
+    options = ExportOptions(formats=formats)
+    export(output / "model", folders.calibration, output / "color.edgecnn", options)
 
 
 def _write_model(folder: Path, network, lab: Path) -> None:

@@ -13,7 +13,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from sessions import LABELS, answer_event, record_folder, truth_event, write_session
+from sessions import (
+    LABELS,
+    answer_event,
+    frame_event,
+    record_folder,
+    truth_event,
+    write_session,
+)
 
 import edgecnn
 from edgecnn.audit.audit import AuditOptions, audit
@@ -98,17 +105,17 @@ def _evil_session(path, bundle):
     events = []
     for k in range(40):
         events += [
-            answer_event(k, k % 4 != 0, truth=k % 4, image=f"{k}.png"),
+            answer_event(k, k % 4 != 0, truth=k % 4, pool="uniform"),
             truth_event(k, EVIL[k % 4]),
         ]
-    session = write_session(path, bundle, events, host=EVIL[0], source=EVIL[1])
+    session = write_session(path, bundle, events, host={"name": EVIL[0]}, source=EVIL[1])
     head = json.loads((session / "session.json").read_text())
     head["card"]["labels"] = [*EVIL, *LABELS[4:]]
     head["card"]["name"] = EVIL[0]
     head["bundle"]["path"] = EVIL[1]
     (session / "session.json").write_text(json.dumps(head))
     for k in range(40):
-        (session / "frames" / f"{k}.png").write_bytes(b"not an image")
+        (session / "frames" / f"{k:08d}.png").write_bytes(b"not an image")
     return session
 
 
@@ -146,8 +153,7 @@ def test_hundreds_of_classes_still_give_a_page(color_bundle, tmp_path):
     for k in range(count):
         scores = [0.001] * count
         scores[k if k % 3 else 0] = 0.701
-        event = {**answer_event(k, True), "scores": scores, "index": k if k % 3 else 0}
-        lines += [event, truth_event(k, labels[k])]
+        lines += [frame_event(k, scores), truth_event(k, labels[k])]
     log = "".join(json.dumps(line) + "\n" for line in lines)
     (session / "events.jsonl").write_text(log)
     target = tmp_path / "r.html"
@@ -183,7 +189,7 @@ except MissingRuntimeError as error:
     print(error)
 """
     command = [sys.executable, "-c", code, str(session), str(tmp_path / "r.html")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "pip install 'edgecnn[lab]'" in done.stdout
     assert done.stdout.count("\n") == 1
@@ -213,7 +219,7 @@ def test_a_real_browser_lays_the_page_out_without_a_request_or_a_console_message
         command += ["--disable-background-networking", "--disable-component-update"]
         command += ["--disable-sync", f"--user-data-dir={profile}/user", "--window-size=500,900"]
         command += ["--virtual-time-budget=5000", "--dump-dom", probed.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     title = re.search(r"<title>(.*?)</title>", done.stdout).group(1)
     found = re.fullmatch(r"images (\d+) broken 0 wide (-?\d+) loaded 0", title)
     assert found, title
@@ -240,7 +246,7 @@ print(json.dumps(edgecnn.audit([sys.argv[1]], options).to_json()))
         [str(env_python(name)), "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": str(Path(edgecnn.__file__).parents[1])},
     )
     assert done.returncode == 0, done.stderr

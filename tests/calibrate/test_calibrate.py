@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sessions import PAST_BUNDLE, answer_event, write_session
 
 from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
 from edgecnn.errors import DataError, EdgecnnError, OptionError, OutputError
@@ -175,7 +176,8 @@ def test_the_model_balances_the_classes_and_names_a_pool_of_one(
 
 def test_export_takes_the_folder_as_it_is(tmp_path, digits_model, digits_field, digits_folder):
     from edgecnn.export.calibration.images import load_calibration
-    from edgecnn.model.predict import keras_scores, load_model
+    from edgecnn.model.predict import keras_scores
+    from edgecnn.model.read import load_model
 
     output = tmp_path / "calibration"
     options = CalibrateOptions(digits_model, count=60, fit=False)

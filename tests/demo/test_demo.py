@@ -21,6 +21,7 @@ SMALL = DemoOptions(
     epochs=3,
     formats=("tflite-float32", "tflite-full-integer"),
 )
+FIRST = DemoOptions(lab_per_class=25, frames=10, epochs=1, formats=("tflite-float32",))
 PARTS = (
     "lab",
     "model",
@@ -37,7 +38,7 @@ PARTS = (
 def finished(tmp_path_factory) -> tuple[Path, DemoResult, list[str]]:
     """A demo that ran twice into the same folder, whose name has a space."""
     output = tmp_path_factory.mktemp("a demo") / "out put"
-    run_demo(output, SMALL)
+    run_demo(output, FIRST)
     (output / "notes.txt").write_text("mine")
     (output / "session" / "stale.txt").write_text("of the first run")
     said: list[str] = []

@@ -1,7 +1,7 @@
-"""A camera of the tests: MJPEG over HTTP on loopback, each frame carrying its own time.
+"""A camera of the tests: MJPEG over HTTP on loopback, each frame carrying its own number.
 
-The time of sending is drawn into the picture as 32 black or white blocks, so that a reader
-tells a frame's true age from its pixels and not from anybody's bookkeeping.
+The number is drawn into the picture as 32 black or white blocks, so that a reader learns from
+the pixels, and not from anybody's bookkeeping, how many frames were sent since this one.
 """
 
 from __future__ import annotations
@@ -9,44 +9,61 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
 
 BLOCK, WIDTH, HEIGHT = 20, 640, 480
+PATIENCE_S = 120.0
+# Silence that outlasts every timeout of the tests, and is shorter than OpenCV's own of 30 s.
+SILENCE_S = 25.0
 
 
-def stamp(millis: int) -> np.ndarray:
-    """A grey picture whose two top rows of blocks spell the low 32 bits of `millis`."""
-    bits = [(millis >> k) & 1 for k in range(32)]
+def stamp(number: int) -> np.ndarray:
+    """A grey picture whose two top rows of blocks spell the low 32 bits of `number`."""
+    bits = [(number >> k) & 1 for k in range(32)]
     rows = np.array(bits, np.uint8).reshape(2, 16) * 255
     picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     picture[: 2 * BLOCK, : 16 * BLOCK] = np.kron(rows, np.ones((BLOCK, BLOCK), np.uint8))[..., None]
     return picture
 
 
-def age_ms(frame_bgr: np.ndarray) -> int:
-    """How long ago `stamp` drew this frame."""
+def number_of(frame_bgr: np.ndarray) -> int:
+    """The number that `stamp` drew into this frame."""
     centres = frame_bgr[BLOCK // 2 : 2 * BLOCK : BLOCK, BLOCK // 2 : 16 * BLOCK : BLOCK, 1]
     bits = (centres.reshape(-1) > 128).astype(np.int64)
-    return (now_ms() - int((bits << np.arange(32)).sum())) & 0xFFFFFFFF
+    return int((bits << np.arange(32)).sum())
 
 
-def now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
+@dataclass
+class Camera:
+    """What the server did so far."""
+
+    url: str = ""
+    connections: int = 0
+    sent_at: list[float] = field(default_factory=list)  # time.monotonic(), before the frame went
+    silent: threading.Event = field(default_factory=threading.Event)
+    gave_up: threading.Event = field(default_factory=threading.Event)
+    sending: threading.Condition = field(default_factory=threading.Condition)
+
+    def wait_for_more(self, count: int) -> None:
+        """Return when `count` more frames were sent."""
+        with self.sending:
+            goal = len(self.sent_at) + count
+            assert self.sending.wait_for(lambda: len(self.sent_at) >= goal, PATIENCE_S)
 
 
 @contextmanager
 def mjpeg_server(fps: float = 30.0, num_frames: int | None = None, after: str = "close"):
-    """Serve at http://127.0.0.1:PORT/cam.mjpg; yields (url, list that grows by 1 a connection).
+    """Serve at http://127.0.0.1:PORT/cam.mjpg; yields a Camera.
 
-    After `num_frames` in all a connection is closed, or with after="stall" kept open in silence;
-    with after="again" the next connection gets as many.
+    After `num_frames` in all a connection is closed, or with after="stall" first kept open in
+    silence for SILENCE_S (`silent`, and then `gave_up`, are set); with after="again" the next
+    connection gets as many.
     """
-    total = 0
-    stop = threading.Event()
-    connections: list[float] = []
+    camera, stop, total = Camera(), threading.Event(), 0
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *args):
@@ -54,15 +71,18 @@ def mjpeg_server(fps: float = 30.0, num_frames: int | None = None, after: str = 
 
         def do_GET(self):
             nonlocal total
-            connections.append(time.monotonic())
+            camera.connections += 1
             if total != num_frames:
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
             sent, start = 0, time.monotonic()
             while not stop.is_set() and total != num_frames:
-                jpeg = cv2.imencode(".jpg", stamp(now_ms()))[1].tobytes()
+                jpeg = cv2.imencode(".jpg", stamp(len(camera.sent_at)))[1].tobytes()
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                with camera.sending:
+                    camera.sent_at.append(time.monotonic())
+                    camera.sending.notify_all()
                 try:
                     self.wfile.write(head.encode() + jpeg + b"\r\n")
                 except OSError:
@@ -70,7 +90,9 @@ def mjpeg_server(fps: float = 30.0, num_frames: int | None = None, after: str = 
                 sent, total = sent + 1, total + 1
                 stop.wait(max(0.0, start + sent / fps - time.monotonic()))
             if after == "stall":
-                stop.wait(60)
+                camera.silent.set()
+                if not stop.wait(SILENCE_S):
+                    camera.gave_up.set()
             elif after == "again":
                 total = 0
 
@@ -78,8 +100,9 @@ def mjpeg_server(fps: float = 30.0, num_frames: int | None = None, after: str = 
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
+    camera.url = f"http://127.0.0.1:{server.server_port}/cam.mjpg"
     try:
-        yield f"http://127.0.0.1:{server.server_port}/cam.mjpg", connections
+        yield camera
     finally:
         stop.set()
         server.shutdown()

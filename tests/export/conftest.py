@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,9 +18,12 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card, LabResult
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.bundle.spec import InputSpec
+from edgecnn.export.options import ExportOptions
+from edgecnn.export.result import ExportResult
 
 SIZES_WH = ((16, 16), (23, 31), (40, 24), (64, 80), (97, 101))
 NUM_LAB, NUM_FIELD = 600, 120
+BUNDLE, RESULT = "small.edgecnn", "result.pickle"
 
 
 def encoded_digits(start: int, count: int) -> list[tuple[bytes, int]]:
@@ -111,19 +118,28 @@ def lab_images() -> list[tuple[bytes, int]]:
 
 
 @pytest.fixture(scope="session")
-def small_model(tmp_path_factory, small_spec, lab_images) -> Path:
+def small_model(once, small_spec, lab_images) -> Path:
+    """A MODEL folder of a small network that knows the digits; not to be written to."""
+
+    def make(folder: Path) -> None:
+        _train_small(folder, small_spec, lab_images)
+
+    return once("small-model", make) / "model"
+
+
+def _train_small(folder: Path, spec: InputSpec, lab_images: list[tuple[bytes, int]]) -> None:
     import keras
 
     keras.utils.set_random_seed(1)
     images = encoded_digits(0, 1000)
-    x = np.stack([to_tensor(decode(data), small_spec) for data, _ in images]).astype(np.float32)
+    x = np.stack([to_tensor(decode(data), spec) for data, _ in images]).astype(np.float32)
     y = np.array([label for _, label in images])
-    network = small_network(small_spec.shape, 10)
-    network.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
-    network.fit(x, y, batch_size=50, epochs=6, verbose=0)
-    return _write_model_folder(
-        tmp_path_factory.mktemp("export") / "model", network, lab_images, small_spec
+    network = small_network(spec.shape, 10)
+    network.compile(
+        keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", jit_compile=False
     )
+    network.fit(x, y, batch_size=50, epochs=6, verbose=0)
+    _write_model_folder(folder / "model", network, lab_images, spec)
 
 
 @pytest.fixture(scope="session")
@@ -136,10 +152,64 @@ def small_field(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_result(tmp_path_factory, small_model, small_field):
+def small_export(once, small_model, small_field):
+    """Export the small model once a machine: (name, options) to what `export` says of it.
+
+    The bundle is not to be written to.
+    """
     from edgecnn.export.export import export
 
-    return export(small_model, small_field, tmp_path_factory.mktemp("export") / "small.edgecnn")
+    def get(name: str, options: ExportOptions) -> ExportResult:
+        def make(folder: Path) -> None:
+            result = export(small_model, small_field, folder / BUNDLE, options)
+            (folder / RESULT).write_bytes(pickle.dumps(result))
+
+        return _result(once(f"small-{name}", make, exports=True, of=small_model.parent))
+
+    return get
+
+
+def _result(entry: Path) -> ExportResult:
+    return replace(pickle.loads((entry / RESULT).read_bytes()), bundle=entry / BUNDLE)
+
+
+ALONE = f"""
+import json, pickle, sys
+from pathlib import Path
+from edgecnn.export.export import export
+seen, folder = [], Path(sys.argv[3])
+target = folder / {BUNDLE!r}
+result = export(*sys.argv[1:3], target, progress=lambda *step: seen.append(step))
+(folder / {RESULT!r}).write_bytes(pickle.dumps(result))
+(folder / "progress.json").write_text(json.dumps(seen))
+"""
+
+
+@pytest.fixture(scope="session")
+def small_alone(once, small_model, small_field) -> Path:
+    """An export of all seven artifacts in a process of its own: the bundle, what `export` says of
+    it, progress.json, and in said.json what was written to stdout and stderr."""
+
+    def make(folder: Path) -> None:
+        command = [sys.executable, "-c", ALONE, small_model, small_field, folder]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (folder / "said.json").write_text(json.dumps([done.stdout, done.stderr]))
+
+    return once("small-all", make, exports=True, of=small_model.parent)
+
+
+@pytest.fixture(scope="session")
+def small_result(small_alone) -> ExportResult:
+    """All seven artifacts; the bundle is not to be written to."""
+    return _result(small_alone)
+
+
+@pytest.fixture(scope="session")
+def small_int8(small_export) -> ExportResult:
+    """Integer artifacts with int8 ends, and the array for TFLite Micro."""
+    formats = ("tflite-full-integer", "onnx-full-integer", "micro")
+    return small_export("int8", ExportOptions(formats=formats, integer_io="int8"))
 
 
 @pytest.fixture(scope="session")
@@ -153,8 +223,8 @@ def image_folder(tmp_path_factory, lab_images) -> Path:
 
 
 @pytest.fixture(scope="session")
-def deep_subject():
+def deep_subject(once):
     """A trained depthwise-separable network with its lab test and field images."""
-    from helpers_faults import depthwise_network, train
+    from helpers_faults import depthwise_network, trained
 
-    return train(depthwise_network(), 6)
+    return trained(once, "deep", depthwise_network(), 6)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from edgecnn.model.read import LabTest
+from edgecnn.bundle.card import Card, LabResult
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.model.read import LabModel, LabTest
 
 SIDE = 16
 NUM_TRAIN, NUM_LAB = 900, 600
+LABELS = tuple("0123456789")
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -88,6 +92,14 @@ class Subject:
     test: LabTest
     field: np.ndarray
 
+    @property
+    def lab(self) -> LabModel:
+        """As `load_lab_model` would give it."""
+        side = InputSpec(width=SIDE, height=SIDE)
+        lab = LabResult(self.test.tally(self.test.keras_top1), ())
+        card = Card("faults", LABELS, side, lab, (0.1,) * 10, edgecnn="0.1.0")
+        return LabModel(Path(), card, self.network, self.test, ())
+
     def altered(self, change: Callable[[Any], None]) -> Subject:
         """The same with an altered copy of the network, whose float function is the same."""
         import keras
@@ -100,25 +112,27 @@ class Subject:
         return Subject(network, self.test, self.field)
 
 
-def train(network: Any, epochs: int) -> Subject:
+def trained(once: Callable[..., Path], name: str, network: Any, epochs: int) -> Subject:
+    """The network, trained once a machine under this name."""
     import keras
 
-    keras.utils.set_random_seed(1)
     tensors, labels = digits()
-    optimizer, loss = keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy"
-    network.compile(optimizer, loss, jit_compile=False)
-    network.fit(
-        tensors[:NUM_TRAIN].astype(np.float32),
-        labels[:NUM_TRAIN],
-        batch_size=50,
-        epochs=epochs,
-        verbose=0,
-    )
+
+    def make(folder: Path) -> None:
+        keras.utils.set_random_seed(1)
+        optimizer, loss = keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy"
+        network.compile(optimizer, loss, jit_compile=False)
+        x = tensors[:NUM_TRAIN].astype(np.float32)
+        network.fit(x, labels[:NUM_TRAIN], batch_size=50, epochs=epochs, verbose=0)
+        network.save(folder / "network.keras")
+
+    entry = once(f"subject-{name}", make)
+    found = keras.saving.load_model(entry / "network.keras", compile=False)
     lab = slice(NUM_TRAIN, NUM_TRAIN + NUM_LAB)
-    scores = network.predict_on_batch(tensors[lab].astype(np.float32))
+    scores = found.predict_on_batch(tensors[lab].astype(np.float32))
     names = np.array([f"{k}.png" for k in range(NUM_LAB)])
     test = LabTest(tensors[lab], labels[lab], scores, names, names)
-    return Subject(network, test, tensors[NUM_TRAIN + NUM_LAB :][:160])
+    return Subject(found, test, tensors[NUM_TRAIN + NUM_LAB :][:160])
 
 
 def scaled_layer(network: Any) -> None:

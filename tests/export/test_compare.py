@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import binomtest
 
 from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.artifacts import ONNX_FULL_INTEGER
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.bundle.runtime.load import load_runtime
@@ -19,6 +20,8 @@ from edgecnn.export.calibration.choice import _load, choose_calibration
 from edgecnn.export.calibration.comparison_plot import draw_comparison, plot_comparison
 from edgecnn.export.calibration.images import Reading
 from edgecnn.export.calibration.result import AEQ, Cell, CompareOptions
+from edgecnn.export.convert.makers import make_makers
+from edgecnn.export.convert.onnx_convert import quantize_onnx
 from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
 from edgecnn.export.convert.tflite_ranges import Activations, RangeModel, clipped_shares
 from edgecnn.export.export import ExportOptions, export
@@ -32,7 +35,10 @@ SMALL = CompareOptions(counts=(10, 25), onnx_most=10)
 
 @pytest.fixture(scope="module")
 def lab(small_model):
-    return load_lab_model(small_model)
+    """With 200 of the lab test images: every one of some hundred files is measured on all."""
+    whole = load_lab_model(small_model)
+    arrays = {field.name: getattr(whole.test, field.name)[:200] for field in fields(whole.test)}
+    return replace(whole, test=replace(whole.test, **arrays))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,11 @@ def flat_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chosen(lab, small_field, image_folder, flat_folder):
-    return choose_calibration(lab, [flat_folder, small_field, image_folder], SMALL)
+    return choose(lab, [flat_folder, small_field, image_folder], SMALL)
+
+
+def choose(lab, folders, options):
+    return choose_calibration(lab, make_makers(lab.card), folders, options)
 
 
 def scores(data, tensors):
@@ -65,15 +75,15 @@ def test_measured_ranges_give_the_model_that_the_converter_makes(lab, range_mode
     images[0, 0, 0], images[0, -1, -1] = 0, 255
     frozen = freeze(lab.network, lab.card.input)
     wanted = convert_tflite(frozen, "tflite-full-integer", images, per_channel=per_channel)
-    made = range_model.quantize(range_model.measure(images), per_channel)
+    made = range_model.quantize(range_model.measure(images).limits(), per_channel)
     np.testing.assert_array_equal(
         scores(made, lab.test.tensors[:200]), scores(wanted, lab.test.tensors[:200])
     )
 
 
 def test_ranges_of_a_subset_give_another_model(lab, range_model):
-    ranges = range_model.measure(lab.test.tensors[:30])
-    few, many = range_model.quantize(ranges[:2]), range_model.quantize(ranges)
+    seen = range_model.measure(lab.test.tensors[:30])
+    few, many = (range_model.quantize(part.limits()) for part in (seen[:2], seen))
     assert (scores(few, lab.test.tensors[:50]) != scores(many, lab.test.tensors[:50])).any()
 
 
@@ -81,7 +91,7 @@ def test_clipped_shares_are_those_of_the_values_beyond_the_files_ranges(lab, ran
     import tensorflow as tf
 
     images = lab.test.tensors[100:110]
-    data = range_model.quantize(range_model.measure(lab.test.tensors[:2]))
+    data = range_model.quantize(range_model.measure(lab.test.tensors[:2]).limits())
     shares = clipped_shares(Activations(range_model, images), data)
     layer = next(name for name in shares if name.endswith("MaxPool2d"))
     with pytest.warns(UserWarning, match="deprecated"):
@@ -95,7 +105,7 @@ def test_clipped_shares_are_those_of_the_values_beyond_the_files_ranges(lab, ran
 
 def test_all_that_calibrates_covers_itself(lab, range_model):
     images = lab.test.tensors[:10]
-    data = range_model.quantize(range_model.measure(images))
+    data = range_model.quantize(range_model.measure(images).limits())
     assert max(clipped_shares(Activations(range_model, images), data).values()) == 0
 
 
@@ -103,7 +113,7 @@ def test_ai_edge_quantizer_makes_a_full_integer_file_of_the_same_ranges(lab, ran
     pytest.importorskip("ai_edge_quantizer")
     from edgecnn.export.convert.ai_edge_quantizer import AEQ_METHODS, quantize_aeq
 
-    limits = range_model.limits(range_model.measure(lab.test.tensors[:30]))
+    limits = range_model.named(range_model.measure(lab.test.tensors[:30]).limits())
     for method in AEQ_METHODS:
         data = quantize_aeq(range_model.float_file, limits, method)
         assert read_kind(data) == "full_integer"
@@ -153,17 +163,16 @@ def test_the_advised_images_calibrate_and_flat_frames_are_not_judged_by(chosen):
 
 def test_no_frame_of_a_given_field_is_calibrated_with(lab, small_field, image_folder):
     options = replace(SMALL, counts=(10,), field=small_field, back_ends=())
-    comparison = choose_calibration(lab, [image_folder], options).comparison
+    comparison = choose(lab, [image_folder], options).comparison
     assert comparison.held_out == {"field": 120}
     with pytest.raises(CalibrationError, match=r"field has 0 images beside those to judge by"):
-        choose_calibration(lab, [small_field], options)
+        choose(lab, [small_field], options)
 
 
 def test_two_runs_give_the_same(lab, small_field, image_folder):
     options = CompareOptions(counts=(10,), back_ends=(), per_tensor=False)
     first, second = (
-        choose_calibration(lab, [small_field, image_folder], options).comparison.to_json()
-        for _ in range(2)
+        choose(lab, [small_field, image_folder], options).comparison.to_json() for _ in range(2)
     )
     assert first == second
 
@@ -232,7 +241,7 @@ def test_the_advice_is_the_set_that_then_does_best_on_the_shared_devices(
     names = ("techem_vdr", "pp", "lcd")
     folders = [meters / "lab", *(meters / "field" / name for name in names), flat_folder]
     options = CompareOptions(counts=(50, 200), back_ends=(), per_tensor=False)
-    comparison = choose_calibration(lab, folders, options).comparison
+    comparison = choose(lab, folders, options).comparison
     frozen = freeze(lab.network, lab.card.input)
     truth = [
         (to_tensor(decode(one.path.read_bytes()), lab.card.input), lab.card.labels.index(one.label))
@@ -335,12 +344,26 @@ def test_the_set_is_chosen_by_min_max_whatever_the_ranges():
     assert advise(draws(*cells), ["a", "b"]).name == "b"
 
 
-def test_an_onnx_method_other_than_min_max_gets_no_more_images_than_were_tried(chosen):
+def test_an_onnx_method_other_than_min_max_gets_no_more_images_than_were_tried(
+    chosen, lab, monkeypatch
+):
     comparison = chosen.comparison
     entropy = replace(comparison.advice, onnx_method="Entropy")
     other = replace(chosen, comparison=replace(comparison, advice=entropy))
-    assert len(chosen.onnx_images()) == len(chosen.images.files)
-    assert 5 <= len(other.onnx_images()) <= SMALL.onnx_most
+    recipe = other.recipe(ONNX_FULL_INTEGER, lab.network)
+    assert recipe.method == "Entropy"
+    assert recipe.histogram_images <= SMALL.onnx_most < len(recipe.images)
+    given = []
+
+    def quantize(data, images, *args, **more):
+        given.append(len(images))
+        return quantize_onnx(data, images[:2], *args, **more)
+
+    monkeypatch.setattr("edgecnn.export.convert.onnx_maker.quantize_onnx", quantize)
+    for one in (other, chosen):
+        make_makers(lab.card).onnx.make(one.recipe(ONNX_FULL_INTEGER, lab.network))
+    assert 5 <= given[0] <= SMALL.onnx_most
+    assert given[1] == len(chosen.images.files)
 
 
 def test_what_cannot_be_compared_is_refused_in_one_line(lab, small_field, tmp_path):
@@ -354,10 +377,10 @@ def test_what_cannot_be_compared_is_refused_in_one_line(lab, small_field, tmp_pa
         ([few, small_field], "few has 6 images beside those to judge by, expected 10"),
         ([small_field, small_field], "given twice"),
         ([small_field, tmp_path / "none"], "does not exist"),
-        ([], "given at all"),
+        ([], "no calibration folder given"),
     ):
         with pytest.raises(EdgecnnError, match=message) as caught:
-            choose_calibration(lab, folders, options)
+            choose(lab, folders, options)
         assert "\n" not in str(caught.value)
 
 
@@ -366,7 +389,7 @@ def test_sets_of_the_same_name_are_told_apart(lab, small_field, image_folder, tm
     for source, folder in zip((small_field, image_folder), folders, strict=True):
         shutil.copytree(source, folder)
     options = CompareOptions(counts=(10,), back_ends=(), per_tensor=False)
-    comparison = choose_calibration(lab, folders, options).comparison
+    comparison = choose(lab, folders, options).comparison
     names = {c.name for c in comparison.cells}
     assert names == {*map(str, folders), "union of all"}
 

@@ -13,6 +13,7 @@ from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ModelError
 from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.edgetpu import parse_report
 
 TWIN = "model_full_integer_quant.tflite"
@@ -38,17 +39,25 @@ RESIZE_NEAREST_NEIGHBOR        1          Operation version not supported
 """
 
 
-@pytest.fixture
-def compiler(tmp_path, monkeypatch):
-    """Puts a program `edgetpu_compiler` on PATH; gives what sets its mode."""
-    program = tmp_path / "bin" / "edgetpu_compiler"
-    program.parent.mkdir()
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Path:
+    """A program `edgetpu_compiler`, alone in its folder."""
+    program = tmp_path_factory.mktemp("bin") / "edgetpu_compiler"
     script = Path(__file__).with_name("fake_edgetpu_compiler.py")
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    root = Path(__file__).resolve().parents[2]
-    monkeypatch.setenv("PYTHONPATH", str(root))
+    return program
+
+
+def put_on_path(program: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    patch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+
+
+@pytest.fixture
+def compiler(program, monkeypatch):
+    """Puts the program on PATH; gives what sets its mode."""
+    put_on_path(program, monkeypatch)
     return lambda mode: monkeypatch.setenv("FAKE_COMPILER", mode)
 
 
@@ -59,6 +68,15 @@ def export_one(small_model, small_field, tmp_path):
         return export(small_model, small_field, target, ExportOptions(ONE, **options))
 
     return run
+
+
+@pytest.fixture(scope="module")
+def compiled(program, small_model, small_field, tmp_path_factory) -> ExportResult:
+    """An export with a compiler that does well."""
+    target = tmp_path_factory.mktemp("compiled") / "one.edgecnn"
+    with pytest.MonkeyPatch.context() as patch:
+        put_on_path(program, patch)
+        return export(small_model, small_field, target, ExportOptions(ONE))
 
 
 def test_a_published_log_is_read_line_by_line():
@@ -77,26 +95,25 @@ def test_a_log_without_a_table_has_no_rows(log):
     assert parse_report(log).rows == ()
 
 
-def test_the_compiled_file_joins_the_bundle_with_its_twins_figures(compiler, export_one):
-    result = export_one()
-    bundle = Bundle.open(result.bundle)
-    twin, compiled = bundle.artifact(TWIN), bundle.artifact(COMPILED)
-    assert compiled.kind == "edgetpu"
-    assert (compiled.lab, compiled.input) == (twin.lab, twin.input)
-    assert compiled.sha256 != twin.sha256
+def test_the_compiled_file_joins_the_bundle_with_its_twins_figures(compiled):
+    bundle = Bundle.open(compiled.bundle)
+    twin, mine = bundle.artifact(TWIN), bundle.artifact(COMPILED)
+    assert mine.kind == "edgetpu"
+    assert (mine.lab, mine.input) == (twin.lab, twin.input)
+    assert mine.sha256 != twin.sha256
     assert b"edgetpu-custom-op" in bundle.read(COMPILED)
     for frame in bundle.golden():
         assert frame.scores[COMPILED] == frame.scores[TWIN]
     assert bundle.artifact().file == TWIN  # a CPU can't run the other one
-    text = result.to_text()
+    text = compiled.to_text()
     assert "9 of 9 operations mapped by edgetpu_compiler 16.0.384591198" in text
     assert f"not run here: figures are {TWIN}'s" in text
     (row,) = [line for line in text.splitlines() if line.startswith(f"{COMPILED} ")]
     assert row.endswith("as its twin")
 
 
-def test_the_report_and_the_prediction_are_kept_in_the_bundle(compiler, export_one):
-    bundle = Bundle.open(export_one().bundle)
+def test_the_report_and_the_prediction_are_kept_in_the_bundle(compiled):
+    bundle = Bundle.open(compiled.bundle)
     kinds = json.loads(bundle.read("quantization.json"))["kinds"]
     assert kinds[TWIN]["edgetpu"]["predicted"] is True
     assert kinds[TWIN]["edgetpu"] == predict_edgetpu(bundle.read(TWIN)).to_json()

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import edgecnn
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import EdgecnnError, ImageError, ModelError, OutputError
+from edgecnn.export.calibration.result import CompareOptions
 from edgecnn.export.export import FORMATS, ExportOptions, export
 
 INTEGER = ("tflite-full-integer", "onnx-full-integer")
@@ -61,12 +60,9 @@ def test_full_integer_models_take_raw_pixels(small_result):
             assert artifact.output.scale == pytest.approx(1 / 255.5, rel=0.003)
 
 
-def test_int8_models_take_pixels_less_128_and_answer_alike(
-    tmp_path, small_model, small_field, small_result
-):
-    options = ExportOptions(formats=INTEGER, integer_io="int8")
-    result = export(small_model, small_field, tmp_path / "int8.edgecnn", options)
-    for artifact in result.artifacts:
+def test_int8_models_take_pixels_less_128_and_answer_alike(small_result, small_int8):
+    assert len(small_int8.artifacts) == 2
+    for artifact in small_int8.artifacts:
         assert artifact.kind == "full_integer"
         assert artifact.input.dtype == artifact.output.dtype == "int8"
         assert (artifact.input.scale, artifact.input.zero_point) == (1.0, -128)
@@ -103,6 +99,55 @@ def test_json_and_text_tell_the_same(small_result):
         assert set(artifact["lab"]) == {"correct", "total", "accuracy", "low", "high"}
         assert artifact["file"] in text
     assert f"edgecnn evaluate {small_result.bundle}" in text
+
+
+def count_calls(monkeypatch, module, name):
+    """How often a converter is called, and with which format."""
+    calls = []
+    real = getattr(module, name)
+
+    def counted(*args, **more):
+        calls.append(args[1] if name == "convert_tflite" else name)
+        return real(*args, **more)
+
+    monkeypatch.setattr(module, name, counted)
+    return calls
+
+
+def test_comparing_exporting_and_repairing_convert_each_file_once(
+    tmp_path, small_model, small_field, monkeypatch
+):
+    from edgecnn.export.convert import onnx_maker, tflite_maker, tflite_ranges
+
+    frozen = count_calls(monkeypatch, tflite_maker, "freeze")
+    files = count_calls(monkeypatch, tflite_maker, "convert_tflite")
+    open_ranges = count_calls(monkeypatch, tflite_ranges, "calibratable")
+    onnx = count_calls(monkeypatch, onnx_maker, "convert_onnx")
+    compare = CompareOptions(counts=(20,), onnx_most=20, per_tensor=False)
+    options = ExportOptions(compare=compare, repair=True)
+    result = export(small_model, small_field, tmp_path / "once.edgecnn", options)
+    assert all(found.healthy for found in result.repairs)
+    assert (len(frozen), len(open_ranges), len(onnx)) == (1, 1, 1)
+    # The repair judges a file that a part of the images did not help to calibrate.
+    wanted = [name for name in FORMATS if name.startswith("tflite-")]
+    assert sorted(files) == sorted([*wanted, "tflite-full-integer"])
+
+
+def test_a_repair_takes_the_file_that_was_converted_where_no_image_is_set_aside(
+    tmp_path, small_model, small_field, monkeypatch
+):
+    from edgecnn.export.convert import tflite_maker
+
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(small_field.iterdir())[:30]:
+        shutil.copy(path, few)
+    files = count_calls(monkeypatch, tflite_maker, "convert_tflite")
+    options = ExportOptions(formats=("tflite-full-integer",), repair=True)
+    result = export(small_model, few, tmp_path / "few.edgecnn", options)
+    assert [step.step for step in result.repairs[0].steps] == ["as is"]
+    assert files.count("tflite-full-integer") == 1
+    assert files.count("tflite-float32") == 1  # to compare the layers with
 
 
 @pytest.fixture(scope="module")
@@ -289,21 +334,10 @@ def test_a_failure_at_the_end_leaves_the_older_bundle_and_nothing_else(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.edgecnn", "model"]
 
 
-def test_progress_is_reported_and_the_converters_are_silent(tmp_path, small_model, small_field):
+def test_progress_is_reported_and_the_converters_are_silent(small_alone):
     """In a process of its own: C++ code writes past sys.stderr, and only on first use."""
-    program = (
-        "import sys\n"
-        "from edgecnn.export.export import export\n"
-        "seen = []\n"
-        "export(*sys.argv[1:4], progress=lambda *step: seen.append(step))\n"
-        "assert all(0 <= done <= total for _, done, total in seen)\n"
-        "assert {what.split()[0] for what, _, _ in seen} == "
-        "{'calibration', 'converting', 'comparing', 'checking'}\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, small_model, small_field, tmp_path / "q.edgecnn"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    seen = json.loads((small_alone / "progress.json").read_text())
+    assert all(0 <= done <= total for _, done, total in seen)
+    steps = {what.split()[0] for what, _, _ in seen}
+    assert steps == {"calibration", "converting", "comparing", "checking"}
+    assert json.loads((small_alone / "said.json").read_text()) == ["", ""]

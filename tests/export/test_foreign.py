@@ -75,23 +75,24 @@ def data(lab):
 
 
 @pytest.fixture(scope="module")
-def trained(own, data):
-    """A network that was trained on B, G, R pixels between -1 and 1."""
-    keras.utils.set_random_seed(1)
-    return train(own.plain(SPEC.shape, 10), data, WANTED)
+def files(once, own, data) -> Path:
+    """A network that was trained on B, G, R pixels between -1 and 1, as people save it."""
+
+    def make(folder: Path) -> None:
+        keras.utils.set_random_seed(1)
+        network = train(own.plain(SPEC.shape, 10), data, WANTED)
+        network.save(folder / "net.keras")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("absl.logging.warning", lambda *_: None)  # "this file format is legacy"
+            network.save(folder / "net.h5")
+        network.export(folder / "net_saved", verbose=False)
+
+    return once("foreign-files", make, recipe=Path(own.__file__))
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, trained) -> Path:
-    """The trained network as people save it."""
-    folder = tmp_path_factory.mktemp("foreign") / "files"
-    folder.mkdir()
-    trained.save(folder / "net.keras")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("absl.logging.warning", lambda *_: None)  # "this file format is legacy"
-        trained.save(folder / "net.h5")
-    trained.export(folder / "net_saved", verbose=False)
-    return folder
+def trained(files):
+    return keras.saving.load_model(files / "net.keras", compile=False)
 
 
 @pytest.mark.parametrize("name", ["net.keras", "net.h5", "net_saved"])
@@ -213,7 +214,7 @@ def test_a_grey_network_is_wrapped_when_asked_for(tmp_path, own, lab, data):
     grey = Front("minus_one_one", "grey")
     network = train(own.plain((SPEC.height, SPEC.width, 1), 10), data, grey)
     network.save(tmp_path / "grey.keras")
-    with pytest.raises(EdgecnnError, match="with --grey"):
+    with pytest.raises(EdgecnnError, match="with --color grey"):
         load_any_model(tmp_path / "grey.keras", ForeignOptions(lab, front=Front("minus_one_one")))
     model = load_any_model(tmp_path / "grey.keras", ForeignOptions(lab, front=grey))
     expected = network.predict(as_trained(data, grey), verbose=0)

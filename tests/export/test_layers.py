@@ -8,15 +8,19 @@ import pytest
 
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ArtifactError
+from edgecnn.export.convert.onnx_maker import OnnxMaker
+from edgecnn.export.convert.recipe import Recipe
 from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.convert.tflite_maker import TfliteMaker
 from edgecnn.export.readback.layer_names import layer_names
 from edgecnn.export.readback.layers import compare_layers
 from edgecnn.export.readback.layers_plot import plot_layers
-from edgecnn.export.repair.attempt import Attempt, OnnxMaker, TfliteMaker
 
-LABELS = tuple("0123456789")
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)
-MAKERS = {"tflite": TfliteMaker("layers", LABELS, SPEC), "onnx": OnnxMaker(LABELS, SPEC)}
+MAKERS = {
+    "tflite": TfliteMaker("layers", faults.LABELS, SPEC),
+    "onnx": OnnxMaker(faults.LABELS, SPEC),
+}
 KERNELS = ["stem", "deep_0", "point_0", "deep_1", "point_1", "scores"]
 
 
@@ -26,8 +30,8 @@ def subject(deep_subject):
 
 
 def report(maker, subject, images):
-    attempt = Attempt(subject.network, images)
-    return maker.layers(attempt, maker.make(attempt), subject.test.tensors)
+    recipe = Recipe(maker.full_integer, subject.network, images)
+    return maker.layers(recipe, maker.make(recipe), subject.test.tensors)
 
 
 @pytest.mark.parametrize("name", MAKERS)

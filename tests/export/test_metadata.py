@@ -13,7 +13,7 @@ from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.export import FORMATS
 from edgecnn.export.packing.metadata import embed_tflite_metadata
-from edgecnn.export.packing.recipe import recipe
+from edgecnn.export.packing.preprocessing_text import preprocessing_text
 
 TFLITE = [f for f in FORMATS.values() if f.endswith(".tflite")]
 ONNX = [f for f in FORMATS.values() if f.endswith(".onnx")]
@@ -59,13 +59,13 @@ def test_the_metadata_is_added_beside_the_converters_own(file, small_result):
 
 
 @pytest.mark.parametrize("file", ONNX)
-def test_an_onnx_file_carries_labels_input_and_recipe(file, small_result, small_spec):
+def test_an_onnx_file_carries_labels_input_and_preprocessing(file, small_result, small_spec):
     model = onnx.load(small_result.bundle / file)
     onnx.checker.check_model(model, full_check=True)
     texts = {p.key: p.value for p in model.metadata_props}
     assert json.loads(texts["labels"]) == list(LABELS)
     assert InputSpec.from_json(json.loads(texts["input"])) == small_spec
-    assert texts["preprocessing"] == recipe(small_spec)
+    assert texts["preprocessing"] == preprocessing_text(small_spec)
     assert [v.name for v in (*model.graph.input, *model.graph.output)] == ["image", "scores"]
 
 
@@ -90,8 +90,10 @@ def test_labels_of_any_script_survive(small_result, small_spec):
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "center_crop"])
 @pytest.mark.parametrize("interpolation", ["halving", "nearest", "linear", "area", "cubic"])
-def test_every_input_spec_has_a_recipe_in_words(resize, interpolation):
-    text = recipe(InputSpec(width=20, height=24, resize=resize, interpolation=interpolation))
+def test_every_input_spec_is_told_in_words(resize, interpolation):
+    text = preprocessing_text(
+        InputSpec(width=20, height=24, resize=resize, interpolation=interpolation)
+    )
     assert "{" not in text
     assert "20x24" in text
     assert "cv2.resize" in text

@@ -18,7 +18,7 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.bundle.tflite_file import read_graph
 from edgecnn.errors import ModelError, OptionError
 from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
-from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.export import ExportOptions
 from edgecnn.export.targets import micro
 from edgecnn.export.targets.micro import MICRO_FILES, make_micro
 from edgecnn.export.targets.micro_model import arena_bytes, planned_bytes, to_int8_io
@@ -29,9 +29,8 @@ FORMATS = ("tflite-full-integer", "micro")
 
 
 @pytest.fixture(scope="module")
-def result(small_model, small_field, tmp_path_factory):
-    output = tmp_path_factory.mktemp("micro") / "small.edgecnn"
-    return export(small_model, small_field, output, ExportOptions(formats=FORMATS))
+def result(small_export):
+    return small_export("micro", ExportOptions(formats=FORMATS))
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +60,9 @@ def test_the_array_is_the_artifact_with_int8_ends(result, array, small_model):
     assert b"labels.txt" not in array, "metadata costs flash"
 
 
-def test_a_model_with_int8_ends_is_taken_as_it_is(small_model, small_field, tmp_path, array):
-    options = ExportOptions(formats=FORMATS, integer_io="int8")
-    int8 = export(small_model, small_field, tmp_path / "int8.edgecnn", options)
-    artifact = Bundle.open(int8.bundle).read(INTEGER)
+def test_a_model_with_int8_ends_is_taken_as_it_is(small_model, small_int8, array):
+    assert small_int8.micro is not None
+    artifact = Bundle.open(small_int8.bundle).read(INTEGER)
     first, second = load_runtime(to_int8_io(artifact), "a.tflite"), load_runtime(array, "b.tflite")
     for tensor in lab_tensors(small_model, 50):
         assert np.array_equal(first.invoke(tensor), second.invoke(tensor))

@@ -13,27 +13,30 @@ from hypothesis import strategies as st
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import CalibrationError, OptionError
+from edgecnn.export.convert.onnx_maker import OnnxMaker
+from edgecnn.export.convert.recipe import Recipe
+from edgecnn.export.convert.tflite_maker import TfliteMaker
 from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.judge import Judge, lab_frames
 from edgecnn.export.ranges.methods import RANGE_METHODS, Observed, join
 from edgecnn.export.readback.kinds import read_kind
-from edgecnn.export.repair.attempt import Attempt, OnnxMaker, TfliteMaker, worst_tensors
-from edgecnn.export.repair.gate import Judge, split_lab
-from edgecnn.export.repair.ladder import RepairOptions, make_workshop, repair
+from edgecnn.export.repair.ladder import repair
+from edgecnn.export.repair.rungs import worst_tensors
+from edgecnn.export.repair.workshop import RepairOptions, make_workshop
 
-LABELS = tuple("0123456789")
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)
 FORMATS = ("tflite", "onnx")
 
 
 def maker(kind: str, integer_io: str = "uint8"):
     if kind == "onnx":
-        return OnnxMaker(LABELS, SPEC, integer_io)
-    return TfliteMaker("ranges", LABELS, SPEC, integer_io)
+        return OnnxMaker(faults.LABELS, SPEC, integer_io)
+    return TfliteMaker("ranges", faults.LABELS, SPEC, integer_io)
 
 
 @pytest.fixture(scope="module")
-def plain():
-    return faults.train(faults.plain_network(None), 6)
+def plain(once):
+    return faults.trained(once, "plain-relu", faults.plain_network(None), 6)
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +117,10 @@ def test_a_method_that_does_not_exist_is_refused():
 def test_rare_outliers_ruin_min_max_and_a_percentile_repairs_them(glinting, kind):
     """The planted case: min-max loses more than 50 points, the percentile at most one."""
     make = maker(kind)
-    judge = Judge(split_lab(glinting.test)[1])
+    judge = Judge(lab_frames(glinting.test, slice(1, None, 2)))
+    recipe = Recipe(make.full_integer, glinting.network, glinting.field)
     verdicts = {
-        method: judge.judge(
-            make.make(Attempt(glinting.network, glinting.field, method=method)), f"a.{kind}"
-        )
+        method: judge.judge(make.make(replace(recipe, method=method)), f"a.{kind}")
         for method in ("MinMax", "Percentile 99.99")
     }
     assert verdicts["MinMax"].drop_points > 50
@@ -128,17 +130,19 @@ def test_rare_outliers_ruin_min_max_and_a_percentile_repairs_them(glinting, kind
 @pytest.mark.parametrize("method", ["Percentile 99.99", "MSE"])
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_healthy_network_keeps_its_answers_by_any_ranges(plain, kind, method):
-    data = maker(kind).make(Attempt(plain.network, plain.field, method=method))
+    make = maker(kind)
+    data = make.make(Recipe(make.full_integer, plain.network, plain.field, method=method))
     assert read_kind(data) == "full_integer"
-    assert Judge(split_lab(plain.test)[1]).judge(data, f"a.{kind}").ok
+    assert Judge(lab_frames(plain.test, slice(1, None, 2))).judge(data, f"a.{kind}").ok
 
 
 def test_the_ladder_starts_from_the_ranges_that_it_is_given(glinting):
-    shop = make_workshop(glinting.network, glinting.test, glinting.field)
-    found = repair(shop, maker("tflite"), method="Percentile 99.99")
-    assert found.attempt.method == "Percentile 99.99"
+    shop, make = make_workshop(glinting.lab, glinting.field), maker("tflite")
+    recipe = Recipe(make.full_integer, glinting.network, shop.images)
+    found = repair(shop, make, replace(recipe, method="Percentile 99.99"))
+    assert found.recipe.method == "Percentile 99.99"
     assert found.healthy, found.to_text()
-    climbed = repair(shop, maker("tflite"))
+    climbed = repair(shop, make, recipe)
     assert climbed.ok
     assert [step.step for step in climbed.steps if step.kept] == ["as is", "narrow ranges"]
 
@@ -147,8 +151,8 @@ def test_the_ladder_starts_from_the_ranges_that_it_is_given(glinting):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_integer_file_of_the_ladder_has_the_ends_that_were_asked_for(plain, kind, integer_io):
     make = maker(kind, integer_io)
-    attempt = Attempt(plain.network, plain.field[:20])
-    report = make.layers(attempt, make.make(attempt), plain.test.tensors[:8])
+    recipe = Recipe(make.full_integer, plain.network, plain.field[:20])
+    report = make.layers(recipe, make.make(recipe), plain.test.tensors[:8])
     first = report.layers[0].tensor
     worst = tuple(e.tensor for e in worst_tensors(report, 2))
     scores = {}
@@ -159,7 +163,7 @@ def test_every_integer_file_of_the_ladder_has_the_ends_that_were_asked_for(plain
         "first in float": {"float_tensors": (first,)},
         "narrow and mixed": {"method": "Percentile 99.9", "float_tensors": worst},
     }.items():
-        runtime = load_runtime(make.make(replace(attempt, **change)), f"a.{kind}")
+        runtime = load_runtime(make.make(replace(recipe, **change)), f"a.{kind}")
         assert (runtime.input.dtype, runtime.output.dtype) == (integer_io, integer_io), name
         assert runtime.input.scale == 1.0
         assert runtime.input.zero_point == (0 if integer_io == "uint8" else -128)
@@ -194,7 +198,7 @@ def test_the_export_takes_the_ranges_that_the_comparison_advises(
     assert result.comparison.advice.tflite_method == "Percentile 99.99"
     assert "file takes Percentile 99.99" in result.comparison.to_text()
     assert result.drop(result.artifacts[0]) < 1
-    assert result.repairs[0].attempt.method == "Percentile 99.99"
+    assert result.repairs[0].recipe.method == "Percentile 99.99"
 
 
 def test_integer_only_without_a_repair_is_refused():

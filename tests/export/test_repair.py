@@ -11,22 +11,24 @@ import helpers_faults as faults
 import numpy as np
 import pytest
 
+from edgecnn.bundle.artifacts import FULL_INTEGER, INT16, MIXED, ONNX_FULL_INTEGER
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import decode
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import CalibrationError
 from edgecnn.export.calibration.images import load_calibration
+from edgecnn.export.convert.makers import make_makers
+from edgecnn.export.convert.recipe import Recipe
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.readback.kinds import read_kind
-from edgecnn.export.repair.attempt import OnnxMaker, TfliteMaker
-from edgecnn.export.repair.equalize import correct_biases, equalize
+from edgecnn.export.repair.equalize import equalize
 from edgecnn.export.repair.fold import fold
-from edgecnn.export.repair.ladder import RepairOptions, make_workshop, repair
-from edgecnn.export.repair.pixels import mend_pixels
+from edgecnn.export.repair.ladder import repair
+from edgecnn.export.repair.pixels import fix_pixels
+from edgecnn.export.repair.workshop import RepairOptions, make_workshop
 from edgecnn.model.predict import keras_scores
 from edgecnn.render.table import table
 
-LABELS = tuple("0123456789")
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)
 REFUSED = "refused without --repair"
 # name: (network, change of the network, change of the images, refused as it is, per channel)
@@ -43,18 +45,21 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def subjects(deep_subject):
-    return {"plain": faults.train(faults.plain_network(), 6), "deep": deep_subject}
+def subjects(once, deep_subject):
+    plain = faults.trained(once, "plain", faults.plain_network(), 6)
+    return {"plain": plain, "deep": deep_subject}
 
 
 @pytest.fixture(scope="module")
-def branched():
-    return faults.train(faults.branched_network(), 4).altered(faults.scaled_layer)
+def branched(once):
+    subject = faults.trained(once, "branched", faults.branched_network(), 4)
+    return subject.altered(faults.scaled_layer)
 
 
-def mend(subject, images, maker=None, refusal=None, per_channel=True, options=None):
-    shop = make_workshop(subject.network, subject.test, images, refusal, options)
-    return repair(shop, maker or TfliteMaker("faults", LABELS, SPEC), per_channel)
+def climb(subject, images, target=FULL_INTEGER, refusal=None, per_channel=True, options=None):
+    lab = subject.lab
+    shop, makers = make_workshop(lab, images, refusal, options), make_makers(lab.card)
+    return repair(shop, makers.of(target), Recipe(target, lab.network, shop.images, per_channel))
 
 
 def planted(subjects, name):
@@ -70,7 +75,7 @@ def repaired(subjects):
     found = {}
     for name in FAULTS:
         subject, field, refusal, per_channel = planted(subjects, name)
-        found[name] = mend(subject, field, None, refusal, per_channel)
+        found[name] = climb(subject, field, FULL_INTEGER, refusal, per_channel)
     rows = [
         (
             name,
@@ -83,7 +88,7 @@ def repaired(subjects):
         )
         for name, r in found.items()
     ]
-    headers = ("fault", "agrees", "drop", "mended by", "agrees", "drop", "")
+    headers = ("fault", "agrees", "drop", "repaired by", "agrees", "drop", "")
     print("\n" + table(headers, rows))
     return found
 
@@ -103,12 +108,12 @@ def test_a_set_that_counts_as_refused_above_is_refused_by_its_pixels(subjects, n
     for k, tensor in enumerate(images):
         cv2.imwrite(str(tmp_path / f"{k:03d}.png"), tensor[..., ::-1])
     with pytest.raises(CalibrationError, match=r"flat|usable"):
-        load_calibration(tmp_path, SPEC, LABELS, lambda t: keras_scores(subject.network, t))
+        load_calibration(tmp_path, SPEC, faults.LABELS, lambda t: keras_scores(subject.network, t))
 
 
 def test_a_healthy_file_is_left_as_it_is(subjects):
     for subject in subjects.values():
-        found = mend(subject, subject.field)
+        found = climb(subject, subject.field)
         assert found.healthy, found.to_text()
         assert found.warnings() == []
 
@@ -116,22 +121,22 @@ def test_a_healthy_file_is_left_as_it_is(subjects):
 def test_no_label_takes_part_in_the_finding(subjects, repaired):
     subject, field, refusal, _ = planted(subjects, "night only")
     blind = replace(subject.test, labels=np.zeros_like(subject.test.labels))
-    found = mend(replace(subject, test=blind), field, None, refusal)
+    found = climb(replace(subject, test=blind), field, refusal=refusal)
     assert found.evidence == repaired["night only"].evidence
 
 
 @pytest.mark.parametrize("name", ["night only", "a layer times 1000", "depthwise per tensor"])
 def test_the_same_ladder_repairs_onnx(subjects, name):
     subject, field, refusal, per_channel = planted(subjects, name)
-    found = mend(subject, field, OnnxMaker(LABELS, SPEC), refusal, per_channel)
+    found = climb(subject, field, ONNX_FULL_INTEGER, refusal, per_channel)
     assert found.evidence
     assert found.ok, found.to_text()
     assert read_kind(found.data) == "full_integer"
 
 
-def test_what_no_step_mends_is_refused_and_no_step_makes_it_worse(branched):
-    options = RepairOptions(integer_only=True, tuning_steps=20)
-    found = mend(branched, branched.field, options=options)
+def test_what_no_step_repairs_is_refused_and_no_step_makes_it_worse(branched):
+    options = RepairOptions(integer_only=True)
+    found = climb(branched, branched.field, options=options)
     assert not found.ok
     assert "branch_" in found.warnings()[0]
     assert "expected 97 %" in found.warnings()[0]
@@ -145,12 +150,12 @@ def test_what_no_step_mends_is_refused_and_no_step_makes_it_worse(branched):
 
 
 def test_layers_left_in_float_and_16_bits_go_into_files_that_say_so(branched):
-    found = mend(branched, branched.field, options=RepairOptions(tuning_steps=1))
+    found = climb(branched, branched.field)
     before, after = found.steps[0].verdict, found.verdict
     assert after.agreement > before.agreement + 0.5
     expected = {
-        "model_mixed_quant.tflite": "hybrid/float32+int8",
-        "model_integer_quant_with_int16_act.tflite": "int16_activations",
+        MIXED.file: "hybrid/float32+int8",
+        INT16.file: "int16_activations",
     }
     assert read_kind(found.data) == expected[found.file]
     mixed = [step for step in found.steps if step.step == "float layers" and step.kept]
@@ -171,45 +176,15 @@ def test_folding_and_equalizing_keep_the_float_function(subjects, kind):
     assert np.abs(scores - subject.test.keras_scores).mean() < 2e-3
 
 
-def test_corrected_biases_bring_the_rounded_networks_mean_logits_nearer(subjects):
-    subject = subjects["deep"]
-
-    def shift(correct: bool) -> float:
-        network = fold(subject.network)
-        if correct:
-            correct_biases(network, subject.field, per_channel=False)
-        _round(network)
-        return _mean_logit_error(network, subject)
-
-    assert shift(True) < shift(False)
-
-
-def _round(network) -> None:
-    from edgecnn.export.repair.fold import WEIGHTED, rounded_kernel
-
-    for layer in network.layers:
-        if type(layer).__name__ in WEIGHTED:
-            layer.set_weights([rounded_kernel(layer, False), *layer.get_weights()[1:]])
-
-
-def _mean_logit_error(network, subject) -> float:
-    images = subject.field.astype(np.float32)
-    wanted = np.log(subject.network.predict_on_batch(images) + 1e-9)
-    found = np.log(network.predict_on_batch(images) + 1e-9)
-    wanted -= wanted.mean(axis=1, keepdims=True)
-    found -= found.mean(axis=1, keepdims=True)
-    return float(np.abs((found - wanted).mean(axis=0)).mean())
-
-
 def test_pixels_that_look_like_the_labs_are_left_alone(subjects):
     subject = subjects["plain"]
 
     def predict(tensors):
         return subject.network.predict_on_batch(tensors.astype(np.float32))
 
-    assert mend_pixels(subject.field, subject.test.tensors, predict) is None
+    assert fix_pixels(subject.field, subject.test.tensors, predict) is None
     dimmer = (subject.field * 0.7).astype(np.uint8)
-    assert mend_pixels(dimmer, subject.test.tensors, predict) is None
+    assert fix_pixels(dimmer, subject.test.tensors, predict) is None
 
 
 def test_an_export_repairs_a_set_that_it_would_refuse_and_writes_what_it_did(

@@ -8,7 +8,6 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import get_args
 
 import cv2
@@ -329,7 +328,7 @@ def test_a_folder_as_page_is_refused_before_the_work(two_classes, tmp_path):
 
 
 @pytest.mark.meters
-def test_swapped_labels_of_real_crops_are_found_in_time(meters, tmp_path):
+def test_swapped_labels_of_real_crops_are_found(meters, tmp_path):
     root = tmp_path / "lab"
     shutil.copytree(meters / "lab", root)
     rng = np.random.default_rng(3)
@@ -339,9 +338,7 @@ def test_swapped_labels_of_real_crops_are_found_in_time(meters, tmp_path):
         wrong = str((int(files[k].parts[0]) + int(rng.integers(1, 10))) % 10)
         shutil.move(root / files[k], root / wrong / files[k].name)
         swapped.add(f"{wrong}/{files[k].name}")
-    start = monotonic()
     found = inspect(root, InspectOptions(field=meters / "field" / "pp"))
-    assert monotonic() - start < 90  # under 60 on 2 cores that nobody shares
     suspects = [suspect.file for suspect in found.labels.suspects]
     assert len(swapped & set(suspects)) >= 15
     assert len(suspects) < 90

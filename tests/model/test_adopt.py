@@ -11,7 +11,8 @@ import pytest
 
 from edgecnn.errors import ModelError
 from edgecnn.model.networks.small import load_network
-from edgecnn.model.predict import keras_scores, load_model
+from edgecnn.model.predict import keras_scores
+from edgecnn.model.read import load_model
 from edgecnn.train.train import TrainOptions, train
 
 NETWORKS = """

@@ -190,6 +190,7 @@ def test_any_size_of_picture_and_batch_will_do(shape):
     assert out.shape == shape
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("size", [(48, 32), (224, 224)])
 def test_augmentation_keeps_to_its_own_thread(size):
     """The threads of a matrix product spin for a while after it: training took 1.7 times as long

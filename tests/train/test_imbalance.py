@@ -11,7 +11,8 @@ import pytest
 from keras import layers
 
 from edgecnn.errors import DataError, ModelError
-from edgecnn.model.predict import keras_scores, load_model
+from edgecnn.model.predict import keras_scores
+from edgecnn.model.read import load_model
 from edgecnn.train.assess.breakdown import break_down
 from edgecnn.train.fitting.imbalance import (
     adjust_scores,

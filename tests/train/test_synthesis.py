@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import ModelError
-from edgecnn.model.predict import load_model
+from edgecnn.model.read import load_model
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.synthesis.gan import train_gan
 from edgecnn.train.synthesis.gate import gate, join, rare_classes, synthesize

@@ -7,8 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from edgecnn.accuracy.confidence import calibrated_scores, confidence_error
-from edgecnn.train.assess.temperature import fit_temperature
+from edgecnn.accuracy.confidence import calibrated_scores, confidence_error, fit_temperature
 
 
 def sample(temperature: float, seed: int, count: int = 6000) -> tuple[np.ndarray, np.ndarray]:

@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.estimate import LabConfidence
 from edgecnn.audit.ledger import replay
-from edgecnn.audit.ledger.step import DEVICE_PATH, Lab, paired_step, tally_of
+from edgecnn.audit.ledger.step import Step
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError, SessionError
 from edgecnn.records import Progress
 from edgecnn.session.layout import is_session
 from edgecnn.session.read import Session, open_session
 
-__all__ = ["with_device_path"]
+__all__ = ["DEVICE_PATH", "DevicePath", "measure_device_path"]
+
+DEVICE_PATH = "device path (lab quantized -> lab through the device path)"
 
 
-def with_device_path(
-    base: Lab,
-    session: Session,
-    bundle: Bundle,
-    column: str,
-    lab: Path,
-    progress: Progress | None,
-) -> Lab:
+@dataclass(frozen=True)
+class DevicePath:
+    """The step and the lab accuracy after it; None, and `notes` says why, if not measured.
+
+    `confidence` is how sure the artifact was of its answers.
+    """
+
+    step: Step | None
+    after: Tally | None
+    confidence: LabConfidence | None
+    notes: tuple[str, ...]
+
+
+def measure_device_path(
+    session: Session, bundle: Bundle, column: str, lab: Path, progress: Progress | None
+) -> DevicePath:
+    """Compare the lab's answers with those of the device path to the same images.
+
+    Args:
+        column: The artifact's answers in the lab.
+        lab: The lab image folder, or a session that the device recorded over it.
+
+    Raises:
+        DataError: `lab` holds none of the lab test images.
+        SessionError: `lab` is a session of another bundle or artifact.
+    """
     try:
         answers = _device_answers(session, bundle, lab, progress)
     except MissingRuntimeError as error:
-        return replace(base, notes=(f"device path not measured: {error}",))
+        return DevicePath(None, None, None, (f"device path not measured: {error}",))
     label = np.array([row.label for row in answers.rows])
     expected = [row.predicted[column] for row in answers.rows]
     before, after = np.array(expected) == label, np.array(answers.predicted) == label
     differs = int((np.array(answers.predicted) != np.array(expected)).sum())
-    step = paired_step(
+    step = Step.paired(
         DEVICE_PATH,
         before,
         after,
@@ -46,13 +67,8 @@ def with_device_path(
     notes = list(answers.notes)
     if answers.missing:
         notes.append(f"device path: {answers.missing} of the lab test images were not found")
-    return replace(
-        base,
-        reached=tally_of(after),
-        steps=(*base.steps, step),
-        notes=tuple(notes),
-        confidence=LabConfidence(answers.confidence, after),
-    )
+    confidence = LabConfidence(answers.confidence, after)
+    return DevicePath(step, Tally.of(after), confidence, tuple(notes))
 
 
 def _device_answers(
@@ -71,7 +87,10 @@ def _device_answers(
     other = recorded.header.differences(session.header)
     if not other:
         return answers
-    note = f"device path: {lab} was recorded with {', '.join(other)}, it may speak for itself only"
+    note = (
+        f"device path: {lab} was recorded with {', '.join(other)}; this step may not apply to the "
+        "audited session"
+    )
     return replace(answers, notes=(note,))
 
 

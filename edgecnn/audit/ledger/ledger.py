@@ -1,26 +1,51 @@
-"""From lab accuracy to live accuracy, step by step: what each step costs, with its interval.
+"""From lab accuracy to live accuracy, step by step: the causes in order, and what is left.
 
-Every step here needs no field label. What no step explains is the residual, and the points of
-the steps and the residual add up to the gap exactly. Points > 0: accuracy lost at this step.
+No step here needs a field label. What no step explains is the residual. The points of the steps
+and of the residual add up to the gap exactly. Points above 0 are accuracy lost at a step.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from edgecnn.accuracy.intervals import independent_difference
-from edgecnn.accuracy.tally import Tally
-from edgecnn.audit.ledger.device_path import with_device_path
-from edgecnn.audit.ledger.quantization import artifact_column, from_card
-from edgecnn.audit.ledger.step import QUANTIZATION, Lab, Residual, paired_step, tally_of
+from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.tally import Tally, gap_points
+from edgecnn.audit.estimate import LabConfidence
+from edgecnn.audit.ledger.device_path import DevicePath, measure_device_path
+from edgecnn.audit.ledger.quantization import answers_column, from_answers, from_card
+from edgecnn.audit.ledger.step import Step
 from edgecnn.bundle.folder import Bundle
 from edgecnn.records import Progress
 from edgecnn.session.read import Session
 
-__all__ = ["measure_lab", "residual"]
+__all__ = ["UNEXPLAINED", "Lab", "Residual", "measure_lab", "residual"]
+
+UNEXPLAINED = "not explained yet: field conditions, class mix, labels, steps not measured"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What the lab images say: float accuracy, the steps, and the accuracy after them.
+
+    `quantized` is the accuracy of the session's artifact, `reached` that of the last step.
+    """
+
+    float_tally: Tally
+    quantized: Tally
+    reached: Tally
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    confidence: LabConfidence | None = None
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What is left of the gap after the steps, in points; None without field labels."""
+
+    points: float | None
+    low: float | None
+    high: float | None
 
 
 def measure_lab(
@@ -38,22 +63,23 @@ def measure_lab(
         SessionError: `lab` is a session of another bundle or artifact.
     """
     rows = bundle.lab_test() if bundle else []
-    column = artifact_column(rows, session.artifact)
-    if bundle is None or column is None:
-        why = f"lab_test.csv has no {session.artifact}" if bundle else "it needs the bundle"
-        return from_card(session, why if bundle or lab else f"{why} and --lab LAB")
-    label = np.array([row.label for row in rows])
-    floats = np.array([row.predicted["keras"] for row in rows]) == label
-    quantized = np.array([row.predicted[column] for row in rows]) == label
-    start, after = tally_of(floats), tally_of(quantized)
-    step = paired_step(
-        QUANTIZATION, floats, quantized, f"{column} against the float model, paired on"
+    column = answers_column(rows, session.artifact)
+    if column is None:
+        quantization = from_card(session.card, session.artifact)
+    else:
+        quantization = from_answers(rows, column)
+    if bundle and column and lab:
+        path = measure_device_path(session, bundle, column, lab, progress)
+    else:
+        path = DevicePath(None, None, None, (_why_no_device_path(session, bundle, column, lab),))
+    return Lab(
+        quantization.before,
+        quantization.after,
+        path.after or quantization.after,
+        tuple(step for step in (quantization.step, path.step) if step),
+        (*quantization.notes, *path.notes),
+        path.confidence,
     )
-    base = Lab(start, after, after, (step,))
-    if lab is None:
-        note = "device path not measured: give --lab LAB (images, or a session run over them)"
-        return replace(base, notes=(note,))
-    return with_device_path(base, session, bundle, column, lab, progress)
 
 
 def residual(lab: Lab, live: Tally) -> Residual:
@@ -61,12 +87,23 @@ def residual(lab: Lab, live: Tally) -> Residual:
 
     Its interval is that of the difference between the accuracy after the last step and live.
     """
-    if lab.float_tally.accuracy is None or live.accuracy is None:
+    gap = gap_points(lab.float_tally, live)
+    if gap is None:
         return Residual(None, None, None)
-    gap = 100 * (lab.float_tally.accuracy - live.accuracy)
     points = gap - sum(step.points for step in lab.steps)
-    low, high = independent_difference(lab.reached, live)
+    left, low, high = difference(lab.reached, live)
     # The interval is centred on the last step's own images; it follows the residual when
     # those are only a part of the lab test.
-    shift = points - 100 * ((lab.reached.accuracy or 0.0) - live.accuracy)
-    return Residual(points, 100 * low + shift, 100 * high + shift)
+    return Residual(points, low + points - left, high + points - left)
+
+
+def _why_no_device_path(
+    session: Session, bundle: Bundle | None, column: str | None, lab: Path | None
+) -> str:
+    if bundle is None:
+        why = "it needs the bundle" if lab else "it needs the bundle and --lab LAB"
+    elif column is None:
+        why = f"lab_test.csv has no {session.artifact}"
+    else:
+        why = "give --lab LAB (images, or a session run over them)"
+    return f"device path not measured: {why}"

@@ -3,41 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from edgecnn.accuracy.intervals import independent_difference
-from edgecnn.audit.ledger.step import QUANTIZATION, Lab, Step
+import numpy as np
+
+from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.tally import Tally
+from edgecnn.audit.ledger.step import Step
 from edgecnn.bundle.artifacts import twin_of
+from edgecnn.bundle.card import Card
 from edgecnn.bundle.folder import LabTestRow
-from edgecnn.session.read import Session
 
-__all__ = ["artifact_column", "from_card"]
+__all__ = ["QUANTIZATION", "Quantization", "answers_column", "from_answers", "from_card"]
+
+QUANTIZATION = "quantization (lab float -> lab quantized)"
 
 
-def from_card(session: Session, why: str) -> Lab:
-    """Without the artifact's answers in lab_test.csv: the card's tallies, which can't be paired."""
-    card = session.card
-    start = card.lab.tally
-    by_file = {artifact.file: artifact for artifact in card.artifacts}
-    notes = (f"device path not measured: {why}",)
-    if session.artifact not in by_file:
-        note = f"quantization not measured: the card has no {session.artifact}"
-        return Lab(start, start, start, (), (note, *notes))
-    after = by_file[session.artifact].lab
-    low, high = independent_difference(start, after)
-    step = Step(
-        QUANTIZATION,
-        100 * ((start.accuracy or 0.0) - (after.accuracy or 0.0)),
-        100 * low,
-        100 * high,
-        f"the card's tallies: float {start.correct} of {start.total}, {session.artifact} "
-        f"{after.correct} of {after.total}; not paired, so the interval is too wide",
+@dataclass(frozen=True)
+class Quantization:
+    """Lab accuracy before and after; `step` is None, and `notes` says why, if not measured."""
+
+    before: Tally
+    after: Tally
+    step: Step | None
+    notes: tuple[str, ...] = ()
+
+
+def from_answers(rows: Sequence[LabTestRow], column: str) -> Quantization:
+    """Compare the answers of the float model and of an artifact, image by image."""
+    label = np.array([row.label for row in rows])
+    floats = np.array([row.predicted["keras"] for row in rows]) == label
+    quantized = np.array([row.predicted[column] for row in rows]) == label
+    step = Step.paired(
+        QUANTIZATION, floats, quantized, f"{column} against the float model, paired on"
     )
-    return Lab(start, after, after, (step,), notes)
+    return Quantization(Tally.of(floats), Tally.of(quantized), step)
 
 
-def artifact_column(rows: Sequence[LabTestRow], artifact: str) -> str | None:
-    """The artifact's column in lab_test.csv; an Edge TPU file goes by its uncompiled twin."""
+def from_card(card: Card, file: str) -> Quantization:
+    """Compare the tallies of the card, which can't be paired."""
+    before = card.lab.tally
+    after = next((artifact.lab for artifact in card.artifacts if artifact.file == file), None)
+    if after is None:
+        note = f"quantization not measured: the card has no {file}"
+        return Quantization(before, before, None, (note,))
+    evidence = (
+        f"the card's tallies: float {before.correct} of {before.total}, {file} "
+        f"{after.correct} of {after.total}; not paired, so the interval is too wide"
+    )
+    return Quantization(before, after, Step(QUANTIZATION, *difference(before, after), evidence))
+
+
+def answers_column(rows: Sequence[LabTestRow], file: str) -> str | None:
+    """The column of an artifact's answers; an Edge TPU file has those of its uncompiled twin."""
     have = rows[0].predicted if rows else {}
     if "keras" not in have:
         return None
-    return next((name for name in (artifact, twin_of(artifact)) if name in have), None)
+    return next((name for name in (file, twin_of(file)) if name in have), None)

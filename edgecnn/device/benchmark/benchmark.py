@@ -27,13 +27,6 @@ from edgecnn.records import Json, Progress, Skipped
 
 __all__ = ["Benchmark", "BenchmarkOptions", "benchmark"]
 
-_DISTRIBUTIONS = {
-    "ai_edge_litert": "ai-edge-litert",
-    "tflite_runtime": "tflite-runtime",
-    "tensorflow": "tensorflow",
-    "onnxruntime": "onnxruntime",
-}
-
 
 def benchmark(
     bundle: Path | str,
@@ -148,7 +141,7 @@ def _soak(
 
 
 def _soak_file(bundle: Bundle, options: BenchmarkOptions) -> str:
-    """The artifact asked for; else the one for the device asked for; else the bundle's choice."""
+    """The requested artifact, else the one for the requested device, else the bundle's choice."""
     files = [a.file for a in bundle.card.artifacts]
     return bundle.artifact(options.artifact or preferred(files, options.device)).file
 
@@ -202,6 +195,6 @@ def _row(
 
 def _version(runtime: str) -> str:
     try:
-        return version(_DISTRIBUTIONS[runtime])
+        return version(runtime.replace("_", "-"))
     except PackageNotFoundError:
         return "of unknown version"

@@ -137,7 +137,7 @@ def _edgetpu(bundle: Bundle) -> Iterator[Check]:
     name = "Edge TPU (predicted)"
     file = next((a.file for a in bundle.card.artifacts if a.file == FULL_INTEGER.file), None)
     if file is None:
-        yield Check(name, "ok", f"no {FULL_INTEGER.file} in the bundle, which is what it could run")
+        yield Check(name, "ok", f"no {FULL_INTEGER.file} in the bundle, the file that it could run")
         return
     try:
         yield Check(name, "ok", predict_edgetpu(bundle.read(file)).to_text())

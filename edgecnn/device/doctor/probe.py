@@ -36,7 +36,7 @@ def probe(module: str) -> Json:
         interpreter.invoke()
         value = float(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
     except SystemError:
-        return {"works": False, "why": f"it needs numpy 1 and this is numpy {np.__version__}"}
+        return {"works": False, "why": f"it is built on numpy 1 and this is numpy {np.__version__}"}
     except (ImportError, AttributeError, RuntimeError, ValueError) as error:
         return {"works": False, "why": " ".join(str(error).split())[:200]}
     return {"works": value == 0.0, "why": f"max(0, -1) came out as {value}"}

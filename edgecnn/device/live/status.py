@@ -19,7 +19,7 @@ _WINDOW = 10_000
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands: what the panel shows. `prediction` and `truth` are the last frame's."""
+    """The figures that the panel shows. `prediction` and `truth` are the last frame's."""
 
     lab: Tally
     live: Tally

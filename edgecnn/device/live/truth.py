@@ -56,7 +56,7 @@ def _from_folders(source: Source, labels: Sequence[str]) -> Callable[[Frame], st
         label = folders[0] if folders else path.absolute().parent.name
         if label not in labels:
             raise TruthError(
-                f"{path} lies in folder {label!r}, which is no label of the bundle; "
+                f"{path} is in folder {label!r}, which is no label of the bundle; "
                 f"expected {listed(labels)}"
             )
         by_name[name] = label

@@ -1,6 +1,6 @@
-"""What the frames really show: from the folders of the images, from a CSV file, or unknown.
+"""The true labels of frames, read from a CSV file.
 
-A truth CSV has a header and one of these column sets; other columns are passed over:
+A truth CSV has a header and one of these column sets; other columns are ignored:
 
     frame,label          one frame, by its position in the source, from 0
     first,last,label     frames first to last, both included
@@ -8,7 +8,7 @@ A truth CSV has a header and one of these column sets; other columns are passed 
                          sources) ISO 8601 in UTC
     name,label           an image by its path below the source folder, or by its file name
 
-Frames that no row speaks of have no truth and are not counted.
+Frames without a row have no truth and are not counted.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _read_text(path: Path) -> str:
 def _find_form(path: Path, header: list[str]) -> tuple[str, ...]:
     twice = [column for column, count in Counter(header).items() if column and count > 1]
     if twice:
-        raise TruthError(f"{path} line 1: column {twice[0]!r} stands there twice")
+        raise TruthError(f"{path} line 1: column {twice[0]!r} appears twice")
     for form in _FORMS:
         if {*form, "label"} <= set(header):
             return form

@@ -62,7 +62,7 @@ class Panel:
         self._live.stop()
 
     def update(self, status: Status) -> None:
-        """Draw where the run stands."""
+        """Draw the present figures of the run."""
         self._live.update(render(status), refresh=True)
 
 

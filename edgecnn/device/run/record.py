@@ -17,7 +17,7 @@ __all__ = ["Recorder"]
 _HEALTH_S = 10.0
 # All scores of frames that are not kept: at most every tenth, and less often where there are many
 # classes, so that a line takes some 10 bytes more in the mean.
-_SCORES_SHARE, _SCORES_A_FRAME = 0.1, 5.0
+_SCORES_SHARE, _SCORES_A_FRAME = 0.1, 2.0
 
 
 class Recorder:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.export.calibration.result import AEQ, Advice, Cell
 
@@ -62,13 +63,8 @@ def is_worse(cells: Sequence[Cell], than: Sequence[Cell]) -> bool:
     Paired: only frames on which the two differ count (sign test, two-sided, 5 %). The draws of
     one variant are averaged on each frame first, since they are not independent frames.
     """
-    from scipy.stats import binomtest
-
-    difference = np.sign(_agrees(cells) - _agrees(than))
-    lost, won = int((difference < 0).sum()), int((difference > 0).sum())
-    if lost <= won:
-        return False
-    return bool(binomtest(lost, lost + won).pvalue < _ALPHA)
+    change = Paired.of(_agrees(than), _agrees(cells))
+    return change.lost > change.won and change.p_value < _ALPHA
 
 
 def _agrees(cells: Sequence[Cell]) -> np.ndarray:
@@ -120,7 +116,7 @@ def _too_low(agreement: float) -> str:
         return ""
     return (
         f"; a healthy set reaches {100 * HEALTHY_AGREEMENT:.0f} %: add images of what this one "
-        "lacks, or mend the network"
+        "lacks, or change the network"
     )
 
 

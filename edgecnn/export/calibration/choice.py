@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import FULL_INTEGER, ONNX_FULL_INTEGER, ArtifactFormat
 from edgecnn.errors import CalibrationError
 from edgecnn.export.calibration.comparison_plot import plot_comparison
 from edgecnn.export.calibration.experiment import FIELD_FRAMES, compare_calibration, images_to_read
 from edgecnn.export.calibration.images import Calibration, Reading, load_calibration, set_names
 from edgecnn.export.calibration.result import CompareOptions, Comparison
-from edgecnn.export.ranges.methods import RANGE_METHODS
-from edgecnn.model.predict import keras_scores
+from edgecnn.export.convert.makers import Makers
+from edgecnn.export.convert.recipe import HISTOGRAM_IMAGES, Recipe
 from edgecnn.model.read import LabModel
-from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 
 __all__ = ["CALIBRATION_PLOT", "Chosen", "choose_calibration"]
@@ -35,26 +36,19 @@ class Chosen:
     comparison: Comparison | None = None
     refusal: str | None = None
 
-    def method(self, name: str) -> str:
-        """How ranges come from the images, for a format."""
+    def recipe(self, target: ArtifactFormat, network: Any) -> Recipe:
+        """How a format is made: of these images, by the method that the experiment advises."""
+        recipe = Recipe(target, network, self.images.tensors)
         if self.comparison is None:
-            return "MinMax"
-        advice = self.comparison.advice
-        return {
-            "tflite-full-integer": advice.tflite_method,
-            "onnx-full-integer": advice.onnx_method,
-        }.get(name, "MinMax")
-
-    def onnx_images(self) -> np.ndarray:
-        """uint8 (n, height, width, 3); for histograms no more than were tried.
-
-        The images of the first folder come first, so they are thinned, not cut off.
-        """
-        pinned = self.images.pinned()
-        if self.comparison is None or self.method("onnx-full-integer") in RANGE_METHODS:
-            return pinned
-        most = max(c.count for c in self.comparison.cells if c.back_end == "onnxruntime")
-        return pinned[:: -(-len(pinned) // most)]
+            return recipe
+        cells, advice = self.comparison.cells, self.comparison.advice
+        if target is FULL_INTEGER:
+            return replace(recipe, method=advice.tflite_method)
+        if target is not ONNX_FULL_INTEGER:
+            return recipe
+        tried = [cell.count for cell in cells if cell.back_end == "onnxruntime"]
+        most = max(tried, default=HISTOGRAM_IMAGES)
+        return replace(recipe, method=advice.onnx_method, histogram_images=most)
 
     def files(self) -> dict[str, bytes]:
         """What the bundle gets beside quantization.json: the experiment's plot."""
@@ -63,6 +57,7 @@ class Chosen:
 
 def choose_calibration(
     lab: LabModel,
+    makers: Makers,
     folders: Sequence[Path],
     compare: CompareOptions | None,
     progress: Progress | None = None,
@@ -88,7 +83,7 @@ def choose_calibration(
     field = None
     if compare.field is not None:
         field = _load(lab, [compare.field], progress, Reading(FIELD_FRAMES, strict=False))
-    comparison = compare_calibration(lab, sets, field, compare, progress)
+    comparison = compare_calibration(lab, makers, sets, field, compare, progress)
     advised = [folders[k] for k in comparison.advice.sets]
     return _load_chosen(lab, advised, comparison, progress, lenient)
 
@@ -115,12 +110,8 @@ def _load(
     progress: Progress | None,
     reading: Reading | None = None,
 ) -> Calibration:
-    def predict(tensors: np.ndarray) -> np.ndarray:
-        with quiet():
-            return keras_scores(lab.network, tensors)
-
     card = lab.card
     lab_sha256 = frozenset(map(str, lab.test.sha256))
     return load_calibration(
-        folders, card.input, card.labels, predict, lab_sha256, progress, reading
+        folders, card.input, card.labels, lab.scores, lab_sha256, progress, reading
     )

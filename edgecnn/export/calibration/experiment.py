@@ -8,35 +8,25 @@ arXiv:2105.07331: even foreign images do); a set that lacks it is exposed by agr
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.artifacts import FULL_INTEGER, ONNX_FULL_INTEGER
-from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.errors import CalibrationError, ModelError
 from edgecnn.export.calibration.advice import advise
-from edgecnn.export.calibration.images import Calibration, fair_shares, is_flat, pin
+from edgecnn.export.calibration.images import Calibration, fair_shares, is_flat
 from edgecnn.export.calibration.result import AEQ, Cell, CompareOptions, Comparison
 from edgecnn.export.convert.ai_edge_quantizer import AEQ_METHODS, has_aeq, quantize_aeq
-from edgecnn.export.convert.onnx_convert import (
-    convert_onnx,
-    embed_onnx_metadata,
-    quantization_texts,
-    quantize_onnx,
-)
-from edgecnn.export.convert.tflite_convert import freeze
-from edgecnn.export.convert.tflite_ranges import Activations, RangeModel, clipped_shares
+from edgecnn.export.convert.makers import Makers
+from edgecnn.export.convert.recipe import Recipe
+from edgecnn.export.convert.tflite_ranges import Activations, clipped_shares
+from edgecnn.export.judge import Judge, JudgedFrames, lab_frames
 from edgecnn.export.ranges.methods import RANGE_METHODS, Observed, join
-from edgecnn.export.readback.check import drop_points
 from edgecnn.export.readback.layer_names import layer_names
 from edgecnn.model.read import LabModel
-from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 
 __all__ = ["FIELD_FRAMES", "compare_calibration", "images_to_read"]
@@ -50,7 +40,7 @@ _MOST_BYTES = 300_000_000  # of input tensors, over all sets
 _HISTOGRAM_BYTES = 500_000_000  # of activations, which onnxruntime keeps while it collects
 _TFLITE_METHODS = ("Percentile 99.99", "MSE")  # beside MinMax
 _ONNX_METHODS = ("MinMax", "Percentile", "Entropy", "MSE")
-_TFLITE, _ONNX = FULL_INTEGER.file, ONNX_FULL_INTEGER.file
+_ONNX = "onnxruntime"
 
 
 def images_to_read(options: CompareOptions, num_sets: int, tensor_bytes: int) -> int:
@@ -61,6 +51,7 @@ def images_to_read(options: CompareOptions, num_sets: int, tensor_bytes: int) ->
 
 def compare_calibration(
     lab: LabModel,
+    makers: Makers,
     sets: Sequence[Calibration],
     field: Calibration | None = None,
     options: CompareOptions | None = None,
@@ -70,6 +61,7 @@ def compare_calibration(
 
     Args:
         lab: The float model and its lab test images.
+        makers: Make the integer models.
         sets: Read leniently (`Reading(strict=False)`), so that a bad one shows what it does.
         field: Frames to judge by, which no draw then holds; None keeps some of each set's.
         options: Image counts, back ends, granularity.
@@ -82,20 +74,18 @@ def compare_calibration(
     options = options or CompareOptions()
     held_out = _hold_out(sets, field, options)
     draws = [_draw(one, held_out.digests, options) for one in sets]
-    frozen = freeze(lab.network, lab.card.input)
-    model = RangeModel(frozen)
+    model = makers.tflite.range_model(lab.network)
     pools = [
         _Pool(one.source, tensors, [model.measure(t, one.source, progress) for t in tensors])
         for one, tensors in zip(sets, draws, strict=True)
     ]
-    judge = _Judge(lab, held_out, Activations(model, held_out.tensors[:_CLIPPED_FRAMES], progress))
-    mixes = _mixes(pools, options.counts)
-    makers = list(_makers(lab, model, mixes, options))
+    bench = _Bench(lab, makers, held_out.frames, progress)
+    variants = list(_variants(bench, _mixes(pools, options.counts), options))
     cells = []
-    for k, (make, fixed) in enumerate(makers):
+    for k, variant in enumerate(variants):
         if progress:
-            progress(f"calibrating with {fixed.mix.name}", k, len(makers))
-        cells.append(judge.score(make(), fixed))
+            progress(f"calibrating with {variant.mix.name}", k, len(variants))
+        cells.append(bench.measure(variant))
     names = [one.source for one in sets]
     warnings = [f"{one.source}: {warning}" for one in sets for warning in one.warnings]
     float_lab = lab.test.tally(lab.test.keras_top1)
@@ -104,10 +94,9 @@ def compare_calibration(
 
 @dataclass(frozen=True)
 class _HeldOut:
-    """Frames to judge by. tensors: uint8 (n, height, width, 3); top1: the float model's."""
+    """Frames to judge by, the digests of their files, and how many come from each source."""
 
-    tensors: np.ndarray
-    top1: np.ndarray
+    frames: JudgedFrames
     digests: frozenset[str]
     sources: dict[str, int]
 
@@ -138,6 +127,8 @@ class _Mix:
 
 @dataclass(frozen=True)
 class _Variant:
+    """One integer model to try; the fields are those of a `Cell`."""
+
     mix: _Mix
     back_end: str
     method: str
@@ -164,7 +155,7 @@ def _hold_out(
     tensors = np.concatenate([one.tensors[chosen] for one, chosen in parts])
     scores = np.concatenate([one.scores[chosen] for one, chosen in parts])
     sources = {one.source: len(chosen) for one, chosen in parts}
-    return _HeldOut(tensors, scores.argmax(axis=1), frozenset(seen), sources)
+    return _HeldOut(JudgedFrames(tensors, scores), frozenset(seen), sources)
 
 
 def _shuffled(images: Calibration) -> list[int]:
@@ -206,74 +197,64 @@ def _mix(name: str, group: Sequence[_Pool], draw: int, count: int) -> _Mix:
     return _Mix(name, len(group), draw, tensors, seen)
 
 
-def _makers(
-    lab: LabModel, model: RangeModel, mixes: Sequence[_Mix], options: CompareOptions
-) -> Iterator[tuple[Callable[[], bytes], _Variant]]:
-    """What is to be made: the bytes of a model, and what it is."""
+def _variants(bench: _Bench, mixes: Sequence[_Mix], options: CompareOptions) -> Iterator[_Variant]:
+    """What is to be tried, by back end."""
     largest = {mix.name: mix.count for mix in mixes}
     for mix in mixes:
-        for granularity in ("channel", "tensor") if options.per_tensor else ("channel",):
-            make = partial(model.quantize, mix.seen, granularity == "channel")
-            yield make, _Variant(mix, "tflite", "MinMax", granularity)
+        yield _Variant(mix, "tflite", "MinMax", "channel")
+        if options.per_tensor:
+            yield _Variant(mix, "tflite", "MinMax", "tensor")
         if mix.count == largest[mix.name]:  # few images hold no rare values to leave out
-            for method in _TFLITE_METHODS:
-                make = partial(model.quantize, mix.seen, method=method)
-                yield make, _Variant(mix, "tflite", method, "channel")
+            yield from (_Variant(mix, "tflite", m, "channel") for m in _TFLITE_METHODS)
     if AEQ in options.back_ends and has_aeq():
-        for mix in mixes:
-            limits = model.limits(mix.seen)
-            for method in AEQ_METHODS:
-                make = partial(quantize_aeq, model.float_file, limits, method)
-                yield make, _Variant(mix, AEQ, method, "channel")
-    if "onnxruntime" in options.back_ends:
-        yield from _onnx_makers(lab, mixes, options, model.activation_bytes)
+        yield from (_Variant(mix, AEQ, m, "channel") for mix in mixes for m in AEQ_METHODS)
+    if _ONNX in options.back_ends and bench.has_onnx():
+        yield from _onnx_variants(mixes, options, bench.activation_bytes)
 
 
-def _onnx_makers(
-    lab: LabModel, mixes: Sequence[_Mix], options: CompareOptions, activation_bytes: int
-) -> Iterator[tuple[Callable[[], bytes], _Variant]]:
-    try:
-        source = convert_onnx(lab.network, lab.card.input)
-    except ModelError:
-        return  # the export itself says so, where ONNX is asked for
+def _onnx_variants(
+    mixes: Sequence[_Mix], options: CompareOptions, activation_bytes: int
+) -> Iterator[_Variant]:
     smallest = {mix.name: mix.count for mix in reversed(mixes)}
     for mix in mixes:
         if mix.count > max(options.onnx_most, smallest[mix.name]):
             continue
         for method in _ONNX_METHODS:
             if method in RANGE_METHODS or mix.count * activation_bytes <= _HISTOGRAM_BYTES:
-                make = partial(_quantize_onnx, source, pin(mix.tensors), method)
-                yield make, _Variant(mix, "onnxruntime", method, "channel")
+                yield _Variant(mix, _ONNX, method, "channel")
         if options.per_tensor:
-            make = partial(_quantize_onnx, source, pin(mix.tensors), per_channel=False)
-            yield make, _Variant(mix, "onnxruntime", "MinMax", "tensor")
+            yield _Variant(mix, _ONNX, "MinMax", "tensor")
 
 
-def _quantize_onnx(
-    source: bytes, images: np.ndarray, method: str = "MinMax", *, per_channel: bool = True
-) -> bytes:
-    with redirect_stdout(io.StringIO()):  # its calibrators print
-        data, *infos = quantize_onnx(source, images, per_channel=per_channel, method=method)
-    return embed_onnx_metadata(data, quantization_texts(*infos))
+class _Bench:
+    """Makes the models and measures them on the lab test images and the held-out frames."""
 
-
-class _Judge:
-    """Scores models on the lab test images and on the held-out frames."""
-
-    def __init__(self, lab: LabModel, held_out: _HeldOut, activations: Activations) -> None:
-        self._test, self._held_out, self._activations = lab.test, held_out, activations
-        names = {name: name for name in activations.values}
+    def __init__(
+        self, lab: LabModel, makers: Makers, held_out: JudgedFrames, progress: Progress | None
+    ) -> None:
+        self._lab, self._makers, self._held_out = lab, makers, held_out
+        self._judge = Judge(lab_frames(lab.test), held_out)
+        model = makers.tflite.range_model(lab.network)
+        self.activation_bytes = model.activation_bytes
+        tensors = held_out.tensors[:_CLIPPED_FRAMES]
+        self._activations = Activations(model, tensors, progress)
+        names = {name: name for name in self._activations.values}
         self._layers = layer_names(names, [layer.name for layer in lab.network.layers])
 
-    def score(self, data: bytes, variant: _Variant) -> Cell:
-        tflite, mix = variant.back_end != "onnxruntime", variant.mix
-        with quiet():
-            runtime = load_runtime(data, _TFLITE if tflite else _ONNX)
-        lab, field = (
-            np.array([runtime.invoke(tensor).argmax() for tensor in tensors])
-            for tensors in (self._test.tensors, self._held_out.tensors)
-        )
-        agrees = field == self._held_out.top1
+    def has_onnx(self) -> bool:
+        """The network has an ONNX version; the export itself says why not, where it is asked."""
+        try:
+            self._makers.onnx.reference(self._lab.network)
+        except ModelError:
+            return False
+        return True
+
+    def measure(self, variant: _Variant) -> Cell:
+        """Make a model and run it."""
+        data, mix = self._make(variant), variant.mix
+        target = ONNX_FULL_INTEGER if variant.back_end == _ONNX else FULL_INTEGER
+        trial = self._judge.run(data, target.file)
+        agrees = self._held_out.agrees(trial.field)
         return Cell(
             name=mix.name,
             num_sets=mix.num_sets,
@@ -282,12 +263,25 @@ class _Judge:
             granularity=variant.granularity,
             count=mix.count,
             draw=mix.draw,
-            lab=self._test.tally(lab),
-            drop=drop_points(self._test, lab),
-            agreement=Tally(int(agrees.sum()), len(agrees)),
-            clipped=self._clipped(data) if tflite else {},
+            lab=self._lab.test.tally(trial.lab.argmax(axis=1)),
+            drop=self._judge.lab.drop_points(trial.lab),
+            agreement=Tally.of(agrees),
+            clipped=self._clipped(data) if target is FULL_INTEGER else {},
             agrees=agrees,
         )
+
+    def _make(self, variant: _Variant) -> bytes:
+        network, mix = self._lab.network, variant.mix
+        if variant.back_end == AEQ:
+            model = self._makers.tflite.range_model(network)
+            limits = model.named(mix.seen.limits())
+            return quantize_aeq(model.float_file, limits, variant.method)
+        per_channel = variant.granularity == "channel"
+        recipe = Recipe(FULL_INTEGER, network, mix.tensors, per_channel, variant.method)
+        if variant.back_end == _ONNX:
+            recipe = replace(recipe, format=ONNX_FULL_INTEGER, histogram_images=mix.count)
+            return self._makers.onnx.make(recipe)
+        return self._makers.tflite.make(replace(recipe, seen=mix.seen))
 
     def _clipped(self, data: bytes) -> dict[str, float]:
         """By layer; where several tensors belong to one, the worst of them."""

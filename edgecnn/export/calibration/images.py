@@ -176,11 +176,14 @@ def set_names(folders: Sequence[Path]) -> list[str]:
         CalibrationError: No folder, or one that is given twice.
     """
     resolved = [folder.resolve() for folder in folders]
-    if not folders or len(set(resolved)) < len(resolved):
-        twice = next((str(f) for f in folders if resolved.count(f.resolve()) > 1), "")
+    if not folders:
         raise CalibrationError(
-            f"calibration set {twice or '(none)'} is given {'twice' if twice else 'at all'}, "
-            "expected one or more different folders"
+            "no calibration folder given; pass one or more folders of field images"
+        )
+    twice = next((str(f) for f in folders if resolved.count(f.resolve()) > 1), None)
+    if twice:
+        raise CalibrationError(
+            f"calibration folder {twice} is given twice, expected different ones"
         )
     names = [path.name for path in resolved]
     if len(set(names)) < len(names):
@@ -301,7 +304,7 @@ def _check_classes(
     folders = {path.resolve().parent.name for path in files}
     if len(folders) == 1 and folders <= set(labels):
         warnings.append(
-            f"all calibration images lie in a folder {folders.pop()!r}: one class only; "
+            f"all calibration images come from a folder {folders.pop()!r}: one class only; "
             "add images of other classes"
         )
     return warnings

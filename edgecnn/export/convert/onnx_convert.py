@@ -18,13 +18,12 @@ from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.convert.onnx_fold import fold_scales
-from edgecnn.export.packing.recipe import recipe
+from edgecnn.export.packing.preprocessing_text import preprocessing_text
 from edgecnn.export.ranges.methods import RANGE_METHODS, observe
 from edgecnn.export.ranges.taps import tap_onnx
 from edgecnn.quiet import quiet
 
 __all__ = [
-    "HISTOGRAM_IMAGES",
     "convert_onnx",
     "embed_onnx_metadata",
     "onnx_texts",
@@ -32,8 +31,6 @@ __all__ = [
     "quantize_onnx",
 ]
 
-# By other methods than MinMax it keeps every activation of every image in memory.
-HISTOGRAM_IMAGES = 100
 # 17 is read by every onnxruntime since 1.12 (2022).
 _OPSET = 17
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -93,7 +90,7 @@ def quantize_onnx(
         integer_io: "uint8" or "int8": type of the activations, the input and the output.
         per_channel: False gives each weight tensor one scale.
         method: How ranges come from the images: "MinMax"; onnxruntime's "Percentile" (99.999) or
-            "Entropy"; or another one of limits.RANGE_METHODS, for which each tensor's is set.
+            "Entropy"; or another one of methods.RANGE_METHODS, for which each tensor's is set.
         float_nodes: Names of nodes that stay in float.
 
     Returns:
@@ -132,13 +129,7 @@ def quantize_onnx(
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
             raise _refusal("integer ONNX", error) from error
         model = onnx.load(target)
-    model.graph.name = "edgecnn"
-    target_info = _integer_output(model)
-    if float_nodes and target_info.scale > 0:
-        _quantized_input(model, integer_io)
-    infos = (_integer_input(model), target_info)
-    _slim(model)
-    return bytes(model.SerializeToString()), *infos
+    return _with_integer_ends(model, integer_io, mixed=bool(float_nodes))
 
 
 def embed_onnx_metadata(data: bytes, texts: dict[str, str]) -> bytes:
@@ -155,7 +146,7 @@ def onnx_texts(labels: tuple[str, ...], spec: InputSpec) -> dict[str, str]:
     return {
         "labels": json.dumps(list(labels)),
         "input": json.dumps(spec.to_json()),
-        "preprocessing": recipe(spec),
+        "preprocessing": preprocessing_text(spec),
     }
 
 
@@ -197,6 +188,19 @@ def _reader(base: Any, calibration: np.ndarray) -> Any:
             return None if image is None else {"image": image[None].astype(np.float32)}
 
     return Reader()
+
+
+def _with_integer_ends(
+    model: Any, integer_io: str, *, mixed: bool
+) -> tuple[bytes, TensorInfo, TensorInfo]:
+    """The file that takes and gives integers, where its ends are quantized, and their types."""
+    model.graph.name = "edgecnn"
+    target = _integer_output(model)
+    if mixed and target.scale > 0:
+        _quantized_input(model, integer_io)
+    source = _integer_input(model)
+    _slim(model)
+    return bytes(model.SerializeToString()), source, target
 
 
 def _quantized_input(model: Any, integer_io: str) -> None:
@@ -278,7 +282,7 @@ def _untie(model: Any) -> bytes:
 
 
 def _slim(model: Any) -> None:
-    """Drop what repeats itself: a third of a small integer file is names.
+    """Shorten the names that repeat: they take a third of a small integer file.
 
     Tensors keep their names, which say what layer they belong to; their scales and zero points
     are named by number, nodes not at all, and the shapes in between are left to the runtime.

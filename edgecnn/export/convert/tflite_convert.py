@@ -42,7 +42,7 @@ def freeze(network: Any, spec: InputSpec) -> Any:
 def convert_tflite(
     frozen: Any,
     name: str,
-    calibration: np.ndarray,
+    calibration: np.ndarray | None = None,
     integer_io: str = "uint8",
     *,
     per_channel: bool = True,
@@ -52,8 +52,8 @@ def convert_tflite(
     Args:
         frozen: What `freeze` gives.
         name: The format.
-        calibration: uint8, shape (n, height, width, 3); its range should be 0..255, so that the
-            full-integer model takes raw pixels.
+        calibration: uint8, shape (n, height, width, 3), for full-integer and int16; its range
+            should be 0..255, so that the full-integer model takes raw pixels.
         integer_io: "uint8" or "int8" input and output of the full-integer model.
         per_channel: False gives each convolution one scale, as the first converters did.
 
@@ -69,7 +69,7 @@ def convert_tflite(
             converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
             _configure(converter, name, integer_io)
             converter._experimental_disable_per_channel = not per_channel
-            if name in _CALIBRATED:
+            if calibration is not None and name in _CALIBRATED:
                 converter.representative_dataset = lambda: _representative_dataset(calibration)
             return bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError) as error:

@@ -69,24 +69,22 @@ class RangeModel:
         """
         return observe(self.tap, self.tensors, self._input, images, what, progress)
 
-    def limits(self, seen: Observed, method: str = "MinMax") -> dict[str, tuple[float, float]]:
-        """The range of each tensor by name: see `Observed.limits`."""
-        ends = seen.limits(method).tolist()
+    def named(self, limits: np.ndarray) -> dict[str, tuple[float, float]]:
+        """The same ranges by the tensors' names."""
+        ends = limits.tolist()
         return {name: (low, high) for name, (low, high) in zip(self.tensors, ends, strict=True)}
 
     def quantize(
         self,
-        seen: Observed,
+        limits: np.ndarray,
         per_channel: bool = True,
-        method: str = "MinMax",
         float_tensors: Sequence[str] = (),
     ) -> bytes:
         """The full-integer model; by MinMax the one that the converter makes of these images.
 
         Args:
-            seen: As `measure` gives it.
+            limits: float32 (tensors, 2), the range of each tensor: see `Observed.limits`.
             per_channel: A scale for each channel of a convolution's weights, or one for all.
-            method: One of limits.RANGE_METHODS.
             float_tensors: Names of tensors whose operations stay in float.
 
         Raises:
@@ -95,7 +93,7 @@ class RangeModel:
         import tensorflow as tf
         from tensorflow.lite.python.convert import ConverterError, mlir_quantize
 
-        for quantization, (low, high) in zip(self._quantizations, seen.limits(method), strict=True):
+        for quantization, (low, high) in zip(self._quantizations, limits, strict=True):
             quantization.min = np.array([low], np.float32)
             quantization.max = np.array([high], np.float32)
         try:
@@ -140,7 +138,7 @@ class Activations:
 
 
 def clipped_shares(activations: Activations, data: bytes) -> dict[str, float]:
-    """Share of the float activations that lie beyond the range of an integer file's tensors.
+    """Share of the float activations beyond the range of an integer file's tensors.
 
     A value up to one step outside is not counted: it loses no more than rounding does, and
     TFLite's scores reach 255/256 only.

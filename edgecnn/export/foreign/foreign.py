@@ -119,7 +119,7 @@ def _input_spec(path: Path, model: Any, options: ForeignOptions) -> InputSpec:
     if len(shape) != 3 or shape[2] != channels:
         raise ModelError(
             f"{path} takes {shape}, expected one image (height, width, {channels}); "
-            + _mend(shape, channels)
+            + _advice(shape, channels)
         )
     height, width = (
         given if found is None else found
@@ -138,7 +138,7 @@ def _input_spec(path: Path, model: Any, options: ForeignOptions) -> InputSpec:
     return InputSpec(width, height, options.resize, options.interpolation)
 
 
-def _mend(shape: tuple[Any, ...], channels: int) -> str:
+def _advice(shape: tuple[Any, ...], channels: int) -> str:
     if len(shape) == 3 and (shape[2], channels) == (1, 3):
         return "with --color grey frames are turned grey in front of it"
     if len(shape) == 3 and (shape[2], channels) == (3, 1):

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.foreign.normalization import Front
 from edgecnn.export.options import Color, Normalize
@@ -22,7 +23,7 @@ __all__ = ["find_mismatch"]
 
 _SAMPLE = 120  # images: enough to tell a gain of 10 points from luck
 _FAR_MORE = 0.10
-_SIGMAS = 3.0
+_ALPHA = 0.00135  # of the paired test: three standard errors, one-sided
 _FAIR = 0.5  # accuracy: of many ways one gains by luck, but luck makes no fair classifier
 _OF_EACH = 5  # images a class, for a line on the order of the labels
 
@@ -32,8 +33,8 @@ def find_mismatch(
 ) -> list[str]:
     """Lines on a normalization, colour order or label order that reads the lab images far better.
 
-    "Far better" is at least 50 %, and 10 points and three standard errors more in a paired
-    comparison on up to 120 images spread over the lab test.
+    "Far better" is at least 50 %, and 10 points more that are no chance (p < 0.00135) in a paired
+    test on up to 120 images spread over the lab test.
 
     Args:
         model: The user's network, from its own input.
@@ -104,10 +105,9 @@ def _alike(right: np.ndarray, best: np.ndarray) -> bool:
 
 
 def _far_better(new: np.ndarray, old: np.ndarray) -> bool:
-    """By 10 points, and by three standard errors of the difference (McNemar 1947)."""
-    gained, lost = int((new & ~old).sum()), int((old & ~new).sum())
+    """By 10 points, and by more than chance in the paired test."""
     enough = new.mean() - old.mean() >= _FAR_MORE
-    return bool(enough and gained - lost >= _SIGMAS * (gained + lost) ** 0.5)
+    return bool(enough and Paired.of(old, new).p_better < _ALPHA)
 
 
 def _chance(test: LabTest) -> float:

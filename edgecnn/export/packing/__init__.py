@@ -1,1 +1,1 @@
-"""What goes into a file or bundle beside the network: metadata, a program, the recipe."""
+"""What goes into a file or bundle beside the network: metadata, a program, the card."""

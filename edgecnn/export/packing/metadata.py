@@ -17,7 +17,7 @@ from typing import Any
 
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.packing.flatbuffer import read_tflite, schema, write_tflite
-from edgecnn.export.packing.recipe import input_json, recipe
+from edgecnn.export.packing.preprocessing_text import input_json, preprocessing_text
 
 __all__ = ["INPUT_FILE", "LABELS_FILE", "embed_tflite_metadata"]
 
@@ -69,7 +69,7 @@ def _model_metadata(name: str, labels: tuple[str, ...], spec: InputSpec) -> byte
     import flatbuffers
 
     writer = _Writer(flatbuffers.Builder(1024))
-    text = recipe(spec)
+    text = preprocessing_text(spec)
     subgraph = writer.table(
         10,
         {2: writer.tables([_input(writer, text)]), 3: writer.tables([_output(writer, labels)])},

@@ -49,7 +49,7 @@ class Tap(Protocol):
 
 
 def tap_tflite(data: bytes, file: str) -> Tap:
-    """A .tflite file under TFLite's own kernels (delegates hide what lies between).
+    """A .tflite file under TFLite's own kernels (delegates hide the tensors in between).
 
     Raises:
         ArtifactError: It can't be loaded.
@@ -172,7 +172,7 @@ class _OnnxTap:
                 model.graph.output.append(onnx.ValueInfoProto(name=name))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # Fused operations would hide what lies between them.
+        # Fused operations would hide the tensors between them.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         state = onnxruntime.capi.onnxruntime_pybind11_state
         try:

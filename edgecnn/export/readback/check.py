@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgecnn.accuracy.confidence import confidence_error
+from edgecnn.bundle.artifacts import (
+    FLOAT32,
+    FULL_INTEGER,
+    HEALTHY_AGREEMENT,
+    INT16,
+    MIXED,
+    ONNX_FLOAT32,
+    ONNX_FULL_INTEGER,
+    ONNX_MIXED,
+    ArtifactFormat,
+    by_name,
+)
 from edgecnn.bundle.card import Artifact
-from edgecnn.bundle.runtime.load import Runtime, load_runtime
+from edgecnn.bundle.runtime.load import Runtime
+from edgecnn.errors import ArtifactError
+from edgecnn.export.judge import Judge, lab_frames
 from edgecnn.export.readback.kinds import read_kind
-from edgecnn.model.read import LabTest
-from edgecnn.quiet import quiet
+from edgecnn.export.readback.layers import LayerReport, compare_layers
+from edgecnn.export.repair.repair import Repaired
+from edgecnn.export.repair.result import Repair
+from edgecnn.model.read import LabModel, LabTest
 from edgecnn.records import Progress
 
-__all__ = ["Checked", "check_artifact", "drop_points"]
+__all__ = ["Checked", "CheckedFiles", "check_artifact", "check_files"]
+
+_INTEGER = (FULL_INTEGER, INT16, ONNX_FULL_INTEGER, MIXED, ONNX_MIXED)
+_PIXELS = 32 * 128 * 128  # of all images: large inputs are compared on fewer
 
 
 @dataclass(frozen=True)
@@ -26,6 +46,42 @@ class Checked:
     data: bytes
     top1: np.ndarray
     runtime: Runtime
+
+
+@dataclass(frozen=True)
+class CheckedFiles:
+    """The artifacts in the order of the formats, and their integer files layer by layer."""
+
+    artifacts: tuple[Checked, ...]
+    layers: tuple[LayerReport, ...]
+    warnings: tuple[str, ...]
+
+    def data(self) -> dict[str, bytes]:
+        """The artifacts' bytes by file name."""
+        return {one.artifact.file: one.data for one in self.artifacts}
+
+
+def check_files(
+    lab: LabModel,
+    repaired: Repaired,
+    max_drop: float | None = None,
+    progress: Progress | None = None,
+) -> CheckedFiles:
+    """Measure each file. One that could not be repaired is not `ok`, whatever it loses.
+
+    Raises:
+        ArtifactError: The runtime can't load a file.
+    """
+    layers = _layer_reports(lab, repaired, progress)
+    failed = {found.file for found in repaired.repairs if not found.ok}
+    checked = {}
+    for name, data in repaired.files.items():
+        file, temperature = by_name(name).file, lab.card.temperature
+        one = check_artifact(data, file, lab.test, max_drop, progress, temperature=temperature)
+        ok = one.artifact.ok and file not in failed
+        checked[name] = replace(one, artifact=replace(one.artifact, ok=ok))
+    doubts = [line for name, one in checked.items() for line in _doubts(by_name(name), one)]
+    return CheckedFiles(tuple(checked.values()), tuple(layers), tuple(doubts))
 
 
 def check_artifact(
@@ -49,13 +105,9 @@ def check_artifact(
     Raises:
         ArtifactError: The runtime can't load it.
     """
-    with quiet():
-        runtime = load_runtime(data, file)
-    scores = np.empty(test.keras_scores.shape, np.float32)
-    for k, tensor in enumerate(test.tensors):
-        scores[k] = runtime.invoke(tensor)
-        if progress and (k + 1) % 50 == 0:
-            progress(f"checking {file}", k + 1, len(scores))
+    frames = lab_frames(test)
+    trial = Judge(frames).run(data, file, progress)
+    scores, runtime = trial.lab, trial.runtime
     top1 = scores.argmax(axis=1)
     artifact = Artifact(
         file=file,
@@ -65,15 +117,59 @@ def check_artifact(
         input=runtime.input,
         output=runtime.output,
         lab=test.tally(top1),
-        agreement=float((top1 == test.keras_top1).mean()),
+        agreement=float(frames.agrees(scores).mean()),
         max_output_error=float(np.abs(scores - test.keras_scores).max()),
-        ok=max_drop is None or drop_points(test, top1) <= max_drop,
+        ok=max_drop is None or frames.drop_points(scores) <= max_drop,
         confidence_error=confidence_error(scores, test.labels, temperature, runtime.output.scale),
     )
     return Checked(artifact, data, top1, runtime)
 
 
-def drop_points(test: LabTest, top1: np.ndarray) -> float:
-    """Points of lab accuracy lost against the Keras model (negative: gained)."""
-    right = int((test.keras_top1 == test.labels).sum()) - int((top1 == test.labels).sum())
-    return 100 * right / len(test.labels)
+def _layer_reports(
+    lab: LabModel, repaired: Repaired, progress: Progress | None
+) -> list[LayerReport]:
+    """Each integer file against the float file beside it, or a repaired one as it was repaired.
+
+    A file whose float counterpart was not asked for, or that can't be opened for a look between
+    its operations, has no report.
+    """
+    tensors, files = lab.test.tensors, repaired.files
+    count = int(np.clip(_PIXELS // int(np.prod(lab.card.input.shape[:2])), 4, 32))
+    images = tensors[:: max(1, len(tensors) // count)][:count]
+    done = {found.file: found.layers for found in repaired.repairs if not found.healthy}
+    reports = []
+    for one in (one for one in _INTEGER if one.name in files):
+        float32 = ONNX_FLOAT32 if one.file.endswith(".onnx") else FLOAT32
+        if one.file in done:
+            reports.append(done[one.file])
+        elif float32.name in files and not _is_rewritten(one, repaired.repairs):
+            data = (files[float32.name], files[one.name])
+            try:
+                found = compare_layers(*data, one.file, images, lab.network, progress)
+            except ArtifactError:
+                continue
+            reports.append(found)
+    return reports
+
+
+def _is_rewritten(target: ArtifactFormat, repairs: Sequence[Repair]) -> bool:
+    """Made of an equalized network, whose tensors have other scales than the float file's."""
+    return target is INT16 and any(not found.healthy for found in repairs)
+
+
+def _doubts(target: ArtifactFormat, checked: Checked) -> list[str]:
+    """What is odd about an artifact."""
+    artifact = checked.artifact
+    doubts = []
+    if target.kind is not None and artifact.kind != target.kind:
+        doubts.append(
+            f"{artifact.file} is {artifact.kind} inside, not {target.kind}: some operations of "
+            "this network have no such version, or are too small to gain by it"
+        )
+    if artifact.agreement < HEALTHY_AGREEMENT:
+        doubts.append(
+            f"{artifact.file} agrees with the Keras model on only "
+            f"{100 * artifact.agreement:.1f} % of the lab test images; look at the calibration "
+            "images and at the network's largest weights"
+        )
+    return doubts

@@ -111,7 +111,7 @@ def compare_layers(
         file: The integer file's name; its suffix says what both are.
         images: uint8, shape (n, height, width, 3) RGB; at most 32 are used,
             spread evenly.
-        network: The Keras model, for the names of its layers; without it a tensor's own stands.
+        network: The Keras model, for the names of its layers; without it a tensor keeps its own.
 
     Raises:
         ArtifactError: A file can't be loaded, or the two have no tensor in common.

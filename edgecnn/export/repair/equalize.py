@@ -1,4 +1,4 @@
-"""Cross-layer equalization and bias correction: other weights, the same float function.
+"""Cross-layer equalization: other weights, the same float function.
 
 Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
 Correction", arXiv:1906.04721.
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, consumers, rounded_kernel
+from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, consumers
 
-__all__ = ["correct_biases", "equalize"]
+__all__ = ["equalize"]
 
 # What scaling a channel passes through unchanged, and activations for which f(s x) = s f(x).
 _PASSING = frozenset({
@@ -54,32 +54,6 @@ def equalize(network: Any, images: np.ndarray) -> int:
         if largest < 1.01:
             break
     return len(pairs)
-
-
-def correct_biases(network: Any, images: np.ndarray, per_channel: bool = True) -> int:
-    """Take the mean error that rounding the weights makes out of the biases.
-
-    A rounded kernel W + e shifts a layer's mean output by e * E[x]; E[x] is measured on `images`.
-
-    Args:
-        network: What `fold.fold` gives; changed in place.
-        images: uint8, shape (n, height, width, 3) RGB, unlabelled.
-        per_channel: As the kernels will be quantized.
-
-    Returns:
-        How many layers were corrected.
-    """
-    layers = [k for k in network.layers if type(k).__name__ in WEIGHTED and k.use_bias]
-    means = _means(network, [layer.input for layer in layers], images)
-    for layer, mean in zip(layers, means, strict=True):
-        kernel, bias = layer.get_weights()
-        error = rounded_kernel(layer, per_channel) - kernel
-        if type(layer).__name__ == "DepthwiseConv2D":
-            shift = (error.sum(axis=(0, 1)) * mean[:, None]).ravel()
-        else:
-            shift = mean @ error.reshape(-1, *error.shape[-2:]).sum(axis=0)
-        layer.set_weights([kernel, bias - shift])
-    return len(layers)
 
 
 def _pairs(network: Any) -> list[tuple[Any, Any, float]]:
@@ -159,34 +133,20 @@ def _room_below_the_clip(
 
     if not pairs:
         return {}
-    # Before the activation: of a clipped value only the clip would be seen.
-    linear = [
-        keras.ops.max(first.output, axis=tuple(range(1, len(first.output.shape) - 1)))
+    # Before the activation: of a clipped value only the clip would be seen. Named layers, since a
+    # loaded network may hold operations with the names that keras.ops gives.
+    peaks = [
+        keras.layers.GlobalMaxPooling2D(name=f"{first.name}_largest")(first.output)
         if len(first.output.shape) > 2
         else first.output
         for first, _, _ in pairs
     ]
-    found = _run(keras.Model(network.inputs, linear), images)
+    found = _run(keras.Model(network.inputs, peaks), images)
     room = {}
     for (first, _, clip), values in zip(pairs, found, strict=True):
         largest = np.maximum(values.max(axis=0), 1e-6) * _MARGIN
         room[first.name] = np.minimum(clip / largest, _MOST)
     return room
-
-
-def _means(network: Any, tensors: list[Any], images: np.ndarray) -> list[np.ndarray]:
-    """Mean of each channel (last axis) of these tensors over images and positions."""
-    import keras
-
-    if not tensors:
-        return []
-    pooled = [
-        keras.ops.mean(tensor, axis=tuple(range(1, len(tensor.shape) - 1)))
-        if len(tensor.shape) > 2
-        else keras.ops.multiply(tensor, 1.0)
-        for tensor in tensors
-    ]
-    return [values.mean(axis=0) for values in _run(keras.Model(network.inputs, pooled), images)]
 
 
 def _run(model: Any, images: np.ndarray) -> list[np.ndarray]:

@@ -1,18 +1,18 @@
 """Batch norm folded into the layer before it: the network as the converters will make it.
 
-On this plain network the repairs work: its kernels are the ones that are quantized.
+The equalization works on this plain network: its kernels are the ones that are quantized.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgecnn.errors import ModelError
 
-__all__ = ["WEIGHTED", "channel_kernel", "consumers", "copy_network", "fold", "rounded_kernel"]
+__all__ = ["WEIGHTED", "channel_kernel", "consumers", "fold"]
 
 # Layers with a kernel that is quantized; SeparableConv2D hides two of them and is left alone.
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense")
@@ -33,7 +33,7 @@ def fold(network: Any) -> Any:
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
     """
     pairs = dict(_foldable(network))
-    folded = copy_network(network, bias=set(pairs), linear=set(pairs.values()))
+    folded = _copy_network(network, set(pairs), set(pairs.values()))
     for layer in network.layers:
         if layer.name in pairs:
             weights = _fold_pair(layer, network.get_layer(pairs[layer.name]))
@@ -43,18 +43,12 @@ def fold(network: Any) -> Any:
     return folded
 
 
-def copy_network(
-    network: Any,
-    bias: set[str] | frozenset[str] = frozenset(),
-    linear: set[str] | frozenset[str] = frozenset(),
-    after: Any = None,
-) -> Any:
+def _copy_network(network: Any, bias: Collection[str], linear: Collection[str]) -> Any:
     """A functional model of new layers with the same names.
 
     Args:
         bias: Layers that get a bias.
         linear: Layers that are replaced by a linear activation.
-        after: Called with (layer, its output tensor); what it returns is passed on instead.
 
     Raises:
         ModelError: A layer can't be made from its configuration, or the model is subclassed.
@@ -71,8 +65,7 @@ def copy_network(
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         # A batch norm's node may hold a mask, which its replacement does not take.
-        output = layer(args[0]) if layer.name in linear else layer(*args, **kwargs)
-        return after(layer, output) if after else output
+        return layer(args[0]) if layer.name in linear else layer(*args, **kwargs)
 
     try:
         if isinstance(network, keras.Sequential):
@@ -107,18 +100,6 @@ def channel_kernel(layer: Any) -> np.ndarray:
     if type(layer).__name__ == "DepthwiseConv2D":
         return np.asarray(kernel.reshape(*kernel.shape[:2], -1))
     return np.asarray(kernel)
-
-
-def rounded_kernel(layer: Any, per_channel: bool) -> np.ndarray:
-    """The kernel after 8-bit symmetric quantization; dense layers have one scale always."""
-    kernel = layer.get_weights()[0]
-    values = channel_kernel(layer)
-    if per_channel and type(layer).__name__ != "Dense":
-        largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
-    else:
-        largest = np.abs(values).max()
-    step = np.maximum(largest, 1e-30) / 127
-    return np.asarray((np.rint(values / step) * step).reshape(kernel.shape))
 
 
 def _flat(tensors: Any) -> list[Any]:

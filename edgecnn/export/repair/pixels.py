@@ -1,7 +1,7 @@
 """What is wrong with the pixels of a calibration set, judged without labels.
 
 The lab test images say what pixels should look like, the float model's confidence whether the
-mended images are more to its liking than the images as they are.
+corrected images suit it better than the images as they are.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Mended", "mend_pixels"]
+__all__ = ["FixedPixels", "fix_pixels"]
 
 _LOST = 8  # a set that spans fewer levels than this can't be stretched back to pictures
 _DIM = 2.0  # times darker than the lab's brightest pixels
-_SURER = 0.02  # of confidence gained by a true mend
-_TAIL = 99.9  # percentile that stands for the brightest pixels
+_SURER = 0.02  # of confidence that a true correction gains
+_TAIL = 99.9  # percentile that counts as the brightest pixels
 
 
 @dataclass(frozen=True)
-class Mended:
+class FixedPixels:
     """tensors: uint8 (n, height, width, 3), n = 0 where nothing can be saved."""
 
     tensors: np.ndarray
@@ -28,9 +28,9 @@ class Mended:
     done: str
 
 
-def mend_pixels(
+def fix_pixels(
     tensors: np.ndarray, lab: np.ndarray, predict: Callable[[np.ndarray], np.ndarray]
-) -> Mended | None:
+) -> FixedPixels | None:
     """Find data that was normalized, dimmed or saved in the wrong channel order.
 
     Args:
@@ -39,11 +39,11 @@ def mend_pixels(
         predict: Float scores of such tensors.
 
     Returns:
-        The mended images; None where the pixels look like the lab's or nothing helps.
+        The corrected images; None where the pixels look like the lab's or nothing helps.
     """
     bright, lab_bright = (float(np.percentile(x, _TAIL)) for x in (tensors, lab))
     if int(tensors.max()) < _LOST <= lab_bright / 2:
-        return Mended(
+        return FixedPixels(
             tensors[:0],
             f"calibration pixels span 0..{int(tensors.max())}, the lab's 0..{int(lab.max())}: data "
             "scaled to [0, 1] or standardized was saved",
@@ -53,14 +53,14 @@ def mend_pixels(
     before = _confidence(predict, tensors)
     nearer = 2 * _distance(swapped, lab) < _distance(tensors, lab)
     if nearer and _confidence(predict, swapped) > before + _SURER:
-        return Mended(
+        return FixedPixels(
             swapped, "calibration images have red and blue swapped", "swapped red and blue back"
         )
     if bright * _DIM <= lab_bright:
         gain = lab_bright / max(1.0, bright)
         lit = np.clip(tensors * np.float32(gain), 0, 255).astype(np.uint8)
         if _confidence(predict, lit) > before + _SURER:
-            return Mended(
+            return FixedPixels(
                 np.concatenate([tensors, lit]),
                 f"calibration pixels span 0..{bright:.0f}, the lab's 0..{lab_bright:.0f}",
                 f"added the images once more, {gain:.1f} times brighter",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
+from edgecnn.export.convert.recipe import Recipe
+from edgecnn.export.judge import FileVerdict
 from edgecnn.export.readback.layers import LayerReport
-from edgecnn.export.repair.attempt import Attempt
-from edgecnn.export.repair.gate import FileVerdict
 from edgecnn.records import Json
 
 __all__ = ["Repair", "RepairStep"]
@@ -38,7 +38,7 @@ class Repair:
     """The best file of the ladder.
 
     evidence: what spoke against the first file or its images, found without labels.
-    done: what the best file owes its being to, without what was tried in vain or superseded.
+    done: the repairs that the final file contains, without what was tried in vain or superseded.
     layers: the file against the float network that it was made from (equalized, say).
     """
 
@@ -50,7 +50,7 @@ class Repair:
     evidence: tuple[str, ...]
     done: tuple[str, ...]
     lab_images_used: int
-    attempt: Attempt
+    recipe: Recipe
     layers: LayerReport
 
     @property

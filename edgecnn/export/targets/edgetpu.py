@@ -197,5 +197,6 @@ def _reason(log: str) -> str:
 
 def _refusal(what: str) -> ModelError:
     return ModelError(
-        f"{_COMPILER} {what}, so the bundle has no compiled file; mend it, or choose edgetpu off"
+        f"{_COMPILER} {what}, so the bundle has no compiled file; install it again, or choose "
+        "edgetpu off"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgecnn.images.duplicates import nearest, unit_vectors
+from edgecnn.accuracy.near_duplicates import nearest, unit_vectors
 from edgecnn.inspect.findings import Example, Finding, number
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Record, json_as

@@ -37,7 +37,7 @@ _ODD: dict[str, tuple[Severity, str, str]] = {
     "grey": (
         "warning",
         "are grey among coloured ones",
-        "find out why: a network can tell the two apart, and the field has only one kind",
+        "find out why: a network can use the difference, and the field has only one kind",
     ),
     "alpha": (
         "warning",

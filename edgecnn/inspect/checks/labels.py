@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.accuracy.confidence import likeliest_temperature, softmax
 from edgecnn.accuracy.tally import Tally
 from edgecnn.inspect.findings import Example, Finding, number, percent
 from edgecnn.inspect.scan import SIDE, Scan
@@ -32,6 +33,7 @@ _MOST_CLASSES = 100
 _CELL, _ANGLES = 8, 9
 # The list is long enough to contain this share of labels swapped at random ...
 _RECALL = 0.95
+_TEMPERATURES = (0.018, 20.0)  # of the classifier's scores, at least and at most
 # ... and a suspect's suggested label is at least twice as likely as its own.
 _LEAST_ODDS = float(np.log(2))
 # Shares of swapped labels whose scores give an upper limit for the errors in the data.
@@ -92,9 +94,9 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     features = _components(_gradient_histograms(data.tensors[judged]), seed)
     scores = _held_out_scores(features, given, near_ids[judged], seed)
     chances = _as_chances(scores, given)
-    held_out = Tally(int((chances.argmax(axis=1) == given).sum()), len(given))
+    held_out = Tally.of(chances.argmax(axis=1) == given)
     if (held_out.accuracy or 0) < max(_BLIND, 2 * np.bincount(given).max() / len(given) - 1):
-        return _not_checked(held_out, "the quick classifier can't tell these classes apart")
+        return _not_checked(held_out, "the quick classifier can't distinguish these classes")
     odds = _log_odds(chances, given)
     wrong = (given + np.random.default_rng(seed).integers(1, len(large), len(given))) % len(large)
     swapped = _log_odds(chances, wrong)
@@ -191,16 +193,7 @@ def _classifier(num_classes: int) -> Any:
 
 def _as_chances(scores: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Softmax at the temperature with the highest likelihood of the labels."""
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
-
-    rows = np.arange(len(given))
-
-    def loss(log_scale: float) -> float:
-        return -float(log_softmax(scores * np.exp(log_scale), axis=1)[rows, given].mean())
-
-    best = minimize_scalar(loss, bounds=(-3.0, 4.0), method="bounded").x
-    return np.asarray(np.exp(log_softmax(scores * np.exp(best), axis=1)))
+    return softmax(scores, likeliest_temperature(scores, given, *_TEMPERATURES))
 
 
 def _log_odds(chances: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""How good the trained network is, and where it is not."""
+"""Assess the trained network: accuracy, temperature, weak groups, and a verdict."""

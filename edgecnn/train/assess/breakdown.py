@@ -1,4 +1,4 @@
-"""Accuracy on the test split by class, by device and by any column of the manifest."""
+"""Break down accuracy on the test split by class, by device and by columns of the manifest."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ _MOST_ROWS = 12
 
 @dataclass(frozen=True)
 class Breakdown(Record):
-    """Accuracy by the values of one column.
+    """Accuracy for each value of one column.
 
-    column   "class" (the true one), or what the groups are called
-    tallies  of each value that a test image has, the worst first
-    worst    of those with at least 10 images, beside all others; None when there are not two
-    unknown  test images of which the column says nothing
+    column   "class" (the true one), or the name of the groups
+    tallies  the tally of each value that a test image has, the worst first
+    worst    the worst value with at least 10 images, compared with all others; None when fewer
+             than two values have so many
+    unknown  number of test images without a value
     """
 
     column: str = field(metadata=json_as(hidden=True))
@@ -37,7 +38,7 @@ class Breakdown(Record):
     unknown: int = 0
 
     def to_text(self) -> str:
-        """The worst values as a table, and how far the worst lies behind."""
+        """The worst values as a table, and how far the worst is behind the others."""
         shown = list(self.tallies.items())[:_MOST_ROWS]
         text = table([self.column, "accuracy"], [(n, t.text()) for n, t in shown])
         more = len(self.tallies) - len(shown)
@@ -51,14 +52,12 @@ class Breakdown(Record):
                 f"interval {w.low:.1f} to {w.high:.1f}; the worst of many looks worse than it is)."
             )
         else:
-            lines.append(
-                f"No worst {self.column}: fewer than two have the 10 test images that it takes."
-            )
+            lines.append(f"No worst {self.column}: fewer than two have 10 test images.")
         return "\n".join(lines)
 
 
 def group_names(data: Dataset, options: TrainOptions) -> dict[str, list[str | None]]:
-    """What each image says in each column; the column of the split is there if it is known.
+    """The value of each image in each column; a column without values is left out.
 
     Raises:
         DataError: The manifest can't be read or lacks a column or most of the images.
@@ -76,8 +75,8 @@ def break_down(
 
     Args:
         classes: Label of each test image.
-        groups: By column: what each test image says there, None where unknown.
-        correct: bool, shape (n,): which of them were read right.
+        groups: For each column the value of each test image, None where unknown.
+        correct: bool, shape (n,): which images were read correctly.
     """
     right = correct.tolist()
     parts = []

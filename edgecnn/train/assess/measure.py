@@ -1,4 +1,4 @@
-"""What a trained network is measured by: each split, a simulated field, groups, confidence."""
+"""Measure a trained network on each split, in a simulated field, by groups, and its confidence."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from edgecnn.accuracy.confidence import confidence_error
+from edgecnn.accuracy.confidence import confidence_error, fit_temperature
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.model.predict import keras_scores, lab_result
 from edgecnn.train.assess.breakdown import Breakdown, break_down
-from edgecnn.train.assess.temperature import fit_temperature
 from edgecnn.train.assess.verdict import Verdict
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.task import Part, Task
 
 __all__ = ["Measured", "measure"]
 
-_FIELD_SEED = 20_000  # not that of the copies which stop the training
+_FIELD_SEED = 20_000  # other degradations than those of the validation images
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Figures of a network; all of the test split but for train, val and the temperature.
+    """Figures of a network on the test split, except `train`, `val` and the temperature.
 
-    scores       float32, shape (n, classes)
-    temperature  fitted on the validation images
-    confidence_error   {"raw", "calibrated"}
+    scores            float32, shape (n, classes)
+    temperature       fitted on the validation images
+    confidence_error  {"raw", "calibrated"}
     """
 
     scores: np.ndarray
@@ -45,13 +44,13 @@ def measure(model: keras.Model, task: Task, names: dict[str, list[str | None]]) 
     """Measure a network on clean images, and on test images in a simulated field.
 
     Args:
-        names: By column: what each image of the data set says there, for the breakdowns.
+        names: For each column the value of each image of the data set, for the breakdowns.
     """
 
     def scores_of(part: Part) -> np.ndarray:
         return keras_scores(model, task.tensors(part))
 
-    train, val = (lab_result(scores_of("train"), task.classes("train")), scores_of("val"))
+    train, val = lab_result(scores_of("train"), task.classes("train")), scores_of("val")
     temperature = fit_temperature(val, task.classes("val"))
     scores, classes = scores_of("test"), task.classes("test")
     lab = lab_result(scores, classes)

@@ -1,4 +1,4 @@
-"""Does the network know its classes or its images? Training, unseen and simulated field images."""
+"""Judge from three accuracies whether the network overfits, and whether field images break it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edgecnn.render.table import table
 
 __all__ = ["Verdict"]
 
-_POINTS = 2.0  # a gap that is surely larger is worth a word
+_POINTS = 2.0  # a gap that is surely larger is reported
 
 
 @dataclass(frozen=True)
 class Verdict(Record):
-    """Accuracy on the training images, on the test images and on these in a simulated field.
+    """Accuracy on training images, on test images, and on test images in a simulated field.
 
-    field    the test images, each through a camera of its own: the broad family of
-             model.field.degraded_copy, which no field image was needed for
+    field    the test images, each through its own random camera (`simulated_field.degraded_copy`);
+             this needs no field image
     """
 
     train: Tally
@@ -29,13 +29,13 @@ class Verdict(Record):
     @property
     @computed
     def overfits(self) -> bool:
-        """The training images are read better than unseen ones by more than chance and 2 points."""
+        """Whether training images are read better than test images by surely more than 2 points."""
         return difference(self.train, self.test)[1] > _POINTS
 
     @property
     @computed
     def fragile(self) -> bool:
-        """The simulated field costs more than chance and 2 points."""
+        """Whether the simulated field costs surely more than 2 points."""
         return difference(self.test, self.field)[1] > _POINTS
 
     def to_json(self) -> Json:
@@ -58,16 +58,16 @@ class Verdict(Record):
         gap = _gap(self.train, self.test)
         if self.overfits:
             return (
-                f"Overfits: training images are read {gap} better than unseen ones. More images, "
-                "stronger --augment, --dropout or --weight-decay, or a smaller --network-width."
+                f"Overfits: training images are read {gap} better than unseen ones. Add images, "
+                "increase --augment, --dropout or --weight-decay, or reduce --network-width."
             )
         return f"No overfitting found: training images are read {gap} better than unseen ones."
 
     def _of_cameras(self) -> str:
         gap = _gap(self.test, self.field)
-        assumed = "(cameras drawn at random, no field image: of no camera in particular)"
+        assumed = "(random cameras and no field image, so no camera in particular)"
         if self.fragile:
-            return f"Fragile: the simulated field costs {gap} {assumed}. Stronger --augment."
+            return f"Fragile: the simulated field costs {gap} {assumed}. Increase --augment."
         return f"The simulated field costs {gap} {assumed}."
 
 

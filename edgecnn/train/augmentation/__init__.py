@@ -1,1 +1,1 @@
-"""Augmentation: what is done to training pictures, and whether it keeps their labels."""
+"""Augmentation: change training pictures at random, and check that they keep their labels."""

@@ -1,12 +1,11 @@
-"""What stands around and across an object in front of a camera: frames, bars, scratches, glints.
+"""Draw frames, bars, scratches and glints around and across the object.
 
-A classifier of crops meets the printed frame, the edge of the window or the drum beside the digit.
+Crops from the field often show a printed frame, the edge of a window, or the next drum.
 """
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,18 +15,18 @@ from edgecnn.train.augmentation.picture_layer import PictureLayer
 
 __all__ = ["RandomFraming"]
 
-_FRACTION = 4  # bits of a pixel that OpenCV draws to
+_FRACTION = 4  # fractional bits of OpenCV's pixel coordinates
 
 
 class RandomFraming(PictureLayer):
-    """Draw bands and lines of one colour at the borders and thin lines anywhere.
+    """Draw bands and lines of one colour at the borders, and thin lines anywhere.
 
-    Shapes and colours are computed for the whole batch: a few numbers a picture cost more in
-    NumPy's calls than in arithmetic.
+    Shapes and colours are computed for the whole batch, because NumPy's calls for each picture
+    would cost more than the arithmetic.
     """
 
-    def __init__(self, framing: Framing, seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
+    def __init__(self, framing: Framing) -> None:
+        super().__init__()
         self.framing = framing
 
     def change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -46,14 +45,14 @@ class RandomFraming(PictureLayer):
 def _borders(
     sides: np.ndarray, depth: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bands from the edge on, or lines some way inside of it; whole or in pieces.
+    """Draw bands at the edge, or lines inside it, in one piece or in several.
 
     Args:
-        sides: Of each border, shape (n,): 0 top, 1 bottom, 2 left, 3 right.
+        sides: The side of each border, shape (n,): 0 top, 1 bottom, 2 left, 3 right.
 
     Returns:
         Quadrilaterals of all pieces, one border after the other, (pieces, 4, 2), (x, y) as
-        shares of the sides; and how many each border has, (n,).
+        shares of the sides; and the number of pieces for each border, (n,).
     """
     inner, whole, thick, lean, cut, length, first = rng.random((7, len(sides)))
     inner = inner * depth
@@ -77,10 +76,10 @@ def _borders(
 def _border_colours(
     images: np.ndarray, numbers: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Often grey, often near black or white, sometimes the darkest or lightest tone in it.
+    """Draw colours: often grey or near black or white, sometimes the picture's extreme tone.
 
     Returns:
-        float64, shape (n, 3), of the pictures of these numbers.
+        float64, shape (n, 3), for the pictures with these numbers.
     """
     kind, dark, coloured, share = rng.random((4, len(numbers), 1))
     tones = rng.random((len(numbers), 3))
@@ -95,7 +94,7 @@ def _border_colours(
 
 
 def _lines(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Thin lines that end somewhere: quadrilaterals as in `_borders`, shape (count, 4, 2)."""
+    """Draw thin lines that end somewhere: quadrilaterals as in `_borders`, shape (count, 4, 2)."""
     at, lean, start, length, half, way = rng.random((6, count))
     lean, start, half = 0.3 * lean - 0.15, 1.2 * start - 0.5, 0.008 + 0.032 * half
     end = start + 0.3 + 1.2 * length
@@ -107,18 +106,18 @@ def _lines(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _line_colours(images: np.ndarray, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Lighter or darker than the mean: as in `_border_colours`."""
+    """Draw colours lighter or darker than the mean, with the shape of `_border_colours`."""
     tone = 320 * rng.random((len(numbers), 1)) - 120
     return np.asarray(np.clip(_means(images, numbers) + tone, 0, 255))
 
 
 def _means(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The mean colour of the pictures of these numbers, shape (n, 3)."""
+    """The mean colours of the pictures with these numbers, shape (n, 3)."""
     return np.array([cv2.mean(images[k])[:3] for k in numbers]).reshape(-1, 3)
 
 
 def _corners(quads: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Shares of the sides -> fixed-point pixels of OpenCV."""
+    """Convert shares of the sides to OpenCV's fixed-point pixels."""
     return np.asarray(np.rint(quads * np.array(size) * 2**_FRACTION), np.int32)
 
 
@@ -129,7 +128,7 @@ def _fill(
     quads: np.ndarray,
     colours: np.ndarray,
 ) -> None:
-    """Fill the next so many quadrilaterals in the picture of each number, edges anti-aliased."""
+    """Fill, for each picture number in turn, its count of quadrilaterals, with smooth edges."""
     pieces = iter(quads)
     for k, count, colour in zip(numbers.tolist(), counts.tolist(), colours.tolist(), strict=True):
         cv2.fillPoly(images[k], list(islice(pieces, count)), colour, cv2.LINE_AA, _FRACTION)

@@ -1,20 +1,18 @@
-"""Does an augmentation keep the label? A mirrored 2 is no digit, a grey traffic light has no class.
+"""Check that an augmentation keeps labels: a mirrored 2 is no digit.
 
 A quick probe is cross-validated on up to 1,000 training images: shrunken linear discriminant
-analysis on gradient orientations and coarse colours. Each operation is put to it two ways:
+analysis on gradient orientations and coarse colours. Each operation is tested in two ways:
 
-clean by changed   The probe trained on clean and changed images, tested on clean ones. A change
-                   that moves images into another class has them claimed by the wrong one there:
-                   accuracy on the CLEAN images falls (paired: McNemar's exact test). A change
-                   that the probe has merely never met costs it nothing once it has met it.
-changed by changed The same probe on changed images. A change that wipes out what the classes
-                   are told by leaves it no better than guessing, however long it trains.
+clean images    The probe trains on clean and changed images and is tested on clean ones. If the
+                operation turns one class into another, accuracy falls (McNemar's exact test on
+                pairs). An operation that is merely new to the probe costs nothing.
+changed images  The same probe is tested on changed images. If the operation removes the
+                differences between classes, the probe does no better than guessing.
 
-What it can not do: the probe is linear, so it stands for a small network, and a class that is
-only met one way round (all cars drive to the left) may count as broken by a mirror although the
-mirrored car is a car: a warning, not a proof. Differences that the probe is blind to (fine
-texture, small objects in large pictures) give "can not tell" or pass unseen. It judges whole
-operations at their strength, not single images, and not one rare class among many.
+The result is a hint, not a proof. The probe is linear, like a small network. If all cars of a
+class drive to the left, it reports that a mirror breaks labels, although a mirrored car is a car.
+It misses fine texture and small objects in large pictures. It judges whole operations at their
+strength, not single images, and not one rare class among many.
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.images.tensors import Tensors
 from edgecnn.records import Record
@@ -41,37 +40,37 @@ __all__ = [
     "Operation",
     "check_labels",
     "label_notes",
-    "safe_operations",
+    "safe_augmentation",
 ]
 
 Operation = Callable[[np.ndarray], np.ndarray]
-"""float32 images in [0, 255], shape (n, height, width, 3), to the changed ones."""
+"""From float32 images in [0, 255], shape (n, height, width, 3), to changed ones."""
 
 _MAX_IMAGES = 1000
-_MAX_CLASSES = 40  # of more, a random choice: 1,000 images would be too few for each
+_MAX_CLASSES = 40  # chosen at random: for more classes, 1,000 images are too few
 _MIN_IMAGES = 100
 _REDRAWS = 20
 # With 15 operations, one false alarm in 70 data sets.
 _SURE = 0.001
 _LOST_POINTS = 0.01
-# Of what the probe is better than guessing by, less than this is left.
+# An operation breaks labels if less than this share of the probe's gain over guessing remains.
 _LEFT = 0.5
 
 
 DROPPABLE = frozenset({"invert", "saturation", "grey", "balance", "tint"})
-"""Polarity and colour: what the default recipe goes without where classes are told by them."""
+"""Polarity and colour: left out of the default recipe where they distinguish classes."""
 
 
 @dataclass(frozen=True)
 class LabelCheck(Record):
-    """What was found of one operation.
+    """The result for one operation.
 
-    keeps     True; False: it breaks labels; None: can not tell
-    before    the probe that never met the operation, on clean held-out images
+    keeps     True: it keeps labels; False: it breaks them; None: undecided
+    before    the probe without the operation, on clean held-out images
     after     the probe trained with the operation as well, on the same clean images
-    changed   the same probe, on the changed held-out images
-    p_value   of `after` being no worse than `before` (McNemar's exact test, one-sided)
-    reason    in words
+    changed   the same probe, on changed held-out images
+    p_value   chance that luck alone makes `after` so much worse (McNemar's exact test, one-sided)
+    reason    the reason in words
     """
 
     name: str
@@ -84,10 +83,8 @@ class LabelCheck(Record):
 
     def to_text(self) -> str:
         """One line: 'horizontal flip: seems to BREAK labels (...)'."""
-        verdict = {True: "keeps labels", False: "seems to BREAK labels", None: "can not tell"}[
-            self.keeps
-        ]
-        return f"{self.name}: {verdict} ({self.reason})"
+        verdicts = {True: "keeps labels", False: "seems to BREAK labels", None: "undecided"}
+        return f"{self.name}: {verdicts[self.keeps]} ({self.reason})"
 
 
 def check_labels(
@@ -98,18 +95,18 @@ def check_labels(
     *,
     groups: np.ndarray | None = None,
 ) -> list[LabelCheck]:
-    """Check each operation, at the strength it has, for keeping the label.
+    """Check each operation, at its strength, for keeping labels.
 
     Args:
-        tensors: uint8, shape (n, height, width, 3): training images, never those of a report.
+        tensors: uint8, shape (n, height, width, 3): training images only.
         classes: int, shape (n,).
-        operations: By name. Random ones are drawn once an image.
-        seed: Of the choice of images and of the folds.
+        operations: By name. Random ones are drawn once for each image.
+        seed: The seed for the choice of images and the folds.
         groups: int, shape (n,): near-duplicates and bursts, which then share a fold.
 
     Returns:
-        One check an operation, in their order. `keeps` is None for fewer than 100 images, where
-        the probe is not clearly better than guessing, and between the limits.
+        One check for each operation, in their order. `keeps` is None for fewer than 100 images,
+        for a probe not clearly better than guessing, and between the limits.
     """
     rows = _chosen(np.asarray(classes), seed)
     found = np.unique(np.asarray(classes)[rows], return_inverse=True)[1]
@@ -123,10 +120,10 @@ def check_labels(
 
 
 def as_operation(layer: keras.layers.Layer) -> Operation:
-    """A layer of single_operations or added_operations as an operation to check.
+    """Turn a layer of single_operations or added_operations into an operation to check.
 
-    A layer that changes a share of the images only is drawn again for the others: whether a
-    change keeps labels does not depend on how seldom it is made, but the test's power does.
+    If the layer changes only a share of the images, it is drawn again for the others, to give the
+    test more power.
     """
 
     def change(images: np.ndarray) -> np.ndarray:
@@ -150,41 +147,33 @@ def safe_augmentation(
     added: Collection[str] = (),
     groups: np.ndarray | None = None,
 ) -> tuple[frozenset[str], list[LabelCheck]]:
-    """Check a whole recipe, and say what it should go without.
+    """Check a whole recipe and choose the operations to leave out.
 
     Args:
-        tensors, classes, seed, groups: As of check_labels: training images only.
+        tensors, classes, seed, groups: Training images, as for check_labels.
         augmentation: The recipe.
         added: Names for mixing.build_mixer, whose operations are checked too.
 
     Returns:
-        The operations to leave out because they break labels, for `without`: those of DROPPABLE
-        and of the added ones; and all checks.
+        The operations that break labels and may be left out: those of DROPPABLE and the added
+        ones; and all checks.
     """
     extra = added_operations(added, seed)
     layers = {**single_operations(augmentation, seed), **extra}
     operations = {name: as_operation(layer) for name, layer in layers.items()}
     checks = check_labels(tensors, classes, operations, seed, groups=groups)
-    broken = layers.keys() - safe_operations(checks, layers)
+    broken = {check.name for check in checks if check.keeps is False}
     return frozenset(broken & (DROPPABLE | extra.keys())), checks
 
 
-def safe_operations(checks: Sequence[LabelCheck], names: Collection[str]) -> frozenset[str]:
-    """Those of the names that no check found to break labels.
-
-    The hook for a recipe that leaves out what would spoil it: what can not be told stays in.
-    """
-    return frozenset(names) - {check.name for check in checks if check.keeps is False}
-
-
 def label_notes(checks: Sequence[LabelCheck], dropped: Collection[str] = ()) -> tuple[str, ...]:
-    """One line for each operation that breaks labels, saying what was done about it."""
+    """Report each operation that breaks labels in one line, and whether it was left out."""
     return tuple(
         f"Augmentation: {check.to_text()}; "
         + (
             "left out."
             if check.name in dropped
-            else f"still in use, `--without {check.name}` leaves it out."
+            else f"still in use; `--without {check.name}` leaves it out."
         )
         for check in checks
         if check.keeps is False
@@ -206,17 +195,14 @@ def _folds(rows: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray
 
 
 def _check(name: str, probe: Probe, right: np.ndarray, changed: np.ndarray) -> LabelCheck:
-    from scipy.stats import binomtest
-
     clean, moved = probe.with_changed(changed)
-    lost, won = int((right & ~clean).sum()), int((~right & clean).sum())
-    p_value = binomtest(lost, lost + won, 0.5, "greater").pvalue if lost + won else 1.0
-    before, after, on_changed = (Tally(int(x.sum()), len(x)) for x in (right, clean, moved))
+    p_value = Paired.of(right, clean).p_worse
+    before, after, on_changed = map(Tally.of, (right, clean, moved))
     guess = float(np.bincount(probe.classes).max() / len(probe.classes))
-    keeps, reason = _verdict(before, after, on_changed, float(p_value), guess)
+    keeps, reason = _verdict(before, after, on_changed, p_value, guess)
     if (changed == probe.features).all():
         keeps, reason = None, "changes nothing by itself"
-    return LabelCheck(name, keeps, before, after, on_changed, float(p_value), reason)
+    return LabelCheck(name, keeps, before, after, on_changed, p_value, reason)
 
 
 def _verdict(
@@ -226,7 +212,9 @@ def _verdict(
         return None, f"{before.total} images, expected {_MIN_IMAGES} or more"
     was, now = before.accuracy or 0.0, after.accuracy or 0.0
     if before.interval[0] < guess + 0.1:
-        return None, f"the probe is right in {_percent(before)} %, guessing in {100 * guess:.1f} %"
+        return None, (
+            f"the probe reads {_percent(before)} % correctly, guessing {100 * guess:.1f} %"
+        )
     fall = was - now
     if p_value < _SURE and fall > _LOST_POINTS:
         return False, (
@@ -235,8 +223,8 @@ def _verdict(
         )
     if changed.interval[1] < guess + _LEFT * (was - guess):
         return False, (
-            "takes away what tells the classes apart: a probe that learns it is right in "
-            f"{_percent(changed)} % of the changed images, in {_percent(before)} % of clean ones"
+            "removes the differences between classes: a probe that learns it reads "
+            f"{_percent(changed)} % of changed images correctly, {_percent(before)} % of clean ones"
         )
     if p_value < 0.02 and fall > _LOST_POINTS:
         return None, f"{100 * fall:.1f} points lost on clean images, p = {p_value:.1g}"

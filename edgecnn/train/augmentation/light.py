@@ -1,14 +1,13 @@
-"""Random light, optics and compression: what cameras and displays do to the same object.
+"""Change light, optics and compression at random, as cameras and displays do.
 
-One change after the other, each for the whole batch at once where OpenCV allows it: on small
-pictures its calls, and the draws, cost more than the arithmetic.
+Each change works on the whole batch at once where OpenCV allows it: on small pictures, calls and
+draws cost more than the arithmetic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,22 +19,22 @@ __all__ = ["RandomLight"]
 
 _LEVELS = np.arange(256, dtype=np.float32)
 _SQUARE = np.ones((3, 3), np.uint8)
-_BLOCK = 2**18  # values: what stays in a core's cache as floats
-_GRAIN = 32.0  # deviation of the stored noise, in steps: 2.9 of it fit into a byte
-# A random byte -> a normal draw about 128, in such steps: the middles of 256 equal shares.
+_BLOCK = 2**18  # floats that fit into a core's cache
+_GRAIN = 32.0  # standard deviation of the stored noise, in steps of a byte
+# From a random byte to a normal draw around 128: the middles of 256 equal shares.
 _NORMAL = np.array(
     [round(128 + _GRAIN * NormalDist().inv_cdf((k + 0.5) / 256)) for k in range(256)], np.uint8
 )
 
 
 class RandomLight(PictureLayer):
-    """Change the light, the colours, the sharpness and the noise of each picture by its own draw.
+    """Change light, colours, sharpness and noise of each picture by its own draw.
 
-    Everything that acts on single values is one table a channel.
+    One table for each channel makes all changes of single values.
     """
 
-    def __init__(self, light: Light, seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
+    def __init__(self, light: Light) -> None:
+        super().__init__()
         self.light = light
 
     def change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -60,7 +59,7 @@ class RandomLight(PictureLayer):
         return images
 
     def _mixing(self, count: int, rng: np.random.Generator) -> np.ndarray | None:
-        """Matrices of saturation and of grey: float32, (count, 3, 3)."""
+        """Draw colour matrices for saturation and grey: float32, (count, 3, 3)."""
         o = self.light
         if not o.saturation and not o.grey:
             return None
@@ -74,11 +73,11 @@ class RandomLight(PictureLayer):
     def _tables(
         self, images: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Polarity, contrast, exposure, balance, tint and gamma.
+        """Draw polarity, contrast, exposure, balance, tint and gamma.
 
         Returns:
-            A picture's value -> new value: uint8, (n, 256, 3); and the factor of contrast that is
-            left, (n,).
+            The new value for each old value: uint8, (n, 256, 3); and the remaining contrast as a
+            factor, (n,).
         """
         o = self.light
         count = len(images)
@@ -92,13 +91,13 @@ class RandomLight(PictureLayer):
         exposure = np.exp(draw(o.exposure) - 0.1 * (o.exposure > 0))
         inverted = rng.random((count, 1)) < o.invert
         mean = np.array([sum(cv2.mean(image)[:3]) / 3 for image in images], np.float32)[:, None]
-        # Contrast turns about the mean, or about what becomes of it when the picture is inverted.
+        # Contrast keeps the mean, or the inverted mean of an inverted picture.
         gain = exposure * np.exp(draw(o.balance, 3))
         slope = np.where(inverted, -contrast, contrast) * gain
         values = slope * _LEVELS
         values += np.where(inverted, 255 - mean, mean) * gain - slope * mean + draw(o.tint, 3)
         np.clip(values, 0.25 if o.gamma else 0, 255, out=values)
-        if o.gamma:  # 255 (v / 255) ** exponent; a power takes five times as long
+        if o.gamma:  # 255 (v / 255) ** exponent, faster than with a power
             exponent = np.exp(draw(o.gamma))
             values = np.exp(exponent * np.log(values) + (1 - exponent) * np.log(np.float32(255)))
         tables = cv2.merge(list(np.rint(values).astype(np.uint8)))
@@ -111,7 +110,7 @@ def _some(
     change: Callable[[np.ndarray, list[float]], np.ndarray],
     rng: np.random.Generator,
 ) -> None:
-    """Change a share of the pictures in place, each by five draws of its own in [0, 1)."""
+    """Change a share of the pictures in place, each with its own five draws from [0, 1)."""
     numbers = np.flatnonzero(rng.random(len(images)) < share)
     for k, draws in zip(numbers.tolist(), rng.random((len(numbers), 5)).tolist(), strict=True):
         images[k] = change(images[k], draws)
@@ -123,7 +122,7 @@ def _stroke(picture: np.ndarray, draws: list[float]) -> np.ndarray:
 
 
 def _slope(images: np.ndarray, slopes: np.ndarray) -> None:
-    """Light that falls off across each picture (x, y), as from a lamp at one side; in place."""
+    """Let light fall off across each picture (x, y), as from a lamp at one side, in place."""
     count, height, width, channels = images.shape
     x, y = (np.linspace(-1, 1, side, dtype=np.float32) for side in (width, height))
     slopes = slopes.astype(np.float32)[..., None]
@@ -138,7 +137,7 @@ def _slope(images: np.ndarray, slopes: np.ndarray) -> None:
 
 
 def _glare(picture: np.ndarray, draws: list[float]) -> np.ndarray:
-    """A bright spot somewhere."""
+    """Add a bright spot somewhere."""
     height, width, _ = picture.shape
     x, y, wide, high, peak = draws
     across = (np.arange(width) / width - x) / (0.1 + 0.4 * wide)
@@ -148,7 +147,7 @@ def _glare(picture: np.ndarray, draws: list[float]) -> np.ndarray:
 
 
 def _soften(picture: np.ndarray, draws: list[float]) -> np.ndarray:
-    """Two box blurs, each by a share: up to about a pixel of standard deviation."""
+    """Blend in two box blurs: up to about a pixel of standard deviation."""
     for share in draws[:2]:
         picture = _blend(picture, cv2.blur(picture, (3, 3)), share)
     return picture
@@ -165,7 +164,7 @@ def _sharpen(picture: np.ndarray, draws: list[float]) -> np.ndarray:
 
 
 def _add_grain(images: np.ndarray, sigmas: np.ndarray, rng: np.random.Generator) -> None:
-    """Noise of these deviations: each picture takes a piece of one field, scaled; in place."""
+    """Add noise in place: each picture takes a piece of one noise field, scaled to its sigma."""
     count, height, width, channels = images.shape
     field = cv2.LUT(rng.integers(0, 256, (2 * height, 2 * width, channels), np.uint8), _NORMAL)
     corners = rng.integers(0, (height + 1, width + 1), (count, 2)).tolist()

@@ -1,4 +1,4 @@
-"""A quick classifier that stands for a small network where training one would take too long."""
+"""A quick linear classifier in place of a small network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _SIDE, _CELLS, _ORIENTATIONS, _PIXELS = 30, 5, 8, 6
 
 
 def embed(images: np.ndarray) -> np.ndarray:
-    """Gradient orientations without sign (so that polarity alone changes nothing there) in 5 x 5
-    cells, and the colours of 6 x 6 pixels (so that colour and polarity are seen at all).
+    """Describe images by gradient orientations in 5 x 5 cells and colours of 6 x 6 pixels.
+
+    Orientations have no sign, so only the colours depend on polarity.
 
     Args:
         images: float32 in [0, 255], shape (n, height, width, 3).
@@ -43,7 +44,7 @@ def embed(images: np.ndarray) -> np.ndarray:
     cell = _SIDE // _CELLS
     shape = (len(images), _CELLS, cell, _CELLS, cell, _ORIENTATIONS)
     cells = votes.reshape(shape).sum(axis=(2, 4)).reshape(len(images), -1)
-    # Grey levels below which edges are noise: a flat image has no orientation.
+    # The added constant suppresses noise, so that a flat image has no orientation.
     shares = np.sqrt(cells / (cells.sum(axis=1, keepdims=True) + _SIDE**2))
     return np.concatenate([6 * shares, 0.7 * colours.reshape(len(images), -1)], 1, dtype=np.float32)
 
@@ -58,7 +59,7 @@ class Probe:
     """Shrunken linear discriminant analysis, cross-validated.
 
     Args:
-        features: Of clean images, as of `embed`, shape (n, d).
+        features: The features of clean images from `embed`, shape (n, d).
         classes, folds: int, shape (n,); folds from 0 to 4.
     """
 
@@ -67,26 +68,25 @@ class Probe:
     folds: np.ndarray
 
     def clean(self) -> np.ndarray:
-        """Which held-out images the probe trained on clean ones gets right, bool, shape (n,)."""
-        right = np.zeros(len(self.classes), bool)
-        for fold in range(FOLDS):
-            learn, held = self.folds != fold, self.folds == fold
-            if held.any() and len(set(self.classes[learn])) > 1:
-                probe = _fitted(self.features[learn], self.classes[learn])
-                right[held] = probe.predict(self.features[held]) == self.classes[held]
-        return right
+        """Train on clean images: which held-out ones are read correctly, bool, shape (n,)."""
+        return np.asarray(self._held_out(self.features)[0])
 
     def with_changed(self, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same of the probe trained on clean and changed ones: clean held-out, changed ones."""
-        clean, moved = np.zeros((2, len(self.classes)), bool)
+        """Train on clean and changed images: which held-out clean and changed ones are correct."""
+        clean, moved = self._held_out(self.features, changed)
+        return clean, moved
+
+    def _held_out(self, *versions: np.ndarray) -> np.ndarray:
+        """Train on all versions of the images and test on each: bool, shape (versions, n)."""
+        right = np.zeros((len(versions), len(self.classes)), bool)
         for fold in range(FOLDS):
             learn, held = self.folds != fold, self.folds == fold
             if held.any() and len(set(self.classes[learn])) > 1:
-                both = np.concatenate([self.features[learn], changed[learn]])
-                probe = _fitted(both, np.tile(self.classes[learn], 2))
-                clean[held] = probe.predict(self.features[held]) == self.classes[held]
-                moved[held] = probe.predict(changed[held]) == self.classes[held]
-        return clean, moved
+                features = np.concatenate([version[learn] for version in versions])
+                probe = _fitted(features, np.tile(self.classes[learn], len(versions)))
+                for row, version in zip(right, versions, strict=True):
+                    row[held] = probe.predict(version[held]) == self.classes[held]
+        return right
 
 
 def _fitted(features: np.ndarray, classes: np.ndarray) -> LinearDiscriminantAnalysis:
@@ -94,6 +94,6 @@ def _fitted(features: np.ndarray, classes: np.ndarray) -> LinearDiscriminantAnal
 
     probe = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
     with catch_warnings():
-        # A class with one image adds nothing to the covariance, which the others give.
+        # A class with one image adds nothing to the covariance; the other classes suffice.
         filterwarnings("ignore", message="Only one sample available")
         return probe.fit(features, classes)

@@ -1,38 +1,36 @@
-"""Augmentation that is added to the default one on request: perspective, and AugMix, RandAugment,
-MixUp, CutMix, random erasing put together from Keras's own layers.
+"""Add perspective, AugMix, RandAugment, MixUp, CutMix or random erasing to the default recipe.
 
-keras.layers.AugMix and RandAugment are not used as they are (read and measured in Keras 3.15).
-In a tf.data pipeline AugMix draws its chains once, while the graph is traced, and then repeats
-them for every batch; RandAugment computes all ten operations to keep one; both rotate by up to
-108 and 180 degrees by default, which makes a 6 of a 9; and both solarize, which turns polarity.
-Here the operations are drawn anew for every few images, only those drawn are computed, movements
-are as small as in the papers, and operations that break labels can be left out by name.
+keras.layers.AugMix and RandAugment (Keras 3.15) don't fit. In a tf.data pipeline AugMix draws its
+chains once and repeats them for every batch; RandAugment computes all ten operations to keep one;
+both rotate a 6 into a 9, and both solarize, which inverts polarity. Here every few images get new
+operations, and only those are computed. Movements are as small as in the papers, and operations
+that break labels can be left out by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from edgecnn.errors import ModelError
 from edgecnn.train.augmentation.operations import Geometry
+from edgecnn.train.augmentation.picture_layer import random_states
 from edgecnn.train.augmentation.warp import RandomWarp
 
-__all__ = ["MIXES_LABELS", "Mixer", "RandomOperations", "added_operations", "build_mixer"]
+__all__ = ["Mixer", "added_operations", "build_mixer"]
 
-MIXES_LABELS = frozenset({"mixup", "cutmix"})
-_TOGETHER = 8  # images that share a draw of operations; their strengths differ all the same
+_MIXES_LABELS = frozenset({"mixup", "cutmix"})
+_TOGETHER = 8  # images that share a draw of operations, but not of their strengths
 
 
 def added_operations(names: Collection[str], seed: int) -> dict[str, keras.layers.Layer]:
-    """The single operations that "augmix" and "randaugment" draw from, by name.
+    """The single operations of "augmix" and "randaugment", by name.
 
-    Movements as AugMix has them at its severity of 3 (Hendrycks et al. 2020, arXiv:1912.02781,
-    its code): shear 0.09, shift 0.1, rotation 9 degrees, posterization to 3 bits and more.
+    Movements are those of AugMix at severity 3 (Hendrycks et al. 2020, arXiv:1912.02781, its
+    code): shear 0.09, shift 0.1, rotation 9 degrees, posterization to 3 bits and more.
     """
     layers = keras.layers
     wide = (0, 255)
@@ -59,15 +57,16 @@ def added_operations(names: Collection[str], seed: int) -> dict[str, keras.layer
 def build_mixer(
     names: Collection[str], seed: int, *, without: Collection[str] = ()
 ) -> Mixer | None:
-    """What was asked for as one layer, None for nothing.
+    """Build one layer of the requested augmentations, or None without any.
 
     Args:
-        names: Of perspective, augmix, randaugment, mixup, cutmix, erasing: applied in this order.
-        seed: Same seed, same draws.
-        without: Names of added_operations that break labels and are left out.
+        names: Some of perspective, augmix, randaugment, mixup, cutmix, erasing, which are applied
+            in this order.
+        seed: The same seed gives the same draws.
+        without: Names of added_operations to leave out.
 
     Raises:
-        ModelError: This Keras is too old to have them, or every operation is left out.
+        ModelError: This Keras is too old, or every operation is left out.
     """
     if not names:
         return None
@@ -80,7 +79,7 @@ def build_mixer(
             "randaugment": lambda: RandomOperations(_subset(found, without, True), 1, 2, seed + 11),
             "mixup": lambda: layers.MixUp(0.2, seed=seed + 12),
             "cutmix": lambda: layers.CutMix(seed=seed + 13),
-            # Up to 45 % of each side: 0.02 to 0.2 are shares of the area by their square roots.
+            # Up to 45 % of each side: 0.02 to 0.2 are shares of the area.
             "erasing": lambda: layers.RandomErasing((0.5, 0.5), (0.02, 0.2), seed=seed + 14),
         }
         return Mixer({name: make() for name, make in makers.items() if name in names})
@@ -100,26 +99,26 @@ _AUGMIX: tuple[str, ...] = (
 def _subset(
     found: Mapping[str, keras.layers.Layer], without: Collection[str], every: bool
 ) -> dict[str, keras.layers.Layer]:
-    """Of RandAugment every operation; of AugMix none that its test corruptions resemble."""
+    """All operations for RandAugment; for AugMix none that resembles its test corruptions."""
     chosen = {n: op for n, op in found.items() if n not in without and (every or n in _AUGMIX)}
     if not chosen:
         raise ModelError(
-            "every operation of the added augmentation breaks labels here; expected one that "
+            "every operation of the added augmentation breaks labels here, expected one that "
             "keeps them; leave out --add-augmentation"
         )
     return chosen
 
 
 class RandomOperations(keras.layers.Layer):  # type: ignore[misc]
-    """Chains of operations drawn at random, one after another or mixed.
+    """Apply random chains of operations, and mix their results if there are several chains.
 
-    One chain: RandAugment (Cubuk et al. 2020, arXiv:1909.13719). Several: AugMix, whose chains
-    are mixed by Dirichlet(1) weights and then with the image by a Beta(1, 1) one (Hendrycks et
-    al. 2020, algorithm 1, without its consistency loss); any link of a chain may be missing.
+    One chain is RandAugment (Cubuk et al. 2020, arXiv:1909.13719). Several are AugMix (Hendrycks
+    et al. 2020, algorithm 1, without its consistency loss): Dirichlet(1) weights mix the chains, a
+    Beta(1, 1) weight mixes the result with the image, and any link of a chain may be missing.
 
     Args:
         operations: Layers from and to float32 images in [0, 255], by name.
-        chains, depth: How many chains, and operations a chain.
+        chains, depth: The number of chains, and of operations in each.
 
     Call arguments:
         images: float32, shape (n, height, width, 3), values in [0, 255].
@@ -130,10 +129,9 @@ class RandomOperations(keras.layers.Layer):  # type: ignore[misc]
         operations: Mapping[str, keras.layers.Layer],
         chains: int,
         depth: int,
-        seed: int = 0,
-        **kwargs: Any,
+        seed: int,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__()
         self.operations = list(operations.values())
         self.chains, self.depth = chains, depth
         self.generator = keras.random.SeedGenerator(seed)
@@ -149,7 +147,7 @@ class RandomOperations(keras.layers.Layer):  # type: ignore[misc]
         count, size = tf.shape(images)[0], images.shape[1:]
         together = tf.where(count % _TOGETHER == 0, _TOGETHER, 1)
         parts = self.chains * (count // together)
-        # One more than there are operations, for none, where chains are mixed.
+        # With several chains, one more kind for no operation.
         most = len(self.operations) + (self.chains > 1)
         kinds = keras.random.randint((parts, self.depth), 0, most, seed=self.generator)
         shape = (parts, self.depth, 2)
@@ -165,7 +163,7 @@ class RandomOperations(keras.layers.Layer):  # type: ignore[misc]
         return tf.ensure_shape(tf.clip_by_value(changed, 0.0, 255.0), images.shape)
 
     def _run_chain(self, part: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        """A few images through one chain of operations."""
+        """Apply one chain of operations to a few images."""
         images, kinds, seeds = part
 
         def link(x: tf.Tensor, drawn: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
@@ -186,7 +184,7 @@ class RandomOperations(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _run(operation: keras.layers.Layer, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """An operation with the seed as its random state: a branch must not change a variable."""
+    """Run an operation with the seed as its random state: a branch must not change a variable."""
     states = [seed for _ in operation.non_trainable_variables]
     changed, _ = operation.stateless_call([], states, images, training=True)
     return tf.cast(changed, tf.float32)
@@ -197,11 +195,11 @@ class Mixer(keras.layers.Layer):  # type: ignore[misc]
 
     Call arguments:
         inputs: {"images": float32 in [0, 255], shape (n, height, width, 3); "labels": float32,
-            shape (n, classes), one-hot}, and so the result; mixed labels sum to 1 all the same.
+            shape (n, classes), one-hot}. The result has the same form; mixed labels also sum to 1.
     """
 
-    def __init__(self, parts: Mapping[str, keras.layers.Layer], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, parts: Mapping[str, keras.layers.Layer]) -> None:
+        super().__init__()
         self.parts = dict(parts)
 
     def call(self, inputs: dict[str, tf.Tensor], training: bool = True) -> dict[str, tf.Tensor]:
@@ -209,25 +207,20 @@ class Mixer(keras.layers.Layer):  # type: ignore[misc]
             return inputs
         images, labels = inputs["images"], inputs["labels"]
         for name, part in self.parts.items():
-            if name in MIXES_LABELS:
+            if name in _MIXES_LABELS:
                 both = part({"images": images, "labels": labels}, training=True)
                 images, labels = both["images"], both["labels"]
             else:
                 images = part(images, training=True)
-            # Erasing fills with noise beyond the range.
+            # Erasing fills with noise, which may exceed the range.
             images = tf.clip_by_value(images, 0.0, 255.0)
         return {"images": images, "labels": labels}
 
     def at(
         self, images: tf.Tensor, labels: tf.Tensor, seed: int, number: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Batch `number` (int64, a scalar) of a seed, the same on any thread of tf.data."""
-        states = tf.random.stateless_uniform(
-            (len(self.non_trainable_variables), 2),
-            tf.stack([tf.constant(seed, tf.int64), number]),
-            maxval=2**31 - 1,
-            dtype=tf.int64,
-        )
+        """Mix batch `number` (int64, a scalar) of a seed, the same on any thread of tf.data."""
+        states = random_states(self, seed, number)
         inputs = {"images": images, "labels": labels}
-        made, _ = self.stateless_call([], tf.unstack(states), inputs, training=True)
+        made, _ = self.stateless_call([], states, inputs, training=True)
         return made["images"], made["labels"]

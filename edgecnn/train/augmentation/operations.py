@@ -1,4 +1,4 @@
-"""What augmentation can do to a training picture, and how far the strengths go."""
+"""The operations of the augmentation and their ranges at each strength."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["OPERATIONS", "STRENGTHS", "Augmentation", "Framing", "Geometry", "Li
 
 @dataclass(frozen=True)
 class Geometry:
-    """Ranges of uniform draws; the defaults change nothing.
+    """Ranges of uniform draws for geometry; the defaults change nothing.
 
-    rotation    half-width in degrees
-    shift       half-width as a share of the side
-    zoom_out    the most that a picture is shrunk: 1.5 shows half as much again around it
-    zoom_in     the most that it is enlarged
-    shear       half-width of the factor; an eighth of the pictures' sides is stretched by as much
-    stretch     half-width of the logarithm of width against height
-    perspective  half-width of what magnification changes by from the middle to an edge, across
-                and down: a camera that looks from the side
-    neighbours  share of the pictures that have another one at a side, for each of the four sides:
-                the digit beside it on a display, the next one on a drum
-    flip        share that is mirrored left to right. A mirrored 2 is no digit.
+    rotation     half-width in degrees
+    shift        half-width as a share of the side
+    zoom_out     the largest reduction: 1.5 shows half as much again around the picture
+    zoom_in      the largest enlargement
+    shear        half-width of the shear factor
+    stretch      half-width of the logarithm of width over height
+    perspective  half-width of the change of magnification from the middle to an edge, across and
+                 down, as from a camera at one side
+    neighbours   share of pictures with another picture at a side, for each of the four sides, like
+                 the next digit on a display or drum
+    flip         share that is mirrored left to right. A mirrored 2 is no digit.
     """
 
     rotation: float = 0.0
@@ -38,11 +38,11 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Framing:
-    """Shares of the pictures; the defaults change nothing.
+    """Shares of the pictures that get frames or lines; the defaults change nothing.
 
-    borders  that have a band, a line or a row of teeth at a side, for each of the four sides
-    depth    how far the inner end of it reaches into the picture at most, as a share of the side
-    lines    that have a thin line across, for each of two lines
+    borders  share with a band, a line or a row of teeth at a side, for each of the four sides
+    depth    how far these reach into the picture at most, as a share of the side
+    lines    share with a thin line across, for each of two lines
     """
 
     borders: float = 0.0
@@ -52,24 +52,23 @@ class Framing:
 
 @dataclass(frozen=True)
 class Light:
-    """How far each change goes; the defaults change nothing.
+    """Ranges for light, optics and compression; the defaults change nothing.
 
     exposure, contrast  half-widths of the logarithm of the factor, in encoded values
     low_contrast  share of the pictures that lose up to three quarters of their contrast
-    gamma        half-width of the logarithm of the exponent
-    balance      half-width of the logarithm of each channel's factor
-    tint         half-width of what is added to each channel, in grey levels
-    saturation   1: any picture may lose all of its colour or gain three tenths
-    grey         share that becomes grey by random weights of the channels
-    invert       share that is negated: dark digits on light ground and light ones on dark are
-                 the same digits
-    slope        half-width of the light's change from the middle to an edge
-    glare        share that has a bright spot
-    stroke       share whose bright or dark parts grow by up to a pixel
-    blur         share that is softened, twice over; as many lose half of their resolution
-    sharpen      share that is sharpened, as cameras do
-    noise        largest standard deviation in grey levels; less where contrast was lost
-    jpeg         share that is compressed, with a quality of 20 to 90
+    gamma         half-width of the logarithm of the exponent
+    balance       half-width of the logarithm of each channel's factor
+    tint          half-width of the addition to each channel, in grey levels
+    saturation    1: any picture may lose all of its colour or gain three tenths
+    grey          share that becomes grey by random weights of the channels
+    invert        share that is inverted: dark digits on light are the same as light ones on dark
+    slope         half-width of the light's change from the middle to an edge
+    glare         share with a bright spot
+    stroke        share whose bright or dark parts grow by up to a pixel
+    blur          share that is blurred; half as many lose half of their resolution
+    sharpen       share that is sharpened, as cameras do
+    noise         largest standard deviation in grey levels; less where contrast was lost
+    jpeg          share that is compressed, with a quality of 20 to 90
     """
 
     exposure: float = 0.0
@@ -92,14 +91,14 @@ class Light:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is drawn for each picture of each batch; the defaults change nothing."""
+    """A recipe of draws for each picture of each batch; the defaults change nothing."""
 
     geometry: Geometry = field(default_factory=Geometry)
     framing: Framing = field(default_factory=Framing)
     light: Light = field(default_factory=Light)
 
     def without(self, names: Collection[str]) -> Augmentation:
-        """The same with these operations (of OPERATIONS) left out."""
+        """The same recipe without these operations of OPERATIONS."""
         parts = {}
         for part in fields(self):
             options = getattr(self, part.name)
@@ -147,7 +146,7 @@ STRENGTHS: dict[str, Augmentation] = {
         ),
     ),
 }
-# These say how another one is done, and do nothing alone.
+# Details of other operations, without an effect of their own.
 _DETAILS = {"depth"}
 OPERATIONS = (
     frozenset(option.name for part in (Geometry, Framing, Light) for option in fields(part))

@@ -1,7 +1,7 @@
-"""Keras layers that change each picture of a batch by OpenCV, the same for a seed.
+"""Keras layers that change each picture of a batch with OpenCV, the same way for the same seed.
 
-TensorFlow's own operations cost five times as much on the CPU that also trains the network, and
-most changes touch a few pictures of a batch only.
+TensorFlow's own operations cost more on the CPU that also trains the network, and most changes
+concern only a few pictures of a batch.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["PictureLayer", "PictureLayers", "opencv_on_one_thread"]
+__all__ = ["PictureLayer", "PictureLayers", "opencv_on_one_thread", "random_states"]
 
 
 @contextmanager
 def opencv_on_one_thread() -> Iterator[None]:
-    """Keep OpenCV from sharing each picture among threads.
+    """Stop OpenCV from sharing each picture among threads.
 
-    Its warp does so however small a picture is: waking the other thread and waiting for it costs
-    more than the warp, and the other core is at work on the network.
+    For a small picture, waking another thread costs more than the warp itself, and the other cores
+    train the network.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -33,8 +33,19 @@ def opencv_on_one_thread() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
+def random_states(layer: keras.layers.Layer, seed: int, number: tf.Tensor) -> list[tf.Tensor]:
+    """Draw a layer's random states for batch `number` (int64, a scalar), the same on any thread."""
+    states = tf.random.stateless_uniform(
+        (len(layer.non_trainable_variables), 2),
+        tf.stack([tf.constant(seed, tf.int64), number]),
+        maxval=2**31 - 1,
+        dtype=tf.int64,
+    )
+    return list(tf.unstack(states))
+
+
 class PictureLayer(keras.layers.Layer):  # type: ignore[misc]
-    """Does nothing by itself: a child changes the pictures.
+    """The base of layers that change pictures with OpenCV.
 
     Call arguments:
         images: uint8 or float32, shape (n, height, width, 3), values in [0, 255]; floats are
@@ -46,7 +57,7 @@ class PictureLayer(keras.layers.Layer):  # type: ignore[misc]
         self.generator = keras.random.SeedGenerator(seed)
 
     def change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """uint8 pictures, shape (n, height, width, 3), changed; the given ones stay as they are."""
+        """Return changed copies of uint8 pictures, shape (n, height, width, 3)."""
         raise NotImplementedError
 
     def call(self, images: tf.Tensor, training: bool = True) -> tf.Tensor:
@@ -64,7 +75,7 @@ class PictureLayer(keras.layers.Layer):  # type: ignore[misc]
 
 
 class PictureLayers(PictureLayer):
-    """Some of them in turn, in one call of Python a batch."""
+    """Several picture layers in turn, with one call into Python for each batch."""
 
     def __init__(self, layers: Sequence[PictureLayer], seed: int = 0, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)

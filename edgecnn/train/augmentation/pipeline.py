@@ -1,8 +1,8 @@
-"""Augmentation as Keras preprocessing layers: in the input pipeline, never in the exported graph.
+"""Build the augmentation as Keras layers for the input pipeline, outside the exported graph.
 
-No field image is needed: the default covers what cameras that nobody has seen do, in order:
-geometry with neighbours at the border, frames and lines, then light, optics and compression. No
-mirror images: they turn a 2 into no digit at all.
+The default needs no field image and covers unknown cameras. Its order is geometry with neighbours
+at the border, frames and lines, then light, optics and compression. It makes no mirror images,
+because a mirrored 2 is no digit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["build_augmentation", "layers_of", "single_operations"]
 
 
 def layers_of(augmentation: Augmentation, seed: int) -> PictureLayers | None:
-    """The layers that do anything; None if none does.
+    """Build the layers that change anything; None if none does.
 
     Returns:
         One layer from and to uint8 or float32 images, shape (n, height, width, 3), in [0, 255].
@@ -37,11 +37,11 @@ def layers_of(augmentation: Augmentation, seed: int) -> PictureLayers | None:
 def build_augmentation(
     strength: str, seed: int, without: Collection[str] = ()
 ) -> PictureLayers | None:
-    """The layers of a strength in STRENGTHS but for some operations; None for "none"."""
+    """Build the layers of a strength in STRENGTHS without some operations; None for "none"."""
     return layers_of(STRENGTHS[strength].without(without), seed)
 
 
 def single_operations(augmentation: Augmentation, seed: int) -> dict[str, PictureLayers]:
-    """The layers of each operation alone, at its strength in the augmentation, by its name."""
+    """Build a layer for each operation alone, at its strength in the augmentation, by name."""
     found = {n: layers_of(augmentation.without(OPERATIONS - {n}), seed) for n in sorted(OPERATIONS)}
     return {name: layers for name, layers in found.items() if layers is not None}

@@ -1,4 +1,4 @@
-"""A contact sheet of augmented images: people look before they trust."""
+"""Draw a contact sheet of augmented images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ __all__ = ["augmented_sheet"]
 
 _MOST_CLASSES = 10
 _DRAWS = 8
-_INCHES = 0.9  # of a picture's longer side
+_INCHES = 0.9  # a picture's longer side
+_MOST_LETTERS = 18
 
 
 def augmented_sheet(
@@ -29,14 +30,14 @@ def augmented_sheet(
     layers: keras.layers.Layer | None,
     seed: int = 0,
 ) -> bytes:
-    """Draw an image of each class and eight draws of its augmentation, as the network sees them.
+    """Draw an image of each class and eight augmented versions, as the network sees them.
 
     Args:
         tensors: uint8, RGB, shape (n, height, width, 3): the training images.
         classes: int, shape (n,): index into `labels`.
         labels: Class names, in any script.
         layers: From and to images in [0, 255]; None: without augmentation.
-        seed: Of the choice of images, and of the classes where there are more than ten.
+        seed: The seed for the choice of images, and of ten classes if there are more.
 
     Returns:
         A PNG.
@@ -61,7 +62,7 @@ def _drawn(images: np.ndarray, layers: keras.layers.Layer) -> np.ndarray:
 
 
 def _figure(grid: np.ndarray, names: Sequence[str], title: str) -> Figure:
-    """Pictures of shape (rows, columns, height, width, 3) with a name a row."""
+    """Draw pictures, shape (rows, columns, height, width, 3), with a name for each row."""
     from matplotlib.figure import Figure
 
     rows, columns, height, width, _ = grid.shape
@@ -92,16 +93,16 @@ def _figure(grid: np.ndarray, names: Sequence[str], title: str) -> Figure:
     return figure
 
 
-def _short(name: str, most: int = 18) -> str:
-    """Fit for the column; `$` would start a formula."""
-    name = name if len(name) <= most else name[: most - 1] + "…"
+def _short(name: str) -> str:
+    """Shorten a name to the column's width; a plain `$` would start a formula."""
+    name = name if len(name) <= _MOST_LETTERS else name[: _MOST_LETTERS - 1] + "…"
     return name.replace("$", r"\$")
 
 
 def _png(figure: Figure) -> bytes:
     buffer = BytesIO()
     with catch_warnings():
-        # A name in a script that the font lacks becomes boxes; the pictures matter.
+        # Boxes replace letters that the font lacks; the pictures are readable anyway.
         filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

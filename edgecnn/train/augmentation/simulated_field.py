@@ -1,8 +1,8 @@
-"""A simulated field: tensors as a camera of the degradation family would have given them.
+"""Simulate a field: degrade tensors as a camera would.
 
-No field image is needed: without fitted ranges every picture goes through a camera of its own,
-drawn over 0.7 of the family's reach. `FieldTensors` trains on the ranges that `edgecnn calibrate`
-fitted, on request: a broad family does as well on devices that nobody has seen.
+Without a fitted camera this needs no field image: each picture goes through its own random
+camera, drawn over 0.7 of the family's reach. `FieldTensors` can also use the camera that
+`edgecnn calibrate` fitted.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = [
     "training_note",
 ]
 
-# The ends of the family spoil pictures that a person can't read either.
+# At the ends of the family, even a person can't read the pictures.
 _REACH = 0.7
 _ABSENT = 0.4
-# Shorter side of the pictures that the family's pixels are meant for.
+# The family counts in pixels of pictures with this shorter side.
 _SIDE = 64.0
 _IN_PIXELS = ("defocus", "motion")
 _BROAD: tuple[str, ...] = (
@@ -44,19 +44,18 @@ _BROAD: tuple[str, ...] = (
 )
 _CHUNK = 256
 _SHARE = 0.7
-# A large capture is simulated at this many times the tensor's side: more can't be seen in it.
+# A large capture is simulated at this many times the tensor's side: more is not visible in it.
 _ENLARGED = 2.0
 
 
 def broad_ranges(shape: tuple[int, ...]) -> dict[str, Range]:
-    """What cameras do to pictures of a network's size, from nothing to 0.7 of the family's reach.
+    """The ranges of random cameras for a network's input size: 0.7 of the family's reach.
 
-    Blur counts in pixels and a small picture has few: it shrinks with the shorter side, from
-    64 pixels down (a blur of 1.8 px leaves nothing of a digit that is 32 wide), and grows to
-    twice of it on large pictures.
+    Blur counts in pixels. Below 64 pixels it shrinks with the shorter side: a blur of 1.8 px
+    destroys a digit 32 pixels wide. On large pictures it grows up to twice as large.
 
     Args:
-        shape: Of the tensors, (..., h, w, 3).
+        shape: The shape of the tensors, (..., h, w, 3).
     """
     size = min(2.0, min(shape[-3:-1]) / _SIDE)
     ranges = {}
@@ -68,28 +67,21 @@ def broad_ranges(shape: tuple[int, ...]) -> dict[str, Range]:
     return ranges
 
 
-def degraded_copy(
-    tensors: np.ndarray, seed: int, ranges: Mapping[str, Range] | None = None
-) -> np.ndarray:
-    """Each picture through a camera of its own: a field validation set without a field image.
+def degraded_copy(tensors: np.ndarray, seed: int) -> np.ndarray:
+    """Degrade each picture with its own random camera; each cause spares 4 of 10 pictures.
 
     Args:
         tensors: uint8, RGB, shape (n, h, w, 3).
         seed: The same seed gives the same copies.
-        ranges: Of `degrade.PARAMETERS`, in pixels of the tensors; every picture draws all of
-            them. None: `broad_ranges`, of which each cause spares 4 of 10 pictures.
 
     Returns:
         uint8, RGB, same shape.
     """
     rng = np.random.default_rng(seed)
-    settings = draw_settings(
-        broad_ranges(tensors.shape) if ranges is None else ranges, len(tensors), rng
-    )
-    if ranges is None:
-        for name in _BROAD:
-            spared = rng.random(len(tensors)) < _ABSENT
-            settings[name][spared] = PARAMETERS[name].identity
+    settings = draw_settings(broad_ranges(tensors.shape), len(tensors), rng)
+    for name in _BROAD:
+        spared = rng.random(len(tensors)) < _ABSENT
+        settings[name][spared] = PARAMETERS[name].identity
     copies = np.empty_like(tensors)
     for start in range(0, len(tensors), _CHUNK):
         part = slice(start, start + _CHUNK)
@@ -100,10 +92,10 @@ def degraded_copy(
 
 
 def read_camera(path: Path | str) -> CameraFit:
-    """The fitted camera in a calibration folder, or in its camera.json.
+    """Read the fitted camera of a calibration folder, or of its camera.json.
 
     Raises:
-        DataError: There is none, or it has no ranges: nothing to train on.
+        DataError: There is none, or it has no ranges to train on.
     """
     path = Path(path)
     path = path / "camera.json" if path.is_dir() else path
@@ -131,26 +123,26 @@ def read_camera(path: Path | str) -> CameraFit:
 
 
 def training_note(camera: CameraFit) -> str:
-    """What `train --camera` says that it did."""
+    """The note of `train --camera`."""
     causes = ", ".join(PARAMETERS[name].meaning for name in camera.ranges)
     return (
-        f"{10 * _SHARE:.0f} in 10 training images went through the fitted camera ({causes}); on "
-        "other cameras the default augmentation alone may do as well."
+        f"{10 * _SHARE:.0f} in 10 training images went through the fitted camera ({causes}); for "
+        "other cameras the default augmentation alone may be as good."
     )
 
 
 def through_camera(
     tensors: np.ndarray, camera: CameraFit, rng: np.random.Generator, resize: Resize = "stretch"
 ) -> np.ndarray:
-    """Tensors as the fitted camera would have given them: degraded at its resolution.
+    """Degrade tensors as the fitted camera would, at its resolution.
 
-    A tensor is brought to the size that it has in a frame of the camera, degraded there, and
-    brought back, so that blur and noise shrink with the picture. A frame of more than twice the
-    tensor's size is simulated at that, with blur, noise and JPEG loss scaled down: approximate.
+    A tensor is enlarged to its size in the camera's frame, degraded, and reduced again, so that
+    blur and noise shrink with the picture. Above twice the tensor's size the simulation is
+    approximate: it stays at that size and scales down blur, noise and JPEG loss.
 
     Args:
         tensors: uint8, RGB, shape (n, h, w, 3).
-        resize: How frames become tensors: it says which part of a frame a tensor shows.
+        resize: How frames become tensors, which decides the part of a frame that a tensor shows.
 
     Returns:
         uint8, RGB, same shape.
@@ -167,7 +159,7 @@ def through_camera(
 def _capture(
     frame_wh: tuple[int, int], tensor_wh: tuple[int, int], resize: Resize
 ) -> tuple[tuple[int, int], float]:
-    """The size to simulate at, and its share of the camera's own resolution."""
+    """The size for the simulation, and its share of the camera's own resolution."""
     (width, height), (w, h) = frame_wh, tensor_wh
     if resize != "stretch":
         scale = min(w / width, h / height) if resize == "letterbox" else max(w / width, h / height)
@@ -177,7 +169,7 @@ def _capture(
 
 
 def _shrunk(ranges: Mapping[str, Range], shrink: float) -> dict[str, Range]:
-    """Ranges for frames made smaller: averaging pixels takes noise away as it takes blur."""
+    """Scale ranges for smaller frames: averaging pixels reduces noise as well as blur."""
     scaled = dict(ranges)
     for name in (*_IN_PIXELS, "noise", "jpeg"):
         if name in scaled:
@@ -197,14 +189,14 @@ def _resized(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class FieldTensors:
-    """Tensors of which a share comes through a camera, at every reading.
+    """Tensors that degrade a share of the pictures at each read.
 
-    By default 7 in 10: the rest stay clean, so that training does not forget the lab. What a
-    reading gives depends on the seed and the rows that are read together, not on the thread:
-    runs are reproducible.
+    By default this is 7 in 10; the others stay clean, so that training does not forget the lab.
+    The result depends on the seed and on the rows of one read, not on the thread, so runs are
+    reproducible.
 
     Args:
-        camera: The fitted one; None: each picture through a camera of its own (degraded_copy).
+        camera: The fitted camera; None gives each picture its own random one (degraded_copy).
     """
 
     tensors: Tensors

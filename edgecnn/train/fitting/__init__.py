@@ -1,1 +1,1 @@
-"""The training itself: batches, schedule, loss, stopping."""
+"""Fit a network: batches, schedule, loss, stopping, and several machines."""

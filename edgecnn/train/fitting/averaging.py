@@ -1,4 +1,4 @@
-"""Batch-norm statistics of averaged weights: no step of the training ever saw these weights."""
+"""Estimate the batch-norm statistics of averaged weights, which no training step has used."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ __all__ = ["reestimate_batch_norm"]
 
 
 def reestimate_batch_norm(model: keras.Model, batches: Iterable[tf.Tensor]) -> None:
-    """Set the moving statistics to their mean over batches, in place (Izmailov et al. 2018,
-    arXiv:1803.05407, section 3.2). Frozen layers keep theirs.
+    """Set the moving statistics to their mean over batches, in place; frozen layers keep theirs.
 
     Args:
         batches: Images as the network trains on them, float32 (n, height, width, 3).
+
+    Source: Izmailov et al. 2018, arXiv:1803.05407, section 3.2.
     """
     layers = [
         layer
@@ -41,5 +42,5 @@ def reestimate_batch_norm(model: keras.Model, batches: Iterable[tf.Tensor]) -> N
 
 
 def _value(variable: keras.Variable) -> np.ndarray:
-    """A copy: the variable's own memory changes with the next batch."""
+    """Copy a variable, because its memory changes with the next batch."""
     return np.array(keras.ops.convert_to_numpy(variable))

@@ -1,9 +1,9 @@
-"""The input pipeline: batches of augmented training images and of fixed validation images.
+"""Make batches of augmented training images and of fixed validation images.
 
-Batches are the same for a seed, though those of large pictures are made on all cores at once: the
-random state of every layer of the augmentation is drawn anew for each batch, from the seed and the
-batch's number, and handed in (Keras's `stateless_call`). So any Keras layer will do, and none of
-them need know. Tensors are read by the batch: they may lie in a file larger than the memory.
+The same seed gives the same batches, although all cores make those of large pictures at once. The
+random state of every augmentation layer comes from the seed and the batch's number (Keras's
+`stateless_call`), so any Keras layer works. Tensors are read batch by batch, because their file may
+be larger than the memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from edgecnn.images.tensors import Tensors
 from edgecnn.train.augmentation.mixing import Mixer, build_mixer
-from edgecnn.train.augmentation.picture_layer import PictureLayer
+from edgecnn.train.augmentation.picture_layer import PictureLayer, random_states
 from edgecnn.train.augmentation.pipeline import build_augmentation
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.fitting.imbalance import sampling_order
@@ -27,8 +27,8 @@ __all__ = ["Augmenter", "Examples", "batch_size", "training_batches", "validatio
 _MIN_STEPS = 24
 _VAL_BATCH = 128
 _AHEAD = 4  # batches; more would only take memory
-# Of smaller pictures one batch is made at a time: each call of OpenCV lets go of Python's lock for
-# microseconds, and two threads lose more by passing it on than they gain.
+# Smaller pictures are made one batch at a time: OpenCV's calls are so short that two threads lose
+# more by passing Python's lock to each other than they gain.
 _SHARED_FROM = 80 * 80  # pixels
 
 
@@ -40,18 +40,18 @@ class Examples:
     classes: np.ndarray
 
     def take(self, rows: tf.Tensor) -> tf.Tensor:
-        """The tensors of some rows, in a graph: float32, shape (rows, height, width, 3)."""
+        """Read some rows in a graph: float32, shape (rows, height, width, 3)."""
         return tf.cast(self.take_bytes(rows), tf.float32)
 
     def take_bytes(self, rows: tf.Tensor) -> tf.Tensor:
-        """The same as uint8."""
+        """Read some rows in a graph as uint8."""
         images = tf.numpy_function(self.tensors.__getitem__, [rows], tf.uint8, stateful=False)
         images.set_shape((rows.shape[0], *self.tensors.shape[1:]))
         return images
 
 
 class Augmenter:
-    """A Keras layer as a function of images and a number: the same for a seed on any thread.
+    """A Keras layer as a function of images and a batch number, the same on any thread.
 
     Args:
         layer: From and to float32 images, shape (n, height, width, 3), values in [0, 255]. A
@@ -60,33 +60,28 @@ class Augmenter:
     """
 
     def __init__(self, layer: keras.layers.Layer, shape: tuple[int, ...], seed: int) -> None:
-        layer(np.zeros((1, *shape), np.float32), training=True)  # makes its variables
+        layer(np.zeros((1, *shape), np.float32), training=True)  # creates its variables
         self.layer = layer
         self.seed = seed
 
     def __call__(self, images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        """Augment the batch of this number (int64, a scalar): float32 of uint8 or float32."""
-        states = tf.random.stateless_uniform(
-            (len(self.layer.non_trainable_variables), 2),
-            tf.stack([tf.constant(self.seed, tf.int64), number]),
-            maxval=2**31 - 1,
-            dtype=tf.int64,
-        )
+        """Augment the batch with this number (int64, a scalar): uint8 or float32 to float32."""
+        states = random_states(self.layer, self.seed, number)
         if not isinstance(self.layer, PictureLayer):
             images = tf.cast(images, tf.float32)
-        images, _ = self.layer.stateless_call([], tf.unstack(states), images, training=True)
+        images, _ = self.layer.stateless_call([], states, images, training=True)
         return tf.cast(images, tf.float32)
 
 
 def batch_size(count: int, options: TrainOptions) -> int:
-    """As asked for; else 64, or 32 or 16 when an epoch of a small set would have few steps."""
+    """The requested batch size, else 64, or less if an epoch would have too few steps."""
     if options.batch_size is not None:
         return min(options.batch_size, count)
     return next((size for size in (64, 32) if count // size >= _MIN_STEPS), min(16, count))
 
 
 def training_batches(train: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    """Endless augmented batches: float32 images and one-hot labels, the same for a seed."""
+    """Make endless augmented batches: float32 images and one-hot labels."""
     labels = tf.one_hot(train.classes, num_classes)
     augment = _augmenter(train, options, options.seed)
     mixer = _mixer(train, num_classes, options)
@@ -104,8 +99,9 @@ def training_batches(train: Examples, num_classes: int, options: TrainOptions) -
 
 
 def validation_batches(val: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    """The validation images, each of them in a simulated field and each of them augmented: the
-    same pictures in every epoch. They stay in memory if they fit.
+    """Make batches of validation images: clean, in a simulated field, and augmented.
+
+    They are the same in every epoch and stay in memory if they fit.
     """
     labels = tf.one_hot(val.classes, num_classes)
     field = replace(val, tensors=FieldTensors(val.tensors, None, options.seed + 1000, share=1.0))
@@ -120,7 +116,7 @@ def validation_batches(val: Examples, num_classes: int, options: TrainOptions) -
 
     rows = tf.data.Dataset.range(len(val.classes)).batch(_VAL_BATCH)
     made = rows.enumerate().map(load, _workers(val), deterministic=True)
-    # Three of 4 bytes each.
+    # Three versions with 4 bytes for each value.
     if 12 * np.prod(val.tensors.shape, dtype=float) <= options.memory_mb * 2**20:
         made = made.cache()
     return _shared(made.prefetch(1))
@@ -132,7 +128,7 @@ def _workers(examples: Examples) -> int:
 
 
 def _shared(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """With several workers each takes its part of every batch: the batches of one worker."""
+    """Let each of several workers take its part of every batch."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.with_options(options)
@@ -145,7 +141,7 @@ def _augmenter(examples: Examples, options: TrainOptions, seed: int) -> Augmente
 
 def _mixer(examples: Examples, num_classes: int, options: TrainOptions) -> Mixer | None:
     mixer = build_mixer(options.add_augmentation, options.seed, without=options.without)
-    if mixer is not None:  # makes its variables
+    if mixer is not None:  # the call creates its variables
         shape = examples.tensors.shape[1:]
         mixer(
             {

@@ -1,12 +1,12 @@
-"""Training on several machines at once, as the standard TF_CONFIG says (tf.distribute).
+"""Train on several machines at once, as the standard TF_CONFIG says (tf.distribute).
 
-Every process is started with the same command and reads the same images. Each works on its share
-of every batch, and the gradients are summed before each step
-(MultiWorkerMirroredStrategy). The first one, the chief, writes the MODEL folder.
+Start the same command on every machine; each process reads the same images. Each works on its
+share of every batch, and the gradients are summed before each step (MultiWorkerMirroredStrategy).
+The first one, the chief, writes the MODEL folder.
 
 Keras 3.15's `fit` fails under this strategy in two places (keras issue 20585): it reduces the
 first batch over workers to learn its shape, and it averages scalar metrics over an axis that they
-don't have. `join` does both itself, before `fit` would.
+don't have. `join` does both before `fit` would.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class Cluster:
-    """The processes that train together, as "host:port", the chief first, and which one this is."""
+    """The processes that train together: "host:port" of each, the chief first, and our index."""
 
     members: tuple[str, ...]
     index: int
@@ -49,7 +49,7 @@ class Cluster:
 
 
 def read_cluster(text: str | None = None) -> Cluster | None:
-    """The cluster of a TF_CONFIG (by default the environment's); None: this process is alone.
+    """Read the cluster from TF_CONFIG (by default the environment's); None: this process is alone.
 
     Raises:
         ModelError: It is malformed, or has tasks other than chief and worker.
@@ -60,7 +60,7 @@ def read_cluster(text: str | None = None) -> Cluster | None:
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise ModelError(f"TF_CONFIG is no JSON ({error}), {_EXPECTED}") from error
+        raise ModelError(f"TF_CONFIG is not JSON ({error}), {_EXPECTED}") from error
     jobs, task = _sections(config)
     if not jobs:
         return None
@@ -72,7 +72,7 @@ def read_cluster(text: str | None = None) -> Cluster | None:
             raise ModelError(f"TF_CONFIG has {job} = {members!r}, {_EXPECTED}")
     kind, index = task.get("type"), task.get("index")
     if kind not in jobs or type(index) is not int or not 0 <= index < len(jobs[kind]):
-        raise ModelError(f"TF_CONFIG has the task {task}, none of its cluster, {_EXPECTED}")
+        raise ModelError(f"TF_CONFIG has the task {task}, not one of its cluster, {_EXPECTED}")
     chiefs = jobs.get("chief", [])
     members = (*chiefs, *jobs.get("worker", []))
     if len(set(members)) < len(members):
@@ -95,9 +95,9 @@ def _is_address(member: Any) -> bool:
 
 
 def strategy_of(cluster: Cluster | None) -> tf.distribute.Strategy:
-    """The strategy to train under; waits until all members are there.
+    """Make the strategy for the training; wait until all members have joined.
 
-    Call it before anything else of TensorFlow runs.
+    Call it before any other TensorFlow code runs.
 
     Raises:
         ModelError: The members don't find each other.
@@ -111,12 +111,12 @@ def strategy_of(cluster: Cluster | None) -> tf.distribute.Strategy:
     except (tf.errors.OpError, RuntimeError) as error:
         raise ModelError(
             f"{cluster.to_text()} can't join the others ({str(error).splitlines()[0][:150]}), "
-            "expected all members to start within a few minutes and to reach each other's ports"
+            "expected all members within a few minutes; start them all and open their ports"
         ) from error
 
 
 def movable(model: keras.Model) -> keras.Model:
-    """The same network as an object that has no strategy of its own.
+    """The same network as an object without its own strategy.
 
     Call it outside the strategy's scope. Keras then leaves the network's state alone (see above).
     """
@@ -126,8 +126,7 @@ def movable(model: keras.Model) -> keras.Model:
 
 
 def join(model: keras.Model) -> None:
-    """Prepare a compiled model for `fit`, in the scope of a strategy of several workers; in any
-    other place do nothing."""
+    """Prepare a compiled model for `fit` under a strategy of several workers; else do nothing."""
     import tensorflow as tf
 
     strategy = tf.distribute.get_strategy()
@@ -141,7 +140,7 @@ def join(model: keras.Model) -> None:
 
 
 def _step(strategy: tf.distribute.Strategy, step: Callable[..., Any]) -> Callable[..., Any]:
-    """A step on every worker; its metrics are the mean of theirs."""
+    """Run a step on every worker and average its metrics."""
     import tensorflow as tf
 
     def run(iterator: Any) -> Any:
@@ -153,7 +152,7 @@ def _step(strategy: tf.distribute.Strategy, step: Callable[..., Any]) -> Callabl
 
 
 def local_copy(model: keras.Model) -> keras.Model:
-    """The trained network without the strategy: it can be used by one worker alone.
+    """Copy the trained network without the strategy, so that one worker can use it alone.
 
     Call it outside the strategy's scope.
     """

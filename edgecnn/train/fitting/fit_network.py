@@ -1,4 +1,4 @@
-"""One training run of a network: the input pipeline, the schedule, the stopping."""
+"""Train a network once: batches, schedule, stopping."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BN_BATCHES = 60
 
 @dataclass(frozen=True)
 class Fit:
-    """How a run went. `history` has one entry an epoch for each of its columns."""
+    """The course of a run. Each column of `history` has one entry for each epoch."""
 
     history: dict[str, list[float]]
     best_epoch: int
@@ -48,10 +48,10 @@ def fit_network(
 ) -> Fit:
     """Train a model in place; it ends with the weights of its best epoch.
 
-    The best epoch is the one with the lowest loss on the validation images, clean, in a simulated
-    field and augmented: on the clean ones alone a lab-only optimum wins too early. With
-    options.ema the weights are running averages, and the batch-norm statistics are taken anew at
-    the end.
+    The best epoch has the lowest loss on the validation images, which are clean, in a simulated
+    field, and augmented: clean ones alone would choose an early optimum for the lab only. With
+    options.ema the weights are running averages, and the batch-norm statistics are estimated
+    again at the end.
 
     Raises:
         ModelError: The loss became NaN.
@@ -65,7 +65,7 @@ def fit_network(
         "val_loss", patience=options.patience, restore_best_weights=True
     )
     callbacks = [schedule, stopping, keras.callbacks.TerminateOnNaN()]
-    if options.ema:  # first: the others see the averages
+    if options.ema:  # first, so that the others see the averages
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if progress:
         callbacks.append(_Report(progress, options.epochs))
@@ -103,7 +103,7 @@ def _compile(model: keras.Model, loss: keras.Loss, options: TrainOptions) -> Non
         ema_momentum=options.ema or 0.99,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    # XLA (Keras's default) trains these networks four times slower on a CPU.
+    # XLA, Keras's default, trains these networks more slowly on a CPU.
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
 
 
@@ -112,14 +112,14 @@ def _check_finite(history: dict[str, list[float]], options: TrainOptions) -> Non
     if not np.isfinite(losses).all():
         raise ModelError(
             f"the training loss became NaN with learning rate {options.learning_rate}; "
-            "lower it, or look at the normalization of your own network"
+            "reduce it, or check the normalization of your own network"
         )
 
 
 class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
-    """Warm-up, then a cosine to zero over all steps or over the time budget, whichever is first.
+    """Warm-up, then a cosine to zero over all steps or over the time budget, whichever ends first.
 
-    Loshchilov and Hutter 2017, arXiv:1608.03983, one period.
+    Source: Loshchilov and Hutter 2017, arXiv:1608.03983, one period.
     """
 
     def __init__(self, options: TrainOptions, steps: int) -> None:
@@ -139,7 +139,7 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         self.step += 1
         if self.step == 1:
-            self.clock_start = monotonic()  # the first step compiles the graph: seconds
+            self.clock_start = monotonic()  # the first step compiles the graph for seconds
         if self._time_used() >= 1:
             self.model.stop_training = True
             self.stopped_by = "time budget"
@@ -156,7 +156,7 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class _Report(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells the progress once an epoch."""
+    """Reports the progress after each epoch."""
 
     def __init__(self, progress: Progress, epochs: int) -> None:
         super().__init__()

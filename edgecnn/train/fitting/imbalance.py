@@ -1,5 +1,4 @@
-"""What is done about classes of unequal size: what each weighs, how often it is drawn, what its
-scores are set against.
+"""Balance classes of unequal size by weights, by sampling, in the loss, or in the scores.
 
 Class weights and balanced sampling, the effective number of images
 (Cui et al. 2019, arXiv:1901.05555), balanced softmax (Ren et al. 2020, arXiv:2007.10740), and
@@ -18,7 +17,6 @@ from edgecnn.errors import ModelError
 from edgecnn.train.options import TrainOptions
 
 __all__ = [
-    "BalancedSoftmax",
     "adjust_scores",
     "check_adjustable",
     "class_weights",
@@ -29,7 +27,7 @@ __all__ = [
 
 
 def sampling_order(classes: np.ndarray, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    """Endless indices, shuffled anew each time around."""
+    """Make endless indices, shuffled again in each round."""
 
     def shuffled(indices: np.ndarray, seed: int) -> tf.data.Dataset:
         data = tf.data.Dataset.from_tensor_slices(indices)
@@ -47,16 +45,15 @@ def sampling_order(classes: np.ndarray, num_classes: int, options: TrainOptions)
 def class_weights(
     classes: np.ndarray, num_classes: int, options: TrainOptions
 ) -> dict[int, float] | None:
-    """What an image of each class weighs in the loss; 1 on average over the images.
+    """The weight of an image of each class in the loss; 1 on average over the images.
 
-    class_weights      1 / count: every class weighs the same
+    class_weights      1 / count: every class has the same weight
     effective_number   (1 - beta) / (1 - beta^count), Cui et al. 2019, equation 4: the images of
-                       a large class repeat each other, so it is worth less than its count. They
-                       let the weights sum to the classes; here the loss keeps its size beside
-                       weight decay and penalties.
+                       a large class repeat each other, so it counts as fewer. The mean of 1 keeps
+                       the loss in proportion to weight decay and penalties.
 
     Returns:
-        By class, 0 for one without images; None when all images weigh the same.
+        By class, 0 for a class without images; None when all images have the same weight.
     """
     counts = np.bincount(classes, minlength=num_classes)
     if options.imbalance == "class_weights":
@@ -80,15 +77,15 @@ def training_loss(classes: np.ndarray, num_classes: int, options: TrainOptions) 
 
 
 class BalancedSoftmax(keras.losses.Loss):  # type: ignore[misc]
-    """Cross entropy of softmax(logits + shift): while it trains, a rare class has to overcome its
-    rarity; the model without the shift answers as if all classes were equally frequent.
+    """Cross entropy of softmax(logits + shift), which trains a model fair to every class.
 
-    The loss takes softmax scores and renormalizes scores * exp(shift), which is the same thing,
-    so that model and exported graph stay as they are.
+    The model without the shift answers as if all classes were equally frequent. The loss takes
+    softmax scores and renormalizes scores * exp(shift), which is the same, so model and exported
+    graph don't change.
 
     Args:
-        shift: Of each class: tau * log(its share of the training images).
-        label_smoothing: As of keras.losses.CategoricalCrossentropy.
+        shift: For each class tau * log(its share of the training images).
+        label_smoothing: See keras.losses.CategoricalCrossentropy.
 
     Source: Ren et al. 2020, arXiv:2007.10740, equation 3 (tau = 1); Menon et al. 2021,
     arXiv:2007.07314, equation 10 (any tau).
@@ -100,7 +97,7 @@ class BalancedSoftmax(keras.losses.Loss):  # type: ignore[misc]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Loss of each image, shape (n,)."""
-        # Keras clips scores at 1e-7, where a rare class would get no gradient any more.
+        # Keras clips scores at 1e-7, where a rare class would get no gradient.
         logits = keras.ops.log(keras.ops.maximum(y_pred, 1e-30)) + np.array(self.shift, np.float32)
         return keras.losses.categorical_crossentropy(
             y_true, logits, from_logits=True, label_smoothing=self.label_smoothing
@@ -108,20 +105,21 @@ class BalancedSoftmax(keras.losses.Loss):  # type: ignore[misc]
 
 
 def check_adjustable(model: keras.Model, options: TrainOptions) -> None:
-    """Find out before the training whether `adjust_scores` will be able to do its work.
+    """Check before the training that `adjust_scores` will work.
 
     Raises:
-        ModelError: logit_adjustment is asked for, and the model has no bias to take it.
+        ModelError: logit_adjustment is requested, and the model has no bias for it.
     """
     if options.imbalance == "logit_adjustment":
         _last_dense(model)
 
 
 def adjust_scores(model: keras.Model, classes: np.ndarray, options: TrainOptions) -> None:
-    """With logit_adjustment: take tau * log(class share) from the bias of the trained classifier.
+    """For logit_adjustment, subtract tau * log(class share) from the trained classifier's bias.
 
-    Source: Menon et al. 2021, arXiv:2007.07314, equation 9; in the weights, so that every
-    exported file has it at no cost.
+    Every exported file then has the adjustment at no cost.
+
+    Source: Menon et al. 2021, arXiv:2007.07314, equation 9.
     """
     if options.imbalance != "logit_adjustment":
         return
@@ -131,10 +129,10 @@ def adjust_scores(model: keras.Model, classes: np.ndarray, options: TrainOptions
 
 
 def implied_prior(classes: np.ndarray, num_classes: int, options: TrainOptions) -> np.ndarray:
-    """The class shares under which the model's scores are meant as probabilities.
+    """The class shares for which the model's scores are probabilities.
 
-    The shares of the training images for plain training; equal ones for a model that was trained
-    to be fair to every class: label shift is to be reckoned from there.
+    Plain training gives the shares of the training images; balanced training gives equal ones.
+    Estimates of label shift start from these shares.
 
     Returns:
         float64, shape (num_classes,), sums to 1.
@@ -152,13 +150,13 @@ def implied_prior(classes: np.ndarray, num_classes: int, options: TrainOptions) 
 
 
 def _shares(classes: np.ndarray, num_classes: int) -> np.ndarray:
-    """Class shares; a class without images counts as one image, for its logarithm."""
+    """Class shares; a class without images counts as one image, so that a logarithm exists."""
     counts = np.maximum(1, np.bincount(classes, minlength=num_classes))
     return np.asarray(counts / counts.sum())
 
 
 def _last_dense(model: keras.Model) -> keras.layers.Dense:
-    """The Dense layer that makes the scores, itself or through a softmax behind it."""
+    """Find the Dense layer that makes the scores, with its own softmax or one after it."""
     layer = model.outputs[0]._keras_history.operation
     softmax = keras.activations.softmax
     if isinstance(layer, keras.layers.Softmax) or (
@@ -175,7 +173,7 @@ def _last_dense(model: keras.Model) -> keras.layers.Dense:
     ):
         raise ModelError(
             "imbalance 'logit_adjustment' changes the bias of a last Dense layer with softmax, "
-            f"but the network ends in {type(layer).__name__} {layer.name!r} without one; take "
-            "balanced_softmax, which suits every network"
+            f"but the network ends in {type(layer).__name__} {layer.name!r} without one; use "
+            "balanced_softmax, which works with every network"
         )
     return layer

@@ -1,4 +1,4 @@
-"""Fine-tuning of a pretrained network on few images: the new classifier first, then all of it."""
+"""Fine-tune a pretrained network on few images: first the new classifier, then all layers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from edgecnn.train.options import TrainOptions
 
 __all__ = ["fine_tune"]
 
-# Of the epochs and of the time budget.
+# The classifier's share of the epochs and of the time budget.
 _HEAD_SHARE = 0.2
-# The features are good already: a rate that suits a new classifier would wash them out.
+# A learning rate for a new classifier would destroy the trained features.
 _RATE = 0.05
 
 
@@ -29,13 +29,12 @@ def fine_tune(
 ) -> Fit:
     """Train a network of `build_backbone` in place; it ends with the weights of its best epoch.
 
-    1. The classifier alone, at `learning_rate`, for a fifth of the epochs (for all of them
-       without `options.fine_tune`): gradients of a random classifier would spoil the features.
-    2. All layers at a twentieth of that rate. Batch norm keeps its ImageNet statistics and runs
-       as at inference throughout: those of a small batch of a small set are worse.
+    1. Train the classifier alone at `learning_rate` for a fifth of the epochs (for all epochs
+       without `options.fine_tune`): a random classifier's gradients would damage the features.
+    2. Train all layers at a twentieth of that rate. Batch norm keeps its ImageNet statistics:
+       those of a small batch of a small set are worse.
 
-    If no epoch of the second part has a lower validation loss than the first part's best, the
-    weights are those of the first part.
+    The weights are those of the best epoch of both parts.
 
     Raises:
         ModelError: The loss became NaN.
@@ -66,7 +65,7 @@ def _part(options: TrainOptions, epochs: int, share: float) -> TrainOptions:
 
 
 def _freeze(model: keras.Model, *, features: bool) -> None:
-    """Freeze all but the classifier, or batch norm only."""
+    """Freeze all layers but the classifier, or only batch norm."""
     for layer in model.layers:
         norm = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = layer.name == HEAD or not (features or norm)
@@ -77,7 +76,7 @@ def _best_loss(fit: Fit) -> float:
 
 
 def _joined(first: Fit, second: Fit) -> Fit:
-    """Both parts as one run: seconds go on, the best epoch is the better part's."""
+    """Join both parts into one run; the best epoch is that of the better part."""
     history = {k: first.history[k] + second.history[k] for k in first.history}
     so_far = first.history["seconds"][-1]
     history["seconds"] = first.history["seconds"] + [

@@ -1,1 +1,1 @@
-"""Images of rare classes from a generator, behind a gate."""
+"""Synthetic images of rare classes: a generator makes them, a gate keeps or rejects them."""

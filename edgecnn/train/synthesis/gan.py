@@ -1,11 +1,10 @@
-"""A small class-conditional GAN: images of one class, made from few.
+"""A small class-conditional GAN that makes images of a class with few images.
 
-All classes train it, drawn equally often, so that a rare one can borrow from the others what it
-has too few images to show: strokes, light, backgrounds. Generator and discriminator as in
-Radford et al. 2015, arXiv:1511.06434; hinge loss, spectral norm and projection of the class as in
-Miyato and Koyama 2018, arXiv:1802.05637; both sides see augmented images (Zhao et al. 2020,
-arXiv:2006.10738), without which a discriminator learns few images by heart; images are made by
-the moving average of the generator's weights.
+All classes train it, drawn equally often, so a rare class can borrow strokes, light and
+backgrounds from the others. The networks follow Radford et al. 2015, arXiv:1511.06434; hinge loss,
+spectral norm and class projection follow Miyato and Koyama 2018, arXiv:1802.05637. Both networks
+see augmented images (Zhao et al. 2020, arXiv:2006.10738), because a discriminator would otherwise
+memorize few images. The moving average of the generator's weights makes the images.
 """
 
 from __future__ import annotations
@@ -27,10 +26,11 @@ _LATENT = 64
 _BATCH = 32
 _RATE = 5e-4
 _EMA = 0.995
-# Stages of the generator, each of twice the size, and of the discriminator, each of half of it.
+# Filters of the generator's stages, which double the size, and of the discriminator's, which
+# halve it.
 _UP, _DOWN = (64, 32, 16), (32, 64, 96)
-_LONGEST = 48  # pixels: minutes on two cores; larger inputs get enlarged images
-_MOST = 300  # images a class that it learns from
+_LONGEST = 48  # pixels, for a training of minutes; larger inputs get enlarged images
+_MOST = 300  # training images for each class
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Generator:
     shape: tuple[int, ...]
 
     def sample(self, label: int, count: int, seed: int) -> np.ndarray:
-        """uint8, shape (count, height, width, 3), values 0..255; the same for a seed."""
+        """Make images: uint8, shape (count, height, width, 3); the same for the same seed."""
         rng = np.random.default_rng(seed)
         made = [np.empty((0, *self.shape), np.uint8)]
         for start in range(0, count, 256):
@@ -63,10 +63,10 @@ def train_gan(
     """Train generator and discriminator in turns on training images.
 
     Args:
-        train: Training images only: what it has seen must not be used to judge it.
-        num_classes: Classes without images are never asked for, so they stay noise.
-        steps: Of batches of 32.
-        seed: Of weights, noise and order.
+        train: Training images only; images that judge the result must be others.
+        num_classes: All classes; those without images are never made.
+        steps: Steps with batches of 32.
+        seed: The seed for weights, noise and order.
         progress: Called with (what, done, total).
     """
     rng = np.random.default_rng(seed)
@@ -90,21 +90,21 @@ def train_gan(
 
 
 def _size(height: int, width: int) -> tuple[int, int]:
-    """Sides of at most 48 pixels in multiples of 8, as both networks can have them."""
+    """The size for both networks: sides of at most 48 pixels, in multiples of 8."""
     scale = min(1.0, _LONGEST / max(height, width))
     return tuple(max(16, 8 * round(scale * side / 8)) for side in (height, width))  # type: ignore[return-value]
 
 
 def _shrink(tensors: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """float32 in [-1, 1], shape (n, *size_hw, 3)."""
+    """Resize and scale images: float32 in [-1, 1], shape (n, *size_hw, 3)."""
     return np.asarray(tf.image.resize(tensors, size_hw, antialias=True)) / 127.5 - 1
 
 
 def _generator(size_hw: tuple[int, int], num_classes: int) -> keras.Model:
-    """(noise (n, 64), class (n,)) to images (n, *size_hw, 3) in [-1, 1]."""
+    """A network from noise (n, 64) and class (n,) to images (n, *size_hw, 3) in [-1, 1]."""
     noise, label = keras.Input((_LATENT,)), keras.Input((), dtype="int32")
-    # Half as loud as the noise: with Keras's default of 0.05 it learns the class last of all,
-    # and as loud as the noise all images of a class look alike.
+    # Half as loud as the noise. With Keras's default of 0.05 it learns the class last; as loud as
+    # the noise, all images of a class look alike.
     loud = keras.initializers.RandomNormal(stddev=0.5)
     of_class = layers.Embedding(num_classes, _LATENT, embeddings_initializer=loud)(label)
     x = layers.Concatenate()([noise, of_class])
@@ -121,7 +121,7 @@ def _generator(size_hw: tuple[int, int], num_classes: int) -> keras.Model:
 
 
 def _discriminator(size_hw: tuple[int, int], num_classes: int) -> keras.Model:
-    """(images, class (n,)) to a score (n, 1), high for real images of that class."""
+    """A network from images and class (n,) to a score (n, 1), high for real images of the class."""
     image, label = keras.Input((*size_hw, 3)), keras.Input((), dtype="int32")
     norm = layers.SpectralNormalization
     x = image
@@ -147,7 +147,7 @@ class _Duel:
         self.judge.build(discriminator.trainable_variables)
 
     def step(self, images: Any, classes: Any) -> None:
-        """One step of the discriminator, then one of the generator."""
+        """Train the discriminator for one step, then the generator."""
         count = tf.shape(classes)[0]
         with tf.GradientTape() as tape:
             made = self.generator([tf.random.normal((count, _LATENT)), classes], training=True)
@@ -171,7 +171,7 @@ class _Duel:
         return self.generator
 
     def _augmented(self, images: Any) -> Any:
-        """Shift, brightness and contrast, with gradients."""
+        """Change position, brightness and contrast, with gradients."""
         shape = (tf.shape(images)[0], 1, 1, 1)
         x = images + tf.random.uniform(shape, -0.4, 0.4)
         mean = tf.reduce_mean(x, (1, 2, 3), keepdims=True)

@@ -1,9 +1,9 @@
-"""`--synthesize`: images of a rare class from a generator, kept only if they are shown to help.
+"""`--synthesize`: make images of rare classes, and keep them only if they help.
 
-Generators that were trained on few images often harm (Gupta and Brown 2026, arXiv:2603.16134), so
-that a gate decides: three short trainings with the real training images alone, with copies of the
-rare ones, and with made images, judged on the same real validation images. The generator has seen
-training images only, and the test split has no part in any of this.
+A generator trained on few images often harms (Gupta and Brown 2026, arXiv:2603.16134), so a gate
+decides. It trains three times each with the real images alone, with copies of the rare ones, and
+with synthetic images, and compares them on the same real validation images. The generator sees
+only training images, and nothing here uses the test split.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.errors import ModelError
 from edgecnn.images.tensors import ChosenTensors, Tensors
@@ -27,26 +28,29 @@ from edgecnn.train.options import TrainOptions
 from edgecnn.train.synthesis.gan import train_gan
 from edgecnn.train.synthesis.result import ARMS, Arm, Synthesis
 
-__all__ = ["Made", "Trainer", "gate", "join", "rare_classes", "synthesize"]
+__all__ = ["Made", "gate", "join", "rare_classes", "synthesize"]
 
-# A network of its own, trained on images under options.
+# Trains a new network on images with options.
 Trainer = Callable[[Examples, TrainOptions], keras.Model]
 
 
-_RAREST = 0.25  # of the mean class size
+_RAREST = 0.25  # share of the mean class size
 _TRAININGS = 3
-_EPOCHS = 8  # of each training of the gate, at most
+_EPOCHS = 8  # most epochs of each training of the gate
 _LEVEL = 0.05
-# Fewer images than this can't reach that level, even if all of them are read better.
+# Fewer images can't reach that level, even if all of them are read better.
 _FEWEST = 5
-_MOST_LOST = 0.01  # of the accuracy on all classes
+_MOST_LOST = 0.01  # accuracy on all classes
 _SHOWN = 24
 
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """extra: the made images with their classes, None when they are not kept.
-    picture: a PNG of real and made ones, None when none were made."""
+    """The outcome of `synthesize`.
+
+    extra    the synthetic images with their classes; None when they are rejected
+    picture  a PNG with real and synthetic images; None when there are none
+    """
 
     decision: Synthesis
     extra: Examples | None = None
@@ -61,12 +65,12 @@ def synthesize(
     trainer: Trainer,
     progress: Progress | None = None,
 ) -> Made:
-    """Make images of rare classes, up to the mean class size, and keep them if the gate agrees.
+    """Fill up rare classes to the mean class size, and keep the images if the gate agrees.
 
     Args:
-        train, val: The real images; the generator sees the former, the gate judges by the latter.
-        labels: Of all classes.
-        options: `synthesize` names the classes; the rest goes to the trainer, with fewer epochs.
+        train, val: The real images for the generator, and for the gate.
+        labels: The labels of all classes.
+        options: `synthesize` names the classes; the trainer gets these options with fewer epochs.
         trainer: Trains a new network.
         progress: Called with (what, done, total).
 
@@ -81,8 +85,8 @@ def synthesize(
     judges = int(np.isin(val.classes, rare).sum())
     if judges < _FEWEST:
         reason = (
-            f"untried: {judges} validation images of {' and '.join(names)} can't show a gain, "
-            f"which takes {_FEWEST} or more (raise --val-share, or add images)"
+            f"not tried: {judges} validation images of {' and '.join(names)} can't show a gain, "
+            f"expected {_FEWEST} or more (raise --val-share, or add images)"
         )
         return Made(Synthesis(names, real, (0,) * len(rare), kept=False, reason=reason))
     steps, seed = options.synthesis_steps, options.seed
@@ -107,8 +111,10 @@ def synthesize(
 
 
 def rare_classes(classes: np.ndarray, labels: tuple[str, ...], wanted: str) -> list[int]:
-    """The class of this label, if it has less than the mean size; or for "rarest" all with less
-    than a quarter of it.
+    """Find the rare classes.
+
+    A label means its class, which must have fewer images than the mean. "rarest" means all classes
+    with less than a quarter of the mean.
 
     Raises:
         ModelError: There is no such class, or none is rare.
@@ -145,15 +151,14 @@ def gate(
     trainer: Trainer,
     progress: Progress | None = None,
 ) -> Synthesis:
-    """Whether made images help: paired on real validation images, over three seeds.
+    """Decide whether synthetic images help, on the same real validation images, over three seeds.
 
-    Kept if the exact one-sided sign test over the validation images of the rare classes has
-    p < 0.05 (a training more that reads an image right is better, a training less is worse), if
-    copies of the real images don't do more, and if accuracy on all classes falls by at most a
-    point.
+    An exact one-sided sign test over the validation images of the rare classes must give
+    p < 0.05; an image counts as better if more trainings read it correctly. Copies of the real
+    images must not help more, and accuracy on all classes may fall by at most a point.
 
     Args:
-        extra: The made images with their (rare) classes.
+        extra: The synthetic images with their (rare) classes.
 
     Returns:
         The decision without names and counts.
@@ -173,9 +178,8 @@ def gate(
             right[name] += answers == val.classes
             done += 1
     arms = {name: _arm(found, rare) for name, found in right.items()}
-    change = (right["synthetic"] - right["plain"])[rare]
-    better, worse = int((change > 0).sum()), int((change < 0).sum())
-    p = _sign_test(better, worse)
+    change = Paired.of(right["plain"][rare], right["synthetic"][rare])
+    better, worse, p = change.won, change.lost, change.p_better
     reason = _objection(arms, p)
     return Synthesis(
         (), (), (), reason is None, reason or "recall rises", arms, better, worse, p, _TRAININGS
@@ -183,24 +187,16 @@ def gate(
 
 
 def _objection(arms: dict[str, Arm], p: float) -> str | None:
-    """What speaks against made images, or None."""
+    """The reason to reject synthetic images, or None."""
     plain, repeated, made = (arms[name] for name in ARMS)
     if p >= _LEVEL:
         return "recall does not rise beyond chance"
     if repeated.recall.correct > made.recall.correct:
-        return "copies of the real images do more (see --imbalance balanced_sampling)"
+        return "copies of the real images help more (see --imbalance balanced_sampling)"
     lost = (plain.accuracy.accuracy or 0.0) - (made.accuracy.accuracy or 0.0)
     if lost > _MOST_LOST:
         return f"accuracy on all classes falls by {100 * lost:.1f} points"
     return None
-
-
-def _sign_test(better: int, worse: int) -> float:
-    from scipy.stats import binomtest
-
-    if not better + worse:
-        return 1.0
-    return float(binomtest(better, better + worse, alternative="greater").pvalue)
 
 
 def _arm(right: np.ndarray, rare: np.ndarray) -> Arm:
@@ -212,7 +208,7 @@ def _arm(right: np.ndarray, rare: np.ndarray) -> Arm:
 
 
 def _repeated(train: Examples, extra: Examples) -> Examples:
-    """As many copies of real images as there are made ones of each class."""
+    """Add as many copies of real images as there are synthetic ones in each class."""
     rows = [np.arange(len(train.classes))]
     for k in np.unique(extra.classes):
         mine = np.flatnonzero(train.classes == k)
@@ -222,14 +218,14 @@ def _repeated(train: Examples, extra: Examples) -> Examples:
 
 
 def join(train: Examples, extra: Examples) -> Examples:
-    """Both together; the first may lie in a file."""
+    """Join two sets of images; the first may be in a file."""
     more = np.asarray(extra.tensors[:])
     return Examples(_Joined(train.tensors, more), np.concatenate([train.classes, extra.classes]))
 
 
 @dataclass(frozen=True, eq=False)
 class _Joined:
-    """Tensors, which may lie in a file, and an array of more behind them."""
+    """Tensors, possibly in a file, followed by an array of more."""
 
     tensors: Tensors
     more: np.ndarray

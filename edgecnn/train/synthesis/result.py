@@ -1,4 +1,4 @@
-"""Whether images of a rare class that a generator made are kept, and by which figures."""
+"""The decision about synthetic images of rare classes, and its figures."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from edgecnn.records import Record, json_as
 
 __all__ = ["ARMS", "Arm", "Synthesis"]
 
-# What is trained and compared; "repeated" has as many copies of real images instead.
+# The compared trainings; "repeated" has copies of real images in place of synthetic ones.
 ARMS = ("plain", "repeated", "synthetic")
 
 
 @dataclass(frozen=True)
 class Arm(Record):
-    """Recall of the rare classes, and accuracy, on the validation images, over some trainings.
+    """Recall of the rare classes, and accuracy, on the validation images over all trainings.
 
-    Intervals count each image once, however many trainings judged it.
+    Intervals count each image once, not once for each training.
     """
 
     recall: Tally
@@ -26,18 +26,18 @@ class Arm(Record):
 
 @dataclass(frozen=True)
 class Synthesis(Record):
-    """What came of `synthesize`.
+    """The decision about synthetic images.
 
     labels      the rare classes
-    real, made  training images of each that are real, and that were made
-    kept        whether the latter are trained on
-    reason      why, in a clause
-    arms        of ARMS; empty when there was nothing to compare
-    better, worse   validation images of the rare classes that more, or fewer, trainings read
-                right with the made images than without
-    p           of a gain this clear by chance: one-sided exact sign test over these images
-    trainings   of each arm
-    steps       of the generator's training
+    real, made  number of real, and of synthetic, training images of each
+    kept        whether the network trains on the synthetic images
+    reason      the reason in a clause
+    arms        the figures of each of ARMS; empty when nothing was compared
+    better, worse   number of validation images of the rare classes that more, or fewer, trainings
+                read correctly with synthetic images than without
+    p           chance of so clear a gain by luck: one-sided exact sign test over these images
+    trainings   number of trainings of each arm
+    steps       steps of the generator's training
     """
 
     labels: tuple[str, ...]
@@ -54,7 +54,7 @@ class Synthesis(Record):
     seconds: float = 0.0
 
     def to_text(self) -> str:
-        """The decision with its figures, as a person reads it."""
+        """The decision and its figures for a terminal."""
         made = ", ".join(
             f"{made} of {label} beside {real} real ones"
             for label, real, made in zip(self.labels, self.real, self.made, strict=True)
@@ -72,7 +72,7 @@ class Synthesis(Record):
                 ),
                 f"  Images of {' and '.join(self.labels)} read better: {self.better}, worse: "
                 f"{self.worse}; exact sign test p = {self.p:.3f}.",
-                f"  Generator: {self.steps} steps; {self.seconds:.0f} s with the trainings. Real "
-                "and made images side by side: synthetic.png.",
+                f"  Generator: {self.steps} steps; {self.seconds:.0f} s with the trainings. "
+                "synthetic.png shows real and synthetic images side by side.",
             ]
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Near-duplicates by a perceptual fingerprint: exact, in tiles, without a quadratic list of pairs.
+"""Find near-duplicates by a fingerprint: all of them, in tiles, never listing all pairs.
 
 A fingerprint is the picture in 16x16 grey pixels. Two pictures are near-duplicates when the
 fingerprints, each brought to zero mean and unit length, correlate by at least a threshold: light
@@ -20,6 +20,7 @@ import numpy as np
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "components",
     "fingerprint",
     "link_near_duplicates",
     "near_any",
@@ -76,10 +77,15 @@ def link_near_duplicates(vectors: np.ndarray, threshold: float) -> np.ndarray:
         when they are joined by a chain of near-duplicates.
     """
     links = [np.empty((0, 2), np.int64)]
+    rows = np.arange(len(vectors))
     for start, other in _tiles(len(vectors)):
         a, b = vectors[start : start + _TILE], vectors[other : other + _TILE]
-        rows, columns = np.nonzero(a @ b.T >= threshold)
-        links.append(_spanning_links(rows + start, columns + other))
+        pairs = np.argwhere(a @ b.T >= threshold)
+        mine = rows[start : start + _TILE]
+        if start != other:
+            mine = np.concatenate([mine, rows[other : other + _TILE]])
+            pairs[:, 1] += len(a)
+        links.append(mine[_spanning_links(len(mine), pairs)])
     return np.concatenate(links)
 
 
@@ -119,20 +125,35 @@ def _tiles(count: int) -> Iterator[tuple[int, int]]:
             yield start, other
 
 
-def _spanning_links(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The same connections in at most one link a node, so that a million copies stay small."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+def _spanning_links(count: int, links: np.ndarray) -> np.ndarray:
+    """The same connections in at most one link an item, so that a million copies stay small."""
+    part = components(count, links)
+    _, first = np.unique(part, return_index=True)
+    forest = np.stack([first[part], np.arange(count)], axis=1)
+    return np.asarray(forest[forest[:, 0] != forest[:, 1]])
 
-    different = rows != columns
-    rows, columns = rows[different], columns[different]
-    if not len(rows):
-        return np.empty((0, 2), np.int64)
-    nodes, ends = np.unique(np.concatenate([rows, columns]), return_inverse=True)
-    graph = coo_matrix(
-        (np.ones(len(rows), bool), (ends[: len(rows)], ends[len(rows) :])),
-        shape=(len(nodes), len(nodes)),
-    )
-    _, component = connected_components(graph, directed=False)
-    _, first = np.unique(component, return_index=True)
-    return np.stack([nodes[first[component]], nodes], axis=1)
+
+def components(count: int, links: np.ndarray) -> np.ndarray:
+    """Number the connected parts of `count` items, in the order of their first items.
+
+    Args:
+        links: int, shape (n, 2): pairs of items.
+
+    Returns:
+        int64, shape (count,): the part of each item.
+
+    Example:
+        >>> components(5, np.array([[3, 1], [4, 0]])).tolist()
+        [0, 1, 2, 1, 0]
+    """
+    root = np.arange(count)
+    while True:
+        ends = root[links]
+        low, high = ends.min(axis=1), ends.max(axis=1)
+        apart = low < high
+        if not apart.any():
+            return np.asarray(np.unique(root, return_inverse=True)[1], np.int64)
+        links = links[apart]
+        np.minimum.at(root, high[apart], low[apart])
+        while (root[root] != root).any():
+            root = root[root]

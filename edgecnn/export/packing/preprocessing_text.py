@@ -6,7 +6,7 @@ import json
 
 from edgecnn.bundle.spec import InputSpec
 
-__all__ = ["input_json", "recipe"]
+__all__ = ["input_json", "preprocessing_text"]
 
 _RESIZE = {
     "stretch": "Resize the whole image to {size}, whatever its aspect ratio.",
@@ -32,7 +32,7 @@ _INTERPOLATION = {
 }
 
 
-def recipe(spec: InputSpec) -> str:
+def preprocessing_text(spec: InputSpec) -> str:
     """One paragraph: from an image file to the input tensor, and from the output to the class."""
     size = f"{spec.width}x{spec.height} (width x height)"
     resize = _RESIZE[spec.resize].format(
@@ -55,9 +55,9 @@ def recipe(spec: InputSpec) -> str:
 
 
 def input_json(labels: tuple[str, ...], spec: InputSpec) -> str:
-    """The input spec, the labels and the recipe as one JSON object."""
+    """The input spec, the labels and the text as one JSON object."""
     return json.dumps(
-        {**spec.to_json(), "labels": list(labels), "preprocessing": recipe(spec)},
+        {**spec.to_json(), "labels": list(labels), "preprocessing": preprocessing_text(spec)},
         indent=1,
         ensure_ascii=False,
     )

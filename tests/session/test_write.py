@@ -1,0 +1,154 @@
+"""The writer: short lines, a clock that tells when frames were captured, and its pictures."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+from sessions import PAST_BUNDLE
+
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame
+from edgecnn.device.run.keep import KeepOptions
+from edgecnn.device.run.record import Recorder
+from edgecnn.errors import OutputError
+from edgecnn.session.events import FrameEvent, TruthEvent
+from edgecnn.session.header import SessionHeader, read_header
+from edgecnn.session.read import open_session, picture_times, read_frames, read_truth
+from edgecnn.session.write import SessionWriter
+
+HEADER = SessionHeader("b", "0" * 64, Bundle.open(PAST_BUNDLE).card, "model_float32.tflite")
+START = datetime(2024, 5, 1, 10, 0, 0, 0, timezone.utc)
+
+
+def lines(session, kind: str) -> list[dict]:
+    found = map(json.loads, (session / "events.jsonl").read_text().splitlines())
+    return [line for line in found if line["event"] == kind]
+
+
+def answered(frame: int, t_ms: int, at: datetime | None) -> FrameEvent:
+    return FrameEvent(frame, t_ms, ((0, 0.5), (1, 0.25), (2, 0.25)), 0.5, 12.0, 5.0, at)
+
+
+@pytest.mark.parametrize("integer", [True, False], ids=["integer", "float"])
+@pytest.mark.parametrize("num_classes", [10, 100])
+def test_frames_of_a_camera_take_at_most_150_bytes_in_the_mean(tmp_path, integer, num_classes):
+    """Weeks into a run, when numbers are long. 20 pictures of 4,000 frames are kept as often as
+    the usual 200 of 40,000, an hour at 10 frames a second.
+    """
+    rng = np.random.default_rng(num_classes)
+    bgr = rng.integers(0, 255, (8, 8, 3), np.uint8)
+    session = tmp_path / "s"
+    count = 4000
+    with SessionWriter(session, HEADER) as writer:
+        recorder = Recorder(writer, KeepOptions(count=20), live=True, gap_s=5.0)
+        start = time.monotonic() + 86400 * 20
+        for k in range(count):
+            scores = rng.dirichlet(np.full(num_classes, 0.2)).astype(np.float32)
+            if integer:
+                scores = np.minimum(np.round(scores * 256), 255) / 256
+            found = tuple(map(float, scores))
+            best = int(scores.argmax())
+            at = START + timedelta(days=20, seconds=k / 10)
+            frame = Frame(bgr, 20_000_000 + 2 * k, at, start + k / 10)
+            prediction = Prediction(best, "x", float(rng.random()), found)
+            recorder.frame(frame, prediction, None, age_ms=123.4, invoke_ms=98.76)
+        recorder.end("source ended", frames=count, dropped=0)
+    sizes = [
+        len(line)
+        for line in (session / "events.jsonl").read_bytes().splitlines(True)
+        if b'"frame",' in line
+    ]
+    assert len(sizes) == count
+    assert np.mean(sizes) <= 150
+    kept = [line for line in lines(session, "frame") if "pool" in line]
+    assert all(len(line["scores"]) == num_classes for line in kept)
+    others = [line for line in lines(session, "frame") if "pool" not in line]
+    with_scores = sum("scores" in line for line in others) / len(others)
+    assert with_scores == pytest.approx(min(0.1, 2 / num_classes), rel=0.4)
+
+
+def test_the_time_of_day_comes_every_minute_and_where_the_wall_clock_moved(tmp_path):
+    with SessionWriter(tmp_path / "s", HEADER) as writer:
+        set_at = 95_000  # the wall clock is set an hour ahead here
+        for k in range(300):
+            t_ms = 500 * k
+            moved = timedelta(hours=1 if t_ms >= set_at else 0)
+            at = START + timedelta(milliseconds=t_ms + k % 3) + moved
+            writer.frame(answered(k, t_ms, at))
+        writer.end("source ended")
+    told = [line["t"] for line in lines(tmp_path / "s", "frame") if "at" in line]
+    assert told == [0, 60_000, 95_000]
+
+
+def test_readers_find_each_picture_and_when_it_was_captured(tmp_path):
+    with SessionWriter(tmp_path / "s", HEADER) as writer:
+        for k in range(5):
+            writer.frame(answered(k, 40 * k, START + timedelta(milliseconds=40 * k)))
+        writer.keep_picture("00000003.jpg", b"data")
+        writer.keep_picture("00000004.jpg", b"data")
+        writer.drop_picture("00000004.jpg")
+        writer.drop_picture("00000004.jpg")
+        writer.end("source ended")
+    session = open_session(tmp_path / "s")
+    assert read_frames(session).images == {3: "00000003.jpg"}
+    assert session.picture("00000003.jpg").read_bytes() == b"data"
+    assert picture_times(session.path) == {"00000003.jpg": START + timedelta(milliseconds=120)}
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    with SessionWriter(tmp_path / "s", HEADER) as writer:
+        writer.truth(TruthEvent(1, "blue 2", "marker"))
+        for k in range(3):
+            writer.frame(replace(answered(k, k, None), name=f"{k}.png"))
+        writer.truth(TruthEvent(2, None, "page", by="ann"))
+        writer.health({"temperature_c": 50.0}, "warm")
+        writer.gap(1, 2, "camera silent")
+        writer.end("max frames", {"frames": 3})
+    session = open_session(tmp_path / "s")
+    frames = read_frames(session, keep_names=True)
+    assert frames.separate
+    assert frames.names == {0: "0.png", 1: "1.png", 2: "2.png"}
+    assert (frames.end, frames.broken, frames.torn) == ("max frames", 0, False)
+    truth = read_truth(session, frames)
+    assert (truth.label.tolist(), truth.cant_tell) == ([-1, 2, -2], 1)
+    began = datetime.fromisoformat(read_header(tmp_path / "s").started_at)
+    assert abs((datetime.now(timezone.utc) - began).total_seconds()) < 3600
+
+
+def test_a_session_without_a_frame_is_not_left_behind_by_an_error(tmp_path):
+    with pytest.raises(KeyError), SessionWriter(tmp_path / "s", HEADER):
+        raise KeyError("x")
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_error_after_a_frame_ends_the_session_and_is_said(tmp_path):
+    def fail(writer):
+        writer.frame(answered(0, 0, START))
+        raise KeyError("x")
+
+    with pytest.raises(KeyError), SessionWriter(tmp_path / "s", HEADER) as writer:
+        fail(writer)
+    assert lines(tmp_path / "s", "end")[0]["reason"] == "error: 'x'"
+    with pytest.raises(OutputError, match="holds a session already"):
+        SessionWriter(tmp_path / "s", HEADER)
+
+
+def test_a_silence_of_the_camera_is_a_gap_and_dropped_frames_are_not(tmp_path):
+    with SessionWriter(tmp_path / "s", HEADER) as writer:
+        recorder = Recorder(writer, KeepOptions(count=0), live=True, gap_s=5.0)
+        now = time.monotonic()
+        for index, second in ((0, 0), (1, 1), (2, 31), (300, 61), (301, 62)):
+            frame = Frame(np.zeros((2, 2, 3), np.uint8), index, START, now + second)
+            answer = Prediction(0, "x", 0.5, (0.5, 0.5))
+            recorder.frame(frame, answer, None, age_ms=1.0, invoke_ms=1.0)
+        recorder.end("interrupted", frames=5, dropped=297)
+    gaps = lines(tmp_path / "s", "gap")
+    assert [(round(gap["until"] - gap["t"], -1), gap["why"]) for gap in gaps] == [
+        (30_000, "camera silent")
+    ]
