@@ -82,7 +82,7 @@ class FrameSample:
             ok, jpeg = cv2.imencode(".jpg", frame.frame_bgr, quality)
             suffix, data = ".jpg", jpeg.tobytes() if ok else b""
         file = f"{picture_stem(frame.index)}{suffix}"
-        if not data or not pool.fits(len(data)):
+        if not data or len(data) > pool.size:
             return False
         gone = pool.add(key, file, len(data))
         for evicted in gone:
@@ -97,7 +97,7 @@ class _Pool:
     """The files of the highest keys, within a count and a size."""
 
     def __init__(self, count: int, size: float) -> None:
-        self._count, self._size = count, size
+        self._count, self.size = count, size
         self._held: list[tuple[float, str, int]] = []
         self._used = 0
         self._full = count == 0
@@ -108,15 +108,12 @@ class _Pool:
     def wants(self, key: float) -> bool:
         return not self._full or (bool(self._held) and key > self._held[0][0])
 
-    def fits(self, size: int) -> bool:
-        return size <= self._size
-
     def add(self, key: float, file: str, size: int) -> list[str]:
         """Take a file in; returns the files that had to go (perhaps this one)."""
         heapq.heappush(self._held, (key, file, size))
         self._used += size
         gone = []
-        while len(self._held) > self._count or self._used > self._size:
+        while len(self._held) > self._count or self._used > self.size:
             _, name, freed = heapq.heappop(self._held)
             self._used -= freed
             gone.append(name)

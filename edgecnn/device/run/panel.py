@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
+from datetime import timedelta
 from typing import TextIO
 
 import cv2
@@ -52,8 +52,8 @@ def render(status: Status) -> Panel:
     rows.add_row("last frame", _answer(status.prediction, status.truth))
     rows.add_row(
         "frames",
-        f"{status.frames} in {_clock(status.elapsed_s)}, {status.fps:.1f} a second, "
-        f"{status.dropped} dropped",
+        f"{status.frames} in {timedelta(seconds=int(status.elapsed_s))}, "
+        f"{status.fps:.1f} a second, {status.dropped} dropped",
     )
     rows.add_row("frame age", status.age_ms.text())
     rows.add_row("invoke", status.invoke_ms.text())
@@ -89,12 +89,7 @@ class PreviewWindow:
     def __enter__(self) -> PreviewWindow:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with suppress(cv2.error):  # the person closed it
             cv2.destroyWindow(self._title)
 
@@ -125,9 +120,3 @@ def _answer(prediction: Prediction | None, truth: str | None) -> Text:
         right = truth == prediction.label
         text.append(f", really {truth}", style="green" if right else "red")
     return text
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -71,13 +71,7 @@ def run(
     """
     if options.log is not None:
         check_session_place(options.log)
-    loaded = load_classifier(
-        bundle,
-        options.artifact,
-        device=options.device,
-        threads=options.threads,
-        runtime=options.runtime,
-    )
+    loaded = load_classifier(bundle, options)
     check_golden(loaded.classifier)
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_on_signals())
