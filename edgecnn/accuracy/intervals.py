@@ -1,4 +1,4 @@
-"""How far a measured accuracy can be trusted: intervals that know what a frame is worth."""
+"""Intervals of accuracies: how far a figure can be trusted when frames repeat each other."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def readable_image(path: Path) -> np.ndarray | None:
-    """`read_image`, or None of a file that can't be read: for pages that show what there is."""
+    """Read an image as `read_image` does; None where it can't be read, for pages of pictures."""
     try:
         return read_image(path)
     except ImageError:

@@ -72,7 +72,7 @@ class Picture:
 
 
 def check_page(target: Path, what: str) -> None:
-    """Refuse before the work what would be refused after it; `what` is the page's name.
+    """Find out before the work whether the page can be written; `what` is its name.
 
     Raises:
         MissingRuntimeError: jinja2 or matplotlib is not installed, as on a device.

@@ -284,7 +284,7 @@ def test_a_run_that_fails_before_its_first_frame_leaves_nothing(digits_bundle, t
     truth = tmp_path / "t.csv"
     truth.write_text("frame,label\n0,cat\n")
     with pytest.raises(TruthError, match="'cat' is not in the bundle"):
-        run(digits_bundle, str(tmp_path / "images"), RunOptions(truth, tmp_path / "s"))
+        run(digits_bundle, str(tmp_path / "images"), RunOptions(truth=truth, log=tmp_path / "s"))
     assert not (tmp_path / "s").exists()
 
 

@@ -107,7 +107,7 @@ def named(diagnosis, name: str) -> Check:
 
 
 def test_a_chip_that_computes_right_agrees_with_its_twin(tpu_bundle, frames, delegate, tmp_path):
-    options = RunOptions("folder", tmp_path / "s", device=delegate, twin_every=4)
+    options = RunOptions(truth="folder", log=tmp_path / "s", device=delegate, twin_every=4)
     result = run(tpu_bundle, str(frames), options)
     assert (result.artifact, result.device, result.fallback) == (COMPILED, delegate, None)
     assert (result.live.correct, result.live.total) == (40, 40)
@@ -123,7 +123,7 @@ def test_a_chip_that_goes_wrong_is_caught_on_the_next_sampled_frame(
     tpu_bundle, frames, delegate, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("STUB_WRONG_AFTER", str(6 + 20))  # 6 golden frames are replayed first
-    options = RunOptions("folder", tmp_path / "s", device=delegate, twin_every=5)
+    options = RunOptions(truth="folder", log=tmp_path / "s", device=delegate, twin_every=5)
     result = run(tpu_bundle, str(frames), options)
     assert result.live.correct < 40
     assert result.twin.frames == 8

@@ -1,4 +1,4 @@
-"""The lab test images through the device path: answered here, or recorded on the device."""
+"""Answer the lab test images through the device path: here, or as recorded on the device."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LabAnswers:
 
     `predicted` is the label of each row, `confidence` float32 (n,) calibrated by the card's
     temperature, `missing` the number of lab test images that were not found, `images` the
-    folder they lie in, where it is at hand, `notes` what a reader has to know.
+    folder with the images, if there is one, `notes` what a reader has to know.
     """
 
     rows: Sequence[LabTestRow]
@@ -152,7 +152,7 @@ def explain(
 
 
 def _faults(spec: InputSpec) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """What may be wrong between camera and tensor: frame_bgr -> tensor, one fault each."""
+    """Faults between camera and tensor, by name: each turns frame_bgr into a tensor."""
     views: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "red and blue swapped (BGR taken for RGB)": lambda f: np.ascontiguousarray(f[..., ::-1]),
         "the picture mirrored": FrameView(flip="horizontal").apply,
