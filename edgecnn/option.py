@@ -91,11 +91,18 @@ class Option:
         return self.metavar or ("NAME" if self.choices else _PLACEHOLDERS[self.kind])
 
     @property
+    def typed(self) -> str:
+        """How it is typed: "--epochs N", "--json", "--[no-]fit"."""
+        if self.kind is bool:
+            return self.flag.replace("--", "--[no-]") if self.default is True else self.flag
+        return f"{self.flag} {self.placeholder}"
+
+    @property
     def text(self) -> str:
         """The help, and the choices where they are few enough to read."""
         if not self.choices or len(self.choices) > _MOST_SHOWN:
             return self.help
-        return f"{self.help[:-1]}: {', '.join(self.choices)}."
+        return f"{self.help} Choices: {', '.join(self.choices)}."
 
     @property
     def shown_default(self) -> str:
@@ -133,13 +140,13 @@ def option(default: Any, about: str, **more: Any) -> Any:
 
 def options_of(cls: Any) -> tuple[Option, ...]:
     """The options of a dataclass, in the order of its fields."""
-    hints = get_type_hints(cls)
+    declared = [one for one in fields(cls) if _KEY in one.metadata]
+    hints = get_type_hints(cls) if declared else {}
     found: list[Option] = []
-    for one in fields(cls):
-        if _KEY in one.metadata:
-            about = typed_option(one.metadata[_KEY], hints[one.name])
-            panel = about.panel or found[-1].panel
-            found.append(replace(about, name=one.name, default=one.default, panel=panel))
+    for one in declared:
+        about = typed_option(one.metadata[_KEY], hints[one.name])
+        panel = about.panel or found[-1].panel
+        found.append(replace(about, name=one.name, default=one.default, panel=panel))
     return tuple(found)
 
 

@@ -20,7 +20,6 @@ __all__ = [
     "computed",
     "encode",
     "json_as",
-    "known_fields",
 ]
 
 Json = dict[str, Any]
@@ -158,8 +157,3 @@ def _computed(cls: type) -> tuple[str, ...]:
         for name, value in vars(base).items()
         if isinstance(value, property) and getattr(value.fget, "computed", False)
     )
-
-
-def known_fields(cls: Any, data: Mapping[str, Any]) -> Json:
-    """Keep the entries of `data` that are fields of `cls`: later versions may add others."""
-    return {f.name: data[f.name] for f in fields(cls) if f.name in data}

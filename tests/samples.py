@@ -1,12 +1,17 @@
-"""A value of any option or result class of edgecnn, made from its type hints."""
+"""A value of any option or result class of edgecnn, made from its type hints.
+
+`python tests/samples.py > tests/json_keys.json` records the keys of all results.
+"""
 
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -20,7 +25,7 @@ PROGRAM = PACKAGE / "export" / "packing" / "classify.py"
 
 # What type hints alone don't say: a value that the class's own rules accept.
 KNOWN: dict[str, dict[str, Any]] = {
-    "Card": {"labels": ("k",), "prior": (1.0,)},
+    "Card": {"labels": ("k",), "prior": (1.0,), "format": 1},
     "LabResult": {"confusion": ((1,),)},
     "Live": {"confusion": ((1,),)},
     "CameraFit": {"verdict": "alike", "ranges": {"defocus": (0.0, 1.0)}},
@@ -33,8 +38,13 @@ KNOWN: dict[str, dict[str, Any]] = {
 _PLAIN = {int: 3, float: 0.5, str: "k", bool: True, bytes: b"k", Path: Path("k"), Any: "k"}
 
 
-def classes() -> Iterator[type]:
+@cache
+def classes() -> tuple[type, ...]:
     """Every public dataclass of edgecnn, by module and name."""
+    return tuple(_classes())
+
+
+def _classes() -> Iterator[type]:
     for path in sorted(PACKAGE.rglob("*.py")):
         if path == PROGRAM or path.stem in ("__init__", "__main__"):
             continue
@@ -91,10 +101,28 @@ def _names(cls: type) -> dict[str, Any]:
     return {found.__name__: found for found in classes() if found.__name__ not in have}
 
 
-def keys(value: Any) -> Any:
-    """The tree of keys of a JSON value; of a list, those of its first entry."""
+def key_paths(value: Any, path: str = "") -> list[str]:
+    """The paths of all keys of a JSON value, sorted; a list adds nothing to a path."""
+    found = []
     if isinstance(value, dict):
-        return {str(key): keys(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [keys(value[0])] if value else []
-    return None
+        for key, entry in value.items():
+            found += [f"{path}{key}", *key_paths(entry, f"{path}{key}.")]
+    elif isinstance(value, list) and value:
+        found = key_paths(value[0], path)
+    return sorted(found)
+
+
+def _record() -> None:
+    """Print the keys of all results, as tests/json_keys.json holds them."""
+    found = {}
+    for cls in classes():
+        if hasattr(cls, "to_json") and not cls.__module__.startswith("edgecnn.session"):
+            made = sample(cls)
+            data = made.to_json(("k",)) if cls.__name__ == "LabResult" else made.to_json()
+            found[cls.__name__] = key_paths(json.loads(json.dumps(data)))
+    lines = (f"{json.dumps(name)}: {json.dumps(paths)}" for name, paths in sorted(found.items()))
+    print("{\n" + ",\n".join(lines) + "\n}")
+
+
+if __name__ == "__main__":
+    _record()

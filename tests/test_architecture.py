@@ -90,6 +90,10 @@ HOMES = {
 }
 # ... the only one that makes paths of these folders ...
 FOLDER_HOMES = {"frames": "session/layout.py"}
+# ... the only one that may know these keys of card.json ...
+CARD_KEYS = {"max_output_error", "tensor_sha256", "prior", "parent"}
+# ... the only one that has this number, or computes the paired test ...
+TEXT_HOMES = {"1.9599": "accuracy/tally.py", "comb(": "accuracy/paired.py"}
 # ... and the only one that knows these keys.
 KEY_HOMES = {
     **dict.fromkeys(("event", "captured_at", "roi", "blind"), "session/events.py"),
@@ -247,6 +251,19 @@ def test_each_contract_has_one_home():
             for name in names.keys() & literals:
                 places[name].add(where)
     assert places == {name: {home} for name, home in {**HOMES, **FOLDER_HOMES, **KEY_HOMES}.items()}
+
+
+def test_only_the_card_knows_its_keys():
+    card = PACKAGE / "bundle" / "card.py"
+    known = {path: Literals.of(path).texts & CARD_KEYS for path in MODULES if path != card}
+    assert {path: keys for path, keys in known.items() if keys} == {}
+
+
+def test_each_formula_has_one_home():
+    texts = {path: path.read_text(encoding="utf-8") for path in MODULES}
+    for formula, home in TEXT_HOMES.items():
+        assert [path for path, text in texts.items() if formula in text] == [PACKAGE / home]
+    assert [path for path, text in texts.items() if "binomtest" in text] == []
 
 
 def test_a_private_name_is_imported_by_no_other_module():

@@ -1,1 +1,1 @@
-"""What a figure is worth: tallies, intervals, groups, near-duplicates, confidence."""
+"""Say what a figure is worth: tallies, intervals, the paired test, groups, confidence."""

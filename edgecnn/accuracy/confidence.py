@@ -35,7 +35,7 @@ _EXACT = 1e-6  # of the temperature's logarithm
 def calibrated_scores(scores: np.ndarray, temperature: float, step: float = 0.0) -> np.ndarray:
     """Scores after temperature scaling: softmax(log(scores) / temperature).
 
-    An integer model's scores are multiples of `step` (1/256), and what lies under half of that
+    An integer model's scores are multiples of `step` (1/256), and what is under half of that
     reads as 0. The zeros of one answer are taken for half a step together, not each: of ten
     classes that keeps a sure answer at 0.998, as the float model has it, instead of 0.98.
 

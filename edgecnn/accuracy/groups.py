@@ -1,4 +1,4 @@
-"""Accuracy by group (device, site, day, ...): an average hides the camera that fails."""
+"""Accuracy of each group (device, site, day, ...): an average hides the camera that fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FEWEST = 10  # answers of a group that a gap is stated of
 
 @dataclass(frozen=True)
 class WorstGroup(Record):
-    """The group of the lowest accuracy beside all others together.
+    """The group with the lowest accuracy, beside all others together.
 
     points, low, high   others minus this group, in points, with a 95 % interval: see `difference`.
     The worst of many groups looks worse than it is: read the interval, not the points.
@@ -31,7 +31,7 @@ class WorstGroup(Record):
 
 
 def per_group(names: Sequence[str | None], correct: Sequence[bool]) -> dict[str, Tally]:
-    """Tally of each group, the worst first; answers without a group are left out.
+    """Count right answers by group, the worst group first; leave out answers without a group.
 
     Args:
         names: Group of each answer.

@@ -1,4 +1,4 @@
-"""The bundle that a session ran, verified by its digest."""
+"""Find the bundle that a session ran, and verify it by its digest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["find_bundle"]
 
 
 def find_bundle(session: Session, given: Path | None) -> tuple[Bundle | None, str | None]:
-    """The session's bundle, verified by its digest; or None and a note that says why not.
+    """Open the session's bundle; give None and a note where it is not found.
 
     Raises:
         BundleError: `given` can't be used.
@@ -38,4 +38,4 @@ def find_bundle(session: Session, given: Path | None) -> tuple[Bundle | None, st
         if bundle.sha256 == session.bundle_sha256:
             return bundle, None
         reasons.insert(0, f"{path} is another bundle than the one that ran")
-    return None, f"bundle not read ({reasons[0]}); give it by --bundle"
+    return None, f"bundle not read ({reasons[0]}); name it with --bundle"

@@ -90,6 +90,17 @@ class Card(Record):
     parent: str | None = None
     format: int = CARD_FORMAT
 
+    def torn_fields(self) -> list[str]:
+        """Fields that don't fit the labels: an edit by hand leaves a card that can be read."""
+        count = len(self.labels)
+        wrong = {
+            "name": not isinstance(self.name, str) or not self.name,
+            "labels": len(set(self.labels)) != count,
+            "prior": len(self.prior) != count,
+            "confusion": [len(row) for row in self.lab.confusion] != [count] * count,
+        }
+        return [name for name, is_wrong in wrong.items() if is_wrong]
+
     def to_json(self) -> Json:
         return {**super().to_json(), "lab": self.lab.to_json(self.labels)}
 

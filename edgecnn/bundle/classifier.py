@@ -113,7 +113,7 @@ class Classifier:
     def replay_golden(self) -> list[GoldenResult]:
         """Decode, preprocess and classify the golden frames and compare with the lab.
 
-        Scores are held against those of the lab's default kernels and of TFLite's built-in ones;
+        Scores are compared with those of the lab's default kernels and of TFLite's built-in ones;
         the nearer counts, since a runtime has one or the other.
         """
         file = self.artifact.file

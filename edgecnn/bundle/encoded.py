@@ -1,4 +1,4 @@
-"""What the bytes of an image file say before OpenCV decodes them.
+"""Read the bytes of an image file before OpenCV decodes them.
 
 Decoders differ between builds: OpenCV 4.11 ignores the orientation of a WebP that 5.0 heeds, 5.0
 shows another frame of an animated PNG, 4.11 wheels can't read a GIF, and all of them fill what a
@@ -25,7 +25,7 @@ _ORIENTATION_TAG = 0x0112
 
 
 def check_image(data: bytes, name: str) -> None:
-    """Refuse what can't be decoded whole and alike everywhere.
+    """Refuse an image that some devices decode otherwise or not at all.
 
     Raises:
         ImageError: Empty, truncated, or of a format that some OpenCV builds don't read.

@@ -1,4 +1,4 @@
-"""The artifact that travels from the lab to the device: a folder NAME.edgecnn/ or its .zip.
+"""The bundle, which travels from the lab to the device: a folder NAME.edgecnn/ or its .zip.
 
 card.json       what the model is and how it did in the lab
 labels.txt      one label a line, in the order of the scores
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.bundle.artifacts import preferred
-from edgecnn.bundle.card import Artifact, Card, GoldenFrame
+from edgecnn.bundle.card import CARD_FILE, Artifact, Card, GoldenFrame
 from edgecnn.errors import ArtifactError, BundleError
 from edgecnn.files.staging import staged_folder
 
@@ -66,7 +66,7 @@ class Bundle:
                     f"{path}: {name} is not the file that was exported (its SHA-256 changed); "
                     "export again, or copy the bundle again"
                 )
-        card = read_card(_read(path, "card.json"), path)
+        card = read_card(_read(path, CARD_FILE), path)
         for artifact in card.artifacts:
             if sums.get(artifact.file) != artifact.sha256:
                 raise BundleError(
@@ -80,7 +80,7 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """Names the whole bundle: the digest of its SHA256SUMS."""
+        """The digest of SHA256SUMS, which identifies the whole bundle."""
         return hashlib.sha256(_read(self.path, _SUMS)).hexdigest()
 
     def read(self, name: str) -> bytes:
@@ -171,7 +171,7 @@ def write_bundle(
         labels = "".join(f"{label}\n" for label in card.labels)
         goldens = json.dumps([g.to_json() for g in golden], indent=1) + "\n"
         texts = {
-            "card.json": json.dumps(card.to_json(), indent=1) + "\n",
+            CARD_FILE: json.dumps(card.to_json(), indent=1) + "\n",
             "labels.txt": labels,
             "lab_test.csv": _lab_test_csv(lab_test),
             "golden/golden.json": goldens,
@@ -187,7 +187,7 @@ def write_bundle(
 
 
 def seal(folder: Path) -> None:
-    """Write SHA256SUMS over all files of a bundle folder (after a deliberate edit, say)."""
+    """Write SHA256SUMS for all files of a bundle folder, after a deliberate edit, for example."""
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     lines = [
         f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
@@ -235,7 +235,7 @@ def _parse_sums(text: str, path: Path) -> dict[str, str]:
 
 
 def _read(path: Path, name: str) -> bytes:
-    """A file of a bundle folder or zip (whose files may lie in one top folder)."""
+    """A file of a bundle folder or zip (whose files may be in one top folder)."""
     try:
         if path.is_dir():
             return (path / name).read_bytes()
@@ -255,6 +255,6 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _zip_prefix(archive: zipfile.ZipFile) -> str:
-    """'' or the folder that SHA256SUMS lies in, as zipping a folder from outside makes it."""
+    """'' or the folder that holds SHA256SUMS: zipping a folder from outside makes one."""
     found = [n for n in archive.namelist() if n.rpartition("/")[2] == _SUMS]
     return found[0].removesuffix(_SUMS) if len(found) == 1 else ""

@@ -1,4 +1,4 @@
-"""How a frame becomes a tensor and what a model answers: the values that card.json is made of."""
+"""The values of card.json: how a frame becomes a tensor, and what a model answers."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Operation:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """All that it reads and writes."""
+        """All tensors that the operation reads or writes."""
         return (*(t for t in self.inputs if t is not None), *self.outputs)
 
     def option(self, name: str) -> Any:
@@ -124,7 +124,7 @@ def schema() -> Any:
 
 
 def read_tflite(data: bytes) -> Any:
-    """A .tflite file as a ModelT object; what is appended behind the flatbuffer is passed over.
+    """A .tflite file as a ModelT object; bytes after the flatbuffer are ignored.
 
     Raises:
         ArtifactError: Not a TFLite model.

@@ -23,7 +23,7 @@ from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.images.split_groups import captured_at
 from edgecnn.records import Progress
-from edgecnn.session.layout import is_session, pictures_folder
+from edgecnn.session.layout import PICTURES_NAME, is_session
 from edgecnn.session.read import picture_times
 
 __all__ = ["Found", "Pool", "find_field", "read_pool", "window_for"]
@@ -80,7 +80,7 @@ def find_field(roots: Sequence[Path]) -> list[Found]:
     found: dict[Path, Found] = {}
     for root in roots:
         recorded = is_session(root)
-        folder = pictures_folder(root) if recorded else root
+        folder = root / PICTURES_NAME if recorded else root
         times = picture_times(root) if recorded else {}
         for path in find_images(folder):
             source = f"{root.resolve().name}/{path.relative_to(folder).as_posix()}"

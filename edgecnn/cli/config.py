@@ -12,19 +12,9 @@ from edgecnn.errors import OptionError
 from edgecnn.option import Option, check_value
 from edgecnn.records import Json
 
-__all__ = ["CONFIG", "FILE", "find_config", "read_config"]
+__all__ = ["FILE", "find_config", "read_config"]
 
 FILE = "edgecnn.toml"
-CONFIG = Option(
-    "Read options from this file; those on the command line win. Without it, edgecnn.toml beside "
-    "the first argument is read, or else the one in the working directory.",
-    "Other",
-    metavar="FILE.toml",
-    name="config",
-    kind=Path,
-    optional=True,
-    default=None,
-)
 
 
 def find_config(given: str | None, first: Any) -> Path | None:

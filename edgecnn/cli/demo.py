@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 from edgecnn.cli.app import Outcome, command, progress_bars, say
+from edgecnn.cli.command import FILES
 from edgecnn.option import Option
 
 __all__ = ["demo"]
 
 
-@command("demo", examples=("", "-o /tmp/demo"))
+@command("demo", examples=("-o demo/",))
 def demo(
     output: Annotated[
-        Path, Option("The folder to write.", "Output", "--output/-o", metavar="FOLDER")
+        Path, Option("The folder to write.", FILES, "--output/-o", metavar="FOLDER")
     ] = Path("demo"),
 ) -> Outcome:
     """Go the whole path on data that packages ship: train, export, film, run, audit."""

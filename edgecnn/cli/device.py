@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edgecnn.cli.app import Outcome, command, progress_bars
+from edgecnn.cli.command import FILES
 from edgecnn.device.options import BenchmarkOptions, DoctorOptions, EvaluateOptions, RunOptions
 from edgecnn.option import Option
 
@@ -66,7 +67,7 @@ def run(
         Option(
             "Camera index, /dev/videoN, picamera2, rtsp:// or http:// URL, video file, image "
             "folder or pattern, GStreamer string.",
-            "Input and output",
+            FILES,
             "--source/-s",
             metavar="SOURCE",
         ),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from edgecnn.option import REQUIRED, Option
 
-__all__ = ["Row", "option_rows", "show_help"]
+__all__ = ["Row", "by_panel", "option_row", "show_help"]
 
 _LEFT = 27
 
@@ -26,16 +26,19 @@ class Row:
     default: str = ""
 
 
-def option_rows(options: Iterable[Option]) -> dict[str, list[Row]]:
-    """A panel's rows by its title, in the order in which the titles come first."""
-    panels: dict[str, list[Row]] = {}
+def by_panel(options: Iterable[Option]) -> dict[str, list[Option]]:
+    """The options of each panel by its title, in the order in which the titles come first."""
+    panels: dict[str, list[Option]] = {}
     for about in options:
-        flag = about.flag.replace("--", "--[no-]") if about.default is True else about.flag
-        flags = f"{about.short}, {flag}" if about.short else flag
-        typed = f"{flags} {about.placeholder}".strip()
-        default = "required" if about.default is REQUIRED else about.shown_default
-        panels.setdefault(about.panel, []).append(Row(typed, about.text, default))
+        panels.setdefault(about.panel, []).append(about)
     return panels
+
+
+def option_row(about: Option) -> Row:
+    """How an option is shown."""
+    typed = f"{about.short}, {about.typed}" if about.short else about.typed
+    default = "required" if about.default is REQUIRED else about.shown_default
+    return Row(typed, about.text, default)
 
 
 def show_help(

@@ -9,14 +9,13 @@ import typer
 
 from edgecnn.calibrate.options import CalibrateOptions
 from edgecnn.cli.app import Outcome, command, progress_bars
+from edgecnn.cli.command import FILES
 from edgecnn.export.options import ExportOptions
 from edgecnn.inspect.options import InspectOptions
 from edgecnn.option import Option
 from edgecnn.train.options import TrainOptions
 
 __all__ = ["calibrate", "export", "inspect", "train"]
-
-_FILES = "Input and output"
 
 
 @command("inspect", InspectOptions, ("lab/", "lab/ --field field/ -o inspection.html"))
@@ -42,10 +41,8 @@ def calibrate(
         list[Path],
         typer.Argument(metavar="FIELD...", help="Unlabelled field images, or SESSION folders."),
     ],
-    lab: Annotated[Path, Option("The lab images.", _FILES, metavar="FOLDER")],
-    output: Annotated[
-        Path, Option("The folder to write.", _FILES, "--output/-o", metavar="FOLDER")
-    ],
+    lab: Annotated[Path, Option("The lab images.", FILES, metavar="FOLDER")],
+    output: Annotated[Path, Option("The folder to write.", FILES, "--output/-o", metavar="FOLDER")],
     options: CalibrateOptions,
 ) -> Outcome:
     """Pick representative field images and fit, without labels, the camera that took them."""
@@ -63,7 +60,7 @@ def calibrate(
 def train(
     lab: Annotated[Path, typer.Argument(metavar="LAB", help="Images in one folder a class.")],
     output: Annotated[
-        Path, Option("The MODEL folder to write.", _FILES, "--output/-o", metavar="MODEL")
+        Path, Option("The MODEL folder to write.", FILES, "--output/-o", metavar="MODEL")
     ],
     options: TrainOptions,
 ) -> Outcome:
@@ -91,11 +88,11 @@ def export(
         ),
     ],
     output: Annotated[
-        Path, Option("The bundle to write.", _FILES, "--output/-o", metavar="NAME.edgecnn")
+        Path, Option("The bundle to write.", FILES, "--output/-o", metavar="NAME.edgecnn")
     ],
     calibration: Annotated[
         list[Path],
-        Option("Representative field images; repeat it to join folders.", _FILES, metavar="FOLDER"),
+        Option("Representative field images; repeat it to join folders.", FILES, metavar="FOLDER"),
     ],
     options: ExportOptions,
 ) -> Outcome:

@@ -13,9 +13,9 @@ import typer
 
 from edgecnn._version import __version__
 from edgecnn.cli import audit, demo, device, lab
-from edgecnn.cli.app import app
+from edgecnn.cli.app import COMMANDS, app
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
 
 # Importing them registers their commands.
 _ROOMS = (lab, device, audit, demo)

@@ -112,20 +112,22 @@ class RunOptions(DeviceOptions):
         metavar="TRUTH",
     )
     log: Path | None = option(None, "Write this SESSION folder.", metavar="SESSION")
-    keep_frames: int = option(200, "Keep this many frames in the session at most.", low=0)
-    keep_mb: float = option(
-        64.0, "Keep this many megabytes of frames in the session at most.", low=0, high=1e9
-    )
     color: Literal["bgr", "rgb"] = option("bgr", "Channel order that the source delivers.")
+    max_frames: int | None = option(
+        None, "Stop after this many frames.", panel="How long", low=1, shown="no limit"
+    )
     timeout_s: float = option(
         5.0,
         "Give up after this many seconds without a frame.",
         flags="--timeout",
-        low=0.1,
-        high=86400,
+        low=0.001,
+        high=86_400,
     )
-    max_frames: int | None = option(
-        None, "Stop after this many frames.", panel="How long", low=1, shown="no limit"
+    keep_frames: int = option(
+        200, "Keep this many frames in the session at most.", panel="Session", low=0
+    )
+    keep_mb: float = option(
+        64.0, "Keep this many megabytes of frames in the session at most.", low=0, high=1e9
     )
     window: bool = option(False, "Show the frames in a window; q stops.", panel="Display")
     twin_every: int = option(

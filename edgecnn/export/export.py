@@ -36,7 +36,7 @@ def export(
 
     Args:
         model: The MODEL folder of `edgecnn train`; or a .keras or .h5 file or a SavedModel folder
-            of your own, with `options.foreign`.
+            of your own, with `options.lab`.
         calibration: Representative field images: the integer models are only as good as these.
             Several folders make one set; with `options.compare` the advised one is taken.
         output: The bundle folder to write, NAME.edgecnn.

@@ -38,12 +38,12 @@ class ExportOptions:
 
     formats: tuple[str, ...] = option(
         tuple(FORMATS),
-        "Write only these formats, with commas between them; tflite-full-integer is int8, micro is "
-        "a C array of it for TFLite Micro.",
+        "Write only these formats, with commas between them. tflite-full-integer is int8; micro is "
+        "the same as a C array for TFLite Micro.",
         panel="Formats",
         choices=(*FORMATS, MICRO),
         metavar="LIST",
-        shown=f"{', '.join(FORMATS)}",
+        shown="all but micro",
     )
     integer_io: Literal["uint8", "int8"] = option(
         "uint8", "Type of the input and output of full-integer files."

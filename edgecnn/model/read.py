@@ -108,7 +108,11 @@ def load_lab_model(path: Path) -> LabModel:
             f"{path}: label {torn[0]!r} is not one line of text, as labels.txt needs it; "
             "rename the class folder and train again"
         )
-    _check_card(path, card)
+    if wrong := card.torn_fields():
+        raise ModelError(
+            f"{path}: {', '.join(wrong)} in {CARD_FILE} is not what `edgecnn train` writes for "
+            f"{len(card.labels)} labels; train again"
+        )
     test = _load_test(path / LAB_TEST_FILE, card)
     model = LabModel(path, card, network, test, _golden(path / GOLDEN_FOLDER))
     if not np.abs(model.scores(test.tensors[:_FEW]) - test.keras_scores[:_FEW]).max() < 0.01:
@@ -177,23 +181,6 @@ def _load_network(file: Path, card: Card) -> keras.Model:
                 "imported; run this in the folder that holds it"
             ) from missing
     return keras.saving.load_model(file, compile=False)
-
-
-def _check_card(path: Path, card: Card) -> None:
-    """What an edit by hand breaks without making card.json unreadable."""
-    count = len(card.labels)
-    wrong = {
-        "name": not isinstance(card.name, str) or not card.name,
-        "labels": len(set(card.labels)) != count,
-        "prior": len(card.prior) != count,
-        "confusion": [len(row) for row in card.lab.confusion] != [count] * count,
-    }
-    found = [name for name, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise ModelError(
-            f"{path}: {', '.join(found)} in card.json is not what `edgecnn train` writes for "
-            f"{count} labels; train again"
-        )
 
 
 def _load_test(path: Path, card: Card) -> LabTest:

@@ -1,1 +1,1 @@
-"""How results look: tables in a terminal, HTML pages."""
+"""Show results: tables in a terminal, HTML pages."""

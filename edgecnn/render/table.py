@@ -1,4 +1,4 @@
-"""Tables in words: what a result looks like in a terminal."""
+"""Tables of plain text for a terminal."""
 
 from __future__ import annotations
 

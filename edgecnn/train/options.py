@@ -210,7 +210,7 @@ class TrainOptions(Record):
     def __post_init__(self) -> None:
         check_options(self)
         if (self.width is None) != (self.height is None):
-            raise OptionError("only one of --width and --height is given; give both or none")
+            raise OptionError("only one of --width and --height is given, expected both or none")
         if self.by and self.manifest is None:
             raise OptionError(
                 f"--by {self.by[0]} needs a manifest with that column; give it with --manifest"

@@ -13,7 +13,7 @@ import pytest
 from sessions import PAST_BUNDLE, answer_event, write_session
 
 from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
-from edgecnn.errors import CalibrationError, DataError, EdgecnnError, OutputError
+from edgecnn.errors import DataError, EdgecnnError, OptionError, OutputError
 from edgecnn.files.folders import file_sha256
 
 QUICK = CalibrateOptions(count=40, fit=False)
@@ -193,13 +193,13 @@ def test_export_takes_the_folder_as_it_is(tmp_path, digits_model, digits_field, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"count": 0}, "count is 0"),
-        ({"spacing": -1.0}, "spacing is -1.0"),
-        ({"model": Path("a"), "bundle": Path("b")}, "both a model and a bundle"),
+        ({"count": 0}, "count is 0, expected a whole number from 1"),
+        ({"spacing": -1.0}, "spacing is -1, expected a number from 0"),
+        ({"model": Path("a"), "bundle": Path("b")}, "both --model and --bundle"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(change, message):
-    with pytest.raises(CalibrationError, match=message):
+    with pytest.raises(OptionError, match=message):
         CalibrateOptions(**change)
 
 

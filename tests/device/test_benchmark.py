@@ -126,7 +126,7 @@ def test_without_images_there_is_lab_accuracy_only(digits_bundle):
 
 def test_artifacts_that_cannot_run_here_are_passed_over_with_the_reason(digits_bundle):
     """A runtime that is not installed stands for a Pi without onnxruntime."""
-    options = replace(SHORT, runtime="no_such_runtime", soak_seconds=2)
+    options = replace(SHORT, runtime="no_such_runtime", soak=2)
     result = benchmark(digits_bundle, None, options)
     assert {row.file.rpartition(".")[2] for row in result.rows} == {"onnx"}
     assert len(result.skipped) == 6
@@ -148,10 +148,10 @@ def test_what_cannot_be_done_is_refused_before_measuring(digits_bundle, few, tmp
     with pytest.raises(OutputError, match=r"expected a name that ends in \.png"):
         benchmark(digits_bundle, None, replace(SHORT, plot=tmp_path / "a.txt"), progress=never)
     with pytest.raises(ArtifactError, match="no artifact 'x'"):
-        benchmark(digits_bundle, None, replace(SHORT, soak_artifact="x"), progress=never)
+        benchmark(digits_bundle, None, replace(SHORT, artifact="x"), progress=never)
     for seconds in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(EdgecnnError, match="expected 2 to 86400"):
-            replace(SHORT, soak_seconds=seconds)
+        with pytest.raises(EdgecnnError, match="expected a number from 2 to 86400"):
+            replace(SHORT, soak=seconds)
 
 
 def test_a_process_that_dies_is_reported_not_raised_through():
@@ -191,7 +191,7 @@ def test_no_row_beats_one_of_the_front(result):
 
 @pytest.mark.clock
 def test_a_soak_sets_the_first_minute_beside_the_steady_state(digits_bundle, hot_board):
-    options = replace(SHORT, soak_seconds=4, soak_artifact="float32")
+    options = replace(SHORT, soak=4, artifact="float32")
     result = benchmark(digits_bundle, None, options)
     found = result.soak
     assert found.file == "model_float32.onnx"

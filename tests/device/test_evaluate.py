@@ -161,17 +161,17 @@ def write_manifest(path: Path, rows: list[list[str]]) -> str:
 
 def test_groups_come_from_a_manifest(digits_bundle, few, tmp_path):
     names = [p.relative_to(few).as_posix() for p in sorted(few.rglob("*.png"))]
-    rows = [["file", "site"], *([name, f"site {name[0] < '5'}"] for name in names)]
+    rows = [["path", "site"], *([name, f"site {name[0] < '5'}"] for name in names)]
     manifest = write_manifest(tmp_path / "m.csv", rows)
-    result = evaluate(digits_bundle, few, EvaluateOptions(group=manifest, column="site"))
+    result = evaluate(digits_bundle, few, EvaluateOptions(manifest=manifest, group="site"))
     assert {k: v.total for k, v in result.per_group.items()} == {"site False": 30, "site True": 30}
 
 
 @pytest.mark.parametrize(
     ("rows", "found"),
     [
-        ([["name", "site"]], "columns 'name', 'site', expected file and site"),
-        ([["file", "site"], ["0/none.png", "a"]], "lacks 60 of 60 images"),
+        ([["name", "site"]], "columns 'name', 'site', expected 'path' and 'site'"),
+        ([["file", "site"], ["0/none.png", "a"]], "the site of 0 of 60 images"),
         ([], "columns none"),
         ([["\0"]], "columns|not a UTF-8 CSV"),
     ],
@@ -179,9 +179,9 @@ def test_groups_come_from_a_manifest(digits_bundle, few, tmp_path):
 def test_a_manifest_that_does_not_fit_is_refused(digits_bundle, few, tmp_path, rows, found):
     manifest = write_manifest(tmp_path / "m.csv", rows)
     with pytest.raises(DataError, match=found):
-        evaluate(digits_bundle, few, EvaluateOptions(group=manifest, column="site"))
+        evaluate(digits_bundle, few, EvaluateOptions(manifest=manifest, group="site"))
     with pytest.raises(DataError, match="can't read"):
-        evaluate(digits_bundle, few, EvaluateOptions(group=str(tmp_path / "none.csv")))
+        evaluate(digits_bundle, few, EvaluateOptions(manifest=tmp_path / "none.csv"))
 
 
 def test_progress_reaches_the_number_of_images(digits_bundle, few):

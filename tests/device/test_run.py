@@ -20,7 +20,6 @@ from edgecnn.audit.audit import audit
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.frame_view import FrameView
-from edgecnn.device.run.keep import KeepOptions
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import BundleError, EdgecnnError, OutputError, SourceError, TruthError
 from edgecnn.session.read import open_session
@@ -285,7 +284,7 @@ def test_a_run_that_fails_before_its_first_frame_leaves_nothing(digits_bundle, t
     truth = tmp_path / "t.csv"
     truth.write_text("frame,label\n0,cat\n")
     with pytest.raises(TruthError, match="'cat' is not in the bundle"):
-        run(digits_bundle, str(tmp_path / "images"), RunOptions(truth, tmp_path / "s"))
+        run(digits_bundle, str(tmp_path / "images"), RunOptions(truth=truth, log=tmp_path / "s"))
     assert not (tmp_path / "s").exists()
 
 
@@ -318,7 +317,7 @@ def test_kept_frames_are_the_mistakes_and_a_uniform_sample_named_by_their_events
     rows = "".join(f"{n},{label}\n" for n, label in zip(names, labels, strict=True))
     (tmp_path / "truth.csv").write_text("name,label\n" + rows)
     log = tmp_path / "s"
-    options = RunOptions(truth=tmp_path / "truth.csv", log=log, keep=KeepOptions(count=60))
+    options = RunOptions(truth=tmp_path / "truth.csv", log=log, keep_frames=60)
     result = run(digits_bundle, str(digits_field), options)
     assert result.live.total - result.live.correct == len(planted)
     kept = {p.name: p.read_bytes() for p in (log / "frames").iterdir()}
@@ -338,14 +337,14 @@ def test_kept_frames_are_the_mistakes_and_a_uniform_sample_named_by_their_events
 
 
 def test_kept_frames_stay_within_their_bytes(digits_bundle, digits_field, tmp_path):
-    options = RunOptions(log=tmp_path / "s", keep=KeepOptions(count=400, megabytes=0.1))
+    options = RunOptions(log=tmp_path / "s", keep_frames=400, keep_mb=0.1)
     run(digits_bundle, str(digits_field), options)
     sizes = [p.stat().st_size for p in (tmp_path / "s" / "frames").iterdir()]
     assert 40_000 < sum(sizes) <= 100_000
 
 
 def test_no_frame_is_kept_when_none_is_wanted(digits_bundle, film, tmp_path):
-    options = RunOptions(log=tmp_path / "s", keep=KeepOptions(count=0), max_frames=30)
+    options = RunOptions(log=tmp_path / "s", keep_frames=0, max_frames=30)
     run(digits_bundle, str(film[0]), options)
     assert list((tmp_path / "s" / "frames").iterdir()) == []
 
@@ -365,7 +364,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_a_readable_session(
 
     monkeypatch.setattr("edgecnn.session.write.os.write", limited)
     with pytest.raises(OutputError) as error:
-        run(digits_bundle, str(film[0]), RunOptions(log=log, keep=KeepOptions(count=0)))
+        run(digits_bundle, str(film[0]), RunOptions(log=log, keep_frames=0))
     assert "No space left on device" in one_line(error.value)
     frames = events(log, "frame")
     assert [e["frame"] for e in frames] == list(range(len(frames)))

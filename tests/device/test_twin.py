@@ -31,6 +31,7 @@ from edgecnn.device.benchmark.benchmark import BenchmarkOptions, benchmark
 from edgecnn.device.doctor.checks import Check
 from edgecnn.device.doctor.doctor import examine
 from edgecnn.device.load_classifier import load_classifier
+from edgecnn.device.options import DeviceOptions
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
 
@@ -106,7 +107,7 @@ def named(diagnosis, name: str) -> Check:
 
 
 def test_a_chip_that_computes_right_agrees_with_its_twin(tpu_bundle, frames, delegate, tmp_path):
-    options = RunOptions("folder", tmp_path / "s", device=delegate, twin_every=4)
+    options = RunOptions(truth="folder", log=tmp_path / "s", device=delegate, twin_every=4)
     result = run(tpu_bundle, str(frames), options)
     assert (result.artifact, result.device, result.fallback) == (COMPILED, delegate, None)
     assert (result.live.correct, result.live.total) == (40, 40)
@@ -122,7 +123,7 @@ def test_a_chip_that_goes_wrong_is_caught_on_the_next_sampled_frame(
     tpu_bundle, frames, delegate, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("STUB_WRONG_AFTER", str(6 + 20))  # 6 golden frames are replayed first
-    options = RunOptions("folder", tmp_path / "s", device=delegate, twin_every=5)
+    options = RunOptions(truth="folder", log=tmp_path / "s", device=delegate, twin_every=5)
     result = run(tpu_bundle, str(frames), options)
     assert result.live.correct < 40
     assert result.twin.frames == 8
@@ -196,14 +197,14 @@ def test_benchmark_tells_how_far_chip_and_twin_agree(tpu_bundle, delegate):
 
 def test_a_delegate_that_takes_nothing_falls_back_to_the_twin(tpu_bundle, delegate, monkeypatch):
     monkeypatch.setenv("STUB_IDLE", "1")
-    loaded = load_classifier(tpu_bundle, device=delegate)
+    loaded = load_classifier(tpu_bundle, DeviceOptions(device=delegate))
     assert (loaded.device, loaded.classifier.artifact.file) == ("cpu", PLAIN)
     assert loaded.fallback.startswith(f"running {PLAIN} on the CPU: {COMPILED} is compiled")
 
 
 def test_a_delegate_without_a_chip_falls_back_with_its_reason(tpu_bundle, delegate, monkeypatch):
     monkeypatch.setenv("STUB_NO_DEVICE", "1")
-    loaded = load_classifier(tpu_bundle, device=delegate)
+    loaded = load_classifier(tpu_bundle, DeviceOptions(device=delegate))
     assert loaded.device == "cpu"
     assert "no chip on this bus" in loaded.fallback
 

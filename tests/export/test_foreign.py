@@ -99,7 +99,7 @@ def trained(files):
 def test_every_kind_of_file_gives_artifacts_that_take_raw_frames(
     tmp_path, files, trained, lab, field, data, name
 ):
-    options = ExportOptions(FAST, foreign=ForeignOptions(lab, front=WANTED))
+    options = ExportOptions(FAST, lab=lab, normalize="minus_one_one", color="bgr")
     result = export(files / name, field, tmp_path / "own.edgecnn", options)
     expected = trained.predict(as_trained(data, WANTED), verbose=0)
     assert result.lab.correct == (expected.argmax(1) == data.classes).sum() > 380
@@ -123,10 +123,8 @@ def test_a_network_of_every_exotic_part_comes_out_in_all_seven_formats(
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     train(network, data, Front(), {"logits": data.classes}, {"logits": loss})
     network.save(tmp_path / "exotic.keras")
-    foreign = ForeignOptions(lab, width=SPEC.width, height=SPEC.height)
-    result = export(
-        tmp_path / "exotic.keras", field, tmp_path / "b.edgecnn", ExportOptions(foreign=foreign)
-    )
+    options = ExportOptions(lab=lab, width=SPEC.width, height=SPEC.height)
+    result = export(tmp_path / "exotic.keras", field, tmp_path / "b.edgecnn", options)
     logits = network.predict({"picture": data.tensors.astype(np.float32)}, verbose=0)["logits"]
     agree = logits.argmax(1) == np.array(
         [int(row.predicted["keras"]) for row in Bundle.open(result.bundle).lab_test()]
@@ -216,7 +214,7 @@ def test_a_grey_network_is_wrapped_when_asked_for(tmp_path, own, lab, data):
     grey = Front("minus_one_one", "grey")
     network = train(own.plain((SPEC.height, SPEC.width, 1), 10), data, grey)
     network.save(tmp_path / "grey.keras")
-    with pytest.raises(EdgecnnError, match="with --grey"):
+    with pytest.raises(EdgecnnError, match="with --color grey"):
         load_any_model(tmp_path / "grey.keras", ForeignOptions(lab, front=Front("minus_one_one")))
     model = load_any_model(tmp_path / "grey.keras", ForeignOptions(lab, front=grey))
     expected = network.predict(as_trained(data, grey), verbose=0)

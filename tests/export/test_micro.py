@@ -16,7 +16,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.bundle.tflite_file import read_graph
-from edgecnn.errors import ModelError
+from edgecnn.errors import ModelError, OptionError
 from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
 from edgecnn.export.export import ExportOptions
 from edgecnn.export.targets import micro
@@ -93,7 +93,7 @@ def test_it_is_not_among_what_export_writes_by_itself(small_result):
 
 
 def test_it_is_refused_without_the_integer_model_that_it_is_made_of():
-    with pytest.raises(ModelError, match="name both"):
+    with pytest.raises(OptionError, match="name both"):
         ExportOptions(formats=("tflite-float32", "micro"))
 
 

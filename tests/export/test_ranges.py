@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
-from edgecnn.errors import CalibrationError, ModelError
-from edgecnn.export.calibration.result import CompareOptions
+from edgecnn.errors import CalibrationError, OptionError
 from edgecnn.export.convert.onnx_maker import OnnxMaker
 from edgecnn.export.convert.recipe import Recipe
 from edgecnn.export.convert.tflite_maker import TfliteMaker
@@ -190,7 +189,8 @@ def test_the_export_takes_the_ranges_that_the_comparison_advises(
         cv2.imwrite(str(field / f"{k:03}.png"), tensor[..., ::-1])
     options = ExportOptions(
         formats=("tflite-full-integer",),
-        compare=CompareOptions(counts=(50,), back_ends=(), per_tensor=False),
+        compare=True,
+        compare_counts=(50,),
         repair=True,
         integer_only=True,
     )
@@ -202,6 +202,6 @@ def test_the_export_takes_the_ranges_that_the_comparison_advises(
 
 
 def test_integer_only_without_a_repair_is_refused():
-    with pytest.raises(ModelError, match="add --repair"):
+    with pytest.raises(OptionError, match="add --repair"):
         ExportOptions(integer_only=True)
     assert not RepairOptions().integer_only

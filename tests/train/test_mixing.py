@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgecnn.errors import ModelError
+from edgecnn.errors import ModelError, OptionError
 from edgecnn.model.networks.small import build_network
 from edgecnn.train.augmentation.mixing import Mixer, added_operations, build_mixer
 from edgecnn.train.augmentation.picture_layer import call_at
@@ -106,14 +106,14 @@ def test_any_batch_size_will_do(size):
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 @pytest.mark.parametrize("imbalance", ["class_weights", "effective_number"])
 def test_class_weights_with_mixed_labels_are_refused(name, imbalance):
-    with pytest.raises(ModelError, match="balanced_softmax"):
+    with pytest.raises(OptionError, match="balanced_softmax"):
         TrainOptions(add_augmentation=(name,), imbalance=imbalance)
     TrainOptions(add_augmentation=(name,), imbalance="balanced_softmax")
     TrainOptions(add_augmentation=("augmix",), imbalance=imbalance)
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ModelError, match="expected some of perspective, augmix"):
+    with pytest.raises(OptionError, match="expected perspective, augmix"):
         TrainOptions(add_augmentation=("autoaugment",))
 
 

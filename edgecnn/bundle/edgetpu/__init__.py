@@ -1,1 +1,1 @@
-"""What an Edge TPU takes of a model, and the file that was compiled for it."""
+"""What an Edge TPU can run of a model, and the file compiled for it."""

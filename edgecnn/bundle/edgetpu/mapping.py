@@ -54,7 +54,7 @@ class PredictedOperation:
 
 @dataclass(frozen=True)
 class EdgeTpuPrediction(Record):
-    """What would map. `compiled`: the file is the compiler's output, there is nothing to predict.
+    """The operations that would map. `compiled`: the file is the compiler's output already.
 
     min_runtime: the oldest Edge TPU runtime that has all operations that map.
     parameter_bytes: constants of the operations before the first break.

@@ -147,7 +147,7 @@ def _strided_slice(op: Operation) -> Iterator[Restriction]:
 
 
 def _batch(axes: list[int], rank: int, verb: str) -> Iterator[Restriction]:
-    """The rules speak of the batch dimension: the first of four, and perhaps of fewer."""
+    """Rules on the batch dimension: the first of four dimensions, and perhaps of fewer."""
     if 0 in axes and rank >= 4:
         yield Restriction("cpu", f"{verb} the batch dimension")
     elif 0 in axes:
@@ -155,7 +155,7 @@ def _batch(axes: list[int], rank: int, verb: str) -> Iterator[Restriction]:
 
 
 def _integers(op: Operation, position: int) -> list[int]:
-    """The values of a constant input; [] if it is none (another rule speaks of that)."""
+    """The values of a constant input; [] if it is none, which is up to another rule."""
     tensor = op.inputs[position] if position < len(op.inputs) else None
     if tensor is None or not tensor.constant:
         return []

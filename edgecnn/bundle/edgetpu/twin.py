@@ -1,4 +1,4 @@
-"""The Edge TPU against its CPU twin: compiled and uncompiled file on the same frames, here.
+"""Compare the Edge TPU with the CPU: a compiled file and its twin on the same frames.
 
 A compiled file can give other answers than the integer file that it was made of, and nobody
 notices: nothing fails. So some frames are classified by both, on the device itself.
@@ -49,7 +49,7 @@ class TwinReport(Record):
 
 
 class Twin:
-    """The uncompiled integer file on the CPU, and the count of how often it says the same.
+    """The uncompiled integer file on the CPU; counts how often it gives the same answer.
 
     Args:
         classifier: The compiled file, on the Edge TPU.
@@ -115,7 +115,7 @@ def twin_file(bundle: Bundle, file: str) -> str | None:
 
 
 def compare_golden(classifier: Classifier, twin: Twin) -> TwinReport:
-    """Both on the golden frames, which every device has."""
+    """Compare the two on the golden frames, which every device has."""
     bundle = classifier.bundle
     for golden in bundle.golden():
         frame = decode(bundle.read(f"golden/{golden.file}"), golden.file)

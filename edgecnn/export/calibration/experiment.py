@@ -265,7 +265,7 @@ class _Bench:
             draw=mix.draw,
             lab=self._lab.test.tally(trial.lab.argmax(axis=1)),
             drop=self._judge.lab.drop_points(trial.lab),
-            agreement=Tally(int(agrees.sum()), len(agrees)),
+            agreement=Tally.of(agrees),
             clipped=self._clipped(data) if target is FULL_INTEGER else {},
             agrees=agrees,
         )

@@ -1,4 +1,4 @@
-"""A network that was made elsewhere, in edgecnn's form: one raw image in, softmax scores out."""
+"""Bring a network of another tool to edgecnn's form: one raw image in, softmax scores out."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def rewire(
     input_shape: tuple[int, int, int],
     front: Sequence[Callable[[Any], Any]] = (),
 ) -> keras.Model:
-    """The same layers and weights behind a new input of a fixed size, and behind `front`.
+    """Put the same layers and weights behind a new input of a fixed size, and behind `front`.
 
-    The model's own layers are not shared with the result, and stand in it side by side with
+    The model's own layers are not shared with the result, and are in it side by side with
     the new ones (a call of the whole model would nest them).
 
     Args:

@@ -22,7 +22,7 @@ __all__ = ["BACKBONES", "HEAD", "SIDE", "Backbone", "build_backbone", "check_bac
 # The published weights of all of them saw ImageNet at 224x224.
 SIDE = 224
 _MIN_SIDE = 32
-# Name of the classifier layer: what lies before it is the backbone.
+# Name of the classifier layer: the layers before it are the backbone.
 HEAD = "scores"
 # Keras's 0.99 and 0.999 need thousands of steps when training from scratch.
 _BN_MOMENTUM = 0.9
@@ -83,7 +83,7 @@ def build_backbone(
 
 
 def check_backbone(name: str, side: int, weights: str) -> None:
-    """What can be known before an image is read: `side` is the input's shorter one, in pixels.
+    """Check what is known before an image is read; `side` is the input's shorter one, in pixels.
 
     Raises:
         ModelError, MissingRuntimeError: As of `build_backbone`, downloads and contents excepted.

@@ -1,0 +1,139 @@
+"""A command as it is declared, and how it is called with what was typed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, get_type_hints
+
+from edgecnn.cli.config import find_config, read_config
+from edgecnn.cli.help import Row, by_panel, option_row, show_help
+from edgecnn.errors import OptionError
+from edgecnn.option import REQUIRED, Option, check_value, options_of, parse_value, typed_option
+from edgecnn.records import Json
+
+__all__ = ["COMMON", "FILES", "Command", "Outcome", "Result", "declare"]
+
+FILES = "Input and output"
+_OTHER = "Other"
+_HELP = Row("--help", "Show this page and stop.")
+# The options that every command has.
+COMMON = (
+    Option(
+        "Read options from this file; those on the command line win. Without it, edgecnn.toml "
+        "beside the first argument is read, or else the one in the working directory.",
+        _OTHER,
+        metavar="FILE.toml",
+        name="config",
+        kind=Path,
+        default=None,
+    ),
+    Option("Print one JSON object on stdout.", _OTHER, name="json", kind=bool, default=False),
+)
+
+
+class Result(Protocol):
+    def to_json(self) -> Json: ...
+    def to_text(self) -> str: ...
+
+
+# A result and the exit status that goes with it.
+Outcome = tuple[Result, int]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command as it is declared: its arguments, its options and what it calls.
+
+    arguments      what is typed without a flag, with its annotation for typer
+    own            options of the function's signature
+    options_class  holds the other options, or None
+    examples       what is typed behind the name
+    """
+
+    name: str
+    function: Callable[..., Outcome]
+    arguments: tuple[inspect.Parameter, ...]
+    own: tuple[Option, ...]
+    options_class: Any
+    examples: tuple[str, ...]
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """What a config file may hold of it."""
+        return (*self.own, *(options_of(self.options_class) if self.options_class else ()))
+
+    @property
+    def shown(self) -> tuple[Option, ...]:
+        """All options in the order of --help."""
+        return (*self.options, *COMMON)
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a line."""
+        return (self.function.__doc__ or "").strip()
+
+    def show_help(self) -> None:
+        """Print its help."""
+        about = [parameter.annotation.__metadata__[0] for parameter in self.arguments]
+        panels = {FILES: [Row(one.metavar, one.help) for one in about]}
+        for title, options in by_panel(self.shown).items():
+            panels.setdefault(title, []).extend(map(option_row, options))
+        panels[_OTHER].append(_HELP)
+        required = [one.typed for one in self.options if one.default is REQUIRED]
+        words = ["edgecnn", self.name, *(one.metavar for one in about), *required, "[OPTIONS]"]
+        examples = [f"edgecnn {self.name} {example}" for example in self.examples]
+        show_help(" ".join(words), self.summary, {k: v for k, v in panels.items() if v}, examples)
+
+    def call(self, typed: dict[str, Any]) -> Outcome:
+        """Call its function with what was typed, and below that what the config file holds.
+
+        Raises:
+            OptionError: An option is missing, unknown or wrong.
+        """
+        arguments = {one.name: typed[one.name] for one in self.arguments}
+        first = next((value for value in arguments.values() if value), None)
+        file = find_config(typed["config"], first[0] if isinstance(first, list) else first)
+        values = read_config(file, self.name, self.options) if file else {}
+        for about in self.options:
+            value = typed[about.name]
+            if value is not None and value != []:
+                values[about.name] = check_value(about, _parsed(about, value))
+            elif about.default is REQUIRED and about.name not in values:
+                raise OptionError(f"{about.flag} is missing; {about.help}")
+        for about in self.own:
+            arguments[about.name] = values.pop(about.name, about.default)
+        if self.options_class:
+            arguments["options"] = self.options_class(**values)
+        return self.function(**arguments)
+
+
+def declare(
+    name: str, function: Callable[..., Outcome], options_class: Any, examples: tuple[str, ...]
+) -> Command:
+    """Read a command from its function's signature."""
+    hints = get_type_hints(function, include_extras=True)
+    arguments, own = [], []
+    for parameter in inspect.signature(function).parameters.values():
+        hint, default = hints[parameter.name], parameter.default
+        about = getattr(hint, "__metadata__", (None,))[0]
+        if isinstance(about, Option):
+            typed = typed_option(about, hint.__origin__)
+            missing = default is inspect.Parameter.empty
+            own.append(
+                replace(typed, name=parameter.name, default=REQUIRED if missing else default)
+            )
+        elif about is not None:
+            arguments.append(parameter.replace(annotation=hint))
+    return Command(name, function, tuple(arguments), tuple(own), options_class, examples)
+
+
+def _parsed(about: Option, typed: Any) -> Any:
+    if about.kind is bool:
+        return typed
+    if not about.many:
+        return parse_value(about, typed)
+    parts = [part for text in typed for part in (text.split(",") if about.commas else [text])]
+    return [parse_value(about, part.strip() if about.commas else part) for part in parts]
