@@ -6,8 +6,6 @@ scanner. Digits 0 to 199 are for the representative images, the others for the v
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from edgecnn.camera.simulate import FieldCamera
 from edgecnn.demo.cards import draw_digit
 from edgecnn.errors import MissingRuntimeError, OutputError
 from edgecnn.files.folders import file_sha256
+from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import write_file
 from edgecnn.records import Progress
 
@@ -98,17 +97,13 @@ def write_calibration(folder: Path) -> int:
     """
     for stale in (folder / "images").glob("digit_*.jpg"):
         stale.unlink()
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "sha256", "digit", "why"])
-    count = 0
+    rows = []
     for frame in calibration_frames():
         write_file(folder / frame.file, frame.jpeg)
         why = f"a {frame.label}: among the first {_PER_CLASS} of its class"
-        writer.writerow([frame.file, file_sha256(frame.jpeg), frame.digit, why])
-        count += 1
-    write_file(folder / "manifest.csv", text.getvalue())
-    return count
+        rows.append([frame.file, file_sha256(frame.jpeg), frame.digit, why])
+    write_file(folder / "manifest.csv", csv_text(["file", "sha256", "digit", "why"], rows))
+    return len(rows)
 
 
 def film_digits(
