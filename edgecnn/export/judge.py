@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.bundle.runtime.load import Runtime, load_runtime
 from edgecnn.model.read import LabTest
 from edgecnn.quiet import quiet
-from edgecnn.records import Json, Progress
+from edgecnn.records import Progress, Record, computed
 
 __all__ = ["FileVerdict", "Judge", "JudgedFrames", "Trial", "lab_frames"]
 
@@ -70,7 +70,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class FileVerdict:
+class FileVerdict(Record):
     """What was measured of one file.
 
     lab_agreement, field_agreement: share of clear frames with the float model's answer, no label
@@ -86,6 +86,7 @@ class FileVerdict:
     ok: bool
 
     @property
+    @computed
     def drop_points(self) -> float:
         return 100 * self.lost / self.lab_images
 
@@ -106,9 +107,6 @@ class FileVerdict:
             return self.agreement > other.agreement
         closer = self.score_error < 0.9 * other.score_error
         return closer and self.lost <= other.lost and self.agreement >= other.agreement
-
-    def to_json(self) -> Json:
-        return {**asdict(self), "drop_points": self.drop_points}
 
     def text(self) -> str:
         field = self.field_agreement

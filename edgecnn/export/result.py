@@ -12,7 +12,7 @@ from edgecnn.export.calibration.result import Comparison
 from edgecnn.export.readback.layers import LayerReport
 from edgecnn.export.repair.result import Repair
 from edgecnn.export.targets.micro import Micro
-from edgecnn.records import Json
+from edgecnn.records import Json, encode
 from edgecnn.render.table import table
 
 __all__ = ["ExportResult"]
@@ -46,20 +46,20 @@ class ExportResult:
 
     def to_json(self) -> Json:
         """`export --json`."""
-        return {
-            "bundle": str(self.bundle),
-            "lab": self.lab.to_json(),
+        found = {
+            "bundle": self.bundle,
+            "lab": self.lab,
             "artifacts": [
                 {**a.to_json(), "drop_points": round(self.drop(a), 3)} for a in self.artifacts
             ],
             "kinds": {file: entry["text"] for file, entry in self.kinds.items()},
             "edgetpu_predicted": self._edgetpu(),
             "layers": {r.file: [e.layer for e in r.worst()] for r in self.layers},
-            "warnings": list(self.warnings),
-            **({"repair": [r.to_json() for r in self.repairs]} if self.repairs else {}),
-            **({"micro": self.micro.to_json()} if self.micro else {}),
-            **({"compare": self.comparison.to_json()} if self.comparison else {}),
+            "warnings": self.warnings,
         }
+        more = {"repair": self.repairs, "micro": self.micro, "compare": self.comparison}
+        asked = {key: value for key, value in more.items() if value}
+        return {key: encode(value) for key, value in (found | asked).items()}
 
     def to_text(self) -> str:
         """The export table, the warnings and what to do next."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
 
 __all__ = ["AEQ", "Advice", "Cell", "CompareOptions", "Comparison"]
@@ -42,7 +42,7 @@ class CompareOptions:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Record):
     """One integer model of the experiment.
 
     back_end: "tflite" (its converter), "ai-edge-quantizer" or "onnxruntime". method: "MinMax",
@@ -54,18 +54,18 @@ class Cell:
     (held-out frames,).
     """
 
-    name: str
-    num_sets: int
+    name: str = field(metadata=json_as("set"))
+    num_sets: int = field(metadata=json_as(hidden=True))
     back_end: str
     method: str
     granularity: str
     count: int
     draw: int
     lab: Tally
-    drop: float
+    drop: float = field(metadata=json_as("drop_points", digits=3))
     agreement: Tally
     clipped: dict[str, float]
-    agrees: np.ndarray = field(repr=False, compare=False)
+    agrees: np.ndarray = field(repr=False, compare=False, metadata=json_as(hidden=True))
 
     @property
     def variant(self) -> tuple[str, str, str, str]:
@@ -84,22 +84,11 @@ class Cell:
     def to_json(self) -> Json:
         layer, share = self.clipped_worst
         clipped = {"mean": round(self.clipped_mean, 6), "worst": round(share, 6), "layer": layer}
-        return {
-            "set": self.name,
-            "back_end": self.back_end,
-            "method": self.method,
-            "granularity": self.granularity,
-            "count": self.count,
-            "draw": self.draw,
-            "lab": self.lab.to_json(),
-            "drop_points": round(self.drop, 3),
-            "agreement": self.agreement.to_json(),
-            "clipped": clipped if self.clipped else None,
-        }
+        return {**super().to_json(), "clipped": clipped if self.clipped else None}
 
 
 @dataclass(frozen=True)
-class Advice:
+class Advice(Record):
     """What to calibrate with, found without labels of the field.
 
     name, sets: the winner and the numbers of its sets. agreement: on held-out frames, both
@@ -107,32 +96,22 @@ class Advice:
     tflite_method, onnx_method: how each back end takes ranges from the images.
     """
 
-    name: str
-    sets: tuple[int, ...]
-    agreement: float
+    name: str = field(metadata=json_as("set"))
+    sets: tuple[int, ...] = field(metadata=json_as(hidden=True))
+    agreement: float = field(metadata=json_as(digits=5))
     enough: int
     tflite_method: str
     onnx_method: str
     reasons: tuple[str, ...]
 
     @property
+    @computed
     def healthy(self) -> bool:
         return self.agreement >= HEALTHY_AGREEMENT
 
-    def to_json(self) -> Json:
-        return {
-            "set": self.name,
-            "agreement": round(self.agreement, 5),
-            "healthy": self.healthy,
-            "enough": self.enough,
-            "tflite_method": self.tflite_method,
-            "onnx_method": self.onnx_method,
-            "reasons": list(self.reasons),
-        }
-
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Record):
     """The whole experiment. held_out: frames to judge by, from each source."""
 
     lab: Tally
@@ -147,16 +126,6 @@ class Comparison:
         for cell in self.cells if cells is None else cells:
             found.setdefault((*cell.variant, cell.count), []).append(cell)
         return [tuple(group) for group in found.values()]
-
-    def to_json(self) -> Json:
-        """What quantization.json keeps under "compare"."""
-        return {
-            "lab": self.lab.to_json(),
-            "held_out": self.held_out,
-            "advice": self.advice.to_json(),
-            "cells": [cell.to_json() for cell in self.cells],
-            "warnings": list(self.warnings),
-        }
 
     def to_text(self) -> str:
         """The table: TFLite per channel at each count, the rest at each variant's largest."""

@@ -7,19 +7,19 @@ weights quantized per channel or per tensor, and did calibration data leave a tr
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from edgecnn.export.readback.anatomy_parts import Parts, Weight
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.export.readback.onnx_anatomy import onnx_parts
 from edgecnn.export.readback.tflite_anatomy import tflite_parts
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, computed
 
 __all__ = ["Anatomy", "Weight", "read_anatomy"]
 
 
 @dataclass(frozen=True)
-class Anatomy(Parts):
+class Anatomy(Record, Parts):
     """One file.
 
     Args:
@@ -39,11 +39,13 @@ class Anatomy(Parts):
     kind: str
 
     @property
+    @computed
     def calibrated(self) -> bool:
         """Whether activation ranges were measured at all; a dynamic-range file has none."""
         return self.measured_ranges > 0
 
     @property
+    @computed
     def granularity(self) -> str:
         """Of the weights: "per channel", "per tensor", "mixed" or "float"."""
         found = {w.granularity for w in self.weights if w.granularity != "float"}
@@ -52,17 +54,9 @@ class Anatomy(Parts):
         return found.pop() if len(found) == 1 else "mixed"
 
     def to_json(self) -> Json:
-        return {
-            **asdict(self),
-            "weights": [w.to_json() for w in self.weights],
-            "operations": [
-                {"name": name, "version": version, "count": count}
-                for name, version, count in self.operations
-            ],
-            "calibrated": self.calibrated,
-            "granularity": self.granularity,
-            "text": self.to_text(),
-        }
+        names = ("name", "version", "count")
+        operations = [dict(zip(names, one, strict=True)) for one in self.operations]
+        return {**super().to_json(), "operations": operations, "text": self.to_text()}
 
     def to_text(self) -> str:
         """One line for the export table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgecnn.records import Json
+from edgecnn.records import Record, computed
 
 __all__ = ["INTEGERS", "Parts", "Weight"]
 
@@ -13,7 +13,7 @@ INTEGERS = frozenset({"int4", "int8", "uint8", "int16", "uint16"})
 
 
 @dataclass(frozen=True)
-class Weight:
+class Weight(Record):
     """The weights of one layer. scales: 0 for float, 1 per tensor, more along `axis`."""
 
     operation: str
@@ -23,20 +23,11 @@ class Weight:
     axis: int | None = None
 
     @property
+    @computed
     def granularity(self) -> str:
         if self.scales == 0:
             return "float"
         return "per tensor" if self.scales == 1 else "per channel"
-
-    def to_json(self) -> Json:
-        return {
-            "operation": self.operation,
-            "name": self.name,
-            "dtype": self.dtype,
-            "scales": self.scales,
-            "axis": self.axis,
-            "granularity": self.granularity,
-        }
 
 
 @dataclass(frozen=True)

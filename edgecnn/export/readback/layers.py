@@ -8,7 +8,7 @@ the one where the ratio falls most: `lost_db`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from edgecnn.errors import ArtifactError
 from edgecnn.export.ranges.taps import Tap, tap_onnx, tap_tflite
 from edgecnn.export.readback.layer_names import layer_names, weighted_layers
-from edgecnn.records import Json, Progress
+from edgecnn.records import Json, Progress, Record, json_as
 from edgecnn.render.table import table
 
 __all__ = ["LayerError", "LayerReport", "compare_layers"]
@@ -27,7 +27,7 @@ _MOST_IMAGES = 32
 
 
 @dataclass(frozen=True)
-class LayerError:
+class LayerError(Record):
     """One tensor of the integer model against the float model's, over all images.
 
     layer: Keras name of the layer that makes it; of fused layers (convolution, batch norm,
@@ -42,22 +42,18 @@ class LayerError:
     layer: str
     operation: str
     tensor: str
-    snr_db: float
-    cosine: float
-    clipped: float
-    lost_db: float
-
-    def to_json(self) -> Json:
-        rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self).items()}
-        return rounded
+    snr_db: float = field(metadata=json_as(digits=4))
+    cosine: float = field(metadata=json_as(digits=4))
+    clipped: float = field(metadata=json_as(digits=4))
+    lost_db: float = field(metadata=json_as(digits=4))
 
 
 @dataclass(frozen=True)
-class LayerReport:
+class LayerReport(Record):
     """The layers of one integer file, in the order in which they run."""
 
-    file: str
-    num_images: int
+    file: str = field(metadata=json_as(hidden=True))
+    num_images: int = field(metadata=json_as("images"))
     layers: tuple[LayerError, ...]
 
     def worst(self, count: int = 3) -> list[LayerError]:
@@ -73,11 +69,7 @@ class LayerReport:
 
     def to_json(self) -> Json:
         """What quantization.json keeps under "layers", by file."""
-        return {
-            "images": self.num_images,
-            "worst": [layer.layer for layer in self.worst()],
-            "layers": [layer.to_json() for layer in self.layers],
-        }
+        return {**super().to_json(), "worst": [layer.layer for layer in self.worst()]}
 
     def to_text(self) -> str:
         rows = [

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.export.convert.recipe import Recipe
 from edgecnn.export.judge import FileVerdict
 from edgecnn.export.readback.layers import LayerReport
-from edgecnn.records import Json
+from edgecnn.records import Json, Record, computed, json_as
 
 __all__ = ["Repair", "RepairStep"]
 
 
 @dataclass(frozen=True)
-class RepairStep:
+class RepairStep(Record):
     """One file that was tried. what: what was done, or why the step was left out (no verdict)."""
 
     step: str
     what: str
-    verdict: FileVerdict | None
+    verdict: FileVerdict | None = field(metadata=json_as("measured"))
     kept: bool
-
-    def to_json(self) -> Json:
-        verdict = None if self.verdict is None else self.verdict.to_json()
-        return {"step": self.step, "what": self.what, "kept": self.kept, "measured": verdict}
 
     def text(self) -> str:
         if self.verdict is None:
@@ -34,7 +30,7 @@ class RepairStep:
 
 
 @dataclass(frozen=True)
-class Repair:
+class Repair(Record):
     """The best file of the ladder.
 
     evidence: what spoke against the first file or its images, found without labels.
@@ -44,16 +40,17 @@ class Repair:
 
     format: str
     file: str
-    data: bytes
-    verdict: FileVerdict
+    data: bytes = field(metadata=json_as(hidden=True))
+    verdict: FileVerdict = field(metadata=json_as(hidden=True))
     steps: tuple[RepairStep, ...]
     evidence: tuple[str, ...]
     done: tuple[str, ...]
     lab_images_used: int
-    recipe: Recipe
-    layers: LayerReport
+    recipe: Recipe = field(metadata=json_as(hidden=True))
+    layers: LayerReport = field(metadata=json_as(hidden=True))
 
     @property
+    @computed
     def ok(self) -> bool:
         """The gate holds."""
         return self.verdict.ok
@@ -65,16 +62,7 @@ class Repair:
 
     def to_json(self) -> Json:
         """An entry of quantization.json's "repair"."""
-        return {
-            "format": self.format,
-            "file": self.file,
-            "ok": self.ok,
-            "evidence": list(self.evidence),
-            "done": list(self.done),
-            "lab_images_used": self.lab_images_used,
-            "worst": self._worst(),
-            "steps": [step.to_json() for step in self.steps],
-        }
+        return {**super().to_json(), "worst": self._worst()}
 
     def warnings(self) -> list[str]:
         """One line for the result, one more where the lab figure is touched."""

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.bundle.artifacts import FULL_INTEGER, compiled_of
@@ -23,7 +23,7 @@ from edgecnn.bundle.card import Artifact, GoldenFrame
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.readback.check import Checked
 from edgecnn.export.readback.kinds import read_kind
-from edgecnn.records import Json
+from edgecnn.records import Record, computed
 
 __all__ = ["Compiled", "CompilerReport", "CompilerRow", "compile_twin", "parse_report"]
 
@@ -48,7 +48,7 @@ class CompilerRow:
 
 
 @dataclass(frozen=True)
-class CompilerReport:
+class CompilerReport(Record):
     """The compiler's log. Sizes in bytes; None where the log has no such line.
 
     on_chip, off_chip: parameters kept in the chip's memory, and those sent to it each time.
@@ -61,20 +61,14 @@ class CompilerReport:
     off_chip: int | None = None
 
     @property
+    @computed
     def mapped(self) -> int:
         return sum(row.count for row in self.rows if row.mapped)
 
     @property
+    @computed
     def total(self) -> int:
         return sum(row.count for row in self.rows)
-
-    def to_json(self) -> Json:
-        return {
-            **asdict(self),
-            "rows": [asdict(row) for row in self.rows],
-            "mapped": self.mapped,
-            "total": self.total,
-        }
 
     def to_text(self) -> str:
         """One line: what mapped, and why the rest did not."""

@@ -17,7 +17,7 @@ from edgecnn.bundle.tflite_file import Graph, read_graph
 from edgecnn.errors import ModelError
 from edgecnn.export.readback.check import Checked
 from edgecnn.export.targets.micro_model import arena_bytes
-from edgecnn.records import Json
+from edgecnn.records import Json, Record
 
 __all__ = ["MICRO_FILES", "Micro", "add_line", "make_micro"]
 
@@ -41,7 +41,7 @@ _SPELLED = {"PADV2": "PadV2", "CUMSUM": "CumSum", "BATCH_MATMUL": "BatchMatMul"}
 
 
 @dataclass(frozen=True)
-class Micro:
+class Micro(Record):
     """The C array. `files` are its texts by name, `bytes` the model's flash, `arena_bytes` an
     estimate of its memory; `lab` and `agreement` are of the int8 model, as in records.Artifact."""
 
@@ -54,15 +54,7 @@ class Micro:
     agreement: float
 
     def to_json(self) -> Json:
-        return {
-            "files": list(self.files),
-            "sha256": self.sha256,
-            "bytes": self.bytes,
-            "arena_bytes": self.arena_bytes,
-            "operations": list(self.operations),
-            "lab": self.lab.to_json(),
-            "agreement": self.agreement,
-        }
+        return {**super().to_json(), "files": list(self.files)}
 
     def to_text(self) -> str:
         """One line of the export table's foot."""
