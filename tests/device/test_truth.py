@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from helpers_run import one_line
 
-from edgecnn.device.capture.frame import Frame, Source, SourceOptions
+from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.truth import load_truth
+from edgecnn.device.options import RunOptions
 from edgecnn.errors import TruthError
 
 LABELS = ("cat", "dog", "çay")
 START = datetime(2026, 5, 1, 12, 0, 0, tzinfo=timezone.utc)
-OPTIONS = SourceOptions()
+OPTIONS = RunOptions()
 
 
 class Recording(Source):

@@ -60,8 +60,8 @@ def software() -> Iterator[Check]:
     yield opencv()
     yield from opencv_parts()
     yield from runtimes()
-    number = installed("onnxruntime") or "not installed (only .onnx artifacts need it)"
-    yield Check("onnxruntime", "ok", number)
+    onnx = installed("onnxruntime") or "not installed (only .onnx artifacts need it)"
+    yield Check("onnxruntime", "ok", onnx)
     found = [f"{name} {number}" for name in _LAB if (number := installed(name))]
     yield Check("lab packages", "ok", ", ".join(found) or "none (only train and export need them)")
 
