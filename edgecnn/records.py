@@ -20,7 +20,6 @@ __all__ = [
     "computed",
     "encode",
     "json_as",
-    "known_fields",
 ]
 
 Json = dict[str, Any]
@@ -134,8 +133,6 @@ def decode(hint: Any, value: Any) -> Any:
     if get_origin(hint) is tuple:
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         return tuple(decode(kind, one) for kind, one in zip(kinds, value, strict=True))
-    if get_origin(hint) is list:
-        return [decode(args[0], one) for one in value]
     if get_origin(hint) is dict:
         return {str(key): decode(args[1], one) for key, one in value.items()}
     if isinstance(hint, type) and issubclass(hint, Record):
@@ -158,8 +155,3 @@ def _computed(cls: type) -> tuple[str, ...]:
         for name, value in vars(base).items()
         if isinstance(value, property) and getattr(value.fget, "computed", False)
     )
-
-
-def known_fields(cls: Any, data: Mapping[str, Any]) -> Json:
-    """Keep the entries of `data` that are fields of `cls`: later versions may add others."""
-    return {f.name: data[f.name] for f in fields(cls) if f.name in data}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
 from edgecnn.errors import EdgecnnError, ImageError
-from edgecnn.records import known_fields
+from edgecnn.records import Record
 
 __all__ = ["WHOLE_FRAME", "Flip", "FrameView"]
 
@@ -21,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 @dataclass(frozen=True)
-class FrameView:
+class FrameView(Record):
     """The region of a frame that is classified; it is cut out, then rotated, then flipped.
 
     Args:
@@ -82,12 +81,6 @@ class FrameView:
         if self.flip is not None:
             frame_bgr = cv2.flip(frame_bgr, 1 if self.flip == "horizontal" else 0)
         return frame_bgr
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> FrameView:
-        known = known_fields(cls, data)
-        region = known.get("region")
-        return cls(**{**known, "region": None if region is None else tuple(map(int, region))})
 
 
 WHOLE_FRAME = FrameView()
