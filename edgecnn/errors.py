@@ -19,6 +19,7 @@ A message is one line that says what was found, what was expected and what to do
 """
 
 import re
+from collections.abc import Sequence
 
 __all__ = [
     "ArtifactError",
@@ -34,6 +35,7 @@ __all__ = [
     "SessionError",
     "SourceError",
     "TruthError",
+    "listed",
     "one_line",
 ]
 
@@ -100,3 +102,9 @@ def one_line(error: BaseException, most: int = 200) -> str:
         'first second'
     """
     return " ".join(_COLOURS.sub("", str(error)).split())[:most] or type(error).__name__
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first 20 names for a message, and how many more there are."""
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return ", ".join(map(repr, names[:20])) + more

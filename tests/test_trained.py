@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import trained
-from trained import is_whole, made_once
+from test_architecture import MAY_IMPORT
+from trained import OTHER_ROOMS, is_whole, made_once
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +98,11 @@ def test_what_decides_an_entry_is_its_key(recipe, tmp_path, monkeypatch):
     before = both()
     monkeypatch.setattr(trained, "version", lambda name: "another")
     assert not set(before) & set(both())
+
+
+def test_no_room_that_may_decide_an_entry_is_left_out_of_its_key():
+    assert not OTHER_ROOMS & (MAY_IMPORT["train"] | MAY_IMPORT["export"])
+    assert "export" not in MAY_IMPORT["train"]
 
 
 def test_an_entry_made_of_another_follows_it(recipe):

@@ -9,12 +9,7 @@ import numpy as np
 
 from edgecnn.accuracy.tally import Z_95, Tally
 
-__all__ = [
-    "Clusters",
-    "difference",
-    "independent_difference",
-    "paired_difference",
-]
+__all__ = ["Clusters", "difference", "paired_difference"]
 
 # 97.5 % quantiles of Student's t for 1 to 5 degrees of freedom; above, a series is exact enough.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571)
@@ -96,18 +91,24 @@ class Clusters:
         return max(1.0, worth * (Z_95 / _t_quantile(clusters - 1)) ** 2)
 
 
-def independent_difference(first: Tally, second: Tally) -> tuple[float, float]:
-    """95 % interval of first - second, two accuracies measured on different images.
+def difference(first: Tally, second: Tally) -> tuple[float, float, float]:
+    """First minus second accuracy, measured on different images, and its 95 % interval.
 
     Returns:
-        Fractions in [-1, 1]; (-1, 1) when one of them is empty.
+        Points; the interval is -100 to 100 when one of the two is empty.
 
     Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I,
     method 10: two Wilson intervals, squared and added.
+
+    Example:
+        >>> [round(x, 1) for x in difference(Tally(95, 100), Tally(80, 100))]
+        [15.0, 5.9, 24.3]
     """
+    points = 100 * ((first.accuracy or 0.0) - (second.accuracy or 0.0))
     if first.accuracy is None or second.accuracy is None:
-        return (-1.0, 1.0)
-    return _square_and_add(first, second, 0.0)
+        return (points, -100.0, 100.0)
+    low, high = _square_and_add(first, second, 0.0)
+    return (points, 100 * low, 100 * high)
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
@@ -154,15 +155,3 @@ def _t_quantile(freedom: int) -> float:
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
     return z + first / v + second / v**2 + third / v**3
-
-
-def difference(first: Tally, second: Tally) -> tuple[float, float, float]:
-    """First minus second accuracy in points, and its 95 % interval: `independent_difference`.
-
-    Example:
-        >>> [round(x, 1) for x in difference(Tally(95, 100), Tally(80, 100))]
-        [15.0, 5.9, 24.3]
-    """
-    low, high = independent_difference(first, second)
-    points = 100 * ((first.accuracy or 0.0) - (second.accuracy or 0.0))
-    return (points, 100 * low, 100 * high)

@@ -23,7 +23,6 @@ __all__ = [
     "components",
     "fingerprint",
     "link_near_duplicates",
-    "near_any",
     "nearest",
     "unit_vectors",
 ]
@@ -87,16 +86,6 @@ def link_near_duplicates(vectors: np.ndarray, threshold: float) -> np.ndarray:
             pairs[:, 1] += len(a)
         links.append(mine[_spanning_links(len(mine), pairs)])
     return np.concatenate(links)
-
-
-def near_any(vectors: np.ndarray, others: np.ndarray, threshold: float) -> np.ndarray:
-    """Which rows have a near-duplicate among `others`: bool, shape (n,)."""
-    found = np.zeros(len(vectors), bool)
-    for start in range(0, len(vectors), _TILE):
-        for other in range(0, len(others), _TILE):
-            match = vectors[start : start + _TILE] @ others[other : other + _TILE].T >= threshold
-            found[start : start + _TILE] |= match.any(axis=1)
-    return found
 
 
 def nearest(vectors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -54,6 +54,17 @@ class Tally(Record):
         # Rounding must not put the accuracy of all or none outside of its interval.
         return (max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
 
+    @property
+    def percent(self) -> str:
+        """The accuracy as a person reads it: '94.3 %', or '-' when nothing was counted."""
+        return "-" if self.accuracy is None else f"{100 * self.accuracy:.1f} %"
+
+    @property
+    def range(self) -> str:
+        """The interval as a person reads it, in percent: '91.8-96.1'."""
+        low, high = self.interval
+        return f"{100 * low:.1f}-{100 * high:.1f}"
+
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.correct + other.correct, self.total + other.total)
 
@@ -64,12 +75,8 @@ class Tally(Record):
         """As a person reads it: '94.3 % of 450, 95 % interval 91.8-96.1'."""
         if self.accuracy is None:
             return "no labelled frames"
-        low, high = self.interval
         worth = "" if self.effective is None else f" (worth {self.effective:.0f} independent)"
-        return (
-            f"{100 * self.accuracy:.1f} % of {self.total}{worth}, "
-            f"95 % interval {100 * low:.1f}-{100 * high:.1f}"
-        )
+        return f"{self.percent} of {self.total}{worth}, 95 % interval {self.range}"
 
     def to_json(self) -> Json:
         low, high = self.interval

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -70,19 +71,17 @@ class Live:
 
 def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> Live:
     """Compare the answers of all sessions with their field labels."""
-    table = _Labelled.of(parts)
-    right = table.truth == table.index
-    tally = Clusters.of(right, table.segment).tally
+    table = _Labelled.of(parts, labels)
     size = len(labels)
     cells = np.bincount(table.truth * size + table.index, minlength=size * size)
-    confusion = cells.reshape(size, size)
+    classes = {label: table.part(table.truth == k) for k, label in enumerate(labels)}
     return Live(
-        tally=tally,
-        per_class={label: _part(right[table.truth == k], tally) for k, label in enumerate(labels)},
-        confusion=tuple(tuple(int(n) for n in row) for row in confusion),
-        confusions=_confusions(table, parts, labels),
-        worst=_misreads(table, np.flatnonzero(~right), parts, labels, _WORST),
-        over_time=_over_time(table, right, parts, tally),
+        tally=table.tally,
+        per_class=classes,
+        confusion=tuple(tuple(int(n) for n in row) for row in cells.reshape(size, size)),
+        confusions=table.confusions(),
+        worst=table.misreads(np.flatnonzero(~table.right), _WORST),
+        over_time=table.over_time(),
     )
 
 
@@ -93,6 +92,8 @@ class _Labelled:
     `segment` numbers the objects that they show: see `answers.number_objects`.
     """
 
+    parts: Sequence[tuple[Session, Frames, Truth]]
+    labels: Sequence[str]
     truth: np.ndarray
     index: np.ndarray
     confidence: np.ndarray
@@ -102,7 +103,7 @@ class _Labelled:
     segment: np.ndarray
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[Session, Frames, Truth]]) -> _Labelled:
+    def of(cls, parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> _Labelled:
         columns: list[tuple[np.ndarray, ...]] = []
         segments = 0
         for k, (_, frames, truth) in enumerate(parts):
@@ -121,92 +122,82 @@ class _Labelled:
                     segment,
                 )
             )
-        return cls(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+        return cls(
+            parts, labels, *(np.concatenate(column) for column in zip(*columns, strict=True))
+        )
 
+    @cached_property
+    def right(self) -> np.ndarray:
+        return np.asarray(self.truth == self.index)
 
-def _part(right: np.ndarray, whole: Tally) -> Tally:
-    """A part of the frames, worth as much a frame as the whole is (but never under one)."""
-    tally = Tally.of(right)
-    if whole.effective is None or not tally.total:
-        return tally
-    return replace(tally, effective=max(1.0, whole.effective * tally.total / whole.total))
+    @cached_property
+    def tally(self) -> Tally:
+        return Clusters.of(self.right, self.segment).tally
 
+    def part(self, rows: np.ndarray) -> Tally:
+        """A part of the frames, worth as much a frame as the whole is (but never under one)."""
+        part, whole = Tally.of(self.right[rows]), self.tally
+        if whole.effective is None or not part.total:
+            return part
+        return replace(part, effective=max(1.0, whole.effective * part.total / whole.total))
 
-def _confusions(
-    table: _Labelled, parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]
-) -> tuple[Confusion, ...]:
-    """The 20 largest confusions, with up to 6 pictures each and 36 in all."""
-    size = len(labels)
-    wrong = np.flatnonzero(table.truth != table.index)
-    pair = table.truth[wrong] * size + table.index[wrong]
-    kinds, counts = np.unique(pair, return_counts=True)
-    found = []
-    left = _SHEET
-    for k in np.argsort(-counts, kind="stable")[:_KINDS]:
-        rows = wrong[pair == kinds[k]]
-        examples = _misreads(table, rows, parts, labels, min(left, _EXAMPLES), pictures_only=True)
-        left -= len(examples)
-        truth, predicted = divmod(int(kinds[k]), size)
-        objects = len(np.unique(table.segment[rows]))
-        found.append(Confusion(labels[truth], labels[predicted], len(rows), objects, examples))
-    return tuple(found)
+    def confusions(self) -> tuple[Confusion, ...]:
+        """The 20 largest confusions, with up to 6 pictures each and 36 in all."""
+        wrong = np.flatnonzero(~self.right)
+        pair = self.truth[wrong] * len(self.labels) + self.index[wrong]
+        kinds, counts = np.unique(pair, return_counts=True)
+        found = []
+        left = _SHEET
+        for k in np.argsort(-counts, kind="stable")[:_KINDS]:
+            rows = wrong[pair == kinds[k]]
+            examples = self.misreads(rows, min(left, _EXAMPLES), pictures_only=True)
+            left -= len(examples)
+            truth, predicted = (self.labels[i] for i in divmod(int(kinds[k]), len(self.labels)))
+            objects = len(np.unique(self.segment[rows]))
+            found.append(Confusion(truth, predicted, len(rows), objects, examples))
+        return tuple(found)
 
+    def misreads(
+        self, rows: np.ndarray, most: int, *, pictures_only: bool = False
+    ) -> tuple[Misread, ...]:
+        """The most confident of `rows`, one a segment: the next frame shows the same object again.
 
-def _misreads(
-    table: _Labelled,
-    rows: np.ndarray,
-    parts: Sequence[tuple[Session, Frames, Truth]],
-    labels: Sequence[str],
-    most: int,
-    pictures_only: bool = False,
-) -> tuple[Misread, ...]:
-    """The most confident of `rows`, one a segment: the next frame shows the same object again.
+        Of a segment the frame whose picture was kept is taken, if there is one.
+        """
+        kept = np.array([self._image(r) is not None for r in rows], bool)
+        if pictures_only:
+            rows, kept = rows[kept], kept[kept]
+        rows = rows[np.lexsort((-self.confidence[rows], ~kept))]
+        _, first = np.unique(self.segment[rows], return_index=True)
+        rows = rows[first]
+        rows = rows[np.argsort(-self.confidence[rows], kind="stable")][:most]
+        return tuple(map(self._misread, rows))
 
-    Of a segment the frame whose picture was kept is taken, if there is one.
-    """
-    kept = np.array([int(table.row[r]) in parts[table.session[r]][1].images for r in rows], bool)
-    if pictures_only:
-        rows, kept = rows[kept], kept[kept]
-    by_confidence = np.lexsort((-table.confidence[rows], ~kept))
-    rows = rows[by_confidence]
-    _, first = np.unique(table.segment[rows], return_index=True)
-    rows = rows[first]
-    rows = rows[np.argsort(-table.confidence[rows], kind="stable")][:most]
-    return tuple(_misread(table, int(r), parts, labels) for r in rows)
+    def over_time(self) -> tuple[Slice, ...]:
+        """Up to 40 stretches of equal length in each session, each worth 15 answers or more."""
+        slices = []
+        whole = self.tally
+        worth = 1.0 if whole.effective is None else whole.effective / max(1, whole.total)
+        for k, (session, _, _) in enumerate(self.parts):
+            rows = np.flatnonzero(self.session == k)
+            count = max(1, min(_SLICES, int(len(rows) * worth) // _SMALLEST_SLICE))
+            for part in np.array_split(rows, count):
+                if len(part):
+                    first, last = int(self.frame[part[0]]), int(self.frame[part[-1]])
+                    slices.append(Slice(str(session.path), first, last, self.part(part)))
+        return tuple(slices)
 
+    def _image(self, row: int) -> str | None:
+        """The file of a kept picture."""
+        return self.parts[self.session[row]][1].images.get(int(self.row[row]))
 
-def _misread(
-    table: _Labelled,
-    row: int,
-    parts: Sequence[tuple[Session, Frames, Truth]],
-    labels: Sequence[str],
-) -> Misread:
-    session, frames, _ = parts[table.session[row]]
-    name = frames.images.get(int(table.row[row]))
-    return Misread(
-        session=str(session.path),
-        frame=int(table.frame[row]),
-        truth=labels[table.truth[row]],
-        predicted=labels[table.index[row]],
-        confidence=round(float(table.confidence[row]), 4),
-        image=session.picture(name) if name else None,
-    )
-
-
-def _over_time(
-    table: _Labelled,
-    right: np.ndarray,
-    parts: Sequence[tuple[Session, Frames, Truth]],
-    whole: Tally,
-) -> tuple[Slice, ...]:
-    """Up to 40 stretches of equal length in each session, each worth 15 answers or more."""
-    slices = []
-    worth = 1.0 if whole.effective is None else whole.effective / max(1, whole.total)
-    for k, (session, _, _) in enumerate(parts):
-        rows = np.flatnonzero(table.session == k)
-        count = max(1, min(_SLICES, int(len(rows) * worth) // _SMALLEST_SLICE))
-        for part in np.array_split(rows, count):
-            if len(part):
-                first, last = int(table.frame[part[0]]), int(table.frame[part[-1]])
-                slices.append(Slice(str(session.path), first, last, _part(right[part], whole)))
-    return tuple(slices)
+    def _misread(self, row: int) -> Misread:
+        session, name = self.parts[self.session[row]][0], self._image(row)
+        return Misread(
+            session=str(session.path),
+            frame=int(self.frame[row]),
+            truth=self.labels[self.truth[row]],
+            predicted=self.labels[self.index[row]],
+            confidence=round(float(self.confidence[row]), 4),
+            image=session.picture(name) if name else None,
+        )

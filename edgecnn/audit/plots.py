@@ -9,7 +9,15 @@ import numpy as np
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.result import AuditReport
-from edgecnn.render.page import PLOT_WIDTH, Plot, draw_plot, short
+from edgecnn.render.page import (
+    PLOT_WIDTH,
+    Plot,
+    bar_text,
+    draw_plot,
+    legend_above,
+    name_rows,
+    short,
+)
 
 __all__ = ["class_plot", "confusion_plot", "time_plot", "waterfall_plot"]
 
@@ -30,20 +38,20 @@ def waterfall_plot(report: AuditReport) -> Plot:
 
     def draw(axes: Any, ink: str) -> None:
         axes.barh(0, lab, color=_LAB, height=0.6)
-        _bar_text(axes, 0, lab, f"{lab:.1f} %", ink)
+        bar_text(axes, 0, lab, f"{lab:.1f} %", ink)
         at = lab
         for row, (cause, points, low, high) in enumerate(steps, 1):
             color = _REST if cause == "not explained" else (_LOSS if points > 0 else _WIN)
             axes.barh(row, -points, left=at, color=color, height=0.6)
             axes.plot([at - low, at - high], [row, row], color=ink, linewidth=1)
-            _bar_text(axes, row, max(at, at - points, at - low), _loss(points), ink)
+            bar_text(axes, row, max(at, at - points, at - low), _loss(points), ink)
             axes.plot([at, at], [row - 1, row], color=ink, linewidth=0.5, alpha=0.5)
             at -= points
         names = ["lab, float", *(cause for cause, *_ in steps)]
         if live.accuracy is not None:
             value = 100 * live.accuracy
             axes.barh(len(names), value, color=_LIVE, height=0.6)
-            _bar_text(axes, len(names), value, f"{value:.1f} %", ink)
+            bar_text(axes, len(names), value, f"{value:.1f} %", ink)
             names.append("live")
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
@@ -77,13 +85,10 @@ def class_plot(report: AuditReport) -> Plot:
             values = np.array([100 * (t.accuracy or 0.0) for t in tallies])
             axes.barh(y, values, color=color, height=0.36, label=("lab", "live")[side])
             _whiskers(axes, y, tallies, ink)
-        axes.set_yticks(range(len(rows)), [short(label) for label, _ in rows])
-        axes.invert_yaxis()
+        name_rows(axes, [label for label, _ in rows])
         axes.set_xlim(0, 100)
         axes.set_xlabel("recall, %")
-        axes.legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, labelcolor=ink
-        )
+        legend_above(axes, ink)
 
     return _render(draw, 1.2 + 0.42 * len(rows), "Recall of each class, lab and live")
 
@@ -145,12 +150,6 @@ def _whiskers(axes: Any, y: np.ndarray, tallies: Sequence[Tally], ink: str) -> N
     shown = [k for k, tally in enumerate(tallies) if tally.total]
     bounds = np.array([tallies[k].interval for k in shown]).reshape(-1, 2) * 100
     axes.hlines(y[shown], bounds[:, 0], bounds[:, 1], color=ink, linewidth=1)
-
-
-def _bar_text(axes: Any, row: int, right: float, text: str, ink: str) -> None:
-    axes.annotate(
-        text, (max(right, 0), row), (4, 0), textcoords="offset points", va="center", color=ink
-    )
 
 
 def _loss(points: float) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgecnn.accuracy.tally import Tally
 from edgecnn.audit import plots
 from edgecnn.audit.ledger.ledger import UNEXPLAINED
 from edgecnn.audit.live import Confusion, Misread
 from edgecnn.audit.result import AuditReport
 from edgecnn.bundle.preprocess import readable_image
-from edgecnn.files.staging import write_file
-from edgecnn.render.page import Picture, Plot, picture_uri, render_page
+from edgecnn.render.page import Picture, Plot, picture_uri, write_page
 
 __all__ = ["write_report"]
 
@@ -22,17 +20,11 @@ def write_report(report: AuditReport, target: Path, *, bundle_sha256: str) -> No
     Raises:
         OutputError: The place is read-only or full.
     """
-    write_file(target, render(report, bundle_sha256).encode("utf-8", "replace"))
-
-
-def render(report: AuditReport, bundle_sha256: str) -> str:
-    """The page as text."""
-    return render_page(
+    write_page(
+        target,
         "edgecnn.audit",
         "report.html.j2",
         report=report,
-        percent=_percent,
-        interval=_interval,
         bundle_sha256=bundle_sha256,
         headline=_headline(report),
         unexplained=UNEXPLAINED,
@@ -85,12 +77,3 @@ def _picture(misread: Misread, *, named: bool = False) -> Picture:
         title=read_as if named else "",
         missing="picture not kept",
     )
-
-
-def _percent(tally: Tally) -> str:
-    return "-" if tally.accuracy is None else f"{100 * tally.accuracy:.1f} %"
-
-
-def _interval(tally: Tally) -> str:
-    low, high = tally.interval
-    return f"{100 * low:.1f} to {100 * high:.1f} %"

@@ -119,7 +119,7 @@ class AuditReport:
 
     def _classes_text(self) -> str:
         rows = [
-            (label, _recall(lab), _recall(live), live.total)
+            (label, f"{lab.percent} ({lab.range})", f"{live.percent} ({live.range})", live.total)
             for label, (lab, live) in self.per_class.items()
         ]
         return table(("class", "lab recall", "live recall", "live frames"), rows)
@@ -127,10 +127,3 @@ class AuditReport:
     def _confusions_text(self) -> str:
         rows = [(c.truth, c.predicted, c.frames, c.objects) for c in self.live.confusions[:8]]
         return table(("truth", "read as", "frames", "objects"), rows)
-
-
-def _recall(tally: Tally) -> str:
-    if tally.accuracy is None:
-        return "-"
-    low, high = tally.interval
-    return f"{100 * tally.accuracy:.1f} % ({100 * low:.0f}-{100 * high:.0f})"

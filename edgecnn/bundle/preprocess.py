@@ -24,7 +24,15 @@ from edgecnn.bundle.encoded import check_image, is_webp, still_png, webp_orienta
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ImageError
 
-__all__ = ["decode", "read_image", "readable_image", "tensor_sha256", "to_bgr", "to_tensor"]
+__all__ = [
+    "decode",
+    "read_bytes",
+    "read_image",
+    "readable_image",
+    "tensor_sha256",
+    "to_bgr",
+    "to_tensor",
+]
 
 _FLAGS = {
     "nearest": cv2.INTER_NEAREST,
@@ -41,11 +49,19 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         ImageError: The file can't be read, is empty, truncated or no image.
     """
+    return decode(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        ImageError: The file can't be read.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ImageError(f"can't read {path}: {error.strerror}") from error
-    return decode(data, str(path))
 
 
 def readable_image(path: Path) -> np.ndarray | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle.preprocess import read_image
 from edgecnn.calibrate.coverage import measure_coverage, narrowness
 from edgecnn.calibrate.options import CalibrateOptions
 from edgecnn.calibrate.pick import Candidates, Pick, candidates, choose
@@ -21,7 +20,7 @@ from edgecnn.calibrate.sheet import contact_sheet
 from edgecnn.calibrate.view import View, view_of_bundle, view_of_model
 from edgecnn.camera.fit import FitOptions, fit_windows
 from edgecnn.camera.fitted import CameraFit
-from edgecnn.camera.scenes import MIN_FRAMES, sharp_enough
+from edgecnn.camera.scenes import MIN_FRAMES, evenly, sharp_enough
 from edgecnn.camera.statistics import Window
 from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
@@ -32,7 +31,6 @@ __all__ = ["MARKER", "CalibrateOptions", "calibrate"]
 
 MARKER = "manifest.csv"
 _MOST_FIELD, _MOST_LAB = 20_000, 1_000
-_ON_SHEET = 24
 
 
 def calibrate(
@@ -62,14 +60,14 @@ def calibrate(
     output, lab_root = Path(output), Path(lab)
     check_writable(output, marker=MARKER)
     view = _view(options)
-    files = _thin(find_field(roots), _MOST_FIELD)
-    lab_files = [Found(path, str(path)) for path in find_images(lab_root)]
+    files = find_field(roots)
+    files = [files[k] for k in evenly(len(files), _MOST_FIELD)]
+    paths = find_images(lab_root)
+    lab_files = [Found(paths[k], str(paths[k])) for k in evenly(len(paths), _MOST_LAB)]
     window = window_for(files, "field")
     most = FitOptions().most
     pool = read_pool(files, window, view, most, what="field", progress=progress)
-    lab_pool = read_pool(
-        _thin(lab_files, _MOST_LAB), window, None, _MOST_LAB, what="lab", progress=progress
-    )
+    lab_pool = read_pool(lab_files, window, None, _MOST_LAB, what="lab", progress=progress)
     excluded = _excluded(options, window, progress)
     lab_sha256 = set(lab_pool.sha256) | (view.lab_test if view else frozenset())
     usable = candidates(pool, excluded, lab_sha256, options.spacing)
@@ -82,7 +80,7 @@ def calibrate(
     picks = choose(pool, usable.indices, options.count, options.seed)
     camera, no_camera = _fit(pool, lab_pool, window, options, progress)
     result = _result(output, pool, lab_pool, usable, picks, view, camera, no_camera)
-    sheet = _sheet(pool, lab_pool, picks, window, camera, options.seed)
+    sheet = contact_sheet(pool, lab_pool, picks, window, camera, options.seed)
     _write(output, pool, picks, result, sheet, view)
     return result
 
@@ -91,13 +89,6 @@ def _view(options: CalibrateOptions) -> View | None:
     if options.model is not None:
         return view_of_model(Path(options.model))
     return view_of_bundle(Path(options.bundle)) if options.bundle is not None else None
-
-
-def _thin(files: list[Found], most: int) -> list[Found]:
-    """Choose `most` of the files, evenly spread, or all if there are no more."""
-    if len(files) <= most:
-        return files
-    return [files[k] for k in np.linspace(0, len(files) - 1, most).round().astype(int)]
 
 
 def _excluded(options: CalibrateOptions, window: Window, progress: Progress | None) -> Pool | None:
@@ -142,31 +133,13 @@ def _result(
         pool=len(pool),
         lab=len(lab),
         picked=len(picks),
-        left_out={**usable.left_out, **({"broken": pool.broken} if pool.broken else {})},
+        left_out=usable.left_out,
         classes=classes,
         coverage=measure_coverage(pool, lab, picked),
         camera=camera,
         no_camera=no_camera,
         warnings=tuple(narrowness(pool, usable, labels)),
     )
-
-
-def _sheet(
-    pool: Pool,
-    lab: Pool,
-    picks: list[Pick],
-    window: Window,
-    camera: CameraFit | None,
-    seed: int,
-) -> bytes:
-    """Read the frames for the contact sheet again, at full size, and draw it."""
-    rng = np.random.default_rng(seed)
-    sharp = sharp_enough(lab.scales)
-    shown = sharp[np.sort(rng.permutation(len(sharp))[:_ON_SHEET])]
-    lab_frames = [read_image(lab.files[k].path) for k in shown]
-    step = max(1, len(picks) // _ON_SHEET)
-    field_frames = [read_image(pool.files[pick.index].path) for pick in picks[::step][:_ON_SHEET]]
-    return contact_sheet(lab_frames, field_frames, window.frame_wh, camera, seed)
 
 
 def _write(

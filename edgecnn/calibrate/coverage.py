@@ -76,8 +76,7 @@ def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -
     count, total = len(usable.indices), len(pool) + pool.broken
     notes = []
     if count < _ENOUGH:
-        left_out = {**usable.left_out, **({"broken": pool.broken} if pool.broken else {})}
-        why = ", ".join(f"{n} {reason}" for reason, n in left_out.items())
+        why = ", ".join(f"{n} {reason}" for reason, n in usable.left_out.items())
         notes.append(
             f"few images: {count} different ones of {total}{f' ({why})' if why else ''}, "
             f"expected {_ENOUGH} or more; film longer"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.near_duplicates import DEFAULT_THRESHOLD, near_any, unit_vectors
+from edgecnn.accuracy.near_duplicates import DEFAULT_THRESHOLD, nearest, unit_vectors
 from edgecnn.calibrate.pool import Found, Pool
 
 __all__ = ["Candidates", "Pick", "candidates", "choose"]
@@ -51,7 +51,7 @@ def candidates(
     if excluded is not None:
         outside = set(excluded.sha256)
         others = unit_vectors(excluded.fingerprints)
-        forbidden = near_any(vectors, others, DEFAULT_THRESHOLD)
+        forbidden = nearest(vectors, others)[1] >= DEFAULT_THRESHOLD
     seen: set[str] = set()
     last: dict[str, list[float]] = {}
     chosen: list[int] = []
@@ -76,7 +76,10 @@ def candidates(
         else:
             seen.add(digest)
             chosen.append(k)
-    return Candidates(np.array(chosen, np.int64), dict(sorted(left_out.items())))
+    found = dict(sorted(left_out.items()))
+    return Candidates(
+        np.array(chosen, np.int64), found | ({"broken": pool.broken} if pool.broken else {})
+    )
 
 
 def _in_burst(file: Found, taken: dict[str, list[float]], spacing_s: float) -> bool:

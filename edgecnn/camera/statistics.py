@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-__all__ = ["STATISTICS", "Window", "common_window", "describe", "frame_statistics"]
+__all__ = ["STATISTICS", "Window", "common_window", "frame_statistics"]
 
 _BANDS = ((0.02, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.51), (0.51, 0.75))
 _PERCENTILES = (1, 10, 50, 90, 99)
@@ -89,13 +89,6 @@ def common_window(frames_bgr: Sequence[np.ndarray]) -> Window:
     sizes = np.array([frame.shape[1::-1] for frame in frames_bgr])
     width, height = np.median(sizes, axis=0)
     return Window((max(8, round(float(width))), max(8, round(float(height)))))
-
-
-def describe(frames_bgr: Sequence[np.ndarray], window: Window) -> np.ndarray:
-    """Statistics of frames of any size: float32, shape (n, len(STATISTICS))."""
-    if not len(frames_bgr):
-        return np.empty((0, len(STATISTICS)), np.float32)
-    return frame_statistics(np.stack([window.cut(frame) for frame in frames_bgr]))
 
 
 def frame_statistics(frames_bgr: np.ndarray) -> np.ndarray:

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgecnn.accuracy.groups import per_group
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import read_image
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.options import EvaluateOptions
-from edgecnn.errors import DataError, ImageError
+from edgecnn.errors import DataError, ImageError, listed
 from edgecnn.files.folders import LabelledFile, find_labelled
 from edgecnn.files.manifest import read_manifest
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
@@ -57,20 +58,20 @@ class Evaluation(Record):
     @property
     @computed
     def accuracy(self) -> Tally:
-        return _tally(self.answers)
+        return Tally(sum(answer.correct for answer in self.answers), len(self.answers))
 
     @property
     @computed
     def per_class(self) -> dict[str, Tally]:
         """The tally of each true class that occurs, in the order of the bundle's labels."""
-        return _tallies(self.answers, [a.label for a in self.answers], self.labels)
+        return self._tallies([answer.label for answer in self.answers], self.labels)
 
     @property
     @computed
     def per_group(self) -> dict[str, Tally]:
         """The tally of each group, sorted by name; empty when the images have no groups."""
-        names = sorted({a.group for a in self.answers})
-        return _tallies(self.answers, [a.group for a in self.answers], names) if any(names) else {}
+        groups = [answer.group for answer in self.answers]
+        return self._tallies(groups, sorted(set(groups))) if any(groups) else {}
 
     @property
     @computed
@@ -92,6 +93,10 @@ class Evaluation(Record):
             lines += [f"  {reason}" for _, reason in self.skipped[:_LISTED]]
             lines += ["  ..."] * (len(self.skipped) > _LISTED)
         return "\n".join([*lines, "", f"({self.artifact} on {self.runtime})"])
+
+    def _tallies(self, keys: Sequence[str], order: Iterable[str]) -> dict[str, Tally]:
+        found = per_group(keys, [answer.correct for answer in self.answers])
+        return {key: found[key] for key in order if key in found}
 
 
 def evaluate(
@@ -157,48 +162,21 @@ def check_labels(files: Sequence[LabelledFile], known: Sequence[str], root: Path
     unknown = sorted({file.label for file in files} - set(known))
     if unknown:
         raise DataError(
-            f"{root} has class folders that the bundle doesn't know: {_some(unknown)}; expected "
-            f"some of {_some(known)}; rename them or point at the folder above the classes"
+            f"{root} has class folders that the bundle doesn't know: {listed(unknown)}; expected "
+            f"some of {listed(known)}; rename them or point at the folder above the classes"
         )
 
 
 def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions) -> list[str]:
+    """Without a manifest the folders of an image but its class: "test/phone" for
+    test/cat/phone/1.jpg.
+    """
     if options.manifest is None:
-        return [_folder_group(root, file) for file in files]
+        return ["/".join([*filter(None, [file.split]), *file.below]) for file in files]
     paths = [file.path for file in files]
     return [name or "" for name in read_manifest(options.manifest, options.group, paths, root)]
 
 
-def _folder_group(root: Path, file: LabelledFile) -> str:
-    """The folders of an image without its class: "test/phone" for test/cat/phone/1.jpg."""
-    folders = list(file.path.relative_to(root).parts[:-1])
-    folders.remove(file.label) if file.split is None else folders.pop(1)
-    return "/".join(folders)
-
-
-def _tally(answers: Sequence[Answer]) -> Tally:
-    return Tally(sum(a.correct for a in answers), len(answers))
-
-
-def _tallies(
-    answers: Sequence[Answer], keys: Sequence[str], order: Iterable[str]
-) -> dict[str, Tally]:
-    total = Counter(keys)
-    right = Counter(key for key, answer in zip(keys, answers, strict=True) if answer.correct)
-    return {key: Tally(right[key], total[key]) for key in order if total[key]}
-
-
 def _tally_table(name: str, tallies: dict[str, Tally]) -> str:
-    rows = []
-    for key, tally in tallies.items():
-        low, high = tally.interval
-        share = 100 * (tally.accuracy or 0.0)
-        rows.append(
-            [key or "-", tally.total, f"{share:.1f} %", f"{100 * low:.1f}-{100 * high:.1f}"]
-        )
+    rows = [[key or "-", t.total, t.percent, t.range] for key, t in tallies.items()]
     return table([name, "images", "accuracy", "95 %"], rows)
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:20]))
-    return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.edgetpu.twin import twin_file
 from edgecnn.bundle.folder import Bundle
+from edgecnn.device.options import DeviceOptions
 from edgecnn.errors import BundleError, MissingRuntimeError
 
 __all__ = ["Loaded", "check_golden", "load_classifier"]
@@ -25,14 +27,7 @@ class Loaded:
     fallback: str | None = None
 
 
-def load_classifier(
-    bundle: Bundle | Path | str,
-    artifact: str | None = None,
-    *,
-    device: str = "cpu",
-    threads: int = 1,
-    runtime: str | None = None,
-) -> Loaded:
+def load_classifier(bundle: Bundle | Path | str, options: DeviceOptions) -> Loaded:
     """Load a bundle for a device; without a usable Edge TPU, fall back to the CPU.
 
     A file compiled for the Edge TPU can't run on a CPU, so the CPU runs its uncompiled twin if
@@ -43,16 +38,16 @@ def load_classifier(
         BundleError: The bundle or artifact can't be used.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    device, artifact = options.device, options.artifact
+    load = partial(Classifier, opened, threads=options.threads, runtime=options.runtime)
     if device == "cpu":
-        return Loaded(
-            Classifier(opened, artifact, device=device, threads=threads, runtime=runtime), device
-        )
+        return Loaded(load(artifact), device)
     _check_device(device)
     files = [a.file for a in opened.card.artifacts]
     file = opened.artifact(artifact or preferred(files, device)).file
     compiled = _COMPILED_MARK in opened.read(file)
     try:
-        classifier = Classifier(opened, file, device=device, threads=threads, runtime=runtime)
+        classifier = load(file, device=device)
     except MissingRuntimeError as error:
         plain = twin_file(opened, file) if compiled else file
         if plain is None:
@@ -60,9 +55,8 @@ def load_classifier(
                 f"{file} is compiled for an Edge TPU and has no uncompiled twin in the bundle; "
                 f"{error}"
             ) from error
-        classifier = Classifier(opened, plain, threads=threads, runtime=runtime)
         reason = str(error).removesuffix("; or run with --device cpu")
-        return Loaded(classifier, "cpu", f"running {plain} on the CPU: {reason}")
+        return Loaded(load(plain), "cpu", f"running {plain} on the CPU: {reason}")
     idle = device.startswith("edgetpu") and not compiled
     note = f"{file} is not compiled for the Edge TPU: the CPU does the work" if idle else None
     return Loaded(classifier, device, note)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ __all__ = [
     "file_sha256",
     "find_images",
     "find_labelled",
+    "split_and_folders",
 ]
 
 IMAGE_SUFFIXES = frozenset(
@@ -33,11 +34,15 @@ _SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class LabelledFile:
-    """An image file with its class; `split` is train, val or test when the folders say so."""
+    """An image file with its class; `split` is train, val or test when the folders say so.
+
+    `below` are the folders between the class and the image: a device, a day, a burst.
+    """
 
     path: Path
     label: str
     split: str | None = None
+    below: tuple[str, ...] = ()
 
 
 def find_images(root: Path) -> list[Path]:
@@ -67,22 +72,31 @@ def find_labelled(root: Path) -> list[LabelledFile]:
         DataError: No image file, or images outside the class folders.
     """
     files = find_images(root)
-    in_splits = any(
-        path.relative_to(root).parts[0] in _SPLITS and len(path.relative_to(root).parts) > 2
-        for path in files
-    )
     found = []
-    for path in files:
-        parts = path.relative_to(root).parts
-        split = parts[0] if in_splits and parts[0] in _SPLITS else None
-        folders = parts[1:-1] if split else parts[:-1]
+    places = split_and_folders([path.relative_to(root).parts for path in files])
+    for path, (split, folders) in zip(files, places, strict=True):
         if not folders:
             raise DataError(
                 f"{path} is in no class folder, expected {root}/<class>/<image>; "
                 "make one folder for each class and move the images there"
             )
-        found.append(LabelledFile(path, folders[0], split))
+        found.append(LabelledFile(path, folders[0], split, folders[1:]))
     return found
+
+
+def split_and_folders(
+    paths: Sequence[tuple[str, ...]],
+) -> list[tuple[str | None, tuple[str, ...]]]:
+    """The split of each path's parts (train, val or test), and the folders below it.
+
+    The class is the first of these folders. Without a class folder in one of them, folders of
+    these names are classes.
+    """
+    in_splits = any(len(parts) > 2 and parts[0] in _SPLITS for parts in paths)
+    return [
+        (parts[0], parts[1:-1]) if in_splits and parts[0] in _SPLITS else (None, parts[:-1])
+        for parts in paths
+    ]
 
 
 def class_names(files: list[LabelledFile]) -> list[str]:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import fingerprint
-from edgecnn.bundle.preprocess import decode, readable_image, to_tensor
+from edgecnn.bundle.preprocess import decode, read_bytes, readable_image, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_labelled
-from edgecnn.images.tensors import Store, StoreOptions, Tensors, make_store
+from edgecnn.images.tensors import Memory, StoreOptions, TensorFile, Tensors, make_store
 from edgecnn.records import Progress, Skipped
 
-__all__ = ["MIN_IMAGES", "Dataset", "load_dataset", "suggest_size"]
+__all__ = ["MIN_IMAGES", "Dataset", "load_dataset", "read_in_order", "suggest_size"]
 
 MIN_IMAGES = 10  # for each class: one for each fold of the split
+_Found = TypeVar("_Found")
 _MAX_BROKEN = 0.5
 _MAX_CLASSES = 1000
 _CHUNK = 256
@@ -157,37 +158,34 @@ def suggest_size(root: Path | str) -> tuple[int, int]:
 
 
 def _read_all(
-    files: Sequence[LabelledFile], spec: InputSpec, store: Store
+    files: Sequence[LabelledFile], spec: InputSpec, store: Memory | TensorFile
 ) -> Iterator[_Image | str]:
-    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL).
-
-    The tensor of each usable file goes to the store; for the others this yields the reason.
-    """
+    """The tensor of each usable file goes to the store; for the others this yields the reason."""
 
     def read(file: LabelledFile) -> tuple[np.ndarray, _Image] | str:
         try:
-            data = _read_bytes(file.path)
+            data = read_bytes(file.path)
             frame = decode(data, file.path.name)
         except ImageError as error:
             return str(error)
         return to_tensor(frame, spec), _Image(fingerprint(frame), file_sha256(data))
 
-    rest = iter(files)
+    for chunk in read_in_order(read, files):
+        for found in chunk:
+            if isinstance(found, str):
+                yield found
+            else:
+                store.append(found[0])
+                yield found[1]
+
+
+def read_in_order(
+    read: Callable[[LabelledFile], _Found], files: Sequence[LabelledFile]
+) -> Iterator[list[_Found]]:
+    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL)."""
     with ThreadPoolExecutor(max_workers=4) as pool:
-        while chunk := list(islice(rest, _CHUNK)):
-            for found in pool.map(read, chunk):
-                if isinstance(found, str):
-                    yield found
-                else:
-                    store.append(found[0])
-                    yield found[1]
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"can't read {path.name}: {error.strerror}") from error
+        for start in range(0, len(files), _CHUNK):
+            yield list(pool.map(read, files[start : start + _CHUNK]))
 
 
 def _without_contradictions(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.near_duplicates import near_any, unit_vectors
+from edgecnn.accuracy.near_duplicates import nearest, unit_vectors
 from edgecnn.errors import DataError
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.split_groups import GroupOptions, Groups, find_groups
@@ -120,7 +120,7 @@ def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> tuple[int, l
         mine, theirs = np.flatnonzero(part == name), np.flatnonzero(np.isin(part, later))
         if not len(mine) or not len(theirs):
             continue
-        leaks = near_any(vectors[mine], vectors[theirs], groups.threshold)
+        leaks = nearest(vectors[mine], vectors[theirs])[1] >= groups.threshold
         leaks |= np.isin(digests[mine], digests[theirs])
         part[mine[leaks]] = "dropped"
         dropped += int(leaks.sum())

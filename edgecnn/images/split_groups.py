@@ -158,10 +158,7 @@ def find_devices(
     if options.manifest is not None:
         files = [file.path for file in data.files]
         return read_manifest(options.manifest, options.column, files, data.root)
-    depth = 2 if any(file.split for file in data.files) else 1
-    folders: list[str | None] = [
-        "/".join(data.name(k).split("/")[depth:-1]) or None for k in range(len(data))
-    ]
+    folders = ["/".join(file.below) or None for file in data.files]
     distinct = len(set(folders) - {None})
     if distinct >= 3:
         return folders

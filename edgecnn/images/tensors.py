@@ -19,7 +19,7 @@ import numpy as np
 
 from edgecnn.errors import OutputError
 
-__all__ = ["ChosenTensors", "Store", "StoreOptions", "TensorFile", "Tensors", "make_store"]
+__all__ = ["ChosenTensors", "Memory", "StoreOptions", "TensorFile", "Tensors", "make_store"]
 
 
 class Tensors(Protocol):
@@ -33,14 +33,6 @@ class Tensors(Protocol):
     def __getitem__(self, rows: Any) -> np.ndarray: ...
 
 
-class Store(Protocol):
-    """Collects tensors one after another; `keep` then returns those of some rows."""
-
-    def append(self, tensor: np.ndarray) -> None: ...
-
-    def keep(self, rows: np.ndarray) -> Tensors: ...
-
-
 @dataclass(frozen=True)
 class StoreOptions:
     """memory_mb: what tensors may take in memory (2**20 bytes each). cache: the folder of the
@@ -50,7 +42,7 @@ class StoreOptions:
     cache: Path | None = None
 
 
-def make_store(most: int, shape: tuple[int, ...], options: StoreOptions) -> Store:
+def make_store(most: int, shape: tuple[int, ...], options: StoreOptions) -> Memory | TensorFile:
     """Make a store for up to `most` tensors of a shape (height, width, 3).
 
     Raises:
@@ -58,11 +50,13 @@ def make_store(most: int, shape: tuple[int, ...], options: StoreOptions) -> Stor
     """
     size = most * int(np.prod(shape))
     if size <= options.memory_mb * 2**20:
-        return _Memory(most, shape)
+        return Memory(most, shape)
     return TensorFile(size, shape, Path(options.cache or tempfile.gettempdir()))
 
 
-class _Memory:
+class Memory:
+    """uint8 tensors in an array, as long as they are few."""
+
     def __init__(self, most: int, shape: tuple[int, ...]) -> None:
         self._array, self._count = np.empty((most, *shape), np.uint8), 0
 

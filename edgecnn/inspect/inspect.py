@@ -73,7 +73,7 @@ def inspect(
     )
     report(5)
     if options.report:
-        from edgecnn.inspect.page import write_page
+        from edgecnn.inspect.page import write_inspection
 
-        write_page(inspection, options.report)
+        write_inspection(inspection, options.report)
     return inspection

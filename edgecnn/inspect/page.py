@@ -10,13 +10,12 @@ import numpy as np
 
 from edgecnn.bundle.preprocess import readable_image
 from edgecnn.files.folders import find_images, find_labelled
-from edgecnn.files.staging import write_file
 from edgecnn.inspect import plots
 from edgecnn.inspect.findings import Example, Finding, number
 from edgecnn.inspect.result import Inspection
-from edgecnn.render.page import Picture, Plot, picture_uri, render_page
+from edgecnn.render.page import Picture, Plot, picture_uri, write_page
 
-__all__ = ["write_page"]
+__all__ = ["write_inspection"]
 
 _MOST = {"labels": 60, "copies": 24, "groups": 8, "files": 6}
 _MOST_SHEETS = 12
@@ -33,19 +32,15 @@ class _Sheet:
         return len(self.finding.examples) - len(self.pictures)
 
 
-def write_page(inspection: Inspection, target: Path) -> None:
+def write_inspection(inspection: Inspection, target: Path) -> None:
     """Write the page, whole or not at all.
 
     Raises:
         OutputError: The place is read-only or full.
     """
-    write_file(target, render(inspection).encode("utf-8", "replace"))
-
-
-def render(inspection: Inspection) -> str:
-    """The page as text."""
     field = inspection.options.field
-    return render_page(
+    write_page(
+        target,
         "edgecnn.inspect",
         "page.html.j2",
         i=inspection,

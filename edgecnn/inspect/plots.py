@@ -9,7 +9,7 @@ import numpy as np
 from edgecnn.inspect.checks.balance import Balance
 from edgecnn.inspect.checks.field import FieldCheck, Trait
 from edgecnn.inspect.checks.leakage import GroupCheck
-from edgecnn.render.page import Plot, draw_plot, short
+from edgecnn.render.page import Plot, bar_text, draw_plot, legend_above, name_rows, short
 
 __all__ = ["class_plot", "group_plot", "shift_plot", "trait_plot"]
 
@@ -30,11 +30,11 @@ def class_plot(balance: Balance) -> Plot:
         axes.barh(rows, [c.images for c in shown], color=_SOFT, height=0.7, label="images")
         axes.barh(rows, [c.distinct for c in shown], color=_LAB, height=0.7, label="different")
         for row, c in enumerate(shown):
-            _value(axes, c.images, row, f"{c.images:,}", ink)
-        _rows(axes, [c.label for c in shown])
+            bar_text(axes, row, c.images, f"{c.images:,}", ink)
+        name_rows(axes, [c.label for c in shown])
         axes.set_xlim(0, 1.15 * max(c.images for c in shown))
         axes.set_xlabel("images" + (note if len(counts) > _MOST_ROWS else ""))
-        _legend(axes, ink)
+        legend_above(axes, ink)
 
     return draw_plot(draw, 1.0 + 0.28 * len(shown), "Images and different pictures of each class")
 
@@ -50,13 +50,12 @@ def group_plot(check: GroupCheck) -> Plot:
         top = [g.images * g.top_share for g in shown]
         axes.barh(rows, top, color=_LAB, height=0.7, label="of its largest class")
         for row, g in enumerate(shown):
-            _value(
-                axes, g.images, row, f"{100 * g.top_share:.0f} % is {short(g.top_class, 8)}", ink
-            )
-        _rows(axes, [g.name for g in shown])
+            text = f"{100 * g.top_share:.0f} % is {short(g.top_class, 8)}"
+            bar_text(axes, row, g.images, text, ink)
+        name_rows(axes, [g.name for g in shown])
         axes.set_xlim(0, 1.3 * max(g.images for g in shown))
         axes.set_xlabel("images")
-        _legend(axes, ink)
+        legend_above(axes, ink)
 
     return draw_plot(draw, 1.0 + 0.28 * len(shown), "Images of each group")
 
@@ -72,7 +71,7 @@ def shift_plot(check: FieldCheck) -> Plot:
         values = [float(np.clip(t.difference, -6, 6)) for t in shown]
         axes.barh(range(len(shown)), values, color=_FIELD, height=0.6)
         axes.axvline(0, color=ink, linewidth=0.8)
-        _rows(axes, [t.name for t in shown])
+        name_rows(axes, [t.name for t in shown])
         axes.set_xlim(-reach, reach)
         axes.set_xlabel("field minus lab, in lab standard deviations")
 
@@ -108,18 +107,3 @@ def _distribution(axes: Any, trait: Trait) -> None:
     axes.set_title(trait.name, fontsize=9)
     axes.set_xlabel(trait.unit, fontsize=8)
     axes.tick_params(labelsize=8)
-
-
-def _value(axes: Any, x: float, row: int, text: str, ink: str) -> None:
-    axes.annotate(text, (x, row), (4, 0), textcoords="offset points", va="center", color=ink)
-
-
-def _rows(axes: Any, names: list[str]) -> None:
-    axes.set_yticks(range(len(names)), [short(name) for name in names])
-    axes.set_ylim(len(names) - 0.5, -0.5)
-
-
-def _legend(axes: Any, ink: str) -> None:
-    axes.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, labelcolor=ink
-    )

@@ -102,5 +102,11 @@ class Inspection(Record):
             )
             for group in self.groups.groups[:20]
         ]
-        headers = (self.groups.column, "images", "different", "largest class", "recognized")
+        headers = (
+            self.groups.column or "group",
+            "images",
+            "different",
+            "largest class",
+            "recognized",
+        )
         return table(headers, rows)

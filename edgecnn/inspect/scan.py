@@ -6,8 +6,8 @@ Unlike `load_dataset`, a scan refuses and drops nothing, so that the inspection 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_images, find_labelled
-from edgecnn.images.dataset import Dataset
+from edgecnn.images.dataset import Dataset, read_in_order
 from edgecnn.inspect.headers import Header, broken_kind, read_header
 from edgecnn.records import Progress, Skipped
 
@@ -27,7 +27,6 @@ __all__ = ["SIDE", "Broken", "Scan", "scan_folder", "scan_labelled"]
 
 SIDE = 32  # pixels on each side of the small pictures that the checks compare
 _SPEC = InputSpec(width=SIDE, height=SIDE)
-_CHUNK = 256
 _SAMPLE = 100
 
 
@@ -69,6 +68,7 @@ class Scan:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
+    file: LabelledFile
     tensor: np.ndarray
     fingerprint: np.ndarray
     sha256: str
@@ -104,25 +104,25 @@ def _scan(
     progress: Progress | None,
 ) -> Scan:
     window = window or _sample_window(root, files)
-    kept: list[LabelledFile] = []
     looks: list[_Look] = []
     broken: list[Broken] = []
     statistics: list[np.ndarray] = []
-    for chunk in _look_at(root, files, window):
-        broken += [found for _, found in chunk if isinstance(found, Broken)]
-        new = [(file, *found) for file, found in chunk if not isinstance(found, Broken)]
-        kept += [file for file, _, _ in new]
-        looks += [look for _, look, _ in new]
+    # The window's pixels come beside each look, so that only one chunk of them is in memory.
+    for chunk in read_in_order(partial(_look_at, root, window), files):
+        broken += [found for found in chunk if isinstance(found, Broken)]
+        new = [found for found in chunk if not isinstance(found, Broken)]
+        looks += [look for look, _ in new]
         if new:
-            statistics.append(frame_statistics(np.stack([middle for _, _, middle in new])))
+            statistics.append(frame_statistics(np.stack([middle for _, middle in new])))
         if progress:
-            progress(f"looking at {root.name}", len(kept) + len(broken), len(files))
+            progress(f"looking at {root.name}", len(looks) + len(broken), len(files))
     if not looks:
         raise _nothing_usable(root, len(files))
+    kept = tuple(look.file for look in looks)
     data = Dataset(
         root,
         labels,
-        tuple(kept),
+        kept,
         np.stack([look.tensor for look in looks]),
         np.array([labels.index(file.label) for file in kept], np.int32),
         np.stack([look.fingerprint for look in looks]),
@@ -153,34 +153,22 @@ def _nothing_usable(root: Path, count: int) -> DataError:
     )
 
 
-def _look_at(
-    root: Path, files: Sequence[LabelledFile], window: Window
-) -> Iterator[list[tuple[LabelledFile, tuple[_Look, np.ndarray] | Broken]]]:
-    """Read files in order, a chunk at a time on several threads (OpenCV releases the GIL).
-
-    The window's pixels come beside each look, so that only one chunk of them is in memory.
-    """
-
-    def look(file: LabelledFile) -> tuple[_Look, np.ndarray] | Broken:
-        name = file.path.relative_to(root).as_posix()
-        try:
-            raw = file.path.read_bytes()
-        except OSError as error:
-            return Broken(name, "unreadable", error.strerror or str(error))
-        try:
-            frame = decode(raw, file.path.name)
-        except ImageError as error:
-            return Broken(name, broken_kind(raw), str(error))
-        found = _Look(
-            to_tensor(frame, _SPEC),
-            fingerprint(frame),
-            file_sha256(raw),
-            read_header(raw),
-            (frame.shape[1], frame.shape[0]),
-        )
-        return found, window.cut(frame).copy()
-
-    rest = iter(files)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        while chunk := list(islice(rest, _CHUNK)):
-            yield list(zip(chunk, pool.map(look, chunk), strict=True))
+def _look_at(root: Path, window: Window, file: LabelledFile) -> tuple[_Look, np.ndarray] | Broken:
+    name = file.path.relative_to(root).as_posix()
+    try:
+        raw = file.path.read_bytes()
+    except OSError as error:
+        return Broken(name, "unreadable", error.strerror or str(error))
+    try:
+        frame = decode(raw, file.path.name)
+    except ImageError as error:
+        return Broken(name, broken_kind(raw), str(error))
+    found = _Look(
+        file,
+        to_tensor(frame, _SPEC),
+        fingerprint(frame),
+        file_sha256(raw),
+        read_header(raw),
+        (frame.shape[1], frame.shape[0]),
+    )
+    return found, window.cut(frame).copy()

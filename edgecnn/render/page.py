@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import warnings
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -20,16 +20,20 @@ import numpy as np
 
 from edgecnn._version import __version__
 from edgecnn.errors import MissingRuntimeError, OutputError
+from edgecnn.files.staging import write_file
 
 __all__ = [
     "PLOT_WIDTH",
     "Picture",
     "Plot",
+    "bar_text",
     "check_page",
     "draw_plot",
+    "legend_above",
+    "name_rows",
     "picture_uri",
-    "render_page",
     "short",
+    "write_page",
 ]
 
 # Narrow, so that the text stays readable when a phone shrinks the plot to its width.
@@ -84,12 +88,15 @@ def check_page(target: Path, what: str) -> None:
         raise OutputError(f"{target} is a folder, expected the name of an HTML file for -o")
 
 
-def render_page(package: str, template: str, **values: Any) -> str:
-    """Fill in a template of a package.
+def write_page(target: Path, package: str, template: str, **values: Any) -> None:
+    """Write a page whole or not at all: a template of a package, filled in.
 
     Args:
         values: By the names that the template has for them; `style` and `version` come with it,
             and `{% import "shared" as ui with context %}` gives the parts of all pages.
+
+    Raises:
+        OutputError: The place is read-only or full.
     """
     from jinja2 import DictLoader, Environment, StrictUndefined
 
@@ -103,7 +110,7 @@ def render_page(package: str, template: str, **values: Any) -> str:
     )
     style = _text("edgecnn.render", "page.css")
     page = environment.get_template("page").render(style=style, version=__version__, **values)
-    return page.lstrip()
+    write_file(target, page.lstrip().encode("utf-8", "replace"))
 
 
 def draw_plot(draw: Callable[[Any, str], None], height: float, text: str) -> Plot:
@@ -115,6 +122,26 @@ def draw_plot(draw: Callable[[Any, str], None], height: float, text: str) -> Plo
         text: What the plot shows, in words.
     """
     return Plot(_svg(draw, height, "#333333"), _svg(draw, height, "#d8d8d8"), text)
+
+
+def bar_text(axes: Any, row: int, right: float, text: str, ink: str) -> None:
+    """Write beside the right end of a horizontal bar."""
+    axes.annotate(
+        text, (max(right, 0), row), (4, 0), textcoords="offset points", va="center", color=ink
+    )
+
+
+def name_rows(axes: Any, names: Sequence[str]) -> None:
+    """Name the rows of horizontal bars, the first on top."""
+    axes.set_yticks(range(len(names)), [short(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def legend_above(axes: Any, ink: str) -> None:
+    """A legend of two columns above the plot."""
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, labelcolor=ink
+    )
 
 
 def picture_uri(frame: np.ndarray | None, side: int = 120) -> str | None:

@@ -24,7 +24,6 @@ __all__ = [
     "NO_TRUTH",
     "Answers",
     "align_truth",
-    "count_answers",
     "frame_key",
     "frame_of",
     "latest",
@@ -96,15 +95,6 @@ def number_objects(key: np.ndarray, label: np.ndarray, *, separate: bool) -> np.
     return np.cumsum(new)
 
 
-def count_answers(
-    key: np.ndarray, index: np.ndarray, label: np.ndarray, *, separate: bool
-) -> Clusters:
-    """Count the right answers among those with a label; arguments as of `number_objects`."""
-    labelled = label >= 0
-    objects = number_objects(key, label, separate=separate)[labelled]
-    return Clusters.of(index[labelled] == label[labelled], objects)
-
-
 class Answers:
     """The answers of a session that is going on, and their tally so far.
 
@@ -137,7 +127,6 @@ class Answers:
         self._waiting: dict[int, int] = {}  # truths that came before their answer
         self._settled = Clusters()
         self._settled_before = 0
-        self._settled_codes = {CANT_TELL: 0, NONE_OF_THESE: 0}
         # Of the object that the settled frames end in: its label, frames and right answers.
         self._open = (NO_TRUTH, 0, 0)
 
@@ -173,16 +162,6 @@ class Answers:
         """Right answers of those whose truth is a label of the card."""
         sizes, right = self._objects(len(self._frame))
         return (self._settled + Clusters.of_counts(sizes, right)).tally
-
-    @property
-    def cant_tell(self) -> int:
-        """Answers whose frame nobody can tell the label of."""
-        return self._settled_codes[CANT_TELL] + self._label.count(CANT_TELL)
-
-    @property
-    def none_of_these(self) -> int:
-        """Answers to frames that show none of the card's labels."""
-        return self._settled_codes[NONE_OF_THESE] + self._label.count(NONE_OF_THESE)
 
     def _row(self, frame: int) -> int | None:
         """Where a frame is or belongs; None when it has settled."""
@@ -223,8 +202,6 @@ class Answers:
         self._open = (last, int(sizes[-1]), int(right[-1])) if goes_on else (NO_TRUTH, 0, 0)
         closed = len(sizes) - goes_on
         self._settled += Clusters.of_counts(sizes[:closed], right[:closed])
-        for code in self._settled_codes:
-            self._settled_codes[code] += self._label[:count].count(code)
         self._settled_before = self._frame[count]
         for column in (self._frame, self._index, self._label):
             del column[:count]

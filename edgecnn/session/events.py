@@ -12,21 +12,17 @@ import heapq
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from math import isfinite
 from operator import index as as_integer
 from typing import Any
 
-from edgecnn.records import Json
-
 __all__ = [
-    "EndEvent",
     "FrameEvent",
-    "GapEvent",
-    "HealthEvent",
     "TruthEvent",
     "event_kind",
+    "event_line",
     "top_scores",
 ]
 
@@ -90,12 +86,12 @@ class FrameEvent:
     image: str | None = None
 
     def to_line(self) -> bytes:
-        return _line(
+        return event_line(
             "frame",
             frame=self.frame,
             roi=self.region,
             t=self.t_ms,
-            at=_time_text(self.at),
+            at=self.at,
             k=[[k, _in_256ths(s, 1 if n else 5)] for n, (k, s) in enumerate(self.top)],
             c=None if self.confidence is None else round(self.confidence, _CONFIDENCE_DIGITS),
             scores=None if self.scores is None else [_in_256ths(s, 1) for s in self.scores],
@@ -191,7 +187,7 @@ class TruthEvent:
     region: str | None = None
 
     def to_line(self) -> bytes:
-        return _line(
+        return event_line(
             "truth",
             frame=self.frame,
             roi=self.region,
@@ -201,7 +197,7 @@ class TruthEvent:
             blind=self.blind,
             why=self.why,
             p=self.probability,
-            at=_time_text(self.at),
+            at=self.at,
         )
 
     @classmethod
@@ -225,55 +221,12 @@ class TruthEvent:
         )
 
 
-@dataclass(frozen=True)
-class HealthEvent:
-    """How the machine is: what its caller measured, and a warning where there is one."""
-
-    t_ms: int
-    at: datetime
-    measured: Json = field(default_factory=dict)
-    message: str | None = None
-
-    def to_line(self) -> bytes:
-        measured = {k: v for k, v in self.measured.items() if v is not None}
-        return _line(
-            "health", t=self.t_ms, at=_time_text(self.at), **measured, message=self.message
-        )
-
-
-@dataclass(frozen=True)
-class GapEvent:
-    """A time without camera or log, in milliseconds since the start."""
-
-    start_ms: int
-    end_ms: int
-    why: str
-
-    def to_line(self) -> bytes:
-        return _line("gap", t=self.start_ms, until=self.end_ms, why=self.why)
-
-
-@dataclass(frozen=True)
-class EndEvent:
-    """Why the session ended; `counts` of its frames."""
-
-    reason: str
-    t_ms: int | None = None
-    at: datetime | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-    def to_line(self) -> bytes:
-        times = {"t": self.t_ms, "at": _time_text(self.at)}
-        return _line("end", **times, reason=self.reason, **self.counts)
-
-    @classmethod
-    def from_line(cls, line: bytes) -> EndEvent:
-        return cls(str(json.loads(line).get("reason")))
-
-
-def _line(kind: str, **values: Any) -> bytes:
+def event_line(kind: str, **values: Any) -> bytes:
     """One line; None is left out, but a label of None says "can't tell"."""
     known = {k: v for k, v in values.items() if v is not None or k == "label"}
+    for key, value in known.items():
+        if isinstance(value, datetime):
+            known[key] = value.isoformat(timespec="milliseconds")
     return json.dumps({"event": kind, **known}, separators=(",", ":")).encode() + b"\n"
 
 
@@ -286,10 +239,6 @@ def _text(value: Any) -> str | None:
     if not isinstance(value, str | None):
         raise TypeError(f"found {value!r}, expected a text")
     return value
-
-
-def _time_text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="milliseconds")
 
 
 def _time(text: str) -> datetime:

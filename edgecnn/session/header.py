@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from edgecnn.bundle.card import Card
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.errors import EdgecnnError, SessionError
 from edgecnn.files.staging import write_file
-from edgecnn.records import Json
-from edgecnn.session.layout import HEADER_NAME, header_file
+from edgecnn.records import Json, Record, json_as
+from edgecnn.session.layout import HEADER_NAME
 
 __all__ = ["SESSION_FORMAT", "SessionHeader", "read_header", "write_header"]
 
@@ -23,7 +23,7 @@ _FORMATS = (1, SESSION_FORMAT)
 
 
 @dataclass(frozen=True)
-class SessionHeader:
+class SessionHeader(Record):
     """What was measured: enough for an audit without the bundle, and never a label of the field.
 
     Args:
@@ -42,8 +42,8 @@ class SessionHeader:
         started_at: UTC, ISO 8601; the moment from which events count their time.
     """
 
-    bundle_path: str
-    bundle_sha256: str
+    bundle_path: str = field(metadata=json_as(hidden=True))
+    bundle_sha256: str = field(metadata=json_as(hidden=True))
     card: Card
     artifact: str
     artifact_sha256: str | None = None
@@ -61,6 +61,26 @@ class SessionHeader:
     started_at: str | None = None
     edgecnn: str | None = __version__
     format: int = SESSION_FORMAT
+
+    def to_json(self) -> Json:
+        """What session.json holds."""
+        bundle = {"path": self.bundle_path, "sha256": self.bundle_sha256}
+        first = {"format": self.format, "edgecnn": self.edgecnn, "bundle": bundle}
+        return first | super().to_json()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SessionHeader:
+        """Read either format; format 1 names one label source, "none" without any."""
+        known = {key: value for key, value in data.items() if value is not None}
+        truth = known.get("truth", [])
+        sources = [truth] if isinstance(truth, str) else truth
+        more = {
+            "bundle_path": data["bundle"]["path"],
+            "bundle_sha256": data["bundle"]["sha256"],
+            "truth": [name for name in sources if name != "none"],
+            "edgecnn": data.get("edgecnn"),
+        }
+        return super().from_json(known | more)
 
     def summary(self) -> Json:
         """What a report says about how the session came about."""
@@ -94,27 +114,8 @@ def write_header(session: Path, header: SessionHeader) -> None:
     Raises:
         OutputError: The place is read-only or full.
     """
-    data = {
-        "format": SESSION_FORMAT,
-        "edgecnn": header.edgecnn,
-        "bundle": {"path": header.bundle_path, "sha256": header.bundle_sha256},
-        "card": header.card.to_json(),
-        "artifact": header.artifact,
-        "artifact_sha256": header.artifact_sha256,
-        "device": header.device,
-        "fallback": header.fallback,
-        "runtime": header.runtime,
-        "source": header.source,
-        "source_color": header.source_color,
-        "truth": list(header.truth),
-        "regions": [asdict(region) for region in header.regions],
-        "host": header.host,
-        "boot_id": header.boot_id,
-        "name": header.name,
-        "site": header.site,
-        "started_at": header.started_at,
-    }
-    write_file(header_file(session), json.dumps(data, indent=1) + "\n")
+    data = replace(header, format=SESSION_FORMAT).to_json()
+    write_file(session / HEADER_NAME, json.dumps(data, indent=1) + "\n")
 
 
 def read_header(session: Path) -> SessionHeader:
@@ -123,7 +124,7 @@ def read_header(session: Path) -> SessionHeader:
     Raises:
         SessionError: No session folder, or one of another format.
     """
-    file = header_file(session)
+    file = session / HEADER_NAME
     try:
         data = json.loads(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -141,28 +142,7 @@ def read_header(session: Path) -> SessionHeader:
             "audit it with the edgecnn that wrote it"
         )
     try:
-        return _header(data)
+        return SessionHeader.from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError, EdgecnnError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise SessionError(f"{file} is incomplete ({reason}); record the session again") from error
-
-
-def _header(data: Mapping[str, Any]) -> SessionHeader:
-    """The header of parsed JSON; format 1 names one label source, "none" without any."""
-    truth = data.get("truth") or []
-    sources = [truth] if isinstance(truth, str) else truth
-    texts = (
-        *("artifact_sha256", "device", "fallback", "runtime", "source", "source_color"),
-        *("boot_id", "name", "site", "started_at", "edgecnn"),
-    )
-    return SessionHeader(
-        bundle_path=str(data["bundle"]["path"]),
-        bundle_sha256=str(data["bundle"]["sha256"]),
-        card=Card.from_json(data["card"]),
-        artifact=str(data["artifact"]),
-        truth=tuple(str(name) for name in sources if name != "none"),
-        regions=tuple(map(FrameView.from_json, data.get("regions") or ())),
-        host=dict(data.get("host") or {}),
-        format=int(data["format"]),
-        **{key: None if data.get(key) is None else str(data[key]) for key in texts},
-    )

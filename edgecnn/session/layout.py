@@ -7,35 +7,19 @@ from pathlib import Path
 __all__ = [
     "EVENTS_NAME",
     "HEADER_NAME",
-    "events_file",
-    "header_file",
+    "PICTURES_NAME",
     "is_session",
     "picture_stem",
-    "pictures_folder",
 ]
 
 HEADER_NAME = "session.json"
 EVENTS_NAME = "events.jsonl"
-
-
-def header_file(session: Path) -> Path:
-    """Where the header of a session is."""
-    return session / HEADER_NAME
-
-
-def events_file(session: Path) -> Path:
-    """Where the events of a session are."""
-    return session / EVENTS_NAME
-
-
-def pictures_folder(session: Path) -> Path:
-    """Where the kept pictures of a session are."""
-    return session / "frames"
+PICTURES_NAME = "frames"
 
 
 def is_session(folder: Path) -> bool:
     """Whether a folder is a session, by its header file."""
-    return header_file(folder).is_file()
+    return (folder / HEADER_NAME).is_file()
 
 
 def picture_stem(frame: int, region: str | None = None) -> str:

@@ -7,6 +7,7 @@ Lines are streamed; what stays in memory is about 24 bytes a frame.
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,9 +28,9 @@ from edgecnn.session.answers import (
     frame_of,
     latest,
 )
-from edgecnn.session.events import EndEvent, FrameEvent, TruthEvent, event_kind
+from edgecnn.session.events import FrameEvent, TruthEvent, event_kind
 from edgecnn.session.header import SessionHeader, read_header
-from edgecnn.session.layout import EVENTS_NAME, events_file, picture_stem, pictures_folder
+from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, picture_stem
 
 __all__ = [
     "Frames",
@@ -68,7 +69,7 @@ class Session:
 
     def picture(self, name: str) -> Path:
         """A kept picture by its file name; folders in the name are not followed."""
-        return pictures_folder(self.path) / Path(name).name
+        return self.path / PICTURES_NAME / Path(name).name
 
     def summary(self) -> Json:
         """What a report says about how the session came about."""
@@ -96,7 +97,6 @@ class Frames:
     regions: dict[str | None, int]
     separate: bool
     broken: int
-    torn: bool
     repeated: int
     end: str | None
 
@@ -147,16 +147,15 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
             if kind == "frame":
                 rows.add(FrameEvent.from_line(line, session.header.format, num_labels))
             elif kind == "end":
-                rows.end = EndEvent.from_line(line).reason
+                rows.end = str(json.loads(line).get("reason"))
             elif kind is None:
                 raise ValueError("no event")
         except _BROKEN:
-            rows.torn |= torn
             rows.broken += not torn
     if not len(rows.key):
         raise SessionError(
-            f"{events_file(session.path)} holds no frame ({rows.broken} broken lines), expected at "
-            "least one; was the run stopped before its first frame?"
+            f"{session.path / EVENTS_NAME} holds no frame ({rows.broken} broken lines), expected "
+            "at least one; was the run stopped before its first frame?"
         )
     return rows.finish()
 
@@ -208,7 +207,7 @@ def picture_times(path: Path) -> dict[str, datetime]:
 
 def _events(session: Session) -> Iterator[tuple[str | None, bytes, bool]]:
     """(kind, line, is a last line without its line end) of each line of the events."""
-    path = events_file(session.path)
+    path = session.path / EVENTS_NAME
     try:
         with path.open("rb") as file:
             while line := file.readline(_MAX_LINE):
@@ -226,7 +225,7 @@ def _events(session: Session) -> Iterator[tuple[str | None, bytes, bool]]:
 def _stored(session: Session) -> dict[str, str]:
     """The pictures that are still there, by stem: a session may come without them."""
     try:
-        return {path.stem: path.name for path in pictures_folder(session.path).iterdir()}
+        return {path.stem: path.name for path in (session.path / PICTURES_NAME).iterdir()}
     except OSError:
         return {}
 
@@ -248,7 +247,6 @@ class _Rows:
     regions: dict[str | None, int] = field(default_factory=dict)
     named: int = 0
     broken: int = 0
-    torn: bool = False
     end: str | None = None
     _scores: list[tuple[float, ...]] = field(default_factory=list)
     _clock: tuple[int, datetime] | None = None
@@ -290,7 +288,6 @@ class _Rows:
             regions=self.regions,
             separate=self.named == len(key),
             broken=self.broken,
-            torn=self.torn,
             repeated=len(key) - len(kept),
             end=self.end,
         )

@@ -19,9 +19,9 @@ from types import TracebackType
 from edgecnn.errors import OutputError
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json
-from edgecnn.session.events import EndEvent, FrameEvent, GapEvent, HealthEvent, TruthEvent
+from edgecnn.session.events import FrameEvent, TruthEvent, event_line
 from edgecnn.session.header import SessionHeader, write_header
-from edgecnn.session.layout import events_file, header_file, is_session, pictures_folder
+from edgecnn.session.layout import EVENTS_NAME, HEADER_NAME, PICTURES_NAME, is_session
 
 __all__ = ["SessionWriter", "check_session_place"]
 
@@ -76,9 +76,9 @@ class SessionWriter:
         self._synced_at = self._start = time.monotonic()
         self._clock: tuple[int, datetime] | None = None
         with self._as_output_error():
-            pictures_folder(folder).mkdir(parents=True, exist_ok=True)
+            (folder / PICTURES_NAME).mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-            self._file = os.open(events_file(folder), flags, 0o666)  # one run claims it
+            self._file = os.open(folder / EVENTS_NAME, flags, 0o666)  # one run claims it
         try:
             started_at = _now().isoformat(timespec="milliseconds")
             write_header(folder, replace(header, started_at=started_at))
@@ -118,27 +118,27 @@ class SessionWriter:
     def health(self, measured: Json, message: str | None = None) -> None:
         """Log what was measured of the machine, with a warning if there is one."""
         now = self.t_ms(time.monotonic())
-        self._write(HealthEvent(now, _now(), measured, message).to_line())
+        self._write(event_line("health", t=now, at=_now(), **measured, message=message))
 
     def gap(self, start_ms: int, end_ms: int, why: str) -> None:
         """Log a time without camera or log."""
-        self._write(GapEvent(start_ms, end_ms, why).to_line())
+        self._write(event_line("gap", t=start_ms, until=end_ms, why=why))
 
     def keep_picture(self, name: str, data: bytes) -> None:
         """Keep a picture, whole or not at all; `layout.picture_stem` gives its name."""
-        write_file(pictures_folder(self.folder) / name, data)
+        write_file(self.folder / PICTURES_NAME / name, data)
 
     def drop_picture(self, name: str) -> None:
         """Delete a kept picture, so that the folder stays within its bounds."""
         with self._as_output_error():
-            (pictures_folder(self.folder) / name).unlink(missing_ok=True)
+            (self.folder / PICTURES_NAME / name).unlink(missing_ok=True)
 
     def end(self, reason: str, counts: Mapping[str, int] | None = None) -> None:
         """Log why the session ended, sync and close."""
         if self._file < 0:
             return
         now = self.t_ms(time.monotonic())
-        self._write(EndEvent(reason, now, _now(), counts or {}).to_line())
+        self._write(event_line("end", t=now, at=_now(), reason=reason, **(counts or {})))
         with self._as_output_error():
             os.fsync(self._file)
         self._close()
@@ -189,10 +189,10 @@ class SessionWriter:
     def _discard(self) -> None:
         """Leave nothing of a session that holds no frame."""
         self._close()
-        shutil.rmtree(pictures_folder(self.folder), ignore_errors=True)
-        for file in (events_file(self.folder), header_file(self.folder)):
+        shutil.rmtree(self.folder / PICTURES_NAME, ignore_errors=True)
+        for name in (EVENTS_NAME, HEADER_NAME):
             with suppress(OSError):
-                file.unlink()
+                (self.folder / name).unlink()
         if self._is_new:
             with suppress(OSError):
                 self.folder.rmdir()

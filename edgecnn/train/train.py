@@ -48,7 +48,6 @@ def train(
         lab: Folder of class folders, or of train, val and test folders of these.
         output: The MODEL folder; an older MODEL folder is replaced.
         options: See TrainOptions.
-        progress: Called with (what, done, total).
 
     With TF_CONFIG set, the processes named there train together (see cluster.py), and only the
     first one writes.

@@ -16,7 +16,6 @@ from edgecnn.accuracy.near_duplicates import (
     components,
     fingerprint,
     link_near_duplicates,
-    near_any,
     nearest,
     unit_vectors,
 )
@@ -81,7 +80,7 @@ def test_tiles_give_the_groups_that_all_pairs_give(monkeypatch):
         assert len(pairs) > 0
         found = components(60, link_near_duplicates(vectors, threshold))
         assert (found == components(60, pairs)).all()
-        near = near_any(vectors[:30], vectors[30:], threshold)
+        near = nearest(vectors[:30], vectors[30:])[1] >= threshold
         assert (near == (vectors[:30] @ vectors[30:].T >= threshold).any(axis=1)).all()
         rows, correlation = nearest(vectors[:30], vectors[30:])
         assert (rows == (vectors[:30] @ vectors[30:].T).argmax(axis=1)).all()

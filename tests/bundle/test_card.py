@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import BundleError
-from edgecnn.session.events import FrameEvent, TruthEvent
 
 COUNTS = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -67,15 +66,6 @@ def test_tallies_add_up(one, two):
 def test_a_tally_survives_json(counts, effective):
     tally = Tally(*counts, effective)
     assert Tally.from_json(json.loads(json.dumps(tally.to_json()))) == tally
-
-
-def test_events_survive_json_and_say_which_they_are():
-    frame = FrameEvent(3, "2025-01-01T00:00:00.000Z", 1, (0.25, 0.75), 12.5, 3.0, 0.5, "a.png")
-    truth = TruthEvent(3, "ж", "csv")
-    for event, kind in ((frame, "frame"), (truth, "truth")):
-        data = json.loads(json.dumps(event.to_json()))
-        assert data["event"] == kind
-        assert type(event).from_json(data) == event
 
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "center_crop"])

@@ -10,6 +10,7 @@ from one_op import T, bias, const, one_op, weights
 
 from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
 from edgecnn.bundle.edgetpu.rules import SUPPORTED
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ArtifactError
 from edgecnn.export.convert.tflite_convert import freeze
 from edgecnn.model.read import load_lab_model
@@ -220,15 +221,15 @@ def test_the_checker_says_what_the_documented_rules_say(name, data, verdict, wor
 @pytest.mark.parametrize(
     "file", ["model_float32.tflite", "model_dynamic_range_quant.tflite", "model_float16.tflite"]
 )
-def test_a_file_that_is_not_integer_throughout_breaks_at_once(file, small_result):
-    prediction = predict_edgetpu((small_result.bundle / file).read_bytes())
+def test_a_file_that_is_not_integer_throughout_breaks_at_once(file, digits_bundle):
+    prediction = predict_edgetpu((digits_bundle / file).read_bytes())
     assert prediction.mapped == 0
     assert prediction.first_break.index == 0
     assert "float" in prediction.first_break.reason
 
 
-def test_a_small_network_maps_whole(small_result):
-    data = (small_result.bundle / "model_full_integer_quant.tflite").read_bytes()
+def test_a_small_network_maps_whole(digits_bundle):
+    data = (digits_bundle / "model_full_integer_quant.tflite").read_bytes()
     prediction = predict_edgetpu(data)
     assert prediction.first_break is None
     assert prediction.mapped == len(prediction.operations) >= 8
@@ -251,8 +252,8 @@ def converted(network, spec, images: np.ndarray, io: str | None) -> bytes:
     return converter.convert()
 
 
-def test_float_ends_stay_on_the_cpu_and_cut_nothing(small_model):
-    lab = load_lab_model(small_model)
+def test_float_ends_stay_on_the_cpu_and_cut_nothing(digits_model):
+    lab = load_lab_model(digits_model)
     data = converted(lab.network, lab.card.input, lab.test.tensors[:20], None)
     prediction = predict_edgetpu(data)
     verdicts = [op.verdict for op in prediction.operations]
@@ -261,15 +262,16 @@ def test_float_ends_stay_on_the_cpu_and_cut_nothing(small_model):
     assert prediction.mapped == len(verdicts) - 2
 
 
-def test_the_first_break_is_named_and_what_follows_stays_on_the_cpu(small_spec):
+def test_the_first_break_is_named_and_what_follows_stays_on_the_cpu():
     import keras
 
-    image = keras.Input(small_spec.shape)
+    spec = InputSpec(width=20, height=24)
+    image = keras.Input(spec.shape)
     x = keras.layers.Conv2D(4, 3)(image)
     x = keras.layers.Conv2D(4, 3)(keras.layers.Activation("hard_silu")(x))
     network = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-    images = np.random.default_rng(0).integers(0, 256, (8, *small_spec.shape), dtype=np.uint8)
-    prediction = predict_edgetpu(converted(network, small_spec, images, "uint8"))
+    images = np.random.default_rng(0).integers(0, 256, (8, *spec.shape), dtype=np.uint8)
+    prediction = predict_edgetpu(converted(network, spec, images, "uint8"))
     names = [op.name for op in prediction.operations]
     assert prediction.first_break.name == "HARD_SWISH"
     assert prediction.mapped == names.index("HARD_SWISH") == 2

@@ -14,6 +14,7 @@ from helpers_run import one_line
 
 from edgecnn.bundle.folder import Bundle, write_bundle
 from edgecnn.device.load_classifier import load_classifier
+from edgecnn.device.options import DeviceOptions
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import MissingRuntimeError
 
@@ -60,7 +61,7 @@ def test_without_a_delegate_library_the_cpu_takes_over_and_says_why(
 
 def test_a_library_that_is_no_delegate_falls_back_too(digits_bundle):
     library = Path(__import__("_ctypes").__file__)
-    loaded = load_classifier(digits_bundle, device=str(library))
+    loaded = load_classifier(digits_bundle, DeviceOptions(device=str(library)))
     assert loaded.device == "cpu"
     assert "is no TFLite delegate library" in one_line(ValueError(loaded.fallback))
 
@@ -76,24 +77,24 @@ def test_a_delegate_that_finds_no_device_falls_back_with_its_reason(digits_bundl
         "void tflite_plugin_destroy_delegate(void* d) {}\n"
     )
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, code], check=True)
-    loaded = load_classifier(digits_bundle, device=str(library))
+    loaded = load_classifier(digits_bundle, DeviceOptions(device=str(library)))
     assert loaded.device == "cpu"
     assert "found no usable Edge TPU (no device)" in one_line(ValueError(loaded.fallback))
 
 
 def test_a_compiled_file_falls_back_to_its_twin(compiled_bundle):
-    loaded = load_classifier(compiled_bundle(with_twin=True), device="edgetpu")
+    loaded = load_classifier(compiled_bundle(with_twin=True), DeviceOptions(device="edgetpu"))
     assert loaded.classifier.artifact.file == PLAIN
     assert loaded.fallback.startswith(f"running {PLAIN} on the CPU: libedgetpu")
 
 
 def test_a_compiled_file_without_a_twin_can_only_be_refused(compiled_bundle):
     with pytest.raises(MissingRuntimeError, match="has no uncompiled twin") as error:
-        load_classifier(compiled_bundle(with_twin=False), device="edgetpu")
+        load_classifier(compiled_bundle(with_twin=False), DeviceOptions(device="edgetpu"))
     one_line(error.value)
     assert str(error.value).count("\n") == 0
 
 
 def test_an_unknown_device_is_refused_and_not_guessed(digits_bundle):
     with pytest.raises(MissingRuntimeError, match="device 'tpu' is unknown; expected cpu, edgetpu"):
-        load_classifier(digits_bundle, device="tpu")
+        load_classifier(digits_bundle, DeviceOptions(device="tpu"))

@@ -109,7 +109,10 @@ def test_a_byte_order_mark_crlf_spaces_blank_lines_and_other_columns_are_fine(tm
         ("frame,label\n-1,cat\n", "line 2: '-1'"),
         ("frame,label\n1.5,cat\n", "line 2: '1.5'"),
         ("frame,label\n٣,cat\n", "expected a frame number"),
-        ("frame,label\n1,cat\n\n1,dog\n", "line 4: 1 is 'dog', but line 2 says 'cat'"),
+        (
+            "frame,label\n1,cat\n\n1,dog\n",
+            "line 4: overlaps line 2, and they disagree ('cat', 'dog')",
+        ),
         ("frame,label\n1,cat,3\n", "line 2: 3 cells, expected 2"),
         ("frame,label\n1\n", "line 2: 1 cells, expected 2"),
         ("first,last,label\n5,4,cat\n", "line 2: frames 5 to 4 run backwards"),

@@ -31,6 +31,7 @@ from edgecnn.device.benchmark.benchmark import BenchmarkOptions, benchmark
 from edgecnn.device.doctor.checks import Check
 from edgecnn.device.doctor.doctor import examine
 from edgecnn.device.load_classifier import load_classifier
+from edgecnn.device.options import DeviceOptions
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
 
@@ -196,14 +197,14 @@ def test_benchmark_tells_how_far_chip_and_twin_agree(tpu_bundle, delegate):
 
 def test_a_delegate_that_takes_nothing_falls_back_to_the_twin(tpu_bundle, delegate, monkeypatch):
     monkeypatch.setenv("STUB_IDLE", "1")
-    loaded = load_classifier(tpu_bundle, device=delegate)
+    loaded = load_classifier(tpu_bundle, DeviceOptions(device=delegate))
     assert (loaded.device, loaded.classifier.artifact.file) == ("cpu", PLAIN)
     assert loaded.fallback.startswith(f"running {PLAIN} on the CPU: {COMPILED} is compiled")
 
 
 def test_a_delegate_without_a_chip_falls_back_with_its_reason(tpu_bundle, delegate, monkeypatch):
     monkeypatch.setenv("STUB_NO_DEVICE", "1")
-    loaded = load_classifier(tpu_bundle, device=delegate)
+    loaded = load_classifier(tpu_bundle, DeviceOptions(device=delegate))
     assert loaded.device == "cpu"
     assert "no chip on this bus" in loaded.fallback
 

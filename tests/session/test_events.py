@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn.session.events import (
-    EndEvent,
     FrameEvent,
-    GapEvent,
-    HealthEvent,
     TruthEvent,
     event_kind,
+    event_line,
     top_scores,
 )
 
@@ -113,17 +111,12 @@ def test_a_truth_without_a_label_is_broken(line):
         TruthEvent.from_line(line.encode(), 2)
 
 
-def test_health_gap_and_end_say_when():
-    health = HealthEvent(5, AT, {"temperature_c": 61.5, "throttled": None}, "hot")
-    assert json.loads(health.to_line()) == {
+def test_a_line_leaves_out_what_is_unknown_and_writes_times_in_utc():
+    line = event_line("health", t=5, at=AT, temperature_c=61.5, throttled=None, message="hot")
+    assert json.loads(line) == {
         "event": "health",
         "t": 5,
         "at": "2024-05-01T10:00:00.123+00:00",
         "temperature_c": 61.5,
         "message": "hot",
     }
-    gap = {"event": "gap", "t": 5, "until": 9, "why": "camera silent"}
-    assert json.loads(GapEvent(5, 9, "camera silent").to_line()) == gap
-    end = EndEvent("source ended", 7, AT, {"frames": 3}).to_line()
-    assert json.loads(end)["frames"] == 3
-    assert EndEvent.from_line(end).reason == "source ended"

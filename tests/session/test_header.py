@@ -12,7 +12,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.errors import SessionError
 from edgecnn.session.header import SessionHeader, read_header, write_header
-from edgecnn.session.layout import header_file
+from edgecnn.session.layout import HEADER_NAME
 
 HEADER = SessionHeader(
     bundle_path="/x/color.edgecnn",
@@ -45,7 +45,7 @@ def test_a_header_comes_back_as_it_was_written(tmp_path):
 
 def test_format_2_has_the_keys_that_docs_name(tmp_path):
     write_header(tmp_path, HEADER)
-    data = json.loads(header_file(tmp_path).read_text())
+    data = json.loads((tmp_path / HEADER_NAME).read_text())
     assert list(data) == [
         *("format", "edgecnn", "bundle", "card", "artifact", "artifact_sha256", "device"),
         *("fallback", "runtime", "source", "source_color", "truth", "regions", "host"),

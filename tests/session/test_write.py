@@ -14,7 +14,7 @@ from sessions import PAST_BUNDLE
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
-from edgecnn.device.run.keep import KeepOptions
+from edgecnn.device.options import RunOptions
 from edgecnn.device.run.record import Recorder
 from edgecnn.errors import OutputError
 from edgecnn.session.events import FrameEvent, TruthEvent
@@ -46,7 +46,7 @@ def test_frames_of_a_camera_take_at_most_150_bytes_in_the_mean(tmp_path, integer
     session = tmp_path / "s"
     count = 4000
     with SessionWriter(session, HEADER) as writer:
-        recorder = Recorder(writer, KeepOptions(count=20), live=True, gap_s=5.0)
+        recorder = Recorder(writer, RunOptions(keep_frames=20), live=True)
         start = time.monotonic() + 86400 * 20
         for k in range(count):
             scores = rng.dirichlet(np.full(num_classes, 0.2)).astype(np.float32)
@@ -58,7 +58,7 @@ def test_frames_of_a_camera_take_at_most_150_bytes_in_the_mean(tmp_path, integer
             frame = Frame(bgr, 20_000_000 + 2 * k, at, start + k / 10)
             prediction = Prediction(best, "x", float(rng.random()), found)
             recorder.frame(frame, prediction, None, age_ms=123.4, invoke_ms=98.76)
-        recorder.end("source ended", frames=count, dropped=0)
+        writer.end("source ended", {"frames": count})
     sizes = [
         len(line)
         for line in (session / "events.jsonl").read_bytes().splitlines(True)
@@ -114,7 +114,7 @@ def test_what_is_written_is_read_again(tmp_path):
     frames = read_frames(session, keep_names=True)
     assert frames.separate
     assert frames.names == {0: "0.png", 1: "1.png", 2: "2.png"}
-    assert (frames.end, frames.broken, frames.torn) == ("max frames", 0, False)
+    assert (frames.end, frames.broken) == ("max frames", 0)
     truth = read_truth(session, frames)
     assert (truth.label.tolist(), truth.cant_tell) == ([-1, 2, -2], 1)
     began = datetime.fromisoformat(read_header(tmp_path / "s").started_at)
@@ -141,13 +141,13 @@ def test_an_error_after_a_frame_ends_the_session_and_is_said(tmp_path):
 
 def test_a_silence_of_the_camera_is_a_gap_and_dropped_frames_are_not(tmp_path):
     with SessionWriter(tmp_path / "s", HEADER) as writer:
-        recorder = Recorder(writer, KeepOptions(count=0), live=True, gap_s=5.0)
+        recorder = Recorder(writer, RunOptions(keep_frames=0), live=True)
         now = time.monotonic()
         for index, second in ((0, 0), (1, 1), (2, 31), (300, 61), (301, 62)):
             frame = Frame(np.zeros((2, 2, 3), np.uint8), index, START, now + second)
             answer = Prediction(0, "x", 0.5, (0.5, 0.5))
             recorder.frame(frame, answer, None, age_ms=1.0, invoke_ms=1.0)
-        recorder.end("interrupted", frames=5, dropped=297)
+        writer.end("interrupted", {"frames": 5, "dropped": 297})
     gaps = lines(tmp_path / "s", "gap")
     assert [(round(gap["until"] - gap["t"], -1), gap["why"]) for gap in gaps] == [
         (30_000, "camera silent")

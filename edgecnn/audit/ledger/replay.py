@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
-import cv2
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, LabTestRow
+from edgecnn.bundle.frame_view import FrameView
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.bundle.runtime.load import top1
-from edgecnn.bundle.spec import InputSpec
+from edgecnn.bundle.spec import InputSpec, Resize
 from edgecnn.errors import DataError, SessionError
 from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.records import Progress
@@ -151,32 +153,26 @@ def explain(
 
 def _faults(spec: InputSpec) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """Faults between camera and tensor, by name: each turns frame_bgr into a tensor."""
-    faults: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "red and blue swapped (BGR taken for RGB)": lambda f: to_tensor(
-            np.ascontiguousarray(f[..., ::-1]), spec
-        ),
-        "the picture mirrored": lambda f: to_tensor(cv2.flip(f, 1), spec),
-        "black and white inverted": lambda f: to_tensor(255 - f, spec),
+    views: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "red and blue swapped (BGR taken for RGB)": lambda f: np.ascontiguousarray(f[..., ::-1]),
+        "the picture mirrored": FrameView(flip="horizontal").apply,
+        "black and white inverted": lambda f: 255 - f,
     }
-    for degrees, turn in (
-        (90, cv2.ROTATE_90_CLOCKWISE),
-        (180, cv2.ROTATE_180),
-        (270, cv2.ROTATE_90_COUNTERCLOCKWISE),
-    ):
-        faults[f"the picture turned by {degrees} degrees"] = _turned(turn, spec)
-    for rule in ("stretch", "letterbox", "center_crop"):
+    for degrees in (90, 180, 270):
+        view = FrameView(rotate=degrees)
+        views[f"the picture turned by {degrees} degrees"] = view.apply
+    faults = {fault: partial(_seen, view=view, spec=spec) for fault, view in views.items()}
+    for rule in get_args(Resize):
         if rule != spec.resize:
-            other = replace(spec, resize=rule)
-            faults[f"resize rule {rule!r} instead of {spec.resize!r}"] = _with(other)
+            other = partial(to_tensor, spec=replace(spec, resize=rule))
+            faults[f"resize rule {rule!r} instead of {spec.resize!r}"] = other
     return faults
 
 
-def _with(spec: InputSpec) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda frame: to_tensor(frame, spec)
-
-
-def _turned(turn: int, spec: InputSpec) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda frame: to_tensor(cv2.rotate(frame, turn), spec)
+def _seen(
+    frame: np.ndarray, view: Callable[[np.ndarray], np.ndarray], spec: InputSpec
+) -> np.ndarray:
+    return to_tensor(view(frame), spec)
 
 
 def _encoded(rows: Sequence[LabTestRow], folder: Path) -> Iterator[tuple[LabTestRow, bytes]]:

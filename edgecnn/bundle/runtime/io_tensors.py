@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError
 
-__all__ = ["check_info", "check_pair", "check_signature", "dequantize", "input_table"]
+__all__ = ["Runtime", "check_info", "check_signature", "dequantize", "input_table"]
 
 
 def check_signature(file: str, inputs: list[Any], outputs: list[Any]) -> None:
@@ -31,21 +32,50 @@ def check_signature(file: str, inputs: list[Any], outputs: list[Any]) -> None:
         )
 
 
-def check_pair(source: TensorInfo, target: TensorInfo, file: str) -> None:
-    """Hybrid models (integers on one side, floats on the other) are no artifacts of edgecnn."""
-    if (source.dtype == "float32") != (target.dtype == "float32"):
-        raise ArtifactError(
-            f"{file} takes {source.dtype} and gives {target.dtype}; expected float32 on both sides "
-            "or integers on both; export it again"
-        )
-
-
 def check_info(info: TensorInfo, name: str) -> TensorInfo:
     if info.dtype not in ("float32", "uint8", "int8", "int16"):
         raise ArtifactError(f"{name} takes {info.dtype}, expected float32, uint8, int8 or int16")
     if info.dtype != "float32" and info.scale <= 0:
         raise ArtifactError(f"{name} is {info.dtype} without a quantization scale; export it again")
     return info
+
+
+class Runtime:
+    """A loaded model: uint8 tensor in, float scores out.
+
+    Hybrid models (integers on one side, floats on the other) are no artifacts of edgecnn.
+    """
+
+    name: str
+
+    def __init__(
+        self, file: str, input_shape: Sequence[int], num_classes: int, ends: list[TensorInfo]
+    ) -> None:
+        self.file, self.num_classes = file, int(num_classes)
+        self.input, self.output = ends
+        if (self.input.dtype == "float32") != (self.output.dtype == "float32"):
+            raise ArtifactError(
+                f"{file} takes {self.input.dtype} and gives {self.output.dtype}; expected float32 "
+                "on both sides or integers on both; export it again"
+            )
+        _, height, width, channels = map(int, input_shape)
+        self.shape = (height, width, channels)
+        self._table = input_table(self.input)
+
+    def invoke(self, tensor: np.ndarray) -> np.ndarray:
+        """Scores of one input tensor.
+
+        Args:
+            tensor: uint8, shape (height, width, 3), RGB as `preprocess.to_tensor` gives it.
+
+        Returns:
+            float32, shape (classes,).
+        """
+        return dequantize(self._run(self._table[tensor][None]), self.output)
+
+    def _run(self, source: np.ndarray) -> np.ndarray:
+        """The output of one batch, in its own integers or floats: shape (classes,)."""
+        raise NotImplementedError
 
 
 def input_table(info: TensorInfo) -> np.ndarray:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
+from edgecnn.bundle.runtime.io_tensors import Runtime
 from edgecnn.bundle.runtime.module import Kernels
 from edgecnn.bundle.runtime.onnx_session import OnnxRuntime
 from edgecnn.bundle.runtime.tflite_interpreter import TfliteRuntime
-from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError
 
 __all__ = [
@@ -17,27 +15,6 @@ __all__ = [
     "load_runtime",
     "top1",
 ]
-
-
-class Runtime(Protocol):
-    """A loaded model: uint8 tensor in, float scores out."""
-
-    name: str
-    input: TensorInfo
-    output: TensorInfo
-    shape: tuple[int, int, int]
-    num_classes: int
-
-    def invoke(self, tensor: np.ndarray) -> np.ndarray:
-        """Scores of one input tensor.
-
-        Args:
-            tensor: uint8, shape (height, width, 3), RGB as `preprocess.to_tensor` gives it.
-
-        Returns:
-            float32, shape (classes,).
-        """
-        ...
 
 
 def top1(scores: np.ndarray) -> int:

@@ -7,20 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.bundle.runtime.io_tensors import (
-    check_info,
-    check_pair,
-    check_signature,
-    dequantize,
-    input_table,
-)
+from edgecnn.bundle.runtime.io_tensors import Runtime, check_info, check_signature
 from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError, MissingRuntimeError, one_line
 
 __all__ = ["OnnxRuntime"]
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime):
+    name = "onnxruntime"
+
     def __init__(self, data: bytes, file: str, threads: int) -> None:
         try:
             ort = import_module("onnxruntime")
@@ -44,22 +40,16 @@ class OnnxRuntime:
             raise ArtifactError(f"{file} can't be loaded: {one_line(error, 300)}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         check_signature(file, [i.shape for i in inputs], [o.shape for o in outputs])
-        self.name = "onnxruntime"
         self._input_name = inputs[0].name
         meta = self._session.get_modelmeta().custom_metadata_map
-        self.input = _onnx_info(inputs[0], meta.get("input_scale"), meta.get("input_zero_point"))
-        self.output = _onnx_info(
-            outputs[0], meta.get("output_scale"), meta.get("output_zero_point")
-        )
-        check_pair(self.input, self.output, file)
-        _, height, width, channels = inputs[0].shape
-        self.shape = (int(height), int(width), int(channels))
-        self.num_classes = int(outputs[0].shape[1])
-        self._table = input_table(self.input)
+        ends = [
+            _onnx_info(tensor, meta.get(f"{end}_scale"), meta.get(f"{end}_zero_point"))
+            for end, tensor in (("input", inputs[0]), ("output", outputs[0]))
+        ]
+        super().__init__(file, inputs[0].shape, outputs[0].shape[1], ends)
 
-    def invoke(self, tensor: np.ndarray) -> np.ndarray:
-        scores = self._session.run(None, {self._input_name: self._table[tensor][None]})[0][0]
-        return dequantize(scores, self.output)
+    def _run(self, source: np.ndarray) -> np.ndarray:
+        return np.asarray(self._session.run(None, {self._input_name: source})[0][0])
 
 
 def _onnx_info(tensor: Any, scale: str | None, zero_point: str | None) -> TensorInfo:

@@ -8,13 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.bundle.runtime.delegates import open_delegate
-from edgecnn.bundle.runtime.io_tensors import (
-    check_info,
-    check_pair,
-    check_signature,
-    dequantize,
-    input_table,
-)
+from edgecnn.bundle.runtime.io_tensors import Runtime, check_info, check_signature
 from edgecnn.bundle.runtime.module import NUMPY_CLASH, Kernels, load_tflite_module
 from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError, MissingRuntimeError, one_line
@@ -23,7 +17,7 @@ from edgecnn.quiet import without_chatter
 __all__ = ["TfliteRuntime"]
 
 
-class TfliteRuntime:
+class TfliteRuntime(Runtime):
     def __init__(
         self,
         data: bytes,
@@ -35,7 +29,6 @@ class TfliteRuntime:
     ) -> None:
         if data[4:8] != b"TFL3":
             raise ArtifactError(f"{file} is not a TFLite model (no TFL3 mark); export it again")
-        self._file = file
         module, module_name = load_tflite_module(runtime)
         delegates = [] if device == "cpu" else [open_delegate(device, module_name)]
         self.name = module_name.split(".")[0]
@@ -63,22 +56,18 @@ class TfliteRuntime:
         outputs = self._interpreter.get_output_details()
         check_signature(file, [d["shape"] for d in inputs], [d["shape"] for d in outputs])
         self._in, self._out = inputs[0]["index"], outputs[0]["index"]
-        self.input, self.output = _tensor_info(inputs[0], file), _tensor_info(outputs[0], file)
-        check_pair(self.input, self.output, file)
-        _, height, width, channels = (int(n) for n in inputs[0]["shape"])
-        self.shape = (height, width, channels)
-        self.num_classes = int(outputs[0]["shape"][1])
-        self._table = input_table(self.input)
+        ends = [_tensor_info(details, file) for details in (inputs[0], outputs[0])]
+        super().__init__(file, inputs[0]["shape"], outputs[0]["shape"][1], ends)
 
-    def invoke(self, tensor: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._in, self._table[tensor][None])
+    def _run(self, source: np.ndarray) -> np.ndarray:
+        self._interpreter.set_tensor(self._in, source)
         try:
             self._interpreter.invoke()
         except RuntimeError as error:  # an Edge TPU that was unplugged, say
             raise ArtifactError(
-                f"{self._file} failed while it ran: {one_line(error, 300)}"
+                f"{self.file} failed while it ran: {one_line(error, 300)}"
             ) from error
-        return dequantize(self._interpreter.get_tensor(self._out)[0], self.output)
+        return np.asarray(self._interpreter.get_tensor(self._out)[0])
 
 
 def _resolver(module: Any, module_name: str, kernels: Kernels) -> dict[str, Any]:

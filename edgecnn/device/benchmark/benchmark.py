@@ -7,7 +7,6 @@ than float on the lab's x86.
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgecnn.bundle.artifacts import FLOAT32, preferred, twin_of
@@ -17,13 +16,13 @@ from edgecnn.device.benchmark.pareto import check_plot, draw
 from edgecnn.device.benchmark.result import Benchmark, BenchmarkRow
 from edgecnn.device.benchmark.soak import Soak
 from edgecnn.device.evaluate import Evaluation, check_labels, evaluate
-from edgecnn.device.machine.health import host, machine_name, read_state
+from edgecnn.device.machine.health import host, installed, machine_name, read_state
 from edgecnn.device.machine.isolated import call
 from edgecnn.device.options import BenchmarkOptions, EvaluateOptions
 from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.files.folders import find_labelled
 from edgecnn.files.staging import write_file
-from edgecnn.records import Json, Progress, Skipped
+from edgecnn.records import Json, Progress, Skipped, encode
 
 __all__ = ["Benchmark", "BenchmarkOptions", "benchmark"]
 
@@ -67,7 +66,7 @@ def benchmark(
         device=machine_name(),
         machine={**host(), **after, "before": before},
         threads=options.threads,
-        runtimes={name: _version(name) for name in used},
+        runtimes={name: installed(name.replace("_", "-")) or "of unknown version" for name in used},
         rows=tuple(_row(artifact, reply, judged, options) for artifact, reply in measured),
         skipped=tuple(skipped),
         soak=soak,
@@ -154,17 +153,8 @@ def _plot(found: Benchmark, path: Path) -> Benchmark:
 
 def _request(bundle: Bundle, file: str, options: BenchmarkOptions) -> Json:
     """What a measuring process is asked."""
-    return {
-        "bundle": str(bundle.path.resolve()),
-        "artifact": file,
-        "device": _device(file, options),
-        "threads": options.threads,
-        "runtime": options.runtime,
-        "warmup": options.warmup,
-        "warmup_seconds": options.warmup_seconds,
-        "repeats": options.repeats,
-        "seconds": options.seconds,
-    }
+    asked = replace(options, artifact=file, device=_device(file, options))
+    return {"bundle": str(bundle.path.resolve()), **encode(asked)}
 
 
 def _device(file: str, options: BenchmarkOptions) -> str:
@@ -191,10 +181,3 @@ def _row(
         agreement=agreement,
         **reply,
     )
-
-
-def _version(runtime: str) -> str:
-    try:
-        return version(runtime.replace("_", "-"))
-    except PackageNotFoundError:
-        return "of unknown version"

@@ -138,8 +138,8 @@ def _cells(row: BenchmarkRow, judged: bool) -> list[str]:
     return [
         row.file,
         f"{row.bytes / 1000:.0f}",
-        f"{100 * (row.lab.accuracy or 0):.1f} %",
-        *(_field(row.accuracy) if judged else []),
+        row.lab.percent,
+        *([row.accuracy.percent, row.accuracy.range] if row.accuracy else [""] * (2 * judged)),
         "" if same is None else f"{100 * same:.1f} %",
         f"{row.invoke_ms['p50']:.2f}",
         f"{row.invoke_ms['p95']:.2f}",
@@ -148,11 +148,3 @@ def _cells(row: BenchmarkRow, judged: bool) -> list[str]:
         f"{row.rss_mb:.0f}",
         str(row.threads),
     ]
-
-
-def _field(accuracy: Tally | None) -> list[str]:
-    """Accuracy and its 95 % interval on the images given here."""
-    if accuracy is None or accuracy.accuracy is None:
-        return ["", ""]
-    low, high = accuracy.interval
-    return [f"{100 * accuracy.accuracy:.1f} %", f"{100 * low:.1f}-{100 * high:.1f}"]

@@ -6,8 +6,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from edgecnn.device.capture.cameras import (
     quiet_opencv,
 )
 from edgecnn.device.capture.frame import Frame, Source, SourceOptions, now_utc
-from edgecnn.device.capture.latest import LatestFrame
+from edgecnn.device.capture.latest import LiveSource
 from edgecnn.device.capture.stills import ImageSource, find_pattern, names_below
 from edgecnn.errors import DataError, SourceError
 from edgecnn.files.folders import IMAGE_SUFFIXES, find_images
@@ -37,7 +35,6 @@ _EXPECTED = (
     "an image folder or a pattern"
 )
 _DEFAULTS = SourceOptions()
-_POLL_S = 0.1  # how long a stop request may wait for a silent camera
 
 
 class VideoSource(Source):
@@ -89,53 +86,6 @@ class VideoSource(Source):
             self.warnings.append(
                 f"{self._path} ended at frame {num_read} of {self._expected}; it may be cut off"
             )
-
-
-class LiveSource(Source):
-    """The newest frame of a camera or stream."""
-
-    live = True
-    kind = "live"
-
-    def __init__(
-        self,
-        open_capture: Callable[[], Capture],
-        name: str,
-        options: SourceOptions,
-        stop: threading.Event,
-    ) -> None:
-        super().__init__(options, stop)
-        self._name = name
-        with ExitStack() as stack:
-            stack.enter_context(quiet_opencv())  # our warnings report a stall
-            self._latest = LatestFrame(open_capture, options.reconnect_s)
-            stack.callback(self._latest.close)
-            self._resources = stack.pop_all()
-
-    def __iter__(self) -> Iterator[Frame]:
-        last, count, start = -1, 0, 0.0
-        while not self._stop.is_set():
-            mail = self._latest.next(last, _POLL_S)
-            while self._latest.messages:
-                self.warnings.append(self._latest.messages.popleft())
-            if mail is None:
-                if self._latest.lost:
-                    break
-                continue
-            start = mail.captured if count == 0 else start
-            count, last = count + 1, mail.sequence
-            self.dropped = last + 1 - count
-            captured_at = now_utc() - timedelta(seconds=time.monotonic() - mail.captured)
-            bgr = self._to_bgr(mail.frame, self._name)
-            yield Frame(bgr, last, captured_at, mail.captured, None, mail.captured - start)
-        self.lost = not self._stop.is_set()
-        if self.lost and count == 0:
-            raise SourceError(
-                f"{self._name} opened but gave no frame; close other programs that use it"
-            )
-
-    def close(self) -> None:
-        self._resources.close()
 
 
 def open_source(

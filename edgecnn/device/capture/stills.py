@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgecnn.bundle.preprocess import decode
+from edgecnn.bundle.preprocess import decode, read_bytes
 from edgecnn.device.capture.frame import Frame, Source, SourceOptions, now_utc
 from edgecnn.errors import ImageError, SourceError
 from edgecnn.files.folders import IMAGE_SUFFIXES
@@ -34,7 +34,7 @@ class ImageSource(Source):
             if self._stop.is_set():
                 return
             try:
-                encoded = _read_bytes(path)
+                encoded = read_bytes(path)
                 bgr = self._to_bgr(decode(encoded, str(path)), name)
             except ImageError as error:
                 self.warnings.append(str(error))
@@ -84,10 +84,3 @@ def _listing(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError:  # reported as a pattern without a match
         return []
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"can't read {path}: {error.strerror}") from error

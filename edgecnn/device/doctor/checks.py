@@ -9,12 +9,11 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from edgecnn.device.machine.health import host, read_health
+from edgecnn.device.machine.health import host, installed, read_health
 from edgecnn.device.machine.isolated import call
 from edgecnn.errors import MissingRuntimeError, one_line
 from edgecnn.records import Record
@@ -56,12 +55,13 @@ class Check(Record):
 
 def software() -> Iterator[Check]:
     """Check Python, numpy, OpenCV, the runtimes and the lab's packages."""
-    yield python()
+    yield Check("python", "ok", f"{platform.python_version()}, {platform.machine()}")
     yield numpy()
     yield opencv()
     yield from opencv_parts()
     yield from runtimes()
-    yield onnxruntime()
+    number = installed("onnxruntime") or "not installed (only .onnx artifacts need it)"
+    yield Check("onnxruntime", "ok", number)
     found = [f"{name} {number}" for name in _LAB if (number := installed(name))]
     yield Check("lab packages", "ok", ", ".join(found) or "none (only train and export need them)")
 
@@ -75,10 +75,6 @@ def hardware() -> Iterator[Check]:
     yield edgetpu()
     yield temperature()
     yield disk()
-
-
-def python() -> Check:
-    return Check("python", "ok", f"{platform.python_version()}, {platform.machine()}")
 
 
 def numpy() -> Check:
@@ -182,11 +178,6 @@ def try_runtime(name: str, module: str, number: str) -> Check:
     return Check(name, "warn", f"{number} can't run a model: {reply['why']}", mend)
 
 
-def onnxruntime() -> Check:
-    number = installed("onnxruntime")
-    return Check("onnxruntime", "ok", number or "not installed (only .onnx artifacts need it)")
-
-
 def cameras(root: Path = Path("/")) -> Check:
     """Find the cameras that OpenCV can open, and a CSI camera that only libcamera can.
 
@@ -255,14 +246,6 @@ def disk(folder: Path = Path(), least_mb: float = 200) -> Check:
     if free_mb < least_mb:
         return Check("disk", "warn", found, f"free {least_mb:.0f} MB, or log elsewhere")
     return Check("disk", "ok", found)
-
-
-def installed(distribution: str) -> str | None:
-    """The version of an installed package, without an import; None if it is absent."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def major_minor(number: str) -> tuple[int, int]:

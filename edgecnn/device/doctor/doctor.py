@@ -72,10 +72,15 @@ def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterat
     )
     ran = False
     for artifact in card.artifacts:
-        if artifact.kind.startswith("edgetpu") and device != "cpu":
-            check = _replay_twin(opened, artifact.file, device)
-        else:
-            check = _replay(opened, artifact.file)
+        try:
+            if artifact.kind.startswith("edgetpu") and device != "cpu":
+                check = _replay_twin(opened, artifact.file, device)
+            else:
+                check = _replay(opened, artifact.file)
+        except MissingRuntimeError as error:
+            check = Check(artifact.file, "warn", *_halves(error))
+        except EdgecnnError as error:
+            check = Check(artifact.file, "fail", *_halves(error))
         ran = ran or check.status == "ok"
         yield check
     yield from _edgetpu(opened)
@@ -87,12 +92,7 @@ def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterat
 def _replay(bundle: Bundle, file: str) -> Check:
     from edgecnn.bundle.classifier import Classifier
 
-    try:
-        results = Classifier(bundle, file).replay_golden()
-    except MissingRuntimeError as error:
-        return Check(file, "warn", *_halves(error))
-    except EdgecnnError as error:
-        return Check(file, "fail", *_halves(error))
+    results = Classifier(bundle, file).replay_golden()
     if not results:
         return Check(file, "warn", "the bundle has no golden frame", "export it again")
     wrong = [result.file for result in results if not result.tensor_ok]
@@ -112,16 +112,11 @@ def _replay_twin(bundle: Bundle, file: str, device: str) -> Check:
     from edgecnn.bundle.classifier import Classifier
     from edgecnn.bundle.edgetpu.twin import compare_golden, load_twin
 
-    try:
-        classifier = Classifier(bundle, file, device=device)
-        twin = load_twin(classifier, device)
-        if twin is None:
-            return Check(file, "warn", "has no uncompiled twin to compare with", "export it again")
-        report = compare_golden(classifier, twin)
-    except MissingRuntimeError as error:
-        return Check(file, "warn", *_halves(error))
-    except EdgecnnError as error:
-        return Check(file, "fail", *_halves(error))
+    classifier = Classifier(bundle, file, device=device)
+    twin = load_twin(classifier, device)
+    if twin is None:
+        return Check(file, "warn", "has no uncompiled twin to compare with", "export it again")
+    report = compare_golden(classifier, twin)
     if report.ok:
         return Check(file, "ok", report.to_text())
     mend = "compile it again; until then run the uncompiled file with --device cpu"

@@ -8,12 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.device.live.truth_csv import labels_from_csv, listed
-from edgecnn.errors import TruthError
+from edgecnn.device.live.truth_csv import labels_from_csv
+from edgecnn.errors import TruthError, listed
+from edgecnn.files.folders import split_and_folders
 
 __all__ = ["TruthSource", "load_truth"]
-
-_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,8 @@ def _from_folders(source: Source, labels: Sequence[str]) -> Callable[[Frame], st
             "truth 'folder' needs an image folder as the source; for a video give a truth CSV"
         )
     by_name = {}
-    parts_of = {name: PurePosixPath(name).parts for name in source.names}
-    in_splits = any(len(p) > 2 and p[0] in _SPLITS for p in parts_of.values())
-    for (name, parts), path in zip(parts_of.items(), source.paths, strict=True):
-        folders = parts[1:-1] if in_splits and parts[0] in _SPLITS else parts[:-1]
+    places = split_and_folders([PurePosixPath(name).parts for name in source.names])
+    for name, path, (_, folders) in zip(source.names, source.paths, places, strict=True):
         label = folders[0] if folders else path.absolute().parent.name
         if label not in labels:
             raise TruthError(

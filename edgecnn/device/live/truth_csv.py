@@ -26,9 +26,9 @@ from typing import Any
 
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.errors import TruthError
+from edgecnn.errors import TruthError, listed
 
-__all__ = ["labels_from_csv", "listed"]
+__all__ = ["labels_from_csv"]
 
 _FORMS: tuple[tuple[str, ...], ...] = (
     ("frame",),
@@ -68,7 +68,7 @@ def labels_from_csv(
             malformed (with the line number), or a form that this source can't be asked by.
     """
     form, rows = _read_rows(path, labels)
-    readers = {"frame": _by_frame, "first": _by_range, "start": _by_time, "name": _by_name}
+    readers = {"frame": _by_frames, "first": _by_frames, "start": _by_time, "name": _by_name}
     return readers[form](path, rows, source)
 
 
@@ -129,15 +129,10 @@ def _find_form(path: Path, header: list[str]) -> tuple[str, ...]:
     raise TruthError(f"{path} line 1: columns {','.join(header)[:100]!r}, expected {_EXPECTED}")
 
 
-def _by_frame(path: Path, rows: list[_Row], _: Source) -> Callable[[Frame], str | None]:
-    table = _table(path, rows, [_whole(path, row, 0) for row in rows])
-    return lambda frame: table.get(frame.index)
-
-
-def _by_range(path: Path, rows: list[_Row], _: Source) -> Callable[[Frame], str | None]:
+def _by_frames(path: Path, rows: list[_Row], _: Source) -> Callable[[Frame], str | None]:
     spans = []
     for row in rows:
-        first, last = _whole(path, row, 0), _whole(path, row, 1)
+        first, last = _whole(path, row, row.keys[0]), _whole(path, row, row.keys[-1])
         if last < first:
             raise TruthError(f"{path} line {row.line}: frames {first} to {last} run backwards")
         spans.append(_Span(first, last + 1, row.label, row.line))
@@ -229,8 +224,7 @@ def _lookup(path: Path, spans: list[_Span]) -> Callable[[float], str | None]:
     return find
 
 
-def _whole(path: Path, row: _Row, place: int) -> int:
-    text = row.keys[place]
+def _whole(path: Path, row: _Row, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise TruthError(f"{path} line {row.line}: {text!r}, expected a frame number from 0")
     return int(text)
@@ -258,8 +252,3 @@ def _moment(path: Path, row: _Row, text: str, *, absolute: bool) -> float:
         kind = "an ISO 8601 time" if absolute else "seconds from the start of the source"
         raise TruthError(f"{path} line {row.line}: {text!r}, expected {kind}")
     return seconds
-
-
-def listed(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - 20} more" if len(labels) > 20 else ""
-    return ", ".join(labels[:20]) + more

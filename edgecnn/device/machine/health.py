@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgecnn.records import Json
@@ -14,6 +15,7 @@ __all__ = [
     "boot_id",
     "clock_mhz",
     "host",
+    "installed",
     "machine_name",
     "read_health",
     "read_state",
@@ -87,9 +89,15 @@ def machine_name() -> str:
     model = host()["model"]
     if model:
         return str(model)
-    lines = _read(Path("/proc/cpuinfo")).splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(filter(None, names), platform.processor() or platform.machine())
+    return next(filter(None, _cpuinfo("model name")), platform.processor() or platform.machine())
+
+
+def installed(distribution: str) -> str | None:
+    """The version of an installed package, without an import; None if it is absent."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def clock_mhz() -> float | None:
@@ -98,8 +106,7 @@ def clock_mhz() -> float | None:
         text = _read(Path(f"/sys/devices/system/cpu/cpu0/cpufreq/{name}")).strip()
         if text.isdigit():
             return int(text) / 1000
-    lines = _read(Path("/proc/cpuinfo")).splitlines()
-    clocks = [line.partition(":")[2] for line in lines if line.startswith("cpu MHz")]
+    clocks = _cpuinfo("cpu MHz")
     return float(clocks[0]) if clocks else None
 
 
@@ -114,6 +121,12 @@ def _throttled() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip().partition("throttled=")[2] or None
+
+
+def _cpuinfo(name: str) -> list[str]:
+    """What Linux says of each core under a name."""
+    lines = _read(Path("/proc/cpuinfo")).splitlines()
+    return [line.partition(":")[2].strip() for line in lines if line.startswith(name)]
 
 
 def _read(path: Path) -> str:

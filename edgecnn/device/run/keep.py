@@ -18,30 +18,15 @@ import cv2
 
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
-from edgecnn.errors import OutputError
 from edgecnn.session.layout import picture_stem
 from edgecnn.session.write import SessionWriter
 
-__all__ = ["FrameSample", "KeepOptions", "Kept"]
+__all__ = ["FrameSample", "Kept"]
 
 _JPEG_QUALITY = 95
 # Neighbours of a live video look alike: a misread still life must not fill the hard half.
 _LIVE_SPACING_S = 0.5
 _EASY_MARGIN = 0.8
-
-
-@dataclass(frozen=True)
-class KeepOptions:
-    """Bounds of a session's frames/ folder; a count of 0 keeps none."""
-
-    count: int = 200
-    megabytes: float = 64.0
-
-    def __post_init__(self) -> None:
-        if self.count < 0 or not 0 <= self.megabytes < 1e9:
-            raise OutputError(
-                f"frames to keep: {self.count} and {self.megabytes} MB, expected 0 or more of each"
-            )
 
 
 @dataclass(frozen=True)
@@ -53,17 +38,22 @@ class Kept:
 
 
 class FrameSample:
-    """Hands frames to a session within the bounds, and has it delete those that had to go."""
+    """Hands frames to a session within the bounds, and has it delete those that had to go.
 
-    def __init__(self, session: SessionWriter, options: KeepOptions, *, live: bool) -> None:
+    Args:
+        count, megabytes: The most that frames/ may hold; a count of 0 keeps none.
+        live: Whether the source is a camera or stream.
+    """
+
+    def __init__(self, session: SessionWriter, count: int, megabytes: float, *, live: bool) -> None:
         self._session = session
         self._offered = 0
         self._random = Random(0)
         self._spacing_s = _LIVE_SPACING_S if live else 0.0
         self._last_hard = float("-inf")
-        budget = options.megabytes * 1e6 / 2
-        self._uniform = _Pool((options.count + 1) // 2, budget)
-        self._hard = _Pool(options.count // 2, budget)
+        budget = megabytes * 1e6 / 2
+        self._uniform = _Pool((count + 1) // 2, budget)
+        self._hard = _Pool(count // 2, budget)
 
     def offer(self, frame: Frame, prediction: Prediction, truth: str | None) -> Kept | None:
         """Keep this frame if it ranks.
@@ -92,7 +82,7 @@ class FrameSample:
             ok, jpeg = cv2.imencode(".jpg", frame.frame_bgr, quality)
             suffix, data = ".jpg", jpeg.tobytes() if ok else b""
         file = f"{picture_stem(frame.index)}{suffix}"
-        if not data or not pool.fits(len(data)):
+        if not data or len(data) > pool.size:
             return False
         gone = pool.add(key, file, len(data))
         for evicted in gone:
@@ -107,7 +97,7 @@ class _Pool:
     """The files of the highest keys, within a count and a size."""
 
     def __init__(self, count: int, size: float) -> None:
-        self._count, self._size = count, size
+        self._count, self.size = count, size
         self._held: list[tuple[float, str, int]] = []
         self._used = 0
         self._full = count == 0
@@ -118,15 +108,12 @@ class _Pool:
     def wants(self, key: float) -> bool:
         return not self._full or (bool(self._held) and key > self._held[0][0])
 
-    def fits(self, size: int) -> bool:
-        return size <= self._size
-
     def add(self, key: float, file: str, size: int) -> list[str]:
         """Take a file in; returns the files that had to go (perhaps this one)."""
         heapq.heappush(self._held, (key, file, size))
         self._used += size
         gone = []
-        while len(self._held) > self._count or self._used > self._size:
+        while len(self._held) > self._count or self._used > self.size:
             _, name, freed = heapq.heappop(self._held)
             self._used -= freed
             gone.append(name)

@@ -6,14 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
+from datetime import timedelta
 from typing import TextIO
 
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.live import Live
-from rich.panel import Panel as Box
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +21,7 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.live.status import Status
 from edgecnn.errors import MissingRuntimeError
 
-__all__ = ["Panel", "PreviewWindow", "panel", "render"]
+__all__ = ["PreviewWindow", "panel", "render"]
 
 _VISIBLE = cv2.WND_PROP_VISIBLE
 _QUIT_KEYS = (ord("q"), 27)
@@ -30,7 +30,7 @@ _LARGE_GAP_POINTS = 5.0
 
 @contextmanager
 def panel(stream: TextIO) -> Iterator[Callable[[Status], None] | None]:
-    """What to give `run` as on_status: a panel's update, or None where nobody watches.
+    """What to give `run` as on_status: it redraws a panel; None where nobody watches.
 
     Example:
         with panel(sys.stderr) as on_status:
@@ -39,34 +39,11 @@ def panel(stream: TextIO) -> Iterator[Callable[[Status], None] | None]:
     if not stream.isatty():
         yield None
         return
-    with Panel(Console(file=stream)) as shown:
-        yield shown.update
+    with Live(console=Console(file=stream), auto_refresh=False, transient=True) as live:
+        yield lambda status: live.update(render(status), refresh=True)
 
 
-class Panel:
-    """A panel that is drawn over itself; give its `update` to `run` as on_status."""
-
-    def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-
-    def __enter__(self) -> Panel:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.stop()
-
-    def update(self, status: Status) -> None:
-        """Draw the present figures of the run."""
-        self._live.update(render(status), refresh=True)
-
-
-def render(status: Status) -> Box:
+def render(status: Status) -> Panel:
     """The panel as something that rich can print."""
     rows = Table.grid(padding=(0, 2))
     rows.add_row("live accuracy", Text(status.live.text(), style="bold"))
@@ -75,14 +52,14 @@ def render(status: Status) -> Box:
     rows.add_row("last frame", _answer(status.prediction, status.truth))
     rows.add_row(
         "frames",
-        f"{status.frames} in {_clock(status.elapsed_s)}, {status.fps:.1f} a second, "
-        f"{status.dropped} dropped",
+        f"{status.frames} in {timedelta(seconds=int(status.elapsed_s))}, "
+        f"{status.fps:.1f} a second, {status.dropped} dropped",
     )
     rows.add_row("frame age", status.age_ms.text())
     rows.add_row("invoke", status.invoke_ms.text())
     if status.warning:
         rows.add_row("warning", Text(status.warning, style="yellow"))
-    return Box(rows, title="edgecnn run", title_align="left", expand=False)
+    return Panel(rows, title="edgecnn run", title_align="left", expand=False)
 
 
 class PreviewWindow:
@@ -112,12 +89,7 @@ class PreviewWindow:
     def __enter__(self) -> PreviewWindow:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with suppress(cv2.error):  # the person closed it
             cv2.destroyWindow(self._title)
 
@@ -148,9 +120,3 @@ def _answer(prediction: Prediction | None, truth: str | None) -> Text:
         right = truth == prediction.label
         text.append(f", really {truth}", style="green" if right else "red")
     return text
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"

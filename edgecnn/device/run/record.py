@@ -8,8 +8,9 @@ from random import Random
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.machine.health import read_health
-from edgecnn.device.run.keep import FrameSample, KeepOptions
-from edgecnn.session.events import FrameEvent, TruthEvent, top_scores
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.keep import FrameSample
+from edgecnn.session.events import FrameEvent, top_scores
 from edgecnn.session.write import SessionWriter
 
 __all__ = ["Recorder"]
@@ -25,17 +26,14 @@ class Recorder:
 
     Args:
         session: Where to write; whoever opened it closes it.
-        keep: Bounds of the kept pictures.
+        options: The bounds of the kept pictures, and the silence that is noted as a gap.
         live: Whether the source is a camera or stream.
-        gap_s: A silence of a live source that is noted as a gap.
     """
 
-    def __init__(
-        self, session: SessionWriter, keep: KeepOptions, *, live: bool, gap_s: float
-    ) -> None:
-        self.folder = session.folder
-        self._session, self._live, self._gap_s = session, live, gap_s
-        self._sample = FrameSample(session, keep, live=live)
+    def __init__(self, session: SessionWriter, options: RunOptions, *, live: bool) -> None:
+        self.session = session
+        self._live, self._gap_s = live, options.timeout_s
+        self._sample = FrameSample(session, options.keep_frames, options.keep_mb, live=live)
         self._random = Random(1)
         self._health_at = float("-inf")
         self._last: tuple[int, float] | None = None
@@ -59,7 +57,7 @@ class Recorder:
         share = min(_SCORES_SHARE, _SCORES_A_FRAME / len(prediction.scores))
         event = FrameEvent(
             frame=frame.index,
-            t_ms=self._session.t_ms(frame.captured),
+            t_ms=self.session.t_ms(frame.captured),
             top=top_scores(prediction.scores),
             confidence=prediction.confidence,
             age_ms=age_ms,
@@ -70,22 +68,14 @@ class Recorder:
             probability=kept.probability if kept else None,
             name=frame.name,
         )
-        self._session.frame(event)
+        self.session.frame(event)
         if time.monotonic() - self._health_at >= _HEALTH_S:
             self.health(None)
-
-    def truth(self, frame: int, label: str, via: str) -> None:
-        """Log what a frame really shows, and from which label source that is known."""
-        self._session.truth(TruthEvent(frame, label, via))
 
     def health(self, message: str | None) -> None:
         """Log temperature and throttling, with a warning if there is one."""
         self._health_at = time.monotonic()
-        self._session.health(read_health(), message)
-
-    def end(self, reason: str, *, frames: int, dropped: int) -> None:
-        """Log why the run ended, and close the session."""
-        self._session.end(reason, {"frames": frames, "dropped": dropped})
+        self.session.health(read_health(), message)
 
     def _note_gap(self, frame: Frame) -> None:
         """Log a gap before a frame that came late, though none before it was dropped."""
@@ -93,5 +83,5 @@ class Recorder:
         if not self._live or last is None:
             return
         if frame.index == last[0] + 1 and frame.captured - last[1] > self._gap_s:
-            start, end = (self._session.t_ms(moment) for moment in (last[1], frame.captured))
-            self._session.gap(start, end, "camera silent")
+            start, end = (self.session.t_ms(moment) for moment in (last[1], frame.captured))
+            self.session.gap(start, end, "camera silent")

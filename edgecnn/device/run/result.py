@@ -1,28 +1,21 @@
-"""What a run counts while it goes on, and what it returns."""
+"""What a run returns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.edgetpu.twin import TwinReport
-from edgecnn.device.machine.percentiles import Percentiles
-from edgecnn.records import Record, json_as
+from edgecnn.device.live.status import Figures
 
-__all__ = [
-    "RunResult",
-]
+__all__ = ["RunResult"]
 
 
 @dataclass(frozen=True)
-class RunResult(Record):
+class RunResult(Figures):
     """How a run went.
 
     Args:
-        gap_points: 100 x (lab - live accuracy), above 0 when the field is worse; None when
-            there was no truth.
-        age_ms: From capture to answer, of the last 10,000 frames.
         unlabelled: Frames without truth, which `live` does not count.
         ended: "source ended", "max frames", "interrupted" or "camera lost".
         fallback: Why the device is not the one asked for, or None.
@@ -30,14 +23,6 @@ class RunResult(Record):
         warnings: What went wrong without ending the run (broken images, reconnects).
     """
 
-    frames: int
-    dropped: int
-    lab: Tally
-    live: Tally
-    gap_points: float | None
-    fps: float = field(metadata=json_as(digits=3))
-    age_ms: Percentiles
-    invoke_ms: Percentiles
     unlabelled: int
     artifact: str
     device: str

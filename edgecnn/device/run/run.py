@@ -5,31 +5,32 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
 
 from edgecnn.accuracy.tally import gap_points
-from edgecnn.bundle.edgetpu.twin import Twin, load_twin
+from edgecnn.bundle.edgetpu.twin import load_twin
 from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.capture.frame import Frame, Source, SourceOptions
 from edgecnn.device.capture.sources import open_source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.device.live.status import Counters, Status
+from edgecnn.device.live.status import Figures, Status
 from edgecnn.device.live.truth import TruthSource, load_truth
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
 from edgecnn.device.machine.health import boot_id, host
 from edgecnn.device.machine.percentiles import Percentiles
 from edgecnn.device.options import RunOptions
-from edgecnn.device.run.keep import KeepOptions
 from edgecnn.device.run.panel import PreviewWindow
 from edgecnn.device.run.record import Recorder
 from edgecnn.device.run.result import RunResult
 from edgecnn.session.answers import Answers
+from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.write import SessionWriter, check_session_place
 
@@ -37,6 +38,8 @@ __all__ = ["RunOptions", "RunResult", "Status", "run"]
 
 _STATUS_S = 0.2
 _MAX_WARNINGS = 1000
+# Percentiles are those of the newest frames, at most this many: memory stays the same for days.
+_WINDOW = 10_000
 
 
 def run(
@@ -68,13 +71,7 @@ def run(
     """
     if options.log is not None:
         check_session_place(options.log)
-    loaded = load_classifier(
-        bundle,
-        options.artifact,
-        device=options.device,
-        threads=options.threads,
-        runtime=options.runtime,
-    )
+    loaded = load_classifier(bundle, options)
     check_golden(loaded.classifier)
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_on_signals())
@@ -86,12 +83,9 @@ def run(
         if options.log is not None:
             header = _header(loaded, source, options, truth, view)
             session = stack.enter_context(SessionWriter(options.log, header))
-            keep = KeepOptions(options.keep_frames, options.keep_mb)
-            recorder = Recorder(session, keep, live=opened.live, gap_s=options.timeout_s)
-        loop = _Loop(loaded, opened, truth, recorder, view, on_status)
-        if options.twin_every:
-            loop.check_twin(options)
-        return loop.run(options.max_frames, window, stop)
+            recorder = Recorder(session, options, live=opened.live)
+        loop = _Loop(loaded, opened, truth, recorder, view, options)
+        return loop.run(on_status, window, stop)
 
 
 class _Loop:
@@ -102,46 +96,47 @@ class _Loop:
         truth: TruthSource,
         recorder: Recorder | None,
         view: FrameView,
-        on_status: Callable[[Status], None] | None,
+        options: RunOptions,
     ) -> None:
         self._loaded, self._source, self._truth = loaded, source, truth
         self._recorder, self._view = recorder, view
         self._classifier = loaded.classifier
         self._lab = self._classifier.card.lab.tally
-        self._on_status = on_status
-        self._status_due = 0.0
-        self._counters = Counters()
+        self._options = options
+        self._frames = 0
+        self._ages: deque[float] = deque(maxlen=_WINDOW)
+        self._invokes: deque[float] = deque(maxlen=_WINDOW)
+        self._start = time.monotonic()
         self._answers = Answers(
             self._classifier.card.labels, separate=source.kind == ImageSource.kind
         )
         self._warnings: list[str] = []
         self._last: tuple[Prediction | None, str | None] = (None, None)
-        self._twin: Twin | None = None
-        self._twin_every = 0
-
-    def check_twin(self, options: RunOptions) -> None:
-        """Compare with the CPU twin from now on, where there is one."""
-        self._twin = load_twin(
-            self._classifier,
-            self._loaded.device,
-            threads=options.threads,
-            runtime=options.runtime,
-        )
-        self._twin_every = options.twin_every
+        # The uncompiled file on the CPU, to compare some answers with, where there is one.
+        self._twin = None
+        if options.twin_every:
+            self._twin = load_twin(
+                self._classifier, loaded.device, threads=options.threads, runtime=options.runtime
+            )
 
     def run(
-        self, max_frames: int | None, window: PreviewWindow | None, stop: threading.Event
+        self,
+        on_status: Callable[[Status], None] | None,
+        window: PreviewWindow | None,
+        stop: threading.Event,
     ) -> RunResult:
-        ended = "source ended"
+        ended, status_due = "source ended", 0.0
         for captured in self._source:
             frame = self._cut(captured)
-            prediction, label = self._classify(frame)
-            self._report(prediction, label)
+            prediction = self._classify(frame)
+            if on_status is not None and time.monotonic() >= status_due:
+                on_status(self._status())
+                status_due = time.monotonic() + _STATUS_S
             if window is not None and not window.show(frame.frame_bgr, prediction):
                 stop.set()
             if stop.is_set():
                 break
-            if self._counters.frames == max_frames:
+            if self._frames == self._options.max_frames:
                 ended = "max frames"
                 break
         self._take_warnings()
@@ -149,7 +144,10 @@ class _Loop:
             ended = "interrupted"
         elif self._source.lost:
             ended = "camera lost"
-        return self._finish(ended)
+        status = self._status()
+        if on_status is not None:
+            on_status(status)
+        return self._finish(status, ended)
 
     def _cut(self, frame: Frame) -> Frame:
         """The view of a frame; its file's bytes show something else then."""
@@ -157,11 +155,14 @@ class _Loop:
             return frame
         return replace(frame, frame_bgr=self._view.apply(frame.frame_bgr), encoded=None)
 
-    def _classify(self, frame: Frame) -> tuple[Prediction, str | None]:
+    def _classify(self, frame: Frame) -> Prediction:
         prediction, timing = self._classifier.timed(frame.frame_bgr)
         age_ms = (time.monotonic() - frame.captured) * 1000
         label = self._truth.label(frame)
-        self._counters.add(age_ms, timing.invoke_ms)
+        self._frames += 1
+        self._ages.append(age_ms)
+        self._invokes.append(timing.invoke_ms)
+        self._last = (prediction, label)
         self._answers.answer(frame.index, prediction.index)
         self._take_warnings()
         if self._recorder is not None:
@@ -169,45 +170,35 @@ class _Loop:
                 frame, prediction, label, age_ms=age_ms, invoke_ms=timing.invoke_ms
             )
         if label is not None:
-            self._tell(frame.index, label)
+            self._answers.truth(frame.index, label)
+            if self._recorder is not None:
+                self._recorder.session.truth(TruthEvent(frame.index, label, self._truth.mode))
         self._compare_twin(frame, prediction)
-        return prediction, label
-
-    def _tell(self, frame: int, label: str) -> None:
-        """Take in what a frame really shows."""
-        self._answers.truth(frame, label)
-        if self._recorder is not None:
-            self._recorder.truth(frame, label, self._truth.mode)
+        return prediction
 
     def _compare_twin(self, frame: Frame, prediction: Prediction) -> None:
         """After the answer is out and timed, so that the twin costs no answer its age."""
-        if self._twin is None or (self._counters.frames - 1) % self._twin_every:
+        if self._twin is None or (self._frames - 1) % self._options.twin_every:
             return
         wrong = self._twin.compare(frame.frame_bgr, prediction)
         if wrong:
             self._warn(f"frame {frame.index}: {wrong}")
 
-    def _report(self, prediction: Prediction, label: str | None) -> None:
-        now = time.monotonic()
-        if self._on_status is not None and now >= self._status_due:
-            self._on_status(self._status(prediction, label))
-            self._status_due = time.monotonic() + _STATUS_S
-        self._last = (prediction, label)
-
-    def _status(self, prediction: Prediction | None, label: str | None) -> Status:
-        counters, live = self._counters, self._answers.tally
+    def _status(self) -> Status:
+        live, elapsed_s = self._answers.tally, time.monotonic() - self._start
+        prediction, truth = self._last
         return Status(
             lab=self._lab,
             live=live,
             gap_points=gap_points(self._lab, live),
-            frames=counters.frames,
+            frames=self._frames,
             dropped=self._source.dropped,
-            elapsed_s=counters.elapsed_s,
-            fps=counters.fps,
-            age_ms=Percentiles.of(counters.ages),
-            invoke_ms=Percentiles.of(counters.invokes),
+            elapsed_s=elapsed_s,
+            fps=self._frames / max(elapsed_s, 1e-9),
+            age_ms=Percentiles.of(self._ages),
+            invoke_ms=Percentiles.of(self._invokes),
             prediction=prediction,
-            truth=label,
+            truth=truth,
             warning=self._warnings[-1] if self._warnings else self._loaded.fallback,
         )
 
@@ -221,29 +212,20 @@ class _Loop:
         if self._recorder is not None:
             self._recorder.health(message)
 
-    def _finish(self, ended: str) -> RunResult:
-        status = self._status(*self._last)
-        if self._on_status is not None:
-            self._on_status(status)
+    def _finish(self, status: Status, ended: str) -> RunResult:
         twin = self._twin.report() if self._twin else None
         if self._recorder is not None:
             if twin:
                 self._recorder.health(f"twin: {twin.to_text()}")
-            self._recorder.end(ended, frames=status.frames, dropped=status.dropped)
+            counts = {"frames": status.frames, "dropped": status.dropped}
+            self._recorder.session.end(ended, counts)
         return RunResult(
-            frames=status.frames,
-            dropped=status.dropped,
-            lab=status.lab,
-            live=status.live,
-            gap_points=status.gap_points,
-            fps=status.fps,
-            age_ms=status.age_ms,
-            invoke_ms=status.invoke_ms,
+            **{one.name: getattr(status, one.name) for one in fields(Figures)},
             unlabelled=status.frames - status.live.total,
             artifact=self._classifier.artifact.file,
             device=self._loaded.device,
             ended=ended,
-            session=None if self._recorder is None else self._recorder.folder,
+            session=None if self._recorder is None else self._recorder.session.folder,
             fallback=self._loaded.fallback,
             warnings=tuple(self._warnings),
             twin=twin,

@@ -15,7 +15,7 @@ import numpy as np
 from edgecnn.camera.statistics import STATISTICS
 from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
 from edgecnn.inspect.scan import Scan
-from edgecnn.records import Json, Record, json_as
+from edgecnn.records import Record, json_as
 
 __all__ = ["GroupCheck", "check_groups", "recognized"]
 
@@ -52,21 +52,18 @@ class GroupSize(Record):
 class GroupCheck(Record):
     """The groups, largest first.
 
-    column            the manifest's column, or "folder"; "" without groups
+    column            the manifest's column, or "folder"; None without groups
     class_from_marks  balanced accuracy of guessing the class from camera traces alone; None
                       where not measured
     class_by_chance   the same accuracy by chance
     """
 
-    column: str
+    column: str | None
     groups: tuple[GroupSize, ...]
     ungrouped: int
     class_from_marks: float | None
     class_by_chance: float
     findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
-
-    def to_json(self) -> Json:
-        return {**super().to_json(), "column": self.column or None}
 
 
 def check_groups(
@@ -85,7 +82,9 @@ def check_groups(
     marks, chance = _class_from_marks(scan, near_ids)
     findings = [*_leaks(scan, groups, names), *_marks_finding(scan, marks, chance)]
     ungrouped = int((names == "").sum()) if devices else 0
-    return GroupCheck(column if devices else "", groups, ungrouped, marks, chance, tuple(findings))
+    return GroupCheck(
+        column if devices else None, groups, ungrouped, marks, chance, tuple(findings)
+    )
 
 
 def recognized(features: np.ndarray, targets: np.ndarray, near_ids: np.ndarray) -> dict[int, float]:

@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from edgecnn.errors import ModelError
 from edgecnn.train.augmentation.operations import Geometry
-from edgecnn.train.augmentation.picture_layer import random_states
 from edgecnn.train.augmentation.warp import RandomWarp
 
 __all__ = ["Mixer", "added_operations", "build_mixer"]
@@ -215,12 +214,3 @@ class Mixer(keras.layers.Layer):  # type: ignore[misc]
             # Erasing fills with noise, which may exceed the range.
             images = tf.clip_by_value(images, 0.0, 255.0)
         return {"images": images, "labels": labels}
-
-    def at(
-        self, images: tf.Tensor, labels: tf.Tensor, seed: int, number: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mix batch `number` (int64, a scalar) of a seed, the same on any thread of tf.data."""
-        states = random_states(self, seed, number)
-        inputs = {"images": images, "labels": labels}
-        made, _ = self.stateless_call([], states, inputs, training=True)
-        return made["images"], made["labels"]
