@@ -133,8 +133,6 @@ def decode(hint: Any, value: Any) -> Any:
     if get_origin(hint) is tuple:
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         return tuple(decode(kind, one) for kind, one in zip(kinds, value, strict=True))
-    if get_origin(hint) is list:
-        return [decode(args[0], one) for one in value]
     if get_origin(hint) is dict:
         return {str(key): decode(args[1], one) for key, one in value.items()}
     if isinstance(hint, type) and issubclass(hint, Record):
