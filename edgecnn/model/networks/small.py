@@ -188,11 +188,14 @@ def _fit_to_shape(
             f"{reference} made a model from {found_in} to {found_out}, expected one input "
             f"{input_shape} and one output ({num_classes},); use the arguments it is called with"
         )
-    # One tensor in, one out, in no list or dict.
-    bare = model.input is model.inputs[0] and model.output is model.outputs[0]
-    if found_in == input_shape and (isinstance(model, keras.Sequential) or bare):
+    if found_in == input_shape and (isinstance(model, keras.Sequential) or _is_bare(model)):
         return model
     return rewire(model, input_shape)
+
+
+def _is_bare(model: keras.Model) -> bool:
+    """One tensor in, one out, in no list or dict."""
+    return model.input is model.inputs[0] and model.output is model.outputs[0]
 
 
 def _check_saves(reference: str, model: keras.Model) -> None:
