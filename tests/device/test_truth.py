@@ -172,7 +172,7 @@ def test_folders_give_the_first_folder_below_the_source_as_the_class():
 
 
 def test_a_folder_that_is_no_class_is_refused_with_the_labels_listed():
-    with pytest.raises(TruthError, match=r"'lion', which is no label .*cat, dog, çay"):
+    with pytest.raises(TruthError, match=r"'lion', which is no label .*'cat', 'dog', 'çay'"):
         load_truth("folder", images("cat/1.png", "lion/2.png"), LABELS)
     with pytest.raises(TruthError, match="needs an image folder"):
         load_truth("folder", recording(), LABELS)
