@@ -26,6 +26,9 @@ import typer.main
 import edgecnn
 from edgecnn.cli.main import app
 
+# The first test that wants the commands run waits for all of them.
+pytestmark = pytest.mark.timeout(1800)
+
 REPO = Path(__file__).resolve().parents[1]
 GUIDE = REPO / "docs" / "guide"
 # README first, then the guide in the order of the path, then the rest.
