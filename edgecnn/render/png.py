@@ -50,7 +50,7 @@ def picture_sheet(rows: Sequence[tuple[str, Pictures]]) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingRuntimeError(
-            "a sheet of pictures needs matplotlib; pip install 'edgecnn[lab]'"
+            "a sheet of pictures needs matplotlib; pip install matplotlib"
         ) from error
     columns = min(_COLUMNS, max(len(pictures) for _, pictures in rows))
     blocks = [_block(pictures, columns) for _, pictures in rows]

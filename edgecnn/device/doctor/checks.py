@@ -156,7 +156,7 @@ def runtimes() -> Iterator[Check]:
     if tried:  # their own lines say why they don't work
         mend = "repair one of them"
     else:
-        mend = "pip install ai-edge-litert, or edgecnn[tflite-runtime] where that has no wheel"
+        mend = "pip install ai-edge-litert, or tflite-runtime 'numpy<2' where that has no wheel"
     if installed("tensorflow"):
         yield Check("tflite", "warn", "only TensorFlow's own runtime is left", mend)
     else:
