@@ -10,9 +10,7 @@ from edgecnn.cli.app import COMMANDS
 from edgecnn.cli.main import main
 
 REPO = Path(__file__).resolve().parents[1]
-PAGE = (
-    "# A page\n\n<!-- options: evaluate -->\nold\n<!-- /options -->\n\nThe `<!-- options: X -->`.\n"
-)
+PAGE = "# A page\n\n<!-- options: evaluate -->\nwhat stood here\n<!-- /options -->\n\nThe `<!-- options: X -->`.\n"
 assert main  # importing it registers the commands
 
 
@@ -35,7 +33,7 @@ def test_a_page_gets_each_option_once_and_is_then_up_to_date(tmp_path):
     assert page.read_text() == PAGE
     assert docs(tmp_path) == (0, "")
     text = page.read_text()
-    assert "old" not in text
+    assert "what stood here" not in text
     assert text.endswith(PAGE.rpartition("<!-- /options -->")[2])
     for about in COMMANDS["evaluate"].shown:
         assert text.count(f"`{about.typed}`") == 1
