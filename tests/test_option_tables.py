@@ -10,7 +10,14 @@ from edgecnn.cli.app import COMMANDS
 from edgecnn.cli.main import main
 
 REPO = Path(__file__).resolve().parents[1]
-PAGE = "# A page\n\n<!-- options: evaluate -->\nwhat stood here\n<!-- /options -->\n\nThe `<!-- options: X -->`.\n"
+PAGE = """# A page
+
+<!-- options: evaluate -->
+what stood here
+<!-- /options -->
+
+The `<!-- options: X -->`.
+"""
 assert main  # importing it registers the commands
 
 
