@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +22,7 @@ from edgecnn.camera.scenes import MIN_FRAMES, evenly, sharp_enough
 from edgecnn.camera.statistics import Window
 from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
+from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import check_writable, staged_folder
 from edgecnn.records import Progress
 
@@ -150,9 +149,7 @@ def _write(
     sheet: bytes,
     view: View | None,
 ) -> None:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "sha256", "source", "time", "why"])
+    rows = []
     with staged_folder(output, marker=MARKER) as stage:
         (stage / "images").mkdir()
         for number, pick in enumerate(picks):
@@ -163,7 +160,8 @@ def _write(
             why = pick.why
             if view and pool.classes is not None:
                 why += f"; read as {view.labels[int(pool.classes[pick.index])]}"
-            writer.writerow([name, pool.sha256[pick.index], found.source, time, why])
-        (stage / MARKER).write_text(text.getvalue(), encoding="utf-8")
+            rows.append([name, pool.sha256[pick.index], found.source, time, why])
+        manifest = csv_text(["file", "sha256", "source", "time", "why"], rows)
+        (stage / MARKER).write_text(manifest, encoding="utf-8")
         (stage / "camera.json").write_text(json.dumps(result.camera_json(), indent=1) + "\n")
         (stage / "contact_sheet.png").write_bytes(sheet)

@@ -137,7 +137,7 @@ def read_pool(
         if usable:
             statistics.append(frame_statistics(np.stack([image.cut for _, image in usable])))
         if usable and view:
-            looks.append(view.look(np.stack([image.tensor for _, image in usable])))
+            looks.append(view.look(np.stack([i.tensor for _, i in usable if i.tensor is not None])))
         if progress:
             progress(f"reading {what} images", start + len(chunk), len(files))
     if not known:

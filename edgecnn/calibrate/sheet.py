@@ -12,7 +12,7 @@ from edgecnn.calibrate.pool import Found, Pool
 from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.scenes import sharp_enough
 from edgecnn.camera.statistics import Window
-from edgecnn.render.sheet import picture_sheet
+from edgecnn.render.png import picture_sheet
 
 __all__ = ["contact_sheet"]
 

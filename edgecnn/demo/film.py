@@ -42,7 +42,7 @@ def load_uci_digits() -> tuple[np.ndarray, np.ndarray]:
         datasets = import_module("sklearn.datasets")
     except ImportError as error:
         raise MissingRuntimeError(
-            "the demo's field digits need scikit-learn; pip install 'edgecnn[demo]'"
+            "the demo's field digits need scikit-learn; pip install scikit-learn"
         ) from error
     data = datasets.load_digits()
     return np.asarray(data.images), np.asarray(data.target)

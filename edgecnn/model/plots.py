@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgecnn.bundle.card import LabResult
-from edgecnn.render.sheet import figure_png
+from edgecnn.render.png import figure_png
 
 __all__ = ["confusion_matrix", "training_curves"]
 

@@ -74,7 +74,7 @@ def _train(
     with strategy.scope():
         model, network = _network(task, options)
     if options.imbalance == "logit_adjustment":
-        last_dense(model)  # before the training
+        last_dense(model)  # refuses before the training, not after it
     model = movable(model) if task.cluster else model
     run = fine_tune if options.pretrained else fit_network
     with strategy.scope():

@@ -99,7 +99,8 @@ def _check_installed() -> None:
     missing = [n for n in ("tensorflow", "sklearn", "scipy", "matplotlib") if not find_spec(n)]
     if missing:
         raise MissingRuntimeError(
-            f"training needs {', '.join(missing)}, which is not installed; pip install edgecnn[lab]"
+            f"training needs {', '.join(missing)}, not installed here; pip install '.[lab]' "
+            "in a clone of edgecnn"
         )
 
 

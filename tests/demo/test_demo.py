@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,11 @@ from edgecnn.demo.demo import DemoOptions, DemoResult, find_calibration, run_dem
 from edgecnn.errors import MissingRuntimeError, OutputError
 
 SMALL = DemoOptions(
-    lab_per_class=50,
+    lab_per_class=30,
     frames=60,
-    epochs=3,
+    epochs=2,
     formats=("tflite-float32", "tflite-full-integer"),
 )
-FIRST = DemoOptions(lab_per_class=25, frames=10, epochs=1, formats=("tflite-float32",))
 PARTS = (
     "lab",
     "model",
@@ -34,23 +35,45 @@ PARTS = (
 )
 
 
+def interrupted(output: Path) -> None:
+    """A demo that is interrupted in its second step."""
+
+    def interrupt(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("edgecnn.train.train"), "train", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_demo(output, SMALL)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, DemoResult, list[str]]:
-    """A demo that ran twice into the same folder, whose name has a space."""
+    """A demo into the folder of one that was interrupted, whose name has a space."""
     output = tmp_path_factory.mktemp("a demo") / "out put"
-    run_demo(output, FIRST)
+    interrupted(output)
     (output / "notes.txt").write_text("mine")
+    (output / "session").mkdir()
     (output / "session" / "stale.txt").write_text("of the first run")
     said: list[str] = []
     return output, run_demo(output, SMALL, say=said.append), said
 
 
-def test_demo_writes_every_part_and_a_second_run_replaces_them(finished):
+def test_demo_writes_every_part_and_replaces_those_of_an_earlier_run(finished):
     output, _, _ = finished
     assert {path.name for path in output.iterdir()} == {*PARTS, "demo.json", "notes.txt"}
     assert not (output / "session" / "stale.txt").exists()
-    assert len(list((output / "lab").rglob("*.png"))) == 500
+    assert len(list((output / "lab").rglob("*.png"))) == 300
     assert "<html" in (output / "report.html").read_text(encoding="utf-8").lower()
+
+
+def test_a_new_run_first_removes_what_a_finished_one_left_and_nothing_else(finished, tmp_path):
+    again = Path(shutil.copytree(finished[0], tmp_path / "again"))
+    (again / "lab" / "0" / "stale.png").write_bytes(b"")
+    interrupted(again)
+    assert {path.name for path in again.iterdir()} == {"lab", "demo.json", "notes.txt"}
+    assert len(list((again / "lab").rglob("*.png"))) == 300
+    assert json.loads((again / "demo.json").read_text()) == {"unfinished": True}
 
 
 def test_audit_adds_up_to_the_gap_between_the_lab_and_the_filmed_digits(finished):

@@ -171,7 +171,13 @@ def test_training_for_a_camera_says_so_in_the_result_and_the_card(tmp_path, digi
     calibration.mkdir()
     (calibration / "camera.json").write_text(json.dumps(CAMERA.to_json()))
     options = TrainOptions(
-        width=16, height=16, epochs=1, network_width=0.5, seed=3, camera=calibration
+        width=16,
+        height=16,
+        epochs=1,
+        network_width=0.5,
+        label_check=False,
+        seed=3,
+        camera=calibration,
     )
     result = train(lab, tmp_path / "model", options)
     assert "7 in 10 training images went through the fitted camera (exposure" in result.to_text()

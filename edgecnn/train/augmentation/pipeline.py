@@ -24,12 +24,13 @@ def layers_of(augmentation: Augmentation, seed: int) -> PictureLayers | None:
     Returns:
         One layer from and to uint8 or float32 images, shape (n, height, width, 3), in [0, 255].
     """
-    parts = (
-        (RandomWarp, augmentation.geometry),
-        (RandomFraming, augmentation.framing),
-        (RandomLight, augmentation.light),
-    )
-    layers: list[PictureLayer] = [make(options) for make, options in parts if not is_idle(options)]
+    layers: list[PictureLayer] = []
+    if not is_idle(augmentation.geometry):
+        layers.append(RandomWarp(augmentation.geometry))
+    if not is_idle(augmentation.framing):
+        layers.append(RandomFraming(augmentation.framing))
+    if not is_idle(augmentation.light):
+        layers.append(RandomLight(augmentation.light))
     return PictureLayers(layers, seed, name="augmentation") if layers else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgecnn.images.tensors import Tensors
-from edgecnn.render.sheet import picture_sheet
+from edgecnn.render.png import picture_sheet
 from edgecnn.train.augmentation.picture_layer import PictureLayers
 
 __all__ = ["augmented_sheet"]

@@ -22,7 +22,7 @@ from edgecnn.errors import ModelError
 from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.model.predict import keras_scores
 from edgecnn.records import Progress
-from edgecnn.render.sheet import picture_sheet
+from edgecnn.render.png import picture_sheet
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.synthesis.gan import train_gan

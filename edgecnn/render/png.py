@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["figure_png", "picture_sheet"]
 
+Pictures = Sequence[np.ndarray] | np.ndarray
 _DPI = 110
 _COLUMNS = 12
 _TILE, _GAP, _TITLE, _LEAST_WIDTH = 96, 4, 24, 440  # pixels
@@ -32,7 +33,7 @@ def figure_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def picture_sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]]) -> bytes:
+def picture_sheet(rows: Sequence[tuple[str, Pictures]]) -> bytes:
     """Draw rows of pictures of one size, each row under its title; every 12 pictures wrap.
 
     Args:
@@ -49,7 +50,7 @@ def picture_sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]]) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingRuntimeError(
-            "a sheet of pictures needs matplotlib; pip install 'edgecnn[lab]'"
+            "a sheet of pictures needs matplotlib; pip install matplotlib"
         ) from error
     columns = min(_COLUMNS, max(len(pictures) for _, pictures in rows))
     blocks = [_block(pictures, columns) for _, pictures in rows]
@@ -63,7 +64,7 @@ def picture_sheet(rows: Sequence[tuple[str, Sequence[np.ndarray]]]) -> bytes:
     return figure_png(figure)
 
 
-def _block(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+def _block(pictures: Pictures, columns: int) -> np.ndarray:
     """The pictures of one row on white, below the room for its title."""
     height, width = pictures[0].shape[:2] if len(pictures) else (_TILE, _TILE)
     w, h = (max(8, round(_TILE * side / max(height, width))) for side in (width, height))
