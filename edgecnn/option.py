@@ -203,14 +203,12 @@ def _check_one(about: Option, value: Any, name: str | None) -> Any:
 
 def _fits(about: Option, value: Any) -> bool:
     if about.kind in (int, float):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not -inf < value < inf or (about.kind is int and value != int(value)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return (
-            (-inf if about.low is None else about.low)
-            <= value
-            <= (inf if about.high is None else about.high)
-        )
+        if not -inf < value < inf or (about.kind is int and value != int(value)):
+            return False
+        low, high = about.low, about.high
+        return (low is None or low <= value) and (high is None or value <= high)
     if about.choices:
         return value in about.choices
     return isinstance(value, str | Path if about.kind is not bool else bool)
