@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass, field, fields, replace
-from math import isfinite
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -50,6 +50,7 @@ class Option:
     choices    the values that are allowed; those of a Literal by themselves
     suggested  values that are offered, where others are allowed too
     low, high  the range of a number, ends included
+    may_be_path  a text that may also name a file
     metavar    what stands for the value in --help; None takes the type's
     shown      the default in words, where the value alone says too little
     name, kind, many, optional, default   from the field; a required option has the default REQUIRED
@@ -62,6 +63,7 @@ class Option:
     suggested: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
+    may_be_path: bool = False
     metavar: str | None = None
     shown: str | None = None
     name: str = ""
@@ -201,12 +203,12 @@ def _check_one(about: Option, value: Any, name: str | None) -> Any:
 
 def _fits(about: Option, value: Any) -> bool:
     if about.kind in (int, float):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not isfinite(value) or (about.kind is int and value != int(value)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return (about.low is None or value >= about.low) and (
-            about.high is None or value <= about.high
-        )
+        if not -inf < value < inf or (about.kind is int and value != int(value)):
+            return False
+        low, high = about.low, about.high
+        return (low is None or low <= value) and (high is None or value <= high)
     if about.choices:
         return value in about.choices
     return isinstance(value, str | Path if about.kind is not bool else bool)

@@ -96,7 +96,7 @@ def test_an_option_survives_a_config_file(command, about, tmp_path):
 
 @pytest.mark.parametrize(("command", "about"), EVERY)
 def test_an_option_says_what_it_does_in_plain_english(command, about):
-    assert about.help[0].isupper() or about.help.startswith("cpu, ")
+    assert about.help[0].isupper()
     assert about.help.endswith(".")
     assert not about.help.startswith("Of ")
     assert about.panel
@@ -119,7 +119,7 @@ def test_a_range_ends_where_it_says(command, about):
         with pytest.raises(OptionError) as error:
             check_value(about, one(outside))
         assert about.allowed in message(error)
-    for wrong in (math.nan, math.inf, True, "many"):
+    for wrong in (math.nan, math.inf, -(10**400), True, "many"):
         with pytest.raises(OptionError, match=f"{about.flag} is .*, expected"):
             check_value(about, one(wrong))
 

@@ -22,8 +22,9 @@ _HELP = Row("--help", "Show this page and stop.")
 # The options that every command has.
 COMMON = (
     Option(
-        "Read options from this file; those on the command line win. Without it, edgecnn.toml "
-        "beside the first argument is read, or else the one in the working directory.",
+        "Read options from this file; those on the command line win. Paths in it are relative to "
+        "its folder. Without it, edgecnn.toml beside the first argument is read, or else the one "
+        "in the working directory.",
         _OTHER,
         metavar="FILE.toml",
         name="config",

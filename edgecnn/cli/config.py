@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def read_config(file: Path, command: str, options: Sequence[Option]) -> Json:
         if about is None:
             raise OptionError(f"{where} has no option {key!r}; {_similar(key, known)}")
         checked = check_value(about, value, f"{where} {key}")
-        values[about.name] = _beside(file, checked) if about.kind is Path else checked
+        values[about.name] = _beside(file, about, checked)
     return values
 
 
@@ -64,7 +65,10 @@ def _similar(key: str, known: Json) -> str:
     return f"did you mean {near[0]!r}?" if near else f"expected some of {', '.join(known)}"
 
 
-def _beside(file: Path, value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(file.parent / path for path in value)
-    return None if value is None else file.parent / value
+def _beside(file: Path, about: Option, value: Any) -> Any:
+    """Paths are relative to the file's folder."""
+    if about.many:
+        return tuple(_beside(file, replace(about, many=False), one) for one in value)
+    if about.may_be_path and (file.parent / value).exists():
+        return str(file.parent / value)
+    return file.parent / value if about.kind is Path else value

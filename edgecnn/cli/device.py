@@ -69,6 +69,7 @@ def run(
             "folder or pattern, GStreamer string.",
             FILES,
             "--source/-s",
+            may_be_path=True,
             metavar="SOURCE",
         ),
     ],

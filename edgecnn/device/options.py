@@ -30,8 +30,9 @@ class DeviceOptions:
     )
     device: str = option(
         "cpu",
-        "cpu, edgetpu, edgetpu:usb, edgetpu:pci:0, or the path of a delegate library.",
+        "Where it runs: cpu, edgetpu, edgetpu:usb, edgetpu:pci:0, or a delegate library.",
         suggested=_DEVICES,
+        may_be_path=True,
         metavar="NAME",
     )
     threads: int = option(1, "Threads of the interpreter.", low=1, high=64)
@@ -91,6 +92,7 @@ class DoctorOptions:
         "Where to replay files that are compiled for an Edge TPU; all others use the CPU.",
         panel="Machine",
         suggested=_DEVICES,
+        may_be_path=True,
         metavar="NAME",
     )
 
@@ -109,6 +111,7 @@ class RunOptions(DeviceOptions):
         "Where true labels come from: folder (class = folder of the image), FILE.csv, or none.",
         panel="Input and output",
         suggested=("folder", "none"),
+        may_be_path=True,
         metavar="TRUTH",
     )
     log: Path | None = option(None, "Write this SESSION folder.", metavar="SESSION")

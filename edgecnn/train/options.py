@@ -115,6 +115,7 @@ class TrainOptions(Record):
         "imagenet",
         "First weights of a named network: imagenet, none or a file.",
         suggested=("imagenet", "none"),
+        may_be_path=True,
         metavar="NAME",
     )
     fine_tune: bool = option(

@@ -93,6 +93,17 @@ def test_edgecnn_toml_beside_the_data_goes_before_the_working_directorys(
     assert find_config(None, None) == Path("edgecnn.toml")
 
 
+def test_a_text_that_names_a_file_beside_the_config_is_that_file(read, tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text('[run]\nsource = "film.mp4"\ntruth = "folder"\nlog = "session"\n')
+    got = read("run", "b.edgecnn", "--config", file)
+    assert (got["source"], got["options"].truth) == ("film.mp4", "folder")
+    assert got["options"].log == tmp_path / "session"
+    (tmp_path / "film.mp4").write_bytes(b"")
+    got = read("run", "b.edgecnn", "--config", file)
+    assert got["source"] == str(tmp_path / "film.mp4")
+
+
 def test_an_option_that_a_command_needs_may_come_from_the_file_or_is_named(edgecnn, read, tmp_path):
     status, out, err = edgecnn("train", "lab")
     assert (status, out) == (2, "")
