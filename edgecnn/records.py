@@ -25,6 +25,8 @@ __all__ = [
 Json = dict[str, Any]
 # (name of the work, number done, total): the command line draws it, not the library.
 Progress = Callable[[str, int, int], None]
+# What JSON has for each of these types.
+_SCALARS: Any = {int: int, float: int | float, str: str, Path: str}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Record = TypeVar("_Record", bound="Record")
 
@@ -133,13 +135,15 @@ def decode(hint: Any, value: Any) -> Any:
     if get_origin(hint) is tuple:
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         return tuple(decode(kind, one) for kind, one in zip(kinds, value, strict=True))
-    if get_origin(hint) is list:
-        return [decode(args[0], one) for one in value]
     if get_origin(hint) is dict:
         return {str(key): decode(args[1], one) for key, one in value.items()}
     if isinstance(hint, type) and issubclass(hint, Record):
         return hint.from_json(value)
-    return hint(value) if hint in (int, float, str, Path) else value
+    if hint not in _SCALARS:
+        return value
+    if not isinstance(value, _SCALARS[hint]) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no {hint.__name__}")
+    return hint(value)
 
 
 def _fields(record: Any) -> tuple[Field[Any], ...]:

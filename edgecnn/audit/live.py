@@ -189,10 +189,11 @@ class _Labelled:
 
     def _image(self, row: int) -> str | None:
         """The file of a kept picture."""
-        return self.parts[self.session[row]][1].images.get(int(self.row[row]))
+        _, frames, _ = self.parts[int(self.session[row])]
+        return frames.images.get(int(self.row[row]))
 
     def _misread(self, row: int) -> Misread:
-        session, name = self.parts[self.session[row]][0], self._image(row)
+        session, name = self.parts[int(self.session[row])][0], self._image(row)
         return Misread(
             session=str(session.path),
             frame=int(self.frame[row]),

@@ -30,7 +30,7 @@ def waterfall_plot(report: AuditReport) -> Plot:
     lab = 100 * (report.lab.float_tally.accuracy or 0.0)
     steps = [(s.cause.split(" (")[0], s.points, s.low, s.high) for s in report.lab.steps]
     left = report.residual
-    if left.points is not None and left.low is not None and left.high is not None:
+    if left:
         steps.append(("not explained", left.points, left.low, left.high))
     live = report.live.tally
     left_end = _axis_start(lab, steps)

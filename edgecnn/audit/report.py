@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgecnn.audit import plots
-from edgecnn.audit.ledger.ledger import UNEXPLAINED
 from edgecnn.audit.live import Confusion, Misread
 from edgecnn.audit.result import AuditReport
 from edgecnn.bundle.preprocess import readable_image
@@ -27,7 +26,6 @@ def write_report(report: AuditReport, target: Path, *, bundle_sha256: str) -> No
         report=report,
         bundle_sha256=bundle_sha256,
         headline=_headline(report),
-        unexplained=UNEXPLAINED,
         labelled=report.live.tally.total > 0,
         plots=_plots(report),
         sheets=_sheets(report),

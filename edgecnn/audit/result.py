@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import Estimate
-from edgecnn.audit.ledger.ledger import UNEXPLAINED, Lab, Residual
+from edgecnn.audit.ledger.ledger import Lab
+from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.options import AuditOptions
 from edgecnn.bundle.card import Card
@@ -25,7 +26,7 @@ class AuditReport:
     lab: Lab
     live: Live
     estimate: Estimate
-    residual: Residual
+    residual: Step | None
     sessions: tuple[Json, ...]
     notes: tuple[str, ...]
     options: AuditOptions = field(default_factory=AuditOptions)
@@ -66,9 +67,9 @@ class AuditReport:
             "gap_high": high,
             "estimate": self.estimate,
             "ledger": self.lab.steps,
-            "residual_points": self.residual.points,
-            "residual_low": self.residual.low,
-            "residual_high": self.residual.high,
+            "residual_points": self.residual and self.residual.points,
+            "residual_low": self.residual and self.residual.low,
+            "residual_high": self.residual and self.residual.high,
             "per_class": {
                 k: {"lab": lab, "live": live} for k, (lab, live) in self.per_class.items()
             },
@@ -104,14 +105,9 @@ class AuditReport:
         return "\n".join(lines).rstrip()
 
     def _ledger_text(self) -> str:
-        rows = [
-            (s.cause, f"{s.points:+.2f}", f"{s.low:+.2f} to {s.high:+.2f}") for s in self.lab.steps
-        ]
-        left = self.residual
-        if left.points is not None and left.low is not None and left.high is not None:
-            rows.append(
-                (UNEXPLAINED, f"{left.points:+.2f}", f"{left.low:+.2f} to {left.high:+.2f}")
-            )
+        steps = [*self.lab.steps, *([self.residual] if self.residual else [])]
+        rows = [(s.cause, f"{s.points:+.2f}", f"{s.low:+.2f} to {s.high:+.2f}") for s in steps]
+        if self.residual:
             rows.append(("= gap", f"{self.gap_points:+.2f}", ""))
         view = table(("where the points go", "points", "95 % interval"), rows)
         evidence = [f"  {step.cause.split(' (')[0]}: {step.evidence}" for step in self.lab.steps]

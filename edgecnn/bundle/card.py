@@ -124,7 +124,7 @@ class Card(Record):
             return card
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
-                f"card is not readable ({type(error).__name__}: {error}); export the bundle again"
+                f"card is not readable ({type(error).__name__}: {error}); export again"
             ) from error
 
 

@@ -126,7 +126,7 @@ class Classifier:
             scores = self.runtime.invoke(tensor)
             families = [golden.scores[file], golden.builtin.get(file, golden.scores[file])]
             steps, expected = min(
-                (self._steps(scores, np.array(family, np.float32)), k)
+                (self.steps(scores, np.array(family, np.float32)), k)
                 for k, family in enumerate(families)
             )
             results.append(
@@ -139,7 +139,8 @@ class Classifier:
             )
         return results
 
-    def _steps(self, scores: np.ndarray, expected: np.ndarray) -> float:
+    def steps(self, scores: np.ndarray, expected: np.ndarray) -> float:
+        """The largest difference of a score, in steps of this file's output."""
         scale = self.runtime.output.scale
         return round(float(np.abs(scores - expected).max() / (scale if scale > 0 else 1e-3)), 3)
 

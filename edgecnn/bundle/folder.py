@@ -23,6 +23,7 @@ from pathlib import Path
 from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.card import CARD_FILE, Artifact, Card, GoldenFrame
 from edgecnn.errors import ArtifactError, BundleError
+from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import staged_folder
 
 __all__ = ["Bundle", "LabTestRow", "read_card", "seal", "write_bundle"]
@@ -213,15 +214,9 @@ def read_card(data: bytes, path: Path) -> Card:
 
 
 def _lab_test_csv(rows: list[LabTestRow]) -> str:
-    text = io.StringIO()
-    columns = ["file", "sha256", "label", *(rows[0].predicted if rows else [])]
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(
-            {"file": row.file, "sha256": row.sha256, "label": row.label, **row.predicted}
-        )
-    return text.getvalue()
+    answers = list(rows[0].predicted) if rows else []
+    cells = [[r.file, r.sha256, r.label, *(r.predicted[a] for a in answers)] for r in rows]
+    return csv_text(["file", "sha256", "label", *answers], cells)
 
 
 def _parse_sums(text: str, path: Path) -> dict[str, str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
-from edgecnn.bundle.preprocess import read_image
 from edgecnn.calibrate.coverage import measure_coverage, narrowness
 from edgecnn.calibrate.options import CalibrateOptions
 from edgecnn.calibrate.pick import Candidates, Pick, candidates, choose
@@ -21,10 +18,11 @@ from edgecnn.calibrate.sheet import contact_sheet
 from edgecnn.calibrate.view import View, view_of_bundle, view_of_model
 from edgecnn.camera.fit import FitOptions, fit_windows
 from edgecnn.camera.fitted import CameraFit
-from edgecnn.camera.scenes import MIN_FRAMES, sharp_enough
+from edgecnn.camera.scenes import MIN_FRAMES, evenly, sharp_enough
 from edgecnn.camera.statistics import Window
 from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
+from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import check_writable, staged_folder
 from edgecnn.records import Progress
 
@@ -32,7 +30,6 @@ __all__ = ["MARKER", "CalibrateOptions", "calibrate"]
 
 MARKER = "manifest.csv"
 _MOST_FIELD, _MOST_LAB = 20_000, 1_000
-_ON_SHEET = 24
 
 
 def calibrate(
@@ -62,14 +59,14 @@ def calibrate(
     output, lab_root = Path(output), Path(lab)
     check_writable(output, marker=MARKER)
     view = _view(options)
-    files = _thin(find_field(roots), _MOST_FIELD)
-    lab_files = [Found(path, str(path)) for path in find_images(lab_root)]
+    files = find_field(roots)
+    files = [files[k] for k in evenly(len(files), _MOST_FIELD)]
+    paths = find_images(lab_root)
+    lab_files = [Found(paths[k], str(paths[k])) for k in evenly(len(paths), _MOST_LAB)]
     window = window_for(files, "field")
     most = FitOptions().most
     pool = read_pool(files, window, view, most, what="field", progress=progress)
-    lab_pool = read_pool(
-        _thin(lab_files, _MOST_LAB), window, None, _MOST_LAB, what="lab", progress=progress
-    )
+    lab_pool = read_pool(lab_files, window, None, _MOST_LAB, what="lab", progress=progress)
     excluded = _excluded(options, window, progress)
     lab_sha256 = set(lab_pool.sha256) | (view.lab_test if view else frozenset())
     usable = candidates(pool, excluded, lab_sha256, options.spacing)
@@ -82,7 +79,7 @@ def calibrate(
     picks = choose(pool, usable.indices, options.count, options.seed)
     camera, no_camera = _fit(pool, lab_pool, window, options, progress)
     result = _result(output, pool, lab_pool, usable, picks, view, camera, no_camera)
-    sheet = _sheet(pool, lab_pool, picks, window, camera, options.seed)
+    sheet = contact_sheet(pool, lab_pool, picks, window, camera, options.seed)
     _write(output, pool, picks, result, sheet, view)
     return result
 
@@ -91,13 +88,6 @@ def _view(options: CalibrateOptions) -> View | None:
     if options.model is not None:
         return view_of_model(Path(options.model))
     return view_of_bundle(Path(options.bundle)) if options.bundle is not None else None
-
-
-def _thin(files: list[Found], most: int) -> list[Found]:
-    """Choose `most` of the files, evenly spread, or all if there are no more."""
-    if len(files) <= most:
-        return files
-    return [files[k] for k in np.linspace(0, len(files) - 1, most).round().astype(int)]
 
 
 def _excluded(options: CalibrateOptions, window: Window, progress: Progress | None) -> Pool | None:
@@ -142,31 +132,13 @@ def _result(
         pool=len(pool),
         lab=len(lab),
         picked=len(picks),
-        left_out={**usable.left_out, **({"broken": pool.broken} if pool.broken else {})},
+        left_out=usable.left_out,
         classes=classes,
         coverage=measure_coverage(pool, lab, picked),
         camera=camera,
         no_camera=no_camera,
         warnings=tuple(narrowness(pool, usable, labels)),
     )
-
-
-def _sheet(
-    pool: Pool,
-    lab: Pool,
-    picks: list[Pick],
-    window: Window,
-    camera: CameraFit | None,
-    seed: int,
-) -> bytes:
-    """Read the frames for the contact sheet again, at full size, and draw it."""
-    rng = np.random.default_rng(seed)
-    sharp = sharp_enough(lab.scales)
-    shown = sharp[np.sort(rng.permutation(len(sharp))[:_ON_SHEET])]
-    lab_frames = [read_image(lab.files[k].path) for k in shown]
-    step = max(1, len(picks) // _ON_SHEET)
-    field_frames = [read_image(pool.files[pick.index].path) for pick in picks[::step][:_ON_SHEET]]
-    return contact_sheet(lab_frames, field_frames, window.frame_wh, camera, seed)
 
 
 def _write(
@@ -177,9 +149,7 @@ def _write(
     sheet: bytes,
     view: View | None,
 ) -> None:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "sha256", "source", "time", "why"])
+    rows = []
     with staged_folder(output, marker=MARKER) as stage:
         (stage / "images").mkdir()
         for number, pick in enumerate(picks):
@@ -190,7 +160,8 @@ def _write(
             why = pick.why
             if view and pool.classes is not None:
                 why += f"; read as {view.labels[int(pool.classes[pick.index])]}"
-            writer.writerow([name, pool.sha256[pick.index], found.source, time, why])
-        (stage / MARKER).write_text(text.getvalue(), encoding="utf-8")
+            rows.append([name, pool.sha256[pick.index], found.source, time, why])
+        manifest = csv_text(["file", "sha256", "source", "time", "why"], rows)
+        (stage / MARKER).write_text(manifest, encoding="utf-8")
         (stage / "camera.json").write_text(json.dumps(result.camera_json(), indent=1) + "\n")
         (stage / "contact_sheet.png").write_bytes(sheet)

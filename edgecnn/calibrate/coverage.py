@@ -44,7 +44,8 @@ def measure_coverage(pool: Pool, lab: Pool, picked: np.ndarray) -> Coverage:
     spread = np.maximum(pool.statistics.std(axis=0), 0.02) * np.sqrt(len(STATISTICS))
     field, own = (pool.statistics - centre) / spread, (lab.statistics - centre) / spread
     chosen = field[picked]
-    radius = float(np.quantile(_nearest(chosen, chosen, itself=True), 0.9))
+    # The nearest of all is the image itself.
+    radius = float(np.quantile(_nearest(chosen, chosen, min(1, len(chosen) - 1)), 0.9))
     low, high = np.quantile(pool.statistics, (0.01, 0.99), axis=0)
     least, most = pool.statistics[picked].min(axis=0), pool.statistics[picked].max(axis=0)
     spanned = np.clip(np.minimum(high, most) - np.maximum(low, least), 0, None)
@@ -58,17 +59,10 @@ def measure_coverage(pool: Pool, lab: Pool, picked: np.ndarray) -> Coverage:
     )
 
 
-def _nearest(points: np.ndarray, others: np.ndarray, itself: bool = False) -> np.ndarray:
-    """Distance of each point to the nearest of `others`; `itself` skips the point itself."""
-    if itself and len(others) < 2:
-        return np.zeros(len(points))
-    found = np.empty(len(points))
-    for k, point in enumerate(points):
-        distance = np.linalg.norm(others - point, axis=1)
-        if itself:
-            distance[k] = np.inf
-        found[k] = distance.min()
-    return found
+def _nearest(points: np.ndarray, others: np.ndarray, rank: int = 0) -> np.ndarray:
+    """Distance of each point to the nearest of `others`, or to the next but `rank`."""
+    distances = (np.linalg.norm(others - point, axis=1) for point in points)
+    return np.array([np.partition(row, rank)[rank] for row in distances])
 
 
 def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -> list[str]:
@@ -76,8 +70,7 @@ def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -
     count, total = len(usable.indices), len(pool) + pool.broken
     notes = []
     if count < _ENOUGH:
-        left_out = {**usable.left_out, **({"broken": pool.broken} if pool.broken else {})}
-        why = ", ".join(f"{n} {reason}" for reason, n in left_out.items())
+        why = ", ".join(f"{n} {reason}" for reason, n in usable.left_out.items())
         notes.append(
             f"few images: {count} different ones of {total}{f' ({why})' if why else ''}, "
             f"expected {_ENOUGH} or more; film longer"

@@ -76,7 +76,10 @@ def candidates(
         else:
             seen.add(digest)
             chosen.append(k)
-    return Candidates(np.array(chosen, np.int64), dict(sorted(left_out.items())))
+    found = dict(sorted(left_out.items()))
+    return Candidates(
+        np.array(chosen, np.int64), found | ({"broken": pool.broken} if pool.broken else {})
+    )
 
 
 def _in_burst(file: Found, taken: dict[str, list[float]], spacing_s: float) -> bool:

@@ -6,18 +6,19 @@ pool of full frames fits into memory.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.bundle.preprocess import decode, read_image, to_tensor
 from edgecnn.calibrate.view import View
-from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
+from edgecnn.camera.scenes import evenly
+from edgecnn.camera.statistics import Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.images.split_groups import captured_at
@@ -48,7 +49,7 @@ class Pool:
     statistics    float32, shape (n, len(STATISTICS))
     fingerprints  uint8, shape (n, 256)
     scales        float, shape (n,): how much an image was enlarged to the window's frame size
-    classes       int32, shape (n,): predicted class, or None without a model
+    classes       int64, shape (n,): predicted class, or None without a model
     embedding     float32, shape (n, d), or None
     broken        files that could not be read
     """
@@ -95,7 +96,7 @@ def window_for(files: Sequence[Found], what: str) -> Window:
         DataError: None of the files that were tried can be decoded.
     """
     frames = []
-    for k in sorted(set(np.linspace(0, len(files) - 1, _SIZE_SAMPLE).round().astype(int))):
+    for k in evenly(len(files), _SIZE_SAMPLE):
         try:
             frames.append(read_image(files[k].path))
         except ImageError:
@@ -124,77 +125,53 @@ def read_pool(
     Raises:
         DataError: No file can be decoded.
     """
-    keep = set(np.linspace(0, len(files) - 1, most_windows).round().astype(int).tolist())
-    reader = _Reader(window, view)
-    for k, file in enumerate(files):
-        reader.read(file, k in keep)
-        if progress and ((k + 1) % _CHUNK == 0 or k + 1 == len(files)):
-            progress(f"reading {what} images", k + 1, len(files))
-    if not reader.files:
+    keep = set(evenly(len(files), most_windows).tolist())
+    known: list[tuple[Found, str, np.ndarray, float]] = []
+    windows: dict[int, np.ndarray] = {}
+    statistics, looks = [], []
+    for start in range(0, len(files), _CHUNK):
+        chunk = [_read(file, window, view) for file in files[start : start + _CHUNK]]
+        usable = [(k, image) for k, image in enumerate(chunk, start) if image]
+        windows |= {len(known) + n: i.cut for n, (k, i) in enumerate(usable) if k in keep}
+        known += [image.known for _, image in usable]
+        if usable:
+            statistics.append(frame_statistics(np.stack([image.cut for _, image in usable])))
+        if usable and view:
+            looks.append(view.look(np.stack([i.tensor for _, i in usable if i.tensor is not None])))
+        if progress:
+            progress(f"reading {what} images", start + len(chunk), len(files))
+    if not known:
         raise DataError(f"none of {len(files)} {what} files is a usable image; check the folder")
-    return reader.pool()
+    found, sha256, fingerprints, scales = zip(*known, strict=True)
+    return Pool(
+        found,
+        sha256,
+        np.concatenate(statistics),
+        np.stack(fingerprints),
+        np.reshape(list(windows.values()), (-1, *window.size_wh[::-1], 3)).astype(np.uint8),
+        np.array(list(windows), np.int64),
+        np.array(scales),
+        np.concatenate([scores for scores, _ in looks]).argmax(axis=1) if view else None,
+        np.concatenate([embedding for _, embedding in looks]) if view else None,
+        len(files) - len(known),
+    )
 
 
-class _Reader:
-    """Collects what is kept of each image, a chunk at a time."""
+class _Image(NamedTuple):
+    """What is kept of an image, and what its chunk is computed from: `cut` and `tensor`."""
 
-    def __init__(self, window: Window, view: View | None) -> None:
-        self.window, self.view = window, view
-        self.files: list[Found] = []
-        self.sha256: list[str] = []
-        self.left_out: Counter[str] = Counter()
-        self._fingerprints: list[np.ndarray] = []
-        self._scales: list[float] = []
-        self._windows: dict[int, np.ndarray] = {}
-        self._chunk: list[np.ndarray] = []
-        self._tensors: list[np.ndarray] = []
-        self._statistics: list[np.ndarray] = []
-        self._classes: list[np.ndarray] = []
-        self._embeddings: list[np.ndarray] = []
+    known: tuple[Found, str, np.ndarray, float]
+    cut: np.ndarray
+    tensor: np.ndarray | None
 
-    def read(self, file: Found, keep: bool) -> None:
-        try:
-            data = file.path.read_bytes()
-            frame = decode(data, file.source)
-        except (OSError, ImageError):
-            self.left_out["broken"] += 1
-            return
-        cut = self.window.cut(frame)
-        if keep:
-            self._windows[len(self.files)] = cut
-        self.files.append(file)
-        self.sha256.append(file_sha256(data))
-        self._fingerprints.append(fingerprint(frame))
-        self._scales.append(self.window.scale(frame))
-        self._chunk.append(cut)
-        if self.view:
-            self._tensors.append(to_tensor(frame, self.view.spec))
-        if len(self._chunk) == _CHUNK:
-            self._flush()
 
-    def _flush(self) -> None:
-        if not self._chunk:
-            return
-        self._statistics.append(frame_statistics(np.stack(self._chunk)))
-        if self.view:
-            scores, embedding = self.view.look(np.stack(self._tensors))
-            self._classes.append(scores.argmax(axis=1).astype(np.int32))
-            self._embeddings.append(embedding)
-        self._chunk, self._tensors = [], []
-
-    def pool(self) -> Pool:
-        self._flush()
-        width, height = self.window.size_wh
-        windows = list(self._windows.values())
-        return Pool(
-            tuple(self.files),
-            tuple(self.sha256),
-            np.concatenate(self._statistics).reshape(-1, len(STATISTICS)),
-            np.stack(self._fingerprints),
-            np.stack(windows) if windows else np.empty((0, height, width, 3), np.uint8),
-            np.array(list(self._windows), np.int64),
-            np.array(self._scales),
-            np.concatenate(self._classes) if self._classes else None,
-            np.concatenate(self._embeddings) if self._embeddings else None,
-            self.left_out["broken"],
-        )
+def _read(file: Found, window: Window, view: View | None) -> _Image | None:
+    """Decode an image; None when it is broken."""
+    try:
+        data = file.path.read_bytes()
+        frame = decode(data, file.source)
+    except (OSError, ImageError):
+        return None
+    known = (file, file_sha256(data), fingerprint(frame), window.scale(frame))
+    # Copied: the cut alone would keep the whole frame in memory.
+    return _Image(known, window.cut(frame).copy(), to_tensor(frame, view.spec) if view else None)

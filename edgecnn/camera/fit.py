@@ -284,7 +284,7 @@ def _regression() -> Any:
         from sklearn.preprocessing import StandardScaler
     except ImportError as error:
         raise MissingRuntimeError(
-            "fitting a camera needs scikit-learn; pip install 'edgecnn[lab]'"
+            "fitting a camera needs scikit-learn; pip install scikit-learn"
         ) from error
     kernel = KernelRidge(kernel="rbf", alpha=0.003, gamma=0.002)
     model = make_pipeline(StandardScaler(), kernel)

@@ -78,7 +78,7 @@ def camera_near(ranges: Ranges, rng: np.random.Generator) -> Ranges:
 
 
 def weakened(name: str, ends: Range, share: float) -> Range:
-    """Move a range towards the cause's identity, down to a share of its distance from it."""
+    """Move a range to a share of its distance from the cause's identity."""
     identity = PARAMETERS[name].identity
     low, high = (identity + share * (end - identity) for end in ends)
     return (low, high)

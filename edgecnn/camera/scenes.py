@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["MIN_FRAMES", "like_polarity", "sharp_enough"]
+__all__ = ["MIN_FRAMES", "evenly", "like_polarity", "sharp_enough"]
 
 MIN_FRAMES = 20
 _POLARITY_GAP = 0.2
@@ -42,7 +42,7 @@ def like_polarity(lab: np.ndarray, field: np.ndarray) -> np.ndarray:
     num_light = round(total * share)
     if total < 3 * MIN_FRAMES:
         return lab
-    chosen = [light[_even(len(light), num_light)], dark[_even(len(dark), total - num_light)]]
+    chosen = [light[evenly(len(light), num_light)], dark[evenly(len(dark), total - num_light)]]
     return np.asarray(lab[np.sort(np.concatenate(chosen))])
 
 
@@ -51,6 +51,6 @@ def _light_on_dark(frames: np.ndarray) -> np.ndarray:
     return np.asarray(luma.mean(axis=1) > np.median(luma, axis=1))
 
 
-def _even(length: int, count: int) -> np.ndarray:
-    """`count` positions spread evenly over `length`."""
+def evenly(length: int, count: int) -> np.ndarray:
+    """Up to `count` positions spread evenly over `length`, both ends included: int64."""
     return np.linspace(0, length - 1, min(count, length)).round().astype(int)

@@ -107,7 +107,9 @@ class FieldCamera:
             The frame as the camera sends it: a JPEG file.
         """
         shot = self.sample(rng)
-        return _jpeg(self.expose(card, shot, rng), shot.jpeg_quality)
+        frame = self.expose(card, shot, rng)
+        quality = round(shot.jpeg_quality)
+        return cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
     def film(self, card: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Photograph a card and decode the JPEG: uint8, shape (height, width, 3), B, G, R."""
@@ -141,19 +143,15 @@ class FieldCamera:
 
     def _illumination(self, shot: Shot) -> np.ndarray:
         """Relative light at each pixel: float32, shape (height, width), about 1 in the middle."""
-        x, y = self._plane()
+        width, height = self.size_wh
+        # Position of each pixel off the axis, right and down, in frame heights.
+        x = (np.arange(width)[None, :] + 0.5 - width / 2) / height
+        y = (np.arange(height)[:, None] + 0.5 - height / 2) / height
         angle = np.radians(shot.illumination_deg)
         towards = (x * np.cos(angle) - y * np.sin(angle)) / 0.5
         slope = np.clip(1.0 + shot.illumination * towards, 0.0, None)
         cos2 = _FOCAL**2 / (_FOCAL**2 + x**2 + y**2)
         return np.asarray(slope * (1.0 - shot.vignette * (1.0 - cos2**2)), np.float32)
-
-    def _plane(self) -> tuple[np.ndarray, np.ndarray]:
-        """Position of each pixel off the axis, right and down, in frame heights."""
-        width, height = self.size_wh
-        x = (np.arange(width) + 0.5 - width / 2) / height
-        y = (np.arange(height) + 0.5 - height / 2) / height
-        return x[None, :], y[:, None]
 
     def _homography(self, shape: tuple[int, ...], shot: Shot) -> np.ndarray:
         """Card pixels to frame pixels: a pinhole camera looks at a card turned in space."""
@@ -209,8 +207,3 @@ def _turn(axis: int, angle: float) -> np.ndarray:
     matrix[i, i] = matrix[j, j] = np.cos(angle)
     matrix[i, j], matrix[j, i] = -np.sin(angle), np.sin(angle)
     return np.asarray(matrix)
-
-
-def _jpeg(frame_bgr: np.ndarray, quality: float) -> bytes:
-    _, data = cv2.imencode(".jpg", frame_bgr, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
-    return bytes(data)

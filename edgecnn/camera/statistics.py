@@ -11,10 +11,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-__all__ = ["STATISTICS", "Window", "common_window", "describe", "frame_statistics"]
+__all__ = ["STATISTICS", "Window", "common_window", "frame_statistics"]
 
 _BANDS = ((0.02, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.51), (0.51, 0.75))
 _PERCENTILES = (1, 10, 50, 90, 99)
+# The matrix of the DCT, float32 (8, 8), and its coefficients without the lowest frequencies.
+_DCT = cv2.dct(np.eye(8), flags=cv2.DCT_ROWS).T.astype(np.float32)
+_NOT_LOWEST = np.add.outer(np.arange(8), np.arange(8)) >= 2
 
 # Names, in the order of the columns of `frame_statistics`.
 STATISTICS: tuple[str, ...] = (
@@ -89,13 +92,6 @@ def common_window(frames_bgr: Sequence[np.ndarray]) -> Window:
     sizes = np.array([frame.shape[1::-1] for frame in frames_bgr])
     width, height = np.median(sizes, axis=0)
     return Window((max(8, round(float(width))), max(8, round(float(height)))))
-
-
-def describe(frames_bgr: Sequence[np.ndarray], window: Window) -> np.ndarray:
-    """Statistics of frames of any size: float32, shape (n, len(STATISTICS))."""
-    if not len(frames_bgr):
-        return np.empty((0, len(STATISTICS)), np.float32)
-    return frame_statistics(np.stack([window.cut(frame) for frame in frames_bgr]))
 
 
 def frame_statistics(frames_bgr: np.ndarray) -> np.ndarray:
@@ -176,17 +172,6 @@ def _small_coefficients(luma: np.ndarray) -> np.ndarray:
     blocks = blocks.transpose(0, 1, 3, 2, 4)
     spectrum = np.abs(_DCT @ blocks @ _DCT.T)
     return np.asarray((spectrum < 1.0)[..., _NOT_LOWEST].mean(axis=(1, 2, 3)))
-
-
-def _dct_matrix() -> np.ndarray:
-    k, n = np.arange(8)[:, None], np.arange(8)[None, :]
-    matrix = np.cos(np.pi * (2 * n + 1) * k / 16) * np.sqrt(2 / 8)
-    matrix[0] /= np.sqrt(2)
-    return np.asarray(matrix.astype(np.float32))
-
-
-_DCT = _dct_matrix()
-_NOT_LOWEST = np.add.outer(np.arange(8), np.arange(8)) >= 2
 
 
 def _tones(luma: np.ndarray) -> list[np.ndarray]:

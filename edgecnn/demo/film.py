@@ -1,16 +1,12 @@
 """Film the demo's field: UCI optical digits on cards, through the simulated camera.
 
 Lab and field share nothing: the lab's digits are NIST's, these have other writers and another
-scanner. Digits 0 to 199 are for the representative images, the others for the video.
+scanner. Digits 0 to 199 are for the representative images (tools/make_calibration), the others for
+the video.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -20,34 +16,15 @@ import numpy as np
 from edgecnn.camera.simulate import FieldCamera
 from edgecnn.demo.cards import draw_digit
 from edgecnn.errors import MissingRuntimeError, OutputError
-from edgecnn.files.folders import file_sha256
 from edgecnn.files.staging import write_file
 from edgecnn.records import Progress
 
-__all__ = [
-    "CALIBRATION_DIGITS",
-    "VIDEO_DIGITS",
-    "calibration_frames",
-    "film_digits",
-    "load_uci_digits",
-    "write_calibration",
-]
+__all__ = ["CALIBRATION_DIGITS", "VIDEO_DIGITS", "film_digits", "load_uci_digits"]
 
 CALIBRATION_DIGITS = range(200)
 VIDEO_DIGITS = range(200, 1797)
-_PER_CLASS = 12
-_CALIBRATION_SEED, _VIDEO_SEED = 1, 2
+_SEED = 2  # tools/_calibration.py has 1
 _FRAMES_PER_SECOND = 10.0
-
-
-@dataclass(frozen=True)
-class CalibrationFrame:
-    """A JPEG of the simulated camera; `digit` is its position in the UCI data, 0 to 1796."""
-
-    file: str
-    digit: int
-    label: str
-    jpeg: bytes
 
 
 def load_uci_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -65,50 +42,10 @@ def load_uci_digits() -> tuple[np.ndarray, np.ndarray]:
         datasets = import_module("sklearn.datasets")
     except ImportError as error:
         raise MissingRuntimeError(
-            "the demo's field digits need scikit-learn; pip install 'edgecnn[demo]'"
+            "the demo's field digits need scikit-learn; pip install scikit-learn"
         ) from error
     data = datasets.load_digits()
     return np.asarray(data.images), np.asarray(data.target)
-
-
-def calibration_frames() -> Iterator[CalibrationFrame]:
-    """Film the first twelve cards of each digit among CALIBRATION_DIGITS, in the data's order.
-
-    Each frame has its own random generator, seeded by its digit's position, so each frame can be
-    made again without the others.
-    """
-    camera = FieldCamera()
-    images, labels = load_uci_digits()
-    taken: Counter[int] = Counter()
-    for digit in CALIBRATION_DIGITS:
-        label = int(labels[digit])
-        if taken[label] == _PER_CLASS:
-            continue
-        taken[label] += 1
-        rng = np.random.default_rng([_CALIBRATION_SEED, digit])
-        jpeg = camera.capture(draw_digit(images[digit]), rng)
-        yield CalibrationFrame(f"images/digit_{digit:04d}.jpg", digit, str(label), jpeg)
-
-
-def write_calibration(folder: Path) -> int:
-    """Write images/ and manifest.csv of the committed calibration folder; return the count.
-
-    Raises:
-        OutputError: The folder is read-only or full.
-    """
-    for stale in (folder / "images").glob("digit_*.jpg"):
-        stale.unlink()
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "sha256", "digit", "why"])
-    count = 0
-    for frame in calibration_frames():
-        write_file(folder / frame.file, frame.jpeg)
-        why = f"a {frame.label}: among the first {_PER_CLASS} of its class"
-        writer.writerow([frame.file, file_sha256(frame.jpeg), frame.digit, why])
-        count += 1
-    write_file(folder / "manifest.csv", text.getvalue())
-    return count
 
 
 def film_digits(
@@ -142,7 +79,7 @@ def film_digits(
         raise OutputError(f"can't write {video}: OpenCV opened no mp4v writer; choose another -o")
     try:
         for done, digit in enumerate(digits, start=1):
-            rng = np.random.default_rng([_VIDEO_SEED, digit])
+            rng = np.random.default_rng([_SEED, digit])
             writer.write(camera.film(draw_digit(images[digit]), rng))
             if progress:
                 progress("filming the field", done, count)

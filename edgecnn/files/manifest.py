@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 
 from edgecnn.errors import DataError
 
-__all__ = ["read_manifest"]
+__all__ = ["csv_text", "read_manifest"]
 
 _PATH = ("path", "file")
 
@@ -52,3 +53,12 @@ def read_manifest(
             f"{root}, expected most; its paths must start at its own folder or there"
         )
     return found
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as the text of a CSV file, with "\\n" at the end of each line."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()

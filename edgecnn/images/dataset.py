@@ -60,6 +60,7 @@ class Dataset:
 class _Image:
     """The part of an image that stays in memory; its tensor is in the store."""
 
+    file: LabelledFile
     fingerprint: np.ndarray
     sha256: str
 
@@ -93,10 +94,11 @@ def load_dataset(
     labels = class_names(files)
     _check_classes(root, labels, files)
     tensors = make_store(len(files), spec.shape, store or StoreOptions())
-    kept, images, skipped = _sort_out(root, files, _read_all(files, spec, tensors), progress)
+    images, skipped = _read_all(root, files, spec, tensors, progress)
     _check_broken(root, skipped, len(files))
-    usable = _without_contradictions(root, kept, images, skipped)
-    kept, images = [kept[k] for k in usable], [images[k] for k in usable]
+    usable = _without_contradictions(root, images, skipped)
+    images = [images[k] for k in usable]
+    kept = [image.file for image in images]
     _check_counts(root, labels, kept, minimum)
     return Dataset(
         root,
@@ -108,27 +110,6 @@ def load_dataset(
         tuple(image.sha256 for image in images),
         tuple(skipped),
     )
-
-
-def _sort_out(
-    root: Path,
-    files: list[LabelledFile],
-    read: Iterator[_Image | str],
-    progress: Progress | None,
-) -> tuple[list[LabelledFile], list[_Image], list[Skipped]]:
-    """The usable files, their images, and the others with the reason."""
-    kept: list[LabelledFile] = []
-    images: list[_Image] = []
-    skipped: list[Skipped] = []
-    for done, (file, image) in enumerate(zip(files, read, strict=True), start=1):
-        if isinstance(image, _Image):
-            kept.append(file)
-            images.append(image)
-        else:
-            skipped.append(Skipped(file.path.relative_to(root).as_posix(), image))
-        if progress and (done % _CHUNK == 0 or done == len(files)):
-            progress("reading images", done, len(files))
-    return kept, images, skipped
 
 
 def suggest_size(root: Path | str) -> tuple[int, int]:
@@ -158,25 +139,38 @@ def suggest_size(root: Path | str) -> tuple[int, int]:
 
 
 def _read_all(
-    files: Sequence[LabelledFile], spec: InputSpec, store: Memory | TensorFile
-) -> Iterator[_Image | str]:
-    """The tensor of each usable file goes to the store; for the others this yields the reason."""
+    root: Path,
+    files: list[LabelledFile],
+    spec: InputSpec,
+    store: Memory | TensorFile,
+    progress: Progress | None,
+) -> tuple[list[_Image], list[Skipped]]:
+    """Put the tensors of the usable files into the store.
 
-    def read(file: LabelledFile) -> tuple[np.ndarray, _Image] | str:
+    Returns:
+        The images of the usable files, and the other files with the reason.
+    """
+
+    def read(file: LabelledFile) -> tuple[np.ndarray, _Image] | Skipped:
         try:
             data = read_bytes(file.path)
             frame = decode(data, file.path.name)
         except ImageError as error:
-            return str(error)
-        return to_tensor(frame, spec), _Image(fingerprint(frame), file_sha256(data))
+            return Skipped(file.path.relative_to(root).as_posix(), str(error))
+        return to_tensor(frame, spec), _Image(file, fingerprint(frame), file_sha256(data))
 
+    images: list[_Image] = []
+    skipped: list[Skipped] = []
     for chunk in read_in_order(read, files):
         for found in chunk:
-            if isinstance(found, str):
-                yield found
+            if isinstance(found, Skipped):
+                skipped.append(found)
             else:
                 store.append(found[0])
-                yield found[1]
+                images.append(found[1])
+        if progress:
+            progress("reading images", len(images) + len(skipped), len(files))
+    return images, skipped
 
 
 def read_in_order(
@@ -188,19 +182,17 @@ def read_in_order(
             yield list(pool.map(read, files[start : start + _CHUNK]))
 
 
-def _without_contradictions(
-    root: Path, files: list[LabelledFile], images: list[_Image], skipped: list[Skipped]
-) -> list[int]:
+def _without_contradictions(root: Path, images: list[_Image], skipped: list[Skipped]) -> list[int]:
     """Indices of the files that occur in one class only; the others go to `skipped`."""
     where: dict[str, dict[str, str]] = {}
-    for file, image in zip(files, images, strict=True):
-        name = file.path.relative_to(root).as_posix()
-        where.setdefault(image.sha256, {}).setdefault(file.label, name)
+    for image in images:
+        name = image.file.path.relative_to(root).as_posix()
+        where.setdefault(image.sha256, {}).setdefault(image.file.label, name)
     usable = []
-    for k, (file, image) in enumerate(zip(files, images, strict=True)):
-        others = [name for label, name in where[image.sha256].items() if label != file.label]
+    for k, image in enumerate(images):
+        others = [name for label, name in where[image.sha256].items() if label != image.file.label]
         if others:
-            name = file.path.relative_to(root).as_posix()
+            name = image.file.path.relative_to(root).as_posix()
             skipped.append(Skipped(name, f"the same file is in another class: {others[0]}"))
         else:
             usable.append(k)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgecnn.bundle.card import LabResult
+from edgecnn.render.png import figure_png
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["confusion_matrix", "side_by_side", "training_curves"]
+__all__ = ["confusion_matrix", "training_curves"]
 
 _MOST_LABELS = 60  # more tick labels than this can't be read
 
@@ -34,7 +30,7 @@ def training_curves(history: Mapping[str, Sequence[float]], best_epoch: int) -> 
         axes.set_ylabel(name if scale == 1 else f"{name} (%)")
         axes.grid(alpha=0.3)
         axes.legend()
-    return _png(figure)
+    return figure_png(figure)
 
 
 def confusion_matrix(lab: LabResult, labels: Sequence[str]) -> bytes:
@@ -56,31 +52,4 @@ def confusion_matrix(lab: LabResult, labels: Sequence[str]) -> bytes:
         for i, j in zip(*np.nonzero(counts), strict=True):
             colour = "white" if shares[i, j] > 0.5 else "black"
             axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=8)
-    return _png(figure)
-
-
-def side_by_side(pictures: Mapping[str, np.ndarray]) -> bytes:
-    """Rows of images under their titles.
-
-    Args:
-        pictures: By title: uint8, RGB, shape (n, height, width, 3), n from 1.
-    """
-    from matplotlib.figure import Figure
-
-    most = max(map(len, pictures.values()))
-    figure = Figure(figsize=(max(6.0, 0.6 * most), 1.5 * len(pictures)), layout="constrained")
-    rows = figure.subplots(len(pictures), 1, squeeze=False)[:, 0]
-    for axes, (title, images) in zip(rows, pictures.items(), strict=True):
-        _, height, width, _ = images.shape
-        strip = np.full((height, most * width, 3), 255, np.uint8)
-        strip[:, : len(images) * width] = np.concatenate(list(images), axis=1)
-        axes.imshow(strip, interpolation="nearest")
-        axes.set_title(title, fontsize=9, loc="left")
-        axes.axis("off")
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return figure_png(figure)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgecnn.bundle.card import CARD_FILE
+from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import staged_folder
 from edgecnn.images.tensors import Tensors
 from edgecnn.model.model_folder import (
@@ -85,9 +84,5 @@ def _write_tensors(file: Any, tensors: Tensors) -> None:
 
 
 def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *history])
     rows: Any = zip(*history.values(), strict=True)
-    writer.writerows([epoch, *row] for epoch, row in enumerate(rows, start=1))
-    return text.getvalue()
+    return csv_text(["epoch", *history], ([k, *row] for k, row in enumerate(rows, start=1)))

@@ -81,8 +81,8 @@ def check_page(target: Path, what: str) -> None:
     missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
     if missing:
         raise MissingRuntimeError(
-            f"the {what} page needs {' and '.join(missing)}, not installed here; "
-            "pip install 'edgecnn[lab]', or leave out -o (text and --json need neither)"
+            f"the {what} page needs {' and '.join(missing)}, not installed here; pip install "
+            f"{' '.join(missing)}, or leave out -o (text and --json need neither)"
         )
     if target.is_dir():
         raise OutputError(f"{target} is a folder, expected the name of an HTML file for -o")

@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from edgecnn.model.networks.adopt import as_float32
 from edgecnn.model.networks.backbones import BACKBONES, build_backbone
-from edgecnn.model.networks.small import NetworkOptions, build_network, load_network
+from edgecnn.model.networks.small import build_network, load_network
 from edgecnn.records import Json, Progress
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.cluster import local_copy, movable, strategy_of
 from edgecnn.train.fitting.fit_network import Fit, fit_network
-from edgecnn.train.fitting.imbalance import adjust_scores, check_adjustable
+from edgecnn.train.fitting.imbalance import adjust_scores, last_dense
 from edgecnn.train.fitting.transfer import fine_tune
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.synthesis.gate import Made, join, synthesize
@@ -73,7 +73,8 @@ def _train(
     keras.utils.set_random_seed(options.seed)
     with strategy.scope():
         model, network = _network(task, options)
-    check_adjustable(model, options)
+    if options.imbalance == "logit_adjustment":
+        last_dense(model)  # refuses before the training, not after it
     model = movable(model) if task.cluster else model
     run = fine_tune if options.pretrained else fit_network
     with strategy.scope():
@@ -95,5 +96,12 @@ def _network(task: Task, options: TrainOptions) -> tuple[keras.Model, Json]:
     if options.network is not None:
         model = load_network(options.network, shape, num_classes)
         return model, {"name": options.network, "weights": "the user's own"}
-    size = NetworkOptions(options.network_width, options.dropout, options.l1, options.l2)
-    return build_network(shape, num_classes, size), {"name": "built-in", "weights": "none"}
+    model = build_network(
+        shape,
+        num_classes,
+        width=options.network_width,
+        dropout=options.dropout,
+        l1=options.l1,
+        l2=options.l2,
+    )
+    return model, {"name": "built-in", "weights": "none"}

@@ -48,7 +48,6 @@ def train(
         lab: Folder of class folders, or of train, val and test folders of these.
         output: The MODEL folder; an older MODEL folder is replaced.
         options: See TrainOptions.
-        progress: Called with (what, done, total).
 
     With TF_CONFIG set, the processes named there train together (see cluster.py), and only the
     first one writes.
@@ -100,7 +99,8 @@ def _check_installed() -> None:
     missing = [n for n in ("tensorflow", "sklearn", "scipy", "matplotlib") if not find_spec(n)]
     if missing:
         raise MissingRuntimeError(
-            f"training needs {', '.join(missing)}, which is not installed; pip install edgecnn[lab]"
+            f"training needs {', '.join(missing)}, not installed here; pip install '.[lab]' "
+            "in a clone of edgecnn"
         )
 
 

@@ -161,7 +161,10 @@ def test_the_model_balances_the_classes_and_names_a_pool_of_one(
     tmp_path, digits_model, digits_field, digits_folder
 ):
     result = calibrate(
-        digits_field, digits_folder, tmp_path / "all", CalibrateOptions(digits_model, fit=False)
+        digits_field,
+        digits_folder,
+        tmp_path / "all",
+        CalibrateOptions(model=digits_model, fit=False),
     )
     assert sum(result.classes.values()) == result.picked
     assert len(result.classes) == 10
@@ -169,7 +172,7 @@ def test_the_model_balances_the_classes_and_names_a_pool_of_one(
         digits_folder / "3",
         digits_field,
         tmp_path / "one",
-        CalibrateOptions(digits_model, fit=False),
+        CalibrateOptions(model=digits_model, fit=False),
     )
     assert any(w.startswith("one class") and "'3'" in w for w in narrow.warnings)
 
@@ -180,7 +183,7 @@ def test_export_takes_the_folder_as_it_is(tmp_path, digits_model, digits_field, 
     from edgecnn.model.read import load_model
 
     output = tmp_path / "calibration"
-    options = CalibrateOptions(digits_model, count=60, fit=False)
+    options = CalibrateOptions(model=digits_model, count=60, fit=False)
     picked = calibrate(digits_field, digits_folder, output, options).picked
     model, card = load_model(digits_model)
     loaded = load_calibration(

@@ -9,16 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from _calibration import calibration_frames, write_calibration
 
 from edgecnn.bundle.preprocess import read_image
-from edgecnn.demo.film import (
-    CALIBRATION_DIGITS,
-    VIDEO_DIGITS,
-    calibration_frames,
-    film_digits,
-    load_uci_digits,
-    write_calibration,
-)
+from edgecnn.demo.film import CALIBRATION_DIGITS, VIDEO_DIGITS, film_digits, load_uci_digits
 from edgecnn.errors import OutputError
 from edgecnn.files.folders import file_sha256, find_images
 

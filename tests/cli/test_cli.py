@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -16,23 +14,6 @@ import numpy as np
 import pytest
 
 from edgecnn.bundle.folder import seal
-from edgecnn.cli import main as cli
-from edgecnn.cli.main import app
-from edgecnn.train.options import TrainOptions
-
-
-@pytest.fixture
-def edgecnn(capfd):
-    """Run a command in this process; returns (status, stdout, stderr)."""
-
-    def run(*args: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            app([str(arg) for arg in args])
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def assert_one_line(result: tuple[int, str, str], *words: str) -> None:
@@ -69,13 +50,16 @@ def test_help_lists_the_commands_and_loads_nothing_heavy():
         assert command in done.stdout
 
 
-def test_the_defaults_of_train_are_those_of_the_library():
-    parameters = inspect.signature(cli.train).parameters
-    for field in fields(TrainOptions):
-        if field.name in parameters:
-            default = parameters[field.name].default
-            # A repeatable option that is not given is None.
-            assert default == field.default or (default, field.default) == (None, ()), field.name
+def test_evaluate_groups_by_a_column_of_a_manifest(edgecnn, digits_bundle, digits_field, tmp_path):
+    names = sorted(p.relative_to(digits_field).as_posix() for p in digits_field.rglob("*.png"))
+    rows = (f"{name},{'odd' if k % 2 else 'even'}\n" for k, name in enumerate(names))
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("path,site\n" + "".join(rows))
+    args = ("--manifest", manifest, "--group", "site", "--json")
+    status, out, _ = edgecnn("evaluate", digits_bundle, digits_field, *args)
+    assert status == 0
+    groups = json.loads(out)["per_group"]
+    assert {name: tally["total"] for name, tally in groups.items()} == {"even": 249, "odd": 248}
 
 
 def test_evaluate_prints_the_json_that_others_rely_on(edgecnn, digits_bundle, digits_field):
@@ -346,10 +330,3 @@ def test_what_is_no_session(edgecnn, tmp_path):
     (tmp_path / "empty").mkdir()
     assert_one_line(edgecnn("audit", tmp_path / "empty"), "session.json")
     assert_one_line(edgecnn("audit", tmp_path / "absent"), "absent")
-
-
-def test_wrong_numbers_are_usage_errors(edgecnn, digits_bundle, digits_field):
-    status, out, err = edgecnn("evaluate", digits_bundle, digits_field, "--threads", "0")
-    assert status == 2
-    assert out == ""
-    assert "threads" in err

@@ -27,6 +27,7 @@ from edgecnn.errors import (
     MissingRuntimeError,
     OutputError,
 )
+from edgecnn.records import encode
 
 # The repeats end it; the seconds give a busy machine time to start its process.
 SHORT = BenchmarkOptions(warmup=2, warmup_seconds=0.05, repeats=20, seconds=30)
@@ -222,7 +223,8 @@ def test_a_long_soak_compares_whole_minutes(digits_bundle, monkeypatch):
         now += 0.5 if now < 480 else 1.0
         return now
 
-    request = SHORT.request(Bundle.open(digits_bundle), "model_full_integer_quant.tflite")
+    options = replace(SHORT, artifact="model_full_integer_quant.tflite")
+    request = {"bundle": str(digits_bundle), **encode(options)}
     found = soak({**request, "seconds": 600}, clock)
     assert found.window_s == 60
     assert found.first.fps == pytest.approx(2, abs=0.1)

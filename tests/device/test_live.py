@@ -15,7 +15,6 @@ from helpers_run import events, one_line
 from mjpeg_server import HEIGHT, PATIENCE_S, WIDTH, Camera, mjpeg_server, number_of
 
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.device.capture.frame import SourceOptions
 from edgecnn.device.capture.sources import open_source
 from edgecnn.device.machine.percentiles import Percentiles
 from edgecnn.device.run.run import RunOptions, run
@@ -128,7 +127,7 @@ def test_a_stop_does_not_wait_for_a_silent_camera_to_speak():
         stop.set()
 
     with mjpeg_server(fps=60, num_frames=90, after="stall") as camera:
-        with open_source(camera.url, SourceOptions(timeout_s=2.0), stop) as source:
+        with open_source(camera.url, RunOptions(timeout_s=2.0), stop) as source:
             for frame in source:
                 if not frames:
                     threading.Thread(target=stop_in_silence).start()

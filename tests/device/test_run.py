@@ -176,8 +176,12 @@ def test_a_region_that_is_turned_is_classified_as_if_it_were_the_frame(
     # After the turn the picture lies 5 pixels from the right and 3 from the top.
     view = FrameView((7, 3, height, width), rotate=270, flip="horizontal", name="digit")
     log = tmp_path / "s"
-    seen = run(digits_bundle, str(tmp_path / "wide"), RunOptions("folder", log), view=view)
-    plain = run(digits_bundle, str(tmp_path / "plain"), RunOptions("folder", tmp_path / "p"))
+    seen = run(
+        digits_bundle, str(tmp_path / "wide"), RunOptions(truth="folder", log=log), view=view
+    )
+    plain = run(
+        digits_bundle, str(tmp_path / "plain"), RunOptions(truth="folder", log=tmp_path / "p")
+    )
     assert seen.live == plain.live
     for key in ("k", "c", "frame"):
         found = [[e[key] for e in events(folder, "frame")] for folder in (log, tmp_path / "p")]

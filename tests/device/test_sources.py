@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from helpers_run import one_line, video_frames, write_video
 
-from edgecnn.device.capture.frame import SourceOptions
 from edgecnn.device.capture.sources import open_source
+from edgecnn.device.options import RunOptions
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, SourceError
 
 
@@ -29,7 +29,7 @@ def pictures(tmp_path):
 
 
 def read(source: str, **options) -> tuple[list, list[str]]:
-    with open_source(source, SourceOptions(**options)) as opened:
+    with open_source(source, RunOptions(**options)) as opened:
         frames = list(opened)
         return frames, opened.take_warnings()
 
@@ -203,7 +203,7 @@ def test_picamera2_is_read_as_bgr_and_released(monkeypatch):
     module.Picamera2 = FakePicamera2
     monkeypatch.setitem(sys.modules, "picamera2", module)
     monkeypatch.setattr(FakePicamera2, "made", [])
-    with open_source("picamera2", SourceOptions(reconnect_s=0)) as source:
+    with open_source("picamera2", RunOptions(reconnect_s=0)) as source:
         frames = list(source)
         assert source.lost
     assert source.live

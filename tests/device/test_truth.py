@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from helpers_run import one_line
 
-from edgecnn.device.capture.frame import Frame, Source, SourceOptions
+from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.truth import load_truth
+from edgecnn.device.options import RunOptions
 from edgecnn.errors import TruthError
 
 LABELS = ("cat", "dog", "çay")
 START = datetime(2026, 5, 1, 12, 0, 0, tzinfo=timezone.utc)
-OPTIONS = SourceOptions()
+OPTIONS = RunOptions()
 
 
 class Recording(Source):
@@ -171,7 +172,7 @@ def test_folders_give_the_first_folder_below_the_source_as_the_class():
 
 
 def test_a_folder_that_is_no_class_is_refused_with_the_labels_listed():
-    with pytest.raises(TruthError, match=r"'lion', which is no label .*cat, dog, çay"):
+    with pytest.raises(TruthError, match=r"'lion', which is no label .*'cat', 'dog', 'çay'"):
         load_truth("folder", images("cat/1.png", "lion/2.png"), LABELS)
     with pytest.raises(TruthError, match="needs an image folder"):
         load_truth("folder", recording(), LABELS)

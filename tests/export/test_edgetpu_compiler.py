@@ -11,7 +11,7 @@ import pytest
 
 from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
 from edgecnn.bundle.folder import Bundle
-from edgecnn.errors import ModelError
+from edgecnn.errors import EdgecnnError
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.edgetpu import parse_report
@@ -160,5 +160,5 @@ def test_switched_off_or_absent_the_compiler_is_not_run(compiler, export_one, mo
 
 
 def test_another_word_for_the_compiler_is_refused():
-    with pytest.raises(ModelError, match="edgetpu is 'on', expected 'auto' or 'off'"):
+    with pytest.raises(EdgecnnError, match="edgetpu is 'on', expected auto or off"):
         ExportOptions(edgetpu="on")

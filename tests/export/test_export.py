@@ -10,7 +10,6 @@ import edgecnn
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import EdgecnnError, ImageError, ModelError, OutputError
-from edgecnn.export.calibration.result import CompareOptions
 from edgecnn.export.export import FORMATS, ExportOptions, export
 
 INTEGER = ("tflite-full-integer", "onnx-full-integer")
@@ -123,8 +122,7 @@ def test_comparing_exporting_and_repairing_convert_each_file_once(
     files = count_calls(monkeypatch, tflite_maker, "convert_tflite")
     open_ranges = count_calls(monkeypatch, tflite_ranges, "calibratable")
     onnx = count_calls(monkeypatch, onnx_maker, "convert_onnx")
-    compare = CompareOptions(counts=(20,), onnx_most=20, per_tensor=False)
-    options = ExportOptions(compare=compare, repair=True)
+    options = ExportOptions(compare=True, compare_counts=(20,), repair=True)
     result = export(small_model, small_field, tmp_path / "once.edgecnn", options)
     assert all(found.healthy for found in result.repairs)
     assert (len(frozen), len(open_ranges), len(onnx)) == (1, 1, 1)
@@ -223,9 +221,9 @@ def test_an_impossible_format_that_was_asked_for_is_an_error(tmp_path, odd_model
     ("options", "said"),
     [
         ({"formats": ("tflite-float32", "coreml")}, "coreml"),
-        ({"formats": ()}, "expected some of tflite-float32"),
+        ({"formats": ()}, "names nothing"),
         ({"integer_io": "int4"}, "int4"),
-        ({"max_drop": -1.0}, "points"),
+        ({"max_drop": -1.0}, "max-drop is -1, expected a number from 0"),
     ],
 )
 def test_options_that_do_not_exist_are_refused_with_those_that_do(options, said):

@@ -21,8 +21,9 @@ from edgecnn.export.convert.makers import make_makers
 from edgecnn.export.convert.recipe import Recipe
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.readback.kinds import read_kind
+from edgecnn.export.repair.biases import correct_biases, rounded_kernel
 from edgecnn.export.repair.equalize import equalize
-from edgecnn.export.repair.fold import fold
+from edgecnn.export.repair.fold import WEIGHTED, fold
 from edgecnn.export.repair.ladder import repair
 from edgecnn.export.repair.pixels import fix_pixels
 from edgecnn.export.repair.workshop import RepairOptions, make_workshop
@@ -174,6 +175,48 @@ def test_folding_and_equalizing_keep_the_float_function(subjects, kind):
     assert any((a != b.numpy()).any() for a, b in zip(kernels, network.weights, strict=True))
     scores = network.predict_on_batch(tensors)
     assert np.abs(scores - subject.test.keras_scores).mean() < 2e-3
+
+
+def test_corrected_biases_bring_the_rounded_networks_mean_logits_nearer(subjects):
+    subject = subjects["deep"]
+
+    def shift(correct: bool) -> float:
+        network = fold(subject.network)
+        if correct:
+            correct_biases(network, subject.field, per_channel=False)
+        _round(network)
+        return _mean_logit_error(network, subject)
+
+    assert shift(True) < shift(False)
+
+
+def test_biases_of_a_network_with_operations_of_its_own_are_corrected():
+    """As in MobileNetV3, whose "multiply" a fresh Keras would give to the next one too."""
+    import keras
+
+    x = source = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv")(x)
+    x = keras.ops.multiply(x, keras.ops.sigmoid(keras.ops.mean(x, axis=(1, 2), keepdims=True)))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = keras.Model(source, keras.layers.Dense(3, name="scores")(x))
+    keras.utils.clear_session()  # names are counted anew, as where a network was just loaded
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    assert correct_biases(network, images) == 2
+
+
+def _round(network) -> None:
+    for layer in network.layers:
+        if type(layer).__name__ in WEIGHTED:
+            layer.set_weights([rounded_kernel(layer, False), *layer.get_weights()[1:]])
+
+
+def _mean_logit_error(network, subject) -> float:
+    images = subject.field.astype(np.float32)
+    wanted = np.log(subject.network.predict_on_batch(images) + 1e-9)
+    found = np.log(network.predict_on_batch(images) + 1e-9)
+    wanted -= wanted.mean(axis=1, keepdims=True)
+    found -= found.mean(axis=1, keepdims=True)
+    return float(np.abs((found - wanted).mean(axis=0)).mean())
 
 
 def test_pixels_that_look_like_the_labs_are_left_alone(subjects):

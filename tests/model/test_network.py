@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import ModelError
-from edgecnn.model.networks.small import NetworkOptions, build_network, load_network
+from edgecnn.model.networks.small import build_network, load_network
 from edgecnn.model.predict import keras_scores
 
 
@@ -48,7 +48,7 @@ def test_the_graph_quantizes_without_exotic_operations():
 
 def test_width_and_penalties_change_the_network():
     plain = build_network((32, 32, 3), 4)
-    wide = build_network((32, 32, 3), 4, NetworkOptions(width=2, l1=1e-5, l2=1e-4))
+    wide = build_network((32, 32, 3), 4, width=2, l1=1e-5, l2=1e-4)
     assert wide.count_params() > 3 * plain.count_params()
     assert len(wide.losses) == sum(isinstance(la, keras.layers.Conv2D) for la in wide.layers)
     assert not plain.losses

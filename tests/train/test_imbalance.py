@@ -16,7 +16,6 @@ from edgecnn.model.read import load_model
 from edgecnn.train.assess.breakdown import break_down
 from edgecnn.train.fitting.imbalance import (
     adjust_scores,
-    check_adjustable,
     class_weights,
     implied_prior,
     sampling_order,
@@ -148,9 +147,9 @@ def test_the_implied_prior_is_that_of_training_unless_the_classes_were_balanced(
 def test_a_network_that_takes_no_adjustment_is_refused_with_another_way(end):
     model = network(*end)
     with pytest.raises(ModelError, match="balanced_softmax") as error:
-        check_adjustable(model, options("logit_adjustment"))
+        adjust_scores(model, CLASSES, options("logit_adjustment"))
     assert "\n" not in str(error.value)
-    check_adjustable(model, options("balanced_softmax"))
+    adjust_scores(model, CLASSES, options("balanced_softmax"))
 
 
 def test_accuracy_is_told_by_class_and_group_the_worst_first():

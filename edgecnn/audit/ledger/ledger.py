@@ -19,7 +19,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.records import Progress
 from edgecnn.session.read import Session
 
-__all__ = ["UNEXPLAINED", "Lab", "Residual", "measure_lab", "residual"]
+__all__ = ["UNEXPLAINED", "Lab", "measure_lab", "residual"]
 
 UNEXPLAINED = "not explained yet: field conditions, class mix, labels, steps not measured"
 
@@ -37,15 +37,6 @@ class Lab:
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
     confidence: LabConfidence | None = None
-
-
-@dataclass(frozen=True)
-class Residual:
-    """What is left of the gap after the steps, in points; None without field labels."""
-
-    points: float | None
-    low: float | None
-    high: float | None
 
 
 def measure_lab(
@@ -82,19 +73,20 @@ def measure_lab(
     )
 
 
-def residual(lab: Lab, live: Tally) -> Residual:
-    """The gap that the steps don't explain.
+def residual(lab: Lab, live: Tally) -> Step | None:
+    """The gap that the steps don't explain, as a last step; None without field labels.
 
     Its interval is that of the difference between the accuracy after the last step and live.
     """
     gap = gap_points(lab.float_tally, live)
     if gap is None:
-        return Residual(None, None, None)
+        return None
     points = gap - sum(step.points for step in lab.steps)
     left, low, high = difference(lab.reached, live)
     # The interval is centred on the last step's own images; it follows the residual when
     # those are only a part of the lab test.
-    return Residual(points, low + points - left, high + points - left)
+    shift = points - left
+    return Step(UNEXPLAINED, points, low + shift, high + shift, "what no step explains")
 
 
 def _why_no_device_path(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -151,7 +151,7 @@ def explain(
     )
 
 
-def _faults(spec: InputSpec) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def _faults(spec: InputSpec) -> Mapping[str, Callable[[np.ndarray], np.ndarray]]:
     """Faults between camera and tensor, by name: each turns frame_bgr into a tensor."""
     views: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "red and blue swapped (BGR taken for RGB)": lambda f: np.ascontiguousarray(f[..., ::-1]),

@@ -31,7 +31,7 @@ def load_tflite_module(name: str | None = None) -> tuple[Any, str]:
     Raises:
         MissingRuntimeError: None is installed, or numpy doesn't fit the one that is.
     """
-    mend = "pip install ai-edge-litert, or edgecnn[tflite-runtime] where that has no wheel"
+    mend = "pip install ai-edge-litert, or tflite-runtime 'numpy<2' where that has no wheel"
     found = f"no TFLite runtime found (looked for {name or ', '.join(TFLITE_RUNTIMES)})"
     for candidate in TFLITE_RUNTIMES if name is None else (name,):
         try:

@@ -1,4 +1,4 @@
-"""The base of every source of frames: its options, its frames, and its iteration."""
+"""The base of every source of frames: its frames, and its iteration."""
 
 from __future__ import annotations
 
@@ -10,23 +10,9 @@ from datetime import datetime, timezone
 import numpy as np
 
 from edgecnn.bundle.preprocess import to_bgr
+from edgecnn.device.options import RunOptions
 
-__all__ = ["Frame", "Source", "SourceOptions", "now_utc"]
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """How to open a source.
-
-    Args:
-        color: "bgr", or "rgb" for a source that delivers R, G, B.
-        timeout_s: How long a stream may stay silent.
-        reconnect_s: How long to try again after a live source broke off.
-    """
-
-    color: str = "bgr"
-    timeout_s: float = 5.0
-    reconnect_s: float = 10.0
+__all__ = ["Frame", "Source", "now_utc"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +48,7 @@ class Source:
     live = False
     kind = "video"
 
-    def __init__(self, options: SourceOptions, stop: threading.Event) -> None:
+    def __init__(self, options: RunOptions, stop: threading.Event) -> None:
         self.dropped = 0
         self.lost = False
         self.warnings: list[str] = []

@@ -18,7 +18,8 @@ from datetime import timedelta
 import numpy as np
 
 from edgecnn.device.capture.cameras import Capture, quiet_opencv
-from edgecnn.device.capture.frame import Frame, Source, SourceOptions, now_utc
+from edgecnn.device.capture.frame import Frame, Source, now_utc
+from edgecnn.device.options import RunOptions
 from edgecnn.errors import SourceError
 
 __all__ = ["LiveSource"]
@@ -60,7 +61,7 @@ class LiveSource(Source):
         self,
         open_capture: Callable[[], Capture],
         name: str,
-        options: SourceOptions,
+        options: RunOptions,
         stop: threading.Event,
     ) -> None:
         super().__init__(options, stop)

@@ -21,9 +21,10 @@ from edgecnn.device.capture.cameras import (
     public_name,
     quiet_opencv,
 )
-from edgecnn.device.capture.frame import Frame, Source, SourceOptions, now_utc
+from edgecnn.device.capture.frame import Frame, Source, now_utc
 from edgecnn.device.capture.latest import LiveSource
 from edgecnn.device.capture.stills import ImageSource, find_pattern, names_below
+from edgecnn.device.options import RunOptions
 from edgecnn.errors import DataError, SourceError
 from edgecnn.files.folders import IMAGE_SUFFIXES, find_images
 
@@ -34,13 +35,13 @@ _EXPECTED = (
     "a camera index, /dev/videoN, picamera2, an http:// or rtsp:// address, a video file, "
     "an image folder or a pattern"
 )
-_DEFAULTS = SourceOptions()
+_DEFAULTS = RunOptions()
 
 
 class VideoSource(Source):
     """Every frame of a video file."""
 
-    def __init__(self, path: Path, options: SourceOptions, stop: threading.Event) -> None:
+    def __init__(self, path: Path, options: RunOptions, stop: threading.Event) -> None:
         super().__init__(options, stop)
         self._path = path
         with quiet_opencv():
@@ -89,7 +90,7 @@ class VideoSource(Source):
 
 
 def open_source(
-    source: str, options: SourceOptions = _DEFAULTS, stop: threading.Event | None = None
+    source: str, options: RunOptions = _DEFAULTS, stop: threading.Event | None = None
 ) -> Source:
     """Open a camera, a stream, a video file, an image folder or an image pattern.
 
@@ -120,7 +121,7 @@ def open_source(
         raise SourceError(f"can't open source {source!r}: {error.strerror}; check it") from error
 
 
-def _recorded(path: Path, options: SourceOptions, stop: threading.Event) -> Source:
+def _recorded(path: Path, options: RunOptions, stop: threading.Event) -> Source:
     if path.is_dir():
         try:
             files = find_images(path)
@@ -138,7 +139,7 @@ def _recorded(path: Path, options: SourceOptions, stop: threading.Event) -> Sour
     raise SourceError(f"source {str(path)!r} does not exist; expected {_EXPECTED}")
 
 
-def _live_opener(source: str, options: SourceOptions) -> Callable[[], Capture] | None:
+def _live_opener(source: str, options: RunOptions) -> Callable[[], Capture] | None:
     if source == "picamera2":
         return open_picamera2
     if " ! " in source:

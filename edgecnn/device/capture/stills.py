@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import threading
 import time
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgecnn.bundle.preprocess import decode, read_bytes
-from edgecnn.device.capture.frame import Frame, Source, SourceOptions, now_utc
+from edgecnn.device.capture.frame import Frame, Source, now_utc
+from edgecnn.device.options import RunOptions
 from edgecnn.errors import ImageError, SourceError
 from edgecnn.files.folders import IMAGE_SUFFIXES
 
@@ -23,7 +25,7 @@ class ImageSource(Source):
     kind = "images"
 
     def __init__(
-        self, paths: list[Path], names: list[str], options: SourceOptions, stop: threading.Event
+        self, paths: list[Path], names: list[str], options: RunOptions, stop: threading.Event
     ) -> None:
         super().__init__(options, stop)
         self.paths, self.names = paths, names
@@ -58,7 +60,7 @@ def find_pattern(pattern: str) -> list[Path]:
     if number:
         head, tail = Path(pattern).name.split(number[0], 1)
         form = re.compile(f"{re.escape(head)}([0-9]+){re.escape(tail)}")
-        found = [(form.fullmatch(p.name), p) for p in _listing(Path(pattern).parent)]
+        found = [(form.fullmatch(p.name), p) for p in Path(pattern).parent.glob("*")]
         files = [p for _, p in sorted((int(match[1]), p) for match, p in found if match)]
     else:
         hits = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207 (any root)
@@ -72,15 +74,5 @@ def find_pattern(pattern: str) -> list[Path]:
 
 def names_below(files: list[Path]) -> list[str]:
     """The paths relative to the deepest folder that holds all files."""
-    parents = [f.parent.parts for f in files]
-    shared = 0
-    while all(len(p) > shared and p[shared] == parents[0][shared] for p in parents):
-        shared += 1
-    return [Path(*f.parts[shared:]).as_posix() for f in files]
-
-
-def _listing(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:  # reported as a pattern without a match
-        return []
+    shared = os.path.commonpath([f.parent for f in files])
+    return [f.relative_to(shared).as_posix() for f in files]

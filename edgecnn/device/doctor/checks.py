@@ -60,8 +60,8 @@ def software() -> Iterator[Check]:
     yield opencv()
     yield from opencv_parts()
     yield from runtimes()
-    number = installed("onnxruntime") or "not installed (only .onnx artifacts need it)"
-    yield Check("onnxruntime", "ok", number)
+    onnx = installed("onnxruntime") or "not installed (only .onnx artifacts need it)"
+    yield Check("onnxruntime", "ok", onnx)
     found = [f"{name} {number}" for name in _LAB if (number := installed(name))]
     yield Check("lab packages", "ok", ", ".join(found) or "none (only train and export need them)")
 
@@ -156,7 +156,7 @@ def runtimes() -> Iterator[Check]:
     if tried:  # their own lines say why they don't work
         mend = "repair one of them"
     else:
-        mend = "pip install ai-edge-litert, or edgecnn[tflite-runtime] where that has no wheel"
+        mend = "pip install ai-edge-litert, or tflite-runtime 'numpy<2' where that has no wheel"
     if installed("tensorflow"):
         yield Check("tflite", "warn", "only TensorFlow's own runtime is left", mend)
     else:

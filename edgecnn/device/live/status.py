@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.machine.percentiles import Percentiles
-from edgecnn.records import Record, json_as
+from edgecnn.records import json_as
 
 __all__ = ["Figures", "Status"]
 
 
 @dataclass(frozen=True)
-class Figures(Record):
+class Figures:
     """What is measured of a run, while it goes on and at its end.
 
     gap_points  100 x (lab - live accuracy), above 0 when the field is worse; None without truth

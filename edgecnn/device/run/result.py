@@ -7,12 +7,13 @@ from pathlib import Path
 
 from edgecnn.bundle.edgetpu.twin import TwinReport
 from edgecnn.device.live.status import Figures
+from edgecnn.records import Record
 
 __all__ = ["RunResult"]
 
 
 @dataclass(frozen=True)
-class RunResult(Figures):
+class RunResult(Figures, Record):
     """How a run went.
 
     Args:

@@ -17,7 +17,7 @@ from edgecnn.bundle.edgetpu.twin import load_twin
 from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.cameras import public_name
-from edgecnn.device.capture.frame import Frame, Source, SourceOptions
+from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.sources import open_source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Figures, Status
@@ -76,8 +76,7 @@ def run(
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
-        source_options = SourceOptions(options.color, options.timeout_s, options.reconnect_s)
-        opened = stack.enter_context(open_source(source, source_options, stop))
+        opened = stack.enter_context(open_source(source, options, stop))
         truth = load_truth(options.truth, opened, loaded.classifier.card.labels)
         recorder = None
         if options.log is not None:

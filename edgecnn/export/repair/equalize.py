@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, consumers
+from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, consumers, run_in_batches
 
 __all__ = ["equalize"]
 
@@ -141,18 +141,9 @@ def _room_below_the_clip(
         else first.output
         for first, _, _ in pairs
     ]
-    found = _run(keras.Model(network.inputs, peaks), images)
+    found = run_in_batches(keras.Model(network.inputs, peaks), images)
     room = {}
     for (first, _, clip), values in zip(pairs, found, strict=True):
         largest = np.maximum(values.max(axis=0), 1e-6) * _MARGIN
         room[first.name] = np.minimum(clip / largest, _MOST)
     return room
-
-
-def _run(model: Any, images: np.ndarray) -> list[np.ndarray]:
-    batches = [
-        model.predict_on_batch(images[k : k + 64].astype(np.float32))
-        for k in range(0, len(images), 64)
-    ]
-    listed = [batch if isinstance(batch, list) else [batch] for batch in batches]
-    return [np.concatenate(parts) for parts in zip(*listed, strict=True)]

@@ -1,6 +1,6 @@
 """Batch norm folded into the layer before it: the network as the converters will make it.
 
-The equalization works on this plain network: its kernels are the ones that are quantized.
+Repairs of the weights work on this plain network: its kernels are the ones that are quantized.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecnn.errors import ModelError
 
-__all__ = ["WEIGHTED", "channel_kernel", "consumers", "fold"]
+__all__ = ["WEIGHTED", "channel_kernel", "consumers", "fold", "run_in_batches"]
 
 # Layers with a kernel that is quantized; SeparableConv2D hides two of them and is left alone.
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense")
@@ -100,6 +100,16 @@ def channel_kernel(layer: Any) -> np.ndarray:
     if type(layer).__name__ == "DepthwiseConv2D":
         return np.asarray(kernel.reshape(*kernel.shape[:2], -1))
     return np.asarray(kernel)
+
+
+def run_in_batches(model: Any, images: np.ndarray) -> list[np.ndarray]:
+    """Each output of a Keras model over uint8 images (n, height, width, 3)."""
+    batches = [
+        model.predict_on_batch(images[k : k + 64].astype(np.float32))
+        for k in range(0, len(images), 64)
+    ]
+    listed = [batch if isinstance(batch, list) else [batch] for batch in batches]
+    return [np.concatenate(parts) for parts in zip(*listed, strict=True)]
 
 
 def _flat(tensors: Any) -> list[Any]:

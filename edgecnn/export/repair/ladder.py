@@ -1,8 +1,9 @@
 """`export --repair`: a ladder of repairs, climbed until the integer file is as good as float.
 
- 1 correct the pixels of the calibration set 4 equalize the layers' channels
- 2 widen it with lab images                  5 leave the worst layers in float
- 3 leave the rarest activations out          6 16-bit activations
+ 1 correct the pixels of the calibration set 5 correct the biases for rounded weights
+ 2 widen it with lab images                  6 leave the worst layers in float
+ 3 leave the rarest activations out          7 16-bit activations
+ 4 equalize the layers' channels
 
 Each step starts from the best file so far and is kept only if its file is better: it holds the
 gate, agrees with float on more frames or is nearer to its scores. Half of the lab test images,

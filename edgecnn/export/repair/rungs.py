@@ -13,6 +13,7 @@ from edgecnn.export.convert.recipe import Maker, Recipe
 from edgecnn.export.judge import FileVerdict
 from edgecnn.export.ranges.methods import RANGE_METHODS, describe_method
 from edgecnn.export.readback.layers import LayerError, LayerReport
+from edgecnn.export.repair.biases import correct_biases
 from edgecnn.export.repair.equalize import equalize
 from edgecnn.export.repair.fold import fold
 from edgecnn.export.repair.workshop import Workshop
@@ -80,6 +81,16 @@ def _equalize(best: BestFile) -> Iterator[Proposal]:
         yield Proposal(f"equalized {pairs} pairs of layers", recipe)
 
 
+def _correct(best: BestFile) -> Iterator[Proposal]:
+    recipe = best.recipe
+    with quiet():
+        network = fold(recipe.network)
+        layers = correct_biases(network, recipe.calibration, recipe.per_channel)
+    if layers:
+        what = f"corrected the biases of {layers} layers"
+        yield Proposal(what, replace(recipe, network=network))
+
+
 def _mix(best: BestFile) -> Iterator[Proposal]:
     if best.shop.options.integer_only:
         raise ModelError("left out: an Edge TPU takes no file that is part float")
@@ -110,6 +121,7 @@ RUNGS: dict[str, Rung] = {
     "widen": _widen,
     "narrow ranges": _narrow,
     "equalize": _equalize,
+    "correct biases": _correct,
     "float layers": _mix,
     "16-bit activations": _widen_integers,
 }

@@ -21,7 +21,7 @@ from edgecnn.accuracy.confidence import likeliest_temperature, softmax
 from edgecnn.accuracy.tally import Tally
 from edgecnn.inspect.findings import Example, Finding, number, percent
 from edgecnn.inspect.scan import SIDE, Scan
-from edgecnn.records import Json, Record, json_as
+from edgecnn.records import Record, json_as
 
 __all__ = ["LabelSuspicion", "check_labels"]
 
@@ -62,18 +62,15 @@ class LabelSuspicion(Record):
     expected  estimated number of suspects with a wrong label
     recall    share of labels swapped at random that such a list contains
     held_out  how often the quick classifier agrees with the labels
-    why_not   why nothing was checked, or ""
+    why_not   why nothing was checked, or None
     """
 
     suspects: tuple[Suspect, ...]
     expected: float = field(metadata=json_as("expected_wrong", digits=1))
     recall: float = field(metadata=json_as("recall_of_swapped", digits=3))
     held_out: Tally
-    why_not: str
+    why_not: str | None
     findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
-
-    def to_json(self) -> Json:
-        return {**super().to_json(), "why_not": self.why_not or None}
 
 
 def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspicion:
@@ -116,7 +113,7 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     errors = min(_errors_at(odds, swapped, level) for level in _LEVELS)
     expected = min(recall * errors, float(len(suspects)))
     return LabelSuspicion(
-        suspects, expected, recall, held_out, "", _findings(suspects, expected, recall, held_out)
+        suspects, expected, recall, held_out, None, _findings(suspects, expected, recall, held_out)
     )
 
 

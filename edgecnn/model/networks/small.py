@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,27 +18,11 @@ from edgecnn.model.networks.adopt import check_ends, end_in_softmax, probes, rew
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["NetworkOptions", "build_network", "importable_here", "load_network", "num_stages"]
+__all__ = ["build_network", "importable_here", "load_network", "num_stages"]
 
 # Keras's default of 0.99 needs thousands of steps: small sets stay at chance on validation.
 _BN_MOMENTUM = 0.9
 _FILTERS = (16, 40, 80, 160, 192)
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """Size and regularization of the built-in network.
-
-    width    multiplies the filters of every stage (16, 40, 80, 160, 192 at 1)
-    dropout  before the classifier; a third of it after each stage. Little by default: the
-        augmentation leaves nothing to learn by heart, and 0.3 costs accuracy in the field
-    l1, l2   kernel penalties added to the loss (weight decay is the optimizer's)
-    """
-
-    width: float = 1.0
-    dropout: float = 0.1
-    l1: float = 0.0
-    l2: float = 0.0
 
 
 def num_stages(height: int, width: int) -> int:
@@ -53,7 +36,13 @@ def num_stages(height: int, width: int) -> int:
 
 
 def build_network(
-    input_shape: tuple[int, int, int], num_classes: int, options: NetworkOptions | None = None
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    width: float = 1.0,
+    dropout: float = 0.1,
+    l1: float = 0.0,
+    l2: float = 0.0,
 ) -> keras.Model:
     """Stages of 3x3 conv-BN-ReLU6 (one, then two), max pool, dropout; then GAP and softmax.
 
@@ -67,6 +56,10 @@ def build_network(
     Args:
         input_shape: (height, width, 3).
         num_classes: At least 2.
+        width: Multiplies the filters of every stage (16, 40, 80, 160, 192 at 1).
+        dropout: Before the classifier; a third of it after each stage. Little by default: the
+            augmentation leaves nothing to learn by heart, and 0.3 costs accuracy in the field.
+        l1, l2: Kernel penalties added to the loss (weight decay is the optimizer's).
 
     Returns:
         A model from raw RGB values 0..255, shape (n, height, width, 3), to softmax scores.
@@ -74,23 +67,22 @@ def build_network(
     import keras
     from keras import layers
 
-    options = options or NetworkOptions()
-    height, width, _ = input_shape
-    penalty = keras.regularizers.L1L2(options.l1, options.l2) if options.l1 + options.l2 else None
-    large = min(height, width) > 128
+    sides = input_shape[:2]
+    penalty = keras.regularizers.L1L2(l1, l2) if l1 + l2 else None
+    large = min(sides) > 128
     inputs = keras.Input(input_shape, name="image")
     x = layers.Rescaling(1 / 255)(inputs)
-    stages = num_stages(height // 2, width // 2) if large else num_stages(height, width)
+    stages = num_stages(*(side // 2 if large else side for side in sides))
     for stage in range(stages):
-        filters = max(8, round(_FILTERS[stage] * options.width / 8) * 8)
+        filters = max(8, round(_FILTERS[stage] * width / 8) * 8)
         for k in range(2 if stage else 1):
             stride = 2 if large and stage == k == 0 else 1
             x = _conv(x, filters, stride, penalty)
         if stage < stages - 1:
             x = layers.MaxPooling2D(2)(x)
-            x = layers.Dropout(options.dropout / 3)(x)
+            x = layers.Dropout(dropout / 3)(x)
     x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(options.dropout)(x)
+    x = layers.Dropout(dropout)(x)
     scores = layers.Dense(num_classes, activation="softmax", name="scores")(x)
     return keras.Model(inputs, scores, name="edgecnn")
 

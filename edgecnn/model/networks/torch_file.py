@@ -23,6 +23,11 @@ from edgecnn.errors import ModelError, one_line
 __all__ = ["read_legacy_pth"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
+# What a pickle that is none, or is cut off, makes Python raise.
+_BROKEN = (
+    *(pickle.UnpicklingError, struct.error, EOFError),
+    *(AttributeError, ImportError, LookupError, TypeError, ValueError),
+)
 _DTYPES = {
     "FloatStorage": "<f4",
     "DoubleStorage": "<f8",
@@ -49,18 +54,7 @@ def read_legacy_pth(path: Path) -> dict[str, np.ndarray]:
             return {str(name): tensor.array() for name, tensor in state.items()}
     except OSError as error:
         raise ModelError(f"can't read {path}: {error.strerror}; give another file") from error
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        struct.error,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        UnicodeDecodeError,
-        ImportError,
-    ) as error:
+    except _BROKEN as error:
         raise ModelError(_unreadable(path, one_line(error))) from error
 
 

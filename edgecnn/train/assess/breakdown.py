@@ -79,11 +79,9 @@ def break_down(
         correct: bool, shape (n,): which images were read correctly.
     """
     right = correct.tolist()
-    parts = []
     columns: dict[str, Sequence[str | None]] = {"class": classes, **groups}
-    for column, names in columns.items():
-        tallies = per_group(names, right)
-        parts.append(
-            Breakdown(column, tallies, worst_group(tallies), sum(n is None for n in names))
-        )
-    return tuple(parts)
+    tallies = {column: per_group(names, right) for column, names in columns.items()}
+    return tuple(
+        Breakdown(column, found, worst_group(found), sum(n is None for n in columns[column]))
+        for column, found in tallies.items()
+    )

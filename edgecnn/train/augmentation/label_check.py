@@ -112,7 +112,7 @@ def check_labels(
     found = np.unique(np.asarray(classes)[rows], return_inverse=True)[1]
     images = np.asarray(tensors[rows]).astype(np.float32)
     probe = Probe(embed(images), found, _folds(rows, groups, seed))
-    right = probe.clean()
+    right = probe.held_out()[0]
     return [
         _check(name, probe, right, embed(np.asarray(operation(images), np.float32)))
         for name, operation in operations.items()
@@ -195,7 +195,7 @@ def _folds(rows: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray
 
 
 def _check(name: str, probe: Probe, right: np.ndarray, changed: np.ndarray) -> LabelCheck:
-    clean, moved = probe.with_changed(changed)
+    clean, moved = probe.held_out(changed)
     p_value = Paired.of(right, clean).p_worse
     before, after, on_changed = map(Tally.of, (right, clean, moved))
     guess = float(np.bincount(probe.classes).max() / len(probe.classes))

@@ -67,17 +67,13 @@ class Probe:
     classes: np.ndarray
     folds: np.ndarray
 
-    def clean(self) -> np.ndarray:
-        """Train on clean images: which held-out ones are read correctly, bool, shape (n,)."""
-        return np.asarray(self._held_out(self.features)[0])
+    def held_out(self, *changed: np.ndarray) -> np.ndarray:
+        """Train on the clean and the changed images, and test both on held-out ones.
 
-    def with_changed(self, changed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Train on clean and changed images: which held-out clean and changed ones are correct."""
-        clean, moved = self._held_out(self.features, changed)
-        return clean, moved
-
-    def _held_out(self, *versions: np.ndarray) -> np.ndarray:
-        """Train on all versions of the images and test on each: bool, shape (versions, n)."""
+        Returns:
+            Which images are read correctly, the clean ones first: bool, shape (versions, n).
+        """
+        versions = (self.features, *changed)
         right = np.zeros((len(versions), len(self.classes)), bool)
         for fold in range(FOLDS):
             learn, held = self.folds != fold, self.folds == fold

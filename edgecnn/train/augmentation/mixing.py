@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from edgecnn.errors import ModelError
 from edgecnn.train.augmentation.operations import Geometry
-from edgecnn.train.augmentation.picture_layer import random_states
 from edgecnn.train.augmentation.warp import RandomWarp
 
 __all__ = ["Mixer", "added_operations", "build_mixer"]
@@ -29,6 +28,7 @@ _TOGETHER = 8  # images that share a draw of operations, but not of their streng
 def added_operations(names: Collection[str], seed: int) -> dict[str, keras.layers.Layer]:
     """The single operations of "augmix" and "randaugment", by name.
 
+    AugMix has none that resembles its test corruptions.
     Movements are those of AugMix at severity 3 (Hendrycks et al. 2020, arXiv:1912.02781, its
     code): shear 0.09, shift 0.1, rotation 9 degrees, posterization to 3 bits and more.
     """
@@ -72,11 +72,12 @@ def build_mixer(
         return None
     layers = keras.layers
     try:
-        found = added_operations(names, seed)
         makers: dict[str, Callable[[], keras.layers.Layer]] = {
             "perspective": lambda: RandomWarp(Geometry(perspective=0.2), seed + 15),
-            "augmix": lambda: RandomOperations(_subset(found, without, False), 3, 3, seed + 10),
-            "randaugment": lambda: RandomOperations(_subset(found, without, True), 1, 2, seed + 11),
+            "augmix": lambda: RandomOperations(_kept("augmix", seed, without), 3, 3, seed + 10),
+            "randaugment": lambda: RandomOperations(
+                _kept("randaugment", seed, without), 1, 2, seed + 11
+            ),
             "mixup": lambda: layers.MixUp(0.2, seed=seed + 12),
             "cutmix": lambda: layers.CutMix(seed=seed + 13),
             # Up to 45 % of each side: 0.02 to 0.2 are shares of the area.
@@ -90,17 +91,8 @@ def build_mixer(
         ) from error
 
 
-_AUGMIX: tuple[str, ...] = (
-    *("added_rotation", "added_shear", "added_shift"),
-    *("posterization", "auto_contrast", "equalization"),
-)
-
-
-def _subset(
-    found: Mapping[str, keras.layers.Layer], without: Collection[str], every: bool
-) -> dict[str, keras.layers.Layer]:
-    """All operations for RandAugment; for AugMix none that resembles its test corruptions."""
-    chosen = {n: op for n, op in found.items() if n not in without and (every or n in _AUGMIX)}
+def _kept(name: str, seed: int, without: Collection[str]) -> dict[str, keras.layers.Layer]:
+    chosen = {n: op for n, op in added_operations([name], seed).items() if n not in without}
     if not chosen:
         raise ModelError(
             "every operation of the added augmentation breaks labels here, expected one that "
@@ -215,12 +207,3 @@ class Mixer(keras.layers.Layer):  # type: ignore[misc]
             # Erasing fills with noise, which may exceed the range.
             images = tf.clip_by_value(images, 0.0, 255.0)
         return {"images": images, "labels": labels}
-
-    def at(
-        self, images: tf.Tensor, labels: tf.Tensor, seed: int, number: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mix batch `number` (int64, a scalar) of a seed, the same on any thread of tf.data."""
-        states = random_states(self, seed, number)
-        inputs = {"images": images, "labels": labels}
-        made, _ = self.stateless_call([], states, inputs, training=True)
-        return made["images"], made["labels"]

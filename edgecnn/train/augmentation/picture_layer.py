@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["PictureLayer", "PictureLayers", "opencv_on_one_thread", "random_states"]
+__all__ = ["PictureLayer", "PictureLayers", "call_at", "opencv_on_one_thread"]
 
 
 @contextmanager
@@ -33,15 +33,18 @@ def opencv_on_one_thread() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def random_states(layer: keras.layers.Layer, seed: int, number: tf.Tensor) -> list[tf.Tensor]:
-    """Draw a layer's random states for batch `number` (int64, a scalar), the same on any thread."""
+def call_at(layer: keras.layers.Layer, inputs: Any, seed: int, number: tf.Tensor) -> Any:
+    """Call a built layer in training with the random states of batch `number`.
+
+    The result depends on the seed and the number (int64, a scalar) alone, on any thread.
+    """
     states = tf.random.stateless_uniform(
         (len(layer.non_trainable_variables), 2),
         tf.stack([tf.constant(seed, tf.int64), number]),
         maxval=2**31 - 1,
         dtype=tf.int64,
     )
-    return list(tf.unstack(states))
+    return layer.stateless_call([], list(tf.unstack(states)), inputs, training=True)[0]
 
 
 class PictureLayer(keras.layers.Layer):  # type: ignore[misc]
@@ -55,6 +58,7 @@ class PictureLayer(keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.generator = keras.random.SeedGenerator(seed)
+        self.built = True  # this is its only variable
 
     def change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return changed copies of uint8 pictures, shape (n, height, width, 3)."""

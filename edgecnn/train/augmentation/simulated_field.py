@@ -19,6 +19,7 @@ import numpy as np
 from edgecnn.bundle.spec import Resize
 from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
 from edgecnn.camera.fitted import CameraFit
+from edgecnn.camera.ranges import weakened
 from edgecnn.camera.simulate import Range
 from edgecnn.errors import DataError
 from edgecnn.images.tensors import Tensors
@@ -58,13 +59,9 @@ def broad_ranges(shape: tuple[int, ...]) -> dict[str, Range]:
         shape: The shape of the tensors, (..., h, w, 3).
     """
     size = min(2.0, min(shape[-3:-1]) / _SIDE)
-    ranges = {}
-    for name in _BROAD:
-        p = PARAMETERS[name]
-        reach = _REACH * (size if name in _IN_PIXELS else 1.0)
-        ends = (p.identity + reach * (end - p.identity) for end in (p.low, p.high))
-        ranges[name] = (next(ends), next(ends))
-    return ranges
+    whole = {name: (PARAMETERS[name].low, PARAMETERS[name].high) for name in _BROAD}
+    shares = {name: _REACH * (size if name in _IN_PIXELS else 1.0) for name in _BROAD}
+    return {name: weakened(name, ends, shares[name]) for name, ends in whole.items()}
 
 
 def degraded_copy(tensors: np.ndarray, seed: int) -> np.ndarray:
@@ -170,13 +167,8 @@ def _capture(
 
 def _shrunk(ranges: Mapping[str, Range], shrink: float) -> dict[str, Range]:
     """Scale ranges for smaller frames: averaging pixels reduces noise as well as blur."""
-    scaled = dict(ranges)
-    for name in (*_IN_PIXELS, "noise", "jpeg"):
-        if name in scaled:
-            identity = PARAMETERS[name].identity
-            low, high = (identity + shrink * (end - identity) for end in scaled[name])
-            scaled[name] = (low, high)
-    return scaled
+    smaller = (*_IN_PIXELS, "noise", "jpeg")
+    return {n: weakened(n, e, shrink) if n in smaller else e for n, e in ranges.items()}
 
 
 def _resized(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:

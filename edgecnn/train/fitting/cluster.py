@@ -59,9 +59,12 @@ def read_cluster(text: str | None = None) -> Cluster | None:
         return None
     try:
         config = json.loads(text)
-    except ValueError as error:
-        raise ModelError(f"TF_CONFIG is not JSON ({error}), {_EXPECTED}") from error
-    jobs, task = _sections(config)
+        jobs, task = config.get("cluster", {}), config.get("task", {})
+        kind, index = task.get("type"), task.get("index")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"TF_CONFIG is {text[:60]!r} ({error}), {_EXPECTED}") from error
+    if not isinstance(jobs, dict):
+        raise ModelError(f"TF_CONFIG has cluster = {jobs!r}, {_EXPECTED}")
     if not jobs:
         return None
     other = sorted(set(jobs) - {"chief", "worker"})
@@ -70,7 +73,6 @@ def read_cluster(text: str | None = None) -> Cluster | None:
     for job, members in jobs.items():
         if not isinstance(members, list) or not all(_is_address(m) for m in members):
             raise ModelError(f"TF_CONFIG has {job} = {members!r}, {_EXPECTED}")
-    kind, index = task.get("type"), task.get("index")
     if kind not in jobs or type(index) is not int or not 0 <= index < len(jobs[kind]):
         raise ModelError(f"TF_CONFIG has the task {task}, not one of its cluster, {_EXPECTED}")
     chiefs = jobs.get("chief", [])
@@ -79,14 +81,6 @@ def read_cluster(text: str | None = None) -> Cluster | None:
         raise ModelError(f"TF_CONFIG names a machine twice ({', '.join(members)}), {_EXPECTED}")
     place = index + (len(chiefs) if kind == "worker" else 0)
     return Cluster(members, place) if len(members) > 1 else None
-
-
-def _sections(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    if isinstance(config, dict):
-        jobs, task = config.get("cluster", {}), config.get("task", {})
-        if isinstance(jobs, dict) and isinstance(task, dict):
-            return jobs, task
-    raise ModelError(f"TF_CONFIG is {str(config)[:60]!r}, {_EXPECTED}")
 
 
 def _is_address(member: Any) -> bool:

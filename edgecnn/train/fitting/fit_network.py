@@ -68,7 +68,7 @@ def fit_network(
     if options.ema:  # first, so that the others see the averages
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if progress:
-        callbacks.append(_Report(progress, options.epochs))
+        callbacks.append(_reports(progress, options.epochs))
     batches = training_batches(train, num_classes, options)
     history = model.fit(
         batches,
@@ -155,16 +155,11 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
         return (monotonic() - self.clock_start) / self.options.seconds
 
 
-class _Report(keras.callbacks.Callback):  # type: ignore[misc]
-    """Reports the progress after each epoch."""
+def _reports(progress: Progress, epochs: int) -> keras.callbacks.Callback:
+    """Report the progress after each epoch."""
 
-    def __init__(self, progress: Progress, epochs: int) -> None:
-        super().__init__()
-        self.progress, self.epochs = progress, epochs
+    def report(epoch: int, logs: dict[str, float]) -> None:
+        progress(f"training (val {100 * logs['val_accuracy']:.1f} %)", epoch + 1, epochs)
 
-    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-        self.progress("training", 0, self.epochs)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        accuracy = 100 * float((logs or {}).get("val_accuracy", 0.0))
-        self.progress(f"training (val {accuracy:.1f} %)", epoch + 1, self.epochs)
+    progress("training", 0, epochs)
+    return keras.callbacks.LambdaCallback(on_epoch_end=report)

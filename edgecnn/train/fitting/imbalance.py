@@ -18,9 +18,9 @@ from edgecnn.train.options import TrainOptions
 
 __all__ = [
     "adjust_scores",
-    "check_adjustable",
     "class_weights",
     "implied_prior",
+    "last_dense",
     "sampling_order",
     "training_loss",
 ]
@@ -104,16 +104,6 @@ class BalancedSoftmax(keras.losses.Loss):  # type: ignore[misc]
         )
 
 
-def check_adjustable(model: keras.Model, options: TrainOptions) -> None:
-    """Check before the training that `adjust_scores` will work.
-
-    Raises:
-        ModelError: logit_adjustment is requested, and the model has no bias for it.
-    """
-    if options.imbalance == "logit_adjustment":
-        _last_dense(model)
-
-
 def adjust_scores(model: keras.Model, classes: np.ndarray, options: TrainOptions) -> None:
     """For logit_adjustment, subtract tau * log(class share) from the trained classifier's bias.
 
@@ -123,7 +113,7 @@ def adjust_scores(model: keras.Model, classes: np.ndarray, options: TrainOptions
     """
     if options.imbalance != "logit_adjustment":
         return
-    dense = _last_dense(model)
+    dense = last_dense(model)
     shift = options.imbalance_tau * np.log(_shares(classes, int(model.output_shape[-1])))
     dense.bias.assign(dense.bias - shift.astype(np.float32))
 
@@ -155,8 +145,12 @@ def _shares(classes: np.ndarray, num_classes: int) -> np.ndarray:
     return np.asarray(counts / counts.sum())
 
 
-def _last_dense(model: keras.Model) -> keras.layers.Dense:
-    """Find the Dense layer that makes the scores, with its own softmax or one after it."""
+def last_dense(model: keras.Model) -> keras.layers.Dense:
+    """Find the Dense layer that makes the scores, with its own softmax or one after it.
+
+    Raises:
+        ModelError: There is none with a bias, so `adjust_scores` can't work.
+    """
     layer = model.outputs[0]._keras_history.operation
     softmax = keras.activations.softmax
     if isinstance(layer, keras.layers.Softmax) or (

@@ -67,7 +67,6 @@ def train_gan(
         num_classes: All classes; those without images are never made.
         steps: Steps with batches of 32.
         seed: The seed for weights, noise and order.
-        progress: Called with (what, done, total).
     """
     rng = np.random.default_rng(seed)
     keras.utils.set_random_seed(seed)

@@ -20,9 +20,9 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.errors import ModelError
 from edgecnn.images.tensors import ChosenTensors, Tensors
-from edgecnn.model.plots import side_by_side
 from edgecnn.model.predict import keras_scores
 from edgecnn.records import Progress
+from edgecnn.render.png import picture_sheet
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.synthesis.gan import train_gan
@@ -72,7 +72,6 @@ def synthesize(
         labels: The labels of all classes.
         options: `synthesize` names the classes; the trainer gets these options with fewer epochs.
         trainer: Trains a new network.
-        progress: Called with (what, done, total).
 
     Raises:
         ModelError: There is no such class, or none is rare.
@@ -102,12 +101,12 @@ def synthesize(
         steps=steps,
         seconds=round(monotonic() - start, 1),
     )
-    pictures = {}
+    pictures = []
     for k, images in zip(rare, made, strict=True):
         real_rows = np.flatnonzero(train.classes == k)[:_SHOWN]
-        pictures[f"{labels[k]}: real"] = train.tensors[real_rows]
-        pictures[f"{labels[k]}: made"] = images[:_SHOWN]
-    return Made(decision, extra if decision.kept else None, side_by_side(pictures))
+        pictures.append((f"{labels[k]}: real", train.tensors[real_rows]))
+        pictures.append((f"{labels[k]}: made", images[:_SHOWN]))
+    return Made(decision, extra if decision.kept else None, picture_sheet(pictures))
 
 
 def rare_classes(classes: np.ndarray, labels: tuple[str, ...], wanted: str) -> list[int]:

@@ -1,0 +1,105 @@
+"""`--config FILE.toml` and edgecnn.toml: the command line wins, a mistake is one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgecnn.cli.config import find_config
+
+CONFIG = """
+[train]
+epochs = 7
+learning-rate = 1
+add_augmentation = ["mixup", "erasing"]
+manifest = "data/m.csv"
+by = ["site"]
+label-check = false
+output = "out"
+"""
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    file = tmp_path / "options.toml"
+    file.write_text(CONFIG)
+    return file
+
+
+def test_a_file_gives_options_and_the_command_line_wins(read, config, tmp_path):
+    got = read("train", "lab", "--config", config, "--epochs", 9, "--without", "invert,grey")
+    options = got["options"]
+    assert (options.epochs, options.learning_rate, options.label_check) == (9, 1, False)
+    assert options.add_augmentation == ("mixup", "erasing")
+    assert options.without == ("invert", "grey")
+    assert options.by == ("site",)
+    assert options.patience == 25
+    assert got["lab"] == Path("lab")
+    # Paths are beside the file, wherever the command is started.
+    assert options.manifest == tmp_path / "data" / "m.csv"
+    assert got["output"] == tmp_path / "out"
+
+
+def test_a_switch_that_the_file_turns_off_is_turned_on_by_the_command_line(read, config):
+    got = read("train", "lab", "--config", config, "--label-check")
+    assert got["options"].label_check is True
+
+
+def test_another_commands_table_is_left_alone(read, config):
+    got = read("evaluate", "b.edgecnn", "test", "--config", config)
+    assert got["options"].threads == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[train]\nepoch = 3", "[train] has no option 'epoch'; did you mean 'epochs'?"),
+        ("[train]\nzzz = 3", "[train] has no option 'zzz'; expected some of output, width"),
+        ("[train]\nepochs = 0", "[train] epochs is 0, expected a whole number from 1 to 10000"),
+        ("[train]\nepochs = '9'", "[train] epochs is '9', expected a whole number"),
+        ("[train]\nepochs = true", "[train] epochs is True, expected a whole number"),
+        ("[train]\nresize = 'squash'", "[train] resize is 'squash', expected stretch, letterbox"),
+        ("[train]\nby = 'site'", "[train] by is 'site', expected a list"),
+        ("train = 3", "[train] is 3, expected a table of options"),
+        ("[train\n", "is no TOML file"),
+        (None, "can't read"),
+    ],
+)
+def test_a_mistake_in_a_file_is_one_line_that_names_file_and_key(edgecnn, tmp_path, text, said):
+    file = tmp_path / "x.toml"
+    if text is not None:
+        file.write_text(text)
+    status, out, err = edgecnn("train", "lab", "-o", "m", "--config", file)
+    assert (status, out) == (2, "")
+    assert len(err.strip().splitlines()) == 1
+    assert str(file) in err
+    assert said in err
+
+
+def test_edgecnn_toml_beside_the_data_goes_before_the_working_directorys(
+    read, tmp_path, monkeypatch
+):
+    place = tmp_path / "place"
+    (place / "lab").mkdir(parents=True)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert read("train", place / "lab", "-o", "m")["options"].epochs == 70
+    (here / "edgecnn.toml").write_text("[train]\nepochs = 5")
+    assert read("train", place / "lab", "-o", "m")["options"].epochs == 5
+    (place / "edgecnn.toml").write_text("[train]\nepochs = 6")
+    assert read("train", place / "lab", "-o", "m")["options"].epochs == 6
+    assert find_config(None, None) == Path("edgecnn.toml")
+
+
+def test_an_option_that_a_command_needs_may_come_from_the_file_or_is_named(edgecnn, read, tmp_path):
+    status, out, err = edgecnn("train", "lab")
+    assert (status, out) == (2, "")
+    assert err == "edgecnn train: --output MODEL is missing; see `edgecnn train --help`\n"
+    file = tmp_path / "c.toml"
+    file.write_text('[calibrate]\nlab = "lab"\noutput = "/calibration"\nexclude = ["a", "b"]\n')
+    got = read("calibrate", "one", "two", "--config", file)
+    assert got["field"] == [Path("one"), Path("two")]
+    assert (got["lab"], got["output"]) == (tmp_path / "lab", Path("/calibration"))
+    assert got["options"].exclude == (tmp_path / "a", tmp_path / "b")
