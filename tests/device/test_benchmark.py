@@ -29,7 +29,8 @@ from edgecnn.errors import (
 )
 from edgecnn.records import encode
 
-SHORT = BenchmarkOptions(warmup=2, warmup_seconds=0.05, repeats=20, seconds=0.5)
+# The repeats end it; the seconds give a busy machine time to start its process.
+SHORT = BenchmarkOptions(warmup=2, warmup_seconds=0.05, repeats=20, seconds=30)
 
 
 @pytest.fixture(scope="module")
