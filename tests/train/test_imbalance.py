@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from edgecnn.errors import DataError, ModelError
+from edgecnn.errors import DataError, ModelError, OptionError
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_model
 from edgecnn.train.assess.breakdown import break_down
@@ -237,7 +237,7 @@ def test_the_card_says_what_the_scores_assume_and_who_fares_worst(few_days, tmp_
 
 
 def test_columns_without_a_manifest_are_refused():
-    with pytest.raises(ModelError, match="--manifest"):
+    with pytest.raises(OptionError, match="--manifest"):
         options("none", by=("day",))
 
 
