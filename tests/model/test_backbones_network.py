@@ -103,7 +103,7 @@ def test_weights_that_are_missing_or_another_networks_are_refused(tmp_path):
     [
         (
             {"network": "efficientnet-b0"},
-            "is 'efficientnet-b0', expected efficientnet-lite0, mobilenet-v2",
+            "is 'efficientnet-b0', expected efficientnet-lite0",
         ),
         ({"weights": "none"}, "need a named network"),
         ({"network": "my:net", "fine_tune": False}, "need a named network"),

@@ -243,6 +243,6 @@ def test_columns_without_a_manifest_are_refused():
 
 def test_a_column_that_the_manifest_lacks_is_named_before_the_training(few_days, tmp_path):
     chosen = options("none", manifest=few_days / "manifest.csv", by=("site",))
-    with pytest.raises(DataError, match="no column 'site'"):
+    with pytest.raises(DataError, match="expected 'path' and 'site'"):
         train(few_days, tmp_path / "model", chosen)
     assert not (tmp_path / "model").exists()
