@@ -14,9 +14,9 @@ tables of docs/ come from `options_of`.
 
 from __future__ import annotations
 
+import sys
 import types
 from dataclasses import dataclass, field, fields, replace
-from math import inf
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -36,6 +36,7 @@ __all__ = [
 REQUIRED = object()
 _KEY = "option"
 _MOST_SHOWN = 10
+_LARGEST = sys.float_info.max
 _PLACEHOLDERS: dict[type, str] = {int: "N", float: "X", str: "TEXT", Path: "PATH", bool: ""}
 _KINDS: dict[type, str] = {bool: "true or false", str: "text", Path: "a path"}
 
@@ -205,7 +206,7 @@ def _fits(about: Option, value: Any) -> bool:
     if about.kind in (int, float):
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        if not -inf < value < inf or (about.kind is int and value != int(value)):
+        if not -_LARGEST <= value <= _LARGEST or (about.kind is int and value != int(value)):
             return False
         low, high = about.low, about.high
         return (low is None or low <= value) and (high is None or value <= high)
