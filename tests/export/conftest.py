@@ -227,4 +227,4 @@ def deep_subject(once):
     """A trained depthwise-separable network with its lab test and field images."""
     from helpers_faults import depthwise_network, trained
 
-    return trained(once, "deep", depthwise_network(), 6)
+    return trained(once, "deep", depthwise_network, 6)

@@ -112,14 +112,15 @@ class Subject:
         return Subject(network, self.test, self.field)
 
 
-def trained(once: Callable[..., Path], name: str, network: Any, epochs: int) -> Subject:
-    """The network, trained once a machine under this name."""
+def trained(once: Callable[..., Path], name: str, build: Callable[[], Any], epochs: int) -> Subject:
+    """What `build` makes, trained once a machine under this name."""
     import keras
 
     tensors, labels = digits()
 
     def make(folder: Path) -> None:
-        keras.utils.set_random_seed(1)
+        keras.utils.set_random_seed(1)  # before the network is built: its first weights count too
+        network = build()
         optimizer, loss = keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy"
         network.compile(optimizer, loss, jit_compile=False)
         x = tensors[:NUM_TRAIN].astype(np.float32)

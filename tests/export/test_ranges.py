@@ -36,7 +36,7 @@ def maker(kind: str, integer_io: str = "uint8"):
 
 @pytest.fixture(scope="module")
 def plain(once):
-    return faults.trained(once, "plain-relu", faults.plain_network(None), 6)
+    return faults.trained(once, "plain-relu", lambda: faults.plain_network(None), 6)
 
 
 @pytest.fixture(scope="module")

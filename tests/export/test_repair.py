@@ -47,13 +47,13 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def subjects(once, deep_subject):
-    plain = faults.trained(once, "plain", faults.plain_network(), 6)
+    plain = faults.trained(once, "plain", faults.plain_network, 6)
     return {"plain": plain, "deep": deep_subject}
 
 
 @pytest.fixture(scope="module")
 def branched(once):
-    subject = faults.trained(once, "branched", faults.branched_network(), 4)
+    subject = faults.trained(once, "branched", faults.branched_network, 4)
     return subject.altered(faults.scaled_layer)
 
 
