@@ -98,7 +98,7 @@ def test_a_silent_server_ends_in_one_line_before_its_silence_does(digits_bundle)
 @pytest.mark.parametrize("after", ["stall", "close"])
 def test_a_stream_that_dies_ends_as_camera_lost_with_its_session(digits_bundle, tmp_path, after):
     with mjpeg_server(num_frames=40, after=after) as camera:
-        options = RunOptions(timeout_s=3.0, reconnect_s=1.0, log=tmp_path / "s")
+        options = RunOptions(timeout_s=8.0, reconnect_s=5.0, log=tmp_path / "s")
         result = run(digits_bundle, camera.url, options)
         assert not camera.gave_up.is_set()
     assert result.ended == "camera lost"
