@@ -20,7 +20,8 @@ class Tally(Record):
     """A count of right answers with its 95 % interval.
 
     `effective` is the number of independent answers that `total` is worth when frames of a
-    video repeat each other; None when every answer stands for itself.
+    video repeat each other; None when every answer stands for itself. `estimate` is the accuracy
+    where answers count by weights; None where each counts once.
 
     Example:
         >>> Tally(9, 10)
@@ -30,6 +31,7 @@ class Tally(Record):
     correct: int
     total: int
     effective: float | None = field(default=None, metadata=json_as(if_any=True))
+    estimate: float | None = field(default=None, metadata=json_as(hidden=True))
 
     @classmethod
     def of(cls, correct: np.ndarray) -> Tally:
@@ -40,15 +42,17 @@ class Tally(Record):
     @computed
     def accuracy(self) -> float | None:
         """Fraction in [0, 1], or None when nothing was counted."""
+        if self.estimate is not None:
+            return self.estimate
         return self.correct / self.total if self.total else None
 
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson score interval at 95 % (Wilson 1927, doi:10.2307/2276774); (0, 1) for no data."""
         n = self.total if self.effective is None else self.effective
-        if not self.total or n <= 0:
+        p, z = self.accuracy, Z_95
+        if p is None or n <= 0:
             return (0.0, 1.0)
-        z, p = Z_95, self.correct / self.total
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         # Rounding must not put the accuracy of all or none outside of its interval.

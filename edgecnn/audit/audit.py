@@ -109,19 +109,19 @@ def _check_same(opened: Sequence[Session]) -> None:
 
 def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[str]:
     """What a reader has to know to trust the figures."""
-    notes = []
+    notes = _label_notes(live)
     tally = live.tally
-    if not tally.total:
+    if not tally.total and not live.label_counts.left_out:
         notes.append(
             "no field labels: record with --truth folder or --truth FILE.csv, or append "
             f'{{"event": "truth", "frame": N, "label": L, "via": "label"}} lines to {EVENTS_NAME}'
         )
-    elif tally.effective is not None:
+    elif tally.effective is not None and tally.total:
         notes.append(
             f"live intervals count objects, not frames: consecutive frames show the same object, "
             f"so {tally.total} frames are worth {tally.effective:.0f} independent ones"
         )
-    else:
+    elif tally.total:
         notes.append("live intervals treat every image as independent of the others")
     for session, frames, truth in parts:
         name = session.path.name
@@ -144,4 +144,35 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
             )
         if frames.end is None:
             notes.append(f"{name}: has no end event: the run is still going on or was killed")
+    return notes
+
+
+def _label_notes(live: Live) -> list[str]:
+    """For which frames the labels speak, and how many were given with the answer in view."""
+    notes, counts = [], live.label_counts
+    if not live.tally.total and counts.left_out:
+        return [
+            f"live accuracy is not identified: people or uncertain answers picked all "
+            f"{counts.left_out} labelled frames; label random frames or a whole stretch too"
+        ]
+    if live.tally.estimate is not None:
+        notes.append(
+            f"live accuracy counts labels by the frames that they stand for: {counts.random} "
+            "random frames stand for all that no labelled stretch holds"
+        )
+    elif counts.random and counts.whole:
+        notes.append(
+            f"live accuracy takes {counts.whole} frames of labelled stretches for as typical as "
+            f"the {counts.random} random ones; 30 random labels make this assumption needless"
+        )
+    if counts.left_out:
+        notes.append(
+            f"live accuracy leaves out {counts.left_out} labels of frames that a person or an "
+            "uncertain answer picked; the confusions show them"
+        )
+    if counts.seen:
+        notes.append(
+            f"{counts.seen} of {counts.seen + counts.blind} labels of people were given with the "
+            "answer in view, and lean towards it"
+        )
     return notes

@@ -12,10 +12,10 @@ import numpy as np
 from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, json_as
-from edgecnn.session.answers import number_objects
+from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, number_objects, strata
 from edgecnn.session.read import Frames, Session, Truth
 
-__all__ = ["Confusion", "Live", "Misread", "Slice", "measure_live"]
+__all__ = ["Confusion", "LabelCounts", "Live", "Misread", "Slice", "measure_live"]
 
 _WORST, _KINDS, _EXAMPLES, _SHEET = 18, 20, 6, 36
 _SLICES, _SMALLEST_SLICE = 40, 15
@@ -58,8 +58,33 @@ class Slice(Record):
 
 
 @dataclass(frozen=True)
+class LabelCounts(Record):
+    """How the frames with a label came by it, "can't tell" and "none of these" included.
+
+    whole      all of a stretch or recording was labelled
+    random     chance picked the frame
+    hard       it was asked for because its answer was uncertain
+    chosen     a person picked it
+    left_out   labels of the model's classes that the headline does not count
+    blind, seen  labels that a person gave without and with the answer in view
+    """
+
+    whole: int
+    random: int
+    hard: int
+    chosen: int
+    left_out: int
+    blind: int
+    seen: int
+
+
+@dataclass(frozen=True)
 class Live:
-    """What the labelled field frames say. confusion[i][j]: true label i answered as label j."""
+    """What the labelled field frames say. confusion[i][j]: true label i answered as label j.
+
+    Labels that the headline leaves out are in the confusions, but not in the tallies: a person or
+    an uncertain answer picked their frames, so they are no sample.
+    """
 
     tally: Tally
     per_class: dict[str, Tally]
@@ -67,6 +92,7 @@ class Live:
     confusions: tuple[Confusion, ...]
     worst: tuple[Misread, ...]
     over_time: tuple[Slice, ...]
+    label_counts: LabelCounts
 
 
 def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> Live:
@@ -82,6 +108,20 @@ def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequenc
         confusions=table.confusions(),
         worst=table.misreads(np.flatnonzero(~table.right), _WORST),
         over_time=table.over_time(),
+        label_counts=_label_counts([truth for _, _, truth in parts], table),
+    )
+
+
+def _label_counts(truths: Sequence[Truth], table: _Labelled) -> LabelCounts:
+    why = np.concatenate([truth.why for truth in truths])
+    return LabelCounts(
+        whole=int((why == WHOLE).sum()),
+        random=int((why == RANDOM).sum()),
+        hard=int((why == HARD).sum()),
+        chosen=int((why == CHOSEN).sum()),
+        left_out=int((table.weight == 0).sum()),
+        blind=sum(truth.blind for truth in truths),
+        seen=sum(truth.seen for truth in truths),
     )
 
 
@@ -89,7 +129,9 @@ def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequenc
 class _Labelled:
     """The labelled frames of all sessions, one after the other; columns of shape (n,).
 
-    `segment` numbers the objects that they show: see `answers.number_objects`.
+    `segment` numbers the objects that they show: see `answers.number_objects`. `weight` tells
+    for how many frames a label stands in the headline, 0 where it is left out: see
+    `answers.strata`.
     """
 
     parts: Sequence[tuple[Session, Frames, Truth]]
@@ -98,6 +140,7 @@ class _Labelled:
     index: np.ndarray
     confidence: np.ndarray
     frame: np.ndarray
+    weight: np.ndarray
     session: np.ndarray
     row: np.ndarray
     segment: np.ndarray
@@ -108,15 +151,17 @@ class _Labelled:
         segments = 0
         for k, (_, frames, truth) in enumerate(parts):
             rows = np.flatnonzero(truth.label >= 0)
-            objects = number_objects(frames.key, truth.label, separate=frames.separate)
-            segment = objects[rows] + segments
+            label = truth.label[rows].astype(np.int64)
+            segment = number_objects(frames.key[rows], label, separate=frames.separate) + segments
             segments += len(frames)
+            stratum, worth = strata(truth.why, frames.calibrated)
             columns.append(
                 (
-                    truth.label[rows].astype(np.int64),
+                    label,
                     frames.index[rows],
                     frames.confidence[rows],
                     frames.frame[rows],
+                    np.append(worth, 0.0)[stratum[rows]],
                     np.full(len(rows), k),
                     rows,
                     segment,
@@ -132,14 +177,24 @@ class _Labelled:
 
     @cached_property
     def tally(self) -> Tally:
-        return Clusters.of(self.right, self.segment).tally
+        """The headline."""
+        counted = np.flatnonzero(self.weight)
+        weights, stratum = np.unique(self.weight[counted], return_inverse=True)
+        clusters = Clusters.of(self.right[counted], self.segment[counted], stratum)
+        return clusters.tally(weights if len(counted) else None)
 
     def part(self, rows: np.ndarray) -> Tally:
         """A part of the frames, worth as much a frame as the whole is (but never under one)."""
-        part, whole = Tally.of(self.right[rows]), self.tally
+        right, weight, whole = self.right[rows], self.weight[rows], self.tally
+        part = Tally.of(right[weight > 0])
         if whole.effective is None or not part.total:
             return part
-        return replace(part, effective=max(1.0, whole.effective * part.total / whole.total))
+        share = float(weight.sum() / self.weight.sum())
+        return replace(
+            part,
+            effective=max(1.0, whole.effective * share),
+            estimate=whole.estimate and float(right @ weight / weight.sum()),
+        )
 
     def confusions(self) -> tuple[Confusion, ...]:
         """The 20 largest confusions, with up to 6 pictures each and 36 in all."""
@@ -179,7 +234,7 @@ class _Labelled:
         whole = self.tally
         worth = 1.0 if whole.effective is None else whole.effective / max(1, whole.total)
         for k, (session, _, _) in enumerate(self.parts):
-            rows = np.flatnonzero(self.session == k)
+            rows = np.flatnonzero((self.session == k) & (self.weight > 0))
             count = max(1, min(_SLICES, int(len(rows) * worth) // _SMALLEST_SLICE))
             for part in np.array_split(rows, count):
                 if len(part):

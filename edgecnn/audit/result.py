@@ -74,6 +74,7 @@ class AuditReport:
                 k: {"lab": lab, "live": live} for k, (lab, live) in self.per_class.items()
             },
             "labels": self.card.labels,
+            "label_counts": self.live.label_counts,
             "confusion": self.live.confusion,
             "confusions": self.live.confusions,
             "worst_frames": self.live.worst,

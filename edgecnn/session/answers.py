@@ -3,8 +3,13 @@
 `run`, its panel and `audit` count through here: a truth may come before its answer or long after
 it, and may be changed, and all three print the same figure.
 
-Consecutive frames of one label are taken for one object; in an image folder every file is an
-object of its own. A frame without a label ends an object.
+How a frame came to be labelled decides for which frames its label speaks. A label of a whole
+stretch speaks for its own frame. Labels of frames that chance picked speak for all frames that
+no stretch holds. Frames that a person chose, or that were asked for because the answer was
+uncertain, differ from the others: they are no sample, and teach instead (see `strata`).
+
+Consecutive labelled frames of one label are taken for one object; in an image folder every file
+is an object of its own.
 """
 
 from __future__ import annotations
@@ -17,23 +22,48 @@ import numpy as np
 
 from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.tally import Tally
+from edgecnn.session.events import TruthEvent
 
 __all__ = [
     "CANT_TELL",
+    "CHOSEN",
+    "HARD",
     "NONE_OF_THESE",
     "NO_TRUTH",
+    "RANDOM",
+    "WHOLE",
     "Answers",
     "align_truth",
     "frame_key",
     "frame_of",
     "latest",
     "number_objects",
+    "strata",
+    "why_code",
 ]
 
 # Instead of the index of a label. Lower numbers are "none of these" too.
 NO_TRUTH, CANT_TELL, NONE_OF_THESE = -1, -2, -3
+# Why a frame was labelled. Of a frame labelled twice the higher one holds: a frame that chance
+# picked stays picked by chance when a person corrects its label.
+CHOSEN, HARD, RANDOM, WHOLE = range(4)
+_WHY = {"chosen": CHOSEN, "hard": HARD, "uniform": RANDOM, "stretch": WHOLE, "all": WHOLE}
+# With fewer labels of chance than this, whole stretches stand for the other frames too.
+_FEWEST_RANDOM = 30
 # A frame and its region as one number, so that regions sort one after the other.
 _REGION = 1 << 44
+
+
+def why_code(why: str | None) -> int:
+    """The code of an event's `why`; sessions that don't say why labelled all they could.
+
+    Raises:
+        ValueError: Another reason.
+    """
+    try:
+        return _WHY[why or "all"]
+    except KeyError as error:
+        raise ValueError(f"why is {why!r}, expected {', '.join(_WHY)}") from error
 
 
 def frame_key(frame: int, region: int = 0) -> int:
@@ -59,33 +89,35 @@ def latest(key: np.ndarray) -> np.ndarray:
     return np.asarray(order[last])
 
 
-def align_truth(key: np.ndarray, truth_key: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """The last truth of each answer.
+def align_truth(
+    key: np.ndarray, truth_key: np.ndarray, why: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last truth of each answer, and why the frame was labelled.
 
     Args:
         key: int64, shape (n,): sorted, each once.
-        truth_key, label: int64, shape (m,): in the order in which they were given.
+        truth_key, why: int64, shape (m,): in the order in which they were given.
 
     Returns:
-        int32, shape (n,): NO_TRUTH where there is none.
+        int64, shape (n,): the row of the last truth; -1 where there is none.
+        int64, shape (n,): the highest reason; -1 where there is none.
     """
-    aligned = np.full(len(key), NO_TRUTH, np.int32)
-    if not len(truth_key):
-        return aligned
-    rows = latest(truth_key)
-    truth_key, label = truth_key[rows], label[rows]
-    at = np.minimum(np.searchsorted(truth_key, key), len(truth_key) - 1)
-    found = truth_key[at] == key
-    aligned[found] = label[at[found]]
-    return aligned
+    row, reason = np.full(len(key), -1), np.full(len(key), -1)
+    if not len(key):
+        return row, reason
+    at = np.minimum(np.searchsorted(key, truth_key), len(key) - 1)
+    found = np.flatnonzero(key[at] == truth_key)
+    np.maximum.at(row, at[found], found)
+    np.maximum.at(reason, at[found], why[found])
+    return row, reason
 
 
 def number_objects(key: np.ndarray, label: np.ndarray, *, separate: bool) -> np.ndarray:
-    """Number the objects that frames show: int64, shape (n,), from 1 upwards.
+    """Number the objects that labelled frames show: int64, shape (n,), upwards.
 
     Args:
         key: int64, shape (n,), sorted.
-        label: int, shape (n,): below 0 where there is none.
+        label: int, shape (n,): all from 0.
         separate: Whether every frame shows an object of its own.
     """
     new = np.ones(len(key), bool)
@@ -93,6 +125,48 @@ def number_objects(key: np.ndarray, label: np.ndarray, *, separate: bool) -> np.
         region = key // _REGION
         new[1:] = (label[1:] != label[:-1]) | (region[1:] != region[:-1])
     return np.cumsum(new)
+
+
+def strata(why: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which answers the headline counts, and for how many frames each stands.
+
+    Labels of chance stand for all frames outside of whole stretches. Labels of uncertain answers
+    join them as a stratum of their own: the frames that are at most as sure as the surest of
+    them, of which those that chance picked are a part too. So the estimate stays unbiased, and
+    the uncertain frames, where most errors are, are known better.
+
+    Args:
+        why: int, shape (n,), of all answers of a session: -1 where there is no label.
+        confidence: float, shape (n,): of the answers.
+
+    Returns:
+        int64, shape (n,): the stratum, -1 where the answer is not counted.
+        float64, shape (3,): what an answer of each stratum stands for; 0 for an empty one.
+
+    Source: Horvitz & Thompson 1952, doi:10.1080/01621459.1952.10483446; post-stratification.
+    """
+    whole, random, hard = why == WHOLE, why == RANDOM, why == HARD
+    stratum = np.where(whole, 0, np.where(random, 1, -1))
+    few = _weights(len(why), int(whole.sum()), int(random.sum()))
+    if few[0] == few[1] or not hard.any():
+        return stratum, np.append(few, 0.0)
+    uncertain = ~whole & (confidence <= confidence[hard].max())
+    rest = ~whole & ~uncertain
+    if not (random & rest).any():
+        return stratum, np.append(few, 0.0)
+    stratum[uncertain & (random | hard)] = 2
+    sizes = np.array([whole.sum(), rest.sum(), uncertain.sum()])
+    counts = np.bincount(stratum[stratum >= 0], minlength=3)
+    return stratum, sizes / np.maximum(counts, 1)
+
+
+def _weights(num_frames: int, num_whole: int, num_random: int) -> np.ndarray:
+    """What a label of a whole stretch and a label of chance stand for, in frames."""
+    if not num_random:
+        return np.array([1.0, 0.0])
+    if num_whole and num_random < _FEWEST_RANDOM:
+        return np.full(2, num_frames / (num_whole + num_random))
+    return np.array([1.0, (num_frames - num_whole) / num_random])
 
 
 class Answers:
@@ -111,8 +185,9 @@ class Answers:
 
     Example:
         >>> answers = Answers(["cat", "dog"])
-        >>> answers.answer(0, 1), answers.truth(0, "cat"), answers.truth(0, "dog")
-        (None, None, None)
+        >>> answers.answer(0, 1), answers.truth(TruthEvent(0, "cat", "keys"))
+        (None, None)
+        >>> answers.truth(TruthEvent(0, "dog", "keys"))
         >>> answers.tally.correct, answers.tally.total
         (1, 1)
     """
@@ -124,11 +199,14 @@ class Answers:
         self._code = {label: k for k, label in enumerate(labels)}
         self._separate, self._window = separate, window
         self._frame, self._index, self._label = array("q"), array("i"), array("i")
-        self._waiting: dict[int, int] = {}  # truths that came before their answer
-        self._settled = Clusters()
-        self._settled_before = 0
+        self._why = array("b")
+        self._waiting: dict[int, tuple[int, int]] = {}  # truths that came before their answer
+        self._settled = Clusters.none(2)
+        self._settled_before = self._num_settled = 0
+        # Labels of stretches and of chance among the settled, "can't tell" included.
+        self._asked = np.zeros(2, np.int64)
         # Of the object that the settled frames end in: its label, frames and right answers.
-        self._open = (NO_TRUTH, 0, 0)
+        self._open = (NO_TRUTH, np.zeros(4, np.int64))
 
     def answer(self, frame: int, index: int) -> None:
         """Hold the answer to a frame: the index of a label. A later one replaces it."""
@@ -138,30 +216,37 @@ class Answers:
         if row < len(self._frame) and self._frame[row] == frame:
             self._index[row] = index
             return
+        label, why = self._waiting.pop(frame, (NO_TRUTH, -1))
         self._frame.insert(row, frame)
         self._index.insert(row, index)
-        self._label.insert(row, self._waiting.pop(frame, NO_TRUTH))
+        self._label.insert(row, label)
+        self._why.insert(row, why)
         if len(self._frame) >= 2 * self._window:
             self._settle()
 
-    def truth(self, frame: int, label: str | None) -> None:
-        """Hold what a frame shows: None says "can't tell". A later one replaces it."""
-        row = self._row(frame)
+    def truth(self, event: TruthEvent) -> None:
+        """Hold what a frame shows. A later one replaces it."""
+        row = self._row(event.frame)
         if row is None:
             return
+        label, why = event.label, why_code(event.why)
         code = CANT_TELL if label is None else self._code.get(label, NONE_OF_THESE)
-        if row < len(self._frame) and self._frame[row] == frame:
-            self._label[row] = code
+        if row < len(self._frame) and self._frame[row] == event.frame:
+            self._label[row], self._why[row] = code, max(why, self._why[row])
             return
-        self._waiting[frame] = code
+        _, before = self._waiting.get(event.frame, (NO_TRUTH, -1))
+        self._waiting[event.frame] = code, max(why, before)
         if len(self._waiting) > self._window:
             del self._waiting[next(iter(self._waiting))]
 
     @property
     def tally(self) -> Tally:
-        """Right answers of those whose truth is a label of the card."""
-        sizes, right = self._objects(len(self._frame))
-        return (self._settled + Clusters.of_counts(sizes, right)).tally
+        """Right answers of those whose truth is a label of the card: the headline."""
+        closed, last, asked = self._count(len(self._frame))
+        num_frames = self._num_settled + len(self._frame)
+        counts = self._settled + closed + _one_object(last[1])
+        weight = _weights(num_frames, *(int(n) for n in self._asked + asked))
+        return counts.tally(weight)
 
     def _row(self, frame: int) -> int | None:
         """Where a frame is or belongs; None when it has settled."""
@@ -172,36 +257,49 @@ class Answers:
             return len(self._frame)
         return bisect_left(self._frame, frame)
 
-    def _objects(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Frames and right answers of each object, int64, in order, of the first `count` frames.
+    def _count(self, count: int) -> tuple[Clusters, tuple[int, np.ndarray], np.ndarray]:
+        """Count the first `count` frames: closed objects, the last one, and what was asked for.
 
-        The object that the settled frames end in comes first, joined with its continuation.
+        An object is (label, frames of stretches and of chance, right answers of both). The one
+        that the settled frames end in goes on in the first of these, if that has its label.
         """
         label, index = np.array(self._label[:count]), np.array(self._index[:count])
-        key = np.arange(count)
-        labelled = label >= 0
-        objects = number_objects(key, label, separate=self._separate)[labelled]
-        _, member = np.unique(objects, return_inverse=True)
-        sizes = np.bincount(member)
-        right = np.bincount(member, weights=index[labelled] == label[labelled]).astype(np.int64)
-        open_label, open_size, open_right = self._open
-        if not open_size:
-            return sizes, right
-        if count and label[0] == open_label:
-            sizes[0] += open_size
-            right[0] += open_right
-            return sizes, right
-        return np.append(open_size, sizes), np.append(open_right, right)
+        why = np.array(self._why[:count])
+        asked = np.array([(why == WHOLE).sum(), (why == RANDOM).sum()])
+        rows = np.flatnonzero(label >= 0)
+        if not len(rows):
+            return Clusters.none(2), self._open, asked
+        label, why = label[rows], why[rows]
+        right = index[rows] == label
+        objects = number_objects(np.arange(len(rows)), label, separate=self._separate) - 1
+        counts = np.zeros((objects[-1] + 1, 4), np.int64)
+        for stratum, reason in enumerate((WHOLE, RANDOM)):
+            np.add.at(counts[:, stratum], objects, why == reason)
+            np.add.at(counts[:, 2 + stratum], objects, (why == reason) & right)
+        open_label, open_counts = self._open
+        if open_label == label[0] and not self._separate:
+            counts[0] += open_counts
+        else:
+            counts = np.concatenate([open_counts[None], counts])
+        return _clusters(counts[:-1]), (int(label[-1]), counts[-1]), asked
 
     def _settle(self) -> None:
         """Keep only the sums of the oldest frames, but for the object that they end in."""
         count = len(self._frame) - self._window
-        sizes, right = self._objects(count)
-        last = self._label[count - 1]
-        goes_on = last >= 0 and not self._separate
-        self._open = (last, int(sizes[-1]), int(right[-1])) if goes_on else (NO_TRUTH, 0, 0)
-        closed = len(sizes) - goes_on
-        self._settled += Clusters.of_counts(sizes[:closed], right[:closed])
+        closed, self._open, asked = self._count(count)
+        self._settled += closed
+        self._asked += asked
+        self._num_settled += count
         self._settled_before = self._frame[count]
-        for column in (self._frame, self._index, self._label):
+        for column in (self._frame, self._index, self._label, self._why):
             del column[:count]
+
+
+def _clusters(counts: np.ndarray) -> Clusters:
+    """Count objects, int64 of shape (objects, 4); those without a counted frame don't count."""
+    counts = counts[counts[:, :2].any(axis=1)]
+    return Clusters.of_counts(counts[:, :2], counts[:, 2:])
+
+
+def _one_object(counts: np.ndarray) -> Clusters:
+    return _clusters(counts[None])

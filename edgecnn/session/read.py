@@ -22,11 +22,13 @@ from edgecnn.errors import SessionError
 from edgecnn.records import Json
 from edgecnn.session.answers import (
     CANT_TELL,
+    NO_TRUTH,
     NONE_OF_THESE,
     align_truth,
     frame_key,
     frame_of,
     latest,
+    why_code,
 )
 from edgecnn.session.events import FrameEvent, TruthEvent, event_kind
 from edgecnn.session.header import SessionHeader, read_header
@@ -113,11 +115,16 @@ class Frames:
 class Truth:
     """Field labels aligned with `Frames`: int32, shape (n,), index of the label or below 0.
 
-    `unknown` counts the frames with a label that the model doesn't have, by label; `cant_tell`
-    those whose label nobody can tell.
+    `why` says how each frame came to be labelled, int64, shape (n,): see `answers`; -1 where
+    there is no label. `unknown` counts the frames with a label that the model doesn't have, by
+    label; `cant_tell` those whose label nobody can tell; `blind` and `seen` those that a person
+    labelled without and with the answer in view.
     """
 
     label: np.ndarray
+    why: np.ndarray
+    blind: int
+    seen: int
     broken: int
     unknown: dict[str, int]
     cant_tell: int
@@ -169,7 +176,7 @@ def read_truth(session: Session, frames: Frames) -> Truth:
     codes: dict[str | None, int] = {label: k for k, label in enumerate(session.card.labels)}
     codes[None] = CANT_TELL
     outside: list[str] = []
-    key, label = array("q"), array("i")
+    key, label, why, blind = array("q"), array("i"), array("b"), array("b")
     broken = 0
     for kind, line, torn in _events(session):
         if kind != "truth":
@@ -179,6 +186,7 @@ def read_truth(session: Session, frames: Frames) -> Truth:
             region = frames.regions.get(event.region)
             if region is None:
                 continue
+            reason = why_code(event.why)
             key.append(frame_key(event.frame, region))
         except _BROKEN:
             broken += not torn
@@ -187,10 +195,22 @@ def read_truth(session: Session, frames: Frames) -> Truth:
             codes[event.label] = NONE_OF_THESE - len(outside)
             outside.append(event.label)
         label.append(codes[event.label])
-    aligned = align_truth(frames.key, np.array(key), np.array(label))
+        why.append(reason)
+        blind.append(-1 if event.blind is None else event.blind)
+    row, reasons = align_truth(frames.key, np.array(key), np.array(why))
+    aligned = np.append(label, NO_TRUTH).astype(np.int32)[row]
+    shown = np.append(blind, -1)[row]
     counts = np.bincount(NONE_OF_THESE - aligned[aligned <= NONE_OF_THESE])
     unknown = {outside[k]: int(count) for k, count in enumerate(counts) if count}
-    return Truth(aligned, broken, unknown, int((aligned == CANT_TELL).sum()))
+    return Truth(
+        label=aligned,
+        why=reasons,
+        blind=int((shown == 1).sum()),
+        seen=int((shown == 0).sum()),
+        broken=broken,
+        unknown=unknown,
+        cant_tell=int((aligned == CANT_TELL).sum()),
+    )
 
 
 def picture_times(path: Path) -> dict[str, datetime]:

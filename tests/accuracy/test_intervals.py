@@ -63,7 +63,7 @@ def test_live_intervals_cover_the_truth_when_frames_repeat_each_other(rate, alik
         of_object = rng.beta(rate * shape, (1 - rate) * shape, num_objects)
         segment = np.repeat(np.arange(num_objects), rng.poisson(20, num_objects) + 1)
         correct = rng.random(len(segment)) < of_object[segment]
-        low, high = Clusters.of(correct, segment).tally.interval
+        low, high = Clusters.of(correct, segment).tally().interval
         covered += low <= rate <= high
         low, high = Tally(int(correct.sum()), len(correct)).interval
         naive += low <= rate <= high
@@ -85,18 +85,18 @@ def test_the_gap_interval_covers_the_true_gap():
 def test_a_frame_shown_thirty_times_is_worth_one():
     right = np.array([True, False, True, True, False, True, True, True])
     repeated, segment = np.repeat(right, 30), np.repeat(np.arange(8), 30)
-    assert Clusters.of(repeated, segment).effective <= 8
-    assert Clusters.of(right, np.arange(8)).tally.effective is None
+    assert Clusters.of(repeated, segment).tally().effective <= 8
+    assert Clusters.of(right, np.arange(8)).tally().effective is None
 
 
 def test_one_object_is_worth_one_answer_however_long_it_is_filmed():
-    assert Clusters.of(np.ones(5000, bool), np.zeros(5000, int)).effective == 1.0
+    assert Clusters.of(np.ones(5000, bool), np.zeros(5000, int)).tally().effective == 1.0
 
 
 def test_frames_without_errors_are_worth_as_many_as_there_are_objects():
-    assert Clusters.of(np.ones(400, bool), np.repeat(np.arange(40), 10)).effective == pytest.approx(
-        40, rel=0.1
-    )
+    assert Clusters.of(
+        np.ones(400, bool), np.repeat(np.arange(40), 10)
+    ).tally().effective == pytest.approx(40, rel=0.1)
 
 
 @settings(deadline=None, max_examples=60)
@@ -108,4 +108,43 @@ def test_frames_without_errors_are_worth_as_many_as_there_are_objects():
 def test_frames_are_worth_at_least_one_and_at_most_their_number(counts):
     correct = np.concatenate([np.repeat([True, False], pair) for pair in counts])
     segment = np.repeat(np.arange(len(counts)), [a + b for a, b in counts])
-    assert 1.0 <= Clusters.of(correct, segment).effective <= len(correct) + 1e-9
+    effective = Clusters.of(correct, segment).tally().effective
+    assert effective is None or 1.0 <= effective <= len(correct) + 1e-9
+
+
+def test_answers_that_stand_for_more_pull_the_accuracy_and_widen_the_interval():
+    right = np.repeat([True, False, True], [30, 30, 40])
+    segment, stratum = np.arange(100), np.repeat([0, 1], [60, 40])
+    counts = Clusters.of(right, segment, stratum)
+    assert counts.tally() == Tally(70, 100)
+    weighted = counts.tally(np.array([1.0, 6.0]))
+    assert weighted.accuracy == pytest.approx((30 + 6 * 40) / (60 + 6 * 40))
+    assert (weighted.correct, weighted.total) == (70, 100)
+    # Kish: (60 + 6 * 40)^2 / (60 + 36 * 40) of 100 answers.
+    assert weighted.effective == pytest.approx(60.0)
+    low, high = weighted.interval
+    assert low < weighted.accuracy < high
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0.1, 50))
+def test_one_weight_for_all_changes_nothing(num_clusters, seed, weight):
+    rng = np.random.default_rng(seed)
+    segment = rng.integers(0, num_clusters, 80)
+    counts = Clusters.of(rng.random(80) < 0.8, segment, rng.integers(0, 3, 80))
+    plain, scaled = counts.tally(), counts.tally(np.full(counts.sums.shape[1], weight))
+    assert scaled.accuracy == plain.accuracy
+    assert scaled.effective == (plain.effective and pytest.approx(plain.effective))
+
+
+def test_counts_of_parts_add_up():
+    rng = np.random.default_rng(2)
+    right, stratum = rng.random(200) < 0.7, rng.integers(0, 2, 200)
+    segment = np.arange(200) // 7
+    cut = 98  # between two objects
+    parts = [
+        Clusters.of(right[part], segment[part], stratum[part])
+        for part in (slice(0, cut), slice(cut, None))
+    ]
+    weight = np.array([1.0, 4.0])
+    whole = Clusters.of(right, segment, stratum)
+    assert (parts[0] + parts[1]).tally(weight) == whole.tally(weight)

@@ -10,18 +10,26 @@ from sessions import LABELS, PAST_BUNDLE, frame_event, truth_event, write_sessio
 
 from edgecnn.accuracy.intervals import Clusters
 from edgecnn.audit.audit import audit
-from edgecnn.session.answers import Answers, number_objects
+from edgecnn.session.answers import Answers, align_truth, number_objects, strata, why_code
+from edgecnn.session.events import TruthEvent
 
 NOTHING = object()
-TRUTHS = st.sampled_from([NOTHING, *LABELS[:3], None, "a cat"])
-ANSWERED = st.lists(st.tuples(st.integers(0, 3), TRUTHS), min_size=1, max_size=40)
+# Why a frame was labelled, and as what.
+WHYS = st.sampled_from(["all", "stretch", "uniform", "uniform", "chosen", None])
+LABELLED = st.tuples(WHYS, st.sampled_from([*LABELS[:3], None, "a cat"]))
+TRUTHS = st.one_of(st.just(NOTHING), LABELLED)
+ANSWERED = st.lists(st.tuples(st.integers(0, 3), TRUTHS), min_size=1, max_size=80)
 
 
 def held(steps, *, separate: bool = False, window: int = 100_000) -> Answers:
-    """Answers after ("answer", frame, index) and ("truth", frame, label) steps."""
+    """Answers after ("answer", frame, index) and ("truth", frame, (why, label)) steps."""
     answers = Answers(LABELS, separate=separate, window=window)
     for kind, frame, value in steps:
-        (answers.answer if kind == "answer" else answers.truth)(frame, value)
+        if kind == "answer":
+            answers.answer(frame, value)
+        else:
+            why, label = value
+            answers.truth(TruthEvent(frame, label, "keys", why=why))
     return answers
 
 
@@ -43,18 +51,22 @@ def test_any_order_of_answers_and_truths_gives_the_same_tally(answered, separate
 @given(ANSWERED, st.data())
 def test_a_changed_truth_changes_the_tally_as_if_it_had_been_given_first(answered, data):
     frame = data.draw(st.integers(0, len(answered) - 1))
-    label = data.draw(TRUTHS.filter(lambda label: label is not NOTHING))
-    changed = held([*steps_of(answered), ("truth", frame, label)])
-    answered[frame] = (answered[frame][0], label)
+    why, label = data.draw(LABELLED)
+    before = answered[frame][1]
+    if before is not NOTHING:  # of two reasons the stronger holds
+        why = max(why, before[0], key=why_code)
+    changed = held([*steps_of(answered), ("truth", frame, (why, label))])
+    answered[frame] = (answered[frame][0], (why, label))
     assert changed.tally == held(steps_of(answered)).tally
 
 
 @given(ANSWERED, st.booleans())
 def test_the_tally_is_what_counting_by_hand_gives(answered, separate):
     answers = held(steps_of(answered), separate=separate)
-    judged = [(index, label) for index, label in answered if label in LABELS]
+    labelled = [(index, *truth) for index, truth in answered if truth is not NOTHING]
+    judged = [(k, label) for k, why, label in labelled if label in LABELS and why != "chosen"]
     assert answers.tally.total == len(judged)
-    assert answers.tally.correct == sum(LABELS[index] == label for index, label in judged)
+    assert answers.tally.correct == sum(LABELS[k] == label for k, label in judged)
 
 
 @settings(max_examples=60)
@@ -71,24 +83,18 @@ def test_settled_answers_leave_the_tally_as_it_was(answered, window, separate):
     assert short.late == 0
 
 
-@settings(max_examples=25, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 3), st.sampled_from([NOTHING, *LABELS[:3], None, "a cat"])),
-        min_size=1,
-        max_size=25,
-    ),
-    st.booleans(),
-)
+@settings(max_examples=40, deadline=None)
+@given(ANSWERED, st.booleans())
 def test_a_run_and_the_audit_of_its_session_print_the_same_tally(
     tmp_path_factory, answered, images
 ):
     events = []
-    for k, (index, label) in enumerate(answered):
+    for k, (index, truth) in enumerate(answered):
         more = {"name": f"{k}.png"} if images else {}
         events.append(frame_event(k, np.eye(8)[index], 0.9, **more))
-        if label is not NOTHING:
-            events.append(truth_event(k, label))
+        if truth is not NOTHING:
+            why, label = truth
+            events.append(truth_event(k, label, **({"why": why} if why else {})))
     session = write_session(tmp_path_factory.mktemp("s") / "s", PAST_BUNDLE, events)
     live = audit([session]).live.tally
     assert live == held(steps_of(answered), separate=images).tally
@@ -97,11 +103,11 @@ def test_a_run_and_the_audit_of_its_session_print_the_same_tally(
 
 def test_a_truth_that_comes_too_late_is_counted_and_changes_nothing():
     answers = held([("answer", k, 0) for k in range(10)], window=4)
-    answers.truth(0, LABELS[0])
+    answers.truth(TruthEvent(0, LABELS[0], "keys"))
     answers.answer(1, 2)
     assert answers.tally.total == 0
     assert answers.late == 2
-    answers.truth(9, LABELS[0])
+    answers.truth(TruthEvent(9, LABELS[0], "keys"))
     assert answers.tally.total == 1
 
 
@@ -109,8 +115,8 @@ def test_one_object_filmed_for_days_is_worth_one_answer_and_takes_no_memory():
     answers = Answers(LABELS, window=100)
     for k in range(5000):
         answers.answer(k, k % 2)
-        answers.truth(k, LABELS[0])
-    assert answers.tally == Clusters.of_counts(np.array([5000]), np.array([2500])).tally
+        answers.truth(TruthEvent(k, LABELS[0], "keys"))
+    assert answers.tally == Clusters.of_counts(np.array([[5000]]), np.array([[2500]])).tally()
     assert answers.tally.effective == 1.0
     assert len(answers._frame) < 200
 
@@ -118,38 +124,50 @@ def test_one_object_filmed_for_days_is_worth_one_answer_and_takes_no_memory():
 def test_truths_that_wait_for_an_answer_take_bounded_memory():
     answers = Answers(LABELS, window=10)
     for k in range(1000):
-        answers.truth(k, LABELS[0])
+        answers.truth(TruthEvent(k, LABELS[0], "keys"))
     for k in range(1000):
         answers.answer(k, 0)
     assert answers.tally.total == 10
 
 
-def test_an_unlabelled_frame_and_another_region_end_an_object():
-    key = np.arange(6)
-    label = np.array([0, 0, -1, 0, 1, 1])
-    assert number_objects(key, label, separate=False).tolist() == [1, 1, 2, 3, 4, 4]
+def test_another_label_and_another_region_start_an_object():
+    key, label = np.arange(0, 12, 2), np.array([0, 0, 0, 1, 1, 0])
+    assert number_objects(key, label, separate=False).tolist() == [1, 1, 1, 2, 2, 3]
     assert number_objects(key, label, separate=True).tolist() == [1, 2, 3, 4, 5, 6]
     other = key + np.repeat([0, 1 << 44], 3)
     same = number_objects(other, np.zeros(6, int), separate=False)
     assert same.tolist() == [1, 1, 1, 2, 2, 2]
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=2, max_size=30), st.data()
-)
-def test_parts_of_the_clusters_add_up_to_the_whole(counts, data):
-    sizes = np.array([size for size, _ in counts])
-    right = np.minimum([right for _, right in counts], sizes)
-    cut = data.draw(st.integers(0, len(counts)))
-    parts = Clusters.of_counts(sizes[:cut], right[:cut]) + Clusters.of_counts(
-        sizes[cut:], right[cut:]
-    )
-    assert parts == Clusters.of_counts(sizes, right)
+def test_the_last_truth_of_a_frame_holds_and_its_strongest_reason():
+    key, given_for = np.array([3, 5, 9]), np.array([9, 3, 9, 4, 3])
+    why = np.array([why_code(w) for w in ("uniform", "chosen", "chosen", "all", "stretch")])
+    row, reason = align_truth(key, given_for, why)
+    assert row.tolist() == [4, -1, 2]
+    assert reason.tolist() == [why_code("stretch"), -1, why_code("uniform")]
+
+
+def test_labels_of_chance_stand_for_all_frames_outside_of_stretches():
+    why = np.full(1000, -1)
+    why[:100] = why_code("stretch")
+    why[100::18] = why_code("uniform")
+    why[101:110] = why_code("chosen")
+    stratum, weight = strata(why, np.full(1000, 0.9))
+    assert weight.tolist() == [1.0, 900 / 50, 0.0]
+    assert (stratum[101:110] == -1).all()
+
+
+def test_a_few_labels_of_chance_do_not_outweigh_a_long_stretch():
+    why = np.full(1000, -1)
+    why[:100] = why_code("stretch")
+    why[500:505] = why_code("uniform")
+    _, weight = strata(why, np.full(1000, 0.9))
+    assert weight[0] == weight[1] == 1000 / 105
 
 
 @pytest.mark.parametrize("labels", [("a", "b"), ("b", "a")])
 def test_the_index_is_that_of_the_label(labels):
     answers = Answers(labels)
     answers.answer(5, 1)
-    answers.truth(5, labels[1])
+    answers.truth(TruthEvent(5, labels[1], "keys"))
     assert (answers.tally.correct, answers.tally.total) == (1, 1)

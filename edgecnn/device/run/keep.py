@@ -1,6 +1,6 @@
 """Which captured frames a session keeps: a bounded sample, half of it uniform, half of it hard.
 
-A frame is hard when it is known to be wrong or when its two best scores are close. Each half is
+A frame is hard when it is known to be wrong or when its answer is not sure. Each half is
 a pool that keeps its highest keys: random keys make the uniform half (a reservoir sample, since
 every subset is equally likely), hardness makes the other. While keys come in no order, frame n
 enters a full pool of k with probability k / n, so writing dies down by itself (Vitter 1985,
@@ -26,7 +26,7 @@ __all__ = ["FrameSample", "Kept"]
 _JPEG_QUALITY = 95
 # Neighbours of a live video look alike: a misread still life must not fill the hard half.
 _LIVE_SPACING_S = 0.5
-_EASY_MARGIN = 0.8
+_SURE = 0.9  # confidence
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class FrameSample:
             return Kept("uniform", len(self._uniform) / self._offered)
         key = _hardness(prediction, truth)
         spaced = frame.captured - self._last_hard >= self._spacing_s
-        if key > 1 - _EASY_MARGIN and spaced and self._hard.wants(key):
+        if key > 1 - _SURE and spaced and self._hard.wants(key):
             self._last_hard = frame.captured
             return Kept("hard") if self._keep(frame, self._hard, key) else None
         return None
@@ -122,8 +122,10 @@ class _Pool:
 
 
 def _hardness(prediction: Prediction, truth: str | None) -> float:
-    """Above 1 for a known mistake (the surer the worse), else 1 - (best - second best score)."""
+    """Above 1 for a known mistake (the surer the worse), else 1 - confidence.
+
+    The confidence is the one that is logged: estimates of accuracy go by its order.
+    """
     if truth is not None and truth != prediction.label:
         return 1 + prediction.confidence
-    best = heapq.nlargest(2, prediction.scores)
-    return 1 - (best[0] - best[-1])
+    return 1 - prediction.confidence

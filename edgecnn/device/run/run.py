@@ -169,9 +169,10 @@ class _Loop:
                 frame, prediction, label, age_ms=age_ms, invoke_ms=timing.invoke_ms
             )
         if label is not None:
-            self._answers.truth(frame.index, label)
+            event = TruthEvent(frame.index, label, self._truth.mode)
+            self._answers.truth(event)
             if self._recorder is not None:
-                self._recorder.session.truth(TruthEvent(frame.index, label, self._truth.mode))
+                self._recorder.session.truth(event)
         self._compare_twin(frame, prediction)
         return prediction
 
