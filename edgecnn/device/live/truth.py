@@ -9,10 +9,11 @@ from typing import Protocol
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.device.live.truth_csv import labels_from_csv
+from edgecnn.device.live.guard import GuardBand
 from edgecnn.errors import TruthError, listed
 from edgecnn.files.folders import split_and_folders
 from edgecnn.session.events import TruthEvent
+from edgecnn.session.truth_csv import Footage, labels_from_csv
 
 __all__ = ["TruthSource", "Truths", "load_truths"]
 
@@ -39,10 +40,16 @@ class TruthSource(Protocol):
 
 
 class Truths:
-    """All truth sources of a run as one; a later source's label replaces an earlier one's."""
+    """All truth sources of a run as one; a later source's label replaces an earlier one's.
 
-    def __init__(self, sources: Sequence[TruthSource] = ()) -> None:
+    Args:
+        sources: Closed with this one.
+        guard: What those among them use that go by time.
+    """
+
+    def __init__(self, sources: Sequence[TruthSource] = (), guard: GuardBand | None = None) -> None:
         self._sources = tuple(sources)
+        self._guard = guard or GuardBand()
         self.via = tuple(dict.fromkeys(source.via for source in sources))
 
     def __enter__(self) -> Truths:
@@ -51,7 +58,13 @@ class Truths:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def guarded(self) -> int:
+        """Frames that stay unlabelled because they are near a change of the label."""
+        return self._guard.count
+
     def observe(self, frame: Frame, answer: Prediction) -> None:
+        self._guard.observe(frame)
         for source in self._sources:
             source.observe(frame, answer)
 
@@ -96,13 +109,30 @@ def load_truths(names: Sequence[str | Path], source: Source, labels: Sequence[st
         TruthError: A label that the bundle lacks, rows that contradict each other or are
             malformed (with the line number), or a form that this source can't be asked by.
     """
-    return Truths([_load(str(name), source, labels) for name in names if str(name) != "none"])
+    guard = GuardBand()
+    loaded = [_load(str(name), source, labels, guard) for name in names if str(name) != "none"]
+    return Truths(loaded, guard)
 
 
-def _load(name: str, source: Source, labels: Sequence[str]) -> TruthSource:
+def _load(name: str, source: Source, labels: Sequence[str], guard: GuardBand) -> TruthSource:
     if name == "folder":
         return LookupTruth("folder", _from_folders(source, labels))
-    return LookupTruth("csv", labels_from_csv(Path(name), source, labels))
+    return LookupTruth("csv", _from_csv(Path(name), source, labels, guard))
+
+
+def _from_csv(
+    path: Path, source: Source, labels: Sequence[str], guard: GuardBand
+) -> Callable[[Frame], str | None]:
+    names = source.names if isinstance(source, ImageSource) else None
+    csv = labels_from_csv(path, Footage(source.live, names), labels)
+
+    def find(frame: Frame) -> str | None:
+        if not csv.by_time:
+            return csv.find(frame.index, frame.name, frame.seconds, frame.captured_at)
+        moment = csv.moment(frame.seconds, frame.captured_at)
+        return None if moment is None else guard.label(csv.timeline, moment)
+
+    return find
 
 
 def _from_folders(source: Source, labels: Sequence[str]) -> Callable[[Frame], str | None]:

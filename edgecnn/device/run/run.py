@@ -226,10 +226,13 @@ class _Loop:
             if twin:
                 self._recorder.health(f"twin: {twin.to_text()}")
             counts = {"frames": status.frames, "dropped": status.dropped}
+            if self._truths.guarded:
+                counts["guarded"] = self._truths.guarded
             self._recorder.session.end(ended, counts)
         return RunResult(
             **{one.name: getattr(status, one.name) for one in fields(Figures)},
             unlabelled=status.frames - status.live.total,
+            guarded=self._truths.guarded,
             artifact=self._classifier.artifact.file,
             device=self._loaded.device,
             ended=ended,
