@@ -10,7 +10,7 @@ import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
 from edgecnn.audit.audit import AuditOptions, audit
-from edgecnn.cli.main import main
+from edgecnn.cli.main import app
 from edgecnn.errors import OptionError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import TruthEvent
@@ -48,20 +48,20 @@ def test_a_csv_and_lines_give_the_tally_of_the_same_labels_in_the_session(sessio
     assert any("10 labels are counted that the session does not hold" in n for n in by_csv.notes)
 
 
-def test_the_command_takes_a_csv_and_refuses_a_bad_one_with_status_2(session, tmp_path, capsys):
+def test_the_command_takes_a_csv_and_refuses_a_bad_one_with_status_2(session, tmp_path, capfd):
+    def command(*args: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as done:
+            app(["audit", *map(str, args)], prog_name="edgecnn")
+        return int(done.value.code or 0), *capfd.readouterr()
+
     file = labels_csv(tmp_path / "t.csv")
-    with pytest.raises(SystemExit) as done:
-        main(["audit", str(session), "--truth", str(file), "--json"])
-    assert done.value.code == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["live"]["correct"], found["live"]["total"]) == (7, 10)
+    status, out, _ = command(session, "--truth", file, "--json")
+    found = json.loads(out)
+    assert (status, found["live"]["correct"], found["live"]["total"]) == (0, 7, 10)
     file.write_text("frame,label\n0,lion\n")
-    with pytest.raises(SystemExit) as done:
-        main(["audit", str(session), "--truth", str(file)])
-    assert done.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert f"{file} line 2: label 'lion' is not in the bundle" in said
+    status, out, err = command(session, "--truth", file)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert f"{file} line 2: label 'lion' is not in the bundle" in err
 
 
 def test_two_people_who_differ_are_named_with_the_number_of_frames(session):
