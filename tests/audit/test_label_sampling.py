@@ -18,7 +18,8 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.run.keep import FrameSample
 from edgecnn.session.answers import NO_TRUTH, why_code
-from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.session.read import Frames, Session
+from edgecnn.session.truth_rows import Truth
 
 LABELS = tuple("0123456789")
 KEPT = 200
@@ -132,7 +133,7 @@ def printed(session: Recorded, why: np.ndarray):
     codes, label = np.full(len(session), -1), np.full(len(session), NO_TRUTH)
     codes[labelled] = [why_code(w) for w in why[labelled]]
     label[labelled] = session.truth[labelled]
-    truth = Truth(label, codes, 0, 0, 0, {}, 0)
+    truth = Truth(label, codes, broken=0, unknown={}, cant_tell=0)
     index = np.where(session.right, session.truth, (session.truth + 1) % len(LABELS))
     frames = Frames(
         key=np.arange(len(session)),
