@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -89,12 +89,24 @@ class Clusters:
             weight: float, shape (s,), above 0: how much an answer of each stratum counts; None
                 counts each once.
         """
-        weight = np.ones(self.sums.shape[1]) if weight is None else weight
+        held = self.sums[0] > 0
+        if weight is None or len(set(weight[held])) <= 1:
+            return self._joined()._tally(np.ones(1), is_equal=True)
+        return self._tally(weight, is_equal=False)
+
+    def _joined(self) -> Clusters:
+        """All strata as one."""
+        return replace(
+            self,
+            sums=self.sums.sum(axis=1, keepdims=True),
+            products=self.products.sum(axis=(1, 3), keepdims=True),
+        )
+
+    def _tally(self, weight: np.ndarray, *, is_equal: bool) -> Tally:
         total, correct = (int(n) for n in self.sums.sum(axis=1))
-        is_equal = len(set(weight[self.sums[0] > 0])) <= 1
-        alone = self.clusters == total and is_equal
         size, right = self.sums @ weight
         accuracy = float(right / size) if total else 0.0
+        alone = self.clusters == total and is_equal
         return Tally(
             correct,
             total,

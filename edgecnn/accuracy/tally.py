@@ -31,7 +31,7 @@ class Tally(Record):
     correct: int
     total: int
     effective: float | None = field(default=None, metadata=json_as(if_any=True))
-    estimate: float | None = field(default=None, metadata=json_as(hidden=True))
+    estimate: float | None = field(default=None, metadata=json_as(if_any=True))
 
     @classmethod
     def of(cls, correct: np.ndarray) -> Tally:
