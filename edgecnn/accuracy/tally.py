@@ -80,7 +80,8 @@ class Tally(Record):
         if self.accuracy is None:
             return "no labelled frames"
         worth = "" if self.effective is None else f" (worth {self.effective:.0f} independent)"
-        return f"{self.percent} of {self.total}{worth}, 95 % interval {self.range}"
+        counted = f"of {self.total}" if self.estimate is None else f"from {self.total} labels"
+        return f"{self.percent} {counted}{worth}, 95 % interval {self.range}"
 
     def to_json(self) -> Json:
         low, high = self.interval
