@@ -15,7 +15,7 @@ from sessions import LABELS, PAST_BUNDLE
 
 from edgecnn.audit.audit import audit
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.bundle.frame_view import FrameView, Region
+from edgecnn.bundle.frame_view import FrameView
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source, now_utc
 from edgecnn.device.live.sensor_log import SensorLog
@@ -181,7 +181,7 @@ def test_a_card_in_view_names_the_object_only_while_it_is_seen(cards, tmp_path):
 
 
 def test_a_card_outside_of_the_region_that_is_classified_is_seen(cards, tmp_path):
-    view = FrameView(Region(0.5, 0.0, 0.5, 0.5))
+    view = FrameView((120, 0, 120, 120))
     _, labels = run_and_audit(cards, tmp_path / "s", "marker", view=view)
     assert labels[7] == C
 
@@ -242,9 +242,7 @@ def test_rows_that_a_sensor_appends_during_the_run_label_the_frames_of_their_tim
     assert {(e["via"], e["why"]) for e in events(tmp_path / "s", "truth")} == {("sensor", "all")}
 
 
-def test_a_row_that_comes_late_still_labels_frames_far_back(
-    video, tmp_path, at_frame, monkeypatch
-):
+def test_a_row_that_comes_late_still_labels_frames_far_back(video, tmp_path, at_frame, monkeypatch):
     log = write(tmp_path / "sensor.csv", f"time,label\n0,{A}\n")
     at_frame(59, lambda: append(log, f"0.2,{B}\n"))
     _, labels = run_and_audit(video, tmp_path / "s", f"sensor:{log}")
@@ -261,12 +259,10 @@ def test_a_row_that_comes_late_still_labels_frames_far_back(
     assert sum(report.live.confusion[1]) >= 40
 
 
-def test_a_wrong_row_stops_a_run_before_it_starts_and_is_a_warning_later(
-    video, tmp_path, at_frame
-):
+def test_a_wrong_row_stops_a_run_before_it_starts_and_is_a_warning_later(video, tmp_path, at_frame):
     log = write(tmp_path / "sensor.csv", "0,lion\n")
     options = RunOptions(truth=(f"sensor:{log}",))
-    with pytest.raises(TruthError, match="sensor.csv line 1: label 'lion' is not in the bundle"):
+    with pytest.raises(TruthError, match=r"sensor\.csv line 1: label 'lion' is not in the bundle"):
         run(PAST_BUNDLE, str(video), options)
     log.write_text(f"0,{A}\n")
     at_frame(20, lambda: append(log, "1,lion\nsoon,red 1\n"))
