@@ -21,7 +21,7 @@ from edgecnn.session.events import NONE_LABEL
 
 NAMES = ("cat", "dog", "fox")
 ANSWER = Prediction(1, "dog", 0.9, (0.05, 0.9, 0.05))
-TAB, ENTER = "\t", "\r"
+TAB, ENTER, LEFT_SHIFT = "\t", "\r", "\xe1"
 Pressed = list[tuple[int, str | None, str]]
 
 
@@ -70,7 +70,11 @@ def test_undo_gives_a_frame_the_label_that_it_had():
     ]
 
 
-@pytest.mark.parametrize("start", [[TAB, "a"], ["A"]], ids=["tab", "shift"])
+@pytest.mark.parametrize(
+    "start",
+    [[TAB, "a"], ["A"], [LEFT_SHIFT, "a"], [LEFT_SHIFT, "A"]],
+    ids=["tab", "capital", "shift then small", "shift then capital"],
+)
 def test_from_now_on_a_class_holds_until_another_or_tab(start):
     keys = KeyTruth([f"class {k}" for k in range(12)])  # the tenth has key a
     assert keys.keys["a"] == "class 9"
@@ -80,6 +84,14 @@ def test_from_now_on_a_class_holds_until_another_or_tab(start):
         *((k, "class 9", "stretch") for k in range(2, 6)),
         *((k, "class 0", "stretch") for k in range(5, 9)),
     ]
+
+
+def test_shift_holds_for_the_next_key_only_and_takes_digits_too():
+    assert press((2, LEFT_SHIFT), (2, "x"), (3, "1"), (4, "%")) == [
+        *((2, None, "chosen"), (3, "cat", "chosen"))
+    ]
+    found = press((7, LEFT_SHIFT), (7, "#"))
+    assert found == [(k, "fox", "stretch") for k in (7, 8, 9)]
 
 
 def test_undo_of_from_now_on_ends_it_and_takes_its_labels_back():

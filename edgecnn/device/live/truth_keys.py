@@ -6,7 +6,7 @@
     0, n             none of these classes
     u                undo the last key
     Tab              from now on: the next class holds for all frames, until Tab or another class
-    Shift + letter   the same for one class
+    Shift + class    the same with one key
 
 The label goes to the frame in the window, however far the loop has gone on. Enter holds that
 frame in the window until a key labels it or Enter is pressed again.
@@ -28,8 +28,11 @@ from edgecnn.session.events import NONE_LABEL, TruthEvent
 
 __all__ = ["KeyTruth", "Shown", "class_keys"]
 
-_RIGHT, _CANT_TELL, _UNDO, _NONE = " ", "x", "u", "0nN"
+_RIGHT, _CANT_TELL, _UNDO, _NONE = " ", "x", "u", "0n"
 _TAB, _ENTER = "\t", "\r\n"
+# The left and right Shift alone, as windows report them: some give the letter after it as small.
+_SHIFTS = "\xe1\xe2"
+_SHIFTED_DIGITS = dict(zip("!@#$%^&*(", "123456789", strict=True))
 _FREE = [c for c in "123456789abcdefghijklmnopqrstuvwxyz" if c not in "xunq"]  # q stops the run
 _REMEMBERED = 10_000
 _UNDOS = 100
@@ -71,7 +74,7 @@ class KeyTruth(TruthQueue):
         self.keys = class_keys(labels)
         self.shown: Shown | None = None
         self.from_now_on: str | None = None
-        self._held = self._sticky = False
+        self._held = self._sticky = self._shift = False
         self._labels: dict[int, str | None] = {}
         # What each key changed: frames, and the labels that they had before.
         self._done: deque[deque[tuple[int, str | None]]] = deque(maxlen=_UNDOS)
@@ -87,6 +90,7 @@ class KeyTruth(TruthQueue):
         """Do what a key says; a key without a meaning does nothing."""
         if not key or self.shown is None:
             return
+        shift, self._shift = self._shift, key in _SHIFTS
         if key in _ENTER:
             self._held = not self._held
         elif key == _TAB:
@@ -97,7 +101,7 @@ class KeyTruth(TruthQueue):
         elif key in (_RIGHT, _CANT_TELL):
             self._choose(self.shown.answer.label if key == _RIGHT else None)
         else:
-            self._press_class(key)
+            self._press_class(key, shift=shift)
 
     def lines(self) -> list[str]:
         """What the window says below the picture: the keys, and what was done last."""
@@ -111,17 +115,12 @@ class KeyTruth(TruthQueue):
             "  ".join([*mode, state]),
         ]
 
-    def _press_class(self, key: str) -> None:
-        label = self.keys.get(key)
-        stays = self._sticky
-        if label is None and key.isupper():
-            key, stays = key.lower(), True
-            label = self.keys.get(key)
-        if label is None and key in _NONE:
-            label = NONE_LABEL
+    def _press_class(self, key: str, *, shift: bool) -> None:
+        plain = _SHIFTED_DIGITS.get(key, key.lower())
+        label = self.keys.get(plain, NONE_LABEL if plain in _NONE else None)
         if label is None:
             return
-        if self.from_now_on is not None or stays:
+        if self.from_now_on is not None or self._sticky or shift or plain != key:
             self._sticky, self.from_now_on = False, label
         self._choose(label)
 
