@@ -274,6 +274,18 @@ def test_a_wrong_row_stops_a_run_before_it_starts_and_is_a_warning_later(video, 
         run(PAST_BUNDLE, str(video), RunOptions(truth=(f"sensor:{tmp_path / 'no.csv'}",)))
 
 
+def test_a_sensor_whose_file_goes_away_is_one_warning_and_the_run_goes_on(
+    video, tmp_path, at_frame
+):
+    log = write(tmp_path / "sensor.csv", f"0,{A}\n")
+    at_frame(0, log.unlink)
+    result = run(PAST_BUNDLE, str(video), RunOptions(truth=(f"sensor:{log}",)))
+    assert result.frames == 60
+    assert [w for w in result.warnings if f"can't read {log}" in w] == list(result.warnings)
+    assert len(result.warnings) == 1
+    assert result.live.total > 50
+
+
 def test_a_sensor_at_a_camera_may_say_utc_or_seconds_since_1970(tmp_path):
     log = write(tmp_path / "s.csv", f"2026-05-01T12:00:00Z,{A}\n1777636810,{B}\n1777636820,\n")
     sensor = SensorLog(log, LABELS, absolute=True)

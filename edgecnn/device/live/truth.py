@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.device.live.guard import GuardBand
+from edgecnn.device.live.guard_band import GuardBand
 from edgecnn.device.live.truth_keys import KeyTruth
 from edgecnn.device.live.truth_marker import MarkerTruth
 from edgecnn.device.live.truth_queue import TruthQueue
@@ -99,7 +100,12 @@ class LookupTruth(TruthQueue):
             self.put(TruthEvent(frame.index, label, self.via, why="all"))
 
 
-def load_truths(names: Sequence[str | Path], source: Source, labels: Sequence[str]) -> Truths:
+def load_truths(
+    names: Sequence[str | Path],
+    source: Source,
+    labels: Sequence[str],
+    more: Sequence[TruthSource] = (),
+) -> Truths:
     """Make the truth sources that `--truth` names.
 
     Args:
@@ -107,6 +113,7 @@ def load_truths(names: Sequence[str | Path], source: Source, labels: Sequence[st
             CSV file; "none" makes none.
         source: What the frames will come from; its warnings get those of the truth sources.
         labels: The labels of the bundle.
+        more: Sources that are open already, such as a page; the caller closes them if this fails.
 
     Raises:
         TruthError: A label that the bundle lacks, rows that contradict each other or are
@@ -128,7 +135,14 @@ def load_truths(names: Sequence[str | Path], source: Source, labels: Sequence[st
             return load_sensor(Path(file), source, labels, guard)
         return LookupTruth("csv", _from_csv(Path(name), source, labels, guard))
 
-    return Truths([load(str(name)) for name in names if str(name) != "none"], guard)
+    with ExitStack() as opened:
+        loaded: list[TruthSource] = []
+        for name in map(str, names):
+            if name != "none":
+                loaded.append(load(name))
+                opened.callback(loaded[-1].close)
+        opened.pop_all()
+    return Truths([*loaded, *more], guard)
 
 
 def _keys(source: Source, labels: Sequence[str]) -> KeyTruth:

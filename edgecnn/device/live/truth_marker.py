@@ -58,7 +58,10 @@ class MarkerReader:
     def _numbers(self, grey: np.ndarray) -> list[str]:
         if self._aruco is None:
             return []
-        _, numbers, _ = self._aruco.detectMarkers(grey)
+        try:
+            _, numbers, _ = self._aruco.detectMarkers(grey)
+        except cv2.error:  # as below
+            return []
         found = () if numbers is None else map(int, np.ravel(numbers))
         return [self.labels[number] for number in found if number < len(self.labels)]
 

@@ -20,7 +20,7 @@ from typing import Any
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.device.live.guard import GuardBand
+from edgecnn.device.live.guard_band import GuardBand
 from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.errors import TruthError
 from edgecnn.session.events import TruthEvent

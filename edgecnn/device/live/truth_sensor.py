@@ -16,7 +16,7 @@ from typing import NamedTuple
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.device.live.guard import GuardBand
+from edgecnn.device.live.guard_band import GuardBand
 from edgecnn.device.live.sensor_log import SensorLog
 from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.errors import TruthError
@@ -55,6 +55,7 @@ class SensorTruth(TruthQueue):
         self._labelled: deque[_Waiting] = deque(maxlen=_REMEMBERED)
         self._now = float("-inf")
         self._poll_at = 0.0
+        self._unreadable = False
 
     def observe(self, frame: Frame, _answer: Prediction) -> None:
         moment = frame.captured_at.timestamp() if self._absolute else frame.seconds
@@ -74,7 +75,14 @@ class SensorTruth(TruthQueue):
             self._decide(float("inf"))
 
     def _read_on(self) -> None:
-        earliest = self._log.read_on(lambda error: self._warn(str(error)))
+        try:
+            earliest = self._log.read_on(lambda error: self._warn(str(error)))
+        except TruthError as error:  # the run goes on; the file may come back
+            if not self._unreadable:
+                self._warn(str(error))
+            self._unreadable = True
+            return
+        self._unreadable = False
         if earliest is not None:
             self._change_from(earliest - self._guard.width_s)
 
