@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
 
 __all__ = ["BenchmarkOptions", "DeviceOptions", "DoctorOptions", "EvaluateOptions", "RunOptions"]
@@ -108,10 +109,11 @@ class RunOptions(DeviceOptions):
 
     truth: tuple[str, ...] = option(
         (),
-        "Where true labels come from: folder (class = folder of the image), FILE.csv, or none. "
-        "Repeat it for several.",
+        "Where true labels come from: folder (class = folder of the image), FILE.csv, keys (with "
+        "--window), marker (a card in view), schedule:FILE.csv, sensor:FILE.csv, or none. Repeat "
+        "it for several.",
         panel="Input and output",
-        suggested=("folder", "none"),
+        suggested=("folder", "keys", "marker", "none"),
         may_be_path=True,
         metavar="TRUTH",
         shown="none",
@@ -142,3 +144,13 @@ class RunOptions(DeviceOptions):
         panel="Artifact and device",
         low=0,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "keys" in self.truth and not self.window:
+            raise OptionError(
+                "--truth keys needs a window to press them in; add --window, or label the "
+                "session afterwards"
+            )
+        if "none" in self.truth and len(self.truth) > 1:
+            raise OptionError("--truth none goes with no other --truth; leave it out")

@@ -64,9 +64,10 @@ class TruthAppender:
 
     def _end_torn_line(self) -> None:
         """A killed run left half a line: end it, so that the first label is a line of its own."""
-        size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            self._write(b"\n")
+        if os.fstat(self._file).st_size:
+            os.lseek(self._file, -1, os.SEEK_END)
+            if os.read(self._file, 1) != b"\n":
+                self._write(b"\n")
 
     def _write(self, line: bytes) -> None:
         try:

@@ -216,10 +216,12 @@ class TruthEvent:
             ValueError, KeyError, TypeError: The line is broken.
         """
         data = json.loads(line)
+        # Labels that are given today to a session of the past are lines of today.
+        is_past = session_format == 1 and "via" not in data
         return cls(
             frame=as_integer(data["frame"]),
             label=_text(data["label"]),
-            via=str(data["source" if session_format == 1 else "via"]),
+            via=str(data["source" if is_past else "via"]),
             by=data.get("by"),
             blind=data.get("blind"),
             why=data.get("why"),

@@ -27,7 +27,14 @@ from edgecnn.errors import TruthError, listed
 from edgecnn.session.events import NONE_LABEL
 from edgecnn.session.timeline import Span, Timeline
 
-__all__ = ["CsvLabels", "Footage", "labels_from_csv", "parse_moment"]
+__all__ = [
+    "CsvLabels",
+    "Footage",
+    "check_label",
+    "labels_from_csv",
+    "parse_moment",
+    "read_csv_text",
+]
 
 _FORMS: tuple[tuple[str, ...], ...] = (
     ("frame",),
@@ -36,6 +43,8 @@ _FORMS: tuple[tuple[str, ...], ...] = (
     ("name",),
 )
 _EXPECTED = "frame,label or first,last,label or start,end,label or name,label"
+
+_SOURCES = "none, folder, keys, marker, schedule:FILE, sensor:FILE or a CSV file"
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ def labels_from_csv(path: Path, footage: Footage, labels: Sequence[str]) -> CsvL
 
 def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row]]:
     """The form (its first key column) and the rows of a truth CSV."""
-    text = _read_text(path)
+    text = read_csv_text(path, f"a CSV file of {_EXPECTED}", _SOURCES)
     try:
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = [cell.strip().lower() for cell in next(lines, [])]
@@ -128,11 +137,7 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row]]:
                     f"({','.join(header)})"
                 )
             *keys, label = (cells[place].strip() for place in places)
-            if label not in labels and label != NONE_LABEL:
-                raise TruthError(
-                    f"{path} line {lines.line_num}: label {label!r} is not in the bundle; "
-                    f"expected {listed(labels)}"
-                )
+            check_label(f"{path} line {lines.line_num}", label, labels)
             rows.append(_Row(lines.line_num, tuple(keys), label))
     except csv.Error as error:
         raise TruthError(f"{path} line {lines.line_num}: not a CSV file ({error})") from error
@@ -141,19 +146,43 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row]]:
     return form[0], rows
 
 
-def _read_text(path: Path) -> str:
+def check_label(where: str, label: str, labels: Sequence[str]) -> None:
+    """Refuse a label that the bundle lacks; "none of these" is always one.
+
+    Args:
+        where: The file and line.
+
+    Raises:
+        TruthError: It does.
+    """
+    if label not in labels and label != NONE_LABEL:
+        raise TruthError(
+            f"{where}: label {label!r} is not in the bundle; expected {listed(labels)}"
+        )
+
+
+def read_csv_text(path: Path, expected: str, absent: str = "") -> str:
+    """The text of a CSV file.
+
+    Args:
+        expected: What the file has to be.
+        absent: What could have been given instead of a file that is not there.
+
+    Raises:
+        TruthError: It is absent, empty, unreadable or no text.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise TruthError(
-            f"truth {str(path)!r} does not exist; expected none, folder or a CSV file"
+            f"truth {str(path)!r} does not exist; expected {absent or expected}"
         ) from error
     except OSError as error:
         raise TruthError(f"can't read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise TruthError(f"{path} is not UTF-8 text; expected a CSV file of {_EXPECTED}") from error
+        raise TruthError(f"{path} is not UTF-8 text; expected {expected}") from error
     if not text.strip():
-        raise TruthError(f"{path} is empty; expected a CSV file of {_EXPECTED}")
+        raise TruthError(f"{path} is empty; expected {expected}")
     return text
 
 

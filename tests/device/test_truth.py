@@ -196,7 +196,7 @@ def test_images_have_no_time_and_names_must_hit_something(tmp_path):
 
 
 def test_an_absent_truth_file_is_refused(tmp_path):
-    with pytest.raises(TruthError, match="does not exist; expected none, folder or a CSV"):
+    with pytest.raises(TruthError, match="does not exist; expected none, folder, keys,"):
         load_truth(tmp_path / "no.csv", recording(), LABELS)
     with pytest.raises(TruthError, match="can't read"):
         load_truth(tmp_path, recording(), LABELS)

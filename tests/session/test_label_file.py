@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sessions import LABELS, NOW, PAST_BUNDLE, answer_event, truth_event, write_session
+from sessions import LABELS, NOW, PAST, PAST_BUNDLE, answer_event, truth_event, write_session
 
 from edgecnn.errors import OutputError, TruthError
 from edgecnn.session.append import TruthAppender
@@ -101,6 +101,20 @@ def test_labels_of_a_read_only_session_lie_beside_it_and_are_read_by_themselves(
         assert "\n" not in str(error.value)
         theirs.chmod(0o755)
         Path(place).chmod(0o755)
+
+
+def test_a_session_of_the_past_takes_labels_of_today(tmp_path):
+    past = shutil.copytree(PAST / "field", tmp_path / "past")
+    copy = shutil.copytree(past, tmp_path / "copy")
+    before = truth_of(past)
+    frames = read_frames(open_session(past))
+    event = TruthEvent(int(frames.frame[3]), LABELS[-1], "label", by="ann", at=at(0))
+    append(copy, event)
+    assert merge_labels(past, copy).added == 1
+    assert truth_of(past).label[3] == len(LABELS) - 1
+    assert truth_of(past).broken == before.broken
+    labels_beside(past).write_bytes(TruthEvent(event.frame, LABELS[0], "label").to_line())
+    assert truth_of(past).label[3] == 0
 
 
 def test_labels_made_on_a_copy_merge_into_the_original_once(session, tmp_path):

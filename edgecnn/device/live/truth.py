@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.device.live.guard import GuardBand
+from edgecnn.device.live.guard_band import GuardBand
+from edgecnn.device.live.truth_keys import KeyTruth
+from edgecnn.device.live.truth_marker import MarkerTruth
+from edgecnn.device.live.truth_queue import TruthQueue
+from edgecnn.device.live.truth_schedule import load_schedule
+from edgecnn.device.live.truth_sensor import load_sensor
 from edgecnn.errors import TruthError, listed
 from edgecnn.files.folders import split_and_folders
 from edgecnn.session.events import TruthEvent
@@ -59,6 +65,11 @@ class Truths:
         self.close()
 
     @property
+    def keys(self) -> KeyTruth | None:
+        """The source that a window hands its keys to."""
+        return next((one for one in self._sources if isinstance(one, KeyTruth)), None)
+
+    @property
     def guarded(self) -> int:
         """Frames that stay unlabelled because they are near a change of the label."""
         return self._guard.count
@@ -76,48 +87,69 @@ class Truths:
             source.close()
 
 
-class LookupTruth:
+class LookupTruth(TruthQueue):
     """Labels that are known before the frame comes: from folders or a CSV file."""
 
     def __init__(self, via: str, label: Callable[[Frame], str | None]) -> None:
-        self.via = via
+        super().__init__(via)
         self._label = label
-        self._found: list[TruthEvent] = []
 
     def observe(self, frame: Frame, _answer: Prediction) -> None:
         label = self._label(frame)
         if label is not None:
-            self._found.append(TruthEvent(frame.index, label, self.via, why="all"))
-
-    def take(self) -> Sequence[TruthEvent]:
-        taken, self._found = self._found, []
-        return taken
-
-    def close(self) -> None:
-        """Nothing is held open."""
+            self.put(TruthEvent(frame.index, label, self.via, why="all"))
 
 
-def load_truths(names: Sequence[str | Path], source: Source, labels: Sequence[str]) -> Truths:
+def load_truths(
+    names: Sequence[str | Path],
+    source: Source,
+    labels: Sequence[str],
+    more: Sequence[TruthSource] = (),
+) -> Truths:
     """Make the truth sources that `--truth` names.
 
     Args:
-        names: Each "folder" or the path of a CSV file; "none" makes none.
-        source: What the frames will come from.
+        names: Each "folder", "keys", "marker", "schedule:FILE", "sensor:FILE" or the path of a
+            CSV file; "none" makes none.
+        source: What the frames will come from; its warnings get those of the truth sources.
         labels: The labels of the bundle.
+        more: Sources that are open already, such as a page; the caller closes them if this fails.
 
     Raises:
         TruthError: A label that the bundle lacks, rows that contradict each other or are
             malformed (with the line number), or a form that this source can't be asked by.
     """
     guard = GuardBand()
-    loaded = [_load(str(name), source, labels, guard) for name in names if str(name) != "none"]
-    return Truths(loaded, guard)
+
+    def load(name: str) -> TruthSource:
+        kind, _, file = name.partition(":")
+        if name == "folder":
+            return LookupTruth(name, _from_folders(source, labels))
+        if name == "keys":
+            return _keys(source, labels)
+        if name == "marker":
+            return MarkerTruth(labels, source.warn, live=source.live)
+        if kind == "schedule" and file:
+            return load_schedule(Path(file), source, labels, guard)
+        if kind == "sensor" and file:
+            return load_sensor(Path(file), source, labels, guard)
+        return LookupTruth("csv", _from_csv(Path(name), source, labels, guard))
+
+    with ExitStack() as opened:
+        loaded: list[TruthSource] = []
+        for name in map(str, names):
+            if name != "none":
+                loaded.append(load(name))
+                opened.callback(loaded[-1].close)
+        opened.pop_all()
+    return Truths([*loaded, *more], guard)
 
 
-def _load(name: str, source: Source, labels: Sequence[str], guard: GuardBand) -> TruthSource:
-    if name == "folder":
-        return LookupTruth("folder", _from_folders(source, labels))
-    return LookupTruth("csv", _from_csv(Path(name), source, labels, guard))
+def _keys(source: Source, labels: Sequence[str]) -> KeyTruth:
+    keys = KeyTruth(labels)
+    if len(keys.keys) < len(labels):
+        source.warn(f"keys reach the first {len(keys.keys)} of {len(labels)} classes")
+    return keys
 
 
 def _from_csv(

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from typing import Protocol
 
 from edgecnn.device.capture.frame import Frame
-from edgecnn.session.timeline import Timeline, guard_width
+from edgecnn.session.timeline import guard_width
 
-__all__ = ["GuardBand"]
+__all__ = ["GuardBand", "LabelLine"]
 
 # The width follows the newest frames, and is computed anew every so many: it must cost nothing.
 _NEWEST, _EVERY = 500, 20
+
+
+class LabelLine(Protocol):
+    """Labels along a line of times: see `timeline.Timeline`."""
+
+    def find(self, key: float) -> str | None: ...
+
+    def is_near_change(self, key: float, width: float) -> bool: ...
 
 
 class GuardBand:
@@ -39,10 +48,10 @@ class GuardBand:
             self.width_s = guard_width(self._ages_ms, self._steps_s)
         self._seen += 1
 
-    def label(self, timeline: Timeline, moment: float) -> str | None:
+    def label(self, line: LabelLine, moment: float) -> str | None:
         """The label of a moment; None, and counted, where it is near a change of the label."""
-        label = timeline.find(moment)
-        if label is None or not timeline.is_near_change(moment, self.width_s):
+        label = line.find(moment)
+        if label is None or not line.is_near_change(moment, self.width_s):
             return label
         self.count += 1
         return None
