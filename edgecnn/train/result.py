@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.table import table
-from edgecnn.train.assess.breakdown import Breakdown
-from edgecnn.train.assess.verdict import Verdict
+from edgecnn.train.assess import Breakdown, Verdict
 from edgecnn.train.synthesis.result import Synthesis
 
 if TYPE_CHECKING:

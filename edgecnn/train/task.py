@@ -102,13 +102,10 @@ def read_task(
         size_wh = (SIDE, SIDE)
     else:
         size_wh = suggest_size(lab)
-    store = StoreOptions(options.memory_mb, Path(options.cache) if options.cache else None)
+    store = StoreOptions(options.memory_mb, options.cache)
     data = load_dataset(lab, options.input_spec(size_wh), progress=progress, store=store)
     groups = GroupOptions(
-        Path(options.manifest) if options.manifest else None,
-        options.group,
-        options.near_duplicate,
-        options.burst_seconds,
+        options.manifest, options.group, options.near_duplicate, options.burst_seconds
     )
     split = split_dataset(
         data,

@@ -66,7 +66,9 @@ class Soak(Record):
             f"({100 * self.change:+.1f} %)"
         )
         state = [self._course("temperature_c", "°C"), self._course("clock_mhz", "MHz")]
-        state.append("throttling: " + (", ".join(self.flags) or self._no_flags()))
+        known = any(sample["throttled"] is not None for sample in self.samples)
+        none = "none seen" if known else "unknown on this machine"
+        state.append("throttling: " + (", ".join(self.flags) or none))
         return f"{speeds}\n  {'; '.join(filter(None, state))}"
 
     def _course(self, key: str, unit: str) -> str:
@@ -74,10 +76,6 @@ class Soak(Record):
         if not values:
             return ""
         return f"{values[0]:.0f} to {values[-1]:.0f} {unit} ({min(values):.0f}-{max(values):.0f})"
-
-    def _no_flags(self) -> str:
-        known = any(sample["throttled"] is not None for sample in self.samples)
-        return "none seen" if known else "unknown on this machine"
 
 
 def soak(request: Json, clock: Callable[[], float] = perf_counter) -> Soak:

@@ -9,10 +9,8 @@ clean images    The probe trains on clean and changed images and is tested on cl
 changed images  The same probe is tested on changed images. If the operation removes the
                 differences between classes, the probe does no better than guessing.
 
-The result is a hint, not a proof. The probe is linear, like a small network. If all cars of a
-class drive to the left, it reports that a mirror breaks labels, although a mirrored car is a car.
-It misses fine texture and small objects in large pictures. It judges whole operations at their
-strength, not single images, and not one rare class among many.
+The result is a hint, not a proof: the probe misses fine texture and small objects in large
+pictures, and judges whole operations at their strength, not one rare class among many.
 """
 
 from __future__ import annotations
@@ -101,7 +99,6 @@ def check_labels(
         tensors: uint8, shape (n, height, width, 3): training images only.
         classes: int, shape (n,).
         operations: By name. Random ones are drawn once for each image.
-        seed: The seed for the choice of images and the folds.
         groups: int, shape (n,): near-duplicates and bursts, which then share a fold.
 
     Returns:
@@ -150,8 +147,7 @@ def safe_augmentation(
     """Check a whole recipe and choose the operations to leave out.
 
     Args:
-        tensors, classes, seed, groups: Training images, as for check_labels.
-        augmentation: The recipe.
+        tensors, classes, seed, groups: As for check_labels.
         added: Names for mixing.build_mixer, whose operations are checked too.
 
     Returns:

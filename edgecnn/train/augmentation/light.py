@@ -1,8 +1,4 @@
-"""Change light, optics and compression at random, as cameras and displays do.
-
-Each change works on the whole batch at once where OpenCV allows it: on small pictures, calls and
-draws cost more than the arithmetic.
-"""
+"""Change light, optics and compression at random, as cameras and displays do."""
 
 from __future__ import annotations
 

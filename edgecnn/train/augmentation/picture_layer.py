@@ -1,7 +1,6 @@
 """Keras layers that change each picture of a batch with OpenCV, the same way for the same seed.
 
-TensorFlow's own operations cost more on the CPU that also trains the network, and most changes
-concern only a few pictures of a batch.
+TensorFlow's own operations cost more on the CPU that also trains the network.
 """
 
 from __future__ import annotations

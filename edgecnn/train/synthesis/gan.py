@@ -1,10 +1,8 @@
 """A small class-conditional GAN that makes images of a class with few images.
 
-All classes train it, drawn equally often, so a rare class can borrow strokes, light and
-backgrounds from the others. The networks follow Radford et al. 2015, arXiv:1511.06434; hinge loss,
-spectral norm and class projection follow Miyato and Koyama 2018, arXiv:1802.05637. Both networks
-see augmented images (Zhao et al. 2020, arXiv:2006.10738), because a discriminator would otherwise
-memorize few images. The moving average of the generator's weights makes the images.
+All classes train it, drawn equally often. The networks follow Radford et al. 2015,
+arXiv:1511.06434; hinge loss, spectral norm and class projection follow Miyato and Koyama 2018,
+arXiv:1802.05637. Both networks see augmented images: Zhao et al. 2020, arXiv:2006.10738.
 """
 
 from __future__ import annotations
@@ -64,9 +62,7 @@ def train_gan(
 
     Args:
         train: Training images only; images that judge the result must be others.
-        num_classes: All classes; those without images are never made.
         steps: Steps with batches of 32.
-        seed: The seed for weights, noise and order.
     """
     rng = np.random.default_rng(seed)
     keras.utils.set_random_seed(seed)
