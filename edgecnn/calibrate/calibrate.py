@@ -57,7 +57,6 @@ def calibrate(
 
     Args:
         field: Image folders or SESSION folders.
-        lab: Lab images, in any folders.
         output: The folder to write; an older calibration folder is replaced.
 
     Raises:
@@ -79,7 +78,10 @@ def calibrate(
     most = FitOptions().most
     pool = read_pool(files, window, view, most, what="field", progress=progress)
     lab_pool = read_pool(lab_files, window, None, _MOST_LAB, what="lab", progress=progress)
-    excluded = _excluded(options, window, progress)
+    excluded = None
+    if options.exclude:
+        others = find_field(options.exclude)
+        excluded = read_pool(others, window, None, 0, what="excluded", progress=progress)
     lab_sha256 = set(lab_pool.sha256) | (view.lab_test if view else frozenset())
     usable = candidates(pool, excluded, lab_sha256, options.spacing)
     if not len(usable.indices):
@@ -94,13 +96,6 @@ def calibrate(
     sheet = _contact_sheet(pool, lab_pool, tuple(picks), window, camera, options.seed)
     _write(output, pool, picks, result, sheet, view)
     return result
-
-
-def _excluded(options: CalibrateOptions, window: Window, progress: Progress | None) -> Pool | None:
-    if not options.exclude:
-        return None
-    files = find_field(options.exclude)
-    return read_pool(files, window, None, 0, what="excluded", progress=progress)
 
 
 def _fit(

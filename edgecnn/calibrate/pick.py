@@ -101,10 +101,7 @@ def _standard(values: np.ndarray) -> np.ndarray:
 
 
 def choose(pool: Pool, among: np.ndarray, count: int, seed: int) -> dict[int, str]:
-    """Pick up to `count` of the positions `among`, a typical and a distant one in turns.
-
-    Returns:
-        The position of each picked image, and the reason.
+    """Pick up to `count` positions, a typical and a distant one in turns: each with the reason.
 
     The predicted classes take turns. A typical image is drawn at random, a distant one is
     furthest from all picked before (Gonzalez 1985, doi:10.1016/0304-3975(85)90224-5: within a

@@ -227,8 +227,7 @@ class _Fit:
     def _foreign(self, ranges: Ranges) -> bool:
         """Whether no such camera turns the lab into the field: more remains than chance makes.
 
-        The regression has then never seen anything like the field, so its errors on known cameras
-        say nothing about it.
+        The regression's errors on known cameras then say nothing about the field.
         """
         rng = np.random.default_rng(self.options.seed)
         floor = noise_floor(self.lab, min(len(self.field), _FEW), self.scale, rng)

@@ -63,10 +63,7 @@ class CameraFit(Record):
     @property
     @computed
     def at_limit(self) -> tuple[str, ...]:
-        """Name the causes whose range reaches an end of the family.
-
-        Cameras hardly go further, so the field more likely shows other scenes or another framing.
-        """
+        """Name the causes whose range reaches an end of the family: cameras hardly go further."""
         found = []
         for name, (low, high) in self.ranges.items():
             p = PARAMETERS[name]

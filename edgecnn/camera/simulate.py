@@ -3,8 +3,7 @@
     card (reflectance) -> perspective -> illumination, vignette -> exposure, white balance
                        -> defocus -> shot and read noise -> sRGB curve -> JPEG
 
-All steps work at capture resolution and, up to the sRGB curve, in linear light: there light adds
-up. No camera blurs or exposes encoded pixels.
+All steps work at capture resolution and, up to the sRGB curve, in linear light.
 """
 
 from __future__ import annotations

@@ -99,7 +99,6 @@ def load_dataset(
 
     Args:
         root: Folder of class folders (or of train, val and test folders of these).
-        spec: Size and resize rule of the tensors.
         minimum: Usable images that each class must have.
         store: How many bytes of tensors stay in memory, and where the file for more is.
 
@@ -124,8 +123,7 @@ def load_dataset(
 def suggest_size(root: Path | str) -> tuple[int, int]:
     """Suggest an input size for a folder's images: (width, height) in multiples of 8.
 
-    The median width and height of up to 200 images, scaled down to fit 96 pixels, rounded up,
-    and at least 32: enlarging tiny crops costs little and lets the network pool.
+    The median of up to 200 images, scaled down to fit 96 pixels, and at least 32.
 
     Raises:
         DataError: No image can be read.

@@ -40,14 +40,11 @@ def train(
     *,
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Train a classifier on a class-per-folder tree and write a MODEL folder.
-
-    What the folder holds: see `edgecnn.model.read`.
+    """Train a classifier on a class-per-folder tree and write a MODEL folder (see `model/read.py`).
 
     Args:
         lab: Folder of class folders, or of train, val and test folders of these.
-        output: The MODEL folder; an older MODEL folder is replaced.
-        options: See TrainOptions.
+        output: An older MODEL folder is replaced.
 
     With TF_CONFIG set, the processes named there train together (see cluster.py), and only the
     first one writes.

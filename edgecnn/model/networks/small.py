@@ -183,8 +183,11 @@ def _fit_to_shape(
             f"{reference} made a model from {found_in} to {found_out}, expected one input "
             f"{input_shape} and one output ({num_classes},); use the arguments it is called with"
         )
-    bare = model.input is model.inputs[0] and model.output is model.outputs[0]  # in no list or dict
-    if found_in == input_shape and (isinstance(model, keras.Sequential) or bare):
+    # One tensor in, one out: a functional model may have them in a list or dict.
+    if found_in == input_shape and (
+        isinstance(model, keras.Sequential)
+        or (model.input is model.inputs[0] and model.output is model.outputs[0])
+    ):
         return model
     return rewire(model, input_shape)
 

@@ -68,7 +68,6 @@ class LabelCheck(Record):
     after     the probe trained with the operation as well, on the same clean images
     changed   the same probe, on changed held-out images
     p_value   chance that luck alone makes `after` so much worse (McNemar's exact test, one-sided)
-    reason    the reason in words
     """
 
     name: str
@@ -208,9 +207,7 @@ def _verdict(
         return None, f"{before.total} images, expected {_MIN_IMAGES} or more"
     was, now = before.accuracy or 0.0, after.accuracy or 0.0
     if before.interval[0] < guess + 0.1:
-        return None, (
-            f"the probe reads {_percent(before)} % correctly, guessing {100 * guess:.1f} %"
-        )
+        return None, (f"the probe reads {before.percent} correctly, guessing {100 * guess:.1f} %")
     fall = was - now
     if p_value < _SURE and fall > _LOST_POINTS:
         return False, (
@@ -220,12 +217,8 @@ def _verdict(
     if changed.interval[1] < guess + _LEFT * (was - guess):
         return False, (
             "removes the differences between classes: a probe that learns it reads "
-            f"{_percent(changed)} % of changed images correctly, {_percent(before)} % of clean ones"
+            f"{changed.percent} of changed images correctly, {before.percent} of clean ones"
         )
     if p_value < 0.02 and fall > _LOST_POINTS:
         return None, f"{100 * fall:.1f} points lost on clean images, p = {p_value:.1g}"
     return True, f"{-100 * fall:+.1f} points on clean images"
-
-
-def _percent(tally: Tally) -> str:
-    return f"{100 * (tally.accuracy or 0.0):.1f}"

@@ -105,11 +105,8 @@ class RandomOperations(keras.layers.Layer):  # type: ignore[misc]
     Beta(1, 1) weight mixes the result with the image, and any link of a chain may be missing.
 
     Args:
-        operations: Layers from and to float32 images in [0, 255], by name.
+        operations: Layers from and to float32 images in [0, 255], shape (n, height, width, 3).
         chains, depth: The number of chains, and of operations in each.
-
-    Call arguments:
-        images: float32, shape (n, height, width, 3), values in [0, 255].
     """
 
     def __init__(

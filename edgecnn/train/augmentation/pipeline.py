@@ -59,15 +59,12 @@ def augmented_sheet(
     layers: PictureLayers | None,
     seed: int = 0,
 ) -> bytes:
-    """Draw an image of each class and eight augmented versions, as the network sees them.
+    """Draw a PNG of an image of each class and eight augmented versions, as the network sees them.
 
     Args:
         tensors: uint8, RGB, shape (n, height, width, 3): the training images.
         classes: int, shape (n,): index into `labels`.
         seed: The seed for the choice of images, and of ten classes if there are more.
-
-    Returns:
-        A PNG.
     """
     rng = np.random.default_rng(seed)
     present = np.unique(classes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,7 +142,10 @@ def through_camera(
     frames = np.empty((count, size_wh[1], size_wh[0], 3), np.uint8)
     for k, tensor in enumerate(tensors):
         frames[k] = _resized(tensor[..., ::-1], size_wh)
-    seen = degrade(frames, draw_settings(_shrunk(camera.ranges, shrink), count, rng), rng)
+    # In smaller frames, averaging pixels reduces noise as well as blur.
+    smaller = (*_IN_PIXELS, "noise", "jpeg")
+    ranges = {n: weakened(n, e, shrink) if n in smaller else e for n, e in camera.ranges.items()}
+    seen = degrade(frames, draw_settings(ranges, count, rng), rng)
     return np.stack([_resized(frame, (width, height))[..., ::-1] for frame in seen])
 
 
@@ -157,12 +159,6 @@ def _capture(
         width, height = round(w / scale), round(h / scale)
     shrink = min(1.0, _ENLARGED * float(np.sqrt(w * h / (width * height))))
     return (max(8, round(width * shrink)), max(8, round(height * shrink))), shrink
-
-
-def _shrunk(ranges: Mapping[str, Range], shrink: float) -> dict[str, Range]:
-    """Scale ranges for smaller frames: averaging pixels reduces noise as well as blur."""
-    smaller = (*_IN_PIXELS, "noise", "jpeg")
-    return {n: weakened(n, e, shrink) if n in smaller else e for n, e in ranges.items()}
 
 
 def _resized(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
