@@ -95,14 +95,10 @@ def _tensor(key: str, offset: Any, shape: Any, strides: Any, *_: Any) -> tuple[A
     return key, int(offset), tuple(shape), tuple(strides)
 
 
-def _parameter(tensor: Any, *_: Any) -> Any:
-    return tensor
-
-
 _NAMES: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
 }
 
 
