@@ -16,7 +16,7 @@ from edgecnn.bundle.preprocess import decode, read_bytes, readable_image, to_ten
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_labelled
-from edgecnn.images.tensors import Memory, StoreOptions, TensorFile, Tensors, make_store
+from edgecnn.images.tensors import Memory, TensorFile, Tensors, make_store
 from edgecnn.records import Progress, Skipped
 
 __all__ = ["MIN_IMAGES", "Dataset", "Seen", "load_dataset", "read_in_order", "suggest_size"]
@@ -90,7 +90,8 @@ def load_dataset(
     *,
     minimum: int = MIN_IMAGES,
     progress: Progress | None = None,
-    store: StoreOptions | None = None,
+    memory_mb: float = 1024.0,
+    cache: Path | None = None,
 ) -> Dataset:
     """Decode a class-per-folder tree into input tensors.
 
@@ -100,7 +101,7 @@ def load_dataset(
     Args:
         root: Folder of class folders (or of train, val and test folders of these).
         minimum: Usable images that each class must have.
-        store: How many bytes of tensors stay in memory, and where the file for more is.
+        memory_mb, cache: See `make_store`.
 
     Raises:
         DataError: No images, one class, a class with fewer than `minimum` usable images, or
@@ -111,7 +112,7 @@ def load_dataset(
     files = find_labelled(root)
     labels = class_names(files)
     _check_classes(root, labels, files)
-    tensors = make_store(len(files), spec.shape, store or StoreOptions())
+    tensors = make_store(len(files), spec.shape, memory_mb, cache)
     images, skipped = _read_all(root, files, spec, tensors, progress)
     _check_broken(root, skipped, len(files))
     usable = _without_contradictions(root, images, skipped)

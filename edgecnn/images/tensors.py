@@ -20,7 +20,6 @@ from edgecnn.errors import OutputError
 __all__ = [
     "ChosenTensors",
     "Memory",
-    "StoreOptions",
     "TensorFile",
     "TensorView",
     "Tensors",
@@ -39,25 +38,22 @@ class Tensors(Protocol):
     def __getitem__(self, rows: Any) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
-class StoreOptions:
-    """memory_mb: what tensors may take in memory (2**20 bytes each). cache: the folder of the
-    file that holds more than that; None: the system's folder for temporary files (TMPDIR)."""
-
-    memory_mb: float = 1024.0
-    cache: Path | None = None
-
-
-def make_store(most: int, shape: tuple[int, ...], options: StoreOptions) -> Memory | TensorFile:
+def make_store(
+    most: int, shape: tuple[int, ...], memory_mb: float = 1024.0, cache: Path | None = None
+) -> Memory | TensorFile:
     """Make a store for up to `most` tensors of a shape (height, width, 3).
+
+    Args:
+        memory_mb: What they may take in memory (2**20 bytes each).
+        cache: The folder of the file that holds more than that; None: TMPDIR.
 
     Raises:
         OutputError: They need a file, and the cache can't be written to or has no room.
     """
     size = most * int(np.prod(shape))
-    if size <= options.memory_mb * 2**20:
+    if size <= memory_mb * 2**20:
         return Memory(most, shape)
-    return TensorFile(size, shape, Path(options.cache or tempfile.gettempdir()))
+    return TensorFile(size, shape, cache or Path(tempfile.gettempdir()))
 
 
 class Memory:

@@ -12,7 +12,7 @@ from edgecnn.errors import ModelError
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.split import Split, split_dataset
 from edgecnn.images.split_groups import GroupOptions
-from edgecnn.images.tensors import ChosenTensors, StoreOptions
+from edgecnn.images.tensors import ChosenTensors
 from edgecnn.model.networks.backbones import BACKBONES, SIDE, check_backbone
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
@@ -102,8 +102,8 @@ def read_task(
         size_wh = (SIDE, SIDE)
     else:
         size_wh = suggest_size(lab)
-    store = StoreOptions(options.memory_mb, options.cache)
-    data = load_dataset(lab, options.input_spec(size_wh), progress=progress, store=store)
+    spec, memory_mb = options.input_spec(size_wh), options.memory_mb
+    data = load_dataset(lab, spec, progress=progress, memory_mb=memory_mb, cache=options.cache)
     groups = GroupOptions(
         options.manifest, options.group, options.near_duplicate, options.burst_seconds
     )
