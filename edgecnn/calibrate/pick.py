@@ -1,7 +1,4 @@
-"""Pick images that represent a pool: half of them typical, half as different as possible.
-
-Min-max quantization needs extreme images; accuracy estimates need typical ones.
-"""
+"""Pick images that represent a pool: half of them typical, half as different as possible."""
 
 from __future__ import annotations
 

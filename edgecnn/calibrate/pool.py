@@ -1,7 +1,4 @@
-"""The pool that representative images are picked from: image folders and SESSION folders.
-
-Only what picking needs is kept of an image, so that a pool of full frames fits into memory.
-"""
+"""The pool that representative images are picked from: image folders and SESSION folders."""
 
 from __future__ import annotations
 
@@ -51,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The usable images of a pool, in order.
+    """What picking needs of the usable images of a pool, in order; full frames would be too many.
 
     windows       uint8, shape (n, h, w, 3): kept of the images in `kept` (int64 positions) only
     statistics    float32, shape (n, len(STATISTICS))

@@ -262,10 +262,7 @@ class _Fit:
         return kept
 
     def _least(self, ranges: Ranges) -> Ranges:
-        """For a foreign field, weaken every cause as far as it explains as much.
-
-        Differences that no camera makes push the answer to the ends of the family.
-        """
+        """For a foreign field, weaken every cause as far as it explains as much."""
         before = statistic_distance(self.field, self.lab, self.scale).value
         kept = dict(ranges)
         for name in [name for name in CAUSES if name in kept]:

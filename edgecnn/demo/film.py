@@ -1,8 +1,7 @@
 """Film the demo's field: UCI optical digits on cards, through the simulated camera.
 
-Lab and field share nothing: the lab's digits are NIST's, these have other writers and another
-scanner. Digits 0 to 199 are for the representative images (tools/make_calibration), the others for
-the video.
+Digits 0 to 199 are for the representative images (tools/make_calibration), the others for the
+video.
 """
 
 from __future__ import annotations

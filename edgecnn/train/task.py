@@ -32,12 +32,7 @@ Part = Literal["train", "val", "test"]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """The data and the options of a run.
-
-    camera   the fitted camera to train for, or None
-    cluster  the processes that train together, or None
-    checks   whether each operation of the augmentation keeps the label
-    """
+    """The data and the options of a run; `camera` is the fitted one to train for."""
 
     data: Dataset
     split: Split

@@ -1,8 +1,7 @@
 """`benchmark --soak`: compare the first minute with the steady state under constant load.
 
-A board that is fast for a minute may be hot and throttled after ten. This part runs in its own
-process: `python -m edgecnn.device.benchmark.soak` reads {"bundle", "artifact", "device",
-"threads", "runtime", "warmup", "warmup_seconds", "seconds"} and answers with a `Soak` as JSON.
+It runs in its own process: `python -m edgecnn.device.benchmark.soak` reads the request of
+`worker.py` without "repeats" and answers with a `Soak` as JSON.
 """
 
 from __future__ import annotations

@@ -16,10 +16,7 @@ _FRACTION = 4  # fractional bits of OpenCV's pixel coordinates
 
 
 class RandomFraming(PictureLayer):
-    """Draw bands and lines of one colour at the borders, and thin lines anywhere.
-
-    Shapes and colours are computed for the whole batch: calls cost more than the arithmetic.
-    """
+    """Draw bands and lines of one colour at the borders, and thin lines anywhere."""
 
     def __init__(self, framing: Framing) -> None:
         super().__init__()

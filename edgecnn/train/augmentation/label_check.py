@@ -118,8 +118,7 @@ def check_labels(
 def as_operation(layer: keras.layers.Layer) -> Operation:
     """Turn a layer of single_operations or added_operations into an operation to check.
 
-    If the layer changes only a share of the images, it is drawn again for the others, to give the
-    test more power.
+    A layer that changes only a share of the images is drawn again for the others.
     """
 
     def change(images: np.ndarray) -> np.ndarray:

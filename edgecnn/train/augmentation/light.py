@@ -24,10 +24,7 @@ _NORMAL = np.array(
 
 
 class RandomLight(PictureLayer):
-    """Change light, colours, sharpness and noise of each picture by its own draw.
-
-    One table for each channel makes all changes of single values.
-    """
+    """Change light, colours, sharpness and noise of each picture by its own draw."""
 
     def __init__(self, light: Light) -> None:
         super().__init__()

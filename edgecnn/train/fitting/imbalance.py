@@ -97,8 +97,6 @@ class BalancedSoftmax(keras.losses.Loss):  # type: ignore[misc]
 def adjust_scores(model: keras.Model, classes: np.ndarray, options: TrainOptions) -> None:
     """For logit_adjustment, subtract tau * log(class share) from the trained classifier's bias.
 
-    Every exported file then has the adjustment at no cost.
-
     Source: Menon et al. 2021, arXiv:2007.07314, equation 9.
     """
     if options.imbalance != "logit_adjustment":
