@@ -20,7 +20,7 @@ from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.convert.onnx_fold import fold_scales
 from edgecnn.export.packing.preprocessing_text import preprocessing_text
 from edgecnn.export.ranges.methods import RANGE_METHODS, observe
-from edgecnn.export.ranges.taps import tap_onnx
+from edgecnn.export.ranges.taps import open_tap
 from edgecnn.quiet import quiet
 
 __all__ = [
@@ -162,7 +162,7 @@ def quantization_texts(source: TensorInfo, target: TensorInfo) -> dict[str, str]
 
 def _overrides(data: bytes, images: np.ndarray, method: str) -> dict[str, Any]:
     """The range of each tensor by a method that onnxruntime does not have."""
-    tap = tap_onnx(data, ONNX_FLOAT32.file)
+    tap = open_tap(data, ONNX_FLOAT32.file)
     names = sorted(tap.names)
     limits = observe(tap, names, "image", images).limits(method)
     return {

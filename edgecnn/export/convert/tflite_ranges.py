@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER
+from edgecnn.bundle.artifacts import FLOAT32
 from edgecnn.errors import ModelError
 from edgecnn.export.convert.tflite_convert import calibratable
 from edgecnn.export.convert.uint8_ends import to_uint8_ends
 from edgecnn.export.packing.flatbuffer import read_tflite, write_tflite
 from edgecnn.export.ranges.methods import Observed, observe
-from edgecnn.export.ranges.taps import tap_tflite
+from edgecnn.export.ranges.taps import nodes_of, open_tap
+from edgecnn.export.readback.onnx_graph import read_any_graph
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 
@@ -50,7 +51,7 @@ class RangeModel:
         self._integer_io = integer_io
         self.tensors = tuple(t.name.decode() for t in calibrated)
         self.activation_bytes = 4 * sum(int(np.prod(t.shape)) for t in calibrated)
-        self.tap = tap_tflite(self.float_file, FLOAT32.file)
+        self.tap = open_tap(self.float_file, FLOAT32.file)
         hidden = set(self.tensors) - self.tap.names - {self._input}
         if hidden:
             raise ModelError(
@@ -151,11 +152,11 @@ def clipped_shares(activations: Activations, data: bytes) -> dict[str, float]:
         By tensor name, in the order of the file's operations, fractions in [0, 1].
     """
     shares = {}
-    for node in tap_tflite(data, FULL_INTEGER.file).nodes:
-        values = activations.values.get(node.name)
-        if values is not None and np.isfinite(node.high):
-            below = np.searchsorted(values, node.low, side="left")
-            above = len(values) - np.searchsorted(values, node.high, side="right")
+    for node in nodes_of(read_any_graph(data)):
+        values, (low, high) = activations.values.get(node.name), node.limits
+        if values is not None and np.isfinite(high):
+            below = np.searchsorted(values, low, side="left")
+            above = len(values) - np.searchsorted(values, high, side="right")
             shares[node.name] = float(below + above) / len(values)
     return shares
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ArtifactError
-from edgecnn.export.ranges.taps import Tap, tap_onnx, tap_tflite
+from edgecnn.export.ranges.taps import Tap, open_tap
 from edgecnn.export.readback.layer_names import layer_names, weighted_layers
 from edgecnn.records import Json, Progress, Record, json_as
 from edgecnn.render.table import table
@@ -108,13 +108,12 @@ def compare_layers(
     Raises:
         ArtifactError: A file can't be loaded, or the two have no tensor in common.
     """
-    tap = tap_onnx if file.endswith(".onnx") else tap_tflite
-    reference, integer = tap(float_data, file), tap(integer_data, file)
+    reference, integer = open_tap(float_data, file), open_tap(integer_data, file)
     pairs = [node for node in integer.nodes if node.name in reference.names]
     if not pairs or not len(images):
         what = "images" if pairs else "tensors in common with the float model"
         raise ArtifactError(f"{file}: no {what} to compare, expected some; export both again")
-    sums = {node.name: _Sums(node.low, node.high) for node in pairs}
+    sums = {node.name: _Sums(*node.limits) for node in pairs}
     # Lab images come class by class: spread, not cut off.
     images = images[:: -(-len(images) // _MOST_IMAGES)]
     for k, image in enumerate(images):
