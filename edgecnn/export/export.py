@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from edgecnn.export.options import FORMATS, ExportOptions
 from edgecnn.export.packing.pack import pack
 from edgecnn.export.readback.check import check_files
 from edgecnn.export.repair.repair import repair_files
-from edgecnn.export.repair.workshop import RepairOptions
 from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.targets import make_targets
 from edgecnn.files.staging import check_writable
@@ -56,13 +54,11 @@ def export(
     target, folders = Path(output), _folders(calibration)
     check_writable(target, marker="SHA256SUMS")
 
-    lab = load_any_model(Path(model), options.foreign, progress)
+    lab = load_any_model(Path(model), options, progress)
     makers = make_makers(lab.card, options.name, options.integer_io)
-    chosen = choose_calibration(
-        lab, makers, folders, options.experiment, progress, lenient=options.repair
-    )
+    chosen = choose_calibration(lab, makers, folders, options, progress)
     converted = convert_all(lab, makers, chosen, options, progress)
-    repaired = repair_files(lab, makers, chosen, converted, _repair_options(options), progress)
+    repaired = repair_files(lab, makers, chosen, converted, options, progress)
     checked = check_files(lab, repaired, options.max_drop, progress)
     targets = make_targets(lab, checked, options, progress)
     contents = pack(lab, chosen, repaired, checked, targets, options.name)
@@ -85,11 +81,3 @@ def export(
 def _folders(calibration: Path | str | Sequence[Path | str]) -> list[Path]:
     given = [calibration] if isinstance(calibration, Path | str) else calibration
     return [Path(one) for one in given]
-
-
-def _repair_options(options: ExportOptions) -> RepairOptions | None:
-    """How far the repairs may go; None where none is asked for."""
-    if not options.repair:
-        return None
-    limits = RepairOptions(integer_only=options.integer_only)
-    return limits if options.max_drop is None else replace(limits, max_drop=options.max_drop)

@@ -22,7 +22,7 @@ from edgecnn.export.ranges.methods import RANGE_METHODS, Observed, join
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.export.repair.ladder import repair
 from edgecnn.export.repair.rungs import worst_tensors
-from edgecnn.export.repair.workshop import RepairOptions, make_workshop
+from edgecnn.export.repair.workshop import make_workshop
 
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)
 FORMATS = ("tflite", "onnx")
@@ -137,7 +137,7 @@ def test_a_healthy_network_keeps_its_answers_by_any_ranges(plain, kind, method):
 
 
 def test_the_ladder_starts_from_the_ranges_that_it_is_given(glinting):
-    shop, make = make_workshop(glinting.lab, glinting.field), maker("tflite")
+    shop, make = make_workshop(glinting.lab, glinting.field, ExportOptions()), maker("tflite")
     recipe = Recipe(make.full_integer, glinting.network, shop.images)
     found = repair(shop, make, replace(recipe, method="Percentile 99.99"))
     assert found.recipe.method == "Percentile 99.99"
@@ -204,4 +204,3 @@ def test_the_export_takes_the_ranges_that_the_comparison_advises(
 def test_integer_only_without_a_repair_is_refused():
     with pytest.raises(OptionError, match="add --repair"):
         ExportOptions(integer_only=True)
-    assert not RepairOptions().integer_only

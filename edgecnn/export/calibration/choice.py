@@ -14,9 +14,10 @@ from edgecnn.errors import CalibrationError
 from edgecnn.export.calibration.comparison_plot import plot_comparison
 from edgecnn.export.calibration.experiment import FIELD_FRAMES, compare_calibration, images_to_read
 from edgecnn.export.calibration.images import Calibration, Reading, load_calibration, set_names
-from edgecnn.export.calibration.result import CompareOptions, Comparison
+from edgecnn.export.calibration.result import Comparison
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.recipe import HISTOGRAM_IMAGES, Recipe
+from edgecnn.export.options import ExportOptions
 from edgecnn.model.read import LabModel
 from edgecnn.records import Progress
 
@@ -59,33 +60,31 @@ def choose_calibration(
     lab: LabModel,
     makers: Makers,
     folders: Sequence[Path],
-    compare: CompareOptions | None,
+    options: ExportOptions,
     progress: Progress | None = None,
-    *,
-    lenient: bool = False,
 ) -> Chosen:
-    """Read the calibration folders: their union, or with `compare` the set that it advises.
+    """Read the calibration folders: their union, or with --compare the set that it advises.
 
-    With `lenient` a set that would ruin the models comes with the reason, to be repaired.
+    With --repair a set that would ruin the models comes with the reason, to be repaired.
 
     Raises:
         CalibrationError: The images would ruin the integer models, or are too few to compare.
         ModelError: The network can't be quantized.
     """
-    if compare is None:
-        return _load_chosen(lab, folders, None, progress, lenient)
+    if not options.compare:
+        return _load_chosen(lab, folders, None, progress, options.repair)
     size = int(np.prod(lab.card.input.shape))
-    reading = Reading(images_to_read(compare, max(1, len(folders)), size), strict=False)
+    reading = Reading(images_to_read(options, max(1, len(folders)), size), strict=False)
     sets = [
         replace(_load(lab, [folder], progress, reading), source=name)
         for folder, name in zip(folders, set_names(folders), strict=True)
     ]
     field = None
-    if compare.field is not None:
-        field = _load(lab, [compare.field], progress, Reading(FIELD_FRAMES, strict=False))
-    comparison = compare_calibration(lab, makers, sets, field, compare, progress)
+    if options.field is not None:
+        field = _load(lab, [options.field], progress, Reading(FIELD_FRAMES, strict=False))
+    comparison = compare_calibration(lab, makers, sets, field, options, progress)
     advised = [folders[k] for k in comparison.advice.sets]
-    return _load_chosen(lab, advised, comparison, progress, lenient)
+    return _load_chosen(lab, advised, comparison, progress, options.repair)
 
 
 def _load_chosen(

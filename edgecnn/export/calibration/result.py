@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -13,32 +12,9 @@ from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
 
-__all__ = ["AEQ", "Advice", "Cell", "CompareOptions", "Comparison"]
+__all__ = ["AEQ", "Advice", "Cell", "Comparison"]
 
 AEQ = "ai-edge-quantizer"
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """What the experiment tries.
-
-    counts: images to calibrate with, as far as half of a set goes.
-    field: images of the field to judge by; None takes frames of the sets that no draw uses.
-    held_out: how many frames of each set to judge by, at most, where there is no `field`.
-    onnx_most: the most images for onnxruntime, whose histograms keep every activation.
-    back_ends: TFLite's converter always; of these, ai-edge-quantizer where it is installed.
-    per_tensor: try one scale for each layer's weights as well.
-    """
-
-    counts: tuple[int, ...] = (50, 100, 200, 500)
-    field: Path | None = None
-    held_out: int = 200
-    onnx_most: int = 100
-    back_ends: tuple[str, ...] = (AEQ, "onnxruntime")
-    per_tensor: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "counts", tuple(sorted(set(self.counts))))
 
 
 @dataclass(frozen=True)

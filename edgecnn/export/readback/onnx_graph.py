@@ -59,7 +59,7 @@ class _Reader:
         import onnx
 
         self._model, graph = model, model.graph
-        self._types = {v: k.lower() for k, v in onnx.TensorProto.DataType.items()}
+        self._types: dict[int, str] = {v: k.lower() for k, v in onnx.TensorProto.DataType.items()}
         self._types[onnx.TensorProto.FLOAT] = "float32"
         self._stored = {t.name: t for t in graph.initializer}
         self._dtypes = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.output)}
@@ -127,8 +127,9 @@ class _Reader:
     def _dtype(self, name: str) -> str:
         if name in self._dtypes:
             return self._types[self._dtypes[name]]
-        if name in self._pairs:  # of its zero point
-            return str(self._numbers(self._pairs[name], 2).dtype.name)
+        if name in self._pairs:
+            zero_points = self._numbers(self._pairs[name], 2)
+            return zero_points.dtype.name
         return "int32" if name in self._others else "float32"
 
     def _numbers(self, pair: Any, position: int) -> np.ndarray:

@@ -92,7 +92,7 @@ def _correct(best: BestFile) -> Iterator[Proposal]:
 
 
 def _mix(best: BestFile) -> Iterator[Proposal]:
-    if best.shop.options.integer_only:
+    if best.shop.integer_only:
         raise ModelError("left out: an Edge TPU takes no file that is part float")
     for count in (1, 2, 4):
         chosen = worst_tensors(best.layers, count)
@@ -105,7 +105,7 @@ def _mix(best: BestFile) -> Iterator[Proposal]:
 
 
 def _widen_integers(best: BestFile) -> Iterator[Proposal]:
-    if best.shop.options.integer_only:
+    if best.shop.integer_only:
         raise ModelError("left out: an Edge TPU takes no 16-bit activations")
     if best.maker.wide is None:
         raise ModelError("onnxruntime has no 16-bit activations that every version runs")
