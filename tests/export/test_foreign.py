@@ -22,10 +22,11 @@ from edgecnn.export.foreign.normalization import Front
 from edgecnn.images.dataset import load_dataset
 
 SPEC = InputSpec(width=24, height=28)
+UNCHANGED = Front()
 WANTED = Front("minus_one_one", "bgr")
 
 
-def of(lab, front=Front(), labels=None, **more):
+def of(lab, front=UNCHANGED, labels=None, **more):
     """What the options say of a Keras file."""
     normalize, color = front.normalize, front.color
     return ExportOptions(lab=lab, normalize=normalize, color=color, labels=labels, **more)

@@ -30,6 +30,7 @@ from edgecnn.export.repair.workshop import make_workshop
 from edgecnn.model.predict import keras_scores
 from edgecnn.render.table import table
 
+DEFAULTS = ExportOptions()
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)
 REFUSED = "refused without --repair"
 # name: (network, change of the network, change of the images, refused as it is, per channel)
@@ -57,9 +58,7 @@ def branched(once):
     return subject.altered(faults.scaled_layer)
 
 
-def climb(
-    subject, images, target=FULL_INTEGER, refusal=None, per_channel=True, options=ExportOptions()
-):
+def climb(subject, images, target=FULL_INTEGER, refusal=None, per_channel=True, options=DEFAULTS):
     lab = subject.lab
     shop, makers = make_workshop(lab, images, options, refusal), make_makers(lab.card)
     return repair(shop, makers.of(target), Recipe(target, lab.network, shop.images, per_channel))

@@ -14,8 +14,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from edgecnn.errors import ModelError
-from edgecnn.quiet import quiet
+from edgecnn.export.convert.recipe import refusing
 
 __all__ = ["AEQ_METHODS", "has_aeq", "quantize_aeq"]
 
@@ -38,7 +37,8 @@ def quantize_aeq(data: bytes, ranges: Mapping[str, tuple[float, float]], method:
     Raises:
         ModelError: It can't quantize the network.
     """
-    with quiet(), redirect_stdout(io.StringIO()):  # it reports there
+    silent = redirect_stdout(io.StringIO())  # it reports there
+    with silent, refusing("quantize with ai-edge-quantizer", "uninstall it to compare without"):
         quantizer = import_module("ai_edge_quantizer.quantizer")
         recipe = import_module("ai_edge_quantizer.recipe")
         algorithm = import_module("ai_edge_quantizer.algorithm_manager").AlgorithmName
@@ -46,14 +46,7 @@ def quantize_aeq(data: bytes, ranges: Mapping[str, tuple[float, float]], method:
             name: {"min": np.float32(low), "max": np.float32(high)}
             for name, (low, high) in ranges.items()
         }
-        try:
-            maker = quantizer.Quantizer(
-                bytearray(data), recipe.static_wi8_ai8(algorithm[AEQ_METHODS[method]])
-            )
-            return bytes(maker.quantize(found).quantized_model)
-        except (ValueError, RuntimeError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(
-                f"ai-edge-quantizer can't quantize the network ({reason}); "
-                "uninstall it to compare without"
-            ) from error
+        maker = quantizer.Quantizer(
+            bytearray(data), recipe.static_wi8_ai8(algorithm[AEQ_METHODS[method]])
+        )
+        return bytes(maker.quantize(found).quantized_model)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from edgecnn.bundle.artifacts import ArtifactFormat
-from edgecnn.errors import CalibrationError
+from edgecnn.errors import ArtifactError, CalibrationError, ModelError, one_line
 from edgecnn.export.ranges.methods import Observed
 from edgecnn.export.readback.layers import LayerReport, compare_layers
+from edgecnn.quiet import quiet
 
-__all__ = ["HISTOGRAM_IMAGES", "Maker", "Recipe"]
+__all__ = ["HISTOGRAM_IMAGES", "Maker", "Recipe", "refusing"]
 
 # onnxruntime's histogram methods keep every activation of every image in memory.
 HISTOGRAM_IMAGES = 100
@@ -86,3 +89,29 @@ class Maker(ABC):
         """Compare an integer file's tensors with those of the same network in float."""
         reference, file = self.reference(recipe.network), self.format_of(recipe).file
         return compare_layers(reference, data, file, images, recipe.network)
+
+
+@contextmanager
+def refusing(
+    what: str, instead: str = "leave that format out with --formats, or change the network"
+) -> Iterator[None]:
+    """Run a converter: its messages are kept off the terminal, its errors become one line.
+
+    Raises:
+        ModelError: It refuses: "can't `what` (its reason); `instead`".
+    """
+    with quiet():
+        from tensorflow.lite.python.convert import ConverterError
+
+    try:
+        with quiet():
+            yield
+    except (ConverterError, RuntimeError, ValueError, KeyError, ArtifactError) as error:
+        raise ModelError(f"can't {what} ({_reason(error)}); {instead}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The line of a converter's message that names the operation."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "op" in line.lower() or "support" in line.lower()]
+    return telling[0][:200] if telling else one_line(error)

@@ -15,13 +15,13 @@ import numpy as np
 
 from edgecnn.bundle.artifacts import FLOAT32
 from edgecnn.errors import ModelError
+from edgecnn.export.convert.recipe import refusing
 from edgecnn.export.convert.tflite_convert import calibratable
 from edgecnn.export.convert.uint8_ends import to_uint8_ends
 from edgecnn.export.packing.flatbuffer import read_tflite, write_tflite
 from edgecnn.export.ranges.methods import Observed, observe
 from edgecnn.export.ranges.taps import nodes_of, open_tap
 from edgecnn.export.readback.onnx_graph import read_any_graph
-from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 
 __all__ = ["Activations", "RangeModel", "clipped_shares"]
@@ -92,27 +92,21 @@ class RangeModel:
             ModelError: The converter refuses.
         """
         import tensorflow as tf
-        from tensorflow.lite.python.convert import ConverterError, mlir_quantize
+        from tensorflow.lite.python.convert import mlir_quantize
 
         for quantization, (low, high) in zip(self._quantizations, limits, strict=True):
             quantization.min = np.array([low], np.float32)
             quantization.max = np.array([high], np.float32)
-        try:
-            with quiet():
-                data = mlir_quantize(
-                    write_tflite(self._model),
-                    disable_per_channel=not per_channel,
-                    fully_quantize=True,
-                    input_data_type=tf.int8,
-                    output_data_type=tf.int8,
-                    disable_per_channel_for_dense_layers=True,
-                    denylisted_nodes=list(float_tensors),
-                )
-        except (ConverterError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(
-                f"can't quantize the network ({reason}); export without --compare and --repair"
-            ) from error
+        with refusing("quantize the network", "export without --compare and --repair"):
+            data = mlir_quantize(
+                write_tflite(self._model),
+                disable_per_channel=not per_channel,
+                fully_quantize=True,
+                input_data_type=tf.int8,
+                output_data_type=tf.int8,
+                disable_per_channel_for_dense_layers=True,
+                denylisted_nodes=list(float_tensors),
+            )
         return to_uint8_ends(data) if self._integer_io == "uint8" else bytes(data)
 
 
