@@ -23,7 +23,7 @@ from edgecnn.export.calibration.result import AEQ, Cell
 from edgecnn.export.convert.makers import make_makers
 from edgecnn.export.convert.onnx_convert import quantize_onnx
 from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
-from edgecnn.export.convert.tflite_ranges import Activations, RangeModel, clipped_shares
+from edgecnn.export.convert.tflite_ranges import RangeModel, clipped_shares
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.files.folders import find_labelled
@@ -93,21 +93,21 @@ def test_clipped_shares_are_those_of_the_values_beyond_the_files_ranges(lab, ran
 
     images = lab.test.tensors[100:110]
     data = range_model.quantize(range_model.measure(lab.test.tensors[:2]).limits())
-    shares = clipped_shares(Activations(range_model, images), data)
+    shares = clipped_shares(range_model, range_model.measure(images, kept=20_000), data)
     layer = next(name for name in shares if name.endswith("MaxPool2d"))
     with pytest.warns(UserWarning, match="deprecated"):
         details = tf.lite.Interpreter(model_content=data).get_tensor_details()
     scale, zero_point = next(d["quantization"] for d in details if d["name"] == layer)
     most = (127 - zero_point) * scale
     values = np.concatenate([range_model.tap.run(image)[layer].ravel() for image in images])
-    assert shares[layer] == pytest.approx((values > most + scale).mean())
+    assert shares[layer] == pytest.approx((values > most + scale).mean(), rel=0.1)
     assert shares[layer] > 0
 
 
 def test_all_that_calibrates_covers_itself(lab, range_model):
     images = lab.test.tensors[:10]
     data = range_model.quantize(range_model.measure(images).limits())
-    assert max(clipped_shares(Activations(range_model, images), data).values()) == 0
+    assert max(clipped_shares(range_model, range_model.measure(images), data).values()) == 0
 
 
 def test_ai_edge_quantizer_makes_a_full_integer_file_of_the_same_ranges(lab, range_model):

@@ -22,7 +22,7 @@ from edgecnn.export.calibration.result import AEQ, Cell, Comparison
 from edgecnn.export.convert.ai_edge_quantizer import AEQ_METHODS, has_aeq, quantize_aeq
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.recipe import HISTOGRAM_IMAGES, Recipe
-from edgecnn.export.convert.tflite_ranges import Activations, clipped_shares
+from edgecnn.export.convert.tflite_ranges import clipped_shares
 from edgecnn.export.judge import Judge, JudgedFrames, lab_frames
 from edgecnn.export.options import ExportOptions
 from edgecnn.export.ranges.methods import RANGE_METHODS, Observed, join
@@ -38,6 +38,7 @@ _DRAWS = 2
 _FEWEST = 5  # images in a draw, frames to judge by
 _HELD_OUT = 200  # of each set, at most, where no field is given
 _CLIPPED_FRAMES = 200
+_VALUES = 200_000  # kept of each tensor: a clipped share is then known to 0.01 %
 _MOST_BYTES = 300_000_000  # of input tensors, over all sets
 _HISTOGRAM_BYTES = 500_000_000  # of activations, which onnxruntime keeps while it collects
 _TFLITE_METHODS = ("Percentile 99.99", "MSE")  # beside MinMax
@@ -227,12 +228,12 @@ class _Bench:
     ) -> None:
         self._lab, self._makers, self._held_out = lab, makers, held_out
         self._judge = Judge(lab_frames(lab.test), held_out)
-        model = makers.tflite.range_model(lab.network)
-        self.activation_bytes = model.activation_bytes
-        tensors = held_out.tensors[:_CLIPPED_FRAMES]
-        self._activations = Activations(model, tensors, progress)
-        names = {name: name for name in self._activations.values}
-        self._layers = layer_names(names, [layer.name for layer in lab.network.layers])
+        self._model = makers.tflite.range_model(lab.network)
+        self.activation_bytes = self._model.activation_bytes
+        frames, kept = held_out.tensors[:_CLIPPED_FRAMES], _VALUES // _CLIPPED_FRAMES
+        self._seen = self._model.measure(frames, "held-out frames", progress, kept)
+        names = {node.name: node.origin for node in self._model.tap.nodes}
+        self._layers = layer_names(names, lab.network)
 
     def has_onnx(self) -> bool:
         """The network has an ONNX version; the export itself says why not, where it is asked."""
@@ -266,9 +267,8 @@ class _Bench:
     def _make(self, variant: _Variant) -> bytes:
         network, mix = self._lab.network, variant.mix
         if variant.back_end == AEQ:
-            model = self._makers.tflite.range_model(network)
-            limits = model.named(mix.seen.limits())
-            return quantize_aeq(model.float_file, limits, variant.method)
+            limits = self._model.named(mix.seen.limits())
+            return quantize_aeq(self._model.float_file, limits, variant.method)
         per_channel = variant.granularity == "channel"
         recipe = Recipe(FULL_INTEGER, network, mix.tensors, per_channel, variant.method)
         if variant.back_end == _ONNX:
@@ -279,7 +279,7 @@ class _Bench:
     def _clipped(self, data: bytes) -> dict[str, float]:
         """By layer; where several tensors belong to one, the worst of them."""
         layers: dict[str, float] = {}
-        for name, share in clipped_shares(self._activations, data).items():
+        for name, share in clipped_shares(self._model, self._seen, data).items():
             layer = self._layers[name]
             layers[layer] = max(share, layers.get(layer, 0.0))
         return layers

@@ -12,7 +12,6 @@ import numpy as np
 
 from edgecnn.bundle.artifacts import FULL_INTEGER, INT16
 from edgecnn.bundle.spec import InputSpec
-from edgecnn.export.convert.hard_swish import split_hard_swish
 from edgecnn.export.convert.recipe import refusing
 from edgecnn.quiet import quiet
 
@@ -62,7 +61,7 @@ def convert_tflite(
     import tensorflow as tf
 
     with refusing(f"convert the network to {name}"):
-        converter = _converter(split_hard_swish(frozen) if name == INT16.name else frozen, name)
+        converter = _converter(_split_hard_swish(frozen) if name == INT16.name else frozen, name)
         if name == FULL_INTEGER.name:
             ends = tf.dtypes.as_dtype(integer_io)
             converter.inference_input_type = converter.inference_output_type = ends
@@ -112,3 +111,37 @@ def _converter(frozen: Any, name: str) -> Any:
         ]
 
     return converter
+
+
+def _split_hard_swish(frozen: Any) -> Any:
+    """The same function, in which the TFLite converter finds no hard-swish to fuse.
+
+    x * relu6(x + 3) / 6 becomes one HARD_SWISH operation, which the converter then refuses to
+    bring to 16-bit activations. Its pattern asks for a 3 exactly; the next larger float32 leaves
+    ADD, RELU6 and MUL, which have 16-bit kernels, and changes the result by less than 1e-6.
+
+    Args:
+        frozen: A concrete function of `freeze`.
+
+    Returns:
+        `frozen` itself when there is nothing to split.
+    """
+    import tensorflow as tf
+
+    graph = frozen.graph.as_graph_def()
+    nodes = {node.name: node for node in graph.node}
+    sums = [nodes.get(node.input[0]) for node in graph.node if node.op == "Relu6"]
+    changed = False
+    for node in sums:
+        if node is None or node.op not in ("Add", "AddV2"):
+            continue
+        for constant in (nodes[name] for name in node.input if nodes[name].op == "Const"):
+            value = tf.make_ndarray(constant.attr["value"].tensor)
+            if value.size == 1 and value.dtype == np.float32 and value.item() == 3.0:
+                larger = np.nextafter(np.float32(3), np.float32(4)).reshape(value.shape)
+                constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(larger))
+                changed = True
+    if not changed:
+        return frozen
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
+    return wrapped.prune([t.name for t in frozen.inputs], [t.name for t in frozen.outputs])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,16 +169,9 @@ def _labels(path: Path, num_classes: int, folder: Path, file: Path | None) -> tu
 
 def _lab_test(network: Any, data: Dataset, rows: np.ndarray, labels: tuple[str, ...]) -> LabTest:
     place = np.array([labels.index(label) for label in data.labels], np.int32)
-    tensors = data.tensors[rows]
     with quiet():
-        scores = keras_scores(network, tensors)
-    return LabTest(
-        tensors,
-        place[data.classes[rows]],
-        scores,
-        np.array([data.name(k) for k in rows]),
-        np.array([data.sha256[k] for k in rows]),
-    )
+        scores = keras_scores(network, data.tensors[rows])
+    return replace(LabTest.of(data, rows, scores), labels=place[data.classes[rows]])
 
 
 def _origin(path: Path, options: ExportOptions) -> dict[str, str]:

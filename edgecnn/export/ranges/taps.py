@@ -79,10 +79,10 @@ def open_tap(data: bytes, file: str) -> Tap:
 
 class _TfliteTap(Tap):
     def __init__(self, data: bytes, file: str) -> None:
-        super().__init__(read_any_graph(data))
         self._interpreter, _ = open_interpreter(
             data, file, kernels="builtin", experimental_preserve_all_tensors=True
         )
+        super().__init__(read_any_graph(data))
         self._source = self._interpreter.get_input_details()[0]["index"]
 
     def _fetch(self, source: np.ndarray, tensors: Sequence[Tensor]) -> list[np.ndarray]:
@@ -95,7 +95,7 @@ class _OnnxTap(Tap):
     def __init__(self, data: bytes, file: str) -> None:
         import onnx
 
-        graph = read_any_graph(data)
+        graph = read_any_graph(data, file)
         super().__init__(graph)
         model = onnx.load_from_string(data)
         present = {value.name for value in model.graph.output}

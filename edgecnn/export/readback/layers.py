@@ -7,19 +7,22 @@ the one where the ratio falls most: `lost_db`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from edgecnn.errors import ArtifactError
 from edgecnn.export.ranges.taps import Tap, open_tap
-from edgecnn.export.readback.layer_names import layer_names, weighted_layers
+from edgecnn.export.readback.layer_names import layer_names
 from edgecnn.records import Json, Progress, Record, json_as
 from edgecnn.render.table import table
 
-__all__ = ["LayerError", "LayerReport", "compare_layers"]
+__all__ = ["LAYERS_PLOT", "LayerError", "LayerReport", "compare_layers", "plot_layers"]
+
+LAYERS_PLOT = "layers.png"
 
 _BEST_DB = 100.0  # of tensors that are equal
 _EIGHT_BITS_DB = 50.0  # of a tensor whose values fill the 256 steps: nobody can lose before that
@@ -122,9 +125,7 @@ def compare_layers(
             total.add(truth[name], found[name])
         if progress:
             progress(f"comparing the layers of {file}", k + 1, len(images))
-    layers = [] if network is None else [layer.name for layer in network.layers]
-    weighted = set() if network is None else weighted_layers(network)
-    names = layer_names({node.name: node.origin for node in pairs}, layers, weighted)
+    names = layer_names({node.name: node.origin for node in pairs}, network)
     errors = _errors(integer, sums, names)
     return LayerReport(file, len(images), tuple(errors))
 
@@ -180,3 +181,24 @@ class _Sums:
         if self._truth == 0 or self._found == 0:
             return 1.0 if self._truth == self._found else 0.0
         return float(self._dot / np.sqrt(self._truth * self._found))
+
+
+def plot_layers(reports: Sequence[LayerReport]) -> bytes:
+    """A panel a file: the ratio after each layer, the three that lose most marked. PNG."""
+    from matplotlib.figure import Figure
+
+    longest = max(len(report.layers) for report in reports)
+    figure = Figure(figsize=(max(6.0, 1 + 0.3 * longest), 3.2 * len(reports)), layout="constrained")
+    panels = figure.subplots(len(reports), 1, squeeze=False)[:, 0]
+    for axes, report in zip(panels, reports, strict=True):
+        worst = {layer.tensor for layer in report.worst()}
+        colours = ["C3" if layer.tensor in worst else "C0" for layer in report.layers]
+        places = range(len(report.layers))
+        axes.bar(places, [layer.snr_db for layer in report.layers], color=colours)
+        labels = [layer.layer[-24:] for layer in report.layers]
+        axes.set_xticks(places, labels, rotation=90, fontsize=7)
+        axes.set_ylabel("signal to noise, dB")
+        axes.set_title(f"{report.file} against float, {report.num_images} images", fontsize=9)
+    target = BytesIO()
+    figure.savefig(target, format="png", dpi=100)
+    return target.getvalue()

@@ -29,7 +29,7 @@ _NOT_FLOAT = frozenset(
 )
 
 
-def read_any_graph(data: bytes) -> Graph:
+def read_any_graph(data: bytes, file: str = "the file") -> Graph:
     """The graph of a .tflite or .onnx file.
 
     An ONNX operation between DequantizeLinear and QuantizeLinear reads and writes the integers
@@ -45,10 +45,10 @@ def read_any_graph(data: bytes) -> Graph:
 
     try:
         model = onnx.load_from_string(data)
-    except DecodeError as error:
-        raise ArtifactError("the file is neither TFLite nor ONNX; export it again") from error
+    except DecodeError:
+        model = onnx.ModelProto()
     if not model.graph.node:
-        raise ArtifactError("the file is neither TFLite nor ONNX; export it again")
+        raise ArtifactError(f"{file} is neither TFLite nor ONNX; export it again")
     return _Reader(model).graph()
 
 
