@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.bundle.runtime.delegates import open_delegate
 from edgecnn.bundle.runtime.io_tensors import Runtime, check_info, check_signature
-from edgecnn.bundle.runtime.module import NUMPY_CLASH, Kernels, load_tflite_module
+from edgecnn.bundle.runtime.module import NUMPY_CLASH, Kernels, load_tflite_module, open_delegate
 from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError, MissingRuntimeError, one_line
 from edgecnn.quiet import without_chatter

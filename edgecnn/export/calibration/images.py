@@ -68,10 +68,6 @@ class Calibration:
     warnings: tuple[str, ...]
     sources: tuple[Json, ...] = ()
 
-    def pinned(self) -> np.ndarray:
-        """The tensors as `pin` gives them."""
-        return pin(self.tensors)
-
     def to_json(self) -> Json:
         """What the card keeps; `sha256` is over the sorted digests of the files."""
         data = {**_summary(self.source, self.digests), "warnings": list(self.warnings)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,10 +95,10 @@ class Comparison(Record):
     advice: Advice
     warnings: tuple[str, ...] = ()
 
-    def groups(self, cells: Sequence[Cell] | None = None) -> list[tuple[Cell, ...]]:
+    def groups(self) -> list[tuple[Cell, ...]]:
         """The draws of one variant and count together, in order."""
         found: dict[tuple[object, ...], list[Cell]] = {}
-        for cell in self.cells if cells is None else cells:
+        for cell in self.cells:
             found.setdefault((*cell.variant, cell.count), []).append(cell)
         return [tuple(group) for group in found.values()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -62,12 +62,14 @@ class Maker(ABC):
     """Makes files of one family. It keeps what it converted, so each network is converted once.
 
     full_integer: The format that repairs start from; mixed: What it becomes when some layers stay
-    in float; wide: The one with 16-bit activations, if the family has one.
+    in float; wide: The one with 16-bit activations, if the family has one; reference: Gives the
+    float32 file of a network, as `layers` compares with.
     """
 
     full_integer: ClassVar[ArtifactFormat]
     mixed: ClassVar[ArtifactFormat]
     wide: ClassVar[ArtifactFormat | None]
+    reference: Callable[[Any], bytes]
 
     @abstractmethod
     def make(self, recipe: Recipe) -> bytes:
@@ -76,10 +78,6 @@ class Maker(ABC):
         Raises:
             ModelError: The converter refuses the network.
         """
-
-    @abstractmethod
-    def reference(self, network: Any) -> bytes:
-        """The float32 file of a network, as `layers` compares with."""
 
     def format_of(self, recipe: Recipe) -> ArtifactFormat:
         """What the finished file is called: a mixed one says so."""

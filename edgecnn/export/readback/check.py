@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +27,6 @@ from edgecnn.export.judge import Judge, lab_frames
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.export.readback.layers import LayerReport, compare_layers
 from edgecnn.export.repair.repair import Repaired
-from edgecnn.export.repair.result import Repair
 from edgecnn.model.read import LabModel, LabTest
 from edgecnn.records import Progress
 
@@ -136,13 +134,15 @@ def _layer_reports(
     tensors, files = lab.test.tensors, repaired.files
     count = int(np.clip(_PIXELS // int(np.prod(lab.card.input.shape[:2])), 4, 32))
     images = tensors[:: max(1, len(tensors) // count)][:count]
+    # Made of an equalized network, whose tensors have other scales than the float file's.
+    rewritten = any(not found.healthy for found in repaired.repairs)
     done = {found.file: found.layers for found in repaired.repairs if not found.healthy}
     reports = []
     for one in (one for one in _INTEGER if one.name in files):
         float32 = ONNX_FLOAT32 if one.file.endswith(".onnx") else FLOAT32
         if one.file in done:
             reports.append(done[one.file])
-        elif float32.name in files and not _is_rewritten(one, repaired.repairs):
+        elif float32.name in files and not (rewritten and one is INT16):
             data = (files[float32.name], files[one.name])
             try:
                 found = compare_layers(*data, one.file, images, lab.network, progress)
@@ -150,11 +150,6 @@ def _layer_reports(
                 continue
             reports.append(found)
     return reports
-
-
-def _is_rewritten(target: ArtifactFormat, repairs: Sequence[Repair]) -> bool:
-    """Made of an equalized network, whose tensors have other scales than the float file's."""
-    return target is INT16 and any(not found.healthy for found in repairs)
 
 
 def _doubts(target: ArtifactFormat, checked: Checked) -> list[str]:

@@ -116,13 +116,13 @@ def compare_layers(
     if not pairs or not len(images):
         what = "images" if pairs else "tensors in common with the float model"
         raise ArtifactError(f"{file}: no {what} to compare, expected some; export both again")
-    sums = {node.name: _Sums(*node.limits) for node in pairs}
+    sums = {node.name: np.zeros(6) for node in pairs}  # running, so that no tensor is kept
     # Lab images come class by class: spread, not cut off.
     images = images[:: -(-len(images) // _MOST_IMAGES)]
     for k, image in enumerate(images):
         truth, found = reference.run(image), integer.run(image)
-        for name, total in sums.items():
-            total.add(truth[name], found[name])
+        for node in pairs:
+            sums[node.name] += _sums(truth[node.name], found[node.name], node.limits)
         if progress:
             progress(f"comparing the layers of {file}", k + 1, len(images))
     names = layer_names({node.name: node.origin for node in pairs}, network)
@@ -130,7 +130,9 @@ def compare_layers(
     return LayerReport(file, len(images), tuple(errors))
 
 
-def _errors(integer: Tap, sums: dict[str, _Sums], names: dict[str, str]) -> Iterator[LayerError]:
+def _errors(
+    integer: Tap, sums: dict[str, np.ndarray], names: dict[str, str]
+) -> Iterator[LayerError]:
     """In the order of the operations, each with what it loses against its inputs."""
     ratio: dict[str, float] = {}
     for node in integer.nodes:
@@ -139,48 +141,32 @@ def _errors(integer: Tap, sums: dict[str, _Sums], names: dict[str, str]) -> Iter
         if node.name not in sums:
             ratio[node.name] = before
             continue
-        total = sums[node.name]
-        ratio[node.name] = total.snr_db()
-        lost = before - ratio[node.name]
+        truth, found, noise, product, clipped, count = map(float, sums[node.name])
+        ratio[node.name] = _snr_db(truth, noise)
         yield LayerError(
-            names[node.name],
-            node.operation,
-            node.name,
-            ratio[node.name],
-            total.cosine(),
-            total.clipped / total.count,
-            lost,
+            layer=names[node.name],
+            operation=node.operation,
+            tensor=node.name,
+            snr_db=ratio[node.name],
+            cosine=product / np.sqrt(truth * found) if truth and found else float(truth == found),
+            clipped=clipped / count,
+            lost_db=before - ratio[node.name],
         )
 
 
-class _Sums:
-    """Running sums over the images, so that no tensor is kept."""
+def _sums(truth: np.ndarray, found: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Powers of truth, found and noise, their product, values beyond the limits, all values."""
+    a, b = truth.ravel().astype(np.float64), found.ravel().astype(np.float64)
+    clipped = ((a < limits[0]) | (a > limits[1])).sum()
+    return np.array([a @ a, b @ b, ((a - b) ** 2).sum(), a @ b, clipped, a.size])
 
-    def __init__(self, low: float, high: float) -> None:
-        self._low, self._high = low, high
-        self._truth = self._found = self._noise = self._dot = 0.0
-        self.clipped = self.count = 0
 
-    def add(self, truth: np.ndarray, found: np.ndarray) -> None:
-        a, b = truth.ravel().astype(np.float64), found.ravel().astype(np.float64)
-        self._truth += float(a @ a)
-        self._found += float(b @ b)
-        self._noise += float(((a - b) ** 2).sum())
-        self._dot += float(a @ b)
-        self.clipped += int(((a < self._low) | (a > self._high)).sum())
-        self.count += a.size
-
-    def snr_db(self) -> float:
-        if self._noise == 0:
-            return _BEST_DB
-        if self._truth == 0:
-            return -_BEST_DB
-        return float(np.clip(10 * np.log10(self._truth / self._noise), -_BEST_DB, _BEST_DB))
-
-    def cosine(self) -> float:
-        if self._truth == 0 or self._found == 0:
-            return 1.0 if self._truth == self._found else 0.0
-        return float(self._dot / np.sqrt(self._truth * self._found))
+def _snr_db(truth: float, noise: float) -> float:
+    if noise == 0:
+        return _BEST_DB
+    if truth == 0:
+        return -_BEST_DB
+    return float(np.clip(10 * np.log10(truth / noise), -_BEST_DB, _BEST_DB))
 
 
 def plot_layers(reports: Sequence[LayerReport]) -> bytes:

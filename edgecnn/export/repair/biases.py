@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, run_in_batches
+from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, pooled
 
 __all__ = ["correct_biases", "rounded_kernel"]
 
@@ -31,7 +31,10 @@ def correct_biases(network: Any, images: np.ndarray, per_channel: bool = True) -
     layers = [k for k in network.layers if type(k).__name__ in WEIGHTED and k.use_bias]
     if not layers:
         return 0
-    for layer, mean in zip(layers, _input_means(network, layers, images), strict=True):
+    inputs = {layer.name: layer.input for layer in layers}
+    found = pooled(network, inputs, images, "GlobalAveragePooling2D")
+    for layer in layers:
+        mean = found[layer.name].mean(axis=0)
         kernel, bias = layer.get_weights()
         error = rounded_kernel(layer, per_channel) - kernel
         if type(layer).__name__ == "DepthwiseConv2D":
@@ -52,18 +55,3 @@ def rounded_kernel(layer: Any, per_channel: bool) -> np.ndarray:
         largest = np.abs(values).max()
     step = np.maximum(largest, 1e-30) / 127
     return np.asarray((np.rint(values / step) * step).reshape(kernel.shape))
-
-
-def _input_means(network: Any, layers: list[Any], images: np.ndarray) -> list[np.ndarray]:
-    """Mean of each channel (last axis) of each layer's input over images and positions."""
-    import keras
-
-    # Named layers, since a loaded network may hold operations with the names that keras.ops gives.
-    pooled = [
-        keras.layers.GlobalAveragePooling2D(name=f"{layer.name}_mean")(layer.input)
-        if len(layer.input.shape) > 2
-        else keras.layers.Identity(name=f"{layer.name}_mean")(layer.input)
-        for layer in layers
-    ]
-    found = run_in_batches(keras.Model(network.inputs, pooled), images)
-    return [values.mean(axis=0) for values in found]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, consumers, run_in_batches
+from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, consumers, pooled
 
 __all__ = ["equalize"]
 
@@ -129,21 +129,13 @@ def _room_below_the_clip(
     network: Any, pairs: list[tuple[Any, Any, float]], images: np.ndarray
 ) -> dict[str, np.ndarray]:
     """By layer: how far each channel may be scaled up before it would be clipped."""
-    import keras
-
     if not pairs:
         return {}
-    # Before the activation: of a clipped value only the clip would be seen. Named layers, since a
-    # loaded network may hold operations with the names that keras.ops gives.
-    peaks = [
-        keras.layers.GlobalMaxPooling2D(name=f"{first.name}_largest")(first.output)
-        if len(first.output.shape) > 2
-        else first.output
-        for first, _, _ in pairs
-    ]
-    found = run_in_batches(keras.Model(network.inputs, peaks), images)
+    # Before the activation: of a clipped value only the clip would be seen.
+    peaks = {first.name: first.output for first, _, _ in pairs}
+    found = pooled(network, peaks, images, "GlobalMaxPooling2D")
     room = {}
-    for (first, _, clip), values in zip(pairs, found, strict=True):
-        largest = np.maximum(values.max(axis=0), 1e-6) * _MARGIN
+    for first, _, clip in pairs:
+        largest = np.maximum(found[first.name].max(axis=0), 1e-6) * _MARGIN
         room[first.name] = np.minimum(clip / largest, _MOST)
     return room
