@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from edgecnn.export.calibration.choice import choose_calibration
-from edgecnn.export.convert.makers import make_makers
+from edgecnn.export.convert.makers import Makers
 from edgecnn.export.foreign.foreign import load_any_model
 from edgecnn.export.formats import convert_all
 from edgecnn.export.options import FORMATS, ExportOptions
@@ -55,7 +55,7 @@ def export(
     check_writable(target, marker="SHA256SUMS")
 
     lab = load_any_model(Path(model), options, progress)
-    makers = make_makers(lab.card, options.name, options.integer_io)
+    makers = Makers(lab.card, options.name, options.integer_io)
     chosen = choose_calibration(lab, makers, folders, options, progress)
     converted = convert_all(lab, makers, chosen, options, progress)
     repaired = repair_files(lab, makers, chosen, converted, options, progress)

@@ -20,7 +20,7 @@ from edgecnn.export.calibration.choice import _load, choose_calibration
 from edgecnn.export.calibration.comparison_plot import draw_comparison, plot_comparison
 from edgecnn.export.calibration.images import Reading, pin
 from edgecnn.export.calibration.result import AEQ, Cell
-from edgecnn.export.convert.makers import make_makers
+from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.onnx_convert import quantize_onnx
 from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
 from edgecnn.export.convert.tflite_ranges import RangeModel, clipped_shares
@@ -62,7 +62,7 @@ def chosen(lab, small_field, image_folder, flat_folder):
 
 
 def choose(lab, folders, options):
-    return choose_calibration(lab, make_makers(lab.card), folders, options)
+    return choose_calibration(lab, Makers(lab.card), folders, options)
 
 
 def scores(data, tensors):
@@ -361,7 +361,7 @@ def test_an_onnx_method_other_than_min_max_gets_no_more_images_than_were_tried(
 
     monkeypatch.setattr("edgecnn.export.convert.onnx_maker.quantize_onnx", quantize)
     for one in (other, chosen):
-        make_makers(lab.card).onnx.make(one.recipe(ONNX_FULL_INTEGER, lab.network))
+        Makers(lab.card).onnx.make(one.recipe(ONNX_FULL_INTEGER, lab.network))
     assert 5 <= given[0] <= 25
     assert given[1] == len(chosen.images.files)
 

@@ -17,7 +17,7 @@ from edgecnn.bundle.preprocess import decode
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import CalibrationError
 from edgecnn.export.calibration.images import load_calibration
-from edgecnn.export.convert.makers import make_makers
+from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.recipe import Recipe
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.readback.kinds import read_kind
@@ -60,7 +60,7 @@ def branched(once):
 
 def climb(subject, images, target=FULL_INTEGER, refusal=None, per_channel=True, options=DEFAULTS):
     lab = subject.lab
-    shop, makers = make_workshop(lab, images, options, refusal), make_makers(lab.card)
+    shop, makers = make_workshop(lab, images, options, refusal), Makers(lab.card)
     return repair(shop, makers.of(target), Recipe(target, lab.network, shop.images, per_channel))
 
 

@@ -1,9 +1,7 @@
 """What the Edge TPU compiler would take of a .tflite file, predicted from its documented rules.
 
-The compiler runs on x86-64 Linux only, takes operations in order up to the first that it can't
-map, and leaves all the rest to the CPU. This module reads the file and applies the published
-rules, so that the answer is there before anyone has a compiler. It is a prediction: the compiler
-also refuses operations for reasons that were never published.
+The compiler takes operations in order up to the first that it can't map, and leaves all the rest
+to the CPU. It also refuses operations for reasons that were never published.
 
 Source: "TensorFlow models on the Edge TPU" (coral.ai/docs/edgetpu/models-intro), model
 requirements and supported operations.

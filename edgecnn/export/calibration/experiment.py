@@ -63,12 +63,8 @@ def compare_calibration(
     """Try each set and their union, and advise one.
 
     Args:
-        lab: The float model and its lab test images.
-        makers: Make the integer models.
         sets: Read leniently (`Reading(strict=False)`), so that a bad one shows what it does.
         field: Frames to judge by, which no draw then holds; None keeps some of each set's.
-        options: Image counts and formats.
-        progress: Called as the work goes on.
 
     Raises:
         CalibrationError: Too few images to draw or to judge by.

@@ -1,9 +1,7 @@
 """Activation ranges as data: measured once on each image, then any subset makes an integer model.
 
-TFLite's converter takes the smallest and the largest value of each tensor over the calibration
-images, and nothing else. So one pass over all images tells the range that every subset of them
-would give, and an integer model of a subset costs milliseconds instead of a conversion. Other
-ranges than the extremes, which the converter can't find itself, are set in the same way.
+TFLite's converter takes the extremes of each tensor over the calibration images, and nothing else.
+An integer model of a subset, or of other ranges, costs milliseconds instead of a conversion.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Does the network see what it was trained on? Measured on the lab images, never guessed.
 
-Wrong normalization, swapped colours or labels in another order give no error anywhere: the model
-answers, and is wrong. So where accuracy leaves room, the same images are given to it in the other
-ways that training scripts prepare them, and what does far better is named.
+Where accuracy leaves room, the same images are given to it in the other ways that training scripts
+prepare them, and what does far better is named.
 """
 
 from __future__ import annotations

@@ -33,16 +33,10 @@ _MIN_PARSER_VERSION = "1.0.0"
 def embed_tflite_metadata(
     data: bytes, name: str, labels: tuple[str, ...], spec: InputSpec
 ) -> bytes:
-    """Put the metadata and its files into a .tflite model that has none.
+    """Put the metadata and its files into a .tflite model that has none; it runs as before.
 
     Args:
-        data: The model as the converter gave it.
-        name: The model's name.
         labels: In the order of the scores.
-        spec: How an image becomes the input.
-
-    Returns:
-        The new file: it runs as before.
     """
     model = read_tflite(data)
     metadata = _model_metadata(name, labels, spec)
@@ -53,11 +47,7 @@ def embed_tflite_metadata(
         LABELS_FILE: "".join(f"{label}\n" for label in labels),
         INPUT_FILE: input_json(labels, spec),
     }
-    return _append_files(write_tflite(model), files)
-
-
-def _append_files(model: bytes, files: dict[str, str]) -> bytes:
-    stream = io.BytesIO(model)
+    stream = io.BytesIO(write_tflite(model))
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
         for name, text in files.items():
             # A ZipInfo without a time: the same model gives the same bytes.

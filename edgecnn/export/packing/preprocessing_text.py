@@ -19,17 +19,11 @@ _RESIZE = {
         "the other rounded half up, starting at (side - window) // 2) and resize it to {size}."
     ),
 }
-_INTERPOLATION = {
-    "halving": (
-        "To resize: while the image is at least twice too wide and twice too high, cut it to even "
-        "sides and halve it (cv2.resize, INTER_LINEAR: the mean of 2x2 pixels); then cv2.resize "
-        "with INTER_LINEAR to the size, unless it has that size already."
-    ),
-    "nearest": "To resize: cv2.resize with INTER_NEAREST.",
-    "linear": "To resize: cv2.resize with INTER_LINEAR.",
-    "area": "To resize: cv2.resize with INTER_AREA.",
-    "cubic": "To resize: cv2.resize with INTER_CUBIC.",
-}
+_HALVING = (
+    "To resize: while the image is at least twice too wide and twice too high, cut it to even "
+    "sides and halve it (cv2.resize, INTER_LINEAR: the mean of 2x2 pixels); then cv2.resize "
+    "with INTER_LINEAR to the size, unless it has that size already."
+)
 
 
 def preprocessing_text(spec: InputSpec) -> str:
@@ -38,11 +32,12 @@ def preprocessing_text(spec: InputSpec) -> str:
     resize = _RESIZE[spec.resize].format(
         size=size, width=spec.width, height=spec.height, pad=list(spec.pad or ())
     )
+    direct = f"To resize: cv2.resize with INTER_{spec.interpolation.upper()}."
     return " ".join(
         (
             "Decode the image to 8 bits a channel, upright by its EXIF orientation.",
             resize,
-            _INTERPOLATION[spec.interpolation],
+            _HALVING if spec.interpolation == "halving" else direct,
             f"The input is [1, {spec.height}, {spec.width}, 3] in R, G, B order, raw values 0 to "
             "255: no mean is subtracted and nothing is divided, the model does that itself.",
             "A float32 input takes the same values as floats; an integer input takes "

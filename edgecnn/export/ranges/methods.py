@@ -1,8 +1,4 @@
-"""Activation ranges from calibration images: the extremes, or what leaves the rarest values out.
-
-A single glint may reach ten times what a layer gives otherwise. The extremes then spend the 256
-integers on values that never come, and the others share what is left.
-"""
+"""Activation ranges from calibration images: the extremes, or what leaves the rarest values out."""
 
 from __future__ import annotations
 

@@ -94,9 +94,6 @@ def check_artifact(
     """Run an artifact on every lab test image.
 
     Args:
-        data: The .tflite or .onnx file.
-        file: Its name.
-        test: The lab test images.
         max_drop: Points that it may lose against the Keras model and still be `ok`.
         temperature: The card's, for the artifact's `confidence_error`.
 

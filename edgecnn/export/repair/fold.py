@@ -46,9 +46,7 @@ def fold(network: Any) -> Any:
 def _copy_network(network: Any, bias: Collection[str], linear: Collection[str]) -> Any:
     """A functional model of new layers with the same names.
 
-    Args:
-        bias: Layers that get a bias.
-        linear: Layers that are replaced by a linear activation.
+    `bias` names those that get a bias, `linear` those that become a linear activation.
 
     Raises:
         ModelError: A layer can't be made from its configuration, or the model is subclassed.

@@ -38,8 +38,6 @@ def repair(
     """Climb the ladder for one format.
 
     Args:
-        shop: The images and the gate.
-        maker: Of the format.
         recipe: How the first file is made, of the workshop's images. One scale for all channels of
             a kernel stays so.
         made: That file, where it was made before.

@@ -41,15 +41,7 @@ def repair_files(
     options: ExportOptions,
     progress: Progress | None = None,
 ) -> Repaired:
-    """Climb the ladder for each full-integer file; a healthy one stays as it is.
-
-    Args:
-        lab: The model and its lab test.
-        makers: Made the files.
-        chosen: The calibration images, and why they would be refused.
-        converted: The files as they are.
-        options: Whether to repair, and how far to go.
-    """
+    """With --repair, climb the ladder for each full-integer file; a healthy one stays as it is."""
     if not options.repair:
         return Repaired(converted.files)
     shop = make_workshop(lab, chosen.images.tensors, options, chosen.refusal)

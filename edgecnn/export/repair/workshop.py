@@ -46,7 +46,6 @@ def make_workshop(
     """Split the images into those that help and those that judge.
 
     Args:
-        lab: The float model and its lab test images.
         tensors: The calibration images, uint8 (n, height, width, 3) RGB.
         refusal: Why the set would be refused without a repair: then it judges nothing.
     """
