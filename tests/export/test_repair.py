@@ -21,8 +21,7 @@ from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.recipe import Recipe
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.readback.kinds import read_kind
-from edgecnn.export.repair.biases import correct_biases, rounded_kernel
-from edgecnn.export.repair.equalize import equalize
+from edgecnn.export.repair.equalize import correct_biases, equalize, rounded_kernel
 from edgecnn.export.repair.fold import WEIGHTED, fold
 from edgecnn.export.repair.ladder import repair
 from edgecnn.export.repair.pixels import fix_pixels

@@ -28,7 +28,8 @@ def advise(cells: Sequence[Cell], names: Sequence[str]) -> Advice:
         names: Of the single sets, in the order in which they were given.
     """
     main = [c for c in cells if c.variant[1:] == ("tflite", "MinMax", "channel")]
-    candidates = [_largest(c for c in main if c.name == name) for name in _names(main)]
+    tried = dict.fromkeys(c.name for c in main)
+    candidates = [_largest(c for c in main if c.name == name) for name in tried]
     best = max(candidates, key=lambda group: (_agreement(group), -_drop(group)))
     near = [group for group in candidates if not is_worse(group, best)]
     chosen = min(near, key=lambda g: (g[0].num_sets, _clipped(g), _drop(g), -_agreement(g)))
@@ -81,10 +82,6 @@ def _drop(cells: Sequence[Cell]) -> float:
 
 def _clipped(cells: Sequence[Cell]) -> float:
     return float(np.mean([cell.clipped_mean for cell in cells]))
-
-
-def _names(cells: Iterable[Cell]) -> list[str]:
-    return list(dict.fromkeys(cell.name for cell in cells))
 
 
 def _largest(cells: Iterable[Cell]) -> list[Cell]:

@@ -263,8 +263,8 @@ class _Bench:
     def _make(self, variant: _Variant) -> bytes:
         network, mix = self._lab.network, variant.mix
         if variant.back_end == AEQ:
-            limits = self._model.named(mix.seen.limits())
-            return quantize_aeq(self._model.float_file, limits, variant.method)
+            ranges = zip(self._model.tensors, mix.seen.limits().tolist(), strict=True)
+            return quantize_aeq(self._model.float_file, dict(ranges), variant.method)
         per_channel = variant.granularity == "channel"
         recipe = Recipe(FULL_INTEGER, network, mix.tensors, per_channel, variant.method)
         if variant.back_end == _ONNX:

@@ -7,7 +7,7 @@ squared error (Sakr et al. 2022, arXiv:2206.06501). Its own "MSE" leaves operati
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
@@ -26,11 +26,10 @@ def has_aeq() -> bool:
     return find_spec("ai_edge_quantizer") is not None
 
 
-def quantize_aeq(data: bytes, ranges: Mapping[str, tuple[float, float]], method: str) -> bytes:
+def quantize_aeq(data: bytes, ranges: Mapping[str, Sequence[float]], method: str) -> bytes:
     """Quantize a float .tflite file to int8 weights and activations, int8 in and out.
 
     Args:
-        data: The float file.
         ranges: Smallest and largest value by tensor name, instead of calibration images.
         method: One of AEQ_METHODS.
 

@@ -18,7 +18,7 @@ from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.export.convert.onnx_fold import fold_scales, reconnect
 from edgecnn.export.convert.recipe import refusing
-from edgecnn.export.packing.preprocessing_text import preprocessing_text
+from edgecnn.export.packing.metadata import preprocessing_text
 from edgecnn.export.ranges.methods import RANGE_METHODS, observe
 from edgecnn.export.ranges.taps import open_tap
 from edgecnn.quiet import quiet

@@ -49,7 +49,6 @@ def convert_tflite(
 
     Args:
         frozen: What `freeze` gives.
-        name: The format.
         calibration: uint8, shape (n, height, width, 3), for full-integer and int16; its range
             should be 0..255, so that the full-integer model takes raw pixels.
         integer_io: "uint8" or "int8" input and output of the full-integer model.
@@ -119,9 +118,6 @@ def _split_hard_swish(frozen: Any) -> Any:
     x * relu6(x + 3) / 6 becomes one HARD_SWISH operation, which the converter then refuses to
     bring to 16-bit activations. Its pattern asks for a 3 exactly; the next larger float32 leaves
     ADD, RELU6 and MUL, which have 16-bit kernels, and changes the result by less than 1e-6.
-
-    Args:
-        frozen: A concrete function of `freeze`.
 
     Returns:
         `frozen` itself when there is nothing to split.

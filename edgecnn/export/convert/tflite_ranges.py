@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,9 @@ from edgecnn.errors import ModelError
 from edgecnn.export.convert.recipe import refusing
 from edgecnn.export.convert.tflite_convert import calibratable
 from edgecnn.export.packing.flatbuffer import read_tflite, schema, write_tflite
-from edgecnn.export.ranges.methods import VALUES_KEPT, Observed, observe
+from edgecnn.export.ranges.methods import Observed, observe
 from edgecnn.export.ranges.taps import nodes_of, open_tap
 from edgecnn.export.readback.onnx_graph import read_any_graph
-from edgecnn.records import Progress
 
 __all__ = ["RangeModel", "clipped_shares"]
 
@@ -50,32 +50,14 @@ class RangeModel:
         self.tensors = tuple(t.name.decode() for t in calibrated)
         self.activation_bytes = 4 * sum(int(np.prod(t.shape)) for t in calibrated)
         self.tap = open_tap(self.float_file, FLOAT32.file)
+        # What each tensor holds on each image: `observe` without its first three arguments.
+        self.measure = partial(observe, self.tap, self.tensors, self._input)
         hidden = set(self.tensors) - self.tap.names - {self._input}
         if hidden:
             raise ModelError(
                 f"can't read the activations of {min(hidden)}; export without --compare and "
                 "--repair"
             )
-
-    def measure(
-        self,
-        images: np.ndarray,
-        what: str = "images",
-        progress: Progress | None = None,
-        kept: int = VALUES_KEPT,
-    ) -> Observed:
-        """What each tensor holds on each image: its range and some of its values.
-
-        Args:
-            images: uint8, shape (n, height, width, 3) RGB. The input's range is 0..255 whatever
-                they hold, as in `calibration.pin`.
-        """
-        return observe(self.tap, self.tensors, self._input, images, what, progress, kept)
-
-    def named(self, limits: np.ndarray) -> dict[str, tuple[float, float]]:
-        """The same ranges by the tensors' names."""
-        ends = limits.tolist()
-        return {name: (low, high) for name, (low, high) in zip(self.tensors, ends, strict=True)}
 
     def quantize(
         self,
@@ -119,9 +101,7 @@ def clipped_shares(model: RangeModel, seen: Observed, data: bytes) -> dict[str, 
     TFLite's scores reach 255/256 only.
 
     Args:
-        model: The float model that the file was made from.
-        seen: What it showed on some images.
-        data: A full-integer .tflite file.
+        seen: What the float model, which the file was made from, showed on some images.
 
     Returns:
         By tensor name, in the order of the file's operations, fractions in [0, 1].
@@ -146,9 +126,6 @@ def _to_uint8_ends(data: bytes) -> bytes:
 
     The converter's own quantizer knows float and int8 ends only, and a later step of the converter
     gives files of float ends others; a file whose first layer stays in float has neither.
-
-    Args:
-        data: A .tflite file of one input and one output, both int8.
     """
     model = read_tflite(data)
     graph = model.subgraphs[0]

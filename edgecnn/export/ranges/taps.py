@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,25 +43,19 @@ class Node:
         return (low * info.scale, high * info.scale)
 
 
-class Tap(ABC):
+class Tap:
     """A loaded model. nodes: in the order in which they run."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, fetch: Callable[[np.ndarray], Sequence[np.ndarray]]) -> None:
+        """`fetch` gives the tensor of each node as it is stored, for one batch."""
         self.nodes = list(nodes_of(graph))
         self.names = {node.name for node in self.nodes}
-        self._table = input_table(_info(graph.inputs[0]))
+        self._table, self._fetch = input_table(_info(graph.inputs[0])), fetch
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """Real values of each node's tensor for a uint8 image (height, width, 3)."""
-        found = self._fetch(self._table[image][None], [node.tensor for node in self.nodes])
-        return {
-            node.name: dequantize(values, _info(node.tensor))
-            for node, values in zip(self.nodes, found, strict=True)
-        }
-
-    @abstractmethod
-    def _fetch(self, source: np.ndarray, tensors: Sequence[Tensor]) -> list[np.ndarray]:
-        """These tensors as they are stored, for one batch."""
+        found = zip(self.nodes, self._fetch(self._table[image][None]), strict=True)
+        return {node.name: dequantize(values, _info(node.tensor)) for node, values in found}
 
 
 def open_tap(data: bytes, file: str) -> Tap:
@@ -74,39 +67,34 @@ def open_tap(data: bytes, file: str) -> Tap:
         ArtifactError: It can't be loaded.
     """
     with quiet():
-        return _OnnxTap(data, file) if file.endswith(".onnx") else _TfliteTap(data, file)
+        return _open_onnx(data, file) if file.endswith(".onnx") else _open_tflite(data, file)
 
 
-class _TfliteTap(Tap):
-    def __init__(self, data: bytes, file: str) -> None:
-        self._interpreter, _ = open_interpreter(
-            data, file, kernels="builtin", experimental_preserve_all_tensors=True
-        )
-        super().__init__(read_any_graph(data))
-        self._source = self._interpreter.get_input_details()[0]["index"]
+def _open_tflite(data: bytes, file: str) -> Tap:
+    interpreter, _ = open_interpreter(
+        data, file, kernels="builtin", experimental_preserve_all_tensors=True
+    )
+    graph = read_any_graph(data)
+    indices = [node.tensor.index for node in nodes_of(graph)]
 
-    def _fetch(self, source: np.ndarray, tensors: Sequence[Tensor]) -> list[np.ndarray]:
-        self._interpreter.set_tensor(self._source, source)
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(tensor.index) for tensor in tensors]
+    def fetch(source: np.ndarray) -> list[np.ndarray]:
+        interpreter.set_tensor(graph.inputs[0].index, source)
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in indices]
+
+    return Tap(graph, fetch)
 
 
-class _OnnxTap(Tap):
-    def __init__(self, data: bytes, file: str) -> None:
-        import onnx
+def _open_onnx(data: bytes, file: str) -> Tap:
+    import onnx
 
-        graph = read_any_graph(data, file)
-        super().__init__(graph)
-        model = onnx.load_from_string(data)
-        present = {value.name for value in model.graph.output}
-        for name in {node.tensor.name for node in self.nodes} - present:
-            model.graph.output.append(onnx.ValueInfoProto(name=name))
-        # Fused operations would hide the tensors between them.
-        self._session = open_session(model.SerializeToString(), file, fuse=False)
-        self._source = graph.inputs[0].name
-
-    def _fetch(self, source: np.ndarray, tensors: Sequence[Tensor]) -> list[np.ndarray]:
-        return list(self._session.run([t.name for t in tensors], {self._source: source}))
+    graph, model = read_any_graph(data, file), onnx.load_from_string(data)
+    tensors = [node.tensor.name for node in nodes_of(graph)]
+    for name in set(tensors) - {value.name for value in model.graph.output}:
+        model.graph.output.append(onnx.ValueInfoProto(name=name))
+    # Fused operations would hide the tensors between them.
+    session = open_session(model.SerializeToString(), file, fuse=False)
+    return Tap(graph, lambda source: session.run(tensors, {graph.inputs[0].name: source}))
 
 
 def nodes_of(graph: Graph) -> Iterator[Node]:

@@ -13,8 +13,7 @@ from edgecnn.export.convert.recipe import Maker, Recipe
 from edgecnn.export.judge import FileVerdict
 from edgecnn.export.ranges.methods import RANGE_METHODS, describe_method
 from edgecnn.export.readback.layers import LayerError, LayerReport
-from edgecnn.export.repair.biases import correct_biases
-from edgecnn.export.repair.equalize import equalize
+from edgecnn.export.repair.equalize import correct_biases, equalize
 from edgecnn.export.repair.fold import fold
 from edgecnn.export.repair.workshop import Workshop
 from edgecnn.quiet import quiet
