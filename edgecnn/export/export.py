@@ -38,8 +38,6 @@ def export(
         calibration: Representative field images: the integer models are only as good as these.
             Several folders make one set; with `options.compare` the advised one is taken.
         output: The bundle folder to write, NAME.edgecnn.
-        options: Formats, integer type, gate.
-        progress: Called as the work goes on.
 
     Returns:
         The artifacts as they are in the bundle's card. `ok` is False when one loses more than

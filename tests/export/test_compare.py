@@ -16,9 +16,9 @@ from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.errors import CalibrationError, EdgecnnError, OptionError
 from edgecnn.export.calibration.advice import advise, is_worse
-from edgecnn.export.calibration.choice import _load, choose_calibration
+from edgecnn.export.calibration.choice import choose_calibration
 from edgecnn.export.calibration.comparison_plot import draw_comparison, plot_comparison
-from edgecnn.export.calibration.images import Reading, pin
+from edgecnn.export.calibration.images import Reading, load_calibration, pin
 from edgecnn.export.calibration.result import AEQ, Cell
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.onnx_convert import quantize_onnx
@@ -251,7 +251,9 @@ def test_the_advice_is_the_set_that_then_does_best_on_the_shared_devices(
     labels = np.array([label for _, label in truth])
     right = {}
     for sets in ([0], [1], [2], [3], [4], [0, 1, 2, 3, 4]):
-        images = _load(lab, [folders[k] for k in sets], None, Reading(strict=False))
+        card, some = lab.card, [folders[k] for k in sets]
+        reading = Reading(strict=False)
+        images = load_calibration(some, card.input, card.labels, lab.scores, reading=reading)
         data = convert_tflite(frozen, "tflite-full-integer", pin(images.tensors))
         top1 = scores(data, [tensor for tensor, _ in truth]).argmax(axis=1)
         right[tuple(sets)] = top1 == labels

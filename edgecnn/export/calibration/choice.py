@@ -71,46 +71,27 @@ def choose_calibration(
         CalibrationError: The images would ruin the integer models, or are too few to compare.
         ModelError: The network can't be quantized.
     """
-    if not options.compare:
-        return _load_chosen(lab, folders, None, progress, options.repair)
-    size = int(np.prod(lab.card.input.shape))
-    reading = Reading(images_to_read(options, max(1, len(folders)), size), strict=False)
-    sets = [
-        replace(_load(lab, [folder], progress, reading), source=name)
-        for folder, name in zip(folders, set_names(folders), strict=True)
-    ]
-    field = None
-    if options.field is not None:
-        field = _load(lab, [options.field], progress, Reading(FIELD_FRAMES, strict=False))
-    comparison = compare_calibration(lab, makers, sets, field, options, progress)
-    advised = [folders[k] for k in comparison.advice.sets]
-    return _load_chosen(lab, advised, comparison, progress, options.repair)
+    card, digests = lab.card, frozenset(map(str, lab.test.sha256))
 
+    def load(some: Sequence[Path], reading: Reading | None = None) -> Calibration:
+        spec, labels = card.input, card.labels
+        return load_calibration(some, spec, labels, lab.scores, digests, progress, reading)
 
-def _load_chosen(
-    lab: LabModel,
-    folders: Sequence[Path],
-    comparison: Comparison | None,
-    progress: Progress | None,
-    lenient: bool,
-) -> Chosen:
+    comparison = None
+    if options.compare:
+        size = int(np.prod(card.input.shape))
+        reading = Reading(images_to_read(options, max(1, len(folders)), size), strict=False)
+        sets = [
+            replace(load([folder], reading), source=name)
+            for folder, name in zip(folders, set_names(folders), strict=True)
+        ]
+        few = Reading(FIELD_FRAMES, strict=False)
+        field = None if options.field is None else load([options.field], few)
+        comparison = compare_calibration(lab, makers, sets, field, options, progress)
+        folders = [folders[k] for k in comparison.advice.sets]
     try:
-        return Chosen(_load(lab, folders, progress), comparison)
+        return Chosen(load(folders), comparison)
     except CalibrationError as error:
-        if not lenient:
+        if not options.repair:
             raise
-        images = _load(lab, folders, progress, Reading(strict=False))
-        return Chosen(images, comparison, str(error))
-
-
-def _load(
-    lab: LabModel,
-    folders: Sequence[Path],
-    progress: Progress | None,
-    reading: Reading | None = None,
-) -> Calibration:
-    card = lab.card
-    lab_sha256 = frozenset(map(str, lab.test.sha256))
-    return load_calibration(
-        folders, card.input, card.labels, lab.scores, lab_sha256, progress, reading
-    )
+        return Chosen(load(folders, Reading(strict=False)), comparison, str(error))

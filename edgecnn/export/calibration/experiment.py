@@ -2,8 +2,7 @@
 
 Each set and their union calibrate integer models, with more and more images in two disjoint
 draws. Every model is scored on the lab test images and, without labels, by how often it agrees
-with the float model on held-out frames. Range coverage is what counts (Yu et al. 2021,
-arXiv:2105.07331: even foreign images do); a set that lacks it is exposed by agreement.
+with the float model on held-out frames. Source: Yu et al. 2021, arXiv:2105.07331.
 """
 
 from __future__ import annotations

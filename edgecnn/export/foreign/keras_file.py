@@ -67,14 +67,14 @@ def load_keras_file(path: Path, custom: str | None = None) -> Any:
 
     with quiet(), importable_here(), tempfile.TemporaryDirectory() as folder:
         objects = _custom_objects(custom) if custom else {}
+        source, known = path, objects
         try:
             if path.suffix.lower() != ".keras" and _is_keras2_h5(path):
-                copy = Path(folder, "model.h5")
-                _rewrite_for_keras3(path, copy)
+                source = Path(folder, "model.h5")
+                _rewrite_for_keras3(path, source)
                 # Keras 3 knows this name for the outermost model only.
-                model = _load(copy, {"Functional": keras.Model, **objects})
-            else:
-                model = _load(path, objects)
+                known = {"Functional": keras.Model, **objects}
+            model = keras.saving.load_model(source, custom_objects=known, compile=False)
         except (*_REFUSED, zipfile.BadZipFile) as error:
             raise ModelError(
                 f"Keras {keras.__version__} can't load {path}: {_why(error)}"
@@ -107,12 +107,6 @@ def _check_kind(path: Path) -> None:
         raise ModelError(f"{path} is not what its name says ({other}); copy or save it again")
     if path.name.endswith(".weights.h5"):
         raise ModelError(f"{path} holds weights without a network; save the model: model.save(...)")
-
-
-def _load(path: Path, objects: dict[str, Any]) -> Any:
-    import keras
-
-    return keras.saving.load_model(path, custom_objects=objects, compile=False)
 
 
 def _why(error: BaseException) -> str:

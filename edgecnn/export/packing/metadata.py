@@ -2,9 +2,8 @@
 
 Two parts: a ModelMetadata flatbuffer (file identifier M001) in the model's metadata under the
 name TFLITE_METADATA, and the files it names, appended to the model as an uncompressed zip. So
-`python -m zipfile -l model.tflite` lists them, and MediaPipe Tasks reads the class names. The
-flatbuffer is written by slot number here, because the package that had a writer for it,
-tflite-support, has no wheel for today's Python.
+`python -m zipfile -l model.tflite` lists them, and MediaPipe Tasks reads the class names. Nothing
+that today's Python can install writes this flatbuffer: it is written by slot number here.
 
 Source: metadata_schema.fbs 1.5.0, in TensorFlow Lite Support and in MediaPipe.
 """

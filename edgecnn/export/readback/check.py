@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -141,11 +142,9 @@ def _layer_reports(
             reports.append(done[one.file])
         elif float32.name in files and not (rewritten and one is INT16):
             data = (files[float32.name], files[one.name])
-            try:
+            with suppress(ArtifactError):
                 found = compare_layers(*data, one.file, images, lab.network, progress)
-            except ArtifactError:
-                continue
-            reports.append(found)
+                reports.append(found)
     return reports
 
 

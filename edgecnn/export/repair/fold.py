@@ -101,14 +101,9 @@ def channel_kernel(layer: Any) -> np.ndarray:
 def pooled(
     network: Any, tensors: dict[str, Any], images: np.ndarray, how: str
 ) -> dict[str, np.ndarray]:
-    """The channels of some tensors of a network over uint8 images (n, height, width, 3).
+    """Each tensor's channels, float32 (n, channels), over uint8 images (n, height, width, 3).
 
-    Args:
-        tensors: By name; those of pixels are pooled by GlobalAveragePooling2D or the like.
-        how: The pooling layer's class.
-
-    Returns:
-        float32 (n, channels), by name.
+    `how` is the Keras layer that pools those with pixels, as GlobalMaxPooling2D.
     """
     import keras
 

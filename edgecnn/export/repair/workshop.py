@@ -54,13 +54,13 @@ def make_workshop(
     judged = tensors if fixed is None else fixed.tensors[: len(tensors)]
     field = None if refusal else _field_frames(judged, lab)
     judge = Judge(frames, field, _MAX_DROP if options.max_drop is None else options.max_drop)
-    if field is None:
-        return Workshop(lab, tensors, fixed, helping, judge, options.integer_only, refusal)
-    kept = ~_judging(len(tensors))
-    if fixed is not None:
-        times = len(fixed.tensors) // len(tensors)
-        fixed = replace(fixed, tensors=fixed.tensors[np.tile(kept, times)])
-    return Workshop(lab, tensors[kept], fixed, helping, judge, options.integer_only, refusal)
+    if field is not None:
+        kept = ~_judging(len(tensors))
+        if fixed is not None:
+            times = len(fixed.tensors) // len(tensors)
+            fixed = replace(fixed, tensors=fixed.tensors[np.tile(kept, times)])
+        tensors = tensors[kept]
+    return Workshop(lab, tensors, fixed, helping, judge, options.integer_only, refusal)
 
 
 def _split_lab(test: LabTest) -> tuple[np.ndarray, JudgedFrames]:
