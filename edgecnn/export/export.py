@@ -49,7 +49,8 @@ def export(
         OutputError: The output place is taken, read-only or full.
     """
     options = options or ExportOptions()
-    target, folders = Path(output), _folders(calibration)
+    given = [calibration] if isinstance(calibration, Path | str) else calibration
+    target, folders = Path(output), [Path(one) for one in given]
     check_writable(target, marker="SHA256SUMS")
 
     lab = load_any_model(Path(model), options, progress)
@@ -74,8 +75,3 @@ def export(
         layers=checked.layers,
         repairs=repaired.repairs,
     )
-
-
-def _folders(calibration: Path | str | Sequence[Path | str]) -> list[Path]:
-    given = [calibration] if isinstance(calibration, Path | str) else calibration
-    return [Path(one) for one in given]

@@ -17,9 +17,8 @@ from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.errors import CalibrationError, EdgecnnError, OptionError
 from edgecnn.export.calibration.advice import advise, is_worse
 from edgecnn.export.calibration.choice import choose_calibration
-from edgecnn.export.calibration.comparison_plot import draw_comparison, plot_comparison
 from edgecnn.export.calibration.images import Reading, load_calibration, pin
-from edgecnn.export.calibration.result import AEQ, Cell
+from edgecnn.export.calibration.result import AEQ, Cell, draw_comparison, plot_comparison
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.onnx_convert import quantize_onnx
 from edgecnn.export.convert.tflite_convert import convert_tflite, freeze

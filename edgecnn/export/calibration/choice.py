@@ -11,10 +11,9 @@ import numpy as np
 
 from edgecnn.bundle.artifacts import FULL_INTEGER, ONNX_FULL_INTEGER, ArtifactFormat
 from edgecnn.errors import CalibrationError
-from edgecnn.export.calibration.comparison_plot import plot_comparison
 from edgecnn.export.calibration.experiment import FIELD_FRAMES, compare_calibration, images_to_read
 from edgecnn.export.calibration.images import Calibration, Reading, load_calibration, set_names
-from edgecnn.export.calibration.result import Comparison
+from edgecnn.export.calibration.result import Comparison, plot_comparison
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.recipe import HISTOGRAM_IMAGES, Recipe
 from edgecnn.export.options import ExportOptions
