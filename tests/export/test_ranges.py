@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
-from edgecnn.errors import CalibrationError, OptionError
+from edgecnn.errors import OptionError
 from edgecnn.export.convert.onnx_maker import OnnxMaker
 from edgecnn.export.convert.recipe import Recipe
 from edgecnn.export.convert.tflite_maker import TfliteMaker
@@ -106,11 +106,6 @@ def test_what_parts_of_the_images_showed_adds_up():
     again = join([seen[:3], seen[3:]])
     for method in RANGE_METHODS:
         np.testing.assert_array_equal(again.limits(method), seen.limits(method))
-
-
-def test_a_method_that_does_not_exist_is_refused():
-    with pytest.raises(CalibrationError, match="'Median', expected one of MinMax"):
-        observed(np.zeros((1, 256), np.float32)).limits("Median")
 
 
 @pytest.mark.parametrize("kind", FORMATS)

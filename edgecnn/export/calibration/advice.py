@@ -45,8 +45,12 @@ def advise(cells: Sequence[Cell], names: Sequence[str]) -> Advice:
     agreement = _agreement([c for c in cells if c.variant == (name, "tflite", tflite, "channel")])
     if tflite == "MinMax":
         agreement = _agreement(chosen)
+    too_low = (
+        f"; a healthy set reaches {100 * HEALTHY_AGREEMENT:.0f} %: add images of what this one "
+        "lacks, or change the network"
+    )
     reasons = [
-        _why(chosen, near) + _too_low(agreement),
+        _why(chosen, near) + (too_low if agreement < HEALTHY_AGREEMENT else ""),
         _how_many(chosen, enough),
         *_granularity(cells, name, "tflite"),
         *tflite_reasons,
@@ -105,16 +109,6 @@ def _why(chosen: Sequence[Cell], near: Sequence[Sequence[Cell]]) -> str:
     if others:
         text += f"; agreeing as often within noise: {', '.join(others)}"
     return text
-
-
-def _too_low(agreement: float) -> str:
-    """What to do where even the best ranges do not help."""
-    if agreement >= HEALTHY_AGREEMENT:
-        return ""
-    return (
-        f"; a healthy set reaches {100 * HEALTHY_AGREEMENT:.0f} %: add images of what this one "
-        "lacks, or change the network"
-    )
 
 
 def _how_many(chosen: Sequence[Cell], enough: int) -> str:

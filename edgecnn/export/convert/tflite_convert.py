@@ -108,7 +108,6 @@ def _converter(frozen: Any, name: str) -> Any:
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
-
     return converter
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.errors import CalibrationError
 from edgecnn.export.ranges.taps import Tap
 from edgecnn.records import Progress
 
@@ -52,14 +51,7 @@ class Observed:
 
         Returns:
             float32, shape (tensors, 2); always within the extremes.
-
-        Raises:
-            CalibrationError: There is no such method.
         """
-        if method not in RANGE_METHODS:
-            raise CalibrationError(
-                f"range method is {method!r}, expected one of {', '.join(RANGE_METHODS)}"
-            )
         extremes = np.stack([self.ranges[..., 0].min(axis=0), self.ranges[..., 1].max(axis=0)], 1)
         if method == "MinMax":
             return extremes
