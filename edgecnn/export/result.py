@@ -22,7 +22,7 @@ __all__ = ["ExportResult"]
 class ExportResult:
     """What was exported, and how it compares with the Keras model (`lab`).
 
-    `kinds` says what each file really holds, by file: see quantization.describe_kinds.
+    `kinds` says what each file really holds, by file: see `readback.anatomy.Anatomy`.
     """
 
     bundle: Path
