@@ -78,7 +78,6 @@ def quantize_onnx(
     """Quantize a float model of `convert_onnx` statically.
 
     Args:
-        data: The float model.
         calibration: uint8, shape (n, height, width, 3), its range 0..255.
         integer_io: "uint8" or "int8": type of the activations, the input and the output.
         per_channel: False gives each weight tensor one scale.

@@ -38,7 +38,7 @@ class OnnxMaker(Maker):
         source = self.reference(recipe.network)
         if recipe.format is ONNX_FLOAT32:
             return embed_onnx_metadata(source, self._texts)
-        images = recipe.calibration
+        images = recipe.images
         if recipe.method not in RANGE_METHODS:
             images = images[:: -(-len(images) // recipe.histogram_images)]
         data, *infos = quantize_onnx(

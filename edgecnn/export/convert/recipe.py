@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from edgecnn.bundle.artifacts import ArtifactFormat
-from edgecnn.errors import ArtifactError, CalibrationError, ModelError, one_line
+from edgecnn.errors import ArtifactError, ModelError, one_line
 from edgecnn.export.ranges.methods import Observed
 from edgecnn.export.readback.layers import LayerReport, compare_layers
 from edgecnn.quiet import quiet
@@ -38,24 +38,13 @@ class Recipe:
 
     format: ArtifactFormat
     network: Any
-    images: np.ndarray | None = None
+    images: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     per_channel: bool = True
     method: str = "MinMax"
     float_tensors: tuple[str, ...] = ()
     seen: Observed | None = None
     histogram_images: int = HISTOGRAM_IMAGES
     lent: int = 0
-
-    @property
-    def calibration(self) -> np.ndarray:
-        """The images, where the format can't do without.
-
-        Raises:
-            CalibrationError: There are none.
-        """
-        if self.images is None:
-            raise CalibrationError(f"no calibration images for {self.format.name}; give some")
-        return self.images
 
 
 class Maker(ABC):

@@ -42,7 +42,7 @@ class TfliteMaker(Maker):
         return self._convert(recipe)
 
     def _convert(self, recipe: Recipe) -> bytes:
-        images = None if recipe.images is None else pin(recipe.images)
+        images = pin(recipe.images) if len(recipe.images) else None
         frozen, name = self._freeze(recipe.network), recipe.format.name
         data = convert_tflite(
             frozen, name, images, self._integer_io, per_channel=recipe.per_channel
@@ -61,6 +61,6 @@ class TfliteMaker(Maker):
             before, seen = self._measured
             if before.network is recipe.network and before.images is recipe.images:
                 return seen
-        seen = self.range_model(recipe.network).measure(recipe.calibration)
+        seen = self.range_model(recipe.network).measure(recipe.images)
         self._measured = (recipe, seen)
         return seen

@@ -78,7 +78,6 @@ def observe(
     """Run a float model and look at its tensors.
 
     Args:
-        names: The tensors to look at.
         source: The model's input; if it is among them, its range is 0..255 whatever the images
             hold, as in `calibration.pin`.
         images: uint8, shape (n, height, width, 3) RGB.

@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from edgecnn.bundle.tflite_file import Graph, Tensor
 from edgecnn.export.readback.kinds import CONVERSIONS, fused_tensors, kind_of, stored_weights
 from edgecnn.export.readback.onnx_graph import read_any_graph
@@ -22,9 +20,37 @@ __all__ = ["Anatomy", "Weight", "read_anatomy"]
 # Types that stand for quantized numbers; shapes and indices are int32 and int64.
 _INTEGERS = frozenset({"int4", "int8", "uint8", "int16", "uint16"})
 _FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
-# The specification fixes the output scale of these.
+# The specification fixes the output scale of these, or makes it that of the input.
 # Source: TensorFlow Lite 8-bit quantization specification, "Int8 quantized operators".
 _FIXED_SCALE = frozenset({"SOFTMAX", "LOGISTIC", "TANH", "L2_NORMALIZATION", "LOG_SOFTMAX"})
+_SAME_SCALE = frozenset(
+    {
+        "AVERAGE_POOL_2D",
+        "BATCH_TO_SPACE_ND",
+        "CONCATENATION",
+        "DEPTH_TO_SPACE",
+        "EXPAND_DIMS",
+        "GATHER",
+        "MAXIMUM",
+        "MAX_POOL_2D",
+        "MINIMUM",
+        "MIRROR_PAD",
+        "PACK",
+        "PAD",
+        "PADV2",
+        "RESHAPE",
+        "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "SLICE",
+        "SPACE_TO_BATCH_ND",
+        "SPACE_TO_DEPTH",
+        "SPLIT",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TRANSPOSE",
+        "UNPACK",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -170,12 +196,8 @@ def _measured_ranges(graph: Graph, activations: Sequence[Tensor]) -> int:
     dictated = {
         t.index
         for op in graph.operations
+        if op.name in _FIXED_SCALE | _SAME_SCALE | CONVERSIONS
         for t in op.outputs
-        if op.name in _FIXED_SCALE | CONVERSIONS or any(_same_scale(t, x) for x in op.inputs)
     }
     measured = (t for t in activations if t.index not in dictated)
     return sum(t.dtype in _INTEGERS and t.scales.size > 0 for t in measured)
-
-
-def _same_scale(one: Tensor, other: Tensor | None) -> bool:
-    return other is not None and np.array_equal(one.scales, other.scales)

@@ -52,7 +52,7 @@ def _widen(best: BestFile) -> Iterator[Proposal]:
     if not len(best.shop.helping):
         raise ModelError("the MODEL folder has too few lab test images to lend some")
     lost = best.shop.fixed is not None and not len(best.shop.fixed.tensors)
-    images, lent = best.recipe.calibration, _thin(best.shop.helping)
+    images, lent = best.recipe.images, _thin(best.shop.helping)
     base = images[:0] if lost else _thin(images)
     what = f"{'took' if lost else 'added'} {len(lent)} lab test images, labels unread"
     both = np.concatenate([base, lent])
@@ -68,7 +68,7 @@ def _narrow(best: BestFile) -> Iterator[Proposal]:
 def _equalize(best: BestFile) -> Iterator[Proposal]:
     with quiet():
         network = fold(best.recipe.network)
-        pairs = equalize(network, best.recipe.calibration)
+        pairs = equalize(network, best.recipe.images)
     if pairs:
         _check_function(best.shop, network)
         recipe = replace(best.recipe, network=network)
@@ -79,7 +79,7 @@ def _correct(best: BestFile) -> Iterator[Proposal]:
     recipe = best.recipe
     with quiet():
         network = fold(recipe.network)
-        layers = correct_biases(network, recipe.calibration, recipe.per_channel)
+        layers = correct_biases(network, recipe.images, recipe.per_channel)
     if layers:
         what = f"corrected the biases of {layers} layers"
         yield what, replace(recipe, network=network)
