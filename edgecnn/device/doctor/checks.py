@@ -214,7 +214,7 @@ def edgetpu(library: str = "libedgetpu.so.1") -> Check:
             return Check("edge tpu", "ok", found)
         mend = "install the missing library"
         return Check("edge tpu", "warn", f"{library}: {one_line(error)}", mend)
-    from edgecnn.bundle.runtime.delegates import open_delegate
+    from edgecnn.bundle.runtime.module import open_delegate
 
     try:
         open_delegate(library)
