@@ -200,7 +200,8 @@ def check_value(about: Option, value: Any, name: str | None = None) -> Any:
 
 def _check_one(about: Option, value: Any, name: str | None) -> Any:
     if not _fits(about, value):
-        raise OptionError(f"{name or about.flag} is {_shown(value)}, expected {about.allowed}")
+        shown = f"{value:g}" if isinstance(value, float) else repr(value)
+        raise OptionError(f"{name or about.flag} is {shown}, expected {about.allowed}")
     return Path(value) if about.kind is Path else value
 
 
@@ -215,10 +216,6 @@ def _fits(about: Option, value: Any) -> bool:
     if about.choices:
         return value in about.choices
     return isinstance(value, str | Path if about.kind is not bool else bool)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def parse_value(about: Option, text: str) -> Any:

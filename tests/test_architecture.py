@@ -86,7 +86,7 @@ MOST_FILES = 15
 HOMES = {
     "_edgetpu.tflite": "bundle/artifacts.py",
     "events.jsonl": "session/layout.py",
-    "lab_test.npz": "model/model_folder.py",
+    "lab_test.npz": "model/read.py",
     "session.json": "session/layout.py",
 }
 # ... no module makes a path of this folder: session/layout.py has its name ...

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.camera.simulate import FieldCamera
-from edgecnn.demo.cards import draw_digit
-from edgecnn.demo.film import CALIBRATION_DIGITS, load_uci_digits
+from edgecnn.demo.film import CALIBRATION_DIGITS, draw_digit, load_uci_digits
 from edgecnn.files.folders import file_sha256
 from edgecnn.files.staging import write_file
 

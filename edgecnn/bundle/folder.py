@@ -136,16 +136,10 @@ class Bundle:
         Raises:
             BundleError: It is missing or no such table.
         """
-        fixed = ("file", "sha256", "label")
         try:
             rows = csv.DictReader(io.StringIO(self.read("lab_test.csv").decode()), strict=True)
             return [
-                LabTestRow(
-                    row["file"],
-                    row["sha256"],
-                    row["label"],
-                    {k: v for k, v in row.items() if k not in fixed},
-                )
+                LabTestRow(row.pop("file"), row.pop("sha256"), row.pop("label"), row)
                 for row in rows
             ]
         except (KeyError, UnicodeDecodeError, csv.Error) as error:

@@ -96,14 +96,14 @@ class Operation:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """The main subgraph of a file. `min_runtime` is what its converter asks for, or None."""
+    """The main subgraph of a file. `requirement`: the runtime that its converter asks for."""
 
     tensors: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operations: tuple[Operation, ...]
     num_subgraphs: int
-    min_runtime: str | None
+    requirement: str
 
 
 @cache
@@ -159,7 +159,7 @@ def read_graph(data: bytes) -> Graph:
             tuple(tensors[i] for i in graph.outputs),
             operations,
             len(model.subgraphs),
-            _min_runtime(model),
+            _requirement(model),
         )
     except (*_BROKEN, AttributeError, KeyError) as error:
         raise ArtifactError("the file is a damaged TFLite model; export it again") from error
@@ -203,13 +203,13 @@ def _operation(model: Any, index: int, op: Any, tensors: tuple[Tensor, ...]) -> 
     )
 
 
-def _min_runtime(model: Any) -> str | None:
+def _requirement(model: Any) -> str:
     for entry in model.metadata or []:
-        if _text(entry.name) == "min_runtime_version":
-            stored = model.buffers[entry.buffer].data
-            text = bytes(stored if stored is not None else b"").rstrip(b"\0").decode()
-            return text or None
-    return None
+        stored = model.buffers[entry.buffer].data
+        if _text(entry.name) == "min_runtime_version" and stored is not None:
+            version = bytes(stored).rstrip(b"\0").decode()
+            return f"TFLite {version}" if version else "unknown"
+    return "unknown"
 
 
 def _names(enum: Any) -> dict[int, str]:

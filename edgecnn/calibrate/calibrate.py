@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from edgecnn.bundle.preprocess import read_image
 from edgecnn.calibrate.coverage import measure_coverage, narrowness
 from edgecnn.calibrate.options import CalibrateOptions
-from edgecnn.calibrate.pick import Candidates, Pick, candidates, choose
-from edgecnn.calibrate.pool import Found, Pool, find_field, read_pool, window_for
+from edgecnn.calibrate.pick import Candidates, candidates, choose
+from edgecnn.calibrate.pool import (
+    Found,
+    Pool,
+    View,
+    find_field,
+    read_pool,
+    view_of_bundle,
+    view_of_model,
+    window_for,
+)
 from edgecnn.calibrate.result import CalibrateResult
-from edgecnn.calibrate.sheet import contact_sheet
-from edgecnn.calibrate.view import View, view_of_bundle, view_of_model
 from edgecnn.camera.fit import FitOptions, fit_windows
 from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.scenes import MIN_FRAMES, evenly, sharp_enough
@@ -25,11 +33,14 @@ from edgecnn.files.folders import find_images
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import check_writable, staged_folder
 from edgecnn.records import Progress
+from edgecnn.render.png import picture_sheet
 
 __all__ = ["MARKER", "CalibrateOptions", "calibrate"]
 
 MARKER = "manifest.csv"
 _MOST_FIELD, _MOST_LAB = 20_000, 1_000
+_COUNT = 24  # images of each kind on the contact sheet
+_LARGEST = 480  # px: larger frames are reduced to this size, which is enough for a tile
 
 
 def calibrate(
@@ -46,7 +57,6 @@ def calibrate(
 
     Args:
         field: Image folders or SESSION folders.
-        lab: Lab images, in any folders.
         output: The folder to write; an older calibration folder is replaced.
 
     Raises:
@@ -58,7 +68,8 @@ def calibrate(
     roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
     output, lab_root = Path(output), Path(lab)
     check_writable(output, marker=MARKER)
-    view = _view(options)
+    view = view_of_model(options.model) if options.model is not None else None
+    view = view_of_bundle(options.bundle) if options.bundle is not None else view
     files = find_field(roots)
     files = [files[k] for k in evenly(len(files), _MOST_FIELD)]
     paths = find_images(lab_root)
@@ -67,7 +78,10 @@ def calibrate(
     most = FitOptions().most
     pool = read_pool(files, window, view, most, what="field", progress=progress)
     lab_pool = read_pool(lab_files, window, None, _MOST_LAB, what="lab", progress=progress)
-    excluded = _excluded(options, window, progress)
+    excluded = None
+    if options.exclude:
+        others = find_field(options.exclude)
+        excluded = read_pool(others, window, None, 0, what="excluded", progress=progress)
     lab_sha256 = set(lab_pool.sha256) | (view.lab_test if view else frozenset())
     usable = candidates(pool, excluded, lab_sha256, options.spacing)
     if not len(usable.indices):
@@ -79,22 +93,9 @@ def calibrate(
     picks = choose(pool, usable.indices, options.count, options.seed)
     camera, no_camera = _fit(pool, lab_pool, window, options, progress)
     result = _result(output, pool, lab_pool, usable, picks, view, camera, no_camera)
-    sheet = contact_sheet(pool, lab_pool, picks, window, camera, options.seed)
+    sheet = _contact_sheet(pool, lab_pool, tuple(picks), window, camera, options.seed)
     _write(output, pool, picks, result, sheet, view)
     return result
-
-
-def _view(options: CalibrateOptions) -> View | None:
-    if options.model is not None:
-        return view_of_model(Path(options.model))
-    return view_of_bundle(Path(options.bundle)) if options.bundle is not None else None
-
-
-def _excluded(options: CalibrateOptions, window: Window, progress: Progress | None) -> Pool | None:
-    if not options.exclude:
-        return None
-    files = find_field([Path(root) for root in options.exclude])
-    return read_pool(files, window, None, 0, what="excluded", progress=progress)
 
 
 def _fit(
@@ -116,12 +117,12 @@ def _result(
     pool: Pool,
     lab: Pool,
     usable: Candidates,
-    picks: list[Pick],
+    picks: Mapping[int, str],
     view: View | None,
     camera: CameraFit | None,
     no_camera: str | None,
 ) -> CalibrateResult:
-    picked = np.array([pick.index for pick in picks])
+    picked = np.array(list(picks))
     classes = None
     labels = view.labels if view else None
     if labels is not None and pool.classes is not None:
@@ -141,10 +142,47 @@ def _result(
     )
 
 
+def _contact_sheet(
+    pool: Pool,
+    lab: Pool,
+    picks: Sequence[int],
+    window: Window,
+    camera: CameraFit | None,
+    seed: int,
+) -> bytes:
+    """Read up to 24 images of each kind again, at full size, and draw them as a PNG.
+
+    Args:
+        picks: Positions in the pool.
+        camera: The fitted camera; None leaves its rows out.
+    """
+    rng = np.random.default_rng(seed)
+    scale = min(1.0, _LARGEST / max(window.frame_wh))
+    size_wh = (max(8, round(window.frame_wh[0] * scale)), max(8, round(window.frame_wh[1] * scale)))
+    whole = Window(size_wh, largest=max(size_wh))
+
+    def read(files: Iterable[Found]) -> np.ndarray:
+        return np.stack([whole.cut(read_image(file.path)) for file in files])
+
+    sharp = sharp_enough(lab.scales)
+    chosen = sharp[np.sort(rng.permutation(len(sharp))[:_COUNT])]
+    scenes = read(lab.files[k] for k in chosen)
+    step = max(1, len(picks) // _COUNT)
+    field = read(pool.files[k] for k in picks[::step][:_COUNT])
+    rows = [("lab, at the field's resolution", scenes)]
+    if camera is not None and camera.ranges:
+        seen = camera.apply(scenes, rng)
+        rows.append((f"lab through the fitted camera ({camera.verdict})", seen))
+    elif camera is not None:
+        rows.append((f"lab; {camera.meaning}", scenes))
+    rows.append(("field", field))
+    return picture_sheet([(title, frames[..., ::-1]) for title, frames in rows])
+
+
 def _write(
     output: Path,
     pool: Pool,
-    picks: list[Pick],
+    picks: Mapping[int, str],
     result: CalibrateResult,
     sheet: bytes,
     view: View | None,
@@ -152,15 +190,14 @@ def _write(
     rows = []
     with staged_folder(output, marker=MARKER) as stage:
         (stage / "images").mkdir()
-        for number, pick in enumerate(picks):
-            found = pool.files[pick.index]
+        for number, (k, why) in enumerate(picks.items()):
+            found = pool.files[k]
             name = f"images/{number:04d}{found.path.suffix.lower()}"
             (stage / name).write_bytes(found.path.read_bytes())
             time = found.time.isoformat() if found.time else ""
-            why = pick.why
             if view and pool.classes is not None:
-                why += f"; read as {view.labels[int(pool.classes[pick.index])]}"
-            rows.append([name, pool.sha256[pick.index], found.source, time, why])
+                why += f"; read as {view.labels[int(pool.classes[k])]}"
+            rows.append([name, pool.sha256[k], found.source, time, why])
         manifest = csv_text(["file", "sha256", "source", "time", "why"], rows)
         (stage / MARKER).write_text(manifest, encoding="utf-8")
         (stage / "camera.json").write_text(json.dumps(result.camera_json(), indent=1) + "\n")

@@ -1,8 +1,4 @@
-"""Pick images that represent a pool: half of them typical, half as different as possible.
-
-Min-max quantization needs extreme images; accuracy estimates need typical ones. Neither needs the
-same picture twice. The predicted classes take turns.
-"""
+"""Pick images that represent a pool: half of them typical, half as different as possible."""
 
 from __future__ import annotations
 
@@ -15,15 +11,7 @@ import numpy as np
 from edgecnn.accuracy.near_duplicates import DEFAULT_THRESHOLD, nearest, unit_vectors
 from edgecnn.calibrate.pool import Found, Pool
 
-__all__ = ["Candidates", "Pick", "candidates", "choose"]
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A picked image: its position in the pool, and the reason."""
-
-    index: int
-    why: str
+__all__ = ["Candidates", "candidates", "choose"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +97,10 @@ def _standard(values: np.ndarray) -> np.ndarray:
     return np.asarray((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-3))
 
 
-def choose(pool: Pool, among: np.ndarray, count: int, seed: int) -> list[Pick]:
-    """Pick up to `count` of the positions `among`, a typical and a distant one in turns.
+def choose(pool: Pool, among: np.ndarray, count: int, seed: int) -> dict[int, str]:
+    """Pick up to `count` positions, a typical and a distant one in turns: each with the reason.
 
-    A typical image is drawn at random, so frequent kinds are picked often. A distant image is
+    The predicted classes take turns. A typical image is drawn at random, a distant one is
     furthest from all picked before (Gonzalez 1985, doi:10.1016/0304-3975(85)90224-5: within a
     factor 2 of the best cover).
     """
@@ -123,7 +111,7 @@ def choose(pool: Pool, among: np.ndarray, count: int, seed: int) -> list[Pick]:
     free = np.ones(len(among), bool)
     nearest = np.full(len(among), np.inf)
     turns: Counter[int] = Counter({int(c): 0 for c in np.unique(by_class)})
-    picks: list[Pick] = []
+    picks: dict[int, str] = {}
     while free.any() and len(picks) < count:
         index = min((c for c in turns if (free & (by_class == c)).any()), key=lambda c: turns[c])
         mine = np.flatnonzero(free & (by_class == index))
@@ -133,5 +121,5 @@ def choose(pool: Pool, among: np.ndarray, count: int, seed: int) -> list[Pick]:
         free[best] = False
         nearest = np.minimum(nearest, np.linalg.norm(where - where[best], axis=1))
         why = "typical: drawn at random" if typical else "unlike those picked before"
-        picks.append(Pick(int(among[best]), why))
+        picks[int(among[best])] = why
     return picks

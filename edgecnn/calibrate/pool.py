@@ -1,12 +1,8 @@
-"""The pool that representative images are picked from: image folders and SESSION folders.
-
-Only what picking needs is kept of an image (statistics, a fingerprint, its digest), so that a
-pool of full frames fits into memory.
-"""
+"""The pool that representative images are picked from: image folders and SESSION folders."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import fingerprint
-from edgecnn.bundle.preprocess import decode, read_image, to_tensor
-from edgecnn.calibrate.view import View
+from edgecnn.bundle.preprocess import decode, readable_image, to_tensor
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.scenes import evenly
 from edgecnn.camera.statistics import Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
@@ -26,7 +22,16 @@ from edgecnn.records import Progress
 from edgecnn.session.layout import PICTURES_NAME, is_session
 from edgecnn.session.read import picture_times
 
-__all__ = ["Found", "Pool", "find_field", "read_pool", "window_for"]
+__all__ = [
+    "Found",
+    "Pool",
+    "View",
+    "find_field",
+    "read_pool",
+    "view_of_bundle",
+    "view_of_model",
+    "window_for",
+]
 
 _CHUNK = 64
 _SIZE_SAMPLE = 60
@@ -43,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The usable images of a pool, in order.
+    """What picking needs of the usable images of a pool, in order; full frames would be too many.
 
     windows       uint8, shape (n, h, w, 3): kept of the images in `kept` (int64 positions) only
     statistics    float32, shape (n, len(STATISTICS))
@@ -67,6 +72,62 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.files)
+
+
+@dataclass(frozen=True)
+class View:
+    """A model that predicts classes and embeddings.
+
+    look      from tensors, uint8 (n, height, width, 3), to scores, float32 (n, classes), and
+              embeddings, float32 (n, d)
+    lab_test  digests of the images on which its lab accuracy was measured
+    """
+
+    spec: InputSpec
+    labels: tuple[str, ...]
+    look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    lab_test: frozenset[str]
+
+
+def view_of_model(folder: Path) -> View:
+    """Use the float Keras model of a MODEL folder; the embedding is its last layer's input.
+
+    Raises:
+        ModelError: No MODEL folder.
+    """
+    import keras
+
+    from edgecnn.model.read import lab_test_digests, load_model
+
+    model, card = load_model(folder)
+    last = model.layers[-1]
+    both = keras.Model(model.inputs, [model.output, last.input])
+
+    def look(tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores, inner = both.predict_on_batch(tensors.astype(np.float32))
+        return np.asarray(scores), np.asarray(inner).reshape(len(tensors), -1)
+
+    return View(card.input, card.labels, look, lab_test_digests(folder))
+
+
+def view_of_bundle(path: Path) -> View:
+    """Use a bundle through the device path; the logs of its scores serve as the embedding.
+
+    Raises:
+        BundleError: No bundle.
+        MissingRuntimeError: No runtime.
+    """
+    from edgecnn.bundle.classifier import Classifier
+
+    classifier = Classifier(path)
+
+    def look(tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores = np.stack([classifier.runtime.invoke(tensor) for tensor in tensors])
+        return scores, np.log(np.maximum(scores, 1e-3))
+
+    card = classifier.card
+    lab_test = frozenset(row.sha256 for row in classifier.bundle.lab_test())
+    return View(card.input, card.labels, look, lab_test)
 
 
 def find_field(roots: Sequence[Path]) -> list[Found]:
@@ -95,12 +156,8 @@ def window_for(files: Sequence[Found], what: str) -> Window:
     Raises:
         DataError: None of the files that were tried can be decoded.
     """
-    frames = []
-    for k in evenly(len(files), _SIZE_SAMPLE):
-        try:
-            frames.append(read_image(files[k].path))
-        except ImageError:
-            continue
+    tried = (readable_image(files[k].path) for k in evenly(len(files), _SIZE_SAMPLE))
+    frames = [frame for frame in tried if frame is not None]
     if not frames:
         raise DataError(f"no {what} image can be decoded; check the folder")
     return common_window(frames)

@@ -17,11 +17,10 @@ class CalibrateResult(Record):
     """The representative set.
 
     pool, lab   number of usable field and lab images
-    picked      number of images in the set
     left_out    number of field images that could not be picked, by reason
     classes     number of picked images by predicted class; None without a model
     camera      the fitted camera, or None: `no_camera` says why
-    warnings    what makes the pool unrepresentative, one line each
+    warnings    what makes the pool unrepresentative
     """
 
     output: Path = field(metadata=json_as("calibration"))

@@ -88,7 +88,6 @@ def degrade(frames_bgr: np.ndarray, settings: Settings, rng: np.random.Generator
 
     Args:
         frames_bgr: uint8, sRGB, shape (n, h, w, 3), B, G, R.
-        settings: As `draw_settings` gives them.
 
     Returns:
         uint8, same shape: the decoded JPEG of the camera.

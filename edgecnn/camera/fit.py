@@ -2,9 +2,8 @@
 
 Many random cameras film small sets of lab frames. A regression learns each camera's ranges from
 how it changes the mean and the spread of their statistics, and then predicts the field's camera.
-Further rounds, with cameras near the last answer, make it sharper. Causes that bring the lab no
-nearer to the field are dropped. If the others bring it less than a tenth nearer, the answer is
-that no camera explains the field.
+Further rounds film with cameras near the last answer. Causes that bring the lab no nearer to the
+field are dropped.
 
 The fit can't distinguish dark objects from little light, or a blue scene from a blue cast, so lab
 and field must show the same kind of scenes. It never fits polarity (light on dark or dark on
@@ -23,8 +22,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
-from edgecnn.camera.distance import noise_floor, spread, statistic_distance
-from edgecnn.camera.fitted import CameraFit, judge
+from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.ranges import (
     CAUSES,
     Ranges,
@@ -36,9 +34,15 @@ from edgecnn.camera.ranges import (
     to_vector,
     weakened,
 )
-from edgecnn.camera.scenes import MIN_FRAMES, like_polarity
-from edgecnn.camera.statistics import Window, frame_statistics
-from edgecnn.errors import DataError, MissingRuntimeError
+from edgecnn.camera.scenes import like_polarity
+from edgecnn.camera.statistics import (
+    Window,
+    frame_statistics,
+    noise_floor,
+    spread,
+    statistic_distance,
+)
+from edgecnn.errors import MissingRuntimeError
 from edgecnn.records import Progress
 
 __all__ = ["FitOptions", "fit_windows"]
@@ -50,12 +54,14 @@ _FOREIGN = 3.0  # times the distance that chance makes
 _LEAST_EARNED = 0.02  # each cause, with a foreign field
 _MOTION_EARNS = 0.05  # motion in any direction, beyond what defocus removes
 _SHARES = (0.25, 0.5, 0.75, 1.0)
+_LEAST_FALL = 0.10  # share of the distance, for all causes
+_ALIKE, _FLOORS = 1.5, 2.0  # times the distance that chance makes: no difference, nothing left
 _COPIES = 2  # copies of each filmed set, each with the chance of other scenes added
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How much work a fit does: it films (cameras + 2 refine) * set_size frames, and some more.
+    """How much work a fit does.
 
     cameras   random cameras of the first round
     refine    cameras near the last answer, in each of two more rounds
@@ -82,26 +88,44 @@ def fit_windows(
 
     Args:
         lab, field: uint8, shapes (n, h, w, 3) and (m, h, w, 3), B, G, R: the parts that `window`
-            cut from frames at capture resolution.
+            cut from at least MIN_FRAMES frames each, at capture resolution.
 
     Raises:
-        DataError: Fewer than MIN_FRAMES frames on either side.
         MissingRuntimeError: scikit-learn is not installed.
     """
     options = options or FitOptions()
-    for what, frames in (("lab", lab), ("field", field)):
-        if len(frames) < MIN_FRAMES:
-            raise DataError(
-                f"{len(frames)} {what} images, expected at least {MIN_FRAMES} to fit a camera "
-                "(100 or more for a good fit); add images"
-            )
     rng = np.random.default_rng(options.seed)
     field = _sample(field, options.most, rng)
     lab = _sample(like_polarity(lab, field), options.most, rng)
     fit = _Fit(lab, frame_statistics(field), options, progress)
     ranges = fit.solve()
-    counts = {"lab": len(lab), "field": len(field), "cameras": fit.filmed}
-    return judge(ranges, fit.limits(ranges, rng), counts, window, options.seed)
+    through = fit.film(ranges, len(lab)) if ranges else fit.lab
+    before = statistic_distance(fit.field, fit.lab, fit.scale)
+    after = statistic_distance(fit.field, through, fit.scale)
+    floor = noise_floor(through, len(field), fit.scale, rng)
+    verdict = _verdict(ranges, before.value, after.value, floor)
+    if verdict in ("alike", "none"):
+        ranges, after = {}, before
+    return CameraFit(
+        verdict,
+        ranges,
+        before.value,
+        after.value,
+        floor,
+        tuple(after.worst()),
+        {"lab": len(lab), "field": len(field), "cameras": fit.filmed},
+        window.frame_wh,
+        options.seed,
+    )
+
+
+def _verdict(ranges: Ranges, before: float, after: float, floor: float) -> str:
+    """A camera counts only if it brings the lab a tenth nearer to the field."""
+    if before <= _ALIKE * floor:
+        return "alike"
+    if not ranges or after > (1 - _LEAST_FALL) * before:
+        return "none"
+    return "partly" if after > _FLOORS * floor else "explained"
 
 
 class _Fit:
@@ -136,15 +160,6 @@ class _Fit:
         rng = np.random.default_rng([self.options.seed, 7, 0])
         scenes = self.scenes[rng.permutation(len(self.scenes))[:count]]
         return frame_statistics(degrade(scenes, draw_settings(ranges, len(scenes), rng), rng))
-
-    def limits(self, ranges: Ranges, rng: np.random.Generator) -> dict[str, Any]:
-        """The distances for the verdict: before, after, and by chance alone."""
-        through = self.film(ranges, len(self.scenes)) if ranges else self.lab
-        return {
-            "before": statistic_distance(self.field, self.lab, self.scale),
-            "after": statistic_distance(self.field, through, self.scale),
-            "floor": noise_floor(through, len(self.field), self.scale, rng),
-        }
 
     def _round(
         self, number: int, count: int, camera: Callable[[np.random.Generator], Ranges]
@@ -181,8 +196,7 @@ class _Fit:
     def _chance(self, seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw by bootstrap the change that different scenes in field and lab would add.
 
-        In a filmed set the scenes cancel; between field and lab they don't. Without this, the
-        regression would trust statistics that scenes move more than cameras do.
+        Without it, the regression would trust statistics that scenes move more than cameras do.
         """
         again = seen[rng.integers(0, len(seen), len(seen))]
         others = self.lab[rng.integers(0, len(self.lab), len(self.lab))]
@@ -213,8 +227,7 @@ class _Fit:
     def _foreign(self, ranges: Ranges) -> bool:
         """Whether no such camera turns the lab into the field: more remains than chance makes.
 
-        The regression has then never seen anything like the field, so its errors on known cameras
-        say nothing about it.
+        The regression's errors on known cameras then say nothing about the field.
         """
         rng = np.random.default_rng(self.options.seed)
         floor = noise_floor(self.lab, min(len(self.field), _FEW), self.scale, rng)
@@ -249,11 +262,7 @@ class _Fit:
         return kept
 
     def _least(self, ranges: Ranges) -> Ranges:
-        """For a foreign field, weaken every cause as far as it explains as much.
-
-        Differences that no camera makes push the answer to the ends of the family, as in "2.2
-        times the light" for white paper. So strong a cause brings the lab no nearer.
-        """
+        """For a foreign field, weaken every cause as far as it explains as much."""
         before = statistic_distance(self.field, self.lab, self.scale).value
         kept = dict(ranges)
         for name in [name for name in CAUSES if name in kept]:

@@ -10,16 +10,12 @@ import numpy as np
 
 from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
 from edgecnn.camera.simulate import Range
-from edgecnn.camera.statistics import Window
 from edgecnn.errors import DataError
 from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
 
-__all__ = ["CameraFit", "judge"]
+__all__ = ["CameraFit"]
 
-_LEAST_FALL = 0.10
-_FLOORS = 2.0
-_ALIKE = 1.5
 _HALF = 0.5
 _MEANINGS = {
     "alike": "the field's frames look like the lab's: no camera to explain",
@@ -34,7 +30,7 @@ class CameraFit(Record):
     """The fitted camera: ranges (low, high) of its causes, in the units of `degrade.PARAMETERS`.
 
     before, after  distance of the field from the lab, and from the lab through this camera; see
-                   `distance.py`
+                   `statistics.py`
     floor          the distance that chance alone makes with so few frames
     verdict        alike, explained, partly or none: see `meaning`
     left           the statistics that still differ most, the largest difference first
@@ -67,10 +63,7 @@ class CameraFit(Record):
     @property
     @computed
     def at_limit(self) -> tuple[str, ...]:
-        """Name the causes whose range reaches an end of the family.
-
-        Cameras hardly go further, so the field more likely shows other scenes or another framing.
-        """
+        """Name the causes whose range reaches an end of the family: cameras hardly go further."""
         found = []
         for name, (low, high) in self.ranges.items():
             p = PARAMETERS[name]
@@ -161,36 +154,3 @@ class CameraFit(Record):
         if self.out_of_family:
             lines.append(f"Still different: {', '.join(self.left)}")
         return "\n".join(lines)
-
-
-def judge(
-    ranges: dict[str, Range],
-    limits: Mapping[str, Any],
-    counts: dict[str, int],
-    window: Window,
-    seed: int,
-) -> CameraFit:
-    """Decide on a verdict: a camera counts only if it brings the lab a tenth nearer to the field.
-
-    Args:
-        limits: `before` and `after` (Distance) and `floor` (float).
-    """
-    before, after, floor = limits["before"], limits["after"], float(limits["floor"])
-    if before.value <= _ALIKE * floor:
-        verdict = "alike"
-    elif not ranges or after.value > (1 - _LEAST_FALL) * before.value:
-        verdict = "none"
-    else:
-        verdict = "partly" if after.value > _FLOORS * floor else "explained"
-    kept = ranges if verdict in ("partly", "explained") else {}
-    return CameraFit(
-        verdict,
-        kept,
-        before.value,
-        after.value if kept else before.value,
-        floor,
-        tuple((after if kept else before).worst()),
-        counts,
-        window.frame_wh,
-        seed,
-    )

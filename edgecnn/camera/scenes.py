@@ -19,7 +19,7 @@ def sharp_enough(scales: np.ndarray) -> np.ndarray:
         scales: `Window.scale` of each frame.
 
     Returns:
-        int64: the positions of the chosen frames.
+        int64: positions.
     """
     sharp = np.flatnonzero(scales <= 1.15)
     return sharp if len(sharp) >= 5 * MIN_FRAMES else np.arange(len(scales))
@@ -29,9 +29,8 @@ def like_polarity(lab: np.ndarray, field: np.ndarray) -> np.ndarray:
     """Choose lab scenes so that light objects on dark are as frequent as in the field.
 
     Polarity is content: otherwise dark digits on white would look like overexposure. The object
-    is the smaller part of a picture, so the mean is on the object's side of the median; exposure
-    and contrast hardly change that. All scenes are kept where both shares are similar, or where
-    too few scenes would be left.
+    is the smaller part of a picture, so the mean is on its side of the median. All scenes are kept
+    where both shares are similar, or where too few scenes would be left.
     """
     light_lab, light_field = _light_on_dark(lab), _light_on_dark(field)
     share = float(light_field.mean())

@@ -3,13 +3,13 @@
     card (reflectance) -> perspective -> illumination, vignette -> exposure, white balance
                        -> defocus -> shot and read noise -> sRGB curve -> JPEG
 
-All steps work at capture resolution and, up to the sRGB curve, in linear light: there light adds
-up. No camera blurs or exposes encoded pixels.
+All steps work at capture resolution and, up to the sRGB curve, in linear light.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import cv2
@@ -22,9 +22,17 @@ Range = tuple[float, float]
 _FOCAL = 0.5 / float(np.tan(np.radians(20.0)))
 
 
+def _setting(neutral: float, low: float, high: float) -> Any:
+    """A field that changes nothing by default; `FieldCamera` draws it from low to high."""
+    return field(default=neutral, metadata={"range": (low, high)})
+
+
 @dataclass(frozen=True)
 class Shot:
-    """The settings of one frame.
+    """The settings of one frame: neutral, and their ranges for a cheap fixed-focus camera.
+
+    It hangs at an indoor reading station, with a lamp to one side, a lens a little out of focus,
+    and cards placed by hand. The ranges are not tuned to any accuracy.
 
     Args:
         exposure_stops: 0 maps reflectance 1 to the sensor's full well; +1 doubles the light.
@@ -42,59 +50,41 @@ class Shot:
         shift_x, shift_y: The card's centre minus the frame's centre, in frame heights.
     """
 
-    exposure_stops: float = 0.0
-    red_gain: float = 0.0
-    blue_gain: float = 0.0
-    illumination: float = 0.0
-    illumination_deg: float = 0.0
-    vignette: float = 0.0
-    defocus_px: float = 0.0
-    full_well: float = 1e9
-    read_noise: float = 0.0
-    jpeg_quality: float = 100.0
-    tilt_deg: float = 0.0
-    pan_deg: float = 0.0
-    roll_deg: float = 0.0
-    scale: float = 1.0
-    shift_x: float = 0.0
-    shift_y: float = 0.0
+    exposure_stops: float = _setting(0.0, -1.5, 0.5)
+    red_gain: float = _setting(0.0, -0.25, 0.25)
+    blue_gain: float = _setting(0.0, -0.25, 0.25)
+    illumination: float = _setting(0.0, 0.0, 0.45)
+    illumination_deg: float = _setting(0.0, 0.0, 360.0)
+    vignette: float = _setting(0.0, 0.3, 1.0)
+    defocus_px: float = _setting(0.0, 0.5, 3.5)
+    full_well: float = _setting(1e9, 400.0, 4000.0)
+    read_noise: float = _setting(0.0, 2.0, 8.0)
+    jpeg_quality: float = _setting(100.0, 40.0, 85.0)
+    tilt_deg: float = _setting(0.0, -15.0, 15.0)
+    pan_deg: float = _setting(0.0, -15.0, 15.0)
+    roll_deg: float = _setting(0.0, -8.0, 8.0)
+    scale: float = _setting(1.0, 0.95, 1.2)
+    shift_x: float = _setting(0.0, -0.06, 0.06)
+    shift_y: float = _setting(0.0, -0.06, 0.06)
 
 
 @dataclass(frozen=True)
 class FieldCamera:
-    """A camera: the ranges (low, high) from which the settings of each frame are drawn.
-
-    Each field of `Shot` has a range here; see there for meaning and unit. The defaults are a
-    cheap fixed-focus camera at an indoor reading station, with a lamp to one side, a lens a
-    little out of focus, and cards placed by hand. They are not tuned to any accuracy.
+    """A camera that draws the settings of each frame.
 
     Args:
         size_wh: Width and height of the frame in pixels.
         desk: Reflectance in [0, 1] of the desk around the card.
+        ranges: Other ranges than those of `Shot`.
     """
 
-    exposure_stops: Range = (-1.5, 0.5)
-    red_gain: Range = (-0.25, 0.25)
-    blue_gain: Range = (-0.25, 0.25)
-    illumination: Range = (0.0, 0.45)
-    illumination_deg: Range = (0.0, 360.0)
-    vignette: Range = (0.3, 1.0)
-    defocus_px: Range = (0.5, 3.5)
-    full_well: Range = (400.0, 4000.0)
-    read_noise: Range = (2.0, 8.0)
-    jpeg_quality: Range = (40.0, 85.0)
-    tilt_deg: Range = (-15.0, 15.0)
-    pan_deg: Range = (-15.0, 15.0)
-    roll_deg: Range = (-8.0, 8.0)
-    scale: Range = (0.95, 1.2)
-    shift_x: Range = (-0.06, 0.06)
-    shift_y: Range = (-0.06, 0.06)
     size_wh: tuple[int, int] = (320, 240)
     desk: float = 0.18
+    ranges: Mapping[str, Range] = field(default_factory=dict)
 
     def sample(self, rng: np.random.Generator) -> Shot:
         """Draw the settings of one frame."""
-        ranges: dict[str, Range] = {f.name: getattr(self, f.name) for f in fields(Shot)}
+        ranges = {f.name: self.ranges.get(f.name, f.metadata["range"]) for f in fields(Shot)}
         return Shot(**{name: float(rng.uniform(*ends)) for name, ends in ranges.items()})
 
     def capture(self, card: np.ndarray, rng: np.random.Generator) -> bytes:

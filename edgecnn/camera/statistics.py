@@ -1,20 +1,32 @@
-"""Statistics of frames that depend on the camera: light, colour, noise, sharpness, JPEG.
+"""Statistics of frames that depend on the camera, and how far apart two sets of frames are.
 
-They describe sets of frames: in one frame the scene dominates; over a hundred frames, mean and
-spread show the camera.
+In one frame the scene dominates; over a hundred frames, mean and spread show the camera.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-__all__ = ["STATISTICS", "Window", "common_window", "frame_statistics"]
+__all__ = [
+    "STATISTICS",
+    "Distance",
+    "Window",
+    "common_window",
+    "frame_statistics",
+    "noise_floor",
+    "spread",
+    "statistic_distance",
+]
 
 _BANDS = ((0.02, 0.1), (0.1, 0.2), (0.2, 0.3), (0.3, 0.4), (0.4, 0.51), (0.51, 0.75))
 _PERCENTILES = (1, 10, 50, 90, 99)
+_QUANTILES = (np.arange(40) + 0.5) / 40
+# The scale of a statistic that hardly varies, in its own unit.
+_LEAST_SCALE = 0.02
 # The matrix of the DCT, float32 (8, 8), and its coefficients without the lowest frequencies.
 _DCT = cv2.dct(np.eye(8), flags=cv2.DCT_ROWS).T.astype(np.float32)
 _NOT_LOWEST = np.add.outer(np.arange(8), np.arange(8)) >= 2
@@ -213,3 +225,53 @@ def _evenness(luma: np.ndarray) -> list[np.ndarray]:
 def _saturation(frames_bgr: np.ndarray) -> np.ndarray:
     top = frames_bgr.max(axis=3).astype(np.float32)
     return np.asarray(((top - frames_bgr.min(axis=3)) / np.maximum(top, 1)).mean(axis=(1, 2)))
+
+
+@dataclass(frozen=True)
+class Distance:
+    """The mean 1-Wasserstein distance over all statistics, in standard deviations.
+
+    0: alike. 1: the typical statistic differs by its own spread. `by_statistic` has the parts.
+    """
+
+    value: float
+    by_statistic: dict[str, float]
+
+    def worst(self, count: int = 3) -> list[str]:
+        """Name the statistics that differ most, the largest difference first."""
+        order = sorted(self.by_statistic, key=lambda name: -self.by_statistic[name])
+        return order[:count]
+
+
+def statistic_distance(
+    field: np.ndarray, other: np.ndarray, scale: np.ndarray | None = None
+) -> Distance:
+    """Measure the distance between two sets of frames.
+
+    Args:
+        field, other: Statistics as `frame_statistics` gives them, shapes (n, s) and (m, s).
+        scale: The unit for each statistic, shape (s,); by default `spread` of both sets.
+            Compare two distances only when they were measured in the same scale.
+    """
+    scale = spread(field, other) if scale is None else scale
+    gaps = np.abs(np.quantile(field, _QUANTILES, axis=0) - np.quantile(other, _QUANTILES, axis=0))
+    parts = gaps.mean(axis=0) / scale
+    names = dict(zip(STATISTICS, map(float, parts), strict=True))
+    return Distance(float(parts.mean()), names)
+
+
+def spread(field: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Standard deviation of each statistic within the two sets: float, shape (s,)."""
+    inside = np.sqrt((field.var(axis=0) + other.var(axis=0)) / 2)
+    return np.asarray(np.maximum(inside, _LEAST_SCALE))
+
+
+def noise_floor(
+    population: np.ndarray, count: int, scale: np.ndarray, rng: np.random.Generator
+) -> float:
+    """Distance that chance alone makes: from `count` random frames to all (mean of 5 draws)."""
+    count = min(count, len(population))
+    picks = (rng.integers(0, len(population), count) for _ in range(5))
+    return float(
+        np.mean([statistic_distance(population[p], population, scale).value for p in picks])
+    )

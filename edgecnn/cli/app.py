@@ -13,8 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from edgecnn.cli.command import Command, Outcome, declare
-from edgecnn.cli.help import Row, show_help
+from edgecnn.cli.command import Command, Outcome, Row, declare, show_help
 from edgecnn.errors import EdgecnnError
 from edgecnn.option import Option
 from edgecnn.quiet import stdout_for_results
@@ -54,8 +53,8 @@ def command(
 
     The function gets its arguments, the options in its signature (`Annotated[Path, Option(...)]`)
     and `options`, a value of `options_class`. Status 2 is an EdgecnnError, 130 an interruption;
-    else it is the function's own. With --json stdout carries one JSON object and nothing else,
-    whatever the libraries print.
+    else it is the function's own: 1 when a gate failed. With --json stdout carries one JSON object
+    and nothing else, whatever the libraries print.
     """
 
     def register(function: Callable[..., Outcome]) -> Callable[..., Outcome]:

@@ -1,22 +1,47 @@
-"""A command as it is declared, and how it is called with what was typed."""
+"""A command as it is declared, its --help, and how it is called with what was typed."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
 from edgecnn.cli.config import find_config, read_config
-from edgecnn.cli.help import Row, by_panel, option_row, show_help
 from edgecnn.errors import OptionError
 from edgecnn.option import REQUIRED, Option, check_value, options_of, parse_value, typed_option
 from edgecnn.records import Json
 
-__all__ = ["COMMON", "FILES", "Command", "Outcome", "Result", "declare"]
+__all__ = [
+    "COMMON",
+    "FILES",
+    "Command",
+    "Outcome",
+    "Result",
+    "Row",
+    "by_panel",
+    "declare",
+    "show_help",
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a panel: what is typed, what it means, and the default in words."""
+
+    typed: str
+    meaning: str
+    default: str = ""
+
 
 FILES = "Input and output"
+_LEFT = 27  # the width of what is typed, in characters
 _OTHER = "Other"
 _HELP = Row("--help", "Show this page and stop.")
 # The options that every command has.
@@ -81,7 +106,7 @@ class Command:
         about = [parameter.annotation.__metadata__[0] for parameter in self.arguments]
         panels = {FILES: [Row(one.metavar, one.help) for one in about]}
         for title, options in by_panel(self.shown).items():
-            panels.setdefault(title, []).extend(map(option_row, options))
+            panels.setdefault(title, []).extend(map(_option_row, options))
         panels[_OTHER].append(_HELP)
         required = [one.typed for one in self.options if one.default is REQUIRED]
         words = ["edgecnn", self.name, *(one.metavar for one in about), *required, "[OPTIONS]"]
@@ -138,3 +163,49 @@ def _parsed(about: Option, typed: Any) -> Any:
         return parse_value(about, typed)
     parts = [part for text in typed for part in (text.split(",") if about.commas else [text])]
     return [parse_value(about, part.strip() if about.commas else part) for part in parts]
+
+
+def by_panel(options: Iterable[Option]) -> dict[str, list[Option]]:
+    """The options of each panel by its title, in the order in which the titles come first."""
+    panels: dict[str, list[Option]] = {}
+    for about in options:
+        panels.setdefault(about.panel, []).append(about)
+    return panels
+
+
+def _option_row(about: Option) -> Row:
+    """How an option is shown."""
+    typed = f"{about.short}, {about.typed}" if about.short else about.typed
+    default = "required" if about.default is REQUIRED else about.shown_default
+    return Row(typed, about.text, default)
+
+
+def show_help(
+    usage: str, summary: str, panels: dict[str, list[Row]], examples: Sequence[str]
+) -> None:
+    """Print the whole page on stdout, as wide as the terminal."""
+    console = Console(highlight=False)
+    console.print(Text.assemble(("Usage: ", "bold"), usage), soft_wrap=False)
+    console.print(Text(summary))
+    for example in examples:
+        console.print(Text.assemble("  ", (example, "cyan")))
+    for title, rows in panels.items():
+        console.print(Panel(_table(rows), title=title, title_align="left", border_style="dim"))
+
+
+def _table(rows: Sequence[Row]) -> Group:
+    """Two columns; what is too long for the left one gets a line of its own."""
+    parts: list[Table | Text] = []
+    for row in rows:
+        table = Table.grid(padding=(0, 1))
+        table.add_column(width=_LEFT)
+        table.add_column()
+        default = f" [{row.default}]" if row.default else ""
+        meaning = Text.assemble(row.meaning, (default, "dim"))
+        if len(row.typed) > _LEFT:
+            parts.append(Text(row.typed, "cyan"))
+            table.add_row("", meaning)
+        else:
+            table.add_row(Text(row.typed, "cyan"), meaning)
+        parts.append(table)
+    return Group(*parts)

@@ -41,7 +41,9 @@ def read_config(file: Path, command: str, options: Sequence[Option]) -> Json:
     for key, value in table.items():
         about = known.get(key.replace("_", "-"))
         if about is None:
-            raise OptionError(f"{where} has no option {key!r}; {_similar(key, known)}")
+            near = get_close_matches(key.replace("_", "-"), known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected some of {', '.join(known)}"
+            raise OptionError(f"{where} has no option {key!r}; {hint}")
         checked = check_value(about, value, f"{where} {key}")
         values[about.name] = _beside(file, about, checked)
     return values
@@ -58,11 +60,6 @@ def _load(file: Path) -> Json:
         raise OptionError(f"can't read {file}: {error.strerror}") from error
     except ValueError as error:
         raise OptionError(f"{file} is no TOML file: {error}") from error
-
-
-def _similar(key: str, known: Json) -> str:
-    near = get_close_matches(key.replace("_", "-"), known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"expected some of {', '.join(known)}"
 
 
 def _beside(file: Path, about: Option, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The commands of the lab: data in, a bundle out."""
+"""The commands of the lab: data in, a bundle out; then the audit and the demo."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
+from edgecnn.audit.options import AuditOptions
 from edgecnn.calibrate.options import CalibrateOptions
-from edgecnn.cli.app import Outcome, command, progress_bars
+from edgecnn.cli.app import Outcome, command, progress_bars, say
 from edgecnn.cli.command import FILES
 from edgecnn.export.options import ExportOptions
 from edgecnn.inspect.options import InspectOptions
 from edgecnn.option import Option
 from edgecnn.train.options import TrainOptions
 
-__all__ = ["calibrate", "export", "inspect", "train"]
+__all__ = ["audit", "calibrate", "demo", "export", "inspect", "train"]
 
 
 @command("inspect", InspectOptions, ("lab/", "lab/ --field field/ -o inspection.html"))
@@ -102,3 +103,35 @@ def export(
     with progress_bars() as progress:
         result = export(model, calibration, output, options, progress=progress)
     return result, 0 if result.ok else 1
+
+
+@command(
+    "audit",
+    AuditOptions,
+    ("session/ -o report.html", "session/ --lab lab/ --max-gap 5"),
+)
+def audit(
+    sessions: Annotated[
+        list[Path], typer.Argument(metavar="SESSION...", help="Folders of `edgecnn run --log`.")
+    ],
+    options: AuditOptions,
+) -> Outcome:
+    """Compare live accuracy with lab accuracy and say where the gap comes from."""
+    from edgecnn.audit.audit import audit
+
+    with progress_bars() as progress:
+        report = audit(sessions, options, progress=progress)
+    return report, 0 if report.ok else 1
+
+
+@command("demo", examples=("-o demo/",))
+def demo(
+    output: Annotated[
+        Path, Option("The folder to write.", FILES, "--output/-o", metavar="FOLDER")
+    ] = Path("demo"),
+) -> Outcome:
+    """Go the whole path on data that packages ship: train, export, film, run, audit."""
+    from edgecnn.demo.demo import run_demo
+
+    with progress_bars() as progress:
+        return run_demo(output, progress=progress, say=say), 0

@@ -1,9 +1,4 @@
-"""The edgecnn command: each function gets checked options, calls one library function, returns.
-
-Status 0: done, within tolerance. 1: done, but a gate failed. 2: the user's input or environment
-is wrong (one line on stderr). With --json stdout carries one JSON object and nothing else,
-whatever the libraries print.
-"""
+"""The edgecnn command: each function gets checked options, calls one library function, returns."""
 
 from __future__ import annotations
 
@@ -12,13 +7,13 @@ from typing import Annotated
 import typer
 
 from edgecnn._version import __version__
-from edgecnn.cli import audit, demo, device, lab
+from edgecnn.cli import device, lab
 from edgecnn.cli.app import COMMANDS, app
 
 __all__ = ["COMMANDS", "app", "main"]
 
 # Importing them registers their commands.
-_ROOMS = (lab, device, audit, demo)
+_ROOMS = (lab, device)
 # As `edgecnn --help` lists them: the path, then what helps on the way.
 _PATH = (
     *("inspect", "calibrate", "train", "export", "evaluate", "benchmark", "run", "audit"),

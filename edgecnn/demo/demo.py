@@ -116,7 +116,6 @@ def run_demo(
 
     Args:
         output: A new or empty folder, or one of an earlier demo, whose files are replaced.
-        progress: Called as each step advances.
         say: Called with one line at the start and at the end of each step.
 
     Raises:

@@ -1,8 +1,7 @@
 """Film the demo's field: UCI optical digits on cards, through the simulated camera.
 
-Lab and field share nothing: the lab's digits are NIST's, these have other writers and another
-scanner. Digits 0 to 199 are for the representative images (tools/make_calibration), the others for
-the video.
+Digits 0 to 199 are for the representative images (tools/make_calibration), the others for the
+video.
 """
 
 from __future__ import annotations
@@ -14,17 +13,20 @@ import cv2
 import numpy as np
 
 from edgecnn.camera.simulate import FieldCamera
-from edgecnn.demo.cards import draw_digit
 from edgecnn.errors import MissingRuntimeError, OutputError
 from edgecnn.files.staging import write_file
 from edgecnn.records import Progress
 
-__all__ = ["CALIBRATION_DIGITS", "VIDEO_DIGITS", "film_digits", "load_uci_digits"]
+__all__ = ["CALIBRATION_DIGITS", "VIDEO_DIGITS", "draw_digit", "film_digits", "load_uci_digits"]
 
 CALIBRATION_DIGITS = range(200)
 VIDEO_DIGITS = range(200, 1797)
 _SEED = 2  # tools/_calibration.py has 1
 _FRAMES_PER_SECOND = 10.0
+# Reflectance as sRGB grey values: blackboard paint (about 4 %) and chalk (about 75 %).
+_CARD, _CHALK = 56.0, 225.0
+# The digit's share of the card's side, which leaves a margin.
+_DIGIT = 0.68
 
 
 def load_uci_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +50,27 @@ def load_uci_digits() -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(data.images), np.asarray(data.target)
 
 
+def draw_digit(digit: np.ndarray, side: int = 288) -> np.ndarray:
+    """Draw a UCI optical digit on a square card.
+
+    Args:
+        digit: Shape (8, 8), values 0 to 16, as in `sklearn.datasets.load_digits().images`.
+        side: Side of the card in pixels; at least 20.
+
+    Returns:
+        uint8, sRGB grey, shape (side, side).
+    """
+    # The bitmaps end at the digit's edge: a ring of empty cells completes the strokes.
+    cells = np.pad(digit.astype(np.float32) / 16, 1)
+    inner = round(side * _DIGIT * len(cells) / len(digit))
+    ink = cv2.resize(cells, (inner, inner), interpolation=cv2.INTER_CUBIC)
+    ink = np.clip((ink - 0.3) / 0.4, 0.0, 1.0)
+    card = np.zeros((side, side), np.float32)
+    start = (side - inner) // 2
+    card[start : start + inner, start : start + inner] = ink
+    return np.asarray(np.rint(_CARD + (_CHALK - _CARD) * card).astype(np.uint8))
+
+
 def film_digits(
     video: Path,
     truth: Path,
@@ -57,8 +80,7 @@ def film_digits(
 ) -> None:
     """Film `count` cards of VIDEO_DIGITS into a video, one frame for each card, with labels.
 
-    Frames of the same card would not be independent answers, and the interval of live accuracy
-    would be too narrow. MPEG-4 Part 2 ("mp4v") is the codec that every OpenCV wheel both writes
+    MPEG-4 Part 2 ("mp4v") is the codec that every OpenCV wheel both writes
     and reads, on x86-64 and arm64.
 
     Args:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from edgecnn.export.calibration.choice import choose_calibration
-from edgecnn.export.convert.makers import make_makers
+from edgecnn.export.convert.makers import Makers
 from edgecnn.export.foreign.foreign import load_any_model
 from edgecnn.export.formats import convert_all
 from edgecnn.export.options import FORMATS, ExportOptions
 from edgecnn.export.packing.pack import pack
 from edgecnn.export.readback.check import check_files
 from edgecnn.export.repair.repair import repair_files
-from edgecnn.export.repair.workshop import RepairOptions
 from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.targets import make_targets
 from edgecnn.files.staging import check_writable
@@ -40,8 +38,6 @@ def export(
         calibration: Representative field images: the integer models are only as good as these.
             Several folders make one set; with `options.compare` the advised one is taken.
         output: The bundle folder to write, NAME.edgecnn.
-        options: Formats, integer type, gate.
-        progress: Called as the work goes on.
 
     Returns:
         The artifacts as they are in the bundle's card. `ok` is False when one loses more than
@@ -53,16 +49,15 @@ def export(
         OutputError: The output place is taken, read-only or full.
     """
     options = options or ExportOptions()
-    target, folders = Path(output), _folders(calibration)
+    given = [calibration] if isinstance(calibration, Path | str) else calibration
+    target, folders = Path(output), [Path(one) for one in given]
     check_writable(target, marker="SHA256SUMS")
 
-    lab = load_any_model(Path(model), options.foreign, progress)
-    makers = make_makers(lab.card, options.name, options.integer_io)
-    chosen = choose_calibration(
-        lab, makers, folders, options.experiment, progress, lenient=options.repair
-    )
+    lab = load_any_model(Path(model), options, progress)
+    makers = Makers(lab.card, options.name, options.integer_io)
+    chosen = choose_calibration(lab, makers, folders, options, progress)
     converted = convert_all(lab, makers, chosen, options, progress)
-    repaired = repair_files(lab, makers, chosen, converted, _repair_options(options), progress)
+    repaired = repair_files(lab, makers, chosen, converted, options, progress)
     checked = check_files(lab, repaired, options.max_drop, progress)
     targets = make_targets(lab, checked, options, progress)
     contents = pack(lab, chosen, repaired, checked, targets, options.name)
@@ -80,16 +75,3 @@ def export(
         layers=checked.layers,
         repairs=repaired.repairs,
     )
-
-
-def _folders(calibration: Path | str | Sequence[Path | str]) -> list[Path]:
-    given = [calibration] if isinstance(calibration, Path | str) else calibration
-    return [Path(one) for one in given]
-
-
-def _repair_options(options: ExportOptions) -> RepairOptions | None:
-    """How far the repairs may go; None where none is asked for."""
-    if not options.repair:
-        return None
-    limits = RepairOptions(integer_only=options.integer_only)
-    return limits if options.max_drop is None else replace(limits, max_drop=options.max_drop)

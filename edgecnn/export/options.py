@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from edgecnn.bundle.artifacts import EXPORT_FORMATS, FULL_INTEGER, ONNX_FULL_INTEGER
+from edgecnn.bundle.artifacts import EXPORT_FORMATS, FULL_INTEGER
 from edgecnn.bundle.spec import Interpolation, Resize
 from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
-
-if TYPE_CHECKING:
-    from edgecnn.export.calibration.result import CompareOptions
-    from edgecnn.export.foreign.foreign import ForeignOptions
 
 __all__ = ["FORMATS", "MICRO", "Color", "ExportOptions", "Normalize"]
 
@@ -116,6 +112,7 @@ class ExportOptions:
     def __post_init__(self) -> None:
         check_options(self)
         object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))
+        object.__setattr__(self, "compare_counts", tuple(sorted(set(self.compare_counts))))
         if not self.formats or not self.compare_counts:
             raise OptionError("--formats or --compare-counts names nothing; name one at least")
         if MICRO in self.formats and FULL_INTEGER.name not in self.formats:
@@ -136,32 +133,3 @@ class ExportOptions:
     def artifacts(self) -> tuple[str, ...]:
         """The formats that become artifacts of the bundle: all but micro."""
         return tuple(name for name in self.formats if name != MICRO)
-
-    @property
-    def experiment(self) -> CompareOptions | None:
-        """What --compare tries; None without it."""
-        if not self.compare:
-            return None
-        from edgecnn.export.calibration.result import AEQ, CompareOptions
-
-        onnx = ("onnxruntime",) if ONNX_FULL_INTEGER.name in self.formats else ()
-        return CompareOptions(self.compare_counts, self.field, back_ends=(AEQ, *onnx))
-
-    @property
-    def foreign(self) -> ForeignOptions | None:
-        """What a Keras file of the user's own does not say; None without --lab."""
-        if self.lab is None:
-            return None
-        from edgecnn.export.foreign.foreign import ForeignOptions
-        from edgecnn.export.foreign.normalization import Front
-
-        return ForeignOptions(
-            self.lab,
-            self.labels,
-            Front(self.normalize, self.color),
-            self.width,
-            self.height,
-            self.resize,
-            self.interpolation,
-            self.custom,
-        )

@@ -22,7 +22,7 @@ __all__ = ["ExportResult"]
 class ExportResult:
     """What was exported, and how it compares with the Keras model (`lab`).
 
-    `kinds` says what each file really holds, by file: see quantization.describe_kinds.
+    `kinds` says what each file really holds, by file: see `readback.anatomy.Anatomy`.
     """
 
     bundle: Path
@@ -91,6 +91,8 @@ class ExportResult:
 
     def _row(self, artifact: Artifact) -> tuple[str, ...]:
         low, high = artifact.lab.interval
+        remarks = ["as its twin"] if artifact.kind.startswith("edgetpu") else []
+        remarks += [] if artifact.ok else ["drop too large"]
         return (
             artifact.file,
             artifact.kind,
@@ -100,13 +102,8 @@ class ExportResult:
             f"{100 * artifact.agreement:.2f} %",
             f"{artifact.max_output_error:.4f}",
             f"{self.drop(artifact):+.2f}",
-            self._remark(artifact),
+            "; ".join(remarks),
         )
-
-    @staticmethod
-    def _remark(artifact: Artifact) -> str:
-        remarks = ["as its twin"] if artifact.kind.startswith("edgetpu") else []
-        return "; ".join([*remarks, *([] if artifact.ok else ["drop too large"])])
 
     def _what_they_are(self) -> list[str]:
         """A line a file, read back from it, and what an Edge TPU would take."""

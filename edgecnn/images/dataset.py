@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from edgecnn.bundle.preprocess import decode, read_bytes, readable_image, to_ten
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_labelled
-from edgecnn.images.tensors import Memory, StoreOptions, TensorFile, Tensors, make_store
+from edgecnn.images.tensors import Memory, TensorFile, Tensors, make_store
 from edgecnn.records import Progress, Skipped
 
-__all__ = ["MIN_IMAGES", "Dataset", "load_dataset", "read_in_order", "suggest_size"]
+__all__ = ["MIN_IMAGES", "Dataset", "Seen", "load_dataset", "read_in_order", "suggest_size"]
 
 MIN_IMAGES = 10  # for each class: one for each fold of the split
 _Found = TypeVar("_Found")
@@ -27,6 +27,19 @@ _MAX_BROKEN = 0.5
 _MAX_CLASSES = 1000
 _CHUNK = 256
 _SMALLEST, _LARGEST = 32, 96  # suggested sides of the input, in pixels
+
+
+class Seen(NamedTuple):
+    """The part of an image that stays in memory beside its tensor: see `Dataset`."""
+
+    file: LabelledFile
+    fingerprint: np.ndarray
+    sha256: str
+
+    @classmethod
+    def of(cls, file: LabelledFile, data: bytes, frame_bgr: np.ndarray) -> Seen:
+        """From a file's bytes and its decoded frame."""
+        return cls(file, fingerprint(frame_bgr), file_sha256(data))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +61,21 @@ class Dataset:
     sha256: tuple[str, ...]
     skipped: tuple[Skipped, ...]
 
+    @classmethod
+    def of(
+        cls,
+        root: Path,
+        labels: Sequence[str],
+        seen: Sequence[Seen],
+        tensors: Tensors,
+        skipped: Sequence[Skipped],
+    ) -> Dataset:
+        """From the images in order, with their tensors in the same order."""
+        files, fingerprints, sha256 = zip(*seen, strict=True)
+        classes = np.array([labels.index(file.label) for file in files], np.int32)
+        prints = np.stack(fingerprints)
+        return cls(root, tuple(labels), files, tensors, classes, prints, sha256, tuple(skipped))
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -56,22 +84,14 @@ class Dataset:
         return self.files[index].path.relative_to(self.root).as_posix()
 
 
-@dataclass(frozen=True, eq=False)
-class _Image:
-    """The part of an image that stays in memory; its tensor is in the store."""
-
-    file: LabelledFile
-    fingerprint: np.ndarray
-    sha256: str
-
-
 def load_dataset(
     root: Path | str,
     spec: InputSpec,
     *,
     minimum: int = MIN_IMAGES,
     progress: Progress | None = None,
-    store: StoreOptions | None = None,
+    memory_mb: float = 1024.0,
+    cache: Path | None = None,
 ) -> Dataset:
     """Decode a class-per-folder tree into input tensors.
 
@@ -80,9 +100,8 @@ def load_dataset(
 
     Args:
         root: Folder of class folders (or of train, val and test folders of these).
-        spec: Size and resize rule of the tensors.
         minimum: Usable images that each class must have.
-        store: How many bytes of tensors stay in memory, and where the file for more is.
+        memory_mb, cache: See `make_store`.
 
     Raises:
         DataError: No images, one class, a class with fewer than `minimum` usable images, or
@@ -93,30 +112,19 @@ def load_dataset(
     files = find_labelled(root)
     labels = class_names(files)
     _check_classes(root, labels, files)
-    tensors = make_store(len(files), spec.shape, store or StoreOptions())
+    tensors = make_store(len(files), spec.shape, memory_mb, cache)
     images, skipped = _read_all(root, files, spec, tensors, progress)
     _check_broken(root, skipped, len(files))
     usable = _without_contradictions(root, images, skipped)
-    images = [images[k] for k in usable]
-    kept = [image.file for image in images]
+    kept = [images[k] for k in usable]
     _check_counts(root, labels, kept, minimum)
-    return Dataset(
-        root,
-        tuple(labels),
-        tuple(kept),
-        tensors.keep(np.array(usable)),
-        np.array([labels.index(file.label) for file in kept], np.int32),
-        np.stack([image.fingerprint for image in images]),
-        tuple(image.sha256 for image in images),
-        tuple(skipped),
-    )
+    return Dataset.of(root, labels, kept, tensors.keep(np.array(usable)), skipped)
 
 
 def suggest_size(root: Path | str) -> tuple[int, int]:
     """Suggest an input size for a folder's images: (width, height) in multiples of 8.
 
-    The median width and height of up to 200 images, scaled down to fit 96 pixels, rounded up,
-    and at least 32: enlarging tiny crops costs little and lets the network pool.
+    The median of up to 200 images, scaled down to fit 96 pixels, and at least 32.
 
     Raises:
         DataError: No image can be read.
@@ -144,22 +152,22 @@ def _read_all(
     spec: InputSpec,
     store: Memory | TensorFile,
     progress: Progress | None,
-) -> tuple[list[_Image], list[Skipped]]:
+) -> tuple[list[Seen], list[Skipped]]:
     """Put the tensors of the usable files into the store.
 
     Returns:
         The images of the usable files, and the other files with the reason.
     """
 
-    def read(file: LabelledFile) -> tuple[np.ndarray, _Image] | Skipped:
+    def read(file: LabelledFile) -> tuple[np.ndarray, Seen] | Skipped:
         try:
             data = read_bytes(file.path)
             frame = decode(data, file.path.name)
         except ImageError as error:
             return Skipped(file.path.relative_to(root).as_posix(), str(error))
-        return to_tensor(frame, spec), _Image(file, fingerprint(frame), file_sha256(data))
+        return to_tensor(frame, spec), Seen.of(file, data, frame)
 
-    images: list[_Image] = []
+    images: list[Seen] = []
     skipped: list[Skipped] = []
     for chunk in read_in_order(read, files):
         for found in chunk:
@@ -182,7 +190,7 @@ def read_in_order(
             yield list(pool.map(read, files[start : start + _CHUNK]))
 
 
-def _without_contradictions(root: Path, images: list[_Image], skipped: list[Skipped]) -> list[int]:
+def _without_contradictions(root: Path, images: list[Seen], skipped: list[Skipped]) -> list[int]:
     """Indices of the files that occur in one class only; the others go to `skipped`."""
     where: dict[str, dict[str, str]] = {}
     for image in images:
@@ -216,8 +224,8 @@ def _check_broken(root: Path, skipped: list[Skipped], total: int) -> None:
         )
 
 
-def _check_counts(root: Path, labels: list[str], files: list[LabelledFile], minimum: int) -> None:
-    counts = Counter(file.label for file in files)
+def _check_counts(root: Path, labels: list[str], images: list[Seen], minimum: int) -> None:
+    counts = Counter(image.file.label for image in images)
     few = [f"{label!r} {counts[label]}" for label in labels if counts[label] < minimum]
     if few:
         raise DataError(

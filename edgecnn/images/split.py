@@ -23,15 +23,13 @@ _NAMES = ("train", "val", "test")
 class Split:
     """Indices into the data set. No group is in two parts, except where the user's folders say so.
 
-    `dropped` counts images left out of the user's train or val folder because a later part has
-    them too.
+    Images of the user's train or val folder that a later part has too are in none.
     """
 
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
     groups: Groups
-    dropped: int = 0
     notes: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, Json]:
@@ -55,16 +53,15 @@ def split_dataset(
 ) -> Split:
     """Split a data set so that no picture, burst or device is on both sides.
 
-    Whole groups are dealt into ten folds with the classes in proportion (scikit-learn's
-    StratifiedGroupKFold). Some folds become test, some val, so shares are rounded to tenths.
-    Train, val and test folders are kept as they are; a missing part is taken from train.
+    Shares are rounded to tenths. Train, val and test folders are kept as they are; a missing part
+    is taken from train.
 
     Raises:
         DataError: The groups are too few or too large to be split.
     """
     groups = find_groups(data, options)
     part = np.array([file.split or "train" for file in data.files])
-    dropped, notes = _drop_leaks(data, part, groups)
+    notes = _drop_leaks(data, part, groups)
     missing = {
         name: share
         for name, share in (("test", test_share), ("val", val_share))
@@ -84,7 +81,7 @@ def split_dataset(
         if absent:
             names = ", ".join(data.labels[k] for k in absent)
             notes.append(f"{name} has no image of class {names}, whose images form too few groups")
-    return Split(**found, groups=groups, dropped=dropped, notes=(*groups.notes, *notes))
+    return Split(**found, groups=groups, notes=(*groups.notes, *notes))
 
 
 def _carve(
@@ -108,14 +105,13 @@ def _carve(
             part[pool[folds.pop()]] = name
 
 
-def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> tuple[int, list[str]]:
+def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> list[str]:
     """Drop images of the user's train (and val) folder that are near-duplicates of test or val."""
     notes: list[str] = []
     if not any(file.split for file in data.files):
-        return 0, notes
+        return notes
     vectors = unit_vectors(data.fingerprints)
     digests = np.array(data.sha256)
-    dropped = 0
     for name, later in (("val", ["test"]), ("train", ["val", "test"])):
         mine, theirs = np.flatnonzero(part == name), np.flatnonzero(np.isin(part, later))
         if not len(mine) or not len(theirs):
@@ -123,13 +119,12 @@ def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> tuple[int, l
         leaks = nearest(vectors[mine], vectors[theirs])[1] >= groups.threshold
         leaks |= np.isin(digests[mine], digests[theirs])
         part[mine[leaks]] = "dropped"
-        dropped += int(leaks.sum())
         if leaks.any():
             notes.append(
                 f"{int(leaks.sum())} of {len(mine)} {name} images are left out: "
                 f"near-duplicates of {' or '.join(later)} images"
             )
-    return dropped, notes
+    return notes
 
 
 def _give_train_every_class(

@@ -1,8 +1,4 @@
-"""Find images that belong together: the same picture, the same burst, the same device.
-
-A split that divides such a group puts nearly the same picture into training and test. Its lab
-accuracy is then higher than any field camera will reach.
-"""
+"""Find images that belong together: the same picture, the same burst, the same device."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """Keep a data set's tensors in memory, or in a temporary file if they are too many.
 
-100,000 images of 224 x 224 are 15 GB. The file has no name where the system allows it, so it
-disappears with the process. It is written with plain writes, because a full disk kills a process
-that writes through a memory map. Each read makes a new map, because the pages of a lasting map
-count as the process's memory.
+It is written with plain writes, because a full disk kills a process that writes through a memory
+map. Each read makes a new map: the pages of a lasting one count as the process's memory.
 """
 
 from __future__ import annotations
@@ -19,7 +17,14 @@ import numpy as np
 
 from edgecnn.errors import OutputError
 
-__all__ = ["ChosenTensors", "Memory", "StoreOptions", "TensorFile", "Tensors", "make_store"]
+__all__ = [
+    "ChosenTensors",
+    "Memory",
+    "TensorFile",
+    "TensorView",
+    "Tensors",
+    "make_store",
+]
 
 
 class Tensors(Protocol):
@@ -33,25 +38,22 @@ class Tensors(Protocol):
     def __getitem__(self, rows: Any) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
-class StoreOptions:
-    """memory_mb: what tensors may take in memory (2**20 bytes each). cache: the folder of the
-    file that holds more than that; None: the system's folder for temporary files (TMPDIR)."""
-
-    memory_mb: float = 1024.0
-    cache: Path | None = None
-
-
-def make_store(most: int, shape: tuple[int, ...], options: StoreOptions) -> Memory | TensorFile:
+def make_store(
+    most: int, shape: tuple[int, ...], memory_mb: float = 1024.0, cache: Path | None = None
+) -> Memory | TensorFile:
     """Make a store for up to `most` tensors of a shape (height, width, 3).
+
+    Args:
+        memory_mb: What they may take in memory (2**20 bytes each).
+        cache: The folder of the file that holds more than that; None: TMPDIR.
 
     Raises:
         OutputError: They need a file, and the cache can't be written to or has no room.
     """
     size = most * int(np.prod(shape))
-    if size <= options.memory_mb * 2**20:
+    if size <= memory_mb * 2**20:
         return Memory(most, shape)
-    return TensorFile(size, shape, Path(options.cache or tempfile.gettempdir()))
+    return TensorFile(size, shape, cache or Path(tempfile.gettempdir()))
 
 
 class Memory:
@@ -74,13 +76,11 @@ class Memory:
 class TensorFile:
     """uint8 tensors in a temporary file; indexing reads the rows like an array.
 
-    Each read copies its rows into memory: take a batch, not all of them. Several threads may
-    read at once. The file is deleted with the object.
+    Several threads may read at once. The file is deleted with the object.
 
     Args:
         size: Bytes that all tensors will take.
         shape: The shape of one tensor.
-        cache: The folder for the file.
 
     Raises:
         OutputError: The folder can't be written to, or has no room.
@@ -139,15 +139,27 @@ class TensorFile:
 
 
 @dataclass(frozen=True, eq=False)
-class ChosenTensors:
-    """Some rows of a data set's tensors, copied only when they are indexed."""
+class TensorView:
+    """Tensors that are made of others when they are indexed."""
 
     tensors: Tensors
-    rows: np.ndarray
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.rows), *self.tensors.shape[1:])
+        return (len(self), *self.tensors.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenTensors(TensorView):
+    """Some rows of a data set's tensors."""
+
+    rows: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)

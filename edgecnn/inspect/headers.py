@@ -30,35 +30,16 @@ _BAD_HEADER = (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.err
 
 @dataclass(frozen=True)
 class Header:
-    """Properties that programs handle differently.
+    """The format of a file, and what programs handle differently.
 
-    `mode` is Pillow's; `bits` counts those of a sample; `orientation` is EXIF's (1: upright).
+    oddities  those of wrong-suffix, 16-bit, grey, alpha, cmyk, exif-rotated, animated that apply
     """
 
     format: str
-    mode: str
-    bits: int
-    width: int
-    height: int
-    orientation: int
-    animated: bool
-    transparent: bool
-
-    def oddities(self, suffix: str) -> tuple[str, ...]:
-        """Those of wrong-suffix, 16-bit, grey, alpha, cmyk, exif-rotated, animated that apply."""
-        found = {
-            "wrong-suffix": suffix.lower() not in _SUFFIXES.get(self.format, {suffix.lower()}),
-            "16-bit": self.bits > 8,
-            "grey": self.mode in ("1", "L", "LA", "I", "F") or self.mode.startswith("I;"),
-            "alpha": self.transparent,
-            "cmyk": self.mode == "CMYK",
-            "exif-rotated": self.orientation != 1,
-            "animated": self.animated,
-        }
-        return tuple(name for name, is_so in found.items() if is_so)
+    oddities: tuple[str, ...]
 
 
-def read_header(data: bytes) -> Header | None:
+def read_header(data: bytes, suffix: str) -> Header | None:
     """Read the header of an encoded image; None when Pillow can't."""
     from PIL import Image
 
@@ -71,16 +52,17 @@ def read_header(data: bytes) -> Header | None:
             frames = getattr(image, "n_frames", 1)
     except (*_BAD_HEADER, Image.DecompressionBombError):
         return None
-    return Header(
-        format=str(image.format),
-        mode=image.mode,
-        bits=_bits(image, data),
-        width=image.width,
-        height=image.height,
-        orientation=orientation if orientation in range(1, 9) else 1,
-        animated=frames > 1 and image.format != "MPO",
-        transparent=image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
-    )
+    name, mode, suffix = str(image.format), image.mode, suffix.lower()
+    found = {
+        "wrong-suffix": suffix not in _SUFFIXES.get(name, {suffix}),
+        "16-bit": _bits(image, data) > 8,
+        "grey": mode in ("1", "L", "LA", "I", "F") or mode.startswith("I;"),
+        "alpha": mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
+        "cmyk": mode == "CMYK",
+        "exif-rotated": orientation in range(2, 9),
+        "animated": frames > 1 and name != "MPO",
+    }
+    return Header(name, tuple(odd for odd, applies in found.items() if applies))
 
 
 def broken_kind(data: bytes) -> str:

@@ -28,11 +28,7 @@ def inspect(
     *,
     progress: Progress | None = None,
 ) -> Inspection:
-    """Inspect a class-per-folder tree.
-
-    Args:
-        data: Folder of class folders, or of train, val and test folders of these.
-        options: Field images, groups, and the page to write.
+    """Inspect a class-per-folder tree, or train, val and test folders of these.
 
     Raises:
         DataError: No usable image, one class, or a manifest that does not fit.

@@ -13,41 +13,36 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.bundle.preprocess import decode, readable_image, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.statistics import STATISTICS, Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
-from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_images, find_labelled
-from edgecnn.images.dataset import Dataset, read_in_order
+from edgecnn.files.folders import LabelledFile, class_names, find_images, find_labelled
+from edgecnn.images.dataset import Dataset, Seen, read_in_order
 from edgecnn.inspect.headers import Header, broken_kind, read_header
 from edgecnn.records import Progress, Skipped
 
-__all__ = ["SIDE", "Broken", "Scan", "scan_folder", "scan_labelled"]
+__all__ = ["SIDE", "Scan", "scan_folder", "scan_labelled"]
 
 SIDE = 32  # pixels on each side of the small pictures that the checks compare
 _SPEC = InputSpec(width=SIDE, height=SIDE)
 _SAMPLE = 100
 
 
-@dataclass(frozen=True)
-class Broken:
-    """A file that can't be decoded; `kind` is that of `headers.broken_kind`, or "unreadable"."""
-
-    file: str
-    kind: str
-    reason: str
+# An image, its tensor, its header and its size (width, height).
+_Look = tuple[Seen, np.ndarray, Header | None, tuple[int, int]]
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
     """The usable images of a folder, in the order of their paths.
 
-    data        tensors of 32x32 pixels, classes, fingerprints, digests (label "" if unlabelled)
+    data        tensors of 32x32 pixels, classes, fingerprints, digests (label "" if unlabelled);
+                `skipped` are the files that can't be decoded, each with `headers.broken_kind` or
+                "unreadable"
     headers     the header of each image; None when only OpenCV can read it
     sizes_wh    int32, shape (n, 2), in pixels
     statistics  float32, shape (n, len(STATISTICS)): see camera/statistics.py
-    broken      the files that can't be decoded
     window      the part of each picture that the statistics use
     """
 
@@ -55,7 +50,6 @@ class Scan:
     headers: tuple[Header | None, ...]
     sizes_wh: np.ndarray
     statistics: np.ndarray
-    broken: tuple[Broken, ...]
     window: Window
 
     def __len__(self) -> int:
@@ -64,16 +58,6 @@ class Scan:
     def column(self, name: str) -> np.ndarray:
         """One statistic of each image, by its name in STATISTICS."""
         return np.asarray(self.statistics[:, STATISTICS.index(name)])
-
-
-@dataclass(frozen=True, eq=False)
-class _Look:
-    file: LabelledFile
-    tensor: np.ndarray
-    fingerprint: np.ndarray
-    sha256: str
-    header: Header | None
-    size_wh: tuple[int, int]
 
 
 def scan_labelled(root: Path, *, progress: Progress | None = None) -> Scan:
@@ -105,12 +89,12 @@ def _scan(
 ) -> Scan:
     window = window or _sample_window(root, files)
     looks: list[_Look] = []
-    broken: list[Broken] = []
+    broken: list[Skipped] = []
     statistics: list[np.ndarray] = []
     # The window's pixels come beside each look, so that only one chunk of them is in memory.
     for chunk in read_in_order(partial(_look_at, root, window), files):
-        broken += [found for found in chunk if isinstance(found, Broken)]
-        new = [found for found in chunk if not isinstance(found, Broken)]
+        broken += [found for found in chunk if isinstance(found, Skipped)]
+        new = [found for found in chunk if not isinstance(found, Skipped)]
         looks += [look for look, _ in new]
         if new:
             statistics.append(frame_statistics(np.stack([middle for _, middle in new])))
@@ -118,20 +102,9 @@ def _scan(
             progress(f"looking at {root.name}", len(looks) + len(broken), len(files))
     if not looks:
         raise _nothing_usable(root, len(files))
-    kept = tuple(look.file for look in looks)
-    data = Dataset(
-        root,
-        labels,
-        kept,
-        np.stack([look.tensor for look in looks]),
-        np.array([labels.index(file.label) for file in kept], np.int32),
-        np.stack([look.fingerprint for look in looks]),
-        tuple(look.sha256 for look in looks),
-        tuple(Skipped(item.file, item.reason) for item in broken),
-    )
-    sizes = np.array([look.size_wh for look in looks], np.int32)
-    headers = tuple(look.header for look in looks)
-    return Scan(data, headers, sizes, np.concatenate(statistics), tuple(broken), window)
+    seen, tensors, headers, sizes = zip(*looks, strict=True)
+    data = Dataset.of(root, labels, seen, np.stack(tensors), broken)
+    return Scan(data, headers, np.array(sizes, np.int32), np.concatenate(statistics), window)
 
 
 def _sample_window(root: Path, files: Sequence[LabelledFile]) -> Window:
@@ -153,22 +126,16 @@ def _nothing_usable(root: Path, count: int) -> DataError:
     )
 
 
-def _look_at(root: Path, window: Window, file: LabelledFile) -> tuple[_Look, np.ndarray] | Broken:
+def _look_at(root: Path, window: Window, file: LabelledFile) -> tuple[_Look, np.ndarray] | Skipped:
     name = file.path.relative_to(root).as_posix()
     try:
         raw = file.path.read_bytes()
-    except OSError as error:
-        return Broken(name, "unreadable", error.strerror or str(error))
+    except OSError:
+        return Skipped(name, "unreadable")
     try:
-        frame = decode(raw, file.path.name)
-    except ImageError as error:
-        return Broken(name, broken_kind(raw), str(error))
-    found = _Look(
-        file,
-        to_tensor(frame, _SPEC),
-        fingerprint(frame),
-        file_sha256(raw),
-        read_header(raw),
-        (frame.shape[1], frame.shape[0]),
-    )
-    return found, window.cut(frame).copy()
+        frame = decode(raw, name)
+    except ImageError:
+        return Skipped(name, broken_kind(raw))
+    header, size_wh = read_header(raw, file.path.suffix), (frame.shape[1], frame.shape[0])
+    look = (Seen.of(file, raw, frame), to_tensor(frame, _SPEC), header, size_wh)
+    return look, window.cut(frame).copy()

@@ -20,7 +20,6 @@ def keras_scores(model: keras.Model, tensors: Tensors, batch_size: int = 256) ->
     """Scores of input tensors, a batch at a time, in inference mode.
 
     Args:
-        model: Takes raw RGB values 0..255.
         tensors: uint8, shape (n, height, width, 3), as `preprocess.to_tensor` gives them.
 
     Returns:
@@ -49,8 +48,7 @@ def lab_result(scores: np.ndarray, classes: np.ndarray) -> LabResult:
 def most_certain(scores: np.ndarray, count: int) -> list[int]:
     """Indices of up to `count` images for golden frames: the surest of each class in turn.
 
-    Integer kernels may differ by a step of a logit. On a sure image that moves a score by less
-    than a step; in the middle of the softmax it moves a score by several and proves nothing.
+    Integer kernels may differ by a step of a logit, which hardly moves the score of a sure image.
 
     Example:
         >>> most_certain(np.float32([[0.6, 0.4], [0.9, 0.1], [1.0, 0.0], [0.3, 0.7]]), 3)

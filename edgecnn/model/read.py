@@ -1,4 +1,14 @@
-"""Read a MODEL folder: the network, its card and its lab test."""
+"""Read a MODEL folder: the network, its card and its lab test.
+
+model.keras     the float model: raw RGB 0..255 in, softmax scores out
+card.json       labels, input, lab accuracy, and how the model came about
+history.csv     loss, accuracy, learning rate and seconds, one row an epoch
+training.png    the same as curves; confusion.png the lab test's confusion matrix
+augmented.png   training images and what the augmentation makes of them, a row a class
+lab_test.npz    tensors, labels, keras_scores, files, sha256 of the lab test images
+golden/         a few encoded lab test images
+synthetic.png   with --synthesize: real and made images side by side
+"""
 
 from __future__ import annotations
 
@@ -18,7 +28,6 @@ from edgecnn.errors import BundleError, ModelError, one_line
 from edgecnn.files.folders import IMAGE_SUFFIXES
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.tensors import ChosenTensors, Tensors
-from edgecnn.model.model_folder import GOLDEN_FOLDER, LAB_TEST_FILE, MODEL_FILE
 from edgecnn.model.networks.adopt import unknown_class
 from edgecnn.model.networks.small import importable_here
 from edgecnn.model.predict import keras_scores
@@ -27,8 +36,20 @@ from edgecnn.quiet import quiet
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["LabModel", "LabTest", "lab_test_digests", "load_lab_model", "load_model"]
+__all__ = [
+    "GOLDEN_FOLDER",
+    "LAB_TEST_FILE",
+    "MODEL_FILE",
+    "LabModel",
+    "LabTest",
+    "lab_test_digests",
+    "load_lab_model",
+    "load_model",
+]
 
+MODEL_FILE = "model.keras"
+LAB_TEST_FILE = "lab_test.npz"
+GOLDEN_FOLDER = "golden"
 _FEW = 64
 
 
@@ -114,7 +135,9 @@ def load_lab_model(path: Path) -> LabModel:
             f"{len(card.labels)} labels; train again"
         )
     test = _load_test(path / LAB_TEST_FILE, card)
-    model = LabModel(path, card, network, test, _golden(path / GOLDEN_FOLDER))
+    golden = (path / GOLDEN_FOLDER).glob("*")
+    encoded = tuple(sorted(p for p in golden if p.suffix.lower() in IMAGE_SUFFIXES))
+    model = LabModel(path, card, network, test, encoded)
     if not np.abs(model.scores(test.tensors[:_FEW]) - test.keras_scores[:_FEW]).max() < 0.01:
         raise ModelError(
             f"{path}: {MODEL_FILE} does not give the scores in {LAB_TEST_FILE}; one of the two "
@@ -219,9 +242,3 @@ def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         raise ModelError(
             f"can't read {path} ({error}); expected arrays {', '.join(names)}; train again"
         ) from error
-
-
-def _golden(folder: Path) -> tuple[Path, ...]:
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES))

@@ -1,4 +1,4 @@
-"""Write a MODEL folder."""
+"""Write a MODEL folder; `read.py` says what it holds."""
 
 from __future__ import annotations
 
@@ -11,30 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.bundle.card import CARD_FILE
+from edgecnn.bundle.card import CARD_FILE, LabResult
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import staged_folder
 from edgecnn.images.tensors import Tensors
-from edgecnn.model.model_folder import (
-    CONFUSION_FILE,
-    GOLDEN_FOLDER,
-    HISTORY_FILE,
-    LAB_TEST_FILE,
-    MODEL_FILE,
-    TRAINING_FILE,
-)
-from edgecnn.model.plots import confusion_matrix, training_curves
-from edgecnn.model.read import LabModel, LabTest
+from edgecnn.model.read import GOLDEN_FOLDER, LAB_TEST_FILE, MODEL_FILE, LabModel, LabTest
+from edgecnn.render.png import figure_png
 
 __all__ = ["write_model_folder"]
 
 _BATCH = 256
+_MOST_LABELS = 60  # more tick labels than this can't be read
 
 
 def write_model_folder(
     model: LabModel,
     history: Mapping[str, Sequence[float]],
-    best_epoch: int,
     pictures: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a MODEL folder, whole or not at all.
@@ -42,7 +34,6 @@ def write_model_folder(
     Args:
         model: What `load_lab_model` will read; an older MODEL folder at its path is replaced.
         history: By column, one entry an epoch.
-        best_epoch: The epoch whose weights the model has, from 1.
         pictures: More files to look at, by name.
 
     Raises:
@@ -52,9 +43,10 @@ def write_model_folder(
     with staged_folder(model.path, marker=CARD_FILE) as stage:
         model.network.save(stage / MODEL_FILE)
         (stage / CARD_FILE).write_text(json.dumps(card.to_json(), indent=1) + "\n")
-        (stage / HISTORY_FILE).write_text(_history_csv(history))
-        (stage / TRAINING_FILE).write_bytes(training_curves(history, best_epoch))
-        (stage / CONFUSION_FILE).write_bytes(confusion_matrix(card.lab, card.labels))
+        rows = ([k, *row] for k, row in enumerate(zip(*history.values(), strict=True), start=1))
+        (stage / "history.csv").write_text(csv_text(["epoch", *history], rows))
+        (stage / "training.png").write_bytes(_training_curves(history))
+        (stage / "confusion.png").write_bytes(_confusion_matrix(card.lab, card.labels))
         for name, picture in (pictures or {}).items():
             (stage / name).write_bytes(picture)
         _write_lab_test(stage / LAB_TEST_FILE, model.test)
@@ -62,6 +54,48 @@ def write_model_folder(
         for number, path in enumerate(model.golden):
             copy = stage / GOLDEN_FOLDER / f"{number}{path.suffix.lower()}"
             copy.write_bytes(path.read_bytes())
+
+
+def _training_curves(history: Mapping[str, Sequence[float]]) -> bytes:
+    """Loss and accuracy of each epoch on training and validation images."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    best = epochs[np.argmin(history["val_loss"])]
+    for axes, name, scale in zip(
+        figure.subplots(1, 2), ("loss", "accuracy"), (1, 100), strict=True
+    ):
+        for column, label in ((name, "training, augmented"), (f"val_{name}", "validation")):
+            axes.plot(epochs, scale * np.array(history[column]), label=label)
+        axes.axvline(best, color="0.6", linestyle=":", label=f"best epoch ({best})")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name if scale == 1 else f"{name} (%)")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure_png(figure)
+
+
+def _confusion_matrix(lab: LabResult, labels: Sequence[str]) -> bytes:
+    """Confusion matrix of the lab test images: rows true, columns read, coloured by row share."""
+    from matplotlib.figure import Figure
+
+    counts = np.array(lab.confusion)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    side = min(24.0, max(4.0, 2 + 0.45 * len(labels)))
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("read as")
+    axes.set_ylabel("true class")
+    axes.set_title(f"lab test: {lab.tally.text()}", fontsize=9)
+    if len(labels) <= _MOST_LABELS:
+        axes.set_xticks(range(len(labels)), labels, rotation=90)
+        axes.set_yticks(range(len(labels)), labels)
+        for i, j in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if shares[i, j] > 0.5 else "black"
+            axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=8)
+    return figure_png(figure)
 
 
 def _write_lab_test(path: Path, test: LabTest) -> None:
@@ -81,8 +115,3 @@ def _write_tensors(file: Any, tensors: Tensors) -> None:
     np.lib.format.write_array_header_1_0(file, header)
     for start in range(0, len(tensors), _BATCH):
         file.write(tensors[start : start + _BATCH].tobytes())
-
-
-def _history_csv(history: Mapping[str, Sequence[float]]) -> str:
-    rows: Any = zip(*history.values(), strict=True)
-    return csv_text(["epoch", *history], ([k, *row] for k, row in enumerate(rows, start=1)))

@@ -119,7 +119,6 @@ def draw_plot(draw: Callable[[Any, str], None], height: float, text: str) -> Plo
     Args:
         draw: Gets a matplotlib Figure and the colour of lines and text.
         height: In inches; the width is PLOT_WIDTH.
-        text: What the plot shows, in words.
     """
     return Plot(_svg(draw, height, "#333333"), _svg(draw, height, "#d8d8d8"), text)
 

@@ -34,14 +34,11 @@ def figure_png(figure: Figure) -> bytes:
 
 
 def picture_sheet(rows: Sequence[tuple[str, Pictures]]) -> bytes:
-    """Draw rows of pictures of one size, each row under its title; every 12 pictures wrap.
+    """Draw a PNG of rows of pictures of one size, each under its title; every 12 pictures wrap.
 
     Args:
         rows: The title, in any script, and the pictures, uint8, R, G, B, shape (h, w, 3). A row
             without pictures is a line of text.
-
-    Returns:
-        A PNG.
 
     Raises:
         MissingRuntimeError: matplotlib is not installed.

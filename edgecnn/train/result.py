@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.table import table
-from edgecnn.train.assess.breakdown import Breakdown
-from edgecnn.train.assess.verdict import Verdict
+from edgecnn.train.assess import Breakdown, Verdict
 from edgecnn.train.synthesis.result import Synthesis
 
 if TYPE_CHECKING:
@@ -25,15 +24,11 @@ class TrainResult(Record):
 
     splits        {"train": {"images": n, "groups": m}, "val": ..., "test": ...}
     train, val    accuracy on clean training and validation images; `lab` is that on the test split
-    notes         remarks about the data, one line each
     temperature   divides the logits for the card's confidence; fitted on the validation images
     confidence_error  expected calibration error on the test split: {"raw", "calibrated"}
     worker        the name of this worker, if another one writes the folder
     class_counts  real training images of each label
-    synthesis     the decision about synthetic images; None without `synthesize`
     breakdowns    accuracy on the test split by class, by device and by columns of the manifest
-    verdict       whether the network overfits or is fragile
-    label_checks  whether each operation of the augmentation keeps the label
     network       {"name", "weights"}; for a named network also "source" and "licence"
     """
 

@@ -12,7 +12,7 @@ from edgecnn.errors import ModelError
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.split import Split, split_dataset
 from edgecnn.images.split_groups import GroupOptions
-from edgecnn.images.tensors import ChosenTensors, StoreOptions
+from edgecnn.images.tensors import ChosenTensors
 from edgecnn.model.networks.backbones import BACKBONES, SIDE, check_backbone
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
@@ -32,12 +32,7 @@ Part = Literal["train", "val", "test"]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """The data and the options of a run.
-
-    camera   the fitted camera to train for, or None
-    cluster  the processes that train together, or None
-    checks   whether each operation of the augmentation keeps the label
-    """
+    """The data and the options of a run; `camera` is the fitted one to train for."""
 
     data: Dataset
     split: Split
@@ -102,13 +97,10 @@ def read_task(
         size_wh = (SIDE, SIDE)
     else:
         size_wh = suggest_size(lab)
-    store = StoreOptions(options.memory_mb, Path(options.cache) if options.cache else None)
-    data = load_dataset(lab, options.input_spec(size_wh), progress=progress, store=store)
+    spec, memory_mb = options.input_spec(size_wh), options.memory_mb
+    data = load_dataset(lab, spec, progress=progress, memory_mb=memory_mb, cache=options.cache)
     groups = GroupOptions(
-        Path(options.manifest) if options.manifest else None,
-        options.group,
-        options.near_duplicate,
-        options.burst_seconds,
+        options.manifest, options.group, options.near_duplicate, options.burst_seconds
     )
     split = split_dataset(
         data,

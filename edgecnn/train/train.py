@@ -13,24 +13,24 @@ from edgecnn._version import __version__
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.errors import MissingRuntimeError
 from edgecnn.files.staging import check_writable
-from edgecnn.model.model_folder import NUM_GOLDEN
 from edgecnn.model.predict import most_certain
 from edgecnn.model.read import LabModel, LabTest
 from edgecnn.model.write import write_model_folder
 from edgecnn.quiet import quiet
 from edgecnn.records import Json, Progress
-from edgecnn.train.assess.breakdown import group_names
+from edgecnn.train.assess import Measured, group_names, measure
 from edgecnn.train.augmentation.simulated_field import training_note
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.result import TrainResult
 from edgecnn.train.task import Task, check_task, read_task, settle_augmentation
 
 if TYPE_CHECKING:
-    from edgecnn.train.assess.measure import Measured
     from edgecnn.train.learn import Learned
     from edgecnn.train.synthesis.gate import Made
 
 __all__ = ["TrainOptions", "TrainResult", "train"]
+
+_NUM_GOLDEN = 4
 
 
 def train(
@@ -40,14 +40,11 @@ def train(
     *,
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Train a classifier on a class-per-folder tree and write a MODEL folder.
-
-    What the folder holds: see `edgecnn.model.model_folder`.
+    """Train a classifier on a class-per-folder tree and write a MODEL folder (see `model/read.py`).
 
     Args:
         lab: Folder of class folders, or of train, val and test folders of these.
-        output: The MODEL folder; an older MODEL folder is replaced.
-        options: See TrainOptions.
+        output: An older MODEL folder is replaced.
 
     With TF_CONFIG set, the processes named there train together (see cluster.py), and only the
     first one writes.
@@ -68,31 +65,27 @@ def train(
     task = read_task(lab, options, cluster, progress)
     names = group_names(task.data, options)
     with quiet():  # TensorFlow writes to the terminal at any log level
-        from edgecnn.train.assess.measure import measure
-        from edgecnn.train.learn import learn, make_images
+        from edgecnn.train.learn import learn
 
     task = settle_augmentation(task)
-    made = make_images(task, progress) if options.synthesize else None
-    learned = learn(task, made, progress)
+    learned = learn(task, progress)
     measured = measure(learned.model, task, names)
-    result = _result(output, task, learned, measured, made, monotonic() - start)
+    result = _result(output, task, learned, measured, monotonic() - start)
     if writes:
-        _write(result, task, learned, measured, made)
+        _write(result, task, learned, measured)
     return result
 
 
-def _write(
-    result: TrainResult, task: Task, learned: Learned, measured: Measured, made: Made | None
-) -> None:
-    data, rows, fit = task.data, task.split.test, learned.fit
+def _write(result: TrainResult, task: Task, learned: Learned, measured: Measured) -> None:
+    data, rows = task.data, task.split.test
     model = LabModel(
         result.model,
-        _card(result, task, measured, made),
+        _card(result, task, learned, measured),
         learned.model,
         LabTest.of(data, rows, measured.scores),
-        tuple(data.files[rows[k]].path for k in most_certain(measured.scores, NUM_GOLDEN)),
+        tuple(data.files[rows[k]].path for k in most_certain(measured.scores, _NUM_GOLDEN)),
     )
-    write_model_folder(model, fit.history, fit.best_epoch, _pictures(task, made))
+    write_model_folder(model, learned.fit.history, _pictures(task, learned.made))
 
 
 def _check_installed() -> None:
@@ -105,12 +98,7 @@ def _check_installed() -> None:
 
 
 def _result(
-    output: Path,
-    task: Task,
-    learned: Learned,
-    measured: Measured,
-    made: Made | None,
-    seconds: float,
+    output: Path, task: Task, learned: Learned, measured: Measured, seconds: float
 ) -> TrainResult:
     split, cluster, fit = task.split, task.cluster, learned.fit
     counts = np.bincount(task.classes("train"), minlength=len(task.data.labels))
@@ -133,7 +121,7 @@ def _result(
         confidence_error=measured.confidence_error,
         network=learned.network,
         class_counts=dict(zip(task.data.labels, counts.tolist(), strict=True)),
-        synthesis=made.decision if made else None,
+        synthesis=learned.made.decision if learned.made else None,
         verdict=measured.verdict,
         label_checks=task.checks,
         breakdowns=measured.breakdowns,
@@ -143,8 +131,7 @@ def _result(
 
 def _pictures(task: Task, made: Made | None) -> dict[str, bytes]:
     """Draw augmented training images, and synthetic ones if there are any."""
-    from edgecnn.train.augmentation.pipeline import build_augmentation
-    from edgecnn.train.augmentation.preview import augmented_sheet
+    from edgecnn.train.augmentation.pipeline import augmented_sheet, build_augmentation
 
     seed = task.options.seed
     layers = build_augmentation(task.options.augment, seed, task.options.without)
@@ -155,13 +142,10 @@ def _pictures(task: Task, made: Made | None) -> dict[str, bytes]:
     return pictures
 
 
-def _card(result: TrainResult, task: Task, measured: Measured, made: Made | None) -> Card:
+def _card(result: TrainResult, task: Task, learned: Learned, measured: Measured) -> Card:
     from edgecnn.train.fitting.imbalance import implied_prior
 
-    classes = task.classes("train")
-    if made and made.extra:
-        classes = np.concatenate([classes, made.extra.classes])
-    prior = implied_prior(classes, len(task.data.labels), task.options)
+    prior = implied_prior(learned.classes, len(task.data.labels), task.options)
     height, width, _ = task.shape
     return Card(
         name=result.model.name,
@@ -183,8 +167,8 @@ def _summary(result: TrainResult, task: Task) -> Json:
     for name in ("model", "lab", "skipped"):
         del data[name]
     settings = options.to_json()
-    settings["manifest"] = Path(options.manifest).name if options.manifest else None
-    settings["camera"] = Path(options.camera).name if options.camera else None
+    settings["manifest"] = options.manifest.name if options.manifest else None
+    settings["camera"] = options.camera.name if options.camera else None
     del settings["cache"]
     settings["weights"] = Path(options.weights).name
     return {

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecnn.bundle.folder import Bundle
-from edgecnn.bundle.runtime.delegates import open_delegate
 from edgecnn.bundle.runtime.io_tensors import check_info, dequantize, input_table
 from edgecnn.bundle.runtime.load import load_runtime, top1
-from edgecnn.bundle.runtime.module import TFLITE_RUNTIMES, load_tflite_module
+from edgecnn.bundle.runtime.module import TFLITE_RUNTIMES, load_tflite_module, open_delegate
 from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError, MissingRuntimeError
 

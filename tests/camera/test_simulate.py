@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecnn.camera.simulate import FieldCamera, Shot, linear_to_srgb, srgb_to_linear
-from edgecnn.demo.cards import draw_digit
+from edgecnn.demo.film import draw_digit
 
 CAMERA = FieldCamera()
 GREY = np.full((240, 240), 128, np.uint8)
@@ -150,7 +150,7 @@ def test_sampled_settings_stay_in_the_camera_s_ranges(rng):
     for _ in range(50):
         shot = CAMERA.sample(rng)
         for field in fields(Shot):
-            low, high = getattr(CAMERA, field.name)
+            low, high = field.metadata["range"]
             assert low <= getattr(shot, field.name) <= high, field.name
 
 
@@ -165,7 +165,7 @@ def test_worse_jpeg_quality_is_a_smaller_file_farther_from_the_picture(rng):
     board = checkerboard(20)
     sizes, errors = [], []
     for quality in (95.0, 60.0, 20.0):
-        camera = replace(ideal(), jpeg_quality=(quality, quality))
+        camera = ideal(jpeg_quality=(quality, quality))
         data = camera.capture(board, np.random.default_rng(0))
         shot = camera.sample(np.random.default_rng(0))
         frame = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).astype(float)
@@ -175,9 +175,9 @@ def test_worse_jpeg_quality_is_a_smaller_file_farther_from_the_picture(rng):
     assert errors == sorted(errors)
 
 
-def ideal() -> FieldCamera:
-    """A camera without any degradation."""
-    return FieldCamera(**{f.name: (getattr(Shot(), f.name),) * 2 for f in fields(Shot)})
+def ideal(**ranges: tuple[float, float]) -> FieldCamera:
+    """A camera without any degradation but these."""
+    return FieldCamera(ranges={**{f.name: (f.default,) * 2 for f in fields(Shot)}, **ranges})
 
 
 def test_digit_card_holds_bright_ink_inside_a_dark_margin():

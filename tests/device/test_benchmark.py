@@ -14,7 +14,7 @@ import pytest
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.benchmark.benchmark import Benchmark, BenchmarkOptions, benchmark
-from edgecnn.device.benchmark.pareto import Point, front
+from edgecnn.device.benchmark.result import BenchmarkRow
 from edgecnn.device.benchmark.soak import soak
 from edgecnn.device.evaluate import EvaluateOptions, evaluate
 from edgecnn.device.machine.health import throttle_flags
@@ -170,13 +170,15 @@ def test_the_plot_is_a_picture_and_named_in_the_result(result):
     assert result.plot in result.to_text()
 
 
-def test_the_front_holds_what_no_other_beats():
-    def point(name: str, ms: float, correct: int) -> Point:
-        return Point(name, ms, Tally(correct, 100), 1)
+def test_the_front_holds_what_no_other_beats(result):
+    def row(name: str, ms: float, correct: int) -> BenchmarkRow:
+        tally = Tally(correct, 100)
+        return replace(result.rows[0], file=name, total_ms={"p50": ms}, accuracy=tally)
 
-    points = [point("slow best", 9, 99), point("beaten", 5, 90), point("middle", 4, 95)]
-    points += [point("fast", 1, 80), point("fast too", 1, 80), point("as fast, worse", 1, 70)]
-    assert [p.name for p in front(points)] == ["fast", "fast too", "middle", "slow best"]
+    rows = [row("slow best", 9, 99), row("beaten", 5, 90), row("middle", 4, 95)]
+    rows += [row("fast", 1, 80), row("fast too", 1, 80), row("as fast, worse", 1, 70)]
+    front = replace(result, rows=tuple(rows)).front
+    assert [one.file for one in front] == ["fast", "fast too", "middle", "slow best"]
 
 
 @pytest.mark.clock

@@ -8,7 +8,7 @@ import pytest
 
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import CalibrationError
-from edgecnn.export.calibration.images import load_calibration
+from edgecnn.export.calibration.images import load_calibration, pin
 
 SPEC = InputSpec(width=16, height=16)
 LABELS = ("dark", "light")
@@ -49,7 +49,7 @@ def test_enough_varied_images_pass_without_a_word(tmp_path):
 def test_the_pinned_tensors_span_exactly_0_to_255_and_differ_in_two_pixels(tmp_path):
     images = [np.clip(picture(k, 60 + 8 * k), 50, 200) for k in range(12)]
     found = load(write(tmp_path / "field", images))
-    pinned = found.pinned()
+    pinned = pin(found.tensors)
     assert (pinned.min(), pinned.max()) == (0, 255)
     assert (pinned != found.tensors).any(axis=-1).sum() == 2
 

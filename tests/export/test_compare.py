@@ -16,21 +16,21 @@ from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.errors import CalibrationError, EdgecnnError, OptionError
 from edgecnn.export.calibration.advice import advise, is_worse
-from edgecnn.export.calibration.choice import _load, choose_calibration
-from edgecnn.export.calibration.comparison_plot import draw_comparison, plot_comparison
-from edgecnn.export.calibration.images import Reading
-from edgecnn.export.calibration.result import AEQ, Cell, CompareOptions
-from edgecnn.export.convert.makers import make_makers
+from edgecnn.export.calibration.choice import choose_calibration
+from edgecnn.export.calibration.images import Reading, load_calibration, pin
+from edgecnn.export.calibration.result import AEQ, Cell, draw_comparison, plot_comparison
+from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.onnx_convert import quantize_onnx
 from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
-from edgecnn.export.convert.tflite_ranges import Activations, RangeModel, clipped_shares
+from edgecnn.export.convert.tflite_ranges import RangeModel, clipped_shares
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.files.folders import find_labelled
 from edgecnn.model.read import load_lab_model
 
 FILE = "model_full_integer_quant.tflite"
-SMALL = CompareOptions(counts=(10, 25), onnx_most=10)
+SMALL = ExportOptions(compare=True, compare_counts=(10, 25))
+TFLITE = replace(SMALL, formats=("tflite-full-integer",), compare_counts=(10,))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def chosen(lab, small_field, image_folder, flat_folder):
 
 
 def choose(lab, folders, options):
-    return choose_calibration(lab, make_makers(lab.card), folders, options)
+    return choose_calibration(lab, Makers(lab.card), folders, options)
 
 
 def scores(data, tensors):
@@ -92,21 +92,21 @@ def test_clipped_shares_are_those_of_the_values_beyond_the_files_ranges(lab, ran
 
     images = lab.test.tensors[100:110]
     data = range_model.quantize(range_model.measure(lab.test.tensors[:2]).limits())
-    shares = clipped_shares(Activations(range_model, images), data)
+    shares = clipped_shares(range_model, range_model.measure(images, kept=20_000), data)
     layer = next(name for name in shares if name.endswith("MaxPool2d"))
     with pytest.warns(UserWarning, match="deprecated"):
         details = tf.lite.Interpreter(model_content=data).get_tensor_details()
     scale, zero_point = next(d["quantization"] for d in details if d["name"] == layer)
     most = (127 - zero_point) * scale
     values = np.concatenate([range_model.tap.run(image)[layer].ravel() for image in images])
-    assert shares[layer] == pytest.approx((values > most + scale).mean())
+    assert shares[layer] == pytest.approx((values > most + scale).mean(), rel=0.1)
     assert shares[layer] > 0
 
 
 def test_all_that_calibrates_covers_itself(lab, range_model):
     images = lab.test.tensors[:10]
     data = range_model.quantize(range_model.measure(images).limits())
-    assert max(clipped_shares(Activations(range_model, images), data).values()) == 0
+    assert max(clipped_shares(range_model, range_model.measure(images), data).values()) == 0
 
 
 def test_ai_edge_quantizer_makes_a_full_integer_file_of_the_same_ranges(lab, range_model):
@@ -162,7 +162,7 @@ def test_the_advised_images_calibrate_and_flat_frames_are_not_judged_by(chosen):
 
 
 def test_no_frame_of_a_given_field_is_calibrated_with(lab, small_field, image_folder):
-    options = replace(SMALL, counts=(10,), field=small_field, back_ends=())
+    options = replace(TFLITE, field=small_field)
     comparison = choose(lab, [image_folder], options).comparison
     assert comparison.held_out == {"field": 120}
     with pytest.raises(CalibrationError, match=r"field has 0 images beside those to judge by"):
@@ -170,9 +170,8 @@ def test_no_frame_of_a_given_field_is_calibrated_with(lab, small_field, image_fo
 
 
 def test_two_runs_give_the_same(lab, small_field, image_folder):
-    options = CompareOptions(counts=(10,), back_ends=(), per_tensor=False)
     first, second = (
-        choose(lab, [small_field, image_folder], options).comparison.to_json() for _ in range(2)
+        choose(lab, [small_field, image_folder], TFLITE).comparison.to_json() for _ in range(2)
     )
     assert first == second
 
@@ -240,7 +239,7 @@ def test_the_advice_is_the_set_that_then_does_best_on_the_shared_devices(
     lab = load_lab_model(tmp_path / "model")
     names = ("techem_vdr", "pp", "lcd")
     folders = [meters / "lab", *(meters / "field" / name for name in names), flat_folder]
-    options = CompareOptions(counts=(50, 200), back_ends=(), per_tensor=False)
+    options = replace(TFLITE, compare_counts=(50, 200))
     comparison = choose(lab, folders, options).comparison
     frozen = freeze(lab.network, lab.card.input)
     truth = [
@@ -251,8 +250,10 @@ def test_the_advice_is_the_set_that_then_does_best_on_the_shared_devices(
     labels = np.array([label for _, label in truth])
     right = {}
     for sets in ([0], [1], [2], [3], [4], [0, 1, 2, 3, 4]):
-        images = _load(lab, [folders[k] for k in sets], None, Reading(strict=False))
-        data = convert_tflite(frozen, "tflite-full-integer", images.pinned())
+        card, some = lab.card, [folders[k] for k in sets]
+        reading = Reading(strict=False)
+        images = load_calibration(some, card.input, card.labels, lab.scores, reading=reading)
+        data = convert_tflite(frozen, "tflite-full-integer", pin(images.tensors))
         top1 = scores(data, [tensor for tensor, _ in truth]).argmax(axis=1)
         right[tuple(sets)] = top1 == labels
     advised = right[comparison.advice.sets]
@@ -352,7 +353,7 @@ def test_an_onnx_method_other_than_min_max_gets_no_more_images_than_were_tried(
     other = replace(chosen, comparison=replace(comparison, advice=entropy))
     recipe = other.recipe(ONNX_FULL_INTEGER, lab.network)
     assert recipe.method == "Entropy"
-    assert recipe.histogram_images <= SMALL.onnx_most < len(recipe.images)
+    assert recipe.histogram_images <= 25 < len(recipe.images)
     given = []
 
     def quantize(data, images, *args, **more):
@@ -361,8 +362,8 @@ def test_an_onnx_method_other_than_min_max_gets_no_more_images_than_were_tried(
 
     monkeypatch.setattr("edgecnn.export.convert.onnx_maker.quantize_onnx", quantize)
     for one in (other, chosen):
-        make_makers(lab.card).onnx.make(one.recipe(ONNX_FULL_INTEGER, lab.network))
-    assert 5 <= given[0] <= SMALL.onnx_most
+        Makers(lab.card).onnx.make(one.recipe(ONNX_FULL_INTEGER, lab.network))
+    assert 5 <= given[0] <= 25
     assert given[1] == len(chosen.images.files)
 
 
@@ -371,7 +372,6 @@ def test_what_cannot_be_compared_is_refused_in_one_line(lab, small_field, tmp_pa
     few.mkdir()
     for path in sorted(small_field.iterdir())[:7]:
         shutil.copy(path, few)
-    options = CompareOptions(counts=(10,), back_ends=())
     for folders, message in (
         ([few], "1 frames are left to judge"),
         ([few, small_field], "few has 6 images beside those to judge by, expected 10"),
@@ -380,7 +380,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(lab, small_field, tmp_pa
         ([], "no calibration folder given"),
     ):
         with pytest.raises(EdgecnnError, match=message) as caught:
-            choose(lab, folders, options)
+            choose(lab, folders, TFLITE)
         assert "\n" not in str(caught.value)
 
 
@@ -388,8 +388,7 @@ def test_sets_of_the_same_name_are_told_apart(lab, small_field, image_folder, tm
     folders = [tmp_path / day / "frames" for day in ("monday", "tuesday")]
     for source, folder in zip((small_field, image_folder), folders, strict=True):
         shutil.copytree(source, folder)
-    options = CompareOptions(counts=(10,), back_ends=(), per_tensor=False)
-    comparison = choose(lab, folders, options).comparison
+    comparison = choose(lab, folders, TFLITE).comparison
     names = {c.name for c in comparison.cells}
     assert names == {*map(str, folders), "union of all"}
 

@@ -17,12 +17,21 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import EdgecnnError
 from edgecnn.export.export import FORMATS, ExportOptions, export
-from edgecnn.export.foreign.foreign import ForeignOptions, load_any_model
+from edgecnn.export.foreign.foreign import load_any_model
 from edgecnn.export.foreign.normalization import Front
 from edgecnn.images.dataset import load_dataset
 
 SPEC = InputSpec(width=24, height=28)
+UNCHANGED = Front()
 WANTED = Front("minus_one_one", "bgr")
+
+
+def of(lab, front=UNCHANGED, labels=None, **more):
+    """What the options say of a Keras file."""
+    normalize, color = front.normalize, front.color
+    return ExportOptions(lab=lab, normalize=normalize, color=color, labels=labels, **more)
+
+
 FAST = ("tflite-float32", "tflite-full-integer", "onnx-float32")
 QUIET = "ignore:The structure of `inputs`:UserWarning"
 
@@ -149,7 +158,7 @@ def test_a_network_of_every_exotic_part_comes_out_in_all_seven_formats(
     ],
 )
 def test_wrong_pixels_are_named_with_the_measured_gain(files, lab, front, said):
-    model = load_any_model(files / "net.keras", ForeignOptions(lab, front=front))
+    model = load_any_model(files / "net.keras", of(lab, front))
     (line,) = model.notes
     assert said in line
     assert f"with {front.options()} the Keras model reads" in line
@@ -159,7 +168,7 @@ def test_wrong_pixels_are_named_with_the_measured_gain(files, lab, front, said):
 def test_labels_in_another_order_are_named(tmp_path, files, lab):
     labels = tmp_path / "labels.txt"
     labels.write_text("".join(f"{(k + 3) % 10}\n" for k in range(10)))
-    model = load_any_model(files / "net.keras", ForeignOptions(lab, labels, WANTED))
+    model = load_any_model(files / "net.keras", of(lab, WANTED, labels))
     assert model.card.lab.tally.accuracy < 0.1
     (line,) = model.notes
     assert "in the order 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in line
@@ -169,7 +178,7 @@ def test_labels_in_another_order_are_named(tmp_path, files, lab):
 def test_a_network_of_another_task_is_told_to_be_at_chance(tmp_path, own, lab):
     keras.utils.set_random_seed(5)
     own.plain(SPEC.shape, 10).save(tmp_path / "untrained.keras")
-    model = load_any_model(tmp_path / "untrained.keras", ForeignOptions(lab, front=Front("unit")))
+    model = load_any_model(tmp_path / "untrained.keras", of(lab, Front("unit")))
     assert [n for n in model.notes if "no more than naming the commonest class" in n] or (
         model.card.lab.tally.accuracy > 0.11
     )
@@ -182,7 +191,7 @@ def test_labels_of_a_file_may_be_numbered_and_more_than_the_folders(tmp_path, la
     names = ["nothing", *"0123456789"]
     labels = tmp_path / "labels.txt"
     labels.write_text("".join(numbers.format(k, n) + "\n" for k, n in enumerate(names)))
-    model = load_any_model(tmp_path / "eleven.keras", ForeignOptions(lab, labels))
+    model = load_any_model(tmp_path / "eleven.keras", of(lab, labels=labels))
     assert model.card.labels == tuple(names)
     assert all(
         names[index] == file.split("/")[0]
@@ -200,7 +209,7 @@ def test_one_score_becomes_two_classes(tmp_path, own, lab, activation):
     loss = keras.losses.BinaryCrossentropy(from_logits=activation is None)
     network = train(own.plain(SPEC.shape, 1, activation), data, WANTED, loss=loss)
     network.save(tmp_path / "binary.keras")
-    model = load_any_model(tmp_path / "binary.keras", ForeignOptions(two, front=WANTED))
+    model = load_any_model(tmp_path / "binary.keras", of(two, WANTED))
     assert model.card.labels == ("3", "7")
     assert model.card.lab.tally.accuracy > 0.9
     share = network.predict(as_trained(data, WANTED), verbose=0)[:, 0]
@@ -215,8 +224,8 @@ def test_a_grey_network_is_wrapped_when_asked_for(tmp_path, own, lab, data):
     network = train(own.plain((SPEC.height, SPEC.width, 1), 10), data, grey)
     network.save(tmp_path / "grey.keras")
     with pytest.raises(EdgecnnError, match="with --color grey"):
-        load_any_model(tmp_path / "grey.keras", ForeignOptions(lab, front=Front("minus_one_one")))
-    model = load_any_model(tmp_path / "grey.keras", ForeignOptions(lab, front=grey))
+        load_any_model(tmp_path / "grey.keras", of(lab, Front("minus_one_one")))
+    model = load_any_model(tmp_path / "grey.keras", of(lab, grey))
     expected = network.predict(as_trained(data, grey), verbose=0)
     assert model.test.keras_scores == pytest.approx(expected, abs=1e-4)
 
@@ -226,7 +235,7 @@ def test_where_the_folder_names_a_test_split_only_that_is_measured(tmp_path, fil
         target = tmp_path / "lab" / ("test" if k % 4 == 0 else "train") / path.parent.name
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    model = load_any_model(files / "net.keras", ForeignOptions(tmp_path / "lab", front=WANTED))
+    model = load_any_model(files / "net.keras", of(tmp_path / "lab", WANTED))
     assert model.card.lab.tally.total == 100
     assert "100 images in test/" in model.notes[0]
 
@@ -235,11 +244,11 @@ def test_a_keras_file_without_a_lab_and_a_model_folder_with_one_are_refused(
     files, lab, small_model
 ):
     with pytest.raises(EdgecnnError, match="--lab"):
-        load_any_model(files / "net.keras", None)
+        load_any_model(files / "net.keras", ExportOptions())
     with pytest.raises(EdgecnnError, match="leave --lab"):
-        load_any_model(small_model, ForeignOptions(lab))
+        load_any_model(small_model, of(lab))
     with pytest.raises(EdgecnnError, match="does not exist"):
-        load_any_model(files / "absent.keras", None)
+        load_any_model(files / "absent.keras", ExportOptions())
 
 
 def _two_inputs():
@@ -300,7 +309,7 @@ def _open(*layers):
 def test_what_is_no_classifier_of_frames_is_refused_in_one_line(tmp_path, lab, make, options, said):
     make().save(tmp_path / "odd.keras")
     with pytest.raises(EdgecnnError) as caught:
-        load_any_model(tmp_path / "odd.keras", ForeignOptions(lab, **options))
+        load_any_model(tmp_path / "odd.keras", of(lab, **options))
     assert "\n" not in str(caught.value)
     for words in said:
         assert words in str(caught.value)
@@ -320,7 +329,7 @@ def test_label_files_that_do_not_fit_are_refused(tmp_path, files, lab, text, sai
     if text is not None:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(EdgecnnError) as caught:
-        load_any_model(files / "net.keras", ForeignOptions(lab, path, WANTED))
+        load_any_model(files / "net.keras", of(lab, WANTED, path))
     for words in said:
         assert words in str(caught.value)
 
@@ -347,7 +356,7 @@ def test_the_front_computes_what_its_name_says(normalize, color):
 
 
 def test_the_card_of_an_imported_model_is_json(tmp_path, files, lab):
-    model = load_any_model(files / "net_saved", ForeignOptions(lab, front=WANTED))
+    model = load_any_model(files / "net_saved", of(lab, WANTED))
     data = json.loads(json.dumps(model.card.to_json()))
     assert data["training"]["imported"]["normalize"] == "minus_one_one"
     assert len(data["training"]["imported"]["sha256"]) == 64

@@ -12,8 +12,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.export import FORMATS
-from edgecnn.export.packing.metadata import embed_tflite_metadata
-from edgecnn.export.packing.preprocessing_text import preprocessing_text
+from edgecnn.export.packing.metadata import embed_tflite_metadata, preprocessing_text
 
 TFLITE = [f for f in FORMATS.values() if f.endswith(".tflite")]
 ONNX = [f for f in FORMATS.values() if f.endswith(".onnx")]

@@ -17,19 +17,19 @@ from edgecnn.bundle.preprocess import decode
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import CalibrationError
 from edgecnn.export.calibration.images import load_calibration
-from edgecnn.export.convert.makers import make_makers
+from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.recipe import Recipe
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.readback.kinds import read_kind
-from edgecnn.export.repair.biases import correct_biases, rounded_kernel
-from edgecnn.export.repair.equalize import equalize
+from edgecnn.export.repair.equalize import correct_biases, equalize, rounded_kernel
 from edgecnn.export.repair.fold import WEIGHTED, fold
 from edgecnn.export.repair.ladder import repair
 from edgecnn.export.repair.pixels import fix_pixels
-from edgecnn.export.repair.workshop import RepairOptions, make_workshop
+from edgecnn.export.repair.workshop import make_workshop
 from edgecnn.model.predict import keras_scores
 from edgecnn.render.table import table
 
+DEFAULTS = ExportOptions()
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)
 REFUSED = "refused without --repair"
 # name: (network, change of the network, change of the images, refused as it is, per channel)
@@ -57,9 +57,9 @@ def branched(once):
     return subject.altered(faults.scaled_layer)
 
 
-def climb(subject, images, target=FULL_INTEGER, refusal=None, per_channel=True, options=None):
+def climb(subject, images, target=FULL_INTEGER, refusal=None, per_channel=True, options=DEFAULTS):
     lab = subject.lab
-    shop, makers = make_workshop(lab, images, refusal, options), make_makers(lab.card)
+    shop, makers = make_workshop(lab, images, options, refusal), Makers(lab.card)
     return repair(shop, makers.of(target), Recipe(target, lab.network, shop.images, per_channel))
 
 
@@ -136,7 +136,7 @@ def test_the_same_ladder_repairs_onnx(subjects, name):
 
 
 def test_what_no_step_repairs_is_refused_and_no_step_makes_it_worse(branched):
-    options = RepairOptions(integer_only=True)
+    options = ExportOptions(repair=True, integer_only=True)
     found = climb(branched, branched.field, options=options)
     assert not found.ok
     assert "branch_" in found.warnings()[0]

@@ -127,7 +127,7 @@ def test_folders_of_the_user_are_honoured_and_their_leaks_left_out(tmp_path, wri
     found = sides(data, split)
     assert all(name.startswith(side) for name, side in found.items())
     assert not [name for name in found if "leak" in name]
-    assert (len(found), split.dropped) == (90, 3)
+    assert (len(found), len(data)) == (90, 93)
     assert "2 of 62 train images are left out" in " ".join(split.notes)
 
 

@@ -15,7 +15,7 @@ from edgecnn.images import tensors as module
 from edgecnn.images.dataset import load_dataset
 from edgecnn.images.split import split_dataset
 from edgecnn.images.split_groups import find_groups
-from edgecnn.images.tensors import ChosenTensors, StoreOptions, TensorFile, make_store
+from edgecnn.images.tensors import ChosenTensors, TensorFile, make_store
 
 SPEC = InputSpec(width=16, height=24)
 SHAPE = (6, 5, 3)
@@ -31,7 +31,7 @@ def open_files() -> int:
 
 
 def on_disk(pixels: np.ndarray, cache: Path) -> TensorFile:
-    store = make_store(len(pixels), pixels.shape[1:], StoreOptions(0, cache))
+    store = make_store(len(pixels), pixels.shape[1:], 0, cache)
     for tensor in pixels:
         store.append(tensor)
     return store.keep(np.arange(len(pixels)))
@@ -60,7 +60,7 @@ def test_a_file_is_indexed_as_an_array_is(rows, pixels, tmp_path):
 
 @pytest.mark.parametrize("memory_mb", [0, 1024])
 def test_only_the_rows_that_are_kept_remain(memory_mb, pixels, tmp_path):
-    store = make_store(50, SHAPE, StoreOptions(memory_mb, tmp_path))
+    store = make_store(50, SHAPE, memory_mb, tmp_path)
     for tensor in pixels:
         store.append(tensor)
     kept = store.keep(np.array([1, 4, 5, 39]))
@@ -72,9 +72,9 @@ def test_only_the_rows_that_are_kept_remain(memory_mb, pixels, tmp_path):
 
 
 def test_the_limit_decides_where_they_lie(tmp_path):
-    few = make_store(10, SHAPE, StoreOptions(1, tmp_path)).keep(np.arange(0))
+    few = make_store(10, SHAPE, 1, tmp_path).keep(np.arange(0))
     assert isinstance(few, np.ndarray)
-    many = make_store(2**20 // 90 + 1, SHAPE, StoreOptions(1, tmp_path)).keep(np.arange(0))
+    many = make_store(2**20 // 90 + 1, SHAPE, 1, tmp_path).keep(np.arange(0))
     assert isinstance(many, TensorFile)
 
 
@@ -91,7 +91,7 @@ def test_nothing_is_left_in_the_cache(pixels, tmp_path):
 def test_no_room_is_said_before_anything_is_read(monkeypatch, tmp_path):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30))
     with pytest.raises(OutputError, match=r"14\.\d+ GiB .*1\.00 GiB are free.*--cache") as caught:
-        make_store(100_000, (224, 224, 3), StoreOptions(1024, tmp_path))
+        make_store(100_000, (224, 224, 3), 1024, tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -99,14 +99,14 @@ def test_no_room_is_said_before_anything_is_read(monkeypatch, tmp_path):
 def test_a_disk_that_fills_up_is_one_line(pixels, monkeypatch, tmp_path):
     with open("/dev/full", "wb", buffering=0) as full:
         monkeypatch.setattr(module.tempfile, "TemporaryFile", lambda **_: full)
-        store = make_store(1000, SHAPE, StoreOptions(0, tmp_path))
+        store = make_store(1000, SHAPE, 0, tmp_path)
         with pytest.raises(OutputError, match=r"No space left on device.*--cache"):
             store.append(np.zeros(SHAPE, np.uint8))
 
 
 def test_a_cache_that_is_no_folder_is_named(tmp_path):
     with pytest.raises(OutputError, match=r"nowhere.*No such file"):
-        make_store(10, SHAPE, StoreOptions(0, tmp_path / "nowhere"))
+        make_store(10, SHAPE, 0, tmp_path / "nowhere")
 
 
 def test_a_data_set_in_a_file_is_the_one_in_memory(two_classes, tmp_path_factory):
@@ -114,7 +114,7 @@ def test_a_data_set_in_a_file_is_the_one_in_memory(two_classes, tmp_path_factory
     (a / "broken.png").write_bytes(b"no picture")
     (b / "also_in_a.png").write_bytes(sorted(a.glob("*.png"))[1].read_bytes())
     memory = load_dataset(two_classes, SPEC)
-    disk = load_dataset(two_classes, SPEC, store=StoreOptions(0, tmp_path_factory.mktemp("cache")))
+    disk = load_dataset(two_classes, SPEC, memory_mb=0, cache=tmp_path_factory.mktemp("cache"))
     assert isinstance(disk.tensors, TensorFile)
     assert len(disk.skipped) == 3  # the broken one and both sides of the contradiction
     assert disk.files == memory.files
@@ -126,6 +126,6 @@ def test_a_data_set_in_a_file_is_the_one_in_memory(two_classes, tmp_path_factory
 def test_a_refused_folder_leaves_no_file(two_classes, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     with pytest.raises(DataError, match="too few"):
-        load_dataset(two_classes, SPEC, minimum=10_000, store=StoreOptions(0, cache))
+        load_dataset(two_classes, SPEC, minimum=10_000, memory_mb=0, cache=cache)
     gc.collect()
     assert not list(cache.iterdir())

@@ -19,7 +19,7 @@ from edgecnn.model.networks.backbones import BACKBONES, HEAD, build_backbone
 from edgecnn.model.predict import keras_scores
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.fit_network import Fit
-from edgecnn.train.fitting.transfer import fine_tune
+from edgecnn.train.learn import fine_tune
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.train import train
 
@@ -165,7 +165,7 @@ def test_fine_tuning_trains_all_but_batch_norm_and_reads_as_one_run():
 
 
 def test_weights_of_the_first_part_stay_when_the_second_gains_nothing(monkeypatch):
-    monkeypatch.setattr("edgecnn.train.fitting.transfer._RATE", 40.0)  # far too high
+    monkeypatch.setattr("edgecnn.train.learn._RATE", 40.0)  # far too high
     found, _, fit = changes(TUNE)
     assert fit.best_epoch == 1
     assert found == {f"{HEAD}/kernel", f"{HEAD}/bias"}

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.train.augmentation.pipeline import build_augmentation
-from edgecnn.train.augmentation.preview import augmented_sheet
+from edgecnn.train.augmentation.pipeline import augmented_sheet, build_augmentation
 
 
 def flat_images(count: int, side: int) -> np.ndarray:

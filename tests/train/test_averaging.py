@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from edgecnn.model.networks.small import build_network
-from edgecnn.train.fitting.averaging import reestimate_batch_norm
+from edgecnn.train.fitting.fit_network import reestimate_batch_norm
 
 
 def batches(count: int = 8) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from keras import layers
 from edgecnn.errors import DataError, ModelError, OptionError
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_model
-from edgecnn.train.assess.breakdown import break_down
+from edgecnn.train.assess import break_down
 from edgecnn.train.fitting.imbalance import (
     adjust_scores,
     class_weights,

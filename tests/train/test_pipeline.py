@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from edgecnn.images.tensors import StoreOptions, make_store
+from edgecnn.images.tensors import make_store
 from edgecnn.train.augmentation.picture_layer import call_at
 from edgecnn.train.fitting.batches import Examples, training_batches, validation_batches
 from edgecnn.train.options import TrainOptions
@@ -29,7 +29,7 @@ def memory() -> Examples:
 
 @pytest.fixture
 def disk(memory, tmp_path) -> Examples:
-    store = make_store(50, (24, 16, 3), StoreOptions(0, tmp_path))
+    store = make_store(50, (24, 16, 3), 0, tmp_path)
     for tensor in memory.tensors:
         store.append(tensor)
     return Examples(store.keep(np.arange(50)), memory.classes)
@@ -101,7 +101,7 @@ import pathlib
 import sys
 import numpy as np
 import keras
-from edgecnn.images.tensors import ChosenTensors, StoreOptions, make_store
+from edgecnn.images.tensors import ChosenTensors, make_store
 from edgecnn.train.fitting.batches import Examples, training_batches, validation_batches
 from edgecnn.train.options import TrainOptions
 from edgecnn.model.predict import keras_scores
@@ -112,7 +112,7 @@ def peak():
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 count, memory_mb, cache = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
-store = make_store(count, (64, 64, 3), StoreOptions(memory_mb, cache))
+store = make_store(count, (64, 64, 3), memory_mb, cache)
 rng = np.random.default_rng(0)
 for _ in range(count):
     store.append(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))

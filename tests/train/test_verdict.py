@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.train.assess.verdict import Verdict
+from edgecnn.train.assess import Verdict
 
 
 def test_a_network_that_knows_its_images_overfits():

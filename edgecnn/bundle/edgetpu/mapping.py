@@ -1,9 +1,7 @@
 """What the Edge TPU compiler would take of a .tflite file, predicted from its documented rules.
 
-The compiler runs on x86-64 Linux only, takes operations in order up to the first that it can't
-map, and leaves all the rest to the CPU. This module reads the file and applies the published
-rules, so that the answer is there before anyone has a compiler. It is a prediction: the compiler
-also refuses operations for reasons that were never published.
+The compiler takes operations in order up to the first that it can't map, and leaves all the rest
+to the CPU. It also refuses operations for reasons that were never published.
 
 Source: "TensorFlow models on the Edge TPU" (coral.ai/docs/edgetpu/models-intro), model
 requirements and supported operations.
@@ -12,7 +10,7 @@ requirements and supported operations.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgecnn.bundle.edgetpu.rules import SUPPORTED, Restriction
@@ -72,17 +70,20 @@ class EdgeTpuPrediction(Record):
         return next((op for op in self.operations if op.verdict == "cpu"), None)
 
     @property
+    def taken(self) -> tuple[PredictedOperation, ...]:
+        """The operations before the first break."""
+        return self.operations[: self.first_break.index if self.first_break else None]
+
+    @property
     @computed
     def mapped(self) -> int:
         """Operations before the first break that the rules let through, conditional ones too."""
-        stop = self.first_break.index if self.first_break else len(self.operations)
-        return sum(op.verdict in ("maps", "conditional") for op in self.operations[:stop])
+        return sum(op.verdict in ("maps", "conditional") for op in self.taken)
 
     @property
     def conditional(self) -> tuple[PredictedOperation, ...]:
         """Operations before the first break that only the compiler can decide."""
-        stop = self.first_break.index if self.first_break else len(self.operations)
-        return tuple(op for op in self.operations[:stop] if op.verdict == "conditional")
+        return tuple(op for op in self.taken if op.verdict == "conditional")
 
     def to_json(self) -> Json:
         total = len(self.operations)
@@ -122,17 +123,13 @@ def predict_edgetpu(data: bytes) -> EdgeTpuPrediction:
     except IndexError as error:  # an operation without the inputs or outputs that it must have
         raise ArtifactError("the file is a damaged TFLite model; export it again") from error
     prediction = EdgeTpuPrediction(operations, compiled, 0, 0)
-    stop = prediction.first_break.index if prediction.first_break else len(operations)
-    taken = [
-        op
-        for op, found in zip(graph.operations[:stop], operations, strict=False)
-        if found.verdict != "end"
-    ]
-    return EdgeTpuPrediction(
-        operations,
-        compiled,
-        max((SUPPORTED[op.name].runtime for op in taken if op.name in SUPPORTED), default=0),
-        _parameter_bytes(taken),
+    taken = [graph.operations[op.index] for op in prediction.taken if op.verdict != "end"]
+    runtimes = (SUPPORTED[op.name].runtime for op in taken if op.name in SUPPORTED)
+    constants = {t.index: t.data or b"" for op in taken for t in op.tensors if t.constant}
+    return replace(
+        prediction,
+        min_runtime=max(runtimes, default=0),
+        parameter_bytes=sum(map(len, constants.values())),
     )
 
 
@@ -153,6 +150,7 @@ def _predict(op: Operation, graph: Graph) -> PredictedOperation:
     else:
         findings += _parameters(op, row.parameters)
         findings += row.check(op) if row.check else []
+        findings += [Restriction("conditional", row.doubt)] if row.doubt else []
         if op.version > row.newest:
             why = f"version {op.version} is newer than the last compiler, which knew {row.newest}"
             findings.append(Restriction("conditional", why))
@@ -202,8 +200,3 @@ def _type_is_right(tensor: Tensor) -> bool:
     if tensor.dtype in _TYPES:
         return tensor.scales.size > 0
     return tensor.constant and tensor.dtype == "int32"
-
-
-def _parameter_bytes(operations: list[Operation]) -> int:
-    constants = {t.index: t for op in operations for t in op.tensors if t.constant}
-    return sum(len(t.data or b"") for t in constants.values())

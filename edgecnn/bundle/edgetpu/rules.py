@@ -16,6 +16,9 @@ __all__ = ["SUPPORTED", "Restriction", "SupportedOperation"]
 
 _SOFTMAX_MOST = 16_000
 _Z_MULTIPLE = 4
+_LSTM = "an LSTM's 16-bit state: the table does not say which ones map"
+_RESHAPE = "some reshapes of large tensors are not mapped"
+_RESIZE = "depending on its sizes it is left out, to keep precision"
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class SupportedOperation:
             of July 2021, and says "Operation version not supported" of newer ones.
         parameters: Positions of the inputs that must be constants.
         check: Its own conditions.
+        doubt: Why the table leaves it to the compiler.
     """
 
     runtime: int
     newest: int
     parameters: tuple[int, ...] = ()
     check: Callable[[Operation], Iterator[Restriction]] | None = None
+    doubt: str = ""
 
 
 def _no_activation(op: Operation) -> Iterator[Restriction]:
@@ -78,12 +83,6 @@ def _fully_connected(op: Operation) -> Iterator[Restriction]:
         yield Restriction("conditional", f"{why} the last compiler")
 
 
-def _lstm(_op: Operation) -> Iterator[Restriction]:
-    yield Restriction(
-        "conditional", "an LSTM's 16-bit state: the table does not say which ones map"
-    )
-
-
 def _reduction(op: Operation) -> Iterator[Restriction]:
     source, axes = op.inputs[0], _integers(op, 1)
     if source is None:
@@ -115,14 +114,6 @@ def _prelu(op: Operation) -> Iterator[Restriction]:
     if alpha is not None and not _is_one_dimensional(alpha):
         shape = list(alpha.shape)
         yield Restriction("cpu", f"alpha {shape} is not one-dimensional; use shared_axes=[1, 2]")
-
-
-def _reshape(_op: Operation) -> Iterator[Restriction]:
-    yield Restriction("conditional", "some reshapes of large tensors are not mapped")
-
-
-def _resize(_op: Operation) -> Iterator[Restriction]:
-    yield Restriction("conditional", "depending on its sizes it is left out, to keep precision")
 
 
 def _softmax(op: Operation) -> Iterator[Restriction]:
@@ -196,9 +187,9 @@ SUPPORTED = {
     "RELU": SupportedOperation(10, 3),
     "RELU6": SupportedOperation(10, 3),
     "RELU_N1_TO_1": SupportedOperation(10, 1),
-    "RESHAPE": SupportedOperation(10, 1, (1,), _reshape),
-    "RESIZE_BILINEAR": SupportedOperation(10, 4, (1,), _resize),
-    "RESIZE_NEAREST_NEIGHBOR": SupportedOperation(10, 4, (1,), _resize),
+    "RESHAPE": SupportedOperation(10, 1, (1,), doubt=_RESHAPE),
+    "RESIZE_BILINEAR": SupportedOperation(10, 4, (1,), doubt=_RESIZE),
+    "RESIZE_NEAREST_NEIGHBOR": SupportedOperation(10, 4, (1,), doubt=_RESIZE),
     "RSQRT": SupportedOperation(14, 2),
     "SLICE": SupportedOperation(10, 5, (1, 2)),
     "SOFTMAX": SupportedOperation(10, 3, (), _softmax),
@@ -212,5 +203,5 @@ SUPPORTED = {
     "TANH": SupportedOperation(10, 3),
     "TRANSPOSE": SupportedOperation(14, 5, (1,)),
     "TRANSPOSE_CONV": SupportedOperation(13, 3, (0, 1, 3)),
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": SupportedOperation(14, 3, (), _lstm),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": SupportedOperation(14, 3, doubt=_LSTM),
 }

@@ -1,7 +1,6 @@
 """Compare the Edge TPU with the CPU: a compiled file and its twin on the same frames.
 
-A compiled file can give other answers than the integer file that it was made of, and nobody
-notices: nothing fails. So some frames are classified by both, on the device itself.
+A compiled file may give other answers than the integer file that it was made of, without an error.
 """
 
 from __future__ import annotations
@@ -51,9 +50,7 @@ class TwinReport(Record):
 class Twin:
     """The uncompiled integer file on the CPU; counts how often it gives the same answer.
 
-    Args:
-        classifier: The compiled file, on the Edge TPU.
-        file: Its uncompiled twin in the same bundle.
+    `classifier` has the compiled file, on the Edge TPU; `file` is the twin in the same bundle.
     """
 
     def __init__(
@@ -69,7 +66,6 @@ class Twin:
 
         Args:
             frame_bgr: What the Edge TPU saw: uint8, shape (h, w, 3).
-            prediction: What it answered.
 
         Returns:
             What is wrong, in a line, or None: the two agree when they name the same class, or

@@ -37,7 +37,6 @@ def load_runtime(
         data: The file's bytes (a bundle may be a zip, so there need be no file).
         file: Its name: the suffix chooses the runtime.
         device: "cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0" or a delegate library's path.
-        threads: Interpreter threads.
         runtime: One of TFLITE_RUNTIMES; None takes the first that imports.
         kernels: "builtin" leaves XNNPACK out: slower on newer runtimes, but the same integers as
             tflite-runtime 2.14 gives on x86 and arm64. An .onnx file heeds none of this.

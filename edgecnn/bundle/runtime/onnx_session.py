@@ -11,33 +11,43 @@ from edgecnn.bundle.runtime.io_tensors import Runtime, check_info, check_signatu
 from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError, MissingRuntimeError, one_line
 
-__all__ = ["OnnxRuntime"]
+__all__ = ["OnnxRuntime", "open_session"]
+
+
+def open_session(data: bytes, file: str, threads: int = 0, *, fuse: bool = True) -> Any:
+    """An onnxruntime session; threads: 0 takes all cores; fuse: as usual, for speed.
+
+    Raises:
+        MissingRuntimeError: There is no onnxruntime.
+        ArtifactError: It can't load the file.
+    """
+    try:
+        ort = import_module("onnxruntime")
+    except ImportError as error:
+        raise MissingRuntimeError(
+            f"{file} needs onnxruntime; pip install onnxruntime, or choose a .tflite"
+        ) from error
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Without VNNI, x86 adds uint8 x int8 products in 16 bits and saturates: exact sums are
+    # slower there, but the lab's and the device's scores are the same.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    if not fuse:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    state = ort.capi.onnxruntime_pybind11_state
+    broken = (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except (*broken, state.InvalidArgument, state.RuntimeException) as error:
+        raise ArtifactError(f"{file} can't be loaded: {one_line(error, 300)}") from error
 
 
 class OnnxRuntime(Runtime):
     name = "onnxruntime"
 
     def __init__(self, data: bytes, file: str, threads: int) -> None:
-        try:
-            ort = import_module("onnxruntime")
-        except ImportError as error:
-            raise MissingRuntimeError(
-                f"{file} needs onnxruntime; pip install onnxruntime, or choose a .tflite"
-            ) from error
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        # Without VNNI, x86 adds uint8 x int8 products in 16 bits and saturates: exact sums are
-        # slower there, but the lab's and the device's scores are the same.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        state = ort.capi.onnxruntime_pybind11_state
-        broken = (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
-        try:
-            self._session = ort.InferenceSession(
-                data, sess_options=options, providers=["CPUExecutionProvider"]
-            )
-        except (*broken, state.InvalidArgument, state.RuntimeException) as error:
-            raise ArtifactError(f"{file} can't be loaded: {one_line(error, 300)}") from error
+        self._session = open_session(data, file, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         check_signature(file, [i.shape for i in inputs], [o.shape for o in outputs])
         self._input_name = inputs[0].name

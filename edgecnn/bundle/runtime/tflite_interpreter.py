@@ -7,14 +7,54 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.bundle.runtime.delegates import open_delegate
 from edgecnn.bundle.runtime.io_tensors import Runtime, check_info, check_signature
-from edgecnn.bundle.runtime.module import NUMPY_CLASH, Kernels, load_tflite_module
+from edgecnn.bundle.runtime.module import NUMPY_CLASH, Kernels, load_tflite_module, open_delegate
 from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError, MissingRuntimeError, one_line
 from edgecnn.quiet import without_chatter
 
-__all__ = ["TfliteRuntime"]
+__all__ = ["TfliteRuntime", "open_interpreter"]
+
+
+def open_interpreter(
+    data: bytes,
+    file: str,
+    device: str = "cpu",
+    runtime: str | None = None,
+    kernels: Kernels = "default",
+    **settings: Any,
+) -> tuple[Any, str]:
+    """A TFLite interpreter with its tensors allocated, and the name of its module.
+
+    Raises:
+        MissingRuntimeError: No runtime or no delegate for it.
+        ArtifactError: It can't load the file.
+    """
+    if data[4:8] != b"TFL3":
+        raise ArtifactError(f"{file} is not a TFLite model (no TFL3 mark); export it again")
+    module, module_name = load_tflite_module(runtime)
+    if device != "cpu":
+        settings["experimental_delegates"] = [open_delegate(device, module_name)]
+    if kernels == "builtin":
+        types = module.experimental if module_name == "tensorflow.lite" else module
+        plain = types.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # without XNNPACK
+        settings["experimental_op_resolver_type"] = plain
+    try:
+        with without_chatter(), warnings.catch_warnings():
+            # tf.lite warns of its own end: whoever names it has chosen it.
+            warnings.simplefilter("ignore")
+            interpreter = module.Interpreter(model_content=data, **settings)
+            interpreter.allocate_tensors()
+    except SystemError as error:
+        raise MissingRuntimeError("; ".join(NUMPY_CLASH)) from error
+    except (RuntimeError, ValueError) as error:
+        if "edgetpu-custom-op" in str(error):
+            raise MissingRuntimeError(
+                f"{file} is compiled for an Edge TPU and device is {device!r}; "
+                "use --device edgetpu, or the uncompiled file"
+            ) from error
+        raise ArtifactError(f"{file} can't be loaded: {one_line(error, 300)}") from error
+    return interpreter, module_name
 
 
 class TfliteRuntime(Runtime):
@@ -27,31 +67,10 @@ class TfliteRuntime(Runtime):
         runtime: str | None,
         kernels: Kernels,
     ) -> None:
-        if data[4:8] != b"TFL3":
-            raise ArtifactError(f"{file} is not a TFLite model (no TFL3 mark); export it again")
-        module, module_name = load_tflite_module(runtime)
-        delegates = [] if device == "cpu" else [open_delegate(device, module_name)]
+        self._interpreter, module_name = open_interpreter(
+            data, file, device, runtime, kernels, num_threads=threads
+        )
         self.name = module_name.split(".")[0]
-        try:
-            with without_chatter(), warnings.catch_warnings():
-                # tf.lite warns of its own end: whoever names it has chosen it.
-                warnings.simplefilter("ignore")
-                self._interpreter = module.Interpreter(
-                    model_content=data,
-                    num_threads=threads,
-                    experimental_delegates=delegates,
-                    **_resolver(module, module_name, kernels),
-                )
-                self._interpreter.allocate_tensors()
-        except SystemError as error:
-            raise MissingRuntimeError("; ".join(NUMPY_CLASH)) from error
-        except (RuntimeError, ValueError) as error:
-            if "edgetpu-custom-op" in str(error):
-                raise MissingRuntimeError(
-                    f"{file} is compiled for an Edge TPU and device is {device!r}; "
-                    "use --device edgetpu, or the uncompiled file"
-                ) from error
-            raise ArtifactError(f"{file} can't be loaded: {one_line(error, 300)}") from error
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         check_signature(file, [d["shape"] for d in inputs], [d["shape"] for d in outputs])
@@ -68,14 +87,6 @@ class TfliteRuntime(Runtime):
                 f"{self.file} failed while it ran: {one_line(error, 300)}"
             ) from error
         return np.asarray(self._interpreter.get_tensor(self._out)[0])
-
-
-def _resolver(module: Any, module_name: str, kernels: Kernels) -> dict[str, Any]:
-    """The interpreter's argument that leaves XNNPACK out."""
-    if kernels == "default":
-        return {}
-    types = (module.experimental if module_name == "tensorflow.lite" else module).OpResolverType
-    return {"experimental_op_resolver_type": types.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
 def _tensor_info(details: dict[str, Any], file: str) -> TensorInfo:

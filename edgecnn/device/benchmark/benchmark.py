@@ -1,8 +1,4 @@
-"""Measure accuracy, time and memory of each artifact of a bundle on this machine.
-
-Latency is never projected to another machine: an int8 model that is faster on a Pi can be slower
-than float on the lab's x86.
-"""
+"""Measure accuracy, time and memory of each artifact of a bundle on this machine."""
 
 from __future__ import annotations
 
@@ -12,8 +8,7 @@ from pathlib import Path
 from edgecnn.bundle.artifacts import FLOAT32, preferred, twin_of
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
-from edgecnn.device.benchmark.pareto import check_plot, draw
-from edgecnn.device.benchmark.result import Benchmark, BenchmarkRow
+from edgecnn.device.benchmark.result import Benchmark, BenchmarkRow, check_plot, draw
 from edgecnn.device.benchmark.soak import Soak
 from edgecnn.device.evaluate import Evaluation, check_labels, evaluate
 from edgecnn.device.machine.health import host, installed, machine_name, read_state
@@ -71,7 +66,10 @@ def benchmark(
         skipped=tuple(skipped),
         soak=soak,
     )
-    return found if options.plot is None else _plot(found, options.plot)
+    if options.plot is None:
+        return found
+    write_file(options.plot, draw(found, options.plot.suffix))
+    return replace(found, plot=str(options.plot))
 
 
 def _measure_all(
@@ -143,12 +141,6 @@ def _soak_file(bundle: Bundle, options: BenchmarkOptions) -> str:
     """The requested artifact, else the one for the requested device, else the bundle's choice."""
     files = [a.file for a in bundle.card.artifacts]
     return bundle.artifact(options.artifact or preferred(files, options.device)).file
-
-
-def _plot(found: Benchmark, path: Path) -> Benchmark:
-    which = "the images given" if found.judged else "the lab test"
-    write_file(path, draw(found.points, found.title, which, path.suffix))
-    return replace(found, plot=str(path))
 
 
 def _request(bundle: Bundle, file: str, options: BenchmarkOptions) -> Json:

@@ -1,18 +1,23 @@
-"""The result of a benchmark, as JSON and as text."""
+"""The result of a benchmark, as JSON, as text and as a plot of accuracy against time."""
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.device.benchmark.pareto import Point, front
 from edgecnn.device.benchmark.soak import Soak
 from edgecnn.device.machine.health import throttle_flags
+from edgecnn.errors import MissingRuntimeError, OutputError
 from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.table import table
 
-__all__ = ["Benchmark", "BenchmarkRow"]
+__all__ = ["Benchmark", "BenchmarkRow", "check_plot", "draw"]
 
+_SUFFIXES = (".png", ".svg", ".pdf")
 _NOTE = "Measured on this machine; other machines may be faster or slower."
 
 
@@ -50,9 +55,16 @@ class BenchmarkRow(Record):
     twin: Json | None = None
 
     @property
-    def point(self) -> Point:
-        """The point in the plot: accuracy on the images given here, else on the lab test."""
-        return Point(self.file, self.total_ms["p50"], self.accuracy or self.lab, self.bytes)
+    def ms(self) -> float:
+        """The median from frame to scores."""
+        return float(self.total_ms["p50"])
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Low end, accuracy and high end, on the images given here, else on the lab test."""
+        tally = self.accuracy or self.lab
+        low, high = tally.interval
+        return low, tally.accuracy or 0.0, high
 
 
 @dataclass(frozen=True)
@@ -74,9 +86,18 @@ class Benchmark(Record):
     plot: str | None = None
 
     @property
-    def points(self) -> list[Point]:
-        """The artifacts as points of the plot."""
-        return [row.point for row in self.rows]
+    def front(self) -> list[BenchmarkRow]:
+        """The artifacts that no other beats in speed and accuracy, fastest first.
+
+        One beats another if it is better in one of them and not worse in the other.
+        """
+
+        def beats(a: BenchmarkRow, b: BenchmarkRow) -> bool:
+            gain = a.shares[1] - b.shares[1]
+            return a.ms <= b.ms and gain >= 0 and (a.ms < b.ms or gain > 0)
+
+        kept = [b for b in self.rows if not any(beats(a, b) for a in self.rows)]
+        return sorted(kept, key=lambda row: row.ms)
 
     @property
     def judged(self) -> bool:
@@ -89,7 +110,7 @@ class Benchmark(Record):
         return f"{self.device}, {self._state()}"
 
     def to_json(self) -> Json:
-        best = [point.name for point in front(self.points)]
+        best = [row.file for row in self.front]
         return {**super().to_json(), "front": best, "note": _NOTE}
 
     def to_text(self) -> str:
@@ -100,7 +121,8 @@ class Benchmark(Record):
         lines += [
             "times in ms, median and 95th percentile: invoke in the interpreter, total from frame "
             "to scores; MB: peak memory",
-            f"no other artifact is both as fast and as accurate: {self._front()}",
+            "no other artifact is both as fast and as accurate: "
+            + ", ".join(row.file for row in self.front),
         ]
         lines += [
             f"{row.file}: {row.twin['agreed']} of {row.twin['frames']} golden frames as "
@@ -112,9 +134,6 @@ class Benchmark(Record):
         lines += [self.soak.to_text()] if self.soak else []
         lines += [f"plot: {self.plot}"] if self.plot else []
         return "\n".join([*lines, _NOTE])
-
-    def _front(self) -> str:
-        return ", ".join(point.name for point in front(self.points))
 
     def _state(self) -> str:
         """Threads, runtimes, clock, temperature and throttling, as far as known."""
@@ -148,3 +167,67 @@ def _cells(row: BenchmarkRow, judged: bool) -> list[str]:
         f"{row.rss_mb:.0f}",
         str(row.threads),
     ]
+
+
+def check_plot(path: Path) -> None:
+    """Refuse before the measurements a plot that `draw` could not make after them.
+
+    Raises:
+        OutputError: The suffix is not .png, .svg or .pdf.
+        MissingRuntimeError: matplotlib is not installed.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise OutputError(
+            f"the plot is named {path.name}, expected a name that ends in {', '.join(_SUFFIXES)}; "
+            "rename it"
+        )
+    if find_spec("matplotlib") is None:
+        raise MissingRuntimeError(
+            "the plot needs matplotlib, which is not installed; pip install matplotlib, or leave "
+            "--plot out"
+        )
+
+
+def draw(found: Benchmark, suffix: str) -> bytes:
+    """Draw accuracy with its 95 % interval against time; a dot's area shows the file's size.
+
+    Args:
+        suffix: ".png", ".svg" or ".pdf".
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    axes = figure.add_subplot()
+    best = found.front
+    largest = max(row.bytes for row in found.rows)
+    for k, row in enumerate(sorted(found.rows, key=lambda row: row.ms)):
+        low, accuracy, high = (100 * share for share in row.shares)
+        label = f"{row.file}: {row.ms:.2f} ms, {accuracy:.1f} %, {row.bytes / 1000:.0f} kB"
+        color, errors = f"C{k % 10}", [[accuracy - low], [high - accuracy]]
+        axes.errorbar(row.ms, accuracy, errors, color=color, capsize=3, lw=1)
+        axes.scatter(
+            row.ms,
+            accuracy,
+            30 + 300 * row.bytes / largest,
+            color=color,
+            alpha=0.7,
+            edgecolors="black" if row in best else "none",
+            label=label,
+        )
+    line = [(row.ms, 100 * row.shares[1]) for row in best]
+    axes.step(*zip(*line, strict=True), where="post", color="black", ls=":", lw=1)
+    axes.set_xscale("log")
+    axes.set_xlabel("ms from frame to scores, median (log scale)")
+    images = "the images given" if found.judged else "the lab test"
+    axes.set_ylabel(f"accuracy on {images}, %")
+    # The machine, because a latency is valid for it alone.
+    axes.set_title(found.title, fontsize=9, parse_math=False, wrap=True)
+    note = "ringed: no other is both as fast and as accurate"
+    legend: Any = figure.legend(
+        loc="outside lower center", fontsize=8, title=note, title_fontsize=8
+    )
+    for handle in legend.legend_handles:
+        handle.set_sizes([40])
+    data = io.BytesIO()
+    figure.savefig(data, format=suffix.lower().removeprefix("."), dpi=120)
+    return data.getvalue()

@@ -1,8 +1,7 @@
 """`benchmark --soak`: compare the first minute with the steady state under constant load.
 
-A board that is fast for a minute may be hot and throttled after ten. This part runs in its own
-process: `python -m edgecnn.device.benchmark.soak` reads {"bundle", "artifact", "device",
-"threads", "runtime", "warmup", "warmup_seconds", "seconds"} and answers with a `Soak` as JSON.
+It runs in its own process: `python -m edgecnn.device.benchmark.soak` reads the request of
+`worker.py` without "repeats" and answers with a `Soak` as JSON.
 """
 
 from __future__ import annotations
@@ -66,7 +65,9 @@ class Soak(Record):
             f"({100 * self.change:+.1f} %)"
         )
         state = [self._course("temperature_c", "°C"), self._course("clock_mhz", "MHz")]
-        state.append("throttling: " + (", ".join(self.flags) or self._no_flags()))
+        known = any(sample["throttled"] is not None for sample in self.samples)
+        none = "none seen" if known else "unknown on this machine"
+        state.append("throttling: " + (", ".join(self.flags) or none))
         return f"{speeds}\n  {'; '.join(filter(None, state))}"
 
     def _course(self, key: str, unit: str) -> str:
@@ -74,10 +75,6 @@ class Soak(Record):
         if not values:
             return ""
         return f"{values[0]:.0f} to {values[-1]:.0f} {unit} ({min(values):.0f}-{max(values):.0f})"
-
-    def _no_flags(self) -> str:
-        known = any(sample["throttled"] is not None for sample in self.samples)
-        return "none seen" if known else "unknown on this machine"
 
 
 def soak(request: Json, clock: Callable[[], float] = perf_counter) -> Soak:

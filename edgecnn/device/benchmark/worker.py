@@ -61,7 +61,12 @@ def open_frame(request: Json) -> tuple[Classifier, np.ndarray]:
         threads=request["threads"],
         runtime=request["runtime"],
     )
-    return classifier, _frame(classifier)
+    golden = classifier.bundle.golden()
+    if golden:
+        file = golden[0].file
+        return classifier, decode(classifier.bundle.read(f"golden/{file}"), file)
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    return classifier, noise
 
 
 def warm_up(classifier: Classifier, frame: np.ndarray, request: Json) -> None:
@@ -87,13 +92,6 @@ def peak_memory_mb() -> float:
         return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return round(int(line.split()[1]) * 1024 / 1e6, 1)
-
-
-def _frame(classifier: Classifier) -> np.ndarray:
-    golden = classifier.bundle.golden()
-    if golden:
-        return decode(classifier.bundle.read(f"golden/{golden[0].file}"), golden[0].file)
-    return np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
 
 
 if __name__ == "__main__":

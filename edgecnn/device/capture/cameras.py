@@ -18,6 +18,7 @@ from edgecnn.errors import MissingRuntimeError, SourceError
 
 __all__ = [
     "Capture",
+    "OpenCvCapture",
     "open_camera",
     "open_gstreamer",
     "open_picamera2",
@@ -50,7 +51,9 @@ class Capture(Protocol):
         ...
 
 
-class _OpenCvCapture:
+class OpenCvCapture:
+    """A camera, stream or file that OpenCV reads."""
+
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
         self._is_v4l2 = capture.getBackendName() == "V4L2"
@@ -99,7 +102,7 @@ def open_camera(index: int) -> Capture:
     with quiet_opencv():
         capture = cv2.VideoCapture(index, cv2.CAP_V4L2 if linux else cv2.CAP_ANY)
     if capture.isOpened():
-        return _OpenCvCapture(capture)
+        return OpenCvCapture(capture)
     present = sorted(str(path) for path in Path("/dev").glob("video*"))
     if f"/dev/video{index}" in present:
         why = "it exists but gives no pictures; close other programs, or join the group video"
@@ -123,7 +126,7 @@ def open_stream(url: str, timeout_s: float) -> Capture:
             f"no video from {public_name(url)} within {timeout_s:g} s; "
             "check that the server runs and the path is right"
         )
-    return _OpenCvCapture(capture)
+    return OpenCvCapture(capture)
 
 
 def open_gstreamer(pipeline: str) -> Capture:
@@ -145,7 +148,7 @@ def open_gstreamer(pipeline: str) -> Capture:
             f"GStreamer can't play {pipeline!r}; try it with gst-launch-1.0, and end it in "
             "'videoconvert ! video/x-raw,format=BGR ! appsink drop=1'"
         )
-    return _OpenCvCapture(capture)
+    return OpenCvCapture(capture)
 
 
 def open_picamera2() -> Capture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -58,7 +59,7 @@ class Source:
     def __init__(self, options: RunOptions, stop: threading.Event) -> None:
         self.dropped = 0
         self.lost = False
-        self.warnings: list[str] = []
+        self.warnings: deque[str] = deque()  # the thread of a live source adds to it
         self._swap = options.color == "rgb"
         self._stop = stop
 
@@ -80,8 +81,7 @@ class Source:
 
     def take_warnings(self) -> list[str]:
         """Return the warnings since the last call."""
-        taken, self.warnings = self.warnings, []
-        return taken
+        return [self.warnings.popleft() for _ in range(len(self.warnings))]
 
     def _to_bgr(self, frame: np.ndarray, name: str) -> np.ndarray:
         bgr = to_bgr(frame, name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -46,10 +45,6 @@ class LiveSource(Source):
     Only this thread uses the capture, and `close` waits for it: an interpreter that exits while a
     thread is inside `read()` aborts.
 
-    Args:
-        open_capture: Opens the source; called again to reconnect.
-        name: What messages call it.
-
     Raises:
         SourceError: The source can't be opened.
     """
@@ -67,7 +62,6 @@ class LiveSource(Source):
         super().__init__(options, stop)
         self._open, self._name = open_capture, name
         self._reconnect_s = options.reconnect_s
-        self._messages: deque[str] = deque(maxlen=100)
         self._condition = threading.Condition()
         self._closing = threading.Event()
         self._mail: Mail | None = None
@@ -89,8 +83,6 @@ class LiveSource(Source):
         last, count, start = -1, 0, 0.0
         while not self._stop.is_set():
             mail = self._next(last)
-            while self._messages:
-                self.warnings.append(self._messages.popleft())
             if mail is None:
                 if self._ended:
                     break
@@ -157,7 +149,7 @@ class LiveSource(Source):
             return None
         if self._failing_since is None:
             self._failing_since = time.monotonic()
-            self._messages.append(f"no more frames after {self._sequence}; reconnecting")
+            self.warnings.append(f"no more frames after {self._sequence}; reconnecting")
         pause = _FIRST_PAUSE_S
         while time.monotonic() - self._failing_since < self._reconnect_s:
             if self._closing.wait(pause):
@@ -166,6 +158,6 @@ class LiveSource(Source):
             with suppress(SourceError):
                 capture = self._open()
                 away_s = time.monotonic() - self._failing_since
-                self._messages.append(f"connected again after {away_s:.1f} s")
+                self.warnings.append(f"connected again after {away_s:.1f} s")
                 return capture
         return None

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from edgecnn.device.capture.cameras import (
     Capture,
+    OpenCvCapture,
     open_camera,
     open_gstreamer,
     open_picamera2,
@@ -51,22 +50,19 @@ class VideoSource(Source):
                 f"{path} can't be decoded as a video, expected mp4, avi, mkv or another format of "
                 "FFMPEG; convert it"
             )
+        self._reader = OpenCvCapture(self._capture)
         self._fps = self._capture.get(cv2.CAP_PROP_FPS)
         self._expected = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
         while not self._stop.is_set():
-            try:
-                ok, frame = self._capture.read()
-            except cv2.error:  # a frame that can't be converted
-                ok = False
-            if not ok:
+            got = self._reader.read()
+            if got is None:
                 self._check_end(index)
                 return
-            captured = time.monotonic()
-            bgr = self._to_bgr(np.asarray(frame), str(self._path))
-            yield Frame(bgr, index, now_utc(), captured, None, self._seconds(index))
+            bgr = self._to_bgr(got[0], str(self._path))
+            yield Frame(bgr, index, now_utc(), got[1], None, self._seconds(index))
             index += 1
 
     def close(self) -> None:

@@ -57,8 +57,7 @@ def software() -> Iterator[Check]:
     """Check Python, numpy, OpenCV, the runtimes and the lab's packages."""
     yield Check("python", "ok", f"{platform.python_version()}, {platform.machine()}")
     yield numpy()
-    yield opencv()
-    yield from opencv_parts()
+    yield from opencv()
     yield from runtimes()
     onnx = installed("onnxruntime") or "not installed (only .onnx artifacts need it)"
     yield Check("onnxruntime", "ok", onnx)
@@ -85,36 +84,15 @@ def numpy() -> Check:
     return Check("numpy", "ok", numpy.__version__)
 
 
-def opencv() -> Check:
-    """Check that cv2 can be imported, that only one package provides it, and that numpy fits."""
-    names = [name for name in _OPENCV if installed(name)]
+def opencv() -> Iterator[Check]:
+    """Check that cv2 can be imported, and what this build supports: windows, sources of frames."""
     try:
         import cv2
     except ImportError as error:
         mend = "pip install --force-reinstall opencv-python-headless"
-        return Check("opencv", "fail", one_line(error), mend)
-    if len(names) > 1:
-        mend = f"pip uninstall {' '.join(names)}, then pip install {names[0]}"
-        return Check("opencv", "warn", f"{' and '.join(names)} overwrite each other's cv2", mend)
-    found = f"{cv2.__version__} ({names[0] if names else 'not from pip'})"
-    number, numpy_number = installed(names[0]) if names else None, installed("numpy")
-    if (
-        number
-        and numpy_number
-        and major_minor(number) >= (4, 12)
-        and major_minor(numpy_number)[0] < 2
-    ):
-        mend = "pip install 'opencv-python-headless<4.12'"
-        return Check("opencv", "warn", f"{found} needs numpy 2, found {numpy_number}", mend)
-    return Check("opencv", "ok", found)
-
-
-def opencv_parts() -> Iterator[Check]:
-    """Check what this build of OpenCV supports: windows and sources of frames."""
-    try:
-        import cv2
-    except ImportError:
+        yield Check("opencv", "fail", one_line(error), mend)
         return
+    yield opencv_package(cv2.__version__)
     parts = dict(re.findall(r"^ +([\w/+]+):\s+(\S.*?)\s*$", cv2.getBuildInformation(), flags=re.M))
     yield window(parts.get("GUI", "NONE"), os.environ)
     have = {
@@ -129,6 +107,25 @@ def opencv_parts() -> Iterator[Check]:
         found += " (GStreamer strings need Debian's python3-opencv)"
     mend = "" if no in ([], ["GStreamer"]) else "pip install opencv-python-headless"
     yield Check("video input", "warn" if mend else "ok", found, mend)
+
+
+def opencv_package(number: str) -> Check:
+    """Check that only one package provides cv2, and that numpy fits."""
+    names = [name for name in _OPENCV if installed(name)]
+    if len(names) > 1:
+        mend = f"pip uninstall {' '.join(names)}, then pip install {names[0]}"
+        return Check("opencv", "warn", f"{' and '.join(names)} overwrite each other's cv2", mend)
+    found = f"{number} ({names[0] if names else 'not from pip'})"
+    package, numpy_number = installed(names[0]) if names else None, installed("numpy")
+    if (
+        package
+        and numpy_number
+        and major_minor(package) >= (4, 12)
+        and major_minor(numpy_number)[0] < 2
+    ):
+        mend = "pip install 'opencv-python-headless<4.12'"
+        return Check("opencv", "warn", f"{found} needs numpy 2, found {numpy_number}", mend)
+    return Check("opencv", "ok", found)
 
 
 def window(gui: str, environment: os._Environ[str] | dict[str, str]) -> Check:
@@ -217,7 +214,7 @@ def edgetpu(library: str = "libedgetpu.so.1") -> Check:
             return Check("edge tpu", "ok", found)
         mend = "install the missing library"
         return Check("edge tpu", "warn", f"{library}: {one_line(error)}", mend)
-    from edgecnn.bundle.runtime.delegates import open_delegate
+    from edgecnn.bundle.runtime.module import open_delegate
 
     try:
         open_delegate(library)

@@ -40,8 +40,13 @@ def call(module: str, request: Json, timeout_s: float) -> Json:
         ) from error
     except subprocess.TimeoutExpired as error:
         raise MissingRuntimeError(f"gave no answer in {timeout_s:.0f} s") from error
+    if done.returncode < 0:
+        raise MissingRuntimeError(f"its process died of {signal.Signals(-done.returncode).name}")
     if done.returncode:
-        raise MissingRuntimeError(_why(done.returncode, done.stderr))
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise MissingRuntimeError(
+            f"its process ended with status {done.returncode} ({last[0][:200]})"
+        )
     reply: Json = json.loads(done.stdout.splitlines()[-1])
     if "error" in reply:
         raise MissingRuntimeError(reply["error"])
@@ -55,10 +60,3 @@ def serve(work: Callable[[Json], Json]) -> None:
     except EdgecnnError as error:
         reply = {"error": str(error)}
     sys.stdout.write("\n" + json.dumps(reply) + "\n")
-
-
-def _why(code: int, stderr: str) -> str:
-    if code < 0:
-        return f"its process died of {signal.Signals(-code).name}"
-    last = stderr.strip().splitlines()[-1:] or ["no message"]
-    return f"its process ended with status {code} ({last[0][:200]})"

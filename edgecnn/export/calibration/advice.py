@@ -28,7 +28,8 @@ def advise(cells: Sequence[Cell], names: Sequence[str]) -> Advice:
         names: Of the single sets, in the order in which they were given.
     """
     main = [c for c in cells if c.variant[1:] == ("tflite", "MinMax", "channel")]
-    candidates = [_largest(c for c in main if c.name == name) for name in _names(main)]
+    tried = dict.fromkeys(c.name for c in main)
+    candidates = [_largest(c for c in main if c.name == name) for name in tried]
     best = max(candidates, key=lambda group: (_agreement(group), -_drop(group)))
     near = [group for group in candidates if not is_worse(group, best)]
     chosen = min(near, key=lambda g: (g[0].num_sets, _clipped(g), _drop(g), -_agreement(g)))
@@ -44,8 +45,12 @@ def advise(cells: Sequence[Cell], names: Sequence[str]) -> Advice:
     agreement = _agreement([c for c in cells if c.variant == (name, "tflite", tflite, "channel")])
     if tflite == "MinMax":
         agreement = _agreement(chosen)
+    too_low = (
+        f"; a healthy set reaches {100 * HEALTHY_AGREEMENT:.0f} %: add images of what this one "
+        "lacks, or change the network"
+    )
     reasons = [
-        _why(chosen, near) + _too_low(agreement),
+        _why(chosen, near) + (too_low if agreement < HEALTHY_AGREEMENT else ""),
         _how_many(chosen, enough),
         *_granularity(cells, name, "tflite"),
         *tflite_reasons,
@@ -83,10 +88,6 @@ def _clipped(cells: Sequence[Cell]) -> float:
     return float(np.mean([cell.clipped_mean for cell in cells]))
 
 
-def _names(cells: Iterable[Cell]) -> list[str]:
-    return list(dict.fromkeys(cell.name for cell in cells))
-
-
 def _largest(cells: Iterable[Cell]) -> list[Cell]:
     """The draws of the largest count."""
     found = list(cells)
@@ -108,16 +109,6 @@ def _why(chosen: Sequence[Cell], near: Sequence[Sequence[Cell]]) -> str:
     if others:
         text += f"; agreeing as often within noise: {', '.join(others)}"
     return text
-
-
-def _too_low(agreement: float) -> str:
-    """What to do where even the best ranges do not help."""
-    if agreement >= HEALTHY_AGREEMENT:
-        return ""
-    return (
-        f"; a healthy set reaches {100 * HEALTHY_AGREEMENT:.0f} %: add images of what this one "
-        "lacks, or change the network"
-    )
 
 
 def _how_many(chosen: Sequence[Cell], enough: int) -> str:

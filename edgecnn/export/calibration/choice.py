@@ -11,12 +11,12 @@ import numpy as np
 
 from edgecnn.bundle.artifacts import FULL_INTEGER, ONNX_FULL_INTEGER, ArtifactFormat
 from edgecnn.errors import CalibrationError
-from edgecnn.export.calibration.comparison_plot import plot_comparison
 from edgecnn.export.calibration.experiment import FIELD_FRAMES, compare_calibration, images_to_read
 from edgecnn.export.calibration.images import Calibration, Reading, load_calibration, set_names
-from edgecnn.export.calibration.result import CompareOptions, Comparison
+from edgecnn.export.calibration.result import Comparison, plot_comparison
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.recipe import HISTOGRAM_IMAGES, Recipe
+from edgecnn.export.options import ExportOptions
 from edgecnn.model.read import LabModel
 from edgecnn.records import Progress
 
@@ -59,59 +59,38 @@ def choose_calibration(
     lab: LabModel,
     makers: Makers,
     folders: Sequence[Path],
-    compare: CompareOptions | None,
+    options: ExportOptions,
     progress: Progress | None = None,
-    *,
-    lenient: bool = False,
 ) -> Chosen:
-    """Read the calibration folders: their union, or with `compare` the set that it advises.
+    """Read the calibration folders: their union, or with --compare the set that it advises.
 
-    With `lenient` a set that would ruin the models comes with the reason, to be repaired.
+    With --repair a set that would ruin the models comes with the reason, to be repaired.
 
     Raises:
         CalibrationError: The images would ruin the integer models, or are too few to compare.
         ModelError: The network can't be quantized.
     """
-    if compare is None:
-        return _load_chosen(lab, folders, None, progress, lenient)
-    size = int(np.prod(lab.card.input.shape))
-    reading = Reading(images_to_read(compare, max(1, len(folders)), size), strict=False)
-    sets = [
-        replace(_load(lab, [folder], progress, reading), source=name)
-        for folder, name in zip(folders, set_names(folders), strict=True)
-    ]
-    field = None
-    if compare.field is not None:
-        field = _load(lab, [compare.field], progress, Reading(FIELD_FRAMES, strict=False))
-    comparison = compare_calibration(lab, makers, sets, field, compare, progress)
-    advised = [folders[k] for k in comparison.advice.sets]
-    return _load_chosen(lab, advised, comparison, progress, lenient)
+    card, digests = lab.card, frozenset(map(str, lab.test.sha256))
 
+    def load(some: Sequence[Path], reading: Reading | None = None) -> Calibration:
+        spec, labels = card.input, card.labels
+        return load_calibration(some, spec, labels, lab.scores, digests, progress, reading)
 
-def _load_chosen(
-    lab: LabModel,
-    folders: Sequence[Path],
-    comparison: Comparison | None,
-    progress: Progress | None,
-    lenient: bool,
-) -> Chosen:
+    comparison = None
+    if options.compare:
+        size = int(np.prod(card.input.shape))
+        reading = Reading(images_to_read(options, max(1, len(folders)), size), strict=False)
+        sets = [
+            replace(load([folder], reading), source=name)
+            for folder, name in zip(folders, set_names(folders), strict=True)
+        ]
+        few = Reading(FIELD_FRAMES, strict=False)
+        field = None if options.field is None else load([options.field], few)
+        comparison = compare_calibration(lab, makers, sets, field, options, progress)
+        folders = [folders[k] for k in comparison.advice.sets]
     try:
-        return Chosen(_load(lab, folders, progress), comparison)
+        return Chosen(load(folders), comparison)
     except CalibrationError as error:
-        if not lenient:
+        if not options.repair:
             raise
-        images = _load(lab, folders, progress, Reading(strict=False))
-        return Chosen(images, comparison, str(error))
-
-
-def _load(
-    lab: LabModel,
-    folders: Sequence[Path],
-    progress: Progress | None,
-    reading: Reading | None = None,
-) -> Calibration:
-    card = lab.card
-    lab_sha256 = frozenset(map(str, lab.test.sha256))
-    return load_calibration(
-        folders, card.input, card.labels, lab.scores, lab_sha256, progress, reading
-    )
+        return Chosen(load(folders, Reading(strict=False)), comparison, str(error))

@@ -2,8 +2,7 @@
 
 Each set and their union calibrate integer models, with more and more images in two disjoint
 draws. Every model is scored on the lab test images and, without labels, by how often it agrees
-with the float model on held-out frames. Range coverage is what counts (Yu et al. 2021,
-arXiv:2105.07331: even foreign images do); a set that lacks it is exposed by agreement.
+with the float model on held-out frames. Source: Yu et al. 2021, arXiv:2105.07331.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ from edgecnn.bundle.artifacts import FULL_INTEGER, ONNX_FULL_INTEGER
 from edgecnn.errors import CalibrationError, ModelError
 from edgecnn.export.calibration.advice import advise
 from edgecnn.export.calibration.images import Calibration, fair_shares, is_flat
-from edgecnn.export.calibration.result import AEQ, Cell, CompareOptions, Comparison
+from edgecnn.export.calibration.result import AEQ, Cell, Comparison
 from edgecnn.export.convert.ai_edge_quantizer import AEQ_METHODS, has_aeq, quantize_aeq
 from edgecnn.export.convert.makers import Makers
-from edgecnn.export.convert.recipe import Recipe
-from edgecnn.export.convert.tflite_ranges import Activations, clipped_shares
+from edgecnn.export.convert.recipe import HISTOGRAM_IMAGES, Recipe
+from edgecnn.export.convert.tflite_ranges import clipped_shares
 from edgecnn.export.judge import Judge, JudgedFrames, lab_frames
+from edgecnn.export.options import ExportOptions
 from edgecnn.export.ranges.methods import RANGE_METHODS, Observed, join
 from edgecnn.export.readback.layer_names import layer_names
 from edgecnn.model.read import LabModel
@@ -35,7 +35,9 @@ FIELD_FRAMES = 500  # to judge by, at most, where the field is given
 
 _DRAWS = 2
 _FEWEST = 5  # images in a draw, frames to judge by
+_HELD_OUT = 200  # of each set, at most, where no field is given
 _CLIPPED_FRAMES = 200
+_VALUES = 200_000  # kept of each tensor: a clipped share is then known to 0.01 %
 _MOST_BYTES = 300_000_000  # of input tensors, over all sets
 _HISTOGRAM_BYTES = 500_000_000  # of activations, which onnxruntime keeps while it collects
 _TFLITE_METHODS = ("Percentile 99.99", "MSE")  # beside MinMax
@@ -43,9 +45,9 @@ _ONNX_METHODS = ("MinMax", "Percentile", "Entropy", "MSE")
 _ONNX = "onnxruntime"
 
 
-def images_to_read(options: CompareOptions, num_sets: int, tensor_bytes: int) -> int:
+def images_to_read(options: ExportOptions, num_sets: int, tensor_bytes: int) -> int:
     """How many images of each set the experiment can use, within 300 MB for all."""
-    wanted = _DRAWS * options.counts[-1] + options.held_out
+    wanted = _DRAWS * options.compare_counts[-1] + _HELD_OUT
     return max(_DRAWS * _FEWEST, min(wanted, _MOST_BYTES // (tensor_bytes * num_sets)))
 
 
@@ -53,34 +55,30 @@ def compare_calibration(
     lab: LabModel,
     makers: Makers,
     sets: Sequence[Calibration],
-    field: Calibration | None = None,
-    options: CompareOptions | None = None,
+    field: Calibration | None,
+    options: ExportOptions,
     progress: Progress | None = None,
 ) -> Comparison:
     """Try each set and their union, and advise one.
 
     Args:
-        lab: The float model and its lab test images.
-        makers: Make the integer models.
         sets: Read leniently (`Reading(strict=False)`), so that a bad one shows what it does.
         field: Frames to judge by, which no draw then holds; None keeps some of each set's.
-        options: Image counts, back ends, granularity.
-        progress: Called as the work goes on.
 
     Raises:
         CalibrationError: Too few images to draw or to judge by.
         ModelError: The network can't be quantized.
     """
-    options = options or CompareOptions()
-    held_out = _hold_out(sets, field, options)
-    draws = [_draw(one, held_out.digests, options) for one in sets]
+    held_out = _hold_out(sets, field)
+    most = options.compare_counts[-1]
+    draws = [_draw(one, held_out.digests, most) for one in sets]
     model = makers.tflite.range_model(lab.network)
     pools = [
         _Pool(one.source, tensors, [model.measure(t, one.source, progress) for t in tensors])
         for one, tensors in zip(sets, draws, strict=True)
     ]
     bench = _Bench(lab, makers, held_out.frames, progress)
-    variants = list(_variants(bench, _mixes(pools, options.counts), options))
+    variants = list(_variants(bench, _mixes(pools, options.compare_counts), options))
     cells = []
     for k, variant in enumerate(variants):
         if progress:
@@ -135,14 +133,12 @@ class _Variant:
     granularity: str
 
 
-def _hold_out(
-    sets: Sequence[Calibration], field: Calibration | None, options: CompareOptions
-) -> _HeldOut:
+def _hold_out(sets: Sequence[Calibration], field: Calibration | None) -> _HeldOut:
     """A fifth of each set, or `field`, but no flat frames: there is nothing to read in them."""
     parts: list[tuple[Calibration, list[int]]] = []
     seen: set[str] = set()
     for one in [field] if field is not None else sets:
-        most = FIELD_FRAMES if field is not None else min(len(one.digests) // 5, options.held_out)
+        most = FIELD_FRAMES if field is not None else min(len(one.digests) // 5, _HELD_OUT)
         order = [k for k in _shuffled(one) if one.digests[k] not in seen]
         chosen = [k for k in order if not is_flat(one.tensors[k])][:most]
         seen |= {one.digests[k] for k in chosen}
@@ -163,9 +159,7 @@ def _shuffled(images: Calibration) -> list[int]:
     return sorted(range(len(images.digests)), key=lambda k: images.digests[k])
 
 
-def _draw(
-    images: Calibration, held_out: frozenset[str], options: CompareOptions
-) -> list[np.ndarray]:
+def _draw(images: Calibration, held_out: frozenset[str], most: int) -> list[np.ndarray]:
     """The tensors of two disjoint draws."""
     left = [k for k in _shuffled(images) if images.digests[k] not in held_out]
     if len(left) < _DRAWS * _FEWEST:
@@ -173,7 +167,6 @@ def _draw(
             f"{images.source} has {len(left)} images beside those to judge by, expected "
             f"{_DRAWS * _FEWEST} or more for two draws; add images"
         )
-    most = options.counts[-1]
     return [images.tensors[left[draw::_DRAWS][:most]] for draw in range(_DRAWS)]
 
 
@@ -197,33 +190,29 @@ def _mix(name: str, group: Sequence[_Pool], draw: int, count: int) -> _Mix:
     return _Mix(name, len(group), draw, tensors, seen)
 
 
-def _variants(bench: _Bench, mixes: Sequence[_Mix], options: CompareOptions) -> Iterator[_Variant]:
+def _variants(bench: _Bench, mixes: Sequence[_Mix], options: ExportOptions) -> Iterator[_Variant]:
     """What is to be tried, by back end."""
     largest = {mix.name: mix.count for mix in mixes}
     for mix in mixes:
         yield _Variant(mix, "tflite", "MinMax", "channel")
-        if options.per_tensor:
-            yield _Variant(mix, "tflite", "MinMax", "tensor")
+        yield _Variant(mix, "tflite", "MinMax", "tensor")
         if mix.count == largest[mix.name]:  # few images hold no rare values to leave out
             yield from (_Variant(mix, "tflite", m, "channel") for m in _TFLITE_METHODS)
-    if AEQ in options.back_ends and has_aeq():
+    if has_aeq():
         yield from (_Variant(mix, AEQ, m, "channel") for mix in mixes for m in AEQ_METHODS)
-    if _ONNX in options.back_ends and bench.has_onnx():
-        yield from _onnx_variants(mixes, options, bench.activation_bytes)
+    if ONNX_FULL_INTEGER.name in options.formats and bench.has_onnx():
+        yield from _onnx_variants(mixes, bench.activation_bytes)
 
 
-def _onnx_variants(
-    mixes: Sequence[_Mix], options: CompareOptions, activation_bytes: int
-) -> Iterator[_Variant]:
+def _onnx_variants(mixes: Sequence[_Mix], activation_bytes: int) -> Iterator[_Variant]:
     smallest = {mix.name: mix.count for mix in reversed(mixes)}
     for mix in mixes:
-        if mix.count > max(options.onnx_most, smallest[mix.name]):
+        if mix.count > max(HISTOGRAM_IMAGES, smallest[mix.name]):
             continue
         for method in _ONNX_METHODS:
             if method in RANGE_METHODS or mix.count * activation_bytes <= _HISTOGRAM_BYTES:
                 yield _Variant(mix, _ONNX, method, "channel")
-        if options.per_tensor:
-            yield _Variant(mix, _ONNX, "MinMax", "tensor")
+        yield _Variant(mix, _ONNX, "MinMax", "tensor")
 
 
 class _Bench:
@@ -234,12 +223,12 @@ class _Bench:
     ) -> None:
         self._lab, self._makers, self._held_out = lab, makers, held_out
         self._judge = Judge(lab_frames(lab.test), held_out)
-        model = makers.tflite.range_model(lab.network)
-        self.activation_bytes = model.activation_bytes
-        tensors = held_out.tensors[:_CLIPPED_FRAMES]
-        self._activations = Activations(model, tensors, progress)
-        names = {name: name for name in self._activations.values}
-        self._layers = layer_names(names, [layer.name for layer in lab.network.layers])
+        self._model = makers.tflite.range_model(lab.network)
+        self.activation_bytes = self._model.activation_bytes
+        frames, kept = held_out.tensors[:_CLIPPED_FRAMES], _VALUES // _CLIPPED_FRAMES
+        self._seen = self._model.measure(frames, "held-out frames", progress, kept)
+        names = {node.name: node.origin for node in self._model.tap.nodes}
+        self._layers = layer_names(names, lab.network)
 
     def has_onnx(self) -> bool:
         """The network has an ONNX version; the export itself says why not, where it is asked."""
@@ -273,9 +262,8 @@ class _Bench:
     def _make(self, variant: _Variant) -> bytes:
         network, mix = self._lab.network, variant.mix
         if variant.back_end == AEQ:
-            model = self._makers.tflite.range_model(network)
-            limits = model.named(mix.seen.limits())
-            return quantize_aeq(model.float_file, limits, variant.method)
+            ranges = zip(self._model.tensors, mix.seen.limits().tolist(), strict=True)
+            return quantize_aeq(self._model.float_file, dict(ranges), variant.method)
         per_channel = variant.granularity == "channel"
         recipe = Recipe(FULL_INTEGER, network, mix.tensors, per_channel, variant.method)
         if variant.back_end == _ONNX:
@@ -286,7 +274,7 @@ class _Bench:
     def _clipped(self, data: bytes) -> dict[str, float]:
         """By layer; where several tensors belong to one, the worst of them."""
         layers: dict[str, float] = {}
-        for name, share in clipped_shares(self._activations, data).items():
+        for name, share in clipped_shares(self._model, self._seen, data).items():
             layer = self._layers[name]
             layers[layer] = max(share, layers.get(layer, 0.0))
         return layers

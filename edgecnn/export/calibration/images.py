@@ -68,10 +68,6 @@ class Calibration:
     warnings: tuple[str, ...]
     sources: tuple[Json, ...] = ()
 
-    def pinned(self) -> np.ndarray:
-        """The tensors as `pin` gives them."""
-        return pin(self.tensors)
-
     def to_json(self) -> Json:
         """What the card keeps; `sha256` is over the sorted digests of the files."""
         data = {**_summary(self.source, self.digests), "warnings": list(self.warnings)}
@@ -92,8 +88,6 @@ def load_calibration(
     Args:
         folder: Images, searched in all subfolders; or a folder with images/ and manifest.csv.
             Of several folders the union is read, and judged as one set.
-        spec: How an image becomes a tensor.
-        labels: The model's classes.
         predict: Float scores, float32 (n, classes), of uint8 tensors (n, height, width, 3).
         lab_sha256: Digests of the lab test images, which should not be among these.
         reading: How many (500 if not said), and whether a ruinous set is refused.

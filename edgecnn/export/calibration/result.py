@@ -1,10 +1,10 @@
-"""What the calibration experiment measured, as a table and as JSON."""
+"""What the calibration experiment measured, as a table, as JSON and as a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,32 +13,17 @@ from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
 
-__all__ = ["AEQ", "Advice", "Cell", "CompareOptions", "Comparison"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["AEQ", "Advice", "Cell", "Comparison", "draw_comparison", "plot_comparison"]
 
 AEQ = "ai-edge-quantizer"
 
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """What the experiment tries.
-
-    counts: images to calibrate with, as far as half of a set goes.
-    field: images of the field to judge by; None takes frames of the sets that no draw uses.
-    held_out: how many frames of each set to judge by, at most, where there is no `field`.
-    onnx_most: the most images for onnxruntime, whose histograms keep every activation.
-    back_ends: TFLite's converter always; of these, ai-edge-quantizer where it is installed.
-    per_tensor: try one scale for each layer's weights as well.
-    """
-
-    counts: tuple[int, ...] = (50, 100, 200, 500)
-    field: Path | None = None
-    held_out: int = 200
-    onnx_most: int = 100
-    back_ends: tuple[str, ...] = (AEQ, "onnxruntime")
-    per_tensor: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "counts", tuple(sorted(set(self.counts))))
+_MARKERS = "os"  # of the two draws
+_LEAST_CLIPPED = 1e-3  # percent: zero has no place on a logarithmic axis
+_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -120,10 +105,10 @@ class Comparison(Record):
     advice: Advice
     warnings: tuple[str, ...] = ()
 
-    def groups(self, cells: Sequence[Cell] | None = None) -> list[tuple[Cell, ...]]:
+    def groups(self) -> list[tuple[Cell, ...]]:
         """The draws of one variant and count together, in order."""
         found: dict[tuple[object, ...], list[Cell]] = {}
-        for cell in self.cells if cells is None else cells:
+        for cell in self.cells:
             found.setdefault((*cell.variant, cell.count), []).append(cell)
         return [tuple(group) for group in found.values()]
 
@@ -168,3 +153,90 @@ def _row(group: tuple[Cell, ...]) -> tuple[str, ...]:
         f"{100 * mean:.3f} %" if first.clipped else "",
         f"{layer} {100 * share:.2f} %" if first.clipped else "",
     )
+
+
+def plot_comparison(comparison: Comparison) -> bytes:
+    """`draw_comparison` as a PNG."""
+    buffer = BytesIO()
+    draw_comparison(comparison).savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def draw_comparison(comparison: Comparison) -> Figure:
+    """Disagreement (of each back end) and clipping by number of images; a colour for each set.
+
+    Each draw has a marker of its own; a line runs through the mean of the draws. Both axes are
+    logarithmic, so that a ruinous set does not press the others together.
+    """
+    from matplotlib.figure import Figure
+
+    panels = _panels(comparison)
+    rows = -(-(len(panels) + 1) // _COLUMNS)
+    figure = Figure(figsize=(4.2 * _COLUMNS, 3.6 * rows + 0.6), layout="constrained")
+    axes_grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for axes in axes_grid[len(panels) + 1 :]:
+        axes.remove()
+    for axes, (title, groups) in zip(axes_grid, panels.items(), strict=False):
+        _draw(axes, comparison, groups, clipped=False)
+        axes.axhline(100 * (1 - HEALTHY_AGREEMENT), color="0.6", linestyle=":")
+        axes.set_title(title, fontsize=10)
+        axes.set_ylabel("disagrees with the float model (%)")
+    limits = [axes.get_ylim() for axes in axes_grid[: len(panels)]]
+    for axes in axes_grid[: len(panels)]:
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+    last = axes_grid[len(panels)]
+    _draw(last, comparison, next(iter(panels.values())), clipped=True)
+    last.set_title("held-out activations out of range", fontsize=10)
+    last.set_ylabel("clipped, mean of the layers (%)")
+    figure.suptitle("Calibration sets: the two markers are disjoint draws", fontsize=11)
+    figure.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _panels(comparison: Comparison) -> dict[str, list[tuple[Cell, ...]]]:
+    panels: dict[str, list[tuple[Cell, ...]]] = {}
+    for group in comparison.groups():
+        first = group[0]
+        title = f"{first.back_end}, {first.method}, per {first.granularity}"
+        panels.setdefault(title, []).append(group)
+    return panels
+
+
+def _draw(
+    axes: Axes, comparison: Comparison, groups: list[tuple[Cell, ...]], clipped: bool
+) -> None:
+    names = list(dict.fromkeys(cell.name for cell in comparison.cells))
+    for k, name in enumerate(names):
+        own = [group for group in groups if group[0].name == name]
+        counts = [group[0].count for group in own]
+        values = [[_value(cell, clipped) for cell in group] for group in own]
+        label = f"{name} (advised)" if name == comparison.advice.name else name
+        means = [sum(pair) / len(pair) for pair in values]
+        axes.plot(counts, means, color=f"C{k}", label=label)
+        for draw, marker in enumerate(_MARKERS):
+            each = [pair[draw] for pair in values]
+            axes.plot(counts, each, marker, color=f"C{k}", markersize=5, fillstyle="none")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    ticks = _far_apart(sorted({group[0].count for group in groups}))
+    axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("calibration images")
+    axes.grid(alpha=0.3)
+
+
+def _far_apart(counts: list[int]) -> list[int]:
+    """Those that have room beside each other on a logarithmic axis."""
+    kept: list[int] = []
+    for count in counts:
+        if not kept or count >= 1.3 * kept[-1]:
+            kept.append(count)
+    return kept
+
+
+def _value(cell: Cell, clipped: bool) -> float:
+    if clipped:
+        return max(_LEAST_CLIPPED, 100 * cell.clipped_mean)
+    # None at all is drawn as half a frame.
+    wrong = max(0.5, cell.agreement.total - cell.agreement.correct)
+    return 100 * wrong / cell.agreement.total

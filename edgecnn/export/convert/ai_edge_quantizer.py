@@ -7,15 +7,14 @@ squared error (Sakr et al. 2022, arXiv:2206.06501). Its own "MSE" leaves operati
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
 
-from edgecnn.errors import ModelError
-from edgecnn.quiet import quiet
+from edgecnn.export.convert.recipe import refusing
 
 __all__ = ["AEQ_METHODS", "has_aeq", "quantize_aeq"]
 
@@ -27,18 +26,18 @@ def has_aeq() -> bool:
     return find_spec("ai_edge_quantizer") is not None
 
 
-def quantize_aeq(data: bytes, ranges: Mapping[str, tuple[float, float]], method: str) -> bytes:
+def quantize_aeq(data: bytes, ranges: Mapping[str, Sequence[float]], method: str) -> bytes:
     """Quantize a float .tflite file to int8 weights and activations, int8 in and out.
 
     Args:
-        data: The float file.
         ranges: Smallest and largest value by tensor name, instead of calibration images.
         method: One of AEQ_METHODS.
 
     Raises:
         ModelError: It can't quantize the network.
     """
-    with quiet(), redirect_stdout(io.StringIO()):  # it reports there
+    silent = redirect_stdout(io.StringIO())  # it reports there
+    with silent, refusing("quantize with ai-edge-quantizer", "uninstall it to compare without"):
         quantizer = import_module("ai_edge_quantizer.quantizer")
         recipe = import_module("ai_edge_quantizer.recipe")
         algorithm = import_module("ai_edge_quantizer.algorithm_manager").AlgorithmName
@@ -46,14 +45,7 @@ def quantize_aeq(data: bytes, ranges: Mapping[str, tuple[float, float]], method:
             name: {"min": np.float32(low), "max": np.float32(high)}
             for name, (low, high) in ranges.items()
         }
-        try:
-            maker = quantizer.Quantizer(
-                bytearray(data), recipe.static_wi8_ai8(algorithm[AEQ_METHODS[method]])
-            )
-            return bytes(maker.quantize(found).quantized_model)
-        except (ValueError, RuntimeError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(
-                f"ai-edge-quantizer can't quantize the network ({reason}); "
-                "uninstall it to compare without"
-            ) from error
+        maker = quantizer.Quantizer(
+            bytearray(data), recipe.static_wi8_ai8(algorithm[AEQ_METHODS[method]])
+        )
+        return bytes(maker.quantize(found).quantized_model)

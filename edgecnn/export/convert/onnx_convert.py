@@ -16,11 +16,11 @@ import numpy as np
 from edgecnn.bundle.artifacts import ONNX_FLOAT32
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec, TensorInfo
-from edgecnn.errors import ArtifactError, ModelError
-from edgecnn.export.convert.onnx_fold import fold_scales
-from edgecnn.export.packing.preprocessing_text import preprocessing_text
+from edgecnn.export.convert.onnx_fold import fold_scales, reconnect
+from edgecnn.export.convert.recipe import refusing
+from edgecnn.export.packing.metadata import preprocessing_text
 from edgecnn.export.ranges.methods import RANGE_METHODS, observe
-from edgecnn.export.ranges.taps import tap_onnx
+from edgecnn.export.ranges.taps import open_tap
 from edgecnn.quiet import quiet
 
 __all__ = [
@@ -54,22 +54,15 @@ def convert_onnx(network: Any, spec: InputSpec) -> bytes:
         function = tf.function(
             lambda image: network(image, training=False), input_signature=signature
         )
-        try:
-            model, _ = tf2onnx.convert.from_function(
-                function, input_signature=signature, opset=_OPSET
-            )
-        except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-            raise _refusal("ONNX", error) from error
-    _rename(model, model.graph.input[0].name, "image")
-    _rename(model, model.graph.output[0].name, "scores")
-    model.graph.name = "edgecnn"
-    fold_scales(model)
-    data = bytes(model.SerializeToString())
-    try:
+    with refusing("convert the network to ONNX"):
+        model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
+        _rename(model, model.graph.input[0].name, "image")
+        _rename(model, model.graph.output[0].name, "scores")
+        model.graph.name = "edgecnn"
+        fold_scales(model)
+        data = bytes(model.SerializeToString())
         # tf2onnx passes operations on that ONNX does not have; only loading finds them.
         load_runtime(data, ONNX_FLOAT32.file)
-    except ArtifactError as error:
-        raise _refusal("ONNX", error) from error
     return data
 
 
@@ -85,7 +78,6 @@ def quantize_onnx(
     """Quantize a float model of `convert_onnx` statically.
 
     Args:
-        data: The float model.
         calibration: uint8, shape (n, height, width, 3), its range 0..255.
         integer_io: "uint8" or "int8": type of the activations, the input and the output.
         per_channel: False gives each weight tensor one scale.
@@ -108,26 +100,24 @@ def quantize_onnx(
         overrides |= _overrides(data, calibration, method)
         method = "MinMax"
     types = {"uint8": quantization.QuantType.QUInt8, "int8": quantization.QuantType.QInt8}
+    what = "convert the network to integer ONNX"
     # Other methods than MinMax print on standard output, which is for --json.
     silent = redirect_stdout(io.StringIO())
-    with tempfile.TemporaryDirectory() as folder, quiet(), silent:
+    with tempfile.TemporaryDirectory() as folder, refusing(what), silent:
         source, target = Path(folder, "float.onnx"), Path(folder, "integer.onnx")
         source.write_bytes(_untie(onnx.load_from_string(data)))
-        try:
-            quantization.quantize_static(
-                source,
-                target,
-                _reader(quantization.CalibrationDataReader, calibration),
-                quant_format=quantization.QuantFormat.QDQ,
-                per_channel=per_channel,
-                calibrate_method=quantization.CalibrationMethod[method],
-                nodes_to_exclude=list(float_nodes),
-                extra_options={"TensorQuantOverrides": overrides},
-                activation_type=types[integer_io],
-                weight_type=quantization.QuantType.QInt8,
-            )
-        except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-            raise _refusal("integer ONNX", error) from error
+        quantization.quantize_static(
+            source,
+            target,
+            _reader(quantization.CalibrationDataReader, calibration),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=per_channel,
+            calibrate_method=quantization.CalibrationMethod[method],
+            nodes_to_exclude=list(float_nodes),
+            extra_options={"TensorQuantOverrides": overrides},
+            activation_type=types[integer_io],
+            weight_type=quantization.QuantType.QInt8,
+        )
         model = onnx.load(target)
     return _with_integer_ends(model, integer_io, mixed=bool(float_nodes))
 
@@ -162,20 +152,12 @@ def quantization_texts(source: TensorInfo, target: TensorInfo) -> dict[str, str]
 
 def _overrides(data: bytes, images: np.ndarray, method: str) -> dict[str, Any]:
     """The range of each tensor by a method that onnxruntime does not have."""
-    tap = tap_onnx(data, ONNX_FLOAT32.file)
+    tap = open_tap(data, ONNX_FLOAT32.file)
     names = sorted(tap.names)
     limits = observe(tap, names, "image", images).limits(method)
     return {
         name: [{"rmin": low, "rmax": high}] for name, (low, high) in zip(names, limits, strict=True)
     }
-
-
-def _refusal(what: str, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:200]
-    return ModelError(
-        f"can't convert the network to {what} ({reason}); "
-        "leave that format out with --formats, or change the network"
-    )
 
 
 def _reader(base: Any, calibration: np.ndarray) -> Any:
@@ -217,10 +199,7 @@ def _quantized_input(model: Any, integer_io: str) -> None:
     zero = np.array(0 if integer_io == "uint8" else -128, integer_io)
     for name, value in (("pixel_scale", np.float32(1)), ("pixel_zero", zero)):
         graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
-    for node in graph.node:
-        for k, name in enumerate(node.input):
-            if name == source:
-                node.input[k] = "pixels"
+    reconnect(graph.node, {source: "pixels"})
     for kind, before, after in (
         ("DequantizeLinear", "pixel_steps", "pixels"),
         ("QuantizeLinear", source, "pixel_steps"),
@@ -238,10 +217,7 @@ def _integer_input(model: Any) -> TensorInfo:
     node = users[0]
     info, element = _parameters(graph, node)
     graph.node.remove(node)
-    for other in graph.node:
-        for k, name in enumerate(other.input):
-            if name == node.output[0]:
-                other.input[k] = graph.input[0].name
+    reconnect(graph.node, {node.output[0]: graph.input[0].name})
     graph.input[0].type.tensor_type.elem_type = element
     return info
 
@@ -294,9 +270,7 @@ def _slim(model: Any) -> None:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             for kind, name in zip("sz", node.input[1:], strict=False):
                 names.setdefault(name, f"{kind}{len(names)}")
-    for node in graph.node:
-        for k, name in enumerate(node.input):
-            node.input[k] = names.get(name, name)
+    reconnect(graph.node, names)
     for tensor in graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
     graph.ClearField("value_info")
@@ -315,11 +289,10 @@ def _parameters(graph: Any, node: Any) -> tuple[TensorInfo, int]:
 
 def _rename(model: Any, old: str, new: str) -> None:
     graph = model.graph
+    reconnect(graph.node, {old: new})
     for node in graph.node:
-        for names in (node.input, node.output):
-            for k, name in enumerate(names):
-                if name == old:
-                    names[k] = new
+        for k, name in enumerate(node.output):
+            node.output[k] = new if name == old else name
     for value in (*graph.input, *graph.output):
         if value.name == old:
             value.name = new

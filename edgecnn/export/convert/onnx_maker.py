@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import Any
 
 from edgecnn.bundle.artifacts import ONNX_FLOAT32, ONNX_FULL_INTEGER, ONNX_MIXED
 from edgecnn.bundle.spec import InputSpec
@@ -33,13 +32,13 @@ class OnnxMaker(Maker):
         """Write labels and input into each file; `integer_io`: uint8 or int8."""
         self._texts = onnx_texts(labels, spec)
         self._integer_io = integer_io
-        self._reference = cache(partial(convert_onnx, spec=spec))
+        self.reference = cache(partial(convert_onnx, spec=spec))
 
     def make(self, recipe: Recipe) -> bytes:
         source = self.reference(recipe.network)
         if recipe.format is ONNX_FLOAT32:
             return embed_onnx_metadata(source, self._texts)
-        images = recipe.calibration
+        images = recipe.images
         if recipe.method not in RANGE_METHODS:
             images = images[:: -(-len(images) // recipe.histogram_images)]
         data, *infos = quantize_onnx(
@@ -51,10 +50,6 @@ class OnnxMaker(Maker):
             float_nodes=_nodes_of(source, recipe.float_tensors),
         )
         return embed_onnx_metadata(data, {**self._texts, **quantization_texts(*infos)})
-
-    def reference(self, network: Any) -> bytes:
-        data: bytes = self._reference(network)
-        return data
 
 
 def _nodes_of(data: bytes, tensors: Sequence[str]) -> list[str]:

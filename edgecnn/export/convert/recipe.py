@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from edgecnn.bundle.artifacts import ArtifactFormat
-from edgecnn.errors import CalibrationError
+from edgecnn.errors import ArtifactError, ModelError, one_line
 from edgecnn.export.ranges.methods import Observed
 from edgecnn.export.readback.layers import LayerReport, compare_layers
+from edgecnn.quiet import quiet
 
-__all__ = ["HISTOGRAM_IMAGES", "Maker", "Recipe"]
+__all__ = ["HISTOGRAM_IMAGES", "Maker", "Recipe", "refusing"]
 
 # onnxruntime's histogram methods keep every activation of every image in memory.
 HISTOGRAM_IMAGES = 100
@@ -35,7 +38,7 @@ class Recipe:
 
     format: ArtifactFormat
     network: Any
-    images: np.ndarray | None = None
+    images: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     per_channel: bool = True
     method: str = "MinMax"
     float_tensors: tuple[str, ...] = ()
@@ -43,28 +46,19 @@ class Recipe:
     histogram_images: int = HISTOGRAM_IMAGES
     lent: int = 0
 
-    @property
-    def calibration(self) -> np.ndarray:
-        """The images, where the format can't do without.
-
-        Raises:
-            CalibrationError: There are none.
-        """
-        if self.images is None:
-            raise CalibrationError(f"no calibration images for {self.format.name}; give some")
-        return self.images
-
 
 class Maker(ABC):
     """Makes files of one family. It keeps what it converted, so each network is converted once.
 
     full_integer: The format that repairs start from; mixed: What it becomes when some layers stay
-    in float; wide: The one with 16-bit activations, if the family has one.
+    in float; wide: The one with 16-bit activations, if the family has one; reference: Gives the
+    float32 file of a network, as `layers` compares with.
     """
 
     full_integer: ClassVar[ArtifactFormat]
     mixed: ClassVar[ArtifactFormat]
     wide: ClassVar[ArtifactFormat | None]
+    reference: Callable[[Any], bytes]
 
     @abstractmethod
     def make(self, recipe: Recipe) -> bytes:
@@ -74,10 +68,6 @@ class Maker(ABC):
             ModelError: The converter refuses the network.
         """
 
-    @abstractmethod
-    def reference(self, network: Any) -> bytes:
-        """The float32 file of a network, as `layers` compares with."""
-
     def format_of(self, recipe: Recipe) -> ArtifactFormat:
         """What the finished file is called: a mixed one says so."""
         return self.mixed if recipe.float_tensors else recipe.format
@@ -86,3 +76,29 @@ class Maker(ABC):
         """Compare an integer file's tensors with those of the same network in float."""
         reference, file = self.reference(recipe.network), self.format_of(recipe).file
         return compare_layers(reference, data, file, images, recipe.network)
+
+
+@contextmanager
+def refusing(
+    what: str, instead: str = "leave that format out with --formats, or change the network"
+) -> Iterator[None]:
+    """Run a converter: its messages are kept off the terminal, its errors become one line.
+
+    Raises:
+        ModelError: It refuses: "can't `what` (its reason); `instead`".
+    """
+    with quiet():
+        from tensorflow.lite.python.convert import ConverterError
+
+    try:
+        with quiet():
+            yield
+    except (ConverterError, RuntimeError, ValueError, KeyError, ArtifactError) as error:
+        raise ModelError(f"can't {what} ({_reason(error)}); {instead}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The line of a converter's message that names the operation."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "op" in line.lower() or "support" in line.lower()]
+    return telling[0][:200] if telling else one_line(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import Any
 
 from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER, INT16, MIXED
 from edgecnn.bundle.spec import InputSpec
@@ -29,8 +28,9 @@ class TfliteMaker(Maker):
         self._embed = partial(embed_tflite_metadata, name=title, labels=labels, spec=spec)
         self._integer_io = integer_io
         self._freeze = cache(partial(freeze, spec=spec))
-        self._ranges = cache(lambda network: RangeModel(self._freeze(network), integer_io))
-        self._reference = cache(lambda network: self._convert(Recipe(FLOAT32, network)))
+        self.reference = cache(lambda network: self._convert(Recipe(FLOAT32, network)))
+        # The network with its tensors' ranges open, to set them as one likes.
+        self.range_model = cache(lambda network: RangeModel(self._freeze(network), integer_io))
         self._measured: tuple[Recipe, Observed] | None = None
 
     def make(self, recipe: Recipe) -> bytes:
@@ -41,21 +41,8 @@ class TfliteMaker(Maker):
             return self._embed(self._quantize(recipe))
         return self._convert(recipe)
 
-    def reference(self, network: Any) -> bytes:
-        data: bytes = self._reference(network)
-        return data
-
-    def range_model(self, network: Any) -> RangeModel:
-        """The network with its tensors' ranges open, to set them as one likes.
-
-        Raises:
-            ModelError: The network holds an operation that has no integer version.
-        """
-        model: RangeModel = self._ranges(network)
-        return model
-
     def _convert(self, recipe: Recipe) -> bytes:
-        images = None if recipe.images is None else pin(recipe.images)
+        images = pin(recipe.images) if len(recipe.images) else None
         frozen, name = self._freeze(recipe.network), recipe.format.name
         data = convert_tflite(
             frozen, name, images, self._integer_io, per_channel=recipe.per_channel
@@ -74,6 +61,6 @@ class TfliteMaker(Maker):
             before, seen = self._measured
             if before.network is recipe.network and before.images is recipe.images:
                 return seen
-        seen = self.range_model(recipe.network).measure(recipe.calibration)
+        seen = self.range_model(recipe.network).measure(recipe.images)
         self._measured = (recipe, seen)
         return seen

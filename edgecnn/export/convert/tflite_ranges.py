@@ -1,31 +1,30 @@
 """Activation ranges as data: measured once on each image, then any subset makes an integer model.
 
-TFLite's converter takes the smallest and the largest value of each tensor over the calibration
-images, and nothing else. So one pass over all images tells the range that every subset of them
-would give, and an integer model of a subset costs milliseconds instead of a conversion. Other
-ranges than the extremes, which the converter can't find itself, are set in the same way.
+TFLite's converter takes the extremes of each tensor over the calibration images, and nothing else.
+An integer model of a subset, or of other ranges, costs milliseconds instead of a conversion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER
+from edgecnn.bundle.artifacts import FLOAT32
 from edgecnn.errors import ModelError
+from edgecnn.export.convert.recipe import refusing
 from edgecnn.export.convert.tflite_convert import calibratable
-from edgecnn.export.convert.uint8_ends import to_uint8_ends
-from edgecnn.export.packing.flatbuffer import read_tflite, write_tflite
+from edgecnn.export.packing.flatbuffer import read_tflite, schema, write_tflite
 from edgecnn.export.ranges.methods import Observed, observe
-from edgecnn.export.ranges.taps import tap_tflite
-from edgecnn.quiet import quiet
-from edgecnn.records import Progress
+from edgecnn.export.ranges.taps import nodes_of, open_tap
+from edgecnn.export.readback.onnx_graph import read_any_graph
 
-__all__ = ["Activations", "RangeModel", "clipped_shares"]
+__all__ = ["RangeModel", "clipped_shares"]
 
-_VALUES = 200_000  # kept of each tensor: a clipped share is then known to 0.01 %
+_TO_UINT8 = 128  # between the zero points of int8 and uint8
 
 
 class RangeModel:
@@ -50,29 +49,15 @@ class RangeModel:
         self._integer_io = integer_io
         self.tensors = tuple(t.name.decode() for t in calibrated)
         self.activation_bytes = 4 * sum(int(np.prod(t.shape)) for t in calibrated)
-        self.tap = tap_tflite(self.float_file, FLOAT32.file)
+        self.tap = open_tap(self.float_file, FLOAT32.file)
+        # What each tensor holds on each image: `observe` without its first three arguments.
+        self.measure = partial(observe, self.tap, self.tensors, self._input)
         hidden = set(self.tensors) - self.tap.names - {self._input}
         if hidden:
             raise ModelError(
                 f"can't read the activations of {min(hidden)}; export without --compare and "
                 "--repair"
             )
-
-    def measure(
-        self, images: np.ndarray, what: str = "images", progress: Progress | None = None
-    ) -> Observed:
-        """What each tensor holds on each image: its range and some of its values.
-
-        Args:
-            images: uint8, shape (n, height, width, 3) RGB. The input's range is 0..255 whatever
-                they hold, as in `calibration.pin`.
-        """
-        return observe(self.tap, self.tensors, self._input, images, what, progress)
-
-    def named(self, limits: np.ndarray) -> dict[str, tuple[float, float]]:
-        """The same ranges by the tensors' names."""
-        ends = limits.tolist()
-        return {name: (low, high) for name, (low, high) in zip(self.tensors, ends, strict=True)}
 
     def quantize(
         self,
@@ -91,75 +76,100 @@ class RangeModel:
             ModelError: The converter refuses.
         """
         import tensorflow as tf
-        from tensorflow.lite.python.convert import ConverterError, mlir_quantize
+        from tensorflow.lite.python.convert import mlir_quantize
 
         for quantization, (low, high) in zip(self._quantizations, limits, strict=True):
             quantization.min = np.array([low], np.float32)
             quantization.max = np.array([high], np.float32)
-        try:
-            with quiet():
-                data = mlir_quantize(
-                    write_tflite(self._model),
-                    disable_per_channel=not per_channel,
-                    fully_quantize=True,
-                    input_data_type=tf.int8,
-                    output_data_type=tf.int8,
-                    disable_per_channel_for_dense_layers=True,
-                    denylisted_nodes=list(float_tensors),
-                )
-        except (ConverterError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(
-                f"can't quantize the network ({reason}); export without --compare and --repair"
-            ) from error
-        return to_uint8_ends(data) if self._integer_io == "uint8" else bytes(data)
+        with refusing("quantize the network", "export without --compare and --repair"):
+            data = mlir_quantize(
+                write_tflite(self._model),
+                disable_per_channel=not per_channel,
+                fully_quantize=True,
+                input_data_type=tf.int8,
+                output_data_type=tf.int8,
+                disable_per_channel_for_dense_layers=True,
+                denylisted_nodes=list(float_tensors),
+            )
+        return _to_uint8_ends(data) if self._integer_io == "uint8" else bytes(data)
 
 
-class Activations:
-    """A sample of the float activations on some images, sorted, by tensor name."""
-
-    def __init__(
-        self, model: RangeModel, images: np.ndarray, progress: Progress | None = None
-    ) -> None:
-        rng = np.random.default_rng(0)
-        each = max(1, _VALUES // max(1, len(images)))
-        kept: dict[str, list[np.ndarray]] = {}
-        for k, image in enumerate(images):
-            for name, values in model.tap.run(image).items():
-                flat = values.ravel()
-                # By chance, since a stride would see the same channel again and again.
-                chosen = flat if flat.size <= each else flat[rng.integers(flat.size, size=each)]
-                kept.setdefault(name, []).append(chosen.astype(np.float32))
-            if progress and (k + 1) % 20 == 0:
-                progress("activations on held-out frames", k + 1, len(images))
-        self.values: Mapping[str, np.ndarray] = {
-            name: np.sort(np.concatenate(parts)) for name, parts in kept.items()
-        }
-
-
-def clipped_shares(activations: Activations, data: bytes) -> dict[str, float]:
+def clipped_shares(model: RangeModel, seen: Observed, data: bytes) -> dict[str, float]:
     """Share of the float activations beyond the range of an integer file's tensors.
 
     A value up to one step outside is not counted: it loses no more than rounding does, and
     TFLite's scores reach 255/256 only.
 
     Args:
-        activations: Of the float model that the file was made from.
-        data: A full-integer .tflite file.
+        seen: What the float model, which the file was made from, showed on some images.
 
     Returns:
         By tensor name, in the order of the file's operations, fractions in [0, 1].
     """
+    place = {name: k for k, name in enumerate(model.tensors)}
     shares = {}
-    for node in tap_tflite(data, FULL_INTEGER.file).nodes:
-        values = activations.values.get(node.name)
-        if values is not None and np.isfinite(node.high):
-            below = np.searchsorted(values, node.low, side="left")
-            above = len(values) - np.searchsorted(values, node.high, side="right")
-            shares[node.name] = float(below + above) / len(values)
+    for node in nodes_of(read_any_graph(data)):
+        low, high = node.limits
+        if node.name in place and np.isfinite(high):
+            values = seen.values[:, place[node.name]]
+            shares[node.name] = float(((values < low) | (values > high)).mean())
     return shares
 
 
 def _has_range(tensor: Any) -> bool:
     found = tensor.quantization
     return found is not None and found.min is not None and len(found.min) > 0
+
+
+def _to_uint8_ends(data: bytes) -> bytes:
+    """Put a QUANTIZE operation before the input and behind the output: uint8 in and out.
+
+    The converter's own quantizer knows float and int8 ends only, and a later step of the converter
+    gives files of float ends others; a file whose first layer stays in float has neither.
+    """
+    model = read_tflite(data)
+    graph = model.subgraphs[0]
+    code = _quantize_code(model)
+    ends = {
+        int(graph.inputs[0]): _outer(graph, int(graph.inputs[0])),
+        int(graph.outputs[0]): _outer(graph, int(graph.outputs[0])),
+    }
+    (inside, outside), (last, result) = ends.items()
+    graph.operators.insert(0, _quantize(code, outside, inside))
+    graph.operators.append(_quantize(code, last, result))
+    graph.inputs, graph.outputs = [outside], [result]
+    for signature in model.signatureDefs or []:
+        for entry in (*signature.inputs, *signature.outputs):
+            entry.tensorIndex = ends[entry.tensorIndex]
+    return write_tflite(model)
+
+
+def _outer(graph: Any, index: int) -> int:
+    """A uint8 tensor for the same values as an int8 one."""
+    tensor = deepcopy(graph.tensors[index])
+    tensor.type = schema().TensorType.UINT8
+    tensor.quantization.zeroPoint = [int(tensor.quantization.zeroPoint[0]) + _TO_UINT8]
+    tensor.name = tensor.name + b"_uint8"
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def _quantize(code: int, source: int, target: int) -> Any:
+    operator = schema().OperatorT()
+    operator.opcodeIndex, operator.inputs, operator.outputs = code, [source], [target]
+    operator.builtinOptionsType = schema().BuiltinOptions.QuantizeOptions
+    operator.builtinOptions = schema().QuantizeOptionsT()
+    return operator
+
+
+def _quantize_code(model: Any) -> int:
+    """Index of QUANTIZE among the model's operator codes; added where it has none."""
+    wanted = schema().BuiltinOperator.QUANTIZE
+    for index, code in enumerate(model.operatorCodes):
+        if code.builtinCode == wanted:
+            return index
+    code = schema().OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = wanted
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1

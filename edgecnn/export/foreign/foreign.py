@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import numpy as np
 
 from edgecnn._version import __version__
 from edgecnn.bundle.card import Card
-from edgecnn.bundle.spec import InputSpec, Interpolation, Resize
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign.keras_file import is_keras_file, load_keras_file
 from edgecnn.export.foreign.mismatch import find_mismatch
 from edgecnn.export.foreign.normalization import Front
+from edgecnn.export.options import ExportOptions
 from edgecnn.files.folders import class_names, find_labelled
 from edgecnn.images.dataset import Dataset, load_dataset
 from edgecnn.model.networks.adopt import check_ends, end_in_softmax, probes, rewire
@@ -25,7 +26,7 @@ from edgecnn.model.read import LabModel, LabTest, load_lab_model
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 
-__all__ = ["ForeignOptions", "load_any_model"]
+__all__ = ["load_any_model"]
 
 _GOLDEN = 4
 _PROBES = 64
@@ -33,36 +34,13 @@ _PROBES = 64
 _NUMBERED = re.compile(r"(\d+)[\s:]+(\S.*)")
 
 
-@dataclass(frozen=True)
-class ForeignOptions:
-    """What a Keras file does not say about itself.
-
-    lab            labelled test images, one folder a class, that it was not trained on
-    labels         a text file, one label a line, in the order of the scores; None: the class
-                   folders of `lab` in sorted order, which is Keras's order
-    front          what the network wants to see: normalization and colour
-    width, height  of the input, where the model leaves them open
-    resize, interpolation   how a frame becomes the input: see records.InputSpec
-    custom         the module that defines the model's own layers
-    """
-
-    lab: Path | str
-    labels: Path | str | None = None
-    front: Front = field(default_factory=Front)
-    width: int | None = None
-    height: int | None = None
-    resize: Resize = "stretch"
-    interpolation: Interpolation = "halving"
-    custom: str | None = None
-
-
 def load_any_model(
-    path: Path, foreign: ForeignOptions | None, progress: Progress | None = None
+    path: Path, options: ExportOptions, progress: Progress | None = None
 ) -> LabModel:
-    """A MODEL folder, or a Keras file with what `foreign` says of it.
+    """A MODEL folder, or a Keras file with what --lab and the options after it say of it.
 
     Raises:
-        ModelError: Neither, or `foreign` is missing or superfluous.
+        ModelError: Neither, or --lab is missing or superfluous.
         DataError: The labelled images can't be used.
     """
     if not path.exists():
@@ -70,35 +48,38 @@ def load_any_model(
             f"{path} does not exist, expected a MODEL folder of `edgecnn train`, or a Keras file"
         )
     if not is_keras_file(path):
-        if foreign is not None:
+        if options.lab is not None:
             raise ModelError(
                 f"{path} is no .keras or .h5 file and no SavedModel folder; a MODEL folder of "
                 "`edgecnn train` has its own lab test and input: leave --lab and its like out"
             )
         return load_lab_model(path)
-    if foreign is None:
+    if options.lab is None:
         raise ModelError(
             f"{path} is a Keras model without labels and lab test; name a folder of labelled test "
             "images with --lab, and what pixels it wants with --normalize"
         )
-    return _load_foreign(path, foreign, progress)
+    return _load_foreign(path, options.lab, options, progress)
 
 
-def _load_foreign(path: Path, options: ForeignOptions, progress: Progress | None) -> LabModel:
+def _load_foreign(
+    path: Path, folder: Path, options: ExportOptions, progress: Progress | None
+) -> LabModel:
+    front = Front(options.normalize, options.color)
     model = load_keras_file(path, options.custom)
     spec = _input_spec(path, model, options)
-    data = load_dataset(options.lab, spec, minimum=1, progress=progress)
+    data = load_dataset(folder, spec, minimum=1, progress=progress)
     rows, notes = _test_rows(data)
     with quiet():
         # Real pictures too: a logit may lie between 0 and 1 for a few odd ones.
         pictures = np.concatenate([probes(spec.shape), data.tensors[rows[:_PROBES]]])
-        network = rewire(model, spec.shape, options.front.layers())
+        network = rewire(model, spec.shape, front.layers())
         network, note = end_in_softmax(path.name, network, pictures)
-    labels = _labels(path, network.output_shape[-1], options)
+    labels = _labels(path, network.output_shape[-1], folder, options.labels)
     test = _lab_test(network, data, rows, labels)
     notes += [note] if note else []
     with quiet():
-        notes += find_mismatch(model, options.front, spec, test, labels)
+        notes += find_mismatch(model, front, spec, test, labels)
     card = Card(
         name=path.stem,
         labels=labels,
@@ -112,10 +93,10 @@ def _load_foreign(path: Path, options: ForeignOptions, progress: Progress | None
     return LabModel(path, card, network, test, golden, tuple(notes))
 
 
-def _input_spec(path: Path, model: Any, options: ForeignOptions) -> InputSpec:
+def _input_spec(path: Path, model: Any, options: ExportOptions) -> InputSpec:
     """The model's size, or that of the options where it leaves the size open."""
     shape, _ = check_ends(path.name, model)
-    channels = 1 if options.front.color == "grey" else 3
+    channels = 1 if options.color == "grey" else 3
     if len(shape) != 3 or shape[2] != channels:
         raise ModelError(
             f"{path} takes {shape}, expected one image (height, width, {channels}); "
@@ -157,17 +138,16 @@ def _test_rows(data: Dataset) -> tuple[np.ndarray, list[str]]:
     return np.arange(len(data)), notes
 
 
-def _labels(path: Path, num_classes: int, options: ForeignOptions) -> tuple[str, ...]:
+def _labels(path: Path, num_classes: int, folder: Path, file: Path | None) -> tuple[str, ...]:
     """The labels in the order of the scores."""
-    folders = class_names(find_labelled(Path(options.lab)))
-    if options.labels is None:
+    folders = class_names(find_labelled(folder))
+    if file is None:
         if len(folders) != num_classes:
             raise ModelError(
-                f"{path} gives {num_classes} scores, {options.lab} has {len(folders)} class "
+                f"{path} gives {num_classes} scores, {folder} has {len(folders)} class "
                 "folders; name the classes in the order of the scores with --labels FILE"
             )
         return tuple(folders)
-    file = Path(options.labels)
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -189,19 +169,12 @@ def _labels(path: Path, num_classes: int, options: ForeignOptions) -> tuple[str,
 
 def _lab_test(network: Any, data: Dataset, rows: np.ndarray, labels: tuple[str, ...]) -> LabTest:
     place = np.array([labels.index(label) for label in data.labels], np.int32)
-    tensors = data.tensors[rows]
     with quiet():
-        scores = keras_scores(network, tensors)
-    return LabTest(
-        tensors,
-        place[data.classes[rows]],
-        scores,
-        np.array([data.name(k) for k in rows]),
-        np.array([data.sha256[k] for k in rows]),
-    )
+        scores = keras_scores(network, data.tensors[rows])
+    return replace(LabTest.of(data, rows, scores), labels=place[data.classes[rows]])
 
 
-def _origin(path: Path, options: ForeignOptions) -> dict[str, str]:
+def _origin(path: Path, options: ExportOptions) -> dict[str, str]:
     """What the card keeps of where the model came from."""
     parts = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
@@ -210,6 +183,6 @@ def _origin(path: Path, options: ForeignOptions) -> dict[str, str]:
     return {
         "file": path.name,
         "sha256": digest.hexdigest(),
-        "normalize": options.front.normalize,
-        "color": options.front.color,
+        "normalize": options.normalize,
+        "color": options.color,
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from edgecnn.errors import ModelError, one_line
-from edgecnn.export.foreign.keras2_file import is_keras2_h5, rewrite_for_keras3
 from edgecnn.model.networks.adopt import as_float32, unknown_class
 from edgecnn.model.networks.small import importable_here
 from edgecnn.quiet import quiet
@@ -23,6 +24,16 @@ _AS_SAVED_MODEL = (
     'write model.export("FOLDER") where the model was made (model.save("FOLDER") in Keras 2), and '
     "export that SavedModel folder"
 )
+# Keras 2 writes these for layers that never use them; Keras 3 refuses them there.
+_UNUSED = {
+    "DepthwiseConv2D": ("groups",),
+    "Conv2DTranspose": ("groups",),
+    "SeparableConv2D": (
+        *("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
+    ),
+}
+# Where Keras 3 would look for a class by a path that its layers no longer have.
+_ADDRESS = ("module", "registered_name", "build_config")
 # What Keras raises for a file that is damaged or of another version, or for code that is missing.
 _REFUSED = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError)
 
@@ -56,14 +67,14 @@ def load_keras_file(path: Path, custom: str | None = None) -> Any:
 
     with quiet(), importable_here(), tempfile.TemporaryDirectory() as folder:
         objects = _custom_objects(custom) if custom else {}
+        source, known = path, objects
         try:
-            if path.suffix.lower() != ".keras" and is_keras2_h5(path):
-                copy = Path(folder, "model.h5")
-                rewrite_for_keras3(path, copy)
+            if path.suffix.lower() != ".keras" and _is_keras2_h5(path):
+                source = Path(folder, "model.h5")
+                _rewrite_for_keras3(path, source)
                 # Keras 3 knows this name for the outermost model only.
-                model = _load(copy, {"Functional": keras.Model, **objects})
-            else:
-                model = _load(path, objects)
+                known = {"Functional": keras.Model, **objects}
+            model = keras.saving.load_model(source, custom_objects=known, compile=False)
         except (*_REFUSED, zipfile.BadZipFile) as error:
             raise ModelError(
                 f"Keras {keras.__version__} can't load {path}: {_why(error)}"
@@ -96,12 +107,6 @@ def _check_kind(path: Path) -> None:
         raise ModelError(f"{path} is not what its name says ({other}); copy or save it again")
     if path.name.endswith(".weights.h5"):
         raise ModelError(f"{path} holds weights without a network; save the model: model.save(...)")
-
-
-def _load(path: Path, objects: dict[str, Any]) -> Any:
-    import keras
-
-    return keras.saving.load_model(path, custom_objects=objects, compile=False)
 
 
 def _why(error: BaseException) -> str:
@@ -221,3 +226,44 @@ def _saved_layer(loaded: Any, function: Any, ends: tuple[str, Any, str]) -> Any:
             return {"name": self.name}
 
     return SavedModelLayer()
+
+
+def _is_keras2_h5(path: Path) -> bool:
+    """Whether Keras 2 wrote this .h5 model.
+
+    Raises:
+        OSError: A damaged file.
+    """
+    import h5py
+
+    with h5py.File(path) as file:
+        version = file.attrs.get("keras_version", b"")
+    return (version.decode() if isinstance(version, bytes) else str(version)).startswith("2")
+
+
+def _rewrite_for_keras3(path: Path, target: Path) -> None:
+    """Copy a .h5 model of Keras 2 with a configuration that Keras 3 reads; the weights stay."""
+    import h5py
+
+    shutil.copyfile(path, target)
+    with h5py.File(target, "r+") as file:
+        config = file.attrs.get("model_config")
+        if config is not None:  # else it holds weights only, and Keras says so
+            file.attrs["model_config"] = json.dumps(_translate(json.loads(config)))
+
+
+def _translate(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_translate(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _translate(value) for key, value in node.items()}
+    name, config = node.get("class_name"), node.get("config")
+    if not isinstance(name, str) or not isinstance(config, dict):
+        return node
+    if "keras" in str(node.get("module")):
+        node = {key: value for key, value in node.items() if key not in _ADDRESS}
+    config = {key: value for key, value in config.items() if key not in _UNUSED.get(name, ())}
+    if name == "BatchNormalization" and isinstance(config.get("axis"), list):
+        config["axis"] = config["axis"][0]  # [3] for 3
+    return {**node, "config": config}

@@ -2,9 +2,8 @@
 
 Two parts: a ModelMetadata flatbuffer (file identifier M001) in the model's metadata under the
 name TFLITE_METADATA, and the files it names, appended to the model as an uncompressed zip. So
-`python -m zipfile -l model.tflite` lists them, and MediaPipe Tasks reads the class names. The
-flatbuffer is written by slot number here, because the package that had a writer for it,
-tflite-support, has no wheel for today's Python.
+`python -m zipfile -l model.tflite` lists them, and MediaPipe Tasks reads the class names. Nothing
+that today's Python can install writes this flatbuffer: it is written by slot number here.
 
 Source: metadata_schema.fbs 1.5.0, in TensorFlow Lite Support and in MediaPipe.
 """
@@ -12,14 +11,31 @@ Source: metadata_schema.fbs 1.5.0, in TensorFlow Lite Support and in MediaPipe.
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from typing import Any
 
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.packing.flatbuffer import read_tflite, schema, write_tflite
-from edgecnn.export.packing.preprocessing_text import input_json, preprocessing_text
 
-__all__ = ["INPUT_FILE", "LABELS_FILE", "embed_tflite_metadata"]
+__all__ = ["INPUT_FILE", "LABELS_FILE", "embed_tflite_metadata", "preprocessing_text"]
+
+_RESIZE = {
+    "stretch": "Resize the whole image to {size}, whatever its aspect ratio.",
+    "letterbox": (
+        "Scale the whole image by min({width} / width, {height} / height), each side rounded half "
+        "up, and centre it on a {size} canvas of colour {pad} (the odd pixel goes right and below)."
+    ),
+    "center_crop": (
+        "Cut out the largest centred window of the aspect ratio {width}:{height} (one side whole, "
+        "the other rounded half up, starting at (side - window) // 2) and resize it to {size}."
+    ),
+}
+_HALVING = (
+    "To resize: while the image is at least twice too wide and twice too high, cut it to even "
+    "sides and halve it (cv2.resize, INTER_LINEAR: the mean of 2x2 pixels); then cv2.resize "
+    "with INTER_LINEAR to the size, unless it has that size already."
+)
 
 LABELS_FILE, INPUT_FILE = "labels.txt", "input.json"
 # Numbers of the schema's enums and unions.
@@ -33,16 +49,10 @@ _MIN_PARSER_VERSION = "1.0.0"
 def embed_tflite_metadata(
     data: bytes, name: str, labels: tuple[str, ...], spec: InputSpec
 ) -> bytes:
-    """Put the metadata and its files into a .tflite model that has none.
+    """Put the metadata and its files into a .tflite model that has none; it runs as before.
 
     Args:
-        data: The model as the converter gave it.
-        name: The model's name.
         labels: In the order of the scores.
-        spec: How an image becomes the input.
-
-    Returns:
-        The new file: it runs as before.
     """
     model = read_tflite(data)
     metadata = _model_metadata(name, labels, spec)
@@ -51,18 +61,46 @@ def embed_tflite_metadata(
     model.metadata = [*(model.metadata or []), entry]
     files = {
         LABELS_FILE: "".join(f"{label}\n" for label in labels),
-        INPUT_FILE: input_json(labels, spec),
+        INPUT_FILE: _input_json(labels, spec),
     }
-    return _append_files(write_tflite(model), files)
-
-
-def _append_files(model: bytes, files: dict[str, str]) -> bytes:
-    stream = io.BytesIO(model)
+    stream = io.BytesIO(write_tflite(model))
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
         for name, text in files.items():
             # A ZipInfo without a time: the same model gives the same bytes.
             archive.writestr(zipfile.ZipInfo(name), text)
     return stream.getvalue()
+
+
+def preprocessing_text(spec: InputSpec) -> str:
+    """One paragraph: from an image file to the input tensor, and from the output to the class."""
+    size = f"{spec.width}x{spec.height} (width x height)"
+    resize = _RESIZE[spec.resize].format(
+        size=size, width=spec.width, height=spec.height, pad=list(spec.pad or ())
+    )
+    direct = f"To resize: cv2.resize with INTER_{spec.interpolation.upper()}."
+    return " ".join(
+        (
+            "Decode the image to 8 bits a channel, upright by its EXIF orientation.",
+            resize,
+            _HALVING if spec.interpolation == "halving" else direct,
+            f"The input is [1, {spec.height}, {spec.width}, 3] in R, G, B order, raw values 0 to "
+            "255: no mean is subtracted and nothing is divided, the model does that itself.",
+            "A float32 input takes the same values as floats; an integer input takes "
+            "round(value / scale) + zero_point (for uint8 the value itself).",
+            "The output holds one score for each line of the labels, 0 to 1; an integer output "
+            "stands for (q - zero_point) * scale. The class is the highest score; of equal ones "
+            "the first.",
+        )
+    )
+
+
+def _input_json(labels: tuple[str, ...], spec: InputSpec) -> str:
+    """The input spec, the labels and the text as one JSON object."""
+    return json.dumps(
+        {**spec.to_json(), "labels": list(labels), "preprocessing": preprocessing_text(spec)},
+        indent=1,
+        ensure_ascii=False,
+    )
 
 
 def _model_metadata(name: str, labels: tuple[str, ...], spec: InputSpec) -> bytes:

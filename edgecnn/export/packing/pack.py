@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from edgecnn._version import __version__
 from edgecnn.bundle.card import Card, GoldenFrame
+from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
 from edgecnn.bundle.folder import LabTestRow, write_bundle
+from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
+from edgecnn.bundle.runtime.load import Runtime, load_runtime
 from edgecnn.export.calibration.choice import Chosen
-from edgecnn.export.golden import make_golden
-from edgecnn.export.quantization_report import QUANTIZATION_FILE, describe_kinds, quantization_json
-from edgecnn.export.readback.check import CheckedFiles
-from edgecnn.export.readback.layers_plot import LAYERS_PLOT, plot_layers
+from edgecnn.export.calibration.images import Calibration
+from edgecnn.export.readback.anatomy import read_anatomy
+from edgecnn.export.readback.check import Checked, CheckedFiles
+from edgecnn.export.readback.layers import LAYERS_PLOT, plot_layers
 from edgecnn.export.repair.repair import Repaired
+from edgecnn.export.targets.edgetpu import Compiled
 from edgecnn.export.targets.targets import Targets
+from edgecnn.model.predict import most_certain
 from edgecnn.model.read import LabModel
+from edgecnn.quiet import quiet
 from edgecnn.records import Json
 
 __all__ = ["BundleContents", "pack"]
 
+_QUANTIZATION_FILE = "quantization.json"
+_OF_EACH = 4  # golden frames from lab and field
 _PROGRAM = "classify.py"  # every bundle carries it, as it is in this package
 
 
@@ -68,14 +80,14 @@ def pack(
         artifacts=(*artifacts, compiled.artifact) if compiled else artifacts,
         calibration=chosen.images.to_json(),
     )
-    golden, golden_images = make_golden(lab, chosen.images, checked.artifacts)
-    kinds = describe_kinds(checked.data(), compiled)
-    report = quantization_json(
-        kinds,
-        layers={layers.file: layers.to_json() for layers in checked.layers},
-        compare=chosen.comparison.to_json() if chosen.comparison else None,
-        repair=[found.to_json() for found in repaired.repairs],
-    )
+    golden, golden_images = _make_golden(lab, chosen.images, checked.artifacts, compiled)
+    kinds = _describe_kinds(checked.data(), compiled)
+    report = {
+        "kinds": kinds,
+        "layers": {layers.file: layers.to_json() for layers in checked.layers},
+        "compare": chosen.comparison.to_json() if chosen.comparison else None,
+        "repair": [found.to_json() for found in repaired.repairs],
+    }
     program = (Path(__file__).parent / _PROGRAM).read_bytes()
     micro = targets.micro.files if targets.micro else {}
     files = {
@@ -85,9 +97,8 @@ def pack(
         **{file: text.encode() for file, text in micro.items()},
         **chosen.files(),
         **({LAYERS_PLOT: plot_layers(checked.layers)} if checked.layers else {}),
-        QUANTIZATION_FILE: report.encode(),
+        _QUANTIZATION_FILE: (json.dumps(report, indent=1) + "\n").encode(),
     }
-    golden = compiled.golden(golden) if compiled else golden
     rows = _lab_test_rows(lab, checked)
     return BundleContents(card, files, golden, golden_images, rows, kinds)
 
@@ -105,3 +116,59 @@ def _lab_test_rows(lab: LabModel, checked: CheckedFiles) -> list[LabTestRow]:
         )
         for k in range(len(test.labels))
     ]
+
+
+def _describe_kinds(files: dict[str, bytes], compiled: Compiled | None) -> Json:
+    """What each artifact really is: see `anatomy.Anatomy`; .tflite also what an Edge TPU takes."""
+    kinds: Json = {}
+    for file, data in files.items():
+        kinds[file] = read_anatomy(data).to_json()
+        if file.endswith(".tflite"):
+            kinds[file]["edgetpu"] = predict_edgetpu(data).to_json()
+    if compiled:
+        entry = read_anatomy(compiled.data).to_json()
+        entry["compiler"] = compiled.report.to_json()
+        entry["text"] = f"{compiled.report.to_text()}; not run here: figures are {compiled.twin}'s"
+        entry["twin"] = compiled.twin
+        kinds[compiled.artifact.file] = entry
+    return kinds
+
+
+def _make_golden(
+    lab: LabModel,
+    calibration: Calibration,
+    checked: Sequence[Checked],
+    compiled: Compiled | None,
+) -> tuple[list[GoldenFrame], dict[str, bytes]]:
+    """Up to 4 lab and 4 calibration images, with the scores of each artifact by either kernels.
+
+    The Keras model's own scores are among them, under the name "keras".
+
+    Returns:
+        The frames, and the encoded images by file name.
+    """
+    field = [calibration.files[k] for k in most_certain(calibration.scores, _OF_EACH)]
+    sources = [("lab", p) for p in lab.golden[:_OF_EACH]] + [("field", p) for p in field]
+    with quiet():
+        builtin = {
+            c.artifact.file: load_runtime(c.data, c.artifact.file, kernels="builtin")
+            for c in checked
+            if c.artifact.file.endswith(".tflite")
+        }
+    frames, images = [], {}
+    for k, (origin, path) in enumerate(sources):
+        name = f"{k}_{origin}{path.suffix.lower()}"
+        images[name] = path.read_bytes()
+        tensor = to_tensor(decode(images[name], str(path)), lab.card.input)
+        scores = {c.artifact.file: _scores(c.runtime, tensor) for c in checked}
+        scores["keras"] = tuple(map(float, lab.scores(tensor[None])[0]))
+        plain = {file: _scores(runtime, tensor) for file, runtime in builtin.items()}
+        for found in (scores, plain):
+            if compiled and compiled.twin in found:  # what its twin gives is expected of it
+                found[compiled.artifact.file] = found[compiled.twin]
+        frames.append(GoldenFrame(name, tensor_sha256(tensor), scores, plain))
+    return frames, images
+
+
+def _scores(runtime: Runtime, tensor: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(score) for score in runtime.invoke(tensor))

@@ -1,8 +1,4 @@
-"""Activation ranges from calibration images: the extremes, or what leaves the rarest values out.
-
-A single glint may reach ten times what a layer gives otherwise. The extremes then spend the 256
-integers on values that never come, and the others share what is left.
-"""
+"""Activation ranges from calibration images: the extremes, or what leaves the rarest values out."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.errors import CalibrationError
 from edgecnn.export.ranges.taps import Tap
 from edgecnn.records import Progress
 
@@ -31,7 +26,7 @@ class Observed:
     """What tensors held on images, image by image, so that any subset of images can be judged.
 
     ranges: float32 (images, tensors, 2), smallest and largest value; values: float32
-    (images, tensors, VALUES_KEPT), by chance; fixed: bool (tensors,), ranges that no method
+    (images, tensors, values kept), by chance; fixed: bool (tensors,), ranges that no method
     narrows, as the input's, which is that of a pixel.
     """
 
@@ -56,14 +51,7 @@ class Observed:
 
         Returns:
             float32, shape (tensors, 2); always within the extremes.
-
-        Raises:
-            CalibrationError: There is no such method.
         """
-        if method not in RANGE_METHODS:
-            raise CalibrationError(
-                f"range method is {method!r}, expected one of {', '.join(RANGE_METHODS)}"
-            )
         extremes = np.stack([self.ranges[..., 0].min(axis=0), self.ranges[..., 1].max(axis=0)], 1)
         if method == "MinMax":
             return extremes
@@ -85,19 +73,20 @@ def observe(
     images: np.ndarray,
     what: str = "images",
     progress: Progress | None = None,
+    kept: int = VALUES_KEPT,
 ) -> Observed:
     """Run a float model and look at its tensors.
 
     Args:
-        names: The tensors to look at.
         source: The model's input; if it is among them, its range is 0..255 whatever the images
             hold, as in `calibration.pin`.
         images: uint8, shape (n, height, width, 3) RGB.
+        kept: How many values of each tensor and image.
     """
     rng = np.random.default_rng(0)
     fixed = np.array([name == source for name in names])
     ranges = np.empty((len(images), len(fixed), 2), np.float32)
-    values = np.zeros((len(images), len(fixed), VALUES_KEPT), np.float32)
+    values = np.zeros((len(images), len(fixed), kept), np.float32)
     ranges[:, fixed] = 0, 255
     for k, image in enumerate(images):
         found = tap.run(image)
@@ -105,7 +94,7 @@ def observe(
             flat = found[names[t]].ravel()
             ranges[k, t] = flat.min(), flat.max()
             # By chance, since a stride would see the same channel again and again.
-            values[k, t] = flat[rng.integers(flat.size, size=VALUES_KEPT)]
+            values[k, t] = flat[rng.integers(flat.size, size=kept)]
         if progress and (k + 1) % 20 == 0:
             progress(f"activation ranges of {what}", k + 1, len(images))
     return Observed(ranges, values, fixed)

@@ -7,19 +7,72 @@ weights quantized per channel or per tensor, and did calibration data leave a tr
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgecnn.export.readback.anatomy_parts import Parts, Weight
-from edgecnn.export.readback.kinds import read_kind
-from edgecnn.export.readback.onnx_anatomy import onnx_parts
-from edgecnn.export.readback.tflite_anatomy import tflite_parts
+from edgecnn.bundle.tflite_file import Graph, Tensor
+from edgecnn.export.readback.kinds import CONVERSIONS, fused_tensors, kind_of, stored_weights
+from edgecnn.export.readback.onnx_graph import read_any_graph
 from edgecnn.records import Json, Record, computed
 
 __all__ = ["Anatomy", "Weight", "read_anatomy"]
 
+# Types that stand for quantized numbers; shapes and indices are int32 and int64.
+_INTEGERS = frozenset({"int4", "int8", "uint8", "int16", "uint16"})
+_FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
+# The specification fixes the output scale of these, or makes it that of the input.
+# Source: TensorFlow Lite 8-bit quantization specification, "Int8 quantized operators".
+_FIXED_SCALE = frozenset({"SOFTMAX", "LOGISTIC", "TANH", "L2_NORMALIZATION", "LOG_SOFTMAX"})
+_SAME_SCALE = frozenset(
+    {
+        "AVERAGE_POOL_2D",
+        "BATCH_TO_SPACE_ND",
+        "CONCATENATION",
+        "DEPTH_TO_SPACE",
+        "EXPAND_DIMS",
+        "GATHER",
+        "MAXIMUM",
+        "MAX_POOL_2D",
+        "MINIMUM",
+        "MIRROR_PAD",
+        "PACK",
+        "PAD",
+        "PADV2",
+        "RESHAPE",
+        "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "SLICE",
+        "SPACE_TO_BATCH_ND",
+        "SPACE_TO_DEPTH",
+        "SPLIT",
+        "SQUEEZE",
+        "STRIDED_SLICE",
+        "TRANSPOSE",
+        "UNPACK",
+    }
+)
+
 
 @dataclass(frozen=True)
-class Anatomy(Record, Parts):
+class Weight(Record):
+    """The weights of one layer. scales: 0 for float, 1 per tensor, more along `axis`."""
+
+    operation: str
+    name: str
+    dtype: str
+    scales: int
+    axis: int | None = None
+
+    @property
+    @computed
+    def granularity(self) -> str:
+        if self.scales == 0:
+            return "float"
+        return "per tensor" if self.scales == 1 else "per channel"
+
+
+@dataclass(frozen=True)
+class Anatomy(Record):
     """One file.
 
     Args:
@@ -37,6 +90,16 @@ class Anatomy(Record, Parts):
     """
 
     kind: str
+    tensors: dict[str, int]
+    integer_tensors: tuple[str, ...]
+    float_tensors: tuple[str, ...]
+    float_operations: tuple[str, ...]
+    weights: tuple[Weight, ...]
+    measured_ranges: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    operations: tuple[tuple[str, int, int], ...]
+    requirement: str
 
     @property
     @computed
@@ -86,6 +149,55 @@ def read_anatomy(data: bytes) -> Anatomy:
     Raises:
         ArtifactError: Neither of the two.
     """
-    kind = read_kind(data)
-    parts: Parts = tflite_parts(data) if data[4:8] == b"TFL3" else onnx_parts(data)
-    return Anatomy(kind=kind, **vars(parts))
+    graph = read_any_graph(data)
+    fused = fused_tensors(graph)
+    used = {t.index: t for op in graph.operations for t in op.tensors if t.index not in fused}
+    used |= {t.index: t for t in (*graph.inputs, *graph.outputs)}
+    activations = [t for t in used.values() if not t.constant]
+    operations = Counter((op.name, op.version) for op in graph.operations)
+    return Anatomy(
+        kind=kind_of(graph),
+        tensors=dict(sorted(Counter(t.dtype for t in used.values()).items())),
+        integer_tensors=tuple(t.name for t in activations if t.dtype in _INTEGERS),
+        float_tensors=tuple(t.name for t in activations if t.dtype in _FLOATS),
+        float_operations=tuple(
+            f"{op.index} {op.name}"
+            for op in graph.operations
+            if op.name not in CONVERSIONS and _computes_on_floats(op.tensors, fused)
+        ),
+        weights=_weights(graph),
+        measured_ranges=_measured_ranges(graph, activations),
+        inputs=tuple(t.dtype for t in graph.inputs),
+        outputs=tuple(t.dtype for t in graph.outputs),
+        operations=tuple((*key, count) for key, count in sorted(operations.items())),
+        requirement=graph.requirement,
+    )
+
+
+def _computes_on_floats(tensors: Sequence[Tensor], fused: set[int]) -> bool:
+    return any(t.dtype in _FLOATS and not t.constant and t.index not in fused for t in tensors)
+
+
+def _weights(graph: Graph) -> tuple[Weight, ...]:
+    return tuple(
+        Weight(
+            operation=f"{op.index} {op.name}",
+            name=kept.name,
+            dtype=kept.dtype,
+            scales=int(kept.scales.size),
+            axis=kept.axis if kept.scales.size > 1 else None,
+        )
+        for op, kept in stored_weights(graph)
+    )
+
+
+def _measured_ranges(graph: Graph, activations: Sequence[Tensor]) -> int:
+    """Quantized activations whose scale neither the format nor another tensor dictates."""
+    dictated = {
+        t.index
+        for op in graph.operations
+        if op.name in _FIXED_SCALE | _SAME_SCALE | CONVERSIONS
+        for t in op.outputs
+    }
+    measured = (t for t in activations if t.index not in dictated)
+    return sum(t.dtype in _INTEGERS and t.scales.size > 0 for t in measured)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +28,6 @@ from edgecnn.export.judge import Judge, lab_frames
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.export.readback.layers import LayerReport, compare_layers
 from edgecnn.export.repair.repair import Repaired
-from edgecnn.export.repair.result import Repair
 from edgecnn.model.read import LabModel, LabTest
 from edgecnn.records import Progress
 
@@ -96,9 +95,6 @@ def check_artifact(
     """Run an artifact on every lab test image.
 
     Args:
-        data: The .tflite or .onnx file.
-        file: Its name.
-        test: The lab test images.
         max_drop: Points that it may lose against the Keras model and still be `ok`.
         temperature: The card's, for the artifact's `confidence_error`.
 
@@ -136,25 +132,20 @@ def _layer_reports(
     tensors, files = lab.test.tensors, repaired.files
     count = int(np.clip(_PIXELS // int(np.prod(lab.card.input.shape[:2])), 4, 32))
     images = tensors[:: max(1, len(tensors) // count)][:count]
+    # Made of an equalized network, whose tensors have other scales than the float file's.
+    rewritten = any(not found.healthy for found in repaired.repairs)
     done = {found.file: found.layers for found in repaired.repairs if not found.healthy}
     reports = []
     for one in (one for one in _INTEGER if one.name in files):
         float32 = ONNX_FLOAT32 if one.file.endswith(".onnx") else FLOAT32
         if one.file in done:
             reports.append(done[one.file])
-        elif float32.name in files and not _is_rewritten(one, repaired.repairs):
+        elif float32.name in files and not (rewritten and one is INT16):
             data = (files[float32.name], files[one.name])
-            try:
+            with suppress(ArtifactError):
                 found = compare_layers(*data, one.file, images, lab.network, progress)
-            except ArtifactError:
-                continue
-            reports.append(found)
+                reports.append(found)
     return reports
-
-
-def _is_rewritten(target: ArtifactFormat, repairs: Sequence[Repair]) -> bool:
-    """Made of an equalized network, whose tensors have other scales than the float file's."""
-    return target is INT16 and any(not found.healthy for found in repairs)
 
 
 def _doubts(target: ArtifactFormat, checked: Checked) -> list[str]:

@@ -13,21 +13,29 @@ edgetpu+cpu         compiled for the Edge TPU, with operations that stay on the 
 
 from __future__ import annotations
 
-from typing import Any
+from collections import defaultdict
 
-from edgecnn.bundle.tflite_file import EDGETPU_OPERATION, is_compiled, read_graph
-from edgecnn.errors import ArtifactError
+from edgecnn.bundle.tflite_file import EDGETPU_OPERATION, Graph, Operation, Tensor, is_compiled
+from edgecnn.export.readback.onnx_graph import read_any_graph
 
-__all__ = ["ONNX_WEIGHTED", "TFLITE_WEIGHTED", "read_kind", "read_onnx"]
+__all__ = [
+    "CONVERSIONS",
+    "ONNX_WEIGHTED",
+    "fused_tensors",
+    "kind_of",
+    "read_kind",
+    "stored_weights",
+]
 
-_INTEGERS = frozenset({"int8", "uint8", "int16"})
-TFLITE_WEIGHTED = frozenset(
+CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear"})
+ONNX_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_TFLITE_WEIGHTED = frozenset(
     {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
 )
-ONNX_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Runtimes compute these together with the weighted operation before them.
 _ONNX_FUSED = frozenset({"Relu", "Clip"})
 _ONNX_DYNAMIC = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"})
+_INTEGERS = frozenset({"int8", "uint8", "int16"})
 
 
 def read_kind(data: bytes) -> str:
@@ -36,94 +44,61 @@ def read_kind(data: bytes) -> str:
     Raises:
         ArtifactError: Neither of the two.
     """
-    return _tflite_kind(data) if data[4:8] == b"TFL3" else _onnx_kind(data)
+    return kind_of(read_any_graph(data))
 
 
-def _tflite_kind(data: bytes) -> str:
-    graph = read_graph(data)
+def kind_of(graph: Graph) -> str:
+    """The kind of a file that was read before."""
     if is_compiled(graph):
         whole = all(op.name == EDGETPU_OPERATION for op in graph.operations)
         return "edgetpu" if whole else "edgetpu+cpu"
-    weights: set[str] = set()
-    inside: set[str] = set()
-    for op in graph.operations:
-        if op.name in TFLITE_WEIGHTED or op.name == "DEQUANTIZE":
-            weights |= {t.dtype for t in op.inputs if t is not None and t.constant}
-        if op.name not in {"QUANTIZE", "DEQUANTIZE"}:
-            inside |= {t.dtype for t in op.tensors if not t.constant}
-    return _kind(weights, inside, {t.dtype for t in (*graph.inputs, *graph.outputs)})
-
-
-def read_onnx(data: bytes) -> Any:
-    """The ModelProto of an .onnx file.
-
-    Raises:
-        ArtifactError: It is none.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    try:
-        model = onnx.load_from_string(data)
-    except DecodeError as error:
-        raise ArtifactError("the file is neither TFLite nor ONNX; export it again") from error
-    if not model.graph.node:
-        raise ArtifactError("the file is neither TFLite nor ONNX; export it again")
-    return model
-
-
-def _onnx_kind(data: bytes) -> str:
-    import onnx
-
-    graph = read_onnx(data).graph
-    if any(node.op_type in _ONNX_DYNAMIC for node in graph.node):
+    if any(op.name in _ONNX_DYNAMIC for op in graph.operations):
         return "dynamic_range"
-    names = {v: k.lower() for k, v in onnx.TensorProto.DataType.items()}
-    names[onnx.TensorProto.FLOAT] = "float32"
-    stored = {t.name: names[t.data_type] for t in graph.initializer}
-    ends = {names[v.type.tensor_type.elem_type] for v in (*graph.input, *graph.output)}
-    weights, inside = _onnx_flow(graph, stored)
-    return _kind(weights, inside, ends)
-
-
-def _onnx_flow(graph: Any, stored: dict[str, str]) -> tuple[set[str], set[str]]:
-    """(types that weights are kept in, types that flow between the operations)."""
-    made_by = {name: node for node in graph.node for name in node.output}
-    weights: set[str] = set()
-    inside: set[str] = set()
-    for node in graph.node:
-        if node.op_type in {"QuantizeLinear", "DequantizeLinear", "Constant"}:
-            continue
-        for name in filter(None, node.input):
-            maker = made_by.get(name)
-            if maker is not None and maker.op_type == "DequantizeLinear":
-                kept, source = stored[maker.input[2]], maker.input[0]
-            elif maker is not None and maker.op_type == "Cast":
-                kept, source = "float32", maker.input[0]
-                kept = stored.get(source, kept)
-            else:
-                kept, source = stored.get(name, "float32"), name
-            if source in stored:
-                if node.op_type in ONNX_WEIGHTED:
-                    weights.add(kept)
-            elif not (_is_weighted(maker) and node.op_type in _ONNX_FUSED):
-                inside.add(kept)
-    return weights, inside
-
-
-def _is_weighted(node: Any) -> bool:
-    return node is not None and node.op_type in ONNX_WEIGHTED
-
-
-def _kind(weights: set[str], inside: set[str], ends: set[str]) -> str:
+    fused = fused_tensors(graph)
     # Shapes and indices (int32, int64, bool) flow in every kind of model.
-    inside = inside & (_INTEGERS | {"float32", "float16"})
+    inside = {
+        t.dtype
+        for op in graph.operations
+        for t in op.inputs
+        if op.name not in CONVERSIONS and t is not None and not t.constant
+        if t.index not in fused and t.dtype in _INTEGERS | {"float32", "float16"}
+    }
     if inside <= {"float32"}:
+        weights = {kept.dtype for _, kept in stored_weights(graph)}
         if weights & _INTEGERS:
             return "dynamic_range"
         return "float16" if "float16" in weights else "float32"
     if inside == {"int16"}:
         return "int16_activations"
     if inside <= {"int8", "uint8"}:
+        ends = {t.dtype for t in (*graph.inputs, *graph.outputs)}
         return "full_integer" if ends <= _INTEGERS else "integer_float_io"
     return "hybrid/" + "+".join(sorted(inside))
+
+
+def stored_weights(graph: Graph) -> list[tuple[Operation, Tensor]]:
+    """Of each weighted operation; a float16 .tflite keeps them behind a DEQUANTIZE."""
+    behind = {
+        op.outputs[0].index: op.inputs[0]
+        for op in graph.operations
+        if op.name == "DEQUANTIZE" and op.inputs[0] is not None and op.inputs[0].constant
+    }
+    found = []
+    for op in graph.operations:
+        if op.name in _TFLITE_WEIGHTED | ONNX_WEIGHTED:
+            for tensor in op.inputs[:2]:  # third is the bias
+                kept = tensor and behind.get(tensor.index, tensor)
+                if kept is not None and kept.constant and len(kept.shape) >= 2:
+                    found.append((op, kept))
+    return found
+
+
+def fused_tensors(graph: Graph) -> set[int]:
+    """Indices of tensors that no runtime keeps: between a convolution and its Relu or Clip."""
+    readers = defaultdict(set)
+    for op in graph.operations:
+        for tensor in op.inputs:
+            if tensor is not None:
+                readers[tensor.index].add(op.name)
+    made = (t.index for op in graph.operations if op.name in ONNX_WEIGHTED for t in op.outputs)
+    return {index for index in made if readers[index] and readers[index] <= _ONNX_FUSED}

@@ -7,19 +7,22 @@ the one where the ratio falls most: `lost_db`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from edgecnn.errors import ArtifactError
-from edgecnn.export.ranges.taps import Tap, tap_onnx, tap_tflite
-from edgecnn.export.readback.layer_names import layer_names, weighted_layers
+from edgecnn.export.ranges.taps import Tap, open_tap
+from edgecnn.export.readback.layer_names import layer_names
 from edgecnn.records import Json, Progress, Record, json_as
 from edgecnn.render.table import table
 
-__all__ = ["LayerError", "LayerReport", "compare_layers"]
+__all__ = ["LAYERS_PLOT", "LayerError", "LayerReport", "compare_layers", "plot_layers"]
+
+LAYERS_PLOT = "layers.png"
 
 _BEST_DB = 100.0  # of tensors that are equal
 _EIGHT_BITS_DB = 50.0  # of a tensor whose values fill the 256 steps: nobody can lose before that
@@ -108,29 +111,28 @@ def compare_layers(
     Raises:
         ArtifactError: A file can't be loaded, or the two have no tensor in common.
     """
-    tap = tap_onnx if file.endswith(".onnx") else tap_tflite
-    reference, integer = tap(float_data, file), tap(integer_data, file)
+    reference, integer = open_tap(float_data, file), open_tap(integer_data, file)
     pairs = [node for node in integer.nodes if node.name in reference.names]
     if not pairs or not len(images):
         what = "images" if pairs else "tensors in common with the float model"
         raise ArtifactError(f"{file}: no {what} to compare, expected some; export both again")
-    sums = {node.name: _Sums(node.low, node.high) for node in pairs}
+    sums = {node.name: np.zeros(6) for node in pairs}  # running, so that no tensor is kept
     # Lab images come class by class: spread, not cut off.
     images = images[:: -(-len(images) // _MOST_IMAGES)]
     for k, image in enumerate(images):
         truth, found = reference.run(image), integer.run(image)
-        for name, total in sums.items():
-            total.add(truth[name], found[name])
+        for node in pairs:
+            sums[node.name] += _sums(truth[node.name], found[node.name], node.limits)
         if progress:
             progress(f"comparing the layers of {file}", k + 1, len(images))
-    layers = [] if network is None else [layer.name for layer in network.layers]
-    weighted = set() if network is None else weighted_layers(network)
-    names = layer_names({node.name: node.origin for node in pairs}, layers, weighted)
+    names = layer_names({node.name: node.origin for node in pairs}, network)
     errors = _errors(integer, sums, names)
     return LayerReport(file, len(images), tuple(errors))
 
 
-def _errors(integer: Tap, sums: dict[str, _Sums], names: dict[str, str]) -> Iterator[LayerError]:
+def _errors(
+    integer: Tap, sums: dict[str, np.ndarray], names: dict[str, str]
+) -> Iterator[LayerError]:
     """In the order of the operations, each with what it loses against its inputs."""
     ratio: dict[str, float] = {}
     for node in integer.nodes:
@@ -139,45 +141,50 @@ def _errors(integer: Tap, sums: dict[str, _Sums], names: dict[str, str]) -> Iter
         if node.name not in sums:
             ratio[node.name] = before
             continue
-        total = sums[node.name]
-        ratio[node.name] = total.snr_db()
-        lost = before - ratio[node.name]
+        truth, found, noise, product, clipped, count = map(float, sums[node.name])
+        ratio[node.name] = _snr_db(truth, noise)
         yield LayerError(
-            names[node.name],
-            node.operation,
-            node.name,
-            ratio[node.name],
-            total.cosine(),
-            total.clipped / total.count,
-            lost,
+            layer=names[node.name],
+            operation=node.operation,
+            tensor=node.name,
+            snr_db=ratio[node.name],
+            cosine=product / np.sqrt(truth * found) if truth and found else float(truth == found),
+            clipped=clipped / count,
+            lost_db=before - ratio[node.name],
         )
 
 
-class _Sums:
-    """Running sums over the images, so that no tensor is kept."""
+def _sums(truth: np.ndarray, found: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Powers of truth, found and noise, their product, values beyond the limits, all values."""
+    a, b = truth.ravel().astype(np.float64), found.ravel().astype(np.float64)
+    clipped = ((a < limits[0]) | (a > limits[1])).sum()
+    return np.array([a @ a, b @ b, ((a - b) ** 2).sum(), a @ b, clipped, a.size])
 
-    def __init__(self, low: float, high: float) -> None:
-        self._low, self._high = low, high
-        self._truth = self._found = self._noise = self._dot = 0.0
-        self.clipped = self.count = 0
 
-    def add(self, truth: np.ndarray, found: np.ndarray) -> None:
-        a, b = truth.ravel().astype(np.float64), found.ravel().astype(np.float64)
-        self._truth += float(a @ a)
-        self._found += float(b @ b)
-        self._noise += float(((a - b) ** 2).sum())
-        self._dot += float(a @ b)
-        self.clipped += int(((a < self._low) | (a > self._high)).sum())
-        self.count += a.size
+def _snr_db(truth: float, noise: float) -> float:
+    if noise == 0:
+        return _BEST_DB
+    if truth == 0:
+        return -_BEST_DB
+    return float(np.clip(10 * np.log10(truth / noise), -_BEST_DB, _BEST_DB))
 
-    def snr_db(self) -> float:
-        if self._noise == 0:
-            return _BEST_DB
-        if self._truth == 0:
-            return -_BEST_DB
-        return float(np.clip(10 * np.log10(self._truth / self._noise), -_BEST_DB, _BEST_DB))
 
-    def cosine(self) -> float:
-        if self._truth == 0 or self._found == 0:
-            return 1.0 if self._truth == self._found else 0.0
-        return float(self._dot / np.sqrt(self._truth * self._found))
+def plot_layers(reports: Sequence[LayerReport]) -> bytes:
+    """A panel a file: the ratio after each layer, the three that lose most marked. PNG."""
+    from matplotlib.figure import Figure
+
+    longest = max(len(report.layers) for report in reports)
+    figure = Figure(figsize=(max(6.0, 1 + 0.3 * longest), 3.2 * len(reports)), layout="constrained")
+    panels = figure.subplots(len(reports), 1, squeeze=False)[:, 0]
+    for axes, report in zip(panels, reports, strict=True):
+        worst = {layer.tensor for layer in report.worst()}
+        colours = ["C3" if layer.tensor in worst else "C0" for layer in report.layers]
+        places = range(len(report.layers))
+        axes.bar(places, [layer.snr_db for layer in report.layers], color=colours)
+        labels = [layer.layer[-24:] for layer in report.layers]
+        axes.set_xticks(places, labels, rotation=90, fontsize=7)
+        axes.set_ylabel("signal to noise, dB")
+        axes.set_title(f"{report.file} against float, {report.num_images} images", fontsize=9)
+    target = BytesIO()
+    figure.savefig(target, format="png", dpi=100)
+    return target.getvalue()

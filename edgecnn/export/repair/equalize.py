@@ -1,4 +1,4 @@
-"""Cross-layer equalization: other weights, the same float function.
+"""Cross-layer equalization and bias correction: other weights, the same float function.
 
 Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
 Correction", arXiv:1906.04721.
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, consumers, run_in_batches
+from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, consumers, pooled
 
-__all__ = ["equalize"]
+__all__ = ["correct_biases", "equalize", "rounded_kernel"]
 
 # What scaling a channel passes through unchanged, and activations for which f(s x) = s f(x).
 _PASSING = frozenset({
@@ -129,21 +129,55 @@ def _room_below_the_clip(
     network: Any, pairs: list[tuple[Any, Any, float]], images: np.ndarray
 ) -> dict[str, np.ndarray]:
     """By layer: how far each channel may be scaled up before it would be clipped."""
-    import keras
-
     if not pairs:
         return {}
-    # Before the activation: of a clipped value only the clip would be seen. Named layers, since a
-    # loaded network may hold operations with the names that keras.ops gives.
-    peaks = [
-        keras.layers.GlobalMaxPooling2D(name=f"{first.name}_largest")(first.output)
-        if len(first.output.shape) > 2
-        else first.output
-        for first, _, _ in pairs
-    ]
-    found = run_in_batches(keras.Model(network.inputs, peaks), images)
+    # Before the activation: of a clipped value only the clip would be seen.
+    peaks = {first.name: first.output for first, _, _ in pairs}
+    found = pooled(network, peaks, images, "GlobalMaxPooling2D")
     room = {}
-    for (first, _, clip), values in zip(pairs, found, strict=True):
-        largest = np.maximum(values.max(axis=0), 1e-6) * _MARGIN
+    for first, _, clip in pairs:
+        largest = np.maximum(found[first.name].max(axis=0), 1e-6) * _MARGIN
         room[first.name] = np.minimum(clip / largest, _MOST)
     return room
+
+
+def correct_biases(network: Any, images: np.ndarray, per_channel: bool = True) -> int:
+    """Correct the biases for the mean error that rounding the weights causes.
+
+    A rounded kernel W + e shifts a layer's mean output by e * E[x]; E[x] is measured on `images`.
+
+    Args:
+        network: What `fold.fold` gives; changed in place.
+        images: uint8, shape (n, height, width, 3) RGB, unlabelled.
+        per_channel: As the kernels will be quantized.
+
+    Returns:
+        How many layers were corrected.
+    """
+    layers = [k for k in network.layers if type(k).__name__ in WEIGHTED and k.use_bias]
+    if not layers:
+        return 0
+    inputs = {layer.name: layer.input for layer in layers}
+    found = pooled(network, inputs, images, "GlobalAveragePooling2D")
+    for layer in layers:
+        mean = found[layer.name].mean(axis=0)
+        kernel, bias = layer.get_weights()
+        error = rounded_kernel(layer, per_channel) - kernel
+        if type(layer).__name__ == "DepthwiseConv2D":
+            shift = (error.sum(axis=(0, 1)) * mean[:, None]).ravel()
+        else:
+            shift = mean @ error.reshape(-1, *error.shape[-2:]).sum(axis=0)
+        layer.set_weights([kernel, bias - shift])
+    return len(layers)
+
+
+def rounded_kernel(layer: Any, per_channel: bool) -> np.ndarray:
+    """The kernel after 8-bit symmetric quantization; dense layers have one scale always."""
+    kernel = layer.get_weights()[0]
+    values = channel_kernel(layer)
+    if per_channel and type(layer).__name__ != "Dense":
+        largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
+    else:
+        largest = np.abs(values).max()
+    step = np.maximum(largest, 1e-30) / 127
+    return np.asarray((np.rint(values / step) * step).reshape(kernel.shape))

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgecnn.errors import ModelError
 
-__all__ = ["WEIGHTED", "channel_kernel", "consumers", "fold", "run_in_batches"]
+__all__ = ["WEIGHTED", "channel_kernel", "consumers", "fold", "pooled"]
 
 # Layers with a kernel that is quantized; SeparableConv2D hides two of them and is left alone.
 WEIGHTED = ("Conv2D", "DepthwiseConv2D", "Dense")
@@ -46,9 +46,7 @@ def fold(network: Any) -> Any:
 def _copy_network(network: Any, bias: Collection[str], linear: Collection[str]) -> Any:
     """A functional model of new layers with the same names.
 
-    Args:
-        bias: Layers that get a bias.
-        linear: Layers that are replaced by a linear activation.
+    `bias` names those that get a bias, `linear` those that become a linear activation.
 
     Raises:
         ModelError: A layer can't be made from its configuration, or the model is subclassed.
@@ -69,11 +67,7 @@ def _copy_network(network: Any, bias: Collection[str], linear: Collection[str]) 
 
     try:
         if isinstance(network, keras.Sequential):
-            tensor = source = keras.Input(network.input_shape[1:], name="image")
-            for layer in network.layers:
-                if not isinstance(layer, keras.layers.InputLayer):
-                    tensor = call(clone(layer), tensor)
-            return keras.Model(source, tensor, name=network.name)
+            network = keras.Model(network.inputs, network.outputs, name=network.name)
         return keras.models.clone_model(network, clone_function=clone, call_function=call)
     except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
         raise ModelError(
@@ -84,13 +78,15 @@ def _copy_network(network: Any, bias: Collection[str], linear: Collection[str]) 
 
 def consumers(network: Any, layer: Any) -> Sequence[Any]:
     """The layers that take this layer's output; empty also when it is the network's output."""
+    import keras
+
     output = layer.output
     if any(output is tensor for tensor in network.outputs):
         return []
     return [
         other
         for other in network.layers
-        if any(output is tensor for tensor in _flat(getattr(other, "input", None)))
+        if any(output is tensor for tensor in keras.tree.flatten(getattr(other, "input", None)))
     ]
 
 
@@ -102,27 +98,36 @@ def channel_kernel(layer: Any) -> np.ndarray:
     return np.asarray(kernel)
 
 
-def run_in_batches(model: Any, images: np.ndarray) -> list[np.ndarray]:
-    """Each output of a Keras model over uint8 images (n, height, width, 3)."""
+def pooled(
+    network: Any, tensors: dict[str, Any], images: np.ndarray, how: str
+) -> dict[str, np.ndarray]:
+    """Each tensor's channels, float32 (n, channels), over uint8 images (n, height, width, 3).
+
+    `how` is the Keras layer that pools those with pixels, as GlobalMaxPooling2D.
+    """
+    import keras
+
+    # Named layers, since a loaded network may hold operations with the names that keras.ops gives.
+    pooling = getattr(keras.layers, how)
+    outputs = [
+        (pooling if len(tensor.shape) > 2 else keras.layers.Identity)(name=f"{name}_pooled")(tensor)
+        for name, tensor in tensors.items()
+    ]
+    model = keras.Model(network.inputs, outputs)
     batches = [
         model.predict_on_batch(images[k : k + 64].astype(np.float32))
         for k in range(0, len(images), 64)
     ]
     listed = [batch if isinstance(batch, list) else [batch] for batch in batches]
-    return [np.concatenate(parts) for parts in zip(*listed, strict=True)]
-
-
-def _flat(tensors: Any) -> list[Any]:
-    if isinstance(tensors, list | tuple):
-        return [leaf for tensor in tensors for leaf in _flat(tensor)]
-    return [] if tensors is None else [tensors]
+    found = (np.concatenate(parts) for parts in zip(*listed, strict=True))
+    return dict(zip(tensors, found, strict=True))
 
 
 def _foldable(network: Any) -> list[tuple[str, str]]:
     """(convolution or dense layer, the batch norm that alone follows it)."""
     pairs = []
     for layer in network.layers:
-        if type(layer).__name__ not in WEIGHTED or not _is_linear(layer):
+        if type(layer).__name__ not in WEIGHTED or layer.activation.__name__ != "linear":
             continue
         after = consumers(network, layer)
         if len(after) == 1 and type(after[0]).__name__ == "BatchNormalization":
@@ -130,10 +135,6 @@ def _foldable(network: Any) -> list[tuple[str, str]]:
             if norm.axis in (-1, len(layer.output.shape) - 1):
                 pairs.append((layer.name, norm.name))
     return pairs
-
-
-def _is_linear(layer: Any) -> bool:
-    return getattr(layer.activation, "__name__", "") == "linear"
 
 
 def _fold_pair(layer: Any, norm: Any) -> list[np.ndarray]:

@@ -18,7 +18,7 @@ from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.convert.recipe import Maker, Recipe
 from edgecnn.export.judge import FileVerdict
 from edgecnn.export.repair.result import Repair, RepairStep
-from edgecnn.export.repair.rungs import IMAGE_RUNGS, RUNGS, BestFile, Proposal, Rung
+from edgecnn.export.repair.rungs import IMAGE_RUNGS, RUNGS, BestFile, Rung
 from edgecnn.export.repair.workshop import Workshop
 from edgecnn.records import Progress
 
@@ -38,8 +38,6 @@ def repair(
     """Climb the ladder for one format.
 
     Args:
-        shop: The images and the gate.
-        maker: Of the format.
         recipe: How the first file is made, of the workshop's images. One scale for all channels of
             a kernel stays so.
         made: That file, where it was made before.
@@ -81,8 +79,8 @@ class _Climb:
         """Try a step's proposals, until one holds the gate."""
         before = len(self._steps)
         try:
-            for proposal in rung(self._best):
-                self._try(name, proposal)
+            for what, recipe in rung(self._best):
+                self._try(name, what, recipe)
                 if self.is_done(""):
                     return
         except (ModelError, ArtifactError) as error:
@@ -106,17 +104,16 @@ class _Climb:
             layers=best.layers,
         )
 
-    def _try(self, name: str, proposal: Proposal) -> None:
-        recipe, before = proposal.recipe, self._best.verdict
-        data = self._maker.make(recipe)
+    def _try(self, name: str, what: str, recipe: Recipe) -> None:
+        before, data = self._best.verdict, self._maker.make(recipe)
         verdict = self._judge(recipe, data)
         # The images have evidence against them: corrected ones need be no worse, others better.
         corrects = name in IMAGE_RUNGS and self._suspect
         kept = verdict.no_worse(before) if corrects else verdict.better(before)
-        self._steps.append(RepairStep(name, proposal.what, verdict, kept))
+        self._steps.append(RepairStep(name, what, verdict, kept))
         if kept:
             self._best = self._keep(recipe, data, verdict)
-            self._done[name] = proposal.what
+            self._done[name] = what
             if not recipe.float_tensors:
                 self._done.pop("float layers", None)
             if recipe.method == self._start.method:

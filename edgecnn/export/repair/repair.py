@@ -8,9 +8,10 @@ from edgecnn.bundle.artifacts import FULL_INTEGER, INT16, ONNX_FULL_INTEGER, by_
 from edgecnn.export.calibration.choice import Chosen
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.formats import Converted
+from edgecnn.export.options import ExportOptions
 from edgecnn.export.repair.ladder import repair
 from edgecnn.export.repair.result import Repair
-from edgecnn.export.repair.workshop import RepairOptions, Workshop, make_workshop
+from edgecnn.export.repair.workshop import Workshop, make_workshop
 from edgecnn.model.read import LabModel
 from edgecnn.records import Progress
 
@@ -37,21 +38,13 @@ def repair_files(
     makers: Makers,
     chosen: Chosen,
     converted: Converted,
-    options: RepairOptions | None,
+    options: ExportOptions,
     progress: Progress | None = None,
 ) -> Repaired:
-    """Climb the ladder for each full-integer file; a healthy one stays as it is.
-
-    Args:
-        lab: The model and its lab test.
-        makers: Made the files.
-        chosen: The calibration images, and why they would be refused.
-        converted: The files as they are.
-        options: How far to go; None repairs nothing.
-    """
-    if options is None:
+    """With --repair, climb the ladder for each full-integer file; a healthy one stays as it is."""
+    if not options.repair:
         return Repaired(converted.files)
-    shop = make_workshop(lab, chosen.images.tensors, chosen.refusal, options)
+    shop = make_workshop(lab, chosen.images.tensors, options, chosen.refusal)
     repaired = Repaired(converted.files)
     for target in (FULL_INTEGER, ONNX_FULL_INTEGER):
         if target.name not in converted.files:

@@ -13,8 +13,7 @@ from edgecnn.export.convert.recipe import Maker, Recipe
 from edgecnn.export.judge import FileVerdict
 from edgecnn.export.ranges.methods import RANGE_METHODS, describe_method
 from edgecnn.export.readback.layers import LayerError, LayerReport
-from edgecnn.export.repair.biases import correct_biases
-from edgecnn.export.repair.equalize import equalize
+from edgecnn.export.repair.equalize import correct_biases, equalize
 from edgecnn.export.repair.fold import fold
 from edgecnn.export.repair.workshop import Workshop
 from edgecnn.quiet import quiet
@@ -37,12 +36,7 @@ class BestFile:
     layers: LayerReport
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A recipe to try, and what it changes, in words."""
-
-    what: str
-    recipe: Recipe
+Proposal = tuple[str, Recipe]  # what it changes, in words, and what to try
 
 
 def _fix_pixels(best: BestFile) -> Iterator[Proposal]:
@@ -51,48 +45,48 @@ def _fix_pixels(best: BestFile) -> Iterator[Proposal]:
         return
     if not len(fixed.tensors):
         raise ModelError(fixed.done)
-    yield Proposal(fixed.done, replace(best.recipe, images=_thin(fixed.tensors)))
+    yield fixed.done, replace(best.recipe, images=_thin(fixed.tensors))
 
 
 def _widen(best: BestFile) -> Iterator[Proposal]:
     if not len(best.shop.helping):
         raise ModelError("the MODEL folder has too few lab test images to lend some")
     lost = best.shop.fixed is not None and not len(best.shop.fixed.tensors)
-    images, lent = best.recipe.calibration, _thin(best.shop.helping)
+    images, lent = best.recipe.images, _thin(best.shop.helping)
     base = images[:0] if lost else _thin(images)
     what = f"{'took' if lost else 'added'} {len(lent)} lab test images, labels unread"
     both = np.concatenate([base, lent])
-    yield Proposal(what, replace(best.recipe, images=both, lent=len(lent)))
+    yield what, replace(best.recipe, images=both, lent=len(lent))
 
 
 def _narrow(best: BestFile) -> Iterator[Proposal]:
     for method in RANGE_METHODS[1:]:
         if method != best.recipe.method:
-            yield Proposal(describe_method(method), replace(best.recipe, method=method))
+            yield describe_method(method), replace(best.recipe, method=method)
 
 
 def _equalize(best: BestFile) -> Iterator[Proposal]:
     with quiet():
         network = fold(best.recipe.network)
-        pairs = equalize(network, best.recipe.calibration)
+        pairs = equalize(network, best.recipe.images)
     if pairs:
         _check_function(best.shop, network)
         recipe = replace(best.recipe, network=network)
-        yield Proposal(f"equalized {pairs} pairs of layers", recipe)
+        yield f"equalized {pairs} pairs of layers", recipe
 
 
 def _correct(best: BestFile) -> Iterator[Proposal]:
     recipe = best.recipe
     with quiet():
         network = fold(recipe.network)
-        layers = correct_biases(network, recipe.calibration, recipe.per_channel)
+        layers = correct_biases(network, recipe.images, recipe.per_channel)
     if layers:
         what = f"corrected the biases of {layers} layers"
-        yield Proposal(what, replace(recipe, network=network))
+        yield what, replace(recipe, network=network)
 
 
 def _mix(best: BestFile) -> Iterator[Proposal]:
-    if best.shop.options.integer_only:
+    if best.shop.integer_only:
         raise ModelError("left out: an Edge TPU takes no file that is part float")
     for count in (1, 2, 4):
         chosen = worst_tensors(best.layers, count)
@@ -101,18 +95,16 @@ def _mix(best: BestFile) -> Iterator[Proposal]:
         tensors = tuple(error.tensor for error in chosen)
         names = ", ".join(dict.fromkeys(error.layer for error in chosen))
         what = f"left {names} in float: not for an Edge TPU"
-        yield Proposal(what, replace(best.recipe, float_tensors=tensors))
+        yield what, replace(best.recipe, float_tensors=tensors)
 
 
 def _widen_integers(best: BestFile) -> Iterator[Proposal]:
-    if best.shop.options.integer_only:
+    if best.shop.integer_only:
         raise ModelError("left out: an Edge TPU takes no 16-bit activations")
     if best.maker.wide is None:
         raise ModelError("onnxruntime has no 16-bit activations that every version runs")
     what = "16-bit activations: larger in memory and slower on most boards, not for an Edge TPU"
-    yield Proposal(
-        what, replace(best.recipe, format=best.maker.wide, float_tensors=(), method="MinMax")
-    )
+    yield what, replace(best.recipe, format=best.maker.wide, float_tensors=(), method="MinMax")
 
 
 Rung = Callable[[BestFile], Iterator[Proposal]]

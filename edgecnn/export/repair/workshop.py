@@ -7,25 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgecnn.export.judge import Judge, JudgedFrames, lab_frames
+from edgecnn.export.options import ExportOptions
 from edgecnn.export.repair.pixels import FixedPixels, fix_pixels
 from edgecnn.model.read import LabModel, LabTest
 
-__all__ = ["RepairOptions", "Workshop", "make_workshop"]
+__all__ = ["Workshop", "make_workshop"]
 
 _FEW = 40  # images: of fewer none is set aside
 _MOST_JUDGED = 500
-
-
-@dataclass(frozen=True)
-class RepairOptions:
-    """How far to go.
-
-    max_drop: Points of lab accuracy that may be lost.
-    integer_only: Leave out the steps whose file is not 8-bit throughout, as an Edge TPU needs.
-    """
-
-    max_drop: float = 0.5
-    integer_only: bool = False
+_MAX_DROP = 0.5  # points of lab accuracy, where --max-drop is not given
 
 
 @dataclass(frozen=True)
@@ -34,7 +24,8 @@ class Workshop:
 
     images: The calibration set without the held-out frames, as it came; fixed: What the first
     step makes of it, or None; helping: Lab images, their labels unread, that may help to
-    calibrate; refusal: Why the set would be refused without a repair.
+    calibrate; integer_only: Leave out the steps whose file is not 8-bit throughout; refusal: Why
+    the set would be refused without a repair.
     """
 
     lab: LabModel
@@ -42,36 +33,34 @@ class Workshop:
     fixed: FixedPixels | None
     helping: np.ndarray
     judge: Judge
-    options: RepairOptions
+    integer_only: bool
     refusal: str | None = None
 
 
 def make_workshop(
     lab: LabModel,
     tensors: np.ndarray,
+    options: ExportOptions,
     refusal: str | None = None,
-    options: RepairOptions | None = None,
 ) -> Workshop:
     """Split the images into those that help and those that judge.
 
     Args:
-        lab: The float model and its lab test images.
         tensors: The calibration images, uint8 (n, height, width, 3) RGB.
         refusal: Why the set would be refused without a repair: then it judges nothing.
     """
-    options = options or RepairOptions()
     helping, frames = _split_lab(lab.test)
     fixed = fix_pixels(tensors, frames.tensors, lab.scores)
     judged = tensors if fixed is None else fixed.tensors[: len(tensors)]
     field = None if refusal else _field_frames(judged, lab)
-    judge = Judge(frames, field, options.max_drop)
-    if field is None:
-        return Workshop(lab, tensors, fixed, helping, judge, options, refusal)
-    kept = ~_judging(len(tensors))
-    if fixed is not None:
-        times = len(fixed.tensors) // len(tensors)
-        fixed = replace(fixed, tensors=fixed.tensors[np.tile(kept, times)])
-    return Workshop(lab, tensors[kept], fixed, helping, judge, options, refusal)
+    judge = Judge(frames, field, _MAX_DROP if options.max_drop is None else options.max_drop)
+    if field is not None:
+        kept = ~_judging(len(tensors))
+        if fixed is not None:
+            times = len(fixed.tensors) // len(tensors)
+            fixed = replace(fixed, tensors=fixed.tensors[np.tile(kept, times)])
+        tensors = tensors[kept]
+    return Workshop(lab, tensors, fixed, helping, judge, options.integer_only, refusal)
 
 
 def _split_lab(test: LabTest) -> tuple[np.ndarray, JudgedFrames]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.bundle.artifacts import FULL_INTEGER, compiled_of
-from edgecnn.bundle.card import Artifact, GoldenFrame
+from edgecnn.bundle.card import Artifact
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.readback.check import Checked
 from edgecnn.export.readback.kinds import read_kind
@@ -88,25 +88,9 @@ class Compiled:
     report: CompilerReport
     twin: str
 
-    def golden(self, frames: Sequence[GoldenFrame]) -> list[GoldenFrame]:
-        """The golden frames, which expect of the compiled file what its twin gives."""
-
-        def with_ours(scores: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
-            return (
-                {**scores, self.artifact.file: scores[self.twin]} if self.twin in scores else scores
-            )
-
-        return [
-            replace(f, scores=with_ours(f.scores), builtin=with_ours(f.builtin)) for f in frames
-        ]
-
 
 def compile_twin(checked: Sequence[Checked], edgetpu: str = "auto") -> Compiled | None:
     """Compile the full-integer model for the Edge TPU, if the compiler is on PATH.
-
-    Args:
-        checked: The artifacts of an export.
-        edgetpu: "auto", or "off".
 
     Returns:
         None where there is nothing to do: off, no compiler, or no full-integer .tflite.

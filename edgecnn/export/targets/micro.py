@@ -70,7 +70,6 @@ def make_micro(checked: Checked, card: Card) -> Micro:
 
     Args:
         checked: The model of `micro_model.to_int8_io` with its lab test.
-        card: Labels, name and input.
 
     Raises:
         ModelError: The model uses operations that TFLite Micro does not have.

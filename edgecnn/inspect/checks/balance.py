@@ -50,7 +50,6 @@ def check_balance(scan: Scan, near_ids: np.ndarray) -> Balance:
     """Count the classes of a scan.
 
     Args:
-        scan: The scan of the labelled folder.
         near_ids: int64, shape (n,): equal for near-duplicates.
     """
     labels, classes = scan.data.labels, scan.data.classes
@@ -96,21 +95,15 @@ def _findings(counts: tuple[ClassCount, ...], ratio: float, option: str) -> list
                 "not at accuracy alone",
             )
         )
-    findings += _few_distinct(counts)
-    return findings
-
-
-def _few_distinct(counts: tuple[ClassCount, ...]) -> list[Finding]:
-    """Report classes with many images but few different ones."""
     thin = [c for c in counts if c.images >= MIN_IMAGES and c.distinct < 0.3 * c.images]
-    if not thin:
-        return []
-    named = ", ".join(f"{c.label} ({c.distinct} of {c.images})" for c in thin[:8])
-    return [
-        Finding(
-            "warning",
-            "balance",
-            f"fewer than a third of the images are different pictures in class {named}",
-            "add images of other scenes: near-duplicates teach nothing new",
+    if thin:
+        named = ", ".join(f"{c.label} ({c.distinct} of {c.images})" for c in thin[:8])
+        findings.append(
+            Finding(
+                "warning",
+                "balance",
+                f"fewer than a third of the images are different pictures in class {named}",
+                "add images of other scenes: near-duplicates teach nothing new",
+            )
         )
-    ]
+    return findings

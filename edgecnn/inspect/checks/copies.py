@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import nearest, unit_vectors
-from edgecnn.inspect.findings import Example, Finding, number
+from edgecnn.inspect.findings import Example, Finding, Severity, number
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Record, json_as
 
@@ -54,7 +55,6 @@ def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float) -> Copies:
     """Find pictures that occur on two sides of a split, or in two classes.
 
     Args:
-        scan: The scan of the labelled folder.
         near_ids: int64, shape (n,): equal for near-duplicates.
         threshold: The correlation from which images count as near-duplicates.
     """
@@ -76,8 +76,9 @@ def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float) -> Copies:
         threshold,
         (),
     )
-    findings = (*_split_findings(copies, scan), *_class_findings(copies), *_repeats(copies, scan))
-    return replace(copies, findings=findings)
+    held = sum(file.split in ("val", "test") for file in data.files)
+    findings = (*_split_findings(copies, held), *_class_findings(copies))
+    return replace(copies, findings=(*findings, *_repeats(copies, len(scan))))
 
 
 def _matches(
@@ -119,70 +120,54 @@ def _copy(scan: Scan, a: int, b: int) -> Copy:
     return Copy(scan.data.name(a), scan.data.name(b), kind, likeness)
 
 
-def _split_findings(copies: Copies, scan: Scan) -> list[Finding]:
-    if not copies.splits:
-        return []
-    findings = []
-    held = sum(file.split in ("val", "test") for file in scan.data.files)
-    same = [c for c in copies.across_splits if c.kind != "near-duplicate"]
-    near = [c for c in copies.across_splits if c.kind == "near-duplicate"]
-    if same:
-        findings.append(
-            Finding(
-                "problem",
-                "copies",
-                f"{number(len(same), 'image')} of {held:,} in val and test {_is(same)} also in an "
-                "earlier split: accuracy measured there is too good",
-                "delete the copies from train; `edgecnn train` leaves them out by itself, other "
-                "trainers do not",
-                _examples(same),
-            )
-        )
-    if near:
-        findings.append(
-            Finding(
-                "warning",
-                "copies",
-                f"{number(len(near), 'image')} of {held:,} in val and test nearly "
-                f"{'equals one' if len(near) == 1 else 'equal ones'} of an earlier split",
-                "split by device or day, not at random: make one folder for each class and let "
-                "`edgecnn train` split the images",
-                _examples(near),
-            )
-        )
-    return findings
+def _split_findings(copies: Copies, held: int) -> list[Finding]:
+    same, near = _by_kind(copies.across_splits)
+    return [
+        *_pairs(
+            "problem",
+            same,
+            f"{number(len(same), 'image')} of {held:,} in val and test {_is(same)} also in an "
+            "earlier split: accuracy measured there is too good",
+            "delete the copies from train; `edgecnn train` leaves them out by itself, other "
+            "trainers do not",
+        ),
+        *_pairs(
+            "warning",
+            near,
+            f"{number(len(near), 'image')} of {held:,} in val and test nearly "
+            f"{'equals one' if len(near) == 1 else 'equal ones'} of an earlier split",
+            "split by device or day, not at random: make one folder for each class and let "
+            "`edgecnn train` split the images",
+        ),
+    ]
 
 
 def _class_findings(copies: Copies) -> list[Finding]:
-    same = [c for c in copies.across_classes if c.kind != "near-duplicate"]
-    near = [c for c in copies.across_classes if c.kind == "near-duplicate"]
-    findings = []
-    if same:
-        findings.append(
-            Finding(
-                "problem",
-                "copies",
-                f"{number(len(same), 'picture')} {_is(same)} in two classes",
-                "one of the two labels is wrong: keep the picture in the right class only",
-                _examples(same),
-            )
-        )
-    if near:
-        findings.append(
-            Finding(
-                "note",
-                "copies",
-                f"{number(len(near), 'image')} nearly {'equals' if len(near) == 1 else 'equal'} "
-                "an image of another class",
-                "look at them: a label may be wrong, or the classes need a rule for such images",
-                _examples(near),
-            )
-        )
-    return findings
+    same, near = _by_kind(copies.across_classes)
+    return [
+        *_pairs(
+            "problem",
+            same,
+            f"{number(len(same), 'picture')} {_is(same)} in two classes",
+            "one of the two labels is wrong: keep the picture in the right class only",
+        ),
+        *_pairs(
+            "note",
+            near,
+            f"{number(len(near), 'image')} nearly {'equals' if len(near) == 1 else 'equal'} "
+            "an image of another class",
+            "look at them: a label may be wrong, or the classes need a rule for such images",
+        ),
+    ]
 
 
-def _repeats(copies: Copies, scan: Scan) -> list[Finding]:
-    total = len(scan)
+def _pairs(severity: Severity, copies: list[Copy], what: str, mend: str) -> list[Finding]:
+    """A finding with these copies as examples; none without any."""
+    examples = tuple(Example((copy.file, copy.other), copy.kind) for copy in copies)
+    return [Finding(severity, "copies", what, mend, examples)] if copies else []
+
+
+def _repeats(copies: Copies, total: int) -> list[Finding]:
     if copies.distinct == total:
         return []
     return [
@@ -197,9 +182,11 @@ def _repeats(copies: Copies, scan: Scan) -> list[Finding]:
     ]
 
 
+def _by_kind(copies: Sequence[Copy]) -> tuple[list[Copy], list[Copy]]:
+    """The same pictures, and the near-duplicates."""
+    same = [copy for copy in copies if copy.kind != "near-duplicate"]
+    return same, [copy for copy in copies if copy.kind == "near-duplicate"]
+
+
 def _is(copies: list[Copy]) -> str:
     return "is" if len(copies) == 1 else "are"
-
-
-def _examples(copies: list[Copy]) -> tuple[Example, ...]:
-    return tuple(Example((c.file, c.other), c.kind) for c in copies)

@@ -96,7 +96,7 @@ def check_field(lab: Scan, field: Scan) -> FieldCheck:
     traits.sort(key=lambda trait: -abs(trait.difference))
     words = _sentence([trait for trait in traits if abs(trait.difference) >= _CLEAR])
     return FieldCheck(
-        len(field), len(field.broken), tuple(traits), words, _findings(traits, words, field)
+        len(field), len(field.data.skipped), tuple(traits), words, _findings(traits, words, field)
     )
 
 
@@ -145,10 +145,8 @@ def _trait(measure: _Measure, lab: np.ndarray, field: np.ndarray) -> Trait:
 
 def _findings(traits: list[Trait], words: str, field: Scan) -> tuple[Finding, ...]:
     findings = []
-    if field.broken:
-        findings.append(
-            Finding("note", "field", f"{number(len(field.broken), 'field file')} can't be read")
-        )
+    if broken := len(field.data.skipped):
+        findings.append(Finding("note", "field", f"{number(broken, 'field file')} can't be read"))
     framing = {t.name: t for t in traits}["width over height"]
     large = [t for t in traits if abs(t.difference) >= _LARGE]
     findings.append(

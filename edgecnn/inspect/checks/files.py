@@ -85,7 +85,7 @@ def check_files(scan: Scan) -> FileCheck:
     findings = [*_broken_findings(scan), *_odd_findings(scan, odd), *_other_finding(other)]
     width, height = np.median(scan.sizes_wh, axis=0)
     return FileCheck(
-        dict(Counter(item.kind for item in scan.broken)),
+        dict(Counter(kind for _, kind in scan.data.skipped)),
         {kind: len(found) for kind, found in odd.items()},
         other,
         dict(Counter(header.format if header else "?" for header in scan.headers).most_common()),
@@ -95,18 +95,18 @@ def check_files(scan: Scan) -> FileCheck:
 
 
 def _broken_findings(scan: Scan) -> list[Finding]:
-    if not scan.broken:
+    broken = scan.data.skipped
+    if not broken:
         return []
-    kinds = Counter(item.kind for item in scan.broken).most_common()
+    kinds = Counter(kind for _, kind in broken).most_common()
     summary = ", ".join(f"{count} {kind.replace('-', ' ')}" for kind, count in kinds)
-    count = len(scan.broken)
     return [
         Finding(
             "problem",
             "files",
-            f"{number(count, 'file')} can't be read: {summary}",
+            f"{number(len(broken), 'file')} can't be read: {summary}",
             "copy or convert them again, or delete them; `edgecnn train` leaves them out",
-            tuple(Example((item.file,), item.kind) for item in scan.broken),
+            tuple(Example((file,), kind) for file, kind in broken),
         )
     ]
 
@@ -116,7 +116,7 @@ def _odd_files(scan: Scan) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {kind: [] for kind in _ODD}
     for k, header in enumerate(scan.headers):
         if header:
-            for kind in header.oddities(scan.data.files[k].path.suffix):
+            for kind in header.oddities:
                 found[kind].append(k)
     width, height = scan.sizes_wh[:, 0].astype(float), scan.sizes_wh[:, 1].astype(float)
     area, aspect = width * height, width / height

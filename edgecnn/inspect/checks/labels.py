@@ -1,13 +1,9 @@
 """Find likely label errors: images that a classifier trained on the others reads differently.
 
 The idea is confident learning (Northcutt, Jiang and Chuang 2021, arXiv:1911.00068): rank images
-by held-out confidence. The classifier takes seconds: an RBF support vector machine on 64 principal
-components of gradient histograms (Dalal and Triggs 2005, doi:10.1109/CVPR.2005.177) of the 32x32
-pictures. Cross-validation keeps near-duplicates on one side. One temperature, fitted on the
-held-out images (Guo et al. 2017, arXiv:1706.04599), turns the scores into probabilities.
-
-The data itself shows where the list ends and how many of its labels are wrong. A held-out answer
-does not depend on the image's own label, so random wrong labels show how a label error scores.
+by held-out confidence. The classifier is an RBF support vector machine on 64 principal components
+of gradient histograms (Dalal and Triggs 2005, doi:10.1109/CVPR.2005.177) of the 32x32 pictures.
+Random wrong labels show how a label error scores, and so where the list ends.
 """
 
 from __future__ import annotations
@@ -77,9 +73,7 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     """Find labels that the other images contradict.
 
     Args:
-        scan: The scan of the labelled folder.
         near_ids: int64, shape (n,): equal for near-duplicates, which stay in one fold.
-        seed: The seed for the folds.
     """
     data = scan.data
     groups_of = [len(np.unique(near_ids[data.classes == k])) for k in range(len(data.labels))]
@@ -90,7 +84,7 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     given = np.searchsorted(large, data.classes[judged])
     features = _components(_gradient_histograms(data.tensors[judged]), seed)
     scores = _held_out_scores(features, given, near_ids[judged], seed)
-    chances = _as_chances(scores, given)
+    chances = softmax(scores, likeliest_temperature(scores, given, *_TEMPERATURES))
     held_out = Tally.of(chances.argmax(axis=1) == given)
     if (held_out.accuracy or 0) < max(_BLIND, 2 * np.bincount(given).max() / len(given) - 1):
         return _not_checked(held_out, "the quick classifier can't distinguish these classes")
@@ -186,11 +180,6 @@ def _classifier(num_classes: int) -> Any:
         return SVC(C=3.0, gamma="scale", decision_function_shape="ovr")
     # An SVC would train one machine for each pair of classes.
     return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
-
-
-def _as_chances(scores: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Softmax at the temperature with the highest likelihood of the labels."""
-    return softmax(scores, likeliest_temperature(scores, given, *_TEMPERATURES))
 
 
 def _log_odds(chances: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -72,9 +72,7 @@ def check_groups(
     """Look for groups that leak.
 
     Args:
-        scan: The scan of the labelled folder.
         devices: Group of each image, None where unknown; [] when there are no groups.
-        column: The name for these groups.
         near_ids: int64, shape (n,): equal for near-duplicates.
     """
     names = np.array([device or "" for device in devices] or [""] * len(scan))

@@ -25,9 +25,6 @@ _SUM_ERROR = 5e-3
 def check_ends(what: str, model: keras.Model) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Shapes of the one input and the one output, without the batch; None where not fixed.
 
-    Args:
-        what: The model's name in messages.
-
     Raises:
         ModelError: Several inputs or outputs, or a model that hides them.
     """
@@ -56,9 +53,6 @@ def rewire(
     front: Sequence[Callable[[Any], Any]] = (),
 ) -> keras.Model:
     """Put the same layers and weights behind a new input of a fixed size, and behind `front`.
-
-    The model's own layers are not shared with the result, and are in it side by side with
-    the new ones (a call of the whole model would nest them).
 
     Args:
         model: Checked by `check_ends`.
@@ -125,7 +119,6 @@ def end_in_softmax(
     flattened.
 
     Args:
-        what: The model's name in messages.
         model: From `rewire`, or any with one input and one output.
         pictures: uint8 or float, shape (n, height, width, 3), values 0..255.
 
@@ -152,7 +145,8 @@ def end_in_softmax(
     shares = bool((scores >= 0).all() and (scores <= 1 + _SUM_ERROR).all())
     note = None
     if scores.shape[1] == 1:
-        sigmoid = {"sigmoid": True, "linear": False}.get(_last_activation(model), shares)
+        last = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
+        sigmoid = {"sigmoid": True, "linear": False}.get(last, shares)
         x, note = _two_scores(x, sigmoid=sigmoid), f"{what} gives one score: that of the 2nd class"
     elif not (shares and np.allclose(scores.sum(axis=1), 1, atol=_SUM_ERROR)):
         if shares:
@@ -177,11 +171,6 @@ def unknown_class(error: BaseException) -> str | None:
     """The class or function that Keras did not find when it loaded a model, if that was it."""
     found = _UNKNOWN.search(one_line(error, 10_000))
     return found[1] if found else None
-
-
-def _last_activation(model: keras.Model) -> str:
-    """Name of the last layer's activation, "" when it has none of its own."""
-    return getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
 
 
 def _two_scores(x: Any, *, sigmoid: bool) -> Any:

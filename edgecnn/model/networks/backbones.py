@@ -54,7 +54,6 @@ def build_backbone(
     Args:
         name: One of BACKBONES.
         input_shape: (height, width, 3), sides of at least 32.
-        num_classes: At least 2.
         weights: "imagenet", "none" (random), or the path of a file of them without classifier
             (efficientnet-lite0: the .pth of its package; else an .h5 of keras.applications).
         dropout: Before the classifier.

@@ -38,12 +38,11 @@ _STAGES = (
 )
 
 
-def build_lite0(input_shape: tuple[int, int, int], *, top: bool = False) -> keras.Model:
-    """The network with random weights, from raw RGB 0..255, float32 (n, height, width, 3).
+def build_lite0(input_shape: tuple[int, int, int]) -> keras.Model:
+    """The network with random weights, from raw RGB 0..255 to features (n, 1280).
 
     Args:
         input_shape: (height, width, 3); the published weights saw 224x224.
-        top: End in the logits of ImageNet's classes (n, 1000), else in features (n, 1280).
     """
     import keras
     from keras import layers
@@ -57,8 +56,6 @@ def build_lite0(input_shape: tuple[int, int, int], *, top: bool = False) -> kera
             x = _block(x, f"block{number}", (kernel, stride if k == 0 else 1, expansion, filters))
             number += 1
     x = layers.GlobalAveragePooling2D(name="features")(_conv(x, "head", 1280, 1, 1))
-    if top:
-        x = layers.Dense(1000, name="logits")(x)
     return keras.Model(inputs, x, name="efficientnet_lite0")
 
 
@@ -141,8 +138,6 @@ def _arrays(tensors: Mapping[str, np.ndarray], layer: str) -> list[np.ndarray]:
 
     PyTorch keeps kernels as (out, in, h, w), and (channels, 1, h, w) for depthwise ones.
     """
-    if layer == "logits":
-        return [tensors["_fc.weight"].T, tensors["_fc.bias"]]
     part, _, kind = layer.rpartition("_")
     place, _, step = part.partition("_")
     if place in ("stem", "head"):

@@ -46,19 +46,14 @@ def build_network(
 ) -> keras.Model:
     """Stages of 3x3 conv-BN-ReLU6 (one, then two), max pool, dropout; then GAP and softmax.
 
-    The first stage has one convolution: at full size a second one costs half of the training
-    time.
-
     ReLU6 and batch norm that folds into the convolution keep full integer quantization within a
     point (Sheng et al. 2018, arXiv:1803.08607); max pooling and average pooling run on every
     TFLite delegate. Inputs of more than 128 pixels start with a stride of 2.
 
     Args:
         input_shape: (height, width, 3).
-        num_classes: At least 2.
-        width: Multiplies the filters of every stage (16, 40, 80, 160, 192 at 1).
-        dropout: Before the classifier; a third of it after each stage. Little by default: the
-            augmentation leaves nothing to learn by heart, and 0.3 costs accuracy in the field.
+        width: Multiplies the filters of every stage.
+        dropout: Before the classifier; a third of it after each stage.
         l1, l2: Kernel penalties added to the loss (weight decay is the optimizer's).
 
     Returns:
@@ -188,14 +183,13 @@ def _fit_to_shape(
             f"{reference} made a model from {found_in} to {found_out}, expected one input "
             f"{input_shape} and one output ({num_classes},); use the arguments it is called with"
         )
-    if found_in == input_shape and (isinstance(model, keras.Sequential) or _is_bare(model)):
+    # One tensor in, one out: a functional model may have them in a list or dict.
+    if found_in == input_shape and (
+        isinstance(model, keras.Sequential)
+        or (model.input is model.inputs[0] and model.output is model.outputs[0])
+    ):
         return model
     return rewire(model, input_shape)
-
-
-def _is_bare(model: keras.Model) -> bool:
-    """One tensor in, one out, in no list or dict."""
-    return model.input is model.inputs[0] and model.output is model.outputs[0]
 
 
 def _check_saves(reference: str, model: keras.Model) -> None:

@@ -12,7 +12,6 @@ import pickle
 import struct
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,13 +44,12 @@ def read_legacy_pth(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with path.open("rb") as file:
-            storages: dict[str, _Storage] = {}
-            magic, _, _, state, keys = (_Unpickler(file, storages).load() for _ in range(5))
+            dtypes: dict[str, str] = {}
+            magic, _, _, state, keys = (_Unpickler(file, dtypes).load() for _ in range(5))
             if magic != _MAGIC or not isinstance(state, Mapping):
                 raise ModelError(_unreadable(path, "it holds no table of tensors"))
-            for key in keys:
-                storages[key].read(file)
-            return {str(name): tensor.array() for name, tensor in state.items()}
+            storages = {key: _numbers(file, np.dtype(dtypes[key])) for key in keys}
+            return {str(name): _array(storages, *tensor) for name, tensor in state.items()}
     except OSError as error:
         raise ModelError(f"can't read {path}: {error.strerror}; give another file") from error
     except _BROKEN as error:
@@ -65,61 +63,51 @@ def _unreadable(path: Path, why: str) -> str:
     )
 
 
-class _Storage:
-    """Numbers that tensors are views of; they follow in the file after the pickles."""
-
-    def __init__(self, dtype: str) -> None:
-        self.dtype = np.dtype(dtype)
-        self.numbers = np.empty(0, self.dtype)
-
-    def read(self, file: IO[bytes]) -> None:
-        (count,) = struct.unpack("<q", file.read(8))
-        data = file.read(max(0, count) * self.dtype.itemsize)
-        self.numbers = np.frombuffer(data, self.dtype)
-        if len(self.numbers) != count:
-            raise EOFError(f"{count} numbers were announced, {len(self.numbers)} are there")
+def _numbers(file: IO[bytes], dtype: np.dtype[Any]) -> np.ndarray:
+    """Read a storage: the numbers that tensors are views of."""
+    (count,) = struct.unpack("<q", file.read(8))
+    numbers = np.frombuffer(file.read(max(0, count) * dtype.itemsize), dtype)
+    if len(numbers) != count:
+        raise EOFError(f"{count} numbers were announced, {len(numbers)} are there")
+    return numbers
 
 
-@dataclass(frozen=True)
-class _Tensor:
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def array(self) -> np.ndarray:
-        """A copy, in C order."""
-        last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
-        if 0 in self.shape:
-            return np.empty(self.shape, self.storage.dtype)
-        if self.offset < 0 or min(self.strides, default=0) < 0 or last >= len(self.storage.numbers):
-            raise ValueError("a tensor reaches beyond its storage")
-        size = self.storage.dtype.itemsize
-        view = np.lib.stride_tricks.as_strided(
-            self.storage.numbers[self.offset :], self.shape, [s * size for s in self.strides]
-        )
-        return np.array(view, order="C")
+def _array(
+    storages: Mapping[str, np.ndarray],
+    key: str,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+) -> np.ndarray:
+    """A copy of a tensor, in C order."""
+    numbers = storages[key]
+    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    if 0 in shape:
+        return np.empty(shape, numbers.dtype)
+    if offset < 0 or min(strides, default=0) < 0 or last >= len(numbers):
+        raise ValueError("a tensor reaches beyond its storage")
+    steps = [s * numbers.itemsize for s in strides]
+    return np.array(np.lib.stride_tricks.as_strided(numbers[offset:], shape, steps), order="C")
 
 
-def _tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
-    return _Tensor(storage, int(offset), tuple(shape), tuple(strides))
-
-
-def _parameter(tensor: _Tensor, *_: Any) -> _Tensor:
-    return tensor
+def _tensor(key: str, offset: Any, shape: Any, strides: Any, *_: Any) -> tuple[Any, ...]:
+    """What `_array` makes the tensor of, once the storages are read."""
+    return key, int(offset), tuple(shape), tuple(strides)
 
 
 _NAMES: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
 }
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], storages: dict[str, _Storage]) -> None:
+    """Notes the dtype of each storage by its key."""
+
+    def __init__(self, file: IO[bytes], dtypes: dict[str, str]) -> None:
         super().__init__(file)
-        self.storages = storages
+        self.dtypes = dtypes
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _DTYPES:
@@ -128,6 +116,7 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return _NAMES[module, name]
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> str:
         _, dtype, key = pid[:3]
-        return self.storages.setdefault(key, _Storage(dtype))
+        self.dtypes[key] = dtype
+        return str(key)

@@ -1,7 +1,4 @@
-"""Draw frames, bars, scratches and glints around and across the object.
-
-Crops from the field often show a printed frame, the edge of a window, or the next drum.
-"""
+"""Draw frames, bars, scratches and glints around and across the object."""
 
 from __future__ import annotations
 
@@ -19,11 +16,7 @@ _FRACTION = 4  # fractional bits of OpenCV's pixel coordinates
 
 
 class RandomFraming(PictureLayer):
-    """Draw bands and lines of one colour at the borders, and thin lines anywhere.
-
-    Shapes and colours are computed for the whole batch, because NumPy's calls for each picture
-    would cost more than the arithmetic.
-    """
+    """Draw bands and lines of one colour at the borders, and thin lines anywhere."""
 
     def __init__(self, framing: Framing) -> None:
         super().__init__()
@@ -38,7 +31,10 @@ class RandomFraming(PictureLayer):
         colours = _border_colours(images, bordered, rng)
         _fill(images, bordered, counts, _corners(pieces, size), colours)
         lines, one_each = _lines(len(lined), rng), np.ones(len(lined), int)
-        _fill(images, lined, one_each, _corners(lines, size), _line_colours(images, lined, rng))
+        # Lighter or darker than the mean.
+        tones = 320 * rng.random((len(lined), 1)) - 120
+        tones = np.clip(_means(images, lined) + tones, 0, 255)
+        _fill(images, lined, one_each, _corners(lines, size), tones)
         return images
 
 
@@ -103,12 +99,6 @@ def _lines(count: int, rng: np.random.Generator) -> np.ndarray:
     across = np.stack((a - half, b - half, b + half, a + half), axis=1)
     quads = np.stack((along, across), axis=2)
     return np.where(way[:, None, None] < 0.3, quads[..., ::-1], quads)
-
-
-def _line_colours(images: np.ndarray, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw colours lighter or darker than the mean, with the shape of `_border_colours`."""
-    tone = 320 * rng.random((len(numbers), 1)) - 120
-    return np.asarray(np.clip(_means(images, numbers) + tone, 0, 255))
 
 
 def _means(images: np.ndarray, numbers: np.ndarray) -> np.ndarray:

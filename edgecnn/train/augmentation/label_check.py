@@ -9,10 +9,8 @@ clean images    The probe trains on clean and changed images and is tested on cl
 changed images  The same probe is tested on changed images. If the operation removes the
                 differences between classes, the probe does no better than guessing.
 
-The result is a hint, not a proof. The probe is linear, like a small network. If all cars of a
-class drive to the left, it reports that a mirror breaks labels, although a mirrored car is a car.
-It misses fine texture and small objects in large pictures. It judges whole operations at their
-strength, not single images, and not one rare class among many.
+The result is a hint, not a proof: the probe misses fine texture and small objects in large
+pictures, and judges whole operations at their strength, not one rare class among many.
 """
 
 from __future__ import annotations
@@ -70,7 +68,6 @@ class LabelCheck(Record):
     after     the probe trained with the operation as well, on the same clean images
     changed   the same probe, on changed held-out images
     p_value   chance that luck alone makes `after` so much worse (McNemar's exact test, one-sided)
-    reason    the reason in words
     """
 
     name: str
@@ -101,7 +98,6 @@ def check_labels(
         tensors: uint8, shape (n, height, width, 3): training images only.
         classes: int, shape (n,).
         operations: By name. Random ones are drawn once for each image.
-        seed: The seed for the choice of images and the folds.
         groups: int, shape (n,): near-duplicates and bursts, which then share a fold.
 
     Returns:
@@ -122,8 +118,7 @@ def check_labels(
 def as_operation(layer: keras.layers.Layer) -> Operation:
     """Turn a layer of single_operations or added_operations into an operation to check.
 
-    If the layer changes only a share of the images, it is drawn again for the others, to give the
-    test more power.
+    A layer that changes only a share of the images is drawn again for the others.
     """
 
     def change(images: np.ndarray) -> np.ndarray:
@@ -150,8 +145,7 @@ def safe_augmentation(
     """Check a whole recipe and choose the operations to leave out.
 
     Args:
-        tensors, classes, seed, groups: Training images, as for check_labels.
-        augmentation: The recipe.
+        tensors, classes, seed, groups: As for check_labels.
         added: Names for mixing.build_mixer, whose operations are checked too.
 
     Returns:
@@ -212,9 +206,7 @@ def _verdict(
         return None, f"{before.total} images, expected {_MIN_IMAGES} or more"
     was, now = before.accuracy or 0.0, after.accuracy or 0.0
     if before.interval[0] < guess + 0.1:
-        return None, (
-            f"the probe reads {_percent(before)} % correctly, guessing {100 * guess:.1f} %"
-        )
+        return None, (f"the probe reads {before.percent} correctly, guessing {100 * guess:.1f} %")
     fall = was - now
     if p_value < _SURE and fall > _LOST_POINTS:
         return False, (
@@ -224,12 +216,8 @@ def _verdict(
     if changed.interval[1] < guess + _LEFT * (was - guess):
         return False, (
             "removes the differences between classes: a probe that learns it reads "
-            f"{_percent(changed)} % of changed images correctly, {_percent(before)} % of clean ones"
+            f"{changed.percent} of changed images correctly, {before.percent} of clean ones"
         )
     if p_value < 0.02 and fall > _LOST_POINTS:
         return None, f"{100 * fall:.1f} points lost on clean images, p = {p_value:.1g}"
     return True, f"{-100 * fall:+.1f} points on clean images"
-
-
-def _percent(tally: Tally) -> str:
-    return f"{100 * (tally.accuracy or 0.0):.1f}"

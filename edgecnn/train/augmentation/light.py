@@ -1,8 +1,4 @@
-"""Change light, optics and compression at random, as cameras and displays do.
-
-Each change works on the whole batch at once where OpenCV allows it: on small pictures, calls and
-draws cost more than the arithmetic.
-"""
+"""Change light, optics and compression at random, as cameras and displays do."""
 
 from __future__ import annotations
 
@@ -28,10 +24,7 @@ _NORMAL = np.array(
 
 
 class RandomLight(PictureLayer):
-    """Change light, colours, sharpness and noise of each picture by its own draw.
-
-    One table for each channel makes all changes of single values.
-    """
+    """Change light, colours, sharpness and noise of each picture by its own draw."""
 
     def __init__(self, light: Light) -> None:
         super().__init__()

@@ -29,8 +29,7 @@ def embed(images: np.ndarray) -> np.ndarray:
     Returns:
         float32, shape (n, 308).
 
-    Source: orientations as Dalal and Triggs 2005, doi:10.1109/CVPR.2005.177, the square root of
-    the shares instead of block norms.
+    Source: orientations as Dalal and Triggs 2005, doi:10.1109/CVPR.2005.177.
     """
     small = np.stack([_resized(image, _SIDE) for image in images])
     colours = np.stack([_resized(image, _PIXELS) for image in images]) / 255 - 0.5

@@ -1,10 +1,8 @@
 """Add perspective, AugMix, RandAugment, MixUp, CutMix or random erasing to the default recipe.
 
-keras.layers.AugMix and RandAugment (Keras 3.15) don't fit. In a tf.data pipeline AugMix draws its
-chains once and repeats them for every batch; RandAugment computes all ten operations to keep one;
-both rotate a 6 into a 9, and both solarize, which inverts polarity. Here every few images get new
-operations, and only those are computed. Movements are as small as in the papers, and operations
-that break labels can be left out by name.
+keras.layers.AugMix and RandAugment (Keras 3.15) don't fit: in a tf.data pipeline AugMix repeats
+its first chains for every batch, RandAugment computes all operations to keep one, and both rotate
+a 6 into a 9. Operations that break labels can be left out by name.
 """
 
 from __future__ import annotations
@@ -28,7 +26,6 @@ _TOGETHER = 8  # images that share a draw of operations, but not of their streng
 def added_operations(names: Collection[str], seed: int) -> dict[str, keras.layers.Layer]:
     """The single operations of "augmix" and "randaugment", by name.
 
-    AugMix has none that resembles its test corruptions.
     Movements are those of AugMix at severity 3 (Hendrycks et al. 2020, arXiv:1912.02781, its
     code): shear 0.09, shift 0.1, rotation 9 degrees, posterization to 3 bits and more.
     """
@@ -62,7 +59,6 @@ def build_mixer(
     Args:
         names: Some of perspective, augmix, randaugment, mixup, cutmix, erasing, which are applied
             in this order.
-        seed: The same seed gives the same draws.
         without: Names of added_operations to leave out.
 
     Raises:
@@ -109,11 +105,8 @@ class RandomOperations(keras.layers.Layer):  # type: ignore[misc]
     Beta(1, 1) weight mixes the result with the image, and any link of a chain may be missing.
 
     Args:
-        operations: Layers from and to float32 images in [0, 255], by name.
+        operations: Layers from and to float32 images in [0, 255], shape (n, height, width, 3).
         chains, depth: The number of chains, and of operations in each.
-
-    Call arguments:
-        images: float32, shape (n, height, width, 3), values in [0, 255].
     """
 
     def __init__(

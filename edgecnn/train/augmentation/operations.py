@@ -156,6 +156,5 @@ OPERATIONS = (
 
 def is_idle(options: Geometry | Framing | Light) -> bool:
     """Whether these options change no picture."""
-    nothing = type(options)()
-    names = {option.name for option in fields(options)} - _DETAILS
-    return all(getattr(options, name) == getattr(nothing, name) for name in names)
+    details = {name: getattr(options, name) for name in _DETAILS if hasattr(options, name)}
+    return options == type(options)(**details)

@@ -1,8 +1,4 @@
-"""Keras layers that change each picture of a batch with OpenCV, the same way for the same seed.
-
-TensorFlow's own operations cost more on the CPU that also trains the network, and most changes
-concern only a few pictures of a batch.
-"""
+"""Keras layers that change each picture of a batch with OpenCV, the same way for the same seed."""
 
 from __future__ import annotations
 
@@ -20,11 +16,7 @@ __all__ = ["PictureLayer", "PictureLayers", "call_at", "opencv_on_one_thread"]
 
 @contextmanager
 def opencv_on_one_thread() -> Iterator[None]:
-    """Stop OpenCV from sharing each picture among threads.
-
-    For a small picture, waking another thread costs more than the warp itself, and the other cores
-    train the network.
-    """
+    """Stop OpenCV from sharing each picture among threads: waking one costs more than a warp."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

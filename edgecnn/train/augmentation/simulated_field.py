@@ -1,14 +1,8 @@
-"""Simulate a field: degrade tensors as a camera would.
-
-Without a fitted camera this needs no field image: each picture goes through its own random
-camera, drawn over 0.7 of the family's reach. `FieldTensors` can also use the camera that
-`edgecnn calibrate` fitted.
-"""
+"""Simulate a field: degrade tensors as a random camera would, or as the fitted one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +16,7 @@ from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.ranges import weakened
 from edgecnn.camera.simulate import Range
 from edgecnn.errors import DataError
-from edgecnn.images.tensors import Tensors
+from edgecnn.images.tensors import TensorView
 
 __all__ = [
     "FieldTensors",
@@ -69,7 +63,6 @@ def degraded_copy(tensors: np.ndarray, seed: int) -> np.ndarray:
 
     Args:
         tensors: uint8, RGB, shape (n, h, w, 3).
-        seed: The same seed gives the same copies.
 
     Returns:
         uint8, RGB, same shape.
@@ -149,7 +142,10 @@ def through_camera(
     frames = np.empty((count, size_wh[1], size_wh[0], 3), np.uint8)
     for k, tensor in enumerate(tensors):
         frames[k] = _resized(tensor[..., ::-1], size_wh)
-    seen = degrade(frames, draw_settings(_shrunk(camera.ranges, shrink), count, rng), rng)
+    # In smaller frames, averaging pixels reduces noise as well as blur.
+    smaller = (*_IN_PIXELS, "noise", "jpeg")
+    ranges = {n: weakened(n, e, shrink) if n in smaller else e for n, e in camera.ranges.items()}
+    seen = degrade(frames, draw_settings(ranges, count, rng), rng)
     return np.stack([_resized(frame, (width, height))[..., ::-1] for frame in seen])
 
 
@@ -165,12 +161,6 @@ def _capture(
     return (max(8, round(width * shrink)), max(8, round(height * shrink))), shrink
 
 
-def _shrunk(ranges: Mapping[str, Range], shrink: float) -> dict[str, Range]:
-    """Scale ranges for smaller frames: averaging pixels reduces noise as well as blur."""
-    smaller = (*_IN_PIXELS, "noise", "jpeg")
-    return {n: weakened(n, e, shrink) if n in smaller else e for n, e in ranges.items()}
-
-
 def _resized(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     if picture.shape[1::-1] == size_wh:
         return picture
@@ -180,29 +170,20 @@ def _resized(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class FieldTensors:
+class FieldTensors(TensorView):
     """Tensors that degrade a share of the pictures at each read.
 
     By default this is 7 in 10; the others stay clean, so that training does not forget the lab.
-    The result depends on the seed and on the rows of one read, not on the thread, so runs are
-    reproducible.
+    The result depends on the seed and on the rows of one read alone.
 
     Args:
         camera: The fitted camera; None gives each picture its own random one (degraded_copy).
     """
 
-    tensors: Tensors
     camera: CameraFit | None
     seed: int
     resize: Resize = "stretch"
     share: float = _SHARE
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.tensors.shape
-
-    def __len__(self) -> int:
-        return len(self.tensors)
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         chosen = np.arange(len(self))[rows]

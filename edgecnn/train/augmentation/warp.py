@@ -1,7 +1,4 @@
-"""Random geometry as one OpenCV warp for each image.
-
-A single composed warp is several times as fast as one warp for each operation.
-"""
+"""Random geometry as one OpenCV warp for each image."""
 
 from __future__ import annotations
 

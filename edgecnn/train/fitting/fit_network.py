@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import cos, pi
 from time import monotonic
@@ -13,13 +14,12 @@ import numpy as np
 from edgecnn.errors import ModelError
 from edgecnn.records import Progress
 from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
-from edgecnn.train.fitting.averaging import reestimate_batch_norm
 from edgecnn.train.fitting.batches import Examples, batch_size, training_batches, validation_batches
 from edgecnn.train.fitting.cluster import join
 from edgecnn.train.fitting.imbalance import class_weights, training_loss
 from edgecnn.train.options import TrainOptions
 
-__all__ = ["Fit", "fit_network"]
+__all__ = ["Fit", "fit_network", "reestimate_batch_norm"]
 
 _WARM_UP = 0.05
 _BN_BATCHES = 60
@@ -30,12 +30,16 @@ class Fit:
     """The course of a run. Each column of `history` has one entry for each epoch."""
 
     history: dict[str, list[float]]
-    best_epoch: int
     stopped_by: str
 
     @property
     def epochs(self) -> int:
         return len(self.history["loss"])
+
+    @property
+    def best_epoch(self) -> int:
+        """From 1; the model has its weights."""
+        return int(np.argmin(self.history["val_loss"])) + 1
 
 
 @opencv_on_one_thread()
@@ -91,7 +95,41 @@ def fit_network(
     reason = "patience" if stopping.stopped_epoch else schedule.stopped_by
     columns = {name: list(map(float, values)) for name, values in history.items()}
     columns |= {"learning_rate": schedule.rates, "seconds": schedule.seconds}
-    return Fit(columns, int(np.argmin(columns["val_loss"])) + 1, reason)
+    return Fit(columns, reason)
+
+
+def reestimate_batch_norm(model: keras.Model, batches: Iterable[Any]) -> None:
+    """Estimate the statistics of averaged weights, which no training step has used.
+
+    Set the moving statistics to their mean over batches, in place; frozen layers keep theirs.
+
+    Args:
+        batches: Images as the network trains on them, float32 (n, height, width, 3).
+
+    Source: Izmailov et al. 2018, arXiv:1803.05407, section 3.2.
+    """
+    layers = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    seen = []
+    for layer in layers:
+        layer.momentum = 0.0  # the moving statistics become those of the batch
+    for images in batches:
+        model(images, training=True)
+        variables = [v for layer in layers for v in layer.non_trainable_variables]
+        # Copied, because their memory changes with the next batch.
+        seen.append([np.array(keras.ops.convert_to_numpy(v)) for v in variables])
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    means = iter(np.mean(column, axis=0) for column in zip(*seen, strict=True))
+    for layer in layers:
+        for variable in layer.non_trainable_variables:
+            variable.assign(next(means))
 
 
 def _compile(model: keras.Model, loss: keras.Loss, options: TrainOptions) -> None:

@@ -1,9 +1,4 @@
-"""Balance classes of unequal size by weights, by sampling, in the loss, or in the scores.
-
-Class weights and balanced sampling, the effective number of images
-(Cui et al. 2019, arXiv:1901.05555), balanced softmax (Ren et al. 2020, arXiv:2007.10740), and
-logit adjustment after the training (Menon et al. 2021, arXiv:2007.07314).
-"""
+"""Balance classes of unequal size by weights, by sampling, in the loss, or in the scores."""
 
 from __future__ import annotations
 
@@ -48,9 +43,7 @@ def class_weights(
     """The weight of an image of each class in the loss; 1 on average over the images.
 
     class_weights      1 / count: every class has the same weight
-    effective_number   (1 - beta) / (1 - beta^count), Cui et al. 2019, equation 4: the images of
-                       a large class repeat each other, so it counts as fewer. The mean of 1 keeps
-                       the loss in proportion to weight decay and penalties.
+    effective_number   (1 - beta) / (1 - beta^count), Cui et al. 2019, arXiv:1901.05555, equation 4
 
     Returns:
         By class, 0 for a class without images; None when all images have the same weight.
@@ -79,13 +72,10 @@ def training_loss(classes: np.ndarray, num_classes: int, options: TrainOptions) 
 class BalancedSoftmax(keras.losses.Loss):  # type: ignore[misc]
     """Cross entropy of softmax(logits + shift), which trains a model fair to every class.
 
-    The model without the shift answers as if all classes were equally frequent. The loss takes
-    softmax scores and renormalizes scores * exp(shift), which is the same, so model and exported
-    graph don't change.
+    The model without the shift answers as if all classes were equally frequent.
 
     Args:
         shift: For each class tau * log(its share of the training images).
-        label_smoothing: See keras.losses.CategoricalCrossentropy.
 
     Source: Ren et al. 2020, arXiv:2007.10740, equation 3 (tau = 1); Menon et al. 2021,
     arXiv:2007.07314, equation 10 (any tau).
@@ -107,8 +97,6 @@ class BalancedSoftmax(keras.losses.Loss):  # type: ignore[misc]
 def adjust_scores(model: keras.Model, classes: np.ndarray, options: TrainOptions) -> None:
     """For logit_adjustment, subtract tau * log(class share) from the trained classifier's bias.
 
-    Every exported file then has the adjustment at no cost.
-
     Source: Menon et al. 2021, arXiv:2007.07314, equation 9.
     """
     if options.imbalance != "logit_adjustment":
@@ -122,7 +110,6 @@ def implied_prior(classes: np.ndarray, num_classes: int, options: TrainOptions) 
     """The class shares for which the model's scores are probabilities.
 
     Plain training gives the shares of the training images; balanced training gives equal ones.
-    Estimates of label shift start from these shares.
 
     Returns:
         float64, shape (num_classes,), sums to 1.

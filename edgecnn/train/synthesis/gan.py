@@ -1,10 +1,8 @@
 """A small class-conditional GAN that makes images of a class with few images.
 
-All classes train it, drawn equally often, so a rare class can borrow strokes, light and
-backgrounds from the others. The networks follow Radford et al. 2015, arXiv:1511.06434; hinge loss,
-spectral norm and class projection follow Miyato and Koyama 2018, arXiv:1802.05637. Both networks
-see augmented images (Zhao et al. 2020, arXiv:2006.10738), because a discriminator would otherwise
-memorize few images. The moving average of the generator's weights makes the images.
+All classes train it, drawn equally often. The networks follow Radford et al. 2015,
+arXiv:1511.06434; hinge loss, spectral norm and class projection follow Miyato and Koyama 2018,
+arXiv:1802.05637. Both networks see augmented images: Zhao et al. 2020, arXiv:2006.10738.
 """
 
 from __future__ import annotations
@@ -64,9 +62,7 @@ def train_gan(
 
     Args:
         train: Training images only; images that judge the result must be others.
-        num_classes: All classes; those without images are never made.
         steps: Steps with batches of 32.
-        seed: The seed for weights, noise and order.
     """
     rng = np.random.default_rng(seed)
     keras.utils.set_random_seed(seed)
@@ -76,7 +72,9 @@ def train_gan(
         rng.permutation(np.flatnonzero(train.classes == k))[:_MOST] for k in range(num_classes)
     ]
     present = [k for k in range(num_classes) if len(members[k])]
-    images = [_shrink(train.tensors[np.sort(members[k])], size_hw) for k in present]
+    real = (train.tensors[np.sort(members[k])] for k in present)
+    small = (tf.image.resize(tensors, size_hw, antialias=True) for tensors in real)
+    images = [np.asarray(pixels) / 127.5 - 1 for pixels in small]
     duel = _Duel(_generator(size_hw, num_classes), _discriminator(size_hw, num_classes))
     step = tf.function(duel.step)
     for number in range(steps):
@@ -92,11 +90,6 @@ def _size(height: int, width: int) -> tuple[int, int]:
     """The size for both networks: sides of at most 48 pixels, in multiples of 8."""
     scale = min(1.0, _LONGEST / max(height, width))
     return tuple(max(16, 8 * round(scale * side / 8)) for side in (height, width))  # type: ignore[return-value]
-
-
-def _shrink(tensors: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Resize and scale images: float32 in [-1, 1], shape (n, *size_hw, 3)."""
-    return np.asarray(tf.image.resize(tensors, size_hw, antialias=True)) / 127.5 - 1
 
 
 def _generator(size_hw: tuple[int, int], num_classes: int) -> keras.Model:

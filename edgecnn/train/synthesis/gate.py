@@ -1,9 +1,7 @@
 """`--synthesize`: make images of rare classes, and keep them only if they help.
 
 A generator trained on few images often harms (Gupta and Brown 2026, arXiv:2603.16134), so a gate
-decides. It trains three times each with the real images alone, with copies of the rare ones, and
-with synthetic images, and compares them on the same real validation images. The generator sees
-only training images, and nothing here uses the test split.
+decides. The generator sees only training images, and nothing here uses the test split.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import numpy as np
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.errors import ModelError
-from edgecnn.images.tensors import ChosenTensors, Tensors
+from edgecnn.images.tensors import ChosenTensors, TensorView
 from edgecnn.model.predict import keras_scores
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
@@ -69,9 +67,7 @@ def synthesize(
 
     Args:
         train, val: The real images for the generator, and for the gate.
-        labels: The labels of all classes.
         options: `synthesize` names the classes; the trainer gets these options with fewer epochs.
-        trainer: Trains a new network.
 
     Raises:
         ModelError: There is no such class, or none is rare.
@@ -152,9 +148,10 @@ def gate(
 ) -> Synthesis:
     """Decide whether synthetic images help, on the same real validation images, over three seeds.
 
-    An exact one-sided sign test over the validation images of the rare classes must give
-    p < 0.05; an image counts as better if more trainings read it correctly. Copies of the real
-    images must not help more, and accuracy on all classes may fall by at most a point.
+    The network trains with the real images alone, with copies of the rare ones, and with the
+    synthetic ones. An exact one-sided sign test over the validation images of the rare classes
+    must give p < 0.05; an image counts as better if more trainings read it correctly. Copies must
+    not help more, and accuracy on all classes may fall by at most a point.
 
     Args:
         extra: The synthetic images with their (rare) classes.
@@ -223,15 +220,10 @@ def join(train: Examples, extra: Examples) -> Examples:
 
 
 @dataclass(frozen=True, eq=False)
-class _Joined:
+class _Joined(TensorView):
     """Tensors, possibly in a file, followed by an array of more."""
 
-    tensors: Tensors
     more: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self), *self.tensors.shape[1:])
 
     def __len__(self) -> int:
         return len(self.tensors) + len(self.more)

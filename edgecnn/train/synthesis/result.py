@@ -31,12 +31,10 @@ class Synthesis(Record):
     labels      the rare classes
     real, made  number of real, and of synthetic, training images of each
     kept        whether the network trains on the synthetic images
-    reason      the reason in a clause
     arms        the figures of each of ARMS; empty when nothing was compared
     better, worse   number of validation images of the rare classes that more, or fewer, trainings
                 read correctly with synthetic images than without
     p           chance of so clear a gain by luck: one-sided exact sign test over these images
-    trainings   number of trainings of each arm
     steps       steps of the generator's training
     """
 

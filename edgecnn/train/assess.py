@@ -1,0 +1,205 @@
+"""Assess a trained network: on each split, in a simulated field, by groups, and its confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgecnn.accuracy.confidence import confidence_error, fit_temperature
+from edgecnn.accuracy.groups import WorstGroup, per_group, worst_group
+from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.card import LabResult
+from edgecnn.images.dataset import Dataset
+from edgecnn.images.split_groups import GroupOptions, find_devices
+from edgecnn.model.predict import keras_scores, lab_result
+from edgecnn.records import Record, computed, json_as
+from edgecnn.render.table import table
+from edgecnn.train.augmentation.simulated_field import FieldTensors
+from edgecnn.train.options import TrainOptions
+from edgecnn.train.task import Part, Task
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Breakdown", "Measured", "Verdict", "break_down", "group_names", "measure"]
+
+_POINTS = 2.0  # a gap that is surely larger is reported
+_FIELD_SEED = 20_000  # other degradations than those of the validation images
+_MOST_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Breakdown(Record):
+    """Accuracy for each value of one column.
+
+    column   "class" (the true one), or the name of the groups
+    tallies  the tally of each value that a test image has, the worst first
+    worst    the worst value with at least 10 images, compared with all others; None when fewer
+             than two values have so many
+    unknown  number of test images without a value
+    """
+
+    column: str = field(metadata=json_as(hidden=True))
+    tallies: dict[str, Tally]
+    worst: WorstGroup | None
+    unknown: int = 0
+
+    def to_text(self) -> str:
+        """The worst values as a table, and how far the worst is behind the others."""
+        shown = list(self.tallies.items())[:_MOST_ROWS]
+        text = table([self.column, "accuracy"], [(n, t.text()) for n, t in shown])
+        more = len(self.tallies) - len(shown)
+        lines = [text, *([f"... and {more} better ones in card.json"] if more else [])]
+        if self.unknown:
+            lines.append(f"({self.unknown} test images have no {self.column}.)")
+        w = self.worst
+        if w:
+            lines.append(
+                f"Worst {self.column}: {w.name}, {w.points:.1f} points behind the others (95 % "
+                f"interval {w.low:.1f} to {w.high:.1f}; the worst of many looks worse than it is)."
+            )
+        else:
+            lines.append(f"No worst {self.column}: fewer than two have 10 test images.")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Verdict(Record):
+    """Accuracy on training images, on test images, and on test images in a simulated field.
+
+    field    the test images, each through its own random camera (`simulated_field.degraded_copy`);
+             this needs no field image
+    """
+
+    train: Tally
+    test: Tally
+    field: Tally = field(metadata=json_as("simulated_field"))
+
+    @property
+    @computed
+    def overfits(self) -> bool:
+        """Whether training images are read better than test images by surely more than 2 points."""
+        return self.gaps["train_test"]["low"] > _POINTS
+
+    @property
+    @computed
+    def fragile(self) -> bool:
+        """Whether the simulated field costs surely more than 2 points."""
+        return self.gaps["test_field"]["low"] > _POINTS
+
+    @property
+    @computed
+    def gaps(self) -> dict[str, dict[str, float]]:
+        """Points between training and test images, and between these and the simulated field."""
+        pairs = {"train_test": (self.train, self.test), "test_field": (self.test, self.field)}
+        names = ("points", "low", "high")
+        return {k: dict(zip(names, difference(*pair), strict=True)) for k, pair in pairs.items()}
+
+    def to_text(self) -> str:
+        rows = [
+            ("training images", self.train.text()),
+            ("test images", self.test.text()),
+            ("test images in a simulated field", self.field.text()),
+        ]
+        seen, field = (
+            "{points:.1f} points ({low:.1f} to {high:.1f})".format(**gap)
+            for gap in self.gaps.values()
+        )
+        overfits = f"training images are read {seen} better than unseen ones."
+        if self.overfits:
+            overfits = (
+                f"Overfits: {overfits} Add images, increase --augment, --dropout or "
+                "--weight-decay, or reduce --network-width."
+            )
+        else:
+            overfits = f"No overfitting found: {overfits}"
+        costs = (
+            f"simulated field costs {field} (random cameras and no field image, so no camera in "
+            "particular)."
+        )
+        fragile = f"Fragile: the {costs} Increase --augment." if self.fragile else f"The {costs}"
+        return "\n".join([table(["", "accuracy"], rows), overfits, fragile])
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Figures of a network on the test split, except `train`, `val` and the temperature.
+
+    scores            float32, shape (n, classes)
+    temperature       fitted on the validation images
+    confidence_error  {"raw", "calibrated"}
+    """
+
+    scores: np.ndarray
+    lab: LabResult
+    train: Tally
+    val: Tally
+    verdict: Verdict
+    breakdowns: tuple[Breakdown, ...]
+    temperature: float
+    confidence_error: dict[str, float]
+
+
+def measure(model: keras.Model, task: Task, names: dict[str, list[str | None]]) -> Measured:
+    """Measure a network on clean images, and on test images in a simulated field.
+
+    Args:
+        names: For each column the value of each image of the data set, for the breakdowns.
+    """
+
+    def scores_of(part: Part) -> np.ndarray:
+        return keras_scores(model, task.tensors(part))
+
+    train, val = lab_result(scores_of("train"), task.classes("train")), scores_of("val")
+    temperature = fit_temperature(val, task.classes("val"))
+    scores, classes = scores_of("test"), task.classes("test")
+    lab = lab_result(scores, classes)
+    in_field = FieldTensors(task.tensors("test"), None, _FIELD_SEED, share=1.0)
+    field = lab_result(keras_scores(model, in_field), classes)
+    groups = {column: [found[k] for k in task.split.test] for column, found in names.items()}
+    labels = [task.data.labels[k] for k in classes]
+    return Measured(
+        scores,
+        lab,
+        train.tally,
+        lab_result(val, task.classes("val")).tally,
+        Verdict(train.tally, lab.tally, field.tally),
+        break_down(labels, groups, scores.argmax(axis=1) == classes),
+        temperature,
+        confidence_error(scores, classes, temperature),
+    )
+
+
+def group_names(data: Dataset, options: TrainOptions) -> dict[str, list[str | None]]:
+    """The value of each image in each column; a column without values is left out.
+
+    Raises:
+        DataError: The manifest can't be read or lacks a column or most of the images.
+    """
+    columns = dict.fromkeys((options.group, *options.by))
+    found = {c: find_devices(data, GroupOptions(options.manifest, c)) for c in columns}
+    return {column: names for column, names in found.items() if names}
+
+
+def break_down(
+    classes: Sequence[str], groups: dict[str, list[str | None]], correct: np.ndarray
+) -> tuple[Breakdown, ...]:
+    """Accuracy by class and by each column.
+
+    Args:
+        classes: Label of each test image.
+        groups: For each column the value of each test image, None where unknown.
+        correct: bool, shape (n,): which images were read correctly.
+    """
+    right = correct.tolist()
+    columns: dict[str, Sequence[str | None]] = {"class": classes, **groups}
+    found = []
+    for column, names in columns.items():
+        tallies = per_group(names, right)
+        unknown = sum(name is None for name in names)
+        found.append(Breakdown(column, tallies, worst_group(tallies), unknown))
+    return tuple(found)

@@ -1,1 +1,0 @@
-"""Assess the trained network: accuracy, temperature, weak groups, and a verdict."""
