@@ -190,6 +190,8 @@ def check_value(about: Option, value: Any, name: str | None = None) -> Any:
     if value is None and about.optional:
         return None
     if about.many:
+        if about.may_be_path and isinstance(value, str | Path):
+            value = (value,)  # one source or file needs no list around it
         if not isinstance(value, tuple | list):
             raise OptionError(f"{name or about.flag} is {value!r}, expected a list")
         return tuple(_check_one(about, one, name) for one in value)

@@ -208,7 +208,7 @@ class _Demo:
             if self.progress:
                 self.progress("running over the video", status.frames, self.options.frames)
 
-        options = RunOptions(truth=self.output / "truth.csv", log=self.output / "session")
+        options = RunOptions(truth=(str(self.output / "truth.csv"),), log=self.output / "session")
         with self._step("5/6 run: the capture loop over the video, with the full integer model"):
             result = run(
                 self.output / "digits.edgecnn",

@@ -106,13 +106,15 @@ class RunOptions(DeviceOptions):
 
     reconnect_s: float = 10.0
 
-    truth: str | Path = option(
-        "none",
-        "Where true labels come from: folder (class = folder of the image), FILE.csv, or none.",
+    truth: tuple[str, ...] = option(
+        (),
+        "Where true labels come from: folder (class = folder of the image), FILE.csv, or none. "
+        "Repeat it for several.",
         panel="Input and output",
         suggested=("folder", "none"),
         may_be_path=True,
         metavar="TRUTH",
+        shown="none",
     )
     log: Path | None = option(None, "Write this SESSION folder.", metavar="SESSION")
     color: Literal["bgr", "rgb"] = option("bgr", "Channel order that the source delivers.")

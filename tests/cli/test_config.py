@@ -97,7 +97,7 @@ def test_a_text_that_names_a_file_beside_the_config_is_that_file(read, tmp_path)
     file = tmp_path / "c.toml"
     file.write_text('[run]\nsource = "film.mp4"\ntruth = "folder"\nlog = "session"\n')
     got = read("run", "b.edgecnn", "--config", file)
-    assert (got["source"], got["options"].truth) == ("film.mp4", "folder")
+    assert (got["source"], got["options"].truth) == ("film.mp4", ("folder",))
     assert got["options"].log == tmp_path / "session"
     (tmp_path / "film.mp4").write_bytes(b"")
     got = read("run", "b.edgecnn", "--config", file)

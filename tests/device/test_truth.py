@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 from helpers_run import one_line
 
+from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.device.live.truth import load_truth
+from edgecnn.device.live.truth import load_truths
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import TruthError
 
 LABELS = ("cat", "dog", "çay")
 START = datetime(2026, 5, 1, 12, 0, 0, tzinfo=timezone.utc)
 OPTIONS = RunOptions()
+ANSWER = Prediction(0, "cat", 0.9, (0.9, 0.1))
 
 
 class Recording(Source):
@@ -46,6 +48,20 @@ def frame(index: int = 0, *, name: str | None = None, seconds: float | None = No
     return Frame(np.zeros((2, 2, 3), np.uint8), index, at, 0.0, name, seconds)
 
 
+def load_truth(name: str | Path, source: Source, labels: tuple[str, ...]):
+    """Asks the one truth source that a name makes, frame by frame."""
+    truths = load_truths([name], source, labels)
+
+    def label(of: Frame) -> str | None:
+        truths.observe(of, ANSWER)
+        found = [event.label for event in truths.take()]
+        assert len(found) < 2
+        return found[0] if found else None
+
+    label.via = truths.via
+    return label
+
+
 def write(tmp_path: Path, content: str | bytes) -> Path:
     path = tmp_path / "truth.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -54,21 +70,21 @@ def write(tmp_path: Path, content: str | bytes) -> Path:
 
 def test_single_frames_have_the_label_of_their_row_and_gaps_have_none(tmp_path):
     truth = load_truth(write(tmp_path, "frame,label\n3,cat\n5,dog\n"), recording(), LABELS)
-    assert [truth.label(frame(k)) for k in range(7)] == [None, None, None, "cat", None, "dog", None]
-    assert truth.mode == "csv"
+    assert [truth(frame(k)) for k in range(7)] == [None, None, None, "cat", None, "dog", None]
+    assert truth.via == ("csv",)
 
 
 def test_ranges_include_both_ends_and_may_touch_repeat_and_come_in_any_order(tmp_path):
     rows = "first,last,label\n10,12,dog\n0,4,cat\n3,6,cat\n13,13,çay\n"
     truth = load_truth(write(tmp_path, rows), recording(), LABELS)
-    found = [truth.label(frame(k)) for k in range(15)]
+    found = [truth(frame(k)) for k in range(15)]
     assert found == ["cat"] * 7 + [None] * 3 + ["dog"] * 3 + ["çay", None]
 
 
 def test_times_count_from_the_start_and_exclude_their_end(tmp_path):
     rows = "start,end,label\n0,1.5,cat\n1.5,2,dog\n"
     truth = load_truth(write(tmp_path, rows), recording(), LABELS)
-    found = [truth.label(frame(seconds=s)) for s in (0.0, 1.49, 1.5, 1.99, 2.0)]
+    found = [truth(frame(seconds=s)) for s in (0.0, 1.49, 1.5, 1.99, 2.0)]
     assert found == ["cat", "cat", "dog", "dog", None]
 
 
@@ -78,20 +94,20 @@ def test_iso_times_are_utc_unless_they_say_otherwise(tmp_path):
         "2026-05-01T14:00:10+02:00,2026-05-01T12:00:20Z,dog\n"
     )
     truth = load_truth(write(tmp_path, rows), camera(), LABELS)
-    assert [truth.label(frame(seconds=s)) for s in (0, 9.9, 10, 21)] == ["cat", "cat", "dog", None]
+    assert [truth(frame(seconds=s)) for s in (0, 9.9, 10, 21)] == ["cat", "cat", "dog", None]
 
 
 def test_names_fit_by_path_or_by_file_name(tmp_path):
     source = images("a/1.png", "b/2.png", "b/3.png")
     path = write(tmp_path, "name,label\na/1.png,cat\n2.png,dog\nelsewhere.png,dog\n")
     truth = load_truth(path, source, LABELS)
-    assert [truth.label(frame(name=n)) for n in source.names] == ["cat", "dog", None]
+    assert [truth(frame(name=n)) for n in source.names] == ["cat", "dog", None]
 
 
 def test_a_byte_order_mark_crlf_spaces_blank_lines_and_other_columns_are_fine(tmp_path):
     raw = b'\xef\xbb\xbfFrame, Note ,Label\r\n1,"a, b", \xc3\xa7ay \r\n\r\n2,x,cat\r\n'
     truth = load_truth(write(tmp_path, raw), recording(), LABELS)
-    assert [truth.label(frame(k)) for k in range(4)] == [None, "çay", "cat", None]
+    assert [truth(frame(k)) for k in range(4)] == [None, "çay", "cat", None]
 
 
 @pytest.mark.parametrize(
@@ -165,10 +181,10 @@ def test_an_absent_truth_file_is_refused(tmp_path):
 def test_folders_give_the_first_folder_below_the_source_as_the_class():
     source = images("cat/day1/1.png", "dog/2.png")
     truth = load_truth("folder", source, LABELS)
-    assert [truth.label(frame(name=n)) for n in source.names] == ["cat", "dog"]
+    assert [truth(frame(name=n)) for n in source.names] == ["cat", "dog"]
     splits = images("train/cat/1.png", "test/dog/2.png")
     truth = load_truth("folder", splits, LABELS)
-    assert [truth.label(frame(name=n)) for n in splits.names] == ["cat", "dog"]
+    assert [truth(frame(name=n)) for n in splits.names] == ["cat", "dog"]
 
 
 def test_a_folder_that_is_no_class_is_refused_with_the_labels_listed():

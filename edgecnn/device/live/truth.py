@@ -1,33 +1,94 @@
-"""The label source of a run: what the frames really show."""
+"""The truth sources of a run: what the frames really show, and who says so."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
+from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.truth_csv import labels_from_csv
 from edgecnn.errors import TruthError, listed
 from edgecnn.files.folders import split_and_folders
+from edgecnn.session.events import TruthEvent
 
-__all__ = ["TruthSource", "load_truth"]
-
-
-@dataclass(frozen=True)
-class TruthSource:
-    """The label source of a run: `mode` is "none", "folder" or "csv"."""
-
-    mode: str
-    label: Callable[[Frame], str | None]
+__all__ = ["TruthSource", "Truths", "load_truths"]
 
 
-def load_truth(truth: str | Path, source: Source, labels: Sequence[str]) -> TruthSource:
-    """Make the label source that `--truth` names.
+class TruthSource(Protocol):
+    """Says what frames show: at once, later, or again.
+
+    The loop calls these from its own thread, so none may wait: other threads hand their labels
+    to a queue that `take` empties. After `close`, one more `take` gives what is left.
+    """
+
+    @property
+    def via(self) -> str:
+        """Its word in the session's header, such as "csv" or "keys"."""
+
+    def observe(self, frame: Frame, answer: Prediction, /) -> None:
+        """See a frame and its answer, right after the answer; takes microseconds."""
+
+    def take(self) -> Sequence[TruthEvent]:
+        """The truths that came since the last call, of any frame, in the order they came."""
+
+    def close(self) -> None:
+        """Release windows, files and threads; may be called twice."""
+
+
+class Truths:
+    """All truth sources of a run as one; a later source's label replaces an earlier one's."""
+
+    def __init__(self, sources: Sequence[TruthSource] = ()) -> None:
+        self._sources = tuple(sources)
+        self.via = tuple(dict.fromkeys(source.via for source in sources))
+
+    def __enter__(self) -> Truths:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def observe(self, frame: Frame, answer: Prediction) -> None:
+        for source in self._sources:
+            source.observe(frame, answer)
+
+    def take(self) -> list[TruthEvent]:
+        return [event for source in self._sources for event in source.take()]
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close()
+
+
+class LookupTruth:
+    """Labels that are known before the frame comes: from folders or a CSV file."""
+
+    def __init__(self, via: str, label: Callable[[Frame], str | None]) -> None:
+        self.via = via
+        self._label = label
+        self._found: list[TruthEvent] = []
+
+    def observe(self, frame: Frame, _answer: Prediction) -> None:
+        label = self._label(frame)
+        if label is not None:
+            self._found.append(TruthEvent(frame.index, label, self.via, why="all"))
+
+    def take(self) -> Sequence[TruthEvent]:
+        taken, self._found = self._found, []
+        return taken
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def load_truths(names: Sequence[str | Path], source: Source, labels: Sequence[str]) -> Truths:
+    """Make the truth sources that `--truth` names.
 
     Args:
-        truth: "none", "folder" or the path of a CSV file.
+        names: Each "folder" or the path of a CSV file; "none" makes none.
         source: What the frames will come from.
         labels: The labels of the bundle.
 
@@ -35,11 +96,13 @@ def load_truth(truth: str | Path, source: Source, labels: Sequence[str]) -> Trut
         TruthError: A label that the bundle lacks, rows that contradict each other or are
             malformed (with the line number), or a form that this source can't be asked by.
     """
-    if str(truth) == "none":
-        return TruthSource("none", lambda _: None)
-    if str(truth) == "folder":
-        return TruthSource("folder", _from_folders(source, labels))
-    return TruthSource("csv", labels_from_csv(Path(truth), source, labels))
+    return Truths([_load(str(name), source, labels) for name in names if str(name) != "none"])
+
+
+def _load(name: str, source: Source, labels: Sequence[str]) -> TruthSource:
+    if name == "folder":
+        return LookupTruth("folder", _from_folders(source, labels))
+    return LookupTruth("csv", labels_from_csv(Path(name), source, labels))
 
 
 def _from_folders(source: Source, labels: Sequence[str]) -> Callable[[Frame], str | None]:

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.sources import open_source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Figures, Status
-from edgecnn.device.live.truth import TruthSource, load_truth
+from edgecnn.device.live.truth import Truths, load_truths
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
 from edgecnn.device.machine.health import boot_id, host
 from edgecnn.device.machine.percentiles import Percentiles
@@ -77,13 +77,14 @@ def run(
         stop = stack.enter_context(_stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
-        truth = load_truth(options.truth, opened, loaded.classifier.card.labels)
+        truths = load_truths(options.truth, opened, loaded.classifier.card.labels)
+        stack.enter_context(truths)
         recorder = None
         if options.log is not None:
-            header = _header(loaded, source, options, truth, view)
+            header = _header(loaded, source, options, truths, view)
             session = stack.enter_context(SessionWriter(options.log, header))
             recorder = Recorder(session, options, live=opened.live)
-        loop = _Loop(loaded, opened, truth, recorder, view, options)
+        loop = _Loop(loaded, opened, truths, recorder, view, options)
         return loop.run(on_status, window, stop)
 
 
@@ -92,12 +93,12 @@ class _Loop:
         self,
         loaded: Loaded,
         source: Source,
-        truth: TruthSource,
+        truths: Truths,
         recorder: Recorder | None,
         view: FrameView,
         options: RunOptions,
     ) -> None:
-        self._loaded, self._source, self._truth = loaded, source, truth
+        self._loaded, self._source, self._truths = loaded, source, truths
         self._recorder, self._view = recorder, view
         self._classifier = loaded.classifier
         self._lab = self._classifier.card.lab.tally
@@ -138,6 +139,8 @@ class _Loop:
             if self._frames == self._options.max_frames:
                 ended = "max frames"
                 break
+        self._truths.close()
+        self._hold(self._truths.take())
         self._take_warnings()
         if stop.is_set():
             ended = "interrupted"
@@ -157,7 +160,9 @@ class _Loop:
     def _classify(self, frame: Frame) -> Prediction:
         prediction, timing = self._classifier.timed(frame.frame_bgr)
         age_ms = (time.monotonic() - frame.captured) * 1000
-        label = self._truth.label(frame)
+        self._truths.observe(frame, prediction)
+        truths = self._truths.take()
+        label = next((t.label for t in reversed(truths) if t.frame == frame.index), None)
         self._frames += 1
         self._ages.append(age_ms)
         self._invokes.append(timing.invoke_ms)
@@ -168,12 +173,16 @@ class _Loop:
             self._recorder.frame(
                 frame, prediction, label, age_ms=age_ms, invoke_ms=timing.invoke_ms
             )
-        if label is not None:
-            self._answers.truth(frame.index, label)
-            if self._recorder is not None:
-                self._recorder.session.truth(TruthEvent(frame.index, label, self._truth.mode))
+        self._hold(truths)
         self._compare_twin(frame, prediction)
         return prediction
+
+    def _hold(self, truths: Sequence[TruthEvent]) -> None:
+        """Count truths, of this frame or of earlier ones, and log them."""
+        for event in truths:
+            self._answers.truth(event.frame, event.label)
+            if self._recorder is not None:
+                self._recorder.session.truth(event)
 
     def _compare_twin(self, frame: Frame, prediction: Prediction) -> None:
         """After the answer is out and timed, so that the twin costs no answer its age."""
@@ -260,7 +269,7 @@ def _stop_on_signals() -> Iterator[threading.Event]:
 
 
 def _header(
-    loaded: Loaded, source: str, options: RunOptions, truth: TruthSource, view: FrameView
+    loaded: Loaded, source: str, options: RunOptions, truths: Truths, view: FrameView
 ) -> SessionHeader:
     classifier = loaded.classifier
     bundle, path = classifier.bundle, Path(source)
@@ -275,7 +284,7 @@ def _header(
         runtime=classifier.runtime.name,
         source=str(path.resolve()) if path.exists() else public_name(source),
         source_color=options.color,
-        truth=() if truth.mode == "none" else (truth.mode,),
+        truth=truths.via,
         regions=() if view.is_whole else (view,),
         host=host(),
         boot_id=boot_id(),
