@@ -84,19 +84,26 @@ class LookupTruth:
         """Nothing is held open."""
 
 
-def load_truths(names: Sequence[str | Path], source: Source, labels: Sequence[str]) -> Truths:
+def load_truths(
+    names: Sequence[str | Path],
+    source: Source,
+    labels: Sequence[str],
+    more: Sequence[TruthSource] = (),
+) -> Truths:
     """Make the truth sources that `--truth` names.
 
     Args:
         names: Each "folder" or the path of a CSV file; "none" makes none.
         source: What the frames will come from.
         labels: The labels of the bundle.
+        more: Sources that are open already, such as the page.
 
     Raises:
         TruthError: A label that the bundle lacks, rows that contradict each other or are
             malformed (with the line number), or a form that this source can't be asked by.
     """
-    return Truths([_load(str(name), source, labels) for name in names if str(name) != "none"])
+    named = [_load(str(name), source, labels) for name in names if str(name) != "none"]
+    return Truths([*named, *more])
 
 
 def _load(name: str, source: Source, labels: Sequence[str]) -> TruthSource:

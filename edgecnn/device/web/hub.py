@@ -48,16 +48,13 @@ class Hub(Desk):
         bundle: What runs.
         run: Names this run, so that labels for another one never count here.
         view_file: Where a region and rotation are saved.
-        shelf: The sessions that can be downloaded; None where nothing is logged.
     """
 
     via = "page"
 
-    def __init__(
-        self, bundle: Bundle, run: str, view_file: ViewFile, shelf: Shelf | None = None
-    ) -> None:
-        self._card, self._run = bundle.card, run
-        self._view_file, self._shelf = view_file, shelf
+    def __init__(self, bundle: Bundle, run: str, view_file: ViewFile) -> None:
+        self._card, self._run, self._view_file = bundle.card, run, view_file
+        self._shelf: Shelf | None = None
         self._codes = {*bundle.card.labels, NONE_LABEL, None}
         self._lab = LabPictures(bundle)
         self._health = HealthLine()
@@ -118,6 +115,10 @@ class Hub(Desk):
         """Hand over the run's figures."""
         self._status, self._status_at = status, time.monotonic()
 
+    def record(self, run: str, shelf: Shelf) -> None:
+        """Say which session is being recorded, and where its siblings are."""
+        self._run, self._shelf = run, shelf
+
     def close(self) -> None:
         """Nothing to release."""
 
@@ -131,6 +132,7 @@ class Hub(Desk):
             "labels": list(self._card.labels),
             "lab": self._card.lab.tally.to_json(),
             "size": [self._card.input.width, self._card.input.height],
+            "resize": self._card.input.resize,
             "tabs": ["label", "camera", "status"],
             "fixed": True,
             "logged": self._shelf is not None,
@@ -139,7 +141,11 @@ class Hub(Desk):
     def state(self) -> Json:
         self._watched_at = time.monotonic()
         status, newest = self._status, self._newest
-        shown: Json = {"waiting": len(self._draw), "frame": newest.frame if newest else None}
+        shown: Json = {
+            "run": self._run,
+            "waiting": len(self._draw),
+            "frame": newest.frame if newest else None,
+        }
         if status is None:
             return {**shown, "health": "Starting."}
         return {

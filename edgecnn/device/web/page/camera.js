@@ -23,7 +23,7 @@ function drawMeters(about) {
   const [band, point] = $("meter-sharp").querySelectorAll("i");
   band.style.width = `${100 * share}%`;
   point.style.left = "100%";
-  $("peak").textContent = `${Math.round(100 * share)} % of best`;
+  $("sharp").textContent = `${Math.round(100 * share)} % of best`;
   $("meter-light").querySelector("i").style.left = `${100 * about.mean}%`;
   $("light").textContent = `${Math.round(100 * about.mean)} %, ${light(about)}`;
 }
@@ -60,7 +60,12 @@ function drawCrop() {
   const pen = canvas.getContext("2d");
   pen.translate(canvas.width / 2, canvas.height / 2);
   pen.rotate((rotate * Math.PI) / 180);
-  const [width, height] = turned ? [canvas.height, canvas.width] : [canvas.width, canvas.height];
+  let [width, height] = turned ? [canvas.height, canvas.width] : [canvas.width, canvas.height];
+  if (device.about.resize !== "stretch") {
+    const pick = device.about.resize === "letterbox" ? Math.min : Math.max;
+    const zoom = pick(width / w, height / h);
+    [width, height] = [w * zoom, h * zoom];
+  }
   pen.drawImage(img, x, y, w, h, -width / 2, -height / 2, width, height);
 }
 

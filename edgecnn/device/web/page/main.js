@@ -96,8 +96,7 @@ async function watch() {
   for (;;) {
     if (!document.hidden) {
       const state = await getJson("/api/state");
-      if (state && device.lost) await meetAgain();
-      device.lost = !state;
+      if (state && state.run !== device.about.run) await meetAgain();
       drawState(state);
       drawNet();
       if (state && waiting()) await flush();
@@ -106,11 +105,10 @@ async function watch() {
   }
 }
 
-// The device answers again: it may be another run, whose frames have other numbers.
+// Another run answers, whose frames have other numbers: queued labels keep the name of theirs.
 async function meetAgain() {
-  const before = device.about.run;
-  const about = await enter();
-  if (about && about.run !== before) location.reload();
+  await flush();
+  location.reload();
 }
 
 async function start() {
