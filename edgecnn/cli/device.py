@@ -1,4 +1,4 @@
-"""The commands of the device: evaluate, benchmark, run and doctor."""
+"""The commands of the device: evaluate, benchmark, run, label and doctor."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import typer
 
 from edgecnn.cli.app import Outcome, command, progress_bars, say
 from edgecnn.cli.command import FILES
-from edgecnn.device.options import BenchmarkOptions, DoctorOptions, EvaluateOptions, RunOptions
+from edgecnn.device.options import (
+    BenchmarkOptions,
+    DoctorOptions,
+    EvaluateOptions,
+    LabelOptions,
+    RunOptions,
+)
 from edgecnn.errors import OptionError
 from edgecnn.option import Option
 
-__all__ = ["benchmark", "doctor", "evaluate", "run"]
+__all__ = ["benchmark", "doctor", "evaluate", "label", "run"]
 
 _Bundle = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A NAME.edgecnn folder or a zip file of one.")
@@ -104,6 +110,23 @@ def _say_link(link: str) -> None:
     from edgecnn.device.web.shown_link import ShownLink
 
     say(ShownLink(link).to_text())
+
+
+@command("label", LabelOptions, ("session/", "images/ -o labelled/ --classes cat --classes dog"))
+def label(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SESSION_OR_FOLDER...",
+            help="Folders of `edgecnn run --log`, or one folder of images.",
+        ),
+    ],
+    options: LabelOptions,
+) -> Outcome:
+    """Label recorded frames, or sort a folder of images, on a page in the browser."""
+    from edgecnn.device.label.label import label
+
+    return label(paths, options, on_link=_say_link), 0
 
 
 @command("doctor", DoctorOptions, ("", "model.edgecnn"))

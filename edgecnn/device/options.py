@@ -9,7 +9,14 @@ from typing import Literal
 from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
 
-__all__ = ["BenchmarkOptions", "DeviceOptions", "DoctorOptions", "EvaluateOptions", "RunOptions"]
+__all__ = [
+    "BenchmarkOptions",
+    "DeviceOptions",
+    "DoctorOptions",
+    "EvaluateOptions",
+    "LabelOptions",
+    "RunOptions",
+]
 
 _DEVICES = ("cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0")
 
@@ -131,7 +138,10 @@ class RunOptions(DeviceOptions):
         shown="the whole frame",
     )
     rotate: int = option(
-        0, "Turn each frame, or its region, by 0, 90, 180 or 270 degrees clockwise.", low=0, high=270
+        0,
+        "Turn each frame, or its region, by 0, 90, 180 or 270 degrees clockwise.",
+        low=0,
+        high=270,
     )
     max_frames: int | None = option(
         None, "Stop after this many frames.", panel="How long", low=1, shown="no limit"
@@ -186,3 +196,32 @@ class RunOptions(DeviceOptions):
             raise OptionError(f"--roi is {self.roi!r}, expected x,y,w,h in pixels: 80,0,480,480")
         x, y, width, height = map(int, parts)
         return (x, y, width, height)
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Where the labelling page is served, and what becomes of a folder of images."""
+
+    web: str = option(
+        "127.0.0.1:8090",
+        "Serve the page here. A port serves this machine only; 0.0.0.0:8090 serves its networks "
+        "too, for a phone.",
+        panel="Input and output",
+        metavar="ADDR",
+    )
+    output: Path | None = option(
+        None,
+        "Write the labelled folder here, with one folder a class; sessions keep their labels "
+        "themselves.",
+        flags="--output/-o",
+        metavar="FOLDER",
+        shown="FOLDER_labelled",
+    )
+    classes: tuple[str, ...] = option(
+        (),
+        "A class to choose from; repeat it for several. The page can add more.",
+        metavar="NAME",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)

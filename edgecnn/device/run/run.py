@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
-from types import FrameType
 
 from edgecnn.accuracy.tally import gap_points
 from edgecnn.bundle.edgetpu.twin import load_twin
@@ -25,6 +23,7 @@ from edgecnn.device.live.truth import Truths, load_truths
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
 from edgecnn.device.machine.health import boot_id, host
 from edgecnn.device.machine.percentiles import Percentiles
+from edgecnn.device.machine.signals import stop_on_signals
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.panel import PreviewWindow
 from edgecnn.device.run.record import Recorder
@@ -81,7 +80,7 @@ def run(
     page = LivePage(loaded.classifier.bundle, options, view) if options.web else None
     check_golden(loaded.classifier)
     with ExitStack() as stack:
-        stop = stack.enter_context(_stop_on_signals())
+        stop = stack.enter_context(stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
@@ -174,9 +173,7 @@ class _Loop:
             page.hub.show(self._status())
         return captured
 
-    def _linger(
-        self, on_status: Callable[[Status], None] | None, stop: threading.Event
-    ) -> None:
+    def _linger(self, on_status: Callable[[Status], None] | None, stop: threading.Event) -> None:
         """After a recording, take labels until somebody stops the run."""
         while not stop.wait(_STATUS_S):
             truths = self._truths.take()
@@ -273,34 +270,6 @@ class _Loop:
             warnings=tuple(self._warnings),
             twin=twin,
         )
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; only a main thread may have handlers.
-
-    The first signal puts the old handlers back, so a second one works as ever.
-    """
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        restore()
-        stop.set()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, handle)
-    try:
-        yield stop
-    finally:
-        restore()
 
 
 def _header(

@@ -48,7 +48,7 @@ def parse_address(text: str) -> WebAddress:
     host, colon, port = text.rpartition(":")
     if not colon:
         host, port = ("", text) if text.isdigit() else (text, str(_PORT))
-    elif text.endswith("]") or text.count(":") > 1 and not host.endswith("]"):
+    elif text.endswith("]") or (text.count(":") > 1 and not host.endswith("]")):
         host, port = text, str(_PORT)
     host = host.strip("[]") or _LOOPBACK
     plain = all(c.isalnum() or c in ".-:" for c in host)

@@ -136,7 +136,10 @@ class _Routes:
             labels = [GivenLabel.read(one) for one in sent]
         except ValueError as error:
             return _line(HTTPStatus.BAD_REQUEST, str(error))
-        whys = self._desk.give(labels)
+        try:
+            whys = self._desk.give(labels)
+        except EdgecnnError as error:  # the page keeps them and sends them again
+            return _line(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
         pairs = list(zip(labels, whys, strict=True))
         refused = [{"id": given.id, "why": why} for given, why in pairs if why is not None]
         done = [given.id for given, why in pairs if why is None]
@@ -148,9 +151,10 @@ class _Routes:
 
     async def view(self, request: Request) -> Response:
         data = await _json_of(request)
-        region, rotate = (data.get("region"), data.get("rotate")) if isinstance(data, dict) else (0, 0)
+        view = data if isinstance(data, dict) else {}
+        region, rotate = view.get("region"), view.get("rotate")
         four = isinstance(region, list) and len(region) == 4 and all(map(_is_whole, region))
-        if not (region is None or four) or not _is_whole(rotate):
+        if not (region is None or four) or not isinstance(rotate, int):
             return _line(HTTPStatus.BAD_REQUEST, "expected region: [x, y, w, h] and rotate")
         try:
             file = self._desk.save_view(tuple(region) if region else None, rotate)

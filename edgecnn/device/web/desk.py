@@ -66,11 +66,11 @@ class Desk:
         """The newest frame whole, with sharpness and exposure."""
         return None
 
-    def reference(self, label: int) -> bytes | None:
+    def reference(self, _label: int, /) -> bytes | None:
         """The JPEG of a lab picture of a class."""
         return None
 
-    def save_view(self, region: tuple[int, int, int, int] | None, rotate: int) -> str | None:
+    def save_view(self, _region: tuple[int, int, int, int] | None, _rotate: int, /) -> str | None:
         """Keep a region and rotation for the next run; the file that holds them now."""
         return None
 
@@ -78,11 +78,11 @@ class Desk:
         """The sessions on this machine, newest first."""
         return []
 
-    def session_folder(self, name: str) -> Path | None:
+    def session_folder(self, _name: str, /) -> Path | None:
         """The folder of one of `sessions`."""
         return None
 
-    def add_class(self, name: str) -> bool:
+    def add_class(self, _name: str, /) -> bool:
         """Add a class to choose from; False where classes are fixed."""
         return False
 

@@ -60,7 +60,9 @@ class GivenLabel:
         if label is not None and not _is_name(label, 200):
             raise ValueError("label is no text of 1 to 200 characters")
         if data.get("via") not in _VIAS or not isinstance(data.get("blind"), bool):
-            raise ValueError(f"expected via as one of {', '.join(_VIAS)} and blind as true or false")
+            raise ValueError(
+                f"expected via as one of {', '.join(_VIAS)} and blind as true or false"
+            )
         if not _is_name(data.get("by"), 40):
             raise ValueError("by is no text of 1 to 40 characters")
         if not all(isinstance(data.get(k), str) and _ID.fullmatch(data[k]) for k in ("id", "run")):

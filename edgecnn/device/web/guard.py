@@ -10,7 +10,7 @@ from typing import Any
 
 from edgecnn.device.web.access import Access, RateLimit
 
-__all__ = ["Guard", "MOST_BODY"]
+__all__ = ["MOST_BODY", "Guard"]
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]

@@ -12,7 +12,7 @@ from edgecnn.errors import OutputError
 from edgecnn.session.events import TruthEvent, event_kind
 from edgecnn.session.layout import EVENTS_NAME
 
-__all__ = ["LateLabels"]
+__all__ = ["LateLabels", "add_late"]
 
 _Key = tuple[int, str | None, datetime | None]
 
@@ -27,7 +27,7 @@ class LateLabels:
     def __init__(self, session: Path) -> None:
         events = session / EVENTS_NAME
         beside = session.with_name(f"{session.name}.labels.jsonl")
-        self._target = events if os.access(events, os.W_OK) else beside
+        self.target = events if os.access(events, os.W_OK) else beside
         self.truths = [*_read(events), *_read(beside)]
         self._known = {_key(truth) for truth in self.truths}
 
@@ -40,13 +40,13 @@ class LateLabels:
         if _key(truth) in self._known:
             return
         try:
-            with open(self._target, "ab+") as file:
-                file.write((b"" if _ends_whole(self._target) else b"\n") + truth.to_line())
+            with open(self.target, "ab+") as file:
+                file.write((b"" if _ends_whole(self.target) else b"\n") + truth.to_line())
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise OutputError(
-                f"can't write {self._target}: {error.strerror}; free the place or copy the session"
+                f"can't write {self.target}: {error.strerror}; free the place or copy the session"
             ) from error
         self._known.add(_key(truth))
         self.truths.append(truth)

@@ -52,8 +52,7 @@ class HealthLine:
         running = timedelta(seconds=int(status.elapsed_s))
         dropped = f"{status.dropped} dropped" if status.dropped else "none dropped"
         return (
-            f"Running for {running} at {status.fps:.1f} frames a second, {dropped}. "
-            f"{self._machine}"
+            f"Running for {running} at {status.fps:.1f} frames a second, {dropped}. {self._machine}"
         ).strip()
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgecnn.device.web.given import GivenLabel
+from edgecnn.device.web.late import add_late
 from edgecnn.errors import EdgecnnError
 from edgecnn.records import Json
 from edgecnn.session.header import read_header
@@ -21,7 +22,7 @@ _CHUNK = 1 << 18
 
 
 def session_id(folder: Path) -> str:
-    """Names a session, the same for each copy of it: a digest of its header, which never changes."""
+    """Names a session, alike for each copy of it: a digest of its header, which never changes."""
     return hashlib.sha256((folder / HEADER_NAME).read_bytes()).hexdigest()[:20]
 
 
@@ -97,7 +98,10 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        pass
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def taken(self) -> bytes:
         parts, self._parts = self._parts, []

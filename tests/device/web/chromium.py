@@ -118,7 +118,13 @@ class Page:
 
     def go(self, url: str) -> None:
         self.call("Page.navigate", url=url)
-        self.wait("document.readyState === 'complete'")
+        loaded = "document.readyState === 'complete' && location.href !== 'about:blank'"
+        self.wait(f"{loaded} && document.body !== null")
+
+    def reload(self) -> None:
+        self.eval("window.before = 1")
+        self.call("Page.reload")
+        self.wait("document.readyState === 'complete' && window.before === undefined")
 
     def heard(self, method: str, params: dict[str, Any]) -> None:
         if method == "Runtime.exceptionThrown":
@@ -154,7 +160,8 @@ class Page:
         """Touch (or click) the middle of an element that is in view."""
         found = self.wait(
             f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
-            if (!e || e.disabled) return null; e.scrollIntoView({{block: "nearest", inline: "nearest"}});
+            if (!e || e.disabled) return null;
+            e.scrollIntoView({{block: "nearest", inline: "nearest"}});
             const b = e.getBoundingClientRect(); if (!b.width) return null;
             return [b.x + b.width / 2, b.y + b.height / 2]; }})()"""
         )

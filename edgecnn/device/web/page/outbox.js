@@ -70,7 +70,8 @@ export async function flush() {
   try {
     for (let batch = next(); batch.length; batch = next()) {
       const reply = await post("/api/labels", { labels: batch.map((one) => one.item) });
-      if (!reply || reply.status === 429 || reply.status === 403 || reply.status >= 500) break;
+      if (reply && reply.status === 507) outbox.onRefused(reply.data);
+      if (!reply || [403, 429].includes(reply.status) || reply.status >= 500) break;
       if (!reply.ok) {
         batch.forEach((one) => remove(one.key)); // it can never be taken
         outbox.onRefused(reply.data);
