@@ -52,7 +52,7 @@ def parse_address(text: str) -> WebAddress:
         host, port = text, str(_PORT)
     host = host.strip("[]") or _LOOPBACK
     plain = all(c.isalnum() or c in ".-:" for c in host)
-    if not (plain and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+    if not (text and plain and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise OptionError(
             f"--web is {text!r}, expected a port (8080), or host:port such as 0.0.0.0:8080 for "
             "every network of this machine"

@@ -18,6 +18,7 @@ __all__ = ["Draw", "Shown"]
 
 _MOST_WAITING = 16
 _FIRST_P = 0.25
+_PATIENCE = 4  # frames without a question before p is doubled
 _LEASE_S = 120.0
 _REMEMBERED = 20_000
 
@@ -51,7 +52,7 @@ class Draw:
     def enters(self) -> bool:
         """Whether the next frame enters: by chance alone. Called once for each frame."""
         self._since += 1
-        if self._hungry and not self._waiting and self._since * self._p >= 1:
+        if self._hungry and not self._waiting and self._since >= _PATIENCE:
             self._p, self._since = min(1.0, 2 * self._p), 0
         return self._random.random() < self._p
 

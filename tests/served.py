@@ -15,9 +15,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import cv2
+import numpy as np
+
 import edgecnn
 
 REPO = Path(edgecnn.__file__).parents[1]
+BITS = 12
+
+
+def numbered(frame_bgr: np.ndarray, number: int) -> np.ndarray:
+    """The frame with its number in black and white blocks along its upper edge."""
+    side = frame_bgr.shape[1] // BITS
+    for bit in range(BITS):
+        value = 255 * (number >> bit & 1)
+        frame_bgr[:side, bit * side : (bit + 1) * side] = value
+    return frame_bgr
+
+
+def number_of(jpeg: bytes) -> int:
+    """The number that a JPEG of such a frame shows."""
+    grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    side = grey.shape[1] / BITS
+    at = [int((bit + 0.5) * side) for bit in range(BITS)]
+    return sum(int(grey[int(side / 2), x] > 128) << bit for bit, x in enumerate(at))
 
 
 def free_port() -> int:
@@ -91,6 +112,9 @@ class Client:
         self.cookie = headers["set-cookie"].partition(";")[0]
         self.mark = json.loads(body)["mark"]
 
+    def __del__(self) -> None:
+        self._connection.close()
+
     def send(
         self, method: str, path: str, data: Any = None, **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
@@ -128,3 +152,9 @@ def label_item(run: str, frame: int, label: str | None, **more: Any) -> dict[str
     at = time.time_ns()
     item = {"id": f"t-{at}", "run": run, "frame": frame, "label": label, "via": "page"}
     return {**item, "by": "test", "blind": False, "at": at // 1_000_000, **more}
+
+
+def session_events(session: Path, kind: str) -> list[dict[str, Any]]:
+    """The events of one kind, read by hand."""
+    lines = (session / "events.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
