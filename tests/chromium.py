@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -27,15 +28,17 @@ class Chromium:
         flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-dev-shm-usage"
         flags += " --disable-background-networking --disable-component-update --disable-sync"
         flags += f" --remote-debugging-pipe --user-data-dir={self._profile.name}"
-        command = f"exec {CHROMIUM} {flags} about:blank 3<&{to_read} 4>&{to_write}"
+        # The browser reads commands from file 3 and answers into file 4.
+        ends = [fcntl.fcntl(one, fcntl.F_DUPFD, 64) for one in (to_read, to_write)]
         self._process = subprocess.Popen(
-            ["sh", "-c", command],
-            pass_fds=(to_read, to_write),
+            [str(CHROMIUM), *flags.split(), "about:blank"],
+            close_fds=False,
+            preexec_fn=lambda: [os.dup2(one, k) for k, one in enumerate(ends, 3)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(to_read)
-        os.close(to_write)
+        for one in (to_read, to_write, *ends):
+            os.close(one)
         self._rest, self._number = b"", 0
         self.pages: dict[str, Page] = {}
 
@@ -180,9 +183,11 @@ class Page:
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def key(self, key: str) -> None:
+        code = {"Escape": 27}.get(key, ord(key[0].upper()))
         for kind in ("keyDown", "keyUp"):
             text = {"text": key} if len(key) == 1 and kind == "keyDown" else {}
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, **text)
+            more = {"windowsVirtualKeyCode": code, **text}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, **more)
 
     def screenshot(self, path: Path) -> None:
         data = self.call("Page.captureScreenshot", format="png")["data"]

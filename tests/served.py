@@ -72,7 +72,7 @@ class Served:
     def __exit__(
         self, kind: type[BaseException] | None, e: BaseException | None, t: TracebackType | None
     ) -> None:
-        if self.process.poll() is None:
+        if self.process.returncode is None:
             self.kill()
 
     @property
@@ -88,7 +88,7 @@ class Served:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
     def _wait_for_link(self) -> str:
         end = time.monotonic() + 120

@@ -22,6 +22,7 @@ from edgecnn.device.web.shelf import Shelf, session_id
 
 __all__ = ["LivePage"]
 
+_CONFIG = "edgecnn.toml"
 _LATE_S = 1.0  # a recording that fell behind by more goes on from here
 
 
@@ -40,7 +41,10 @@ class LivePage:
     def __init__(self, bundle: Bundle, options: RunOptions, view: FrameView) -> None:
         check_web()
         self._address = parse_address(options.web or "")
-        file = options.view_file or bundle.path.absolute().parent / "edgecnn.toml"
+        beside = bundle.path.absolute().parent / _CONFIG
+        # The file that `edgecnn run` reads: beside the bundle, else in the working directory.
+        found = next((one for one in (beside, Path(_CONFIG).absolute()) if one.is_file()), beside)
+        file = options.view_file or found
         self.hub = Hub(bundle, secrets.token_hex(10), ViewFile(file, view))
         self._offset: float | None = None
 

@@ -128,7 +128,7 @@ def _bounded_protocol() -> Any:
     def connection_made(self: Any, transport: Any) -> None:
         H11Protocol.connection_made(self, transport)
         self.host = (transport.get_extra_info("peername") or ("",))[0]
-        self.since, self.check = time.monotonic(), None
+        self.since, self.check, self.last_cycle = time.monotonic(), None, None
         self.admitted = doors.admits(self.host)
         if self.admitted:
             look_after(self)
@@ -138,8 +138,8 @@ def _bounded_protocol() -> Any:
     def look_after(self: Any) -> None:
         """Cut a client off whose request head does not come; uvicorn waits for it for ever."""
         busy = self.cycle is not None and not self.cycle.response_complete
-        if busy:
-            self.since = time.monotonic()
+        if busy or self.cycle is not self.last_cycle:  # a whole head came since the last look
+            self.since, self.last_cycle = time.monotonic(), self.cycle
         if time.monotonic() - self.since > _HEAD_S + _KEEP_ALIVE_S * (self.cycle is not None):
             self.transport.abort()
         else:

@@ -11,6 +11,7 @@ from served import numbered
 pytest.importorskip("starlette", reason="the extra web is not installed")
 pytest.importorskip("uvicorn", reason="the extra web is not installed")
 
+
 @pytest.fixture(scope="session")
 def digits_video(tmp_path_factory, digits_field) -> tuple[Path, list[str]]:
     """80 s of field digits at 30 frames a second, each held for 5 frames; and their labels."""
