@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, json_as
-from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, number_objects, strata
+from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, number_objects
+from edgecnn.session.headline import headline, label_weights
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["Confusion", "LabelCounts", "Live", "Misread", "Slice", "measure_live"]
@@ -131,7 +131,7 @@ class _Labelled:
 
     `segment` numbers the objects that they show: see `answers.number_objects`. `weight` tells
     for how many frames a label stands in the headline, 0 where it is left out: see
-    `answers.strata`.
+    `headline.label_weights`.
     """
 
     parts: Sequence[tuple[Session, Frames, Truth]]
@@ -154,14 +154,13 @@ class _Labelled:
             label = truth.label[rows].astype(np.int64)
             segment = number_objects(frames.key[rows], label, separate=frames.separate) + segments
             segments += len(frames)
-            stratum, worth = strata(truth.why, frames.calibrated)
             columns.append(
                 (
                     label,
                     frames.index[rows],
                     frames.confidence[rows],
                     frames.frame[rows],
-                    np.append(worth, 0.0)[stratum[rows]],
+                    label_weights(frames, truth)[rows],
                     np.full(len(rows), k),
                     rows,
                     segment,
@@ -177,11 +176,7 @@ class _Labelled:
 
     @cached_property
     def tally(self) -> Tally:
-        """The headline."""
-        counted = np.flatnonzero(self.weight)
-        weights, stratum = np.unique(self.weight[counted], return_inverse=True)
-        clusters = Clusters.of(self.right[counted], self.segment[counted], stratum)
-        return clusters.tally(weights if len(counted) else None)
+        return headline([(frames, truth) for _, frames, truth in self.parts])
 
     def part(self, rows: np.ndarray) -> Tally:
         """A part of the frames, worth as much a frame as the whole is (but never under one)."""

@@ -25,6 +25,7 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ImageError
 
 __all__ = [
+    "center_crop",
     "decode",
     "read_bytes",
     "read_image",
@@ -147,7 +148,7 @@ def to_tensor(frame_bgr: np.ndarray, spec: InputSpec) -> np.ndarray:
     frame = to_bgr(frame_bgr)
     size_wh = (spec.width, spec.height)
     if spec.resize == "center_crop":
-        frame = _center_crop(frame, spec)
+        frame = center_crop(frame, spec)
     if spec.resize == "letterbox":
         size_wh = _letterbox_size(frame, spec)
     small = _resize(frame, size_wh, spec.interpolation)
@@ -175,7 +176,8 @@ def _resize(frame: np.ndarray, size_wh: tuple[int, int], interpolation: str) -> 
     return np.asarray(cv2.resize(frame, size_wh, interpolation=_FLAGS[interpolation]))
 
 
-def _center_crop(frame: np.ndarray, spec: InputSpec) -> np.ndarray:
+def center_crop(frame: np.ndarray, spec: InputSpec) -> np.ndarray:
+    """The largest centred window of the target's aspect ratio: a part of the same array."""
     h, w = frame.shape[:2]
     crop_w = min(w, _round_half_up(h * spec.width, spec.height))
     crop_h = min(h, _round_half_up(w * spec.height, spec.width))

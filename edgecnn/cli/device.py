@@ -1,4 +1,4 @@
-"""The commands of the device: evaluate, benchmark, run and doctor."""
+"""The commands of the device: evaluate, benchmark, run, label and doctor."""
 
 from __future__ import annotations
 
@@ -8,15 +8,28 @@ from typing import Annotated
 
 import typer
 
-from edgecnn.cli.app import Outcome, command, progress_bars
+from edgecnn.cli.app import Outcome, command, progress_bars, say
 from edgecnn.cli.command import FILES
-from edgecnn.device.options import BenchmarkOptions, DoctorOptions, EvaluateOptions, RunOptions
+from edgecnn.device.options import (
+    BenchmarkOptions,
+    DoctorOptions,
+    EvaluateOptions,
+    LabelOptions,
+    RunOptions,
+)
+from edgecnn.errors import OptionError
 from edgecnn.option import Option
 
-__all__ = ["benchmark", "doctor", "evaluate", "run"]
+__all__ = ["benchmark", "doctor", "evaluate", "label", "run"]
 
 _Bundle = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A NAME.edgecnn folder or a zip file of one.")
+]
+
+
+_MaybeBundle = Annotated[
+    Path | None,
+    typer.Argument(metavar="BUNDLE", help="A NAME.edgecnn folder or a zip file of one."),
 ]
 
 
@@ -61,9 +74,10 @@ def benchmark(
     ("model.edgecnn --source 0", "model.edgecnn --source film.mp4 --truth truth.csv --log session"),
 )
 def run(
-    bundle: _Bundle,
+    options: RunOptions,
+    bundle: _MaybeBundle = None,
     source: Annotated[
-        str,
+        str | None,
         Option(
             "Camera index, /dev/videoN, picamera2, rtsp:// or http:// URL, video file, image "
             "folder or pattern, GStreamer string.",
@@ -72,15 +86,47 @@ def run(
             may_be_path=True,
             metavar="SOURCE",
         ),
-    ],
-    options: RunOptions,
+    ] = None,
+    show_link: Annotated[
+        bool, Option("Print the link to the page and its QR code again, and stop.", "Display")
+    ] = False,
 ) -> Outcome:
     """Classify a camera's frames and show live accuracy beside lab accuracy."""
+    if show_link:
+        from edgecnn.device.web.shown_link import last_link
+
+        return last_link(options.web), 0
+    if bundle is None or source is None:
+        missing = "BUNDLE" if bundle is None else "--source SOURCE"
+        raise OptionError(f"{missing} is missing; see `edgecnn run --help`")
     from edgecnn.device.run.panel import panel
     from edgecnn.device.run.run import run
 
     with panel(sys.stderr) as on_status:
-        return run(bundle, source, options, on_status=on_status), 0
+        return run(bundle, source, options, on_status=on_status, on_link=_say_link), 0
+
+
+def _say_link(link: str) -> None:
+    from edgecnn.device.web.shown_link import ShownLink
+
+    say(ShownLink(link).to_text())
+
+
+@command("label", LabelOptions, ("session/", "images/ -o labelled/ --classes cat --classes dog"))
+def label(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SESSION_OR_FOLDER...",
+            help="Folders of `edgecnn run --log`, or one folder of images.",
+        ),
+    ],
+    options: LabelOptions,
+) -> Outcome:
+    """Label recorded frames, or sort a folder of images, on a page in the browser."""
+    from edgecnn.device.label.label import label
+
+    return label(paths, options, on_link=_say_link), 0
 
 
 @command("doctor", DoctorOptions, ("", "model.edgecnn"))

@@ -9,7 +9,14 @@ from typing import Literal
 from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
 
-__all__ = ["BenchmarkOptions", "DeviceOptions", "DoctorOptions", "EvaluateOptions", "RunOptions"]
+__all__ = [
+    "BenchmarkOptions",
+    "DeviceOptions",
+    "DoctorOptions",
+    "EvaluateOptions",
+    "LabelOptions",
+    "RunOptions",
+]
 
 _DEVICES = ("cpu", "edgetpu", "edgetpu:usb", "edgetpu:pci:0")
 
@@ -103,9 +110,14 @@ class DoctorOptions:
 
 @dataclass(frozen=True)
 class RunOptions(DeviceOptions):
-    """How to run; `reconnect_s` is how long to try again after a live source broke off."""
+    """How to run.
+
+    reconnect_s  how long to try again after a live source broke off
+    view_file    where the page saves a region and rotation; None: edgecnn.toml beside the bundle
+    """
 
     reconnect_s: float = 10.0
+    view_file: Path | None = None
 
     truth: tuple[str, ...] = option(
         (),
@@ -120,6 +132,18 @@ class RunOptions(DeviceOptions):
     )
     log: Path | None = option(None, "Write this SESSION folder.", metavar="SESSION")
     color: Literal["bgr", "rgb"] = option("bgr", "Channel order that the source delivers.")
+    roi: str | None = option(
+        None,
+        "Classify only this region of each frame, in pixels.",
+        metavar="X,Y,W,H",
+        shown="the whole frame",
+    )
+    rotate: int = option(
+        0,
+        "Turn each frame, or its region, by 0, 90, 180 or 270 degrees clockwise.",
+        low=0,
+        high=270,
+    )
     max_frames: int | None = option(
         None, "Stop after this many frames.", panel="How long", low=1, shown="no limit"
     )
@@ -136,7 +160,14 @@ class RunOptions(DeviceOptions):
     keep_mb: float = option(
         64.0, "Keep this many megabytes of frames in the session at most.", low=0, high=1e9
     )
-    window: bool = option(False, "Show the frames in a window; q stops.", panel="Display")
+    web: str | None = option(
+        None,
+        "Serve a page for a phone here: it shows frames and takes labels. A port serves this "
+        "machine only; 0.0.0.0:8080 serves its networks too.",
+        panel="Display",
+        metavar="ADDR",
+    )
+    window: bool = option(False, "Show the frames in a window; q stops.")
     twin_every: int = option(
         50,
         "On an Edge TPU, also run every Nth frame on the CPU and compare the answers; 0 turns "
@@ -154,3 +185,51 @@ class RunOptions(DeviceOptions):
             )
         if "none" in self.truth and len(self.truth) > 1:
             raise OptionError("--truth none goes with no other --truth; leave it out")
+        if self.rotate % 90:
+            raise OptionError(f"--rotate is {self.rotate}, expected 0, 90, 180 or 270")
+        if self.region is not None and not (min(self.region) >= 0 < min(self.region[2:])):
+            raise OptionError(f"--roi is {self.roi!r}, expected x, y from 0 and w, h from 1")
+
+    @property
+    def region(self) -> tuple[int, int, int, int] | None:
+        """`roi` as numbers.
+
+        Raises:
+            OptionError: It has another form.
+        """
+        if self.roi is None:
+            return None
+        parts = [part.strip() for part in self.roi.split(",")]
+        if len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):
+            raise OptionError(f"--roi is {self.roi!r}, expected x,y,w,h in pixels: 80,0,480,480")
+        x, y, width, height = map(int, parts)
+        return (x, y, width, height)
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Where the labelling page is served, and what becomes of a folder of images."""
+
+    web: str = option(
+        "127.0.0.1:8090",
+        "Serve the page here. A port serves this machine only; 0.0.0.0:8090 serves its networks "
+        "too, for a phone.",
+        panel="Input and output",
+        metavar="ADDR",
+    )
+    output: Path | None = option(
+        None,
+        "Write the labelled folder here, with one folder a class; sessions keep their labels "
+        "themselves.",
+        flags="--output/-o",
+        metavar="FOLDER",
+        shown="FOLDER_labelled",
+    )
+    classes: tuple[str, ...] = option(
+        (),
+        "A class to choose from; repeat it for several. The page can add more.",
+        metavar="NAME",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)

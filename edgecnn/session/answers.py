@@ -6,7 +6,7 @@ it, and may be changed, and all three print the same figure.
 How a frame came to be labelled decides for which frames its label speaks. A label of a whole
 stretch speaks for its own frame. Labels of frames that chance picked speak for all frames that
 no stretch holds. Frames that a person chose, or that were asked for because the answer was
-uncertain, differ from the others: they are no sample, and teach instead (see `strata`).
+uncertain, differ from the others: they are no sample of them (see `headline`).
 
 Consecutive labelled frames of one label are taken for one object; in an image folder every file
 is an object of its own.
@@ -38,7 +38,7 @@ __all__ = [
     "frame_of",
     "latest",
     "number_objects",
-    "strata",
+    "stratum_weights",
     "why_code",
 ]
 
@@ -55,15 +55,8 @@ _REGION = 1 << 44
 
 
 def why_code(why: str | None) -> int:
-    """The code of an event's `why`; sessions that don't say why labelled all they could.
-
-    Raises:
-        ValueError: Another reason.
-    """
-    try:
-        return _WHY[why or "all"]
-    except KeyError as error:
-        raise ValueError(f"why is {why!r}, expected {', '.join(_WHY)}") from error
+    """The code of an event's `why`; sessions that don't say why labelled all they could."""
+    return _WHY[why or "all"]
 
 
 def frame_key(frame: int, region: int = 0) -> int:
@@ -127,40 +120,7 @@ def number_objects(key: np.ndarray, label: np.ndarray, *, separate: bool) -> np.
     return np.cumsum(new)
 
 
-def strata(why: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which answers the headline counts, and for how many frames each stands.
-
-    Labels of chance stand for all frames outside of whole stretches. Labels of uncertain answers
-    join them as a stratum of their own: the frames that are at most as sure as the surest of
-    them, of which those that chance picked are a part too. So the estimate stays unbiased, and
-    the uncertain frames, where most errors are, are known better.
-
-    Args:
-        why: int, shape (n,), of all answers of a session: -1 where there is no label.
-        confidence: float, shape (n,): of the answers.
-
-    Returns:
-        int64, shape (n,): the stratum, -1 where the answer is not counted.
-        float64, shape (3,): what an answer of each stratum stands for; 0 for an empty one.
-
-    Source: Horvitz & Thompson 1952, doi:10.1080/01621459.1952.10483446; post-stratification.
-    """
-    whole, random, hard = why == WHOLE, why == RANDOM, why == HARD
-    stratum = np.where(whole, 0, np.where(random, 1, -1))
-    few = _weights(len(why), int(whole.sum()), int(random.sum()))
-    if few[0] == few[1] or not hard.any():
-        return stratum, np.append(few, 0.0)
-    uncertain = ~whole & (confidence <= confidence[hard].max())
-    rest = ~whole & ~uncertain
-    if not (random & rest).any():
-        return stratum, np.append(few, 0.0)
-    stratum[uncertain & (random | hard)] = 2
-    sizes = np.array([whole.sum(), rest.sum(), uncertain.sum()])
-    counts = np.bincount(stratum[stratum >= 0], minlength=3)
-    return stratum, sizes / np.maximum(counts, 1)
-
-
-def _weights(num_frames: int, num_whole: int, num_random: int) -> np.ndarray:
+def stratum_weights(num_frames: int, num_whole: int, num_random: int) -> np.ndarray:
     """What a label of a whole stretch and a label of chance stand for, in frames."""
     if not num_random:
         return np.array([1.0, 0.0])
@@ -245,7 +205,7 @@ class Answers:
         closed, last, asked = self._count(len(self._frame))
         num_frames = self._num_settled + len(self._frame)
         counts = self._settled + closed + _one_object(last[1])
-        weight = _weights(num_frames, *(int(n) for n in self._asked + asked))
+        weight = stratum_weights(num_frames, *(int(n) for n in self._asked + asked))
         return counts.tally(weight)
 
     def _row(self, frame: int) -> int | None:

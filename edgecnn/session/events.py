@@ -32,6 +32,7 @@ NONE_LABEL = "none of these"
 
 _UNIT = 256  # a score of 1
 _TOP = 3
+_WHYS = (None, "all", "stretch", "uniform", "hard", "chosen")
 # Three digits would make a score of 0.9978 look higher than it is, and estimates compare scores.
 _CONFIDENCE_DIGITS = 6
 # The kind of an event is read from the raw line, so that a line of another kind is never parsed.

@@ -10,7 +10,7 @@ from sessions import LABELS, PAST_BUNDLE, frame_event, truth_event, write_sessio
 
 from edgecnn.accuracy.intervals import Clusters
 from edgecnn.audit.audit import audit
-from edgecnn.session.answers import Answers, align_truth, number_objects, strata, why_code
+from edgecnn.session.answers import Answers, align_truth, number_objects, why_code
 from edgecnn.session.events import TruthEvent
 
 NOTHING = object()
@@ -145,24 +145,6 @@ def test_the_last_truth_of_a_frame_holds_and_its_strongest_reason():
     row, reason = align_truth(key, given_for, why)
     assert row.tolist() == [4, -1, 2]
     assert reason.tolist() == [why_code("stretch"), -1, why_code("uniform")]
-
-
-def test_labels_of_chance_stand_for_all_frames_outside_of_stretches():
-    why = np.full(1000, -1)
-    why[:100] = why_code("stretch")
-    why[100::18] = why_code("uniform")
-    why[101:110] = why_code("chosen")
-    stratum, weight = strata(why, np.full(1000, 0.9))
-    assert weight.tolist() == [1.0, 900 / 50, 0.0]
-    assert (stratum[101:110] == -1).all()
-
-
-def test_a_few_labels_of_chance_do_not_outweigh_a_long_stretch():
-    why = np.full(1000, -1)
-    why[:100] = why_code("stretch")
-    why[500:505] = why_code("uniform")
-    _, weight = strata(why, np.full(1000, 0.9))
-    assert weight[0] == weight[1] == 1000 / 105
 
 
 @pytest.mark.parametrize("labels", [("a", "b"), ("b", "a")])

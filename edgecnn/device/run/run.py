@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
-from types import FrameType
 
 from edgecnn.accuracy.tally import gap_points
 from edgecnn.bundle.edgetpu.twin import load_twin
-from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView
+from edgecnn.bundle.frame_view import FrameView
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.capture.frame import Frame, Source
@@ -25,10 +23,12 @@ from edgecnn.device.live.truth import Truths, load_truths
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
 from edgecnn.device.machine.health import boot_id, host
 from edgecnn.device.machine.percentiles import Percentiles
+from edgecnn.device.machine.signals import stop_on_signals
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.record import Recorder
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.window import PreviewWindow
+from edgecnn.device.web.live_page import LivePage
 from edgecnn.session.answers import Answers
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
@@ -47,8 +47,9 @@ def run(
     source: str,
     options: RunOptions = RunOptions(),
     *,
-    view: FrameView = WHOLE_FRAME,
+    view: FrameView | None = None,
     on_status: Callable[[Status], None] | None = None,
+    on_link: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Classify the frames of a source until it ends, and report live beside lab accuracy.
 
@@ -58,8 +59,10 @@ def run(
     Args:
         bundle: NAME.edgecnn, a folder or its zip.
         source: See `sources.open_source`.
-        view: The region of each frame that is classified, and how it is turned.
+        view: The region of each frame that is classified, and how it is turned; None takes the
+            options' `roi` and `rotate`.
         on_status: Called about five times a second, and at the end.
+        on_link: Called with the link to the page, where the options say `web`.
 
     Raises:
         BundleError: The bundle can't be used, or gives other answers here than in the lab.
@@ -71,14 +74,17 @@ def run(
     """
     if options.log is not None:
         check_session_place(options.log)
+    if view is None:
+        view = FrameView(options.region, options.rotate)
     loaded = load_classifier(bundle, options)
+    page = LivePage(loaded.classifier.bundle, options, view) if options.web is not None else None
     check_golden(loaded.classifier)
     with ExitStack() as stack:
-        stop = stack.enter_context(_stop_on_signals())
+        stop = stack.enter_context(stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
-        truths = load_truths(options.truth, opened, loaded.classifier.card.labels)
-        stack.enter_context(truths)
+        labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
+        truths = stack.enter_context(load_truths(options.truth, opened, labels, hub))
         if window is not None:
             window.keys = truths.keys
         recorder = None
@@ -86,7 +92,9 @@ def run(
             header = _header(loaded, source, options, truths, view)
             session = stack.enter_context(SessionWriter(options.log, header))
             recorder = Recorder(session, options, live=opened.live)
-        loop = _Loop(loaded, opened, truths, recorder, view, options)
+        if page is not None:
+            stack.enter_context(page.serve(options.log, on_link))
+        loop = _Loop(loaded, opened, truths, recorder, view, options, page)
         return loop.run(on_status, window, stop)
 
 
@@ -99,9 +107,10 @@ class _Loop:
         recorder: Recorder | None,
         view: FrameView,
         options: RunOptions,
+        page: LivePage | None,
     ) -> None:
         self._loaded, self._source, self._truths = loaded, source, truths
-        self._recorder, self._view = recorder, view
+        self._recorder, self._view, self._page = recorder, view, page
         self._classifier = loaded.classifier
         self._lab = self._classifier.card.lab.tally
         self._options = options
@@ -129,6 +138,8 @@ class _Loop:
     ) -> RunResult:
         ended, status_due = "source ended", 0.0
         for captured in self._source:
+            if self._page is not None:
+                captured = self._show(captured, self._page, stop)
             frame = self._cut(captured)
             prediction = self._classify(frame)
             if on_status is not None and time.monotonic() >= status_due:
@@ -141,6 +152,8 @@ class _Loop:
             if self._frames == self._options.max_frames:
                 ended = "max frames"
                 break
+        if self._page is not None and ended == "source ended" and not self._source.live:
+            self._linger(on_status, stop)
         self._truths.close()
         self._hold(self._truths.take())
         self._note_late()
@@ -153,6 +166,25 @@ class _Loop:
         if on_status is not None:
             on_status(status)
         return self._finish(status, ended)
+
+    def _show(self, captured: Frame, page: LivePage, stop: threading.Event) -> Frame:
+        """Hand the page a frame and the figures; a recording is played at its own speed."""
+        if not self._source.live:
+            captured = page.pace(captured, stop)
+        page.hub.captured(captured.frame_bgr)
+        if page.hub.wants_status():
+            page.hub.show(self._status())
+        return captured
+
+    def _linger(self, on_status: Callable[[Status], None] | None, stop: threading.Event) -> None:
+        """After a recording, take labels until somebody stops the run."""
+        while not stop.wait(_STATUS_S):
+            truths = self._truths.take()
+            self._hold(truths)
+            if truths and on_status is not None:
+                on_status(self._status())
+            if self._page is not None and self._page.hub.wants_status():
+                self._page.hub.show(self._status())
 
     def _cut(self, frame: Frame) -> Frame:
         """The view of a frame; its file's bytes show something else then."""
@@ -254,34 +286,6 @@ class _Loop:
             warnings=tuple(self._warnings),
             twin=twin,
         )
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; only a main thread may have handlers.
-
-    The first signal puts the old handlers back, so a second one works as ever.
-    """
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        restore()
-        stop.set()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, handle)
-    try:
-        yield stop
-    finally:
-        restore()
 
 
 def _header(

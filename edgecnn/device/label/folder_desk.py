@@ -1,0 +1,193 @@
+"""The page's desk over a plain folder: images are copied into one folder a class."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from edgecnn.bundle.preprocess import readable_image
+from edgecnn.device.label.result import LabelResult
+from edgecnn.device.web.desk import Desk
+from edgecnn.device.web.given import NONE_LABEL, GivenLabel, SeenLabels
+from edgecnn.device.web.pictures import LazyPicture
+from edgecnn.errors import OptionError, OutputError
+from edgecnn.files.folders import find_images
+from edgecnn.files.manifest import csv_text
+from edgecnn.files.staging import write_file
+from edgecnn.records import Json
+
+__all__ = ["FolderDesk"]
+
+_JOURNAL = "labels.csv"
+_COLUMNS = ("path", "label", "by", "at")
+_LONGEST = 60
+
+
+class FolderDesk(Desk):
+    """Images of a folder, and the labelled folder that is made of copies of them.
+
+    labels.csv in the output is the journal: a line a label, the last of an image counts. It is
+    read again at the next start. An image that nobody can tell, or of no class, is in it alone.
+
+    Args:
+        folder: Its images are never changed.
+        output: A new folder, or one that this made.
+        classes: To choose from, beside those that the output has.
+
+    Raises:
+        DataError: The folder holds no image.
+        OptionError: A class can't be a folder's name, or the output is another folder.
+        OutputError: It can't be written.
+    """
+
+    mode = "folder"
+
+    def __init__(self, folder: Path, output: Path, classes: Sequence[str] = ()) -> None:
+        self._check(folder, output)
+        files = find_images(folder)
+        self._folder, self._output = folder, output
+        self._names = [file.relative_to(folder).as_posix() for file in files]
+        digest = hashlib.sha256("\0".join([str(folder.absolute()), *self._names]).encode())
+        self._run = digest.hexdigest()[:20]
+        self._rows = _read_journal(output / _JOURNAL)
+        self._seen = SeenLabels()
+        self._known = {(row[0], row[2], row[3]) for row in self._rows}
+        self._label = {row[0]: row[1] for row in self._rows}
+        self._classes: list[str] = []
+        made = sorted({row[1] for row in self._rows} - {"", NONE_LABEL})
+        for name in (*classes, *made):
+            if name not in self._classes and not self.add_class(name):
+                raise OptionError(f"--classes: {name!r} can't be the name of a folder")
+        self._leases: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def about(self) -> Json:
+        return {
+            "mode": self.mode,
+            "name": self._folder.name,
+            "run": self._run,
+            "labels": self._classes,
+            "tabs": ["label", "status"],
+            "fixed": False,
+        }
+
+    def state(self) -> Json:
+        done = self.result()
+        return {"run": self._run, "left": done.left, "health": done.to_text()}
+
+    def question(self, person: str) -> Json | None:
+        with self._lock:
+            held = self._leases.get(person)
+            if held is None or self._names[held] in self._label:
+                others = set(self._leases.values())
+                numbers = range(len(self._names))
+                free = (k for k in numbers if k not in others and self._names[k] not in self._label)
+                held = next(free, None)
+            if held is None:
+                return None
+            self._leases[person] = held
+            return {"frame": held, "name": self._names[held]}
+
+    def picture(self, frame: int) -> bytes | None:
+        if not 0 <= frame < len(self._names):
+            return None
+        image = readable_image(self._folder / self._names[frame])
+        return None if image is None else LazyPicture(image).jpeg()
+
+    def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
+        with self._lock:
+            return [self._give(given) for given in labels]
+
+    def add_class(self, name: str) -> bool:
+        plain = 0 < len(name) <= _LONGEST and name.isprintable() and name == name.strip()
+        taken = name.lower() in {one.lower() for one in (*self._classes, NONE_LABEL)}
+        if not plain or taken or name.startswith(".") or set(name) & set('/\\:*?"<>|'):
+            return False
+        self._classes.append(name)
+        return True
+
+    def result(self) -> LabelResult:
+        """How far it is."""
+        found = [self._label[name] for name in self._names if name in self._label]
+        cant_tell = found.count("")
+        left = len(self._names) - len(found)
+        return LabelResult(len(found) - cant_tell, cant_tell, left, (self._output,))
+
+    def _give(self, given: GivenLabel) -> str | None:
+        if given.run != self._run or not 0 <= given.first == given.last < len(self._names):
+            return "it belongs to another folder"
+        if given.label not in {*self._classes, NONE_LABEL, None}:
+            return "no class of this folder"
+        if not self._seen.add(given.id):
+            return None
+        name = self._names[given.first]
+        row = (name, given.label or "", given.by, given.at.isoformat(timespec="milliseconds"))
+        if (row[0], row[2], row[3]) not in self._known:
+            self._write(row)
+        return None
+
+    def _write(self, row: tuple[str, str, str, str]) -> None:
+        """First the new copy, then the journal, then the old copy goes: nothing can be lost."""
+        name, label = row[:2]
+        before, after = self._copy_of(name, self._label.get(name, "")), self._copy_of(name, label)
+        journal = self._output / _JOURNAL
+        try:
+            if after is not None and after != before:
+                after.parent.mkdir(parents=True, exist_ok=True)
+                staged = after.with_name(f".{after.name}")
+                shutil.copy2(self._folder / name, staged)
+                staged.replace(after)
+            with open(journal, "a", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(row)
+                file.flush()
+                os.fsync(file.fileno())
+            if before is not None and before != after:
+                before.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"can't write {self._output}: {error.strerror}; free the place or choose another -o"
+            ) from error
+        self._rows.append(row)
+        self._known.add((row[0], row[2], row[3]))
+        self._label[name] = label
+
+    def _copy_of(self, name: str, label: str) -> Path | None:
+        return self._output / label / name if label and label != NONE_LABEL else None
+
+    @staticmethod
+    def _check(folder: Path, output: Path) -> None:
+        inside, outside = output.absolute(), folder.absolute()
+        if inside == outside or outside in inside.parents:
+            raise OptionError(f"-o {output} is inside of {folder}; choose a folder beside it")
+        if output.exists() and not output.is_dir():
+            raise OptionError(f"-o {output} is a file, expected a folder")
+        if output.is_dir() and any(output.iterdir()) and not (output / _JOURNAL).is_file():
+            raise OptionError(
+                f"-o {output} is not empty and has no {_JOURNAL}, so this did not make it; choose "
+                "another folder"
+            )
+        if not (output / _JOURNAL).exists():
+            write_file(output / _JOURNAL, csv_text(_COLUMNS, []))
+
+
+def _read_journal(file: Path) -> list[tuple[str, str, str, str]]:
+    """The rows; a torn last line, of a program that was killed, is cut off."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            write_file(file, whole)
+        rows = list(csv.DictReader(io.StringIO(whole), strict=True))
+        found = [(row["path"], row["label"], row["by"], row["at"]) for row in rows]
+        for *_, at in found:
+            datetime.fromisoformat(at)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise OptionError(f"{file} is no journal of `edgecnn label` ({error}); move it") from error
+    return found

@@ -1,0 +1,106 @@
+"""The kept pictures of recorded sessions, with what the device answered and why each was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.bundle.spec import Prediction
+from edgecnn.errors import OptionError, SessionError
+from edgecnn.session.events import FrameEvent, event_kind
+from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, picture_stem
+from edgecnn.session.read import Frames, Session, open_session, read_frames
+
+__all__ = ["KeptPicture", "Recorded", "open_recorded"]
+
+UNIFORM = "uniform"
+
+
+@dataclass(frozen=True)
+class KeptPicture:
+    """A picture of a session: its frame, file, answer and pool."""
+
+    frame: int
+    region: str | None
+    file: Path
+    answer: Prediction
+    pool: str | None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A session to label.
+
+    Args:
+        pictures: In the order of the frames.
+        probability: With which a frame is in the uniform pool.
+        frames: Every answer of the session.
+    """
+
+    session: Session
+    pictures: tuple[KeptPicture, ...]
+    probability: float | None
+    frames: Frames
+
+
+def open_recorded(path: Path) -> Recorded:
+    """Read a session's answers and find its pictures.
+
+    Raises:
+        SessionError: It can't be read.
+        OptionError: It has no pictures.
+    """
+    session = open_session(path)
+    frames = read_frames(session)
+    found = {one.file: one for one in _kept(session)}
+    pictures = tuple(sorted(found.values(), key=lambda one: one.frame))
+    if not pictures:
+        raise OptionError(
+            f"{path} has no kept pictures, expected some in {PICTURES_NAME}/; record it with "
+            "--keep-frames, and copy the whole folder"
+        )
+    uniform = sum(one.pool == UNIFORM for one in pictures)
+    return Recorded(session, pictures, uniform / len(frames) if uniform else None, frames)
+
+
+def _kept(session: Session) -> Iterator[KeptPicture]:
+    """The frames whose picture is still there; a later line of a frame replaces an earlier one."""
+    stored = _stored(session.path / PICTURES_NAME)
+    labels, past = session.card.labels, session.header.format == 1
+    for line in _lines(session.path / EVENTS_NAME):
+        if event_kind(line) != "frame" or not (past or b'"pool"' in line):
+            continue
+        try:
+            event = FrameEvent.from_line(line, session.header.format, len(labels))
+        except (ValueError, KeyError, TypeError):
+            continue  # read_frames has counted it
+        stem = picture_stem(event.frame, event.region) if event.image is None else event.image
+        file = stored.get(Path(stem).stem)
+        if file is not None and not (past and event.image is None):
+            yield KeptPicture(event.frame, event.region, file, _answer(event, labels), event.pool)
+
+
+def _answer(event: FrameEvent, labels: Sequence[str]) -> Prediction:
+    """What the device answered; scores that were not logged are 0."""
+    scores = list(event.scores or [0.0] * len(labels))
+    for index, score in event.top:
+        scores[index] = score
+    index, score = event.top[0]
+    confidence = score if event.confidence is None else event.confidence
+    return Prediction(index, labels[index], confidence, tuple(scores))
+
+
+def _stored(folder: Path) -> dict[str, Path]:
+    try:
+        return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
+    except OSError:
+        return {}
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    try:
+        with open(file, "rb") as lines:
+            yield from lines
+    except OSError as error:
+        raise SessionError(f"can't read {file}: {error.strerror or error}") from error

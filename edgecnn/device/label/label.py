@@ -1,0 +1,60 @@
+"""Serves the labelling page over what was recorded, until somebody stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgecnn.device.label.folder_desk import FolderDesk
+from edgecnn.device.label.result import LabelResult
+from edgecnn.device.label.session_desk import SessionDesk
+from edgecnn.device.machine.signals import stop_on_signals
+from edgecnn.device.options import LabelOptions
+from edgecnn.device.web.address import parse_address
+from edgecnn.device.web.server import PageServer, check_web
+from edgecnn.errors import OptionError
+from edgecnn.session.layout import is_session
+
+__all__ = ["LabelOptions", "LabelResult", "label"]
+
+
+def label(
+    paths: Sequence[Path],
+    options: LabelOptions = LabelOptions(),
+    *,
+    on_link: Callable[[str], None] | None = None,
+) -> LabelResult:
+    """Serve the page; Ctrl-C or SIGTERM ends it with its result.
+
+    Args:
+        paths: Sessions, or one folder of images.
+        on_link: Called with the link that lets a browser in.
+
+    Raises:
+        MissingRuntimeError: The extra `web` is not installed.
+        OptionError: Sessions and folders are mixed, or an option does not fit them.
+        SessionError, DataError: What they hold can't be read.
+        OutputError: The labels can't be written.
+    """
+    check_web()
+    address = parse_address(options.web)
+    desk = _desk(paths, options)
+    with stop_on_signals() as stop, PageServer(desk, address) as server:
+        if on_link is not None:
+            on_link(server.link)
+        stop.wait()
+    return desk.result()
+
+
+def _desk(paths: Sequence[Path], options: LabelOptions) -> SessionDesk | FolderDesk:
+    sessions = [path for path in paths if is_session(path)]
+    if sessions and len(sessions) == len(paths):
+        if options.output is not None or options.classes:
+            raise OptionError("-o and --classes are for folders of images, not for sessions")
+        return SessionDesk(sessions)
+    if sessions or len(paths) > 1:
+        odd = next(path for path in paths if path not in sessions)
+        raise OptionError(f"{odd} is no session; give sessions, or one folder of images")
+    folder = paths[0]
+    output = options.output or folder.with_name(f"{folder.absolute().name}_labelled")
+    return FolderDesk(folder, output, options.classes)

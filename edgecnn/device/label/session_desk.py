@@ -1,0 +1,192 @@
+"""The page's desk over recorded sessions: uniform pictures first, then the least certain ones."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.preprocess import readable_image
+from edgecnn.device.label.kept import UNIFORM, KeptPicture, Recorded, open_recorded
+from edgecnn.device.label.result import LabelResult
+from edgecnn.device.web.desk import Desk, answer_json, outlook
+from edgecnn.device.web.given import NONE_LABEL, GivenLabel, SeenLabels
+from edgecnn.device.web.late import LateLabels
+from edgecnn.device.web.pictures import LazyPicture, visible
+from edgecnn.device.web.shelf import session_id
+from edgecnn.errors import OptionError
+from edgecnn.records import Json
+from edgecnn.session.events import TruthEvent
+from edgecnn.session.headline import headline
+from edgecnn.session.truth_rows import TruthRows
+
+__all__ = ["SessionDesk"]
+
+_CACHED = 64
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One picture of all sessions; its position in the list is the number that the page uses."""
+
+    recorded: Recorded
+    late: LateLabels
+    picture: KeptPicture
+
+
+class SessionDesk(Desk):
+    """The kept pictures of sessions, and where their labels go.
+
+    Raises:
+        SessionError: A session can't be read.
+        OptionError: One has no pictures, or they are of models with other labels.
+    """
+
+    mode = "session"
+
+    def __init__(self, sessions: Sequence[Path]) -> None:
+        opened = [open_recorded(path) for path in sessions]
+        self._all = [(one, LateLabels(one.session)) for one in opened]
+        self._card = opened[0].session.card
+        for one in opened[1:]:
+            if one.session.card.labels != self._card.labels:
+                raise OptionError(
+                    f"{one.session.path} has other classes than {sessions[0]}; label them apart"
+                )
+        self._places: list[_Place] = []
+        self._done: dict[int, str | None] = {}
+        self._live: Tally | None = None
+        for recorded, late in self._all:
+            self._take_in(recorded, late)
+        names = "".join(session_id(path) for path in sessions)
+        self._run = hashlib.sha256(names.encode()).hexdigest()[:20]
+        numbers = range(len(self._places))
+        uniform = [k for k in numbers if self._places[k].picture.pool == UNIFORM]
+        Random(self._run).shuffle(uniform)
+        self._uniform = uniform
+        self._unsure = sorted(numbers, key=lambda k: self._places[k].picture.answer.confidence)
+        self._leases: dict[str, int] = {}
+        self._why: dict[int, str] = {}
+        self._seen = SeenLabels()
+        self._pictures: dict[int, bytes] = {}
+        self._lock = threading.Lock()
+
+    def about(self) -> Json:
+        return {
+            "mode": self.mode,
+            "name": self._all[0][0].session.path.name,
+            "run": self._run,
+            "labels": list(self._card.labels),
+            "lab": self._card.lab.tally.to_json(),
+            "tabs": ["label", "status"],
+            "fixed": True,
+        }
+
+    def state(self) -> Json:
+        live = self._tally()
+        return {
+            "run": self._run,
+            "live": live.to_json(),
+            "outlook": outlook(live),
+            "left": len(self._places) - len(self._done),
+            "health": self.result().to_text(),
+        }
+
+    def question(self, person: str) -> Json | None:
+        with self._lock:
+            held = self._leases.get(person)
+            if held is None or held in self._done:
+                held = self._next()
+            if held is None:
+                return None
+            self._leases[person] = held
+            answer = answer_json(self._places[held].picture.answer)
+            note = f"{'Random' if self._why[held] == UNIFORM else 'Unsure'} frame"
+            return {"frame": held, "note": f"{note} {self._places[held].picture.frame}", **answer}
+
+    def picture(self, frame: int) -> bytes | None:
+        if not 0 <= frame < len(self._places):
+            return None
+        if frame not in self._pictures:
+            image = readable_image(self._places[frame].picture.file)
+            if image is None:
+                return None
+            self._pictures[frame] = LazyPicture(visible(image, self._card.input)).jpeg()
+            if len(self._pictures) > _CACHED:
+                del self._pictures[next(iter(self._pictures))]
+        return self._pictures[frame]
+
+    def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
+        with self._lock:
+            return [self._give(given) for given in labels]
+
+    def result(self) -> LabelResult:
+        """How far it is."""
+        labels = list(self._done.values())
+        return LabelResult(
+            labelled=sum(label is not None for label in labels),
+            cant_tell=sum(label is None for label in labels),
+            left=len(self._places) - len(labels),
+            live=self._tally(),
+            written=tuple(late.target for _, late in self._all if late.target),
+        )
+
+    def _take_in(self, recorded: Recorded, late: LateLabels) -> None:
+        """Note a session's pictures, and the labels that it has already."""
+        known = {truth.frame: truth.label for truth in late.truths}
+        for picture in recorded.pictures:
+            if picture.frame in known:
+                self._done[len(self._places)] = known[picture.frame]
+            self._places.append(_Place(recorded, late, picture))
+
+    def _next(self) -> int | None:
+        """The next picture: by chance while the figure is not tight, then the least certain."""
+        taken = {*self._done, *self._leases.values()}
+        tight = bool(outlook(self._tally())["enough"])
+        for queue, why in ((self._uniform, UNIFORM), (self._unsure, "hard")):
+            found = next((k for k in queue if k not in taken), None)
+            if found is not None and not (tight and why == UNIFORM):
+                self._why[found] = why
+                return found
+        return None
+
+    def _give(self, given: GivenLabel) -> str | None:
+        if given.run != self._run or not 0 <= given.first == given.last < len(self._places):
+            return "it belongs to other sessions"
+        if given.label not in {*self._card.labels, NONE_LABEL, None}:
+            return "no class of this model"
+        if not self._seen.add(given.id):
+            return None
+        place = self._places[given.first]
+        uniform = place.picture.pool == UNIFORM
+        why = self._why.get(given.first, UNIFORM if uniform else "hard")
+        truth = TruthEvent(
+            frame=place.picture.frame,
+            label=given.label,
+            via="label",
+            by=given.by,
+            blind=given.blind,
+            why=why,
+            probability=place.recorded.probability if why == UNIFORM else None,
+            at=given.at,
+            region=place.picture.region,
+        )
+        place.late.add(truth)
+        self._done[given.first] = given.label
+        self._live = None
+        return None
+
+    def _tally(self) -> Tally:
+        if self._live is None:
+            parts = []
+            for recorded, late in self._all:
+                rows = TruthRows(self._card.labels, recorded.frames.regions)
+                for truth in late.truths:
+                    rows.add(truth)
+                parts.append((recorded.frames, rows.finish(recorded.frames.key)))
+            self._live = headline(parts)
+        return self._live

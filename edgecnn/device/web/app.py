@@ -1,0 +1,229 @@
+"""The page's routes: what each request gets. Who may ask is decided in guard.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgecnn.device.web.access import Access, RateLimit
+from edgecnn.device.web.desk import Desk, Look
+from edgecnn.device.web.given import GivenLabel
+from edgecnn.device.web.guard import App, Guard, read_cookie
+from edgecnn.device.web.shelf import zip_stream
+from edgecnn.errors import EdgecnnError
+from edgecnn.records import Json
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+__all__ = ["make_app"]
+
+PAGE = Path(__file__).parent / "page"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_MOST_LABELS = 200
+_LOOK = "x-edgecnn-look"
+
+
+def make_app(desk: Desk, access: Access) -> App:
+    """The ASGI application over a desk."""
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    routes = _Routes(desk, access)
+    reads: Mapping[str, Callable[[Request], Awaitable[Response]]] = {
+        "/": routes.page,
+        "/{file}": routes.page,
+        "/api/about": routes.about,
+        "/api/state": routes.state,
+        "/api/question": routes.question,
+        "/api/frames/{frame:int}.jpg": routes.picture,
+        "/api/strip": routes.strip,
+        "/api/live.jpg": routes.live,
+        "/api/camera.jpg": routes.camera,
+        "/api/lab/{label:int}.jpg": routes.reference,
+        "/api/sessions": routes.sessions,
+        "/api/sessions/{name}.zip": routes.download,
+    }
+    writes = {
+        "/api/enter": routes.enter,
+        "/api/labels": routes.labels,
+        "/api/view": routes.view,
+        "/api/classes": routes.classes,
+    }
+    app = Starlette(
+        routes=[
+            *(Route(path, function, methods=["GET"]) for path, function in reads.items()),
+            *(Route(path, function, methods=["POST"]) for path, function in writes.items()),
+        ]
+    )
+    return Guard(app, access)
+
+
+class _Routes:
+    def __init__(self, desk: Desk, access: Access) -> None:
+        self._desk, self._access = desk, access
+        self._tries = RateLimit(burst=10, a_second=0.2)
+        self._files = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.is_file()}
+
+    async def page(self, request: Request) -> Response:
+        name = request.path_params.get("file", "index.html")
+        if name not in self._files:
+            return _line(HTTPStatus.NOT_FOUND, "no such file")
+        return _reply(self._files[name], _TYPES[Path(name).suffix])
+
+    async def enter(self, request: Request) -> Response:
+        """The token for a cookie, and a mark that writes must carry."""
+        address = request.client.host if request.client else ""
+        data = await _json_of(request)
+        if not self._tries.allows(address, cost=0):
+            return _line(HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens; wait a minute")
+        token = data.get("token") if isinstance(data, dict) else None
+        if not isinstance(token, str) or not self._access.knows_token(token):
+            self._tries.allows(address)
+            return _line(HTTPStatus.UNAUTHORIZED, "a wrong token; scan the code again")
+        cookie, access = self._access.new_cookie(), self._access
+        reply = _json({"mark": access.mark(cookie)})
+        reply.set_cookie(
+            access.cookie, cookie, max_age=access.cookie_s, httponly=True, samesite="strict"
+        )
+        return reply
+
+    async def about(self, request: Request) -> Response:
+        cookie = read_cookie(request.headers.get("cookie", ""), self._access.cookie)
+        return _json({**self._desk.about(), "mark": self._access.mark(cookie or "")})
+
+    async def state(self, _: Request) -> Response:
+        return _json(self._state())
+
+    async def question(self, request: Request) -> Response:
+        person = request.query_params.get("by", "")[:40]
+        found = self._desk.question(person)
+        return _json({"question": found})
+
+    async def picture(self, request: Request) -> Response:
+        return _jpeg(self._desk.picture(request.path_params["frame"]))
+
+    async def strip(self, _: Request) -> Response:
+        return _json({"strip": self._desk.strip()})
+
+    async def live(self, _: Request) -> Response:
+        return _look(self._desk.live())
+
+    async def camera(self, _: Request) -> Response:
+        return _look(self._desk.camera())
+
+    async def reference(self, request: Request) -> Response:
+        return _jpeg(self._desk.reference(request.path_params["label"]))
+
+    async def labels(self, request: Request) -> Response:
+        """Take labels: the ids that are done, and those that can't be used and why."""
+        data = await _json_of(request)
+        sent = data.get("labels") if isinstance(data, dict) else None
+        if not isinstance(sent, list) or len(sent) > _MOST_LABELS:
+            return _line(HTTPStatus.BAD_REQUEST, f"expected labels: at most {_MOST_LABELS}")
+        try:
+            labels = [GivenLabel.read(one) for one in sent]
+        except ValueError as error:
+            return _line(HTTPStatus.BAD_REQUEST, str(error))
+        try:
+            whys = self._desk.give(labels)
+        except EdgecnnError as error:  # the page keeps them and sends them again
+            return _line(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
+        pairs = list(zip(labels, whys, strict=True))
+        refused = [{"id": given.id, "why": why} for given, why in pairs if why is not None]
+        done = [given.id for given, why in pairs if why is None]
+        return _json({"done": done, "refused": refused, "state": self._state()})
+
+    def _state(self) -> Json:
+        """With this machine's clock, by which labels are timed: a phone's may be wrong."""
+        return {**self._desk.state(), "time": round(time.time() * 1000)}
+
+    async def view(self, request: Request) -> Response:
+        data = await _json_of(request)
+        view = data if isinstance(data, dict) else {}
+        region, rotate = view.get("region"), view.get("rotate")
+        four = isinstance(region, list) and len(region) == 4 and all(map(_is_whole, region))
+        if not (region is None or four) or not isinstance(rotate, int):
+            return _line(HTTPStatus.BAD_REQUEST, "expected region: [x, y, w, h] and rotate")
+        try:
+            file = self._desk.save_view(tuple(region) if region else None, rotate)
+        except EdgecnnError as error:
+            return _line(HTTPStatus.BAD_REQUEST, str(error))
+        return _json({"file": file})
+
+    async def classes(self, request: Request) -> Response:
+        data = await _json_of(request)
+        name = data.get("name") if isinstance(data, dict) else None
+        if not isinstance(name, str) or not self._desk.add_class(name.strip()):
+            return _line(HTTPStatus.BAD_REQUEST, "expected a name that can be a folder's")
+        return _json(self._desk.about())
+
+    async def sessions(self, _: Request) -> Response:
+        return _json({"sessions": await asyncio.to_thread(self._desk.sessions)})
+
+    async def download(self, request: Request) -> Response:
+        from starlette.responses import StreamingResponse
+
+        name = request.path_params["name"]
+        folder = self._desk.session_folder(name)
+        if folder is None:
+            return _line(HTTPStatus.NOT_FOUND, "no such session")
+        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)
+        disposition = f'attachment; filename="{plain}.zip"'
+        return StreamingResponse(
+            zip_stream(folder),
+            media_type="application/zip",
+            headers={"content-disposition": disposition},
+        )
+
+
+async def _json_of(request: Request) -> Any:
+    """The body as JSON; None where it is none."""
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json(data: Json) -> Response:
+    return _reply(json.dumps(data, separators=(",", ":")).encode(), "application/json")
+
+
+def _jpeg(data: bytes | None) -> Response:
+    if data is None:
+        return _line(HTTPStatus.NOT_FOUND, "no such picture")
+    return _reply(data, "image/jpeg")
+
+
+def _look(look: Look | None) -> Response:
+    """A picture, and what to know of it in a header (ASCII: JSON escapes the rest)."""
+    if look is None:
+        return _line(HTTPStatus.SERVICE_UNAVAILABLE, "no frame yet")
+    reply = _jpeg(look.jpeg)
+    reply.headers[_LOOK] = json.dumps(look.about, separators=(",", ":"))
+    return reply
+
+
+def _line(status: HTTPStatus, why: str) -> Response:
+    return _reply(f"{why}\n".encode(), "text/plain; charset=utf-8", status)
+
+
+def _reply(body: bytes, media_type: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    from starlette.responses import Response
+
+    return Response(body, int(status), media_type=media_type)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

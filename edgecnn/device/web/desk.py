@@ -1,0 +1,118 @@
+"""What the page works on: a run that goes on, a session that was recorded, or a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.web.given import GivenLabel
+from edgecnn.records import Json
+
+__all__ = ["Desk", "Look", "answer_json", "outlook"]
+
+_NEXT = 4  # the answer, and the three that the page offers when it is wrong
+_MORE = 20
+_ENOUGH_POINTS = 4.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """A JPEG and what the page has to know of it."""
+
+    jpeg: bytes
+    about: Json
+
+
+class Desk:
+    """The base: it offers no picture and takes no label. Methods are called in the web thread.
+
+    `mode` is "live", "session" or "folder".
+    """
+
+    mode = "live"
+
+    def about(self) -> Json:
+        """What does not change: mode, run, labels and what the page can offer."""
+        raise NotImplementedError
+
+    def state(self) -> Json:
+        """What changes: figures, the newest frame, how many frames wait."""
+        raise NotImplementedError
+
+    def question(self, person: str) -> Json | None:
+        """The frame that this person is asked about next."""
+        raise NotImplementedError
+
+    def picture(self, frame: int) -> bytes | None:
+        """The JPEG of a frame that can be labelled."""
+        raise NotImplementedError
+
+    def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
+        """Take labels: for each None, or in words why it can't be used, now or later."""
+        raise NotImplementedError
+
+    def strip(self) -> list[Json]:
+        """The last frames, oldest first."""
+        return []
+
+    def live(self) -> Look | None:
+        """The newest frame, as the model sees it."""
+        return None
+
+    def camera(self) -> Look | None:
+        """The newest frame whole, with sharpness and exposure."""
+        return None
+
+    def reference(self, _label: int, /) -> bytes | None:
+        """The JPEG of a lab picture of a class."""
+        return None
+
+    def save_view(self, _region: tuple[int, int, int, int] | None, _rotate: int, /) -> str | None:
+        """Keep a region and rotation for the next run; the file that holds them now."""
+        return None
+
+    def sessions(self) -> list[Json]:
+        """The sessions on this machine, newest first."""
+        return []
+
+    def session_folder(self, _name: str, /) -> Path | None:
+        """The folder of one of `sessions`."""
+        return None
+
+    def add_class(self, _name: str, /) -> bool:
+        """Add a class to choose from; False where classes are fixed."""
+        return False
+
+
+def answer_json(answer: Prediction) -> Json:
+    """An answer, its confidence, and the best classes, best first."""
+    order = sorted(range(len(answer.scores)), key=lambda k: -answer.scores[k])
+    others = [k for k in order[:_NEXT] if k != answer.index]
+    return {
+        "answer": answer.index,
+        "confidence": round(answer.confidence, 3),
+        "next": others[: _NEXT - 1],
+    }
+
+
+def outlook(live: Tally) -> Json:
+    """How far the figure can be trusted now, and after 20 more random frames, in points."""
+    now = _half_points(live)
+    share = 0.5 if live.accuracy is None else live.accuracy
+    more = live.total + _MORE
+    worth = None if live.effective is None else live.effective * more / max(live.total, 1)
+    then = _half_points(Tally(round(share * more), more, worth))
+    return {
+        "now": round(now, 1),
+        "more": _MORE,
+        "then": round(min(then, now), 1),
+        "enough": live.total > 0 and now < _ENOUGH_POINTS,
+    }
+
+
+def _half_points(tally: Tally) -> float:
+    low, high = tally.interval
+    return 50 * (high - low)

@@ -1,0 +1,253 @@
+"""Between the loop's thread and the web thread: frames and answers one way, labels the other.
+
+The loop's thread only stores references and draws a random number; pictures are shrunk for frames
+that can be labelled, and encoded in the web thread, only when somebody looks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame
+from edgecnn.device.live.status import Status
+from edgecnn.device.web.desk import Desk, Look, answer_json, outlook
+from edgecnn.device.web.draw import Draw, Shown
+from edgecnn.device.web.given import NONE_LABEL, GivenLabel, SeenLabels
+from edgecnn.device.web.measures import HealthLine, camera_measures
+from edgecnn.device.web.pictures import LazyPicture, shrink, visible
+from edgecnn.device.web.reference import LabPictures
+from edgecnn.device.web.settings import ViewFile
+from edgecnn.device.web.shelf import Shelf
+from edgecnn.records import Json
+from edgecnn.session.events import TruthEvent
+
+__all__ = ["Hub"]
+
+_WATCHED_S = 10.0
+_STATUS_S = 1.0
+_STRIP, _STRIP_S = 24, 0.4
+_ANSWERED = 100_000
+_MOST_WAITING_LABELS = 1_000_000
+_RATE_S = 0.15
+
+
+class Hub(Desk):
+    """The desk of a run that goes on, and one of the run's sources of truth.
+
+    Args:
+        bundle: What runs.
+        run: Names this run, so that labels for another one never count here.
+        view_file: Where a region and rotation are saved.
+    """
+
+    via = "page"
+
+    def __init__(self, bundle: Bundle, run: str, view_file: ViewFile) -> None:
+        self._card, self._run, self._view_file = bundle.card, run, view_file
+        self._shelf: Shelf | None = None
+        self._codes = {*bundle.card.labels, NONE_LABEL, None}
+        self._lab = LabPictures(bundle)
+        self._health = HealthLine()
+        self._lock = threading.Lock()
+        self._draw = Draw()
+        self._strip: deque[Shown] = deque(maxlen=_STRIP)
+        self._answered = array("q")
+        self._outbox: list[TruthEvent] = []
+        self._outbox_frames = 0
+        self._seen = SeenLabels()
+        self._newest: Shown | None = None
+        self._raw: np.ndarray | None = None
+        self._status: Status | None = None
+        self._status_at = self._watched_at = self._strip_at = self._live_at = float("-inf")
+        self._live: Look | None = None
+
+    # The loop's thread.
+
+    def captured(self, frame_bgr: np.ndarray) -> None:
+        """Hold the newest frame as it was captured, before a region is cut out."""
+        self._raw = frame_bgr
+
+    def observe(self, frame: Frame, answer: Prediction) -> None:
+        """Note an answer; some microseconds, and a shrunk picture now and then."""
+        seen = visible(frame.frame_bgr, self._card.input)
+        shown = Shown(frame.index, frame.captured, answer, LazyPicture(seen))
+        with self._lock:
+            drawn = self._draw.enters()
+            watched = frame.captured - self._watched_at < _WATCHED_S
+            stripped = watched and frame.captured - self._strip_at >= _STRIP_S
+        if drawn or stripped:
+            small = Shown(frame.index, frame.captured, answer, LazyPicture(shrink(seen)))
+        with self._lock:
+            self._newest = shown
+            self._answered.append(frame.index)
+            if len(self._answered) > 2 * _ANSWERED:
+                del self._answered[:_ANSWERED]
+            if drawn:
+                self._draw.add(small)
+            if stripped:
+                self._strip.append(small)
+                self._strip_at = frame.captured
+
+    def take(self) -> Sequence[TruthEvent]:
+        """The labels that came since the last call."""
+        if not self._outbox:
+            return ()
+        with self._lock:
+            taken, self._outbox, self._outbox_frames = self._outbox, [], 0
+        return taken
+
+    def wants_status(self) -> bool:
+        """Whether somebody looks and the figures are old."""
+        now = time.monotonic()
+        return now - self._watched_at < _WATCHED_S and now - self._status_at >= _STATUS_S
+
+    def show(self, status: Status) -> None:
+        """Hand over the run's figures."""
+        self._status, self._status_at = status, time.monotonic()
+
+    def record(self, run: str, shelf: Shelf) -> None:
+        """Say which session is being recorded, and where its siblings are."""
+        self._run, self._shelf = run, shelf
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    # The web thread.
+
+    def about(self) -> Json:
+        return {
+            "mode": self.mode,
+            "name": self._card.name,
+            "run": self._run,
+            "labels": list(self._card.labels),
+            "lab": self._card.lab.tally.to_json(),
+            "size": [self._card.input.width, self._card.input.height],
+            "resize": self._card.input.resize,
+            "tabs": ["label", "camera", "status"],
+            "fixed": True,
+            "logged": self._shelf is not None,
+        }
+
+    def state(self) -> Json:
+        self._watched_at = time.monotonic()
+        status, newest = self._status, self._newest
+        shown: Json = {
+            "run": self._run,
+            "waiting": len(self._draw),
+            "frame": newest.frame if newest else None,
+        }
+        if status is None:
+            return {**shown, "health": "Starting."}
+        return {
+            **shown,
+            "live": status.live.to_json(),
+            "gap": status.gap_points,
+            "outlook": outlook(status.live),
+            "health": self._health.text(status),
+            "warning": status.warning,
+        }
+
+    def question(self, person: str) -> Json | None:
+        with self._lock:
+            shown = self._draw.ask(person, time.monotonic())
+        return None if shown is None else _card_json(shown)
+
+    def picture(self, frame: int) -> bytes | None:
+        with self._lock:
+            in_strip = (shown for shown in self._strip if shown.frame == frame)
+            shown = self._draw.shown(frame) or next(in_strip, None)
+        return shown.picture.jpeg() if shown else None
+
+    def strip(self) -> list[Json]:
+        with self._lock:
+            return [_card_json(shown) for shown in self._strip]
+
+    def live(self) -> Look | None:
+        """At most six a second are encoded, however many look."""
+        now, newest = time.monotonic(), self._newest
+        self._watched_at = now
+        if newest is not None and now - self._live_at >= _RATE_S:
+            self._live = Look(newest.picture.jpeg(), _card_json(newest))
+            self._live_at = now
+        return self._live
+
+    def camera(self) -> Look | None:
+        raw, newest = self._raw, self._newest
+        self._watched_at = time.monotonic()
+        if raw is None or newest is None:
+            return None
+        size = {"width": raw.shape[1], "height": raw.shape[0]}
+        seen = {**size, **camera_measures(raw), **_card_json(newest)}
+        return Look(LazyPicture(raw).jpeg(), {**seen, "view": self._view_file.current})
+
+    def reference(self, label: int) -> bytes | None:
+        return self._lab.jpeg(label)
+
+    def save_view(self, region: tuple[int, int, int, int] | None, rotate: int) -> str | None:
+        return self._view_file.save(region, rotate)
+
+    def sessions(self) -> list[Json]:
+        return self._shelf.sessions() if self._shelf else []
+
+    def session_folder(self, name: str) -> Path | None:
+        return self._shelf.folder(name) if self._shelf else None
+
+    def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
+        return [self._give(given) for given in labels]
+
+    def _give(self, given: GivenLabel) -> str | None:
+        if given.run != self._run:
+            return self._give_past(given)
+        if given.label not in self._codes:
+            return "no class of this model"
+        with self._lock:
+            frames = self._known(given)
+            if not frames:
+                return "a frame that this run did not answer"
+            if self._outbox_frames + len(frames) > _MOST_WAITING_LABELS:
+                return "too many labels at once; send it again"
+            if self._seen.add(given.id):
+                self._outbox += self._events(given, frames)
+                self._outbox_frames += len(frames)
+        return None
+
+    def _give_past(self, given: GivenLabel) -> str | None:
+        """A label for a run that was killed goes into that run's session."""
+        if self._shelf is None or not self._shelf.give(given):
+            return "the run that it belongs to has ended, and no session of it is here"
+        return None
+
+    def _known(self, given: GivenLabel) -> array[int]:
+        """The frames of a label that were answered."""
+        first = bisect_left(self._answered, given.first)
+        return self._answered[first : bisect_right(self._answered, given.last)]
+
+    def _events(self, given: GivenLabel, frames: Sequence[int]) -> Iterator[TruthEvent]:
+        for frame in frames:
+            probability = self._draw.labelled(frame) if given.via == "page" else None
+            picked = "chosen" if probability is None else "uniform"
+            yield TruthEvent(
+                frame=frame,
+                label=given.label,
+                via=given.via,
+                by=given.by,
+                blind=given.blind,
+                why="stretch" if given.via == "stretch" else picked,
+                probability=probability,
+                at=given.at,
+            )
+
+
+def _card_json(shown: Shown) -> Json:
+    age = time.monotonic() - shown.captured
+    return {"frame": shown.frame, "age": round(age, 1), **answer_json(shown.answer)}

@@ -1,0 +1,165 @@
+// The second tab: sharpness, exposure, framing beside the lab's, and the region drawn by finger.
+
+import { device, getLook, post } from "./net.js";
+import { $, make, showPicture, sleep, toast } from "./dom.js";
+
+const EVERY_MS = 220;
+let size = null; // of the captured frame: [width, height]
+let region = null; // [x, y, width, height] in its pixels; null is the whole frame
+let rotate = 0;
+let touchedView = false;
+let peak = 0;
+let start = null;
+
+function light(about) {
+  if (about.bright > 0.1) return "too bright";
+  if (about.dark > 0.5 || about.mean < 0.15) return "too dark";
+  return about.mean > 0.85 ? "bright" : "good";
+}
+
+function drawMeters(about) {
+  peak = Math.max(peak, about.sharpness);
+  const share = peak ? about.sharpness / peak : 0;
+  const [band, point] = $("meter-sharp").querySelectorAll("i");
+  band.style.width = `${100 * share}%`;
+  point.style.left = "100%";
+  $("sharp").textContent = `${Math.round(100 * share)} % of best`;
+  $("meter-light").querySelector("i").style.left = `${100 * about.mean}%`;
+  $("light").textContent = `${Math.round(100 * about.mean)} %, ${light(about)}`;
+}
+
+function drawRegion() {
+  const box = $("region");
+  box.hidden = !region || !size;
+  for (const [k, name] of ["x", "y", "w", "h"].entries()) {
+    const field = $(`roi-${name}`);
+    if (document.activeElement !== field) field.value = region ? region[k] : "";
+  }
+  $("degrees").textContent = rotate;
+  if (box.hidden) return;
+  const img = $("camera");
+  const scale = img.clientWidth / size[0];
+  const [x, y, w, h] = region.map((value) => value * scale);
+  Object.assign(box.style, {
+    left: `${img.offsetLeft + x}px`, top: `${img.offsetTop + y}px`, width: `${w}px`, height: `${h}px`,
+  });
+}
+
+// What the model would see: the region, turned, at the model's own shape.
+function drawCrop() {
+  const img = $("camera");
+  if (!size || !img.naturalWidth) return;
+  const canvas = $("crop");
+  const shape = device.about.size;
+  const scale = 320 / Math.max(...shape);
+  canvas.width = Math.round(shape[0] * scale);
+  canvas.height = Math.round(shape[1] * scale);
+  const k = img.naturalWidth / size[0];
+  const [x, y, w, h] = (region || [0, 0, ...size]).map((value) => value * k);
+  const turned = rotate % 180 !== 0;
+  const pen = canvas.getContext("2d");
+  pen.translate(canvas.width / 2, canvas.height / 2);
+  pen.rotate((rotate * Math.PI) / 180);
+  let [width, height] = turned ? [canvas.height, canvas.width] : [canvas.width, canvas.height];
+  if (device.about.resize !== "stretch") {
+    const pick = device.about.resize === "letterbox" ? Math.min : Math.max;
+    const zoom = pick(width / w, height / h);
+    [width, height] = [w * zoom, h * zoom];
+  }
+  pen.drawImage(img, x, y, w, h, -width / 2, -height / 2, width, height);
+}
+
+// Where a finger is, in pixels of the captured frame.
+function place(event) {
+  const box = $("camera").getBoundingClientRect();
+  const at = (value, low, span, limit) =>
+    Math.round(Math.min(1, Math.max(0, (value - low) / span)) * limit);
+  return [at(event.clientX, box.left, box.width, size[0]), at(event.clientY, box.top, box.height, size[1])];
+}
+
+function setUpFinger() {
+  const finder = $("finder");
+  finder.addEventListener("pointerdown", (event) => {
+    if (!size) return;
+    start = place(event);
+    finder.setPointerCapture(event.pointerId);
+  });
+  finder.addEventListener("pointermove", (event) => {
+    if (!start) return;
+    const end = place(event);
+    const low = [0, 1].map((k) => Math.min(start[k], end[k]));
+    const wide = [0, 1].map((k) => Math.abs(start[k] - end[k]));
+    if (Math.min(...wide) < 8) return;
+    region = [...low, ...wide];
+    touchedView = true;
+    drawRegion();
+    drawCrop();
+  });
+  for (const name of ["pointerup", "pointercancel"]) finder.addEventListener(name, () => { start = null; });
+}
+
+function typed() {
+  const found = ["x", "y", "w", "h"].map((name) => Number.parseInt($(`roi-${name}`).value, 10));
+  const [x, y, w, h] = found;
+  const inside = x >= 0 && y >= 0 && w > 0 && h > 0 && size && x + w <= size[0] && y + h <= size[1];
+  if (!inside) return;
+  region = found;
+  touchedView = true;
+  drawRegion();
+  drawCrop();
+}
+
+async function save() {
+  const reply = await post("/api/view", { region, rotate });
+  if (!reply || !reply.ok) return toast(reply ? reply.data : "The device does not answer");
+  $("saved").textContent = `Saved in ${reply.data.file}. The run uses it when it starts again.`;
+  return toast("Saved");
+}
+
+async function showLab() {
+  const look = await getLook(`/api/lab/${$("lab-class").value}.jpg`);
+  $("lab").hidden = !look;
+  $("no-lab").hidden = Boolean(look);
+  if (!look) return;
+  showPicture($("lab"), look.url);
+  $("lab").alt = `${device.about.labels[$("lab-class").value]} in the lab`;
+}
+
+async function step() {
+  if (document.hidden || $("panel-camera").hidden) return;
+  const look = await getLook("/api/camera.jpg");
+  if (!look) return;
+  size = [look.about.width, look.about.height];
+  if (!touchedView) ({ region, rotate } = look.about.view);
+  drawMeters(look.about);
+  showPicture($("camera"), look.url);
+  await $("camera").decode().catch(() => null);
+  drawRegion();
+  drawCrop();
+}
+
+export async function setUpCamera() {
+  setUpFinger();
+  $("lab-class").replaceChildren(...device.about.labels.map((name, k) => make("option", name, { value: k })));
+  $("lab-class").addEventListener("change", showLab);
+  $("rotate").addEventListener("click", () => {
+    rotate = (rotate + 90) % 360;
+    touchedView = true;
+    drawRegion();
+    drawCrop();
+  });
+  $("whole").addEventListener("click", () => {
+    region = null;
+    touchedView = true;
+    drawRegion();
+    drawCrop();
+  });
+  $("save").addEventListener("click", save);
+  $("peak").addEventListener("click", () => { peak = 0; });
+  for (const name of ["x", "y", "w", "h"]) $(`roi-${name}`).addEventListener("input", typed);
+  document.addEventListener("tab", () => !$("panel-camera").hidden && $("lab").hidden && showLab());
+  for (;;) {
+    await step().catch(() => null);
+    await sleep(EVERY_MS);
+  }
+}

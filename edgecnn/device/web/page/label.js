@@ -1,0 +1,247 @@
+// The first tab: one frame, one answer, one thumb.
+
+import { device, getJson, getLook } from "./net.js";
+import { give, person, takeBack } from "./outbox.js";
+import { $, make, showPicture, sleep, toast } from "./dom.js";
+import { choose, isOpen, NONE } from "./sheet.js";
+import { chosen, clearChosen, setUpStrip } from "./strip.js";
+import { isStretching, setUpStretch, startStretch, stretchShown } from "./stretch.js";
+
+const LIVE_MS = 220;
+const QUESTION_MS = 700;
+const MOST_UNDO = 50;
+// The frame on the screen: { frame, answer, next, confidence, age, run, url, origin }.
+let card = null;
+let touched = false;
+let wantsLive = false;
+let blind = localStorage.getItem("edgecnn.blind") === "1";
+const given = []; // what undo takes back, the newest last
+
+const labels = () => device.about.labels;
+const hasAnswer = () => card && card.answer !== undefined;
+const picksClass = () => blind || device.about.mode === "folder" || (card && !hasAnswer());
+const isBusy = () => touched || isOpen();
+
+function show(next) {
+  card = next;
+  $("empty").hidden = Boolean(card);
+  if (!card) $("picture").hidden = true;
+  else showPicture($("picture"), card.url);
+  $("picture").alt = card ? `Frame ${card.name || card.frame}` : "No frame yet";
+  render();
+}
+
+function render() {
+  const says = $("says");
+  says.replaceChildren();
+  if (card && picksClass()) says.append("What is it?");
+  else if (card) {
+    const sure = make("span", ` ${Math.round(100 * card.confidence)} %`, { className: "sure" });
+    says.append("Model says ", make("b", labels()[card.answer]), sure);
+  }
+  $("origin").textContent = card ? origin() : "";
+  $("verdict").hidden = Boolean(card) && picksClass();
+  $("grid-box").hidden = !card || !picksClass();
+  $("right").disabled = $("wrong").disabled = $("cant").disabled = !card;
+  $("undo").disabled = !given.length;
+  $("blind").hidden = device.about.mode === "folder";
+  $("blind").setAttribute("aria-pressed", String(blind));
+  $("from-now").hidden = $("toggle-live").hidden = $("strip").hidden = device.about.mode !== "live";
+  $("from-now").disabled = isStretching();
+  $("toggle-live").setAttribute("aria-pressed", String(wantsLive));
+}
+
+function origin() {
+  if (card.origin === "live") return `Live, frame ${card.frame}`;
+  const what = card.note || (card.name ? card.name : `Random frame ${card.frame}`);
+  return card.age === undefined ? what : `${what}, ${ago(card.age)} ago`;
+}
+
+const ago = (s) => (s < 90 ? `${Math.round(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`);
+
+function fillGrid() {
+  const button = (name, k) => {
+    const one = make("button", name, { type: "button" });
+    if (k < 9) one.dataset.key = String(k + 1);
+    one.addEventListener("click", () => label(name));
+    return one;
+  };
+  const all = device.about.labels.map(button);
+  if (!device.about.fixed) {
+    const add = make("button", "+ class", { type: "button", id: "grid-add" });
+    add.addEventListener("click", async () => {
+      const name = await choose("Which class?");
+      if (name !== undefined) label(name);
+    });
+    all.push(add);
+  }
+  $("grid").replaceChildren(...all);
+  $("grid").toggleAttribute("data-long", labels().some((name) => name.length > 8));
+}
+
+// Give the frame on the screen its label; null says "can't tell".
+function label(name) {
+  if (!card) return;
+  const now = card;
+  card = null;
+  const id = give({ frame: now.frame, label: name, via: now.via, blind: picksClassOf(now), run: now.run });
+  remember({ ids: [id], card: now });
+  if (blind && now.answer !== undefined) {
+    const said = labels()[now.answer];
+    toast(`${name === said ? "✓" : "✗"} The model said ${said}`);
+  }
+  if (navigator.vibrate) navigator.vibrate(10);
+  $("picture").dataset.keep = now.url;
+  render();
+  wake();
+}
+const picksClassOf = (one) => blind || one.answer === undefined;
+
+function remember(entry) {
+  given.push(entry);
+  if (given.length > MOST_UNDO) {
+    const old = given.shift();
+    if (old.card) URL.revokeObjectURL(old.card.url);
+  }
+}
+
+function undo() {
+  const entry = given.pop();
+  if (!entry) return;
+  for (const [k, id] of entry.ids.entries()) {
+    if (takeBack(id)) continue;
+    const item = entry.items ? entry.items[k] : { frame: entry.card.frame, via: entry.card.via, run: entry.card.run };
+    give({ ...item, label: null, blind }); // until it is labelled again
+  }
+  if (entry.card) show(entry.card);
+  else render();
+  toast("Taken back");
+}
+
+async function wrong() {
+  if (!card) return;
+  const name = await choose("What is it really?", card.next.map((k) => labels()[k]));
+  if (name !== undefined) label(name);
+}
+
+async function fromNow() {
+  const first = card && card.origin === "live" ? card : null;
+  const name = await choose("From now on, every frame shows");
+  if (name === undefined || name === NONE) return;
+  wantsLive = false;
+  startStretch(name, first);
+  card = null;
+  render();
+  wake();
+}
+
+async function labelChosen(right) {
+  const picked = chosen();
+  if (!picked.length) return;
+  const name = right ? null : await choose(`What do these ${picked.length} frames show?`);
+  if (name === undefined) return;
+  const items = picked.map((one) => ({ frame: one.frame, via: "strip", run: device.about.run }));
+  const ids = items.map((item, k) => give({ ...item, blind: false, label: right ? labels()[picked[k].answer] : name }));
+  remember({ ids, items });
+  clearChosen();
+  toast(`${picked.length} labelled`);
+  render();
+}
+
+let waker = null;
+function wake() {
+  if (waker) waker();
+}
+const pause = (ms) => new Promise((then) => {
+  waker = then;
+  setTimeout(then, ms);
+});
+
+// One round: what to show next, and how long to wait until then.
+async function step() {
+  if (document.hidden || $("panel-label").hidden || !device.about) return 300;
+  if (isBusy()) return 100;
+  const live = device.about.mode === "live";
+  if (live && (isStretching() || wantsLive)) return showLive();
+  if (card && card.origin !== "live") return QUESTION_MS;
+  const found = await getJson(`/api/question?by=${encodeURIComponent(person())}`);
+  if (!found) return 1000;
+  if (found.question && !isBusy()) return showQuestion(found.question);
+  if (!live && !found.question) {
+    $("empty").textContent = "Every frame has its label.";
+    if (card) show(null);
+    return 1500;
+  }
+  return live ? showLive() : 300;
+}
+
+async function showQuestion(question) {
+  const look = await getLook(`/api/frames/${question.frame}.jpg`);
+  if (!look) return 1000;
+  if (isBusy() || isStretching()) return 100;
+  show({ ...question, url: look.url, run: device.about.run, via: device.about.mode === "live" ? "page" : "label" });
+  return QUESTION_MS;
+}
+
+async function showLive() {
+  const look = await getLook("/api/live.jpg");
+  if (!look) return 1000;
+  if (isBusy() || document.hidden) return 100;
+  show({ ...look.about, url: look.url, origin: "live", run: device.about.run, via: "page" });
+  if (isStretching()) stretchShown(card);
+  return LIVE_MS;
+}
+
+const KEYS = {
+  r: () => !$("verdict").hidden && card && label(labels()[card.answer]),
+  w: () => !$("verdict").hidden && wrong(),
+  c: () => label(null),
+  n: () => label(NONE),
+  u: undo,
+  b: () => $("blind").click(),
+  l: () => $("toggle-live").click(),
+};
+
+function onKey(event) {
+  const typing = event.target.closest("input, select, textarea, dialog");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || $("panel-label").hidden) return;
+  const button = !$("grid-box").hidden && $("grid").querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  if (button) button.click();
+  else if (KEYS[event.key.toLowerCase()]) KEYS[event.key.toLowerCase()]();
+}
+
+export async function setUpLabel() {
+  fillGrid();
+  setUpStrip(() => { $("tools").hidden = chosen().length > 0; });
+  setUpStretch(remember);
+  $("right").addEventListener("click", () => card && label(labels()[card.answer]));
+  $("wrong").addEventListener("click", wrong);
+  for (const id of ["cant", "grid-cant"]) $(id).addEventListener("click", () => label(null));
+  $("grid-none").addEventListener("click", () => label(NONE));
+  $("undo").addEventListener("click", undo);
+  $("from-now").addEventListener("click", fromNow);
+  $("chosen-right").addEventListener("click", () => labelChosen(true));
+  $("chosen-label").addEventListener("click", () => labelChosen(false));
+  $("chosen-clear").addEventListener("click", clearChosen);
+  $("blind").addEventListener("click", () => {
+    blind = !blind;
+    localStorage.setItem("edgecnn.blind", blind ? "1" : "0");
+    render();
+  });
+  $("toggle-live").addEventListener("click", () => {
+    wantsLive = !wantsLive;
+    if (card && (card.origin === "live") !== wantsLive) card = null;
+    render();
+    wake();
+  });
+  // Frozen while touched: the frame under the finger is the one that gets the label.
+  for (const id of ["stage"]) $(id).addEventListener("pointerdown", () => { touched = true; });
+  for (const name of ["pointerup", "pointercancel"]) {
+    addEventListener(name, () => setTimeout(() => { touched = false; }, 0));
+  }
+  addEventListener("keydown", onKey);
+  document.addEventListener("classes", fillGrid);
+  document.addEventListener("visibilitychange", wake);
+  render();
+  for (;;) await pause(await step().catch(() => 1000));
+}

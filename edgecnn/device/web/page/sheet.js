@@ -1,0 +1,88 @@
+// The sheet of classes: the next three answers first, then all of them.
+
+import { device, post } from "./net.js";
+import { $, make, toast } from "./dom.js";
+
+export const NONE = "none of these";
+let done = null;
+
+export const isOpen = () => $("sheet").open;
+
+// What a person picks: a class's name, NONE, or undefined where the sheet was closed.
+export function choose(title, nextLabels = []) {
+  $("sheet-title").textContent = title;
+  const list = $("sheet-next");
+  list.replaceChildren(...nextLabels.map((name, k) => choice(name, `${k + 1}`)));
+  if (nextLabels.length) showNext();
+  else showAll();
+  const sheet = $("sheet");
+  if (!sheet.open) sheet.showModal();
+  const first = sheet.querySelector("#sheet-next button, #sheet-all button");
+  (first || $("sheet-cancel")).focus();
+  return new Promise((then) => { done = then; });
+}
+
+function choice(name, key = "") {
+  const button = make("button", name, { type: "button" });
+  if (key) button.dataset.key = key;
+  button.addEventListener("click", () => finish(name));
+  return button;
+}
+
+function showNext() {
+  $("sheet-next").hidden = false;
+  $("sheet-all").hidden = $("sheet-search").hidden = $("sheet-new").hidden = true;
+  $("sheet-more").hidden = false;
+}
+
+function showAll() {
+  const labels = device.about.labels;
+  $("sheet-next").hidden = $("sheet-more").hidden = true;
+  $("sheet-all").hidden = false;
+  $("sheet-search").hidden = labels.length <= 24;
+  $("sheet-search").value = "";
+  $("sheet-new").hidden = device.about.fixed;
+  fill(labels);
+}
+
+function fill(labels) {
+  const all = $("sheet-all");
+  all.replaceChildren(...labels.map((name) => choice(name)));
+  all.toggleAttribute("data-long", labels.some((name) => name.length > 8));
+}
+
+function finish(value) {
+  const then = done;
+  done = null;
+  if ($("sheet").open) $("sheet").close();
+  if (then) then(value);
+}
+
+export function setUpSheet() {
+  $("sheet-more").addEventListener("click", () => {
+    showAll();
+    const first = $("sheet-all").querySelector("button");
+    if (first) first.focus();
+  });
+  $("sheet-none").addEventListener("click", () => finish(NONE));
+  $("sheet-cancel").addEventListener("click", () => finish(undefined));
+  $("sheet").addEventListener("close", () => finish(undefined));
+  $("sheet-search").addEventListener("input", (event) => {
+    const wanted = event.target.value.trim().toLowerCase();
+    fill(device.about.labels.filter((name) => name.toLowerCase().includes(wanted)));
+  });
+  $("sheet").addEventListener("keydown", (event) => {
+    const button = $("sheet-next").querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+    if (button && !$("sheet-next").hidden) button.click();
+  });
+  $("sheet-new").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const name = $("sheet-name").value.trim();
+    const reply = await post("/api/classes", { name });
+    if (!reply || !reply.ok) return toast(reply ? reply.data : "The device does not answer");
+    device.about = reply.data;
+    $("sheet-name").value = "";
+    document.dispatchEvent(new Event("classes"));
+    return finish(name);
+  });
+}

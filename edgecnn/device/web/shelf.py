@@ -1,0 +1,113 @@
+"""The sessions beside the one that is being recorded: listed, downloaded, labelled late."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from edgecnn.device.web.given import GivenLabel
+from edgecnn.device.web.late import add_late
+from edgecnn.errors import EdgecnnError
+from edgecnn.records import Json
+from edgecnn.session.header import read_header
+from edgecnn.session.layout import HEADER_NAME, is_session
+
+__all__ = ["Shelf", "session_id", "zip_stream"]
+
+_CHUNK = 1 << 18
+
+
+def session_id(folder: Path) -> str:
+    """Names a session, alike for each copy of it: a digest of its header, which never changes."""
+    return hashlib.sha256((folder / HEADER_NAME).read_bytes()).hexdigest()[:20]
+
+
+class Shelf:
+    """The sessions in the folder that holds `current`."""
+
+    def __init__(self, current: Path) -> None:
+        self._current = current.absolute()
+
+    def sessions(self) -> list[Json]:
+        """Name, start and size of each, newest first."""
+        found = []
+        for folder in self._folders():
+            with suppress(EdgecnnError, OSError):
+                found.append(
+                    {
+                        "name": folder.name,
+                        "started": read_header(folder).started_at,
+                        "bytes": sum(file.stat().st_size for file in _files(folder)),
+                        "open": folder == self._current,
+                    }
+                )
+        return sorted(found, key=lambda one: str(one["started"]), reverse=True)
+
+    def folder(self, name: str) -> Path | None:
+        """A session by its name; never a path that leads elsewhere."""
+        return next((folder for folder in self._folders() if folder.name == name), None)
+
+    def give(self, given: GivenLabel) -> bool:
+        """Add a label to the session that its run wrote; False where it is not here."""
+        for folder in self._folders():
+            with suppress(OSError):
+                if folder != self._current and session_id(folder) == given.run:
+                    return add_late(folder, given)
+        return False
+
+    def _folders(self) -> list[Path]:
+        try:
+            return [path for path in sorted(self._current.parent.iterdir()) if is_session(path)]
+        except OSError:
+            return []
+
+
+def zip_stream(folder: Path) -> Iterator[bytes]:
+    """A session as a zip file, in parts; memory stays bounded, and nothing is written to disk.
+
+    A session that is being recorded is read as far as it is written; pictures that are dropped
+    meanwhile are left out.
+    """
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for file in _files(folder):
+            name = f"{folder.name}/{file.relative_to(folder).as_posix()}"
+            with suppress(FileNotFoundError), open(file, "rb") as source:
+                left = os.fstat(source.fileno()).st_size
+                info = zipfile.ZipInfo.from_file(file, name, strict_timestamps=False)
+                with archive.open(info, "w", force_zip64=True) as target:
+                    while left > 0 and (data := source.read(min(left, _CHUNK))):
+                        target.write(data)
+                        left -= len(data)
+                        yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink:
+    """A file that can't seek, for `zipfile`, and hands out what was written to it."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def taken(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a session; links are not followed."""
+    return [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.is_symlink()]

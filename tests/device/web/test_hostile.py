@@ -1,0 +1,236 @@
+"""Without the token nobody sees a frame or writes a label, and odd requests end in one line."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from contextlib import ExitStack, suppress
+
+import numpy as np
+import pytest
+from served import Client, free_port, label_item
+
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.frame_view import WHOLE_FRAME
+from edgecnn.device.capture.frame import Frame, now_utc
+from edgecnn.device.web.address import WebAddress
+from edgecnn.device.web.hub import Hub
+from edgecnn.device.web.server import PageServer
+from edgecnn.device.web.settings import ViewFile
+from edgecnn.device.web.shelf import Shelf
+
+PATHS = ["/api/about", "/api/state", "/api/question?by=a", "/api/frames/3.jpg", "/api/strip"]
+PATHS += ["/api/live.jpg", "/api/camera.jpg", "/api/lab/0.jpg", "/api/sessions"]
+PATHS += ["/api/sessions/session.zip"]
+TRAVERSALS = ["/../pyproject.toml", "/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc/passwd"]
+TRAVERSALS += ["//etc/passwd", "/page/../access.py", "/access.py", "/%00", "/" + "a" * 4000]
+TRAVERSALS += ["/api/sessions/..%2f..%2fsecret.zip", "/api/sessions/%2e%2e.zip", "/.", "/%2e"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, digits_bundle):
+    """(hub, server) with twenty answered frames."""
+    monkeypatch.setenv("EDGECNN_WEB_SECRET", str(tmp_path / "web.json"))
+    classifier = Classifier(digits_bundle)
+    hub = Hub(classifier.bundle, "run-1", ViewFile(tmp_path / "edgecnn.toml", WHOLE_FRAME))
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "sessions").mkdir()
+    hub.record("run-1", Shelf(tmp_path / "sessions" / "session"))
+    rng = np.random.default_rng(0)
+    hub.state()  # somebody looks: the strip fills
+    for k in range(20):
+        picture = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        hub.captured(picture)
+        frame = Frame(picture, k, now_utc(), time.monotonic())
+        hub.observe(frame, classifier(picture))
+    with PageServer(hub, WebAddress("127.0.0.1", free_port())) as server:
+        yield hub, server
+
+
+def stranger(server: PageServer, method: str, path: str, body: bytes | None = None, **headers):
+    """(status, body) of a request without a cookie."""
+    address = server.link.removeprefix("http://").partition("/")[0]
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request(method, path, body, headers)
+    reply = connection.getresponse()
+    data = reply.read()
+    connection.close()
+    return reply.status, data
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_guest_sees_what_a_stranger_does_not(place, path):
+    _hub, server = place
+    for cookie in ("", "edgecnn_1=x", "edgecnn_8080=a.9999999999.b", "=", "\x7f;;"):
+        status, body = stranger(server, "GET", path, Cookie=cookie)
+        assert (status, body) == (401, b"open the link with the token (run --show-link)\n")
+    client = Client(server.link)
+    status, headers, body = client.send("GET", path)
+    assert status in (200, 404)
+    assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+    assert "access-control-allow-origin" not in headers
+    if path.endswith(".jpg") and status == 200:
+        assert body.startswith(b"\xff\xd8")
+
+
+def test_a_cookie_is_out_of_reach_of_scripts_and_of_other_sites(place):
+    _, server = place
+    client = Client(server.link)
+    _, headers, _ = client.send("POST", "/api/enter", {"token": client.token})
+    parts = {part.strip().lower() for part in headers["set-cookie"].split(";")}
+    assert {"httponly", "samesite=strict", "path=/"} <= parts
+
+
+def test_the_token_is_in_no_url_that_is_sent(place):
+    _, server = place
+    assert "?" not in server.link
+    assert server.link.index("#") < server.link.index(Client(server.link).token)
+
+
+@pytest.mark.parametrize("path", TRAVERSALS)
+def test_no_path_leads_out_of_the_page(place, path):
+    _, server = place
+    client = Client(server.link)
+    status, _, body = client.send("GET", path)
+    assert status in (400, 404)
+    assert len(body) < 100
+
+
+def test_wrong_tokens_are_few_and_the_right_one_still_works_for_others(place):
+    _, server = place
+    origin = {"Origin": server.link.partition("/#")[0], "Content-Type": "application/json"}
+    found = [
+        stranger(
+            server, "POST", "/api/enter", json.dumps({"token": f"{k}" * 43}).encode(), **origin
+        )
+        for k in range(30)
+    ]
+    assert [status for status, _ in found].count(401) <= 11
+    assert found[-1][0] == 429
+    assert all(b"\xff\xd8" not in body for _, body in found)
+
+
+BAD_WRITES = {
+    "no origin": ({"Origin": "null"}, 403),
+    "another origin": ({"Origin": "http://evil.example"}, 403),
+    "another port": ({"Origin": "http://127.0.0.1:1"}, 403),
+    "cross-site fetch": ({"Sec-Fetch-Site": "cross-site"}, 403),
+    "form": ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    "text": ({"Content-Type": "text/plain"}, 415),
+    "no mark": ({"X-Edgecnn-Mark": ""}, 403),
+    "another mark": ({"X-Edgecnn-Mark": "0" * 64}, 403),
+    "another name": ({"Host": "evil.example"}, 421),
+    "huge": ({"Content-Length": "9999999"}, 413),
+    "no length": ({"Content-Length": "x"}, 400),
+}
+
+
+@pytest.mark.parametrize("case", BAD_WRITES)
+def test_a_write_that_is_not_the_pages_own_changes_nothing(place, case):
+    hub, server = place
+    headers, expected = BAD_WRITES[case]
+    client = Client(server.link)
+    item = label_item("run-1", 3, "1")
+    status, _, _ = client.send("POST", "/api/labels", {"labels": [item]}, **headers)
+    assert status == expected
+    assert hub.take() == ()
+    assert client.__class__(server.link).give(item)["done"] == [item["id"]]
+    assert [event.frame for event in hub.take()] == [3]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        None,
+        {},
+        "x",
+        [None],
+        [{"id": "a"}],
+        [label_item("run-1", -1, "1")],
+        [label_item("run-1", 3, "<script>\n</script>")],
+        [label_item("run-1", 3, "1")] * 201,
+        [label_item("run-1", 3, "1", last=10**9)],
+    ],
+    ids=str,
+)
+def test_a_body_that_is_no_list_of_labels_is_refused(place, labels):
+    hub, server = place
+    status, _, body = Client(server.link).send("POST", "/api/labels", {"labels": labels})
+    assert status == 400
+    assert body.count(b"\n") == 1
+    assert hub.take() == ()
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_other_methods_do_nothing(place, method):
+    _, server = place
+    assert Client(server.link).send(method, "/api/labels")[0] == 405
+
+
+def test_what_no_class_run_or_frame_fits_is_refused_by_name(place):
+    hub, server = place
+    client = Client(server.link)
+    items = [
+        label_item("run-1", 3, "<img src=x onerror=alert(1)>"),
+        label_item("run-1", 500, "1"),
+        label_item("run-0", 3, "1"),
+        label_item("run-1", 4, "1"),
+    ]
+    found = client.give(*items)
+    assert [one["id"] for one in found["refused"]] == [item["id"] for item in items[:3]]
+    assert found["done"] == [items[3]["id"]]
+    assert client.give(items[3])["done"] == [items[3]["id"]]  # sent again
+    assert [(event.frame, event.label) for event in hub.take()] == [(4, "1")]
+
+
+def test_a_slow_or_silent_connection_is_cut_and_others_are_served(place):
+    """Two hundred at once: most are refused, and those that stay silent are closed."""
+    _, server = place
+    client = Client(server.link)
+    client.get("/api/state")
+    host, port = client.host.split(":")
+    with ExitStack() as stack:
+        lines = []
+        for k in range(200):
+            line = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            line.sendall(b"GET / HTTP/1.1\r\nHost: x" if k % 2 else b"")
+            lines.append(line)
+        assert client.get("/api/state")["run"] == "run-1"
+        for line in lines:
+            try:
+                while line.recv(1000):
+                    pass
+            except ConnectionError:
+                pass  # cut off, as it should be
+        assert client.get("/api/state")["run"] == "run-1"
+
+
+def test_a_huge_head_and_nonsense_get_a_short_answer(place):
+    _, server = place
+    host, port = server.link.removeprefix("http://").partition("/")[0].split(":")
+    for data in (b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000, b"\0" * 1000, b"GET\r\n\r\n"):
+        with socket.create_connection((host, int(port)), timeout=60) as line:
+            try:
+                line.sendall(data)
+                answer = line.recv(10_000)
+            except ConnectionError:
+                answer = b""
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+    assert Client(server.link).get("/api/state")
+
+
+def test_a_body_without_an_end_is_cut(place):
+    """It says 60,000 bytes and sends ten: the request ends by itself."""
+    hub, server = place
+    client = Client(server.link)
+    host, port = client.host.split(":")
+    head = f"POST /api/labels HTTP/1.1\r\nHost: {client.host}\r\nOrigin: http://{client.host}\r\n"
+    head += f"Cookie: {client.cookie}\r\nX-Edgecnn-Mark: {client.mark}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as line:
+        line.sendall(head.encode() + b'{"labels":')
+        with suppress(ConnectionError):
+            assert not line.recv(1000).startswith(b"HTTP/1.1 200")
+    assert hub.take() == ()

@@ -1,0 +1,333 @@
+"""The page in a real Chromium, at a phone's size and on a desktop."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from chromium import CHROMIUM, DESKTOP, PHONE, Chromium, Page
+from served import Client, Served, session_events
+
+pytestmark = [
+    pytest.mark.env,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
+]
+READY = "document.querySelector('#picture').src.startsWith('blob:')"
+SENT = "document.querySelector('#net').textContent === '✓ Connected'"
+ASKED = "/^Random frame \\d+/.test(document.querySelector('#origin').textContent)"
+NUMBER = "Number((document.querySelector('#origin').textContent.match(/frame (\\d+)/) || [])[1])"
+FREE = "!document.querySelector('#right').disabled"
+# Buttons that a thumb can't hit, and what sticks out of the screen.
+SMALL = """[...document.querySelectorAll("button, a, input, select")].filter(e => {
+  const b = e.getBoundingClientRect(); return b.width && b.height < 64; }).map(e => e.id)"""
+WIDE = "document.documentElement.scrollWidth - innerWidth"
+HIGH = "document.documentElement.scrollHeight - innerHeight"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Chromium() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def served(tmp_path, digits_bundle, digits_video):
+    """A run over the numbered video, with a session beside an older one."""
+    root = tmp_path / "sessions"
+    bundle = shutil.copytree(digits_bundle, tmp_path / "digits.edgecnn")
+    arguments = [bundle, "-s", digits_video[0], "--log", root / "today"]
+    with Served(tmp_path, "run", *arguments) as running:
+        yield running
+
+
+def opened(browser: Chromium, link: str, size=PHONE) -> Page:
+    page = browser.open(link, size)
+    page.wait(READY)
+    return page
+
+
+def asked(page: Page) -> int:
+    """The number of the random frame that waits for its label."""
+    page.wait(f"{ASKED} && {FREE}")
+    return page.eval(NUMBER)
+
+
+def truths(session: Path) -> dict[int, dict]:
+    return {event["frame"]: event for event in session_events(session, "truth")}
+
+
+def test_twenty_frames_are_labelled_with_one_thumb(browser, served, tmp_path, digits_video):
+    labels = digits_video[1]
+    page = opened(browser, served.link)
+    assert page.eval("location.hash") == ""
+    assert page.eval(HIGH) <= 0
+    assert page.eval(WIDE) <= 0
+    given: dict[int, str] = {}
+    for _ in range(20):
+        frame = asked(page)
+        given[frame] = labels[frame]
+        if page.text("#says b") == labels[frame]:
+            page.tap("#right")
+        else:
+            page.tap("#wrong")
+            offered = page.eval(
+                "[...document.querySelectorAll('#sheet-next button')].map(b => b.textContent)"
+            )
+            assert len(offered) == 3
+            assert page.text("#says b") not in offered
+            if labels[frame] not in offered:
+                page.tap("#sheet-more")
+            box = "#sheet-next" if labels[frame] in offered else "#sheet-all"
+            page.eval(f"""[...document.querySelectorAll("{box} button")].find(
+                b => b.textContent === "{labels[frame]}").setAttribute("data-it", "1")""")
+            page.tap(f"{box} [data-it]")
+        page.wait(f"{NUMBER} !== {frame} || document.querySelector('#right').disabled")
+    page.wait(SENT)
+    page.wait("document.querySelector('#score-live .value').textContent.includes('±')")
+    assert "more random frames: ±" in page.text("#outlook")
+    assert page.errors == []
+    result = served.stop()
+    found = truths(tmp_path / "sessions" / "today")
+    assert {frame: event["label"] for frame, event in found.items()} == given
+    assert {event["why"] for event in found.values()} == {"uniform"}
+    assert all(0 < event["p"] <= 1 for event in found.values())
+    assert {event["via"] for event in found.values()} == {"page"}
+    assert {event["blind"] for event in found.values()} == {False}
+    assert result["live"]["total"] == 20
+
+
+def test_cant_tell_none_of_these_blind_and_undo(browser, served, tmp_path):
+    page = opened(browser, served.link)
+    cant = asked(page)
+    page.tap("#cant")
+    page.wait(f"{FREE} && {NUMBER} !== {cant}")
+    none = asked(page)
+    page.tap("#wrong")
+    page.tap("#sheet-none")
+    page.wait(f"{FREE} && {NUMBER} !== {none}")
+    undone = asked(page)
+    page.tap("#right")
+    page.wait(f"{FREE} && {NUMBER} !== {undone}")
+    page.wait(SENT)
+    page.tap("#undo")
+    page.wait(f"{NUMBER} === {undone}")
+    page.tap("#blind")
+    assert page.text("#says") == "What is it?"
+    page.tap("#grid button:nth-child(4)")
+    page.wait("document.querySelector('#toast').textContent.includes('The model said')")
+    page.tap("#blind")
+    page.wait(SENT)
+    served.stop()
+    found = truths(tmp_path / "sessions" / "today")
+    assert found[cant]["label"] is None
+    assert found[none]["label"] == "none of these"
+    assert (found[undone]["label"], found[undone]["blind"]) == ("3", True)
+    assert len(found) == 3
+    assert page.errors == []
+
+
+def test_a_stretch_has_a_border_and_an_end(browser, served, tmp_path):
+    page = opened(browser, served.link)
+    page.tap("#from-now")
+    page.tap("#sheet-all button:nth-child(8)")
+    page.wait("document.body.dataset.stretch")
+    page.wait("parseInt(document.querySelector('#stretch-count').textContent.slice(1)) > 60")
+    assert page.eval("getComputedStyle(document.body).boxShadow !== 'none'")
+    page.tap("#stretch-end")
+    last = page.eval(NUMBER)
+    page.wait("!document.body.dataset.stretch")
+    time.sleep(1)
+    page.wait(SENT)
+    served.stop()
+    found = truths(tmp_path / "sessions" / "today")
+    frames = sorted(found)
+    assert len(frames) > 60
+    assert frames == list(range(frames[0], frames[-1] + 1))
+    assert frames[-1] <= last
+    assert {(e["label"], e["via"], e["why"]) for e in found.values()} == {
+        ("7", "stretch", "stretch")
+    }
+    assert page.errors == []
+
+
+def test_several_of_the_strip_are_labelled_at_once(browser, served, tmp_path):
+    page = opened(browser, served.link)
+    page.wait("document.querySelectorAll('#strip button').length >= 6")
+    for k in (2, 3, 5):
+        page.tap(f"#strip button:nth-child({k})")
+    frames = page.eval("""[...document.querySelectorAll("#strip [aria-pressed=true] img")].map(
+        i => Number(i.alt.match(/\\d+/)[0]))""")
+    assert len(frames) == 3
+    page.tap("#chosen-label")
+    page.tap("#sheet-all button:nth-child(2)")
+    page.wait("document.querySelector('#chosen').hidden")
+    page.wait(SENT)
+    served.stop()
+    found = truths(tmp_path / "sessions" / "today")
+    assert {frame: (e["label"], e["via"], e["why"]) for frame, e in found.items()} == dict.fromkeys(
+        frames, ("1", "strip", "chosen")
+    )
+    assert page.errors == []
+
+
+def test_two_people_and_a_reload_keep_their_own_frames(browser, served, tmp_path):
+    first, second = opened(browser, served.link), opened(browser, served.link, DESKTOP)
+    one, two = asked(first), asked(second)
+    assert one != two
+    first.reload()
+    first.wait(READY)
+    assert asked(first) == one
+    second.key("r")
+    second.wait(f"{NUMBER} !== {two} || document.querySelector('#right').disabled")
+    first.tap("#right")
+    for page in (first, second):
+        page.wait(SENT)
+        assert page.errors == []
+    served.stop()
+    found = truths(tmp_path / "sessions" / "today")
+    assert set(found) == {one, two}
+    assert found[one]["by"] != found[two]["by"]
+
+
+def test_labels_wait_while_the_run_is_dead_and_land_in_its_session(
+    browser, served, tmp_path, digits_bundle, digits_video
+):
+    page = opened(browser, served.link)
+    page.wait("document.querySelectorAll('#strip button').length >= 5")
+    served.kill()
+    frames = page.eval("""[...document.querySelectorAll("#strip button")].slice(0, 5).map(b => {
+        b.click(); return Number(b.querySelector("img").alt.match(/\\d+/)[0]); })""")
+    page.tap("#chosen-label")
+    page.tap("#sheet-all button:nth-child(3)")
+    page.wait("document.querySelector('#net').textContent === '✗ Away, 5 labels kept'")
+    page.screenshot(tmp_path / "away.png")
+    errors, page.errors = page.errors, []
+    assert all("ERR_CONNECTION_REFUSED" in one or "ERR_" in one for one in errors)
+    session = tmp_path / "sessions" / "today"
+    assert truths(session) == {}
+    arguments = [digits_bundle, "-s", digits_video[0], "--log", tmp_path / "sessions" / "later"]
+    with Served(tmp_path, "run", *arguments, port=served.port) as again:
+        page.wait(SENT, 120)
+        page.wait(READY)
+        again.stop()
+    lines = session_events(session, "truth")
+    assert sorted(event["frame"] for event in lines) == sorted(frames)  # each once
+    assert {event["label"] for event in lines} == {"2"}
+    assert truths(tmp_path / "sessions" / "later") == {}
+
+
+def test_a_region_is_drawn_by_touch_and_the_next_run_uses_it(
+    browser, served, tmp_path, digits_bundle, digits_video
+):
+    page = opened(browser, served.link)
+    page.tap("#go-camera")
+    page.wait("document.querySelector('#camera').naturalWidth > 0")
+    box = page.wait("""(() => { const b = document.querySelector('#camera').getBoundingClientRect();
+        return b.width > 50 && [b.x, b.y, b.width, b.height]; })()""")
+    x, y, w, h = box
+    at = [(0.25, 0.25), (0.4, 0.5), (0.6, 0.7), (0.75, 0.75)]
+    page.touch([[x + a * w, y + b * h] for a, b in at])
+    page.tap("#rotate")
+    page.tap("#rotate")
+    page.wait("document.querySelector('#sharp').textContent.includes('of best')")
+    page.screenshot(tmp_path / "camera.png")
+    page.tap("#save")
+    page.wait("document.querySelector('#saved').textContent.startsWith('Saved in')")
+    assert f"Saved in {tmp_path}/edgecnn.toml" in page.text("#saved")
+    assert "rotate = 180" in (tmp_path / "edgecnn.toml").read_text()
+    served.stop()
+    arguments = ["digits.edgecnn", "-s", digits_video[0], "--log", tmp_path / "next"]
+    with Served(tmp_path, "run", *arguments, "--max-frames", 5) as again:
+        again.process.communicate(timeout=120)
+    region = json.loads((tmp_path / "next" / "session.json").read_text())["regions"][0]
+    assert region["rotate"] == 180
+    wanted = [0.25 * 288, 0.25 * 352, 0.5 * 288, 0.5 * 352]
+    assert region["region"] == pytest.approx(wanted, abs=4)
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_every_tab_fits_can_be_hit_and_is_accessible(browser, served, tmp_path, size):
+    """axe-core, where AXE names its file, finds nothing serious in light and dark."""
+    page = opened(browser, served.link, size)
+    asked(page)
+    page.wait("document.querySelectorAll('#strip button').length >= 4")
+    axe = os.environ.get("AXE")
+    for theme in ("light", "dark"):
+        page.eval(f"document.querySelector('[data-theme-name={theme}]').click()")
+        for tab in ("label", "camera", "status"):
+            page.tap(f"#go-{tab}")
+            time.sleep(1)
+            assert page.eval(WIDE) <= 0
+            assert page.eval(SMALL) == []
+            page.screenshot(tmp_path / f"{tab}.png")
+            if axe:
+                page.eval(Path(axe).read_text() + "; 0")
+                found = page.eval("""axe.run().then(r => r.violations.filter(
+                    v => ["serious", "critical"].includes(v.impact)).map(
+                    v => v.id + " " + v.nodes.map(n => n.html).join(" ").slice(0, 300)))""")
+                assert found == []
+    page.tap("#go-label")
+    page.tap("#wrong")
+    assert page.eval(SMALL) == []
+    assert page.eval("document.activeElement.closest('dialog') !== null")
+    page.key("Escape")
+    page.wait("!document.querySelector('#sheet').open")
+    assert page.errors == []
+    address = served.link.partition("/#")[0]
+    assert all(one.startswith((address, "blob:", "about:")) for one in page.requests)
+
+
+def test_pictures_come_at_most_five_a_second_and_none_when_hidden(browser, served):
+    page = opened(browser, served.link)
+    page.tap("#toggle-live")
+    page.requests.clear()
+    start = time.monotonic()
+    time.sleep(4)
+    page.eval("0")
+    seconds = time.monotonic() - start
+    live = [one for one in page.requests if "live.jpg" in one]
+    assert 2 <= len(live) <= 5 * seconds + 1
+    size = page.eval(
+        """(i => [i.naturalWidth, i.naturalHeight])(document.querySelector('#picture'))"""
+    )
+    assert max(size) <= 480
+    page.eval("""Object.defineProperty(document, "hidden", {value: true});
+        document.dispatchEvent(new Event("visibilitychange"))""")
+    time.sleep(1)
+    page.eval("0")
+    page.requests.clear()
+    time.sleep(2)
+    page.eval("0")
+    assert [one for one in page.requests if ".jpg" in one] == []
+
+
+def test_a_session_is_downloaded_as_a_zip(browser, served, tmp_path):
+    page = opened(browser, served.link)
+    page.tap("#go-status")
+    page.wait("document.querySelectorAll('#sessions a').length === 1")
+    assert "frames a second" in page.text("#health")
+    path = page.eval("document.querySelector('#sessions a').getAttribute('href')")
+    status, headers, body = Client(served.link).send("GET", path)
+    assert (status, headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(BytesIO(body)) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        assert {"today/session.json", "today/events.jsonl"} <= names
+        assert len([name for name in names if name.startswith("today/frames/")]) > 3
+
+
+def test_without_the_token_the_page_says_what_to_do(browser, served):
+    page = browser.open(served.link.partition("#")[0])
+    page.wait("!document.querySelector('#panel-enter').hidden")
+    assert "run --show-link" in page.text("#enter-why")
+    assert "401" in " ".join(page.errors)
+    wrong = browser.open(served.link[:-3] + "xyz")
+    wrong.wait("!document.querySelector('#panel-enter').hidden")
+    assert "wrong token" in wrong.text("#enter-why")

@@ -1,0 +1,61 @@
+"""A region is saved into edgecnn.toml, and the next run reads it from there."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgecnn.bundle.frame_view import WHOLE_FRAME
+from edgecnn.cli.config import read_config
+from edgecnn.device.options import RunOptions
+from edgecnn.device.web.settings import ViewFile
+from edgecnn.errors import EdgecnnError, OptionError
+from edgecnn.option import options_of
+
+OPTIONS = options_of(RunOptions)
+OLD = """# the shed
+[audit]
+max-gap = 5
+
+[run] # the camera
+log = "session"
+roi = "0,0,9,9"
+
+[label]
+web = "8091"
+"""
+
+
+@pytest.mark.parametrize("before", [None, "", OLD, OLD.replace("\n", "\r\n"), "[audit]\nx = 1\n"])
+def test_what_is_saved_is_what_the_next_run_reads(tmp_path, before):
+    file = tmp_path / "edgecnn.toml"
+    if before is not None:
+        file.write_text(before)
+    saver = ViewFile(file, WHOLE_FRAME)
+    for region, rotate in (((80, 0, 480, 470), 270), ((1, 2, 3, 4), 0), (None, 90)):
+        assert saver.save(region, rotate) == str(file)
+        options = RunOptions(**read_config(file, "run", OPTIONS))
+        assert (options.region, options.rotate) == (region, rotate)
+    assert file.read_text().count("rotate") == 1
+    if before and "shed" in before:
+        assert options.log == tmp_path / "session"
+        for line in ("# the shed", "max-gap = 5", 'web = "8091"', "[run] # the camera"):
+            assert line in file.read_text()
+
+
+def test_a_region_that_cannot_be_is_refused_and_nothing_is_written(tmp_path):
+    saver = ViewFile(tmp_path / "edgecnn.toml", WHOLE_FRAME)
+    for region, rotate in (((0, 0, 0, 5), 0), ((-1, 0, 4, 4), 0), (None, 45)):
+        with pytest.raises(EdgecnnError):
+            saver.save(region, rotate)
+    assert not (tmp_path / "edgecnn.toml").exists()
+
+
+@pytest.mark.parametrize("options", [{"roi": "1,2,3"}, {"roi": "a,0,1,1"}, {"roi": "0,0,0,1"}])
+def test_a_wrong_region_option_is_one_line(options):
+    with pytest.raises(OptionError, match="--roi is"):
+        RunOptions(**options)
+
+
+def test_a_wrong_rotation_is_one_line():
+    with pytest.raises(OptionError, match="--rotate is 45, expected 0, 90, 180 or 270"):
+        RunOptions(rotate=45)
