@@ -31,7 +31,8 @@ def headline(parts: Sequence[tuple[Frames, Truth]]) -> Tally:
     counted = np.flatnonzero(weights)
     values, stratum = np.unique(weights[counted], return_inverse=True)
     objects_of = np.concatenate(segment)[counted]
-    return Clusters.of(np.concatenate(right)[counted], objects_of, stratum).tally(values)
+    counts = Clusters.of(np.concatenate(right)[counted], objects_of, stratum)
+    return counts.tally(values if len(counted) else None)
 
 
 def label_weights(frames: Frames, truth: Truth) -> np.ndarray:

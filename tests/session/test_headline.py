@@ -1,0 +1,102 @@
+"""The headline: for which frames the labels of a session speak."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgecnn.session.answers import NO_TRUTH, why_code
+from edgecnn.session.headline import headline, label_weights
+from edgecnn.session.read import Frames
+from edgecnn.session.truth_rows import Truth
+
+
+def answered(right: np.ndarray, confidence: np.ndarray | None = None) -> Frames:
+    """Frames that show class 0, answered right (0) or wrong (1)."""
+    sure = np.full(len(right), 0.9) if confidence is None else confidence
+    return Frames(
+        key=np.arange(len(right)),
+        index=np.where(right, 0, 1),
+        confidence=sure,
+        calibrated=sure,
+        images={},
+        taken={},
+        names={},
+        regions={None: 0},
+        separate=True,
+        broken=0,
+        repeated=0,
+        end=None,
+    )
+
+
+def labelled(why: list[str | None], label: int = 0) -> Truth:
+    """A label of class 0 for each frame with a reason."""
+    codes = np.array([-1 if one is None else why_code(one) for one in why])
+    return Truth(np.where(codes < 0, NO_TRUTH, label), codes, 0, {}, 0)
+
+
+def spread(**counts: int) -> list[str | None]:
+    """Reasons in blocks, one after the other; `unlabelled` for frames without a label."""
+    names = [[None if why == "unlabelled" else why] * n for why, n in counts.items()]
+    return [why for block in names for why in block]
+
+
+def test_labels_of_chance_stand_for_all_frames_outside_of_stretches():
+    why = spread(stretch=100, uniform=50, chosen=10, unlabelled=840)
+    weight = label_weights(answered(np.ones(1000, bool)), labelled(why))
+    assert set(weight[:100]) == {1.0}
+    assert set(weight[100:150]) == {900 / 50}
+    assert not weight[150:].any()
+
+
+def test_a_long_stretch_weighs_no_more_than_its_own_frames():
+    right = np.repeat([False, True], [500, 500])  # the stretch is the bad half of the day
+    why = spread(stretch=500, uniform=40, unlabelled=460)
+    assert headline([(answered(right), labelled(why))]).accuracy == pytest.approx(0.5)
+
+
+def test_a_few_labels_of_chance_do_not_outweigh_a_long_stretch():
+    why = spread(stretch=100, uniform=5, unlabelled=895)
+    weight = label_weights(answered(np.ones(1000, bool)), labelled(why))
+    assert set(weight[:105]) == {1000 / 105}
+
+
+def test_labels_that_a_person_chose_are_left_out():
+    right = np.repeat([True, False], [60, 40])
+    why = spread(uniform=60, chosen=40)
+    tally = headline([(answered(right), labelled(why))])
+    assert (tally.correct, tally.total) == (60, 60)
+    assert headline([(answered(right), labelled(["chosen"] * 100))]).accuracy is None
+
+
+def test_uncertain_frames_count_as_what_they_are_a_part_of():
+    confidence = np.repeat([0.3, 0.99], [200, 800])
+    right = np.repeat([False, True], [200, 800])
+    chance = np.zeros(1000, bool)
+    chance[::20] = True
+    why = [("uniform" if c else None) for c in chance]
+    for k in range(100):  # half of the uncertain frames were asked for
+        why[k] = why[k] or "hard"
+    tally = headline([(answered(right, confidence), labelled(why))])
+    assert tally.accuracy == pytest.approx(0.8)
+    assert tally.total == chance.sum() + 100 - chance[:100].sum()
+
+
+def test_frames_that_nobody_can_tell_are_no_part_of_the_accuracy():
+    why = spread(stretch=100, uniform=50, unlabelled=850)
+    truth = labelled(why)
+    truth.label[100:125] = -2
+    right = np.repeat([False, True], [100, 900])
+    tally = headline([(answered(right), truth)])
+    # 100 frames of the stretch are wrong; of 900 others half can be told, and are right.
+    assert tally.accuracy == pytest.approx(450 / 550)
+
+
+def test_a_session_weighs_as_many_frames_as_it_has():
+    good, bad = answered(np.ones(900, bool)), answered(np.zeros(100, bool))
+    parts = [
+        (good, labelled(spread(uniform=50, unlabelled=850))),
+        (bad, labelled(spread(uniform=50, unlabelled=50))),
+    ]
+    assert headline(parts).accuracy == pytest.approx(0.9)
