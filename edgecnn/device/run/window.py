@@ -82,6 +82,7 @@ def draw(shown: ShownFrame, lines: Sequence[str] = ()) -> np.ndarray:
             cv2.putText(below, line, place, _FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
         view = np.concatenate([view, below])
     text = f"{shown.answer.label} {100 * shown.answer.confidence:.0f} %"
-    for color, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(view, text, (8, 28), _FONT, 0.8, color, thickness)
+    (wide, high), under = cv2.getTextSize(text, _FONT, 0.8, 1)
+    cv2.rectangle(view, (0, 0), (wide + 16, high + under + 14), (0, 0, 0), cv2.FILLED)
+    cv2.putText(view, text, (8, high + 7), _FONT, 0.8, (255, 255, 255), 1, cv2.LINE_AA)
     return view
