@@ -13,7 +13,7 @@ from sessions import LABELS, PAST, PAST_BUNDLE
 from edgecnn.audit.audit import audit
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, now_utc
-from edgecnn.device.live.truth_keys import KeyTruth, Shown, class_keys
+from edgecnn.device.live.truth_keys import KeyTruth, ShownFrame, class_keys
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.device.run.window import draw
@@ -119,11 +119,11 @@ def test_a_class_that_is_a_digit_has_its_own_key_and_no_class_has_a_key_of_a_com
 
 def test_the_window_shows_the_keys_of_the_classes_below_the_picture():
     picture = np.zeros((48, 64, 3), np.uint8)
-    plain = draw(Shown(0, picture, ANSWER))
+    plain = draw(ShownFrame(0, picture, ANSWER))
     assert plain.shape == picture.shape
     keys = KeyTruth(NAMES)
     assert any("1 cat   2 dog   3 fox" in line for line in keys.lines())
-    view = draw(Shown(0, picture, ANSWER), keys.lines())
+    view = draw(ShownFrame(0, picture, ANSWER), keys.lines())
     assert view.shape[1] == 640
     assert view[480:].any()
     keys.observe(Frame(picture, 7, now_utc(), 0.0), ANSWER)

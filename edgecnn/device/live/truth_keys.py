@@ -26,7 +26,7 @@ from edgecnn.device.capture.frame import Frame
 from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.session.events import NONE_LABEL, TruthEvent
 
-__all__ = ["KeyTruth", "Shown", "class_keys"]
+__all__ = ["KeyTruth", "ShownFrame", "class_keys"]
 
 _RIGHT, _CANT_TELL, _UNDO, _NONE = " ", "x", "u", "0n"
 _TAB, _ENTER = "\t", "\r\n"
@@ -54,7 +54,7 @@ def class_keys(labels: Sequence[str]) -> Mapping[str, str]:
     return dict(sorted({**own, **dict(zip(free, rest, strict=False))}.items()))
 
 
-class Shown(NamedTuple):
+class ShownFrame(NamedTuple):
     """What the window shows: a frame's number, its picture and the answer to it."""
 
     frame: int
@@ -72,7 +72,7 @@ class KeyTruth(TruthQueue):
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__("keys")
         self.keys = class_keys(labels)
-        self.shown: Shown | None = None
+        self.shown: ShownFrame | None = None
         self.from_now_on: str | None = None
         self._held = self._sticky = self._shift = False
         self._labels: dict[int, str | None] = {}
@@ -82,7 +82,7 @@ class KeyTruth(TruthQueue):
 
     def observe(self, frame: Frame, answer: Prediction) -> None:
         if not self._held:
-            self.shown = Shown(frame.index, frame.frame_bgr, answer)
+            self.shown = ShownFrame(frame.index, frame.frame_bgr, answer)
         if self.from_now_on is not None:
             self._label(frame.index, self.from_now_on, "stretch")
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from edgecnn.bundle.spec import Prediction
-from edgecnn.device.live.truth_keys import KeyTruth, Shown
+from edgecnn.device.live.truth_keys import KeyTruth, ShownFrame
 from edgecnn.errors import MissingRuntimeError
 
 __all__ = ["PreviewWindow", "draw"]
@@ -58,7 +58,7 @@ class PreviewWindow:
     def show(self, frame_bgr: np.ndarray, prediction: Prediction) -> bool:
         """Show a frame; False once the person pressed q or Escape, or closed the window."""
         if self.keys is None or self.keys.shown is None:
-            view = draw(Shown(0, frame_bgr, prediction))
+            view = draw(ShownFrame(0, frame_bgr, prediction))
         else:
             view = draw(self.keys.shown, self.keys.lines())
         cv2.imshow(self._title, view)
@@ -68,7 +68,7 @@ class PreviewWindow:
         return code not in _QUIT_KEYS and cv2.getWindowProperty(self._title, _VISIBLE) >= 1
 
 
-def draw(shown: Shown, lines: Sequence[str] = ()) -> np.ndarray:
+def draw(shown: ShownFrame, lines: Sequence[str] = ()) -> np.ndarray:
     """The picture of a window: uint8, B, G, R; with `lines` they stand below it."""
     view = shown.picture_bgr.copy()
     if lines:
@@ -82,6 +82,7 @@ def draw(shown: Shown, lines: Sequence[str] = ()) -> np.ndarray:
             cv2.putText(below, line, place, _FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
         view = np.concatenate([view, below])
     text = f"{shown.answer.label} {100 * shown.answer.confidence:.0f} %"
-    for color, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(view, text, (8, 28), _FONT, 0.8, color, thickness)
+    (wide, high), under = cv2.getTextSize(text, _FONT, 0.8, 1)
+    cv2.rectangle(view, (0, 0), (wide + 16, high + under + 14), (0, 0, 0), cv2.FILLED)
+    cv2.putText(view, text, (8, high + 7), _FONT, 0.8, (255, 255, 255), 1, cv2.LINE_AA)
     return view
