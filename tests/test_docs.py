@@ -145,6 +145,8 @@ def workplace(tmp_path_factory, write_digits) -> Path:
         film.write(cv2.imread(str(root / "field" / f"{number}.png")))
     film.release()
     (root / "truth.csv").write_text("start,end,label\n0,1,0\n1,2,1\n")
+    (root / "plan.csv").write_text("frames,label\n5,0\n2,\n5,1\n")
+    (root / "labels.csv").write_text("frame,label\n12,3\n40,none of these\n")
     return root
 
 

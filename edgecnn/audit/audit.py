@@ -11,8 +11,9 @@ from edgecnn.audit.ledger.ledger import measure_lab, residual
 from edgecnn.audit.live import Live, measure_live
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.result import AuditReport
-from edgecnn.errors import SessionError
+from edgecnn.errors import OptionError, SessionError
 from edgecnn.records import Progress
+from edgecnn.session.label_file import FileLabels, read_labels
 from edgecnn.session.layout import EVENTS_NAME
 from edgecnn.session.read import Frames, Session, Truth, open_session, read_frames, read_truth
 
@@ -33,6 +34,7 @@ def audit(
 
     Raises:
         SessionError: A session can't be read, or the sessions ran different models.
+        TruthError: `options.truth` is malformed, or not of this session.
         BundleError: `options.bundle` can't be used.
         DataError: `options.lab` holds none of the lab test images.
         MissingRuntimeError: The report needs jinja2 and matplotlib.
@@ -50,13 +52,20 @@ def audit(
     paths = [sessions] if isinstance(sessions, str | Path) else sessions
     opened = [open_session(path) for path in paths]
     _check_same(opened)
+    if options.truth is not None and len(opened) > 1:
+        raise OptionError(
+            f"--truth {options.truth} is of one session, but {len(opened)} are given; audit them "
+            "one by one, or merge the labels into their session"
+        )
     first = opened[0]
     frames = _read_all(opened, progress)
     bundle, note = find_bundle(first, options.bundle)
     lab = measure_lab(first, bundle, options.lab, progress)
     # The estimate comes before the labels are read: it can't have seen them.
     estimate = estimate_accuracy(frames, lab.quantized.accuracy or 0.0, lab.confidence)
-    truths = [read_truth(s, f) for s, f in zip(opened, frames, strict=True)]
+    labels = None if options.truth is None else read_labels(options.truth, first)
+    more = () if labels is None else labels.events
+    truths = [read_truth(s, f, more) for s, f in zip(opened, frames, strict=True)]
     parts = list(zip(opened, frames, truths, strict=True))
     live = measure_live(parts, first.card.labels)
     report = AuditReport(
@@ -66,7 +75,12 @@ def audit(
         estimate=estimate,
         residual=residual(lab, live.tally),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f, _ in parts),
-        notes=(*((note,) if note else ()), *lab.notes, *_notes(parts, live)),
+        notes=(
+            *((note,) if note else ()),
+            *lab.notes,
+            *_notes(parts, live),
+            *_file_notes(options.truth, labels),
+        ),
         options=options,
     )
     if options.report is not None:
@@ -113,8 +127,8 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
     tally = live.tally
     if not tally.total:
         notes.append(
-            "no field labels: record with --truth folder or --truth FILE.csv, or append "
-            f'{{"event": "truth", "frame": N, "label": L, "via": "label"}} lines to {EVENTS_NAME}'
+            "no field labels: label the session with `edgecnn label SESSION`, give this audit "
+            "--truth FILE.csv with columns frame,label, or record with --truth"
         )
     elif tally.effective is not None:
         notes.append(
@@ -128,6 +142,13 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
         unlabelled = int((truth.label < 0).sum())
         if unlabelled and tally.total:
             notes.append(f"{name}: {unlabelled} of {len(frames)} frames have no label, not counted")
+        if truth.guarded:
+            notes.append(f"{name}: {_guard_text(truth.guarded)}")
+        if truth.differing:
+            notes.append(
+                f"{name}: {truth.differing} frames were labelled differently by "
+                f"{' and '.join(truth.people)}; the later label counts"
+            )
         if truth.cant_tell:
             notes.append(f"{name}: {truth.cant_tell} frames whose label nobody can tell")
         if truth.unknown:
@@ -145,3 +166,24 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
         if frames.end is None:
             notes.append(f"{name}: has no end event: the run is still going on or was killed")
     return notes
+
+
+def _file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:
+    """What became of the labels of --truth."""
+    if file is None or labels is None:
+        return []
+    notes = [f"{file}: {len(labels.events)} labels are counted that the session does not hold"]
+    if labels.known:
+        notes.append(f"{file}: {labels.known} labels are in the session already")
+    if labels.strangers:
+        notes.append(f"{file}: {labels.strangers} labels of frames that the session does not hold")
+    if labels.guarded:
+        notes.append(f"{file}: {_guard_text(labels.guarded)}")
+    return notes
+
+
+def _guard_text(count: int) -> str:
+    return (
+        f"{count} frames near a change of the label are left unlabelled: a time can't say which "
+        "of them shows what"
+    )

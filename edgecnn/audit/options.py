@@ -27,6 +27,12 @@ class AuditOptions:
         "path costs.",
         metavar="FOLDER",
     )
+    truth: Path | None = option(
+        None,
+        "Also count the labels of this file: FILE.csv as for `run --truth`, lines of truth "
+        "events, or a labelled copy of the session.",
+        metavar="FILE",
+    )
     report: Path | None = option(
         None, "Write an HTML report.", flags="--output/-o", metavar="FILE.html"
     )

@@ -69,6 +69,10 @@ def _beside(file: Path, about: Option, value: Any) -> Any:
     """Paths are relative to the file's folder."""
     if about.many:
         return tuple(_beside(file, replace(about, many=False), one) for one in value)
-    if about.may_be_path and (file.parent / value).exists():
-        return str(file.parent / value)
+    if about.may_be_path:
+        kind, colon, path = value.rpartition(":")  # such as schedule:FILE
+        if (file.parent / value).exists():
+            return str(file.parent / value)
+        if kind.isalpha() and path and (file.parent / path).exists():
+            return f"{kind}{colon}{file.parent / path}"
     return file.parent / value if about.kind is Path else value

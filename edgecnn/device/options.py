@@ -121,10 +121,11 @@ class RunOptions(DeviceOptions):
 
     truth: tuple[str, ...] = option(
         (),
-        "Where true labels come from: folder (class = folder of the image), FILE.csv, or none. "
-        "Repeat it for several.",
+        "Where true labels come from: folder (class = folder of the image), FILE.csv, keys (with "
+        "--window), marker (a card in view), schedule:FILE.csv, sensor:FILE.csv, or none. Repeat "
+        "it for several.",
         panel="Input and output",
-        suggested=("folder", "none"),
+        suggested=("folder", "keys", "marker", "none"),
         may_be_path=True,
         metavar="TRUTH",
         shown="none",
@@ -181,6 +182,13 @@ class RunOptions(DeviceOptions):
             raise OptionError(f"--rotate is {self.rotate}, expected 0, 90, 180 or 270")
         if self.region is not None and not (min(self.region) >= 0 < min(self.region[2:])):
             raise OptionError(f"--roi is {self.roi!r}, expected x, y from 0 and w, h from 1")
+        if "keys" in self.truth and not self.window:
+            raise OptionError(
+                "--truth keys needs a window to press them in; add --window, or label the "
+                "session afterwards"
+            )
+        if "none" in self.truth and len(self.truth) > 1:
+            raise OptionError("--truth none goes with no other --truth; leave it out")
 
     @property
     def region(self) -> tuple[int, int, int, int] | None:
@@ -221,6 +229,11 @@ class LabelOptions:
         (),
         "A class to choose from; repeat it for several. The page can add more.",
         metavar="NAME",
+    )
+    merge: Path | None = option(
+        None,
+        "Add the labels of this file, or of a labelled copy, to the session, and stop.",
+        metavar="FILE",
     )
 
     def __post_init__(self) -> None:

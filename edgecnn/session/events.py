@@ -19,12 +19,16 @@ from operator import index as as_integer
 from typing import Any
 
 __all__ = [
+    "NONE_LABEL",
     "FrameEvent",
     "TruthEvent",
     "event_kind",
     "event_line",
     "top_scores",
 ]
+
+# What people call a frame that shows none of the classes, unless a class is called so.
+NONE_LABEL = "none of these"
 
 _UNIT = 256  # a score of 1
 _TOP = 3
@@ -68,6 +72,7 @@ class FrameEvent:
         pool: Where its picture was kept: "uniform", "hard" or "asked"; None where it was not.
         probability: With what probability it was kept; None where chance had no part in it.
         name: File name in an image folder; None for cameras and videos.
+        seconds: From the start of a recorded video, by its own clock; else None.
         image: The file of the kept picture in format 1; format 2 names it by the frame's number.
     """
 
@@ -83,6 +88,7 @@ class FrameEvent:
     pool: str | None = None
     probability: float | None = None
     name: str | None = None
+    seconds: float | None = None
     image: str | None = None
 
     def to_line(self) -> bytes:
@@ -91,6 +97,7 @@ class FrameEvent:
             frame=self.frame,
             roi=self.region,
             t=self.t_ms,
+            s=None if self.seconds is None else round(self.seconds, 3),
             at=self.at,
             k=[[k, _in_256ths(s, 1 if n else 5)] for n, (k, s) in enumerate(self.top)],
             c=None if self.confidence is None else round(self.confidence, _CONFIDENCE_DIGITS),
@@ -140,6 +147,7 @@ class FrameEvent:
             pool=_text(data.get("pool")),
             probability=data.get("p"),
             name=_text(data.get("name")),
+            seconds=None if data.get("s") is None else float(data["s"]),
         )
 
     @classmethod
@@ -208,10 +216,12 @@ class TruthEvent:
             ValueError, KeyError, TypeError: The line is broken.
         """
         data = json.loads(line)
+        # Labels that are given today to a session of the past are lines of today.
+        is_past = session_format == 1 and "via" not in data
         return cls(
             frame=as_integer(data["frame"]),
             label=_text(data["label"]),
-            via=str(data["source" if session_format == 1 else "via"]),
+            via=str(data["source" if is_past else "via"]),
             by=data.get("by"),
             blind=data.get("blind"),
             why=data.get("why"),

@@ -9,6 +9,7 @@ __all__ = [
     "HEADER_NAME",
     "PICTURES_NAME",
     "is_session",
+    "labels_beside",
     "picture_stem",
 ]
 
@@ -20,6 +21,17 @@ PICTURES_NAME = "frames"
 def is_session(folder: Path) -> bool:
     """Whether a folder is a session, by its header file."""
     return (folder / HEADER_NAME).is_file()
+
+
+def labels_beside(session: Path) -> Path:
+    """Where the labels of a session are kept that can't be written to: beside its folder.
+
+    Example:
+        >>> labels_beside(Path("/media/card/monday")).as_posix()
+        '/media/card/monday.labels.jsonl'
+    """
+    folder = session.absolute()
+    return folder.with_name(f"{folder.name}.labels.jsonl")
 
 
 def picture_stem(frame: int, region: str | None = None) -> str:

@@ -1,17 +1,20 @@
 """Reading SESSION folders of both formats.
 
 Two passes that never meet: `read_frames` parses only what the device answered, `read_truth`
-only the labels. What has to work without field labels is given `Frames` and can't see any.
-Lines are streamed; what stays in memory is about 24 bytes a frame.
+only the labels, also those of SESSION.labels.jsonl beside the folder. What has to work without
+field labels is given `Frames` and can't see any. Lines are streamed; what stays in memory is
+about 24 bytes a frame and as much a label.
 """
 
 from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,26 +23,22 @@ from edgecnn.accuracy.confidence import calibrated_confidence
 from edgecnn.bundle.card import Card
 from edgecnn.errors import SessionError
 from edgecnn.records import Json
-from edgecnn.session.answers import (
-    CANT_TELL,
-    NONE_OF_THESE,
-    align_truth,
-    frame_key,
-    frame_of,
-    latest,
-)
+from edgecnn.session.answers import frame_key, frame_of, latest
 from edgecnn.session.events import FrameEvent, TruthEvent, event_kind
 from edgecnn.session.header import SessionHeader, read_header
-from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, picture_stem
+from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, labels_beside, picture_stem
+from edgecnn.session.truth_rows import Truth, TruthRows
 
 __all__ = [
     "Frames",
     "Session",
     "Truth",
+    "frame_events",
     "open_session",
     "picture_times",
     "read_frames",
     "read_truth",
+    "truth_events",
 ]
 
 _MAX_LINE = 1 << 20
@@ -109,20 +108,6 @@ class Frames:
         return frame_of(self.key)
 
 
-@dataclass(frozen=True)
-class Truth:
-    """Field labels aligned with `Frames`: int32, shape (n,), index of the label or below 0.
-
-    `unknown` counts the frames with a label that the model doesn't have, by label; `cant_tell`
-    those whose label nobody can tell.
-    """
-
-    label: np.ndarray
-    broken: int
-    unknown: dict[str, int]
-    cant_tell: int
-
-
 def open_session(path: Path | str) -> Session:
     """Read the header of a session.
 
@@ -160,37 +145,55 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
     return rows.finish()
 
 
-def read_truth(session: Session, frames: Frames) -> Truth:
+def read_truth(session: Session, frames: Frames, more: Iterable[TruthEvent] = ()) -> Truth:
     """Read the field labels; a later label of a frame replaces an earlier one.
+
+    Args:
+        more: Labels that are not in the session, such as those of a CSV file.
 
     Raises:
         SessionError: The events can't be read.
     """
-    codes: dict[str | None, int] = {label: k for k, label in enumerate(session.card.labels)}
-    codes[None] = CANT_TELL
-    outside: list[str] = []
-    key, label = array("q"), array("i")
-    broken = 0
-    for kind, line, torn in _events(session):
-        if kind != "truth":
-            continue
+    rows = TruthRows(session.card.labels, frames.regions)
+    for kind, line, torn in chain(_events(session), _lines(labels_beside(session.path))):
         try:
-            event = TruthEvent.from_line(line, session.header.format)
-            region = frames.regions.get(event.region)
-            if region is None:
-                continue
-            key.append(frame_key(event.frame, region))
+            if kind == "truth":
+                rows.add(TruthEvent.from_line(line, session.header.format))
+            elif kind == "end":
+                rows.guarded = int(json.loads(line).get("guarded", 0))
         except _BROKEN:
-            broken += not torn
-            continue
-        if event.label is not None and event.label not in codes:
-            codes[event.label] = NONE_OF_THESE - len(outside)
-            outside.append(event.label)
-        label.append(codes[event.label])
-    aligned = align_truth(frames.key, np.array(key), np.array(label))
-    counts = np.bincount(NONE_OF_THESE - aligned[aligned <= NONE_OF_THESE])
-    unknown = {outside[k]: int(count) for k, count in enumerate(counts) if count}
-    return Truth(aligned, broken, unknown, int((aligned == CANT_TELL).sum()))
+            rows.broken += kind == "truth" and not torn
+    for event in more:
+        rows.add(event)
+    return rows.finish(frames.key)
+
+
+def truth_events(session: Session) -> Iterator[TruthEvent]:
+    """The labels of a session and of the file beside it; lines that are broken are left out.
+
+    Raises:
+        SessionError: The events can't be read.
+    """
+    for kind, line, _ in chain(_events(session), _lines(labels_beside(session.path))):
+        if kind == "truth":
+            with suppress(*_BROKEN):
+                yield TruthEvent.from_line(line, session.header.format)
+
+
+def frame_events(session: Session) -> Iterator[FrameEvent]:
+    """The answers of a session, one after the other; lines that are broken are left out.
+
+    Each has its time of day where the session can say it.
+
+    Raises:
+        SessionError: The events can't be read.
+    """
+    num_labels, clock = len(session.card.labels), _Clock()
+    for kind, line, _ in _events(session):
+        if kind == "frame":
+            with suppress(*_BROKEN):
+                event = FrameEvent.from_line(line, session.header.format, num_labels)
+                yield replace(event, at=clock.at(event))
 
 
 def picture_times(path: Path) -> dict[str, datetime]:
@@ -206,18 +209,25 @@ def picture_times(path: Path) -> dict[str, datetime]:
 
 
 def _events(session: Session) -> Iterator[tuple[str | None, bytes, bool]]:
-    """(kind, line, is a last line without its line end) of each line of the events."""
+    """`_lines` of the events, which every session has."""
     path = session.path / EVENTS_NAME
+    if not path.exists():
+        raise SessionError(
+            f"{session.path}: {EVENTS_NAME} is missing; copy the whole session folder"
+        )
+    return _lines(path)
+
+
+def _lines(path: Path) -> Iterator[tuple[str | None, bytes, bool]]:
+    """(kind, line, is a last line without its line end) of each line; none of an absent file."""
     try:
         with path.open("rb") as file:
             while line := file.readline(_MAX_LINE):
                 if not line.isspace():
                     torn = not line.endswith(b"\n") and len(line) < _MAX_LINE
                     yield event_kind(line), line, torn
-    except FileNotFoundError as error:
-        raise SessionError(
-            f"{session.path}: {EVENTS_NAME} is missing; copy the whole session folder"
-        ) from error
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise SessionError(f"can't read {path}: {error.strerror or error}") from error
 
@@ -228,6 +238,21 @@ def _stored(session: Session) -> dict[str, str]:
         return {path.stem: path.name for path in (session.path / PICTURES_NAME).iterdir()}
     except OSError:
         return {}
+
+
+@dataclass
+class _Clock:
+    """Tells the time of day of events that leave it out, from the last that said it."""
+
+    _last: tuple[int, datetime] | None = None
+
+    def at(self, event: FrameEvent) -> datetime | None:
+        if event.t_ms is not None and event.at is not None:
+            self._last = (event.t_ms, event.at)
+        if event.at is not None or event.t_ms is None or self._last is None:
+            return event.at
+        t_ms, at = self._last
+        return at + timedelta(milliseconds=event.t_ms - t_ms)
 
 
 @dataclass
@@ -249,7 +274,7 @@ class _Rows:
     broken: int = 0
     end: str | None = None
     _scores: list[tuple[float, ...]] = field(default_factory=list)
-    _clock: tuple[int, datetime] | None = None
+    _clock: _Clock = field(default_factory=_Clock)
 
     def add(self, event: FrameEvent) -> None:
         row = len(self.key)
@@ -294,8 +319,7 @@ class _Rows:
 
     def _add_picture(self, row: int, event: FrameEvent) -> None:
         """Note the picture of a frame, if it is still there, and when it was captured."""
-        if event.t_ms is not None and event.at is not None:
-            self._clock = (event.t_ms, event.at)
+        taken = self._clock.at(event)
         if event.image is None and self.session.header.format == 1:
             return
         stem = picture_stem(event.frame, event.region)
@@ -303,11 +327,8 @@ class _Rows:
         if name is None or event.image not in (None, name):
             return
         self.images[row] = name
-        if event.at is not None:
-            self.taken[row] = event.at
-        elif event.t_ms is not None and self._clock is not None:
-            t_ms, at = self._clock
-            self.taken[row] = at + timedelta(milliseconds=event.t_ms - t_ms)
+        if taken is not None:
+            self.taken[row] = taken
 
     def _flush(self) -> None:
         """Compute the confidence of format 1 from all scores, many answers at a time."""

@@ -99,6 +99,12 @@ def test_a_text_that_names_a_file_beside_the_config_is_that_file(read, tmp_path)
     got = read("run", "b.edgecnn", "--config", file)
     assert (got["source"], got["options"].truth) == ("film.mp4", ("folder",))
     assert got["options"].log == tmp_path / "session"
+    (tmp_path / "plan.csv").write_bytes(b"")
+    file.write_text('[run]\nsource = "rtsp://host/x"\ntruth = ["schedule:plan.csv", "marker"]\n')
+    got = read("run", "b.edgecnn", "--config", file)
+    assert got["source"] == "rtsp://host/x"
+    assert got["options"].truth == (f"schedule:{tmp_path / 'plan.csv'}", "marker")
+    file.write_text('[run]\nsource = "film.mp4"\ntruth = "folder"\nlog = "session"\n')
     (tmp_path / "film.mp4").write_bytes(b"")
     got = read("run", "b.edgecnn", "--config", file)
     assert got["source"] == str(tmp_path / "film.mp4")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -45,7 +47,7 @@ def images(*names: str) -> ImageSource:
 
 def frame(index: int = 0, *, name: str | None = None, seconds: float | None = None) -> Frame:
     at = START + timedelta(seconds=seconds or 0)
-    return Frame(np.zeros((2, 2, 3), np.uint8), index, at, 0.0, name, seconds)
+    return Frame(np.zeros((2, 2, 3), np.uint8), index, at, time.monotonic(), name, seconds)
 
 
 def load_truth(name: str | Path, source: Source, labels: tuple[str, ...]):
@@ -59,6 +61,7 @@ def load_truth(name: str | Path, source: Source, labels: tuple[str, ...]):
         return found[0] if found else None
 
     label.via = truths.via
+    label.truths = truths
     return label
 
 
@@ -82,10 +85,28 @@ def test_ranges_include_both_ends_and_may_touch_repeat_and_come_in_any_order(tmp
 
 
 def test_times_count_from_the_start_and_exclude_their_end(tmp_path):
-    rows = "start,end,label\n0,1.5,cat\n1.5,2,dog\n"
+    rows = "start,end,label\n0,10,cat\n10,20,cat\n20,30.5,dog\n"
     truth = load_truth(write(tmp_path, rows), recording(), LABELS)
-    found = [truth(frame(seconds=s)) for s in (0.0, 1.49, 1.5, 1.99, 2.0)]
-    assert found == ["cat", "cat", "dog", "dog", None]
+    found = [truth(frame(seconds=s)) for s in range(40)]
+    # A frame a second: of each change of the label the one before, at and after it.
+    assert found == ["cat"] * 19 + [None] * 3 + ["dog"] * 8 + [None] * 10
+    assert truth.truths.guarded == 4
+
+
+def test_the_guard_band_is_as_wide_as_the_95th_percentile_of_the_age_plus_one_frame(tmp_path):
+    truth = load_truth(write(tmp_path, "start,end,label\n0,30,cat\n30,99,dog\n"), camera(), LABELS)
+    found = []
+    for second in range(60):
+        late = frame(seconds=second)
+        found.append(truth(replace(late, captured=late.captured - 3.5)))
+    assert found == ["cat"] * 26 + [None] * 9 + ["dog"] * 25
+    assert truth.truths.guarded == 9
+
+
+def test_truth_by_frame_number_needs_no_guard_band(tmp_path):
+    truth = load_truth(write(tmp_path, "first,last,label\n0,9,cat\n10,19,dog\n"), camera(), LABELS)
+    assert [truth(frame(k, seconds=k)) for k in range(20)] == ["cat"] * 10 + ["dog"] * 10
+    assert truth.truths.guarded == 0
 
 
 def test_iso_times_are_utc_unless_they_say_otherwise(tmp_path):
@@ -94,7 +115,10 @@ def test_iso_times_are_utc_unless_they_say_otherwise(tmp_path):
         "2026-05-01T14:00:10+02:00,2026-05-01T12:00:20Z,dog\n"
     )
     truth = load_truth(write(tmp_path, rows), camera(), LABELS)
-    assert [truth(frame(seconds=s)) for s in (0, 9.9, 10, 21)] == ["cat", "cat", "dog", None]
+    found = [truth(frame(seconds=s)) for s in range(25)]
+    assert found[2:9] == ["cat"] * 7
+    assert found[12:19] == ["dog"] * 7
+    assert found[21:] == [None] * 4
 
 
 def test_names_fit_by_path_or_by_file_name(tmp_path):
@@ -172,7 +196,7 @@ def test_images_have_no_time_and_names_must_hit_something(tmp_path):
 
 
 def test_an_absent_truth_file_is_refused(tmp_path):
-    with pytest.raises(TruthError, match="does not exist; expected none, folder or a CSV"):
+    with pytest.raises(TruthError, match="does not exist; expected none, folder, keys,"):
         load_truth(tmp_path / "no.csv", recording(), LABELS)
     with pytest.raises(TruthError, match="can't read"):
         load_truth(tmp_path, recording(), LABELS)

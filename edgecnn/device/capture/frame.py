@@ -27,6 +27,7 @@ class Frame:
         name: Path below an image folder, else None.
         seconds: Time from the start of the source, by the video's own clock; None for images.
         encoded: The image file's bytes; None for cameras and videos.
+        uncut_bgr: The picture that a region was cut out of; None where all of it is classified.
     """
 
     frame_bgr: np.ndarray
@@ -36,6 +37,12 @@ class Frame:
     name: str | None = None
     seconds: float | None = None
     encoded: bytes | None = None
+    uncut_bgr: np.ndarray | None = None
+
+    @property
+    def whole_bgr(self) -> np.ndarray:
+        """The picture as it came from the source."""
+        return self.frame_bgr if self.uncut_bgr is None else self.uncut_bgr
 
 
 class Source:
@@ -66,6 +73,10 @@ class Source:
 
     def close(self) -> None:
         """Release devices and stop threads."""
+
+    def warn(self, message: str) -> None:
+        """Add a warning: for the loop's thread, as `take_warnings` is."""
+        self.warnings.append(message)
 
     def take_warnings(self) -> list[str]:
         """Return the warnings since the last call."""

@@ -128,8 +128,12 @@ class SessionDesk(Desk):
             cant_tell=sum(label is None for label in labels),
             left=len(self._places) - len(labels),
             live=self._tally(),
-            written=tuple(dict.fromkeys(place.late.target for place in self._places)),
+            written=tuple(dict.fromkeys(place.late.place for place in self._places)),
         )
+
+    def close(self) -> None:
+        for place in self._places:
+            place.late.close()
 
     def _take_in(self, recorded: Recorded) -> None:
         """Note a session's pictures, and the labels that it has already."""

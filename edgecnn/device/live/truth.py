@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
-from edgecnn.device.live.truth_csv import labels_from_csv
+from edgecnn.device.live.guard_band import GuardBand
+from edgecnn.device.live.truth_keys import KeyTruth
+from edgecnn.device.live.truth_marker import MarkerTruth
+from edgecnn.device.live.truth_queue import TruthQueue
+from edgecnn.device.live.truth_schedule import load_schedule
+from edgecnn.device.live.truth_sensor import load_sensor
 from edgecnn.errors import TruthError, listed
 from edgecnn.files.folders import split_and_folders
 from edgecnn.session.events import TruthEvent
+from edgecnn.session.truth_csv import Footage, labels_from_csv
 
 __all__ = ["TruthSource", "Truths", "load_truths"]
 
@@ -39,10 +46,16 @@ class TruthSource(Protocol):
 
 
 class Truths:
-    """All truth sources of a run as one; a later source's label replaces an earlier one's."""
+    """All truth sources of a run as one; a later source's label replaces an earlier one's.
 
-    def __init__(self, sources: Sequence[TruthSource] = ()) -> None:
+    Args:
+        sources: Closed with this one.
+        guard: What those among them use that go by time.
+    """
+
+    def __init__(self, sources: Sequence[TruthSource] = (), guard: GuardBand | None = None) -> None:
         self._sources = tuple(sources)
+        self._guard = guard or GuardBand()
         self.via = tuple(dict.fromkeys(source.via for source in sources))
 
     def __enter__(self) -> Truths:
@@ -51,7 +64,18 @@ class Truths:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def keys(self) -> KeyTruth | None:
+        """The source that a window hands its keys to."""
+        return next((one for one in self._sources if isinstance(one, KeyTruth)), None)
+
+    @property
+    def guarded(self) -> int:
+        """Frames that stay unlabelled because they are near a change of the label."""
+        return self._guard.count
+
     def observe(self, frame: Frame, answer: Prediction) -> None:
+        self._guard.observe(frame)
         for source in self._sources:
             source.observe(frame, answer)
 
@@ -63,25 +87,17 @@ class Truths:
             source.close()
 
 
-class LookupTruth:
+class LookupTruth(TruthQueue):
     """Labels that are known before the frame comes: from folders or a CSV file."""
 
     def __init__(self, via: str, label: Callable[[Frame], str | None]) -> None:
-        self.via = via
+        super().__init__(via)
         self._label = label
-        self._found: list[TruthEvent] = []
 
     def observe(self, frame: Frame, _answer: Prediction) -> None:
         label = self._label(frame)
         if label is not None:
-            self._found.append(TruthEvent(frame.index, label, self.via, why="all"))
-
-    def take(self) -> Sequence[TruthEvent]:
-        taken, self._found = self._found, []
-        return taken
-
-    def close(self) -> None:
-        """Nothing is held open."""
+            self.put(TruthEvent(frame.index, label, self.via, why="all"))
 
 
 def load_truths(
@@ -93,23 +109,62 @@ def load_truths(
     """Make the truth sources that `--truth` names.
 
     Args:
-        names: Each "folder" or the path of a CSV file; "none" makes none.
-        source: What the frames will come from.
+        names: Each "folder", "keys", "marker", "schedule:FILE", "sensor:FILE" or the path of a
+            CSV file; "none" makes none.
+        source: What the frames will come from; its warnings get those of the truth sources.
         labels: The labels of the bundle.
-        more: Sources that are open already, such as the page.
+        more: Sources that are open already, such as a page; the caller closes them if this fails.
 
     Raises:
         TruthError: A label that the bundle lacks, rows that contradict each other or are
             malformed (with the line number), or a form that this source can't be asked by.
     """
-    named = [_load(str(name), source, labels) for name in names if str(name) != "none"]
-    return Truths([*named, *more])
+    guard = GuardBand()
+
+    def load(name: str) -> TruthSource:
+        kind, _, file = name.partition(":")
+        if name == "folder":
+            return LookupTruth(name, _from_folders(source, labels))
+        if name == "keys":
+            return _keys(source, labels)
+        if name == "marker":
+            return MarkerTruth(labels, source.warn, live=source.live)
+        if kind == "schedule" and file:
+            return load_schedule(Path(file), source, labels, guard)
+        if kind == "sensor" and file:
+            return load_sensor(Path(file), source, labels, guard)
+        return LookupTruth("csv", _from_csv(Path(name), source, labels, guard))
+
+    with ExitStack() as opened:
+        loaded: list[TruthSource] = []
+        for name in map(str, names):
+            if name != "none":
+                loaded.append(load(name))
+                opened.callback(loaded[-1].close)
+        opened.pop_all()
+    return Truths([*loaded, *more], guard)
 
 
-def _load(name: str, source: Source, labels: Sequence[str]) -> TruthSource:
-    if name == "folder":
-        return LookupTruth("folder", _from_folders(source, labels))
-    return LookupTruth("csv", labels_from_csv(Path(name), source, labels))
+def _keys(source: Source, labels: Sequence[str]) -> KeyTruth:
+    keys = KeyTruth(labels)
+    if len(keys.keys) < len(labels):
+        source.warn(f"keys reach the first {len(keys.keys)} of {len(labels)} classes")
+    return keys
+
+
+def _from_csv(
+    path: Path, source: Source, labels: Sequence[str], guard: GuardBand
+) -> Callable[[Frame], str | None]:
+    names = source.names if isinstance(source, ImageSource) else None
+    csv = labels_from_csv(path, Footage(source.live, names), labels)
+
+    def find(frame: Frame) -> str | None:
+        if not csv.by_time:
+            return csv.find(frame.index, frame.name, frame.seconds, frame.captured_at)
+        moment = csv.moment(frame.seconds, frame.captured_at)
+        return None if moment is None else guard.label(csv.timeline, moment)
+
+    return find
 
 
 def _from_folders(source: Source, labels: Sequence[str]) -> Callable[[Frame], str | None]:

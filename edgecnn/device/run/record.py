@@ -67,6 +67,7 @@ class Recorder:
             pool=kept.pool if kept else None,
             probability=kept.probability if kept else None,
             name=frame.name,
+            seconds=None if self._live else frame.seconds,
         )
         self.session.frame(event)
         if time.monotonic() - self._health_at >= _HEALTH_S:

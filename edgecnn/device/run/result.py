@@ -18,6 +18,7 @@ class RunResult(Figures, Record):
 
     Args:
         unlabelled: Frames without truth, which `live` does not count.
+        guarded: Those of them that truth by time left out, near a change of the label.
         ended: "source ended", "max frames", "interrupted" or "camera lost".
         fallback: Why the device is not the one asked for, or None.
         twin: On an Edge TPU, how often the uncompiled file on the CPU said the same; else None.
@@ -25,6 +26,7 @@ class RunResult(Figures, Record):
     """
 
     unlabelled: int
+    guarded: int
     artifact: str
     device: str
     ended: str
@@ -41,12 +43,13 @@ class RunResult(Figures, Record):
             shown.append(f"warning   and {len(notes) - 10} more\n")
         twin = "" if self.twin is None else f"twin      {self.twin.to_text()}\n"
         session = "" if self.session is None else f"session   {self.session}\n"
+        near = f", {self.guarded} of them near a change of the label" if self.guarded else ""
         return (
             f"lab       {self.lab.text()}\n"
             f"live      {self.live.text()}\n"
             f"{gap}"
-            f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} without truth), "
-            f"{self.fps:.1f} a second; {self.ended}\n"
+            f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} without "
+            f"truth{near}), {self.fps:.1f} a second; {self.ended}\n"
             f"age       {self.age_ms.text()}\n"
             f"invoke    {self.invoke_ms.text()} ({self.artifact} on {self.device})\n"
             f"{twin}"

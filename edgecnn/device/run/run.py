@@ -25,9 +25,9 @@ from edgecnn.device.machine.health import boot_id, host
 from edgecnn.device.machine.percentiles import Percentiles
 from edgecnn.device.machine.signals import stop_on_signals
 from edgecnn.device.options import RunOptions
-from edgecnn.device.run.panel import PreviewWindow
 from edgecnn.device.run.record import Recorder
 from edgecnn.device.run.result import RunResult
+from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage
 from edgecnn.session.answers import Answers
 from edgecnn.session.events import TruthEvent
@@ -85,6 +85,8 @@ def run(
         opened = stack.enter_context(open_source(source, options, stop))
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
         truths = stack.enter_context(load_truths(options.truth, opened, labels, hub))
+        if window is not None:
+            window.keys = truths.keys
         recorder = None
         if options.log is not None:
             header = _header(loaded, source, options, truths, view)
@@ -154,6 +156,7 @@ class _Loop:
             self._linger(on_status, stop)
         self._truths.close()
         self._hold(self._truths.take())
+        self._note_late()
         self._take_warnings()
         if stop.is_set():
             ended = "interrupted"
@@ -187,7 +190,8 @@ class _Loop:
         """The view of a frame; its file's bytes show something else then."""
         if self._view.is_whole:
             return frame
-        return replace(frame, frame_bgr=self._view.apply(frame.frame_bgr), encoded=None)
+        cut_bgr, uncut_bgr = self._view.apply(frame.frame_bgr), frame.frame_bgr
+        return replace(frame, frame_bgr=cut_bgr, encoded=None, uncut_bgr=uncut_bgr)
 
     def _classify(self, frame: Frame) -> Prediction:
         prediction, timing = self._classifier.timed(frame.frame_bgr)
@@ -215,6 +219,15 @@ class _Loop:
             self._answers.truth(event.frame, event.label)
             if self._recorder is not None:
                 self._recorder.session.truth(event)
+
+    def _note_late(self) -> None:
+        """Say how many labels the live figure lacks, because their frames were too far back."""
+        if self._answers.late:
+            where = "--log keeps them" if self._recorder is None else "an audit counts them"
+            self._warn(
+                f"{self._answers.late} labels came too late for the live accuracy of the run; "
+                f"{where}"
+            )
 
     def _compare_twin(self, frame: Frame, prediction: Prediction) -> None:
         """After the answer is out and timed, so that the twin costs no answer its age."""
@@ -258,10 +271,13 @@ class _Loop:
             if twin:
                 self._recorder.health(f"twin: {twin.to_text()}")
             counts = {"frames": status.frames, "dropped": status.dropped}
+            if self._truths.guarded:
+                counts["guarded"] = self._truths.guarded
             self._recorder.session.end(ended, counts)
         return RunResult(
             **{one.name: getattr(status, one.name) for one in fields(Figures)},
             unlabelled=status.frames - status.live.total,
+            guarded=self._truths.guarded,
             artifact=self._classifier.artifact.file,
             device=self._loaded.device,
             ended=ended,

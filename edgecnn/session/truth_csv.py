@@ -16,19 +16,25 @@ from __future__ import annotations
 import csv
 import io
 import math
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
-from edgecnn.device.capture.frame import Frame, Source
-from edgecnn.device.capture.stills import ImageSource
 from edgecnn.errors import TruthError, listed
+from edgecnn.session.events import NONE_LABEL
+from edgecnn.session.timeline import Span, Timeline
 
-__all__ = ["labels_from_csv"]
+__all__ = [
+    "CsvLabels",
+    "Footage",
+    "check_label",
+    "labels_from_csv",
+    "parse_moment",
+    "read_csv_text",
+]
 
 _FORMS: tuple[tuple[str, ...], ...] = (
     ("frame",),
@@ -37,6 +43,8 @@ _FORMS: tuple[tuple[str, ...], ...] = (
     ("name",),
 )
 _EXPECTED = "frame,label or first,last,label or start,end,label or name,label"
+
+_SOURCES = "none, folder, keys, marker, schedule:FILE, sensor:FILE or a CSV file"
 
 
 @dataclass(frozen=True)
@@ -49,32 +57,71 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Span:
-    """start <= key < end."""
+class Footage:
+    """What a truth CSV has to know of the frames.
 
-    start: float
-    end: float
-    label: str
-    line: int
+    Args:
+        live: From a camera or stream; None where nobody knows.
+        names: The files of an image folder, below it; None for cameras and videos.
+    """
+
+    live: bool | None
+    names: Sequence[str] | None = None
 
 
-def labels_from_csv(
-    path: Path, source: Source, labels: Sequence[str]
-) -> Callable[[Frame], str | None]:
-    """What a truth CSV says of each frame of a source.
+@dataclass(frozen=True)
+class CsvLabels:
+    """The labels of a truth CSV, and what they go by.
+
+    Args:
+        by: "frame" is the frame's number, "name" its file; "seconds" count from the start of the
+            source, "clock" is the time of day in seconds since 1970.
+        timeline: The labels by number or time.
+        names: The labels by file.
+    """
+
+    by: Literal["frame", "name", "seconds", "clock"]
+    timeline: Timeline = field(default_factory=lambda: Timeline(()))
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def by_time(self) -> bool:
+        return self.by in ("seconds", "clock")
+
+    def find(
+        self, frame: int, name: str | None, seconds: float | None, at: datetime | None
+    ) -> str | None:
+        """The label of a frame, by whichever of these the file goes."""
+        if self.by == "name":
+            return self.names.get(name or "")
+        key = frame if self.by == "frame" else self.moment(seconds, at)
+        return None if key is None else self.timeline.find(key)
+
+    def moment(self, seconds: float | None, at: datetime | None) -> float | None:
+        """When a frame was captured, on the clock that the file goes by."""
+        if self.by == "clock":
+            return None if at is None else at.timestamp()
+        return seconds
+
+
+def labels_from_csv(path: Path, footage: Footage, labels: Sequence[str]) -> CsvLabels:
+    """What a truth CSV says of the frames of a source.
 
     Raises:
         TruthError: A label that the bundle lacks, rows that contradict each other or are
             malformed (with the line number), or a form that this source can't be asked by.
     """
     form, rows = _read_rows(path, labels)
-    readers = {"frame": _by_frames, "first": _by_frames, "start": _by_time, "name": _by_name}
-    return readers[form](path, rows, source)
+    if form == "name":
+        return CsvLabels("name", names=_by_name(path, rows, footage))
+    if form == "start":
+        return _by_time(path, rows, footage)
+    return CsvLabels("frame", _by_frames(path, rows))
 
 
 def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row]]:
     """The form (its first key column) and the rows of a truth CSV."""
-    text = _read_text(path)
+    text = read_csv_text(path, f"a CSV file of {_EXPECTED}", _SOURCES)
     try:
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = [cell.strip().lower() for cell in next(lines, [])]
@@ -90,11 +137,7 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row]]:
                     f"({','.join(header)})"
                 )
             *keys, label = (cells[place].strip() for place in places)
-            if label not in labels:
-                raise TruthError(
-                    f"{path} line {lines.line_num}: label {label!r} is not in the bundle; "
-                    f"expected {listed(labels)}"
-                )
+            check_label(f"{path} line {lines.line_num}", label, labels)
             rows.append(_Row(lines.line_num, tuple(keys), label))
     except csv.Error as error:
         raise TruthError(f"{path} line {lines.line_num}: not a CSV file ({error})") from error
@@ -103,19 +146,43 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row]]:
     return form[0], rows
 
 
-def _read_text(path: Path) -> str:
+def check_label(where: str, label: str, labels: Sequence[str]) -> None:
+    """Refuse a label that the bundle lacks; "none of these" is always one.
+
+    Args:
+        where: The file and line.
+
+    Raises:
+        TruthError: It does.
+    """
+    if label not in labels and label != NONE_LABEL:
+        raise TruthError(
+            f"{where}: label {label!r} is not in the bundle; expected {listed(labels)}"
+        )
+
+
+def read_csv_text(path: Path, expected: str, absent: str = "") -> str:
+    """The text of a CSV file.
+
+    Args:
+        expected: What the file has to be.
+        absent: What could have been given instead of a file that is not there.
+
+    Raises:
+        TruthError: It is absent, empty, unreadable or no text.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise TruthError(
-            f"truth {str(path)!r} does not exist; expected none, folder or a CSV file"
+            f"truth {str(path)!r} does not exist; expected {absent or expected}"
         ) from error
     except OSError as error:
         raise TruthError(f"can't read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise TruthError(f"{path} is not UTF-8 text; expected a CSV file of {_EXPECTED}") from error
+        raise TruthError(f"{path} is not UTF-8 text; expected {expected}") from error
     if not text.strip():
-        raise TruthError(f"{path} is empty; expected a CSV file of {_EXPECTED}")
+        raise TruthError(f"{path} is empty; expected {expected}")
     return text
 
 
@@ -129,26 +196,25 @@ def _find_form(path: Path, header: list[str]) -> tuple[str, ...]:
     raise TruthError(f"{path} line 1: columns {','.join(header)[:100]!r}, expected {_EXPECTED}")
 
 
-def _by_frames(path: Path, rows: list[_Row], _: Source) -> Callable[[Frame], str | None]:
+def _by_frames(path: Path, rows: list[_Row]) -> Timeline:
     spans = []
     for row in rows:
         first, last = _whole(path, row, row.keys[0]), _whole(path, row, row.keys[-1])
         if last < first:
             raise TruthError(f"{path} line {row.line}: frames {first} to {last} run backwards")
-        spans.append(_Span(first, last + 1, row.label, row.line))
-    find = _lookup(path, spans)
-    return lambda frame: find(frame.index)
+        spans.append((row, Span(first, last + 1, row.label)))
+    return _timeline(path, spans)
 
 
-def _by_time(path: Path, rows: list[_Row], source: Source) -> Callable[[Frame], str | None]:
+def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
     absolute = not _is_number(rows[0].keys[0])
-    if absolute and not source.live:
+    if footage.names is not None:
+        raise TruthError(f"{path}: images have no time; expected columns frame,label or name,label")
+    if absolute and not footage.live:
         raise TruthError(
             f"{path} line {rows[0].line}: a time of day, but this source is a recording; "
             "give seconds from its start"
         )
-    if isinstance(source, ImageSource):
-        raise TruthError(f"{path}: images have no time; expected columns frame,label or name,label")
     spans = []
     for row in rows:
         start, end = (_moment(path, row, text, absolute=absolute) for text in row.keys)
@@ -156,20 +222,17 @@ def _by_time(path: Path, rows: list[_Row], source: Source) -> Callable[[Frame], 
             raise TruthError(
                 f"{path} line {row.line}: {row.keys[0]} to {row.keys[1]} is empty or runs backwards"
             )
-        spans.append(_Span(start, end, row.label, row.line))
-    find = _lookup(path, spans)
-    if absolute:
-        return lambda frame: find(frame.captured_at.timestamp())
-    return lambda frame: None if frame.seconds is None else find(frame.seconds)
+        spans.append((row, Span(start, end, row.label)))
+    return CsvLabels("clock" if absolute else "seconds", _timeline(path, spans))
 
 
-def _by_name(path: Path, rows: list[_Row], source: Source) -> Callable[[Frame], str | None]:
-    if not isinstance(source, ImageSource):
+def _by_name(path: Path, rows: list[_Row], footage: Footage) -> Mapping[str, str]:
+    if footage.names is None:
         raise TruthError(f"{path}: names fit an image folder only; expected frames or times")
     table = _table(path, rows, [row.keys[0].replace("\\", "/") for row in rows])
-    shares = Counter(PurePosixPath(name).name for name in source.names)
+    shares = Counter(PurePosixPath(name).name for name in footage.names)
     found = {}
-    for name in source.names:
+    for name in footage.names:
         base = PurePosixPath(name).name
         if name in table:
             found[name] = table[name]
@@ -183,9 +246,9 @@ def _by_name(path: Path, rows: list[_Row], source: Source) -> Callable[[Frame], 
     if not found:
         raise TruthError(
             f"{path}: none of its {len(table)} names is in the source (the first: "
-            f"{rows[0].keys[0]!r}; the source's first: {source.names[0]!r})"
+            f"{rows[0].keys[0]!r}; the source's first: {footage.names[0]!r})"
         )
-    return lambda frame: found.get(frame.name or "")
+    return found
 
 
 def _table(path: Path, rows: list[_Row], keys: Iterable[Any]) -> Mapping[Any, str]:
@@ -200,28 +263,22 @@ def _table(path: Path, rows: list[_Row], keys: Iterable[Any]) -> Mapping[Any, st
     return {key: row.label for key, row in seen.items()}
 
 
-def _lookup(path: Path, spans: list[_Span]) -> Callable[[float], str | None]:
-    """Which span holds a key; spans that overlap with the same label are joined."""
-    joined: list[_Span] = []
-    for span in sorted(spans, key=lambda s: (s.start, s.end)):
-        before = joined[-1] if joined else None
-        if before is None or span.start >= before.end:
-            joined.append(span)
-        elif span.label == before.label:
-            joined[-1] = _Span(before.start, max(before.end, span.end), span.label, before.line)
-        else:
-            late, early = max(span.line, before.line), min(span.line, before.line)
+def _timeline(path: Path, rows: list[tuple[_Row, Span]]) -> Timeline:
+    """The spans in order; those that overlap with the same label are joined."""
+    joined: list[tuple[_Row, Span]] = []
+    for row, span in sorted(rows, key=lambda r: (r[1].start, r[1].end)):
+        if not joined or span.start >= joined[-1][1].end:
+            joined.append((row, span))
+            continue
+        first, before = joined[-1]
+        if span.label != before.label:
+            late, early = max(row.line, first.line), min(row.line, first.line)
             raise TruthError(
                 f"{path} line {late}: overlaps line {early}, and they disagree "
                 f"({before.label!r}, {span.label!r})"
             )
-    starts = [span.start for span in joined]
-
-    def find(key: float) -> str | None:
-        at = bisect_right(starts, key) - 1
-        return joined[at].label if at >= 0 and key < joined[at].end else None
-
-    return find
+        joined[-1] = (first, Span(before.start, max(before.end, span.end), span.label))
+    return Timeline([span for _, span in joined])
 
 
 def _whole(path: Path, row: _Row, text: str) -> int:
@@ -239,7 +296,20 @@ def _is_number(text: str) -> bool:
 
 
 def _moment(path: Path, row: _Row, text: str, *, absolute: bool) -> float:
-    """Seconds from the start, or seconds since 1970 of an ISO time (UTC unless it says)."""
+    moment = parse_moment(text, absolute=absolute)
+    if moment is None:
+        kind = "an ISO 8601 time" if absolute else "seconds from the start of the source"
+        raise TruthError(f"{path} line {row.line}: {text!r}, expected {kind}")
+    return moment
+
+
+def parse_moment(text: str, *, absolute: bool) -> float | None:
+    """Seconds from the start, or since 1970 of an ISO time (UTC unless it says); None: neither.
+
+    Example:
+        >>> parse_moment("1970-01-01T00:01:00Z", absolute=True), parse_moment("2", absolute=False)
+        (60.0, 2.0)
+    """
     try:
         if absolute:  # Python 3.10 does not read the Z
             moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "zZ" else text)
@@ -247,8 +317,5 @@ def _moment(path: Path, row: _Row, text: str, *, absolute: bool) -> float:
             return zoned.timestamp()
         seconds = float(text)
     except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        kind = "an ISO 8601 time" if absolute else "seconds from the start of the source"
-        raise TruthError(f"{path} line {row.line}: {text!r}, expected {kind}")
-    return seconds
+        return None
+    return seconds if 0 <= seconds < math.inf else None

@@ -1,0 +1,198 @@
+"""Labels of a session that are kept elsewhere: a truth CSV, lines of events, or a labelled copy.
+
+`audit --truth` counts them as if they were in the session; `merge_labels` writes them into it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.errors import TruthError
+from edgecnn.session.append import TruthAppender
+from edgecnn.session.events import FrameEvent, TruthEvent, event_kind
+from edgecnn.session.layout import is_session
+from edgecnn.session.read import Session, frame_events, open_session, truth_events
+from edgecnn.session.timeline import guard_width
+from edgecnn.session.truth_csv import CsvLabels, Footage, labels_from_csv
+
+__all__ = ["FileLabels", "Merged", "merge_labels", "read_labels"]
+
+_EXAMPLE = '{"event": "truth", "frame": 12, "label": "cat", "via": "label"}'
+
+
+@dataclass(frozen=True)
+class FileLabels:
+    """The labels of a file that a session lacks.
+
+    Args:
+        events: In the order of the file.
+        known: Labels that the session has already.
+        strangers: Labels of frames that the session does not hold.
+        guarded: Frames that were left unlabelled because they are near a change of the label.
+    """
+
+    events: tuple[TruthEvent, ...]
+    known: int = 0
+    strangers: int = 0
+    guarded: int = 0
+
+
+@dataclass(frozen=True)
+class Merged:
+    """How many labels were added to the session, into which file, and what was not added."""
+
+    added: int
+    place: Path
+    known: int
+    strangers: int
+
+
+def read_labels(file: Path, session: Session) -> FileLabels:
+    """Read the labels of a truth CSV, of lines of truth events, or of a labelled copy.
+
+    Raises:
+        TruthError: The file is absent, malformed, or none of it is about this session.
+        SessionError: The session's events can't be read.
+    """
+    if not file.exists():
+        raise TruthError(
+            f"{file} does not exist; expected a truth CSV, a file of truth events or a labelled "
+            "copy of the session"
+        )
+    if file.is_dir() or _holds_lines(file):
+        return _from_events(file, session)
+    return _from_csv(file, session)
+
+
+def merge_labels(session: Path, file: Path) -> Merged:
+    """Write the labels of a copy, or of any file that `read_labels` takes, into a session.
+
+    What the session has already is not written again: merging twice changes nothing.
+
+    Raises:
+        TruthError: See `read_labels`.
+        SessionError: The session can't be read.
+        OutputError: Neither the session nor the place beside it can be written to.
+    """
+    found = read_labels(file, open_session(session))
+    with TruthAppender(session) as appender:
+        for event in found.events:
+            appender.add(event)
+        return Merged(len(found.events), appender.place, found.known, found.strangers)
+
+
+def _holds_lines(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(200).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    except OSError:
+        return False  # the CSV reader says what is wrong
+
+
+def _from_events(file: Path, session: Session) -> FileLabels:
+    if file.is_dir() and not is_session(file):
+        raise TruthError(f"{file} is a folder and no session; expected a file of labels or a copy")
+    given = list(truth_events(open_session(file)) if file.is_dir() else _lines(file))
+    if not given:
+        raise TruthError(f"{file} holds no label; expected lines such as {_EXAMPLE}")
+    held = {(event.frame, event.region) for event in frame_events(session)}
+    fitting = [event for event in given if (event.frame, event.region) in held]
+    if not fitting:
+        raise TruthError(
+            f"{file}: none of its {len(given)} labels is of a frame of {session.path} (the first: "
+            f"frame {given[0].frame}); is it of another session?"
+        )
+    known = {event.to_line() for event in truth_events(session)}
+    new = [event for event in fitting if event.to_line() not in known]
+    return FileLabels(
+        tuple(new), known=len(fitting) - len(new), strangers=len(given) - len(fitting)
+    )
+
+
+def _lines(file: Path) -> Iterator[TruthEvent]:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise TruthError(f"can't read {file}: {error.strerror}") from error
+    lines = raw.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        torn = number == len(lines) and not line.endswith((b"\n", b"\r"))
+        if not line.strip() or event_kind(line) not in (None, "truth"):
+            continue
+        try:
+            if event_kind(line) is None:
+                raise ValueError("no event")
+            yield TruthEvent.from_line(line, 2)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            if torn:
+                return
+            raise TruthError(
+                f"{file} line {number} is no label; expected lines such as {_EXAMPLE}"
+            ) from error
+
+
+def _from_csv(file: Path, session: Session) -> FileLabels:
+    first = next(frame_events(session), None)
+    names = None
+    if first is not None and first.name is not None:
+        names = [event.name or "" for event in frame_events(session)]
+    live = names is None and _is_live(session, first)
+    csv = labels_from_csv(file, Footage(live, names), session.card.labels)
+    if csv.by == "seconds" and not live and (first is None or first.seconds is None):
+        raise TruthError(
+            f"{file}: {session.path} does not say when in its video a frame came; expected "
+            "columns frame,label or first,last,label"
+        )
+    width = _width(csv, session) if csv.by_time else 0.0
+    events, guarded = [], 0
+    for event, seconds in _timed(session):
+        label = csv.find(event.frame, event.name, seconds, event.at)
+        moment = csv.moment(seconds, event.at) if csv.by_time else None
+        if label is None:
+            continue
+        if moment is not None and csv.timeline.is_near_change(moment, width):
+            guarded += 1
+        else:
+            events.append(TruthEvent(event.frame, label, "csv", why="all", region=event.region))
+    if not events and not guarded:
+        raise TruthError(f"{file}: none of its rows is about a frame of {session.path}; check it")
+    return FileLabels(tuple(events), guarded=guarded)
+
+
+def _is_live(session: Session, first: FrameEvent | None) -> bool:
+    """Whether a session is of a camera or stream: of recordings, the header has the path."""
+    source = Path(session.header.source or "")
+    is_file = source.is_absolute() and source.parts[1:2] != ("dev",)
+    return not is_file and (first is None or first.seconds is None)
+
+
+def _timed(session: Session) -> Iterator[tuple[FrameEvent, float | None]]:
+    """Each answer, and its seconds from the start of the source, as `run --truth` has them."""
+    start_ms: int | None = None
+    start_at: datetime | None = None
+    for event in frame_events(session):
+        start_ms = event.t_ms if start_ms is None else start_ms
+        start_at = event.at if start_at is None else start_at
+        seconds = event.seconds
+        if seconds is None and event.t_ms is not None and start_ms is not None:
+            seconds = (event.t_ms - start_ms) / 1000
+        elif seconds is None and event.at is not None and start_at is not None:
+            seconds = (event.at - start_at).total_seconds()
+        yield event, seconds
+
+
+def _width(csv: CsvLabels, session: Session) -> float:
+    """How wide the guard band is, by the ages and times of all frames."""
+    ages, moments = array("f"), array("d")
+    for event, seconds in _timed(session):
+        moment = csv.moment(seconds, event.at)
+        if moment is not None:
+            ages.append(event.age_ms)
+            moments.append(moment)
+    return guard_width(ages, np.diff(np.array(moments)))

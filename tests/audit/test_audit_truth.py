@@ -1,0 +1,94 @@
+"""Labels that reach the audit from outside of the session, and what the audit says of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
+
+from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.cli.main import app
+from edgecnn.errors import OptionError
+from edgecnn.session.append import TruthAppender
+from edgecnn.session.events import TruthEvent
+
+
+@pytest.fixture
+def session(tmp_path) -> Path:
+    """Twenty answers, every fourth wrong, without a label."""
+    events = [answer_event(k, k % 4 != 0) for k in range(20)]
+    events.append({"event": "end", "reason": "source ended"})
+    return write_session(tmp_path / "s", PAST_BUNDLE, events)
+
+
+def labels_csv(path: Path) -> Path:
+    path.write_text(f"first,last,label\n0,9,{LABELS[0]}\n")
+    return path
+
+
+def test_a_csv_and_lines_give_the_tally_of_the_same_labels_in_the_session(session, tmp_path):
+    lines = tmp_path / "labels.jsonl"
+    lines.write_text("".join(json.dumps(truth_event(k, LABELS[0])) + "\n" for k in range(10)))
+    before = (session / "events.jsonl").read_bytes()
+    by_csv = audit([session], AuditOptions(truth=labels_csv(tmp_path / "t.csv")))
+    by_lines = audit([session], AuditOptions(truth=lines))
+    assert (session / "events.jsonl").read_bytes() == before
+    copy = shutil.copytree(session, tmp_path / "copy")
+    with TruthAppender(copy) as appender:
+        for k in range(10):
+            appender.add(TruthEvent(k, LABELS[0], "label"))
+    inside = audit([copy])
+    by_copy = audit([session], AuditOptions(truth=copy))
+    assert (inside.live.tally.correct, inside.live.tally.total) == (7, 10)
+    assert by_csv.live == by_lines.live == by_copy.live
+    assert by_csv.live.tally == inside.live.tally
+    assert any("10 labels are counted that the session does not hold" in n for n in by_csv.notes)
+
+
+def test_the_command_takes_a_csv_and_refuses_a_bad_one_with_status_2(session, tmp_path, capfd):
+    def command(*args: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as done:
+            app(["audit", *map(str, args)], prog_name="edgecnn")
+        return int(done.value.code or 0), *capfd.readouterr()
+
+    file = labels_csv(tmp_path / "t.csv")
+    status, out, _ = command(session, "--truth", file, "--json")
+    found = json.loads(out)
+    assert (status, found["live"]["correct"], found["live"]["total"]) == (0, 7, 10)
+    file.write_text("frame,label\n0,lion\n")
+    status, out, err = command(session, "--truth", file)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert f"{file} line 2: label 'lion' is not in the bundle" in err
+
+
+def test_two_people_who_differ_are_named_with_the_number_of_frames(session):
+    with TruthAppender(session) as appender:
+        for k in range(10):
+            appender.add(TruthEvent(k, LABELS[0], "page", by="ann"))
+        for k in (2, 3):
+            appender.add(TruthEvent(k, LABELS[1], "page", by="bob"))
+    report = audit([session])
+    assert any("2 frames were labelled differently by ann and bob" in n for n in report.notes)
+    assert (report.live.tally.correct, report.live.tally.total) == (5, 10)
+
+
+def test_frames_that_a_run_left_unlabelled_near_a_change_are_said(session, tmp_path):
+    log = session / "events.jsonl"
+    log.write_text(log.read_text().replace('"reason"', '"guarded": 6, "reason"'))
+    text = audit([session], AuditOptions(truth=labels_csv(tmp_path / "t.csv"))).to_text()
+    assert "s: 6 frames near a change of the label are left unlabelled" in text
+
+
+def test_without_labels_the_audit_names_ways_that_work(session):
+    note = next(n for n in audit([session]).notes if n.startswith("no field labels"))
+    for way in ("edgecnn label", "--truth FILE.csv"):
+        assert way in note
+
+
+def test_one_file_of_labels_is_of_one_session(session, tmp_path):
+    other = shutil.copytree(session, tmp_path / "other")
+    with pytest.raises(OptionError, match="is of one session, but 2 are given"):
+        audit([session, other], AuditOptions(truth=labels_csv(tmp_path / "t.csv")))
