@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 from edgecnn.device.web.given import GivenLabel
@@ -16,7 +15,7 @@ __all__ = ["LateLabels", "add_late"]
 class LateLabels:
     """The truths of a session that is over, and a way to add some.
 
-    A label that is there already (same frame, person and moment) is not written again, so a page
+    A label that is there already (same frame, label, person and moment) is not written again, so a page
     may send it again after this program was killed. Not thread-safe; close it.
 
     Raises:
@@ -73,5 +72,6 @@ def add_late(session: Path, given: GivenLabel) -> bool:
     return bool(frames)
 
 
-def _key(truth: TruthEvent) -> tuple[int, str | None, datetime | None]:
-    return (truth.frame, truth.by, truth.at)
+def _key(truth: TruthEvent) -> tuple[int, str | None, str | None, int | None]:
+    at = None if truth.at is None else round(truth.at.timestamp() * 1000)
+    return (truth.frame, truth.label, truth.by, at)

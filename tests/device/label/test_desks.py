@@ -45,7 +45,7 @@ def session(tmp_path, digits_bundle, digits_field) -> Path:
     events, files = [], sorted(digits_field.rglob("*.png"))
     for k in range(60):
         scores = [0.0] * len(labels)
-        scores[0], scores[1] = 0.9 - k / 100, 0.1 + k / 100
+        scores[0], scores[1] = 0.95 - k / 200, 0.05 + k / 200
         pool = {0: "uniform", 1: "hard"}.get(k % 3) if k % 6 != 4 else None
         more = {} if pool is None else {"pool": pool, **({"p": 0.3} if pool == "uniform" else {})}
         events.append(frame_event(k, scores, **more))
