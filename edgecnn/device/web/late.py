@@ -15,8 +15,8 @@ __all__ = ["LateLabels", "add_late"]
 class LateLabels:
     """The truths of a session that is over, and a way to add some.
 
-    A label that is there already (same frame, label, person and moment) is not written again, so a page
-    may send it again after this program was killed. Not thread-safe; close it.
+    A label that is there already (same frame, label, person and moment) is not written again, so
+    a page may send it again after this program was killed. Not thread-safe; close it.
 
     Raises:
         SessionError: The session can't be read.
