@@ -10,7 +10,7 @@ from edgecnn.device.label.result import LabelResult, MergeResult
 from edgecnn.device.label.session_desk import SessionDesk
 from edgecnn.device.machine.signals import stop_on_signals
 from edgecnn.device.options import LabelOptions
-from edgecnn.device.web.address import parse_address
+from edgecnn.device.web.door.address import parse_address
 from edgecnn.device.web.server import PageServer, check_web
 from edgecnn.errors import OptionError
 from edgecnn.session.label_file import merge_labels
