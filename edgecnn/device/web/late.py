@@ -72,6 +72,6 @@ def add_late(session: Path, given: GivenLabel) -> bool:
     return bool(frames)
 
 
-def _key(truth: TruthEvent) -> tuple[int, str | None, str | None, int | None]:
-    at = None if truth.at is None else round(truth.at.timestamp() * 1000)
+def _key(truth: TruthEvent) -> tuple[int, str | None, str | None, str | None]:
+    at = truth.at and truth.at.isoformat(timespec="milliseconds")  # as lines hold it
     return (truth.frame, truth.label, truth.by, at)
