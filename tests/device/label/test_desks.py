@@ -175,7 +175,7 @@ def test_a_corrected_image_moves_and_a_start_again_remembers(images, tmp_path):
     assert again.question("x")["frame"] != frame
     again.give([given(again, frame, None)])
     assert sorted(digests(out)) == ["labels.csv"]
-    rows = list(csv.DictReader((out / "labels.csv").open()))
+    rows = list(csv.DictReader((out / "labels.csv").read_text().splitlines()))
     assert [row["label"] for row in rows] == ["a", "b", ""]
 
 
