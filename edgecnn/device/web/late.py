@@ -73,5 +73,5 @@ def add_late(session: Path, given: GivenLabel) -> bool:
 
 
 def _key(truth: TruthEvent) -> tuple[int, str | None, str | None, str | None]:
-    at = truth.at and truth.at.isoformat(timespec="milliseconds")  # as lines hold it
+    at = truth.at.isoformat(timespec="milliseconds") if truth.at else None  # as lines hold it
     return (truth.frame, truth.label, truth.by, at)
