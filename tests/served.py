@@ -151,7 +151,7 @@ def label_item(run: str, frame: int, label: str | None, **more: Any) -> dict[str
     """A label as the page sends it."""
     at = time.time_ns()
     item = {"id": f"t-{at}", "run": run, "frame": frame, "label": label, "via": "page"}
-    return {**item, "by": "test", "blind": False, "at": at // 1_000_000, **more}
+    return {**item, "by": "test", "unseen": False, "at": at // 1_000_000, **more}
 
 
 def session_events(session: Path, kind: str) -> list[dict[str, Any]]:

@@ -49,6 +49,7 @@ NEEDS = (
     "a Raspberry Pi",
     "a Coral",
     "a camera",
+    "a browser",
     "edgecnn[backbones]",
 )
 # test_demo.py runs it, with less of everything.

@@ -93,7 +93,7 @@ def run(
 ) -> Outcome:
     """Classify a camera's frames and show live accuracy beside lab accuracy."""
     if show_link:
-        from edgecnn.device.web.shown_link import last_link
+        from edgecnn.device.web.door.shown_link import last_link
 
         return last_link(options.web), 0
     if bundle is None or source is None:
@@ -107,7 +107,7 @@ def run(
 
 
 def _say_link(link: str) -> None:
-    from edgecnn.device.web.shown_link import ShownLink
+    from edgecnn.device.web.door.shown_link import ShownLink
 
     say(ShownLink(link).to_text())
 

@@ -58,7 +58,7 @@ class FolderDesk(Desk):
         self._run = digest.hexdigest()[:20]
         self._rows = _read_journal(output / _JOURNAL)
         self._seen = SeenLabels()
-        self._known = {(row[0], row[2], row[3]) for row in self._rows}
+        self._known = set(self._rows)
         self._label = {row[0]: row[1] for row in self._rows}
         self._classes: list[str] = []
         made = sorted({row[1] for row in self._rows} - {"", NONE_LABEL})
@@ -129,7 +129,7 @@ class FolderDesk(Desk):
             return None
         name = self._names[given.first]
         row = (name, given.label or "", given.by, given.at.isoformat(timespec="milliseconds"))
-        if (row[0], row[2], row[3]) not in self._known:
+        if row not in self._known:
             self._write(row)
         return None
 
@@ -155,7 +155,7 @@ class FolderDesk(Desk):
                 f"can't write {self._output}: {error.strerror}; free the place or choose another -o"
             ) from error
         self._rows.append(row)
-        self._known.add((row[0], row[2], row[3]))
+        self._known.add(row)
         self._label[name] = label
 
     def _copy_of(self, name: str, label: str) -> Path | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.bundle.spec import Prediction
-from edgecnn.errors import OptionError, SessionError
-from edgecnn.session.events import FrameEvent, event_kind
-from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, picture_stem
-from edgecnn.session.read import Frames, Session, open_session, read_frames
+from edgecnn.errors import OptionError
+from edgecnn.session.events import FrameEvent
+from edgecnn.session.layout import PICTURES_NAME, picture_stem
+from edgecnn.session.read import Frames, Session, frame_events, open_session, read_frames
 
 __all__ = ["KeptPicture", "Recorded", "open_recorded"]
 
@@ -68,16 +68,12 @@ def _kept(session: Session) -> Iterator[KeptPicture]:
     """The frames whose picture is still there; a later line of a frame replaces an earlier one."""
     stored = _stored(session.path / PICTURES_NAME)
     labels, past = session.card.labels, session.header.format == 1
-    for line in _lines(session.path / EVENTS_NAME):
-        if event_kind(line) != "frame" or not (past or b'"pool"' in line):
+    for event in frame_events(session):
+        if event.image is None and (past or event.pool is None):
             continue
-        try:
-            event = FrameEvent.from_line(line, session.header.format, len(labels))
-        except (ValueError, KeyError, TypeError):
-            continue  # read_frames has counted it
         stem = picture_stem(event.frame, event.region) if event.image is None else event.image
         file = stored.get(Path(stem).stem)
-        if file is not None and not (past and event.image is None):
+        if file is not None:
             yield KeptPicture(event.frame, event.region, file, _answer(event, labels), event.pool)
 
 
@@ -96,11 +92,3 @@ def _stored(folder: Path) -> dict[str, Path]:
         return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
     except OSError:
         return {}
-
-
-def _lines(file: Path) -> Iterator[bytes]:
-    try:
-        with open(file, "rb") as lines:
-            yield from lines
-    except OSError as error:
-        raise SessionError(f"can't read {file}: {error.strerror or error}") from error

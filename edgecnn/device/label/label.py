@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgecnn.device.label.folder_desk import FolderDesk
-from edgecnn.device.label.result import LabelResult
+from edgecnn.device.label.result import LabelResult, MergeResult
 from edgecnn.device.label.session_desk import SessionDesk
 from edgecnn.device.machine.signals import stop_on_signals
 from edgecnn.device.options import LabelOptions
-from edgecnn.device.web.address import parse_address
+from edgecnn.device.web.door.address import parse_address
 from edgecnn.device.web.server import PageServer, check_web
 from edgecnn.errors import OptionError
+from edgecnn.session.label_file import merge_labels
 from edgecnn.session.layout import is_session
 
-__all__ = ["LabelOptions", "LabelResult", "label"]
+__all__ = ["LabelOptions", "LabelResult", "MergeResult", "label"]
 
 
 def label(
@@ -23,8 +24,8 @@ def label(
     options: LabelOptions = LabelOptions(),
     *,
     on_link: Callable[[str], None] | None = None,
-) -> LabelResult:
-    """Serve the page; Ctrl-C or SIGTERM ends it with its result.
+) -> LabelResult | MergeResult:
+    """Serve the page until Ctrl-C or SIGTERM, or merge the labels of a copy.
 
     Args:
         paths: Sessions, or one folder of images.
@@ -36,6 +37,8 @@ def label(
         SessionError, DataError: What they hold can't be read.
         OutputError: The labels can't be written.
     """
+    if options.merge is not None:
+        return _merge(paths, options.merge)
     check_web()
     address = parse_address(options.web)
     desk = _desk(paths, options)
@@ -43,7 +46,15 @@ def label(
         if on_link is not None:
             on_link(server.link)
         stop.wait()
+    desk.close()
     return desk.result()
+
+
+def _merge(paths: Sequence[Path], file: Path) -> MergeResult:
+    if len(paths) != 1 or not is_session(paths[0]):
+        raise OptionError("--merge takes one session, and adds the labels of a file or copy to it")
+    merged = merge_labels(paths[0], file)
+    return MergeResult(merged.added, merged.known, merged.strangers, merged.place)
 
 
 def _desk(paths: Sequence[Path], options: LabelOptions) -> SessionDesk | FolderDesk:

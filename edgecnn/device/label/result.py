@@ -8,7 +8,7 @@ from pathlib import Path
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Record, json_as
 
-__all__ = ["LabelResult"]
+__all__ = ["LabelResult", "MergeResult"]
 
 
 @dataclass(frozen=True)
@@ -35,4 +35,27 @@ class LabelResult(Record):
         return (
             f"{live}labelled  {self.labelled} ({self.cant_tell} can't tell, {self.left} left)\n"
             f"written   {where}\n"
+        )
+
+
+@dataclass(frozen=True)
+class MergeResult(Record):
+    """What `label --merge` added to a session.
+
+    Args:
+        added: Labels that the session lacked.
+        known: Labels that it had already.
+        strangers: Labels of frames that it does not hold.
+        written: The file that took them.
+    """
+
+    added: int
+    known: int
+    strangers: int
+    written: Path
+
+    def to_text(self) -> str:
+        return (
+            f"added     {self.added} labels ({self.known} were there, {self.strangers} of other "
+            f"frames)\nwritten   {self.written}\n"
         )

@@ -50,7 +50,7 @@ class SessionDesk(Desk):
 
     def __init__(self, sessions: Sequence[Path]) -> None:
         opened = [open_recorded(path) for path in sessions]
-        self._all = [(one, LateLabels(one.session)) for one in opened]
+        self._all = [(one, LateLabels(one.session.path)) for one in opened]
         self._card = opened[0].session.card
         for one in opened[1:]:
             if one.session.card.labels != self._card.labels:
@@ -132,8 +132,12 @@ class SessionDesk(Desk):
             cant_tell=sum(label is None for label in labels),
             left=len(self._places) - len(labels),
             live=self._tally(),
-            written=tuple(late.target for _, late in self._all if late.target),
+            written=tuple(dict.fromkeys(late.place for _, late in self._all)),
         )
+
+    def close(self) -> None:
+        for _, late in self._all:
+            late.close()
 
     def _take_in(self, recorded: Recorded, late: LateLabels) -> None:
         """Note a session's pictures, and the labels that it has already."""

@@ -10,10 +10,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgecnn.device.web.access import Access, RateLimit
 from edgecnn.device.web.desk import Desk, Look
+from edgecnn.device.web.door.access import Access, RateLimit
+from edgecnn.device.web.door.guard import App, Guard, read_cookie
 from edgecnn.device.web.given import GivenLabel
-from edgecnn.device.web.guard import App, Guard, read_cookie
 from edgecnn.device.web.shelf import zip_stream
 from edgecnn.errors import EdgecnnError
 from edgecnn.records import Json

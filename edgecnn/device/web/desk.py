@@ -82,6 +82,9 @@ class Desk:
         """The folder of one of `sessions`."""
         return None
 
+    def close(self) -> None:
+        """Release files."""
+
     def add_class(self, _name: str, /) -> bool:
         """Add a class to choose from; False where classes are fixed."""
         return False

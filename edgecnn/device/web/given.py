@@ -59,9 +59,9 @@ class GivenLabel:
         label = data.get("label", "")
         if label is not None and not _is_name(label, 200):
             raise ValueError("label is no text of 1 to 200 characters")
-        if data.get("via") not in _VIAS or not isinstance(data.get("blind"), bool):
+        if data.get("via") not in _VIAS or not isinstance(data.get("unseen"), bool):
             raise ValueError(
-                f"expected via as one of {', '.join(_VIAS)} and blind as true or false"
+                f"expected via as one of {', '.join(_VIAS)} and unseen as true or false"
             )
         if not _is_name(data.get("by"), 40):
             raise ValueError("by is no text of 1 to 40 characters")
@@ -76,7 +76,7 @@ class GivenLabel:
             label=label,
             via=data["via"],
             by=data["by"],
-            blind=data["blind"],
+            blind=data["unseen"],
             at=at,
         )
 

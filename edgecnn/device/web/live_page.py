@@ -14,7 +14,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.device.capture.frame import Frame, now_utc
 from edgecnn.device.options import RunOptions
-from edgecnn.device.web.address import parse_address
+from edgecnn.device.web.door.address import parse_address
 from edgecnn.device.web.hub import Hub
 from edgecnn.device.web.server import PageServer, check_web
 from edgecnn.device.web.settings import ViewFile

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from edgecnn.device.web.access import Access, load_secret, secret_file
-from edgecnn.device.web.address import WebAddress, link
 from edgecnn.device.web.desk import Desk
+from edgecnn.device.web.door.access import Access, load_secret, secret_file
+from edgecnn.device.web.door.address import WebAddress, link
 from edgecnn.errors import MissingRuntimeError, OptionError
 
 __all__ = ["PageServer", "check_web"]

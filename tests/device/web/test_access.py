@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgecnn.device.web.access import Access, RateLimit, load_secret
-from edgecnn.device.web.address import WebAddress, link, parse_address, qr_text
-from edgecnn.device.web.shown_link import last_link
+from edgecnn.device.web.door.access import Access, RateLimit, load_secret
+from edgecnn.device.web.door.address import WebAddress, link, parse_address, qr_text
+from edgecnn.device.web.door.shown_link import last_link
 from edgecnn.errors import OptionError, OutputError
 
 HERE = WebAddress("127.0.0.1", 8080)

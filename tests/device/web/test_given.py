@@ -15,7 +15,7 @@ GOOD = {
     "label": "cat",
     "via": "page",
     "by": "Ada",
-    "blind": False,
+    "unseen": False,
     "at": 1_700_000_000_123,
 }
 

@@ -15,7 +15,7 @@ from served import Client, free_port, label_item
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.frame_view import WHOLE_FRAME
 from edgecnn.device.capture.frame import Frame, now_utc
-from edgecnn.device.web.address import WebAddress
+from edgecnn.device.web.door.address import WebAddress
 from edgecnn.device.web.hub import Hub
 from edgecnn.device.web.server import PageServer
 from edgecnn.device.web.settings import ViewFile

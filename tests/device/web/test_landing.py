@@ -17,6 +17,8 @@ def test_a_label_three_seconds_after_its_frame_lands_on_it(tmp_path, digits_bund
     with Served(tmp_path, "run", digits_bundle, "-s", video, "--log", session) as served:
         client = Client(served.link)
         run = client.get("/api/about")["run"]
+        while client.get("/api/state")["frame"] is None:
+            time.sleep(0.2)
         shown: deque[tuple[float, int, int]] = deque()
         given: dict[int, int] = {}
         while len(given) < 200:

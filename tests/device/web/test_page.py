@@ -233,8 +233,9 @@ def test_a_region_is_drawn_by_touch_and_the_next_run_uses_it(
     x, y, w, h = box
     at = [(0.25, 0.25), (0.4, 0.5), (0.6, 0.7), (0.75, 0.75)]
     page.touch([[x + a * w, y + b * h] for a, b in at])
-    page.tap("#rotate")
-    page.tap("#rotate")
+    for degrees in (90, 180):
+        page.tap("#rotate")
+        page.wait(f"document.querySelector('#degrees').textContent === '{degrees}'")
     page.wait("document.querySelector('#sharp').textContent.includes('of best')")
     page.screenshot(tmp_path / "camera.png")
     page.tap("#save")

@@ -84,7 +84,7 @@ function label(name) {
   if (!card) return;
   const now = card;
   card = null;
-  const id = give({ frame: now.frame, label: name, via: now.via, blind: picksClassOf(now), run: now.run });
+  const id = give({ frame: now.frame, label: name, via: now.via, unseen: picksClassOf(now), run: now.run });
   remember({ ids: [id], card: now });
   if (blind && now.answer !== undefined) {
     const said = labels()[now.answer];
@@ -111,7 +111,7 @@ function undo() {
   for (const [k, id] of entry.ids.entries()) {
     if (takeBack(id)) continue;
     const item = entry.items ? entry.items[k] : { frame: entry.card.frame, via: entry.card.via, run: entry.card.run };
-    give({ ...item, label: null, blind }); // until it is labelled again
+    give({ ...item, label: null, unseen: blind }); // until it is labelled again
   }
   if (entry.card) show(entry.card);
   else render();
@@ -141,7 +141,7 @@ async function labelChosen(right) {
   const name = right ? null : await choose(`What do these ${picked.length} frames show?`);
   if (name === undefined) return;
   const items = picked.map((one) => ({ frame: one.frame, via: "strip", run: device.about.run }));
-  const ids = items.map((item, k) => give({ ...item, blind: false, label: right ? labels()[picked[k].answer] : name }));
+  const ids = items.map((item, k) => give({ ...item, unseen: false, label: right ? labels()[picked[k].answer] : name }));
   remember({ ids, items });
   clearChosen();
   toast(`${picked.length} labelled`);

@@ -41,7 +41,7 @@ function remove(key) {
   localStorage.removeItem(key);
 }
 
-// Queue a label: { frame, last?, label, via, blind }; returns its id.
+// Queue a label: { frame, last?, label, via, unseen }; returns its id.
 export function give(item) {
   const at = now();
   const id = `${at.toString(36)}-${letters(12)}`;

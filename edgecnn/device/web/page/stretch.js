@@ -30,7 +30,7 @@ export function stretchShown(card) {
 function send() {
   if (!now || now.first === null || now.last < now.first) return;
   const item = { frame: now.first, last: now.last, via: "stretch", run: now.run };
-  now.ids.push(give({ ...item, label: now.label, blind: false }));
+  now.ids.push(give({ ...item, label: now.label, unseen: false }));
   now.items.push(item);
   now.count += now.last - now.first + 1;
   now.first = now.last + 1;

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
-from edgecnn.device.web.access import Access, RateLimit
+from edgecnn.device.web.door.access import Access, RateLimit
 
 __all__ = ["MOST_BODY", "Guard"]
 

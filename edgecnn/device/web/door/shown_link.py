@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgecnn.device.web.access import load_secret, secret_file
-from edgecnn.device.web.address import link, parse_address, qr_text
+from edgecnn.device.web.door.access import load_secret, secret_file
+from edgecnn.device.web.door.address import link, parse_address, qr_text
 from edgecnn.errors import OptionError
 from edgecnn.records import Record
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.device.web.address import WebAddress
+from edgecnn.device.web.door.address import WebAddress
 from edgecnn.errors import OutputError
 
 __all__ = ["Access", "RateLimit", "Secret", "load_secret", "secret_file"]

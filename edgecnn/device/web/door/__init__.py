@@ -1,0 +1,1 @@
+"""Who gets in: the address, the token, and what stands before the routes."""

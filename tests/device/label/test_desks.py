@@ -1,0 +1,207 @@
+"""What `edgecnn label` asks, in which order, and what it writes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from sessions import frame_event, write_session
+
+from edgecnn.bundle.folder import Bundle
+from edgecnn.device.label.folder_desk import FolderDesk
+from edgecnn.device.label.label import LabelOptions, label
+from edgecnn.device.label.session_desk import SessionDesk
+from edgecnn.device.web.given import GivenLabel
+from edgecnn.errors import OptionError
+from edgecnn.session.read import open_session, truth_events
+
+pytest.importorskip("starlette", reason="the extra web is not installed")
+
+
+def given(desk, frame: int, name: str | None, by: str = "Ada", **more) -> GivenLabel:
+    return GivenLabel(
+        id=more.get("id", f"i{time.time_ns()}"),
+        run=more.get("run", desk.about()["run"]),
+        first=frame,
+        last=frame,
+        label=name,
+        via="label",
+        by=by,
+        blind=False,
+        at=more.get("at", datetime.now(timezone.utc)),
+    )
+
+
+@pytest.fixture
+def session(tmp_path, digits_bundle, digits_field) -> Path:
+    """60 answers: 20 kept by chance, 10 for being hard, all of one class."""
+    labels = Bundle.open(digits_bundle).card.labels
+    events, files = [], sorted(digits_field.rglob("*.png"))
+    for k in range(60):
+        scores = [0.0] * len(labels)
+        scores[0], scores[1] = 0.95 - k / 200, 0.05 + k / 200
+        pool = {0: "uniform", 1: "hard"}.get(k % 3) if k % 6 != 4 else None
+        more = {} if pool is None else {"pool": pool, **({"p": 0.3} if pool == "uniform" else {})}
+        events.append(frame_event(k, scores, **more))
+    folder = write_session(tmp_path / "session", digits_bundle, events)
+    for event in events:
+        if "pool" in event:
+            shutil.copy(files[event["frame"]], folder / "frames" / f"{event['frame']:08d}.png")
+    return folder
+
+
+def test_pictures_kept_by_chance_come_first_then_the_least_certain(session):
+    desk = SessionDesk([session])
+    left = desk.state()["left"]
+    notes, pictures = [], []
+    for _ in range(left):
+        question = desk.question("a")
+        notes.append(question["note"])
+        pictures.append(desk.picture(question["frame"]))
+        assert desk.give([given(desk, question["frame"], "0")]) == [None]
+    assert desk.question("a") is None
+    assert all(jpeg.startswith(b"\xff\xd8") for jpeg in pictures)
+    randoms = [k for k, note in enumerate(notes) if note.startswith("Random")]
+    assert randoms == list(range(20))
+    frames = [int(note.split()[-1]) for note in notes]
+    assert frames[:20] != sorted(frames[:20])
+    assert frames[20:] == sorted(frames[20:], reverse=True)  # confidence falls with the number
+    desk.close()
+    truths = list(truth_events(open_session(session)))
+    assert [truth.frame for truth in truths] == frames
+    assert [truth.why for truth in truths] == ["uniform"] * 20 + ["hard"] * (left - 20)
+    assert {truth.probability for truth in truths[:20]} == {20 / 60}
+    assert {truth.probability for truth in truths[20:]} == {None}
+    assert {(truth.via, truth.by) for truth in truths} == {("label", "Ada")}
+
+
+def test_a_start_again_goes_on_and_a_label_sent_again_is_written_once(session):
+    desk = SessionDesk([session])
+    first = desk.question("a")["frame"]
+    same = given(desk, first, "0")
+    desk.give([same, same])
+    desk.close()
+    again = SessionDesk([session])
+    assert again.about()["run"] == desk.about()["run"]
+    assert again.give([same]) == [None]
+    assert again.state()["left"] == desk.state()["left"]
+    assert again.question("a")["frame"] != first
+    assert len(list(truth_events(open_session(session)))) == 1
+    again.close()
+
+
+def test_what_does_not_fit_is_refused(session):
+    desk = SessionDesk([session])
+    whys = desk.give(
+        [given(desk, 0, "<b>"), given(desk, 0, "0", run="other"), given(desk, 999, "0")]
+    )
+    assert all(whys)
+    assert list(truth_events(open_session(session))) == []
+    desk.close()
+
+
+def test_a_session_without_pictures_is_one_line(session):
+    shutil.rmtree(session / "frames")
+    with pytest.raises(OptionError, match="has no kept pictures"):
+        SessionDesk([session])
+
+
+def test_a_copys_labels_merge_into_the_original_once(session, tmp_path):
+    copy = shutil.copytree(session, tmp_path / "copy")
+    desk = SessionDesk([copy])
+    for _ in range(3):
+        desk.give([given(desk, desk.question("a")["frame"], "1")])
+    desk.close()
+    results = [label([session], LabelOptions(merge=copy)) for _ in range(2)]
+    assert [(one.added, one.known) for one in results] == [(3, 0), (0, 3)]
+    assert len(list(truth_events(open_session(session)))) == 3
+
+
+@pytest.fixture
+def images(tmp_path, digits_field) -> Path:
+    """Ten images, two of the same name in folders."""
+    folder = tmp_path / "images"
+    for k, file in enumerate(sorted(digits_field.rglob("*.png"))[:10]):
+        place = folder / ("monday" if k % 2 else "tuesday") / f"{k // 2}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, place)
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
+
+
+def test_a_folder_is_sorted_into_classes_and_nothing_is_lost(images, tmp_path):
+    before, out = digests(images), tmp_path / "out"
+    desk = FolderDesk(images, out, ["0", "1"])
+    names = {}
+    for k in range(10):
+        question = desk.question("a")
+        name = ["0", "1", None, "none of these"][k % 4]
+        names[question["name"]] = name
+        assert desk.picture(question["frame"]).startswith(b"\xff\xd8")
+        assert desk.give([given(desk, question["frame"], name)]) == [None]
+    assert desk.question("a") is None
+    assert digests(images) == before
+    copies = {k: v for k, v in digests(out).items() if k != "labels.csv"}
+    kept = {f"{name}/{path}": before[path] for path, name in names.items() if name in ("0", "1")}
+    assert copies == kept
+    assert (desk.result().labelled, desk.result().cant_tell, desk.result().left) == (8, 2, 0)
+
+
+def test_a_corrected_image_moves_and_a_start_again_remembers(images, tmp_path):
+    out = tmp_path / "out"
+    desk = FolderDesk(images, out, ["a", "b"])
+    frame = desk.question("x")["frame"]
+    name = desk.question("x")["name"]
+    desk.give([given(desk, frame, "a"), given(desk, frame, "b")])
+    assert sorted(digests(out)) == [f"b/{name}", "labels.csv"]
+    with open(out / "labels.csv", "a") as file:
+        file.write("torn")  # the program was killed here
+    again = FolderDesk(images, out)
+    assert again.about()["labels"] == ["a", "b"]
+    assert again.state()["left"] == 9
+    assert again.question("x")["frame"] != frame
+    again.give([given(again, frame, None)])
+    assert sorted(digests(out)) == ["labels.csv"]
+    rows = list(csv.DictReader((out / "labels.csv").read_text().splitlines()))
+    assert [row["label"] for row in rows] == ["a", "b", ""]
+
+
+def test_a_class_can_be_added_if_it_can_be_a_folder(images, tmp_path):
+    desk = FolderDesk(images, tmp_path / "out", ["a"])
+    assert desk.add_class("café au lait")
+    for name in ("", ".", "..", ".x", "a/b", "a\\b", "a\0", "A", "x" * 61, " x", "None of these"):
+        assert not desk.add_class(name)
+    assert desk.about()["labels"] == ["a", "café au lait"]
+
+
+def test_an_output_that_would_mix_with_other_files_is_refused(images, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("")
+    for output in (images, images / "sorted", tmp_path / "full", tmp_path / "full" / "x"):
+        with pytest.raises(OptionError, match="-o"):
+            FolderDesk(images, output)
+    assert json.dumps(sorted(digests(images)))
+
+
+def test_sessions_and_folders_do_not_mix(session, images):
+    for paths, options in (
+        ([session, images], LabelOptions()),
+        ([images, images], LabelOptions()),
+        ([session], LabelOptions(classes=("a",))),
+        ([images], LabelOptions(merge=session)),
+    ):
+        with pytest.raises(OptionError):
+            label(paths, options)
