@@ -102,7 +102,7 @@ class Page:
     def __init__(self, browser: Chromium, session: str, size: tuple[int, int]) -> None:
         self._browser, self._session = browser, session
         self.errors: list[str] = []
-        self.requests: list[str] = []
+        self.requests: list[tuple[str, float]] = []  # (address, when in seconds)
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         phone = size[0] < 600
@@ -137,7 +137,7 @@ class Page:
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
             self.errors.append(str(params["args"])[:500])
         elif method == "Network.requestWillBeSent":
-            self.requests.append(params["request"]["url"])
+            self.requests.append((params["request"]["url"], params["timestamp"]))
 
     def eval(self, script: str) -> Any:
         found = self.call(

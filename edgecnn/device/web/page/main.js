@@ -28,7 +28,8 @@ function drawState(state) {
   $("warning").textContent = state.warning || "";
   const live = state.live;
   const left = state.left === undefined ? "" : ` ${state.left} frames are left.`;
-  $("labels-line").textContent = `${live && live.total ? `${live.total} labels count for the live figure.` : "No label counts yet."}${left}`;
+  const figure = live && live.total ? `Live accuracy: ${live.text}.` : "No label counts yet.";
+  $("labels-line").textContent = `${figure}${left}`;
 }
 
 function setTheme(name) {
