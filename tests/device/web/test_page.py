@@ -151,10 +151,10 @@ def test_blind_mode_gets_no_answer_and_says_so_with_each_label(browser, served, 
     assert not [alt for alt in alts if "model" in alt]
     page.tap("#grid button:nth-child(5)")
     page.wait("document.querySelector('#toast').textContent.includes('The model said')")
-    strip = page.eval("""(() => { const number = b => Number(b.firstChild.alt.match(/\\d+/)[0]);
+    strip = page.eval(f"""(() => {{ const number = b => Number(b.firstChild.alt.match(/\\d+/)[0]);
         const b = [...document.querySelectorAll("#strip button")].findLast(
-            b => ![%d, %d].includes(number(b)));
-        b.click(); return number(b); })()""" % (seen, blind))
+            b => ![{seen}, {blind}].includes(number(b)));
+        b.click(); return number(b); }})()""")
     assert page.eval("document.querySelector('#chosen-right').hidden")
     page.tap("#chosen-label")
     page.tap("#sheet-all button:nth-child(6)")
