@@ -140,21 +140,23 @@ class Page:
             self.requests.append((params["request"]["url"], params["timestamp"]))
 
     def eval(self, script: str) -> Any:
-        found = self.call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
-        )
+        found = self._evaluate(script)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
     def wait(self, condition: str, seconds: float = 60) -> Any:
         """Wait until a JavaScript expression holds; its value."""
-        end = time.monotonic() + seconds
+        end, found = time.monotonic() + seconds, {}
         while time.monotonic() < end:
-            value = self.eval(condition)
-            if value:
-                return value
+            found = self._evaluate(condition)  # it may fail while the page loads anew
+            if "exceptionDetails" not in found and found["result"].get("value"):
+                return found["result"]["value"]
             time.sleep(0.05)
-        raise AssertionError(f"not within {seconds} s: {condition}; errors: {self.errors}")
+        raise AssertionError(f"not within {seconds} s: {condition}; {found}; {self.errors}")
+
+    def _evaluate(self, script: str) -> dict[str, Any]:
+        options = {"returnByValue": True, "awaitPromise": True}
+        return self.call("Runtime.evaluate", expression=script, **options)
 
     def text(self, selector: str) -> str:
         return self.eval(f"document.querySelector({json.dumps(selector)}).textContent.trim()")

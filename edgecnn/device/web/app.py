@@ -215,14 +215,14 @@ def _json(data: Json) -> Response:
 
 def _jpeg(data: bytes | None) -> Response:
     if data is None:
-        return _line(HTTPStatus.NOT_FOUND, "no such picture")
+        return _reply(b"", "text/plain", HTTPStatus.NO_CONTENT)  # no error: a frame may be gone
     return _reply(data, "image/jpeg")
 
 
 def _look(look: Look | None) -> Response:
     """A picture, and what to know of it in a header (ASCII: JSON escapes the rest)."""
     if look is None:
-        return _line(HTTPStatus.SERVICE_UNAVAILABLE, "no frame yet")
+        return _jpeg(None)  # no frame yet
     reply = _jpeg(look.jpeg)
     reply.headers[_LOOK] = json.dumps(look.about, separators=(",", ":"))
     return reply

@@ -41,10 +41,13 @@ function setTheme(name) {
   }
 }
 
+let drawn = "";
 async function drawSessions() {
   const found = await getJson("/api/sessions");
   if (!found) return;
   $("no-sessions").hidden = found.sessions.length > 0;
+  if (JSON.stringify(found) === drawn) return; // a finger may be on a link
+  drawn = JSON.stringify(found);
   const rows = found.sessions.map((one) => {
     const link = make("a", "", { href: `/api/sessions/${encodeURIComponent(one.name)}.zip`, download: "" });
     const megabytes = `${(one.bytes / 1e6).toFixed(1)} MB`;
@@ -101,6 +104,7 @@ async function watch() {
       drawState(state);
       drawNet();
       if (state && waiting()) await flush();
+      if (!$("panel-status").hidden) await drawSessions();
     }
     await sleep(STATE_MS);
   }

@@ -7,6 +7,7 @@ import { $, make, sleep } from "./dom.js";
 const EVERY_MS = 900;
 const cards = new Map(); // frame -> { button, card }
 const picked = new Set();
+let held = false; // a finger is on the strip
 let onPick = () => {};
 
 export const chosen = () =>
@@ -25,6 +26,9 @@ function drop(frame) {
   cards.delete(frame);
 }
 
+// What a finger chooses stays where it is.
+const isStill = () => held || picked.size > 0;
+
 export function clearChosen() {
   picked.clear();
   for (const { button } of cards.values()) button.setAttribute("aria-pressed", "false");
@@ -39,9 +43,9 @@ function draw() {
 }
 
 async function add(card, blind) {
-  if (document.hidden) return;
+  if (document.hidden || isStill()) return;
   const look = await getLook(`/api/frames/${card.frame}.jpg`);
-  if (!look || cards.has(card.frame) || blind !== isBlind()) return;
+  if (!look || isStill() || cards.has(card.frame) || blind !== isBlind()) return;
   const said = card.answer === undefined ? "" : `, the model says ${device.about.labels[card.answer]}`;
   const img = make("img", "", { src: look.url, alt: `Frame ${card.frame}${said}` });
   const button = make("button", "", { type: "button" });
@@ -61,10 +65,10 @@ async function add(card, blind) {
 
 async function step() {
   const idle = document.hidden || $("panel-label").hidden || $("strip").offsetParent === null;
-  if (idle || picked.size) return; // what a finger chooses stays where it is
+  if (idle || isStill()) return;
   const blind = isBlind();
   const found = await getJson(veiled("/api/strip"));
-  if (!found || picked.size || blind !== isBlind()) return;
+  if (!found || isStill() || blind !== isBlind()) return;
   const now = new Set(found.strip.map((card) => card.frame));
   for (const frame of [...cards.keys()]) if (!now.has(frame)) drop(frame);
   for (const card of found.strip.slice(-8)) if (!cards.has(card.frame)) await add(noteSeen({ ...card, run: device.about.run }), blind);
@@ -73,6 +77,10 @@ async function step() {
 export async function setUpStrip(then) {
   onPick = then;
   if (device.about.mode !== "live") return;
+  $("strip").addEventListener("pointerdown", () => { held = true; });
+  for (const name of ["pointerup", "pointercancel"]) {
+    addEventListener(name, () => setTimeout(() => { held = false; }, 0));
+  }
   for (;;) {
     await step().catch(() => null);
     await sleep(EVERY_MS);
