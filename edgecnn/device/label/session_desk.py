@@ -93,7 +93,7 @@ class SessionDesk(Desk):
             "live": figure_json(live),
             "outlook": outlook(live),
             "left": len(self._places) - len(self._done),
-            "health": self.result().to_text(),
+            "health": self.result().health,
         }
 
     def question(self, person: str) -> Json | None:
@@ -136,6 +136,7 @@ class SessionDesk(Desk):
             cant_tell=sum(label is None for label in labels),
             left=len(self._places) - len(labels),
             live=self._tally(),
+            sessions=tuple(one.session.path for one, _ in self._all),
             written=tuple(dict.fromkeys(late.place for _, late in self._all)),
         )
 

@@ -42,7 +42,7 @@ def digits_video(tmp_path_factory, digits_field) -> tuple[Path, list[str]]:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch, digits_bundle) -> Iterator[tuple[Hub, PageServer]]:
-    """A hub and its server with twenty answered frames."""
+    """A hub and its server with forty answered frames."""
     monkeypatch.setenv("EDGECNN_WEB_SECRET", str(tmp_path / "web.json"))
     classifier = Classifier(digits_bundle)
     hub = Hub(classifier.bundle, "run-1", ViewFile(tmp_path / "edgecnn.toml", WHOLE_FRAME))
@@ -51,7 +51,7 @@ def place(tmp_path, monkeypatch, digits_bundle) -> Iterator[tuple[Hub, PageServe
     hub.record("run-1", Shelf(tmp_path / "sessions" / "session"))
     rng = np.random.default_rng(0)
     hub.state()  # somebody looks: the strip fills
-    for k in range(20):
+    for k in range(40):
         picture = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
         hub.captured(picture)
         frame = Frame(picture, k, now_utc(), time.monotonic())

@@ -31,7 +31,7 @@ def test_a_label_three_seconds_after_its_frame_lands_on_it(
                     shown.append((time.monotonic(), about["frame"], number_of(jpeg)))
             while shown and time.monotonic() - shown[0][0] >= 3:
                 _, frame, seen = shown.popleft()
-                client.give(label_item(run, frame, labels[seen], by=f"{seen}"))
+                client.give(label_item(run, frame, labels[seen], by=f"{seen}", via="stretch"))
                 given[frame] = seen
             time.sleep(0.02)
         newest = client.get("/api/state")["frame"]

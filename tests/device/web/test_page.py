@@ -101,6 +101,8 @@ def test_twenty_frames_are_labelled_with_one_thumb(browser, served, tmp_path, di
     page.wait(SENT)
     page.wait("document.querySelector('#score-live .value').textContent.includes('±')")
     assert "more random frames: ±" in page.text("#outlook")
+    line = page.wait("""(t => /(of|from) 20\\b/.test(t) && t)(
+        document.querySelector('#labels-line').textContent)""")
     assert page.errors == []
     result = served.stop()
     found = truths(tmp_path / "sessions" / "today")
@@ -109,7 +111,10 @@ def test_twenty_frames_are_labelled_with_one_thumb(browser, served, tmp_path, di
     assert all(0 < event["p"] <= 1 for event in found.values())
     assert {event["via"] for event in found.values()} == {"page"}
     assert {event["blind"] for event in found.values()} == {False}
-    assert result["live"]["total"] == 20
+    live = result["live"]
+    assert live["total"] == 20
+    assert f"Live accuracy: {100 * live['accuracy']:.1f} %" in line
+    assert f"95 % interval {100 * live['low']:.1f}-{100 * live['high']:.1f}" in line
 
 
 def test_cant_tell_none_of_these_and_undo(browser, served, tmp_path):
