@@ -10,6 +10,7 @@ import select
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -162,20 +163,33 @@ class Page:
         return self.eval(f"document.querySelector({json.dumps(selector)}).textContent.trim()")
 
     def tap(self, selector: str) -> None:
-        """Touch (or click) the middle of an element that is in view."""
-        found = self.wait(
-            f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
-            if (!e || e.disabled) return null;
-            e.scrollIntoView({{block: "nearest", inline: "nearest"}});
-            const b = e.getBoundingClientRect(); if (!b.width) return null;
-            return [b.x + b.width / 2, b.y + b.height / 2]; }})()"""
-        )
+        """Touch (or click) the middle of an element that is in view, until the page hears it.
+
+        Chromium drops the click of a touch that a busy page answers late; a person taps again.
+        """
+        for _ in range(5):
+            at = self.wait(
+                f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
+                if (!e || e.disabled) return null;
+                e.scrollIntoView({{block: "nearest", inline: "nearest"}});
+                const b = e.getBoundingClientRect(); if (!b.width) return null;
+                window.clicks = 0;
+                addEventListener("click", () => window.clicks++, {{capture: true, once: true}});
+                return [b.x + b.width / 2, b.y + b.height / 2]; }})()"""
+            )
+            self._press(at)
+            with suppress(AssertionError):
+                self.wait("window.clicks > 0", 10)
+                return
+        raise AssertionError(f"{selector} hears no click; {self.errors}")
+
+    def _press(self, at: list[float]) -> None:
         if self._phone:
-            self.touch([found])
-        else:
-            for kind in ("mousePressed", "mouseReleased"):
-                at = {"x": found[0], "y": found[1], "button": "left", "clickCount": 1}
-                self.call("Input.dispatchMouseEvent", type=kind, **at)
+            self.touch([at])
+            return
+        for kind in ("mousePressed", "mouseReleased"):
+            where = {"x": at[0], "y": at[1], "button": "left", "clickCount": 1}
+            self.call("Input.dispatchMouseEvent", type=kind, **where)
 
     def touch(self, points: list[list[float]]) -> None:
         """Put a finger down at the first point, move it through the others, and lift it."""
