@@ -197,7 +197,7 @@ class _Routes:
 
 def _veiled(about: Json, request: Request) -> Json:
     """What to say of a frame: nothing of the model's answer to a page in blind mode."""
-    hidden = _ANSWER if request.query_params.get("blind") == "1" else ()
+    hidden = _ANSWER if request.query_params.get("veil") == "1" else ()
     return {key: value for key, value in about.items() if key not in hidden}
 
 

@@ -23,7 +23,7 @@ def sent(client: Client, path: str) -> str:
 @pytest.mark.parametrize("path", [*ANSWERS, *OTHERS])
 def test_blind_mode_hides_the_answer_and_only_that(place, path):
     client = Client(place[1].link)
-    shown, hidden = sent(client, path), sent(client, f"{path}&blind=1")
+    shown, hidden = sent(client, path), sent(client, f"{path}&veil=1")
     for key in HIDDEN:
         mark = f'\\"{key}\\":'
         assert (mark in shown) == (path in ANSWERS)

@@ -13,7 +13,7 @@ export function setBlind(value) {
 }
 
 // The address with the wish to get no answers.
-export const veiled = (path) => (on ? `${path}${path.includes("?") ? "&" : "?"}blind=1` : path);
+export const veiled = (path) => (on ? `${path}${path.includes("?") ? "&" : "?"}veil=1` : path);
 
 export function noteSeen(card) {
   if (card.answer === undefined) return card;
