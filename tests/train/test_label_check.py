@@ -15,7 +15,13 @@ from edgecnn.train.augmentation.label_check import (
     safe_augmentation,
 )
 from edgecnn.train.augmentation.linear_probe import embed
-from edgecnn.train.augmentation.operations import STRENGTHS, Augmentation, Geometry, Light
+from edgecnn.train.augmentation.operations import (
+    OPERATIONS,
+    STRENGTHS,
+    Augmentation,
+    Geometry,
+    Light,
+)
 from edgecnn.train.augmentation.pipeline import single_operations
 
 METERS = Path(__file__).parents[2].parent / "shared" / "data" / "meters" / "lab"
@@ -165,8 +171,10 @@ def test_the_same_seed_gives_the_same_figures(digits):
 
 
 def test_the_recipe_goes_without_polarity_where_classes_are_told_by_it():
-    recipe = STRENGTHS["default"].without({"neighbours", "lines", "borders"})
+    of_colour = {"invert", "grey", "exposure"}
+    recipe = STRENGTHS["default"].without(set(OPERATIONS) - of_colour)
     dropped, checks = safe_augmentation(*shapes(polarity), recipe, 0)
+    assert {check.name for check in checks} == of_colour
     assert "invert" in dropped
     assert "grey" not in dropped
     notes = label_notes(checks, dropped)
