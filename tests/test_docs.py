@@ -57,7 +57,7 @@ NEEDS = (
 RUN_ELSEWHERE = {"demo"}
 QUICK: dict[str, list[str]] = {
     "train": shlex.split(
-        "--epochs 8 --augment light --no-label-check --network two_layers:build --width 24 "
+        "--epochs 8 --augment none --no-label-check --network two_layers:build --width 24 "
         "--height 32 --near-duplicate 1"
     ),
     "export": ["--compare-counts", "10", "--edgetpu", "off"],
