@@ -187,7 +187,7 @@ def test_an_untrained_generator_is_rejected_and_leaves_the_training_as_it_was(
         width=16,
         height=16,
         epochs=1,
-        network_width=0.25,
+        network="two_layers:build",
         augment="none",
         near_duplicate=1.0,
         synthesize="3",
