@@ -10,6 +10,7 @@ import select
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -102,7 +103,7 @@ class Page:
     def __init__(self, browser: Chromium, session: str, size: tuple[int, int]) -> None:
         self._browser, self._session = browser, session
         self.errors: list[str] = []
-        self.requests: list[str] = []
+        self.requests: list[tuple[str, float]] = []  # (address, when in seconds)
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         phone = size[0] < 600
@@ -137,43 +138,58 @@ class Page:
         elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
             self.errors.append(str(params["args"])[:500])
         elif method == "Network.requestWillBeSent":
-            self.requests.append(params["request"]["url"])
+            self.requests.append((params["request"]["url"], params["timestamp"]))
 
     def eval(self, script: str) -> Any:
-        found = self.call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
-        )
+        found = self._evaluate(script)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
     def wait(self, condition: str, seconds: float = 60) -> Any:
         """Wait until a JavaScript expression holds; its value."""
-        end = time.monotonic() + seconds
+        end, found = time.monotonic() + seconds, {}
         while time.monotonic() < end:
-            value = self.eval(condition)
-            if value:
-                return value
+            found = self._evaluate(condition)  # it may fail while the page loads anew
+            if "exceptionDetails" not in found and found["result"].get("value"):
+                return found["result"]["value"]
             time.sleep(0.05)
-        raise AssertionError(f"not within {seconds} s: {condition}; errors: {self.errors}")
+        raise AssertionError(f"not within {seconds} s: {condition}; {found}; {self.errors}")
+
+    def _evaluate(self, script: str) -> dict[str, Any]:
+        options = {"returnByValue": True, "awaitPromise": True}
+        return self.call("Runtime.evaluate", expression=script, **options)
 
     def text(self, selector: str) -> str:
         return self.eval(f"document.querySelector({json.dumps(selector)}).textContent.trim()")
 
     def tap(self, selector: str) -> None:
-        """Touch (or click) the middle of an element that is in view."""
-        found = self.wait(
-            f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
-            if (!e || e.disabled) return null;
-            e.scrollIntoView({{block: "nearest", inline: "nearest"}});
-            const b = e.getBoundingClientRect(); if (!b.width) return null;
-            return [b.x + b.width / 2, b.y + b.height / 2]; }})()"""
-        )
+        """Touch (or click) the middle of an element that is in view, until the page hears it.
+
+        Chromium drops the click of a touch that a busy page answers late; a person taps again.
+        """
+        for _ in range(5):
+            at = self.wait(
+                f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
+                if (!e || e.disabled) return null;
+                e.scrollIntoView({{block: "nearest", inline: "nearest"}});
+                const b = e.getBoundingClientRect(); if (!b.width) return null;
+                window.clicks = 0;
+                addEventListener("click", () => window.clicks++, {{capture: true, once: true}});
+                return [b.x + b.width / 2, b.y + b.height / 2]; }})()"""
+            )
+            self._press(at)
+            with suppress(AssertionError):
+                self.wait("window.clicks > 0", 10)
+                return
+        raise AssertionError(f"{selector} hears no click; {self.errors}")
+
+    def _press(self, at: list[float]) -> None:
         if self._phone:
-            self.touch([found])
-        else:
-            for kind in ("mousePressed", "mouseReleased"):
-                at = {"x": found[0], "y": found[1], "button": "left", "clickCount": 1}
-                self.call("Input.dispatchMouseEvent", type=kind, **at)
+            self.touch([at])
+            return
+        for kind in ("mousePressed", "mouseReleased"):
+            where = {"x": at[0], "y": at[1], "button": "left", "clickCount": 1}
+            self.call("Input.dispatchMouseEvent", type=kind, **where)
 
     def touch(self, points: list[list[float]]) -> None:
         """Put a finger down at the first point, move it through the others, and lift it."""

@@ -80,7 +80,7 @@ class FolderDesk(Desk):
 
     def state(self) -> Json:
         done = self.result()
-        return {"run": self._run, "left": done.left, "health": done.to_text()}
+        return {"run": self._run, "left": done.left, "health": done.health}
 
     def question(self, person: str) -> Json | None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ class LabelResult(Record):
         cant_tell: Seen, but nobody can tell.
         left: Not seen yet.
         written: The files or the folder that hold the labels.
+        sessions: What was labelled; none for a folder.
         live: The live accuracy of sessions; None for a folder.
     """
 
@@ -27,7 +29,13 @@ class LabelResult(Record):
     cant_tell: int
     left: int
     written: tuple[Path, ...]
+    sessions: tuple[Path, ...] = ()
     live: Tally | None = field(default=None, metadata=json_as(if_any=True))
+
+    @property
+    def health(self) -> str:
+        """In one line, for the page."""
+        return f"{self.labelled} labelled, {self.cant_tell} can't tell, {self.left} left."
 
     def to_text(self) -> str:
         live = "" if self.live is None else f"live      {self.live.text()}\n"
@@ -35,7 +43,14 @@ class LabelResult(Record):
         return (
             f"{live}labelled  {self.labelled} ({self.cant_tell} can't tell, {self.left} left)\n"
             f"written   {where}\n"
+            f"{self._next()}"
         )
+
+    def _next(self) -> str:
+        """Of sessions that have labels: what they say of the accuracy, and why."""
+        if self.live is None or not self.live.total:
+            return ""
+        return f"next      edgecnn audit {shlex.join(map(str, self.sessions))}\n"
 
 
 @dataclass(frozen=True)

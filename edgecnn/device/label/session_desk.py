@@ -13,7 +13,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.preprocess import readable_image
 from edgecnn.device.label.kept import UNIFORM, KeptPicture, Recorded, open_recorded
 from edgecnn.device.label.result import LabelResult
-from edgecnn.device.web.desk import Desk, answer_json, outlook
+from edgecnn.device.web.desk import Desk, answer_json, figure_json, outlook
 from edgecnn.device.web.given import NONE_LABEL, GivenLabel, SeenLabels
 from edgecnn.device.web.late import LateLabels
 from edgecnn.device.web.pictures import LazyPicture, visible
@@ -90,10 +90,10 @@ class SessionDesk(Desk):
         live = self._tally()
         return {
             "run": self._run,
-            "live": live.to_json(),
+            "live": figure_json(live),
             "outlook": outlook(live),
             "left": len(self._places) - len(self._done),
-            "health": self.result().to_text(),
+            "health": self.result().health,
         }
 
     def question(self, person: str) -> Json | None:
@@ -120,6 +120,10 @@ class SessionDesk(Desk):
                 del self._pictures[next(iter(self._pictures))]
         return self._pictures[frame]
 
+    def answer(self, given: GivenLabel, /) -> int | None:
+        known = given.run == self._run and given.first < len(self._places)
+        return self._places[given.first].picture.answer.index if known else None
+
     def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
         with self._lock:
             return [self._give(given) for given in labels]
@@ -132,6 +136,7 @@ class SessionDesk(Desk):
             cant_tell=sum(label is None for label in labels),
             left=len(self._places) - len(labels),
             live=self._tally(),
+            sessions=tuple(one.session.path for one, _ in self._all),
             written=tuple(dict.fromkeys(late.place for _, late in self._all)),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,4 +55,12 @@ class RunResult(Figures, Record):
             f"invoke    {self.invoke_ms.text()} ({self.artifact} on {self.device})\n"
             f"{twin}"
             f"{session}{''.join(shown)}"
-        ).rstrip("\n")
+            f"next      {self._next()}"
+        )
+
+    def _next(self) -> str:
+        if self.session is None:
+            return "add --log SESSION to keep frames, then `edgecnn label SESSION`"
+        if not self.live.total:
+            return f"edgecnn label {shlex.quote(str(self.session))}"
+        return f"edgecnn audit {shlex.quote(str(self.session))}"

@@ -33,6 +33,7 @@ _TYPES = {
 }
 _MOST_LABELS = 200
 _LOOK = "x-edgecnn-look"
+_ANSWER = ("answer", "confidence", "next")  # what blind mode hides
 
 
 def make_app(desk: Desk, access: Access) -> App:
@@ -109,16 +110,17 @@ class _Routes:
     async def question(self, request: Request) -> Response:
         person = request.query_params.get("by", "")[:40]
         found = self._desk.question(person)
-        return _json({"question": found})
+        return _json({"question": found and _veiled(found, request)})
 
     async def picture(self, request: Request) -> Response:
         return _jpeg(self._desk.picture(request.path_params["frame"]))
 
-    async def strip(self, _: Request) -> Response:
-        return _json({"strip": self._desk.strip()})
+    async def strip(self, request: Request) -> Response:
+        return _json({"strip": [_veiled(one, request) for one in self._desk.strip()]})
 
-    async def live(self, _: Request) -> Response:
-        return _look(self._desk.live())
+    async def live(self, request: Request) -> Response:
+        look = self._desk.live()
+        return _look(look and Look(look.jpeg, _veiled(look.about, request)))
 
     async def camera(self, _: Request) -> Response:
         return _look(self._desk.camera())
@@ -127,7 +129,9 @@ class _Routes:
         return _jpeg(self._desk.reference(request.path_params["label"]))
 
     async def labels(self, request: Request) -> Response:
-        """Take labels: the ids that are done, and those that can't be used and why."""
+        """Take labels: the ids that are done, those that can't be used and why, and what the model
+        had said of those that were given blind.
+        """
         data = await _json_of(request)
         sent = data.get("labels") if isinstance(data, dict) else None
         if not isinstance(sent, list) or len(sent) > _MOST_LABELS:
@@ -137,13 +141,16 @@ class _Routes:
         except ValueError as error:
             return _line(HTTPStatus.BAD_REQUEST, str(error))
         try:
+            answers = {one.id: self._desk.answer(one) for one in labels if one.blind}
             whys = self._desk.give(labels)
         except EdgecnnError as error:  # the page keeps them and sends them again
             return _line(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
         pairs = list(zip(labels, whys, strict=True))
         refused = [{"id": given.id, "why": why} for given, why in pairs if why is not None]
         done = [given.id for given, why in pairs if why is None]
-        return _json({"done": done, "refused": refused, "state": self._state()})
+        said = {one: answers[one] for one in done if answers.get(one) is not None}
+        reply = {"done": done, "refused": refused, "said": said, "state": self._state()}
+        return _json(reply)
 
     def _state(self) -> Json:
         """With this machine's clock, by which labels are timed: a phone's may be wrong."""
@@ -188,6 +195,12 @@ class _Routes:
         )
 
 
+def _veiled(about: Json, request: Request) -> Json:
+    """What to say of a frame: nothing of the model's answer to a page in blind mode."""
+    hidden = _ANSWER if request.query_params.get("blind") == "1" else ()
+    return {key: value for key, value in about.items() if key not in hidden}
+
+
 async def _json_of(request: Request) -> Any:
     """The body as JSON; None where it is none."""
     try:
@@ -202,14 +215,14 @@ def _json(data: Json) -> Response:
 
 def _jpeg(data: bytes | None) -> Response:
     if data is None:
-        return _line(HTTPStatus.NOT_FOUND, "no such picture")
+        return _reply(b"", "text/plain", HTTPStatus.NO_CONTENT)  # no error: a frame may be gone
     return _reply(data, "image/jpeg")
 
 
 def _look(look: Look | None) -> Response:
     """A picture, and what to know of it in a header (ASCII: JSON escapes the rest)."""
     if look is None:
-        return _line(HTTPStatus.SERVICE_UNAVAILABLE, "no frame yet")
+        return _jpeg(None)  # no frame yet
     reply = _jpeg(look.jpeg)
     reply.headers[_LOOK] = json.dumps(look.about, separators=(",", ":"))
     return reply

@@ -11,7 +11,7 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.web.given import GivenLabel
 from edgecnn.records import Json
 
-__all__ = ["Desk", "Look", "answer_json", "outlook"]
+__all__ = ["Desk", "Look", "answer_json", "figure_json", "outlook"]
 
 _NEXT = 4  # the answer, and the three that the page offers when it is wrong
 _MORE = 20
@@ -53,6 +53,10 @@ class Desk:
     def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
         """Take labels: for each None, or in words why it can't be used, now or later."""
         raise NotImplementedError
+
+    def answer(self, _given: GivenLabel, /) -> int | None:
+        """The model's answer to a frame that a label is about to be given; None if forgotten."""
+        return None
 
     def strip(self) -> list[Json]:
         """The last frames, oldest first."""
@@ -99,6 +103,11 @@ def answer_json(answer: Prediction) -> Json:
         "confidence": round(answer.confidence, 3),
         "next": others[: _NEXT - 1],
     }
+
+
+def figure_json(live: Tally) -> Json:
+    """The live figure, and its line as the run and the audit print it."""
+    return {**live.to_json(), "text": live.text()}
 
 
 def outlook(live: Tally) -> Json:

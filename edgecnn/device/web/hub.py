@@ -20,7 +20,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.live.status import Status
-from edgecnn.device.web.desk import Desk, Look, answer_json, outlook
+from edgecnn.device.web.desk import Desk, Look, answer_json, figure_json, outlook
 from edgecnn.device.web.draw import Draw, Shown
 from edgecnn.device.web.given import NONE_LABEL, GivenLabel, SeenLabels
 from edgecnn.device.web.measures import HealthLine, camera_measures
@@ -150,7 +150,7 @@ class Hub(Desk):
             return {**shown, "health": "Starting."}
         return {
             **shown,
-            "live": status.live.to_json(),
+            "live": figure_json(status.live),
             "gap": status.gap_points,
             "outlook": outlook(status.live),
             "health": self._health.text(status),
@@ -163,10 +163,18 @@ class Hub(Desk):
         return None if shown is None else _card_json(shown)
 
     def picture(self, frame: int) -> bytes | None:
+        shown = self._find(frame)
+        return shown.picture.jpeg() if shown else None
+
+    def answer(self, given: GivenLabel, /) -> int | None:
+        shown = self._find(given.first) if given.via != "stretch" else None
+        return shown.answer.index if shown and given.run == self._run else None
+
+    def _find(self, frame: int) -> Shown | None:
+        """A frame that waits for its label or is in the strip."""
         with self._lock:
             in_strip = (shown for shown in self._strip if shown.frame == frame)
-            shown = self._draw.shown(frame) or next(in_strip, None)
-        return shown.picture.jpeg() if shown else None
+            return self._draw.shown(frame) or next(in_strip, None)
 
     def strip(self) -> list[Json]:
         with self._lock:
@@ -182,12 +190,11 @@ class Hub(Desk):
         return self._live
 
     def camera(self) -> Look | None:
-        raw, newest = self._raw, self._newest
+        raw = self._raw
         self._watched_at = time.monotonic()
-        if raw is None or newest is None:
+        if raw is None:
             return None
-        size = {"width": raw.shape[1], "height": raw.shape[0]}
-        seen = {**size, **camera_measures(raw), **_card_json(newest)}
+        seen = {"width": raw.shape[1], "height": raw.shape[0], **camera_measures(raw)}
         return Look(LazyPicture(raw).jpeg(), {**seen, "view": self._view_file.current})
 
     def reference(self, label: int) -> bytes | None:

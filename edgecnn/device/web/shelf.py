@@ -41,7 +41,7 @@ class Shelf:
                     {
                         "name": folder.name,
                         "started": read_header(folder).started_at,
-                        "bytes": sum(file.stat().st_size for file in _files(folder)),
+                        "bytes": sum(map(_size, _files(folder))),
                         "open": folder == self._current,
                     }
                 )
@@ -106,6 +106,14 @@ class _Sink:
     def taken(self) -> bytes:
         parts, self._parts = self._parts, []
         return b"".join(parts)
+
+
+def _size(file: Path) -> int:
+    """0 for a picture that the run just dropped."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _files(folder: Path) -> list[Path]:

@@ -5,21 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import time
 from contextlib import ExitStack, suppress
 
-import numpy as np
 import pytest
-from served import Client, free_port, label_item
+from served import Client, label_item
 
-from edgecnn.bundle.classifier import Classifier
-from edgecnn.bundle.frame_view import WHOLE_FRAME
-from edgecnn.device.capture.frame import Frame, now_utc
-from edgecnn.device.web.door.address import WebAddress
-from edgecnn.device.web.hub import Hub
 from edgecnn.device.web.server import PageServer
-from edgecnn.device.web.settings import ViewFile
-from edgecnn.device.web.shelf import Shelf
 
 PATHS = ["/api/about", "/api/state", "/api/question?by=a", "/api/frames/3.jpg", "/api/strip"]
 PATHS += ["/api/live.jpg", "/api/camera.jpg", "/api/lab/0.jpg", "/api/sessions"]
@@ -27,26 +18,6 @@ PATHS += ["/api/sessions/session.zip"]
 TRAVERSALS = ["/../pyproject.toml", "/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc/passwd"]
 TRAVERSALS += ["//etc/passwd", "/page/../access.py", "/access.py", "/%00", "/" + "a" * 4000]
 TRAVERSALS += ["/api/sessions/..%2f..%2fsecret.zip", "/api/sessions/%2e%2e.zip", "/.", "/%2e"]
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch, digits_bundle):
-    """(hub, server) with twenty answered frames."""
-    monkeypatch.setenv("EDGECNN_WEB_SECRET", str(tmp_path / "web.json"))
-    classifier = Classifier(digits_bundle)
-    hub = Hub(classifier.bundle, "run-1", ViewFile(tmp_path / "edgecnn.toml", WHOLE_FRAME))
-    (tmp_path / "secret").mkdir()
-    (tmp_path / "sessions").mkdir()
-    hub.record("run-1", Shelf(tmp_path / "sessions" / "session"))
-    rng = np.random.default_rng(0)
-    hub.state()  # somebody looks: the strip fills
-    for k in range(20):
-        picture = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
-        hub.captured(picture)
-        frame = Frame(picture, k, now_utc(), time.monotonic())
-        hub.observe(frame, classifier(picture))
-    with PageServer(hub, WebAddress("127.0.0.1", free_port())) as server:
-        yield hub, server
 
 
 def stranger(server: PageServer, method: str, path: str, body: bytes | None = None, **headers):
@@ -68,7 +39,7 @@ def test_a_guest_sees_what_a_stranger_does_not(place, path):
         assert (status, body) == (401, b"open the link with the token (run --show-link)\n")
     client = Client(server.link)
     status, headers, body = client.send("GET", path)
-    assert status in (200, 404)
+    assert status in (200, 204, 404)
     assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
     assert "access-control-allow-origin" not in headers
     if path.endswith(".jpg") and status == 200:

@@ -19,6 +19,11 @@ class ShownLink(Record):
     link: str
 
     def to_text(self) -> str:
+        if parse_address(self.link.removeprefix("http://").partition("/")[0]).is_loopback:
+            return (
+                f"{self.link}\nOpen it in a browser on this machine. For a phone on its network, "
+                "start with --web 0.0.0.0:PORT.\n"
+            )
         return f"{qr_text(self.link)}{self.link}\nScan it with a phone; it stays the same.\n"
 
 

@@ -1,10 +1,11 @@
 // The first tab: one frame, one answer, one thumb.
 
 import { device, getJson, getLook } from "./net.js";
-import { give, person, takeBack } from "./outbox.js";
+import { isBlind, isUnseen, noteSeen, setBlind, veiled } from "./blind.js";
+import outbox, { give, person, takeBack } from "./outbox.js";
 import { $, make, showPicture, sleep, toast } from "./dom.js";
 import { choose, isOpen, NONE } from "./sheet.js";
-import { chosen, clearChosen, setUpStrip } from "./strip.js";
+import { chosen, clearChosen, forgetStrip, setUpStrip } from "./strip.js";
 import { isStretching, setUpStretch, startStretch, stretchShown } from "./stretch.js";
 
 const LIVE_MS = 220;
@@ -14,12 +15,11 @@ const MOST_UNDO = 50;
 let card = null;
 let touched = false;
 let wantsLive = false;
-let blind = localStorage.getItem("edgecnn.blind") === "1";
 const given = []; // what undo takes back, the newest last
 
 const labels = () => device.about.labels;
 const hasAnswer = () => card && card.answer !== undefined;
-const picksClass = () => blind || device.about.mode === "folder" || (card && !hasAnswer());
+const picksClass = () => isBlind() || device.about.mode === "folder" || (card && !hasAnswer());
 const isBusy = () => touched || isOpen();
 
 function show(next) {
@@ -45,7 +45,7 @@ function render() {
   $("right").disabled = $("wrong").disabled = $("cant").disabled = !card;
   $("undo").disabled = !given.length;
   $("blind").hidden = device.about.mode === "folder";
-  $("blind").setAttribute("aria-pressed", String(blind));
+  $("blind").setAttribute("aria-pressed", String(isBlind()));
   $("from-now").hidden = $("toggle-live").hidden = $("strip").hidden = device.about.mode !== "live";
   $("from-now").disabled = isStretching();
   $("toggle-live").setAttribute("aria-pressed", String(wantsLive));
@@ -84,18 +84,20 @@ function label(name) {
   if (!card) return;
   const now = card;
   card = null;
-  const id = give({ frame: now.frame, label: name, via: now.via, unseen: picksClassOf(now), run: now.run });
+  const id = give({ frame: now.frame, label: name, via: now.via, unseen: isUnseen(now), run: now.run });
   remember({ ids: [id], card: now });
-  if (blind && now.answer !== undefined) {
-    const said = labels()[now.answer];
-    toast(`${name === said ? "✓" : "✗"} The model said ${said}`);
-  }
   if (navigator.vibrate) navigator.vibrate(10);
   $("picture").dataset.keep = now.url;
   render();
   wake();
 }
-const picksClassOf = (one) => blind || one.answer === undefined;
+
+// After a blind label the device says what the model's answer was.
+function reveal(item, answer) {
+  noteSeen({ frame: item.frame, run: item.run, answer });
+  const said = labels()[answer];
+  toast(`${item.label === said ? "✓" : "✗"} The model said ${said}`);
+}
 
 function remember(entry) {
   given.push(entry);
@@ -111,7 +113,7 @@ function undo() {
   for (const [k, id] of entry.ids.entries()) {
     if (takeBack(id)) continue;
     const item = entry.items ? entry.items[k] : { frame: entry.card.frame, via: entry.card.via, run: entry.card.run };
-    give({ ...item, label: null, unseen: blind }); // until it is labelled again
+    give({ ...item, label: null, unseen: isUnseen(item) }); // until it is labelled again
   }
   if (entry.card) show(entry.card);
   else render();
@@ -141,7 +143,7 @@ async function labelChosen(right) {
   const name = right ? null : await choose(`What do these ${picked.length} frames show?`);
   if (name === undefined) return;
   const items = picked.map((one) => ({ frame: one.frame, via: "strip", run: device.about.run }));
-  const ids = items.map((item, k) => give({ ...item, unseen: false, label: right ? labels()[picked[k].answer] : name }));
+  const ids = items.map((item, k) => give({ ...item, unseen: isUnseen(item), label: right ? labels()[picked[k].answer] : name }));
   remember({ ids, items });
   clearChosen();
   toast(`${picked.length} labelled`);
@@ -164,7 +166,7 @@ async function step() {
   const live = device.about.mode === "live";
   if (live && (isStretching() || wantsLive)) return showLive();
   if (card && card.origin !== "live") return QUESTION_MS;
-  const found = await getJson(`/api/question?by=${encodeURIComponent(person())}`);
+  const found = await getJson(veiled(`/api/question?by=${encodeURIComponent(person())}`));
   if (!found) return 1000;
   if (found.question && !isBusy()) return showQuestion(found.question);
   if (!live && !found.question) {
@@ -179,15 +181,16 @@ async function showQuestion(question) {
   const look = await getLook(`/api/frames/${question.frame}.jpg`);
   if (!look) return 1000;
   if (isBusy() || isStretching()) return 100;
-  show({ ...question, url: look.url, run: device.about.run, via: device.about.mode === "live" ? "page" : "label" });
+  const via = device.about.mode === "live" ? "page" : "label";
+  show(noteSeen({ ...question, url: look.url, run: device.about.run, via }));
   return QUESTION_MS;
 }
 
 async function showLive() {
-  const look = await getLook("/api/live.jpg");
+  const look = await getLook(veiled("/api/live.jpg"));
   if (!look) return 1000;
   if (isBusy() || document.hidden) return 100;
-  show({ ...look.about, url: look.url, origin: "live", run: device.about.run, via: "page" });
+  show(noteSeen({ ...look.about, url: look.url, origin: "live", run: device.about.run, via: "page" }));
   if (isStretching()) stretchShown(card);
   return LIVE_MS;
 }
@@ -214,6 +217,7 @@ export async function setUpLabel() {
   fillGrid();
   setUpStrip(() => { $("tools").hidden = chosen().length > 0; });
   setUpStretch(remember);
+  outbox.onSaid = reveal;
   $("right").addEventListener("click", () => card && label(labels()[card.answer]));
   $("wrong").addEventListener("click", wrong);
   for (const id of ["cant", "grid-cant"]) $(id).addEventListener("click", () => label(null));
@@ -224,9 +228,12 @@ export async function setUpLabel() {
   $("chosen-label").addEventListener("click", () => labelChosen(false));
   $("chosen-clear").addEventListener("click", clearChosen);
   $("blind").addEventListener("click", () => {
-    blind = !blind;
-    localStorage.setItem("edgecnn.blind", blind ? "1" : "0");
+    setBlind(!isBlind());
+    if (!isBlind() && card && !hasAnswer()) card = null; // ask for it again, with its answer
+    else if (isBlind() && hasAnswer()) toast("You saw this answer: blind from the next frame");
+    forgetStrip();
     render();
+    wake();
   });
   $("toggle-live").addEventListener("click", () => {
     wantsLive = !wantsLive;

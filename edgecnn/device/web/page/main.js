@@ -28,7 +28,8 @@ function drawState(state) {
   $("warning").textContent = state.warning || "";
   const live = state.live;
   const left = state.left === undefined ? "" : ` ${state.left} frames are left.`;
-  $("labels-line").textContent = `${live && live.total ? `${live.total} labels count for the live figure.` : "No label counts yet."}${left}`;
+  const figure = live && live.total ? `Live accuracy: ${live.text}.` : "No label counts yet.";
+  $("labels-line").textContent = `${figure}${left}`;
 }
 
 function setTheme(name) {
@@ -40,10 +41,13 @@ function setTheme(name) {
   }
 }
 
+let drawn = "";
 async function drawSessions() {
   const found = await getJson("/api/sessions");
   if (!found) return;
   $("no-sessions").hidden = found.sessions.length > 0;
+  if (JSON.stringify(found) === drawn) return; // a finger may be on a link
+  drawn = JSON.stringify(found);
   const rows = found.sessions.map((one) => {
     const link = make("a", "", { href: `/api/sessions/${encodeURIComponent(one.name)}.zip`, download: "" });
     const megabytes = `${(one.bytes / 1e6).toFixed(1)} MB`;
@@ -100,6 +104,7 @@ async function watch() {
       drawState(state);
       drawNet();
       if (state && waiting()) await flush();
+      if (!$("panel-status").hidden) await drawSessions();
     }
     await sleep(STATE_MS);
   }

@@ -37,7 +37,7 @@ export async function getJson(path) {
 // The picture as a URL, and what the device says of it; null where there is none.
 export async function getLook(path) {
   const reply = await ask(path);
-  if (!reply || !reply.ok) return null;
+  if (!reply || reply.status !== 200) return null; // 204: there is no such picture now
   const blob = await reply.blob().catch(() => null);
   if (!blob) return null;
   const about = reply.headers.get("x-edgecnn-look");

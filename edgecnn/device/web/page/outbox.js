@@ -15,7 +15,7 @@ export function person() {
 }
 export const setPerson = (name) => localStorage.setItem("edgecnn.by", name.trim() || `phone-${letters(4)}`);
 
-const outbox = { busy: false, onChange: () => {}, onRefused: () => {}, onState: () => {}, held: new Map() };
+const outbox = { busy: false, onChange: () => {}, onRefused: () => {}, onSaid: () => {}, onState: () => {}, held: new Map() };
 export default outbox;
 
 function keys() {
@@ -76,6 +76,9 @@ export async function flush() {
         batch.forEach((one) => remove(one.key)); // it can never be taken
         outbox.onRefused(reply.data);
         continue;
+      }
+      for (const { item } of batch) {
+        if (item.id in reply.data.said) outbox.onSaid(item, reply.data.said[item.id]);
       }
       reply.data.done.forEach((id) => remove(PREFIX + id));
       reply.data.refused.forEach((one) => {

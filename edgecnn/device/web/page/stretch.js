@@ -1,16 +1,17 @@
 // "From now on: X": every frame from one that was shown to another that was shown.
 
+import { isUnseen } from "./blind.js";
 import { give } from "./outbox.js";
 import { $, toast } from "./dom.js";
 
 const SEND_MS = 1000;
-let now = null; // { label, run, first, last, sentAt, ids, items, count }
+let now = null; // { label, run, first, last, sentAt, unseen, ids, items, count }
 let remember = () => {};
 
 export const isStretching = () => now !== null;
 
 export function startStretch(label, card) {
-  now = { label, run: null, first: null, last: null, sentAt: 0, ids: [], items: [], count: 0 };
+  now = { label, run: null, first: null, last: null, sentAt: 0, unseen: true, ids: [], items: [], count: 0 };
   $("stretch-label").textContent = label;
   $("stretch").hidden = false;
   document.body.dataset.stretch = "1";
@@ -23,6 +24,7 @@ export function stretchShown(card) {
   if (now.run !== null && now.run !== card.run) return endStretch("The run ended");
   if (now.first === null || card.frame < now.first) Object.assign(now, { first: card.frame, run: card.run });
   now.last = card.frame;
+  now.unseen = now.unseen && isUnseen(card);
   if (Date.now() - now.sentAt >= SEND_MS) send();
   return draw();
 }
@@ -30,10 +32,11 @@ export function stretchShown(card) {
 function send() {
   if (!now || now.first === null || now.last < now.first) return;
   const item = { frame: now.first, last: now.last, via: "stretch", run: now.run };
-  now.ids.push(give({ ...item, label: now.label, unseen: false }));
+  now.ids.push(give({ ...item, label: now.label, unseen: now.unseen }));
   now.items.push(item);
   now.count += now.last - now.first + 1;
   now.first = now.last + 1;
+  now.unseen = true;
   now.sentAt = Date.now();
 }
 

@@ -1,0 +1,87 @@
+"""The page, the run and the audit say the same live accuracy of one session."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from served import REPO, Client, Served, label_item, session_events
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.device.web.desk import figure_json
+
+COUNTED = {"uniform", "stretch"}
+
+
+def wait_for(client: Client, ready) -> dict:
+    """The page's figures once they fulfil `ready`."""
+    for _ in range(1200):
+        live = client.get("/api/state").get("live")
+        if live is not None and ready(live):
+            return live
+        time.sleep(0.1)
+    raise AssertionError(f"the page still says {live}")
+
+
+def give_asked(client: Client, run: str, labels: list[str], count: int) -> None:
+    """Label the frames that are drawn by chance."""
+    given = 0
+    while given < count:
+        asked = client.get("/api/question?by=test")["question"]
+        if asked is None:
+            time.sleep(0.1)
+            continue
+        frame = asked["frame"]
+        item = label_item(run, frame, labels[frame])
+        assert client.give(item)["done"] == [item["id"]]
+        given += 1
+
+
+def test_a_weighted_figure_is_said_as_the_audit_says_it():
+    tally = Tally(110, 150, 140.0, 0.79)
+    said = figure_json(tally)
+    assert said["text"] == tally.text()
+    assert said["text"].startswith("79.0 % from 150 labels")
+    assert (said["low"], said["high"]) == tally.interval
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["random", "random, stretch and strip"])
+def test_the_same_session_has_the_same_figure(tmp_path, digits_bundle, digits_video, mixed):
+    video, labels = digits_video
+    session = tmp_path / "session"
+    with Served(tmp_path, "run", digits_bundle, "-s", video, "--log", session) as served:
+        client = Client(served.link)
+        run = client.get("/api/about")["run"]
+        give_asked(client, run, labels, 12)
+        if mixed:
+            wait_for(client, lambda _: client.get("/api/state")["frame"] > 60)
+            last = client.get("/api/state")["frame"]
+            stretch = label_item(run, last - 30, labels[last], via="stretch", last=last)
+            chosen = label_item(
+                run, client.get("/api/strip")["strip"][-1]["frame"], "1", via="strip"
+            )
+            client.give(stretch, chosen)
+
+        def all_counted(live: dict) -> bool:
+            truths = session_events(session, "truth")
+            whys = {event["why"] for event in truths}
+            counted = {event["frame"] for event in truths if event["why"] in COUNTED}
+            return ("stretch" in whys) == mixed and live["total"] == len(counted) >= 12
+
+        page = wait_for(client, all_counted)
+        result = served.stop()
+    command = [sys.executable, "-m", "edgecnn", "audit", str(session), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=REPO)
+    assert done.returncode in (0, 1), done.stderr
+    audit = json.loads(done.stdout)["live"]
+    assert result["live"] == audit
+    text = page.pop("text")
+    if not mixed:
+        assert page == audit
+    else:  # the weights follow the number of frames, and the run went on
+        assert page["total"] == audit["total"]
+        assert page["accuracy"] == pytest.approx(audit["accuracy"], abs=0.05)
+    assert f"95 % interval {100 * page['low']:.1f}-{100 * page['high']:.1f}" in text
