@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from math import sqrt
 
 import numpy as np
@@ -13,6 +13,7 @@ __all__ = ["Clusters", "difference", "paired_difference"]
 
 # 97.5 % quantiles of Student's t for 1 to 5 degrees of freedom; above, a series is exact enough.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571)
+_EQUAL = 1e-9  # sums of weights that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,23 @@ class Clusters:
     """Right answers, counted in clusters: answers of one cluster show the same object.
 
     Holds the sums that an interval needs, so counts of parts add up and take no memory. Answers
-    belong to `s` strata; how much an answer of each counts may be known later only.
+    belong to `s` strata, and have a weight; by how much all weights of a stratum are to be
+    multiplied may be known later only.
 
     Args:
         clusters: How many there are.
-        sums: int64, shape (2, s): answers of each stratum, and how many of them are right.
-        products: int64, shape (2, s, 2, s): over clusters, the products of these two by two.
+        total, correct: Answers, and right answers.
+        sums: float64, shape (2, s): weights of the answers of each stratum, and of the right ones.
+        squares: float64, shape (s,): squares of the weights.
+        products: float64, shape (2, s, 2, s): over clusters, the products of their sums.
         with_wrong, with_right: Clusters that hold a wrong or a right answer.
     """
 
     clusters: int
+    total: int
+    correct: int
     sums: np.ndarray
+    squares: np.ndarray
     products: np.ndarray
     with_wrong: int
     with_right: int
@@ -38,83 +45,92 @@ class Clusters:
     @classmethod
     def none(cls, strata: int = 1) -> Clusters:
         """No answers yet."""
-        return cls.of_counts(np.zeros((0, strata)), np.zeros((0, strata)))
+        empty = np.zeros(0, int)
+        return cls.of(empty.astype(bool), empty, strata=strata)
 
     @classmethod
     def of(
-        cls, correct: np.ndarray, segment: np.ndarray, stratum: np.ndarray | None = None
+        cls,
+        correct: np.ndarray,
+        segment: np.ndarray,
+        stratum: np.ndarray | None = None,
+        weight: np.ndarray | None = None,
+        *,
+        strata: int = 1,
     ) -> Clusters:
         """Count answers.
 
         Args:
             correct: bool, shape (n,).
             segment: int, shape (n,): answers with the same number show the same object.
-            stratum: int, shape (n,), from 0; None puts all answers into one.
+            stratum: int, shape (n,), from 0 to `strata` - 1; None puts all answers into the first.
+            weight: float, shape (n,), above 0; None gives each answer 1.
         """
+        weight = np.ones(len(correct)) if weight is None else weight
+        stratum = np.zeros(len(correct), int) if stratum is None else stratum
         _, member = np.unique(segment, return_inverse=True)
-        strata = 1 if stratum is None or not len(stratum) else int(stratum.max()) + 1
-        cell = member * strata + (0 if stratum is None else stratum)
-        num_cells = strata * (int(member.max()) + 1 if len(member) else 0)
-        sizes = np.bincount(cell, minlength=num_cells).reshape(-1, strata)
-        right = np.bincount(cell, weights=correct, minlength=num_cells).reshape(-1, strata)
-        return cls.of_counts(sizes, right)
+        clusters = int(member.max()) + 1 if len(member) else 0
+        cell = member * strata + stratum
+
+        def sums(values: np.ndarray) -> np.ndarray:
+            counted = np.bincount(cell, weights=values, minlength=clusters * strata)
+            return counted.reshape(clusters, strata)
+
+        return cls.of_sums(
+            np.bincount(member, minlength=clusters),
+            np.bincount(member, weights=correct, minlength=clusters),
+            np.stack([sums(weight), sums(weight * correct)], axis=1),
+            sums(weight**2),
+        )
 
     @classmethod
-    def of_counts(cls, sizes: np.ndarray, right: np.ndarray) -> Clusters:
-        """Count clusters: answers and right answers of each, shape (clusters, s)."""
-        counts = np.concatenate([sizes, right], axis=1).astype(np.int64)
-        strata = sizes.shape[1]
-        held, hits = sizes.sum(axis=1), right.sum(axis=1)
+    def of_sums(
+        cls, counts: np.ndarray, right: np.ndarray, sums: np.ndarray, squares: np.ndarray
+    ) -> Clusters:
+        """Count clusters by their sums.
+
+        Args:
+            counts, right: shape (clusters,): answers of each, and right answers.
+            sums: float, shape (clusters, 2, s): their weights.
+            squares: float, shape (clusters, s): squares of the answers' weights.
+        """
+        _, _, strata = sums.shape
+        flat = sums.reshape(len(sums), 2 * strata)
         return cls(
-            len(sizes),
-            counts.sum(axis=0).reshape(2, strata),
-            (counts.T @ counts).reshape(2, strata, 2, strata),
-            int((hits < held).sum()),
-            int((hits > 0).sum()),
+            len(counts),
+            int(counts.sum()),
+            int(right.sum()),
+            sums.sum(axis=0),
+            squares.sum(axis=0),
+            (flat.T @ flat).reshape(2, strata, 2, strata),
+            int((right < counts).sum()),
+            int((right > 0).sum()),
         )
 
     def __add__(self, other: Clusters) -> Clusters:
-        return Clusters(
-            self.clusters + other.clusters,
-            self.sums + other.sums,
-            self.products + other.products,
-            self.with_wrong + other.with_wrong,
-            self.with_right + other.with_right,
-        )
+        return Clusters(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    def tally(self, weight: np.ndarray | None = None) -> Tally:
+    def tally(self, scale: np.ndarray | None = None) -> Tally:
         """The tally; `effective` is None when every answer stands for itself.
 
         Args:
-            weight: float, shape (s,), above 0: how much an answer of each stratum counts; None
-                counts each once.
+            scale: float, shape (s,): what the weights of each stratum are multiplied by, above 0
+                where it holds answers; None is 1.
         """
-        held = self.sums[0] > 0
-        if weight is None or len(set(weight[held])) <= 1:
-            return self._joined()._tally(np.ones(1), is_equal=True)
-        return self._tally(weight, is_equal=False)
-
-    def _joined(self) -> Clusters:
-        """All strata as one."""
-        return replace(
-            self,
-            sums=self.sums.sum(axis=1, keepdims=True),
-            products=self.products.sum(axis=(1, 3), keepdims=True),
-        )
-
-    def _tally(self, weight: np.ndarray, *, is_equal: bool) -> Tally:
-        total, correct = (int(n) for n in self.sums.sum(axis=1))
-        size, right = self.sums @ weight
-        accuracy = float(right / size) if total else 0.0
-        alone = self.clusters == total and is_equal
+        scale = np.ones(len(self.squares)) if scale is None else scale
+        size, right = self.sums @ scale
+        squares = float(self.squares @ scale**2)
+        is_equal = self.total * squares - size**2 <= _EQUAL * size**2
+        alone = is_equal and self.clusters == self.total
+        accuracy = right / size if self.total else 0.0
         return Tally(
-            correct,
-            total,
-            None if alone else self._effective(accuracy, weight),
+            self.correct,
+            self.total,
+            None if alone else self._effective(scale, accuracy),
             None if is_equal else accuracy,
         )
 
-    def _effective(self, accuracy: float, weight: np.ndarray) -> float:
+    def _effective(self, scale: np.ndarray, accuracy: float) -> float:
         """How many independent answers these are worth: at least 1, at most their number.
 
         size^2 / (squares + rho (shared squares)), sums of weights: n / (1 + rho (m - 1)) for n
@@ -130,14 +146,14 @@ class Clusters:
         """
         if self.clusters <= 1:
             return float(self.clusters)
-        size, squares = float(self.sums[0] @ weight), float(self.sums[0] @ weight**2)
-        shared = float(weight @ self.products[0, :, 0] @ weight) - squares
-        if shared <= 0:
+        size, squares = float(self.sums[0] @ scale), float(self.squares @ scale**2)
+        shared = float(scale @ self.products[0, :, 0] @ scale) - squares
+        if shared <= _EQUAL * squares:
             return size**2 / squares
         rho = 0.0
         if 0 < accuracy < 1:
             # What a cluster has right above what its size lets expect, squared.
-            above = np.stack([-accuracy * weight, weight])
+            above = np.stack([-accuracy * scale, scale])
             scatter = float(np.einsum("as,asbt,bt->", above, self.products, above))
             spread = self.clusters / (self.clusters - 1) * scatter
             rho = (spread / (accuracy * (1 - accuracy)) - squares) / shared

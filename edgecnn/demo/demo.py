@@ -305,7 +305,7 @@ def _next_commands(output: Path) -> list[str]:
         "your own camera (hold up a digit, light on dark), and your own images:",
         f"  {command} run {bundle} --source 0",
         f"  {command} train YOUR_IMAGES -o YOUR_MODEL",
-        "the labels yourself, on a page in the browser (pip install 'edgecnn[web]'):",
+        "the labels yourself, on a page in the browser (pip install starlette uvicorn):",
         f"  {command} label {session}",
         f"  {command} run {bundle} --source {shlex.quote(str(output / 'field.mp4'))} --web 8080",
     ]

@@ -34,11 +34,12 @@ __all__ = [
     "WHOLE",
     "Answers",
     "align_truth",
+    "chance_weight",
     "frame_key",
     "frame_of",
     "latest",
     "number_objects",
-    "stratum_weights",
+    "stratum_scales",
     "why_code",
 ]
 
@@ -50,6 +51,8 @@ CHOSEN, HARD, RANDOM, WHOLE = range(4)
 _WHY = {"chosen": CHOSEN, "hard": HARD, "uniform": RANDOM, "stretch": WHOLE, "all": WHOLE}
 # With fewer labels of chance than this, whole stretches stand for the other frames too.
 _FEWEST_RANDOM = 30
+# Sums of an object: answers, right ones, their weights in two strata, the squares of these.
+_SUMS = 8
 # A frame and its region as one number, so that regions sort one after the other.
 _REGION = 1 << 44
 
@@ -57,6 +60,12 @@ _REGION = 1 << 44
 def why_code(why: str | None) -> int:
     """The code of an event's `why`; sessions that don't say why labelled all they could."""
     return _WHY[why or "all"]
+
+
+def chance_weight(event: TruthEvent) -> float:
+    """1 / p of a frame that chance picked, with p its chance to be asked; 1 where p is unknown."""
+    p = event.probability
+    return 1 / p if p is not None and 0 < p <= 1 and event.why == "uniform" else 1.0
 
 
 def frame_key(frame: int, region: int = 0) -> int:
@@ -83,26 +92,29 @@ def latest(key: np.ndarray) -> np.ndarray:
 
 
 def align_truth(
-    key: np.ndarray, truth_key: np.ndarray, why: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The last truth of each answer, and why the frame was labelled.
+    key: np.ndarray, truth_key: np.ndarray, why: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The last truth of each answer, why the frame was labelled, and its weight.
 
     Args:
         key: int64, shape (n,): sorted, each once.
         truth_key, why: int64, shape (m,): in the order in which they were given.
+        weight: float64, shape (m,): of `chance_weight`.
 
     Returns:
         int64, shape (n,): the row of the last truth; -1 where there is none.
         int64, shape (n,): the highest reason; -1 where there is none.
+        float64, shape (n,): the highest weight; 1 where there is none.
     """
-    row, reason = np.full(len(key), -1), np.full(len(key), -1)
+    row, reason, worth = np.full(len(key), -1), np.full(len(key), -1), np.ones(len(key))
     if not len(key):
-        return row, reason
+        return row, reason, worth
     at = np.minimum(np.searchsorted(key, truth_key), len(key) - 1)
     found = np.flatnonzero(key[at] == truth_key)
     np.maximum.at(row, at[found], found)
     np.maximum.at(reason, at[found], why[found])
-    return row, reason
+    np.maximum.at(worth, at[found], weight[found])
+    return row, reason, worth
 
 
 def number_objects(key: np.ndarray, label: np.ndarray, *, separate: bool) -> np.ndarray:
@@ -120,13 +132,19 @@ def number_objects(key: np.ndarray, label: np.ndarray, *, separate: bool) -> np.
     return np.cumsum(new)
 
 
-def stratum_weights(num_frames: int, num_whole: int, num_random: int) -> np.ndarray:
-    """What a label of a whole stretch and a label of chance stand for, in frames."""
+def stratum_scales(num_frames: int, num_whole: int, num_random: int, chance: float) -> np.ndarray:
+    """What labels of whole stretches and of chance stand for, in frames, by their weight.
+
+    Args:
+        num_whole, num_random: Labels of each kind.
+        chance: Sum of 1 / p over the labels of chance, with p the chance to be asked.
+    """
     if not num_random:
         return np.array([1.0, 0.0])
     if num_whole and num_random < _FEWEST_RANDOM:
-        return np.full(2, num_frames / (num_whole + num_random))
-    return np.array([1.0, (num_frames - num_whole) / num_random])
+        alike = num_frames / (num_whole + num_random)
+        return np.array([alike, alike * num_random / chance])
+    return np.array([1.0, (num_frames - num_whole) / chance])
 
 
 class Answers:
@@ -159,14 +177,16 @@ class Answers:
         self._code = {label: k for k, label in enumerate(labels)}
         self._separate, self._window = separate, window
         self._frame, self._index, self._label = array("q"), array("i"), array("i")
-        self._why = array("b")
-        self._waiting: dict[int, tuple[int, int]] = {}  # truths that came before their answer
+        self._why, self._weight = array("b"), array("d")
+        # Truths that came before their answer: label, reason and weight.
+        self._waiting: dict[int, tuple[int, int, float]] = {}
         self._settled = Clusters.none(2)
         self._settled_before = self._num_settled = 0
-        # Labels of stretches and of chance among the settled, "can't tell" included.
-        self._asked = np.zeros(2, np.int64)
-        # Of the object that the settled frames end in: its label, frames and right answers.
-        self._open = (NO_TRUTH, np.zeros(4, np.int64))
+        # Labels of stretches and of chance among the settled, "can't tell" included, and the
+        # weights of the latter.
+        self._asked = np.zeros(3)
+        # The object that the settled frames end in: its label and sums.
+        self._open = (NO_TRUTH, np.zeros(_SUMS))
 
     def answer(self, frame: int, index: int) -> None:
         """Hold the answer to a frame: the index of a label. A later one replaces it."""
@@ -176,11 +196,12 @@ class Answers:
         if row < len(self._frame) and self._frame[row] == frame:
             self._index[row] = index
             return
-        label, why = self._waiting.pop(frame, (NO_TRUTH, -1))
+        label, why, weight = self._waiting.pop(frame, (NO_TRUTH, -1, 1.0))
         self._frame.insert(row, frame)
         self._index.insert(row, index)
         self._label.insert(row, label)
         self._why.insert(row, why)
+        self._weight.insert(row, weight)
         if len(self._frame) >= 2 * self._window:
             self._settle()
 
@@ -191,22 +212,24 @@ class Answers:
             return
         label, why = event.label, why_code(event.why)
         code = CANT_TELL if label is None else self._code.get(label, NONE_OF_THESE)
+        weight = chance_weight(event)
         if row < len(self._frame) and self._frame[row] == event.frame:
             self._label[row], self._why[row] = code, max(why, self._why[row])
+            self._weight[row] = max(weight, self._weight[row])
             return
-        _, before = self._waiting.get(event.frame, (NO_TRUTH, -1))
-        self._waiting[event.frame] = code, max(why, before)
+        _, reason, heavier = self._waiting.get(event.frame, (NO_TRUTH, -1, 1.0))
+        self._waiting[event.frame] = code, max(why, reason), max(weight, heavier)
         if len(self._waiting) > self._window:
             del self._waiting[next(iter(self._waiting))]
 
     @property
     def tally(self) -> Tally:
         """Right answers of those whose truth is a label of the card: the headline."""
-        closed, last, asked = self._count(len(self._frame))
+        closed, (_, last), asked = self._count(len(self._frame))
+        counts = self._settled + closed + _clusters(last[None])
+        whole, random, chance = (self._asked + asked).tolist()
         num_frames = self._num_settled + len(self._frame)
-        counts = self._settled + closed + _one_object(last[1])
-        weight = stratum_weights(num_frames, *(int(n) for n in self._asked + asked))
-        return counts.tally(weight)
+        return counts.tally(stratum_scales(num_frames, int(whole), int(random), chance))
 
     def _row(self, frame: int) -> int | None:
         """Where a frame is or belongs; None when it has settled."""
@@ -220,28 +243,25 @@ class Answers:
     def _count(self, count: int) -> tuple[Clusters, tuple[int, np.ndarray], np.ndarray]:
         """Count the first `count` frames: closed objects, the last one, and what was asked for.
 
-        An object is (label, frames of stretches and of chance, right answers of both). The one
-        that the settled frames end in goes on in the first of these, if that has its label.
+        An object is its label and sums. The one that the settled frames end in goes on in the
+        first of these, if that has its label.
         """
         label, index = np.array(self._label[:count]), np.array(self._index[:count])
-        why = np.array(self._why[:count])
-        asked = np.array([(why == WHOLE).sum(), (why == RANDOM).sum()])
+        why, weight = np.array(self._why[:count]), np.array(self._weight[:count])
+        random = why == RANDOM
+        asked = np.array([(why == WHOLE).sum(), random.sum(), weight[random].sum()])
         rows = np.flatnonzero(label >= 0)
         if not len(rows):
             return Clusters.none(2), self._open, asked
-        label, why = label[rows], why[rows]
-        right = index[rows] == label
+        label, why, weight = label[rows], why[rows], weight[rows]
         objects = number_objects(np.arange(len(rows)), label, separate=self._separate) - 1
-        counts = np.zeros((objects[-1] + 1, 4), np.int64)
-        for stratum, reason in enumerate((WHOLE, RANDOM)):
-            np.add.at(counts[:, stratum], objects, why == reason)
-            np.add.at(counts[:, 2 + stratum], objects, (why == reason) & right)
-        open_label, open_counts = self._open
+        sums = _sums(objects, index[rows] == label, why, weight)
+        open_label, open_sums = self._open
         if open_label == label[0] and not self._separate:
-            counts[0] += open_counts
+            sums[0] += open_sums
         else:
-            counts = np.concatenate([open_counts[None], counts])
-        return _clusters(counts[:-1]), (int(label[-1]), counts[-1]), asked
+            sums = np.concatenate([open_sums[None], sums])
+        return _clusters(sums[:-1]), (int(label[-1]), sums[-1]), asked
 
     def _settle(self) -> None:
         """Keep only the sums of the oldest frames, but for the object that they end in."""
@@ -251,15 +271,22 @@ class Answers:
         self._asked += asked
         self._num_settled += count
         self._settled_before = self._frame[count]
-        for column in (self._frame, self._index, self._label, self._why):
+        for column in (self._frame, self._index, self._label, self._why, self._weight):
             del column[:count]
 
 
-def _clusters(counts: np.ndarray) -> Clusters:
-    """Count objects, int64 of shape (objects, 4); those without a counted frame don't count."""
-    counts = counts[counts[:, :2].any(axis=1)]
-    return Clusters.of_counts(counts[:, :2], counts[:, 2:])
+def _sums(
+    objects: np.ndarray, right: np.ndarray, why: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """The sums of each object, float64, shape (objects, 8): whole stretches, then chance."""
+    held = [(why == WHOLE) * 1.0, (why == RANDOM) * weight]
+    parts = [sum(held) > 0, (sum(held) > 0) & right, *held, *(h * right for h in held)]
+    parts += [h * h for h in held]
+    count = int(objects[-1]) + 1
+    return np.stack([np.bincount(objects, weights=p, minlength=count) for p in parts], axis=1)
 
 
-def _one_object(counts: np.ndarray) -> Clusters:
-    return _clusters(counts[None])
+def _clusters(sums: np.ndarray) -> Clusters:
+    """Count objects; those without a counted answer don't count."""
+    sums = sums[sums[:, 0] > 0]
+    return Clusters.of_sums(sums[:, 0], sums[:, 1], sums[:, 2:6].reshape(-1, 2, 2), sums[:, 6:])

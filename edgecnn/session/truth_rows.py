@@ -13,6 +13,7 @@ from edgecnn.session.answers import (
     NO_TRUTH,
     NONE_OF_THESE,
     align_truth,
+    chance_weight,
     frame_key,
     why_code,
 )
@@ -26,7 +27,8 @@ class Truth:
     """Field labels aligned with `Frames`: int32, shape (n,), index of the label or below 0.
 
     `why` says how each frame came to be labelled, int64, shape (n,): see `answers`; -1 where
-    there is no label. `unknown` counts the frames with a label that the model doesn't have, by
+    there is no label. `weight`, float64, shape (n,), is 1 / p where chance asked with
+    probability p, else 1. `unknown` counts the frames with a label that the model doesn't have, by
     label; `cant_tell` those whose label nobody can tell; `blind` and `seen` those that a person
     labelled without and with the answer in view; `guarded` those that the run left unlabelled
     because they were near a change of the label; `differing` those that two people labelled
@@ -36,6 +38,7 @@ class Truth:
 
     label: np.ndarray
     why: np.ndarray
+    weight: np.ndarray
     broken: int
     unknown: dict[str, int]
     cant_tell: int
@@ -61,7 +64,7 @@ class TruthRows:
         self._regions = regions
         self._people: dict[str, int] = {}
         self._key, self._label, self._person = array("q"), array("i"), array("i")
-        self._why, self._blind = array("b"), array("b")
+        self._why, self._blind, self._weight = array("b"), array("b"), array("d")
         self._given = array("d")
         self._newest = float("-inf")
 
@@ -77,6 +80,7 @@ class TruthRows:
         why = why_code(event.why)
         self._key.append(frame_key(event.frame, region))
         self._why.append(why)
+        self._weight.append(chance_weight(event))
         self._blind.append(-1 if event.blind is None else event.blind)
         if event.label is not None and event.label not in self._codes:
             self._codes[event.label] = NONE_OF_THESE - len(self._outside)
@@ -93,7 +97,8 @@ class TruthRows:
         order = np.argsort(np.array(self._given), kind="stable")
         key, label = np.array(self._key)[order], np.array(self._label)[order]
         person, blind = np.array(self._person)[order], np.array(self._blind)[order]
-        row, why = align_truth(known, key, np.array(self._why)[order])
+        given = np.array(self._weight)[order]
+        row, why, weight = align_truth(known, key, np.array(self._why)[order], given)
         aligned = np.append(label, NO_TRUTH).astype(np.int32)[row]
         shown = np.append(blind, -1)[row]
         counts = np.bincount(NONE_OF_THESE - aligned[aligned <= NONE_OF_THESE])
@@ -102,6 +107,7 @@ class TruthRows:
         return Truth(
             label=aligned,
             why=why,
+            weight=weight,
             broken=self.broken,
             unknown={self._outside[k]: int(count) for k, count in enumerate(counts) if count},
             cant_tell=int((aligned == CANT_TELL).sum()),

@@ -115,7 +115,7 @@ def test_frames_are_worth_at_least_one_and_at_most_their_number(counts):
 def test_answers_that_stand_for_more_pull_the_accuracy_and_widen_the_interval():
     right = np.repeat([True, False, True], [30, 30, 40])
     segment, stratum = np.arange(100), np.repeat([0, 1], [60, 40])
-    counts = Clusters.of(right, segment, stratum)
+    counts = Clusters.of(right, segment, stratum, strata=2)
     assert counts.tally() == Tally(70, 100)
     weighted = counts.tally(np.array([1.0, 6.0]))
     assert weighted.accuracy == pytest.approx((30 + 6 * 40) / (60 + 6 * 40))
@@ -130,8 +130,8 @@ def test_answers_that_stand_for_more_pull_the_accuracy_and_widen_the_interval():
 def test_one_weight_for_all_changes_nothing(num_clusters, seed, weight):
     rng = np.random.default_rng(seed)
     segment = rng.integers(0, num_clusters, 80)
-    counts = Clusters.of(rng.random(80) < 0.8, segment, rng.integers(0, 3, 80))
-    plain, scaled = counts.tally(), counts.tally(np.full(counts.sums.shape[1], weight))
+    counts = Clusters.of(rng.random(80) < 0.8, segment, rng.integers(0, 3, 80), strata=3)
+    plain, scaled = counts.tally(), counts.tally(np.full(3, weight))
     assert scaled.accuracy == plain.accuracy
     assert scaled.effective == (plain.effective and pytest.approx(plain.effective))
 
@@ -139,12 +139,16 @@ def test_one_weight_for_all_changes_nothing(num_clusters, seed, weight):
 def test_counts_of_parts_add_up():
     rng = np.random.default_rng(2)
     right, stratum = rng.random(200) < 0.7, rng.integers(0, 2, 200)
+    weight = 2.0 ** rng.integers(0, 5, 200)
     segment = np.arange(200) // 7
     cut = 98  # between two objects
     parts = [
-        Clusters.of(right[part], segment[part], stratum[part])
+        Clusters.of(right[part], segment[part], stratum[part], weight[part], strata=2)
         for part in (slice(0, cut), slice(cut, None))
     ]
-    weight = np.array([1.0, 4.0])
-    whole = Clusters.of(right, segment, stratum)
-    assert (parts[0] + parts[1]).tally(weight) == whole.tally(weight)
+    scale = np.array([1.0, 4.0])
+    whole = Clusters.of(right, segment, stratum, weight, strata=2)
+    assert (parts[0] + parts[1]).tally(scale) == whole.tally(scale)
+    scaled = Clusters.of(right, segment, weight=weight * scale[stratum]).tally()
+    assert scaled.accuracy == pytest.approx(whole.tally(scale).accuracy)
+    assert scaled.effective == pytest.approx(whole.tally(scale).effective)

@@ -133,7 +133,7 @@ def printed(session: Recorded, why: np.ndarray):
     codes, label = np.full(len(session), -1), np.full(len(session), NO_TRUTH)
     codes[labelled] = [why_code(w) for w in why[labelled]]
     label[labelled] = session.truth[labelled]
-    truth = Truth(label, codes, broken=0, unknown={}, cant_tell=0)
+    truth = Truth(label, codes, np.ones(len(session)), broken=0, unknown={}, cant_tell=0)
     index = np.where(session.right, session.truth, (session.truth + 1) % len(LABELS))
     frames = Frames(
         key=np.arange(len(session)),

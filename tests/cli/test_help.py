@@ -128,7 +128,6 @@ def test_what_is_typed_becomes_typed_values(read):
     options = got["options"]
     assert options.formats == ("tflite-float32", "tflite-full-integer", "onnx-float32")
     assert options.compare_counts == (10, 20)
-    assert options.experiment.counts == (10, 20)
     assert [path.name for path in got["calibration"]] == ["a", "b"]
 
 

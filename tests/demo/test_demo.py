@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.folder import Bundle
 from edgecnn.demo.demo import DemoOptions, DemoResult, find_calibration, run_demo
 from edgecnn.errors import MissingRuntimeError, OutputError
+from edgecnn.train.options import TrainOptions
 
 SMALL = DemoOptions(
     lab_per_class=30,
@@ -56,7 +58,10 @@ def finished(tmp_path_factory) -> tuple[Path, DemoResult, list[str]]:
     (output / "session").mkdir()
     (output / "session" / "stale.txt").write_text("of the first run")
     said: list[str] = []
-    return output, run_demo(output, SMALL, say=said.append), said
+    with pytest.MonkeyPatch.context() as patch:
+        little = partial(TrainOptions, network="two_layers:build")
+        patch.setattr("edgecnn.train.train.TrainOptions", little)
+        return output, run_demo(output, SMALL, say=said.append), said
 
 
 def test_demo_writes_every_part_and_replaces_those_of_an_earlier_run(finished):

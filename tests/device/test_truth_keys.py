@@ -170,7 +170,18 @@ def test_keys_reach_the_same_tally_in_the_run_and_in_the_audit(tmp_path, type_ke
     expected = {0: answers[0], 2: LABELS[0], 3: None, 4: NONE_LABEL}
     assert labels == expected | dict.fromkeys(range(6, count - 2), LABELS[1])
     assert result.to_json()["live"] == audit([log]).to_json()["live"]
-    assert result.live.total == len(labels) - 2
+    assert result.live.total == count - 8  # frames 0 and 2 were picked, and stand for no others
+
+
+def test_frames_that_a_person_picked_give_no_live_accuracy(tmp_path, type_keys):
+    images = sorted((PAST / "field" / "frames").glob("*"))
+    type_keys({0: " ", 2: "1", 5: "2"})
+    video = write_video(tmp_path / "field.avi", images)
+    log = tmp_path / "s"
+    result = run(PAST_BUNDLE, str(video), RunOptions(truth=("keys",), window=True, log=log))
+    assert result.live.accuracy is None
+    assert any("not identified" in warning for warning in result.warnings)
+    assert any("not identified" in note for note in audit([log]).notes)
 
 
 def test_q_stops_the_run_and_labels_nothing(tmp_path, type_keys):

@@ -21,6 +21,12 @@ TRUTHS = st.one_of(st.just(NOTHING), LABELLED)
 ANSWERED = st.lists(st.tuples(st.integers(0, 3), TRUTHS), min_size=1, max_size=80)
 
 
+def reason(frame: int, why: str | None) -> dict:
+    """Fields of a truth event: what chance picked has a chance of 1 in 2, 4 or 8."""
+    more = {"p": 0.5 ** (1 + frame % 3)} if why == "uniform" else {}
+    return {"why": why, **more} if why else more
+
+
 def held(steps, *, separate: bool = False, window: int = 100_000) -> Answers:
     """Answers after ("answer", frame, index) and ("truth", frame, (why, label)) steps."""
     answers = Answers(LABELS, separate=separate, window=window)
@@ -29,7 +35,8 @@ def held(steps, *, separate: bool = False, window: int = 100_000) -> Answers:
             answers.answer(frame, value)
         else:
             why, label = value
-            answers.truth(TruthEvent(frame, label, "keys", why=why))
+            more = reason(frame, why)
+            answers.truth(TruthEvent(frame, label, "keys", why=why, probability=more.get("p")))
     return answers
 
 
@@ -94,11 +101,15 @@ def test_a_run_and_the_audit_of_its_session_print_the_same_tally(
         events.append(frame_event(k, np.eye(8)[index], 0.9, **more))
         if truth is not NOTHING:
             why, label = truth
-            events.append(truth_event(k, label, **({"why": why} if why else {})))
+            events.append(truth_event(k, label, **reason(k, why)))
     session = write_session(tmp_path_factory.mktemp("s") / "s", PAST_BUNDLE, events)
-    live = audit([session]).live.tally
-    assert live == held(steps_of(answered), separate=images).tally
-    assert live.text() == held(steps_of(answered), separate=images).tally.text()
+    live, running = audit([session]).live.tally, held(steps_of(answered), separate=images).tally
+    assert (live.correct, live.total, live.text()) == (
+        running.correct,
+        running.total,
+        running.text(),
+    )
+    assert live.interval == pytest.approx(running.interval)
 
 
 def test_a_truth_that_comes_too_late_is_counted_and_changes_nothing():
@@ -116,7 +127,7 @@ def test_one_object_filmed_for_days_is_worth_one_answer_and_takes_no_memory():
     for k in range(5000):
         answers.answer(k, k % 2)
         answers.truth(TruthEvent(k, LABELS[0], "keys"))
-    assert answers.tally == Clusters.of_counts(np.array([[5000]]), np.array([[2500]])).tally()
+    assert answers.tally == Clusters.of(np.arange(5000) < 2500, np.zeros(5000, int)).tally()
     assert answers.tally.effective == 1.0
     assert len(answers._frame) < 200
 
@@ -142,9 +153,10 @@ def test_another_label_and_another_region_start_an_object():
 def test_the_last_truth_of_a_frame_holds_and_its_strongest_reason():
     key, given_for = np.array([3, 5, 9]), np.array([9, 3, 9, 4, 3])
     why = np.array([why_code(w) for w in ("uniform", "chosen", "chosen", "all", "stretch")])
-    row, reason = align_truth(key, given_for, why)
+    row, reasons, weight = align_truth(key, given_for, why, np.array([8.0, 1, 1, 1, 1]))
     assert row.tolist() == [4, -1, 2]
-    assert reason.tolist() == [why_code("stretch"), -1, why_code("uniform")]
+    assert weight.tolist() == [1, 1, 8]
+    assert reasons.tolist() == [why_code("stretch"), -1, why_code("uniform")]
 
 
 @pytest.mark.parametrize("labels", [("a", "b"), ("b", "a")])

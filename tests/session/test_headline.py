@@ -33,7 +33,8 @@ def answered(right: np.ndarray, confidence: np.ndarray | None = None) -> Frames:
 def labelled(why: list[str | None], label: int = 0) -> Truth:
     """A label of class 0 for each frame with a reason."""
     codes = np.array([-1 if one is None else why_code(one) for one in why])
-    return Truth(np.where(codes < 0, NO_TRUTH, label), codes, 0, {}, 0)
+    aligned = np.where(codes < 0, NO_TRUTH, label)
+    return Truth(aligned, codes, np.ones(len(codes)), broken=0, unknown={}, cant_tell=0)
 
 
 def spread(**counts: int) -> list[str | None]:
@@ -100,3 +101,10 @@ def test_a_session_weighs_as_many_frames_as_it_has():
         (bad, labelled(spread(uniform=50, unlabelled=50))),
     ]
     assert headline(parts).accuracy == pytest.approx(0.9)
+
+
+def test_a_frame_that_was_rarely_asked_for_stands_for_more():
+    right = np.repeat([True, False], [40, 40])
+    truth = labelled(["uniform"] * 80)
+    truth.weight[:40], truth.weight[40:] = 2.0, 6.0  # asked for with 1 in 2, and 1 in 6
+    assert headline([(answered(right), truth)]).accuracy == pytest.approx(0.25)

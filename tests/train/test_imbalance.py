@@ -179,7 +179,7 @@ def bench(monkeypatch):
 def test_a_class_cut_to_a_twentieth_is_recognized_again(bench, digits_folder):
     """The table of `tools/bench imbalance`, in small."""
     quick = TrainOptions(
-        width=16, height=16, epochs=6, network_width=0.5, augment="none", batch_size=32
+        width=16, height=16, epochs=6, network="two_layers:build", augment="none", batch_size=32
     )
     methods = ("none", "class_weights", "balanced_sampling")
     rows = {r.method: r for r in bench.measure(digits_folder, ["3"], 0.05, quick, methods)}

@@ -15,7 +15,13 @@ from edgecnn.train.augmentation.label_check import (
     safe_augmentation,
 )
 from edgecnn.train.augmentation.linear_probe import embed
-from edgecnn.train.augmentation.operations import STRENGTHS, Augmentation, Geometry, Light
+from edgecnn.train.augmentation.operations import (
+    OPERATIONS,
+    STRENGTHS,
+    Augmentation,
+    Geometry,
+    Light,
+)
 from edgecnn.train.augmentation.pipeline import single_operations
 
 METERS = Path(__file__).parents[2].parent / "shared" / "data" / "meters" / "lab"
@@ -128,7 +134,7 @@ def test_a_mirror_breaks_arrows_and_keeps_symmetric_shapes():
 
 
 def test_few_images_or_labels_without_sense_give_no_verdict(digits):
-    tensors, classes = digits
+    tensors, classes = (part[:400] for part in digits)
     few = check_labels(tensors[:60], classes[:60], MIRROR, 0)[0]
     assert few.keeps is None
     assert "60 images" in few.reason
@@ -160,12 +166,13 @@ def test_groups_never_lie_on_both_sides(digits):
 
 
 def test_the_same_seed_gives_the_same_figures(digits):
-    one, same = (check_labels(*digits, BREAKING, 3)[0].to_json() for _ in range(2))
+    digits = tuple(part[:400] for part in digits)
+    one, same = (check_labels(*digits, MIRROR, 3)[0].to_json() for _ in range(2))
     assert one == same
 
 
 def test_the_recipe_goes_without_polarity_where_classes_are_told_by_it():
-    recipe = STRENGTHS["default"].without({"neighbours", "lines", "borders"})
+    recipe = STRENGTHS["default"].without(set(OPERATIONS) - {"invert", "grey", "balance", "shift"})
     dropped, checks = safe_augmentation(*shapes(polarity), recipe, 0)
     assert "invert" in dropped
     assert "grey" not in dropped

@@ -174,7 +174,7 @@ def test_training_for_a_camera_says_so_in_the_result_and_the_card(tmp_path, digi
         width=16,
         height=16,
         epochs=1,
-        network_width=0.5,
+        network="two_layers:build",
         label_check=False,
         seed=3,
         camera=calibration,

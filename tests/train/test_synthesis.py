@@ -179,12 +179,15 @@ def three_rare(tmp_path_factory, digits_folder):
     return root
 
 
-def test_an_untrained_generator_is_rejected_and_leaves_the_training_as_it_was(three_rare, tmp_path):
+def test_an_untrained_generator_is_rejected_and_leaves_the_training_as_it_was(
+    three_rare, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("edgecnn.train.synthesis.gate._TRAININGS", 1)  # of each kind, not three
     options = TrainOptions(
         width=16,
         height=16,
         epochs=1,
-        network_width=0.25,
+        network="two_layers:build",
         augment="none",
         near_duplicate=1.0,
         synthesize="3",

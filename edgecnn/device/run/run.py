@@ -122,6 +122,7 @@ class _Loop:
             self._classifier.card.labels, separate=source.kind == ImageSource.kind
         )
         self._warnings: list[str] = []
+        self._picked = 0  # labels of frames that a person picked
         self._last: tuple[Prediction | None, str | None] = (None, None)
         # The uncompiled file on the CPU, to compare some answers with, where there is one.
         self._twin = None
@@ -156,7 +157,7 @@ class _Loop:
             self._linger(on_status, stop)
         self._truths.close()
         self._hold(self._truths.take())
-        self._note_late()
+        self._note_labels()
         self._take_warnings()
         if stop.is_set():
             ended = "interrupted"
@@ -217,11 +218,17 @@ class _Loop:
         """Count truths, of this frame or of earlier ones, and log them."""
         for event in truths:
             self._answers.truth(event)
+            self._picked += event.why == "chosen"
             if self._recorder is not None:
                 self._recorder.session.truth(event)
 
-    def _note_late(self) -> None:
-        """Say how many labels the live figure lacks, because their frames were too far back."""
+    def _note_labels(self) -> None:
+        """Say which labels the live figure lacks, and why."""
+        if self._picked and not self._answers.tally.total:
+            self._warn(
+                "live accuracy is not identified: a person picked all labelled frames; label "
+                "random ones on the page (--web), or whole stretches"
+            )
         if self._answers.late:
             where = "--log keeps them" if self._recorder is None else "an audit counts them"
             self._warn(

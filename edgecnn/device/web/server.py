@@ -35,7 +35,7 @@ def check_web() -> None:
         import uvicorn
     except ImportError as error:
         raise MissingRuntimeError(
-            f"the page needs {error.name}, which is not installed; pip install 'edgecnn[web]'"
+            f"the page needs {error.name}, which is not installed; pip install starlette uvicorn"
         ) from error
     del starlette, uvicorn
 
