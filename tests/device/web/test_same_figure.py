@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from served import REPO, Client, Served, label_item, session_events
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.device.web.desk import figure_json
+from edgecnn.device.web.desk import figure_json, outlook
 
 COUNTED = {"uniform", "stretch"}
 
@@ -43,6 +44,8 @@ def give_asked(client: Client, run: str, labels: list[str], count: int) -> None:
 def test_a_weighted_figure_is_said_as_the_audit_says_it():
     tally = Tally(110, 150, 140.0, 0.79)
     said = figure_json(tally)
+    numpys = Tally(110, 150, np.float64(140.0), np.float64(0.79))  # as weights may give it
+    assert json.dumps(outlook(numpys)) == json.dumps(outlook(tally))
     assert said["text"] == tally.text()
     assert said["text"].startswith("79.0 % from 150 labels")
     assert (said["low"], said["high"]) == tally.interval
