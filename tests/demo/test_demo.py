@@ -136,7 +136,7 @@ def test_summary_s_commands_are_commands_of_edgecnn(finished):
     known = set(get_command(app).commands)
     shown = [line for line in finished[1].to_text().splitlines() if line.startswith("    ")]
     commands = [words for words in map(shlex.split, shown) if words[0].endswith("edgecnn")]
-    assert len(commands) == 4
+    assert len(commands) == 6
     assert {words[1] for words in commands} <= known
 
 
