@@ -118,7 +118,7 @@ class Clusters:
                 where it holds answers; None is 1.
         """
         scale = np.ones(len(self.squares)) if scale is None else scale
-        size, right = self.sums @ scale
+        size, right = map(float, self.sums @ scale)
         squares = float(self.squares @ scale**2)
         is_equal = self.total * squares - size**2 <= _EQUAL * size**2
         alone = is_equal and self.clusters == self.total

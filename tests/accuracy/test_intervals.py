@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -124,6 +126,7 @@ def test_answers_that_stand_for_more_pull_the_accuracy_and_widen_the_interval():
     assert weighted.effective == pytest.approx(60.0)
     low, high = weighted.interval
     assert low < weighted.accuracy < high
+    assert json.loads(json.dumps(weighted.to_json())) == weighted.to_json()
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0.1, 50))

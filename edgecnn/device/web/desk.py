@@ -127,4 +127,4 @@ def outlook(live: Tally) -> Json:
 
 def _half_points(tally: Tally) -> float:
     low, high = tally.interval
-    return float(50 * (high - low))  # numpy's own numbers are no JSON
+    return 50 * (high - low)
