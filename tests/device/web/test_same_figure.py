@@ -80,10 +80,10 @@ def test_the_same_session_has_the_same_figure(tmp_path, digits_bundle, digits_vi
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=REPO)
     assert done.returncode in (0, 1), done.stderr
     audit = json.loads(done.stdout)["live"]
-    assert result["live"] == audit
+    assert result["live"] == pytest.approx(audit, rel=1e-9)  # sums in another order
     text = page.pop("text")
     if not mixed:
-        assert page == audit
+        assert page == pytest.approx(audit, rel=1e-9)
     else:  # the weights follow the number of frames, and the run went on
         assert page["total"] == audit["total"]
         assert page["accuracy"] == pytest.approx(audit["accuracy"], abs=0.05)
