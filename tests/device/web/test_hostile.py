@@ -104,8 +104,10 @@ def test_a_write_that_is_not_the_pages_own_changes_nothing(place, case):
     headers, expected = BAD_WRITES[case]
     client = Client(server.link)
     item = label_item("run-1", 3, "1")
-    status, _, _ = client.send("POST", "/api/labels", {"labels": [item]}, **headers)
-    assert status == expected
+    # The server closes without reading what it refuses, so a client may meet a reset instead.
+    with suppress(ConnectionResetError):
+        status, _, _ = client.send("POST", "/api/labels", {"labels": [item]}, **headers)
+        assert status == expected
     assert hub.take() == ()
     assert client.__class__(server.link).give(item)["done"] == [item["id"]]
     assert [event.frame for event in hub.take()] == [3]
