@@ -1,6 +1,6 @@
 // Requests to the device: the token becomes a cookie, writes carry its mark.
 
-export const device = { about: null, clock: 0, mark: "", alive: false };
+export const device = { about: null, clock: 0, mark: "", alive: false, locked: false };
 const listeners = { alive: [], locked: [] };
 export const on = (name, then) => listeners[name].push(then);
 const tell = (name, value) => listeners[name].forEach((then) => then(value));
@@ -15,6 +15,7 @@ async function ask(path, options = {}) {
   try {
     const reply = await fetch(path, { ...options, signal: stop.signal, cache: "no-store" });
     if (reply.status === 401) {
+      device.locked = true;
       tell("locked", await reply.text());
       return null;
     }
@@ -61,10 +62,8 @@ export async function enter() {
   if (token) {
     history.replaceState(null, "", location.pathname);
     const reply = await post("/api/enter", { token });
-    if (reply && !reply.ok) {
-      tell("locked", reply.data);
-      return null;
-    }
+    if (reply && !reply.ok) tell("locked", reply.data);
+    if (device.locked || (reply && !reply.ok)) return null; // the reason on the page stays
     if (!reply) location.hash = token; // the device is away: try again later
   }
   const about = await getJson("/api/about");
