@@ -189,13 +189,6 @@ class RunOptions(DeviceOptions):
             raise OptionError(f"--rotate is {self.rotate}, expected 0, 90, 180 or 270")
         if self.region is not None and not (min(self.region) >= 0 < min(self.region[2:])):
             raise OptionError(f"--roi is {self.roi!r}, expected x, y from 0 and w, h from 1")
-        if "keys" in self.truth and not self.window:
-            raise OptionError(
-                "--truth keys needs a window to press them in; add --window, or label the "
-                "session afterwards"
-            )
-        if "none" in self.truth and len(self.truth) > 1:
-            raise OptionError("--truth none goes with no other --truth; leave it out")
 
     @property
     def region(self) -> tuple[int, int, int, int] | None:

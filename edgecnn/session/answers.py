@@ -280,8 +280,8 @@ def _sums(
 ) -> np.ndarray:
     """The sums of each object, float64, shape (objects, 8): whole stretches, then chance."""
     held = [(why == WHOLE) * 1.0, (why == RANDOM) * weight]
-    parts = [sum(held) > 0, (sum(held) > 0) & right, *held, *(h * right for h in held)]
-    parts += [h * h for h in held]
+    counted = (why == WHOLE) | (why == RANDOM)
+    parts = [counted, counted & right, *held, *(h * right for h in held), *(h * h for h in held)]
     count = int(objects[-1]) + 1
     return np.stack([np.bincount(objects, weights=p, minlength=count) for p in parts], axis=1)
 

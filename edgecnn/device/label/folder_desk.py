@@ -15,13 +15,14 @@ from pathlib import Path
 from edgecnn.bundle.preprocess import readable_image
 from edgecnn.device.label.result import LabelResult
 from edgecnn.device.web.desk import Desk
-from edgecnn.device.web.given import NONE_LABEL, GivenLabel, SeenLabels
+from edgecnn.device.web.given import GivenLabel, SeenLabels
 from edgecnn.device.web.pictures import LazyPicture
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.files.folders import find_images
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json
+from edgecnn.session.events import NONE_LABEL
 
 __all__ = ["FolderDesk"]
 

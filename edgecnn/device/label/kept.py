@@ -8,8 +8,9 @@ from pathlib import Path
 
 from edgecnn.bundle.spec import Prediction
 from edgecnn.errors import OptionError
+from edgecnn.session.answers import frame_key
 from edgecnn.session.events import FrameEvent
-from edgecnn.session.layout import PICTURES_NAME, picture_stem
+from edgecnn.session.layout import PICTURES_NAME
 from edgecnn.session.read import Frames, Session, frame_events, open_session, read_frames
 
 __all__ = ["KeptPicture", "Recorded", "open_recorded"]
@@ -53,7 +54,7 @@ def open_recorded(path: Path) -> Recorded:
     """
     session = open_session(path)
     frames = read_frames(session)
-    found = {one.file: one for one in _kept(session)}
+    found = {one.file: one for one in _kept(session, frames)}
     pictures = tuple(sorted(found.values(), key=lambda one: one.frame))
     if not pictures:
         raise OptionError(
@@ -64,15 +65,12 @@ def open_recorded(path: Path) -> Recorded:
     return Recorded(session, pictures, uniform / len(frames) if uniform else None, frames)
 
 
-def _kept(session: Session) -> Iterator[KeptPicture]:
+def _kept(session: Session, frames: Frames) -> Iterator[KeptPicture]:
     """The frames whose picture is still there; a later line of a frame replaces an earlier one."""
-    stored = _stored(session.path / PICTURES_NAME)
-    labels, past = session.card.labels, session.header.format == 1
+    labels = session.card.labels
+    files = {int(frames.key[row]): session.picture(name) for row, name in frames.images.items()}
     for event in frame_events(session):
-        if event.image is None and (past or event.pool is None):
-            continue
-        stem = picture_stem(event.frame, event.region) if event.image is None else event.image
-        file = stored.get(Path(stem).stem)
+        file = files.get(frame_key(event.frame, frames.regions[event.region]))
         if file is not None:
             yield KeptPicture(event.frame, event.region, file, _answer(event, labels), event.pool)
 
@@ -85,10 +83,3 @@ def _answer(event: FrameEvent, labels: Sequence[str]) -> Prediction:
     index, score = event.top[0]
     confidence = score if event.confidence is None else event.confidence
     return Prediction(index, labels[index], confidence, tuple(scores))
-
-
-def _stored(folder: Path) -> dict[str, Path]:
-    try:
-        return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
-    except OSError:
-        return {}

@@ -14,13 +14,13 @@ from edgecnn.bundle.preprocess import readable_image
 from edgecnn.device.label.kept import UNIFORM, KeptPicture, Recorded, open_recorded
 from edgecnn.device.label.result import LabelResult
 from edgecnn.device.web.desk import Desk, answer_json, figure_json, outlook
-from edgecnn.device.web.given import NONE_LABEL, GivenLabel, SeenLabels
+from edgecnn.device.web.given import GivenLabel, SeenLabels
 from edgecnn.device.web.late import LateLabels
 from edgecnn.device.web.pictures import LazyPicture, visible
 from edgecnn.device.web.shelf import session_id
 from edgecnn.errors import OptionError
 from edgecnn.records import Json
-from edgecnn.session.events import TruthEvent
+from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
 from edgecnn.session.truth_rows import TruthRows
 

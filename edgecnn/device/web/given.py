@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["NONE_LABEL", "GivenLabel", "SeenLabels"]
-
-NONE_LABEL = "none of these"
-"""What a truth says when no class of the card fits."""
+__all__ = ["GivenLabel", "SeenLabels"]
 
 _VIAS = ("page", "strip", "stretch", "label")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -22,14 +22,14 @@ from edgecnn.device.capture.frame import Frame
 from edgecnn.device.live.status import Status
 from edgecnn.device.web.desk import Desk, Look, answer_json, figure_json, outlook
 from edgecnn.device.web.draw import Draw, Shown
-from edgecnn.device.web.given import NONE_LABEL, GivenLabel, SeenLabels
+from edgecnn.device.web.given import GivenLabel, SeenLabels
 from edgecnn.device.web.measures import HealthLine, camera_measures
 from edgecnn.device.web.pictures import LazyPicture, shrink, visible
 from edgecnn.device.web.reference import LabPictures
 from edgecnn.device.web.settings import ViewFile
 from edgecnn.device.web.shelf import Shelf
 from edgecnn.records import Json
-from edgecnn.session.events import TruthEvent
+from edgecnn.session.events import NONE_LABEL, TruthEvent
 
 __all__ = ["Hub"]
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -51,12 +52,10 @@ class PageServer:
 
     def __init__(self, desk: Desk, address: WebAddress) -> None:
         check_web()
-        self._socket = _listen(address)
-        try:
+        with ExitStack() as undo:
+            self._socket = undo.enter_context(_listen(address))
             secret = load_secret(secret_file(), f"{address.host}:{address.port}")
-        except BaseException:
-            self._socket.close()
-            raise
+            undo.pop_all()
         self.link = link(address, secret.token)
         self._server = _server(desk, Access(secret.token, address))
         self._thread = threading.Thread(target=self._serve, name="edgecnn-web", daemon=True)
