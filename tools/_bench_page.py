@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.frame_view import WHOLE_FRAME
