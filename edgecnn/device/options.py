@@ -56,7 +56,7 @@ class EvaluateOptions(DeviceOptions):
 
     manifest: Path | None = option(
         None,
-        "A CSV file with a path column and columns of groups.",
+        "A CSV file with a column file and a column label, columns of groups, or both.",
         panel="Groups",
         metavar="FILE.csv",
         shown="the folders below the classes",

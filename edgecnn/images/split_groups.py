@@ -17,7 +17,7 @@ from edgecnn.accuracy.near_duplicates import (
     link_near_duplicates,
     unit_vectors,
 )
-from edgecnn.files.manifest import read_manifest
+from edgecnn.files.manifest import only_labels, read_manifest
 from edgecnn.images.dataset import Dataset
 
 __all__ = ["GroupOptions", "Groups", "captured_at", "find_devices", "find_groups", "near_ids"]
@@ -151,7 +151,7 @@ def find_devices(
         DataError: The manifest can't be read or lacks a column or most of the images.
     """
     notes = [] if notes is None else notes
-    if options.manifest is not None:
+    if options.manifest is not None and not _only_labels(options):
         files = [file.path for file in data.files]
         return read_manifest(options.manifest, options.column, files, data.root)
     folders = ["/".join(file.below) or None for file in data.files]
@@ -164,6 +164,12 @@ def find_devices(
             "them"
         )
     return []
+
+
+def _only_labels(options: GroupOptions) -> bool:
+    """Whether the manifest names labels only, and no column of groups was asked for."""
+    default = options.column == GroupOptions.column
+    return bool(default and options.manifest and only_labels(options.manifest, options.column))
 
 
 def _links_of_equal(keys: tuple[str, ...] | list[str | None]) -> np.ndarray:

@@ -6,7 +6,7 @@ Unlike `load_dataset`, a scan refuses and drops nothing, so that the inspection 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -60,14 +60,18 @@ class Scan:
         return np.asarray(self.statistics[:, STATISTICS.index(name)])
 
 
-def scan_labelled(root: Path, *, progress: Progress | None = None) -> Scan:
+def scan_labelled(
+    root: Path, manifest: Path | None = None, *, progress: Progress | None = None
+) -> Scan:
     """Scan every image of a class-per-folder tree.
 
     Raises:
         DataError: No image, images outside class folders, one class, or nothing usable.
     """
-    files = find_labelled(root)
-    return _scan(root, files, tuple(class_names(files)), None, progress)
+    notes: list[str] = []
+    files = find_labelled(root, manifest, notes=notes)
+    scan = _scan(root, files, tuple(class_names(files)), None, progress)
+    return replace(scan, data=replace(scan.data, notes=tuple(notes)))
 
 
 def scan_folder(root: Path, window: Window, *, progress: Progress | None = None) -> Scan:

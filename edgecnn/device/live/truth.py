@@ -16,8 +16,8 @@ from edgecnn.device.live.truth_marker import MarkerTruth
 from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.device.live.truth_schedule import load_schedule
 from edgecnn.device.live.truth_sensor import load_sensor
-from edgecnn.errors import TruthError, listed
-from edgecnn.files.folders import split_and_folders
+from edgecnn.errors import DataError, TruthError, listed
+from edgecnn.files.layout import find_layout
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.truth_csv import Footage, labels_from_csv
 
@@ -173,9 +173,14 @@ def _from_folders(source: Source, labels: Sequence[str]) -> Callable[[Frame], st
             "truth 'folder' needs an image folder as the source; for a video give a truth CSV"
         )
     by_name = {}
-    places = split_and_folders([PurePosixPath(name).parts for name in source.names])
-    for name, path, (_, folders) in zip(source.names, source.paths, places, strict=True):
-        label = folders[0] if folders else path.absolute().parent.name
+    try:
+        layout = find_layout([PurePosixPath(name).parts for name in source.names], labels)
+    except DataError as error:
+        raise TruthError(f"truth 'folder': {error}") from error
+    for name, path, place in zip(source.names, source.paths, layout.places, strict=True):
+        if place is None:
+            continue
+        label = place[1][0] if place[1] else path.absolute().parent.name
         if label not in labels:
             raise TruthError(
                 f"{path} is in folder {label!r}, which is no label of the bundle; "
