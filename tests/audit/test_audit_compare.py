@@ -239,6 +239,16 @@ def test_confidence_that_never_changes_identifies_nothing(color_bundle, tmp_path
     report = audit([write_session(tmp_path / "s", color_bundle, events)])
     estimate = report.estimate
     assert (estimate.low, estimate.high, estimate.flag) == (0.0, 1.0, "not identified")
+    assert "not identified: all answers are equally sure" in report.to_text()
+
+
+def test_a_bundle_knows_how_sure_each_file_was_in_the_lab(field_session, color_folders):
+    """So that the band needs no lab image; from lab images it is the same one."""
+    alone = audit([field_session]).estimate
+    again = audit([field_session], AuditOptions(lab=color_folders.lab)).estimate
+    assert set(alone.methods) == {"average_confidence", "difference_of_confidence", "threshold"}
+    for name, value in again.methods.items():
+        assert alone.methods[name] == pytest.approx(value, abs=0.01)
 
 
 def test_the_text_says_what_the_json_says(field_session, lab_session):

@@ -75,7 +75,7 @@ def measure_lab(
         path.after or quantization.after,
         tuple(step for step in (quantization.step, path.step) if step),
         (*quantization.notes, *path.notes),
-        path.confidence,
+        path.confidence or (LabConfidence.of_rows(rows, column) if column else None),
     )
 
 
