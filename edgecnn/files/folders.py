@@ -1,7 +1,7 @@
 """Find the image files of a folder and their classes.
 
 The class is the name of the folder that holds an image; classes are sorted by name, as in Keras.
-Splits and wrappers are recognized by layout.py; a CSV file can name the labels instead.
+Splits and wrappers are recognized by arrangement.py; a CSV file can name the labels instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import DataError
-from edgecnn.files.layout import find_layout
+from edgecnn.files.arrangement import find_layout
 from edgecnn.files.manifest import labels_of, read_columns
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
@@ -160,7 +160,9 @@ def _may_have_classes(paths: Sequence[tuple[str, ...]]) -> bool:
     usual = {"images", "jpegimages", "train", "valid", "val", "test", "train2017", "val2017"}
     folders = [parts[:-1] for parts in paths]
     first, last = min(folders), max(folders)
-    shared = next((k for k, (a, b) in enumerate(zip(first, last)) if a != b), len(first))
+    shared = next(
+        (k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first)
+    )
     return any(part.lower() not in usual for parts in folders for part in parts[shared:])
 
 

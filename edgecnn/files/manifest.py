@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path, PureWindowsPath
 
 from edgecnn.errors import DataError
-from edgecnn.files.layout import split_role
+from edgecnn.files.arrangement import split_role
 
 __all__ = ["csv_text", "labels_of", "only_labels", "read_columns", "read_manifest"]
 

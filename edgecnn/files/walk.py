@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "Walk", "is_picture", "walk"]
+__all__ = ["IMAGE_SUFFIXES", "Walk", "is_picture", "natural_key", "walk"]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"}
@@ -21,7 +22,20 @@ _MAGICS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 _NEVER = frozenset(
     {".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".html", ".py", ".ipynb", ".yaml", ".yml"}
     | {".npz", ".npy", ".pkl", ".zip", ".tar", ".gz", ".pdf", ".mp4", ".avi", ".mov", ".mkv"}
-    | {".db", ".ini", ".log", ".h5", ".keras", ".tflite", ".onnx", ".jsonl"}
+    | {
+        ".mjpeg",
+        ".mjpg",
+        ".h264",
+        ".h265",
+        ".db",
+        ".ini",
+        ".log",
+        ".h5",
+        ".keras",
+        ".tflite",
+        ".onnx",
+        ".jsonl",
+    }
 )
 # What file managers and archive tools leave behind.
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
@@ -75,6 +89,17 @@ def is_picture(path: Path) -> bool:
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     bitmap = not suffix and head[:2] == b"BM" and head[6:10] == bytes(4)
     return head.startswith(_MAGICS) or webp or bitmap
+
+
+def natural_key(path: str) -> tuple[list[object], str]:
+    """Sorts names as people number them: frame2 before frame10.
+
+    Example:
+        >>> sorted(["frame10.png", "frame2.png", "a/1.png"], key=natural_key)
+        ['a/1.png', 'frame2.png', 'frame10.png']
+    """
+    parts = re.split(r"([0-9]+)", path)  # texts and numbers in turn
+    return [int(part) if k % 2 else part for k, part in enumerate(parts)], path
 
 
 def walk(root: Path) -> Walk:

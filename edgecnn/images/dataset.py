@@ -16,6 +16,7 @@ from edgecnn.bundle.preprocess import decode, read_bytes, readable_image, to_ten
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_labelled
+from edgecnn.images.augmented import square
 from edgecnn.images.tensors import Memory, TensorFile, Tensors, make_store
 from edgecnn.records import Progress, Skipped
 
@@ -35,11 +36,12 @@ class Seen(NamedTuple):
     file: LabelledFile
     fingerprint: np.ndarray
     sha256: str
+    square: np.ndarray
 
     @classmethod
     def of(cls, file: LabelledFile, data: bytes, frame_bgr: np.ndarray) -> Seen:
         """From a file's bytes and its decoded frame."""
-        return cls(file, fingerprint(frame_bgr), file_sha256(data))
+        return cls(file, fingerprint(frame_bgr), file_sha256(data), square(frame_bgr))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,7 @@ class Dataset:
     tensors       uint8, shape (n, height, width, 3), R, G, B: an array, or a file of many
     classes       int32, shape (n,): index into `labels`
     fingerprints  uint8, shape (n, 256): see `near_duplicates.py`
+    squares       uint8, shape (n, 576): see `augmented.py`
     sha256        of the encoded files, n hex digests
     notes         how the folders were read, and what was passed over, a line each
     """
@@ -59,6 +62,7 @@ class Dataset:
     tensors: Tensors
     classes: np.ndarray
     fingerprints: np.ndarray
+    squares: np.ndarray
     sha256: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...] = ()
@@ -74,11 +78,11 @@ class Dataset:
         notes: Sequence[str] = (),
     ) -> Dataset:
         """From the images in order, with their tensors in the same order."""
-        files, fingerprints, sha256 = zip(*seen, strict=True)
+        files, fingerprints, sha256, squares = zip(*seen, strict=True)
         classes = np.array([labels.index(file.label) for file in files], np.int32)
         prints = np.stack(fingerprints)
         return cls(
-            *(root, tuple(labels), files, tensors, classes, prints, sha256),
+            *(root, tuple(labels), files, tensors, classes, prints, np.stack(squares), sha256),
             *(tuple(skipped), tuple(notes)),
         )
 

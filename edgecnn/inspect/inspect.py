@@ -47,9 +47,9 @@ def inspect(
         if progress:
             progress("checking", done, _CHECKS)
 
-    near, threshold = near_ids(scan.data)
+    near, threshold, copied = near_ids(scan.data)
     report(1)
-    copies = check_copies(scan, near, threshold)
+    copies = check_copies(scan, near, threshold, copied)
     report(2)
     labels = check_labels(scan, near)
     report(3)
