@@ -14,6 +14,7 @@ from edgecnn.audit.live import measure_live
 from edgecnn.audit.notes import contradictions, file_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.result import AuditReport
+from edgecnn.audit.trust import check_files, check_header
 from edgecnn.errors import OptionError, SessionError
 from edgecnn.records import Progress
 from edgecnn.session.label_file import read_labels
@@ -62,6 +63,8 @@ def audit(
     first = opened[0]
     frames = _read_all(opened, progress)
     bundle, note = find_bundle(first, options.bundle)
+    said = [text for session in opened for text in check_header(session, bundle)]
+    files = [check_files(s, f) for s, f in zip(opened, frames, strict=True)]
     lab = measure_lab(first, bundle, options.lab, progress)
     # The estimate and the answers anew come before the labels are read: they can't see them.
     estimate = estimate_accuracy(frames, lab.quantized.accuracy or 0.0, lab.confidence)
@@ -72,6 +75,7 @@ def audit(
     parts = list(zip(opened, frames, truths, strict=True))
     live = measure_live(parts, first.card.labels)
     lab, checks = settle_path(lab, check_labels(again, parts, lab.quantized.accuracy or 0.0))
+    checks = checks.with_faults([fault for faults, _ in files for fault in faults])
     left = residual(lab, live.tally, checks.steps)
     place = first.header.bundle_path if bundle is None else str(bundle.path)
     report = AuditReport(
@@ -85,6 +89,8 @@ def audit(
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f, _ in parts),
         notes=(
             *((note,) if note else ()),
+            *said,
+            *(text for _, texts in files for text in texts),
             *lab.notes,
             *unanswered,
             *reading_notes(parts, live),

@@ -147,4 +147,6 @@ def read_header(session: Path) -> SessionHeader:
         return SessionHeader.from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError, EdgecnnError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        if "NoneType" in reason:  # in the words of a person
+            reason = "a value is null where an object or a text is expected"
         raise SessionError(f"{file} is incomplete ({reason}); record the session again") from error

@@ -88,8 +88,8 @@ class Frames:
     that was kept and to the file name in an image folder (kept on request), `taken` the rows
     with a picture to when it was captured, `scores` and `pools` the rows with a picture to
     all scores (where only the best were logged, the others share what is left) and to why it was
-    kept. `separate`: every frame is a file of an image
-    folder.
+    kept. `separate`: every frame is a file of an image folder. `num_kept` counts the answers
+    whose picture was kept once, `num_foreign` the pictures that belong to no answer.
     """
 
     key: np.ndarray
@@ -106,6 +106,8 @@ class Frames:
     end: str | None
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
+    num_kept: int = 0
+    num_foreign: int = 0
 
     def __len__(self) -> int:
         return len(self.key)
@@ -288,6 +290,7 @@ class _Rows:
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
     named: int = 0
+    num_kept: int = 0
     broken: int = 0
     end: str | None = None
     _scores: list[tuple[float, ...]] = field(default_factory=list)
@@ -338,11 +341,14 @@ class _Rows:
             end=self.end,
             scores=moved(self.scores),
             pools=moved(self.pools),
+            num_kept=self.num_kept,
+            num_foreign=len(self.stored) - len(set(self.images.values())),
         )
 
     def _add_picture(self, row: int, event: FrameEvent) -> None:
         """Note the picture of a frame, if it is still there, and when it was captured."""
         taken = self._clock.at(event)
+        self.num_kept += event.pool is not None or event.image is not None
         if event.image is None and self.session.header.format == 1:
             return
         stem = picture_stem(event.frame, event.region)
