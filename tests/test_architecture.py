@@ -65,7 +65,7 @@ ANYTHING_INSIDE_FUNCTIONS = {"demo", "cli"}
 EXTRA = {
     "quiet": {"tensorflow"},
     "render": {"matplotlib", "jinja2"},
-    "bundle": {"tensorflow", "onnxruntime", "tflite_runtime"},
+    "bundle": {"tensorflow", "onnxruntime", "tflite_runtime", "PIL", "pi_heif"},
     "camera": {"scipy", "sklearn"},
     "device": {"picamera2", "matplotlib", "starlette", "uvicorn"},
     "audit": {"scipy", "sklearn", "matplotlib", "jinja2"},
