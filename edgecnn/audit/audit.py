@@ -13,6 +13,7 @@ from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.result import AuditReport
 from edgecnn.errors import OptionError, SessionError
 from edgecnn.records import Progress
+from edgecnn.session.headline import live_alarm, same_answers
 from edgecnn.session.label_file import FileLabels, read_labels
 from edgecnn.session.layout import EVENTS_NAME
 from edgecnn.session.read import Frames, Session, Truth, open_session, read_frames, read_truth
@@ -65,6 +66,7 @@ def audit(
     estimate = estimate_accuracy(frames, lab.quantized.accuracy or 0.0, lab.confidence)
     labels = None if options.truth is None else read_labels(options.truth, first)
     more = () if labels is None else labels.events
+    _check_distinct(opened, frames)
     truths = [read_truth(s, f, more) for s, f in zip(opened, frames, strict=True)]
     parts = list(zip(opened, frames, truths, strict=True))
     live = measure_live(parts, first.card.labels)
@@ -72,6 +74,7 @@ def audit(
         card=first.card,
         lab=lab,
         live=live,
+        alarm=live_alarm([(f, t) for _, f, t in parts], lab.quantized),
         estimate=estimate,
         residual=residual(lab, live.tally),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f, _ in parts),
@@ -121,6 +124,17 @@ def _check_same(opened: Sequence[Session]) -> None:
                 )
 
 
+def _check_distinct(opened: Sequence[Session], frames: Sequence[Frames]) -> None:
+    """Refuse a recording that is given twice, as a copy or under another name."""
+    for k, later in enumerate(frames):
+        for earlier, other in zip(opened[:k], frames[:k], strict=True):
+            if same_answers(other, later):
+                raise SessionError(
+                    f"{opened[k].path} holds the same answers as {earlier.path}: one recording, "
+                    "given twice; its frames would count twice. Give one of them"
+                )
+
+
 def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[str]:
     """What a reader has to know to trust the figures."""
     notes = _label_notes(live)
@@ -132,13 +146,19 @@ def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[s
         )
     elif tally.effective is not None and tally.total:
         notes.append(
-            f"live intervals count objects, not frames: consecutive frames show the same object, "
-            f"so {tally.total} frames are worth {tally.effective:.0f} independent ones"
+            f"live intervals count things, not frames: frames of one label that look alike show "
+            f"the same thing, so {tally.total} frames are worth {tally.effective:.0f} independent "
+            f"ones"
         )
     elif tally.total:
         notes.append("live intervals treat every image as independent of the others")
     for session, frames, truth in parts:
         name = session.path.name
+        if frames.thing is None and tally.total:
+            notes.append(
+                f"{name}: does not say which frames look alike (an older edgecnn or another "
+                "program wrote it): what returns counts anew, so the interval may be too narrow"
+            )
         unlabelled = int((truth.label < 0).sum())
         if unlabelled and tally.total:
             notes.append(f"{name}: {unlabelled} of {len(frames)} frames have no label, not counted")

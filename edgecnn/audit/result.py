@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import Estimate
@@ -25,6 +26,7 @@ class AuditReport:
     card: Card
     lab: Lab
     live: Live
+    alarm: Alarm
     estimate: Estimate
     residual: Step | None
     sessions: tuple[Json, ...]
@@ -65,6 +67,7 @@ class AuditReport:
             "gap_points": self.gap_points,
             "gap_low": low,
             "gap_high": high,
+            "alarm": self.alarm,
             "estimate": self.estimate,
             "ledger": self.lab.steps,
             "residual_points": self.residual and self.residual.points,
@@ -94,6 +97,8 @@ class AuditReport:
             lines.append(
                 f"gap    {gap:.1f} points, 95 % interval {interval[0]:.1f} to {interval[1]:.1f}"
             )
+        if self.alarm.things:
+            lines.append(f"alarm  {self.alarm.text()}")
         lines.append(f"label-free band  {self.estimate.to_text()}")
         lines += ["", self._ledger_text()]
         if self.live.tally.total:

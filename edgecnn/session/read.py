@@ -84,6 +84,8 @@ class Frames:
     temperature scaling by the card's temperature. `images` and `names` map a row to the picture
     that was kept and to the file name in an image folder (kept on request), `taken` the rows
     with a picture to when it was captured. `separate`: every frame is a file of an image folder.
+    `thing`, int32, numbers what the frames show (see `accuracy.objects`); None where not every
+    frame of the session has a number.
     """
 
     key: np.ndarray
@@ -98,6 +100,7 @@ class Frames:
     broken: int
     repeated: int
     end: str | None
+    thing: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.key)
@@ -270,6 +273,7 @@ class _Rows:
     taken: dict[int, datetime] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     regions: dict[str | None, int] = field(default_factory=dict)
+    thing: array[int] = field(default_factory=lambda: array("i"))
     named: int = 0
     broken: int = 0
     end: str | None = None
@@ -285,6 +289,8 @@ class _Rows:
         index, score = event.top[0]
         self.index.append(index)
         self.confidence.append(score)
+        if event.thing is not None:
+            self.thing.append(event.thing)
         if event.confidence is not None:
             self.calibrated.append(event.confidence)
         elif event.scores is not None:  # format 1 leaves the confidence to its reader
@@ -315,6 +321,7 @@ class _Rows:
             broken=self.broken,
             repeated=len(key) - len(kept),
             end=self.end,
+            thing=np.array(self.thing)[kept] if len(self.thing) == len(key) else None,
         )
 
     def _add_picture(self, row: int, event: FrameEvent) -> None:
