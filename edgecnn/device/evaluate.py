@@ -21,7 +21,7 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.options import EvaluateOptions
 from edgecnn.errors import DataError, ImageError, listed
 from edgecnn.files.folders import LabelledFile, find_labelled
-from edgecnn.files.manifest import read_manifest
+from edgecnn.files.manifest import only_labels, read_manifest
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
 from edgecnn.render.table import table
 
@@ -50,7 +50,7 @@ class Answer:
 @dataclass(frozen=True)
 class Evaluation(Record):
     """What came out. `skipped` are images that couldn't be decoded; `lab` is the accuracy that the
-    same artifact had on the lab's test images."""
+    same artifact had on the lab's test images; `notes` say how the folder was read."""
 
     artifact: str
     runtime: str
@@ -58,6 +58,7 @@ class Evaluation(Record):
     skipped: tuple[Skipped, ...]
     lab: Tally
     answers: tuple[Answer, ...] = field(metadata=json_as(hidden=True))
+    notes: tuple[str, ...] = ()
 
     @property
     @computed
@@ -92,6 +93,8 @@ class Evaluation(Record):
         lines += ["", _tally_table("class", self.per_class)]
         if len(self.per_group) > 1:
             lines += ["", _tally_table("group", self.per_group)]
+        if self.notes:
+            lines += ["", *self.notes]
         if self.skipped:
             lines += ["", f"{len(self.skipped)} images were skipped:"]
             lines += [f"  {reason}" for _, reason in self.skipped[:_LISTED]]
@@ -123,7 +126,8 @@ def evaluate(
     options = options or EvaluateOptions()
     root = Path(data)
     opened = Bundle.open(bundle)
-    files = find_labelled(root)
+    notes: list[str] = []
+    files = find_labelled(root, options.manifest, known=opened.card.labels, notes=notes)
     check_labels(files, opened.card.labels, root)
     groups = _groups(root, files, options)
     classifier = Classifier(
@@ -158,6 +162,7 @@ def evaluate(
         answers=tuple(answers),
         skipped=tuple(skipped),
         lab=classifier.artifact.lab,
+        notes=tuple(notes),
     )
 
 
@@ -179,7 +184,8 @@ def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions)
     """Without a manifest the folders of an image but its class: "test/phone" for
     test/cat/phone/1.jpg.
     """
-    if options.manifest is None:
+    default = options.group == EvaluateOptions.group
+    if options.manifest is None or (default and only_labels(options.manifest, options.group)):
         return ["/".join([*filter(None, [file.split]), *file.below]) for file in files]
     paths = [file.path for file in files]
     return [name or "" for name in read_manifest(options.manifest, options.group, paths, root)]

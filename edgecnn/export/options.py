@@ -20,7 +20,8 @@ Color = Literal["rgb", "bgr", "grey"]
 
 # What describes a Keras file of the user's own, beside its images.
 _OF_A_FILE = (
-    *("labels", "normalize", "color", "width", "height", "resize", "interpolation", "custom"),
+    *("manifest", "labels", "normalize", "color", "grey", "width", "height", "resize"),
+    *("interpolation", "custom"),
 )
 
 
@@ -88,6 +89,12 @@ class ExportOptions:
         panel="A Keras file of your own (.keras, .h5 or SavedModel)",
         metavar="FOLDER",
     )
+    manifest: Path | None = option(
+        None,
+        "A CSV file with a column file and a column label for the images of --lab.",
+        metavar="FILE.csv",
+        shown="the class folders",
+    )
     labels: Path | None = option(
         None,
         "A text file with one label a line, in the order of the scores.",
@@ -96,6 +103,7 @@ class ExportOptions:
     )
     normalize: Normalize = option("none", "What it expects of pixel values.")
     color: Color = option("rgb", "Channel order that it expects; grey is one channel.")
+    grey: bool = option(False, "Short for --color grey.")
     width: int | None = option(None, "Input width, when the file leaves it open.", low=1, high=4096)
     height: int | None = option(
         None, "Input height, when the file leaves it open.", low=1, high=4096
@@ -111,6 +119,8 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.grey:
+            object.__setattr__(self, "color", "grey")
         object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))
         object.__setattr__(self, "compare_counts", tuple(sorted(set(self.compare_counts))))
         if not self.formats or not self.compare_counts:

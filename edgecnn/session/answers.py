@@ -30,6 +30,7 @@ from edgecnn.session.events import TruthEvent
 __all__ = [
     "CANT_TELL",
     "CHOSEN",
+    "FEWEST_RANDOM",
     "HARD",
     "NONE_OF_THESE",
     "NO_TRUTH",
@@ -52,8 +53,8 @@ NO_TRUTH, CANT_TELL, NONE_OF_THESE = -1, -2, -3
 # picked stays picked by chance when a person corrects its label.
 CHOSEN, HARD, RANDOM, WHOLE = range(4)
 _WHY = {"chosen": CHOSEN, "hard": HARD, "uniform": RANDOM, "stretch": WHOLE, "all": WHOLE}
-# With fewer labels of chance than this, whole stretches stand for the other frames too.
-_FEWEST_RANDOM = 30
+FEWEST_RANDOM = 30
+"""With fewer labels of chance than this, whole stretches stand for the other frames too."""
 # Objects of settled frames that can still grow. A run forgets looks before that.
 _MOST_OPEN = 4096
 # Sums of an object: answers, right ones, their weights in two strata, the squares of these.
@@ -163,7 +164,7 @@ def label_scales(
         return alone, alone
     each = num_frames / (num_whole + num_random)
     alike = np.array([each, each * num_random / chance])
-    if num_whole and num_random < _FEWEST_RANDOM:
+    if num_whole and num_random < FEWEST_RANDOM:
         return alike, alike
     return np.array([1.0, (num_frames - num_whole) / chance]), alike
 

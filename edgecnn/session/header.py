@@ -93,6 +93,8 @@ class SessionHeader(Record):
             "source_color": self.source_color,
             "truth": ", ".join(self.truth) or "none",
             "host": self.host,
+            "name": self.name,
+            "site": self.site,
             "started_at": self.started_at,
         }
 

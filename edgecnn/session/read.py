@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -40,6 +41,8 @@ __all__ = [
     "read_truth",
     "truth_events",
 ]
+
+_Value = TypeVar("_Value")
 
 _MAX_LINE = 1 << 20
 _CHUNK = 4096
@@ -83,9 +86,10 @@ class Frames:
     int32, `confidence` and `calibrated` float32: the top score as the device gave it, and after
     temperature scaling by the card's temperature. `images` and `names` map a row to the picture
     that was kept and to the file name in an image folder (kept on request), `taken` the rows
-    with a picture to when it was captured. `separate`: every frame is a file of an image folder.
-    `thing`, int32, numbers what the frames show (see `accuracy.objects`); None where not every
-    frame of the session has a number.
+    with a picture to when it was captured, `scores` and `pools` the rows with a picture to
+    all scores (where only the best were logged, the others share what is left) and to why it was
+    kept. `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the
+    frames show (see `accuracy.objects`); None where not every frame of the session has a number.
     """
 
     key: np.ndarray
@@ -101,6 +105,8 @@ class Frames:
     repeated: int
     end: str | None
     thing: np.ndarray | None = None
+    scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    pools: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.key)
@@ -243,6 +249,13 @@ def _stored(session: Session) -> dict[str, str]:
         return {}
 
 
+def _spread(top: Sequence[tuple[int, float]], num_labels: int) -> tuple[float, ...]:
+    """All scores where only the best were logged: the others share what is left of 1."""
+    left = max(0.0, 1 - sum(score for _, score in top)) / max(1, num_labels - len(top))
+    best = dict(top)
+    return tuple(best.get(k, left) for k in range(num_labels))
+
+
 @dataclass
 class _Clock:
     """Tells the time of day of events that leave it out, from the last that said it."""
@@ -274,6 +287,8 @@ class _Rows:
     names: dict[int, str] = field(default_factory=dict)
     regions: dict[str | None, int] = field(default_factory=dict)
     thing: array[int] = field(default_factory=lambda: array("i"))
+    scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    pools: dict[int, str] = field(default_factory=dict)
     named: int = 0
     broken: int = 0
     end: str | None = None
@@ -308,20 +323,26 @@ class _Rows:
         kept = latest(key)  # of a frame that was logged twice, the later answer counts
         row_of = np.full(len(key), -1)
         row_of[kept] = np.arange(len(kept))
+
+        def moved(column: dict[int, _Value]) -> dict[int, _Value]:
+            return {int(row_of[k]): v for k, v in column.items() if row_of[k] >= 0}
+
         return Frames(
             key=key[kept],
             index=np.array(self.index)[kept],
             confidence=np.array(self.confidence)[kept],
             calibrated=np.array(self.calibrated)[kept],
-            images={int(row_of[k]): v for k, v in self.images.items() if row_of[k] >= 0},
-            taken={int(row_of[k]): v for k, v in self.taken.items() if row_of[k] >= 0},
-            names={int(row_of[k]): v for k, v in self.names.items() if row_of[k] >= 0},
+            images=moved(self.images),
+            taken=moved(self.taken),
+            names=moved(self.names),
             regions=self.regions,
             separate=self.named == len(key),
             broken=self.broken,
             repeated=len(key) - len(kept),
             end=self.end,
             thing=np.array(self.thing)[kept] if len(self.thing) == len(key) else None,
+            scores=moved(self.scores),
+            pools=moved(self.pools),
         )
 
     def _add_picture(self, row: int, event: FrameEvent) -> None:
@@ -334,6 +355,9 @@ class _Rows:
         if name is None or event.image not in (None, name):
             return
         self.images[row] = name
+        self.scores[row] = event.scores or _spread(event.top, len(self.session.card.labels))
+        if event.pool is not None:
+            self.pools[row] = event.pool
         if taken is not None:
             self.taken[row] = taken
 

@@ -21,7 +21,7 @@ from edgecnn.session.read import Session, open_session, read_frames, read_truth
 from edgecnn.session.write import SessionWriter
 
 OPTIONS = {
-    "field": AuditOptions(lab=Path("lab")),
+    "field": AuditOptions(lab=(Path("lab"),)),
     "field_float": AuditOptions(),
     "lab": AuditOptions(bundle=Path("color.edgecnn")),
 }
@@ -102,9 +102,7 @@ def test_the_same_answers_in_format_2_give_the_figures_of_format_1(name, tmp_pat
     expected = json.loads(Path("audit.json").read_text())[name]
     session = rewritten(open_session(name), tmp_path / name)
     lab = rewritten(open_session("lab"), tmp_path / "lab_again")
-    options = AuditOptions(
-        bundle=PAST / "color.edgecnn", lab=lab if OPTIONS[name].lab is not None else None
-    )
+    options = AuditOptions(bundle=PAST / "color.edgecnn", lab=(lab,) if OPTIONS[name].lab else ())
     report = audit([session], options).to_json()
     text = json.dumps(report).replace(str(tmp_path / name), name)
     # Scores and confidence are logged with six digits: every figure that is printed is the same.
