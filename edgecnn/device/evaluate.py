@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgecnn.accuracy.groups import per_group
+from edgecnn.accuracy.near_duplicates import fingerprint
+from edgecnn.accuracy.objects import ObjectNumbers, tally_of_objects
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
@@ -31,12 +32,15 @@ _LISTED = 10
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one image: `file` is its path below the evaluated folder."""
+    """The answer for one image: `file` is its path below the evaluated folder, `thing` numbers
+    what it shows: see `accuracy.objects`.
+    """
 
     file: str
     label: str
     group: str
     prediction: Prediction
+    thing: int
 
     @property
     def correct(self) -> bool:
@@ -59,7 +63,7 @@ class Evaluation(Record):
     @property
     @computed
     def accuracy(self) -> Tally:
-        return Tally(sum(answer.correct for answer in self.answers), len(self.answers))
+        return _tally(self.answers)
 
     @property
     @computed
@@ -98,8 +102,10 @@ class Evaluation(Record):
         return "\n".join([*lines, "", f"({self.artifact} on {self.runtime})"])
 
     def _tallies(self, keys: Sequence[str], order: Iterable[str]) -> dict[str, Tally]:
-        found = per_group(keys, [answer.correct for answer in self.answers])
-        return {key: found[key] for key in order if key in found}
+        found: dict[str, list[Answer]] = {}
+        for key, answer in zip(keys, self.answers, strict=True):
+            found.setdefault(key, []).append(answer)
+        return {key: _tally(found[key]) for key in order if key in found}
 
 
 def evaluate(
@@ -131,7 +137,7 @@ def evaluate(
         threads=options.threads,
         runtime=options.runtime,
     )
-    answers, skipped = [], []
+    answers, skipped, things = [], [], ObjectNumbers()
     for k, (file, group) in enumerate(zip(files, groups, strict=True)):
         name = file.path.relative_to(root).as_posix()
         try:
@@ -139,7 +145,9 @@ def evaluate(
         except ImageError as error:
             skipped.append(Skipped(name, str(error)))
         else:
-            answers.append(Answer(name, file.label, group, classifier(frame)))
+            found = classifier.answered(frame)
+            thing = things.number(fingerprint(found.tensor, is_rgb=True))
+            answers.append(Answer(name, file.label, group, found.prediction, thing))
         if progress:
             progress("evaluate", k + 1, len(files))
     if not answers:
@@ -181,6 +189,15 @@ def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions)
         return ["/".join([*filter(None, [file.split]), *file.below]) for file in files]
     paths = [file.path for file in files]
     return [name or "" for name in read_manifest(options.manifest, options.group, paths, root)]
+
+
+def _tally(answers: Sequence[Answer]) -> Tally:
+    """As `run` and `audit` count the same images: those of one thing are no independent answers."""
+    return tally_of_objects(
+        [answer.correct for answer in answers],
+        [answer.thing for answer in answers],
+        [answer.label for answer in answers],
+    )
 
 
 def _tally_table(name: str, tallies: dict[str, Tally]) -> str:

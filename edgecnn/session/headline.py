@@ -6,24 +6,50 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters
+from edgecnn.accuracy.alarm import Alarm
+from edgecnn.accuracy.intervals import Clusters, tighter
 from edgecnn.accuracy.tally import Tally
-from edgecnn.session.answers import HARD, RANDOM, WHOLE, number_objects, stratum_scales
+from edgecnn.session.answers import HARD, RANDOM, WHOLE, label_scales, number_objects
 from edgecnn.session.read import Frames
 from edgecnn.session.truth_rows import Truth
 
-__all__ = ["headline", "label_weights"]
+__all__ = ["headline", "label_weights", "live_alarm", "objects_shown", "same_answers"]
+
+_TELLING_CHANGES = 20
 
 
 def headline(parts: Sequence[tuple[Frames, Truth]]) -> Tally:
-    """The tally of sessions: their labels count as `label_weights` says."""
+    """The tally of sessions: their labels count as `label_weights` says.
+
+    Where stretches and random frames agree, they count alike if that is known better.
+    """
+    exact = _tally([(frames, truth, label_weights(frames, truth)) for frames, truth in parts])
+    if exact.estimate is None:
+        return exact
+    return tighter(exact, _tally([(*part, _alike_weights(*part)) for part in parts]))
+
+
+def _alike_weights(frames: Frames, truth: Truth) -> np.ndarray:
+    """Weights of labels as of `label_weights`, if frames of stretches are as typical as others;
+    where labels of uncertain answers count, as it says.
+    """
+    whole, random = truth.why == WHOLE, truth.why == RANDOM
+    weight = label_weights(frames, truth)
+    if not (whole.any() and random.any()) or bool(weight[truth.why == HARD].any()):
+        return weight
+    chance = float(truth.weight[random].sum())
+    _, alike = label_scales(len(whole), int(whole.sum()), int(random.sum()), chance)
+    return np.asarray(alike[0] * whole + alike[1] * truth.weight * random)
+
+
+def _tally(parts: Sequence[tuple[Frames, Truth, np.ndarray]]) -> Tally:
+    """The tally of labels that count with these weights."""
     right, weight, segment = [np.zeros(0, bool)], [np.zeros(0)], [np.zeros(0, int)]
     objects = 0
-    for frames, truth in parts:
-        weights = label_weights(frames, truth)
+    for frames, truth, weights in parts:
         rows = np.flatnonzero(truth.label >= 0)
         label, worth = truth.label[rows], weights[rows]
-        numbers = number_objects(frames.key[rows], label, separate=frames.separate) + objects
+        numbers = objects_shown(frames, rows, label) + objects
         objects += len(rows)
         counted = worth > 0
         right.append((label == frames.index[rows])[counted])
@@ -32,6 +58,49 @@ def headline(parts: Sequence[tuple[Frames, Truth]]) -> Tally:
     columns = (np.concatenate(column) for column in (right, segment, weight))
     answers, numbers, weights = columns
     return Clusters.of(answers, numbers, weight=weights).tally()
+
+
+def live_alarm(parts: Sequence[tuple[Frames, Truth]], lab: Tally) -> Alarm:
+    """Whether the labels of sessions show that the field is worse than the lab.
+
+    Args:
+        lab: Lab accuracy of the file that ran.
+    """
+    right, things = 0, 0
+    for frames, truth in parts:
+        rows = np.flatnonzero((truth.label >= 0) & ((truth.why == RANDOM) | (truth.why == WHOLE)))
+        # All labels number the objects: runs of one label end where another label comes between.
+        every = np.flatnonzero(truth.label >= 0)
+        numbers = objects_shown(frames, every, truth.label[every])
+        _, first = np.unique(numbers[np.searchsorted(every, rows)], return_index=True)
+        right += int((truth.label[rows] == frames.index[rows])[first].sum())
+        things += len(first)
+    return Alarm.of(lab, right, things)
+
+
+def objects_shown(frames: Frames, rows: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Number the objects that labelled frames show: int64, shape (n,), from 1 to n.
+
+    Args:
+        rows: int, shape (n,), rising: the labelled frames.
+        label: int, shape (n,): what they show, from 0.
+    """
+    thing = None if frames.thing is None else frames.thing[rows]
+    return number_objects(frames.key[rows], label, separate=frames.separate, thing=thing)
+
+
+def same_answers(one: Frames, other: Frames) -> bool:
+    """Whether two sessions hold one recording: equal answers to the frames that both have.
+
+    Only where that can be no chance: the answers or their confidences change at least 20 times.
+    """
+    _, here, there = np.intersect1d(one.key, other.key, return_indices=True)
+    if 2 * len(here) < min(len(one), len(other)):
+        return False
+    index, sure = one.index[here], one.confidence[here]
+    changes = int(((np.diff(index) != 0) | (np.diff(sure) != 0)).sum())
+    equal = (index == other.index[there]) & (sure == other.confidence[there])
+    return changes >= _TELLING_CHANGES and bool(equal.all())
 
 
 def label_weights(frames: Frames, truth: Truth) -> np.ndarray:
@@ -47,7 +116,7 @@ def label_weights(frames: Frames, truth: Truth) -> np.ndarray:
     why, confidence = truth.why, frames.calibrated
     whole, random, hard = why == WHOLE, why == RANDOM, why == HARD
     chance = float(truth.weight[random].sum())
-    scales = stratum_scales(len(why), int(whole.sum()), int(random.sum()), chance)
+    scales, _ = label_scales(len(why), int(whole.sum()), int(random.sum()), chance)
     weight = scales[0] * whole + scales[1] * truth.weight * random
     if scales[0] != 1 or not hard.any():
         return np.asarray(weight)
