@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecnn.audit.advice import next_steps
 from edgecnn.audit.estimate import estimate_accuracy
 from edgecnn.audit.faults import check_labels, reanswer_all, settle_path
 from edgecnn.audit.find_bundle import find_bundle
 from edgecnn.audit.ledger.ledger import measure_lab, residual
 from edgecnn.audit.live import measure_live
+from edgecnn.audit.next_steps import next_steps
 from edgecnn.audit.notes import contradictions, file_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.result import AuditReport
