@@ -29,7 +29,7 @@ def copies(tmp_path):
         look = cv2.resize(rng.integers(0, 255, (4, 4, 3)).astype(np.uint8), (64, 64))
         for shot in range(1 + int(rng.integers(0, 9))):
             seen = (look * rng.uniform(0.8, 1.0) + rng.normal(0, 2, look.shape)).clip(0, 255)
-            cv2.imwrite(str(folder / f"{thing:02d}_{shot}.png"), seen.astype(np.uint8))
+            cv2.imwrite(str(folder / f"{thing}_{shot}.png"), seen.astype(np.uint8))
     return tmp_path / "data"
 
 

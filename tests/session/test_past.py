@@ -48,11 +48,11 @@ def assert_same(found: dict, expected: dict, tolerance: float) -> None:
     found, expected = dict(figures(found)), dict(figures(expected))
     assert expected.keys() <= found.keys()  # keys may come new, none may go
     for where, value in expected.items():
-        if where.rpartition("/")[2] in INTERVALS and not where.startswith("/estimate"):
-            width = {"effective": value}.get(
-                where.rpartition("/")[2], 10 if abs(value) > 1 else 0.1
-            )
-            assert found[where] == pytest.approx(value, abs=width), where
+        key = where.rpartition("/")[2]
+        if key in INTERVALS and value is not None and not where.startswith("/estimate"):
+            points, fraction, half = 10.0, 0.1, value / 2
+            near = half if key == "effective" else points if abs(value) > 1 else fraction
+            assert found[where] == pytest.approx(value, abs=near), where
         elif isinstance(value, float):
             assert found[where] == pytest.approx(value, abs=tolerance), where
         else:
