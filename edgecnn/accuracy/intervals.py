@@ -12,7 +12,7 @@ from edgecnn.accuracy.tally import Z_95, Tally
 
 __all__ = ["Clusters", "difference", "paired_difference", "tighter"]
 
-_ALIKE = 1  # clusters of rho = 1 that are assumed before any is seen
+_ALIKE = 2  # clusters of rho = 1 that are assumed before any is seen
 _EQUAL = 1e-9  # sums of weights that differ by less are equal
 
 
@@ -143,12 +143,13 @@ class Clusters:
         answers of one weight in clusters of m. rho says how alike the answers of a cluster are:
         0 not at all, 1 a cluster is one answer. rho is what makes this the cluster-robust
         variance of the ratio right / answers, but it is learnt only from clusters that hold both
-        what is rare and what is common, so it starts as one cluster of rho = 1: with few errors
+        what is rare and what is common, so it starts as two clusters of rho = 1: with few errors
         the plain estimate calls them independent.
 
-        The part of the variance that clusters add is learnt from few of them, and of fewer than
-        there are where some are much larger than others: Student's t widens that part alone. Its
-        degrees of freedom are the clusters of equal size that would scatter alike, less one.
+        The part of the variance that is learnt from clusters is learnt from few of them, and of
+        fewer than there are where some are much larger than others: Student's t widens that part
+        alone. Its degrees of freedom are the clusters of equal size that would scatter alike,
+        less one.
 
         Source: Kish 1965, Survey Sampling, chapter 8; Korn & Graubard 1998, Survey Methodology 24
         (effective number and t); Carter, Schnepel & Steigerwald 2017, doi:10.1162/REST_a_00639
@@ -160,14 +161,16 @@ class Clusters:
         shared = float(scale @ self.products[0, :, 0] @ scale) - squares
         if shared <= _EQUAL * squares:
             return size**2 / squares
-        rho = self._alike(scale, accuracy, squares, shared)
-        between = rho * shared / (squares + rho * shared)
+        rho, learnt = self._alike(scale, accuracy, squares, shared)
+        between = learnt * shared / (squares + rho * shared)
         widen = (student_quantile(max(1.0, self._equal_clusters(scale, rho) - 1)) / Z_95) ** 2
         worth = size**2 / (squares + rho * shared)
         return max(1.0, worth / (1 + between * (widen - 1)))
 
-    def _alike(self, scale: np.ndarray, accuracy: float, squares: float, shared: float) -> float:
-        """rho of `_effective`, in [0, 1]."""
+    def _alike(
+        self, scale: np.ndarray, accuracy: float, squares: float, shared: float
+    ) -> tuple[float, float]:
+        """rho of `_effective`, in [0, 1], and the part of it that is learnt from the answers."""
         rho = 0.0
         if 0 < accuracy < 1:
             # What a cluster has right above what its size lets expect, squared.
@@ -176,7 +179,8 @@ class Clusters:
             spread = self.clusters / (self.clusters - 1) * scatter
             rho = (spread / (accuracy * (1 - accuracy)) - squares) / shared
         telling = min(self.with_wrong, self.with_right)
-        return (_ALIKE + telling * min(1.0, max(0.0, rho))) / (_ALIKE + telling)
+        learnt = telling * min(1.0, max(0.0, rho)) / (_ALIKE + telling)
+        return learnt + _ALIKE / (_ALIKE + telling), learnt
 
     def _equal_clusters(self, scale: np.ndarray, rho: float) -> float:
         """The clusters of equal size whose variance is known as well: (sum v)^2 / sum v^2."""

@@ -20,6 +20,7 @@ from edgecnn.records import Progress
 from edgecnn.session.headline import live_alarm, same_answers
 from edgecnn.session.label_file import read_labels
 from edgecnn.session.read import Frames, Session, open_session, read_frames, read_truth
+from edgecnn.session.things import link_things
 
 __all__ = ["AuditOptions", "AuditReport", "audit"]
 
@@ -73,6 +74,7 @@ def audit(
     labels = None if options.truth is None else read_labels(options.truth, first)
     more = () if labels is None else labels.events
     _check_distinct(opened, frames)
+    frames = link_things(opened, frames)
     truths = [read_truth(s, f, more) for s, f in zip(opened, frames, strict=True)]
     parts = list(zip(opened, frames, truths, strict=True))
     live = measure_live(parts, first.card.labels)

@@ -156,12 +156,10 @@ class _Labelled:
     @classmethod
     def of(cls, parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> _Labelled:
         columns: list[tuple[np.ndarray, ...]] = []
-        segments = 0
+        shown = objects_shown([(frames, truth) for _, frames, truth in parts])
         for k, (_, frames, truth) in enumerate(parts):
             rows = np.flatnonzero(truth.label >= 0)
             label = truth.label[rows].astype(np.int64)
-            segment = objects_shown(frames, rows, label) + segments
-            segments += len(frames)
             columns.append(
                 (
                     label,
@@ -172,7 +170,7 @@ class _Labelled:
                     label_weights(frames, truth)[rows],
                     np.full(len(rows), k),
                     rows,
-                    segment,
+                    shown[k],
                 )
             )
         return cls(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.accuracy.objects import ObjectNumbers, tally_of_objects
@@ -22,6 +24,7 @@ from edgecnn.device.options import EvaluateOptions
 from edgecnn.errors import DataError, ImageError, listed
 from edgecnn.files.folders import LabelledFile, find_labelled
 from edgecnn.files.manifest import only_labels, read_manifest
+from edgecnn.files.walk import natural_key
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
 from edgecnn.render.table import table
 
@@ -137,7 +140,7 @@ def evaluate(
         threads=options.threads,
         runtime=options.runtime,
     )
-    answers, skipped, things = [], [], ObjectNumbers()
+    answers, skipped, looks = [], [], []
     for k, (file, group) in enumerate(zip(files, groups, strict=True)):
         name = file.path.relative_to(root).as_posix()
         try:
@@ -146,8 +149,8 @@ def evaluate(
             skipped.append(Skipped(name, str(error)))
         else:
             found = classifier.answered(frame)
-            thing = things.number(fingerprint(found.tensor, is_rgb=True))
-            answers.append(Answer(name, file.label, group, found.prediction, thing))
+            looks.append(fingerprint(found.tensor, is_rgb=True))
+            answers.append(Answer(name, file.label, group, found.prediction, -1))
         if progress:
             progress("evaluate", k + 1, len(files))
     if not answers:
@@ -159,7 +162,7 @@ def evaluate(
         artifact=classifier.artifact.file,
         runtime=classifier.runtime.name,
         labels=classifier.card.labels,
-        answers=tuple(answers),
+        answers=_numbered(answers, looks),
         skipped=tuple(skipped),
         lab=classifier.artifact.lab,
         notes=tuple(notes),
@@ -189,6 +192,14 @@ def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions)
         return ["/".join([*filter(None, [file.split]), *file.below]) for file in files]
     paths = [file.path for file in files]
     return [name or "" for name in read_manifest(options.manifest, options.group, paths, root)]
+
+
+def _numbered(answers: Sequence[Answer], looks: Sequence[np.ndarray]) -> tuple[Answer, ...]:
+    """The answers with the numbers of things, in the order in which `run` reads the folder."""
+    order = sorted(range(len(answers)), key=lambda k: natural_key(answers[k].file))
+    numbers = ObjectNumbers()
+    things = {k: numbers.number(looks[k]) for k in order}
+    return tuple(replace(answer, thing=things[k]) for k, answer in enumerate(answers))
 
 
 def _tally(answers: Sequence[Answer]) -> Tally:

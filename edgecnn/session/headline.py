@@ -44,20 +44,18 @@ def _alike_weights(frames: Frames, truth: Truth) -> np.ndarray:
 
 def _tally(parts: Sequence[tuple[Frames, Truth, np.ndarray]]) -> Tally:
     """The tally of labels that count with these weights."""
+    shown = objects_shown([(frames, truth) for frames, truth, _ in parts])
     right, weight, segment = [np.zeros(0, bool)], [np.zeros(0)], [np.zeros(0, int)]
-    objects = 0
-    for frames, truth, weights in parts:
+    for (frames, truth, weights), numbers in zip(parts, shown, strict=True):
         rows = np.flatnonzero(truth.label >= 0)
-        label, worth = truth.label[rows], weights[rows]
-        numbers = objects_shown(frames, rows, label) + objects
-        objects += len(rows)
+        worth = weights[rows]
         counted = worth > 0
-        right.append((label == frames.index[rows])[counted])
+        right.append((truth.label[rows] == frames.index[rows])[counted])
         weight.append(worth[counted])
         segment.append(numbers[counted])
     columns = (np.concatenate(column) for column in (right, segment, weight))
-    answers, numbers, weights = columns
-    return Clusters.of(answers, numbers, weight=weights).tally()
+    answers, objects, weights = columns
+    return Clusters.of(answers, objects, weight=weights).tally()
 
 
 def live_alarm(parts: Sequence[tuple[Frames, Truth]], lab: Tally) -> Alarm:
@@ -66,27 +64,39 @@ def live_alarm(parts: Sequence[tuple[Frames, Truth]], lab: Tally) -> Alarm:
     Args:
         lab: Lab accuracy of the file that ran.
     """
-    right, things = 0, 0
-    for frames, truth in parts:
-        rows = np.flatnonzero((truth.label >= 0) & ((truth.why == RANDOM) | (truth.why == WHOLE)))
-        # All labels number the objects: runs of one label end where another label comes between.
-        every = np.flatnonzero(truth.label >= 0)
-        numbers = objects_shown(frames, every, truth.label[every])
-        _, first = np.unique(numbers[np.searchsorted(every, rows)], return_index=True)
-        right += int((truth.label[rows] == frames.index[rows])[first].sum())
-        things += len(first)
-    return Alarm.of(lab, right, things)
+    right, segment = [np.zeros(0, bool)], [np.zeros(0, int)]
+    for (frames, truth), numbers in zip(parts, objects_shown(parts), strict=True):
+        rows = np.flatnonzero(truth.label >= 0)
+        counted = (truth.why[rows] == RANDOM) | (truth.why[rows] == WHOLE)
+        right.append((truth.label[rows] == frames.index[rows])[counted])
+        segment.append(numbers[counted])
+    _, first = np.unique(np.concatenate(segment), return_index=True)
+    return Alarm.of(lab, int(np.concatenate(right)[first].sum()), len(first))
 
 
-def objects_shown(frames: Frames, rows: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Number the objects that labelled frames show: int64, shape (n,), from 1 to n.
+def objects_shown(parts: Sequence[tuple[Frames, Truth]]) -> list[np.ndarray]:
+    """Number the objects that the labelled frames of sessions show: int64, from 1.
 
-    Args:
-        rows: int, shape (n,), rising: the labelled frames.
-        label: int, shape (n,): what they show, from 0.
+    Things of several sessions have numbers that hold across them: see `things.link_things`.
+
+    Returns:
+        One array a session, one number for each frame with a label of the model's classes.
     """
-    thing = None if frames.thing is None else frames.thing[rows]
-    return number_objects(frames.key[rows], label, separate=frames.separate, thing=thing)
+    columns = []
+    for frames, truth in parts:
+        rows = np.flatnonzero(truth.label >= 0)
+        thing = None if frames.thing is None else frames.thing[rows]
+        columns.append((frames.key[rows], truth.label[rows], thing))
+    if all(thing is not None for _, _, thing in columns) and columns:
+        key, label, thing = map(np.concatenate, zip(*columns, strict=True))
+        together = number_objects(key, label, separate=False, thing=thing)
+        return np.split(together, np.cumsum([len(one) for one, _, _ in columns])[:-1])
+    shown, objects = [], 0
+    for (frames, _), (key, label, thing) in zip(parts, columns, strict=True):
+        numbers = number_objects(key, label, separate=frames.separate, thing=thing)
+        shown.append(numbers + objects)
+        objects += len(key)
+    return shown
 
 
 def same_answers(one: Frames, other: Frames) -> bool:

@@ -29,7 +29,7 @@ def copies(tmp_path):
         look = cv2.resize(rng.integers(0, 255, (4, 4, 3)).astype(np.uint8), (64, 64))
         for shot in range(1 + int(rng.integers(0, 9))):
             seen = (look * rng.uniform(0.8, 1.0) + rng.normal(0, 2, look.shape)).clip(0, 255)
-            cv2.imwrite(str(folder / f"{thing:02d}_{shot}.png"), seen.astype(np.uint8))
+            cv2.imwrite(str(folder / f"{thing}_{shot}.png"), seen.astype(np.uint8))
     return tmp_path / "data"
 
 
@@ -91,3 +91,20 @@ def test_what_returns_is_one_thing_and_a_session_without_numbers_says_so(tmp_pat
     found = audit([write_session(tmp_path / "unknown", PAST_BUNDLE, unknown)])
     assert found.live.tally.effective > 20
     assert any("which frames look alike" in note for note in found.notes)
+
+
+def test_what_returns_in_another_session_is_the_same_thing_where_pictures_were_kept(
+    tmp_path, copies
+):
+    sessions = [tmp_path / "monday", tmp_path / "tuesday"]
+    run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), log=sessions[0]))
+    for file in copies.rglob("*.png"):  # the same things in other light
+        cv2.imwrite(str(file), (cv2.imread(str(file)) * 0.8).astype(np.uint8))
+    run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), log=sessions[1]))
+    alone = audit(sessions[:1]).live.tally
+    both = audit(sessions).live.tally
+    assert both.total == 2 * alone.total
+    assert both.effective == pytest.approx(alone.effective, rel=0.1)
+    for picture in (sessions[1] / "frames").iterdir():
+        picture.unlink()
+    assert audit(sessions).live.tally.effective > 1.5 * alone.effective
