@@ -108,3 +108,12 @@ def test_what_returns_in_another_session_is_the_same_thing_where_pictures_were_k
     for picture in (sessions[1] / "frames").iterdir():
         picture.unlink()
     assert audit(sessions).live.tally.effective > 1.5 * alone.effective
+
+
+def test_a_field_that_is_worse_than_the_lab_raises_the_alarm_and_fails_the_gate(copies):
+    gated = run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), fail_on="alarm"))
+    assert gated.live.accuracy < 0.5
+    assert gated.alarm.raised
+    assert not gated.ok
+    assert any("worse than the lab" in warning for warning in gated.warnings)
+    assert run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",))).ok
