@@ -17,8 +17,10 @@ from edgecnn.audit.result import AuditReport
 from edgecnn.audit.trust import check_files, check_header
 from edgecnn.errors import OptionError, SessionError
 from edgecnn.records import Progress
+from edgecnn.session.headline import live_alarm, same_answers
 from edgecnn.session.label_file import read_labels
 from edgecnn.session.read import Frames, Session, open_session, read_frames, read_truth
+from edgecnn.session.things import link_things
 
 __all__ = ["AuditOptions", "AuditReport", "audit"]
 
@@ -71,6 +73,8 @@ def audit(
     again, unanswered = reanswer_all(list(zip(opened, frames, strict=True)), bundle, progress)
     labels = None if options.truth is None else read_labels(options.truth, first)
     more = () if labels is None else labels.events
+    _check_distinct(opened, frames)
+    frames = link_things(opened, frames)
     truths = [read_truth(s, f, more) for s, f in zip(opened, frames, strict=True)]
     parts = list(zip(opened, frames, truths, strict=True))
     live = measure_live(parts, first.card.labels)
@@ -82,6 +86,7 @@ def audit(
         card=first.card,
         lab=lab,
         live=live,
+        alarm=live_alarm([(f, t) for _, f, t in parts], lab.quantized),
         estimate=estimate,
         checks=checks,
         residual=left,
@@ -134,4 +139,15 @@ def _check_same(opened: Sequence[Session]) -> None:
             if ours != theirs:
                 raise SessionError(
                     f"{session.path} ran another {what} than {first.path}; audit them one by one"
+                )
+
+
+def _check_distinct(opened: Sequence[Session], frames: Sequence[Frames]) -> None:
+    """Refuse a recording that is given twice, as a copy or under another name."""
+    for k, later in enumerate(frames):
+        for earlier, other in zip(opened[:k], frames[:k], strict=True):
+            if same_answers(other, later):
+                raise SessionError(
+                    f"{opened[k].path} holds the same answers as {earlier.path}: one recording, "
+                    "given twice; its frames would count twice. Give one of them"
                 )

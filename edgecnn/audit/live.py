@@ -11,8 +11,8 @@ import numpy as np
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, json_as
-from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, number_objects
-from edgecnn.session.headline import headline, label_weights
+from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE
+from edgecnn.session.headline import headline, label_weights, objects_shown
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["Confusion", "LabelCounts", "Live", "Misread", "Slice", "measure_live"]
@@ -156,12 +156,10 @@ class _Labelled:
     @classmethod
     def of(cls, parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> _Labelled:
         columns: list[tuple[np.ndarray, ...]] = []
-        segments = 0
+        shown = objects_shown([(frames, truth) for _, frames, truth in parts])
         for k, (_, frames, truth) in enumerate(parts):
             rows = np.flatnonzero(truth.label >= 0)
             label = truth.label[rows].astype(np.int64)
-            segment = number_objects(frames.key[rows], label, separate=frames.separate) + segments
-            segments += len(frames)
             columns.append(
                 (
                     label,
@@ -172,7 +170,7 @@ class _Labelled:
                     label_weights(frames, truth)[rows],
                     np.full(len(rows), k),
                     rows,
-                    segment,
+                    shown[k],
                 )
             )
         return cls(

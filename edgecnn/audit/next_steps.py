@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from shlex import join, quote
 
-from edgecnn.accuracy.tally import Z_95, Tally
+from edgecnn.accuracy.quantiles import Z_95
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.faults import LABELS, Fault, FieldChecks
 from edgecnn.audit.ledger.device_path import DEVICE_PATH
 from edgecnn.audit.ledger.step import Step

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgecnn.audit.estimate import UNKNOWN, Estimate
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
+from edgecnn.session.answers import FEWEST_RANDOM
 from edgecnn.session.label_file import FileLabels
 from edgecnn.session.layout import EVENTS_NAME
 from edgecnn.session.read import Frames, Session, Truth
@@ -17,6 +18,10 @@ __all__ = ["contradictions", "file_notes", "reading_notes"]
 # Live accuracy so far below the band is more than a weak band, which misses by up to 10 points
 # on real devices.
 _FAR = 0.15
+_NO_LOOKS = (
+    "does not say which frames look alike (an older edgecnn or another program wrote it): what "
+    "returns counts anew, so the interval may be too narrow"
+)
 
 
 def contradictions(live: Live, estimate: Estimate, checks: FieldChecks) -> list[str]:
@@ -44,13 +49,16 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
         )
     elif tally.effective is not None and tally.total:
         notes.append(
-            f"live intervals count objects, not frames: consecutive frames show the same object, "
-            f"so {tally.total} frames are worth {tally.effective:.0f} independent ones"
+            f"live intervals count things, not frames: frames of one label that look alike show "
+            f"the same thing, so {tally.total} frames are worth {tally.effective:.0f} independent "
+            "ones"
         )
     elif tally.total:
         notes.append("live intervals treat every image as independent of the others")
     for session, frames, truth in parts:
         name = session.path.name
+        if frames.thing is None and tally.total:
+            notes.append(f"{name}: {_NO_LOOKS}")
         unlabelled = int((truth.label < 0).sum())
         if unlabelled and tally.total:
             notes.append(f"{name}: {unlabelled} of {len(frames)} frames have no label, not counted")
@@ -92,6 +100,11 @@ def _label_notes(live: Live) -> list[str]:
         notes.append(
             f"live accuracy counts labels by the frames that they stand for: {counts.random} "
             "random frames stand for all that no labelled stretch holds"
+        )
+    elif counts.random >= FEWEST_RANDOM and counts.whole:
+        notes.append(
+            f"live accuracy counts {counts.whole} frames of labelled stretches like the "
+            f"{counts.random} random ones: both agree, and so it is known better"
         )
     elif counts.random and counts.whole:
         notes.append(

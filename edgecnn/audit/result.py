@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import Estimate
@@ -31,6 +32,7 @@ class AuditReport:
     card: Card
     lab: Lab
     live: Live
+    alarm: Alarm
     estimate: Estimate
     checks: FieldChecks
     residual: Step | None
@@ -107,6 +109,7 @@ class AuditReport:
             "gap_points": self.gap_points,
             "gap_low": low,
             "gap_high": high,
+            "alarm": self.alarm,
             "estimate": self.estimate,
             "verdict": self.verdict,
             "faults": self.checks.faults,
@@ -164,6 +167,8 @@ class AuditReport:
             lines.append(
                 f"gap    {gap:.1f} points, 95 % interval {interval[0]:.1f} to {interval[1]:.1f}"
             )
+        if self.alarm.things:
+            lines.append(f"alarm  {self.alarm.text()}")
         lines.append(f"label-free band  {self.estimate.to_text()}")
         if self.overfitting is not None:
             lines.append(f"overfitting  {self.overfitting.to_text()}")

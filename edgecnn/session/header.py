@@ -124,7 +124,7 @@ class SessionHeader(Record):
             "name": self.name,
             "site": self.site,
             "started_at": self.started_at,
-            "day": self.started_at and self.started_at[:10],
+            "day": self.started_at[:10] if self.started_at else None,
         }
 
     def differences(self, other: SessionHeader) -> list[str]:

@@ -88,8 +88,10 @@ class Frames:
     that was kept and to the file name in an image folder (kept on request), `taken` the rows
     with a picture to when it was captured, `scores` and `pools` the rows with a picture to
     all scores (where only the best were logged, the others share what is left) and to why it was
-    kept. `separate`: every frame is a file of an image folder. `num_kept` counts the answers
-    whose picture was kept once, `num_foreign` the pictures that belong to no answer.
+    kept. `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the
+    frames show (see `accuracy.objects`); None where not every frame of the session has a number.
+    `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
+    belong to no answer.
     """
 
     key: np.ndarray
@@ -104,6 +106,7 @@ class Frames:
     broken: int
     repeated: int
     end: str | None
+    thing: np.ndarray | None = None
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
     num_kept: int = 0
@@ -287,6 +290,7 @@ class _Rows:
     taken: dict[int, datetime] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     regions: dict[str | None, int] = field(default_factory=dict)
+    thing: array[int] = field(default_factory=lambda: array("i"))
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
     named: int = 0
@@ -305,6 +309,8 @@ class _Rows:
         index, score = event.top[0]
         self.index.append(index)
         self.confidence.append(score)
+        if event.thing is not None:
+            self.thing.append(event.thing)
         if event.confidence is not None:
             self.calibrated.append(event.confidence)
         elif event.scores is not None:  # format 1 leaves the confidence to its reader
@@ -339,6 +345,7 @@ class _Rows:
             broken=self.broken,
             repeated=len(key) - len(kept),
             end=self.end,
+            thing=np.array(self.thing)[kept] if len(self.thing) == len(key) else None,
             scores=moved(self.scores),
             pools=moved(self.pools),
             num_kept=self.num_kept,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -22,6 +22,7 @@ from edgecnn.errors import OptionError
 from edgecnn.records import Json
 from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
+from edgecnn.session.things import link_things
 from edgecnn.session.truth_rows import TruthRows
 
 __all__ = ["SessionDesk"]
@@ -52,6 +53,8 @@ class SessionDesk(Desk):
 
     def __init__(self, sessions: Sequence[Path]) -> None:
         opened = [open_recorded(path) for path in sessions]
+        linked = link_things([one.session for one in opened], [one.frames for one in opened])
+        opened = [replace(one, frames=f) for one, f in zip(opened, linked, strict=True)]
         self._all = [(one, LateLabels(one.session.path)) for one in opened]
         self._card = opened[0].session.card
         for one in opened[1:]:
