@@ -40,7 +40,7 @@ def inspect(
     root, options = Path(data), options or InspectOptions()
     if options.report:
         check_page(options.report, "inspection")
-    scan = scan_labelled(root, progress=progress)
+    scan = scan_labelled(root, options.manifest, progress=progress)
     grouping = GroupOptions(options.manifest, options.group)
     devices = find_devices(scan.data, grouping)
     field = scan_folder(options.field, scan.window, progress=progress) if options.field else None
@@ -49,9 +49,9 @@ def inspect(
         if progress:
             progress("checking", done, _CHECKS)
 
-    near, threshold = near_ids(scan.data)
+    near, threshold, copied = near_ids(scan.data)
     report(1)
-    copies = check_copies(scan, near, threshold)
+    copies = check_copies(scan, near, threshold, copied)
     report(2)
     labels = check_labels(scan, near)
     report(3)
@@ -70,6 +70,7 @@ def inspect(
         options,
         check_background(scan, field),
         check_shares(scan.data, grouping),
+        scan.data.notes,
     )
     report(5)
     if options.report:

@@ -39,6 +39,7 @@ class Inspection(Record):
     options: InspectOptions = dataclass_field(metadata=json_as(hidden=True))
     background: BackgroundCheck
     shares: SplitShares
+    notes: tuple[str, ...] = ()
 
     @property
     @computed
@@ -76,6 +77,7 @@ class Inspection(Record):
         lines = [
             f"{self.root}: {self.images:,} usable images, {len(self.balance.classes)} classes, "
             f"{self.copies.distinct:,} different pictures",
+            *self.notes,
             "",
             table(
                 ("class", "images", "different"),

@@ -184,7 +184,7 @@ class _Trainer:
         degraded = (monotonic() - start) / len(some)
         val, test = len(self.task.split.val), len(self.task.split.test)
         passes = len(self.task.measured_rows("train")) + 2 * val + test
-        return _WRITING_S + passes * each + test * degraded
+        return _WRITING_S + passes * each + (val + test) * degraded
 
     def _carries_an_epoch(self, options: TrainOptions, images: Examples) -> bool:
         if self.frozen is None or options.seconds is None:

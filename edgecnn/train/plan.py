@@ -70,14 +70,14 @@ def make_plan(lab: Path, options: TrainOptions) -> Plan:
         side = min(options.width or SIDE, options.height or SIDE)
         check_backbone(str(options.network), side, options.weights)
     given = (options.width, options.height) if options.width and options.height else None
-    size_wh = given or typical_size(lab)
+    size_wh = given or typical_size(lab, options.manifest)
     network, why = _network(size_wh, options)
     options = replace(options, network=network)
     if network not in BACKBONES:
         width, height = given or fitting_size(size_wh)
         options = replace(options, width=width, height=height, epochs=options.most_epochs)
         return Plan(options, (), why)
-    count = len(find_labelled(lab))
+    count = len(find_labelled(lab, options.manifest))
     sides = () if given else _sides(min(size_wh), count, options)
     width, height = given or (sides[-1], sides[-1])
     epochs = options.epochs or (_epochs(count, options) if options.pretrained else None)

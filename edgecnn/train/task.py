@@ -68,7 +68,12 @@ class Task:
         """
         options = replace(self.options, width=side, height=side)
         spec, memory_mb = options.input_spec((side, side)), options.memory_mb
-        data = load_dataset(self.data.root, spec, memory_mb=memory_mb, cache=options.cache)
+        data = load_dataset(
+            *(self.data.root, spec),
+            manifest=options.manifest,
+            memory_mb=memory_mb,
+            cache=options.cache,
+        )
         return replace(self, data=data, options=options)
 
     @property
@@ -108,8 +113,16 @@ def read_task(
         OutputError: The tensors need a file, and there is no room for it.
     """
     camera = read_camera(options.camera) if options.camera else None
-    spec, memory_mb = options.input_spec(suggest_size(lab)), options.memory_mb
-    data = load_dataset(lab, spec, progress=progress, memory_mb=memory_mb, cache=options.cache)
+    given = (options.width, options.height) if options.width and options.height else None
+    size_wh = given or suggest_size(lab, options.manifest)
+    spec, memory_mb = options.input_spec(size_wh), options.memory_mb
+    data = load_dataset(
+        *(lab, spec),
+        manifest=options.manifest,
+        progress=progress,
+        memory_mb=memory_mb,
+        cache=options.cache,
+    )
     groups = GroupOptions(
         options.manifest, options.group, options.near_duplicate, options.burst_seconds
     )

@@ -118,7 +118,7 @@ def _clean_batches(val: Examples, num_classes: int, options: TrainOptions) -> tf
         return tf.cast(val.take(rows), tf.float32), tf.gather(labels, rows)
 
     rows = tf.data.Dataset.range(len(val.classes)).batch(batch_size(len(val.classes), options))
-    return _shared(rows.map(load, deterministic=True).prefetch(1))
+    return _shared(rows.map(load, _workers(val), deterministic=True).prefetch(1))
 
 
 def _workers(examples: Examples) -> int:
