@@ -42,7 +42,7 @@ PARTS: dict[str, dict] = {
 
 def table(lab: Path, field: Path, output: Path, epochs: int | None, seeds: int) -> Iterator[str]:
     """The lines of the table, each as soon as it is known."""
-    epochs = epochs or TrainOptions().epochs
+    epochs = epochs or TrainOptions().most_epochs
     yield (
         f"{epochs} epochs, {seeds} seeds: mean (lowest to highest seed), float32, in %. The "
         "difference to the default is that of the mean over devices, in points, seed by seed.\n"

@@ -70,7 +70,7 @@ def train(
     from edgecnn.train.train import train
 
     with progress_bars() as progress:
-        return train(lab, output, options, progress=progress), 0
+        return train(lab, output, options, progress=progress, say=say), 0
 
 
 @command(

@@ -20,7 +20,16 @@ from edgecnn.images.augmented import square
 from edgecnn.images.tensors import Memory, TensorFile, Tensors, make_store
 from edgecnn.records import Progress, Skipped
 
-__all__ = ["MIN_IMAGES", "Dataset", "Seen", "load_dataset", "read_in_order", "suggest_size"]
+__all__ = [
+    "MIN_IMAGES",
+    "Dataset",
+    "Seen",
+    "fitting_size",
+    "load_dataset",
+    "read_in_order",
+    "suggest_size",
+    "typical_size",
+]
 
 MIN_IMAGES = 10  # for each class: one for each fold of the split
 _Found = TypeVar("_Found")
@@ -134,10 +143,8 @@ def load_dataset(
     return Dataset.of(root, labels, kept, tensors.keep(np.array(usable)), skipped, notes)
 
 
-def suggest_size(root: Path | str, manifest: Path | None = None) -> tuple[int, int]:
-    """Suggest an input size for a folder's images: (width, height) in multiples of 8.
-
-    The median of up to 200 images, scaled down to fit 96 pixels, and at least 32.
+def typical_size(root: Path | str, manifest: Path | None = None) -> tuple[float, float]:
+    """The median size of up to 200 images: (width, height) in pixels.
 
     Raises:
         DataError: No image can be read.
@@ -151,12 +158,28 @@ def suggest_size(root: Path | str, manifest: Path | None = None) -> tuple[int, i
             f"{root}: none of {len(sample)} sampled files is a usable image; check the folder"
         )
     height, width = (float(side) for side in np.median(np.array(sides), axis=0))
-    scale = min(1.0, _LARGEST / max(height, width))
+    return width, height
+
+
+def suggest_size(root: Path | str, manifest: Path | None = None) -> tuple[int, int]:
+    """Suggest an input size for a folder's images: (width, height) in multiples of 8.
+
+    Their typical size, scaled down to fit 96 pixels, and at least 32.
+
+    Raises:
+        DataError: No image can be read.
+    """
+    return fitting_size(typical_size(root, manifest))
+
+
+def fitting_size(size_wh: tuple[float, float]) -> tuple[int, int]:
+    """`suggest_size` for images of a known size."""
+    scale = min(1.0, _LARGEST / max(size_wh))
 
     def fit(side: float) -> int:
         return min(_LARGEST, max(_SMALLEST, int(np.ceil(side * scale / 8)) * 8))
 
-    return fit(width), fit(height)
+    return fit(size_wh[0]), fit(size_wh[1])
 
 
 def _read_all(

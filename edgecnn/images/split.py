@@ -17,13 +17,17 @@ __all__ = ["Split", "split_dataset"]
 
 _FOLDS = 10
 _NAMES = ("train", "val", "test")
+# A part is lopsided when its share is wrong by this factor, and by so much of all images.
+_FAR, _FAR_SHARE = 1.5, 0.03
+_MANY = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Indices into the data set. No group is in two parts, except where the user's folders say so.
 
-    Images of the user's train or val folder that a later part has too are in none.
+    Images of the user's train or val folder that a later part has too are in none. `lopsided`
+    says where a part is far from the share asked for; it is one of the notes.
     """
 
     train: np.ndarray
@@ -31,6 +35,7 @@ class Split:
     test: np.ndarray
     groups: Groups
     notes: tuple[str, ...] = ()
+    lopsided: str = ""
 
     def counts(self) -> dict[str, Json]:
         """{"train": {"images": n, "groups": m}, "val": ..., "test": ...}"""
@@ -70,6 +75,8 @@ def split_dataset(
     _carve(missing, part, data, groups, seed)
     _give_train_every_class(data, part, groups, notes)
     found = {name: np.flatnonzero(part == name) for name in _NAMES}
+    lopsided = _lopsided(found, missing, groups)
+    notes += [lopsided] if lopsided else []
     for name in ("test", "val"):
         if not len(found[name]):
             raise DataError(
@@ -83,7 +90,7 @@ def split_dataset(
             own = any(file.split == name for file in data.files)
             why = ": its folder has none" if own else ", whose images form too few groups"
             notes.append(f"{name} has no image of class {names}{why}")
-    return Split(**found, groups=groups, notes=(*groups.notes, *notes))
+    return Split(**found, groups=groups, notes=(*groups.notes, *notes), lopsided=lopsided)
 
 
 def _carve(
@@ -105,6 +112,27 @@ def _carve(
         wanted = max(1, round(share * len(part) / len(pool) * num_folds))
         for _ in range(min(wanted, len(folds) - len(shares))):
             part[pool[folds.pop()]] = name
+
+
+def _lopsided(found: dict[str, np.ndarray], wanted: dict[str, float], groups: Groups) -> str:
+    """Say where a part that was taken from train is far from its share."""
+    counts = [len(found[name]) for name in _NAMES]
+    total = sum(counts)
+
+    def is_far(name: str) -> bool:
+        share = len(found[name]) / total
+        far = not wanted[name] / _FAR <= share <= wanted[name] * _FAR
+        return far and abs(share - wanted[name]) > _FAR_SHARE
+
+    far = [name for name in wanted if is_far(name)]
+    if total < _MANY or not far:
+        return ""
+    asked = ", ".join(f"{100 * wanted[name]:.0f} % in {name}" for name in wanted)
+    return (
+        f"the split is lopsided: {counts[0]:,} images in train, {counts[1]:,} in val and "
+        f"{counts[2]:,} in test, where {asked} were wanted; groups of near-duplicates, bursts or "
+        f"devices stay whole (the largest has {groups.largest:,} images)"
+    )
 
 
 def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> list[str]:

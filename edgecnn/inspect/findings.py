@@ -26,7 +26,7 @@ class Finding(Record):
     """One thing to know about a data set.
 
     severity  problem: a figure or a model will be wrong; warning: it may be; note: good to know
-    topic     the check: files, balance, copies, labels, groups or field
+    topic     the check: files, balance, copies, labels, groups, field or background
     what      one sentence
     mend      how to fix it, with a command where one exists; may be empty for a note
     examples  all files concerned, the worst first

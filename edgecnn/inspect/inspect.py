@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgecnn.images.split_groups import GroupOptions, find_devices, near_ids
+from edgecnn.inspect.checks.background import check_background
 from edgecnn.inspect.checks.balance import check_balance
 from edgecnn.inspect.checks.copies import check_copies
 from edgecnn.inspect.checks.field import check_field
 from edgecnn.inspect.checks.files import check_files
 from edgecnn.inspect.checks.labels import check_labels
 from edgecnn.inspect.checks.leakage import check_groups
+from edgecnn.inspect.checks.shares import check_shares
 from edgecnn.inspect.options import InspectOptions
 from edgecnn.inspect.result import Inspection
 from edgecnn.inspect.scan import scan_folder, scan_labelled
@@ -66,6 +68,8 @@ def inspect(
         groups,
         check_field(scan, field) if field else None,
         options,
+        check_background(scan, field),
+        check_shares(scan.data, grouping),
         scan.data.notes,
     )
     report(5)

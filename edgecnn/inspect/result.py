@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
 
+from edgecnn.inspect.checks.background import BackgroundCheck
 from edgecnn.inspect.checks.balance import Balance
 from edgecnn.inspect.checks.copies import Copies
 from edgecnn.inspect.checks.field import FieldCheck
 from edgecnn.inspect.checks.files import FileCheck
 from edgecnn.inspect.checks.labels import LabelSuspicion
 from edgecnn.inspect.checks.leakage import GroupCheck
+from edgecnn.inspect.checks.shares import SplitShares
 from edgecnn.inspect.findings import SEVERITIES, Finding
 from edgecnn.inspect.options import InspectOptions
 from edgecnn.records import Json, Record, computed, json_as
@@ -35,13 +37,18 @@ class Inspection(Record):
     groups: GroupCheck
     field: FieldCheck | None
     options: InspectOptions = dataclass_field(metadata=json_as(hidden=True))
+    background: BackgroundCheck
+    shares: SplitShares
     notes: tuple[str, ...] = ()
 
     @property
     @computed
     def findings(self) -> tuple[Finding, ...]:
         """All findings, problems first."""
-        checks = (self.files, self.copies, self.labels, self.groups, self.balance, self.field)
+        checks = (
+            *(self.files, self.copies, self.labels, self.groups, self.balance, self.field),
+            *(self.background, self.shares),
+        )
         found = [finding for check in checks if check for finding in check.findings]
         return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)))
 

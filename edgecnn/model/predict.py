@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 
 __all__ = ["keras_scores", "lab_result", "most_certain"]
 
+_BATCH_PIXELS = 800_000
 
-def keras_scores(model: keras.Model, tensors: Tensors, batch_size: int = 256) -> np.ndarray:
+
+def keras_scores(model: keras.Model, tensors: Tensors, batch_size: int | None = None) -> np.ndarray:
     """Scores of input tensors, a batch at a time, in inference mode.
 
     Args:
         tensors: uint8, shape (n, height, width, 3), as `preprocess.to_tensor` gives them.
+        batch_size: None: 256, or less for large images, whose activations fill the memory.
 
     Returns:
         float32, shape (n, classes).
     """
     if not len(tensors):
         return np.empty((0, model.output_shape[-1]), np.float32)
+    if batch_size is None:
+        batch_size = max(1, min(256, _BATCH_PIXELS // int(np.prod(tensors.shape[1:3]))))
     batches = [
         np.asarray(model.predict_on_batch(tensors[k : k + batch_size].astype(np.float32)))
         for k in range(0, len(tensors), batch_size)

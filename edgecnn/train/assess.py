@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.split_groups import GroupOptions, find_devices
+from edgecnn.images.tensors import ChosenTensors
 from edgecnn.model.predict import keras_scores, lab_result
 from edgecnn.records import Record, computed, json_as
 from edgecnn.render.table import table
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Breakdown", "Measured", "Verdict", "break_down", "group_names", "measure"]
 
 _POINTS = 2.0  # a gap that is surely larger is reported
+_FITTED = 0.9
 _FIELD_SEED = 20_000  # other degradations than those of the validation images
 _MOST_ROWS = 12
 
@@ -43,7 +46,7 @@ class Breakdown(Record):
     unknown  number of test images without a value
     """
 
-    column: str = field(metadata=json_as(hidden=True))
+    column: str = dataclass_field(metadata=json_as(hidden=True))
     tallies: dict[str, Tally]
     worst: WorstGroup | None
     unknown: int = 0
@@ -71,19 +74,30 @@ class Breakdown(Record):
 class Verdict(Record):
     """Accuracy on training images, on test images, and on test images in a simulated field.
 
-    field    the test images, each through its own random camera (`simulated_field.degraded_copy`);
-             this needs no field image
+    field       the test images, each through its own random camera
+                (`simulated_field.degraded_copy`); this needs no field image. It knows lenses and
+                light, but no other scenes, backgrounds or viewpoints: no reason for a change.
+    pretrained  whether the network started from pretrained weights
+    strength    of the augmentation: none, light or default
     """
 
     train: Tally
     test: Tally
-    field: Tally = field(metadata=json_as("simulated_field"))
+    field: Tally = dataclass_field(metadata=json_as("simulated_field"))
+    pretrained: bool = dataclass_field(default=False, metadata=json_as(hidden=True))
+    strength: str = dataclass_field(default="default", metadata=json_as(hidden=True))
 
     @property
     @computed
     def overfits(self) -> bool:
         """Whether training images are read better than test images by surely more than 2 points."""
         return self.gaps["train_test"]["low"] > _POINTS
+
+    @property
+    @computed
+    def underfits(self) -> bool:
+        """Whether even training images are surely read below 90 %, and no worse than others."""
+        return self.train.interval[1] < _FITTED and not self.overfits
 
     @property
     @computed
@@ -109,20 +123,44 @@ class Verdict(Record):
             "{points:.1f} points ({low:.1f} to {high:.1f})".format(**gap)
             for gap in self.gaps.values()
         )
-        overfits = f"training images are read {seen} better than unseen ones."
+        costs = (
+            f"simulated field costs {field} (random cameras and no field image: it knows lenses "
+            "and light, but no other scenes, backgrounds or viewpoints)."
+        )
+        costs = f"Fragile: the {costs}{self._on_crops()}" if self.fragile else f"The {costs}"
+        return "\n".join([table(["", "accuracy"], rows), self._fitting(seen), costs])
+
+    def _fitting(self, seen: str) -> str:
+        """How well the network fits its images, and what to change."""
+        better = f"training images are read {seen} better than unseen ones."
+        if self.overfits and self.pretrained:
+            return (
+                f"Overfits: {better} Add images of other places, or keep the probe "
+                "(--no-fine-tune)."
+            )
         if self.overfits:
-            overfits = (
-                f"Overfits: {overfits} Add images, increase --augment, --dropout or "
+            stronger = "" if self.strength == "default" else "take --augment default, "
+            return (
+                f"Overfits: {better} Add images, {stronger}increase --dropout or "
                 "--weight-decay, or reduce --network-width."
             )
-        else:
-            overfits = f"No overfitting found: {overfits}"
-        costs = (
-            f"simulated field costs {field} (random cameras and no field image, so no camera in "
-            "particular)."
+        if self.underfits:
+            change = "train longer (--epochs, --seconds)"
+            if self.strength == "default" and self.pretrained:
+                change = "take --augment light, or " + change
+            return (
+                f"Underfits: even training images are read at {self.train.percent} only; {change}."
+            )
+        return f"No overfitting found: {better}"
+
+    def _on_crops(self) -> str:
+        """What was measured on real devices, for the network of that measurement only."""
+        if self.pretrained or self.strength == "default":
+            return ""
+        return (
+            " On crops of digits, --augment default read more on 13 devices that training never "
+            "saw (docs/results.md)."
         )
-        fragile = f"Fragile: the {costs} Increase --augment." if self.fragile else f"The {costs}"
-        return "\n".join([table(["", "accuracy"], rows), overfits, fragile])
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +192,9 @@ def measure(model: keras.Model, task: Task, names: dict[str, list[str | None]]) 
     def scores_of(part: Part) -> np.ndarray:
         return keras_scores(model, task.tensors(part))
 
-    train, val = lab_result(scores_of("train"), task.classes("train")), scores_of("val")
+    rows, options = task.measured_rows("train"), task.options
+    seen = keras_scores(model, ChosenTensors(task.data.tensors, rows))
+    train, val = lab_result(seen, task.data.classes[rows]), scores_of("val")
     # On clean validation images, which are mostly right, it comes out as 1 and says nothing.
     filmed = FieldTensors(task.tensors("val"), None, _FIELD_SEED + 1, share=1.0)
     temperature = fit_temperature(keras_scores(model, filmed), task.classes("val"))
@@ -169,7 +209,7 @@ def measure(model: keras.Model, task: Task, names: dict[str, list[str | None]]) 
         lab,
         train.tally,
         lab_result(val, task.classes("val")).tally,
-        Verdict(train.tally, lab.tally, field.tally),
+        Verdict(train.tally, lab.tally, field.tally, options.pretrained, options.strength),
         break_down(labels, groups, scores.argmax(axis=1) == classes),
         temperature,
         confidence_error(scores, classes, temperature),

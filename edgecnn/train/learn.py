@@ -1,32 +1,48 @@
-"""Choose the network and its images for a task, and train it."""
+"""Build the network of a task, and train it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from edgecnn.model.networks.adopt import as_float32
-from edgecnn.model.networks.backbones import BACKBONES, HEAD, build_backbone
+from edgecnn.model.networks.backbones import BACKBONES, build_backbone
 from edgecnn.model.networks.small import build_network, load_network
-from edgecnn.records import Json, Progress
+from edgecnn.model.predict import keras_scores
+from edgecnn.records import Json
 from edgecnn.train.augmentation.simulated_field import FieldTensors
+from edgecnn.train.backbone.frozen_features import FrozenFeatures
+from edgecnn.train.backbone.probe_first import (
+    Probed,
+    fine_tune,
+    keep_better,
+    probe,
+    probe_alone,
+    use_head,
+)
+from edgecnn.train.backbone.result import ProbeResult, SideTrial
+from edgecnn.train.backbone.side import settle_side
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.cluster import local_copy, movable, strategy_of
 from edgecnn.train.fitting.fit_network import Fit, fit_network
 from edgecnn.train.fitting.imbalance import adjust_scores, last_dense
 from edgecnn.train.options import TrainOptions
+from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.synthesis.gate import Made, join, synthesize
 from edgecnn.train.task import Part, Task
 
-__all__ = ["Learned", "fine_tune", "learn"]
+__all__ = ["Learned", "learn", "start_with_sides"]
 
-# The classifier's share of the epochs and of the time budget.
-_HEAD_SHARE = 0.2
-# A learning rate for a new classifier would destroy the trained features.
-_RATE = 0.05
+# Seconds to write the MODEL folder with its pictures.
+_WRITING_S = 3.0
+_TRIED = 16  # images
+# An image of an epoch, in forward passes of it.
+_EPOCH = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +51,7 @@ class Learned:
 
     classes  int, shape (n,): the class of each training image, synthetic ones included
     made     the synthetic images and the decision about them; None without `synthesize`
+    probe    the linear probe of a pretrained network
     """
 
     model: keras.Model
@@ -42,57 +59,138 @@ class Learned:
     network: Json
     classes: np.ndarray
     made: Made | None = None
+    probe: ProbeResult | None = None
 
 
-def learn(task: Task, progress: Progress | None) -> Learned:
+def start_with_sides(
+    task: Task, sides: Sequence[int], reports: Reports, clock: Clock
+) -> tuple[Task, FrozenFeatures | None, tuple[SideTrial, ...]]:
+    """Choose the side of a pretrained network's input among several.
+
+    Returns:
+        The task at that side, the network's features, and what was tried. Without a choice to
+        make, and where machines train together, the task stays as it is.
+    """
+    if len(sides) < 2 or task.cluster or not task.options.pretrained:
+        return task, None, ()
+    frozen = FrozenFeatures(str(task.options.network), task.options.weights)
+    chosen, trials = settle_side(task, frozen, sides, clock, reports)
+    return chosen, frozen, trials
+
+
+def learn(
+    task: Task, reports: Reports, clock: Clock, frozen: FrozenFeatures | None = None
+) -> Learned:
     """Train the task's network on its training images, and on synthetic ones if they help.
+
+    Args:
+        frozen: The features of its pretrained network, where they are at hand.
 
     Raises:
         ModelError: The user's own network can't be used, or the loss became NaN.
     """
-    options = task.options
-    images = _examples(task, "train")
-    made = _make_images(task, images, progress) if options.synthesize else None
+    trainer = _Trainer(task, reports, clock, frozen)
+    images = trainer.examples("train")
+    made = trainer.synthetic(images) if task.options.synthesize else None
     if made and made.extra:
         images = join(images, made.extra)
-    seen = images
     if task.camera:
+        options = task.options
         tensors = FieldTensors(images.tensors, task.camera, options.seed, options.resize)
-        seen = replace(images, tensors=tensors)
-    return replace(_train(task, options, seen, progress), made=made)
+        images = replace(images, tensors=tensors)
+    return replace(trainer.train(task.options, images), made=made)
 
 
-def _make_images(task: Task, train: Examples, progress: Progress | None) -> Made:
-    """Make images of rare classes with a generator; keep them if real images are read better."""
+class _Trainer:
+    """Trains new networks for a task, on its images and others."""
 
-    def trained(images: Examples, short: TrainOptions) -> keras.Model:
-        return _train(task, short, images, None).model
+    def __init__(
+        self, task: Task, reports: Reports, clock: Clock, frozen: FrozenFeatures | None
+    ) -> None:
+        self.task, self.reports, self.clock, self.frozen = task, reports, clock, frozen
 
-    val = _examples(task, "val")
-    return synthesize(train, val, task.data.labels, task.options, trained, progress)
+    def examples(self, part: Part) -> Examples:
+        return Examples(self.task.tensors(part), self.task.classes(part))
 
+    def synthetic(self, train: Examples) -> Made:
+        """Make images of rare classes; keep them if real images are then read better."""
+        silent = _Trainer(self.task, Reports(), self.clock, self.frozen)
 
-def _train(
-    task: Task, options: TrainOptions, images: Examples, progress: Progress | None
-) -> Learned:
-    strategy = strategy_of(task.cluster)
-    tf.config.list_physical_devices()
-    keras.utils.set_random_seed(options.seed)
-    with strategy.scope():
-        model, network = _network(task, options)
-    if options.imbalance == "logit_adjustment":
-        last_dense(model)  # refuses before the training, not after it
-    model = movable(model) if task.cluster else model
-    run = fine_tune if options.pretrained else fit_network
-    with strategy.scope():
-        fit = run(model, images, _examples(task, "val"), options, progress)
-    model = as_float32(local_copy(model) if task.cluster else model)
-    adjust_scores(model, images.classes, options)
-    return Learned(model, fit, network, images.classes)
+        def trained(images: Examples, short: TrainOptions) -> keras.Model:
+            return silent.train(short, images).model
 
+        labels, options = self.task.data.labels, self.task.options
+        val, progress = self.examples("val"), self.reports.progress
+        return synthesize(train, val, labels, options, trained, progress)
 
-def _examples(task: Task, part: Part) -> Examples:
-    return Examples(task.tensors(part), task.classes(part))
+    def train(self, options: TrainOptions, images: Examples) -> Learned:
+        """Train a network once."""
+        task, val = self.task, self.examples("val")
+        strategy = strategy_of(task.cluster)
+        tf.config.list_physical_devices()
+        keras.utils.set_random_seed(options.seed)
+        with strategy.scope():
+            model, network = _network(task, options)
+        if options.imbalance == "logit_adjustment":
+            last_dense(model)  # refuses before the training, not after it
+        model = movable(model) if task.cluster else model
+        probed = self._probed(options, images) if options.pretrained else None
+        timed, reports = self._timed(options, model)
+        before = None
+        with strategy.scope():
+            if probed is None:
+                fit = fit_network(model, images, val, timed, reports)
+            else:
+                use_head(model, probed.head)
+                if options.fine_tune and self._carries_an_epoch(timed, images):
+                    before = model.get_weights()
+                    fit = fine_tune(model, probed, images, val, timed, reports)
+                else:
+                    fit = probe_alone(probed)
+        model = as_float32(local_copy(model) if task.cluster else model)
+        if probed and before:
+            fit = keep_better(model, before, probed, val, fit)
+        adjust_scores(model, images.classes, options)
+        result = replace(probed.result, kept=fit.best_epoch == 0) if probed else None
+        return Learned(model, fit, network, images.classes, probe=result)
+
+    def _probed(self, options: TrainOptions, images: Examples) -> Probed:
+        groups = self.task.split.groups.ids[self.task.rows("train")]
+        extra = np.arange(len(images.classes) - len(groups))
+        groups = np.concatenate([groups, groups.max() + 1 + extra])
+        if self.frozen is None:
+            self.frozen = FrozenFeatures(str(options.network), options.weights)
+        val = self.examples("val")
+        return probe(self.frozen, images, val, groups, options, self.clock, self.reports)
+
+    def _timed(self, options: TrainOptions, model: keras.Model) -> tuple[TrainOptions, Reports]:
+        """The options with the time that is left for training, and what the reports need."""
+        if self.task.cluster or (self.clock.seconds is None and self.reports.say is None):
+            return options, self.reports
+        after = self._seconds_after(model)
+        left = self.clock.left(after)
+        return replace(options, seconds=left), replace(self.reports, after_s=after)
+
+    def _seconds_after(self, model: keras.Model) -> float:
+        """What measuring and writing will take, from a few images."""
+        some = self.task.tensors("val")[:_TRIED]
+        field = FieldTensors(some, None, 0, share=1.0)
+        keras_scores(model, some)  # builds the graph
+        start = monotonic()
+        keras_scores(model, some)
+        each = (monotonic() - start) / len(some)
+        start = monotonic()
+        keras_scores(model, field)
+        degraded = (monotonic() - start) / len(some)
+        val, test = len(self.task.split.val), len(self.task.split.test)
+        passes = len(self.task.measured_rows("train")) + 2 * val + test
+        return _WRITING_S + passes * each + (val + test) * degraded
+
+    def _carries_an_epoch(self, options: TrainOptions, images: Examples) -> bool:
+        if self.frozen is None or options.seconds is None:
+            return True
+        each = _EPOCH * self.frozen.seconds(*images.tensors.shape[1:3])
+        return options.seconds >= len(images.classes) * each
 
 
 def _network(task: Task, options: TrainOptions) -> tuple[keras.Model, Json]:
@@ -112,60 +210,3 @@ def _network(task: Task, options: TrainOptions) -> tuple[keras.Model, Json]:
         l2=options.l2,
     )
     return model, {"name": "built-in", "weights": "none"}
-
-
-def fine_tune(
-    model: keras.Model,
-    train: Examples,
-    val: Examples,
-    options: TrainOptions,
-    progress: Progress | None = None,
-) -> Fit:
-    """Train a network of `build_backbone` in place; it ends with the weights of its best epoch.
-
-    1. Train the classifier alone at `learning_rate` for a fifth of the epochs (for all epochs
-       without `options.fine_tune`): a random classifier's gradients would damage the features.
-    2. Train all layers at a twentieth of that rate. Batch norm keeps its ImageNet statistics:
-       those of a small batch of a small set are worse.
-
-    Raises:
-        ModelError: The loss became NaN.
-    """
-    epochs = options.epochs
-    if options.fine_tune:
-        epochs = max(1, round(epochs * _HEAD_SHARE))
-    share = epochs / options.epochs
-    _freeze(model, features=True)
-    fit = fit_network(model, train, val, _part(options, epochs, share), progress)
-    if epochs < options.epochs:
-        done, best = fit.epochs, model.get_weights()
-        _freeze(model, features=False)
-        rest = _part(options, options.epochs - epochs, 1 - share)
-        rest = replace(rest, learning_rate=max(1e-6, options.learning_rate * _RATE))
-        fit = _joined(fit, fit_network(model, train, val, rest, progress))
-        if fit.best_epoch <= done:
-            model.set_weights(best)
-    for layer in model.layers:
-        layer.trainable = True
-    return fit
-
-
-def _part(options: TrainOptions, epochs: int, share: float) -> TrainOptions:
-    seconds = None if options.seconds is None else max(1.0, options.seconds * share)
-    return replace(options, epochs=epochs, seconds=seconds)
-
-
-def _freeze(model: keras.Model, *, features: bool) -> None:
-    """Freeze all layers but the classifier, or only batch norm."""
-    for layer in model.layers:
-        norm = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = layer.name == HEAD or not (features or norm)
-
-
-def _joined(first: Fit, second: Fit) -> Fit:
-    history = {k: first.history[k] + second.history[k] for k in first.history}
-    so_far = first.history["seconds"][-1]
-    history["seconds"] = first.history["seconds"] + [
-        round(so_far + s, 2) for s in second.history["seconds"]
-    ]
-    return Fit(history, second.stopped_by)

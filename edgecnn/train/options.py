@@ -11,11 +11,15 @@ from edgecnn.errors import OptionError
 from edgecnn.model.networks.backbones import BACKBONES
 from edgecnn.option import check_options, option
 from edgecnn.records import Record
-from edgecnn.train.augmentation.operations import OPERATIONS
+from edgecnn.train.augmentation.operations import OPERATIONS, STRENGTHS, Augmentation
 
-__all__ = ["TrainOptions"]
+__all__ = ["BUILT_IN", "TrainOptions"]
 
-Augment = Literal["none", "light", "default"]
+BUILT_IN = "built-in"
+"""The name of the small network that is made for crops."""
+
+Augment = Literal["auto", "none", "light", "default"]
+Mirror = Literal["auto", "on", "off"]
 Added = Literal["perspective", "augmix", "randaugment", "mixup", "cutmix", "erasing"]
 Imbalance = Literal[
     "none",
@@ -33,6 +37,8 @@ ADDED_OPERATIONS = frozenset(
         *("posterization", "auto_contrast", "equalization", "colour_loss", "sharpness"),
     }
 )
+_EPOCHS, _EPOCHS_PRETRAINED = 70, 8
+_RATE, _RATE_PRETRAINED = 3e-3, 1e-4
 _LEFT_OUT = tuple(sorted(OPERATIONS | ADDED_OPERATIONS))
 
 
@@ -59,30 +65,52 @@ class TrainOptions(Record):
         "halving", "How pixels are computed when an image is resized."
     )
     pad: tuple[int, int, int] | None = None
-    epochs: int = option(
-        70, "Train this many epochs at most.", panel="How long", low=1, high=10_000
+    epochs: int | None = option(
+        None,
+        "Train this many epochs at most.",
+        panel="How long",
+        low=1,
+        high=10_000,
+        shown="70; fewer for a pretrained network",
     )
     seconds: float | None = option(
         None,
-        "Stop after this many seconds; the learning rate falls to its end by then.",
+        "Be done after this many seconds, checks and figures included.",
         low=1,
         high=1e7,
         shown="no limit",
     )
     patience: int = option(
-        25, "Stop after this many epochs without a better validation loss.", low=1, high=10_000
+        25,
+        "Stop after this many epochs without a better validation loss (a pretrained network "
+        "trains on).",
+        low=1,
+        high=10_000,
     )
     batch_size: int | None = option(
-        None, "Images in one training step.", low=2, high=4096, shown="64, less for small sets"
+        None,
+        "Images in one training step.",
+        low=2,
+        high=4096,
+        shown="64, less for small sets; 16 for a pretrained network",
     )
-    learning_rate: float = option(
-        3e-3,
+    learning_rate: float | None = option(
+        None,
         "Highest learning rate; it rises to it and then falls along a cosine.",
         low=1e-6,
         high=1,
+        shown="0.003; 0.0001 for a pretrained network",
     )
     augment: Augment = option(
-        "default", "How strongly training images are varied.", panel="Augmentation"
+        "auto",
+        "How strongly training images are varied; auto is default for the built-in network and "
+        "light for a pretrained one.",
+        panel="Augmentation",
+    )
+    mirror: Mirror = option(
+        "auto",
+        "Mirror half of the images left to right; auto does for a pretrained network, unless the "
+        "label check objects.",
     )
     camera: Path | None = option(
         None,
@@ -104,12 +132,12 @@ class TrainOptions(Record):
     )
     network: str | None = option(
         None,
-        "A network by name (input 224x224 by default), or your own Keras 3 model as "
+        "A network by name, or your own Keras 3 model as "
         "module:function(input_shape, num_classes).",
         panel="Network",
-        suggested=tuple(BACKBONES),
+        suggested=(BUILT_IN, *BACKBONES),
         metavar="NAME",
-        shown="a small one for small inputs",
+        shown="chosen from the images",
     )
     weights: str = option(
         "imagenet",
@@ -119,7 +147,16 @@ class TrainOptions(Record):
         metavar="NAME",
     )
     fine_tune: bool = option(
-        True, "Train all layers of a pretrained network, or only its new classifier."
+        True,
+        "Train the layers of a pretrained network too, or stop after the probe: a new classifier.",
+    )
+    max_ms: float | None = option(
+        None,
+        "Take the input of a pretrained network so small that an image takes at most this many "
+        "milliseconds on this machine.",
+        low=0.01,
+        high=1e6,
+        shown="no limit",
     )
     network_width: float = option(
         1.0, "Multiply the number of filters of the built-in network.", low=0.1, high=16
@@ -226,16 +263,45 @@ class TrainOptions(Record):
 
     def _check_network(self) -> None:
         named = self.network in BACKBONES
-        if self.network is not None and not named and ":" not in self.network:
+        known = (BUILT_IN, *BACKBONES)
+        if self.network is not None and self.network not in known and ":" not in self.network:
             raise OptionError(
-                f"--network is {self.network!r}, expected {', '.join(BACKBONES)}, or "
+                f"--network is {self.network!r}, expected {', '.join(known)}, or "
                 "module:function of your own"
             )
-        if not named and (self.weights != "imagenet" or not self.fine_tune):
+        may_be_named = named or self.network is None
+        if (not named and self.weights != "imagenet") or not (may_be_named or self.fine_tune):
             raise OptionError(
                 "--weights and --no-fine-tune need a named network, but --network is "
                 f"{self.network!r}; leave them out, or take {' or '.join(BACKBONES)}"
             )
+
+    @property
+    def strength(self) -> str:
+        """`augment`, decided: a pretrained network learns more from weak changes in few epochs."""
+        if self.augment != "auto":
+            return self.augment
+        return "light" if self.pretrained else "default"
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The recipe of `augment` and `mirror`, less `without`."""
+        strength = self.strength
+        recipe = STRENGTHS[strength]
+        mirrors = self.mirror == "auto" and self.pretrained and strength != "none"
+        if mirrors or self.mirror == "on":
+            recipe = recipe.mirrored
+        return recipe.without(self.without)
+
+    @property
+    def most_epochs(self) -> int:
+        """`epochs`, or the number for the network."""
+        return self.epochs or (_EPOCHS_PRETRAINED if self.pretrained else _EPOCHS)
+
+    @property
+    def highest_rate(self) -> float:
+        """`learning_rate`, or the rate for the network: more would destroy trained features."""
+        return self.learning_rate or (_RATE_PRETRAINED if self.pretrained else _RATE)
 
     @property
     def pretrained(self) -> bool:

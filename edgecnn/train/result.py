@@ -10,6 +10,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.table import table
 from edgecnn.train.assess import Breakdown, Verdict
+from edgecnn.train.backbone.result import ProbeResult, SideTrial
 from edgecnn.train.synthesis.result import Synthesis
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class TrainResult(Record):
     class_counts  real training images of each label
     breakdowns    accuracy on the test split by class, by device and by columns of the manifest
     network       {"name", "weights"}; for a named network also "source" and "licence"
+    probe         the linear probe that a pretrained network started from
+    sides         what the probe said of each side of the input; empty without a choice
     """
 
     model: Path
@@ -53,6 +56,8 @@ class TrainResult(Record):
     verdict: Verdict | None = None
     label_checks: tuple[LabelCheck, ...] = ()
     network: Json = field(default_factory=dict)
+    probe: ProbeResult | None = None
+    sides: tuple[SideTrial, ...] = ()
     worker: str = field(default="", metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
@@ -81,8 +86,7 @@ class TrainResult(Record):
             lines += [f"  {s.file}: {s.reason}" for s in self.skipped[:5]]
             lines += ["  ..."] if len(self.skipped) > 5 else []
         lines += [
-            f"{self.epochs} epochs in {self.seconds:.0f} s (ended by {self.stopped_by}); "
-            f"the weights are those of epoch {self.best_epoch}.",
+            *self._course(),
             *([f"\n{self.verdict.to_text()}"] if self.verdict else []),
             *([self.synthesis.to_text()] if self.synthesis else []),
             *(f"\n{part.to_text()}" for part in self.breakdowns),
@@ -93,6 +97,24 @@ class TrainResult(Record):
             f"Model: {self.model}",
         ]
         return "\n".join(lines)
+
+    def _course(self) -> list[str]:
+        """How the training went, and which weights the network has."""
+        if self.probe is None:
+            return [
+                f"{self.epochs} epochs in {self.seconds:.0f} s (ended by {self.stopped_by}); "
+                f"the weights are those of epoch {self.best_epoch}."
+            ]
+        if not self.epochs:
+            return [self.probe.to_text(), f"The probe is the network; {self.seconds:.0f} s in all."]
+        kept = "fine-tuned and probe's averaged half and half"
+        if self.probe.kept:
+            kept = "the probe's: the average of both was worse"
+        return [
+            self.probe.to_text(),
+            f"{self.epochs} epochs of fine-tuning, {self.seconds:.0f} s in all (ended by "
+            f"{self.stopped_by}); the weights are {kept}.",
+        ]
 
     def _checks(self) -> list[str]:
         """Summarize the label check; the notes name the operations that break labels."""

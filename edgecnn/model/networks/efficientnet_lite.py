@@ -38,11 +38,12 @@ _STAGES = (
 )
 
 
-def build_lite0(input_shape: tuple[int, int, int]) -> keras.Model:
+def build_lite0(input_shape: tuple[int | None, int | None, int]) -> keras.Model:
     """The network with random weights, from raw RGB 0..255 to features (n, 1280).
 
     Args:
-        input_shape: (height, width, 3); the published weights saw 224x224.
+        input_shape: (height, width, 3), None for a side of any length; the published weights
+            saw 224x224.
     """
     import keras
     from keras import layers

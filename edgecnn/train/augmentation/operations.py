@@ -97,6 +97,16 @@ class Augmentation:
     framing: Framing = field(default_factory=Framing)
     light: Light = field(default_factory=Light)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it changes no picture."""
+        return all(is_idle(part) for part in (self.geometry, self.framing, self.light))
+
+    @property
+    def mirrored(self) -> Augmentation:
+        """The same recipe with half of the pictures mirrored left to right."""
+        return replace(self, geometry=replace(self.geometry, flip=0.5))
+
     def without(self, names: Collection[str]) -> Augmentation:
         """The same recipe without these operations of OPERATIONS."""
         parts = {}

@@ -14,7 +14,7 @@ import tensorflow as tf
 from edgecnn.images.tensors import Tensors
 from edgecnn.train.augmentation.mixing import build_mixer
 from edgecnn.train.augmentation.picture_layer import call_at
-from edgecnn.train.augmentation.pipeline import build_augmentation
+from edgecnn.train.augmentation.pipeline import layers_of
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.fitting.imbalance import sampling_order
 from edgecnn.train.options import TrainOptions
@@ -22,6 +22,7 @@ from edgecnn.train.options import TrainOptions
 __all__ = ["Examples", "batch_size", "training_batches", "validation_batches"]
 
 _MIN_STEPS = 24
+_PRETRAINED_BATCH = 16
 _VAL_BATCH = 128
 _AHEAD = 4  # batches; more would only take memory
 # Smaller pictures are made one batch at a time: OpenCV's calls are so short that two threads lose
@@ -44,16 +45,21 @@ class Examples:
 
 
 def batch_size(count: int, options: TrainOptions) -> int:
-    """The requested batch size, else 64, or less if an epoch would have too few steps."""
+    """The requested batch size, else 64, or less if an epoch would have too few steps.
+
+    A pretrained network takes 16: it needs few steps, and much memory for each image.
+    """
     if options.batch_size is not None:
         return min(options.batch_size, count)
+    if options.pretrained:
+        return min(_PRETRAINED_BATCH, count)
     return next((size for size in (64, 32) if count // size >= _MIN_STEPS), min(16, count))
 
 
 def training_batches(train: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
     """Make endless augmented batches: float32 images and one-hot labels."""
     labels = tf.one_hot(train.classes, num_classes)
-    augment = build_augmentation(options.augment, options.seed, options.without)
+    augment = layers_of(options.augmentation, options.seed)
     mixer = build_mixer(options.add_augmentation, options.seed, without=options.without)
     if mixer:  # the call creates its variables
         shapes = {"images": (1, *train.tensors.shape[1:]), "labels": (1, num_classes)}
@@ -74,15 +80,20 @@ def training_batches(train: Examples, num_classes: int, options: TrainOptions) -
     return _shared(made.prefetch(_AHEAD))
 
 
-def validation_batches(val: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    """Make batches of validation images: clean, in a simulated field, and augmented.
+def validation_batches(
+    val: Examples, num_classes: int, options: TrainOptions, *, clean: bool = False
+) -> tf.data.Dataset:
+    """Make batches of validation images: clean, and unless only these are wanted also in a
+    simulated field and augmented.
 
     They are the same in every epoch and stay in memory if they fit.
     """
+    if clean:
+        return _clean_batches(val, num_classes, options)
     labels = tf.one_hot(val.classes, num_classes)
     seed = options.seed + 1000
     field = replace(val, tensors=FieldTensors(val.tensors, None, seed, share=1.0))
-    augment = build_augmentation(options.augment, seed, options.without)
+    augment = layers_of(options.augmentation, seed)
 
     def load(number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images = val.take(rows)
@@ -98,6 +109,16 @@ def validation_batches(val: Examples, num_classes: int, options: TrainOptions) -
     if 12 * np.prod(val.tensors.shape, dtype=float) <= options.memory_mb * 2**20:
         made = made.cache()
     return _shared(made.prefetch(1))
+
+
+def _clean_batches(val: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
+    labels = tf.one_hot(val.classes, num_classes)
+
+    def load(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.cast(val.take(rows), tf.float32), tf.gather(labels, rows)
+
+    rows = tf.data.Dataset.range(len(val.classes)).batch(batch_size(len(val.classes), options))
+    return _shared(rows.map(load, _workers(val), deterministic=True).prefetch(1))
 
 
 def _workers(examples: Examples) -> int:

@@ -12,34 +12,44 @@ import keras
 import numpy as np
 
 from edgecnn.errors import ModelError
-from edgecnn.records import Progress
 from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
 from edgecnn.train.fitting.batches import Examples, batch_size, training_batches, validation_batches
 from edgecnn.train.fitting.cluster import join
 from edgecnn.train.fitting.imbalance import class_weights, training_loss
 from edgecnn.train.options import TrainOptions
+from edgecnn.train.reports import Reports
 
 __all__ = ["Fit", "fit_network", "reestimate_batch_norm"]
 
 _WARM_UP = 0.05
 _BN_BATCHES = 60
+_FIRST_STEPS = 20
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The course of a run. Each column of `history` has one entry for each epoch."""
+    """The course of a run. Each column of `history` has one entry for each epoch.
+
+    probed  whether the first entry is the linear probe that the epochs started from
+    kept    the epoch whose weights the model has, 0 for the probe's; None is the one with the
+            lowest validation loss
+    """
 
     history: dict[str, list[float]]
     stopped_by: str
+    probed: bool = False
+    kept: int | None = None
 
     @property
     def epochs(self) -> int:
-        return len(self.history["loss"])
+        return len(self.history["loss"]) - self.probed
 
     @property
     def best_epoch(self) -> int:
-        """From 1; the model has its weights."""
-        return int(np.argmin(self.history["val_loss"])) + 1
+        """From 1, or 0 for the probe; the model has its weights."""
+        if self.kept is not None:
+            return self.kept
+        return int(np.argmin(self.history["val_loss"])) + 1 - self.probed
 
 
 @opencv_on_one_thread()
@@ -48,7 +58,9 @@ def fit_network(
     train: Examples,
     val: Examples,
     options: TrainOptions,
-    progress: Progress | None = None,
+    reports: Reports | None = None,
+    *,
+    keep_last: bool = False,
 ) -> Fit:
     """Train a model in place; it ends with the weights of its best epoch.
 
@@ -56,6 +68,11 @@ def fit_network(
     field, and augmented: clean ones alone would choose an early optimum for the lab only. With
     options.ema the weights are running averages, and the batch-norm statistics are estimated
     again at the end.
+
+    Args:
+        keep_last: Train to the end and keep these weights; validate on clean images only. A
+            simulated field knows lenses and light, but no other scenes: it would stop a
+            pretrained network after an epoch or two.
 
     Raises:
         ModelError: The loss became NaN.
@@ -68,17 +85,19 @@ def fit_network(
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", patience=options.patience, restore_best_weights=True
     )
-    callbacks = [schedule, stopping, keras.callbacks.TerminateOnNaN()]
+    callbacks = [schedule, keras.callbacks.TerminateOnNaN()]
+    if not keep_last:
+        callbacks.insert(1, stopping)
     if options.ema:  # first, so that the others see the averages
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if progress:
-        callbacks.append(_reports(progress, options.epochs))
+    if reports:
+        callbacks.append(_Teller(reports, schedule))
     batches = training_batches(train, num_classes, options)
     history = model.fit(
         batches,
-        epochs=options.epochs,
+        epochs=options.most_epochs,
         steps_per_epoch=steps,
-        validation_data=validation_batches(val, num_classes, options),
+        validation_data=validation_batches(val, num_classes, options, clean=keep_last),
         class_weight=class_weights(train.classes, num_classes, options),
         callbacks=callbacks,
         shuffle=False,  # the batches come shuffled
@@ -95,7 +114,7 @@ def fit_network(
     reason = "patience" if stopping.stopped_epoch else schedule.stopped_by
     columns = {name: list(map(float, values)) for name, values in history.items()}
     columns |= {"learning_rate": schedule.rates, "seconds": schedule.seconds}
-    return Fit(columns, reason)
+    return Fit(columns, reason, kept=len(columns["loss"]) if keep_last else None)
 
 
 def reestimate_batch_norm(model: keras.Model, batches: Iterable[Any]) -> None:
@@ -134,7 +153,7 @@ def reestimate_batch_norm(model: keras.Model, batches: Iterable[Any]) -> None:
 
 def _compile(model: keras.Model, loss: keras.Loss, options: TrainOptions) -> None:
     optimizer = keras.optimizers.AdamW(
-        options.learning_rate,
+        options.highest_rate,
         weight_decay=options.weight_decay,
         global_clipnorm=5.0,
         use_ema=options.ema > 0,
@@ -149,7 +168,7 @@ def _check_finite(history: dict[str, list[float]], options: TrainOptions) -> Non
     losses = [*history.get("loss", []), *history.get("val_loss", [np.nan])]
     if not np.isfinite(losses).all():
         raise ModelError(
-            f"the training loss became NaN with learning rate {options.learning_rate}; "
+            f"the training loss became NaN with learning rate {options.highest_rate}; "
             "reduce it, or check the normalization of your own network"
         )
 
@@ -162,7 +181,7 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self, options: TrainOptions, steps: int) -> None:
         super().__init__()
-        self.options, self.total = options, options.epochs * steps
+        self.options, self.total = options, options.most_epochs * steps
         self.step = 0
         self.start = self.clock_start = monotonic()
         self.rates: list[float] = []
@@ -172,7 +191,7 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         done = max((self.step + 0.5) / self.total, self._time_used())
         rate = min(1.0, done / _WARM_UP) * (1 + cos(pi * min(1.0, done))) / 2
-        self.model.optimizer.learning_rate = self.options.learning_rate * rate
+        self.model.optimizer.learning_rate = self.options.highest_rate * rate
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         self.step += 1
@@ -193,11 +212,33 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
         return (monotonic() - self.clock_start) / self.options.seconds
 
 
-def _reports(progress: Progress, epochs: int) -> keras.callbacks.Callback:
-    """Report the progress after each epoch."""
+class _Teller(keras.callbacks.Callback):  # type: ignore[misc]
+    """Says after the first steps how long the training will take, then reports each epoch."""
 
-    def report(epoch: int, logs: dict[str, float]) -> None:
-        progress(f"training (val {100 * logs['val_accuracy']:.1f} %)", epoch + 1, epochs)
+    def __init__(self, reports: Reports, schedule: _Schedule) -> None:
+        super().__init__()
+        self.reports, self.schedule = reports, schedule
+        self.epochs = schedule.options.most_epochs
+        reports.step("training", 0, self.epochs)
 
-    progress("training", 0, epochs)
-    return keras.callbacks.LambdaCallback(on_epoch_end=report)
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        if self.schedule.step == _FIRST_STEPS:
+            left = self._expected() + self.reports.after_s
+            self.reports.line(f"About {left:.0f} s to go, unless it ends early.")
+
+    def _expected(self) -> float:
+        """Seconds that the steps to come will take."""
+        schedule, seconds = self.schedule, self.schedule.options.seconds
+        used = monotonic() - schedule.clock_start
+        left = (schedule.total - _FIRST_STEPS) * used / (_FIRST_STEPS - 1)
+        return max(0.0, left if seconds is None else min(left, seconds - used))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        accuracy, seconds = 100 * logs["val_accuracy"], self.schedule.seconds[-1]
+        self.reports.step(
+            f"training (val {accuracy:.1f} %)",
+            epoch + 1,
+            self.epochs,
+            f"epoch {epoch + 1} of {self.epochs}: loss {logs['loss']:.3f}, "
+            f"validation {accuracy:.1f} %, {seconds:.0f} s",
+        )

@@ -168,7 +168,7 @@ def gate(
             if progress:
                 progress("judging made images", done, total)
             short = replace(
-                options, epochs=min(options.epochs, _EPOCHS), seed=options.seed + 1 + number
+                options, epochs=min(options.most_epochs, _EPOCHS), seed=options.seed + 1 + number
             )
             answers = keras_scores(trainer(examples, short), val.tensors).argmax(axis=1)
             right[name] += answers == val.classes

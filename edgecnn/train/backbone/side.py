@@ -1,0 +1,106 @@
+"""Choose the input's side for a pretrained network: by the probe, and by what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from edgecnn.train.backbone.frozen_features import FrozenFeatures
+from edgecnn.train.backbone.logistic_probe import Judged, judge_features
+from edgecnn.train.backbone.result import SideTrial
+from edgecnn.train.reports import Clock, Reports
+from edgecnn.train.task import Task
+
+__all__ = ["choose_side", "settle_side"]
+
+_IMAGES = 400
+# A smaller side is taken when its log loss is worse by less than this many standard errors.
+_ERRORS = 1.0
+# Of the time left: for trying one side, and for the features of all images.
+_TRIAL_SHARE, _FEATURES_SHARE = 0.25, 0.5
+
+
+def settle_side(
+    task: Task, frozen: FrozenFeatures, sides: Sequence[int], clock: Clock, reports: Reports
+) -> tuple[Task, tuple[SideTrial, ...]]:
+    """Try the probe at each side on some training images, and read the images at the best.
+
+    The images were read at the largest side; here they are scaled down from that. A side that
+    the clock leaves no time for is not tried, or not taken.
+
+    Returns:
+        The task at the chosen side, and the trials.
+    """
+    rng = np.random.default_rng(task.options.seed)
+    order = rng.permutation(len(task.rows("train")))[:_IMAGES]
+    images, classes = task.tensors("train")[order], task.classes("train")[order]
+    groups = task.split.groups.ids[task.rows("train")[order]]
+    judged: list[Judged] = []
+    trials: list[SideTrial] = []
+    for side in sides:
+        if trials and _too_long(trials[-1], side, len(images), clock):
+            break
+        small = np.stack([_resized(image, side) for image in images])
+        found = judge_features(frozen.of(small), classes, groups, task.options)
+        judged.append(min(found, key=lambda one: float(one.losses.mean())))
+        loss, ms = float(judged[-1].losses.mean()), 1000 * frozen.seconds(side, side)
+        trials.append(SideTrial(side, judged[-1].tally, loss, ms))
+        reports.step("choosing the side", len(judged), len(sides))
+    side = choose_side(trials, judged, _limit_ms(task, clock))
+    reports.line(_text(trials, side, task.options.max_ms))
+    return (task if side == task.shape[0] else task.at_side(side)), tuple(trials)
+
+
+def _too_long(last: SideTrial, side: int, count: int, clock: Clock) -> bool:
+    """Whether trying the next side would take more than its share of the time left."""
+    left = clock.left()
+    seconds = count * last.ms / 1000 * (side / last.side) ** 2
+    return left is not None and seconds > _TRIAL_SHARE * left
+
+
+def _limit_ms(task: Task, clock: Clock) -> float | None:
+    """Milliseconds that an image may take: --max-ms, or less for want of time for the features."""
+    left = clock.left()
+    limits = [task.options.max_ms] if task.options.max_ms else []
+    if left is not None:
+        limits.append(1000 * _FEATURES_SHARE * left / len(task.data))
+    return min(limits, default=None)
+
+
+def choose_side(trials: Sequence[SideTrial], judged: Sequence[Judged], max_ms: float | None) -> int:
+    """The smallest side that reads the images as well as any that the device can pay.
+
+    As well: its log loss is above the lowest by less than a standard error of the images'
+    differences. Log loss sees more of a few hundred images than accuracy does.
+
+    Args:
+        max_ms: Milliseconds an image may take; the smallest side is taken where none is so quick.
+    """
+    paid = [k for k, trial in enumerate(trials) if max_ms is None or trial.ms <= max_ms] or [0]
+    best = min(paid, key=lambda k: trials[k].loss)
+    for k in paid:
+        more = judged[k].losses - judged[best].losses
+        if more.mean() <= _ERRORS * more.std() / np.sqrt(len(more)):
+            return trials[k].side
+    return trials[best].side
+
+
+def _text(trials: Sequence[SideTrial], side: int, max_ms: float | None) -> str:
+    """One line with the price of each side, relative to the smallest."""
+    parts = [
+        f"{one.side} px {one.accuracy.percent} ({one.ms / trials[0].ms:.1f}x the time)"
+        for one in trials
+    ]
+    limit = "" if max_ms is None else f", at most {max_ms:g} ms an image here"
+    return (
+        f"Input: {side} px{limit}. The probe on {trials[0].accuracy.total} training images reads "
+        f"at {', '.join(parts)}."
+    )
+
+
+def _resized(image: np.ndarray, side: int) -> np.ndarray:
+    if image.shape[:2] == (side, side):
+        return image
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))

