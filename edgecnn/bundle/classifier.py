@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
+from typing import Any, Literal
 
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
 from edgecnn.bundle.folder import Bundle
-from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
+from edgecnn.bundle.preprocess import decode, read_image, tensor_sha256, to_tensor
 from edgecnn.bundle.runtime.load import load_runtime, top1
 from edgecnn.bundle.runtime.module import Kernels
 from edgecnn.bundle.spec import Prediction
-from edgecnn.errors import ArtifactError, BundleError
+from edgecnn.errors import ArtifactError, BundleError, ImageError
 
 __all__ = ["Answered", "Classifier", "GoldenResult", "Timing"]
 
@@ -106,9 +107,18 @@ class Classifier:
                 f"({self.runtime.input} against {self.artifact.input}); export again"
             )
 
-    def __call__(self, frame_bgr: np.ndarray) -> Prediction:
-        """Classify one frame: uint8, shape (h, w, 3), B, G, R as OpenCV captures it."""
-        return self.timed(frame_bgr)[0]
+    def __call__(self, frame: Any, color: Literal["bgr", "rgb"] = "bgr") -> Prediction:
+        """Classify one frame.
+
+        Args:
+            frame: uint8, shape (h, w, 3), B, G, R as OpenCV captures it; or the path of an image
+                file, or a picture of PIL.
+            color: The channel order of an array.
+
+        Raises:
+            ImageError: It is None or something else, or the file can't be read.
+        """
+        return self.timed(_as_bgr(frame, color))[0]
 
     def timed(self, frame_bgr: np.ndarray) -> tuple[Prediction, Timing]:
         """Classify one frame and say how long its two parts took."""
@@ -164,3 +174,18 @@ class Classifier:
         step = self.runtime.output.scale
         confidence = float(calibrated_confidence(scores, self.card.temperature, step))
         return Prediction(index, self.card.labels[index], confidence, tuple(map(float, scores)))
+
+
+def _as_bgr(frame: Any, color: str) -> np.ndarray:
+    """What a program has at hand, as a frame: an array, a path, or a picture of PIL."""
+    if isinstance(frame, np.ndarray):
+        return frame if color == "bgr" else np.ascontiguousarray(frame[..., ::-1])
+    if isinstance(frame, str | Path):
+        return read_image(Path(frame))
+    if callable(getattr(frame, "convert", None)):  # a picture of PIL: R, G, B
+        return np.ascontiguousarray(np.asarray(frame.convert("RGB"))[..., ::-1])
+    hint = "; cv2 gives None where it can't read a picture: check its path" if frame is None else ""
+    raise ImageError(
+        f"the frame is {type(frame).__name__}, expected an array (height, width, 3) of uint8, the "
+        f"path of an image, or a picture of PIL{hint}"
+    )

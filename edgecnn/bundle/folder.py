@@ -62,6 +62,8 @@ class Bundle:
         Raises:
             BundleError: No bundle, another format, or a file that is missing or was changed.
         """
+        if not isinstance(path, str | Path):
+            raise BundleError(f"the bundle is {path!r}, expected a NAME.edgecnn folder or its zip")
         path = Path(path)
         sums = _parse_sums(_read(path, _SUMS).decode(errors="replace"), path)
         for name, digest in sums.items():

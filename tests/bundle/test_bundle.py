@@ -9,13 +9,14 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, LabTestRow, read_card, seal, write_bundle
-from edgecnn.errors import ArtifactError, BundleError, EdgecnnError, OutputError
+from edgecnn.errors import ArtifactError, BundleError, EdgecnnError, ImageError, OutputError
 
 INTEGER = "model_full_integer_quant.tflite"
 
@@ -211,3 +212,22 @@ def test_somebody_elses_folder_is_never_replaced(digits_bundle, tmp_path):
     with pytest.raises(OutputError, match="not a folder of this command"):
         write_bundle(tmp_path, replace(card, artifacts=()), {}, [], {}, [])
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_classifier_takes_what_programs_have_at_hand(digits_bundle, digits_field):
+    from PIL import Image
+
+    path = sorted((digits_field / "4").glob("*"))[0]
+    frame = cv2.imread(str(path))
+    classifier = Classifier(digits_bundle)
+    expected = classifier(frame).scores
+    rgb = np.ascontiguousarray(frame[..., ::-1])
+    assert classifier(path).scores == classifier(str(path)).scores == expected
+    assert classifier(Image.open(path)).scores == expected
+    assert classifier(rgb, color="rgb").scores == expected
+    for nothing in (None, 3):
+        with pytest.raises(ImageError, match="expected an array") as caught:
+            classifier(nothing)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(BundleError, match=r"expected a NAME\.edgecnn folder"):
+        Classifier(None)

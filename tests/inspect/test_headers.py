@@ -61,14 +61,15 @@ def test_an_inspection_counts_odd_files_and_shapes(two_classes, scene, write):
     write(two_classes, "b/tiny.png", cv2.resize(scene(901), (7, 8)))
     (two_classes / "b" / "photo.heic").write_bytes(b"x")
     (two_classes / "Thumbs.db").write_bytes(b"x")
+    (two_classes / "notes.xyz").write_bytes(b"x")
     found = inspect(two_classes).files
     odd = {"16-bit": 2, "grey": 1, "alpha": 1, "cmyk": 1, "exif-rotated": 1, "animated": 1}
     shapes = {"wrong-suffix": 1, "odd-aspect": 1, "very-small": 1}
     # The turned picture is 48 wide and 40 high: no odd shape yet.
     assert found.odd == {**odd, **shapes}
-    assert found.broken == {}
-    assert found.other == {".heic": 1, ".db": 1}
-    assert {f.severity for f in found.findings} == {"warning", "note"}
+    assert found.broken == {"not-an-image": 1}
+    assert found.other == {".xyz": 1}
+    assert {f.severity for f in found.findings} == {"problem", "warning", "note"}
 
 
 def test_what_most_images_are_is_not_odd(tmp_path, scene, write):

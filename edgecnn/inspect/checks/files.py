@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from edgecnn.files.folders import IMAGE_SUFFIXES
+from edgecnn.files.walk import walk
 from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Record, json_as
@@ -152,13 +151,8 @@ def _class_hint(scan: Scan, items: list[int]) -> str:
 
 
 def _other_files(root: Path) -> dict[str, int]:
-    """Count the files with a suffix that edgecnn does not read, by suffix."""
-    found: Counter[str] = Counter()
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        suffixes = (Path(folder, n).suffix.lower() for n in names if not n.startswith("."))
-        found.update(s or "(none)" for s in suffixes if s not in IMAGE_SUFFIXES)
-    return dict(found.most_common())
+    """Count the files that are no pictures, by suffix."""
+    return dict(walk(root).passed.most_common())
 
 
 def _other_finding(other: dict[str, int]) -> list[Finding]:
@@ -169,7 +163,7 @@ def _other_finding(other: dict[str, int]) -> list[Finding]:
         Finding(
             "note",
             "files",
-            f"files without an image suffix are skipped: {kinds}",
-            "convert pictures among them (such as .heic from phones) to JPEG or PNG",
+            f"files that are no pictures are skipped: {kinds}",
+            "convert pictures among them (such as a camera's raw files) to JPEG or PNG",
         )
     ]
