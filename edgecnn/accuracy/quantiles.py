@@ -11,7 +11,7 @@ Z_95 = 1.959963984540054
 
 _EXACT = 1e-7
 _LARGE = 20.0  # degrees of freedom above which a series is exact to 1e-5
-_TINY = 1e-300
+_TINY = 1e-300  # instead of 0, which nothing is divided by
 _MOST_STEPS = 500
 
 
@@ -79,21 +79,17 @@ def _beta_share(x: float, a: float, b: float) -> float:
     if x <= 0.0:
         return 0.0
     front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a
-    c, d = 1.0, 1.0 / _away(1.0 - (a + b) * x / (a + 1))
+    c, d = 1.0, 1.0 / ((1.0 - (a + b) * x / (a + 1)) or _TINY)
     found = d
     for m in range(1, _MOST_STEPS):
+        k = a + 2 * m
         for part in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+            m * (b - m) * x / ((k - 1) * k),
+            -(a + m) * (a + b + m) * x / (k * (k + 1)),
         ):
-            d = 1.0 / _away(1.0 + part * d)
-            c = _away(1.0 + part / c)
+            d = 1.0 / ((1.0 + part * d) or _TINY)
+            c = (1.0 + part / c) or _TINY
             found *= c * d
         if abs(c * d - 1.0) < _EXACT / 10:
             break
     return front * found
-
-
-def _away(value: float) -> float:
-    """The value, kept away from 0."""
-    return value if abs(value) > _TINY else _TINY
