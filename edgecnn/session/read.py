@@ -149,7 +149,8 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
             elif kind is None:
                 raise ValueError("no event")
         except _BROKEN:
-            rows.broken += not torn
+            if not torn:
+                rows.break_off()
     if not len(rows.key):
         raise SessionError(
             f"{session.path / EVENTS_NAME} holds no frame ({rows.broken} broken lines), expected "
@@ -299,6 +300,12 @@ class _Rows:
     end: str | None = None
     _scores: list[tuple[float, ...]] = field(default_factory=list)
     _clock: _Clock = field(default_factory=_Clock)
+    _shown: dict[int, int] = field(default_factory=dict)
+
+    def break_off(self) -> None:
+        """Count a broken line: what the frame after it shows is only known if that says so."""
+        self.broken += 1
+        self._shown.clear()
 
     def add(self, event: FrameEvent) -> None:
         row = len(self.key)
@@ -310,7 +317,9 @@ class _Rows:
         self.index.append(index)
         self.confidence.append(score)
         if event.thing is not None:
-            self.thing.append(event.thing)
+            self._shown[region] = event.thing
+        if region in self._shown:
+            self.thing.append(self._shown[region])
         if event.confidence is not None:
             self.calibrated.append(event.confidence)
         elif event.scores is not None:  # format 1 leaves the confidence to its reader

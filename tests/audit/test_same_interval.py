@@ -87,6 +87,12 @@ def test_what_returns_is_one_thing_and_a_session_without_numbers_says_so(tmp_pat
         events += [answer_event(k, True, thing, g=thing), truth_event(k, LABELS[thing])]
     known = audit([write_session(tmp_path / "known", PAST_BUNDLE, events)])
     assert known.live.tally.effective <= 2
+    changes, last = [], None
+    for event in events:  # as a run logs it: only where the thing is another one
+        same, last = event.get("g", last) == last, event.get("g", last)
+        changes.append({key: value for key, value in event.items() if key != "g" or not same})
+    again = audit([write_session(tmp_path / "changes", PAST_BUNDLE, changes)])
+    assert again.live.tally == known.live.tally
     unknown = [{key: value for key, value in event.items() if key != "g"} for event in events]
     found = audit([write_session(tmp_path / "unknown", PAST_BUNDLE, unknown)])
     assert found.live.tally.effective > 20
@@ -108,3 +114,12 @@ def test_what_returns_in_another_session_is_the_same_thing_where_pictures_were_k
     for picture in (sessions[1] / "frames").iterdir():
         picture.unlink()
     assert audit(sessions).live.tally.effective > 1.5 * alone.effective
+
+
+def test_a_field_that_is_worse_than_the_lab_raises_the_alarm_and_fails_the_gate(copies):
+    gated = run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), fail_on="alarm"))
+    assert gated.live.accuracy < 0.5
+    assert gated.alarm.raised
+    assert not gated.ok
+    assert any("worse than the lab" in warning for warning in gated.warnings)
+    assert run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",))).ok

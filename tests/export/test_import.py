@@ -53,9 +53,9 @@ def colour_net(*, first: bool, mean: float, scale: float, bgr: bool = False) -> 
     ]
     constants = {
         "middle": middle,
-        "gain": np.float32(8 * scale),
-        "low": np.float32(-3),
-        "high": np.float32(3),
+        "gain": np.float32(8.5 * scale),
+        "low": np.float32(-1.2),
+        "high": np.float32(1.2),
         "order": order,
     }
     graph = helper.make_graph(

@@ -34,7 +34,7 @@ def test_a_network_within_a_network_answers_as_in_keras_2(path):
     found = model.predict_on_batch(images)
     assert np.abs(found - answers[path.stem]).max() < 1e-5
     spread = np.ptp(answers[path.stem], axis=0).max()
-    assert spread > 1e-3  # else any network would do
+    assert spread > 1e-4  # else any network would do
 
 
 def test_a_saved_model_with_the_slots_of_an_old_optimizer_is_read():

@@ -29,7 +29,7 @@ class OnnxFile:
         """
         import onnx
 
-        read_any_graph(data)
+        read_any_graph(data, name)
         self._model = onnx.load_from_string(data)
         graph = self._model.graph
         constants = {one.name for one in graph.initializer}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgecnn.bundle.spec import Interpolation, Resize
-from edgecnn.export.options import Color, Normalize
+from edgecnn.export.options import Color
 from edgecnn.option import check_options, option
 
 __all__ = ["ImportOptions"]
@@ -17,11 +17,10 @@ __all__ = ["ImportOptions"]
 class ImportOptions:
     """What is known of the file; what it wants of pixels is searched for where it is not said."""
 
-    normalize: Literal["search"] | Normalize = option(
+    normalize: Literal["search", "none", "unit", "minus_one_one", "imagenet", "caffe"] = option(
         "search",
         "What it expects of pixel values; without it, what reads half of the lab images best.",
         panel="The model",
-        choices=("search", "none", "unit", "minus_one_one", "imagenet", "caffe"),
     )
     color: Color = option(
         "rgb", "Channel order that it expects; grey is one channel. A search tries bgr too."

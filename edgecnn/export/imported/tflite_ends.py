@@ -33,7 +33,7 @@ class TfliteFile:
         if data[4:8] != b"TFL3":
             raise ModelError(f"{name} is no TFLite file (no TFL3 mark); copy it again")
         self._data = data
-        read_any_graph(data)
+        read_any_graph(data, name)
         graph = read_tflite(data).subgraphs[0]
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise ModelError(
