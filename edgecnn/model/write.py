@@ -68,7 +68,7 @@ def _training_curves(history: Mapping[str, Sequence[float]]) -> bytes:
     ):
         for column, label in ((name, "training, augmented"), (f"val_{name}", "validation")):
             axes.plot(epochs, scale * np.array(history[column]), label=label)
-        axes.axvline(best, color="0.6", linestyle=":", label=f"best epoch ({best})")
+        axes.axvline(best, color="0.6", linestyle=":", label=f"lowest validation loss ({best})")
         axes.set_xlabel("epoch")
         axes.set_ylabel(name if scale == 1 else f"{name} (%)")
         axes.grid(alpha=0.3)

@@ -31,7 +31,7 @@ from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.cluster import local_copy, movable, strategy_of
 from edgecnn.train.fitting.fit_network import Fit, fit_network
 from edgecnn.train.fitting.imbalance import adjust_scores, last_dense
-from edgecnn.train.options import TrainOptions
+from edgecnn.train.options import BUILT_IN, TrainOptions
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.synthesis.gate import Made, join, synthesize
 from edgecnn.train.task import Part, Task
@@ -69,9 +69,9 @@ def start_with_sides(
 
     Returns:
         The task at that side, the network's features, and what was tried. Without a choice to
-        make, and where machines train together, the task stays as it is.
+        make the task stays as it is.
     """
-    if len(sides) < 2 or task.cluster or not task.options.pretrained:
+    if len(sides) < 2:
         return task, None, ()
     frozen = FrozenFeatures(str(task.options.network), task.options.weights)
     chosen, trials = settle_side(task, frozen, sides, clock, reports)
@@ -198,7 +198,7 @@ def _network(task: Task, options: TrainOptions) -> tuple[keras.Model, Json]:
     shape, num_classes = task.shape, len(task.data.labels)
     if options.network in BACKBONES:
         return build_backbone(options.network, shape, num_classes, options.weights, options.dropout)
-    if options.network is not None:
+    if options.network not in (None, BUILT_IN):
         model = load_network(options.network, shape, num_classes)
         return model, {"name": options.network, "weights": "the user's own"}
     model = build_network(

@@ -58,8 +58,11 @@ class Plan:
         )
 
 
-def make_plan(lab: Path, options: TrainOptions) -> Plan:
+def make_plan(lab: Path, options: TrainOptions, *, alone: bool = True) -> Plan:
     """Decide the network, its input and the length of the training.
+
+    Args:
+        alone: Whether one machine trains; several take the largest input.
 
     Raises:
         DataError: The images can't be read.
@@ -80,6 +83,8 @@ def make_plan(lab: Path, options: TrainOptions) -> Plan:
     count = len(find_labelled(lab, options.manifest))
     sides = () if given else _sides(min(size_wh), count, options)
     width, height = given or (sides[-1], sides[-1])
+    if not (options.pretrained and alone):
+        sides = sides[-1:]
     epochs = options.epochs or (_epochs(count, options) if options.pretrained else None)
     return Plan(replace(options, width=width, height=height, epochs=epochs), sides, why)
 

@@ -67,7 +67,7 @@ def train(
     writes = cluster is None or cluster.is_chief
     if writes:
         check_writable(output, marker=CARD_FILE)
-    plan = make_plan(lab, options)
+    plan = make_plan(lab, options, alone=cluster is None)
     reports.line(plan.to_text())
     task = read_task(lab, plan.options, cluster, progress)
     names = group_names(task.data, options)

@@ -88,6 +88,17 @@ def test_images_are_not_enlarged_and_a_short_run_takes_a_small_input(tmp_path, w
     assert (given.options.width, given.options.height, given.sides) == (128, 160, ())
 
 
+def test_without_a_probe_nothing_is_left_to_choose(photographs, weights):
+    scratch = TrainOptions(network="efficientnet-lite0", weights="none")
+    for plan in (
+        make_plan(photographs, scratch),
+        make_plan(photographs, TrainOptions(), alone=False),
+    ):
+        assert plan.sides == (224,)
+        assert "224x224 px" in plan.to_text()
+    assert make_plan(photographs, scratch).options.most_epochs == 70
+
+
 def test_what_is_given_is_kept(photographs, weights):
     asked = TrainOptions(epochs=3, augment="default", mirror="off", learning_rate=0.01)
     options = make_plan(photographs, asked).options

@@ -155,7 +155,7 @@ def _findings(traits: list[Trait], words: str, field: Scan) -> tuple[Finding, ..
             "field",
             words,
             "edgecnn calibrate FIELD --lab LAB -o calibration fits the field's camera: look at "
-            "its contact sheet, and keep `edgecnn train --augment default`"
+            "its contact sheet, and keep the augmentation of `edgecnn train`"
             if large
             else "",
         )

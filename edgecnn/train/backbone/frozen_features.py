@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from edgecnn.images.tensors import Tensors
 from edgecnn.model.networks.backbones import BACKBONES
+from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 from edgecnn.train.augmentation.operations import STRENGTHS
 from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
@@ -39,7 +40,8 @@ class FrozenFeatures:
     """
 
     def __init__(self, name: str, weights: str) -> None:
-        model = BACKBONES[name].build((None, None, 3), weights)
+        with quiet():  # keras.applications warns of an open size
+            model = BACKBONES[name].build((None, None, 3), weights)
         self._seconds: dict[tuple[int, ...], list[float]] = {}
 
         def run(images: tf.Tensor) -> tf.Tensor:
