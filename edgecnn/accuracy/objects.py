@@ -89,7 +89,7 @@ class ObjectNumbers:
     def _find(
         self, vector: np.ndarray, *, of: int | None = None, without: int | None = None
     ) -> int:
-        """The thing of the nearest look that is near enough; else a look of a new one is added.
+        """The first thing with a look that is near enough; else a look of a new one is added.
 
         Args:
             of: Only looks of this thing count, and the look that is added is its own.
@@ -101,10 +101,13 @@ class ObjectNumbers:
                 match[owner != of] = -1
             if without is not None:
                 match[owner == without] = -1
-            best = int(match.argmax())
-            if match[best] >= self._threshold:
-                self._look = best
-                return int(owner[best])
+            near = np.flatnonzero(match >= self._threshold)
+            if len(near):
+                # Of several things the first: a thing that was once taken for a new one gives
+                # its frames back.
+                first = near[owner[near] == owner[near].min()]
+                self._look = int(first[match[first].argmax()])
+                return int(owner[self._look])
         if self._used < self._most:
             self._look, self._used = self._used, self._used + 1
         else:

@@ -51,18 +51,24 @@ class Tally(Record):
     def interval(self) -> tuple[float, float]:
         """Jeffreys interval at 95 %; (0, 1) for no data.
 
-        From 0 where none, to 1 where all were right. Near these ends, where most classifiers are,
-        it covers 95 % where Wilson's falls to 90.
+        Near 1, where most classifiers are, it covers 95 % where Wilson's falls to 90. Where under
+        one independent answer is wrong (or right) it passes into the exact interval of Clopper &
+        Pearson, which it reaches where all are right: Jeffreys' alone is too narrow there.
 
-        Source: Brown, Cai & DasGupta 2001, doi:10.1214/ss/1009213286.
+        Source: Brown, Cai & DasGupta 2001, doi:10.1214/ss/1009213286 (both, and the modification).
         """
         n = self.total if self.effective is None else self.effective
         p = self.accuracy
         if p is None or n <= 0:
             return (0.0, 1.0)
         right, wrong = n * p, n * (1 - p)
-        low = beta_quantile(_OUTSIDE, right + 0.5, wrong + 0.5) if right > _NONE else 0.0
-        high = beta_quantile(1 - _OUTSIDE, right + 0.5, wrong + 0.5) if wrong > _NONE else 1.0
+        low, high = 0.0, 1.0
+        if right > _NONE:
+            half = min(1.0, wrong) / 2
+            low = beta_quantile(_OUTSIDE, right + half, wrong + 1 - half)
+        if wrong > _NONE:
+            half = min(1.0, right) / 2
+            high = beta_quantile(1 - _OUTSIDE, right + 1 - half, wrong + half)
         return (min(p, low), max(p, high))
 
     @property

@@ -22,16 +22,16 @@ def grid(things: tuple[int, ...], sessions: int, layouts: int) -> list[Cell]:
 
 
 def test_intervals_hold_for_every_way_that_frames_repeat_things():
-    cells = grid((5, 20), 60, 3)
+    cells = grid((5, 20), 300, 1)
     held = [cell.held for cell in cells]
-    assert min(held) >= 0.86  # 56 cells of 60 sessions of which 95 % should hold
-    assert 0.95 <= np.mean(held) <= 0.99
+    assert min(held) >= 0.9  # 70 cells of 300 sessions, of which 94 % hold at the least
+    assert 0.94 <= np.mean(held) <= 0.985
     assert max(cell.width_ratio for cell in cells) <= 1.3
 
 
 @pytest.mark.long
 def test_two_thousand_sessions_a_cell():
-    cells = grid(THINGS, 2000, 10)
+    cells = grid(THINGS, 2000, 4)
     held = [cell.held for cell in cells]
     assert min(held) >= 0.935
     assert 0.94 <= np.mean(held) <= 0.98
