@@ -11,7 +11,7 @@ from edgecnn.audit.options import AuditOptions
 from edgecnn.calibrate.options import CalibrateOptions
 from edgecnn.cli.app import Outcome, command, progress_bars, say
 from edgecnn.cli.command import FILES
-from edgecnn.export.imported.import_options import ImportOptions
+from edgecnn.export.imported.options import ImportOptions
 from edgecnn.export.options import ExportOptions
 from edgecnn.inspect.options import InspectOptions
 from edgecnn.option import Option

@@ -224,7 +224,7 @@ class _Demo:
 
         options = AuditOptions(
             bundle=self.output / "digits.edgecnn",
-            lab=self.output / "lab",
+            lab=(self.output / "lab",),
             report=self.output / "report.html",
         )
         with self._step("6/6 audit: live against lab"):

@@ -189,6 +189,12 @@ class RunOptions(DeviceOptions):
         metavar="ADDR",
     )
     window: bool = option(False, "Show the frames in a window; q stops.")
+    fail_on: Literal["alarm"] | None = option(
+        None,
+        "Return status 1 when the labels show that the field is worse than the lab.",
+        panel="Gate",
+        shown="never",
+    )
     twin_every: int = option(
         50,
         "On an Edge TPU, also run every Nth frame on the CPU and compare the answers; 0 turns "

@@ -21,6 +21,7 @@ class RunResult(Figures, Record):
         unlabelled: Frames without truth, which `live` does not count.
         guarded: Those of them that truth by time left out, near a change of the label.
         ended: "source ended", "max frames", "interrupted" or "camera lost".
+        ok: False where --fail-on says so.
         fallback: Why the device is not the one asked for, or None.
         twin: On an Edge TPU, how often the uncompiled file on the CPU said the same; else None.
         order: The first files of an image folder and the last, as they were read.
@@ -32,6 +33,7 @@ class RunResult(Figures, Record):
     artifact: str
     device: str
     ended: str
+    ok: bool = True
     session: Path | None = None
     fallback: str | None = None
     warnings: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ class RunResult(Figures, Record):
             f"lab       {self.lab.text()}\n"
             f"live      {self.live.text()}\n"
             f"{gap}"
+            f"alarm     {self.alarm.text()}\n"
             f"{order}"
             f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} without "
             f"truth{near}), {self.fps:.1f} a second; {self.ended}\n"

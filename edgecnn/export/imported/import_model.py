@@ -32,8 +32,8 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign.label_list import read_labels
 from edgecnn.export.imported.ends import Ending, Ends
-from edgecnn.export.imported.import_options import ImportOptions
 from edgecnn.export.imported.onnx_ends import OnnxFile
+from edgecnn.export.imported.options import ImportOptions
 from edgecnn.export.imported.tflite_ends import TfliteFile
 from edgecnn.export.options import Color, Normalize
 from edgecnn.export.packing.metadata import embed_tflite_metadata
