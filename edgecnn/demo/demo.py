@@ -45,7 +45,7 @@ class DemoOptions:
         frames: Cards in the field video, at most 1,597.
         epochs: Of training, at most.
         train_seconds: A slow machine ends training early, and its figures then differ.
-        formats: Artifacts to export; None is all seven.
+        formats: Artifacts to export; None is the usual six.
     """
 
     lab_per_class: int = 500

@@ -33,11 +33,11 @@ _TEMPERATURES = (0.018, 20.0)  # of the classifier's scores, at least and at mos
 # ... and a suspect's suggested label is at least twice as likely as its own.
 _LEAST_ODDS = float(np.log(2))
 # Shares of swapped labels whose scores give an upper limit for the errors in the data.
-_LEVELS = (0.25, 0.4, 0.5, 0.6, 0.7, 0.8)
+_LEVELS = (0.5, 0.6, 0.7, 0.8)
 # With at least this share of wrong labels, the list is worth a warning.
 _WORTH = 0.2
 # Below this accuracy on held-out images, most disagreements may be the classifier's own errors ...
-_SURE = 0.85
+_SURE = 0.9
 # ... and below this one it can't question labels.
 _BLIND = 0.6
 
