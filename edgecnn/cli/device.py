@@ -103,7 +103,8 @@ def run(
     from edgecnn.device.run.run import run
 
     with panel(sys.stderr) as on_status:
-        return run(bundle, source, options, on_status=on_status, on_link=_say_link), 0
+        result = run(bundle, source, options, on_status=on_status, on_link=_say_link)
+    return result, 0 if result.ok else 1
 
 
 def _say_link(link: str) -> None:

@@ -56,7 +56,7 @@ class EvaluateOptions(DeviceOptions):
 
     manifest: Path | None = option(
         None,
-        "A CSV file with a path column and columns of groups.",
+        "A CSV file with a column file and a column label, columns of groups, or both.",
         panel="Groups",
         metavar="FILE.csv",
         shown="the folders below the classes",
@@ -84,6 +84,12 @@ class BenchmarkOptions(DeviceOptions):
     )
     plot: Path | None = option(
         None, "Draw accuracy against time: a .png, .svg or .pdf file.", metavar="FILE"
+    )
+    manifest: Path | None = option(
+        None,
+        "A CSV file with a column file and a column label for the images of DATA.",
+        metavar="FILE.csv",
+        shown="the class folders",
     )
     warmup: int = 20
     warmup_seconds: float = 0.5
@@ -144,6 +150,21 @@ class RunOptions(DeviceOptions):
         low=0,
         high=270,
     )
+    fps: float | None = option(
+        None,
+        "Frames per second of a recording without times: a raw .h264 or .mjpeg stream.",
+        low=0.01,
+        high=1000,
+        metavar="X",
+        shown="the recording's own times",
+    )
+    truth_offset: int = option(
+        0,
+        "Add this to the frame numbers of a truth CSV: -1 for a file that counts from 1.",
+        low=-1_000_000,
+        high=1_000_000,
+        metavar="N",
+    )
     max_frames: int | None = option(
         None, "Stop after this many frames.", panel="How long", low=1, shown="no limit"
     )
@@ -168,6 +189,12 @@ class RunOptions(DeviceOptions):
         metavar="ADDR",
     )
     window: bool = option(False, "Show the frames in a window; q stops.")
+    fail_on: Literal["alarm"] | None = option(
+        None,
+        "Return status 1 when the labels show that the field is worse than the lab.",
+        panel="Gate",
+        shown="never",
+    )
     twin_every: int = option(
         50,
         "On an Edge TPU, also run every Nth frame on the CPU and compare the answers; 0 turns "

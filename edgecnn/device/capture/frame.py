@@ -50,11 +50,15 @@ class Source:
     """An open source: iterate over it once, then close it (it is a context manager).
 
     `live` sources drop frames when their reader is too slow, and `dropped` counts them; others
-    deliver every frame. `warnings` collects errors that don't end the source.
+    deliver every frame (`length` of them, where that is known). `warnings` collects errors that
+    don't end the source.
     """
 
     live = False
     kind = "video"
+    length: int | None = None  # of a recording, in frames
+    order: str | None = None  # of the files of an image folder
+    timed = True  # whether its frames have a time from the start
 
     def __init__(self, options: RunOptions, stop: threading.Event) -> None:
         self.dropped = 0

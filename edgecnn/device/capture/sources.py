@@ -25,7 +25,8 @@ from edgecnn.device.capture.latest import LiveSource
 from edgecnn.device.capture.stills import ImageSource, find_pattern, names_below
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import DataError, SourceError
-from edgecnn.files.folders import IMAGE_SUFFIXES, find_images
+from edgecnn.files.folders import find_images
+from edgecnn.files.walk import is_picture, natural_key
 
 __all__ = ["open_source"]
 
@@ -38,7 +39,10 @@ _DEFAULTS = RunOptions()
 
 
 class VideoSource(Source):
-    """Every frame of a video file."""
+    """Every frame of a video file.
+
+    A raw camera stream, such as rpicam-vid writes, carries no time: `--fps` supplies it.
+    """
 
     def __init__(self, path: Path, options: RunOptions, stop: threading.Event) -> None:
         super().__init__(options, stop)
@@ -51,8 +55,12 @@ class VideoSource(Source):
                 "FFMPEG; convert it"
             )
         self._reader = OpenCvCapture(self._capture)
-        self._fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self._expected = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self._raw = _is_raw(path)
+        self._given = options.fps
+        self._fps = options.fps or self._capture.get(cv2.CAP_PROP_FPS)
+        self._expected = 0 if self._raw else int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.timed = not self._raw or options.fps is not None
+        self.length = self._expected if self._expected > 0 else None
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
@@ -68,7 +76,11 @@ class VideoSource(Source):
     def close(self) -> None:
         self._capture.release()
 
-    def _seconds(self, index: int) -> float:
+    def _seconds(self, index: int) -> float | None:
+        if self._given is not None:
+            return index / self._given
+        if self._raw:
+            return None
         stamp = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
         if stamp > 0 or index == 0:
             return max(0.0, stamp)
@@ -83,6 +95,16 @@ class VideoSource(Source):
             self.warnings.append(
                 f"{self._path} ended at frame {num_read} of {self._expected}; it may be cut off"
             )
+
+
+def _is_raw(path: Path) -> bool:
+    """Whether a file is a camera's bare stream: H.264, H.265 or JPEGs one after the other."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError:
+        return False
+    return head.startswith((b"\0\0\0\1", b"\0\0\1", b"\xff\xd8\xff"))
 
 
 def open_source(
@@ -120,12 +142,16 @@ def open_source(
 def _recorded(path: Path, options: RunOptions, stop: threading.Event) -> Source:
     if path.is_dir():
         try:
-            files = find_images(path)
+            notes: list[str] = []
+            files = find_images(path, notes)
+            files.sort(key=lambda file: natural_key(file.relative_to(path).as_posix()))
         except DataError as error:
             raise SourceError(str(error)) from error
         names = [file.relative_to(path).as_posix() for file in files]
-        return ImageSource(files, names, options, stop)
-    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+        source = ImageSource(files, names, options, stop)
+        source.warnings.extend(notes)
+        return source
+    if path.is_file() and is_picture(path):
         return ImageSource([path], [path.name], options, stop)
     if path.exists():
         return VideoSource(path, options, stop)

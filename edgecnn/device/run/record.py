@@ -46,11 +46,13 @@ class Recorder:
         *,
         age_ms: float,
         invoke_ms: float,
+        thing: int | None = None,
     ) -> None:
         """Log an answer, and every 10 seconds how the machine is.
 
         Args:
             truth: What the frame shows, where that is known already: mistakes are kept first.
+            thing: See `accuracy.objects`.
         """
         self._note_gap(frame)
         kept = self._sample.offer(frame, prediction, truth)
@@ -68,6 +70,7 @@ class Recorder:
             probability=kept.probability if kept else None,
             name=frame.name,
             seconds=None if self._live else frame.seconds,
+            thing=thing,
         )
         self.session.frame(event)
         if time.monotonic() - self._health_at >= _HEALTH_S:

@@ -10,6 +10,9 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 
+from edgecnn.accuracy.alarm import Alarm
+from edgecnn.accuracy.near_duplicates import fingerprint
+from edgecnn.accuracy.objects import ObjectNumbers
 from edgecnn.accuracy.tally import gap_points
 from edgecnn.bundle.edgetpu.twin import load_twin
 from edgecnn.bundle.frame_view import FrameView
@@ -84,7 +87,13 @@ def run(
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
-        truths = stack.enter_context(load_truths(options.truth, opened, labels, hub))
+        truths = stack.enter_context(
+            load_truths(
+                *(options.truth, opened, labels, hub),
+                offset=options.truth_offset,
+                most=options.max_frames,
+            )
+        )
         if window is not None:
             window.keys = truths.keys
         recorder = None
@@ -121,6 +130,8 @@ class _Loop:
         self._answers = Answers(
             self._classifier.card.labels, separate=source.kind == ImageSource.kind
         )
+        self._things = ObjectNumbers()
+        self._alarmed = False
         self._warnings: list[str] = []
         self._picked = 0  # labels of frames that a person picked
         self._last: tuple[Prediction | None, str | None] = (None, None)
@@ -195,8 +206,10 @@ class _Loop:
         return replace(frame, frame_bgr=cut_bgr, encoded=None, uncut_bgr=uncut_bgr)
 
     def _classify(self, frame: Frame) -> Prediction:
-        prediction, timing = self._classifier.timed(frame.frame_bgr)
+        answered = self._classifier.answered(frame.frame_bgr)
         age_ms = (time.monotonic() - frame.captured) * 1000
+        prediction, timing = answered.prediction, answered.timing
+        thing = self._things.number(fingerprint(answered.tensor, is_rgb=True))
         self._truths.observe(frame, prediction)
         truths = self._truths.take()
         label = next((t.label for t in reversed(truths) if t.frame == frame.index), None)
@@ -204,11 +217,11 @@ class _Loop:
         self._ages.append(age_ms)
         self._invokes.append(timing.invoke_ms)
         self._last = (prediction, label)
-        self._answers.answer(frame.index, prediction.index)
+        self._answers.answer(frame.index, prediction.index, thing)
         self._take_warnings()
         if self._recorder is not None:
             self._recorder.frame(
-                frame, prediction, label, age_ms=age_ms, invoke_ms=timing.invoke_ms
+                frame, prediction, label, age_ms=age_ms, invoke_ms=timing.invoke_ms, thing=thing
             )
         self._hold(truths)
         self._compare_twin(frame, prediction)
@@ -247,10 +260,12 @@ class _Loop:
     def _status(self) -> Status:
         live, elapsed_s = self._answers.tally, time.monotonic() - self._start
         prediction, truth = self._last
+        alarm = self._weigh()
         return Status(
             lab=self._lab,
             live=live,
             gap_points=gap_points(self._lab, live),
+            alarm=alarm,
             frames=self._frames,
             dropped=self._source.dropped,
             elapsed_s=elapsed_s,
@@ -261,6 +276,15 @@ class _Loop:
             truth=truth,
             warning=self._warnings[-1] if self._warnings else self._loaded.fallback,
         )
+
+    def _weigh(self) -> Alarm:
+        """The alarm; the first time that it is raised it is logged, too."""
+        things, right = self._answers.first_answers
+        alarm = Alarm.of(self._classifier.artifact.lab, right, things)
+        if alarm.raised and not self._alarmed:
+            self._alarmed = True
+            self._warn(f"alarm: {alarm.text()}")
+        return alarm
 
     def _take_warnings(self) -> None:
         for message in self._source.take_warnings():
@@ -288,10 +312,12 @@ class _Loop:
             artifact=self._classifier.artifact.file,
             device=self._loaded.device,
             ended=ended,
+            ok=not (self._options.fail_on == "alarm" and status.alarm.raised),
             session=None if self._recorder is None else self._recorder.session.folder,
             fallback=self._loaded.fallback,
             warnings=tuple(self._warnings),
             twin=twin,
+            order=self._source.order,
         )
 
 
