@@ -18,13 +18,16 @@ _HOME = {
     "CalibrateOptions": "edgecnn.calibrate.options",
     "ExportOptions": "edgecnn.export.options",
     "AuditOptions": "edgecnn.audit.options",
+    "AdaptOptions": "edgecnn.adapt.options",
     # Packages of their own that can be called: see callable.py.
     "calibrate": "edgecnn",
     "train": "edgecnn",
     "export": "edgecnn",
     "audit": "edgecnn",
+    "adapt": "edgecnn",
 }
 __all__ = [
+    "AdaptOptions",
     "AuditOptions",
     "Bundle",
     "CalibrateOptions",
@@ -34,6 +37,7 @@ __all__ = [
     "SessionWriter",
     "TrainOptions",
     "__version__",
+    "adapt",
     "audit",
     "calibrate",
     "export",
@@ -41,6 +45,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from edgecnn.adapt.adapt import adapt
+    from edgecnn.adapt.options import AdaptOptions
     from edgecnn.audit.audit import audit
     from edgecnn.audit.options import AuditOptions
     from edgecnn.bundle.classifier import Classifier

@@ -7,6 +7,7 @@ Rows of DESIGN's table, from the bottom up; a row may import what lies below it:
     bundle, session
     camera, device, audit       never each other, but audit may import camera; never the lab
     images <- inspect, model <- calibrate, train, export          never device or audit
+    adapt                       all of the lab
     cli, __main__               options anywhere, all else inside functions only
 """
 
@@ -54,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "calibrate": {*FIELD, "camera", "images", "inspect", "model"},
     "train": {*FIELD, "camera", "images", "model"},
     "export": {*FIELD, "camera", "images", "model"},
+    "adapt": {*FIELD, "camera", "images", "model", "calibrate", "train", "export"},
     # The demo goes the whole path, and cli starts everything: both inside functions.
     "demo": {*FIELD, "camera"},
     "cli": {*BASE, "cli"},
@@ -75,6 +77,7 @@ EXTRA = {
     "train": LAB | {"scipy", "matplotlib"},
     "export": LAB | {"scipy", "matplotlib"},
     "calibrate": {"keras"},
+    "adapt": LAB | {"scipy", "matplotlib"},
     "demo": {"sklearn", "mlxtend"},
 }
 FREE = {"model", "train", "export"}
@@ -88,6 +91,7 @@ HOMES = {
     "_edgetpu.tflite": "bundle/artifacts.py",
     "events.jsonl": "session/layout.py",
     "lab_test.npz": "model/read.py",
+    "replay.npz": "model/lab_replay.py",
     "session.json": "session/layout.py",
 }
 # ... no module makes a path of this folder: session/layout.py has its name ...

@@ -187,7 +187,8 @@ def write_own_network(trained: Path, own: Path) -> None:
 
 @pytest.mark.parametrize("line", [command.line for command in HERE])
 def test_every_command_of_the_pages_runs(ran, line):
-    assert ran[line] in ((0, 1) if "--max-" in line or "--strict" in line else (0,))
+    may_fail = "--max-" in line or "--strict" in line or line.startswith("adapt ")
+    assert ran[line] in ((0, 1) if may_fail else (0,))
 
 
 def test_the_path_leaves_what_the_readme_says(ran, workplace):

@@ -73,7 +73,8 @@ class Card(Record):
     training["class_counts"] has the former). `temperature` makes confidence of scores (see
     confidence.py).
     `calibration` is {"count", "sha256"} of the representative images, `training` a summary of
-    how the model came about, `parent` the sha256 of the card it was adapted from.
+    how the model came about, `parent` the sha256 of the card it was adapted from, `adaptation` the
+    steps that `adapt` tried, with their figures.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Card(Record):
     camera: Json | None = None
     training: Json = field(default_factory=dict)
     parent: str | None = None
+    adaptation: Json | None = None
     format: int = CARD_FORMAT
 
     def torn_fields(self) -> list[str]:

@@ -4,6 +4,7 @@ card.json       what the model is and how it did in the lab
 labels.txt      one label a line, in the order of the scores
 lab_test.csv    the lab test images by digest, with what each artifact answered
 model_*.tflite, model_*.onnx
+model_embedding_float32.tflite, head.npz   the float model below its last layer, and that layer
 classify.py     a program that runs the .tflite files without edgecnn
 golden/         encoded camera frames and golden.json: what tensor and scores they must give
 SHA256SUMS      of all of these: `sha256sum -c SHA256SUMS` agrees with `Bundle.open`

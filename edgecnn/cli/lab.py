@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgecnn.adapt.options import AdaptOptions, HarvestOptions
 from edgecnn.audit.options import AuditOptions
 from edgecnn.calibrate.options import CalibrateOptions
 from edgecnn.cli.app import Outcome, command, progress_bars, say
@@ -17,7 +18,17 @@ from edgecnn.inspect.options import InspectOptions
 from edgecnn.option import Option
 from edgecnn.train.options import TrainOptions
 
-__all__ = ["audit", "calibrate", "demo", "export", "import_model", "inspect", "train"]
+__all__ = [
+    "adapt",
+    "audit",
+    "calibrate",
+    "demo",
+    "export",
+    "harvest",
+    "import_model",
+    "inspect",
+    "train",
+]
 
 
 @command("inspect", InspectOptions, ("lab/", "lab/ --field field/ -o inspection.html"))
@@ -154,6 +165,60 @@ def audit(
     with progress_bars() as progress:
         report = audit(sessions, options, progress=progress)
     return report, 0 if report.ok else 1
+
+
+@command(
+    "harvest",
+    HarvestOptions,
+    ("session/ --model model/ -n 20 -o picked/", "field/ --bundle digits.edgecnn -o picked/"),
+)
+def harvest(
+    field: Annotated[
+        list[Path],
+        typer.Argument(metavar="SESSION...", help="Folders of `edgecnn run --log`, or images."),
+    ],
+    output: Annotated[Path, Option("The folder to write.", FILES, "--output/-o", metavar="FOLDER")],
+    options: HarvestOptions,
+) -> Outcome:
+    """Pick the field images that are most worth a label, each in the folder of what it reads as."""
+    from edgecnn.adapt.harvest import harvest
+
+    with progress_bars() as progress:
+        return harvest(field, output, options, progress=progress), 0
+
+
+@command(
+    "adapt",
+    AdaptOptions,
+    (
+        "model/ --field session/ -o adapted/",
+        "model/ --field field/ --live session/ -o adapted/",
+        "model/ --field session/ --labels picked/images/ -o adapted/",
+    ),
+)
+def adapt(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A folder of `edgecnn train` or `adapt`.")
+    ],
+    field: Annotated[
+        list[Path],
+        Option(
+            "Images of one device: a folder, or a SESSION; repeat it to join them.",
+            FILES,
+            metavar="PATH",
+        ),
+    ],
+    output: Annotated[
+        Path, Option("The new MODEL folder.", FILES, "--output/-o", metavar="MODEL2")
+    ],
+    options: AdaptOptions,
+) -> Outcome:
+    """Adapt a network to one camera, without labels or with a few, where evidence supports it."""
+    from edgecnn.adapt.adapt import adapt
+
+    with progress_bars() as progress:
+        result = adapt(model, field, output, options, progress=progress)
+    return result, 0 if result.accepted else 1
 
 
 @command("demo", examples=("-o demo/",))

@@ -28,7 +28,7 @@ _PATH = (
         "label",
         "audit",
     ),
-    *("doctor", "demo"),
+    *("harvest", "adapt", "doctor", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _PATH.index(str(command.name)))
 

@@ -27,6 +27,7 @@ from edgecnn.records import Json, Progress, Record, json_as
 
 if TYPE_CHECKING:
     from edgecnn.audit.audit import AuditReport
+    from edgecnn.demo.closing import Closing
     from edgecnn.export.export import ExportResult
 
 __all__ = ["DemoOptions", "DemoResult", "find_calibration", "run_demo"]
@@ -64,6 +65,7 @@ class DemoResult(Record):
     exported: ExportResult = field(metadata=json_as(hidden=True))
     fps: float = field(metadata=json_as(digits=1))
     seconds: float = field(metadata=json_as(digits=1))
+    closing: Closing | None = None
 
     def to_json(self) -> Json:
         audit = self.report.to_json()
@@ -84,6 +86,7 @@ class DemoResult(Record):
             "",
             "where the points go",
             *(f"{points:+8.1f}  {cause}" for cause, points in ledger),
+            *(["", self.closing.to_text()] if self.closing else []),
             "",
             f"files in {self.output} ({self.seconds:.0f} s, {self.fps:.0f} frames a second)",
             *(f"  {name:<16} {what}" for name, what in _FILES.items()),
@@ -95,12 +98,14 @@ class DemoResult(Record):
 
 
 _UNEXPLAINED = "not explained yet: light, lens, framing, handwriting"
+_MORE_FILES = ("truth.csv", "audit.json", "first_half", "picked", "adapted_20")
 _FILES = {
     "lab/": "NIST digits, one folder a class",
     "model/": "the trained network, its history and confusion matrix",
     "digits.edgecnn/": "the bundle: TFLite and ONNX models, card, golden frames",
     "field.mp4": "the field video; truth.csv has the label of each frame",
     "session/": "what the capture loop logged",
+    "adapted/": "the network after adapting without a label; adapted_20/ with 20 labels (picked/)",
     "report.html": "the audit, for a browser; audit.json has the same figures",
 }
 
@@ -134,7 +139,8 @@ def run_demo(
     demo.film()
     fps = demo.run()
     report = demo.audit()
-    result = DemoResult(output, report, exported, fps, time.monotonic() - start)
+    closing = demo.adapt()
+    result = DemoResult(output, report, exported, fps, time.monotonic() - start, closing)
     write_file(output / _MARKER, json.dumps(result.to_json(), indent=1) + "\n")
     return result
 
@@ -151,7 +157,7 @@ class _Demo:
     def write_lab(self, images: np.ndarray, labels: np.ndarray) -> None:
         count = self.options.lab_per_class
         with (
-            self._step("1/6 lab: NIST digits, one folder a class"),
+            self._step("1/7 lab: NIST digits, one folder a class"),
             staged_folder(self.output / "lab", marker="SOURCE.txt") as stage,
         ):
             (stage / "SOURCE.txt").write_text(_LAB_SOURCE)
@@ -164,7 +170,7 @@ class _Demo:
     def train(self) -> None:
         from edgecnn.train.train import TrainOptions, train
 
-        with self._step("2/6 train: a small augmented CNN on the lab's digits"):
+        with self._step("2/7 train: a small augmented CNN on the lab's digits"):
             options = TrainOptions(
                 width=_SIDE,
                 height=_SIDE,
@@ -183,7 +189,7 @@ class _Demo:
 
         options = ExportOptions(name="digits", formats=self.options.formats or DEFAULT_FORMATS)
         target = self.output / "digits.edgecnn"
-        with self._step("3/6 export: TFLite and ONNX, quantized on calibration images"):
+        with self._step("3/7 export: TFLite and ONNX, quantized on calibration images"):
             return export(
                 self.output / "model", calibration, target, options, progress=self.progress
             )
@@ -192,7 +198,7 @@ class _Demo:
         from edgecnn.demo.film import film_digits
 
         count = self.options.frames
-        with self._step(f"4/6 film: {count} cards with other writers' digits"):
+        with self._step(f"4/7 film: {count} cards with other writers' digits"):
             film_digits(
                 self.output / "field.mp4",
                 self.output / "truth.csv",
@@ -208,7 +214,7 @@ class _Demo:
                 self.progress("running over the video", status.frames, self.options.frames)
 
         options = RunOptions(truth=(str(self.output / "truth.csv"),), log=self.output / "session")
-        with self._step("5/6 run: the capture loop over the video, with the full integer model"):
+        with self._step("5/7 run: the capture loop over the video, with the full integer model"):
             result = run(
                 self.output / "digits.edgecnn",
                 str(self.output / "field.mp4"),
@@ -227,10 +233,16 @@ class _Demo:
             lab=(self.output / "lab",),
             report=self.output / "report.html",
         )
-        with self._step("6/6 audit: live against lab"):
+        with self._step("6/7 audit: live against lab"):
             report = audit([self.output / "session"], options, progress=self.progress)
         write_file(self.output / "audit.json", json.dumps(report.to_json(), indent=1) + "\n")
         return report
+
+    def adapt(self) -> Closing:
+        from edgecnn.demo.closing import close_gap
+
+        with self._step("7/7 adapt: to the film's first half, without a label and with 20"):
+            return close_gap(self.output, self.progress)
 
     @contextmanager
     def _step(self, title: str) -> Iterator[None]:
@@ -279,7 +291,7 @@ def _load_nist_digits() -> tuple[np.ndarray, np.ndarray]:
 def _clear(output: Path) -> None:
     """Make the folder, and remove the files of an earlier demo from it."""
     write_file(output / _MARKER, json.dumps({"unfinished": True}) + "\n")
-    for name in (*_FILES, "truth.csv", "audit.json"):
+    for name in (*_FILES, *_MORE_FILES):
         part = output / name.rstrip("/")
         try:
             if part.is_dir() and not part.is_symlink():

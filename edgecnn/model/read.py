@@ -6,6 +6,7 @@ history.csv     loss, accuracy, learning rate and seconds, one row an epoch
 training.png    the same as curves; confusion.png the lab test's confusion matrix
 augmented.png   training images and what the augmentation makes of them, a row a class
 lab_test.npz    tensors, labels, keras_scores, files, sha256 of the lab test images
+replay.npz      training and validation images for `adapt`: see lab_replay.py
 golden/         a few encoded lab test images
 synthetic.png   with --synthesize: real and made images side by side
 """

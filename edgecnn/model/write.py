@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -18,8 +19,9 @@ from edgecnn.images.tensors import Tensors
 from edgecnn.model.read import GOLDEN_FOLDER, LAB_TEST_FILE, MODEL_FILE, LabModel, LabTest
 from edgecnn.render.png import figure_png
 
-__all__ = ["write_model_folder"]
+__all__ = ["write_adapted_folder", "write_model_folder"]
 
+_CONFUSION = "confusion.png"
 _BATCH = 256
 _MOST_LABELS = 60  # more tick labels than this can't be read
 
@@ -27,14 +29,14 @@ _MOST_LABELS = 60  # more tick labels than this can't be read
 def write_model_folder(
     model: LabModel,
     history: Mapping[str, Sequence[float]],
-    pictures: Mapping[str, bytes] | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a MODEL folder, whole or not at all.
 
     Args:
         model: What `load_lab_model` will read; an older MODEL folder at its path is replaced.
         history: By column, one entry an epoch.
-        pictures: More files to look at, by name.
+        files: More files, by name.
 
     Raises:
         OutputError: The place is taken, read-only or full.
@@ -46,14 +48,40 @@ def write_model_folder(
         rows = ([k, *row] for k, row in enumerate(zip(*history.values(), strict=True), start=1))
         (stage / "history.csv").write_text(csv_text(["epoch", *history], rows))
         (stage / "training.png").write_bytes(_training_curves(history))
-        (stage / "confusion.png").write_bytes(_confusion_matrix(card.lab, card.labels))
-        for name, picture in (pictures or {}).items():
-            (stage / name).write_bytes(picture)
+        (stage / _CONFUSION).write_bytes(_confusion_matrix(card.lab, card.labels))
+        for name, data in (files or {}).items():
+            (stage / name).write_bytes(data)
         _write_lab_test(stage / LAB_TEST_FILE, model.test)
         (stage / GOLDEN_FOLDER).mkdir()
         for number, path in enumerate(model.golden):
             copy = stage / GOLDEN_FOLDER / f"{number}{path.suffix.lower()}"
             copy.write_bytes(path.read_bytes())
+
+
+def write_adapted_folder(model: LabModel, parent: Path, files: Mapping[str, bytes]) -> None:
+    """Write the MODEL folder of a network that was adapted, whole or not at all.
+
+    Args:
+        model: What `load_lab_model` will read of it.
+        parent: The MODEL folder that it comes from; its history and pictures are copied.
+        files: More files, by path below the folder.
+
+    Raises:
+        OutputError: The place is taken, read-only or full.
+    """
+    new = {MODEL_FILE, CARD_FILE, LAB_TEST_FILE, _CONFUSION, *files}
+    with staged_folder(model.path, marker=CARD_FILE) as stage:
+        for path in parent.iterdir():
+            if path.is_file() and path.name not in new:
+                shutil.copyfile(path, stage / path.name)
+        shutil.copytree(parent / GOLDEN_FOLDER, stage / GOLDEN_FOLDER)
+        model.network.save(stage / MODEL_FILE)
+        (stage / CARD_FILE).write_text(json.dumps(model.card.to_json(), indent=1) + "\n")
+        (stage / _CONFUSION).write_bytes(_confusion_matrix(model.card.lab, model.card.labels))
+        _write_lab_test(stage / LAB_TEST_FILE, model.test)
+        for name, data in files.items():
+            (stage / name).parent.mkdir(parents=True, exist_ok=True)
+            (stage / name).write_bytes(data)
 
 
 def _training_curves(history: Mapping[str, Sequence[float]]) -> bytes:

@@ -14,6 +14,7 @@ from edgecnn._version import __version__
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.errors import MissingRuntimeError
 from edgecnn.files.staging import check_writable
+from edgecnn.model.lab_replay import replay_file
 from edgecnn.model.predict import most_certain
 from edgecnn.model.read import LabModel, LabTest
 from edgecnn.model.write import write_model_folder
@@ -94,7 +95,9 @@ def _write(result: TrainResult, task: Task, learned: Learned, measured: Measured
         LabTest.of(data, rows, measured.scores),
         tuple(data.files[rows[k]].path for k in most_certain(measured.scores, _NUM_GOLDEN)),
     )
-    write_model_folder(model, learned.fit.history, _pictures(task, learned.made))
+    parts = [(task.tensors(part), task.classes(part)) for part in ("train", "val")]
+    files = _pictures(task, learned.made) | replay_file(learned.model, *parts)
+    write_model_folder(model, learned.fit.history, files)
 
 
 def _check_installed() -> None:

@@ -66,7 +66,8 @@ def finished(tmp_path_factory) -> tuple[Path, DemoResult, list[str]]:
 
 def test_demo_writes_every_part_and_replaces_those_of_an_earlier_run(finished):
     output, _, _ = finished
-    assert {path.name for path in output.iterdir()} == {*PARTS, "demo.json", "notes.txt"}
+    found = {path.name for path in output.iterdir()} - {"adapted", "adapted_20"}
+    assert found == {*PARTS, "first_half", "picked", "demo.json", "notes.txt"}
     assert not (output / "session" / "stale.txt").exists()
     assert len(list((output / "lab").rglob("*.png"))) == 300
     assert "<html" in (output / "report.html").read_text(encoding="utf-8").lower()
@@ -124,8 +125,27 @@ def test_summary_tells_both_accuracies_the_gap_the_files_and_commands_that_exist
     for part in PARTS:
         assert part in text
     assert f"'{output}/session'" in text, "a path with a space can be pasted into a shell"
-    assert sum(line[:2] == f"{k}/" for k in range(1, 7) for line in said) == 6
+    assert sum(line[:2] == f"{k}/" for k in range(1, 8) for line in said) == 7
     assert result.to_json()["live"]["total"] == 60
+
+
+def test_the_end_says_what_the_film_s_second_half_gains_or_that_nothing_was_accepted(finished):
+    output, result, _ = finished
+    closing = result.closing
+    assert closing.before.total == 30
+    assert closing.to_text() in result.to_text()
+    for name, tally in (("adapted", closing.adapted), ("adapted_20", closing.labelled)):
+        assert (tally is None) == (not (output / name).exists())
+        assert tally is None or tally.total == 30
+    frames = {int(path.stem) for path in (output / "first_half").glob("*.*") if path.stem.isdigit()}
+    assert frames
+    assert max(frames) < 30
+    with open(output / "truth.csv", newline="") as file:
+        truth = {int(row["frame"]): row["label"] for row in csv.DictReader(file)}
+    with open(output / "picked" / "manifest.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            frame = int(Path(row["source"]).stem)
+            assert (output / "picked" / "images" / truth[frame] / Path(row["file"]).name).is_file()
 
 
 def test_summary_s_commands_are_commands_of_edgecnn(finished):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn._version import __version__
+from edgecnn.bundle.artifacts import FLOAT32
 from edgecnn.bundle.card import Card, GoldenFrame
 from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
 from edgecnn.bundle.folder import LabTestRow, write_bundle
@@ -17,6 +18,7 @@ from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
 from edgecnn.bundle.runtime.load import Runtime, load_runtime
 from edgecnn.export.calibration.choice import Chosen
 from edgecnn.export.calibration.images import Calibration
+from edgecnn.export.packing.cut_head import head_files
 from edgecnn.export.readback.anatomy import read_anatomy
 from edgecnn.export.readback.check import Checked, CheckedFiles
 from edgecnn.export.readback.layers import LAYERS_PLOT, plot_layers
@@ -93,6 +95,7 @@ def pack(
     files = {
         **checked.data(),
         **({compiled.artifact.file: compiled.data} if compiled else {}),
+        **_adaptable(checked.data()),
         _PROGRAM: program,
         **{file: text.encode() for file, text in micro.items()},
         **chosen.files(),
@@ -101,6 +104,11 @@ def pack(
     }
     rows = _lab_test_rows(lab, checked)
     return BundleContents(card, files, golden, golden_images, rows, kinds)
+
+
+def _adaptable(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The embedding and the last layer, where there is a float32 file to cut them out of."""
+    return head_files(files[FLOAT32.file]) if FLOAT32.file in files else {}
 
 
 def _lab_test_rows(lab: LabModel, checked: CheckedFiles) -> list[LabTestRow]:

@@ -1,0 +1,195 @@
+"""The field set: images of folders and sessions, as the network sees them, and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.accuracy.near_duplicates import (
+    DEFAULT_THRESHOLD,
+    components,
+    fingerprint,
+    link_near_duplicates,
+    unit_vectors,
+)
+from edgecnn.bundle.card import Card
+from edgecnn.bundle.last_layer import UNLABELLED
+from edgecnn.bundle.preprocess import decode, to_tensor
+from edgecnn.calibrate.pool import Found, find_field
+from edgecnn.camera.scenes import evenly
+from edgecnn.errors import DataError, ImageError
+from edgecnn.files.folders import file_sha256, find_labelled
+from edgecnn.records import Progress
+from edgecnn.session.layout import is_session
+from edgecnn.session.read import open_session, read_frames, read_truth
+
+__all__ = ["FieldSet", "labels_of", "read_field"]
+
+_MOST = 2000  # more change nothing
+_CHUNK = 64
+
+
+@dataclass(frozen=True, eq=False)
+class FieldSet:
+    """Field images in order, each picture once.
+
+    tensors  uint8 (n, height, width, 3) RGB
+    groups   int64 (n,): near-duplicates share a number
+    labels   int64 (n,): class, or UNLABELLED
+    broken   files that could not be read; repeated: files that were there before
+    """
+
+    files: tuple[Found, ...]
+    sha256: tuple[str, ...]
+    tensors: np.ndarray
+    groups: np.ndarray
+    labels: np.ndarray
+    broken: int
+    repeated: int
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """The rows with a label, int64."""
+        return np.flatnonzero(self.labels != UNLABELLED)
+
+    def part(self, rows: np.ndarray) -> FieldSet:
+        """Only these rows."""
+        return replace(
+            self,
+            files=tuple(self.files[k] for k in rows),
+            sha256=tuple(self.sha256[k] for k in rows),
+            tensors=self.tensors[rows],
+            groups=self.groups[rows],
+            labels=self.labels[rows],
+        )
+
+    def newest(self, count: int) -> FieldSet:
+        """The newest images; of those without a time the last ones."""
+        start = datetime.min.isoformat()
+        when = [file.time.isoformat() if file.time else start for file in self.files]
+        order = sorted(range(len(self)), key=lambda k: (when[k], k))
+        return self.part(np.sort(np.array(order[-count:], np.int64)))
+
+
+def read_field(
+    roots: Sequence[Path],
+    card: Card,
+    labels: dict[str, int] | None = None,
+    progress: Progress | None = None,
+) -> FieldSet:
+    """Read up to 2,000 images, evenly spread over folders and SESSIONs.
+
+    Images with a label are always among them.
+
+    Args:
+        labels: Class by digest of the encoded file.
+
+    Raises:
+        DataError: No image can be read.
+        SessionError: A session ran another model.
+    """
+    for root in roots:
+        check_session(root, card)
+    files = find_field(roots)
+    files = [files[k] for k in evenly(len(files), _MOST)]
+    known: list[tuple[Found, str]] = []
+    tensors, prints = [], []
+    seen: set[str] = set()
+    broken = 0
+    for k, file in enumerate(files):
+        try:
+            data = file.path.read_bytes()
+            frame = decode(data, file.source)
+        except (OSError, ImageError):
+            broken += 1
+            continue
+        digest = file_sha256(data)
+        if digest not in seen:
+            seen.add(digest)
+            known.append((file, digest))
+            tensors.append(to_tensor(frame, card.input))
+            prints.append(fingerprint(frame))
+        if progress and (k % _CHUNK == 0 or k + 1 == len(files)):
+            progress("reading field images", k + 1, len(files))
+    if not known:
+        raise DataError(f"none of {len(files)} field files is a usable image; check the folder")
+    given = [(labels or {}).get(digest, UNLABELLED) for _, digest in known]
+    links = link_near_duplicates(unit_vectors(np.stack(prints)), DEFAULT_THRESHOLD)
+    return FieldSet(
+        tuple(file for file, _ in known),
+        tuple(digest for _, digest in known),
+        np.stack(tensors),
+        components(len(known), links),
+        np.array(given, np.int64),
+        broken,
+        len(files) - broken - len(known),
+    )
+
+
+def check_session(root: Path, card: Card) -> None:
+    """Refuse a session whose device ran a model with other labels or another input.
+
+    Raises:
+        DataError: It did.
+        SessionError: Its header can't be read.
+    """
+    if not is_session(root):
+        return
+    ran = open_session(root).card
+    if (ran.labels, ran.input) != (card.labels, card.input):
+        raise DataError(
+            f"{root} was recorded with {ran.name!r} ({len(ran.labels)} labels, input "
+            f"{ran.input.width}x{ran.input.height}), expected a session of this model "
+            f"({card.name!r}, {len(card.labels)} labels, {card.input.width}x{card.input.height})"
+        )
+
+
+def labels_of(roots: Sequence[Path], card: Card) -> dict[str, int]:
+    """The class of each labelled image by the digest of its file.
+
+    Args:
+        roots: Folders with one folder a class, or SESSIONs with truth.
+
+    Raises:
+        DataError: A folder is no class of the card, or nothing is labelled.
+        SessionError: A session can't be read.
+    """
+    found: dict[str, int] = {}
+    for root in roots:
+        found |= _session_labels(root) if is_session(root) else _folder_labels(root, card)
+    if not found:
+        named = ", ".join(map(str, roots))
+        raise DataError(
+            f"{named}: no label of a class of the model found; label pictures with "
+            "`edgecnn label`, or sort them into one folder a class"
+        )
+    return found
+
+
+def _folder_labels(root: Path, card: Card) -> dict[str, int]:
+    codes = {label: k for k, label in enumerate(card.labels)}
+    files = find_labelled(root)
+    strange = sorted({file.label for file in files} - set(codes))
+    if strange:
+        raise DataError(
+            f"{root} has the folder {strange[0]!r}, which is no class of the model "
+            f"({', '.join(card.labels[:10])}); move its images or leave the folder out"
+        )
+    return {file_sha256(file.path.read_bytes()): codes[file.label] for file in files}
+
+
+def _session_labels(root: Path) -> dict[str, int]:
+    """Of the kept pictures with a truth that is a class."""
+    session = open_session(root)
+    frames = read_frames(session)
+    truth = read_truth(session, frames)
+    rows = [row for row in frames.images if truth.label[row] >= 0]
+    pictures = {row: session.picture(frames.images[row]) for row in rows}
+    return {file_sha256(path.read_bytes()): int(truth.label[row]) for row, path in pictures.items()}

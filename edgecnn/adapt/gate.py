@@ -1,0 +1,106 @@
+"""When to refuse field images, and when to accept a step.
+
+No test here looks at the lab test, and without labels none can see accuracy in the field. What it
+can see: whether the lab is still read (validation images, paired), whether the answers to field
+images became surer or more stable, and whether the images are this camera's and of many classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.tally import Tally
+from edgecnn.adapt.data import FieldSet
+from edgecnn.adapt.own_device import find_foreign
+from edgecnn.records import Record, json_as
+
+__all__ = ["AdaptStep", "LabCheck", "effective_classes", "refusal"]
+
+_FEWEST, _FEWEST_GROUPS = 20, 10
+_LEAST_CLASSES = 0.65  # of those that as many images of an even mix would show
+
+
+@dataclass(frozen=True)
+class LabCheck(Record):
+    """Validation images before and after a step: `lost` were read right only before it."""
+
+    before: Tally
+    after: Tally
+    lost: int
+    won: int
+
+    @classmethod
+    def of(cls, before: np.ndarray, after: np.ndarray) -> LabCheck:
+        """From whether each image was read right: bool (n,)."""
+        pair = Paired.of(before, after)
+        return cls(Tally.of(before), Tally.of(after), pair.lost, pair.won)
+
+    @property
+    def loss_points(self) -> float:
+        """Points lost; below 0 where it won."""
+        return 100 * (self.lost - self.won) / max(1, self.before.total)
+
+
+@dataclass(frozen=True)
+class AdaptStep(Record):
+    """A step that was tried: what it did to field and lab, and whether it was accepted.
+
+    entropy   mean over the field set before and after, in nats
+    changed   share of field images with another answer
+    fixed, broken   held-out field images that it read right or wrong for the first time: against
+              their labels, or without labels against the teacher's sure answers
+    """
+
+    name: str
+    accepted: bool
+    reason: str
+    entropy_before: float | None = field(default=None, metadata=json_as(digits=4))
+    entropy_after: float | None = field(default=None, metadata=json_as(digits=4))
+    changed: float | None = field(default=None, metadata=json_as(digits=4))
+    fixed: int | None = None
+    broken: int | None = None
+    lab: LabCheck | None = None
+
+
+def effective_classes(classes: np.ndarray) -> float:
+    """How many equally frequent classes would be as mixed: exp of the entropy of the shares.
+
+    Example:
+        >>> round(effective_classes(np.array([0, 0, 1, 1])), 3)
+        2.0
+    """
+    counts = np.bincount(classes)
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) -> str:
+    """Why a field set is refused as a whole; empty when it is not.
+
+    Args:
+        scores: float32 (n, classes): of the field images.
+        live: The newest live frames, if there are any to compare with.
+    """
+    num_groups, num_classes = len(np.unique(images.groups)), scores.shape[1]
+    if len(images) < _FEWEST or num_groups < _FEWEST_GROUPS:
+        return (
+            f"{len(images)} images in {num_groups} groups of near-duplicates are too few, expected "
+            f"at least {_FEWEST} in {_FEWEST_GROUPS}; record more, at different times"
+        )
+    mixed = effective_classes(scores.argmax(axis=1))
+    least = max(1.5, _LEAST_CLASSES * _classes_seen(num_classes, len(images)))
+    if mixed < least and not len(images.labelled):
+        return (
+            f"the images are read as {mixed:.1f} equally frequent classes of {num_classes}, "
+            f"expected {least:.1f} at least: a network that adapts to few classes forgets the "
+            "others; record until more have come by"
+        )
+    return "" if live is None else find_foreign(images, live)
+
+
+def _classes_seen(num_classes: int, count: int) -> float:
+    """How many classes so many images show on average when all classes are equally frequent."""
+    return float(num_classes * (1 - (1 - 1 / num_classes) ** count))

@@ -1,0 +1,137 @@
+"""`edgecnn harvest`: the field images that are most worth a label, in folders to be corrected.
+
+manifest.csv        file, sha256, source, what the network reads and how sure it is
+contact_sheet.png   all of them
+images/<class>/     the images, each in the folder of what the network reads
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.accuracy.confidence import calibrated_scores
+from edgecnn.adapt.data import FieldSet, labels_of, read_field
+from edgecnn.adapt.options import HarvestOptions
+from edgecnn.adapt.result import HarvestResult
+from edgecnn.bundle.card import Card
+from edgecnn.errors import DataError
+from edgecnn.files.manifest import csv_text
+from edgecnn.files.staging import check_writable, staged_folder
+from edgecnn.quiet import quiet
+from edgecnn.records import Progress
+from edgecnn.render.png import picture_sheet
+from edgecnn.session.layout import is_session
+from edgecnn.session.ranking import rank_frames
+
+__all__ = ["HarvestOptions", "HarvestResult", "harvest"]
+
+_MANIFEST, _IMAGES = "manifest.csv", "images"
+# From tensors, uint8 (n, height, width, 3), to scores (n, classes) and embeddings (n, d).
+_Look = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def harvest(
+    field: Sequence[Path | str] | Path | str,
+    output: Path | str,
+    options: HarvestOptions,
+    *,
+    progress: Progress | None = None,
+) -> HarvestResult:
+    """Pick the images that are most worth a label; what has a label or looks like it is left out.
+
+    Args:
+        field: SESSION folders, or image folders.
+        output: The folder to write; an older one of this command is replaced.
+
+    Raises:
+        DataError: No image is left to pick.
+        OutputError: The output place is taken, read-only or full.
+    """
+    roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
+    output = Path(output)
+    check_writable(output, marker=_MANIFEST)
+    with quiet():
+        card, look = _eyes(options)
+    images = read_field(roots, card, _known_labels(roots, card), progress)
+    known = np.isin(images.groups, images.groups[images.labelled])
+    left = images.part(np.flatnonzero(~known))
+    if not len(left):
+        raise DataError(
+            f"all {len(images)} images have a label or look like one that has; record more"
+        )
+    with quiet():
+        scores, embedding = look(left.tensors)
+    certain = calibrated_scores(scores, card.temperature).max(axis=1)
+    rows = rank_frames(embedding, certain, left.groups, options.count, options.seed)
+    picks = left.part(rows)
+    read = scores[rows].argmax(axis=1)
+    _write(output, picks, [card.labels[k] for k in read], certain[rows])
+    labelled = len(images.labelled)
+    return HarvestResult(
+        output,
+        len(rows),
+        len(np.unique(left.groups)),
+        {
+            "labelled already": labelled,
+            "like one with a label": int(known.sum()) - labelled,
+            "like another one": len(left) - len(np.unique(left.groups)),
+            "unreadable": images.broken,
+            "there twice": images.repeated,
+        },
+        dict(sorted(Counter(card.labels[k] for k in read).items())),
+    )
+
+
+def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
+    """The labels that sessions have; a folder's names are no labels."""
+    found: dict[str, int] = {}
+    for root in filter(is_session, roots):
+        try:
+            found |= labels_of([root], card)
+        except DataError:
+            continue  # it has none yet
+    return found
+
+
+def _eyes(options: HarvestOptions) -> tuple[Card, _Look]:
+    """The network that looks at the images."""
+    if options.model is not None:
+        from edgecnn.model.embedding import split_network
+        from edgecnn.model.read import load_model
+
+        network, card = load_model(options.model)
+        split = split_network(network)
+
+        def look(tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            embedding = split.embed(tensors)
+            return split.head.scores(embedding), embedding
+
+        return card, look
+    from edgecnn.bundle.folder import Bundle
+    from edgecnn.calibrate.pool import view_of_bundle
+
+    bundle = Path(options.bundle or "")
+    return Bundle.open(bundle).card, view_of_bundle(bundle).look
+
+
+def _write(output: Path, picks: FieldSet, read: Sequence[str], certain: np.ndarray) -> None:
+    rows = []
+    with staged_folder(output, marker=_MANIFEST) as stage:
+        for k, (file, label) in enumerate(zip(picks.files, read, strict=True)):
+            name = f"{_IMAGES}/{label}/{k:04d}{file.path.suffix.lower()}"
+            (stage / name).parent.mkdir(parents=True, exist_ok=True)
+            (stage / name).write_bytes(file.path.read_bytes())
+            time = file.time.isoformat() if file.time else ""
+            rows.append([name, picks.sha256[k], file.source, time, label, f"{certain[k]:.3f}"])
+        header = ["file", "sha256", "source", "time", "read_as", "confidence"]
+        (stage / _MANIFEST).write_text(csv_text(header, rows), encoding="utf-8")
+        order = sorted(set(read))
+        sheet = [
+            (f"read as {label}", picks.tensors[[k for k, one in enumerate(read) if one == label]])
+            for label in order
+        ]
+        (stage / "contact_sheet.png").write_bytes(picture_sheet(sheet))

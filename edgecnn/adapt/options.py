@@ -1,0 +1,88 @@
+"""The options of `adapt` and `harvest`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.errors import OptionError
+from edgecnn.option import check_options, option
+
+__all__ = ["AdaptOptions", "HarvestOptions"]
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """What may change, and what has to stay as good as it is."""
+
+    labels: tuple[Path, ...] = option(
+        (),
+        "Learn from these labels too: a folder with one folder a class, or a SESSION with truth; "
+        "repeatable.",
+        panel="Evidence",
+        metavar="PATH",
+    )
+    live: Path | None = option(
+        None,
+        "Refuse the field images when they differ from the newest frames of this SESSION: those "
+        "of another device do harm.",
+        metavar="SESSION",
+    )
+    max_loss: float = option(
+        1.0,
+        "Reject a step that loses more than this many points on the lab's validation images.",
+        low=0,
+        high=100,
+        metavar="POINTS",
+    )
+    for_this_camera_only: bool = option(
+        False,
+        "Accept any loss in the lab, for a bundle that will meet no other camera. The loss is "
+        "printed.",
+    )
+    batch_norm: bool = option(
+        True,
+        "Also try batch norm with the field's statistics; pretrained networks never do.",
+        panel="Steps",
+    )
+    threshold: float = option(
+        0.3,
+        "Learn from an image without label when the teacher is at least this sure.",
+        low=0,
+        high=1,
+    )
+    pull: float = option(
+        1e-4,
+        "How strongly the last layer is held at its old weights.",
+        low=1e-6,
+        high=1e3,
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class HarvestOptions:
+    """Which frames to pick."""
+
+    count: int = option(
+        20,
+        "Pick this many images at most.",
+        panel="Which images",
+        flags="--count/-n",
+        low=1,
+        high=10_000,
+    )
+    model: Path | None = option(None, "The MODEL folder that sees them.", metavar="MODEL")
+    bundle: Path | None = option(None, "The bundle that sees them.", metavar="BUNDLE")
+    seed: int = option(0, "Seed of the choice.", low=0, high=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if (self.model is None) == (self.bundle is None):
+            given = "neither" if self.model is None else "both"
+            raise OptionError(
+                f"{given} of --model and --bundle given, expected one: the network whose "
+                "embedding tells the images apart"
+            )

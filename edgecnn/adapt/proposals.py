@@ -1,0 +1,189 @@
+"""The steps that `adapt` tries, one after the other, each with its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from edgecnn.accuracy.paired import Paired
+from edgecnn.adapt.batch_norm import batch_norms, reestimate
+from edgecnn.adapt.data import FieldSet
+from edgecnn.adapt.gate import AdaptStep, LabCheck
+from edgecnn.adapt.options import AdaptOptions
+from edgecnn.bundle.head import Head, entropy
+from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, find_suspects, lab_lessons
+from edgecnn.bundle.teacher import Teacher, choose_teacher
+from edgecnn.camera.scenes import evenly
+from edgecnn.model.embedding import SplitNetwork
+from edgecnn.model.lab_replay import Replay
+
+__all__ = ["Student"]
+
+_MOST_BROKEN = 0.15  # of the field set, against the teacher
+_OF_LAB = 200  # validation images on which the teachers are tried
+_BATCH_NORM, _LAST_LAYER = "batch norm", "last layer"
+
+
+@dataclass(eq=False)
+class Student:
+    """A network that is being adapted: what it knows of lab and field, and how far it came.
+
+    Args:
+        split: The network; accepted steps change it in place, rejected ones leave it as it was.
+        replay: Its lab images.
+        images: The field set.
+        from_scratch: Whether its weights come from these lab images alone.
+    """
+
+    split: SplitNetwork
+    replay: Replay
+    images: FieldSet
+    options: AdaptOptions
+    from_scratch: bool
+    teacher: Teacher | None = None
+    suspects: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __post_init__(self) -> None:
+        self._lab = self.replay.train_embeddings
+        self._val = self.split.embed(self.replay.val_tensors)
+        self._field = self.split.embed(self.images.tensors)
+        self._base_val = self.split.head.scores(self._val)
+        self._base_right = self._reads_val(self.split.head)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Of the field images, as the network is now: float32 (n, classes)."""
+        return self.split.head.scores(self._field)
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """Of the field images, as the network is now: float32 (n, d)."""
+        return self._field
+
+    @property
+    def val_scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the validation images, before all steps and now: float32 (m, classes)."""
+        return self._base_val, self.split.head.scores(self._val)
+
+    @property
+    def lab(self) -> LabCheck:
+        """The validation images before all steps and now."""
+        return LabCheck.of(self._base_right, self._reads_val(self.split.head))
+
+    def try_batch_norm(self) -> AdaptStep:
+        """Give batch norm the field's statistics; keep them if the answers become surer."""
+        if why := self._no_batch_norm():
+            return AdaptStep(_BATCH_NORM, False, why)
+        network, before = self.split.network, self.scores
+        old = network.get_weights(), self._lab, self._val, self._field
+        reestimate(network, self.images.tensors)
+        self._field = self.split.embed(self.images.tensors)
+        self._val = self.split.embed(self.replay.val_tensors)
+        self._lab = self.split.embed(self.replay.train_tensors)
+        falls = entropy(self.scores).mean() < entropy(before).mean()
+        why = "" if falls else "the answers to the field images became less sure"
+        step = self._judged(_BATCH_NORM, before, self.split.head, why)
+        if not step.accepted:
+            weights, self._lab, self._val, self._field = old
+            network.set_weights(weights)
+        return step
+
+    def try_last_layer(self) -> AdaptStep:
+        """Fit the last layer to labels and to the teacher's sure answers."""
+        before = self.scores
+        self.teacher = self._choose_teacher()
+        self.suspects = find_suspects(self.images.labels, self.teacher.scores)
+        labels = self.images.labels.copy()
+        labels[self.suspects] = UNLABELLED
+        layer = self._last_layer(labels, self.teacher.scores)
+        head, pair = layer.fit(), layer.cross_validate()
+        if head is None:
+            return AdaptStep(_LAST_LAYER, False, self._nothing_sure())
+        labelled = bool((labels != UNLABELLED).any())
+        why = ""
+        if pair is None:
+            why = "all images are near-duplicates of each other, so nothing can be held out"
+        elif labelled and pair.won < pair.lost:
+            why = f"of held-out labelled images it fixed {pair.won} and broke {pair.lost}"
+        elif not labelled and pair.lost - pair.won > _MOST_BROKEN * len(self._field):
+            why = (
+                f"{pair.lost} held-out images got another answer than the teacher gives, and "
+                f"{pair.won} got its answer: it learns nothing that holds for other images"
+            )
+        step = self._judged(_LAST_LAYER, before, head, why, pair)
+        if step.accepted:
+            self.split.set_head(head)
+        return step
+
+    def new_replay(self) -> Replay:
+        """The lab images as the network sees them now."""
+        scores = self.split.head.scores(self._lab)
+        return replace(self.replay, train_embeddings=self._lab, train_scores=scores)
+
+    def _choose_teacher(self) -> Teacher:
+        rows = evenly(len(self.replay.val_labels), _OF_LAB)
+        lab = self.replay.val_tensors[rows], self.replay.val_labels[rows]
+        return choose_teacher(self.split.embed, self.split.head, self.images.tensors, lab)
+
+    def _last_layer(self, labels: np.ndarray, teacher: np.ndarray) -> LastLayer:
+        return LastLayer(
+            self.split.head,
+            self._field,
+            labels,
+            teacher,
+            self.images.groups,
+            lab_lessons(self._lab, self.replay.train_labels),
+            self.options.threshold,
+            self.options.pull,
+        )
+
+    def _judged(
+        self,
+        name: str,
+        before: np.ndarray,
+        head: Head,
+        why_not: str,
+        pair: Paired | None = None,
+    ) -> AdaptStep:
+        """The step with all its figures; the lab has a veto."""
+        after = head.scores(self._field)
+        lab = LabCheck.of(self._base_right, self._reads_val(head))
+        allowed = 100.0 if self.options.for_this_camera_only else self.options.max_loss
+        if not why_not and lab.loss_points > allowed:
+            why_not = (
+                f"loses {lab.loss_points:.1f} points of {lab.before.total} validation images, "
+                f"allowed are {allowed:g}"
+            )
+        return AdaptStep(
+            name,
+            not why_not,
+            why_not or "accepted",
+            float(entropy(before).mean()),
+            float(entropy(after).mean()),
+            float((before.argmax(axis=1) != after.argmax(axis=1)).mean()),
+            pair.won if pair else None,
+            pair.lost if pair else None,
+            lab,
+        )
+
+    def _reads_val(self, head: Head) -> np.ndarray:
+        return np.asarray(head.scores(self._val).argmax(axis=1) == self.replay.val_labels)
+
+    def _no_batch_norm(self) -> str:
+        """Why it is not tried; empty when it is."""
+        if not self.options.batch_norm:
+            return "not tried: --no-batch-norm"
+        if not self.from_scratch:
+            return "not tried: a pretrained network is ruined by it"
+        if not batch_norms(self.split.network):
+            return "not tried: the network has none"
+        if not len(self.replay.train_tensors):
+            return "not tried: the replayed lab images are too large to keep"
+        return ""
+
+    def _nothing_sure(self) -> str:
+        return (
+            f"no image has a label, and the teacher is nowhere {100 * self.options.threshold:.0f} "
+            "% sure"
+        )

@@ -1,0 +1,136 @@
+"""What `edgecnn adapt` and `edgecnn harvest` did."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.adapt.gate import AdaptStep, LabCheck
+from edgecnn.records import Record, computed, json_as
+from edgecnn.render.table import table
+
+__all__ = ["AdaptResult", "HarvestResult"]
+
+_WORTH = "What labels add to unlabelled images was little on 13 meters (docs/results.md)."
+
+
+@dataclass(frozen=True)
+class AdaptResult(Record):
+    """The steps that were tried and the MODEL folder that they gave.
+
+    model     the new MODEL folder; None when nothing was accepted
+    parent    the MODEL folder that was adapted
+    images, labelled, groups   of the field set
+    teacher   whose answers the last layer learned; None when it came to none
+    refusal   why the field set was refused as a whole; empty when it was not
+    suspects  files whose label the teacher contradicts surely: (file, label, what it reads)
+    val       the validation images before and after, which accepted or rejected the steps
+    lab_before, lab   the lab test, only read for this report; None when nothing was accepted
+    """
+
+    model: Path | None
+    parent: Path
+    images: int
+    labelled: int
+    groups: int
+    steps: tuple[AdaptStep, ...]
+    teacher: str | None = None
+    refusal: str = ""
+    suspects: tuple[tuple[str, str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    val: LabCheck | None = None
+    lab_before: Tally | None = None
+    lab: Tally | None = None
+    calibration: Path | None = field(default=None, metadata=json_as(hidden=True))
+
+    @property
+    @computed
+    def accepted(self) -> bool:
+        """Whether there is a new MODEL folder."""
+        return self.model is not None
+
+    def to_text(self) -> str:
+        lines = [
+            f"Field set: {self.images} images in {self.groups} groups, {self.labelled} labelled",
+            *self.notes,
+        ]
+        if self.refusal:
+            return "\n".join([*lines, f"Refused: {self.refusal}", "Nothing was written."])
+        if self.teacher:
+            lines.append(f"Teacher of the last layer: {self.teacher}")
+        lines += ["", self._table(), ""]
+        lines += [f"{step.name}: {step.reason}" for step in self.steps if not step.accepted]
+        if self.suspects:
+            lines.append("Labels that were held out; are they right?")
+            lines += [f"  {f}: labelled {a}, reads as {b}" for f, a, b in self.suspects]
+        if self.model is None:
+            return "\n".join([*lines, "No step was accepted. Nothing was written."])
+        if self.lab and self.lab_before:
+            lines.append(f"Lab test before  {self.lab_before.text()}")
+            lines.append(f"Lab test after   {self.lab.text()}")
+        target = shlex.quote(str(self.model))
+        calibration = shlex.quote(str(self.calibration))
+        lines += [
+            "How accurate it is in the field is not known without labels of frames that it did "
+            "not use.",
+            f"wrote {self.model}; next:",
+            f"  edgecnn export {target} --calibration {calibration} -o NAME.edgecnn",
+        ]
+        return "\n".join(lines)
+
+    def _table(self) -> str:
+        headers = (
+            *("step", "", "entropy", "answers changed", "held out: fixed", "broken"),
+            "validation, points",
+        )
+        return table(headers, [_row(step) for step in self.steps])
+
+
+def _row(step: AdaptStep) -> tuple[str, ...]:
+    def shown(value: float | None, form: str, scale: float = 1.0) -> str:
+        return "" if value is None else form.format(scale * value)
+
+    before, after = step.entropy_before, step.entropy_after
+    return (
+        step.name,
+        "accepted" if step.accepted else "rejected",
+        "" if before is None or after is None else f"{before:.3f} -> {after:.3f}",
+        shown(step.changed, "{:.1f} %", 100),
+        shown(step.fixed, "{:.0f}"),
+        shown(step.broken, "{:.0f}"),
+        "" if step.lab is None else f"{-step.lab.loss_points:+.2f}",
+    )
+
+
+@dataclass(frozen=True)
+class HarvestResult(Record):
+    """What was picked to be labelled.
+
+    output     the folder: a folder for each class that the network reads, to be corrected
+    picked     images in it; of `candidates` that were left
+    left_out   images that were not candidates, by reason
+    classes    picked images by the class that the network reads
+    """
+
+    output: Path
+    picked: int
+    candidates: int
+    left_out: dict[str, int]
+    classes: dict[str, int]
+
+    def to_text(self) -> str:
+        target = shlex.quote(str(self.output / "images"))
+        left = ", ".join(f"{count} {why}" for why, count in self.left_out.items() if count)
+        return "\n".join(
+            [
+                f"Picked {self.picked} of {self.candidates} images into {self.output}",
+                *([f"Left out: {left}"] if left else []),
+                "Read as: " + ", ".join(f"{label} {n}" for label, n in self.classes.items()),
+                _WORTH,
+                "next: move each image to the folder of what it shows, delete those that nobody "
+                "can tell, then",
+                f"  edgecnn adapt MODEL --field SESSION --labels {target} -o MODEL2",
+            ]
+        )

@@ -1,0 +1,174 @@
+"""The last layer of a classifier, as numbers: what it answers, and how it is fitted again.
+
+A network is an embedding and one dense layer with softmax on top. Field images move the embedding
+of a class a little; fitting that one layer again closes much of a gap in a second, on the board
+too, because it needs numpy and nothing else.
+
+`head.npz` in a bundle holds `weights` and `bias` beside `model_embedding_float32.tflite`.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.accuracy.confidence import softmax
+from edgecnn.errors import BundleError
+
+__all__ = ["EMBEDDING_FILE", "HEAD_FILE", "Head", "Lessons", "entropy", "refit"]
+
+EMBEDDING_FILE, HEAD_FILE = "model_embedding_float32.tflite", "head.npz"
+_MEMORY = 10  # steps that the minimizer remembers
+_ENOUGH = 1e-5  # of the gradient
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Dense layer with softmax. weights: float32 (d, classes); bias: float32 (classes,)."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def scores(self, embedding: np.ndarray) -> np.ndarray:
+        """Scores, float32 (n, classes), of embeddings, float32 (n, d)."""
+        return softmax(embedding @ self.weights + self.bias, 1.0)
+
+    def to_bytes(self) -> bytes:
+        """What `head.npz` holds."""
+        file = io.BytesIO()
+        np.savez(file, weights=self.weights, bias=self.bias)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Head:
+        """Read `head.npz`.
+
+        Raises:
+            BundleError: It is damaged or holds something else.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                head = cls(arrays["weights"], arrays["bias"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{HEAD_FILE} is not readable ({error}); export again") from error
+        if head.weights.ndim != 2 or head.bias.shape != head.weights.shape[1:]:
+            raise BundleError(
+                f"{HEAD_FILE} holds weights {head.weights.shape} and bias {head.bias.shape}, "
+                "expected (d, classes) and (classes,); export again"
+            )
+        return head
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """What a head is fitted to.
+
+    embedding: float32 (n, d); labels: int (n,); weights: float (n,), how much each counts.
+    """
+
+    embedding: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+
+    def __add__(self, other: Lessons) -> Lessons:
+        return Lessons(
+            np.concatenate([self.embedding, other.embedding]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.weights, other.weights]),
+        )
+
+
+def entropy(scores: np.ndarray) -> np.ndarray:
+    """How undecided each answer is, in nats: float64 (n,), 0 to log(classes).
+
+    Example:
+        >>> entropy(np.array([[1.0, 0.0], [0.5, 0.5]])).round(3).tolist()
+        [0.0, 0.693]
+    """
+    found = -(scores * np.log(np.maximum(scores, 1e-12))).sum(axis=1, dtype=np.float64)
+    return np.asarray(np.maximum(0.0, found))
+
+
+def refit(head: Head, lessons: Lessons, l2: float, most_steps: int = 200) -> Head:
+    """The head that fits the lessons best and stays near the one that it comes from.
+
+    It minimizes the weighted mean cross-entropy plus l2 / 2 times the squared distance of the
+    weights from those of `head`, in units of the embedding's size: a pull of the same strength
+    for every network. The bias is free. The loss is convex, so the result does not depend on
+    chance.
+
+    Args:
+        l2: Strength of the pull; 0 leaves the weights free.
+
+    Source: Nocedal 1980, doi:10.1090/S0025-5718-1980-0572855-7 (the minimizer).
+    """
+    shape = head.weights.shape
+    size = float(np.sqrt((lessons.embedding.astype(np.float64) ** 2).sum(axis=1).mean())) or 1.0
+    x = lessons.embedding.astype(np.float64) / size
+    share = (lessons.weights / lessons.weights.sum())[:, None]
+    wanted = np.zeros((len(x), shape[1]))
+    wanted[np.arange(len(x)), lessons.labels] = 1
+    start = head.weights.astype(np.float64) * size
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, bias = flat[: start.size].reshape(shape), flat[start.size :]
+        logits = x @ weights + bias
+        logits -= logits.max(axis=1, keepdims=True)
+        scores = np.exp(logits)
+        total = scores.sum(axis=1, keepdims=True)
+        scores /= total
+        missed = -(share * wanted * (logits - np.log(total))).sum()
+        pull = weights - start
+        error = share * (scores - wanted)
+        slope = np.concatenate([(x.T @ error + l2 * pull).ravel(), error.sum(axis=0)])
+        return float(missed + l2 / 2 * (pull**2).sum()), slope
+
+    found = _minimize(loss, np.concatenate([start.ravel(), head.bias]), most_steps)
+    weights = (found[: start.size].reshape(shape) / size).astype(np.float32)
+    return Head(weights, found[start.size :].astype(np.float32))
+
+
+def _minimize(
+    loss: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, most_steps: int
+) -> np.ndarray:
+    """L-BFGS with a backtracking line search: scipy is not on every board."""
+    at, (value, slope) = start, loss(start)
+    memory: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_MEMORY)
+    for _ in range(most_steps):
+        if np.abs(slope).max() < _ENOUGH:
+            break
+        way = _direction(slope, memory)
+        descent, length = float(way @ slope), 1.0
+        while length > 1e-8:
+            there = at + length * way
+            new_value, new_slope = loss(there)
+            if new_value <= value + 1e-4 * length * descent:
+                break
+            length /= 2
+        else:
+            break
+        step, change = there - at, new_slope - slope
+        if step @ change > 1e-12:
+            memory.append((step, change))
+        at, value, slope = there, new_value, new_slope
+    return at
+
+
+def _direction(slope: np.ndarray, memory: deque[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Minus the slope times the inverse curvature that the last steps showed."""
+    way, factors = -slope, []
+    for step, change in reversed(memory):
+        factor = (step @ way) / (step @ change)
+        factors.append(factor)
+        way = way - factor * change
+    if memory:
+        step, change = memory[-1]
+        way = way * ((step @ change) / (change @ change))
+    for (step, change), factor in zip(memory, reversed(factors), strict=True):
+        way = way + (factor - (change @ way) / (step @ change)) * step
+    return way

@@ -1,0 +1,125 @@
+"""Fit the last layer again: to labels, to the teacher's answers, and to the lab.
+
+The teacher need not be sure: learning from its sure answers alone leaves out the classes that the
+camera shows badly, and the layer forgets them (docs/results.md). Labels count fully. The teacher's
+answers to the other images count less the more labels there are, and the replayed lab images keep
+the layer from forgetting. Cross-validation by group says, before anything is accepted, what it
+does to held-out images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.accuracy.paired import Paired
+from edgecnn.bundle.head import Head, Lessons, refit
+
+__all__ = ["UNLABELLED", "LastLayer", "find_suspects", "fold_of_groups", "lab_lessons"]
+
+UNLABELLED = -1
+_FOLDS = 5
+_SURE, _CONTRADICTED = 0.7, 0.95  # of the teacher
+# From so many labels on, the teacher's answers count half.
+_HALF = 20
+_LAB = 300  # what all replayed lab images together weigh, in images
+
+
+@dataclass(frozen=True, eq=False)
+class LastLayer:
+    """All that a fit needs.
+
+    head       the layer as it is
+    embedding  float32 (n, d): of the field images
+    labels     int64 (n,): class, or UNLABELLED; suspects count as unlabelled
+    teacher    float32 (n, classes): its answers
+    groups     int64 (n,)
+    lab        the replayed lab images
+    threshold, pull   see AdaptOptions
+    """
+
+    head: Head
+    embedding: np.ndarray
+    labels: np.ndarray
+    teacher: np.ndarray
+    groups: np.ndarray
+    lab: Lessons
+    threshold: float
+    pull: float
+
+    def fit(self, rows: np.ndarray | None = None) -> Head | None:
+        """The new layer, from these field images; None when there is nothing to learn from."""
+        rows = np.arange(len(self.embedding)) if rows is None else rows
+        labels, sure = self.labels[rows], self.teacher[rows].max(axis=1) >= self.threshold
+        known = labels != UNLABELLED
+        answers = np.where(known, labels, self.teacher[rows].argmax(axis=1))
+        taught = ~known & sure
+        weights = known + taught * _balance(answers, taught) / (1 + known.sum() / _HALF)
+        used = known | taught
+        if not used.any():
+            return None
+        field = Lessons(self.embedding[rows][used], answers[used], weights[used])
+        return refit(self.head, field + self.lab, self.pull)
+
+    def cross_validate(self) -> Paired | None:
+        """Held-out images that the new layer reads right for the first time, or no longer.
+
+        Right is the label; without any label, the teacher's sure answer. None with fewer than two
+        groups.
+        """
+        known = self.labels != UNLABELLED
+        counted = known if known.any() else self.teacher.max(axis=1) >= _SURE
+        truth = np.where(known, self.labels, self.teacher.argmax(axis=1))
+        folds = fold_of_groups(self.groups, counted)
+        before, after = (np.zeros(len(folds), bool) for _ in range(2))
+        if len(set(folds[counted].tolist())) < 2:
+            return None
+        for fold in range(folds.max() + 1):
+            held = folds == fold
+            head = self.fit(np.flatnonzero(~held)) or self.head
+            for found, one in ((before, self.head), (after, head)):
+                found[held] = one.scores(self.embedding[held]).argmax(axis=1) == truth[held]
+        return Paired.of(before[counted], after[counted])
+
+
+def _balance(answers: np.ndarray, taught: np.ndarray) -> np.ndarray:
+    """A weight for each image, 1 in the mean of those taught: rare answers count more.
+
+    Half-way between equal images and equal classes: which classes the camera happened to see must
+    not move the layer, and an answer that was given once may be a mistake.
+    """
+    counts = np.bincount(answers[taught], minlength=int(answers.max()) + 1)
+    weights = 1 / np.sqrt(np.maximum(1, counts))[answers]
+    return np.asarray(weights / weights[taught].mean()) if taught.any() else weights
+
+
+def lab_lessons(embedding: np.ndarray, labels: np.ndarray) -> Lessons:
+    """Lab images to replay: together they count as 300."""
+    return Lessons(embedding, labels, np.full(len(labels), _LAB / len(labels)))
+
+
+def fold_of_groups(groups: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Divide images into up to 5 folds, whole groups each, that hold about as many counted ones.
+
+    Returns:
+        int64 (n,): the fold of each image.
+
+    Example:
+        >>> fold_of_groups(np.array([0, 0, 1, 2]), np.ones(4, bool)).tolist()
+        [0, 0, 1, 2]
+    """
+    sizes = np.bincount(groups, weights=counted)
+    load = np.zeros(min(_FOLDS, len(sizes)))
+    fold = np.zeros(len(sizes), np.int64)
+    for group in np.argsort(-sizes, kind="stable"):
+        fold[group] = load.argmin()
+        load[fold[group]] += max(sizes[group], 0.5)
+    return np.asarray(fold[groups])
+
+
+def find_suspects(labels: np.ndarray, teacher: np.ndarray) -> np.ndarray:
+    """Rows whose label the teacher contradicts at 0.95 or more, int64: is this label right?"""
+    known, answers = labels != UNLABELLED, teacher.argmax(axis=1)
+    sure = teacher.max(axis=1) >= _CONTRADICTED
+    return np.flatnonzero(known & sure & (answers != labels))

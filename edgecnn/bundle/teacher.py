@@ -1,0 +1,107 @@
+"""The teacher: a network's mean answer to several views of an image is better than to one.
+
+The last layer then learns from these answers. Which views help depends on the images: five crops
+help where framing is off, and hurt where objects fill the frame; a mirrored digit is no digit. The
+lab tells: views that misread its validation images are no teacher. Of the others the one with the
+surest answers to the field is taken; one pass only where no other is left, because a single answer
+always looks surer than a mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from edgecnn.bundle.head import Head, entropy
+
+__all__ = ["Teacher", "choose_teacher"]
+
+_SHIFT = 0.08
+_LAB_LOSS = 0.015  # share of lab images that a teacher may misread more than one pass
+_ONE = "one pass"
+_Embed = Callable[[np.ndarray], np.ndarray]
+# Parts of the image: left, top, width, height in shares of its sides; and whether mirrored.
+_Part = tuple[float, float, float, float, bool]
+_WHOLE: _Part = (0.0, 0.0, 1.0, 1.0, False)
+
+
+def _middle(side: float, *, mirrored: bool = False) -> _Part:
+    return ((1 - side) / 2, (1 - side) / 2, side, side, mirrored)
+
+
+_VIEWS: dict[str, tuple[_Part, ...]] = {
+    _ONE: (_WHOLE,),
+    "five crops": (
+        *(_WHOLE, _middle(0.85), _middle(0.75)),
+        (-_SHIFT, 0.0, 1.0, 1.0, False),
+        (_SHIFT, 0.0, 1.0, 1.0, False),
+    ),
+    "four views": (
+        *(_WHOLE, _middle(1.0, mirrored=True)),
+        *(_middle(0.85), _middle(0.85, mirrored=True)),
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """The views that it takes, its answers and how undecided they are.
+
+    scores: float32 (n, classes). entropy: mean over the images, nats. tried: that of each teacher.
+    """
+
+    name: str
+    scores: np.ndarray
+    entropy: float
+    tried: dict[str, float] = field(default_factory=dict)
+
+
+def choose_teacher(
+    embed: _Embed, head: Head, tensors: np.ndarray, lab: tuple[np.ndarray, np.ndarray]
+) -> Teacher:
+    """The teacher with the surest answers to the field, of those that read the lab.
+
+    Args:
+        embed: Embeddings, float32 (n, d), of uint8 tensors.
+        tensors: uint8 (n, height, width, 3): the field images.
+        lab: Tensors and classes of some validation images.
+    """
+    in_lab = _means(embed, head, lab[0])
+    right = {name: int((mean.argmax(axis=1) == lab[1]).sum()) for name, mean in in_lab.items()}
+    least = right[_ONE] - _LAB_LOSS * len(lab[1])
+    means = _means(embed, head, tensors)
+    tried = {name: float(entropy(mean).mean()) for name, mean in means.items()}
+    able = [name for name in tried if name != _ONE and right[name] >= least]
+    name = min(able, key=lambda one: tried[one], default=_ONE)
+    return Teacher(name, means[name], tried[name], tried)
+
+
+def _means(embed: _Embed, head: Head, tensors: np.ndarray) -> dict[str, np.ndarray]:
+    """The mean answers of each teacher; each view is looked at once."""
+    parts = dict.fromkeys(part for parts in _VIEWS.values() for part in parts)
+    seen = {part: head.scores(embed(_cut(tensors, part))) for part in parts}
+    return {name: np.mean([seen[part] for part in parts], axis=0) for name, parts in _VIEWS.items()}
+
+
+def _cut(tensors: np.ndarray, part: _Part) -> np.ndarray:
+    """A part of each image at the full size; beyond its edge the edge goes on."""
+    left, top, across, down, mirrored = part
+    if part == _WHOLE:
+        return tensors
+    _, height, width, _ = tensors.shape
+    # Of the centre of a pixel: what lies there in the whole image.
+    x, y = left * width + across / 2 - 0.5, top * height + down / 2 - 0.5
+    matrix = np.array([[across, 0, x], [0, down, y]], np.float64)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    found = np.stack(
+        [
+            cv2.warpAffine(
+                one, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+            )
+            for one in tensors
+        ]
+    )
+    return found[:, :, ::-1] if mirrored else found

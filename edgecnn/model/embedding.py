@@ -1,0 +1,70 @@
+"""Split a Keras network into its embedding and its last layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgecnn.bundle.head import Head
+from edgecnn.errors import ModelError
+from edgecnn.images.tensors import Tensors
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["SplitNetwork", "split_network"]
+
+_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class SplitNetwork:
+    """A network, the part of it below its last layer, and that layer; they share their weights."""
+
+    network: keras.Model
+    below: keras.Model
+    layer: Any
+
+    @property
+    def head(self) -> Head:
+        """The last layer's weights, as they are now."""
+        return Head(*(np.asarray(one, np.float32) for one in self.layer.get_weights()))
+
+    def set_head(self, head: Head) -> None:
+        """Give the last layer these weights."""
+        self.layer.set_weights([head.weights, head.bias])
+
+    def embed(self, tensors: Tensors) -> np.ndarray:
+        """Embeddings, float32 (n, d), of tensors, uint8 (n, height, width, 3) RGB."""
+        if not len(tensors):
+            return np.empty((0, self.below.output_shape[-1]), np.float32)
+        parts = [
+            np.asarray(self.below.predict_on_batch(tensors[k : k + _BATCH].astype(np.float32)))
+            for k in range(0, len(tensors), _BATCH)
+        ]
+        return np.concatenate(parts).astype(np.float32)
+
+
+def split_network(network: keras.Model) -> SplitNetwork:
+    """Split a network before the Dense layer that makes its scores.
+
+    Raises:
+        ModelError: It does not end in a Dense layer with a bias and a softmax.
+    """
+    import keras
+
+    layer = network.outputs[0]._keras_history.operation
+    softmax, activation = keras.activations.softmax, keras.activations.softmax
+    if isinstance(layer, keras.layers.Softmax) or (
+        isinstance(layer, keras.layers.Activation) and layer.activation is softmax
+    ):
+        layer, activation = layer.input._keras_history.operation, keras.activations.linear
+    fits = isinstance(layer, keras.layers.Dense) and layer.activation is activation
+    if not fits or layer.bias is None or len(layer.input.shape) != 2:
+        raise ModelError(
+            f"the network ends in {type(layer).__name__} {layer.name!r}, expected a Dense layer "
+            "with a bias and a softmax: only such a last layer can be adapted"
+        )
+    return SplitNetwork(network, keras.Model(network.inputs[0], layer.input), layer)

@@ -1,0 +1,154 @@
+"""The part of the lab that `adapt` needs, in a MODEL folder: `replay.npz`.
+
+Fitting the last layer to field images alone would forget the lab, so some TRAINING images are
+replayed. What changes is accepted only if the VALIDATION images are still read as well. No lab
+test image is in the file: those are for the report.
+
+train_tensors     uint8 (n, height, width, 3) RGB, up to 600 training images, the classes in turn
+train_embeddings  float32 (n, d): what the last layer sees of them
+train_labels      int32 (n,)
+train_scores      float32 (n, classes)
+val_tensors       uint8 (m, height, width, 3) RGB, up to 1,000 validation images
+val_labels        int32 (m,)
+
+`train_tensors` is empty where the images are large: such networks are pretrained, and their
+embedding is never changed.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgecnn.bundle.card import Card
+from edgecnn.errors import ModelError
+from edgecnn.images.tensors import Tensors
+from edgecnn.model.embedding import split_network
+from edgecnn.quiet import quiet
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["REPLAY_FILE", "Replay", "in_turns", "read_replay", "replay_file"]
+
+REPLAY_FILE = "replay.npz"
+_MOST_TRAIN, _MOST_VAL = 600, 1000
+_FEWEST = 300
+_BYTES = 64 * 2**20  # of tensors of one part
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """The arrays of `replay.npz`: see the module."""
+
+    train_tensors: np.ndarray
+    train_embeddings: np.ndarray
+    train_labels: np.ndarray
+    train_scores: np.ndarray
+    val_tensors: np.ndarray
+    val_labels: np.ndarray
+
+    def to_bytes(self) -> bytes:
+        """What the file holds."""
+        file = io.BytesIO()
+        np.savez_compressed(file, **{one.name: getattr(self, one.name) for one in fields(self)})
+        return file.getvalue()
+
+
+def replay_file(
+    network: keras.Model,
+    train: tuple[Tensors, np.ndarray],
+    val: tuple[Tensors, np.ndarray],
+) -> dict[str, bytes]:
+    """The file by its name; empty for a network whose last layer can't be adapted.
+
+    Args:
+        train, val: Tensors, uint8 (n, height, width, 3), and labels, int (n,), of each part.
+    """
+    try:
+        split = split_network(network)
+    except ModelError:
+        return {}
+    size = int(np.prod(train[0].shape[1:]))
+    allowed = max(_FEWEST, _BYTES // size)
+    rows = in_turns(train[1], _MOST_TRAIN)
+    val_rows = in_turns(val[1], min(_MOST_VAL, allowed))
+    tensors = train[0][rows]
+    with quiet():
+        embeddings = split.embed(tensors)
+    replay = Replay(
+        train_tensors=tensors if len(rows) <= allowed else tensors[:0],
+        train_embeddings=embeddings,
+        train_labels=np.asarray(train[1])[rows].astype(np.int32),
+        train_scores=split.head.scores(embeddings),
+        val_tensors=val[0][val_rows],
+        val_labels=np.asarray(val[1])[val_rows].astype(np.int32),
+    )
+    return {REPLAY_FILE: replay.to_bytes()}
+
+
+def in_turns(classes: np.ndarray, most: int) -> np.ndarray:
+    """Rows of up to `most` images, each class in turn and evenly spread within it, sorted.
+
+    Example:
+        >>> in_turns(np.array([0, 0, 0, 0, 0, 1]), 3).tolist()
+        [0, 4, 5]
+    """
+    counts = np.bincount(classes)
+    share = 0
+    while np.minimum(counts, share + 1).sum() <= most and share < counts.max():
+        share += 1
+    left = most - int(np.minimum(counts, share).sum())
+    chosen = []
+    for k, count in enumerate(counts):
+        mine = np.flatnonzero(classes == k)
+        extra = int(count > share and left > 0)
+        left -= extra
+        few = min(int(count), share + extra)
+        chosen.append(mine[np.linspace(0, count - 1, few).round().astype(int)] if few else mine[:0])
+    return np.sort(np.concatenate(chosen))
+
+
+def read_replay(folder: Path, card: Card) -> Replay:
+    """The replay of a MODEL folder.
+
+    Raises:
+        ModelError: The folder has none, or it is damaged or of another model.
+    """
+    path = folder / REPLAY_FILE
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} has no {REPLAY_FILE}, which holds the lab images that `edgecnn adapt` "
+            "replays; train again with this version"
+        )
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            replay = Replay(**{one.name: arrays[one.name] for one in fields(Replay)})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"can't read {path} ({error}); train again") from error
+    if wrong := _misfits(replay, card):
+        raise ModelError(f"{path}: {', '.join(wrong)} does not fit card.json; train again")
+    return replay
+
+
+def _misfits(replay: Replay, card: Card) -> list[str]:
+    """The arrays that don't fit the card or each other."""
+    count, num_val, classes = len(replay.train_labels), len(replay.val_labels), len(card.labels)
+    few = len(replay.train_tensors)
+    shapes = {
+        "train_tensors": (few if few == count else 0, *card.input.shape),
+        "train_embeddings": (count, *replay.train_embeddings.shape[1:2]),
+        "train_scores": (count, classes),
+        "val_tensors": (num_val, *card.input.shape),
+    }
+    wrong = [name for name, shape in shapes.items() if getattr(replay, name).shape != shape]
+    for name in ("train_labels", "val_labels"):
+        labels = getattr(replay, name)
+        if not len(labels) or not 0 <= labels.min() <= labels.max() < classes:
+            wrong.append(name)
+    return wrong

@@ -1,0 +1,92 @@
+"""Which field sets are refused: few images, few classes, another device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from samples import sample
+
+from edgecnn.adapt.data import FieldSet, read_field
+from edgecnn.adapt.gate import LabCheck, effective_classes, refusal
+from edgecnn.adapt.own_device import find_foreign
+from edgecnn.bundle.card import Card
+from edgecnn.bundle.last_layer import UNLABELLED
+from edgecnn.bundle.spec import InputSpec
+
+
+@pytest.fixture(scope="module")
+def devices(meters) -> dict[str, FieldSet]:
+    """The images of four meters."""
+    card = replace(sample(Card), input=InputSpec(width=32, height=48))
+    names = ("abl", "japander", "lcd", "pp")
+    return {name: read_field([meters / "field" / name], card) for name in names}
+
+
+def halves(images: FieldSet, seed: int) -> tuple[FieldSet, FieldSet]:
+    """Two halves of whole groups."""
+    order = np.random.default_rng(seed).permutation(images.groups.max() + 1)
+    first = np.isin(images.groups, order[::2])
+    return images.part(np.flatnonzero(first)), images.part(np.flatnonzero(~first))
+
+
+def test_a_device_s_own_images_pass_and_another_s_are_refused(devices):
+    passed, refused = [], []
+    for name, images in devices.items():
+        for seed in range(3):
+            mine, live = halves(images, seed)
+            passed.append(not find_foreign(mine, live))
+            others = (other for label, other in devices.items() if label != name)
+            refused += [bool(find_foreign(other, live)) for other in others]
+    assert np.mean(passed) >= 0.9
+    assert np.mean(refused) >= 0.9
+
+
+def test_the_refusal_says_what_was_found_and_what_to_do(devices):
+    said = find_foreign(devices["abl"], devices["pp"])
+    assert "another device" in said
+    assert "own session" in said
+
+
+def scores_of(classes: np.ndarray, count: int = 10) -> np.ndarray:
+    return np.eye(count, dtype=np.float32)[classes]
+
+
+def field_of(count: int, groups: int) -> FieldSet:
+    tensors = np.zeros((count, 2, 2, 3), np.uint8)
+    labels = np.full(count, UNLABELLED)
+    return FieldSet((), ("",) * count, tensors, np.arange(count) % groups, labels, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "groups", "classes", "refused"),
+    [
+        (19, 19, 10, "too few"),
+        (200, 9, 10, "too few"),
+        (200, 100, 2, "few classes"),
+        (200, 100, 1, "few classes"),
+        (200, 100, 5, "few classes"),
+        (200, 100, 7, ""),
+        (20, 10, 10, ""),
+    ],
+)
+def test_few_images_and_few_classes_are_refused(count, groups, classes, refused):
+    images = field_of(count, groups)
+    found = refusal(scores_of(np.arange(count) % classes), images)
+    assert (refused in found) if refused else not found
+
+
+def test_effective_classes_are_the_classes_of_an_even_mix_and_fewer_of_a_skewed_one():
+    assert effective_classes(np.arange(40) % 4) == pytest.approx(4)
+    assert 1 < effective_classes(np.array([0] * 99 + [1])) < 1.1
+
+
+def test_the_lab_loses_what_it_reads_worse_less_what_it_reads_better():
+    before = np.array([True] * 90 + [False] * 10)
+    after = before.copy()
+    after[:3], after[95:97] = False, True
+    check = LabCheck.of(before, after)
+    assert (check.lost, check.won) == (3, 2)
+    assert check.loss_points == pytest.approx(1.0)
+    assert check.after.correct == 89

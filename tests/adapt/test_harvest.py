@@ -1,0 +1,73 @@
+"""`harvest` picks different images that nobody labelled yet."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from sessions import record_folder, truth_event
+
+from edgecnn.adapt.harvest import HarvestOptions, harvest
+from edgecnn.errors import DataError, OptionError
+from edgecnn.files.folders import find_labelled
+
+
+def digests(folder: Path) -> set[str]:
+    return {hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.png")}
+
+
+def test_the_picked_images_lie_in_the_folder_of_what_they_read_as(digits_model, halves, tmp_path):
+    options = HarvestOptions(count=20, model=digits_model)
+    result = harvest(halves[0], tmp_path / "picked", options)
+    assert result.picked == 20
+    images = tmp_path / "picked" / "images"
+    files = find_labelled(images)
+    assert len(files) == 20
+    assert digests(images) <= digests(halves[0])
+    with open(tmp_path / "picked" / "manifest.csv", newline="") as text:
+        rows = list(csv.DictReader(text))
+    assert {row["file"] for row in rows} == {
+        f"images/{f.path.relative_to(images).as_posix()}" for f in files
+    }
+    assert all(row["file"].split("/")[1] == row["read_as"] for row in rows)
+    assert sum(result.classes.values()) == 20
+    certain = [float(row["confidence"]) for row in rows]
+    assert certain == sorted(certain)
+    assert "adapt MODEL" in result.to_text()
+
+
+def test_what_a_session_has_labels_of_and_what_looks_like_it_is_left_out(
+    digits_model, digits_bundle, halves, tmp_path
+):
+    session = record_folder(tmp_path / "session", digits_bundle, halves[0], truth=False)
+    kept = sorted((session / "frames").iterdir())
+    labelled = [int(path.stem) for path in kept[::3]]
+    with open(session / "events.jsonl", "a") as events:
+        for frame in labelled:
+            events.write(json.dumps(truth_event(frame, "3")) + "\n")
+    target = tmp_path / "picked"
+    result = harvest(session, target, HarvestOptions(count=1000, model=digits_model))
+    known = {hashlib.sha256(path.read_bytes()).hexdigest() for path in kept[::3]}
+    assert result.left_out["labelled already"] == len(labelled)
+    assert not digests(target / "images") & known
+    assert result.picked == result.candidates
+    assert result.picked + sum(result.left_out.values()) == len(kept)
+
+
+def test_a_session_without_an_unlabelled_picture_is_refused(
+    digits_model, digits_bundle, halves, tmp_path
+):
+    session = record_folder(tmp_path / "session", digits_bundle, halves[0])
+    with pytest.raises(DataError, match="record more"):
+        harvest(session, tmp_path / "picked", HarvestOptions(model=digits_model))
+    assert not (tmp_path / "picked").exists()
+
+
+def test_a_network_must_be_named(digits_model):
+    with pytest.raises(OptionError, match="neither"):
+        HarvestOptions()
+    with pytest.raises(OptionError, match="both"):
+        HarvestOptions(model=digits_model, bundle=digits_model)

@@ -1,0 +1,95 @@
+"""What the last layer learns, what it is tested on, and which teacher it has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecnn.bundle.head import Head, entropy
+from edgecnn.bundle.last_layer import (
+    UNLABELLED,
+    LastLayer,
+    find_suspects,
+    fold_of_groups,
+    lab_lessons,
+)
+from edgecnn.bundle.teacher import choose_teacher
+
+HEAD = Head(np.float32([[2, -2], [-2, 2], [0, 0]]), np.zeros(2, np.float32))
+
+
+@pytest.fixture
+def layer() -> LastLayer:
+    """Two classes along two axes; in the field a third axis carries the first class's images."""
+    rng = np.random.default_rng(0)
+    classes = np.arange(80) % 2
+    lab = np.eye(3)[classes][:, [0, 1, 2]] + rng.normal(0, 0.05, (80, 3))
+    field = np.where(classes[:, None] == 0, [[0, 0.3, 1.0]], [[0, 1.0, 0]])
+    field = (field + rng.normal(0, 0.05, (80, 3))).astype(np.float32)
+    teacher = np.where(classes[:, None] == 0, [[0.8, 0.2]], [[0.1, 0.9]]).astype(np.float32)
+    unlabelled = np.full(80, UNLABELLED)
+    replay = lab_lessons(lab.astype(np.float32), classes)
+    groups = np.arange(80) // 2
+    return LastLayer(HEAD, field, unlabelled, teacher, groups, replay, 0.7, 0.01)
+
+
+def test_it_learns_the_teacher_s_sure_answers_and_keeps_the_lab(layer):
+    truth = layer.teacher.argmax(axis=1)
+    found = layer.fit()
+    assert (HEAD.scores(layer.embedding).argmax(axis=1) == truth).mean() < 0.6
+    assert (found.scores(layer.embedding).argmax(axis=1) == truth).all()
+    assert (found.scores(layer.lab.embedding).argmax(axis=1) == layer.lab.labels).all()
+    pair = layer.cross_validate()
+    assert pair.won > 30
+    assert pair.lost == 0
+
+
+def test_labels_win_against_the_teacher_and_without_either_there_is_no_fit(layer):
+    found = replace(layer, labels=np.ones(80, int)).fit()
+    assert (found.scores(layer.embedding).argmax(axis=1) == 1).all()
+    assert replace(layer, threshold=0.95).fit() is None
+
+
+def test_a_label_that_the_teacher_surely_contradicts_is_a_suspect():
+    teacher = np.float32([[0.96, 0.04], [0.94, 0.06], [0.03, 0.97], [0.96, 0.04]])
+    labels = np.array([1, 1, 1, UNLABELLED])
+    assert find_suspects(labels, teacher).tolist() == [0]
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 5))
+def test_a_group_is_in_one_fold_and_folds_hold_about_as_many(images, groups, seed):
+    rng = np.random.default_rng(seed)
+    group = np.unique(rng.integers(0, groups, images), return_inverse=True)[1]
+    counted = rng.random(images) < 0.7
+    fold = fold_of_groups(group, counted)
+    for one in np.unique(group):
+        assert len(np.unique(fold[group == one])) == 1
+    assert fold.max() < 5
+    largest = np.bincount(group, weights=counted).max()
+    loads = np.bincount(fold, weights=counted, minlength=min(5, group.max() + 1))
+    assert loads.max() - loads.min() <= max(2 * largest, 3)
+
+
+def test_the_teacher_with_the_surest_answers_is_taken_and_mirroring_not_where_sides_matter():
+    """The answer is the brighter side: a mirrored view contradicts it."""
+    tensors = np.zeros((6, 20, 20, 3), np.uint8)
+    tensors[:3, :, :10], tensors[3:, :, 10:] = 200, 200
+
+    def embed(images: np.ndarray) -> np.ndarray:
+        sides = images[..., 0].astype(np.float32) / 100
+        left, right = sides[:, :, :10].mean(axis=(1, 2)), sides[:, :, 10:].mean(axis=(1, 2))
+        return np.stack([left, right, np.zeros_like(left)], axis=1)
+
+    sides = np.array([0, 0, 0, 1, 1, 1])
+    teacher = choose_teacher(embed, HEAD, tensors, (tensors, sides))
+    assert set(teacher.tried) == {"one pass", "five crops", "four views"}
+    assert teacher.name == "five crops"
+    assert choose_teacher(embed, HEAD, tensors, (tensors[:, :, ::-1], sides)).name != "one pass"
+    assert teacher.entropy == teacher.tried["five crops"]
+    assert teacher.entropy == pytest.approx(entropy(teacher.scores).mean())
+    assert teacher.scores.argmax(axis=1).tolist() == [0, 0, 0, 1, 1, 1]
+    assert teacher.tried["four views"] > 0.5
