@@ -14,7 +14,7 @@ from edgecnn.audit.result import AuditReport
 from edgecnn.errors import OptionError, SessionError
 from edgecnn.records import Progress
 from edgecnn.session.label_file import FileLabels, read_labels
-from edgecnn.session.layout import EVENTS_NAME
+from edgecnn.session.layout import EVENTS_NAME, sessions_below
 from edgecnn.session.read import Frames, Session, Truth, open_session, read_frames, read_truth
 
 __all__ = ["AuditOptions", "AuditReport", "audit"]
@@ -50,7 +50,7 @@ def audit(
 
         check_page(options.report, "report")
     paths = [sessions] if isinstance(sessions, str | Path) else sessions
-    opened = [open_session(path) for path in paths]
+    opened = [open_session(one) for path in paths for one in sessions_below(Path(path))]
     _check_same(opened)
     if options.truth is not None and len(opened) > 1:
         raise OptionError(

@@ -101,10 +101,17 @@ class Classifier:
         """Classify one frame: uint8, shape (h, w, 3), B, G, R as OpenCV captures it."""
         return self.timed(frame_bgr)[0]
 
-    def timed(self, frame_bgr: np.ndarray) -> tuple[Prediction, Timing]:
-        """Classify one frame and say how long its two parts took."""
+    def timed(
+        self, frame_bgr: np.ndarray, tensor: np.ndarray | None = None
+    ) -> tuple[Prediction, Timing]:
+        """Classify one frame and say how long its two parts took.
+
+        Args:
+            tensor: What `to_tensor` makes of the frame, where another thread did that already.
+        """
         start = perf_counter_ns()
-        tensor = to_tensor(frame_bgr, self.card.input)
+        if tensor is None:
+            tensor = to_tensor(frame_bgr, self.card.input)
         middle = perf_counter_ns()
         scores = self.runtime.invoke(tensor)
         end = perf_counter_ns()

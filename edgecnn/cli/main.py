@@ -17,7 +17,7 @@ _ROOMS = (lab, device)
 # As `edgecnn --help` lists them: the path, then what helps on the way.
 _PATH = (
     *("inspect", "calibrate", "train", "export", "evaluate", "benchmark", "run", "label", "audit"),
-    *("doctor", "demo"),
+    *("service", "doctor", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _PATH.index(str(command.name)))
 

@@ -51,9 +51,9 @@ def test_an_rtsp_camera_is_read_fresh_and_its_end_is_told(
     url, process = rtsp_camera
     timed = Classifier.timed
 
-    def slowed(self, frame_bgr):
+    def slowed(self, frame_bgr, *more):
         time.sleep(0.1)  # three frames of the camera, or more
-        return timed(self, frame_bgr)
+        return timed(self, frame_bgr, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(Classifier, "timed", slowed)

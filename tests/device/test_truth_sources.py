@@ -208,9 +208,9 @@ def at_frame(monkeypatch) -> Callable[[int, Callable[[], object]], None]:
     """Have something done while the classifier works at a frame."""
     timed, due, seen = Classifier.timed, {}, iter(range(10_000))
 
-    def timed_too(self, frame_bgr):
+    def timed_too(self, frame_bgr, *more):
         due.pop(next(seen), lambda: None)()
-        return timed(self, frame_bgr)
+        return timed(self, frame_bgr, *more)
 
     def plan(frame: int, action: Callable[[], object]) -> None:
         # The golden frames are classified by another method, so counting starts with the run.

@@ -30,7 +30,7 @@ class ImageSource(Source):
         super().__init__(options, stop)
         self.paths, self.names = paths, names
 
-    def __iter__(self) -> Iterator[Frame]:
+    def ticks(self) -> Iterator[Frame | None]:
         good = 0
         for index, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
             if self._stop.is_set():
