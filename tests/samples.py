@@ -26,6 +26,7 @@ PROGRAM = PACKAGE / "export" / "packing" / "classify.py"
 # What type hints alone don't say: a value that the class's own rules accept.
 KNOWN: dict[str, dict[str, Any]] = {
     "Card": {"labels": ("k",), "prior": (1.0,), "format": 1},
+    "Fault": {"kind": "path"},
     "LabResult": {"confusion": ((1,),)},
     "Live": {"confusion": ((1,),)},
     "CameraFit": {"verdict": "alike", "ranges": {"defocus": (0.0, 1.0)}},

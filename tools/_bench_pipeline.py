@@ -1,5 +1,7 @@
 """`tools/bench pipeline`: what the input pipeline delivers and what it costs a training run.
 
+The third table prices each `--add-augmentation` in steps of the built-in network.
+
 Everything is measured in turns in one process, so that the machine's mood hits both sides alike;
 figures are medians over the turns. Pixels are noise: that changes no time.
 """
@@ -8,7 +10,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import get_args
 from unittest import mock
 
 import keras  # noqa: TID253
@@ -17,12 +20,13 @@ import tensorflow as tf  # noqa: TID253
 from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: TID253
 
 from edgecnn.model.networks.small import build_network
+from edgecnn.train.augmentation.mixing import build_mixer
 from edgecnn.train.augmentation.operations import Geometry
-from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
+from edgecnn.train.augmentation.picture_layer import call_at, opencv_on_one_thread
 from edgecnn.train.augmentation.warp import RandomWarp
 from edgecnn.train.fitting import batches
 from edgecnn.train.fitting.batches import Examples, training_batches
-from edgecnn.train.options import TrainOptions
+from edgecnn.train.options import Added, TrainOptions
 
 BATCH, CLASSES = 64, 10
 # More batches than the pipeline makes ahead.
@@ -123,6 +127,44 @@ def overhead(height: int, width: int, rounds: int, steps: int) -> dict[str, floa
     return {**clock, "cost": cost, "cost_cpu": cost_cpu}
 
 
+def steps_of_added(height: int, width: int, rounds: int) -> dict[str, float]:
+    """Processor time of each added augmentation on a batch, in steps of the built-in network."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (BATCH, height, width, 3)).astype(np.float32)
+    labels = np.eye(CLASSES, dtype=np.float32)[np.arange(BATCH) % CLASSES]
+    network = build_network(images.shape[1:], CLASSES)
+
+    def step() -> None:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((network(images, training=True) - labels) ** 2)
+        tape.gradient(loss, network.trainable_variables)
+
+    step_s = _processor_s(step, rounds)
+    return {
+        name: _processor_s(_mixing(name, images, labels), rounds) / step_s
+        for name in get_args(Added)
+    }
+
+
+def _mixing(name: str, images: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
+    mixer = build_mixer([name], 0)
+    batch = {"images": images, "labels": labels}
+    mixer({key: value[:1] for key, value in batch.items()}, training=True)
+    made = iter(tf.data.Dataset.range(10**6).map(lambda k: call_at(mixer, batch, 0, k)))
+    return lambda: next(made)
+
+
+def _processor_s(work: Callable[[], object], rounds: int) -> float:
+    """Processor seconds of one call, the least of `rounds`; a first one is not counted."""
+    work()
+    found = []
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        found.append(time.process_time() - start)
+    return min(found)
+
+
 def tables(rounds: int, seconds: float, steps: int) -> Iterator[str]:
     """The lines of both tables, as they come."""
     yield "Images per second: rotation, shift, shear, zoom and mirroring."
@@ -143,4 +185,9 @@ def tables(rounds: int, seconds: float, steps: int) -> Iterator[str]:
             f"| {height}x{width} | {o['pipeline']:.2f} | {o['constant']:.2f} "
             f"| {100 * o['cost']:+.1f} % | {100 * o['cost_cpu']:+.1f} % |"
         )
+    yield "\nAdded augmentation, in steps of the built-in network on the same batch."
+    yield "| pixels | added | steps |"
+    yield "|---|---|---|"
+    for name, cost in steps_of_added(48, 32, rounds).items():
+        yield f"| 48x32 | {name} | {cost:.2f} |"
     yield ""

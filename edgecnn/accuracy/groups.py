@@ -39,8 +39,8 @@ def per_group(names: Sequence[str | None], correct: Sequence[bool]) -> dict[str,
 
     Example:
         >>> per_group(["a", "b", "b", None], [True, True, False, False])
-        {'b': Tally(50.0 % of 2, 95 % interval 9.5-90.5), 'a': Tally(100.0 % of 1, \
-95 % interval 20.7-100.0)}
+        {'b': Tally(50.0 % of 2, 95 % interval 6.1-93.9), 'a': Tally(100.0 % of 1, \
+95 % interval 14.7-100.0)}
     """
     tallies: dict[str, Tally] = {}
     for name, right in zip(names, correct, strict=True):

@@ -24,6 +24,7 @@ __all__ = [
     "fingerprint",
     "link_near_duplicates",
     "nearest",
+    "unit_vector",
     "unit_vectors",
 ]
 
@@ -34,16 +35,17 @@ _TILE = 2048
 _FLAT = 2.0
 
 
-def fingerprint(frame_bgr: np.ndarray) -> np.ndarray:
+def fingerprint(frame_bgr: np.ndarray, *, is_rgb: bool = False) -> np.ndarray:
     """A picture in 16x16 grey pixels.
 
     Args:
         frame_bgr: uint8, shape (h, w, 3).
+        is_rgb: Whether the colours are in R, G, B order, as in a tensor.
 
     Returns:
         uint8, shape (256,).
     """
-    grey = cv2.cvtColor(frame_bgr, cv2.COLOR_BGR2GRAY)
+    grey = cv2.cvtColor(frame_bgr, cv2.COLOR_RGB2GRAY if is_rgb else cv2.COLOR_BGR2GRAY)
     return np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)).reshape(-1)
 
 
@@ -62,6 +64,21 @@ def unit_vectors(fingerprints: np.ndarray) -> np.ndarray:
     vectors /= np.maximum(deviation, 1e-6) * np.float32(np.sqrt(fingerprints.shape[1]))
     vectors[deviation[:, 0] < _FLAT] = 0
     return vectors
+
+
+def unit_vector(fingerprint: np.ndarray) -> np.ndarray | None:
+    """One row of `unit_vectors`, some microseconds; None for a flat picture.
+
+    Args:
+        fingerprint: uint8, shape (256,).
+    """
+    vector = fingerprint.astype(np.float32)
+    vector -= vector.mean()
+    length = float(vector @ vector) ** 0.5
+    if length < _FLAT * len(vector) ** 0.5:
+        return None
+    vector /= length
+    return vector
 
 
 def link_near_duplicates(vectors: np.ndarray, threshold: float) -> np.ndarray:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import sqrt
+from functools import cached_property
 
 import numpy as np
 
+from edgecnn.accuracy.quantiles import beta_quantile
 from edgecnn.records import Json, Record, computed, json_as
 
-__all__ = ["Z_95", "Tally", "gap_points"]
+__all__ = ["Tally", "gap_points"]
 
-Z_95 = 1.959963984540054
-"""The 97.5 % quantile of the normal distribution, for two-sided intervals at 95 %."""
+_OUTSIDE = 0.025
+_NONE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Tally(Record):
 
     Example:
         >>> Tally(9, 10)
-        Tally(90.0 % of 10, 95 % interval 59.6-98.2)
+        Tally(90.0 % of 10, 95 % interval 61.9-98.9)
     """
 
     correct: int
@@ -46,17 +47,23 @@ class Tally(Record):
             return self.estimate
         return self.correct / self.total if self.total else None
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float]:
-        """Wilson score interval at 95 % (Wilson 1927, doi:10.2307/2276774); (0, 1) for no data."""
+        """Jeffreys interval at 95 %; (0, 1) for no data.
+
+        From 0 where none, to 1 where all were right. Near these ends, where most classifiers are,
+        it covers 95 % where Wilson's falls to 90.
+
+        Source: Brown, Cai & DasGupta 2001, doi:10.1214/ss/1009213286.
+        """
         n = self.total if self.effective is None else self.effective
-        p, z = self.accuracy, Z_95
+        p = self.accuracy
         if p is None or n <= 0:
             return (0.0, 1.0)
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        # Rounding must not put the accuracy of all or none outside of its interval.
-        return (max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+        right, wrong = n * p, n * (1 - p)
+        low = beta_quantile(_OUTSIDE, right + 0.5, wrong + 0.5) if right > _NONE else 0.0
+        high = beta_quantile(1 - _OUTSIDE, right + 0.5, wrong + 0.5) if wrong > _NONE else 1.0
+        return (min(p, low), max(p, high))
 
     @property
     def percent(self) -> str:

@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecnn.audit.estimate import estimate_accuracy
+from edgecnn.audit.faults import check_labels, reanswer_all, settle_path
 from edgecnn.audit.find_bundle import find_bundle
 from edgecnn.audit.ledger.ledger import measure_lab, residual
-from edgecnn.audit.live import Live, measure_live
+from edgecnn.audit.live import measure_live
+from edgecnn.audit.next_steps import next_steps
+from edgecnn.audit.notes import contradictions, file_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.result import AuditReport
+from edgecnn.audit.trust import check_files, check_header
 from edgecnn.errors import OptionError, SessionError
 from edgecnn.records import Progress
-from edgecnn.session.label_file import FileLabels, read_labels
-from edgecnn.session.layout import EVENTS_NAME, sessions_below
-from edgecnn.session.read import Frames, Session, Truth, open_session, read_frames, read_truth
+from edgecnn.session.headline import live_alarm, same_answers
+from edgecnn.session.label_file import read_labels
+from edgecnn.session.layout import sessions_below
+from edgecnn.session.read import Frames, Session, open_session, read_frames, read_truth
+from edgecnn.session.things import link_things
 
 __all__ = ["AuditOptions", "AuditReport", "audit"]
 
@@ -60,26 +66,42 @@ def audit(
     first = opened[0]
     frames = _read_all(opened, progress)
     bundle, note = find_bundle(first, options.bundle)
+    said = [text for session in opened for text in check_header(session, bundle)]
+    files = [check_files(s, f) for s, f in zip(opened, frames, strict=True)]
     lab = measure_lab(first, bundle, options.lab, progress)
-    # The estimate comes before the labels are read: it can't have seen them.
+    # The estimate and the answers anew come before the labels are read: they can't see them.
     estimate = estimate_accuracy(frames, lab.quantized.accuracy or 0.0, lab.confidence)
+    again, unanswered = reanswer_all(list(zip(opened, frames, strict=True)), bundle, progress)
     labels = None if options.truth is None else read_labels(options.truth, first)
     more = () if labels is None else labels.events
+    _check_distinct(opened, frames)
+    frames = link_things(opened, frames)
     truths = [read_truth(s, f, more) for s, f in zip(opened, frames, strict=True)]
     parts = list(zip(opened, frames, truths, strict=True))
     live = measure_live(parts, first.card.labels)
+    lab, checks = settle_path(lab, check_labels(again, parts, lab.quantized.accuracy or 0.0))
+    checks = checks.with_faults([fault for faults, _ in files for fault in faults])
+    left = residual(lab, live.tally, checks.steps)
+    place = first.header.bundle_path if bundle is None else str(bundle.path)
     report = AuditReport(
         card=first.card,
         lab=lab,
         live=live,
+        alarm=live_alarm([(f, t) for _, f, t in parts], lab.quantized),
         estimate=estimate,
-        residual=residual(lab, live.tally),
+        checks=checks,
+        residual=left,
+        next=next_steps(opened, place, checks, left, live),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f, _ in parts),
         notes=(
             *((note,) if note else ()),
+            *said,
+            *(text for _, texts in files for text in texts),
             *lab.notes,
-            *_notes(parts, live),
-            *_file_notes(options.truth, labels),
+            *unanswered,
+            *reading_notes(parts, live),
+            *contradictions(live, estimate, checks),
+            *file_notes(options.truth, labels),
         ),
         options=options,
     )
@@ -121,100 +143,12 @@ def _check_same(opened: Sequence[Session]) -> None:
                 )
 
 
-def _notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[str]:
-    """What a reader has to know to trust the figures."""
-    notes = _label_notes(live)
-    tally = live.tally
-    if not tally.total and not live.label_counts.left_out:
-        notes.append(
-            "no field labels: label the session with `edgecnn label SESSION`, give this audit "
-            "--truth FILE.csv with columns frame,label, or record with --truth"
-        )
-    elif tally.effective is not None and tally.total:
-        notes.append(
-            f"live intervals count objects, not frames: consecutive frames show the same object, "
-            f"so {tally.total} frames are worth {tally.effective:.0f} independent ones"
-        )
-    elif tally.total:
-        notes.append("live intervals treat every image as independent of the others")
-    for session, frames, truth in parts:
-        name = session.path.name
-        unlabelled = int((truth.label < 0).sum())
-        if unlabelled and tally.total:
-            notes.append(f"{name}: {unlabelled} of {len(frames)} frames have no label, not counted")
-        if truth.guarded:
-            notes.append(f"{name}: {_guard_text(truth.guarded)}")
-        if truth.differing:
-            notes.append(
-                f"{name}: {truth.differing} frames were labelled differently by "
-                f"{' and '.join(truth.people)}; the later label counts"
-            )
-        if truth.cant_tell:
-            notes.append(f"{name}: {truth.cant_tell} frames whose label nobody can tell")
-        if truth.unknown:
-            shown = ", ".join(repr(label) for label in list(truth.unknown)[:5])
-            notes.append(
-                f"{name}: {sum(truth.unknown.values())} labels that the model doesn't have "
-                f"({shown}), not counted"
-            )
-        if broken := frames.broken + truth.broken:
-            notes.append(f"{name}: {broken} broken lines in {EVENTS_NAME}, skipped")
-        if frames.repeated:
-            notes.append(
-                f"{name}: {frames.repeated} frames were logged twice; the later answer counts"
-            )
-        if frames.end is None:
-            notes.append(f"{name}: has no end event: the run is still going on or was killed")
-    return notes
-
-
-def _label_notes(live: Live) -> list[str]:
-    """For which frames the labels speak, and how many were given with the answer in view."""
-    notes, counts = [], live.label_counts
-    if not live.tally.total and counts.left_out:
-        return [
-            f"live accuracy is not identified: people or uncertain answers picked all "
-            f"{counts.left_out} labelled frames; label random frames or a whole stretch too"
-        ]
-    if live.tally.estimate is not None:
-        notes.append(
-            f"live accuracy counts labels by the frames that they stand for: {counts.random} "
-            "random frames stand for all that no labelled stretch holds"
-        )
-    elif counts.random and counts.whole:
-        notes.append(
-            f"live accuracy takes {counts.whole} frames of labelled stretches for as typical as "
-            f"the {counts.random} random ones; 30 random labels make this assumption needless"
-        )
-    if counts.left_out:
-        notes.append(
-            f"live accuracy leaves out {counts.left_out} labels of frames that a person or an "
-            "uncertain answer picked; the confusions show them"
-        )
-    if counts.seen:
-        notes.append(
-            f"{counts.seen} of {counts.seen + counts.blind} labels of people were given with the "
-            "answer in view, and lean towards it"
-        )
-    return notes
-
-
-def _file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:
-    """What became of the labels of --truth."""
-    if file is None or labels is None:
-        return []
-    notes = [f"{file}: {len(labels.events)} labels are counted that the session does not hold"]
-    if labels.known:
-        notes.append(f"{file}: {labels.known} labels are in the session already")
-    if labels.strangers:
-        notes.append(f"{file}: {labels.strangers} labels of frames that the session does not hold")
-    if labels.guarded:
-        notes.append(f"{file}: {_guard_text(labels.guarded)}")
-    return notes
-
-
-def _guard_text(count: int) -> str:
-    return (
-        f"{count} frames near a change of the label are left unlabelled: a time can't say which "
-        "of them shows what"
-    )
+def _check_distinct(opened: Sequence[Session], frames: Sequence[Frames]) -> None:
+    """Refuse a recording that is given twice, as a copy or under another name."""
+    for k, later in enumerate(frames):
+        for earlier, other in zip(opened[:k], frames[:k], strict=True):
+            if same_answers(other, later):
+                raise SessionError(
+                    f"{opened[k].path} holds the same answers as {earlier.path}: one recording, "
+                    "given twice; its frames would count twice. Give one of them"
+                )

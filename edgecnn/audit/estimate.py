@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgecnn.bundle.folder import LabTestRow
 from edgecnn.records import Record
 from edgecnn.session.read import Frames
 
@@ -28,21 +29,33 @@ class LabConfidence:
     confidence: np.ndarray
     correct: np.ndarray
 
+    @classmethod
+    def of_rows(cls, rows: Sequence[LabTestRow], column: str) -> LabConfidence | None:
+        """As the bundle holds it for an artifact; None in a bundle of version 0.1."""
+        if not rows or column not in rows[0].confidence:
+            return None
+        confidence = np.array([row.confidence[column] for row in rows], np.float32)
+        return cls(confidence, np.array([row.predicted[column] == row.label for row in rows]))
+
 
 @dataclass(frozen=True)
 class Estimate(Record):
     """A band for the field accuracy, fractions in [0, 1]. Not a confidence interval.
 
-    `methods` holds the single estimates that the band was drawn around.
+    `methods` holds the single estimates that the band was drawn around; `why` says what stops a
+    band that is not identified.
     """
 
     low: float
     high: float
     flag: str
     methods: dict[str, float] = field(default_factory=dict)
+    why: str = ""
 
     def to_text(self) -> str:
-        """One line: '88.1-97.0 % (assumes calibrated confidence)'."""
+        """One line: '88.1-97.0 % (assumes calibrated confidence)', or why there is no band."""
+        if self.flag == UNKNOWN:
+            return f"{UNKNOWN}: {self.why}"
         return f"{100 * self.low:.1f}-{100 * self.high:.1f} % ({self.flag})"
 
 
@@ -68,7 +81,8 @@ def estimate_accuracy(
     """
     field_confidence = np.concatenate([frames.calibrated for frames in sessions])
     if not len(field_confidence) or float(np.ptp(field_confidence)) == 0:
-        return Estimate(0.0, 1.0, UNKNOWN)
+        why = "all answers are equally sure" if len(field_confidence) else "no frame was answered"
+        return Estimate(0.0, 1.0, UNKNOWN, why=why)
     methods = {"average_confidence": float(field_confidence.mean())}
     if lab is not None and len(lab.confidence):
         lab_accuracy = float(lab.correct.mean())
@@ -79,4 +93,7 @@ def estimate_accuracy(
     lowest, highest = min(methods.values()), max(methods.values())
     low = max(0.0, lab_accuracy - 2 * max(0.0, lab_accuracy - lowest) - _MARGIN)
     high = min(1.0, highest + _MARGIN)
-    return Estimate(low, high, ASSUMED if high - low <= _WIDEST else UNKNOWN, methods)
+    if high - low > _WIDEST:
+        why = f"confidence is so low that it allows for {100 * low:.0f} to {100 * high:.0f} %"
+        return Estimate(low, high, UNKNOWN, methods, why)
+    return Estimate(low, high, ASSUMED, methods)

@@ -11,8 +11,8 @@ import numpy as np
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, json_as
-from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, number_objects
-from edgecnn.session.headline import headline, label_weights
+from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE
+from edgecnn.session.headline import headline, label_weights, objects_shown
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["Confusion", "LabelCounts", "Live", "Misread", "Slice", "measure_live"]
@@ -23,7 +23,10 @@ _SLICES, _SMALLEST_SLICE = 40, 15
 
 @dataclass(frozen=True)
 class Misread(Record):
-    """A wrong answer: session folder, frame, labels, top score, picture (where it was kept)."""
+    """A wrong answer: session folder, frame, labels, top score, picture (where it was kept).
+
+    `confidence` is the model's own score, `calibrated` what it is worth: see `confidence.py`.
+    """
 
     session: str
     frame: int
@@ -31,6 +34,7 @@ class Misread(Record):
     predicted: str
     confidence: float
     image: Path | None
+    calibrated: float
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ class Live:
     """What the labelled field frames say. confusion[i][j]: true label i answered as label j.
 
     Labels that the headline leaves out are in the confusions, but not in the tallies: a person or
-    an uncertain answer picked their frames, so they are no sample.
+    an uncertain answer picked their frames, so they are no sample. `has_time`: there is a source
+    whose frames follow each other; image folders have no time.
     """
 
     tally: Tally
@@ -93,6 +98,7 @@ class Live:
     worst: tuple[Misread, ...]
     over_time: tuple[Slice, ...]
     label_counts: LabelCounts
+    has_time: bool = True
 
 
 def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> Live:
@@ -109,6 +115,7 @@ def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequenc
         worst=table.misreads(np.flatnonzero(~table.right), _WORST),
         over_time=table.over_time(),
         label_counts=_label_counts([truth for _, _, truth in parts], table),
+        has_time=not all(frames.separate for _, frames, _ in parts),
     )
 
 
@@ -139,6 +146,7 @@ class _Labelled:
     truth: np.ndarray
     index: np.ndarray
     confidence: np.ndarray
+    calibrated: np.ndarray
     frame: np.ndarray
     weight: np.ndarray
     session: np.ndarray
@@ -148,22 +156,21 @@ class _Labelled:
     @classmethod
     def of(cls, parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> _Labelled:
         columns: list[tuple[np.ndarray, ...]] = []
-        segments = 0
+        shown = objects_shown([(frames, truth) for _, frames, truth in parts])
         for k, (_, frames, truth) in enumerate(parts):
             rows = np.flatnonzero(truth.label >= 0)
             label = truth.label[rows].astype(np.int64)
-            segment = number_objects(frames.key[rows], label, separate=frames.separate) + segments
-            segments += len(frames)
             columns.append(
                 (
                     label,
                     frames.index[rows],
                     frames.confidence[rows],
+                    frames.calibrated[rows],
                     frames.frame[rows],
                     label_weights(frames, truth)[rows],
                     np.full(len(rows), k),
                     rows,
-                    segment,
+                    shown[k],
                 )
             )
         return cls(
@@ -251,4 +258,5 @@ class _Labelled:
             predicted=self.labels[self.index[row]],
             confidence=round(float(self.confidence[row]), 4),
             image=session.picture(name) if name else None,
+            calibrated=round(float(self.calibrated[row]), 4),
         )

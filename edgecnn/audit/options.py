@@ -21,10 +21,10 @@ class AuditOptions:
         metavar="BUNDLE",
         shown="the one that the session names",
     )
-    lab: Path | None = option(
-        None,
-        "Lab images, or the session of a run over them on the device: measures what the device's "
-        "path costs.",
+    lab: tuple[Path, ...] = option(
+        (),
+        "Lab images, which tell how sure the file was in the lab, or the session of a run over "
+        "them on the device, which measures the device's path. Repeat it to give both.",
         metavar="FOLDER",
     )
     truth: Path | None = option(
@@ -41,6 +41,13 @@ class AuditOptions:
         "Return status 1 when the gap is wider than this many points, or unknown.",
         panel="Gate",
         metavar="POINTS",
+    )
+    fail_on: tuple[str, ...] = option(
+        (),
+        "Return status 1 when such a fault is found, with commas between them: path is what the "
+        "device does to a frame, truth the labels, session its files.",
+        choices=("path", "truth", "session"),
+        metavar="LIST",
     )
 
     def __post_init__(self) -> None:

@@ -28,7 +28,9 @@ _MOST_CLASSES, _MOST_CELLS = 40, 16
 def waterfall_plot(report: AuditReport) -> Plot:
     """From lab to live accuracy: a bar for each step of the ledger, with its interval."""
     lab = 100 * (report.lab.float_tally.accuracy or 0.0)
-    steps = [(s.cause.split(" (")[0], s.points, s.low, s.high) for s in report.lab.steps]
+    steps = [(s.cause.split(" (")[0], s.points, s.low, s.high) for s in report.losing_steps]
+    if report.idle_steps:
+        steps.insert(0, (report.idle_text, 0.0, 0.0, 0.0))
     left = report.residual
     if left:
         steps.append(("not explained", left.points, left.low, left.high))

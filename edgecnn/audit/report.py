@@ -1,4 +1,7 @@
-"""Write the audit as one self-contained HTML page."""
+"""Write the audit as one self-contained HTML page that a person forwards.
+
+First screen: the finding in one sentence, what to do, one picture. Then pictures, then figures.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from edgecnn.bundle.preprocess import readable_image
 from edgecnn.render.page import Picture, Plot, picture_uri, write_page
 
 __all__ = ["write_report"]
+
+_SHEETS, _FIRST = 8, 3
 
 
 def write_report(report: AuditReport, target: Path, *, bundle_sha256: str) -> None:
@@ -25,8 +30,9 @@ def write_report(report: AuditReport, target: Path, *, bundle_sha256: str) -> No
         "report.html.j2",
         report=report,
         bundle_sha256=bundle_sha256,
-        headline=_headline(report),
+        place=_place(report),
         labelled=report.live.tally.total > 0,
+        first=_first_pictures(report),
         plots=_plots(report),
         sheets=_sheets(report),
         worst=[_picture(m, named=True) for m in report.live.worst],
@@ -38,28 +44,48 @@ def _plots(report: AuditReport) -> dict[str, Plot]:
     if report.live.tally.total:
         made["classes"] = plots.class_plot(report)
         made["confusion"] = plots.confusion_plot(report)
-        made["time"] = plots.time_plot(report)
+        if report.live.has_time:
+            made["time"] = plots.time_plot(report)
     return made
 
 
-def _headline(report: AuditReport) -> str:
-    """The finding in one sentence."""
-    gap, interval = report.gap_points, report.gap_interval
-    if gap is None or interval is None:
-        return "The session has no field labels: live accuracy and the gap are unknown."
-    size = f"{abs(gap):.1f} points"
-    if interval[0] > 0:
-        return f"Live accuracy is {size} below lab accuracy."
-    if interval[1] < 0:
-        return f"Live accuracy is {size} above lab accuracy."
-    return f"No gap is proved: the difference of {gap:.1f} points may be chance."
+def _place(report: AuditReport) -> str:
+    """Which device, where, when and with what, in a line."""
+    first = report.sessions[0]
+    host = first["host"] if isinstance(first["host"], dict) else {}
+    device = first["name"] or host.get("name") or "unnamed device"
+    days = sorted({str(s["day"]) for s in report.sessions if s["day"]})
+    when = " to ".join(dict.fromkeys([*days[:1], *days[-1:]])) or "no date"
+    parts = [
+        f"device {device}",
+        *([f"site {first['site']}"] if first["site"] else []),
+        when,
+        f"bundle {report.card.name}",
+    ]
+    if len(report.sessions) > 1:
+        parts.append(f"{len(report.sessions)} sessions")
+    return " · ".join(parts)
+
+
+def _first_pictures(report: AuditReport) -> list[Picture]:
+    """What shows the finding best: the input as it should be and as it is, or misread frames."""
+    for fault in report.checks.faults:
+        if fault.example is not None:
+            right, wrong = (picture_uri(tensor[..., ::-1]) for tensor in fault.example)
+            texts = ("what the model was trained to get", "what the device gives it")
+            return [
+                Picture((uri,), (text,), (), title=text)
+                for uri, text in zip((right, wrong), texts, strict=True)
+            ]
+    shown = [m for c in report.live.confusions for m in c.examples[:_FIRST]]
+    return [_picture(m, named=True) for m in shown[:_FIRST]]
 
 
 def _sheets(report: AuditReport) -> list[tuple[Confusion, list[Picture]]]:
     """The largest confusions with pictures of what was misread."""
     return [
         (confusion, [_picture(m) for m in confusion.examples])
-        for confusion in report.live.confusions[:8]
+        for confusion in report.live.confusions[:_SHEETS]
     ]
 
 
@@ -69,7 +95,7 @@ def _picture(misread: Misread, *, named: bool = False) -> Picture:
         (picture_uri(readable_image(misread.image)) if misread.image else None,),
         (f"a frame of {read_as}",),
         (
-            f"{100 * misread.confidence:.0f} % sure",
+            f"{100 * misread.calibrated:.0f} % sure",
             f"{Path(misread.session).name}, frame {misread.frame}",
         ),
         title=read_as if named else "",

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import Estimate
+from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.ledger.ledger import Lab
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
+from edgecnn.audit.next_steps import NextStep
 from edgecnn.audit.options import AuditOptions
+from edgecnn.audit.verdict import Overfitting, verdict
 from edgecnn.bundle.card import Card
 from edgecnn.records import Json, encode
 from edgecnn.render.table import table
 
 __all__ = ["AuditReport"]
+
+# Points that print as 0.0, and how far lab accuracy of the file and of Keras may be apart.
+_NOTHING, _APART = 0.05, 0.5
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,11 @@ class AuditReport:
     card: Card
     lab: Lab
     live: Live
+    alarm: Alarm
     estimate: Estimate
+    checks: FieldChecks
     residual: Step | None
+    next: tuple[NextStep, ...]
     sessions: tuple[Json, ...]
     notes: tuple[str, ...]
     options: AuditOptions = field(default_factory=AuditOptions)
@@ -46,10 +56,43 @@ class AuditReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the gap is at most `max_gap`; an unknown gap is not."""
+        """Whether the gap is at most `max_gap` (an unknown gap is not), and no fault forbidden."""
+        if any(fault.kind in self.options.fail_on for fault in self.checks.faults):
+            return False
         if self.options.max_gap is None:
             return True
         return self.gap_points is not None and self.gap_points <= self.options.max_gap
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The ledger: the steps of the lab images, then those of the field frames."""
+        return (*self.lab.steps, *self.checks.steps)
+
+    @property
+    def idle_steps(self) -> tuple[Step, ...]:
+        """The steps that lose nothing: 0.0 points."""
+        return tuple(step for step in self.steps if abs(step.points) < _NOTHING)
+
+    @property
+    def losing_steps(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if abs(step.points) >= _NOTHING)
+
+    @property
+    def idle_text(self) -> str:
+        """The steps that lose nothing, in a line."""
+        return ", ".join(step.cause.split(" (")[0] for step in self.idle_steps)
+
+    @property
+    def verdict(self) -> str:
+        """The finding in one sentence."""
+        return verdict(
+            self.lab.float_tally, self.live, self.estimate, self.checks, self.gap_interval
+        )
+
+    @property
+    def overfitting(self) -> Overfitting | None:
+        """Training against lab accuracy, which no field frame has a part in."""
+        return Overfitting.of(self.card)
 
     @property
     def per_class(self) -> dict[str, tuple[Tally, Tally]]:
@@ -61,12 +104,19 @@ class AuditReport:
         low, high = self.gap_interval or (None, None)
         found = {
             "lab": self.lab.float_tally,
+            "lab_file": self.lab.quantized,
             "live": self.live.tally,
             "gap_points": self.gap_points,
             "gap_low": low,
             "gap_high": high,
+            "alarm": self.alarm,
             "estimate": self.estimate,
-            "ledger": self.lab.steps,
+            "verdict": self.verdict,
+            "faults": self.checks.faults,
+            "next": self.next,
+            "reanswered": self.checks.kept,
+            "overfitting": self.overfitting,
+            "ledger": self.steps,
             "residual_points": self.residual and self.residual.points,
             "residual_low": self.residual and self.residual.low,
             "residual_high": self.residual and self.residual.high,
@@ -87,14 +137,8 @@ class AuditReport:
         return {key: encode(value) for key, value in found.items()}
 
     def to_text(self) -> str:
-        """What a terminal shows."""
-        lines = [f"lab    {self.lab.float_tally.text()}", f"live   {self.live.tally.text()}"]
-        gap, interval = self.gap_points, self.gap_interval
-        if gap is not None and interval is not None:
-            lines.append(
-                f"gap    {gap:.1f} points, 95 % interval {interval[0]:.1f} to {interval[1]:.1f}"
-            )
-        lines.append(f"label-free band  {self.estimate.to_text()}")
+        """What a terminal shows: the finding, what to do, the figures, the ledger, the details."""
+        lines = [self.verdict, *self._next_text(), "", *self._figures_text()]
         lines += ["", self._ledger_text()]
         if self.live.tally.total:
             lines += ["", self._classes_text()]
@@ -105,13 +149,41 @@ class AuditReport:
             lines.append(f"report: {self.options.report}")
         return "\n".join(lines).rstrip()
 
+    def _next_text(self) -> list[str]:
+        lines = ["", "what to do"] if self.next else []
+        for number, step in enumerate(self.next, 1):
+            points = f" [{step.points_text}]" if step.points_text else ""
+            lines += [f"{number}. {step.command}{points}", f"   {step.why}"]
+        return lines
+
+    def _figures_text(self) -> list[str]:
+        lines = [f"lab    {self.lab.float_tally.text()}"]
+        apart = gap_points(self.lab.float_tally, self.lab.quantized)
+        if apart is not None and abs(apart) >= _APART:
+            lines.append(f"       the file that ran: {self.lab.quantized.text()}")
+        lines.append(f"live   {self.live.tally.text()}")
+        gap, interval = self.gap_points, self.gap_interval
+        if gap is not None and interval is not None:
+            lines.append(
+                f"gap    {gap:.1f} points, 95 % interval {interval[0]:.1f} to {interval[1]:.1f}"
+            )
+        if self.alarm.things:
+            lines.append(f"alarm  {self.alarm.text()}")
+        lines.append(f"label-free band  {self.estimate.to_text()}")
+        if self.overfitting is not None:
+            lines.append(f"overfitting  {self.overfitting.to_text()}")
+        return lines
+
     def _ledger_text(self) -> str:
-        steps = [*self.lab.steps, *([self.residual] if self.residual else [])]
-        rows = [(s.cause, f"{s.points:+.2f}", f"{s.low:+.2f} to {s.high:+.2f}") for s in steps]
+        """The ledger; steps that lose nothing share a line."""
+        shown = [*self.losing_steps, *([self.residual] if self.residual else [])]
+        rows = [(s.cause, f"{s.points:+.2f}", f"{s.low:+.2f} to {s.high:+.2f}") for s in shown]
+        if self.idle_steps:
+            rows.insert(0, (self.idle_text, "0.0", ""))
         if self.residual:
             rows.append(("= gap", f"{self.gap_points:+.2f}", ""))
         view = table(("where the points go", "points", "95 % interval"), rows)
-        evidence = [f"  {step.cause.split(' (')[0]}: {step.evidence}" for step in self.lab.steps]
+        evidence = [f"  {step.cause.split(' (')[0]}: {step.evidence}" for step in self.steps]
         return "\n".join([view, *evidence])
 
     def _classes_text(self) -> str:

@@ -16,7 +16,7 @@ from edgecnn.bundle.runtime.module import Kernels
 from edgecnn.bundle.spec import Prediction
 from edgecnn.errors import ArtifactError, BundleError
 
-__all__ = ["Classifier", "GoldenResult", "Timing"]
+__all__ = ["Answered", "Classifier", "GoldenResult", "Timing"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,15 @@ class Timing:
 
     preprocess_ms: float
     invoke_ms: float
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One classification: what the model was given (uint8 RGB), its answer and its time."""
+
+    tensor: np.ndarray
+    prediction: Prediction
+    timing: Timing
 
 
 @dataclass(frozen=True)
@@ -101,10 +110,13 @@ class Classifier:
         """Classify one frame: uint8, shape (h, w, 3), B, G, R as OpenCV captures it."""
         return self.timed(frame_bgr)[0]
 
-    def timed(
-        self, frame_bgr: np.ndarray, tensor: np.ndarray | None = None
-    ) -> tuple[Prediction, Timing]:
-        """Classify one frame and say how long its two parts took.
+    def timed(self, frame_bgr: np.ndarray) -> tuple[Prediction, Timing]:
+        """Classify one frame and say how long its two parts took."""
+        found = self.answered(frame_bgr)
+        return found.prediction, found.timing
+
+    def answered(self, frame_bgr: np.ndarray, tensor: np.ndarray | None = None) -> Answered:
+        """Classify one frame; also say what the model saw, and how long its two parts took.
 
         Args:
             tensor: What `to_tensor` makes of the frame, where another thread did that already.
@@ -115,7 +127,8 @@ class Classifier:
         middle = perf_counter_ns()
         scores = self.runtime.invoke(tensor)
         end = perf_counter_ns()
-        return self._prediction(scores), Timing((middle - start) / 1e6, (end - middle) / 1e6)
+        timing = Timing((middle - start) / 1e6, (end - middle) / 1e6)
+        return Answered(tensor, self._prediction(scores), timing)
 
     def replay_golden(self) -> list[GoldenResult]:
         """Decode, preprocess and classify the golden frames and compare with the lab.

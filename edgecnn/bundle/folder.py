@@ -17,7 +17,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.bundle.artifacts import preferred
@@ -29,19 +29,22 @@ from edgecnn.files.staging import staged_folder
 __all__ = ["Bundle", "LabTestRow", "read_card", "seal", "write_bundle"]
 
 _SUMS = "SHA256SUMS"
+_CONFIDENCE = "confidence:"
 
 
 @dataclass(frozen=True)
 class LabTestRow:
     """A lab test image: digest of its file, its label, and the predicted label of each artifact.
 
-    `predicted["keras"]` is the float model before export.
+    `predicted["keras"]` is the float model before export. `confidence` is how sure each artifact
+    was, by the card's temperature; bundles of version 0.1 have none.
     """
 
     file: str
     sha256: str
     label: str
     predicted: dict[str, str]
+    confidence: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,8 @@ class Bundle:
         """
         try:
             rows = csv.DictReader(io.StringIO(self.read("lab_test.csv").decode()), strict=True)
-            return [
-                LabTestRow(row.pop("file"), row.pop("sha256"), row.pop("label"), row)
-                for row in rows
-            ]
-        except (KeyError, UnicodeDecodeError, csv.Error) as error:
+            return [_lab_test_row(row) for row in rows]
+        except (KeyError, AttributeError, TypeError, ValueError, csv.Error) as error:
             raise BundleError(
                 f"{self.path}: lab_test.csv is not readable ({error}); export again"
             ) from error
@@ -208,9 +208,25 @@ def read_card(data: bytes, path: Path) -> Card:
 
 
 def _lab_test_csv(rows: list[LabTestRow]) -> str:
-    answers = list(rows[0].predicted) if rows else []
-    cells = [[r.file, r.sha256, r.label, *(r.predicted[a] for a in answers)] for r in rows]
-    return csv_text(["file", "sha256", "label", *answers], cells)
+    answers, sure = (list(rows[0].predicted), list(rows[0].confidence)) if rows else ([], [])
+    head = ["file", "sha256", "label", *answers, *(f"{_CONFIDENCE}{name}" for name in sure)]
+    cells = [
+        [
+            *(row.file, row.sha256, row.label, *(row.predicted[name] for name in answers)),
+            *(f"{row.confidence[name]:.6f}" for name in sure),
+        ]
+        for row in rows
+    ]
+    return csv_text(head, cells)
+
+
+def _lab_test_row(row: dict[str, str]) -> LabTestRow:
+    sure = {
+        name.removeprefix(_CONFIDENCE): float(row.pop(name))
+        for name in list(row)
+        if name.startswith(_CONFIDENCE)
+    }
+    return LabTestRow(row.pop("file"), row.pop("sha256"), row.pop("label"), row, sure)
 
 
 def _parse_sums(text: str, path: Path) -> dict[str, str]:

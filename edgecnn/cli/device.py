@@ -106,7 +106,7 @@ def run(
     with panel(sys.stderr) as on_status:
         lines = result_lines()
         found = run(bundle, source, options, on_status=on_status, on_link=_say_link, on_line=lines)
-        return found, 0
+    return found, 0 if found.ok else 1
 
 
 def _say_link(link: str) -> None:

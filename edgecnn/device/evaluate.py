@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edgecnn.accuracy.groups import per_group
+import numpy as np
+
+from edgecnn.accuracy.near_duplicates import fingerprint
+from edgecnn.accuracy.objects import ObjectNumbers, tally_of_objects
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
@@ -20,7 +23,8 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.options import EvaluateOptions
 from edgecnn.errors import DataError, ImageError, listed
 from edgecnn.files.folders import LabelledFile, find_labelled
-from edgecnn.files.manifest import read_manifest
+from edgecnn.files.manifest import only_labels, read_manifest
+from edgecnn.files.walk import natural_key
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
 from edgecnn.render.table import table
 
@@ -31,12 +35,15 @@ _LISTED = 10
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one image: `file` is its path below the evaluated folder."""
+    """The answer for one image: `file` is its path below the evaluated folder, `thing` numbers
+    what it shows: see `accuracy.objects`.
+    """
 
     file: str
     label: str
     group: str
     prediction: Prediction
+    thing: int
 
     @property
     def correct(self) -> bool:
@@ -46,7 +53,7 @@ class Answer:
 @dataclass(frozen=True)
 class Evaluation(Record):
     """What came out. `skipped` are images that couldn't be decoded; `lab` is the accuracy that the
-    same artifact had on the lab's test images."""
+    same artifact had on the lab's test images; `notes` say how the folder was read."""
 
     artifact: str
     runtime: str
@@ -54,11 +61,12 @@ class Evaluation(Record):
     skipped: tuple[Skipped, ...]
     lab: Tally
     answers: tuple[Answer, ...] = field(metadata=json_as(hidden=True))
+    notes: tuple[str, ...] = ()
 
     @property
     @computed
     def accuracy(self) -> Tally:
-        return Tally(sum(answer.correct for answer in self.answers), len(self.answers))
+        return _tally(self.answers)
 
     @property
     @computed
@@ -88,6 +96,8 @@ class Evaluation(Record):
         lines += ["", _tally_table("class", self.per_class)]
         if len(self.per_group) > 1:
             lines += ["", _tally_table("group", self.per_group)]
+        if self.notes:
+            lines += ["", *self.notes]
         if self.skipped:
             lines += ["", f"{len(self.skipped)} images were skipped:"]
             lines += [f"  {reason}" for _, reason in self.skipped[:_LISTED]]
@@ -95,8 +105,10 @@ class Evaluation(Record):
         return "\n".join([*lines, "", f"({self.artifact} on {self.runtime})"])
 
     def _tallies(self, keys: Sequence[str], order: Iterable[str]) -> dict[str, Tally]:
-        found = per_group(keys, [answer.correct for answer in self.answers])
-        return {key: found[key] for key in order if key in found}
+        found: dict[str, list[Answer]] = {}
+        for key, answer in zip(keys, self.answers, strict=True):
+            found.setdefault(key, []).append(answer)
+        return {key: _tally(found[key]) for key in order if key in found}
 
 
 def evaluate(
@@ -117,7 +129,8 @@ def evaluate(
     options = options or EvaluateOptions()
     root = Path(data)
     opened = Bundle.open(bundle)
-    files = find_labelled(root)
+    notes: list[str] = []
+    files = find_labelled(root, options.manifest, known=opened.card.labels, notes=notes)
     check_labels(files, opened.card.labels, root)
     groups = _groups(root, files, options)
     classifier = Classifier(
@@ -127,7 +140,7 @@ def evaluate(
         threads=options.threads,
         runtime=options.runtime,
     )
-    answers, skipped = [], []
+    answers, skipped, looks = [], [], []
     for k, (file, group) in enumerate(zip(files, groups, strict=True)):
         name = file.path.relative_to(root).as_posix()
         try:
@@ -135,7 +148,9 @@ def evaluate(
         except ImageError as error:
             skipped.append(Skipped(name, str(error)))
         else:
-            answers.append(Answer(name, file.label, group, classifier(frame)))
+            found = classifier.answered(frame)
+            looks.append(fingerprint(found.tensor, is_rgb=True))
+            answers.append(Answer(name, file.label, group, found.prediction, -1))
         if progress:
             progress("evaluate", k + 1, len(files))
     if not answers:
@@ -147,9 +162,10 @@ def evaluate(
         artifact=classifier.artifact.file,
         runtime=classifier.runtime.name,
         labels=classifier.card.labels,
-        answers=tuple(answers),
+        answers=_numbered(answers, looks),
         skipped=tuple(skipped),
         lab=classifier.artifact.lab,
+        notes=tuple(notes),
     )
 
 
@@ -171,10 +187,28 @@ def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions)
     """Without a manifest the folders of an image but its class: "test/phone" for
     test/cat/phone/1.jpg.
     """
-    if options.manifest is None:
+    default = options.group == EvaluateOptions.group
+    if options.manifest is None or (default and only_labels(options.manifest, options.group)):
         return ["/".join([*filter(None, [file.split]), *file.below]) for file in files]
     paths = [file.path for file in files]
     return [name or "" for name in read_manifest(options.manifest, options.group, paths, root)]
+
+
+def _numbered(answers: Sequence[Answer], looks: Sequence[np.ndarray]) -> tuple[Answer, ...]:
+    """The answers with the numbers of things, in the order in which `run` reads the folder."""
+    order = sorted(range(len(answers)), key=lambda k: natural_key(answers[k].file))
+    numbers = ObjectNumbers()
+    things = {k: numbers.number(looks[k]) for k in order}
+    return tuple(replace(answer, thing=things[k]) for k, answer in enumerate(answers))
+
+
+def _tally(answers: Sequence[Answer]) -> Tally:
+    """As `run` and `audit` count the same images: those of one thing are no independent answers."""
+    return tally_of_objects(
+        [answer.correct for answer in answers],
+        [answer.thing for answer in answers],
+        [answer.label for answer in answers],
+    )
 
 
 def _tally_table(name: str, tallies: dict[str, Tally]) -> str:

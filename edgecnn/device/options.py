@@ -58,7 +58,7 @@ class EvaluateOptions(DeviceOptions):
 
     manifest: Path | None = option(
         None,
-        "A CSV file with a path column and columns of groups.",
+        "A CSV file with a column file and a column label, columns of groups, or both.",
         panel="Groups",
         metavar="FILE.csv",
         shown="the folders below the classes",
@@ -86,6 +86,12 @@ class BenchmarkOptions(DeviceOptions):
     )
     plot: Path | None = option(
         None, "Draw accuracy against time: a .png, .svg or .pdf file.", metavar="FILE"
+    )
+    manifest: Path | None = option(
+        None,
+        "A CSV file with a column file and a column label for the images of DATA.",
+        metavar="FILE.csv",
+        shown="the class folders",
     )
     warmup: int = 20
     warmup_seconds: float = 0.5
@@ -156,6 +162,21 @@ class RunOptions(DeviceOptions, OutputOptions):
         low=0,
         high=270,
     )
+    fps: float | None = option(
+        None,
+        "Frames per second of a recording without times: a raw .h264 or .mjpeg stream.",
+        low=0.01,
+        high=1000,
+        metavar="X",
+        shown="the recording's own times",
+    )
+    truth_offset: int = option(
+        0,
+        "Add this to the frame numbers of a truth CSV: -1 for a file that counts from 1.",
+        low=-1_000_000,
+        high=1_000_000,
+        metavar="N",
+    )
     max_frames: int | None = option(
         None, "Stop after this many frames.", panel="How long", low=1, shown="no limit"
     )
@@ -186,7 +207,7 @@ class RunOptions(DeviceOptions, OutputOptions):
         metavar="TIME",
         shown="every frame",
     )
-    fps: float | None = option(
+    max_fps: float | None = option(
         None,
         "Classify this many frames a second at most.",
         low=0.0001,
@@ -233,6 +254,12 @@ class RunOptions(DeviceOptions, OutputOptions):
         metavar="ADDR",
     )
     window: bool = option(False, "Show the frames in a window; q stops.")
+    fail_on: Literal["alarm"] | None = option(
+        None,
+        "Return status 1 when the labels show that the field is worse than the lab.",
+        panel="Gate",
+        shown="never",
+    )
     twin_every: int = option(
         50,
         "On an Edge TPU, also run every Nth frame on the CPU and compare the answers; 0 turns "
@@ -252,8 +279,8 @@ class RunOptions(DeviceOptions, OutputOptions):
             raise OptionError("--truth none goes with no other --truth; leave it out")
         if self.log is not None and self.log_root is not None:
             raise OptionError("--log and --log-root say the same; leave one out")
-        if self.every is not None and self.fps is not None:
-            raise OptionError("--every and --fps say the same; leave one out")
+        if self.every is not None and self.max_fps is not None:
+            raise OptionError("--every and --max-fps say the same; leave one out")
         _ = self.period_s, self.rule
         if self.rotate % 90:
             raise OptionError(f"--rotate is {self.rotate}, expected 0, 90, 180 or 270")
@@ -282,8 +309,8 @@ class RunOptions(DeviceOptions, OutputOptions):
         Raises:
             OptionError: `every` is no time.
         """
-        if self.fps is not None:
-            return 1 / self.fps
+        if self.max_fps is not None:
+            return 1 / self.max_fps
         return 0.0 if self.every is None else _seconds("--every", self.every)
 
 

@@ -1,19 +1,21 @@
 """Find the image files of a folder and their classes.
 
 The class is the name of the folder that holds an image; classes are sorted by name, as in Keras.
-`root/{train,val,test}/<class>/` works too.
+Splits and wrappers are recognized by arrangement.py; a CSV file can name the labels instead.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import DataError
+from edgecnn.files.arrangement import find_layout
+from edgecnn.files.manifest import labels_of, read_columns
+from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -22,14 +24,8 @@ __all__ = [
     "file_sha256",
     "find_images",
     "find_labelled",
-    "split_and_folders",
+    "is_picture",
 ]
-
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"}
-    | {".pgm", ".ppm", ".pnm", ".jp2"}
-)
-_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -45,61 +41,61 @@ class LabelledFile:
     below: tuple[str, ...] = ()
 
 
-def find_images(root: Path) -> list[Path]:
-    """Find every image file under `root` by its suffix, sorted; hidden ones are skipped.
+def find_images(root: Path, notes: list[str] | None = None) -> list[Path]:
+    """Find every image file under `root`, sorted; hidden ones are skipped.
 
-    Symbolic links are followed; a folder reached twice (a link loop) is read once.
+    Args:
+        notes: Takes a line on the files that are passed over.
 
     Raises:
         DataError: `root` is no folder, is unreadable, or holds no image file.
     """
-    files = sorted(_walk(root))
-    if not files:
-        raise DataError(
-            f"{root} holds no image file, expected some of {' '.join(sorted(IMAGE_SUFFIXES))}; "
-            "check the path"
-        )
-    return files
+    found = walk(root)
+    if notes is not None:
+        notes += found.notes()
+    return _some(found)
 
 
-def find_labelled(root: Path) -> list[LabelledFile]:
-    """Find the image files of a class-per-folder tree, sorted by path.
+def find_labelled(
+    root: Path,
+    manifest: Path | None = None,
+    *,
+    known: Collection[str] = (),
+    notes: list[str] | None = None,
+) -> list[LabelledFile]:
+    """Find the labelled images of a folder, sorted by path.
 
-    The class is the first folder below `root` (or below `root/train`, `root/val`, `root/test`
-    when those exist); deeper folders may hold devices, days or bursts.
+    The class is the first folder below `root`, or below its train, val and test folders; deeper
+    folders may hold devices, days or bursts. A manifest with a column of labels replaces the
+    folders.
+
+    Args:
+        manifest: A CSV file; see `manifest.labels_of`. One without labels changes nothing.
+        known: Labels that are known, as those of a bundle: a folder of such a name is a class.
+        notes: Takes lines on what was recognized and on what is passed over.
 
     Raises:
-        DataError: No image file, or images outside the class folders.
+        DataError: No image file, images without a class, or a manifest that doesn't fit.
     """
-    files = find_images(root)
-    found = []
-    places = split_and_folders([path.relative_to(root).parts for path in files])
-    for path, (split, folders) in zip(files, places, strict=True):
-        if not folders:
-            raise DataError(
-                f"{path} is in no class folder, expected {root}/<class>/<image>; "
-                "make one folder for each class and move the images there"
-            )
-        found.append(LabelledFile(path, folders[0], split, folders[1:]))
-    return found
+    notes = [] if notes is None else notes
+    found = walk(root)
+    files = _some(found)
+    table = labels_of(manifest, files, root, notes) if manifest is not None else None
+    if table is not None:
+        labelled = [
+            LabelledFile(path, label, split)
+            for path, (label, split) in zip(files, table, strict=True)
+            if label
+        ]
+    else:
+        _refuse_links(found)
+        labelled = _by_folders(found, known, notes)
+    notes += found.notes(manifest if table is not None else None)
+    notes += _alike(labelled)
+    return labelled
 
 
-def split_and_folders(
-    paths: Sequence[tuple[str, ...]],
-) -> list[tuple[str | None, tuple[str, ...]]]:
-    """The split of each path's parts (train, val or test), and the folders below it.
-
-    The class is the first of these folders. Without a class folder in one of them, folders of
-    these names are classes.
-    """
-    in_splits = any(len(parts) > 2 and parts[0] in _SPLITS for parts in paths)
-    return [
-        (parts[0], parts[1:-1]) if in_splits and parts[0] in _SPLITS else (None, parts[:-1])
-        for parts in paths
-    ]
-
-
-def class_names(files: list[LabelledFile]) -> list[str]:
+def class_names(files: Collection[LabelledFile]) -> list[str]:
     """The classes in sorted order.
 
     Raises:
@@ -125,24 +121,83 @@ def file_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    if not root.exists():
-        raise DataError(f"{root} does not exist, expected a folder of images; check the path")
-    if not root.is_dir():
-        raise DataError(f"{root} is a file, expected a folder of images; give its folder")
-    seen: set[tuple[int, int]] = set()
+def _some(found: Walk) -> list[Path]:
+    if not found.files:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.passed.most_common(4))
+        raise DataError(
+            f"{found.root} holds no image file{f' (but {kinds})' if kinds else ''}, expected some "
+            f"of {' '.join(sorted(IMAGE_SUFFIXES))}; check the path"
+        )
+    return found.files
 
-    def refuse(error: OSError) -> None:
-        raise DataError(f"can't read {error.filename}: {error.strerror}") from error
 
-    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            subfolders.clear()
+def _by_folders(found: Walk, known: Collection[str], notes: list[str]) -> list[LabelledFile]:
+    paths = [path.relative_to(found.root).parts for path in found.files]
+    if found.boxes and not _may_have_classes(paths):
+        raise DataError(
+            f"{found.boxes[0]} belongs to an object detector's data set (boxes, not classes), "
+            "expected one folder for each class; cut the objects out into class folders, or name "
+            "a label for each image with --manifest FILE.csv (columns file and label)"
+        )
+    layout = find_layout(paths, known)
+    notes += layout.notes
+    labelled = []
+    for path, place in zip(found.files, layout.places, strict=True):
+        if place is None:
             continue
-        seen.add((status.st_dev, status.st_ino))
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in names:
-            path = Path(folder, name)
-            if path.suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                yield path
+        split, folders = place
+        if not folders:
+            raise DataError(
+                f"{path} is in no class folder, expected {found.root}/<class>/<image>; "
+                f"{_way_out(found)}"
+            )
+        labelled.append(LabelledFile(path, folders[0], split, folders[1:]))
+    return labelled
+
+
+def _may_have_classes(paths: Sequence[tuple[str, ...]]) -> bool:
+    """Whether a folder may be a class: not all are of the names that detectors' data sets have."""
+    usual = {"images", "jpegimages", "train", "valid", "val", "test", "train2017", "val2017"}
+    folders = [parts[:-1] for parts in paths]
+    first, last = min(folders), max(folders)
+    shared = next(
+        (k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first)
+    )
+    return any(part.lower() not in usual for parts in folders for part in parts[shared:])
+
+
+def _way_out(found: Walk) -> str:
+    """What to do with images outside class folders; a CSV file beside them may hold the labels."""
+    beside = [*found.tables, *sorted(found.root.parent.glob("*.csv"))]
+    for table in beside:
+        columns = read_columns(table)
+        if columns is not None:
+            return f"its labels may be in {table} (column {columns[1]}): add --manifest {table}"
+    return (
+        "make one folder for each class and move the images there, or name the labels with "
+        "--manifest FILE.csv (columns file and label)"
+    )
+
+
+def _refuse_links(found: Walk) -> None:
+    """Refuse two folders that are links to one: its images can't be of two classes."""
+    for folder, first in found.twice:
+        if folder.parent == first.parent:
+            raise DataError(
+                f"{folder} and {first} are the same folder by a link, expected different images in "
+                "each class; remove one of the two"
+            )
+
+
+def _alike(files: Collection[LabelledFile]) -> list[str]:
+    """Say which classes differ by case, blanks, hyphens or underscores only."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        key = file.label.casefold()
+        spellings["".join(c for c in key if c not in " -_") or key].add(file.label)
+    return [
+        f"classes {' and '.join(map(repr, sorted(names)))} differ by case, blanks or hyphens only; "
+        "if they are one class, move their images into one folder"
+        for names in spellings.values()
+        if len(names) > 1
+    ]

@@ -1,17 +1,40 @@
-"""A manifest: a CSV file that says what images belong to, such as a device, a site or a day."""
+"""A manifest: a CSV file that says of each image its label, or a device, a site or a day."""
 
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from edgecnn.errors import DataError
+from edgecnn.files.arrangement import split_role
 
-__all__ = ["csv_text", "read_manifest"]
+__all__ = ["csv_text", "labels_of", "only_labels", "read_columns", "read_manifest"]
 
-_PATH = ("path", "file")
+_FILE = (
+    *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_name"),
+    *("image_path", "image_id", "imageid", "name", "img", "id"),
+)
+_LABEL = ("label", "class", "class_name", "classname", "category", "target", "labels")
+_SPLIT = ("split", "set", "subset", "partition")
+_SEPARATORS = ",;\t"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The rows of a CSV file: (line, cells by column); columns as the file spells them."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+
+    def find(self, names: Sequence[str]) -> str | None:
+        """The column with one of these names, in their order and any case."""
+        own = {column.strip().casefold(): column for column in reversed(self.columns)}
+        return next((own[name.casefold()] for name in names if name.casefold() in own), None)
 
 
 def read_manifest(
@@ -20,38 +43,96 @@ def read_manifest(
     """What a column says of each image; None where the manifest lacks it.
 
     Args:
-        manifest: Has the column `path` (or `file`), relative to its own folder or to `root`.
+        manifest: Has a column `path` (or file, name, image, id), relative to its own folder or to
+            `root`; the suffix may be missing, and the folders where the name is unique.
 
     Raises:
         DataError: It can't be read or lacks a column or most of the images.
     """
-    try:
-        with open(manifest, newline="", encoding="utf-8-sig") as text:
-            rows = csv.DictReader(text, strict=True)
-            have = list(rows.fieldnames or ())
-            path = next((name for name in _PATH if name in have), _PATH[0])
-            if not {path, column} <= set(have):
-                raise DataError(
-                    f"{manifest} has the columns {', '.join(map(repr, have)) or 'none'}, expected "
-                    f"{path!r} and {column!r}"
-                )
-            by_path: dict[Path, str] = {}
-            for row in rows:
-                for base in (manifest.parent, root):
-                    by_path.setdefault((base / row[path]).absolute(), row[column] or "")
-    except OSError as error:
+    table = _read(manifest)
+    path, wanted = table.find(_FILE), table.find([column])
+    if path is None or wanted is None:
         raise DataError(
-            f"can't read the manifest {manifest}: {error.strerror}; expected a CSV file"
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{manifest} is not a UTF-8 CSV file ({error}); save it as one") from error
-    found = [by_path.get(file.absolute()) or None for file in files]
+            f"{manifest} has the columns {', '.join(map(repr, table.columns)) or 'none'}, expected "
+            f"{path or 'path'!r} and {column!r}"
+        )
+    index = _Index(files, root, manifest)
+    found: list[str | None] = [None] * len(files)
+    for line, row in table.rows:
+        for k in index.find(row[path], line):
+            found[k] = found[k] or row[wanted] or None
     missing = sum(value is None for value in found)
     if 2 * missing > len(found):
         raise DataError(
             f"{manifest} names the {column} of {len(found) - missing} of {len(found)} images under "
             f"{root}, expected most; its paths must start at its own folder or there"
         )
+    return found
+
+
+def read_columns(manifest: Path) -> tuple[str, str] | None:
+    """The columns of files and of labels of a CSV file; None where it has not both."""
+    try:
+        table = _read(manifest)
+    except DataError:
+        return None
+    file, label = table.find(_FILE), table.find(_LABEL)
+    return None if file is None or label is None else (file, label)
+
+
+def only_labels(manifest: Path, column: str) -> bool:
+    """Whether a manifest has labels and not this column of groups.
+
+    Raises:
+        DataError: It can't be read.
+    """
+    table = _read(manifest)
+    return table.find([column]) is None and table.find(_LABEL) is not None
+
+
+def labels_of(
+    manifest: Path, files: Sequence[Path], root: Path, notes: list[str]
+) -> list[tuple[str | None, str | None]] | None:
+    """The label and the split of each image; None for a manifest without a column of labels.
+
+    Args:
+        manifest: A CSV file with a column `file` (path, name, image, id) and a column `label`
+            (class); a column `split` is heeded.
+        notes: Takes lines on the images without a label and on rows without an image.
+
+    Raises:
+        DataError: It can't be read, two rows contradict each other, or it names few images.
+    """
+    table = _read(manifest)
+    file, label, split = (table.find(names) for names in (_FILE, _LABEL, _SPLIT))
+    if label is None:
+        return None
+    if file is None:
+        raise DataError(
+            f"{manifest} has the columns {', '.join(map(repr, table.columns))}, expected 'file' "
+            "(or path, name, image, id) beside the labels"
+        )
+    index = _Index(files, root, manifest)
+    found: list[tuple[str | None, str | None]] = [(None, None)] * len(files)
+    lines: dict[int, int] = {}
+    absent: list[str] = []
+    repeated = 0
+    for line, row in table.rows:
+        places = index.find(row[file], line)
+        absent += [] if places else [row[file]]
+        for k in places:
+            name = row[label].strip()
+            if k in lines and found[k][0] != name:
+                raise DataError(
+                    f"{manifest} line {line}: {row[file]} is {name!r}, but line {lines[k]} says "
+                    f"{found[k][0]!r}; keep one of the two"
+                )
+            repeated += k in lines
+            role = split_role(row[split]) if split else None
+            found[k], lines[k] = (name, role[0] if role else None), line
+    _check_found(table, root, found, absent)
+    notes.append(f"labels come from {manifest} (column {label})")
+    notes += _left_over(manifest, root, found, absent, repeated)
     return found
 
 
@@ -62,3 +143,97 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _read(manifest: Path) -> _Table:
+    try:
+        text = manifest.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"can't read the manifest {manifest}: {error.strerror}; expected a CSV file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{manifest} is not a UTF-8 CSV file ({error}); save it as one") from error
+    head = text.split("\n", 1)[0]
+    separator = max(_SEPARATORS, key=head.count)
+    reader = csv.DictReader(StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        columns = tuple(reader.fieldnames or ())
+        rows = []
+        for row in reader:
+            cells = {column: (row[column] or "").strip() for column in columns}
+            if any(cells.values()):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise DataError(f"{manifest} is not a UTF-8 CSV file ({error}); save it as one") from error
+    return _Table(manifest, columns, tuple(rows))
+
+
+class _Index:
+    """Finds the images that a cell names: by path, by path without suffix, or by a unique name."""
+
+    def __init__(self, files: Sequence[Path], root: Path, manifest: Path) -> None:
+        self._manifest, self._root = manifest, root
+        self._whole: dict[Path, list[int]] = defaultdict(list)
+        self._bare: dict[Path, list[int]] = defaultdict(list)
+        self._name: dict[str, list[int]] = defaultdict(list)
+        self._stem: dict[str, list[int]] = defaultdict(list)
+        for k, file in enumerate(files):
+            place = file.absolute()
+            self._whole[place].append(k)
+            self._bare[place.with_suffix("")].append(k)
+            self._name[file.name].append(k)
+            self._stem[file.stem].append(k)
+
+    def find(self, cell: str, line: int) -> list[int]:
+        """Indices of the images.
+
+        Raises:
+            DataError: It is a name that several images have.
+        """
+        text = PureWindowsPath(cell.strip()).as_posix() if "\\" in cell else cell.strip()
+        if not text:
+            return []
+        for base in (self._manifest.parent, self._root):
+            place = (base / text).absolute()
+            hits = self._whole.get(place) or self._bare.get(place)
+            if hits:
+                return hits
+        name = text.rsplit("/", 1)[-1]
+        hits = self._name.get(name) or self._stem.get(name) or []
+        if len(hits) > 1:
+            raise DataError(
+                f"{self._manifest} line {line}: {cell!r} is the name of {len(hits)} images, "
+                f"expected paths that start at {self._root}"
+            )
+        return hits
+
+
+def _check_found(
+    table: _Table, root: Path, found: Sequence[tuple[str | None, str | None]], absent: list[str]
+) -> None:
+    hits = sum(label is not None for label, _ in found)
+    if not hits or len(absent) > len(table.rows) / 2:
+        first = f" (first: {absent[0]!r})" if absent else ""
+        raise DataError(
+            f"{table.path}: {len(absent)} of its {len(table.rows)} rows name no image under {root}"
+            f"{first}, expected most; its paths must start at its own folder or there"
+        )
+
+
+def _left_over(
+    manifest: Path,
+    root: Path,
+    found: Sequence[tuple[str | None, str | None]],
+    absent: list[str],
+    repeated: int,
+) -> list[str]:
+    lines = []
+    unlabelled = sum(not label for label, _ in found)
+    if unlabelled:
+        lines.append(f"{unlabelled} images under {root} have no label in {manifest}: passed over")
+    if absent:
+        lines.append(f"{len(absent)} rows of {manifest} name no image (first: {absent[0]!r})")
+    if repeated:
+        lines.append(f"{repeated} rows of {manifest} repeat an image with the same label")
+    return lines

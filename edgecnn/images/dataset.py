@@ -16,6 +16,7 @@ from edgecnn.bundle.preprocess import decode, read_bytes, readable_image, to_ten
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_labelled
+from edgecnn.images.augmented import square
 from edgecnn.images.tensors import Memory, TensorFile, Tensors, make_store
 from edgecnn.records import Progress, Skipped
 
@@ -35,11 +36,12 @@ class Seen(NamedTuple):
     file: LabelledFile
     fingerprint: np.ndarray
     sha256: str
+    square: np.ndarray
 
     @classmethod
     def of(cls, file: LabelledFile, data: bytes, frame_bgr: np.ndarray) -> Seen:
         """From a file's bytes and its decoded frame."""
-        return cls(file, fingerprint(frame_bgr), file_sha256(data))
+        return cls(file, fingerprint(frame_bgr), file_sha256(data), square(frame_bgr))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,9 @@ class Dataset:
     tensors       uint8, shape (n, height, width, 3), R, G, B: an array, or a file of many
     classes       int32, shape (n,): index into `labels`
     fingerprints  uint8, shape (n, 256): see `near_duplicates.py`
+    squares       uint8, shape (n, 576): see `augmented.py`
     sha256        of the encoded files, n hex digests
+    notes         how the folders were read, and what was passed over, a line each
     """
 
     root: Path
@@ -58,8 +62,10 @@ class Dataset:
     tensors: Tensors
     classes: np.ndarray
     fingerprints: np.ndarray
+    squares: np.ndarray
     sha256: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -69,12 +75,16 @@ class Dataset:
         seen: Sequence[Seen],
         tensors: Tensors,
         skipped: Sequence[Skipped],
+        notes: Sequence[str] = (),
     ) -> Dataset:
         """From the images in order, with their tensors in the same order."""
-        files, fingerprints, sha256 = zip(*seen, strict=True)
+        files, fingerprints, sha256, squares = zip(*seen, strict=True)
         classes = np.array([labels.index(file.label) for file in files], np.int32)
         prints = np.stack(fingerprints)
-        return cls(root, tuple(labels), files, tensors, classes, prints, sha256, tuple(skipped))
+        return cls(
+            *(root, tuple(labels), files, tensors, classes, prints, np.stack(squares), sha256),
+            *(tuple(skipped), tuple(notes)),
+        )
 
     def __len__(self) -> int:
         return len(self.files)
@@ -89,6 +99,7 @@ def load_dataset(
     spec: InputSpec,
     *,
     minimum: int = MIN_IMAGES,
+    manifest: Path | None = None,
     progress: Progress | None = None,
     memory_mb: float = 1024.0,
     cache: Path | None = None,
@@ -101,6 +112,7 @@ def load_dataset(
     Args:
         root: Folder of class folders (or of train, val and test folders of these).
         minimum: Usable images that each class must have.
+        manifest: A CSV file; its column of labels, if it has one, replaces the folders.
         memory_mb, cache: See `make_store`.
 
     Raises:
@@ -109,7 +121,8 @@ def load_dataset(
         OutputError: The tensors need a file, and there is no room for it.
     """
     root = Path(root)
-    files = find_labelled(root)
+    notes: list[str] = []
+    files = find_labelled(root, manifest, notes=notes)
     labels = class_names(files)
     _check_classes(root, labels, files)
     tensors = make_store(len(files), spec.shape, memory_mb, cache)
@@ -118,10 +131,10 @@ def load_dataset(
     usable = _without_contradictions(root, images, skipped)
     kept = [images[k] for k in usable]
     _check_counts(root, labels, kept, minimum)
-    return Dataset.of(root, labels, kept, tensors.keep(np.array(usable)), skipped)
+    return Dataset.of(root, labels, kept, tensors.keep(np.array(usable)), skipped, notes)
 
 
-def suggest_size(root: Path | str) -> tuple[int, int]:
+def suggest_size(root: Path | str, manifest: Path | None = None) -> tuple[int, int]:
     """Suggest an input size for a folder's images: (width, height) in multiples of 8.
 
     The median of up to 200 images, scaled down to fit 96 pixels, and at least 32.
@@ -129,7 +142,7 @@ def suggest_size(root: Path | str) -> tuple[int, int]:
     Raises:
         DataError: No image can be read.
     """
-    files = find_labelled(Path(root))
+    files = find_labelled(Path(root), manifest)
     sample = files[:: max(1, len(files) // 200)]
     frames = (readable_image(file.path) for file in sample)
     sides = [frame.shape[:2] for frame in frames if frame is not None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.near_duplicates import nearest, unit_vectors
+from edgecnn.accuracy.near_duplicates import components, nearest, unit_vectors
 from edgecnn.errors import DataError
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.split_groups import GroupOptions, Groups, find_groups
@@ -80,7 +80,9 @@ def split_dataset(
         absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
         if absent:
             names = ", ".join(data.labels[k] for k in absent)
-            notes.append(f"{name} has no image of class {names}, whose images form too few groups")
+            own = any(file.split == name for file in data.files)
+            why = ": its folder has none" if own else ", whose images form too few groups"
+            notes.append(f"{name} has no image of class {names}{why}")
     return Split(**found, groups=groups, notes=(*groups.notes, *notes))
 
 
@@ -112,17 +114,19 @@ def _drop_leaks(data: Dataset, part: np.ndarray, groups: Groups) -> list[str]:
         return notes
     vectors = unit_vectors(data.fingerprints)
     digests = np.array(data.sha256)
+    sisters = components(len(data), groups.copied.links)
     for name, later in (("val", ["test"]), ("train", ["val", "test"])):
         mine, theirs = np.flatnonzero(part == name), np.flatnonzero(np.isin(part, later))
         if not len(mine) or not len(theirs):
             continue
         leaks = nearest(vectors[mine], vectors[theirs])[1] >= groups.threshold
         leaks |= np.isin(digests[mine], digests[theirs])
+        leaks |= np.isin(sisters[mine], sisters[theirs])
         part[mine[leaks]] = "dropped"
         if leaks.any():
             notes.append(
                 f"{int(leaks.sum())} of {len(mine)} {name} images are left out: "
-                f"near-duplicates of {' or '.join(later)} images"
+                f"near-duplicates or augmented copies of {' or '.join(later)} images"
             )
     return notes
 

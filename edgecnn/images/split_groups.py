@@ -17,7 +17,8 @@ from edgecnn.accuracy.near_duplicates import (
     link_near_duplicates,
     unit_vectors,
 )
-from edgecnn.files.manifest import read_manifest
+from edgecnn.files.manifest import only_labels, read_manifest
+from edgecnn.images.augmented import Copied, find_copied
 from edgecnn.images.dataset import Dataset
 
 __all__ = ["GroupOptions", "Groups", "captured_at", "find_devices", "find_groups", "near_ids"]
@@ -56,6 +57,7 @@ class Groups:
     threshold   the correlation from which images count as near-duplicates
     duplicates  number of images whose file occurs more than once
     near        number of images that have a near-duplicate
+    copied      copies that were augmented on disk
     devices     number of devices (0: no manifest and no folders below the classes)
     notes       remarks for the user, one line each
     """
@@ -64,6 +66,7 @@ class Groups:
     threshold: float
     duplicates: int
     near: int
+    copied: Copied
     devices: int
     notes: tuple[str, ...]
 
@@ -86,16 +89,19 @@ def find_groups(data: Dataset, options: GroupOptions | None = None) -> Groups:
     notes: list[str] = []
     copies = _links_of_equal(data.sha256)
     threshold, near = _near_links(data, options.threshold, notes)
+    copied = _copied(data, components(len(data), np.concatenate([copies, near])), notes)
     devices = find_devices(data, options, notes)
     by_device = _links_of_equal(devices) if devices else np.empty((0, 2), np.int64)
     bursts = _burst_links(data, options.burst_seconds)
-    ids = components(len(data), np.concatenate([copies, near, by_device, bursts]))
+    links = [copies, near, copied.links, by_device, bursts]
+    ids = components(len(data), np.concatenate(links))
     counts = Counter(data.sha256)
     return Groups(
         ids,
         threshold,
         duplicates=sum(count for count in counts.values() if count > 1),
         near=len(np.unique(near)),
+        copied=copied,
         devices=len(set(devices) - {None}),
         notes=tuple(notes),
     )
@@ -136,10 +142,27 @@ def _near_links(data: Dataset, threshold: float, notes: list[str]) -> tuple[floa
     return limit, links
 
 
-def near_ids(data: Dataset) -> tuple[np.ndarray, float]:
-    """Group images by near-duplicates alone: (int64 ids, shape (n,); the threshold used)."""
-    limit, links = _near_links(data, DEFAULT_THRESHOLD, [])
-    return components(len(data), np.concatenate([_links_of_equal(data.sha256), links])), limit
+def near_ids(data: Dataset) -> tuple[np.ndarray, float, Copied]:
+    """Group images by what they show: near-duplicates and copies that were augmented on disk.
+
+    Returns:
+        int64 ids, shape (n,); the threshold of near-duplicates; the augmented copies.
+    """
+    limit, near = _near_links(data, DEFAULT_THRESHOLD, [])
+    links = np.concatenate([_links_of_equal(data.sha256), near])
+    copied = _copied(data, components(len(data), links), [])
+    return components(len(data), np.concatenate([links, copied.links])), limit, copied
+
+
+def _copied(data: Dataset, near: np.ndarray, notes: list[str]) -> Copied:
+    """Find augmented copies; leave them out where they would join too large a share of a class."""
+    paths = [file.path for file in data.files]
+    copied = find_copied(paths, data.classes, data.squares, near)
+    largest = int(np.bincount(components(len(data), copied.links)).max())
+    if largest > max(60, int(_LARGEST_SHARE * len(data) / len(data.labels))):
+        return Copied(np.empty((0, 2), np.int64), 0, 0)
+    notes += copied.notes()
+    return copied
 
 
 def find_devices(
@@ -151,7 +174,7 @@ def find_devices(
         DataError: The manifest can't be read or lacks a column or most of the images.
     """
     notes = [] if notes is None else notes
-    if options.manifest is not None:
+    if options.manifest is not None and not _only_labels(options):
         files = [file.path for file in data.files]
         return read_manifest(options.manifest, options.column, files, data.root)
     folders = ["/".join(file.below) or None for file in data.files]
@@ -164,6 +187,12 @@ def find_devices(
             "them"
         )
     return []
+
+
+def _only_labels(options: GroupOptions) -> bool:
+    """Whether the manifest names labels only, and no column of groups was asked for."""
+    default = options.column == GroupOptions.column
+    return bool(default and options.manifest and only_labels(options.manifest, options.column))
 
 
 def _links_of_equal(keys: tuple[str, ...] | list[str | None]) -> np.ndarray:

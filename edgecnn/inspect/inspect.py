@@ -38,7 +38,7 @@ def inspect(
     root, options = Path(data), options or InspectOptions()
     if options.report:
         check_page(options.report, "inspection")
-    scan = scan_labelled(root, progress=progress)
+    scan = scan_labelled(root, options.manifest, progress=progress)
     grouping = GroupOptions(options.manifest, options.group)
     devices = find_devices(scan.data, grouping)
     field = scan_folder(options.field, scan.window, progress=progress) if options.field else None
@@ -47,9 +47,9 @@ def inspect(
         if progress:
             progress("checking", done, _CHECKS)
 
-    near, threshold = near_ids(scan.data)
+    near, threshold, copied = near_ids(scan.data)
     report(1)
-    copies = check_copies(scan, near, threshold)
+    copies = check_copies(scan, near, threshold, copied)
     report(2)
     labels = check_labels(scan, near)
     report(3)
@@ -66,6 +66,7 @@ def inspect(
         groups,
         check_field(scan, field) if field else None,
         options,
+        scan.data.notes,
     )
     report(5)
     if options.report:

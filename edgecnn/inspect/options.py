@@ -26,7 +26,7 @@ class InspectOptions:
     strict: bool = option(False, "Return status 1 when a problem is found.")
     manifest: Path | None = option(
         None,
-        "A CSV file with a path column and columns of groups.",
+        "A CSV file with a column file and a column label, columns of groups, or both.",
         panel="Groups",
         metavar="FILE.csv",
         shown="the folders below the classes",

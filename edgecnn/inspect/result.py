@@ -35,6 +35,7 @@ class Inspection(Record):
     groups: GroupCheck
     field: FieldCheck | None
     options: InspectOptions = dataclass_field(metadata=json_as(hidden=True))
+    notes: tuple[str, ...] = ()
 
     @property
     @computed
@@ -69,6 +70,7 @@ class Inspection(Record):
         lines = [
             f"{self.root}: {self.images:,} usable images, {len(self.balance.classes)} classes, "
             f"{self.copies.distinct:,} different pictures",
+            *self.notes,
             "",
             table(
                 ("class", "images", "different"),

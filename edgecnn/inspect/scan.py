@@ -6,7 +6,7 @@ Unlike `load_dataset`, a scan refuses and drops nothing, so that the inspection 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, class_names, find_images, find_labelled
 from edgecnn.images.dataset import Dataset, Seen, read_in_order
 from edgecnn.inspect.headers import Header, broken_kind, read_header
+from edgecnn.inspect.surroundings import surroundings
 from edgecnn.records import Progress, Skipped
 
 __all__ = ["SIDE", "Scan", "scan_folder", "scan_labelled"]
@@ -29,8 +30,8 @@ _SPEC = InputSpec(width=SIDE, height=SIDE)
 _SAMPLE = 100
 
 
-# An image, its tensor, its header and its size (width, height).
-_Look = tuple[Seen, np.ndarray, Header | None, tuple[int, int]]
+# An image, its tensor, its header, its size (width, height) and its `surroundings`.
+_Look = tuple[Seen, np.ndarray, Header | None, tuple[int, int], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,7 @@ class Scan:
     headers     the header of each image; None when only OpenCV can read it
     sizes_wh    int32, shape (n, 2), in pixels
     statistics  float32, shape (n, len(STATISTICS)): see camera/statistics.py
+    surroundings  float32, shape (n, 6): see surroundings.py
     window      the part of each picture that the statistics use
     """
 
@@ -50,6 +52,7 @@ class Scan:
     headers: tuple[Header | None, ...]
     sizes_wh: np.ndarray
     statistics: np.ndarray
+    surroundings: np.ndarray
     window: Window
 
     def __len__(self) -> int:
@@ -60,14 +63,18 @@ class Scan:
         return np.asarray(self.statistics[:, STATISTICS.index(name)])
 
 
-def scan_labelled(root: Path, *, progress: Progress | None = None) -> Scan:
+def scan_labelled(
+    root: Path, manifest: Path | None = None, *, progress: Progress | None = None
+) -> Scan:
     """Scan every image of a class-per-folder tree.
 
     Raises:
         DataError: No image, images outside class folders, one class, or nothing usable.
     """
-    files = find_labelled(root)
-    return _scan(root, files, tuple(class_names(files)), None, progress)
+    notes: list[str] = []
+    files = find_labelled(root, manifest, notes=notes)
+    scan = _scan(root, files, tuple(class_names(files)), None, progress)
+    return replace(scan, data=replace(scan.data, notes=tuple(notes)))
 
 
 def scan_folder(root: Path, window: Window, *, progress: Progress | None = None) -> Scan:
@@ -102,9 +109,10 @@ def _scan(
             progress(f"looking at {root.name}", len(looks) + len(broken), len(files))
     if not looks:
         raise _nothing_usable(root, len(files))
-    seen, tensors, headers, sizes = zip(*looks, strict=True)
+    seen, tensors, headers, sizes, around = zip(*looks, strict=True)
     data = Dataset.of(root, labels, seen, np.stack(tensors), broken)
-    return Scan(data, headers, np.array(sizes, np.int32), np.concatenate(statistics), window)
+    sizes_wh, stack = np.array(sizes, np.int32), np.concatenate(statistics)
+    return Scan(data, headers, sizes_wh, stack, np.stack(around), window)
 
 
 def _sample_window(root: Path, files: Sequence[LabelledFile]) -> Window:
@@ -137,5 +145,6 @@ def _look_at(root: Path, window: Window, file: LabelledFile) -> tuple[_Look, np.
     except ImageError:
         return Skipped(name, broken_kind(raw))
     header, size_wh = read_header(raw, file.path.suffix), (frame.shape[1], frame.shape[0])
-    look = (Seen.of(file, raw, frame), to_tensor(frame, _SPEC), header, size_wh)
+    around = surroundings(frame, header)
+    look = (Seen.of(file, raw, frame), to_tensor(frame, _SPEC), header, size_wh, around)
     return look, window.cut(frame).copy()

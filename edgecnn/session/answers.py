@@ -8,8 +8,10 @@ stretch speaks for its own frame. Labels of frames that chance picked speak for 
 no stretch holds. Frames that a person chose, or that were asked for because the answer was
 uncertain, differ from the others: they are no sample of them (see `headline`).
 
-Consecutive labelled frames of one label are taken for one object; in an image folder every file
-is an object of its own.
+Frames of one label that look alike show one object, whenever it returns: a run numbers what its
+frames show (see `accuracy.objects`). Without these numbers (a session of an older edgecnn or of
+another program) consecutive labelled frames of one label are taken for one object, and in an
+image folder every file for an object of its own; what returns later then counts anew.
 """
 
 from __future__ import annotations
@@ -17,16 +19,18 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters
+from edgecnn.accuracy.intervals import Clusters, tighter
 from edgecnn.accuracy.tally import Tally
 from edgecnn.session.events import TruthEvent
 
 __all__ = [
     "CANT_TELL",
     "CHOSEN",
+    "FEWEST_RANDOM",
     "HARD",
     "NONE_OF_THESE",
     "NO_TRUTH",
@@ -37,9 +41,9 @@ __all__ = [
     "chance_weight",
     "frame_key",
     "frame_of",
+    "label_scales",
     "latest",
     "number_objects",
-    "stratum_scales",
     "why_code",
 ]
 
@@ -49,8 +53,10 @@ NO_TRUTH, CANT_TELL, NONE_OF_THESE = -1, -2, -3
 # picked stays picked by chance when a person corrects its label.
 CHOSEN, HARD, RANDOM, WHOLE = range(4)
 _WHY = {"chosen": CHOSEN, "hard": HARD, "uniform": RANDOM, "stretch": WHOLE, "all": WHOLE}
-# With fewer labels of chance than this, whole stretches stand for the other frames too.
-_FEWEST_RANDOM = 30
+FEWEST_RANDOM = 30
+"""With fewer labels of chance than this, whole stretches stand for the other frames too."""
+# Objects of settled frames that can still grow. A run forgets looks before that.
+_MOST_OPEN = 4096
 # Sums of an object: answers, right ones, their weights in two strata, the squares of these.
 _SUMS = 8
 # A frame and its region as one number, so that regions sort one after the other.
@@ -117,34 +123,50 @@ def align_truth(
     return row, reason, worth
 
 
-def number_objects(key: np.ndarray, label: np.ndarray, *, separate: bool) -> np.ndarray:
-    """Number the objects that labelled frames show: int64, shape (n,), upwards.
+def number_objects(
+    key: np.ndarray, label: np.ndarray, *, separate: bool, thing: np.ndarray | None = None
+) -> np.ndarray:
+    """Number the objects that labelled frames show: int64, shape (n,), at least 1, at most n.
 
     Args:
         key: int64, shape (n,), sorted.
         label: int, shape (n,): all from 0.
-        separate: Whether every frame shows an object of its own.
+        separate: Whether every frame shows an object of its own, where there is no `thing`.
+        thing: int64, shape (n,), from 0: what the frames show, by their looks; None if unknown.
     """
+    region = key // _REGION
+    if thing is not None:
+        name = region * (int(thing.max(initial=0)) + 1) + thing.astype(np.int64)
+        name = name * (int(label.max(initial=0)) + 1) + label
+        return np.asarray(np.unique(name, return_inverse=True)[1] + 1)
     new = np.ones(len(key), bool)
     if not separate:
-        region = key // _REGION
         new[1:] = (label[1:] != label[:-1]) | (region[1:] != region[:-1])
     return np.cumsum(new)
 
 
-def stratum_scales(num_frames: int, num_whole: int, num_random: int, chance: float) -> np.ndarray:
+def label_scales(
+    num_frames: int, num_whole: int, num_random: int, chance: float
+) -> tuple[np.ndarray, np.ndarray]:
     """What labels of whole stretches and of chance stand for, in frames, by their weight.
 
     Args:
         num_whole, num_random: Labels of each kind.
         chance: Sum of 1 / p over the labels of chance, with p the chance to be asked.
+
+    Returns:
+        What they stand for exactly: a stretch for its own frames, chance for all others; and if
+        the frames of stretches are as typical as the others. Of a few labels of chance only the
+        latter.
     """
     if not num_random:
-        return np.array([1.0, 0.0])
-    if num_whole and num_random < _FEWEST_RANDOM:
-        alike = num_frames / (num_whole + num_random)
-        return np.array([alike, alike * num_random / chance])
-    return np.array([1.0, (num_frames - num_whole) / chance])
+        alone = np.array([1.0, 0.0])
+        return alone, alone
+    each = num_frames / (num_whole + num_random)
+    alike = np.array([each, each * num_random / chance])
+    if num_whole and num_random < FEWEST_RANDOM:
+        return alike, alike
+    return np.array([1.0, (num_frames - num_whole) / chance]), alike
 
 
 class Answers:
@@ -152,7 +174,8 @@ class Answers:
 
     Memory stays bounded for days: an answer settles when `window` later ones have come, and then
     only its part of the sums is kept. A truth for a settled frame comes too late: `late` counts
-    it, and only an audit of the session can still use it. One object is one region.
+    it, and only an audit of the session can still use it. Of 4,096 objects the sums stay open for
+    a return. One object is one region.
 
     Args:
         labels: The labels of the card.
@@ -178,6 +201,7 @@ class Answers:
         self._separate, self._window = separate, window
         self._frame, self._index, self._label = array("q"), array("i"), array("i")
         self._why, self._weight = array("b"), array("d")
+        self._thing = array("q")
         # Truths that came before their answer: label, reason and weight.
         self._waiting: dict[int, tuple[int, int, float]] = {}
         self._settled = Clusters.none(2)
@@ -185,20 +209,31 @@ class Answers:
         # Labels of stretches and of chance among the settled, "can't tell" included, and the
         # weights of the latter.
         self._asked = np.zeros(3)
-        # The object that the settled frames end in: its label and sums.
-        self._open = (NO_TRUTH, np.zeros(_SUMS))
+        # Closed objects: how many, and how many were answered right at their first label.
+        self._firsts = np.zeros(2, int)
+        # Objects of settled frames that may go on, the one seen last at the end.
+        self._open = _Objects.none()
+        self._run = (NO_TRUTH, 0)  # the label of the last settled frame, and its run's number
 
-    def answer(self, frame: int, index: int) -> None:
-        """Hold the answer to a frame: the index of a label. A later one replaces it."""
+    def answer(self, frame: int, index: int, thing: int | None = None) -> None:
+        """Hold the answer to a frame. A later one replaces it.
+
+        Args:
+            index: That of the label.
+            thing: Number of what the frame shows, from 0 (see `accuracy.objects`): give it for
+                every frame or for none.
+        """
         row = self._row(frame)
         if row is None:
             return
+        number = -1 if thing is None else thing
         if row < len(self._frame) and self._frame[row] == frame:
-            self._index[row] = index
+            self._index[row], self._thing[row] = index, number
             return
         label, why, weight = self._waiting.pop(frame, (NO_TRUTH, -1, 1.0))
         self._frame.insert(row, frame)
         self._index.insert(row, index)
+        self._thing.insert(row, number)
         self._label.insert(row, label)
         self._why.insert(row, why)
         self._weight.insert(row, weight)
@@ -225,11 +260,19 @@ class Answers:
     @property
     def tally(self) -> Tally:
         """Right answers of those whose truth is a label of the card: the headline."""
-        closed, (_, last), asked = self._count(len(self._frame))
-        counts = self._settled + closed + _clusters(last[None])
+        held, _, asked = self._count(len(self._frame))
+        counts = self._settled + _clusters(self._open.joined(held).sums)
         whole, random, chance = (self._asked + asked).tolist()
         num_frames = self._num_settled + len(self._frame)
-        return counts.tally(stratum_scales(num_frames, int(whole), int(random), chance))
+        scales = label_scales(num_frames, int(whole), int(random), chance)
+        return tighter(*map(counts.tally, scales))
+
+    @property
+    def first_answers(self) -> tuple[int, int]:
+        """How many objects there are, and how many were answered right at their first label."""
+        held, _, _ = self._count(len(self._frame))
+        things, right = (self._firsts + self._open.joined(held).firsts()).tolist()
+        return things, right
 
     def _row(self, frame: int) -> int | None:
         """Where a frame is or belongs; None when it has settled."""
@@ -240,50 +283,99 @@ class Answers:
             return len(self._frame)
         return bisect_left(self._frame, frame)
 
-    def _count(self, count: int) -> tuple[Clusters, tuple[int, np.ndarray], np.ndarray]:
-        """Count the first `count` frames: closed objects, the last one, and what was asked for.
-
-        An object is its label and sums. The one that the settled frames end in goes on in the
-        first of these, if that has its label.
-        """
+    def _count(self, count: int) -> tuple[_Objects, tuple[int, int], np.ndarray]:
+        """Count the first `count` frames: their objects, the last run, and what was asked for."""
         label, index = np.array(self._label[:count]), np.array(self._index[:count])
         why, weight = np.array(self._why[:count]), np.array(self._weight[:count])
         random = why == RANDOM
         asked = np.array([(why == WHOLE).sum(), random.sum(), weight[random].sum()])
         rows = np.flatnonzero(label >= 0)
         if not len(rows):
-            return Clusters.none(2), self._open, asked
+            return _Objects.none(), self._run, asked
         label, why, weight = label[rows], why[rows], weight[rows]
-        objects = number_objects(np.arange(len(rows)), label, separate=self._separate) - 1
-        sums = _sums(objects, index[rows] == label, why, weight)
-        open_label, open_sums = self._open
-        if open_label == label[0] and not self._separate:
-            sums[0] += open_sums
-        else:
-            sums = np.concatenate([open_sums[None], sums])
-        return _clusters(sums[:-1]), (int(label[-1]), sums[-1]), asked
+        thing = np.array(self._thing[:count])[rows]
+        last, run = self._run
+        starts = number_objects(np.arange(len(rows)), label, separate=self._separate)
+        runs = starts + run - (last == label[0] and not self._separate)
+        # What has no number is a run of one label; numbers below 0 are free for these.
+        name = np.where(thing >= 0, thing * len(self._code) + label, -runs)
+        right = index[rows] == label
+        first = np.where((why == WHOLE) | (why == RANDOM), right, -1)
+        held = _Objects.of(name, _sums(right, why, weight), first)
+        return held, (int(label[-1]), int(runs[-1])), asked
 
     def _settle(self) -> None:
-        """Keep only the sums of the oldest frames, but for the object that they end in."""
+        """Keep only the sums of the oldest frames, but for objects that may go on."""
         count = len(self._frame) - self._window
-        closed, self._open, asked = self._count(count)
-        self._settled += closed
+        held, self._run, asked = self._count(count)
+        closed, self._open = self._open.joined(held).split(_MOST_OPEN)
+        self._settled += _clusters(closed.sums)
+        self._firsts += closed.firsts()
         self._asked += asked
         self._num_settled += count
         self._settled_before = self._frame[count]
-        for column in (self._frame, self._index, self._label, self._why, self._weight):
+        columns = (self._frame, self._index, self._thing, self._label, self._why, self._weight)
+        for column in columns:
             del column[:count]
 
 
-def _sums(
-    objects: np.ndarray, right: np.ndarray, why: np.ndarray, weight: np.ndarray
-) -> np.ndarray:
-    """The sums of each object, float64, shape (objects, 8): whole stretches, then chance."""
+@dataclass(frozen=True)
+class _Objects:
+    """Objects in the order in which they were seen last.
+
+    name    int64, shape (n,)
+    sums    float64, shape (n, 8): see `_sums`
+    first   int64, shape (n,): 1 where the first answer that counts was right, else 0; -1 where
+            none counts
+    """
+
+    name: np.ndarray
+    sums: np.ndarray
+    first: np.ndarray
+
+    @classmethod
+    def none(cls) -> _Objects:
+        return cls(np.zeros(0, np.int64), np.zeros((0, _SUMS)), np.zeros(0, np.int64))
+
+    @classmethod
+    def of(cls, name: np.ndarray, sums: np.ndarray, first: np.ndarray) -> _Objects:
+        """Add the sums of each object up; the rows are in the order of time."""
+        found, member = np.unique(name, return_inverse=True)
+        total = np.stack([np.bincount(member, weights=column) for column in sums.T], axis=1)
+        seen = np.zeros(len(found), int)
+        np.maximum.at(seen, member, np.arange(len(name)))
+        earliest = np.full(len(found), -1)
+        counted = np.flatnonzero(first >= 0)[::-1]
+        earliest[member[counted]] = first[counted]  # of one object the last, thus earliest, stays
+        order = np.argsort(seen)
+        return cls(found[order], total[order], earliest[order])
+
+    def joined(self, later: _Objects) -> _Objects:
+        if not len(later.name):
+            return self
+        columns = zip(self.columns(), later.columns(), strict=True)
+        return _Objects.of(*map(np.concatenate, columns))
+
+    def split(self, most: int) -> tuple[_Objects, _Objects]:
+        """Those seen first, and the last `most`."""
+        cut = max(0, len(self.name) - most)
+        old, new = ([c[part] for c in self.columns()] for part in (slice(cut), slice(cut, None)))
+        return _Objects(*old), _Objects(*new)
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.name, self.sums, self.first
+
+    def firsts(self) -> np.ndarray:
+        """Objects with an answer that counts, and those whose first one was right."""
+        return np.array([(self.first >= 0).sum(), (self.first == 1).sum()])
+
+
+def _sums(right: np.ndarray, why: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """What each answer adds to its object, float64, shape (n, 8): whole stretches, then chance."""
     held = [(why == WHOLE) * 1.0, (why == RANDOM) * weight]
     counted = (why == WHOLE) | (why == RANDOM)
     parts = [counted, counted & right, *held, *(h * right for h in held), *(h * h for h in held)]
-    count = int(objects[-1]) + 1
-    return np.stack([np.bincount(objects, weights=p, minlength=count) for p in parts], axis=1)
+    return np.stack(parts, axis=1).astype(float)
 
 
 def _clusters(sums: np.ndarray) -> Clusters:

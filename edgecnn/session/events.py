@@ -32,6 +32,7 @@ NONE_LABEL = "none of these"
 
 _UNIT = 256  # a score of 1
 _TOP = 3
+_MOST_THINGS = 1 << 31
 _WHYS = (None, "all", "stretch", "uniform", "hard", "chosen")
 # Three digits would make a score of 0.9978 look higher than it is, and estimates compare scores.
 _CONFIDENCE_DIGITS = 6
@@ -75,6 +76,8 @@ class FrameEvent:
         name: File name in an image folder; None for cameras and videos.
         seconds: From the start of a recorded video, by its own clock; else None.
         image: The file of the kept picture in format 1; format 2 names it by the frame's number.
+        thing: Number of the thing that the frame shows: frames of one look alike, see
+            `accuracy.objects`.
     """
 
     frame: int
@@ -91,6 +94,7 @@ class FrameEvent:
     name: str | None = None
     seconds: float | None = None
     image: str | None = None
+    thing: int | None = None
 
     def to_line(self) -> bytes:
         return event_line(
@@ -108,6 +112,7 @@ class FrameEvent:
             pool=self.pool,
             p=None if self.probability is None else float(f"{self.probability:.4g}"),
             name=self.name,
+            g=self.thing,
         )
 
     @classmethod
@@ -124,6 +129,8 @@ class FrameEvent:
             raise ValueError(f"{len(scores)} scores, expected {num_labels}")
         if not all(0 <= k < num_labels for k, _ in event.top):
             raise ValueError("a class that the card does not have")
+        if event.thing is not None and not 0 <= event.thing < _MOST_THINGS:
+            raise ValueError("no number of a thing")
         numbers = [score for _, score in event.top] + list(scores or ())
         if not isfinite(sum(numbers)) or not isfinite(event.confidence or 0.0):
             raise ValueError("a score is not finite")
@@ -149,6 +156,7 @@ class FrameEvent:
             probability=data.get("p"),
             name=_text(data.get("name")),
             seconds=None if data.get("s") is None else float(data["s"]),
+            thing=None if data.get("g") is None else as_integer(data["g"]),
         )
 
     @classmethod

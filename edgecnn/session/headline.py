@@ -6,32 +6,111 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters
+from edgecnn.accuracy.alarm import Alarm
+from edgecnn.accuracy.intervals import Clusters, tighter
 from edgecnn.accuracy.tally import Tally
-from edgecnn.session.answers import HARD, RANDOM, WHOLE, number_objects, stratum_scales
+from edgecnn.session.answers import HARD, RANDOM, WHOLE, label_scales, number_objects
 from edgecnn.session.read import Frames
 from edgecnn.session.truth_rows import Truth
 
-__all__ = ["headline", "label_weights"]
+__all__ = ["headline", "label_weights", "live_alarm", "objects_shown", "same_answers"]
+
+_TELLING_CHANGES = 20
 
 
 def headline(parts: Sequence[tuple[Frames, Truth]]) -> Tally:
-    """The tally of sessions: their labels count as `label_weights` says."""
+    """The tally of sessions: their labels count as `label_weights` says.
+
+    Where stretches and random frames agree, they count alike if that is known better.
+    """
+    exact = _tally([(frames, truth, label_weights(frames, truth)) for frames, truth in parts])
+    if exact.estimate is None:
+        return exact
+    return tighter(exact, _tally([(*part, _alike_weights(*part)) for part in parts]))
+
+
+def _alike_weights(frames: Frames, truth: Truth) -> np.ndarray:
+    """Weights of labels as of `label_weights`, if frames of stretches are as typical as others;
+    where labels of uncertain answers count, as it says.
+    """
+    whole, random = truth.why == WHOLE, truth.why == RANDOM
+    weight = label_weights(frames, truth)
+    if not (whole.any() and random.any()) or bool(weight[truth.why == HARD].any()):
+        return weight
+    chance = float(truth.weight[random].sum())
+    _, alike = label_scales(len(whole), int(whole.sum()), int(random.sum()), chance)
+    return np.asarray(alike[0] * whole + alike[1] * truth.weight * random)
+
+
+def _tally(parts: Sequence[tuple[Frames, Truth, np.ndarray]]) -> Tally:
+    """The tally of labels that count with these weights."""
+    shown = objects_shown([(frames, truth) for frames, truth, _ in parts])
     right, weight, segment = [np.zeros(0, bool)], [np.zeros(0)], [np.zeros(0, int)]
-    objects = 0
-    for frames, truth in parts:
-        weights = label_weights(frames, truth)
+    for (frames, truth, weights), numbers in zip(parts, shown, strict=True):
         rows = np.flatnonzero(truth.label >= 0)
-        label, worth = truth.label[rows], weights[rows]
-        numbers = number_objects(frames.key[rows], label, separate=frames.separate) + objects
-        objects += len(rows)
+        worth = weights[rows]
         counted = worth > 0
-        right.append((label == frames.index[rows])[counted])
+        right.append((truth.label[rows] == frames.index[rows])[counted])
         weight.append(worth[counted])
         segment.append(numbers[counted])
     columns = (np.concatenate(column) for column in (right, segment, weight))
-    answers, numbers, weights = columns
-    return Clusters.of(answers, numbers, weight=weights).tally()
+    answers, objects, weights = columns
+    return Clusters.of(answers, objects, weight=weights).tally()
+
+
+def live_alarm(parts: Sequence[tuple[Frames, Truth]], lab: Tally) -> Alarm:
+    """Whether the labels of sessions show that the field is worse than the lab.
+
+    Args:
+        lab: Lab accuracy of the file that ran.
+    """
+    right, segment = [np.zeros(0, bool)], [np.zeros(0, int)]
+    for (frames, truth), numbers in zip(parts, objects_shown(parts), strict=True):
+        rows = np.flatnonzero(truth.label >= 0)
+        counted = (truth.why[rows] == RANDOM) | (truth.why[rows] == WHOLE)
+        right.append((truth.label[rows] == frames.index[rows])[counted])
+        segment.append(numbers[counted])
+    _, first = np.unique(np.concatenate(segment), return_index=True)
+    return Alarm.of(lab, int(np.concatenate(right)[first].sum()), len(first))
+
+
+def objects_shown(parts: Sequence[tuple[Frames, Truth]]) -> list[np.ndarray]:
+    """Number the objects that the labelled frames of sessions show: int64, from 1.
+
+    Things of several sessions have numbers that hold across them: see `things.link_things`.
+
+    Returns:
+        One array a session, one number for each frame with a label of the model's classes.
+    """
+    columns = []
+    for frames, truth in parts:
+        rows = np.flatnonzero(truth.label >= 0)
+        thing = None if frames.thing is None else frames.thing[rows]
+        columns.append((frames.key[rows], truth.label[rows], thing))
+    if all(thing is not None for _, _, thing in columns) and columns:
+        key, label, thing = map(np.concatenate, zip(*columns, strict=True))
+        together = number_objects(key, label, separate=False, thing=thing)
+        return np.split(together, np.cumsum([len(one) for one, _, _ in columns])[:-1])
+    shown, objects = [], 0
+    for (frames, _), (key, label, thing) in zip(parts, columns, strict=True):
+        numbers = number_objects(key, label, separate=frames.separate, thing=thing)
+        shown.append(numbers + objects)
+        objects += len(key)
+    return shown
+
+
+def same_answers(one: Frames, other: Frames) -> bool:
+    """Whether two sessions hold one recording: equal answers to the frames that both have.
+
+    Only where that can be no chance: the answers or their confidences change at least 20 times.
+    """
+    _, here, there = np.intersect1d(one.key, other.key, return_indices=True)
+    if 2 * len(here) < min(len(one), len(other)):
+        return False
+    index, sure = one.index[here], one.confidence[here]
+    changes = int(((np.diff(index) != 0) | (np.diff(sure) != 0)).sum())
+    equal = (index == other.index[there]) & (sure == other.confidence[there])
+    return changes >= _TELLING_CHANGES and bool(equal.all())
 
 
 def label_weights(frames: Frames, truth: Truth) -> np.ndarray:
@@ -47,7 +126,7 @@ def label_weights(frames: Frames, truth: Truth) -> np.ndarray:
     why, confidence = truth.why, frames.calibrated
     whole, random, hard = why == WHOLE, why == RANDOM, why == HARD
     chance = float(truth.weight[random].sum())
-    scales = stratum_scales(len(why), int(whole.sum()), int(random.sum()), chance)
+    scales, _ = label_scales(len(why), int(whole.sum()), int(random.sum()), chance)
     weight = scales[0] * whole + scales[1] * truth.weight * random
     if scales[0] != 1 or not hard.any():
         return np.asarray(weight)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -40,6 +41,8 @@ __all__ = [
     "read_truth",
     "truth_events",
 ]
+
+_Value = TypeVar("_Value")
 
 _MAX_LINE = 1 << 20
 _CHUNK = 4096
@@ -83,7 +86,12 @@ class Frames:
     int32, `confidence` and `calibrated` float32: the top score as the device gave it, and after
     temperature scaling by the card's temperature. `images` and `names` map a row to the picture
     that was kept and to the file name in an image folder (kept on request), `taken` the rows
-    with a picture to when it was captured. `separate`: every frame is a file of an image folder.
+    with a picture to when it was captured, `scores` and `pools` the rows with a picture to
+    all scores (where only the best were logged, the others share what is left) and to why it was
+    kept. `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the
+    frames show (see `accuracy.objects`); None where not every frame of the session has a number.
+    `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
+    belong to no answer.
     """
 
     key: np.ndarray
@@ -98,6 +106,11 @@ class Frames:
     broken: int
     repeated: int
     end: str | None
+    thing: np.ndarray | None = None
+    scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    pools: dict[int, str] = field(default_factory=dict)
+    num_kept: int = 0
+    num_foreign: int = 0
 
     def __len__(self) -> int:
         return len(self.key)
@@ -136,7 +149,8 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
             elif kind is None:
                 raise ValueError("no event")
         except _BROKEN:
-            rows.broken += not torn
+            if not torn:
+                rows.break_off()
     if not len(rows.key):
         raise SessionError(
             f"{session.path / EVENTS_NAME} holds no frame ({rows.broken} broken lines), expected "
@@ -240,6 +254,13 @@ def _stored(session: Session) -> dict[str, str]:
         return {}
 
 
+def _spread(top: Sequence[tuple[int, float]], num_labels: int) -> tuple[float, ...]:
+    """All scores where only the best were logged: the others share what is left of 1."""
+    left = max(0.0, 1 - sum(score for _, score in top)) / max(1, num_labels - len(top))
+    best = dict(top)
+    return tuple(best.get(k, left) for k in range(num_labels))
+
+
 @dataclass
 class _Clock:
     """Tells the time of day of events that leave it out, from the last that said it."""
@@ -270,11 +291,21 @@ class _Rows:
     taken: dict[int, datetime] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     regions: dict[str | None, int] = field(default_factory=dict)
+    thing: array[int] = field(default_factory=lambda: array("i"))
+    scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    pools: dict[int, str] = field(default_factory=dict)
     named: int = 0
+    num_kept: int = 0
     broken: int = 0
     end: str | None = None
     _scores: list[tuple[float, ...]] = field(default_factory=list)
     _clock: _Clock = field(default_factory=_Clock)
+    _shown: dict[int, int] = field(default_factory=dict)
+
+    def break_off(self) -> None:
+        """Count a broken line: what the frame after it shows is only known if that says so."""
+        self.broken += 1
+        self._shown.clear()
 
     def add(self, event: FrameEvent) -> None:
         row = len(self.key)
@@ -285,6 +316,10 @@ class _Rows:
         index, score = event.top[0]
         self.index.append(index)
         self.confidence.append(score)
+        if event.thing is not None:
+            self._shown[region] = event.thing
+        if region in self._shown:
+            self.thing.append(self._shown[region])
         if event.confidence is not None:
             self.calibrated.append(event.confidence)
         elif event.scores is not None:  # format 1 leaves the confidence to its reader
@@ -302,24 +337,34 @@ class _Rows:
         kept = latest(key)  # of a frame that was logged twice, the later answer counts
         row_of = np.full(len(key), -1)
         row_of[kept] = np.arange(len(kept))
+
+        def moved(column: dict[int, _Value]) -> dict[int, _Value]:
+            return {int(row_of[k]): v for k, v in column.items() if row_of[k] >= 0}
+
         return Frames(
             key=key[kept],
             index=np.array(self.index)[kept],
             confidence=np.array(self.confidence)[kept],
             calibrated=np.array(self.calibrated)[kept],
-            images={int(row_of[k]): v for k, v in self.images.items() if row_of[k] >= 0},
-            taken={int(row_of[k]): v for k, v in self.taken.items() if row_of[k] >= 0},
-            names={int(row_of[k]): v for k, v in self.names.items() if row_of[k] >= 0},
+            images=moved(self.images),
+            taken=moved(self.taken),
+            names=moved(self.names),
             regions=self.regions,
             separate=self.named == len(key),
             broken=self.broken,
             repeated=len(key) - len(kept),
             end=self.end,
+            thing=np.array(self.thing)[kept] if len(self.thing) == len(key) else None,
+            scores=moved(self.scores),
+            pools=moved(self.pools),
+            num_kept=self.num_kept,
+            num_foreign=len(self.stored) - len(set(self.images.values())),
         )
 
     def _add_picture(self, row: int, event: FrameEvent) -> None:
         """Note the picture of a frame, if it is still there, and when it was captured."""
         taken = self._clock.at(event)
+        self.num_kept += event.pool is not None or event.image is not None
         if event.image is None and self.session.header.format == 1:
             return
         stem = picture_stem(event.frame, event.region)
@@ -327,6 +372,9 @@ class _Rows:
         if name is None or event.image not in (None, name):
             return
         self.images[row] = name
+        self.scores[row] = event.scores or _spread(event.top, len(self.session.card.labels))
+        if event.pool is not None:
+            self.pools[row] = event.pool
         if taken is not None:
             self.taken[row] = taken
 

@@ -4,11 +4,12 @@ A truth CSV has a header and one of these column sets; other columns are ignored
 
     frame,label          one frame, by its position in the source, from 0
     first,last,label     frames first to last, both included
-    start,end,label      start <= time < end, in seconds from the start of the source, or (live
-                         sources) ISO 8601 in UTC
+    start,end,label      start <= time < end, in seconds or hh:mm:ss from the start of the
+                         source, or (live sources) ISO 8601 in UTC
     name,label           an image by its path below the source folder, or by its file name
 
-Frames without a row have no truth and are not counted.
+Frames without a row have no truth and are not counted. Semicolons or tabs between the cells are
+read too, and decimal commas with them.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -42,6 +44,8 @@ _FORMS: tuple[tuple[str, ...], ...] = (
     ("start", "end"),
     ("name",),
 )
+_SEPARATORS = {",": "commas", ";": "semicolons between the cells", "\t": "tabs between the cells"}
+_CLOCK = re.compile(r"(?:[0-9]{1,4}:)?[0-9]{1,2}:[0-9]{2}(?:\.[0-9]+)?")  # hh:mm:ss, mm:ss
 _EXPECTED = "frame,label or first,last,label or start,end,label or name,label"
 
 _SOURCES = "none, folder, keys, marker, schedule:FILE, sensor:FILE or a CSV file"
@@ -63,10 +67,16 @@ class Footage:
     Args:
         live: From a camera or stream; None where nobody knows.
         names: The files of an image folder, below it; None for cameras and videos.
+        timed: Whether frames have a time from the start; a raw stream has none.
+        length: How many frames there are, where that is known.
+        offset: Added to the frame numbers of the file.
     """
 
     live: bool | None
     names: Sequence[str] | None = None
+    timed: bool = True
+    length: int | None = None
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,11 +88,13 @@ class CsvLabels:
             source, "clock" is the time of day in seconds since 1970.
         timeline: The labels by number or time.
         names: The labels by file.
+        notes: How the file was read, where that is not plain, and what to doubt.
     """
 
     by: Literal["frame", "name", "seconds", "clock"]
     timeline: Timeline = field(default_factory=lambda: Timeline(()))
     names: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def by_time(self) -> bool:
@@ -111,19 +123,24 @@ def labels_from_csv(path: Path, footage: Footage, labels: Sequence[str]) -> CsvL
         TruthError: A label that the bundle lacks, rows that contradict each other or are
             malformed (with the line number), or a form that this source can't be asked by.
     """
-    form, rows = _read_rows(path, labels)
+    form, rows, notes = _read_rows(path, labels)
     if form == "name":
-        return CsvLabels("name", names=_by_name(path, rows, footage))
-    if form == "start":
-        return _by_time(path, rows, footage)
-    return CsvLabels("frame", _by_frames(path, rows))
+        found = CsvLabels("name", names=_by_name(path, rows, footage))
+    elif form == "start":
+        found = _by_time(path, rows, footage)
+    else:
+        found = CsvLabels("frame", _by_frames(path, rows, footage.offset))
+        notes += _counts_from_one(path, rows, footage)
+    return replace(found, notes=(*notes, *found.notes))
 
 
-def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row]]:
-    """The form (its first key column) and the rows of a truth CSV."""
+def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row], list[str]]:
+    """The form (its first key column) and the rows of a truth CSV, and how they were read."""
     text = read_csv_text(path, f"a CSV file of {_EXPECTED}", _SOURCES)
+    separator = _separator(text)
+    notes = [] if separator == "," else [f"{path} is read with {_SEPARATORS[separator]}"]
     try:
-        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         header = [cell.strip().lower() for cell in next(lines, [])]
         form = _find_form(path, header)
         places = [header.index(column) for column in (*form, "label")]
@@ -132,18 +149,45 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row]]:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(header):
+                commas = len(cells) > len(header) and separator == ","
                 raise TruthError(
                     f"{path} line {lines.line_num}: {len(cells)} cells, expected {len(header)} "
                     f"({','.join(header)})"
+                    + ("; write numbers with a point: 1.5, not 1,5" if commas else "")
                 )
             *keys, label = (cells[place].strip() for place in places)
+            if separator != "," and form == ("start", "end"):
+                keys = [_point(key) for key in keys]
             check_label(f"{path} line {lines.line_num}", label, labels)
             rows.append(_Row(lines.line_num, tuple(keys), label))
     except csv.Error as error:
         raise TruthError(f"{path} line {lines.line_num}: not a CSV file ({error})") from error
     if not rows:
         raise TruthError(f"{path} has a header and no rows; expected rows of {','.join(header)}")
-    return form[0], rows
+    return form[0], rows, notes
+
+
+def _separator(text: str) -> str:
+    """What stands between the cells of the header: a comma, unless that has none of them."""
+    head = text.split("\n", 1)[0]
+    return max(_SEPARATORS, key=head.count)
+
+
+def _point(text: str) -> str:
+    """A number with a decimal comma as one with a point; anything else as it is."""
+    return text.replace(",", ".") if re.fullmatch(r"[0-9:]+,[0-9]+", text) else text
+
+
+def _counts_from_one(path: Path, rows: list[_Row], footage: Footage) -> list[str]:
+    """Ask whether frames are counted from 1: none is 0, and the last is past the end."""
+    first = min(int(row.keys[0]) for row in rows) + footage.offset
+    last = max(int(row.keys[-1]) for row in rows) + footage.offset
+    if footage.length is None or first < 1 or last < footage.length:
+        return []
+    return [
+        f"{path} has no row for frame 0, and its last row is frame {last} of a recording whose "
+        f"last frame is {footage.length - 1}: does it count from 1? `--truth-offset -1`"
+    ]
 
 
 def check_label(where: str, label: str, labels: Sequence[str]) -> None:
@@ -196,24 +240,33 @@ def _find_form(path: Path, header: list[str]) -> tuple[str, ...]:
     raise TruthError(f"{path} line 1: columns {','.join(header)[:100]!r}, expected {_EXPECTED}")
 
 
-def _by_frames(path: Path, rows: list[_Row]) -> Timeline:
+def _by_frames(path: Path, rows: list[_Row], offset: int) -> Timeline:
     spans = []
     for row in rows:
         first, last = _whole(path, row, row.keys[0]), _whole(path, row, row.keys[-1])
         if last < first:
             raise TruthError(f"{path} line {row.line}: frames {first} to {last} run backwards")
+        first, last = first + offset, last + offset
         spans.append((row, Span(first, last + 1, row.label)))
     return _timeline(path, spans)
 
 
 def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
-    absolute = not _is_number(rows[0].keys[0])
+    clock = not footage.live and _CLOCK.fullmatch(rows[0].keys[0]) is not None
+    absolute = not clock and not _is_number(rows[0].keys[0])
     if footage.names is not None:
         raise TruthError(f"{path}: images have no time; expected columns frame,label or name,label")
-    if absolute and not footage.live:
+    if not footage.timed and not absolute:
+        raise TruthError(
+            f"{path} goes by seconds, but this recording is a raw stream and carries no time; "
+            "say its frames per second with --fps, or give frame,label"
+        )
+    dated = absolute and parse_moment(rows[0].keys[0], absolute=True) is not None
+    absolute = absolute and (dated or bool(footage.live))
+    if dated and not footage.live:
         raise TruthError(
             f"{path} line {rows[0].line}: a time of day, but this source is a recording; "
-            "give seconds from its start"
+            "give seconds or hh:mm:ss from its start"
         )
     spans = []
     for row in rows:
@@ -223,7 +276,9 @@ def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
                 f"{path} line {row.line}: {row.keys[0]} to {row.keys[1]} is empty or runs backwards"
             )
         spans.append((row, Span(start, end, row.label)))
-    return CsvLabels("clock" if absolute else "seconds", _timeline(path, spans))
+    notes = (f"{path}: times such as {rows[0].keys[0]} count from the recording's start",)
+    labels = _timeline(path, spans)
+    return CsvLabels("clock" if absolute else "seconds", labels, notes=notes if clock else ())
 
 
 def _by_name(path: Path, rows: list[_Row], footage: Footage) -> Mapping[str, str]:
@@ -315,7 +370,9 @@ def parse_moment(text: str, *, absolute: bool) -> float | None:
             moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "zZ" else text)
             zoned = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
             return zoned.timestamp()
-        seconds = float(text)
+        seconds = 0.0
+        for part in text.split(":") if _CLOCK.fullmatch(text) else [text]:
+            seconds = 60 * seconds + float(part)
     except ValueError:
         return None
     return seconds if 0 <= seconds < math.inf else None

@@ -162,7 +162,7 @@ class TrainOptions(Record):
     )
     manifest: Path | None = option(
         None,
-        "A CSV file with a path column and columns of groups.",
+        "A CSV file with a column file and a column label, columns of groups, or both.",
         panel="Data and splits",
         metavar="FILE.csv",
     )

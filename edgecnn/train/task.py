@@ -96,9 +96,15 @@ def read_task(
     elif options.network in BACKBONES:
         size_wh = (SIDE, SIDE)
     else:
-        size_wh = suggest_size(lab)
+        size_wh = suggest_size(lab, options.manifest)
     spec, memory_mb = options.input_spec(size_wh), options.memory_mb
-    data = load_dataset(lab, spec, progress=progress, memory_mb=memory_mb, cache=options.cache)
+    data = load_dataset(
+        *(lab, spec),
+        manifest=options.manifest,
+        progress=progress,
+        memory_mb=memory_mb,
+        cache=options.cache,
+    )
     groups = GroupOptions(
         options.manifest, options.group, options.near_duplicate, options.burst_seconds
     )

@@ -116,7 +116,7 @@ def _result(
         largest_group=split.groups.largest,
         near_duplicates=split.groups.near,
         skipped=task.data.skipped,
-        notes=(*split.notes, *task.notes, *camera_note),
+        notes=(*task.data.notes, *split.notes, *task.notes, *camera_note),
         temperature=measured.temperature,
         confidence_error=measured.confidence_error,
         network=learned.network,

@@ -19,7 +19,7 @@ from edgecnn.accuracy.confidence import (
     likeliest_temperature,
     softmax,
 )
-from edgecnn.audit.ledger.replay import from_images
+from edgecnn.audit.ledger.lab_answers import from_images
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.preprocess import read_image

@@ -42,7 +42,7 @@ def swapped_lab_session(color_bundle, color_folders, tmp_path_factory):
 
 
 def _step(report, word):
-    found = [step for step in report.lab.steps if step.cause.startswith(word)]
+    found = [step for step in report.steps if step.cause.startswith(word)]
     return found[0] if found else None
 
 
@@ -75,12 +75,16 @@ def test_the_json_holds_what_design_promises(field_session):
     assert set(data["estimate"]) >= {"low", "high", "flag"}
     assert all(set(s) == {"cause", "points", "low", "high", "evidence"} for s in data["ledger"])
     assert {"per_class", "worst_frames", "sessions", "notes"} <= set(data)
+    assert {"lab_file", "faults", "next", "residual_points", "verdict"} <= set(data)
+    keys = {"command", "why", "points_low", "points_high"}
+    assert all(set(step) == keys for step in data["next"])
+    assert len(data["next"]) <= 3
 
 
 def test_ledger_and_residual_add_up_to_the_gap(
     field_session, lab_session, swapped_lab_session, color_folders
 ):
-    for lab in (None, color_folders.lab, lab_session, swapped_lab_session):
+    for lab in ((), (color_folders.lab,), (lab_session,), (color_folders.lab, swapped_lab_session)):
         assert _adds_up(audit([field_session], AuditOptions(lab=lab)))
 
 
@@ -89,10 +93,9 @@ def test_a_bgr_rgb_swap_between_lab_and_device_shows_in_the_device_path_step(
 ):
     live = tmp_path / "live"
     run(color_bundle, str(color_folders.field), RunOptions(truth="folder", log=live, color="rgb"))
-    report = audit([live], AuditOptions(lab=swapped_lab_session))
-    step = _step(report, "device path")
-    assert step.low > 50
-    assert "red and blue swapped" in step.evidence
+    report = audit([live], AuditOptions(lab=(swapped_lab_session,)))
+    assert _step(report, "device path").low > 50
+    assert [(f.kind, f.name) for f in report.checks.faults] == [("path", "red and blue swapped")]
     assert abs(_step(report, "quantization").points) < 3
     # What is left is what the field costs without the swap, not the swap itself.
     assert report.residual.points < 0.3 * report.gap_points
@@ -102,12 +105,17 @@ def test_a_bgr_rgb_swap_between_lab_and_device_shows_in_the_device_path_step(
 def test_a_device_that_does_as_the_lab_loses_nothing_in_the_device_path(
     field_session, lab_session, color_folders
 ):
-    for lab in (lab_session, color_folders.lab):
-        step = _step(audit([field_session], AuditOptions(lab=lab)), "device path")
+    by_lab = audit([field_session], AuditOptions(lab=(lab_session, color_folders.lab)))
+    by_field = audit([field_session], AuditOptions(lab=(color_folders.lab,)))
+    assert "answers than the lab's on 0" in _step(by_lab, "device path").evidence
+    # Lab images that are answered here say nothing of the device; its own kept frames do.
+    assert "100 % agree with the device" in _step(by_field, "device path").evidence
+    for report in (by_lab, by_field):
+        step = _step(report, "device path")
         assert step.points == 0
         assert step.low < 0 < step.high
-        assert "answers than the lab's on 0" in step.evidence
-        assert "swapped" not in step.evidence
+        assert report.checks.faults == ()
+        assert report.lab.confidence is not None
 
 
 def test_a_lab_session_needs_no_labels_and_may_have_run_on_a_folder_below(
@@ -116,7 +124,7 @@ def test_a_lab_session_needs_no_labels_and_may_have_run_on_a_folder_below(
     part = tmp_path / LABELS[0]
     shutil.copytree(color_folders.lab / LABELS[0], part)
     session = record_folder(tmp_path / "s", color_bundle, part, truth=False)
-    report = audit([field_session], AuditOptions(lab=session))
+    report = audit([field_session], AuditOptions(lab=(session,)))
     count = len(list(part.iterdir()))
     assert f"paired on {count} lab test images" in _step(report, "device path").evidence
     assert any("were not found" in note for note in report.notes)
@@ -151,15 +159,15 @@ def test_a_bundle_that_did_not_run_is_refused(field_session, color_bundle, tmp_p
 
 def test_lab_images_of_another_data_set_are_refused(field_session, color_folders):
     with pytest.raises(DataError, match="none of the 240 lab test images"):
-        audit([field_session], AuditOptions(lab=color_folders.field))
+        audit([field_session], AuditOptions(lab=(color_folders.field,)))
     with pytest.raises(SessionError, match="none of the 240 lab test images"):
-        audit([field_session], AuditOptions(lab=field_session))
+        audit([field_session], AuditOptions(lab=(field_session,)))
 
 
 def test_without_labels_everything_but_the_gap_is_there(color_bundle, color_folders, tmp_path):
     session = tmp_path / "s"
     run(color_bundle, str(color_folders.field), RunOptions(truth="none", log=session))
-    report = audit([session], AuditOptions(lab=color_folders.lab))
+    report = audit([session], AuditOptions(lab=(color_folders.lab,)))
     data = report.to_json()
     assert (data["live"]["total"], data["gap_points"], data["residual_points"]) == (0, None, None)
     assert len(data["ledger"]) == 2
@@ -221,7 +229,7 @@ def test_two_sessions_are_pooled(field_session, color_bundle, tmp_path):
 def test_the_label_free_band_holds_the_truth_where_nothing_changed(
     lab_session, color_folders, color_bundle
 ):
-    report = audit([lab_session], AuditOptions(lab=color_folders.lab))
+    report = audit([lab_session], AuditOptions(lab=(color_folders.lab,)))
     assert report.estimate.low <= report.live.tally.accuracy <= report.estimate.high
     assert report.estimate.flag == "assumes calibrated confidence"
 
@@ -231,10 +239,20 @@ def test_confidence_that_never_changes_identifies_nothing(color_bundle, tmp_path
     report = audit([write_session(tmp_path / "s", color_bundle, events)])
     estimate = report.estimate
     assert (estimate.low, estimate.high, estimate.flag) == (0.0, 1.0, "not identified")
+    assert "not identified: all answers are equally sure" in report.to_text()
+
+
+def test_a_bundle_knows_how_sure_each_file_was_in_the_lab(field_session, color_folders):
+    """So that the band needs no lab image; from lab images it is the same one."""
+    alone = audit([field_session]).estimate
+    again = audit([field_session], AuditOptions(lab=(color_folders.lab,))).estimate
+    assert set(alone.methods) == {"average_confidence", "difference_of_confidence", "threshold"}
+    for name, value in again.methods.items():
+        assert alone.methods[name] == pytest.approx(value, abs=0.01)
 
 
 def test_the_text_says_what_the_json_says(field_session, lab_session):
-    report = audit([field_session], AuditOptions(lab=lab_session))
+    report = audit([field_session], AuditOptions(lab=(lab_session,)))
     text = report.to_text()
     assert f"{100 * report.live.tally.accuracy:.1f} %" in text
     assert f"{100 * report.lab.float_tally.accuracy:.1f} %" in text
@@ -252,4 +270,5 @@ def test_an_artifact_that_the_card_lacks_leaves_the_step_open(field_session, tmp
     assert report.lab.steps == ()
     assert report.residual.points == pytest.approx(report.gap_points)
     assert any("quantization not measured" in note for note in report.notes)
+    assert any("kept frames not re-answered" in note for note in report.notes)
     assert replace(report, notes=()).to_json()["ledger"] == []

@@ -60,7 +60,7 @@ def session(color_bundle, color_folders, tmp_path_factory):
 def written(session, color_folders, tmp_path_factory):
     """(report, page file)"""
     target = tmp_path_factory.mktemp("report") / "new" / "report.html"
-    report = audit([session], AuditOptions(lab=color_folders.lab, report=target))
+    report = audit([session], AuditOptions(lab=(color_folders.lab,), report=target))
     return report, target
 
 
@@ -71,7 +71,7 @@ def test_the_page_shows_both_accuracies_the_gap_and_how_it_was_made(written):
         f"{100 * report.lab.float_tally.accuracy:.1f} %",
         f"{100 * report.live.tally.accuracy:.1f} %",
         f"{report.gap_points:.1f}",
-        report.lab.steps[1].evidence,
+        report.steps[1].evidence,
         report.sessions[0]["artifact"],
     ):
         assert figure in text
@@ -238,7 +238,7 @@ import json, sys
 from pathlib import Path
 import edgecnn
 from edgecnn.audit.result import AuditOptions
-options = AuditOptions(bundle=Path(sys.argv[2]), lab=Path(sys.argv[3]))
+options = AuditOptions(bundle=Path(sys.argv[2]), lab=(Path(sys.argv[3]),))
 print(json.dumps(edgecnn.audit([sys.argv[1]], options).to_json()))
 """
     arguments = [str(session), str(color_bundle), str(color_folders.lab)]
@@ -250,7 +250,7 @@ print(json.dumps(edgecnn.audit([sys.argv[1]], options).to_json()))
         env={**os.environ, "PYTHONPATH": str(Path(edgecnn.__file__).parents[1])},
     )
     assert done.returncode == 0, done.stderr
-    here = audit([session], AuditOptions(bundle=color_bundle, lab=color_folders.lab)).to_json()
+    here = audit([session], AuditOptions(bundle=color_bundle, lab=(color_folders.lab,))).to_json()
     there = json.loads(done.stdout)
     for key in ("lab", "live", "gap_points", "confusion"):
         assert there[key] == here[key]

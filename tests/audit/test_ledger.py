@@ -43,9 +43,9 @@ def test_steps_and_residual_add_up_to_the_gap_and_lie_in_their_intervals(lab, co
 def test_a_step_counts_what_was_lost_and_won():
     before = np.array([True, True, True, False, False])
     after = np.array([True, False, False, True, False])
-    step = Step.paired("cause", before, after, "paired on", "; hint")
+    step = Step.paired("cause", before, after, "paired on", what="images")
     assert step.points == pytest.approx(20)
-    assert step.evidence == "paired on 5 lab test images: 2 lost, 1 won; hint"
+    assert step.evidence == "paired on 5 images: 2 lost, 1 won"
 
 
 def test_without_field_labels_nothing_is_left_to_explain():

@@ -23,7 +23,7 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run import session_log
-from edgecnn.device.run.log_thread import LogThread
+from edgecnn.device.run.log_thread import LogThread, Reply
 from edgecnn.device.run.session_log import SessionLog
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.header import SessionHeader
@@ -278,7 +278,7 @@ def test_a_disk_that_hangs_never_holds_up_the_loop_of_a_camera(tmp_path):
     frame = Frame(np.zeros((8, 8, 3), np.uint8), 0, START, time.monotonic())
     with LogThread(log, live=True) as thread:
         for _ in range(500):
-            thread.frame(frame, ANSWER, None, 1.0, 1.0)
+            thread.frame(frame, Reply(ANSWER, None, 1.0, 1.0))
         assert thread.num_missed >= 400
         limit = time.monotonic() + PATIENCE_S
         while thread.down is None:

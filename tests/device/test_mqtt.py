@@ -14,7 +14,7 @@ from test_panel import STATUS
 
 from edgecnn.device.outputs.decision import Decision
 from edgecnn.device.outputs.mqtt import Mqtt
-from edgecnn.device.outputs.publish import Answered, OutputDownError
+from edgecnn.device.outputs.publish import Announced, OutputDownError
 
 pytest.importorskip("paho.mqtt.client")
 pytestmark = pytest.mark.clock
@@ -81,8 +81,8 @@ class Broker:
         self.listener.close()
 
 
-def answered(frame: int, *, changed: bool) -> Answered:
-    return Answered(frame, AT, "cat", 0.91239, Decision("cat", 0.9, changed), None, 12.34)
+def answered(frame: int, *, changed: bool) -> Announced:
+    return Announced(frame, AT, "cat", 0.91239, Decision("cat", 0.9, changed), None, 12.34)
 
 
 def test_decisions_figures_and_presence_are_published_and_retained():

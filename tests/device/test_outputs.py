@@ -24,7 +24,7 @@ from edgecnn.device.outputs.lines import JsonLines, Webhook
 from edgecnn.device.outputs.metrics import Metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
 from edgecnn.device.outputs.output_options import DecisionRule
-from edgecnn.device.outputs.publish import Answered, OutputDownError, Publisher
+from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher
 from edgecnn.device.run.run import run
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
 
@@ -33,8 +33,8 @@ AT = datetime(2026, 5, 1, tzinfo=timezone.utc)
 PATIENCE_S = 120.0
 
 
-def answered(frame: int, *, changed: bool = True) -> Answered:
-    return Answered(frame, AT, "cat", 0.91239, Decision("cat", 0.9, changed), None, 12.34)
+def answered(frame: int, *, changed: bool = True) -> Announced:
+    return Announced(frame, AT, "cat", 0.91239, Decision("cat", 0.9, changed), None, 12.34)
 
 
 def decisions(rule: DecisionRule, answers: list[tuple[int, float]]) -> list[str | None]:
@@ -190,7 +190,7 @@ class Stuck:
     def __init__(self) -> None:
         self.go, self.sent, self.failed = threading.Event(), [], False
 
-    def send(self, one: Answered) -> None:
+    def send(self, one: Announced) -> None:
         self.go.wait(PATIENCE_S)
         if not self.failed:
             self.failed = True

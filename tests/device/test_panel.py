@@ -10,6 +10,7 @@ import pytest
 from helpers_run import one_line
 from rich.console import Console
 
+from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.machine.percentiles import Percentiles
@@ -17,10 +18,12 @@ from edgecnn.device.run.panel import panel, render
 from edgecnn.device.run.run import RunOptions, Status, run
 from edgecnn.errors import MissingRuntimeError
 
+NO_ALARM = Alarm(0, 0, 1.0)
 STATUS = Status(
     lab=Tally(970, 1000),
     live=Tally(80, 100),
     gap_points=17.0,
+    alarm=Alarm.of(Tally(970, 1000), right=80, things=100),
     frames=123,
     dropped=45,
     elapsed_s=3725.0,
@@ -41,9 +44,10 @@ def text_of(status: Status) -> str:
 def test_the_panel_shows_live_beside_lab_and_everything_else():
     text = text_of(STATUS)
     for part in (
-        "80.0 % of 100, 95 % interval 71.1-86.7",
+        "80.0 % of 100, 95 % interval 71.4-86.9",
         "97.0 % of 1000",
         "+17.0 points",
+        "the field is worse than the lab (80 of 100 different things right",
         "seven [7], 91 %, really nine",
         "123 in 1:02:05, 9.9 a second, 45 dropped",
         "p50 12.0 ms, p95 34.0 ms",
@@ -54,7 +58,9 @@ def test_the_panel_shows_live_beside_lab_and_everything_else():
 
 def test_the_panel_can_be_drawn_before_anything_is_known():
     nothing = Percentiles.of([])
-    text = text_of(Status(0, 0, Tally(0, 0), Tally(0, 0), None, 0.0, nothing, nothing, 0.0))
+    text = text_of(
+        Status(0, 0, Tally(0, 0), Tally(0, 0), None, NO_ALARM, 0.0, nothing, nothing, 0.0)
+    )
     assert "no labelled frames" in text
     assert "none yet" in text
 

@@ -196,7 +196,7 @@ def test_secrets_of_an_address_are_never_shown(source, public):
 
 @pytest.mark.parametrize(
     ("options", "period"),
-    [({"fps": 2.0}, 0.5), ({"every": "60s"}, 60.0), ({"every": "1.5m"}, 90.0), ({}, 0.0)],
+    [({"max_fps": 2.0}, 0.5), ({"every": "60s"}, 60.0), ({"every": "1.5m"}, 90.0), ({}, 0.0)],
 )
 def test_a_rate_is_a_period(options, period):
     assert RunOptions(**options).period_s == period
@@ -210,5 +210,5 @@ def test_a_time_that_is_none_is_one_line(every):
 
 def test_a_rate_takes_frames_of_a_video_by_its_own_clock(tmp_path, pictures):
     path = write_video(tmp_path / "v.avi", sorted(pictures.iterdir()) * 5, fps=10)
-    frames, _ = read(str(path), fps=2.0)
+    frames, _ = read(str(path), max_fps=2.0)
     assert [f.index for f in frames] == list(range(0, 60, 5))

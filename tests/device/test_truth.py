@@ -140,7 +140,7 @@ def test_a_byte_order_mark_crlf_spaces_blank_lines_and_other_columns_are_fine(tm
         ("", "is empty"),
         (" \n", "is empty"),
         ("frame,label\n", "no rows"),
-        ("frame;label\n1;cat\n", "line 1: columns 'frame;label'"),
+        ("frame:label\n1:cat\n", "line 1: columns 'frame:label'"),
         ("frame\n1\n", "line 1: columns 'frame'"),
         ("first,label\n1,cat\n", "line 1: columns"),
         ("frame,label,label\n1,cat,cat\n", "'label' appears twice"),

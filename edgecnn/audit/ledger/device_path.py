@@ -1,104 +1,163 @@
-"""The step from the lab to the device: decoding, preprocessing, kernels."""
+"""The step of the device's path: decoding, resizing, colour order, value range, kernels.
+
+It is measured on the device alone: by its answers to the kept field frames, which are given
+again here (see `reanswer`), or by a session that the device recorded over the lab images.
+Lab images that are answered on the auditor's own machine say nothing of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.estimate import LabConfidence
-from edgecnn.audit.ledger import replay
+from edgecnn.audit.ledger import lab_answers
+from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.ledger.step import Step
 from edgecnn.bundle.folder import Bundle
-from edgecnn.errors import ArtifactError, MissingRuntimeError, SessionError
+from edgecnn.errors import MissingRuntimeError, SessionError
 from edgecnn.records import Progress
 from edgecnn.session.layout import is_session
-from edgecnn.session.read import Session, open_session
+from edgecnn.session.read import Frames, Session, Truth, open_session
 
-__all__ = ["DEVICE_PATH", "DevicePath", "measure_device_path"]
+__all__ = ["DEVICE_PATH", "LabPath", "measure_on_lab", "step_of_kept"]
 
-DEVICE_PATH = "device path (lab quantized -> lab through the device path)"
+DEVICE_PATH = "device path (the bundle's own path -> what the device did)"
+# So many labelled frames that chance kept are needed to say what a fault costs.
+_FEWEST = 10
 
 
 @dataclass(frozen=True)
-class DevicePath:
-    """The step and the lab accuracy after it; None, and `notes` says why, if not measured.
+class LabPath:
+    """What --lab says: the step, the accuracy after it, and how sure the artifact was.
 
-    `confidence` is how sure the artifact was of its answers.
+    Each is None where it was not measured; `notes` is what a reader has to know.
     """
 
-    step: Step | None
-    after: Tally | None
-    confidence: LabConfidence | None
-    notes: tuple[str, ...]
+    step: Step | None = None
+    after: Tally | None = None
+    confidence: LabConfidence | None = None
+    notes: tuple[str, ...] = ()
 
 
-def measure_device_path(
-    session: Session, bundle: Bundle, column: str, lab: Path, progress: Progress | None
-) -> DevicePath:
-    """Compare the lab's answers with those of the device path to the same images.
+def measure_on_lab(
+    session: Session,
+    bundle: Bundle,
+    column: str,
+    labs: Sequence[Path],
+    progress: Progress | None,
+) -> LabPath:
+    """Answers to the lab test images: of images here, of sessions as the device recorded them.
 
     Args:
         column: The artifact's answers in the lab.
-        lab: The lab image folder, or a session that the device recorded over it.
+        labs: Folders of lab images, and sessions that the device recorded over them.
 
     Raises:
-        DataError: `lab` holds none of the lab test images.
-        SessionError: `lab` is a session of another bundle or artifact.
+        DataError: A folder holds none of the lab test images.
+        SessionError: A session is of another bundle or artifact.
     """
-    try:
-        answers = _device_answers(session, bundle, lab, progress)
-    except MissingRuntimeError as error:
-        return DevicePath(None, None, None, (f"device path not measured: {error}",))
+    found = LabPath()
+    # Sessions last: what the device itself answered counts.
+    for lab in sorted(labs, key=is_session):
+        try:
+            one = _measure(session, bundle, column, lab, progress)
+        except MissingRuntimeError as error:
+            one = LabPath(notes=(f"lab images not answered: {error}",))
+        found = LabPath(
+            one.step or found.step,
+            one.after or found.after,
+            one.confidence or found.confidence,
+            (*found.notes, *one.notes),
+        )
+    return found
+
+
+def _measure(
+    session: Session, bundle: Bundle, column: str, lab: Path, progress: Progress | None
+) -> LabPath:
+    notes = []
+    if is_session(lab):
+        recorded = open_session(lab)
+        notes = _check_lab_session(session, recorded)
+        answers = lab_answers.from_session(bundle, recorded)
+    else:
+        answers = lab_answers.from_images(bundle, session.artifact, lab, progress)
     label = np.array([row.label for row in answers.rows])
-    expected = [row.predicted[column] for row in answers.rows]
-    before, after = np.array(expected) == label, np.array(answers.predicted) == label
-    differs = int((np.array(answers.predicted) != np.array(expected)).sum())
-    step = Step.paired(
-        DEVICE_PATH,
-        before,
-        after,
-        f"{answers.how}; other answers than the lab's on {differs}; paired on",
-        _hint(session, bundle, answers, expected),
-    )
-    notes = list(answers.notes)
+    predicted = np.array(answers.predicted)
+    expected = np.array([row.predicted[column] for row in answers.rows])
+    right = predicted == label
     if answers.missing:
-        notes.append(f"device path: {answers.missing} of the lab test images were not found")
-    confidence = LabConfidence(answers.confidence, after)
-    return DevicePath(step, Tally.of(after), confidence, tuple(notes))
-
-
-def _device_answers(
-    session: Session, bundle: Bundle, lab: Path, progress: Progress | None
-) -> replay.LabAnswers:
+        notes.append(f"{lab}: {answers.missing} of the lab test images were not found")
+    confidence = LabConfidence(answers.confidence, right)
     if not is_session(lab):
-        return replay.from_images(bundle, session.artifact, lab, progress)
-    recorded = open_session(lab)
+        return LabPath(confidence=confidence, notes=tuple(notes))
+    differs = int((predicted != expected).sum())
+    how = f"{answers.how}; other answers than the lab's on {differs}; paired on"
+    step = Step.paired(DEVICE_PATH, expected == label, right, how)
+    return LabPath(step, Tally.of(right), confidence, tuple(notes))
+
+
+def _check_lab_session(session: Session, recorded: Session) -> list[str]:
     if (recorded.bundle_sha256, recorded.artifact) != (session.bundle_sha256, session.artifact):
         raise SessionError(
-            f"{lab} ran {recorded.artifact} of bundle {recorded.bundle_sha256[:12]}, "
+            f"{recorded.path} ran {recorded.artifact} of bundle {recorded.bundle_sha256[:12]}, "
             f"{session.path} ran {session.artifact} of {session.bundle_sha256[:12]}; "
             "record the lab images with the same artifact"
         )
-    answers = replay.from_session(bundle, recorded)
     other = recorded.header.differences(session.header)
     if not other:
-        return answers
-    note = (
-        f"device path: {lab} was recorded with {', '.join(other)}; this step may not apply to the "
-        "audited session"
+        return []
+    return [
+        f"device path: {recorded.path} was recorded with {', '.join(other)}; this step may not "
+        "apply to the audited session"
+    ]
+
+
+def step_of_kept(
+    found: Sequence[Reanswered | None], parts: Sequence[tuple[Session, Frames, Truth]]
+) -> Step | None:
+    """The step measured on the kept frames of all sessions; None where it can't be priced.
+
+    Where all answers agree nothing was lost, with or without labels. Else the labelled frames
+    that chance kept are counted: those that were kept because they are hard are no sample.
+    Pictures that are not what was answered tell no price.
+
+    Args:
+        found: Of each session.
+    """
+    known = [(one, part) for one, part in zip(found, parts, strict=True) if one is not None]
+    if not known or any(one.fault and not one.match.names for one, _ in known):
+        return None
+    count, agreed = (sum(n) for n in zip(*((len(o.rows), o.agreed) for o, _ in known), strict=True))
+    how = _evidence([one for one, _ in known], count, agreed)
+    if agreed == count:
+        most = 100 * Tally(0, count).interval[1]
+        return Step(DEVICE_PATH, 0.0, -most, most, how)
+    before, after = [], []
+    for one, (_, frames, truth) in known:
+        sampled = np.array([frames.pools.get(int(row), "uniform") == "uniform" for row in one.rows])
+        counted = sampled & (truth.label[one.rows] >= 0)
+        label = truth.label[one.rows[counted]]
+        before.append(one.index[counted] == label)
+        after.append(frames.index[one.rows[counted]] == label)
+    own, device = np.concatenate(before), np.concatenate(after)
+    if len(own) < _FEWEST:
+        return None
+    return Step.paired(
+        DEVICE_PATH, own, device, f"{how}; of", what="labelled frames kept by chance"
     )
-    return replace(answers, notes=(note,))
 
 
-def _hint(
-    session: Session, bundle: Bundle, answers: replay.LabAnswers, expected: Sequence[str]
-) -> str:
-    try:
-        fault = replay.explain(bundle, session.artifact, answers, expected)
-    except (MissingRuntimeError, ArtifactError):
-        return ""
-    return f"; {fault}" if fault else ""
+def _evidence(found: Sequence[Reanswered], count: int, agreed: int) -> str:
+    if len(found) == 1:
+        return found[0].evidence
+    percent = 100 * agreed / max(1, count)
+    return (
+        f"re-answered {count} kept frames of {len(found)} sessions: {percent:.0f} % agree with "
+        "the device"
+    )

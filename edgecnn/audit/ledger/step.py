@@ -25,13 +25,20 @@ class Step(Record):
 
     @classmethod
     def paired(
-        cls, cause: str, before: np.ndarray, after: np.ndarray, how: str, hint: str = ""
+        cls,
+        cause: str,
+        before: np.ndarray,
+        after: np.ndarray,
+        how: str,
+        *,
+        what: str = "lab test images",
     ) -> Step:
-        """A step between two answers to each lab test image.
+        """A step between two answers to each of some images.
 
         Args:
             before, after: bool, shape (n,): which images were answered right.
-            how, hint: The evidence, before and after the counts.
+            how: The evidence, before the counts.
+            what: The images.
         """
         low, high = paired_difference(before, after)
         change = Paired.of(before, after)
@@ -40,5 +47,5 @@ class Step(Record):
             100 * (change.lost - change.won) / len(before),
             100 * low,
             100 * high,
-            f"{how} {len(before)} lab test images: {change.lost} lost, {change.won} won{hint}",
+            f"{how} {len(before)} {what}: {change.lost} lost, {change.won} won",
         )

@@ -11,7 +11,7 @@ import numpy as np
 from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError
 
-__all__ = ["Runtime", "check_info", "check_signature", "dequantize", "input_table"]
+__all__ = ["Runtime", "check_info", "check_signature", "dequantize", "input_table", "quantize"]
 
 
 def check_signature(file: str, inputs: list[Any], outputs: list[Any]) -> None:
@@ -78,21 +78,36 @@ class Runtime:
         source = tensor if self._table is None else np.asarray(cv2.LUT(tensor, self._table))
         return dequantize(self._run(source[None]), self.output)
 
+    def invoke_real(self, values: np.ndarray) -> np.ndarray:
+        """Scores of values that are no pixels, such as those that a program divided by 255.
+
+        Args:
+            values: float32, shape (height, width, 3): what `invoke` takes from 0 to 255.
+
+        Returns:
+            float32, shape (classes,).
+        """
+        return dequantize(self._run(quantize(values, self.input)[None]), self.output)
+
     def _run(self, source: np.ndarray) -> np.ndarray:
         """The output of one batch, in its own integers or floats: shape (classes,)."""
         raise NotImplementedError
 
 
 def input_table(info: TensorInfo) -> np.ndarray:
-    """What each of the 256 pixel values becomes at the model's input: q = p / scale + zero_point.
+    """What each of the 256 pixel values becomes at the model's input: see `quantize`."""
+    return quantize(np.arange(256, dtype=np.float32), info)
+
+
+def quantize(values: np.ndarray, info: TensorInfo) -> np.ndarray:
+    """The integers that real values become: q = value / scale + zero_point.
 
     Source: Jacob et al. 2018, arXiv:1712.05877, equation 1; rounded half to even, saturated.
     """
-    pixels = np.arange(256, dtype=np.float32)
     if info.dtype == "float32":
-        return pixels
+        return np.asarray(values, np.float32)
     limits = np.iinfo(info.dtype)
-    steps = np.rint(pixels / np.float32(info.scale)) + info.zero_point
+    steps = np.rint(values / np.float32(info.scale)) + info.zero_point
     return np.asarray(np.clip(steps, limits.min, limits.max).astype(info.dtype))
 
 

@@ -43,7 +43,8 @@ def benchmark(
     options = options or BenchmarkOptions()
     opened = Bundle.open(bundle)
     if data is not None:
-        check_labels(find_labelled(Path(data)), opened.card.labels, Path(data))
+        labelled = find_labelled(Path(data), options.manifest, known=opened.card.labels)
+        check_labels(labelled, opened.card.labels, Path(data))
     if options.plot is not None:
         check_plot(options.plot)
     _soak_file(opened, options)  # refuses an unknown name before the measurements
@@ -104,7 +105,9 @@ def _judge(
     judged, failed = {}, []
     for file in files:
         choice = EvaluateOptions(
-            file, _device(file, options), options.threads, runtime=options.runtime
+            *(file, _device(file, options), options.threads),
+            runtime=options.runtime,
+            manifest=options.manifest,
         )
         try:
             judged[file] = evaluate(bundle.path, data, choice, progress=progress)

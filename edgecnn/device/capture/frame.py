@@ -29,7 +29,8 @@ class Frame:
         seconds: Time from the start of the source, by the video's own clock; None for images.
         encoded: The image file's bytes; None for cameras and videos.
         uncut_bgr: The picture that a region was cut out of; None where all of it is classified.
-        tensor: What the model takes, where the source's thread has made it already.
+        tensor, look: What the model takes, and its fingerprint, where the source's thread has made
+            them already.
     """
 
     frame_bgr: np.ndarray
@@ -41,6 +42,7 @@ class Frame:
     encoded: bytes | None = None
     uncut_bgr: np.ndarray | None = None
     tensor: np.ndarray | None = None
+    look: np.ndarray | None = None
 
     @property
     def whole_bgr(self) -> np.ndarray:
@@ -68,20 +70,25 @@ class Prepared:
     frame_bgr: np.ndarray
     uncut_bgr: np.ndarray | None = None
     tensor: np.ndarray | None = None
+    look: np.ndarray | None = None
 
 
 class Source:
     """An open source: iterate over it once, then close it (it is a context manager).
 
     `live` sources drop frames when their reader is too slow, and `dropped` counts them; others
-    deliver every frame. `warnings` collects errors that don't end the source, `counts` says how
-    often each fault was seen. `outage` is set while a live source gives no frames; `lost` says that
-    it was given up. `prepare` may be set before the iteration: cameras and videos call it from
-    their own thread for each picture, so that the loop's thread need not.
+    deliver every frame (`length` of them, where that is known). `warnings` collects errors that
+    don't end the source, `counts` says how often each fault was seen. `outage` is set while a live
+    source gives no frames; `lost` says that it was given up. `prepare` may be set before the
+    iteration: cameras and videos call it from their own thread for each picture, so that the
+    loop's thread need not.
     """
 
     live = False
     kind = "video"
+    length: int | None = None  # of a recording, in frames
+    order: str | None = None  # of the files of an image folder
+    timed = True  # whether its frames have a time from the start
 
     def __init__(self, options: RunOptions, stop: threading.Event) -> None:
         self.dropped = 0

@@ -97,6 +97,7 @@ class LiveSource(Source):
                 seconds=mail.captured - start,
                 uncut_bgr=mail.made.uncut_bgr,
                 tensor=mail.made.tensor,
+                look=mail.made.look,
             )
 
     def close(self) -> None:

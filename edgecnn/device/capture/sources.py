@@ -12,7 +12,8 @@ from edgecnn.device.capture.stills import ImageSource, find_pattern, names_below
 from edgecnn.device.capture.video_file import VideoSource
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import DataError, SourceError
-from edgecnn.files.folders import IMAGE_SUFFIXES, find_images
+from edgecnn.files.folders import find_images
+from edgecnn.files.walk import is_picture, natural_key
 
 __all__ = ["open_source"]
 
@@ -57,12 +58,16 @@ def open_source(
 def _recorded(path: Path, options: RunOptions, stop: threading.Event) -> Source:
     if path.is_dir():
         try:
-            files = find_images(path)
+            notes: list[str] = []
+            files = find_images(path, notes)
+            files.sort(key=lambda file: natural_key(file.relative_to(path).as_posix()))
         except DataError as error:
             raise SourceError(str(error)) from error
         names = [file.relative_to(path).as_posix() for file in files]
-        return ImageSource(files, names, options, stop)
-    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+        source = ImageSource(files, names, options, stop)
+        source.warnings.extend(notes)
+        return source
+    if path.is_file() and is_picture(path):
         return ImageSource([path], [path.name], options, stop)
     if path.exists():
         return VideoSource(path, options, stop)

@@ -14,13 +14,16 @@ from edgecnn.bundle.preprocess import decode, read_bytes
 from edgecnn.device.capture.frame import Frame, Source, now_utc
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import ImageError, SourceError
-from edgecnn.files.folders import IMAGE_SUFFIXES
+from edgecnn.files.walk import is_picture, natural_key
 
 __all__ = ["ImageSource", "find_pattern", "names_below"]
 
 
 class ImageSource(Source):
-    """Image files in order; a file that can't be decoded gives a warning and loses its number."""
+    """Image files in the order given: that of the numbers in their names.
+
+    A file that can't be decoded gives a warning and loses its number.
+    """
 
     kind = "images"
 
@@ -29,6 +32,10 @@ class ImageSource(Source):
     ) -> None:
         super().__init__(options, stop)
         self.paths, self.names = paths, names
+        self.length = len(names)
+        self.order = _order(self.names)
+        if self.names != sorted(self.names):
+            self.warn(f"the images are read in the order of their numbers: {self.order}")
 
     def ticks(self) -> Iterator[Frame | None]:
         good = 0
@@ -50,6 +57,12 @@ class ImageSource(Source):
             )
 
 
+def _order(names: list[str]) -> str:
+    """The first names and the last one."""
+    shown = names if len(names) <= 4 else [*names[:3], "...", names[-1]]
+    return ", ".join(shown)
+
+
 def find_pattern(pattern: str) -> list[Path]:
     """Find the files of a glob pattern, sorted by name, or of a printf pattern, by number.
 
@@ -63,8 +76,9 @@ def find_pattern(pattern: str) -> list[Path]:
         found = [(form.fullmatch(p.name), p) for p in Path(pattern).parent.glob("*")]
         files = [p for _, p in sorted((int(match[1]), p) for match, p in found if match)]
     else:
-        hits = map(Path, sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207 (any root)
-        files = [p for p in hits if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES]
+        found_names = sorted(glob.glob(pattern, recursive=True), key=natural_key)  # noqa: PTH207 (any root)
+        hits = map(Path, found_names)
+        files = [p for p in hits if p.is_file() and is_picture(p)]
     if not files:
         raise SourceError(
             f"no image matches {pattern!r}, expected a pattern such as 'folder/*.jpg'; check it"

@@ -20,13 +20,14 @@ __all__ = ["VideoSource"]
 _AHEAD = 3
 _TICK_S, _CLOSE_S = 0.2, 3.0
 
-# A frame and its time by the video's own clock.
-_Decoded = tuple[Prepared, float]
+# A frame and its time by the video's own clock, where it has one.
+_Decoded = tuple[Prepared, float | None]
 
 
 class VideoSource(Source):
     """Every frame of a video file.
 
+    A raw camera stream, such as rpicam-vid writes, carries no time: `--fps` supplies it.
     With `period_s` in the options only as many as that allows, by the video's own clock.
 
     Raises:
@@ -44,8 +45,12 @@ class VideoSource(Source):
                 "FFMPEG; convert it"
             )
         self._reader = OpenCvCapture(self._capture)
-        self._fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self._expected = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self._raw = _is_raw(path)
+        self._given = options.fps
+        self._fps = options.fps or self._capture.get(cv2.CAP_PROP_FPS)
+        self._expected = 0 if self._raw else int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.timed = not self._raw or options.fps is not None
+        self.length = self._expected if self._expected > 0 else None
         self._decoded: queue.SimpleQueue[_Decoded | EdgecnnError | None] = queue.SimpleQueue()
         self._places: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -69,7 +74,7 @@ class VideoSource(Source):
                 raise got
             self._places.put(True)
             made, seconds = got
-            if seconds >= due_s:
+            if seconds is None or seconds >= due_s:
                 due_s += self._period_s
                 now = time.monotonic()
                 yield Frame(
@@ -80,6 +85,7 @@ class VideoSource(Source):
                     seconds=seconds,
                     uncut_bgr=made.uncut_bgr,
                     tensor=made.tensor,
+                    look=made.look,
                 )
             index += 1
 
@@ -108,7 +114,11 @@ class VideoSource(Source):
             index += 1
         self._decoded.put(None)
 
-    def _seconds(self, index: int) -> float:
+    def _seconds(self, index: int) -> float | None:
+        if self._given is not None:
+            return index / self._given
+        if self._raw:
+            return None
         stamp = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
         if stamp > 0 or index == 0:
             return max(0.0, stamp)
@@ -123,3 +133,13 @@ class VideoSource(Source):
             self.warnings.append(
                 f"{self._path} ended at frame {num_read} of {self._expected}; it may be cut off"
             )
+
+
+def _is_raw(path: Path) -> bool:
+    """Whether a file is a camera's bare stream: H.264, H.265 or JPEGs one after the other."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError:
+        return False
+    return head.startswith((b"\0\0\0\1", b"\0\0\1", b"\xff\xd8\xff"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -22,11 +22,14 @@ from edgecnn.errors import OptionError
 from edgecnn.records import Json
 from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
+from edgecnn.session.things import link_things
 from edgecnn.session.truth_rows import TruthRows
 
 __all__ = ["SessionDesk"]
 
 _CACHED = 64
+# Who labels by looking. A label of a file, a schedule or a sensor gets a second look.
+_LOOKED = frozenset({"label", "page", "strip", "stretch", "keys"})
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class SessionDesk(Desk):
 
     def __init__(self, sessions: Sequence[Path]) -> None:
         opened = [open_recorded(path) for path in sessions]
+        linked = link_things([one.session for one in opened], [one.frames for one in opened])
+        opened = [replace(one, frames=f) for one, f in zip(opened, linked, strict=True)]
         self._all = [(one, LateLabels(one.session.path)) for one in opened]
         self._card = opened[0].session.card
         for one in opened[1:]:
@@ -59,6 +64,7 @@ class SessionDesk(Desk):
                 )
         self._places: list[_Place] = []
         self._done: dict[int, str | None] = {}
+        self._before: dict[int, TruthEvent] = {}
         self._live: Tally | None = None
         for recorded, late in self._all:
             self._take_in(recorded, late)
@@ -105,7 +111,8 @@ class SessionDesk(Desk):
                 return None
             self._leases[person] = held
             answer = answer_json(self._places[held].picture.answer)
-            note = f"{'Random' if self._why[held] == UNIFORM else 'Unsure'} frame"
+            kind = "Random" if self._why[held] == UNIFORM else "Unsure"
+            note = f"{kind if held not in self._before else 'Second look:'} frame"
             return {"frame": held, "note": f"{note} {self._places[held].picture.frame}", **answer}
 
     def picture(self, frame: int) -> bytes | None:
@@ -146,10 +153,13 @@ class SessionDesk(Desk):
 
     def _take_in(self, recorded: Recorded, late: LateLabels) -> None:
         """Note a session's pictures, and the labels that it has already."""
-        known = {truth.frame: truth.label for truth in late.truths}
+        known = {truth.frame: truth for truth in late.truths}
         for picture in recorded.pictures:
-            if picture.frame in known:
-                self._done[len(self._places)] = known[picture.frame]
+            truth = known.get(picture.frame)
+            if truth is not None and truth.via in _LOOKED:
+                self._done[len(self._places)] = truth.label
+            elif truth is not None:
+                self._before[len(self._places)] = truth
             self._places.append(_Place(recorded, late, picture))
 
     def _next(self) -> int | None:
@@ -158,7 +168,8 @@ class SessionDesk(Desk):
         tight = bool(outlook(self._tally())["enough"])
         for queue, why in ((self._uniform, UNIFORM), (self._unsure, "hard")):
             found = next((k for k in queue if k not in taken), None)
-            if found is not None and not (tight and why == UNIFORM):
+            enough = tight and why == UNIFORM and found not in self._before
+            if found is not None and not enough:
                 self._why[found] = why
                 return found
         return None
@@ -173,6 +184,10 @@ class SessionDesk(Desk):
         place = self._places[given.first]
         uniform = place.picture.pool == UNIFORM
         why = self._why.get(given.first, UNIFORM if uniform else "hard")
+        chance = place.recorded.probability if why == UNIFORM else None
+        before = self._before.get(given.first)
+        if before is not None:  # a second look: the label changes, not what it speaks for
+            why, chance = before.why or "all", before.probability
         truth = TruthEvent(
             frame=place.picture.frame,
             label=given.label,
@@ -180,7 +195,7 @@ class SessionDesk(Desk):
             by=given.by,
             blind=given.blind,
             why=why,
-            probability=place.recorded.probability if why == UNIFORM else None,
+            probability=chance,
             at=given.at,
             region=place.picture.region,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.machine.percentiles import Percentiles
@@ -18,6 +19,7 @@ class Figures:
     """What is measured of a run, while it goes on and at its end.
 
     gap_points  100 x (lab - live accuracy), above 0 when the field is worse; None without truth
+    alarm       whether the labels show that the field is worse than the lab
     age_ms      from capture to answer, of the last 10,000 frames
     """
 
@@ -26,6 +28,7 @@ class Figures:
     lab: Tally
     live: Tally
     gap_points: float | None
+    alarm: Alarm
     fps: float = field(metadata=json_as(digits=3))
     age_ms: Percentiles
     invoke_ms: Percentiles

@@ -16,8 +16,8 @@ from edgecnn.device.live.truth_marker import MarkerTruth
 from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.device.live.truth_schedule import load_schedule
 from edgecnn.device.live.truth_sensor import load_sensor
-from edgecnn.errors import TruthError, listed
-from edgecnn.files.folders import split_and_folders
+from edgecnn.errors import DataError, TruthError, listed
+from edgecnn.files.arrangement import find_layout
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.truth_csv import Footage, labels_from_csv
 
@@ -105,6 +105,9 @@ def load_truths(
     source: Source,
     labels: Sequence[str],
     more: Sequence[TruthSource] = (),
+    *,
+    offset: int = 0,
+    most: int | None = None,
 ) -> Truths:
     """Make the truth sources that `--truth` names.
 
@@ -113,6 +116,8 @@ def load_truths(
             CSV file; "none" makes none.
         source: What the frames will come from; its warnings get those of the truth sources.
         labels: The labels of the bundle.
+        offset: Added to the frame numbers of a truth CSV.
+        most: The run stops after so many frames; None: with the source.
         more: Sources that are open already, such as a page; the caller closes them if this fails.
 
     Raises:
@@ -133,7 +138,10 @@ def load_truths(
             return load_schedule(Path(file), source, labels, guard)
         if kind == "sensor" and file:
             return load_sensor(Path(file), source, labels, guard)
-        return LookupTruth("csv", _from_csv(Path(name), source, labels, guard))
+        lengths = [n for n in (source.length, most) if n is not None]
+        names = source.names if isinstance(source, ImageSource) else None
+        footage = Footage(source.live, names, source.timed, min(lengths, default=None), offset)
+        return LookupTruth("csv", _from_csv(Path(name), source, labels, guard, footage))
 
     with ExitStack() as opened:
         loaded: list[TruthSource] = []
@@ -153,10 +161,11 @@ def _keys(source: Source, labels: Sequence[str]) -> KeyTruth:
 
 
 def _from_csv(
-    path: Path, source: Source, labels: Sequence[str], guard: GuardBand
+    path: Path, source: Source, labels: Sequence[str], guard: GuardBand, footage: Footage
 ) -> Callable[[Frame], str | None]:
-    names = source.names if isinstance(source, ImageSource) else None
-    csv = labels_from_csv(path, Footage(source.live, names), labels)
+    csv = labels_from_csv(path, footage, labels)
+    for note in csv.notes:
+        source.warn(note)
 
     def find(frame: Frame) -> str | None:
         if not csv.by_time:
@@ -173,9 +182,14 @@ def _from_folders(source: Source, labels: Sequence[str]) -> Callable[[Frame], st
             "truth 'folder' needs an image folder as the source; for a video give a truth CSV"
         )
     by_name = {}
-    places = split_and_folders([PurePosixPath(name).parts for name in source.names])
-    for name, path, (_, folders) in zip(source.names, source.paths, places, strict=True):
-        label = folders[0] if folders else path.absolute().parent.name
+    try:
+        layout = find_layout([PurePosixPath(name).parts for name in source.names], labels)
+    except DataError as error:
+        raise TruthError(f"truth 'folder': {error}") from error
+    for name, path, place in zip(source.names, source.paths, layout.places, strict=True):
+        if place is None:
+            continue
+        label = place[1][0] if place[1] else path.absolute().parent.name
         if label not in labels:
             raise TruthError(
                 f"{path} is in folder {label!r}, which is no label of the bundle; "

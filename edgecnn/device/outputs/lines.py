@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.live.status import Status
-from edgecnn.device.outputs.publish import Answered, OutputDownError
+from edgecnn.device.outputs.publish import Announced, OutputDownError
 from edgecnn.errors import OptionError
 
 __all__ = ["JsonLines", "Webhook"]
@@ -29,7 +29,7 @@ class JsonLines:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
 
-    def send(self, answered: Answered) -> None:
+    def send(self, answered: Announced) -> None:
         try:
             self._write(json.dumps(answered.to_json(), separators=(",", ":")))
         except OSError as error:  # its reader is gone
@@ -56,7 +56,7 @@ class Webhook:
             raise OptionError(f"--webhook is {public_name(url)!r}, expected an http:// address")
         self._url = url
 
-    def send(self, answered: Answered) -> None:
+    def send(self, answered: Announced) -> None:
         request = urllib.request.Request(
             self._url,
             json.dumps(answered.to_json()).encode(),

@@ -11,7 +11,7 @@ from typing import Any
 from edgecnn.accuracy.tally import Tally
 from edgecnn.device.live.status import Status
 from edgecnn.device.machine.health import read_health
-from edgecnn.device.outputs.publish import Answered
+from edgecnn.device.outputs.publish import Announced
 from edgecnn.device.web.door.address import parse_address
 from edgecnn.errors import OptionError
 from edgecnn.records import Json
@@ -126,7 +126,7 @@ class Metrics:
         """The newest figures."""
         return self._text
 
-    def send(self, answered: Answered) -> None:
+    def send(self, answered: Announced) -> None:
         """Figures come with `show`."""
 
     def show(self, status: Status) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.live.status import Status
-from edgecnn.device.outputs.publish import Answered, OutputDownError
+from edgecnn.device.outputs.publish import Announced, OutputDownError
 from edgecnn.errors import MissingRuntimeError, OptionError
 from edgecnn.records import Json
 
@@ -56,7 +56,7 @@ class Mqtt:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
         self._started = False
 
-    def send(self, answered: Answered) -> None:
+    def send(self, answered: Announced) -> None:
         self._connect()
         if answered.decision.changed:
             self._publish("state", answered.to_json())

@@ -15,7 +15,7 @@ from edgecnn.device.outputs.decision import Decision
 from edgecnn.errors import one_line
 from edgecnn.records import Json
 
-__all__ = ["Answered", "Output", "OutputDownError", "Publisher", "Publishers"]
+__all__ = ["Announced", "Output", "OutputDownError", "Publisher", "Publishers"]
 
 _MOST_WAITING = 256
 _STATUS_S, _END_S = 1.0, 2.0
@@ -27,7 +27,7 @@ class OutputDownError(Exception):
 
 
 @dataclass(frozen=True)
-class Answered:
+class Announced:
     """A frame, its answer, and what is decided.
 
     Args:
@@ -67,7 +67,7 @@ class Output(Protocol):
 
     name: str
 
-    def send(self, answered: Answered) -> None: ...
+    def send(self, answered: Announced) -> None: ...
 
     def show(self, status: Status) -> None:
         """The run's figures, about once a second."""
@@ -88,7 +88,7 @@ class Publisher:
         self._output, self._changes_only = output, changes_only
         self.dropped = 0
         self.failure: str | None = None
-        self._waiting: deque[Answered] = deque()
+        self._waiting: deque[Announced] = deque()
         self._status: Status | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(
@@ -96,7 +96,7 @@ class Publisher:
         )
         self._thread.start()
 
-    def put(self, answered: Answered) -> None:
+    def put(self, answered: Announced) -> None:
         """Hand an answer over; takes microseconds."""
         if self._changes_only and not answered.decision.changed:
             return
@@ -167,7 +167,7 @@ class Publishers:
         for publisher in self._publishers:
             publisher.close()
 
-    def put(self, answered: Answered) -> None:
+    def put(self, answered: Announced) -> None:
         for publisher in self._publishers:
             publisher.put(answered)
 

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +17,23 @@ from edgecnn.device.run.record import Recorder
 from edgecnn.device.run.session_log import Down, SessionLog
 from edgecnn.session.events import TruthEvent
 
-__all__ = ["LogThread"]
+__all__ = ["LogThread", "Reply"]
 
 _TICK_S, _END_S = 0.2, 3.0
 # Frames that wait hold their pictures in memory. A recording waits for the log; a camera does not.
 _MOST_FRAMES, _MOST_LINES = 64, 50_000
 _PAUSE_S = 0.001
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer and what is known of it: see `Recorder.frame`."""
+
+    prediction: Prediction
+    truth: str | None
+    age_ms: float
+    invoke_ms: float
+    thing: int | None = None
 
 
 class LogThread:
@@ -77,15 +89,20 @@ class LogThread:
             return Down(since, f"the disk of {self.folder} does not answer")
         return down
 
-    def frame(
-        self, frame: Frame, prediction: Prediction, truth: str | None, age_ms: float, ms: float
-    ) -> None:
-        """Log an answer: age and inference in milliseconds."""
+    def frame(self, frame: Frame, reply: Reply) -> None:
+        """Log an answer."""
         if self._waiting.qsize() >= _MOST_FRAMES and not self._makes_room():
             self.num_missed += 1
             return
         self._put(
-            lambda recorder: recorder.frame(frame, prediction, truth, age_ms=age_ms, invoke_ms=ms)
+            lambda recorder: recorder.frame(
+                frame,
+                reply.prediction,
+                reply.truth,
+                age_ms=reply.age_ms,
+                invoke_ms=reply.invoke_ms,
+                thing=reply.thing,
+            )
         )
 
     def truth(self, event: TruthEvent) -> None:

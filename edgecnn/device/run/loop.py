@@ -10,6 +10,9 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from edgecnn.accuracy.alarm import Alarm
+from edgecnn.accuracy.near_duplicates import fingerprint
+from edgecnn.accuracy.objects import ObjectNumbers
 from edgecnn.accuracy.tally import gap_points
 from edgecnn.bundle.edgetpu.twin import load_twin
 from edgecnn.bundle.frame_view import FrameView
@@ -24,8 +27,8 @@ from edgecnn.device.machine.notify import Notifier
 from edgecnn.device.machine.percentiles import Percentiles
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.decision import Decider
-from edgecnn.device.outputs.publish import Answered, Publishers
-from edgecnn.device.run.log_thread import LogThread
+from edgecnn.device.outputs.publish import Announced, Publishers
+from edgecnn.device.run.log_thread import LogThread, Reply
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.session_log import Down
 from edgecnn.device.run.window import PreviewWindow
@@ -85,6 +88,8 @@ class Loop:
         )
         self._decider = Decider(options.rule, self._classifier.card.labels)
         source.prepare = self._prepare
+        self._things = ObjectNumbers()
+        self._alarmed = False
         self._warnings: list[str] = []
         self._down: Down | None = None
         self._picked = 0  # labels of frames that a person picked
@@ -203,11 +208,15 @@ class Loop:
         """The view of a picture and its tensor; the source's thread calls this."""
         cut_bgr = self._view.apply(frame_bgr)
         uncut_bgr = None if self._view.is_whole else frame_bgr
-        return Prepared(cut_bgr, uncut_bgr, to_tensor(cut_bgr, self._classifier.card.input))
+        tensor = to_tensor(cut_bgr, self._classifier.card.input)
+        return Prepared(cut_bgr, uncut_bgr, tensor, fingerprint(tensor, is_rgb=True))
 
     def _classify(self, frame: Frame) -> Prediction:
-        prediction, timing = self._classifier.timed(frame.frame_bgr, frame.tensor)
+        answered = self._classifier.answered(frame.frame_bgr, frame.tensor)
         age_ms = (time.monotonic() - frame.captured) * 1000
+        prediction, timing = answered.prediction, answered.timing
+        look = frame.look if frame.look is not None else fingerprint(answered.tensor, is_rgb=True)
+        thing = self._things.number(look)
         self._truths.observe(frame, prediction)
         truths = self._truths.take()
         label = next((t.label for t in reversed(truths) if t.frame == frame.index), None)
@@ -215,10 +224,10 @@ class Loop:
         self._ages.append(age_ms)
         self._invokes.append(timing.invoke_ms)
         self._last = (prediction, label)
-        self._answers.answer(frame.index, prediction.index)
+        self._answers.answer(frame.index, prediction.index, thing)
         self._take_warnings()
         if self._log is not None:
-            self._log.frame(frame, prediction, label, age_ms, timing.invoke_ms)
+            self._log.frame(frame, Reply(prediction, label, age_ms, timing.invoke_ms, thing))
         self._hold(truths)
         if self._outputs:
             self._publish(frame, prediction, label, age_ms)
@@ -230,7 +239,7 @@ class Loop:
     ) -> None:
         decision = self._decider.decide(prediction)
         self._outputs.put(
-            Answered(
+            Announced(
                 frame.index,
                 frame.captured_at,
                 prediction.label,
@@ -275,11 +284,13 @@ class Loop:
         now = time.monotonic()
         live, elapsed_s = self._answers.tally, now - self._start
         prediction, truth = self._last
+        alarm = self._weigh()
         outage, down = self._source.outage, None if self._log is None else self._log.down
         return Status(
             lab=self._lab,
             live=live,
             gap_points=gap_points(self._lab, live),
+            alarm=alarm,
             frames=self._frames,
             dropped=self._source.dropped,
             elapsed_s=elapsed_s,
@@ -293,6 +304,15 @@ class Loop:
             unlogged=None if down is None else Trouble(now - down.since, down.cause),
             faults=self._faults(),
         )
+
+    def _weigh(self) -> Alarm:
+        """The alarm; the first time that it is raised it is logged, too."""
+        things, right = self._answers.first_answers
+        alarm = Alarm.of(self._classifier.artifact.lab, right, things)
+        if alarm.raised and not self._alarmed:
+            self._alarmed = True
+            self._warn(f"alarm: {alarm.text()}")
+        return alarm
 
     def _faults(self) -> dict[str, int]:
         """How often each fault was seen: of the camera's pictures, and lines that were lost."""
@@ -344,9 +364,11 @@ class Loop:
             artifact=self._classifier.artifact.file,
             device=self._loaded.device,
             ended=ended,
+            ok=not (self._options.fail_on == "alarm" and status.alarm.raised),
             session=None if self._log is None else self._log.folder,
             fallback=self._loaded.fallback,
             warnings=tuple(self._warnings),
             twin=twin,
+            order=self._source.order,
             faults=status.faults,
         )

@@ -42,6 +42,9 @@ def render(status: Status) -> Panel:
     rows.add_row("live accuracy", Text(status.live.text(), style="bold"))
     rows.add_row("lab accuracy", status.lab.text())
     rows.add_row("gap", _gap_text(status.gap_points))
+    rows.add_row(
+        "alarm", Text(status.alarm.text(), style="bold red" if status.alarm.raised else "")
+    )
     rows.add_row("last frame", _answer(status.prediction, status.truth))
     rows.add_row(
         "frames",

@@ -17,8 +17,8 @@ __all__ = ["Recorder"]
 
 _HEALTH_S = 10.0
 # All scores of frames that are not kept: at most every tenth, and less often where there are many
-# classes, so that a line takes some 10 bytes more in the mean.
-_SCORES_SHARE, _SCORES_A_FRAME = 0.1, 2.0
+# classes, so that a line takes some bytes more in the mean.
+_SCORES_SHARE, _SCORES_A_FRAME = 0.1, 1.0
 # The wall clock was set when it moved otherwise than the monotonic one by this much at once.
 _CLOCK_JUMP_S = 2.0
 
@@ -44,6 +44,7 @@ class Recorder:
         self._clock_offset: float | None = None
         # Near the end of the budget only frames with a label or a picture are logged.
         self.sparse = False
+        self._thing: int | None = None
 
     def frame(
         self,
@@ -53,11 +54,13 @@ class Recorder:
         *,
         age_ms: float,
         invoke_ms: float,
+        thing: int | None = None,
     ) -> None:
         """Log an answer, unless `log_every` leaves it out: labelled and kept ones never.
 
         Args:
             truth: What the frame shows, where that is known already: mistakes are kept first.
+            thing: See `accuracy.objects`.
         """
         self._note_gap(frame)
         self._note_clock(frame)
@@ -83,7 +86,9 @@ class Recorder:
             probability=kept.probability if kept else None,
             name=frame.name,
             seconds=None if self._live else frame.seconds,
+            thing=None if thing == self._thing else thing,
         )
+        self._thing = thing
         self.session.frame(event)
 
     def tick(self) -> None:

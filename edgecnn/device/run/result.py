@@ -21,9 +21,11 @@ class RunResult(Figures, Record):
         unlabelled: Frames without truth, which `live` does not count.
         guarded: Those of them that truth by time left out, near a change of the label.
         ended: "source ended", "max frames" or "interrupted".
+        ok: False where --fail-on says so.
         faults: How often each was seen: outages, damaged or frozen pictures, lines not logged.
         fallback: Why the device is not the one asked for, or None.
         twin: On an Edge TPU, how often the uncompiled file on the CPU said the same; else None.
+        order: The first files of an image folder and the last, as they were read.
         warnings: What went wrong without ending the run (broken images, reconnects).
     """
 
@@ -32,10 +34,12 @@ class RunResult(Figures, Record):
     artifact: str
     device: str
     ended: str
+    ok: bool = True
     session: Path | None = None
     fallback: str | None = None
     warnings: tuple[str, ...] = ()
     twin: TwinReport | None = None
+    order: str | None = None
     faults: dict[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
@@ -49,11 +53,14 @@ class RunResult(Figures, Record):
         if self.faults:
             faults = f"faults    {', '.join(f'{k} {n}' for k, n in self.faults.items())}\n"
         session = "" if self.session is None else f"session   {self.session}\n"
+        order = "" if self.order is None else f"order     {self.order}\n"
         near = f", {self.guarded} of them near a change of the label" if self.guarded else ""
         return (
             f"lab       {self.lab.text()}\n"
             f"live      {self.live.text()}\n"
             f"{gap}"
+            f"alarm     {self.alarm.text()}\n"
+            f"{order}"
             f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} without "
             f"truth{near}), {self.fps:.1f} a second; {self.ended}\n"
             f"age       {self.age_ms.text()}\n"

@@ -73,7 +73,13 @@ def run(
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
-        truths = stack.enter_context(load_truths(options.truth, opened, labels, hub))
+        truths = stack.enter_context(
+            load_truths(
+                *(options.truth, opened, labels, hub),
+                offset=options.truth_offset,
+                most=options.max_frames,
+            )
+        )
         if window is not None:
             window.keys = truths.keys
         log = None

@@ -154,6 +154,7 @@ class Hub(Desk):
             "gap": status.gap_points,
             "outlook": outlook(status.live),
             "health": self._health.text(status),
+            "alarm": f"Alarm: {status.alarm.text()}." if status.alarm.raised else None,
             "warning": status.warning,
         }
 

@@ -39,13 +39,22 @@ class LazyPicture:
 
 
 def shrink(frame_bgr: np.ndarray, side: int = _SIDE) -> np.ndarray:
-    """The frame, or a smaller copy of it that fits into a square of `side` pixels."""
+    """The frame, or a smaller copy of it that fits into a square of `side` pixels.
+
+    Halved as often as that fits, then linear: a quarter of the time of one resize by area, which
+    is fast by whole halves only.
+    """
     height, width = frame_bgr.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
         return frame_bgr
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(frame_bgr, size_wh, interpolation=cv2.INTER_AREA))
+    small = frame_bgr
+    while small.shape[1] >= 2 * size_wh[0] and small.shape[0] >= 2 * size_wh[1]:
+        half_wh = (small.shape[1] // 2, small.shape[0] // 2)
+        even = small[: 2 * half_wh[1], : 2 * half_wh[0]]
+        small = np.asarray(cv2.resize(even, half_wh, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(small, size_wh, interpolation=cv2.INTER_LINEAR))
 
 
 def visible(frame_bgr: np.ndarray, spec: InputSpec) -> np.ndarray:

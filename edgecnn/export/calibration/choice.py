@@ -16,6 +16,7 @@ from edgecnn.export.calibration.images import Calibration, Reading, load_calibra
 from edgecnn.export.calibration.result import Comparison, plot_comparison
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.recipe import HISTOGRAM_IMAGES, Recipe
+from edgecnn.export.foreign.mismatch import at_chance
 from edgecnn.export.options import ExportOptions
 from edgecnn.model.read import LabModel
 from edgecnn.records import Progress
@@ -70,11 +71,14 @@ def choose_calibration(
         CalibrationError: The images would ruin the integer models, or are too few to compare.
         ModelError: The network can't be quantized.
     """
+    # What a model that can't tell lab images apart says of field images is no reason to blame them.
+    judged = not at_chance(lab.test)
     card, digests = lab.card, frozenset(map(str, lab.test.sha256))
 
     def load(some: Sequence[Path], reading: Reading | None = None) -> Calibration:
         spec, labels = card.input, card.labels
-        return load_calibration(some, spec, labels, lab.scores, digests, progress, reading)
+        own = replace(reading or Reading(), judge_classes=judged)
+        return load_calibration(some, spec, labels, lab.scores, digests, progress, own)
 
     comparison = None
     if options.compare:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,15 @@ import numpy as np
 
 from edgecnn._version import __version__
 from edgecnn.bundle.card import Card
-from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ModelError
+from edgecnn.export.foreign.image_input import as_image_model, input_spec
 from edgecnn.export.foreign.keras_file import is_keras_file, load_keras_file
+from edgecnn.export.foreign.label_list import read_labels
 from edgecnn.export.foreign.mismatch import find_mismatch
 from edgecnn.export.foreign.normalization import Front
 from edgecnn.export.options import ExportOptions
-from edgecnn.files.folders import class_names, find_labelled
 from edgecnn.images.dataset import Dataset, load_dataset
-from edgecnn.model.networks.adopt import check_ends, end_in_softmax, probes, rewire
+from edgecnn.model.networks.adopt import end_in_softmax, probes, rewire
 from edgecnn.model.predict import keras_scores, lab_result, most_certain
 from edgecnn.model.read import LabModel, LabTest, load_lab_model
 from edgecnn.quiet import quiet
@@ -30,8 +29,6 @@ __all__ = ["load_any_model"]
 
 _GOLDEN = 4
 _PROBES = 64
-# "0 Class 1", as Teachable Machine and Coral number their labels.
-_NUMBERED = re.compile(r"(\d+)[\s:]+(\S.*)")
 
 
 def load_any_model(
@@ -66,18 +63,20 @@ def _load_foreign(
     path: Path, folder: Path, options: ExportOptions, progress: Progress | None
 ) -> LabModel:
     front = Front(options.normalize, options.color)
-    model = load_keras_file(path, options.custom)
-    spec = _input_spec(path, model, options)
-    data = load_dataset(folder, spec, minimum=1, progress=progress)
+    read: list[str] = []
+    loaded = load_keras_file(path, options.custom, options.normalize, read)
+    model = as_image_model(path, loaded, options)
+    spec = input_spec(path, model, options)
+    data = load_dataset(folder, spec, minimum=1, manifest=options.manifest, progress=progress)
     rows, notes = _test_rows(data)
     with quiet():
         # Real pictures too: a logit may lie between 0 and 1 for a few odd ones.
         pictures = np.concatenate([probes(spec.shape), data.tensors[rows[:_PROBES]]])
         network = rewire(model, spec.shape, front.layers())
         network, note = end_in_softmax(path.name, network, pictures)
-    labels = _labels(path, network.output_shape[-1], folder, options.labels)
+    labels = read_labels(path, network.output_shape[-1], data, options.labels)
     test = _lab_test(network, data, rows, labels)
-    notes += [note] if note else []
+    notes = [*read, *notes, *data.notes, *([note] if note else [])]
     with quiet():
         notes += find_mismatch(model, front, spec, test, labels)
     card = Card(
@@ -93,42 +92,6 @@ def _load_foreign(
     return LabModel(path, card, network, test, golden, tuple(notes))
 
 
-def _input_spec(path: Path, model: Any, options: ExportOptions) -> InputSpec:
-    """The model's size, or that of the options where it leaves the size open."""
-    shape, _ = check_ends(path.name, model)
-    channels = 1 if options.color == "grey" else 3
-    if len(shape) != 3 or shape[2] != channels:
-        raise ModelError(
-            f"{path} takes {shape}, expected one image (height, width, {channels}); "
-            + _advice(shape, channels)
-        )
-    height, width = (
-        given if found is None else found
-        for found, given in zip(shape[:2], (options.height, options.width), strict=True)
-    )
-    if height is None or width is None:
-        raise ModelError(
-            f"{path} takes images of any size; fix it with --width and --height, to what it was "
-            "trained on"
-        )
-    if options.width not in (None, width) or options.height not in (None, height):
-        raise ModelError(
-            f"{path} takes images of {width}x{height} pixels and no others; leave --width and "
-            "--height out"
-        )
-    return InputSpec(width, height, options.resize, options.interpolation)
-
-
-def _advice(shape: tuple[Any, ...], channels: int) -> str:
-    if len(shape) == 3 and (shape[2], channels) == (1, 3):
-        return "with --color grey frames are turned grey in front of it"
-    if len(shape) == 3 and (shape[2], channels) == (3, 1):
-        return "leave --color grey out"
-    if len(shape) == 3 and shape[0] in (1, 3):
-        return "its channels come first: put keras.layers.Permute((3, 1, 2)) in front of it"
-    return "only classifiers of colour or grey images can be exported"
-
-
 def _test_rows(data: Dataset) -> tuple[np.ndarray, list[str]]:
     """Indices of the images to measure with: the test split where the folders name one."""
     rows = np.array([k for k, file in enumerate(data.files) if file.split == "test"], int)
@@ -136,35 +99,6 @@ def _test_rows(data: Dataset) -> tuple[np.ndarray, list[str]]:
     if len(rows):
         return rows, [*notes, f"lab accuracy is that of the {len(rows)} images in test/ alone"]
     return np.arange(len(data)), notes
-
-
-def _labels(path: Path, num_classes: int, folder: Path, file: Path | None) -> tuple[str, ...]:
-    """The labels in the order of the scores."""
-    folders = class_names(find_labelled(folder))
-    if file is None:
-        if len(folders) != num_classes:
-            raise ModelError(
-                f"{path} gives {num_classes} scores, {folder} has {len(folders)} class "
-                "folders; name the classes in the order of the scores with --labels FILE"
-            )
-        return tuple(folders)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ModelError(f"can't read the labels in {file}: {reason}") from error
-    labels = [line.strip() for line in text.split("\n") if line.strip()]
-    numbered = [_NUMBERED.fullmatch(label) for label in labels]
-    if all(m and int(m[1]) == k for k, m in enumerate(numbered)):
-        labels = [m[2] for m in numbered if m]
-    unknown = sorted(set(folders) - set(labels))
-    if len(labels) != num_classes or len(set(labels)) != len(labels) or unknown:
-        odd = f", and not the class folders {', '.join(unknown[:5])}" if unknown else ""
-        raise ModelError(
-            f"{file} has {len(labels)} labels ({len(set(labels))} different){odd}; expected one a "
-            f"line for each of the {num_classes} scores of {path.name}, named as the folders"
-        )
-    return tuple(labels)
 
 
 def _lab_test(network: Any, data: Dataset, rows: np.ndarray, labels: tuple[str, ...]) -> LabTest:

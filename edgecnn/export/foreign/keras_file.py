@@ -8,10 +8,14 @@ import json
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edgecnn.errors import ModelError, one_line
+from edgecnn.export.foreign.keras2_config import translate
+from edgecnn.export.foreign.lambdas import without_preprocessing
+from edgecnn.export.foreign.saved_model import without_slots
 from edgecnn.model.networks.adopt import as_float32, unknown_class
 from edgecnn.model.networks.small import importable_here
 from edgecnn.quiet import quiet
@@ -24,18 +28,11 @@ _AS_SAVED_MODEL = (
     'write model.export("FOLDER") where the model was made (model.save("FOLDER") in Keras 2), and '
     "export that SavedModel folder"
 )
-# Keras 2 writes these for layers that never use them; Keras 3 refuses them there.
-_UNUSED = {
-    "DepthwiseConv2D": ("groups",),
-    "Conv2DTranspose": ("groups",),
-    "SeparableConv2D": (
-        *("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
-    ),
-}
-# Where Keras 3 would look for a class by a path that its layers no longer have.
-_ADDRESS = ("module", "registered_name", "build_config")
 # What Keras raises for a file that is damaged or of another version, or for code that is missing.
 _REFUSED = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, EOFError)
+
+
+_Change = Callable[[dict[str, Any]], bool]
 
 
 def is_keras_file(path: Path) -> bool:
@@ -43,16 +40,24 @@ def is_keras_file(path: Path) -> bool:
     return path.is_file() or (path / _PB).is_file()
 
 
-def load_keras_file(path: Path, custom: str | None = None) -> Any:
+def load_keras_file(
+    path: Path,
+    custom: str | None = None,
+    normalize: str = "none",
+    notes: list[str] | None = None,
+) -> Any:
     """Load a model for inference, in float32.
 
-    Code is never taken from the file: a Lambda layer in it is refused.
+    Code is never taken from the file: a Lambda layer in it is refused, but for preprocess_input
+    of keras.applications, which is replaced by what it computes.
 
     Args:
         path: A .keras or .h5 file (of Keras 3, or of Keras 2 as far as Keras 3 reads it), or a
             SavedModel folder.
         custom: A module of the current folder, or an installed one, that defines the model's own
             layers and functions.
+        normalize: What --normalize says: it takes the place of preprocess_input.
+        notes: Takes a line on what was replaced.
 
     Returns:
         A keras.Model with one input and one output.
@@ -67,13 +72,20 @@ def load_keras_file(path: Path, custom: str | None = None) -> Any:
 
     with quiet(), importable_here(), tempfile.TemporaryDirectory() as folder:
         objects = _custom_objects(custom) if custom else {}
-        source, known = path, objects
+        known = objects
+
+        def change(config: dict[str, Any]) -> bool:
+            return without_preprocessing(config, normalize, custom, said)
+
+        said = [] if notes is None else notes
         try:
-            if path.suffix.lower() != ".keras" and _is_keras2_h5(path):
-                source = Path(folder, "model.h5")
-                _rewrite_for_keras3(path, source)
+            if path.suffix.lower() == ".keras":
+                source = _changed_keras(path, Path(folder, "model.keras"), change)
+            else:
+                old = _is_keras2_h5(path)
+                source = _changed_h5(path, Path(folder, "model.h5"), change, old=old)
                 # Keras 3 knows this name for the outermost model only.
-                known = {"Functional": keras.Model, **objects}
+                known = {"Functional": keras.Model, **objects} if old else objects
             model = keras.saving.load_model(source, custom_objects=known, compile=False)
         except (*_REFUSED, zipfile.BadZipFile) as error:
             raise ModelError(
@@ -154,7 +166,8 @@ def _load_saved_model(path: Path) -> Any:
         import tensorflow as tf
 
         try:
-            loaded = tf.saved_model.load(str(path))
+            with without_slots(path) as bare:
+                loaded = tf.saved_model.load(str(bare))
         except (*_REFUSED, RuntimeError, tf.errors.OpError) as error:
             raise ModelError(
                 f"TensorFlow can't load the SavedModel {path}: {one_line(error)}; copy the whole "
@@ -241,29 +254,31 @@ def _is_keras2_h5(path: Path) -> bool:
     return (version.decode() if isinstance(version, bytes) else str(version)).startswith("2")
 
 
-def _rewrite_for_keras3(path: Path, target: Path) -> None:
-    """Copy a .h5 model of Keras 2 with a configuration that Keras 3 reads; the weights stay."""
+def _changed_h5(path: Path, target: Path, change: _Change, *, old: bool) -> Path:
+    """A copy of a .h5 model whose configuration was changed, or the file itself; weights stay."""
     import h5py
 
+    with h5py.File(path) as file:
+        text = file.attrs.get("model_config")
+    if text is None:  # it holds weights only, and Keras says so
+        return path
+    config = json.loads(text)
+    if not change(config) and not old:
+        return path
     shutil.copyfile(path, target)
     with h5py.File(target, "r+") as file:
-        config = file.attrs.get("model_config")
-        if config is not None:  # else it holds weights only, and Keras says so
-            file.attrs["model_config"] = json.dumps(_translate(json.loads(config)))
+        file.attrs["model_config"] = json.dumps(translate(config) if old else config)
+    return target
 
 
-def _translate(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_translate(entry) for entry in node]
-    if not isinstance(node, dict):
-        return node
-    node = {key: _translate(value) for key, value in node.items()}
-    name, config = node.get("class_name"), node.get("config")
-    if not isinstance(name, str) or not isinstance(config, dict):
-        return node
-    if "keras" in str(node.get("module")):
-        node = {key: value for key, value in node.items() if key not in _ADDRESS}
-    config = {key: value for key, value in config.items() if key not in _UNUSED.get(name, ())}
-    if name == "BatchNormalization" and isinstance(config.get("axis"), list):
-        config["axis"] = config["axis"][0]  # [3] for 3
-    return {**node, "config": config}
+def _changed_keras(path: Path, target: Path, change: _Change) -> Path:
+    """A copy of a .keras file whose configuration was changed, or the file itself."""
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        if not change(config):
+            return path
+        with zipfile.ZipFile(target, "w") as copy:
+            for name in archive.namelist():
+                data = json.dumps(config).encode() if name == "config.json" else archive.read(name)
+                copy.writestr(name, data)
+    return target

@@ -12,19 +12,35 @@ import numpy as np
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.spec import InputSpec
+from edgecnn.errors import ModelError
 from edgecnn.export.foreign.normalization import Front
 from edgecnn.export.options import Color, Normalize
 from edgecnn.model.networks.adopt import end_in_softmax, rewire
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import LabTest
 
-__all__ = ["find_mismatch"]
+__all__ = ["at_chance", "find_mismatch"]
 
 _SAMPLE = 120  # images: enough to tell a gain of 10 points from luck
 _FAR_MORE = 0.10
 _ALPHA = 0.00135  # of the paired test: three standard errors, one-sided
 _FAIR = 0.5  # accuracy: of many ways one gains by luck, but luck makes no fair classifier
+_SAME_SCORES = 1e-5
+_CURED = 0.8  # accuracy: a random network may read far more than chance in some other way
 _OF_EACH = 5  # images a class, for a line on the order of the labels
+
+
+def at_chance(test: LabTest) -> bool:
+    """Whether the float model reads the lab no better than naming one class would.
+
+    By one answer in twenty and a binomial test that passes what luck does in one of five cases.
+    """
+    from scipy.stats import binom
+
+    right = int((test.keras_top1 == test.labels).sum())
+    commonest = float(np.bincount(test.labels).max() / len(test.labels))
+    by_luck = binom.sf(right - 1, len(test.labels), commonest)
+    return bool(right / len(test.labels) < commonest + 0.05 and by_luck > 0.2)
 
 
 def find_mismatch(
@@ -38,6 +54,10 @@ def find_mismatch(
     Args:
         model: The user's network, from its own input.
         front: What was asked for, and what `test.keras_scores` were made with.
+
+    Raises:
+        ModelError: It reads the lab at chance, and in another way far better; or it gives all
+            images one and the same answer.
     """
     right = test.keras_top1 == test.labels
     if right.mean() > 1 - _FAR_MORE:
@@ -62,14 +82,29 @@ def find_mismatch(
             f"with {'the one' if len(alike) > 1 else 'these, if it is that'} of the training"
         )
     lines += _other_order(test, labels)
-    commonest = np.bincount(test.labels).max() / len(test.labels)
-    if not lines and right.mean() <= commonest:
+    if at_chance(test):
+        _refuse_chance(model.name, test, lines, float(best.mean()))
+        if lines:
+            return lines
         lines.append(
             f"the Keras model reads {_percent(right)} of the lab images, no more than naming the "
             "commonest class would, and no other --normalize, --color or order of labels does far "
-            "better; are these images of its task?"
+            "better; is it trained, and are these images of its task?"
         )
     return lines
+
+
+def _refuse_chance(name: str, test: LabTest, lines: list[str], cure: float) -> None:
+    """Refuse what no export mends: a model that is fed wrongly, or that can't tell classes."""
+    right = test.keras_top1 == test.labels
+    where = f"lab accuracy is at chance ({_percent(right)} of {len(right)} images)"
+    if lines and cure >= _CURED:
+        raise ModelError(f"{where}: {lines[0]}")
+    if np.ptp(test.keras_scores, axis=0).max() < _SAME_SCORES:
+        raise ModelError(
+            f"{where}: the Keras model {name} gives every image the same scores, expected one "
+            "score a class that depends on the image; a single unit needs a sigmoid, not a softmax"
+        )
 
 
 def _others(front: Front) -> list[Front]:

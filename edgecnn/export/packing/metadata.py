@@ -51,10 +51,15 @@ def embed_tflite_metadata(
 ) -> bytes:
     """Put the metadata and its files into a .tflite model that has none; it runs as before.
 
+    It also gets the signature serving_default, with the input "image" and the output "scores", by
+    which LiteRT's newer interfaces and ai-edge-quantizer address a model.
+
     Args:
         labels: In the order of the scores.
     """
     model = read_tflite(data)
+    if not model.signatureDefs:
+        model.signatureDefs = [_signature(model)]
     metadata = _model_metadata(name, labels, spec)
     entry = schema().MetadataT("TFLITE_METADATA", len(model.buffers))
     model.buffers.append(schema().BufferT(metadata))
@@ -69,6 +74,23 @@ def embed_tflite_metadata(
             # A ZipInfo without a time: the same model gives the same bytes.
             archive.writestr(zipfile.ZipInfo(name), text)
     return stream.getvalue()
+
+
+def _signature(model: Any) -> Any:
+    graph = model.subgraphs[0]
+    signature = schema().SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = b"serving_default", 0
+    signature.inputs, signature.outputs = (
+        [_named(name, ends[0])]
+        for name, ends in (("image", graph.inputs), ("scores", graph.outputs))
+    )
+    return signature
+
+
+def _named(name: str, index: int) -> Any:
+    entry = schema().TensorMapT()
+    entry.name, entry.tensorIndex = name.encode(), int(index)
+    return entry
 
 
 def preprocessing_text(spec: InputSpec) -> str:

@@ -107,12 +107,14 @@ def _lab_test_rows(lab: LabModel, checked: CheckedFiles) -> list[LabTestRow]:
     test, labels = lab.test, lab.card.labels
     answers = {"keras": test.keras_top1}
     answers |= {one.artifact.file: one.top1 for one in checked.artifacts}
+    sure = {one.artifact.file: one.confidence for one in checked.artifacts}
     return [
         LabTestRow(
             str(test.files[k]),
             str(test.sha256[k]),
             labels[test.labels[k]],
             {name: labels[top1[k]] for name, top1 in answers.items()},
+            {name: float(values[k]) for name, values in sure.items()},
         )
         for k in range(len(test.labels))
     ]

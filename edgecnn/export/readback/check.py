@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgecnn.accuracy.confidence import confidence_error
+from edgecnn.accuracy.confidence import calibrated_confidence, confidence_error
 from edgecnn.bundle.artifacts import (
     FLOAT32,
     FULL_INTEGER,
@@ -39,11 +39,15 @@ _PIXELS = 32 * 128 * 128  # of all images: large inputs are compared on fewer
 
 @dataclass(frozen=True)
 class Checked:
-    """An artifact with what it was measured with. top1: int64 (n,), on the lab test images."""
+    """An artifact with what it was measured with.
+
+    top1: int64 (n,), on the lab test images; confidence: float32 (n,), by the card's temperature.
+    """
 
     artifact: Artifact
     data: bytes
     top1: np.ndarray
+    confidence: np.ndarray
     runtime: Runtime
 
 
@@ -96,7 +100,7 @@ def check_artifact(
 
     Args:
         max_drop: Points that it may lose against the Keras model and still be `ok`.
-        temperature: The card's, for the artifact's `confidence_error`.
+        temperature: The card's, for the confidence.
 
     Raises:
         ArtifactError: The runtime can't load it.
@@ -104,7 +108,7 @@ def check_artifact(
     frames = lab_frames(test)
     trial = Judge(frames).run(data, file, progress)
     scores, runtime = trial.lab, trial.runtime
-    top1 = scores.argmax(axis=1)
+    top1, step = scores.argmax(axis=1), runtime.output.scale
     artifact = Artifact(
         file=file,
         kind=read_kind(data),
@@ -116,9 +120,10 @@ def check_artifact(
         agreement=float(frames.agrees(scores).mean()),
         max_output_error=float(np.abs(scores - test.keras_scores).max()),
         ok=max_drop is None or frames.drop_points(scores) <= max_drop,
-        confidence_error=confidence_error(scores, test.labels, temperature, runtime.output.scale),
+        confidence_error=confidence_error(scores, test.labels, temperature, step),
     )
-    return Checked(artifact, data, top1, runtime)
+    confidence = calibrated_confidence(scores, temperature, step)
+    return Checked(artifact, data, top1, confidence, runtime)
 
 
 def _layer_reports(

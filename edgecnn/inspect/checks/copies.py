@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import nearest, unit_vectors
+from edgecnn.images.augmented import Copied
 from edgecnn.inspect.findings import Example, Finding, Severity, number
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Record, json_as
@@ -17,6 +18,8 @@ __all__ = ["Copies", "Copy", "check_copies"]
 
 # Two 32x32 grey pictures with at least this correlation are one photograph saved twice.
 _SAME_PICTURE = 0.99
+# Mean difference of red - green and blue - green, as a share of the brightness.
+_SAME_COLOURS = 0.1
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SPLITS = ("train", "val", "test")
 
@@ -39,6 +42,7 @@ class Copies(Record):
     distinct   number of pictures, with each group of near-duplicates counted once
     largest    images in the largest group of near-duplicates
     threshold  the correlation from which images count as near-duplicates
+    augmented  images that are copies of others: turned, mirrored, lighter or darker
     """
 
     splits: bool
@@ -48,15 +52,17 @@ class Copies(Record):
     distinct: int
     largest: int = field(metadata=json_as("largest_group"))
     threshold: float
+    augmented: int
     findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
 
 
-def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float) -> Copies:
+def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float, copied: Copied) -> Copies:
     """Find pictures that occur on two sides of a split, or in two classes.
 
     Args:
         near_ids: int64, shape (n,): equal for near-duplicates.
         threshold: The correlation from which images count as near-duplicates.
+        copied: Copies that were augmented on disk.
     """
     data = scan.data
     part = np.array([file.split or "" for file in data.files])
@@ -74,10 +80,12 @@ def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float) -> Copies:
         int((counts > 0).sum()),
         int(counts.max()),
         threshold,
+        copied.by_name + copied.by_look,
         (),
     )
     held = sum(file.split in ("val", "test") for file in data.files)
-    findings = (*_split_findings(copies, held), *_class_findings(copies))
+    augmented = _augmented(scan, copied)
+    findings = (*_split_findings(copies, held), *augmented, *_class_findings(copies))
     return replace(copies, findings=(*findings, *_repeats(copies, len(scan))))
 
 
@@ -116,8 +124,16 @@ def _copy(scan: Scan, a: int, b: int) -> Copy:
     first, second = first - first.mean(), second - second.mean()
     lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
     likeness = float((first * second).sum()) / max(lengths, 1e-6)
-    kind = "same picture" if likeness >= _SAME_PICTURE else "near-duplicate"
+    alike = likeness >= _SAME_PICTURE and _same_colours(*(scan.data.tensors[k] for k in (a, b)))
+    kind = "same picture" if alike else "near-duplicate"
     return Copy(scan.data.name(a), scan.data.name(b), kind, likeness)
+
+
+def _same_colours(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two pictures of the same shapes also have the same colours: a lemon is no lime."""
+    shares = [p.astype(np.float32) / max(float(p.mean()), 1.0) for p in (first, second)]
+    chroma = [p[..., ::2] - p[..., 1:2] for p in shares]  # red and blue, less green
+    return bool(np.abs(chroma[0] - chroma[1]).mean() < _SAME_COLOURS)
 
 
 def _split_findings(copies: Copies, held: int) -> list[Finding]:
@@ -139,6 +155,28 @@ def _split_findings(copies: Copies, held: int) -> list[Finding]:
             "split by device or day, not at random: make one folder for each class and let "
             "`edgecnn train` split the images",
         ),
+    ]
+
+
+def _augmented(scan: Scan, copied: Copied) -> list[Finding]:
+    """Copies that were augmented on disk, and those of them on two sides of the user's split."""
+    if not len(copied.links):
+        return []
+    names, parts = scan.data.name, [file.split for file in scan.data.files]
+    pairs = [(int(a), int(b)) for a, b in copied.links]
+    across = [(a, b) for a, b in pairs if parts[a] != parts[b]]
+    leaking = len({k for pair in across for k in pair if parts[k] in ("val", "test")})
+    where = f"; {number(leaking, 'image')} in val and test have one in another split"
+    return [
+        Finding(
+            "problem" if leaking else "warning",
+            "copies",
+            f"{number(copied.by_name + copied.by_look, 'image')} are augmented copies of one "
+            f"another: turned, mirrored, lighter or darker{where if leaking else ''}",
+            "keep the originals only: `edgecnn train` augments by itself, and keeps the copies of "
+            "one picture in one split; a random split would not",
+            tuple(Example((names(a), names(b)), "augmented copy") for a, b in across or pairs),
+        )
     ]
 
 

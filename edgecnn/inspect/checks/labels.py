@@ -33,10 +33,12 @@ _TEMPERATURES = (0.018, 20.0)  # of the classifier's scores, at least and at mos
 # ... and a suspect's suggested label is at least twice as likely as its own.
 _LEAST_ODDS = float(np.log(2))
 # Shares of swapped labels whose scores give an upper limit for the errors in the data.
-_LEVELS = (0.5, 0.6, 0.7, 0.8)
+_LEVELS = (0.25, 0.4, 0.5, 0.6, 0.7, 0.8)
 # With at least this share of wrong labels, the list is worth a warning.
 _WORTH = 0.2
-# Below this accuracy on held-out images, the classifier can't question labels.
+# Below this accuracy on held-out images, most disagreements may be the classifier's own errors ...
+_SURE = 0.85
+# ... and below this one it can't question labels.
 _BLIND = 0.6
 
 
@@ -204,13 +206,23 @@ def _findings(
     if not suspects:
         return ()
     count, about = len(suspects), round(expected)
-    wrong = f"about {about} {'is' if about == 1 else 'are'} wrong, most at the top of the list"
+    sure = (held_out.accuracy or 0) >= _SURE
+    wrong = "likely all are right, but hard to read"
+    if about and sure:
+        wrong = (
+            f"an estimated {about} {'is' if about == 1 else 'are'} mislabelled, mostly the first"
+        )
+    elif not sure:
+        wrong = (
+            f"the quick classifier disagrees with {100 - 100 * (held_out.accuracy or 0):.0f} % of "
+            "all labels, so these may be its own errors"
+        )
     return (
         Finding(
-            "warning" if expected >= _WORTH * count else "note",
+            "warning" if sure and expected >= _WORTH * count else "note",
             "labels",
             f"{number(count, 'label')} of {held_out.total:,} {'is' if count == 1 else 'are'} "
-            f"worth a look: {wrong if about else 'likely none is wrong, only hard to read'}",
+            f"worth a look: {wrong}",
             "look at them in this order and move each image to the class that it shows; such a "
             f"list contains {percent(recall)} of labels swapped at random",
             tuple(Example((s.file,), f"{s.given}, perhaps {s.suggested}") for s in suspects),

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgecnn.camera.statistics import STATISTICS
 from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Record, json_as
@@ -25,11 +24,6 @@ _FOLDS = 5
 _ONE_CLASS = 0.8  # share of a group's images in one class
 _REPEATED = 0.25  # different pictures for each image
 _RECOGNIZED = 0.8
-# The statistics that depend least on the scene: traces of the camera and the file format.
-_MARKS = (
-    *("red_green", "blue_green", "noise_luma", "noise_red", "noise_blue"),
-    *("blockiness", "quantized", "corner_light", "slope"),
-)
 
 
 @dataclass(frozen=True)
@@ -202,10 +196,9 @@ def _reasons(scan: Scan, group: GroupSize) -> list[str]:
 
 
 def _class_from_marks(scan: Scan, near_ids: np.ndarray) -> tuple[float | None, float]:
-    """Balanced accuracy of guessing the class from traces that it should not depend on."""
-    columns = [STATISTICS.index(name) for name in _MARKS]
+    """Balanced accuracy of guessing the class from what does not show the object."""
     sizes = np.log(scan.sizes_wh.astype(np.float32))
-    features = np.concatenate([scan.statistics[:, columns], sizes], axis=1)
+    features = np.concatenate([scan.surroundings, sizes], axis=1)
     recalls = recognized(features, scan.data.classes, near_ids)
     if not recalls:
         return None, 1.0
@@ -219,11 +212,13 @@ def _marks_finding(scan: Scan, accuracy: float | None, chance: float) -> list[Fi
         Finding(
             "warning",
             "groups",
-            f"colour cast, noise, JPEG traces and image size alone reveal the class "
-            f"{percent(accuracy)} of the time (chance: {percent(chance)}): the classes "
-            f"({', '.join(scan.data.labels[:4])}{', ...' if len(scan.data.labels) > 4 else ''}) "
-            "were photographed differently",
-            "photograph all classes with the same devices in the same light; otherwise a network "
-            "learns a difference that the field does not have",
+            "the borders of the pictures, the noise there, file format and image size alone tell "
+            f"the class {percent(accuracy)} of the time (chance: {percent(chance)}): either the "
+            f"classes ({', '.join(scan.data.labels[:4])}"
+            f"{', ...' if len(scan.data.labels) > 4 else ''}) were photographed in different ways, "
+            "or the objects fill the pictures up to the border and differ in colour",
+            "look at some pictures of each class; if their grounds or cameras differ, photograph "
+            "all classes with the same devices in the same light: a network learns such a "
+            "difference, and the field does not have it",
         )
     ]

@@ -11,8 +11,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from sessions import frame_event, write_session
+from sessions import frame_event, truth_event, write_session
 
+from edgecnn.audit.audit import audit
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.label.folder_desk import FolderDesk
 from edgecnn.device.label.label import LabelOptions, label
@@ -79,6 +80,24 @@ def test_pictures_kept_by_chance_come_first_then_the_least_certain(session):
     assert {truth.probability for truth in truths[:20]} == {20 / 60}
     assert {truth.probability for truth in truths[20:]} == {None}
     assert {(truth.via, truth.by) for truth in truths} == {("label", "Ada")}
+
+
+def test_labels_of_a_file_get_a_second_look_that_speaks_for_the_same_frames(session):
+    with open(session / "events.jsonl", "a") as events:
+        for k in range(60):
+            events.write(json.dumps(truth_event(k, "0", via="csv", why="all")) + "\n")
+    before = audit([session]).live.tally
+    desk = SessionDesk([session])
+    left = desk.state()["left"]
+    for n in range(left):
+        question = desk.question("a")
+        assert question["note"].startswith("Second look")
+        desk.give([given(desk, question["frame"], "1" if n < 3 else "0")])
+    assert desk.question("a") is None
+    desk.close()
+    report = audit([session])
+    assert (report.live.tally.correct, report.live.tally.total) == (before.correct - 3, 60)
+    assert any("3 frames were labelled differently by Ada and csv" in n for n in report.notes)
 
 
 def test_a_start_again_goes_on_and_a_label_sent_again_is_written_once(session):

@@ -24,6 +24,8 @@ function drawState(state) {
   if (state.time) setClock(state.time);
   drawBars(device.about, state);
   $("health").textContent = state.health || "";
+  $("alarm").hidden = !state.alarm;
+  $("alarm").textContent = state.alarm || "";
   $("warning").hidden = !state.warning;
   $("warning").textContent = state.warning || "";
   const live = state.live;

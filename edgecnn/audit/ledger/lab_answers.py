@@ -1,41 +1,31 @@
-"""Answer the lab test images through the device path: here, or as recorded on the device."""
+"""Answers to the lab test images: given here, or recorded on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, LabTestRow
-from edgecnn.bundle.frame_view import FrameView
-from edgecnn.bundle.preprocess import decode, to_tensor
-from edgecnn.bundle.runtime.load import top1
-from edgecnn.bundle.spec import InputSpec, Resize
+from edgecnn.bundle.preprocess import decode
 from edgecnn.errors import DataError, SessionError
 from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.records import Progress
 from edgecnn.session.read import Session, read_frames
 
-__all__ = ["LabAnswers", "explain", "from_images", "from_session"]
-
-# A fault is named only when it gives the device's answer this often where the lab's differs,
-# on at least so many images.
-_EXPLAINS, _FEWEST, _MOST = 0.8, 5, 80
+__all__ = ["LabAnswers", "from_images", "from_session"]
 
 
 @dataclass(frozen=True)
 class LabAnswers:
-    """What the device path answered to lab test images.
+    """What was answered to lab test images.
 
     `predicted` is the label of each row, `confidence` float32 (n,) calibrated by the card's
-    temperature, `missing` the number of lab test images that were not found, `images` the
-    folder with the images, if there is one, `notes` what a reader has to know.
+    temperature, `missing` the number of lab test images that were not found.
     """
 
     rows: Sequence[LabTestRow]
@@ -43,8 +33,6 @@ class LabAnswers:
     confidence: np.ndarray
     missing: int
     how: str
-    images: Path | None
-    notes: tuple[str, ...] = ()
 
 
 def from_images(
@@ -77,7 +65,7 @@ def from_images(
     step = classifier.artifact.output.scale
     confidence = calibrated_confidence(np.array(scores, np.float32), bundle.card.temperature, step)
     how = f"decoded and classified on this machine ({classifier.runtime.name})"
-    return LabAnswers(rows, predicted, confidence, len(wanted) - len(rows), how, folder)
+    return LabAnswers(rows, predicted, confidence, len(wanted) - len(rows), how)
 
 
 def from_session(bundle: Bundle, session: Session) -> LabAnswers:
@@ -98,81 +86,13 @@ def from_session(bundle: Bundle, session: Session) -> LabAnswers:
         )
     at = np.array([k for _, k in matched])
     labels = session.card.labels
-    source = Path(str(session.header.source))
     return LabAnswers(
         rows=[row for row, _ in matched],
         predicted=[labels[k] for k in frames.index[at]],
         confidence=frames.calibrated[at],
         missing=len(wanted) - len(matched),
         how=f"recorded on {session.header.device} ({session.header.runtime})",
-        images=source if source.is_dir() else None,
     )
-
-
-def explain(
-    bundle: Bundle, artifact: str, answers: LabAnswers, expected: Sequence[str]
-) -> str | None:
-    """Name the fault whose replay gives the device's answers, or None if no fault does.
-
-    Only measured: lab images that the device answered differently from the lab are classified
-    again with one fault at a time (swapped colours, a turn, another resize rule).
-
-    Args:
-        expected: The lab's answer to each row.
-    """
-    if answers.images is None:
-        return None
-    differs = {
-        row.sha256: answer
-        for row, answer, lab in zip(answers.rows, answers.predicted, expected, strict=True)
-        if answer != lab
-    }
-    picked = [row for row in answers.rows if row.sha256 in differs][:_MOST]
-    if len(picked) < _FEWEST:
-        return None
-    classifier = Classifier(bundle, artifact)
-    labels = bundle.card.labels
-    hits: dict[str, int] = {}
-    tried = 0
-    for row, data in _encoded(picked, answers.images):
-        frame = decode(data, row.file)
-        tried += 1
-        for fault, make in _faults(bundle.card.input).items():
-            answer = labels[top1(classifier.runtime.invoke(make(frame)))]
-            hits[fault] = hits.get(fault, 0) + (answer == differs[row.sha256])
-    if tried < _FEWEST:
-        return None
-    best = max(hits, key=lambda fault: hits[fault])
-    if hits[best] < _EXPLAINS * tried:
-        return None
-    return (
-        f"replaying the lab images with {best} gives the device's answer on {hits[best]} of {tried}"
-        f" images that it answers differently from the lab"
-    )
-
-
-def _faults(spec: InputSpec) -> Mapping[str, Callable[[np.ndarray], np.ndarray]]:
-    """Faults between camera and tensor, by name: each turns frame_bgr into a tensor."""
-    views: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "red and blue swapped (BGR taken for RGB)": lambda f: np.ascontiguousarray(f[..., ::-1]),
-        "the picture mirrored": FrameView(flip="horizontal").apply,
-        "black and white inverted": lambda f: 255 - f,
-    }
-    for degrees in (90, 180, 270):
-        view = FrameView(rotate=degrees)
-        views[f"the picture turned by {degrees} degrees"] = view.apply
-    faults = {fault: partial(_seen, view=view, spec=spec) for fault, view in views.items()}
-    for rule in get_args(Resize):
-        if rule != spec.resize:
-            other = partial(to_tensor, spec=replace(spec, resize=rule))
-            faults[f"resize rule {rule!r} instead of {spec.resize!r}"] = other
-    return faults
-
-
-def _seen(
-    frame: np.ndarray, view: Callable[[np.ndarray], np.ndarray], spec: InputSpec
-) -> np.ndarray:
-    return to_tensor(view(frame), spec)
 
 
 def _encoded(rows: Sequence[LabTestRow], folder: Path) -> Iterator[tuple[LabTestRow, bytes]]:

@@ -1,0 +1,181 @@
+"""What is wrong besides the model: the device's path, the labels, the session itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from edgecnn.accuracy.intervals import paired_difference
+from edgecnn.audit.ledger.device_path import DEVICE_PATH, step_of_kept
+from edgecnn.audit.ledger.ledger import Lab
+from edgecnn.audit.ledger.reanswer import Reanswered, reanswer
+from edgecnn.audit.ledger.step import Step
+from edgecnn.audit.ledger.truth_faults import TruthFault, check_truth
+from edgecnn.bundle.folder import Bundle
+from edgecnn.errors import ArtifactError, MissingRuntimeError
+from edgecnn.records import Progress, Record, computed, json_as
+from edgecnn.session.read import Frames, Session, Truth
+
+__all__ = [
+    "LABELS",
+    "Fault",
+    "FieldChecks",
+    "KeptFrames",
+    "check_labels",
+    "reanswer_all",
+    "settle_path",
+]
+
+LABELS = "labels (as they are -> put right)"
+
+
+@dataclass(frozen=True)
+class Fault(Record):
+    """Something that no model can be blamed for.
+
+    kind      "path": what the device does to a frame; "truth": the labels; "session": its files
+    points    what it costs, in accuracy points; None where no label says so
+    example   of a path: the model's input as it should be and as it is, uint8 R, G, B
+    """
+
+    kind: Literal["path", "truth", "session"]
+    name: str
+    points: float | None
+    evidence: str
+    example: tuple[np.ndarray, np.ndarray] | None = field(
+        default=None, compare=False, metadata=json_as(hidden=True)
+    )
+
+
+@dataclass(frozen=True)
+class KeptFrames(Record):
+    """How many kept frames were answered again here, and on how many the device agrees."""
+
+    frames: int
+    agreed: int
+    paths_tried: int
+
+    @property
+    @computed
+    def agreement(self) -> float | None:
+        """A fraction in [0, 1]; None of no frame."""
+        return self.agreed / self.frames if self.frames else None
+
+
+@dataclass(frozen=True)
+class FieldChecks:
+    """What the field frames say besides accuracy: steps of the ledger, and faults."""
+
+    kept: KeptFrames
+    steps: tuple[Step, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    def with_faults(self, more: Sequence[Fault]) -> FieldChecks:
+        """The same with faults that come before all others."""
+        return replace(self, faults=(*more, *self.faults))
+
+
+def reanswer_all(
+    parts: Sequence[tuple[Session, Frames]], bundle: Bundle | None, progress: Progress | None
+) -> tuple[list[Reanswered | None], list[str]]:
+    """Answer the kept frames of each session again; and why that was not possible."""
+    if bundle is None:
+        return [None] * len(parts), ["kept frames not re-answered: that needs the bundle"]
+    found: list[Reanswered | None] = []
+    notes = []
+    for session, frames in parts:
+        try:
+            one = reanswer(session, frames, bundle, progress)
+        except (MissingRuntimeError, ArtifactError) as error:
+            found.append(None)
+            notes.append(f"{session.path.name}: kept frames not re-answered: {error}")
+            continue
+        if one is None:
+            notes.append(
+                f"{session.path.name}: the device's path is not checked: too few kept pictures "
+                "with their scores (`run --log` keeps 200)"
+            )
+        elif one.unreadable:
+            notes.append(f"{session.path.name}: {one.unreadable} kept pictures can't be decoded")
+        found.append(one)
+    return found, notes
+
+
+def check_labels(
+    found: Sequence[Reanswered | None],
+    parts: Sequence[tuple[Session, Frames, Truth]],
+    expected: float,
+) -> FieldChecks:
+    """Price the device's path by the field labels, and check the labels themselves.
+
+    Labels are checked where the path is not at fault: else the answers are wrong for another
+    reason.
+
+    Args:
+        found: Of each session, by `reanswer_all`.
+        expected: Accuracy of the artifact in the lab, a fraction.
+    """
+    path = step_of_kept(found, parts)
+    faults = [
+        Fault("path", one.fault, step.points if step else None, one.evidence, one.example)
+        for one, part in zip(found, parts, strict=True)
+        if one is not None and one.fault
+        for step in [step_of_kept([one], [part])]
+    ]
+    wrong = {id(one.session) for one in found if one is not None and one.fault}
+    truths = [
+        (part, fault)
+        for part in parts
+        if id(part[0]) not in wrong
+        for fault in [check_truth(*part, expected)]
+        if fault is not None
+    ]
+    faults += [Fault("truth", f.name, f.points, f.evidence) for _, f in truths]
+    labels = _labels_step(truths, parts)
+    known = [one for one in found if one is not None]
+    kept = KeptFrames(
+        sum(len(one.rows) for one in known),
+        sum(one.agreed for one in known),
+        max((one.num_tried for one in known), default=0),
+    )
+    return FieldChecks(kept, tuple(step for step in (path, labels) if step), tuple(faults))
+
+
+def settle_path(lab: Lab, checks: FieldChecks) -> tuple[Lab, FieldChecks]:
+    """Leave one step of the device's path: that of a session over lab images counts many labels,
+    but a fault on field frames is what the audited device did.
+    """
+    on_lab = [step for step in lab.steps if step.cause == DEVICE_PATH]
+    on_field = [step for step in checks.steps if step.cause == DEVICE_PATH]
+    if not on_lab or not on_field:
+        return lab, checks
+    if any(fault.kind == "path" for fault in checks.faults):
+        rest = tuple(step for step in lab.steps if step not in on_lab)
+        return replace(lab, steps=rest, reached=lab.quantized), checks
+    rest = tuple(step for step in checks.steps if step not in on_field)
+    return lab, replace(checks, steps=rest)
+
+
+def _labels_step(
+    truths: Sequence[tuple[tuple[Session, Frames, Truth], TruthFault]],
+    parts: Sequence[tuple[Session, Frames, Truth]],
+) -> Step | None:
+    """What the faults of the labels cost, over all labelled frames."""
+    fixed = [(part, fault) for part, fault in truths if fault.label is not None]
+    if not fixed:
+        return None
+    before, after = [], []
+    for (_, frames, truth), fault in fixed:
+        both = (truth.label >= 0) & (np.asarray(fault.label) >= 0)
+        before.append(np.asarray(fault.label)[both] == frames.index[both])
+        after.append(truth.label[both] == frames.index[both])
+    right, wrong = np.concatenate(before), np.concatenate(after)
+    # The faulty sessions' part of all labelled frames.
+    share = len(right) / max(1, sum(int((truth.label >= 0).sum()) for _, _, truth in parts))
+    low, high = paired_difference(right, wrong)
+    points = 100 * share * float(right.mean() - wrong.mean())
+    how = "; ".join(f"{fault.name}: {fault.evidence}" for _, fault in fixed)
+    return Step(LABELS, points, 100 * share * low, 100 * share * high, how)

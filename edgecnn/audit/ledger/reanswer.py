@@ -1,0 +1,223 @@
+"""Answer the kept frames again by the bundle's own path here, and name the device's fault.
+
+This needs no label and no lab image. The pictures that a session kept are what the device
+classified; what it logged for them must be what the bundle makes of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.audit.ledger.match import FEWEST, Match, find_match, moved_labels, score_distance
+from edgecnn.audit.ledger.paths import answer, other_paths
+from edgecnn.bundle.artifacts import twin_of
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.preprocess import read_image, to_tensor
+from edgecnn.errors import ImageError, MissingRuntimeError
+from edgecnn.records import Progress
+from edgecnn.session.read import Frames, Session
+
+__all__ = ["Reanswered", "reanswer"]
+
+# At most so many pictures, and so many by each other path.
+_MOST, _MOST_TRIED = 400, 150
+_EXACT = 1e-9
+_LABEL_ORDER = "the labels in another order"
+# Answers by pictures of the frames before or after: up to so many frames away.
+_FURTHEST, _LAG_AGREES = 60, 0.9
+
+
+@dataclass(frozen=True)
+class Reanswered:
+    """How the kept frames of one session come out here.
+
+    Args:
+        session: Which one.
+        rows: int64, shape (n,): their rows in `Frames`.
+        index: int64, shape (n,): the bundle's answers to them here.
+        agreed: On how many the device gave the same answer.
+        file: The artifact that answered here.
+        match: What fits the device's answers better.
+        lag: A picture's answer is logged so many frames later; 0: with its own frame.
+        num_tried: How many other paths were tried.
+        unreadable: Kept pictures that can't be decoded.
+        example: What the bundle makes of the first kept frame, and what the named fault makes of
+            it: two tensors, uint8 (height, width, 3), R, G, B; None where none is named.
+    """
+
+    session: Session
+    rows: np.ndarray
+    index: np.ndarray
+    agreed: int
+    file: str
+    match: Match
+    lag: int = 0
+    num_tried: int = 0
+    unreadable: int = 0
+    example: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with the device's path, in a person's words; None: nothing is found."""
+        if self.match.names:
+            return " or ".join(self.match.names)
+        if self.lag:
+            way = "late" if self.lag > 0 else "early"
+            return f"answers come {abs(self.lag)} frames {way}: they are of other pictures"
+        if self.match.unrelated:
+            return "the pictures don't belong to their answers"
+        return "a path that is not known here" if self.match.unknown else None
+
+    @property
+    def evidence(self) -> str:
+        """What was compared, in a sentence."""
+        count, percent = len(self.rows), 100 * self.agreed / max(1, len(self.rows))
+        text = f"re-answered {count} kept frames: {percent:.0f} % agree with the device"
+        if self.match.names:
+            text += f", {100 * self.match.agreement:.0f} % with this fault"
+        if self.num_tried:
+            text += f"; {self.num_tried} other paths tried"
+        return text
+
+
+def reanswer(
+    session: Session, frames: Frames, bundle: Bundle, progress: Progress | None = None
+) -> Reanswered | None:
+    """Answer the kept frames of a session here; None where it kept too few with their scores.
+
+    Raises:
+        MissingRuntimeError: The artifact's runtime is not installed here.
+    """
+    file = twin_of(session.artifact) or session.artifact
+    kept, pictures, unreadable = _pictures(session, frames)
+    if len(kept) < FEWEST:
+        return None
+    rows = np.array(kept)
+    logged = np.array([frames.scores[row] for row in kept], np.float32)
+    own = _own_scores(bundle, file, pictures, logged, progress)
+    agreed = int((own.argmax(axis=1) == logged.argmax(axis=1)).sum())
+    match, lag, tried = Match(), 0, 0
+    if score_distance(logged, own).max() > _EXACT:
+        part = _spread(len(rows), _MOST_TRIED)
+        some = [pictures[k] for k in part]
+        others = _other_scores(bundle, file, some, progress)
+        tried = len(others)
+        moved = moved_labels(logged[part], own[part])
+        if moved is not None:
+            others[_LABEL_ORDER] = moved
+        match = find_match(logged[part], own[part], others)
+        if match.unrelated or match.unknown:
+            lag = _lag(frames, rows, own)
+    example = _example(bundle, pictures[0], match)
+    return Reanswered(
+        session, rows, own.argmax(axis=1), agreed, file, match, lag, tried, unreadable, example
+    )
+
+
+def _example(
+    bundle: Bundle, picture: np.ndarray, match: Match
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The model's input by the bundle's path and by the fault that was named."""
+    spec = bundle.card.input
+    for path in other_paths(spec):
+        if path.name in match.names[:1]:
+            seen = np.clip(np.rint(path.values(picture)), 0, 255).astype(np.uint8)
+            return to_tensor(picture, spec), seen
+    return None
+
+
+def _pictures(session: Session, frames: Frames) -> tuple[list[int], list[np.ndarray], int]:
+    """The rows with a picture and all scores, at most _MOST, and their pictures in B, G, R."""
+    wanted = [row for row in sorted(frames.images) if row in frames.scores]
+    rows, pictures, unreadable = [], [], 0
+    for row in (wanted[k] for k in _spread(len(wanted), _MOST)):
+        try:
+            pictures.append(read_image(session.picture(frames.images[row])))
+        except ImageError:
+            unreadable += 1
+            continue
+        rows.append(row)
+    return rows, pictures, unreadable
+
+
+def _own_scores(
+    bundle: Bundle,
+    file: str,
+    pictures: Sequence[np.ndarray],
+    logged: np.ndarray,
+    progress: Progress | None,
+) -> np.ndarray:
+    """Scores by the bundle's own path, shape (n, classes).
+
+    There are two families of integer kernels (see `GoldenFrame`); the nearer one counts.
+    """
+    own = _scores(Classifier(bundle, file), pictures, progress)
+    if Path(file).suffix != ".tflite" or score_distance(logged, own).max() <= _EXACT:
+        return own
+    builtin = _scores(Classifier(bundle, file, kernels="builtin"), pictures, None)
+    nearer = score_distance(logged, builtin).mean() < score_distance(logged, own).mean()
+    return builtin if nearer else own
+
+
+def _scores(
+    classifier: Classifier, pictures: Sequence[np.ndarray], progress: Progress | None
+) -> np.ndarray:
+    found = []
+    for k, picture in enumerate(pictures, 1):
+        found.append(classifier.runtime.invoke(to_tensor(picture, classifier.card.input)))
+        if progress:
+            progress("kept frames", k, len(pictures))
+    return np.array(found, np.float32)
+
+
+def _other_scores(
+    bundle: Bundle, file: str, pictures: Sequence[np.ndarray], progress: Progress | None
+) -> dict[str, np.ndarray]:
+    """Scores by each other path, and by the other artifacts of the bundle."""
+    runtime = Classifier(bundle, file).runtime
+    found = {}
+    paths = other_paths(bundle.card.input)
+    for k, path in enumerate(paths, 1):
+        scores = [answer(runtime, path.values(picture)) for picture in pictures]
+        found[path.name] = np.array(scores, np.float32)
+        if progress:
+            progress("other paths", k, len(paths))
+    for artifact in bundle.card.artifacts:
+        if artifact.file == file or twin_of(artifact.file):
+            continue
+        try:
+            other = Classifier(bundle, artifact.file)
+        except MissingRuntimeError:
+            continue  # onnxruntime, say: one path less is tried
+        found[f"answered by {artifact.file}"] = _scores(other, pictures, None)
+    return found
+
+
+def _lag(frames: Frames, rows: np.ndarray, own: np.ndarray) -> int:
+    """How many frames after its picture an answer is logged; 0 where no number fits.
+
+    All frames are logged with their answer and its score, whether their picture was kept or not.
+    """
+    index, score = own.argmax(axis=1), own.max(axis=1)
+    shares = {}
+    for lag in range(-_FURTHEST, _FURTHEST + 1):
+        at = rows + lag
+        inside = (at >= 0) & (at < len(frames))
+        if not lag or inside.sum() < FEWEST:
+            continue
+        at = at[inside]
+        same = frames.index[at] == index[inside]
+        near = np.abs(frames.confidence[at] - score[inside]) < 0.1
+        shares[lag] = float((same & near).mean())
+    best = max(shares, key=lambda lag: shares[lag], default=0)
+    return best if best and shares[best] >= _LAG_AGREES else 0
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most `most` of the first `count` numbers, evenly spread."""
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).astype(int).tolist()))

@@ -1,0 +1,323 @@
+"""Check the truth before the model: do the answers fit the labels in another order?
+
+Labels come late, run backwards, belong to another sort order, or have their names exchanged. Each
+of these leaves answers that fit the labels as well as in the lab, once the labels are put right.
+A real weakness of the model does not: it has no reason to be right at a shift of 12 frames.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.tally import Tally
+from edgecnn.session.answers import number_objects
+from edgecnn.session.read import Frames, Session, Truth, frame_events, read_frames
+
+__all__ = ["TruthFault", "check_truth"]
+
+# Fewer labelled frames say nothing, and a loss under so many points is not looked into.
+_FEWEST, _LEAST_POINTS = 30, 3.0
+# Other labels have to close this share of the loss, on far more stretches than they spoil.
+_CLOSES, _CHANCE = 0.5, 0.002
+# Names that are exchanged have passed a stricter test already.
+_CHANCE_OF_NAMES = 0.05
+# Labels are shifted by up to this share of the frames, of which at most so many are looked at.
+_FURTHEST, _MOST = 1 / 3, 1 << 18
+_MOST_CLASSES = 64
+# An exchange of names: this share of each class that moves must be answered by its new name.
+_MOVED, _KEPT, _FEWEST_MOVED = 0.8, 0.1, 3
+# Labels in an unknown order: nothing is left of the agreement (Cohen's kappa), but the numbers
+# of frames of each class agree.
+_KAPPA, _OVERLAP = 0.1, 0.9
+_REGION = 1 << 44
+
+
+@dataclass(frozen=True)
+class TruthFault:
+    """What is wrong with the labels.
+
+    Args:
+        name: In a person's words, such as "labels come 12 frames late".
+        before: The live accuracy of these frames with the labels as they are.
+        after: With the labels put right; None where nobody can say.
+        label: int32, shape (n,), of `Truth.label` put right; None where nobody can say.
+    """
+
+    name: str
+    before: Tally
+    after: Tally | None
+    label: np.ndarray | None
+
+    @property
+    def points(self) -> float | None:
+        """What the fault costs."""
+        if self.after is None:
+            return None
+        return 100 * ((self.after.accuracy or 0.0) - (self.before.accuracy or 0.0))
+
+    @property
+    def evidence(self) -> str:
+        if self.after is None:
+            return (
+                f"{self.before.percent} of the answers fit their labels, as by chance, though both "
+                "name each class about as often"
+            )
+        return (
+            f"with the labels put right {self.after.percent} of {self.after.total} answers fit, "
+            f"with the labels as they are {self.before.percent}"
+        )
+
+
+@dataclass(frozen=True)
+class _Hypothesis:
+    """A way in which labels may be wrong, and the labels put right: int, shape (n,).
+
+    separate: each frame speaks for itself; a shift changes labels by stretches.
+    chance: the largest chance of such an improvement by accident.
+    """
+
+    name: str
+    label: np.ndarray
+    separate: bool = False
+    chance: float = _CHANCE
+
+
+def check_truth(
+    session: Session, frames: Frames, truth: Truth, expected: float
+) -> TruthFault | None:
+    """Find out whether the labels of a session are shifted, reversed, reordered or renamed.
+
+    Args:
+        expected: Accuracy of the artifact in the lab, a fraction.
+    """
+    labelled = truth.label >= 0
+    right = frames.index[labelled] == truth.label[labelled]
+    before = Tally.of(right)
+    if len(right) < _FEWEST or 100 * (expected - float(right.mean())) < _LEAST_POINTS:
+        return None
+    found = []
+    for one in _hypotheses(session, frames, truth):
+        stretch = number_objects(frames.key, np.maximum(truth.label, 0), separate=one.separate)
+        after = _improvement(frames.index, truth.label, one, stretch, expected)
+        if after is not None:
+            found.append(TruthFault(one.name, before, after, one.label))
+    if found:
+        return max(found, key=lambda fault: fault.points or 0.0)
+    if _is_shuffled(frames.index[labelled], truth.label[labelled], expected):
+        return TruthFault("labels are in another order than the frames", before, None, None)
+    return None
+
+
+def _hypotheses(session: Session, frames: Frames, truth: Truth) -> Iterator[_Hypothesis]:
+    """Labels put right in each way that can be told from the answers."""
+    labelled = np.flatnonzero(truth.label >= 0)
+    renamed = _renamed(frames.index[labelled], truth.label[labelled], session.card.labels)
+    if renamed is not None:
+        name, order = renamed
+        label = truth.label.copy()
+        label[labelled] = order[truth.label[labelled]]
+        yield _Hypothesis(name, label, frames.separate, _CHANCE_OF_NAMES)
+    backwards = truth.label.copy()
+    backwards[labelled] = truth.label[labelled[::-1]]
+    yield _Hypothesis("labels run backwards", backwards)
+    if frames.separate:
+        for name, label in _sorted_otherwise(session, frames, truth):
+            yield _Hypothesis(name, label, separate=True)
+    lag = _best_lag(frames.key, frames.index, truth.label)
+    if lag:
+        yield _Hypothesis(_shift_name(lag, "frames", 0), _shifted(frames.key, truth.label, lag))
+    if not frames.separate:
+        for name, label in _shifted_by_time(session, frames, truth):
+            yield _Hypothesis(name, label)
+
+
+def _improvement(
+    index: np.ndarray,
+    label: np.ndarray,
+    hypothesis: _Hypothesis,
+    stretch: np.ndarray,
+    expected: float,
+) -> Tally | None:
+    """The tally by other labels where they close enough of the loss, on enough stretches.
+
+    Args:
+        stretch: int, shape (n,): frames with the same number count as one.
+    """
+    other = hypothesis.label
+    both = np.flatnonzero((label >= 0) & (other >= 0))
+    if len(both) < _FEWEST:
+        return None
+    before, after = label[both] == index[both], other[both] == index[both]
+    gain = float(after.mean() - before.mean())
+    if 100 * gain < _LEAST_POINTS or gain < _CLOSES * (expected - float(before.mean())):
+        return None
+    change = np.bincount(stretch[both], weights=after * 1.0 - before)
+    if Paired.of(np.zeros(len(change)), change).p_better > hypothesis.chance:
+        return None
+    counted = other >= 0
+    return Tally.of(other[counted] == index[counted])
+
+
+def _renamed(
+    index: np.ndarray, label: np.ndarray, names: Sequence[str]
+) -> tuple[str, np.ndarray] | None:
+    """Classes that exchanged their names: what to say, and the index that each label should be.
+
+    Every class that moves must be answered by its new name nearly always and by its own nearly
+    never, and the classes must change places among themselves: real confusions go one way.
+    """
+    size = len(names)
+    counts = np.bincount(label * size + index, minlength=size * size).reshape(size, size)
+    total = counts.sum(axis=1)
+    target = counts.argmax(axis=1)
+    share = counts.max(axis=1) / np.maximum(total, 1)
+    own = counts.diagonal() / np.maximum(total, 1)
+    moves = (target != np.arange(size)) & (total >= _FEWEST_MOVED)
+    moved = np.flatnonzero(moves & (share >= _MOVED) & (own <= _KEPT))
+    if len(moved) < 2 or set(target[moved].tolist()) != set(moved.tolist()):
+        return None
+    order = np.arange(size)
+    order[moved] = target[moved]
+    pairs = ", ".join(f"{names[k]!r} is {names[order[k]]!r}" for k in moved[:3].tolist())
+    more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+    return f"labels have other names: {pairs}{more}", order
+
+
+def _sorted_otherwise(
+    session: Session, frames: Frames, truth: Truth
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Labels that were written down for the files in another sort order."""
+    names = read_frames(session, keep_names=True).names
+    rows = np.flatnonzero(truth.label >= 0)
+    if len(names) < len(frames):
+        return
+    files = [names[int(row)] for row in rows]
+    orders: dict[str, list[tuple[Any, ...]]] = {
+        "by number (2 before 10)": [_by_number(name) for name in files],
+        "by file name without folder": [(name.rpartition("/")[2],) for name in files],
+        "by letters (10 before 2)": [(name,) for name in files],
+    }
+    for how, keys in orders.items():
+        order = np.array(sorted(range(len(files)), key=keys.__getitem__))
+        if (order == np.arange(len(order))).all():
+            continue
+        label = truth.label.copy()
+        # The labels, as they come, belong to the files in that order.
+        label[rows[order]] = truth.label[rows]
+        yield f"labels are of the files sorted {how}", label
+
+
+def _by_number(name: str) -> tuple[tuple[int, int | str], ...]:
+    parts = re.split(r"(\d+)", name)
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
+
+
+def _shift_name(lag: float, unit: str, digits: int) -> str:
+    way = "late" if lag > 0 else "early"
+    return f"labels come {abs(lag):.{digits}f} {unit} {way}"
+
+
+def _shifted(key: np.ndarray, label: np.ndarray, lag: int) -> np.ndarray:
+    """Labels that come `lag` frames late, put right: the label of each frame, -1 where unknown."""
+    at = np.searchsorted(key, key + lag, side="right") - 1
+    moved = label[np.maximum(at, 0)]
+    beside = (at >= 0) & (key[np.maximum(at, 0)] // _REGION == key // _REGION)
+    beyond = key + lag > key[-1]
+    return np.where(beside & ~beyond, moved, -1)
+
+
+def _best_lag(position: np.ndarray, index: np.ndarray, label: np.ndarray) -> int:
+    """By how many positions the labels are late, where the answers fit best; 0: not at all.
+
+    Args:
+        position: int64, shape (n,), sorted: frame numbers, or times in steps of equal length.
+        index, label: int, shape (n,); a label below 0 is none.
+
+    All shifts are counted at once, by the correlation of where a class is answered with where it
+    is labelled.
+    """
+    place = position - position[0]
+    inside = place < _MOST
+    place, index, label = place[inside], index[inside], label[inside]
+    span = int(place[-1]) + 1
+    size = 1 << int(2 * span - 1).bit_length()
+    filled = _filled(place, label, span)
+    classes = np.argsort(-np.bincount(index), kind="stable")[:_MOST_CLASSES]
+
+    def spectrum(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        track = np.zeros(size, np.float32)
+        track[rows[mask]] = 1
+        return np.asarray(np.fft.rfft(track))
+
+    grid = np.arange(span)
+    hits = sum(
+        spectrum(grid, filled == k) * np.conj(spectrum(place, index == k)) for k in classes.tolist()
+    )
+    pairs = spectrum(grid, filled >= 0) * np.conj(spectrum(place, index >= 0))
+    right = np.fft.irfft(hits, size)
+    count = np.fft.irfft(pairs, size)
+    furthest = int(span * _FURTHEST)
+    lags = np.concatenate([np.arange(furthest + 1), np.arange(-furthest, 0)])
+    share = np.where(count[lags] >= 0.5 * count[0], right[lags] / np.maximum(count[lags], 1), 0)
+    # Of shifts that fit alike, as in a film that repeats itself, the shortest.
+    alike = lags[share >= share.max() - 0.005]
+    return int(alike[np.argmin(np.abs(alike))])
+
+
+def _filled(place: np.ndarray, label: np.ndarray, span: int) -> np.ndarray:
+    """The label at each position: that of the frame at or before it; -1 before the first."""
+    at = np.searchsorted(place, np.arange(span), side="right") - 1
+    return np.asarray(np.where(at >= 0, label[np.maximum(at, 0)], -1))
+
+
+def _shifted_by_time(
+    session: Session, frames: Frames, truth: Truth
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Labels that are late by a time: another number of frames where the rate changes."""
+    times = _times(session, frames)
+    if times is None:
+        return
+    steps = np.diff(times)
+    if not (steps > 0).any() or (steps < 0).any():
+        return
+    width = float(np.median(steps[steps > 0])) / 2
+    place = np.floor((times - times[0]) / width).astype(np.int64)
+    lag = _best_lag(place, frames.index, truth.label)
+    if lag:
+        seconds = lag * width
+        at = np.searchsorted(times, times + seconds, side="right") - 1
+        inside = (at >= 0) & (times + seconds <= times[-1])
+        label = np.where(inside, truth.label[np.clip(at, 0, None)], -1)
+        yield _shift_name(seconds, "seconds", 1), label
+
+
+def _times(session: Session, frames: Frames) -> np.ndarray | None:
+    """When each frame was captured, in seconds; None where a frame does not say, or of regions."""
+    if len(frames.regions) > 1:
+        return None
+    found = np.full(len(frames), np.nan)
+    for event in frame_events(session):
+        at = int(np.searchsorted(frames.key, event.frame))
+        moment = event.seconds
+        if moment is None and event.t_ms is not None:
+            moment = event.t_ms / 1000
+        if moment is not None and at < len(found) and frames.key[at] == event.frame:
+            found[at] = moment
+    return None if bool(np.isnan(found).any()) else found
+
+
+def _is_shuffled(index: np.ndarray, label: np.ndarray, expected: float) -> bool:
+    """Whether answers and labels name each class as often, but not on the same frames."""
+    size = int(max(index.max(), label.max())) + 1
+    answered, told = (np.bincount(c, minlength=size) / len(c) for c in (index, label))
+    chance = float(answered @ told)
+    right = float((index == label).mean())
+    overlap = float(np.minimum(answered, told).sum())
+    kappa = (right - chance) / max(1e-9, 1 - chance)
+    return overlap >= _OVERLAP * expected and kappa <= _KAPPA and chance < 0.5

@@ -1,0 +1,147 @@
+"""What to do next, best first: at most three commands, each with what it may return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from shlex import join, quote
+
+from edgecnn.accuracy.quantiles import Z_95
+from edgecnn.accuracy.tally import Tally
+from edgecnn.audit.faults import LABELS, Fault, FieldChecks
+from edgecnn.audit.ledger.device_path import DEVICE_PATH
+from edgecnn.audit.ledger.step import Step
+from edgecnn.audit.live import Live
+from edgecnn.records import Record
+from edgecnn.session.read import Session
+
+__all__ = ["NextStep", "next_steps"]
+
+_MOST = 3
+# Only what this edgecnn has is advised.
+_HAS_ADAPT = find_spec("edgecnn.adapt") is not None
+# A gap whose interval is wider than this, in points, is worth more labels first.
+_WIDE, _FEW_LABELS, _MOST_ASKED = 10.0, 100, 400
+
+
+@dataclass(frozen=True)
+class NextStep(Record):
+    """A command, why, and the points that it may return; None where nothing says how many."""
+
+    command: str
+    why: str
+    points_low: float | None = None
+    points_high: float | None = None
+
+    @property
+    def points_text(self) -> str:
+        """The points in words, such as "returns 60.1 to 71.3 points"; empty where unknown."""
+        if self.points_low is None or self.points_high is None:
+            return ""
+        if self.points_low <= 0:
+            return f"returns at most {self.points_high:.1f} points"
+        return f"returns {self.points_low:.1f} to {self.points_high:.1f} points"
+
+
+def next_steps(
+    sessions: Sequence[Session],
+    bundle: str,
+    checks: FieldChecks,
+    residual: Step | None,
+    live: Live,
+) -> tuple[NextStep, ...]:
+    """The commands, best first.
+
+    Args:
+        bundle: The bundle's path, as a person types it.
+    """
+    place = join(str(session.path) for session in sessions)
+    priced = {step.cause: step for step in checks.steps}
+    found = [_of_fault(fault, place, bundle, sessions[0], priced) for fault in checks.faults]
+    # Of several sessions with the same fault, once.
+    found = list(dict.fromkeys(found))
+    if not checks.faults:
+        found += _of_the_gap(place, residual, live)
+    return tuple(found[:_MOST])
+
+
+def _of_fault(
+    fault: Fault, place: str, bundle: str, session: Session, priced: dict[str, Step]
+) -> NextStep:
+    source = quote(session.header.source or "SOURCE")
+    if fault.kind == "truth":
+        step = priced.get(LABELS)
+        return NextStep(
+            f"edgecnn label {place}",
+            f"put the labels right ({fault.name}), then check 20 frames on this page; until then "
+            "live accuracy says nothing of the model",
+            *_ends(step if fault.points is not None else None),
+        )
+    if fault.kind == "session":
+        return NextStep(
+            f"edgecnn run {quote(bundle)} --source {source} --log again",
+            f"repair the program that wrote the session ({fault.name}: {fault.evidence}), or let "
+            "edgecnn record it",
+        )
+    return NextStep(
+        f"edgecnn run {quote(bundle)} --source {source} --log again",
+        f"repair the device's program ({fault.name}): {Path(bundle).name}/classify.py shows how a "
+        "frame becomes the input; this records the same source by the right path, to compare",
+        *_ends(priced.get(DEVICE_PATH) if fault.points is not None else None),
+    )
+
+
+def _ends(step: Step | None) -> tuple[float | None, float | None]:
+    return (None, None) if step is None else (step.low, step.high)
+
+
+def _of_the_gap(place: str, residual: Step | None, live: Live) -> list[NextStep]:
+    """Without a fault: more labels where they decide, then what closes a gap of the field."""
+    label = f"edgecnn label {place}"
+    if residual is None:
+        return [
+            NextStep(label, "no field labels: 100 random ones tell live accuracy within 10 points")
+        ]
+    found = []
+    if residual.low > 0 and _HAS_ADAPT:
+        found.append(
+            NextStep(
+                f"edgecnn adapt MODEL --field {place} -o MODEL2",
+                "the loss is the field's own: objects, framing and light. This adapts the network "
+                "to it and keeps the change only where a paired test supports it",
+                0.0,
+                residual.high,
+            )
+        )
+    width = residual.high - residual.low
+    if width > _WIDE or live.tally.total < _FEW_LABELS:
+        count = _labels_to_halve(live.tally)
+        found.append(
+            NextStep(label, f"{count} more labels of other objects halve the interval of the gap")
+        )
+    if residual.low > 0 and live.confusions:
+        worst = live.confusions[0]
+        harvest = "" if not _HAS_ADAPT else f" (`edgecnn harvest {place} -o more/` collects them)"
+        found.append(
+            NextStep(
+                "edgecnn train LAB -o MODEL2",
+                f"first add pictures of {worst.truth!r} as this camera sees it to LAB{harvest}: it "
+                f"is read as {worst.predicted!r} on {worst.frames} frames",
+                0.0,
+                100 * worst.frames / max(1, live.tally.total),
+            )
+        )
+    return found
+
+
+def _labels_to_halve(tally: Tally) -> int:
+    """Labels of independent frames that halve the interval: three times those that count now."""
+    worth = tally.total if tally.effective is None else tally.effective
+    low, high = tally.interval
+    half = max(0.01, (high - low) / 4)
+    accuracy = min(0.95, max(0.05, tally.accuracy or 0.5))
+    wanted = Z_95**2 * accuracy * (1 - accuracy) / half**2
+    more = max(20.0, min(wanted - worth, _MOST_ASKED))
+    return round(more / 10) * 10

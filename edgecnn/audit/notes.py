@@ -1,0 +1,145 @@
+"""What a reader has to know to trust the figures, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgecnn.audit.estimate import UNKNOWN, Estimate
+from edgecnn.audit.faults import FieldChecks
+from edgecnn.audit.live import Live
+from edgecnn.session.answers import FEWEST_RANDOM
+from edgecnn.session.label_file import FileLabels
+from edgecnn.session.layout import EVENTS_NAME
+from edgecnn.session.read import Frames, Session, Truth
+
+__all__ = ["contradictions", "file_notes", "reading_notes"]
+
+# Live accuracy so far below the band is more than a weak band, which misses by up to 10 points
+# on real devices.
+_FAR = 0.15
+_NO_LOOKS = (
+    "does not say which frames look alike (an older edgecnn or another program wrote it): what "
+    "returns counts anew, so the interval may be too narrow"
+)
+
+
+def contradictions(live: Live, estimate: Estimate, checks: FieldChecks) -> list[str]:
+    """Where labels and answers can't both be right, and no fault was found that says why."""
+    accuracy = live.tally.accuracy
+    if accuracy is None or checks.faults:
+        return []
+    if accuracy >= estimate.low - _FAR or estimate.flag == UNKNOWN:
+        return []
+    return [
+        f"live accuracy {live.tally.percent} is far below what the answers alone suggest "
+        f"({estimate.to_text()}): the model is surely wrong, or the labels are; look at 20 frames "
+        "before you trust either"
+    ]
+
+
+def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) -> list[str]:
+    """What a reader has to know to trust the figures."""
+    notes = _label_notes(live)
+    tally = live.tally
+    if not tally.total and not live.label_counts.left_out:
+        notes.append(
+            "no field labels: label the session with `edgecnn label SESSION`, give this audit "
+            "--truth FILE.csv with columns frame,label, or record with --truth"
+        )
+    elif tally.effective is not None and tally.total:
+        notes.append(
+            f"live intervals count things, not frames: frames of one label that look alike show "
+            f"the same thing, so {tally.total} frames are worth {tally.effective:.0f} independent "
+            "ones"
+        )
+    elif tally.total:
+        notes.append("live intervals treat every image as independent of the others")
+    for session, frames, truth in parts:
+        name = session.path.name
+        if frames.thing is None and tally.total:
+            notes.append(f"{name}: {_NO_LOOKS}")
+        unlabelled = int((truth.label < 0).sum())
+        if unlabelled and tally.total:
+            notes.append(f"{name}: {unlabelled} of {len(frames)} frames have no label, not counted")
+        if truth.guarded:
+            notes.append(f"{name}: {_guard_text(truth.guarded)}")
+        if truth.differing:
+            notes.append(
+                f"{name}: {truth.differing} frames were labelled differently by "
+                f"{' and '.join(truth.people)}; the later label counts"
+            )
+        if truth.cant_tell:
+            notes.append(f"{name}: {truth.cant_tell} frames whose label nobody can tell")
+        if truth.unknown:
+            shown = ", ".join(repr(label) for label in list(truth.unknown)[:5])
+            notes.append(
+                f"{name}: {sum(truth.unknown.values())} labels that the model doesn't have "
+                f"({shown}), not counted"
+            )
+        if broken := frames.broken + truth.broken:
+            notes.append(f"{name}: {broken} broken lines in {EVENTS_NAME}, skipped")
+        if frames.repeated:
+            notes.append(
+                f"{name}: {frames.repeated} frames were logged twice; the later answer counts"
+            )
+        if frames.end is None:
+            notes.append(f"{name}: has no end event: the run is still going on or was killed")
+    return notes
+
+
+def _label_notes(live: Live) -> list[str]:
+    """For which frames the labels speak, and how many were given with the answer in view."""
+    notes, counts = [], live.label_counts
+    if not live.tally.total and counts.left_out:
+        return [
+            f"live accuracy is not identified: people or uncertain answers picked all "
+            f"{counts.left_out} labelled frames; label random frames or a whole stretch too"
+        ]
+    if live.tally.estimate is not None:
+        notes.append(
+            f"live accuracy counts labels by the frames that they stand for: {counts.random} "
+            "random frames stand for all that no labelled stretch holds"
+        )
+    elif counts.random >= FEWEST_RANDOM and counts.whole:
+        notes.append(
+            f"live accuracy counts {counts.whole} frames of labelled stretches like the "
+            f"{counts.random} random ones: both agree, and so it is known better"
+        )
+    elif counts.random and counts.whole:
+        notes.append(
+            f"live accuracy takes {counts.whole} frames of labelled stretches for as typical as "
+            f"the {counts.random} random ones; 30 random labels make this assumption needless"
+        )
+    if counts.left_out:
+        notes.append(
+            f"live accuracy leaves out {counts.left_out} labels of frames that a person or an "
+            "uncertain answer picked; the confusions show them"
+        )
+    if counts.seen:
+        notes.append(
+            f"{counts.seen} of {counts.seen + counts.blind} labels of people were given with the "
+            "answer in view, and lean towards it"
+        )
+    return notes
+
+
+def file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:
+    """What became of the labels of --truth."""
+    if file is None or labels is None:
+        return []
+    notes = [f"{file}: {len(labels.events)} labels are counted that the session does not hold"]
+    if labels.known:
+        notes.append(f"{file}: {labels.known} labels are in the session already")
+    if labels.strangers:
+        notes.append(f"{file}: {labels.strangers} labels of frames that the session does not hold")
+    if labels.guarded:
+        notes.append(f"{file}: {_guard_text(labels.guarded)}")
+    return notes
+
+
+def _guard_text(count: int) -> str:
+    return (
+        f"{count} frames near a change of the label are left unlabelled: a time can't say which "
+        "of them shows what"
+    )

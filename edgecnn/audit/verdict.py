@@ -1,0 +1,101 @@
+"""The finding in one sentence, and training against lab accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgecnn.accuracy.tally import Tally, gap_points
+from edgecnn.audit.estimate import UNKNOWN, Estimate
+from edgecnn.audit.faults import Fault, FieldChecks
+from edgecnn.audit.live import Live
+from edgecnn.bundle.card import Card
+from edgecnn.records import Record
+
+__all__ = ["Overfitting", "verdict"]
+
+# One confusion that holds this share of the errors is named.
+_MAINLY = 0.4
+
+
+@dataclass(frozen=True)
+class Overfitting(Record):
+    """Accuracy on the training images and in the lab; `points` is the difference."""
+
+    train: Tally
+    lab: Tally
+    points: float
+
+    @classmethod
+    def of(cls, card: Card) -> Overfitting | None:
+        """As the card says; None where it has no accuracy of the training images."""
+        found = card.training.get("train")
+        if not isinstance(found, dict) or not found.get("total"):
+            return None
+        train = Tally.from_json(found)
+        points = gap_points(train, card.lab.tally)
+        return None if points is None else cls(train, card.lab.tally, points)
+
+    def to_text(self) -> str:
+        """One line for the terminal and the page."""
+        return (
+            f"training images {self.train.percent}, lab {self.lab.percent}: {self.points:.1f} "
+            "points of overfitting, not part of the gap"
+        )
+
+
+def verdict(
+    lab: Tally,
+    live: Live,
+    estimate: Estimate,
+    checks: FieldChecks,
+    gap: tuple[float, float] | None,
+) -> str:
+    """What is wrong, in one sentence; what is not known is said to be so.
+
+    Args:
+        lab: Accuracy of the Keras model in the lab.
+        gap: 95 % interval of the gap in points; None without field labels.
+    """
+    if checks.faults:
+        return _of_fault(checks.faults[0], live.tally)
+    points = gap_points(lab, live.tally)
+    if points is None or gap is None:
+        if live.label_counts.left_out:
+            return "People picked all labelled frames: live accuracy and the gap are unknown."
+        known = "" if estimate.flag == UNKNOWN else f" The answers alone suggest {_band(estimate)}."
+        return f"The session has no field labels: live accuracy and the gap are unknown.{known}"
+    size = f"{abs(points):.1f} points"
+    if gap[0] > 0:
+        return f"Live accuracy is {size} below lab accuracy{_cause(live, checks)}."
+    if gap[1] < 0:
+        return f"Live accuracy is {size} above lab accuracy."
+    return f"No gap is proved: the difference of {points:.1f} points may be chance."
+
+
+def _of_fault(fault: Fault, live: Tally) -> str:
+    cost = "" if fault.points is None else f", which costs {fault.points:.1f} points"
+    if fault.kind == "path":
+        return f"The device does not do what the lab did: {fault.name}{cost}."
+    if fault.kind == "truth":
+        return f"The labels are wrong, not the model: {fault.name}{cost}."
+    return f"The session can't be trusted: {fault.name} (live {live.percent})."
+
+
+def _cause(live: Live, checks: FieldChecks) -> str:
+    """What is known of the cause where nothing is broken."""
+    kept = checks.kept
+    proved = ""
+    if kept.frames:
+        proved = f"; the device works as the lab did ({kept.agreed} of {kept.frames} frames agree)"
+    wrong = sum(c.frames for c in live.confusions)
+    if live.confusions and live.confusions[0].frames >= _MAINLY * wrong:
+        worst = live.confusions[0]
+        return (
+            f"{proved}; {worst.frames} of {wrong} errors are {worst.truth!r} read as "
+            f"{worst.predicted!r}"
+        )
+    return proved
+
+
+def _band(estimate: Estimate) -> str:
+    return f"{100 * estimate.low:.0f} to {100 * estimate.high:.0f} %"

@@ -1,0 +1,92 @@
+"""Rewrite the configuration of a .h5 model of Keras 2 so that Keras 3 reads it; weights stay.
+
+What differs where a network holds another network (every transfer-learning tutorial):
+
+ends       Keras 2 writes `input_layers` and `output_layers` of one entry as a list of lists; Keras
+           3 then takes the network's answer for a list of one tensor.
+nodes      Keras 2 counts a nested network's own graph as its first call, so the calls that other
+           layers refer to are one too high.
+arguments  Layers carry arguments that they never use, such as `groups` or `rng_type`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+__all__ = ["translate"]
+
+_NETWORKS = frozenset({"Functional", "Model", "Sequential"})
+# Keras 2 writes these for layers that never use them; Keras 3 refuses them there.
+_UNUSED = {
+    "DepthwiseConv2D": ("groups",),
+    "Conv2DTranspose": ("groups",),
+    "SeparableConv2D": (
+        *("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
+    ),
+}
+_NEVER_USED = ("rng_type", "force_generator", "ragged", "sparse_inputs")
+_RANDOM = "Random"
+# Where Keras 3 would look for a class by a path that its layers no longer have.
+_ADDRESS = ("module", "registered_name", "build_config")
+
+
+def translate(node: Any) -> Any:
+    """The same configuration as Keras 3 writes it."""
+    if isinstance(node, list):
+        return [translate(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: translate(value) for key, value in node.items()}
+    name, config = node.get("class_name"), node.get("config")
+    if not isinstance(name, str) or not isinstance(config, dict):
+        return node
+    if "keras" in str(node.get("module")):
+        node = {key: value for key, value in node.items() if key not in _ADDRESS}
+    config = {key: value for key, value in config.items() if key not in _UNUSED.get(name, ())}
+    if name.startswith(_RANDOM):
+        config = {key: value for key, value in config.items() if key not in _NEVER_USED}
+    if name == "BatchNormalization" and isinstance(config.get("axis"), list):
+        config["axis"] = config["axis"][0]  # [3] for 3
+    if name in _NETWORKS and "layers" in config:
+        config = _network(config)
+    return {**node, "config": config}
+
+
+def _network(config: dict[str, Any]) -> dict[str, Any]:
+    """A network's own configuration, its layers translated already."""
+    inner = {_name(layer) for layer in config["layers"] if layer.get("class_name") in _NETWORKS}
+    layers = [
+        {**layer, "inbound_nodes": _shifted(layer["inbound_nodes"], inner)}
+        if layer.get("inbound_nodes")
+        else layer
+        for layer in config["layers"]
+    ]
+    ends: dict[str, Any] = {
+        end: _one(_shifted(config[end], inner))
+        for end in ("input_layers", "output_layers")
+        if end in config
+    }
+    return config | {"layers": layers} | ends
+
+
+def _name(layer: dict[str, Any]) -> str:
+    return str(layer.get("name") or layer["config"].get("name"))
+
+
+def _one(ends: Any) -> Any:
+    """The only entry of a list of one: ["dense", 0, 0] for [["dense", 0, 0]]."""
+    single = isinstance(ends, list) and len(ends) == 1 and isinstance(ends[0], list)
+    return ends[0] if single else ends
+
+
+def _shifted(value: Any, inner: Collection[str]) -> Any:
+    """References [name, call, output, ...] to nested networks, with their calls counted from 0."""
+    if isinstance(value, dict):
+        return {key: _shifted(entry, inner) for key, entry in value.items()}
+    if not isinstance(value, list):
+        return value
+    refers = len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int)
+    if refers and value[0] in inner:
+        return [value[0], max(0, value[1] - 1), *(_shifted(v, inner) for v in value[2:])]
+    return [_shifted(entry, inner) for entry in value]

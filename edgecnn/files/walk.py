@@ -1,0 +1,172 @@
+"""Walk a folder for pictures, and count what is passed over."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgecnn.errors import DataError
+
+__all__ = ["IMAGE_SUFFIXES", "Walk", "is_picture", "natural_key", "walk"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"}
+    | {".gif", ".pgm", ".ppm", ".pnm", ".jp2", ".heic", ".heif", ".hif", ".avif"}
+)
+# Files with another suffix, or none, are pictures by their first bytes: of the formats that no
+# other kind of file shares (camera raw files begin as TIFF does).
+_MAGICS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+_NEVER = frozenset(
+    {".txt", ".csv", ".tsv", ".json", ".xml", ".md", ".html", ".py", ".ipynb", ".yaml", ".yml"}
+    | {".npz", ".npy", ".pkl", ".zip", ".tar", ".gz", ".pdf", ".mp4", ".avi", ".mov", ".mkv"}
+    | {
+        ".mjpeg",
+        ".mjpg",
+        ".h264",
+        ".h265",
+        ".db",
+        ".ini",
+        ".log",
+        ".h5",
+        ".keras",
+        ".tflite",
+        ".onnx",
+        ".jsonl",
+    }
+)
+# What file managers and archive tools leave behind.
+_SYSTEM = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
+_MOST_KINDS = 6
+
+
+@dataclass
+class Walk:
+    """What was found below a folder.
+
+    files    pictures, sorted by path
+    passed   other files that are not hidden, counted by suffix
+    boxes    folders with pictures beside which an object detector's labels lie
+    twice    (folder, the folder of the same place that was read), for links to one folder
+    """
+
+    root: Path
+    files: list[Path] = field(default_factory=list)
+    passed: Counter[str] = field(default_factory=Counter)
+    tables: list[Path] = field(default_factory=list)
+    boxes: list[Path] = field(default_factory=list)
+    twice: list[tuple[Path, Path]] = field(default_factory=list)
+
+    def notes(self, used: Path | None = None) -> list[str]:
+        """One line on what was passed over; `used` is a file that was read otherwise."""
+        passed = Counter(self.passed)
+        if used is not None and used.absolute().is_relative_to(self.root.absolute()):
+            passed[used.suffix.lower() or "without suffix"] -= 1
+        kinds = [f"{count:,} {kind}" for kind, count in passed.most_common() if count > 0]
+        if not kinds:
+            return []
+        more = ", ..." if len(kinds) > _MOST_KINDS else ""
+        total = sum(count for count in passed.values() if count > 0)
+        what = "1 file that is no picture is" if total == 1 else f"{total:,} other files are"
+        return [f"{self.root}: {what} passed over: {', '.join(kinds[:_MOST_KINDS])}{more}"]
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its suffix, or without a usual one by its first bytes."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True
+    if suffix in _NEVER:
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    bitmap = not suffix and head[:2] == b"BM" and head[6:10] == bytes(4)
+    return head.startswith(_MAGICS) or webp or bitmap
+
+
+def natural_key(path: str) -> tuple[list[object], str]:
+    """Sorts names as people number them: frame2 before frame10.
+
+    Example:
+        >>> sorted(["frame10.png", "frame2.png", "a/1.png"], key=natural_key)
+        ['a/1.png', 'frame2.png', 'frame10.png']
+    """
+    parts = re.split(r"([0-9]+)", path)  # texts and numbers in turn
+    return [int(part) if k % 2 else part for k, part in enumerate(parts)], path
+
+
+def walk(root: Path) -> Walk:
+    """Find every picture below a folder; hidden ones are skipped.
+
+    Symbolic links are followed; a folder reached twice (a link loop) is read once.
+
+    Raises:
+        DataError: `root` is no folder or is unreadable.
+    """
+    if not root.exists():
+        raise DataError(f"{root} does not exist, expected a folder of images; check the path")
+    if not root.is_dir():
+        raise DataError(f"{root} is a file, expected a folder of images; give its folder")
+    found = Walk(root)
+    seen: dict[tuple[int, int], Path] = {}
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"can't read {error.filename}: {error.strerror}") from error
+
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
+        here = Path(folder)
+        status = here.stat()
+        first = seen.setdefault((status.st_dev, status.st_ino), here)
+        if first != here:
+            subfolders.clear()
+            if not here.is_relative_to(first):
+                found.twice.append((here, first))
+            continue
+        subfolders[:] = sorted(
+            name for name in subfolders if name[0] != "." and name not in _SYSTEM_FOLDERS
+        )
+        _sort_out(found, here, names)
+    found.files.sort()
+    return found
+
+
+def _sort_out(found: Walk, folder: Path, names: list[str]) -> None:
+    pictures = False
+    for name in names:
+        path = folder / name
+        if name.startswith(".") or name.lower() in _SYSTEM:
+            continue
+        if is_picture(path):
+            found.files.append(path)
+            pictures = True
+            continue
+        found.passed[path.suffix.lower() or "without suffix"] += 1
+        if path.suffix.lower() in (".csv", ".tsv"):
+            found.tables.append(path)
+    if pictures and _has_boxes(folder, names):
+        found.boxes.append(folder)
+
+
+def _has_boxes(folder: Path, names: list[str]) -> bool:
+    """Whether the pictures here have boxes: YOLO's labels/, Pascal VOC's or COCO's annotations."""
+    suffixes = Counter(Path(name).suffix.lower() for name in names)
+    if any("coco" in name.lower() and name.endswith(".json") for name in names):
+        return True
+    if suffixes[".xml"] and 2 * suffixes[".xml"] >= sum(suffixes[s] for s in IMAGE_SUFFIXES):
+        return True
+    parts = [part.lower() for part in folder.parts]
+    for images, labels in (("images", "labels"), ("jpegimages", "annotations")):
+        if images in parts:
+            at = len(parts) - 1 - parts[::-1].index(images)
+            above = Path(*folder.parts[:at])
+            other = [p for p in above.iterdir() if p.is_dir() and p.name.lower() == labels]
+            if any(next(p.rglob("*.txt"), None) or next(p.rglob("*.xml"), None) for p in other):
+                return True
+    return False

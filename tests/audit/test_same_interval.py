@@ -1,0 +1,125 @@
+"""The same answers have the same interval wherever they are printed; none counts twice."""
+
+from __future__ import annotations
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
+
+from edgecnn.audit.audit import audit
+from edgecnn.device.benchmark.benchmark import benchmark
+from edgecnn.device.evaluate import evaluate
+from edgecnn.device.label.session_desk import SessionDesk
+from edgecnn.device.options import BenchmarkOptions, RunOptions
+from edgecnn.device.run.run import run
+from edgecnn.device.web.desk import figure_json
+from edgecnn.errors import SessionError
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """A folder of near-duplicates: 12 things in 2 classes, each photographed 1 to 9 times."""
+    rng = np.random.default_rng(6)
+    for thing in range(12):
+        folder = tmp_path / "data" / LABELS[thing % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        look = cv2.resize(rng.integers(0, 255, (4, 4, 3)).astype(np.uint8), (64, 64))
+        for shot in range(1 + int(rng.integers(0, 9))):
+            seen = (look * rng.uniform(0.8, 1.0) + rng.normal(0, 2, look.shape)).clip(0, 255)
+            cv2.imwrite(str(folder / f"{thing}_{shot}.png"), seen.astype(np.uint8))
+    return tmp_path / "data"
+
+
+def test_run_page_evaluate_benchmark_and_audit_print_the_same_interval(tmp_path, copies):
+    session = tmp_path / "session"
+    ran = run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), log=session))
+    expected = ran.live
+    assert 0 < expected.effective <= 12.5 < expected.total
+    evaluated = evaluate(PAST_BUNDLE, copies).accuracy
+    options = BenchmarkOptions(repeats=2, warmup=1, warmup_seconds=0.0, seconds=0.1)
+    rows = benchmark(PAST_BUNDLE, copies, options).rows
+    row = next(row for row in rows if row.file == ran.artifact)
+    audited = audit([session])
+    desk = SessionDesk([session])
+    page = figure_json(desk.result().live)
+    desk.close()
+    assert page["text"] == expected.text()
+    assert audited.alarm == ran.alarm
+    for tally in (evaluated, row.accuracy, audited.live.tally):
+        assert (tally.correct, tally.total, tally.text()) == (
+            expected.correct,
+            expected.total,
+            expected.text(),
+        )
+        assert tally.interval == pytest.approx(expected.interval)
+
+
+def answered(count: int, start: int = 0):
+    rng = np.random.default_rng(9)
+    for k in range(count):
+        yield answer_event(k + start, bool(rng.random() < 0.8), confidence=rng.uniform(0.4, 1))
+        yield truth_event(k + start, LABELS[0])
+
+
+def test_the_same_recording_given_twice_is_refused_under_any_name(tmp_path):
+    one = write_session(tmp_path / "one", PAST_BUNDLE, list(answered(40)))
+    copy = shutil.copytree(one, tmp_path / "copy")
+    again = write_session(tmp_path / "again", PAST_BUNDLE, list(answered(60)), boot_id="other")
+    for other in (copy, again):
+        with pytest.raises(SessionError, match="given twice"):
+            audit([one, other])
+    assert audit([one]).live.tally.total == 40
+
+
+def test_still_lives_with_equal_answers_are_two_recordings(tmp_path):
+    events = [e for k in range(50) for e in (answer_event(k, True), truth_event(k, LABELS[0]))]
+    paths = [write_session(tmp_path / name, PAST_BUNDLE, events) for name in "ab"]
+    assert audit(paths).live.tally.total == 100
+
+
+def test_what_returns_is_one_thing_and_a_session_without_numbers_says_so(tmp_path):
+    events = []
+    for k in range(80):  # two things of two classes, in turns
+        thing = k // 2 % 2
+        events += [answer_event(k, True, thing, g=thing), truth_event(k, LABELS[thing])]
+    known = audit([write_session(tmp_path / "known", PAST_BUNDLE, events)])
+    assert known.live.tally.effective <= 2
+    changes, last = [], None
+    for event in events:  # as a run logs it: only where the thing is another one
+        same, last = event.get("g", last) == last, event.get("g", last)
+        changes.append({key: value for key, value in event.items() if key != "g" or not same})
+    again = audit([write_session(tmp_path / "changes", PAST_BUNDLE, changes)])
+    assert again.live.tally == known.live.tally
+    unknown = [{key: value for key, value in event.items() if key != "g"} for event in events]
+    found = audit([write_session(tmp_path / "unknown", PAST_BUNDLE, unknown)])
+    assert found.live.tally.effective > 20
+    assert any("which frames look alike" in note for note in found.notes)
+
+
+def test_what_returns_in_another_session_is_the_same_thing_where_pictures_were_kept(
+    tmp_path, copies
+):
+    sessions = [tmp_path / "monday", tmp_path / "tuesday"]
+    run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), log=sessions[0]))
+    for file in copies.rglob("*.png"):  # the same things in other light
+        cv2.imwrite(str(file), (cv2.imread(str(file)) * 0.8).astype(np.uint8))
+    run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), log=sessions[1]))
+    alone = audit(sessions[:1]).live.tally
+    both = audit(sessions).live.tally
+    assert both.total == 2 * alone.total
+    assert both.effective == pytest.approx(alone.effective, rel=0.1)
+    for picture in (sessions[1] / "frames").iterdir():
+        picture.unlink()
+    assert audit(sessions).live.tally.effective > 1.5 * alone.effective
+
+
+def test_a_field_that_is_worse_than_the_lab_raises_the_alarm_and_fails_the_gate(copies):
+    gated = run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), fail_on="alarm"))
+    assert gated.live.accuracy < 0.5
+    assert gated.alarm.raised
+    assert not gated.ok
+    assert any("worse than the lab" in warning for warning in gated.warnings)
+    assert run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",))).ok

@@ -1,0 +1,162 @@
+"""Labels are checked before the model is blamed: planted faults are named, real errors are not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
+
+from edgecnn.audit.audit import AuditOptions, audit
+
+NUM_FRAMES, LAB = 600, 0.967
+
+
+def film(seed: int = 0, mean_length: int = 12) -> np.ndarray:
+    """What a camera sees: the class of each frame, in stretches of uneven length."""
+    rng = np.random.default_rng(seed)
+    stretches = []
+    while sum(map(len, stretches)) < NUM_FRAMES:
+        label = rng.integers(len(LABELS))
+        stretches.append(np.full(rng.integers(4, 2 * mean_length), label))
+    return np.concatenate(stretches)[:NUM_FRAMES]
+
+
+def answers(seen: np.ndarray, accuracy: float = 0.95, seed: int = 1) -> np.ndarray:
+    """The class that the model reads in each frame; the rest goes to the class after it."""
+    wrong = np.random.default_rng(seed).random(len(seen)) > accuracy
+    return np.where(wrong, (seen + 1) % len(LABELS), seen)
+
+
+def session(path: Path, read: np.ndarray, told: np.ndarray, **more) -> Path:
+    """A session whose frames were read as `read` and labelled as `told`; below 0 there is none.
+
+    Args:
+        more: Columns of the events, a value a frame.
+    """
+    events = []
+    for k, (index, label) in enumerate(zip(read, told, strict=True)):
+        columns = {key: values[k] for key, values in more.items()}
+        events.append(answer_event(k, True, truth=int(index), confidence=0.95) | columns)
+        if label >= 0:
+            events.append(truth_event(k, LABELS[int(label)]))
+    return write_session(path, PAST_BUNDLE, [*events, {"event": "end", "reason": "done"}])
+
+
+def delayed(label: np.ndarray, by: int) -> np.ndarray:
+    """Each label at `by` frames after its own; -1 where the film has not begun or is over."""
+    moved = np.full(len(label), -1)
+    if by > 0:
+        moved[by:] = label[:-by]
+    else:
+        moved[:by] = label[-by:]
+    return moved
+
+
+def only_fault(report):
+    (fault,) = report.checks.faults
+    assert fault.kind == "truth"
+    return fault
+
+
+@pytest.mark.parametrize("by", [1, 12, 90, -5])
+def test_labels_that_come_late_or_early_are_found_to_the_frame(by, tmp_path):
+    seen = film(mean_length=6)
+    report = audit([session(tmp_path / "s", answers(seen), delayed(seen, by))])
+    fault = only_fault(report)
+    assert f"{abs(by)} frames {'late' if by > 0 else 'early'}" in fault.name
+    right = report.live.tally.accuracy + fault.points / 100
+    assert right == pytest.approx(0.95, abs=0.03)
+    step = next(step for step in report.steps if step.cause.startswith("labels"))
+    assert step.low < step.points < step.high
+    assert sum(s.points for s in report.steps) + report.residual.points == pytest.approx(
+        report.gap_points
+    )
+
+
+def test_labels_that_are_late_by_seconds_are_found_where_the_rate_changes(tmp_path):
+    rng = np.random.default_rng(4)
+    t = np.cumsum(rng.choice([30, 60, 250], NUM_FRAMES)).astype(int)
+    seen = film()
+    at = np.searchsorted(t, t - 3000, side="right") - 1
+    told = np.where(at >= 0, seen[np.maximum(at, 0)], -1)
+    report = audit([session(tmp_path / "s", answers(seen), told, t=t.tolist())])
+    words = only_fault(report).name.split()
+    assert words[3:] == ["seconds", "late"]
+    assert float(words[2]) == pytest.approx(3, abs=0.15)
+
+
+def test_labels_that_run_backwards_are_found(tmp_path):
+    seen = film()
+    report = audit([session(tmp_path / "s", answers(seen), seen[::-1])])
+    assert "backwards" in only_fault(report).name
+
+
+def test_labels_of_files_in_another_sort_order_are_found(tmp_path):
+    rng = np.random.default_rng(2)
+    seen = rng.integers(0, len(LABELS), NUM_FRAMES)
+    names = sorted(f"frame{k}.jpg" for k in range(NUM_FRAMES))
+    by_number = sorted(range(NUM_FRAMES), key=lambda k: int(names[k][5:-4]))
+    told = np.empty_like(seen)
+    told[:] = seen[by_number]  # written down in the order of the numbers, given in that of names
+    report = audit([session(tmp_path / "s", answers(seen), told, name=names)])
+    assert "sorted by number" in only_fault(report).name
+
+
+def test_labels_in_an_unknown_order_are_said_to_be_so_without_a_price(tmp_path):
+    rng = np.random.default_rng(3)
+    seen = rng.integers(0, len(LABELS), NUM_FRAMES)
+    names = [f"{k:04d}.jpg" for k in range(NUM_FRAMES)]
+    report = audit([session(tmp_path / "s", answers(seen), rng.permutation(seen), name=names)])
+    fault = only_fault(report)
+    assert "another order" in fault.name
+    assert fault.points is None
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2, 3, 4, 5, 6, 7], [3, 0, 1, 2, 7, 6, 5, 4]])
+def test_a_permuted_label_list_is_found(order, tmp_path):
+    seen = film()
+    report = audit([session(tmp_path / "s", answers(seen), np.array(order)[seen])])
+    fault = only_fault(report)
+    assert "other names" in fault.name
+    right = report.live.tally.accuracy + fault.points / 100
+    assert right == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_confusion_that_goes_one_way_is_no_exchange_of_names(tmp_path):
+    seen = film()
+    read = np.where(seen == 6, 5, answers(seen))
+    assert audit([session(tmp_path / "s", read, seen)]).checks.faults == ()
+    absent = np.where(seen == 5, 4, seen)  # nothing shows what 5 would be read as
+    read = np.where(absent == 6, 5, answers(absent))
+    assert audit([session(tmp_path / "t", read, absent)]).checks.faults == ()
+
+
+@pytest.mark.parametrize("accuracy", [0.9, 0.6, 0.3, 0.1])
+@pytest.mark.parametrize("seed", [5, 6])
+def test_a_weak_model_is_not_excused_by_its_labels(accuracy, seed, tmp_path):
+    seen = film(seed)
+    rng = np.random.default_rng(seed)
+    favourite = np.where(rng.random(NUM_FRAMES) < accuracy, seen, rng.choice([2, 2, 2, 7]))
+    for k, read in enumerate((answers(seen, accuracy, seed), favourite)):
+        report = audit([session(tmp_path / f"s{k}", read, seen)])
+        assert report.checks.faults == ()
+
+
+def test_a_folder_in_the_order_of_its_classes_is_not_accused(tmp_path):
+    seen = np.sort(np.random.default_rng(7).integers(0, len(LABELS), NUM_FRAMES))
+    names = [f"{LABELS[c]}/{k:04d}.jpg" for k, c in enumerate(seen)]
+    read = answers(seen, 0.7)
+    assert audit([session(tmp_path / "s", read, seen, name=names)]).checks.faults == ()
+
+
+def test_the_gate_and_the_verdict_name_the_labels(tmp_path):
+    seen = film()
+    path = session(tmp_path / "s", answers(seen), delayed(seen, 12))
+    report = audit([path], AuditOptions(fail_on=("truth",)))
+    assert not report.ok
+    assert report.verdict.startswith("The labels are wrong, not the model: labels come 12 frames")
+    assert report.next[0].command == f"edgecnn label {path}"
+    assert json.loads(json.dumps(report.to_json()))["faults"][0]["kind"] == "truth"

@@ -1,0 +1,234 @@
+"""Splits, classes and wrappers as data sets have them, and labels from a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgecnn.errors import DataError
+from edgecnn.files.arrangement import find_layout, split_role
+from edgecnn.files.folders import find_images, find_labelled
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
+
+
+def places(*paths: str, known: tuple[str, ...] = ()) -> dict[str, tuple[str | None, str] | None]:
+    """path -> (split, class), None for one that is passed over"""
+    layout = find_layout([tuple(path.split("/")) for path in paths], known)
+    return {
+        path: place and (place[0], place[1][0])
+        for path, place in zip(paths, layout.places, strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("parts", "splits"),
+    [
+        (("train/{}", "valid/{}", "test/{}"), ("train", "val", "test")),
+        (("train/{}", "validation/{}", "test/{}"), ("train", "val", "test")),
+        (("Train/{}", "Val/{}", "Test/{}"), ("train", "val", "test")),
+        (("TRAIN/{}", "DEV/{}"), ("train", "val")),
+        (("Training/{}", "Testing/{}"), ("train", "test")),
+        (("training_set/training_set/{}", "test_set/test_set/{}"), ("train", "test")),
+        (("seg_train/seg_train/{}", "seg_test/seg_test/{}"), ("train", "test")),
+        (("archive/data/train/{}", "archive/data/val/{}"), ("train", "val")),
+        (("train/images/{}", "test/images/{}"), ("train", "test")),
+        (("TrainImages/{}", "validSet/{}", "test-data/{}"), ("train", "val", "test")),
+        (("training/{}", "validation/{}", "evaluation/{}"), ("train", "val", "test")),
+        (("{}/train", "{}/test"), ("train", "test")),
+        (("set/{}/Training", "set/{}/Validation"), ("train", "val")),
+        (("{}_train", "{}_test"), ("train", "test")),
+        (("train/{}", "test/{}", "extra/{}"), ("train", "test", "train")),
+    ],
+)
+def test_splits_are_recognized_by_name_and_structure(parts, splits):
+    paths = {
+        f"{part.format(name)}/{k}.jpg": (split, name)
+        for part, split in zip(parts, splits, strict=True)
+        for name in ("cat", "dog", "owl")
+        for k in range(2)
+    }
+    assert places(*paths) == paths
+
+
+def test_what_was_recognized_is_said_in_a_line():
+    paths = [("Training", "cat", "1"), ("Testing", "cat", "2")]
+    assert find_layout(paths).notes == (
+        "splits were recognized: Testing as test, Training as train",
+    )
+    assert find_layout([("train", "cat", "1"), ("test", "cat", "2")]).notes == ()
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("bus/1", "car/2", "train/3"),
+        ("bus/cam1/1", "car/cam1/2", "train/cam1/3", "bus/cam2/1", "train/cam2/3"),
+        ("test tube/1", "training shoe/2"),
+        ("train station/1", "bus station/2"),
+        ("control/1", "test/2"),
+    ],
+)
+def test_classes_may_be_called_like_splits(paths):
+    assert places(*paths) == {path: (None, path.split("/")[0]) for path in paths}
+
+
+def test_a_class_called_train_lies_in_splits():
+    assert places("train/train/1", "train/bus/2", "test/train/3") == {
+        "train/train/1": ("train", "train"),
+        "train/bus/2": ("train", "bus"),
+        "test/train/3": ("test", "train"),
+    }
+
+
+def test_folders_around_the_classes_are_passed_through_but_not_a_known_class():
+    assert places("photos/cat/1", "photos/dog/2") == {
+        "photos/cat/1": (None, "cat"),
+        "photos/dog/2": (None, "dog"),
+    }
+    devices = ("cat/phone/1", "cat/webcam/2")
+    assert places(*devices, known=("cat", "dog")) == dict.fromkeys(devices, (None, "cat"))
+
+
+def test_images_of_a_split_without_classes_are_passed_over_and_said():
+    layout = find_layout(
+        [("train", "cat", "1"), ("train", "dog", "2"), ("test", "3"), ("pred", "pred", "4")]
+    )
+    assert layout.places[2:] == (None, None)
+    assert [note.split(" is ")[0] for note in layout.notes] == ["pred/", "test/"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (("train/1", "test/2"), "--manifest"),
+        (("Training/1", "Validation/2", "Testing/2"), "--manifest"),
+        (("train/a/1", "train/b/1", "bus/a/1", "bus/b/1"), "name them train, val or test"),
+        (("train/cat/1", "train/dog/1", "others/2"), "name them train, val or test"),
+    ],
+)
+def test_what_may_be_either_is_refused_with_a_way_out(paths, message):
+    with pytest.raises(DataError, match=message):
+        places(*paths)
+
+
+@pytest.mark.parametrize("name", ["cat", "train_test", "brain", "retest", "valley", "device"])
+def test_other_names_are_no_splits(name):
+    assert split_role(name) is None
+
+
+def put(root: Path, *names: str, data: bytes = JPEG) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train/images/1.jpg", "train/labels/1.txt", "valid/images/2.jpg", "valid/labels/2.txt"),
+        ("images/train/1.jpg", "labels/train/1.txt", "images/val/2.jpg"),
+        ("JPEGImages/1.jpg", "Annotations/1.xml"),
+        ("set/JPEGImages/1.jpg", "set/Annotations/1.xml"),
+        ("train/1.jpg", "train/_annotations.coco.json", "valid/2.jpg"),
+    ],
+)
+def test_the_data_set_of_an_object_detector_is_named_as_one(tmp_path, names):
+    put(tmp_path, *names)
+    with pytest.raises(DataError, match="object detector") as caught:
+        find_labelled(tmp_path)
+    assert "--manifest" in str(caught.value)
+
+
+def test_two_class_folders_that_are_one_by_a_link_are_refused(tmp_path):
+    put(tmp_path, "cat/1.jpg", "owl/2.jpg")
+    (tmp_path / "dog").symlink_to(tmp_path / "cat")
+    with pytest.raises(DataError, match=r"dog and .*cat are the same folder"):
+        find_labelled(tmp_path)
+
+
+def test_classes_that_differ_by_case_or_a_blank_are_said(tmp_path):
+    put(tmp_path, "Cat/1.jpg", "cat /2.jpg", "dog/3.jpg")
+    notes: list[str] = []
+    find_labelled(tmp_path, notes=notes)
+    assert [n for n in notes if "'Cat' and 'cat '" in n]
+
+
+def test_pictures_without_a_suffix_are_found_by_their_bytes_and_others_counted(tmp_path):
+    put(tmp_path, "a/0001", "a/x.jfif", "b/photo.jpg_large", "b/shot.JPEG")
+    put(tmp_path, "b/README", "b/notes.txt", "b/raw.cr2", data=b"II*\0 nothing")
+    notes: list[str] = []
+    names = [path.name for path in find_images(tmp_path, notes)]
+    assert names == ["0001", "x.jfif", "photo.jpg_large", "shot.JPEG"]
+    assert len(notes) == 1
+    assert "3 other files are passed over" in notes[0]
+    for kind in ("1 .txt", "1 .cr2", "1 without suffix"):
+        assert kind in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("file,label\na/1.jpg,cat\na/2.jpg,dog\n", ("a/1.jpg", "a/2.jpg")),
+        ("image_id,label\n000bec18,cat\n001513df,dog\n", ("train/000bec18.jpg", "001513df.jpg")),
+        ("id;class\n1.jpg;cat\n2.jpg;dog\n", ("x/1.jpg", "x/y/2.jpg")),
+        ("Name\tCategory\n1\tcat\n2\tdog\n", ("1.png", "2.jpeg")),
+        ("label,path\ncat,C:\\set\\1.jpg\ndog,C:\\set\\2.jpg\n", ("1.jpg", "2.jpg")),
+    ],
+)
+def test_a_csv_file_is_a_full_source_of_labels(tmp_path, text, names):
+    root = tmp_path / "images"
+    put(root, *names)
+    table = tmp_path / "labels.csv"
+    table.write_text(text)
+    found = find_labelled(root, table)
+    assert {file.path: file.label for file in found} == {
+        root / names[0]: "cat",
+        root / names[1]: "dog",
+    }
+
+
+def test_a_csv_file_may_name_splits(tmp_path):
+    put(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label,split\n1.jpg,a,training\n2.jpg,b,valid\n3.jpg,a,test\n")
+    assert [file.split for file in find_labelled(tmp_path, table)] == ["train", "val", "test"]
+
+
+def test_a_csv_file_beside_unlabelled_images_is_named(tmp_path):
+    put(tmp_path, "1.jpg", "2.jpg")
+    (tmp_path / "train.csv").write_text("id,breed,label\n1,x,a\n2,y,b\n")
+    with pytest.raises(DataError, match=r"--manifest .*train\.csv"):
+        find_labelled(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\n1.jpg,a\n1.jpg,b\n", "line 3: 1.jpg is 'b', but line 2 says 'a'"),
+        ("file,label\nx.jpg,a\ny.jpg,b\n", "2 of its 2 rows name no image"),
+        ("picture,label\n1.jpg,a\n", "expected 'file'"),
+        ("file,label\nsame.jpg,a\n", "is the name of 2 images"),
+    ],
+)
+def test_csv_files_that_do_not_fit_are_refused_in_one_line(tmp_path, text, message):
+    put(tmp_path, "1.jpg", "2.jpg", "a/same.jpg", "b/same.jpg")
+    table = tmp_path / "labels.csv"
+    table.write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        find_labelled(tmp_path, table)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_without_images_and_images_without_rows_are_counted(tmp_path):
+    put(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\n1.jpg,a\n2.jpg,b\n2.jpg,b\n9.jpg,b\n")
+    notes: list[str] = []
+    assert len(find_labelled(tmp_path, table, notes=notes)) == 2
+    text = "\n".join(notes)
+    assert "1 images under" in text
+    assert "1 rows of" in text
+    assert "'9.jpg'" in text
+    assert "repeat an image" in text
