@@ -32,7 +32,7 @@ PROGRAM = PACKAGE / "export" / "packing" / "classify.py"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PROGRAM)
 HEAVY = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "scipy"}
 HEAVY |= {"matplotlib", "jinja2", "mlxtend", "tflite_runtime", "ai_edge_litert"}
-HEAVY |= {"starlette", "uvicorn"}
+HEAVY |= {"starlette", "uvicorn", "paho"}
 LIGHT = {"numpy", "cv2", "rich", "typer"}
 LAB = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "flatbuffers", "google"}
 LAB |= {"h5py", "ai_edge_quantizer"}
@@ -69,7 +69,7 @@ EXTRA = {
     "render": {"matplotlib", "jinja2"},
     "bundle": {"tensorflow", "onnxruntime", "tflite_runtime", "PIL", "pi_heif"},
     "camera": {"scipy", "sklearn"},
-    "device": {"picamera2", "matplotlib", "starlette", "uvicorn"},
+    "device": {"picamera2", "matplotlib", "starlette", "uvicorn", "paho"},
     "audit": {"scipy", "sklearn", "matplotlib", "jinja2"},
     "images": LAB | {"scipy", "PIL"},
     "inspect": LAB | {"scipy", "PIL"},

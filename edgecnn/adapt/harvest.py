@@ -18,7 +18,7 @@ from edgecnn.adapt.data import FieldSet, labels_of, read_field
 from edgecnn.adapt.options import HarvestOptions
 from edgecnn.adapt.result import HarvestResult
 from edgecnn.bundle.card import Card
-from edgecnn.errors import DataError
+from edgecnn.errors import DataError, OptionError
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import check_writable, staged_folder
 from edgecnn.quiet import quiet
@@ -48,9 +48,16 @@ def harvest(
         output: The folder to write; an older one of this command is replaced.
 
     Raises:
+        OptionError: Not exactly one of `model` and `bundle` is given.
         DataError: No image is left to pick.
         OutputError: The output place is taken, read-only or full.
     """
+    if (options.model is None) == (options.bundle is None):
+        given = "neither" if options.model is None else "both"
+        raise OptionError(
+            f"{given} of --model and --bundle given, expected one: the network whose embedding "
+            "tells the images apart"
+        )
     roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
     output = Path(output)
     check_writable(output, marker=_MANIFEST)

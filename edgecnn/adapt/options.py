@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
 
 __all__ = ["AdaptOptions", "HarvestOptions"]
@@ -80,9 +79,3 @@ class HarvestOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if (self.model is None) == (self.bundle is None):
-            given = "neither" if self.model is None else "both"
-            raise OptionError(
-                f"{given} of --model and --bundle given, expected one: the network whose "
-                "embedding tells the images apart"
-            )

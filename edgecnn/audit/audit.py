@@ -19,6 +19,7 @@ from edgecnn.errors import OptionError, SessionError
 from edgecnn.records import Progress
 from edgecnn.session.headline import live_alarm, same_answers
 from edgecnn.session.label_file import read_labels
+from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import Frames, Session, open_session, read_frames, read_truth
 from edgecnn.session.things import link_things
 
@@ -55,7 +56,7 @@ def audit(
 
         check_page(options.report, "report")
     paths = [sessions] if isinstance(sessions, str | Path) else sessions
-    opened = [open_session(path) for path in paths]
+    opened = [open_session(one) for path in paths for one in sessions_below(Path(path))]
     _check_same(opened)
     if options.truth is not None and len(opened) > 1:
         raise OptionError(

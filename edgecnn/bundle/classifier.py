@@ -125,10 +125,15 @@ class Classifier:
         found = self.answered(frame_bgr)
         return found.prediction, found.timing
 
-    def answered(self, frame_bgr: np.ndarray) -> Answered:
-        """Classify one frame; also say what the model saw, and how long its two parts took."""
+    def answered(self, frame_bgr: np.ndarray, tensor: np.ndarray | None = None) -> Answered:
+        """Classify one frame; also say what the model saw, and how long its two parts took.
+
+        Args:
+            tensor: What `to_tensor` makes of the frame, where another thread did that already.
+        """
         start = perf_counter_ns()
-        tensor = to_tensor(frame_bgr, self.card.input)
+        if tensor is None:
+            tensor = to_tensor(frame_bgr, self.card.input)
         middle = perf_counter_ns()
         scores = self.runtime.invoke(tensor)
         end = perf_counter_ns()

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import typer
@@ -19,9 +20,11 @@ from edgecnn.option import Option
 from edgecnn.quiet import stdout_for_results
 from edgecnn.records import Progress
 
-__all__ = ["COMMANDS", "Outcome", "app", "command", "progress_bars", "say"]
+__all__ = ["COMMANDS", "Outcome", "app", "command", "progress_bars", "result_lines", "say"]
 
 COMMANDS: dict[str, Command] = {}
+# Where the running command's results go.
+_STDOUT: ContextVar[Any] = ContextVar("stdout", default=sys.stdout)
 
 
 class _WithHelp(TyperCommand):
@@ -64,6 +67,7 @@ def command(
             # A supervisor's signal ends it like Ctrl-C does, so that staged files are removed.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with stdout_for_results() as stdout:
+                _STDOUT.set(stdout)
                 try:
                     result, status = declared.call(typed)
                 except EdgecnnError as error:
@@ -132,6 +136,17 @@ def progress_bars() -> Iterator[Progress | None]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield show
+
+
+def result_lines() -> Callable[[str], None]:
+    """What writes lines to stdout before the result; any thread may call it."""
+    stdout = _STDOUT.get()
+
+    def write(line: str) -> None:
+        stdout.write(line + "\n")
+        stdout.flush()
+
+    return write
 
 
 def say(line: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgecnn.cli.app import Outcome, command, progress_bars, say
+from edgecnn.cli.app import Outcome, command, progress_bars, result_lines, say
 from edgecnn.cli.command import FILES
 from edgecnn.device.options import (
     BenchmarkOptions,
@@ -17,10 +17,11 @@ from edgecnn.device.options import (
     LabelOptions,
     RunOptions,
 )
+from edgecnn.device.service.options import ServiceOptions
 from edgecnn.errors import OptionError
 from edgecnn.option import Option
 
-__all__ = ["benchmark", "doctor", "evaluate", "label", "run"]
+__all__ = ["benchmark", "doctor", "evaluate", "label", "run", "service"]
 
 _Bundle = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="A NAME.edgecnn folder or a zip file of one.")
@@ -103,8 +104,9 @@ def run(
     from edgecnn.device.run.run import run
 
     with panel(sys.stderr) as on_status:
-        result = run(bundle, source, options, on_status=on_status, on_link=_say_link)
-    return result, 0 if result.ok else 1
+        lines = result_lines()
+        found = run(bundle, source, options, on_status=on_status, on_link=_say_link, on_line=lines)
+    return found, 0 if found.ok else 1
 
 
 def _say_link(link: str) -> None:
@@ -128,6 +130,27 @@ def label(
     from edgecnn.device.label.label import label
 
     return label(paths, options, on_link=_say_link), 0
+
+
+@command(
+    "service",
+    ServiceOptions,
+    ("install model.edgecnn --source 0", "status"),
+)
+def service(
+    action: Annotated[
+        str, typer.Argument(metavar="ACTION", help="install, uninstall, status or logs.")
+    ],
+    options: ServiceOptions,
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(metavar="[BUNDLE]", help="What `install` runs: a NAME.edgecnn folder."),
+    ] = None,
+) -> Outcome:
+    """Run the capture loop as a systemd service that starts with the board."""
+    from edgecnn.device.service.service import service
+
+    return service(action, bundle, options), 0
 
 
 @command("doctor", DoctorOptions, ("", "model.edgecnn"))

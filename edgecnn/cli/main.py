@@ -28,7 +28,7 @@ _PATH = (
         "label",
         "audit",
     ),
-    *("harvest", "adapt", "doctor", "demo"),
+    *("harvest", "adapt", "service", "doctor", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _PATH.index(str(command.name)))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgecnn.device.outputs.output_options import OutputOptions
 from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
 
@@ -115,14 +117,16 @@ class DoctorOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions(DeviceOptions):
+class RunOptions(DeviceOptions, OutputOptions):
     """How to run.
 
-    reconnect_s  how long to try again after a live source broke off
+    first_s      how long a live source may take to its first frame, unless `wait`
+    frozen_s     a picture that stays the same for so long is frozen
     view_file    where the page saves a region and rotation; None: edgecnn.toml beside the bundle
     """
 
-    reconnect_s: float = 10.0
+    first_s: float = 10.0
+    frozen_s: float = 10.0
     view_file: Path | None = None
 
     truth: tuple[str, ...] = option(
@@ -137,6 +141,14 @@ class RunOptions(DeviceOptions):
         shown="none",
     )
     log: Path | None = option(None, "Write this SESSION folder.", metavar="SESSION")
+    log_root: Path | None = option(
+        None,
+        "Write dated sessions into this folder: a new one at each start, each day (UTC), and when "
+        "one reaches --session-mb.",
+        metavar="ROOT",
+    )
+    name: str | None = option(None, "What this device is called, for its sessions.")
+    site: str | None = option(None, "Where this device is, for its sessions.")
     color: Literal["bgr", "rgb"] = option("bgr", "Channel order that the source delivers.")
     roi: str | None = option(
         None,
@@ -170,16 +182,69 @@ class RunOptions(DeviceOptions):
     )
     timeout_s: float = option(
         5.0,
-        "Give up after this many seconds without a frame.",
+        "Open a camera or stream again after this many seconds without a frame.",
         flags="--timeout",
         low=0.001,
         high=86_400,
+    )
+    wait: bool = option(
+        False,
+        "Wait for ever for the first frame of a camera or stream; without it the run ends after 10 "
+        "seconds.",
+    )
+    give_up: float | None = option(
+        None,
+        "End the run with status 2 when a camera or stream was away for this many seconds.",
+        low=0.001,
+        high=1e9,
+        metavar="SECONDS",
+        shown="try for ever",
+    )
+    every: str | None = option(
+        None,
+        "Classify one frame in this time, such as 60s, 5m or 1h.",
+        panel="How often",
+        metavar="TIME",
+        shown="every frame",
+    )
+    max_fps: float | None = option(
+        None,
+        "Classify this many frames a second at most.",
+        low=0.0001,
+        high=1000,
+        shown="every frame",
     )
     keep_frames: int = option(
         200, "Keep this many frames in the session at most.", panel="Session", low=0
     )
     keep_mb: float = option(
         64.0, "Keep this many megabytes of frames in the session at most.", low=0, high=1e9
+    )
+    keep_days: float | None = option(
+        None,
+        "Delete kept frames after this many days, with --log-root in all its sessions.",
+        low=0.001,
+        high=1e6,
+        shown="keep them",
+    )
+    log_every: float = option(
+        0.0,
+        "Log one answer in this many seconds; those with a label or a kept frame always.",
+        low=0,
+        high=1e9,
+        metavar="SECONDS",
+        shown="log every answer",
+    )
+    log_mb: float | None = option(
+        None,
+        "Write this many megabytes of answers into a session at most: near the end only answers "
+        "with a label or a kept frame.",
+        low=0.01,
+        high=1e9,
+        shown="no limit",
+    )
+    session_mb: float = option(
+        256.0, "With --log-root, begin a new session after this many megabytes.", low=0.01, high=1e9
     )
     web: str | None = option(
         None,
@@ -212,6 +277,11 @@ class RunOptions(DeviceOptions):
             )
         if "none" in self.truth and len(self.truth) > 1:
             raise OptionError("--truth none goes with no other --truth; leave it out")
+        if self.log is not None and self.log_root is not None:
+            raise OptionError("--log and --log-root say the same; leave one out")
+        if self.every is not None and self.max_fps is not None:
+            raise OptionError("--every and --max-fps say the same; leave one out")
+        _ = self.period_s, self.rule
         if self.rotate % 90:
             raise OptionError(f"--rotate is {self.rotate}, expected 0, 90, 180 or 270")
         if self.region is not None and not (min(self.region) >= 0 < min(self.region[2:])):
@@ -231,6 +301,33 @@ class RunOptions(DeviceOptions):
             raise OptionError(f"--roi is {self.roi!r}, expected x,y,w,h in pixels: 80,0,480,480")
         x, y, width, height = map(int, parts)
         return (x, y, width, height)
+
+    @property
+    def period_s(self) -> float:
+        """Seconds from one classified frame to the next at least; 0 without a limit.
+
+        Raises:
+            OptionError: `every` is no time.
+        """
+        if self.max_fps is not None:
+            return 1 / self.max_fps
+        return 0.0 if self.every is None else _seconds("--every", self.every)
+
+
+_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def _seconds(flag: str, text: str) -> float:
+    """Seconds of a time such as "90", "60s", "5m", "1.5h".
+
+    Raises:
+        OptionError: It is none, or not above 0.
+    """
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhd]?)", text.strip(), re.ASCII)
+    found = float(match[1]) * _UNITS_S[match[2]] if match else 0.0
+    if found <= 0:
+        raise OptionError(f"{flag} is {text!r}, expected a time such as 60s, 5m or 1h")
+    return found
 
 
 @dataclass(frozen=True)

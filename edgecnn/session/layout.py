@@ -11,6 +11,7 @@ __all__ = [
     "is_session",
     "labels_beside",
     "picture_stem",
+    "sessions_below",
 ]
 
 HEADER_NAME = "session.json"
@@ -21,6 +22,16 @@ PICTURES_NAME = "frames"
 def is_session(folder: Path) -> bool:
     """Whether a folder is a session, by its header file."""
     return (folder / HEADER_NAME).is_file()
+
+
+def sessions_below(place: Path) -> list[Path]:
+    """The sessions of a root that `run --log-root` filled, by name; a session is itself.
+
+    A place that is neither comes back as it is: reading it says what is wrong.
+    """
+    if is_session(place) or not place.is_dir():
+        return [place]
+    return sorted(folder for folder in place.iterdir() if is_session(folder)) or [place]
 
 
 def labels_beside(session: Path) -> Path:

@@ -1,7 +1,7 @@
 """Writes SESSION/: the header, the events and the pictures that it is handed.
 
 Every event goes to the operating system at once, so a killed program loses none; a power cut
-loses what came after the last sync (every 30 lines or 2 s).
+loses what came after the last sync (every 2 s, the first time after half a second).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from edgecnn.session.layout import (
 
 __all__ = ["SessionWriter", "check_session_place"]
 
-_SYNC_LINES, _SYNC_S = 30, 2.0
+_FIRST_SYNC_S, _SYNC_S = 0.5, 2.0
 # Scores of other programs may be outside of 0 to 1 by this much.
 _ROUNDING = 1e-3
 # A frame says the time of day this often, and where the two clocks moved apart by this much.
@@ -91,16 +91,19 @@ class SessionWriter:
         self._is_new = not folder.exists()
         self._num_frames = 0
         self._file = -1
-        self._size = self._unsynced = 0
-        self._synced_at = self._start = time.monotonic()
+        self._size = 0
+        self._is_synced = True
+        self._start = time.monotonic()
+        self._sync_due = self._start + _FIRST_SYNC_S
         self._clock: tuple[int, datetime] | None = None
         with self._as_output_error():
             (folder / PICTURES_NAME).mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._file = os.open(folder / EVENTS_NAME, flags, 0o666)  # one run claims it
         try:
-            started_at = _now().isoformat(timespec="milliseconds")
-            write_header(folder, replace(header, started_at=started_at))
+            self._header = replace(header, started_at=_now().isoformat(timespec="milliseconds"))
+            write_header(folder, self._header)
+            self._sync_folders()
         except OutputError:
             self._discard()
             raise
@@ -209,6 +212,47 @@ class SessionWriter:
         with self._as_output_error():
             (self.folder / PICTURES_NAME / name).unlink(missing_ok=True)
 
+    def sync(self) -> None:
+        """Have the disk take what was logged, where 2 seconds have passed since the last time."""
+        if self._is_synced or time.monotonic() < self._sync_due:
+            return
+        with self._as_output_error():
+            os.fsync(self._file)
+        self._is_synced, self._sync_due = True, time.monotonic() + _SYNC_S
+
+    @property
+    def size(self) -> int:
+        """Bytes of the events so far."""
+        return self._size
+
+    def is_in_place(self) -> bool:
+        """Whether what is logged can be found: nobody deleted or replaced the files."""
+        try:
+            found = (self.folder / EVENTS_NAME).stat()
+            return is_session(self.folder) and os.path.samestat(found, os.fstat(self._file))
+        except OSError:
+            return False
+
+    def reopen(self) -> None:
+        """Go on after an OutputError or a deletion; what was deleted is made anew, empty.
+
+        Raises:
+            OutputError: The place still can't be written to.
+        """
+        self._close()
+        with self._as_output_error():
+            (self.folder / PICTURES_NAME).mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+            self._file = os.open(self.folder / EVENTS_NAME, flags, 0o666)
+            self._size = os.fstat(self._file).st_size
+            if self._size and os.pread(self._file, 1, self._size - 1) != b"\n":
+                os.write(self._file, b"\n")  # ends a torn line
+                self._size += 1
+        if not is_session(self.folder):
+            write_header(self.folder, self._header)
+        self._sync_folders()
+        self._clock = None
+
     def end(self, reason: str, counts: Mapping[str, int] | None = None) -> None:
         """Log why the session ended, sync and close."""
         if self._file < 0:
@@ -238,10 +282,18 @@ class SessionWriter:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
             self._size += len(line)
-            self._unsynced += 1
-            if self._unsynced >= _SYNC_LINES or time.monotonic() - self._synced_at >= _SYNC_S:
-                os.fsync(self._file)
-                self._unsynced, self._synced_at = 0, time.monotonic()
+        self._is_synced = False
+        self.sync()
+
+    def _sync_folders(self) -> None:
+        """Have the disk take the header and the names of the files, so that a power cut can't."""
+        with self._as_output_error():
+            for place in (self.folder / HEADER_NAME, self.folder, self.folder.absolute().parent):
+                handle = os.open(place, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
 
     @contextmanager
     def _as_output_error(self) -> Iterator[None]:

@@ -66,8 +66,9 @@ def test_a_session_without_an_unlabelled_picture_is_refused(
     assert not (tmp_path / "picked").exists()
 
 
-def test_a_network_must_be_named(digits_model):
+def test_a_network_must_be_named(digits_model, halves, tmp_path):
     with pytest.raises(OptionError, match="neither"):
-        HarvestOptions()
+        harvest(halves[0], tmp_path / "picked", HarvestOptions())
     with pytest.raises(OptionError, match="both"):
-        HarvestOptions(model=digits_model, bundle=digits_model)
+        both = HarvestOptions(model=digits_model, bundle=digits_model)
+        harvest(halves[0], tmp_path / "picked", both)

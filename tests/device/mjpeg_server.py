@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,9 +56,21 @@ class Camera:
             assert self.sending.wait_for(lambda: len(self.sent_at) >= goal, PATIENCE_S)
 
 
+def picture(number: int) -> bytes:
+    """What the camera sends: a stamped JPEG."""
+    return cv2.imencode(".jpg", stamp(number))[1].tobytes()
+
+
 @contextmanager
-def mjpeg_server(fps: float = 30.0, num_frames: int | None = None, after: str = "close"):
-    """Serve at http://127.0.0.1:PORT/cam.mjpg; yields a Camera.
+def mjpeg_server(
+    fps: float = 30.0,
+    num_frames: int | None = None,
+    after: str = "close",
+    *,
+    port: int = 0,
+    jpeg_of: Callable[[int], bytes] = picture,
+):
+    """Serve at http://127.0.0.1:PORT/cam.mjpg; yields a Camera. `jpeg_of` makes the pictures.
 
     After `num_frames` in all a connection is closed, or with after="stall" first kept open in
     silence for SILENCE_S (`silent`, and then `gave_up`, are set); with after="again" the next
@@ -78,7 +91,7 @@ def mjpeg_server(fps: float = 30.0, num_frames: int | None = None, after: str = 
                 self.end_headers()
             sent, start = 0, time.monotonic()
             while not stop.is_set() and total != num_frames:
-                jpeg = cv2.imencode(".jpg", stamp(len(camera.sent_at)))[1].tobytes()
+                jpeg = jpeg_of(len(camera.sent_at))
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                 with camera.sending:
                     camera.sent_at.append(time.monotonic())
@@ -96,7 +109,7 @@ def mjpeg_server(fps: float = 30.0, num_frames: int | None = None, after: str = 
             elif after == "again":
                 total = 0
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

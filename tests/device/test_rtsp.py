@@ -49,14 +49,14 @@ def test_an_rtsp_camera_is_read_fresh_and_its_end_is_told(
     digits_bundle, rtsp_camera, tmp_path, monkeypatch
 ):
     url, process = rtsp_camera
-    timed = Classifier.timed
+    timed = Classifier.answered
 
-    def slowed(self, frame_bgr):
+    def slowed(self, frame_bgr, *more):
         time.sleep(0.1)  # three frames of the camera, or more
-        return timed(self, frame_bgr)
+        return timed(self, frame_bgr, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Classifier, "timed", slowed)
+        patch.setattr(Classifier, "answered", slowed)
         result = run(digits_bundle, url, RunOptions(max_frames=30, log=tmp_path / "s"))
     frames = [e["frame"] for e in events(tmp_path / "s", "frame")]
     assert result.frames == len(frames) == 30

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-import types
 
 import cv2
 import numpy as np
 import pytest
 from helpers_run import one_line, video_frames, write_video
 
+from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.capture.sources import open_source
 from edgecnn.device.options import RunOptions
-from edgecnn.errors import EdgecnnError, MissingRuntimeError, SourceError
+from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError, SourceError
 
 
 @pytest.fixture
@@ -126,7 +125,7 @@ def test_rgb_sources_are_turned_to_bgr(tmp_path):
 )
 def test_a_source_that_is_not_there_is_one_line(source, expected):
     with pytest.raises(EdgecnnError) as error:
-        read(source, timeout_s=1.0)
+        read(source, timeout_s=1.0, first_s=0.1)
     assert expected in one_line(error.value)
 
 
@@ -150,11 +149,13 @@ def test_opencv_and_ffmpeg_add_nothing_to_the_one_line_and_may_speak_again_later
     code = (
         "import cv2\n"
         "from edgecnn.device.capture.sources import open_source\n"
+        "from edgecnn.device.options import RunOptions\n"
         "from edgecnn.errors import SourceError\n"
         "module = cv2 if hasattr(cv2, 'setLogLevel') else cv2.utils.logging\n"
         "before = module.getLogLevel()\n"
         "for source in '3', 'clip001.mp4', 'http://127.0.0.1:9/cam', 'rtsp://127.0.0.1:9/cam':\n"
-        "    try:\n        open_source(source)\n    except SourceError:\n        print(source)\n"
+        "    try:\n        list(open_source(source, RunOptions(first_s=0.1, timeout_s=1)))\n"
+        "    except SourceError:\n        print(source)\n"
         "assert module.getLogLevel() == before != 0\n"
     )
     done = subprocess.run(
@@ -164,56 +165,50 @@ def test_opencv_and_ffmpeg_add_nothing_to_the_one_line_and_may_speak_again_later
     assert done.stderr == ""
 
 
-class FakePicamera2:
-    """The five calls of picamera2 that a capture needs; it delivers BGR for 'RGB888'."""
-
-    made: list[FakePicamera2] = []  # noqa: RUF012 (reset by the test)
-
-    def __init__(self):
-        self.calls = []
-        self.made.append(self)
-
-    def create_video_configuration(self, main):
-        return main
-
-    def configure(self, configuration):
-        assert configuration["format"] == "RGB888"
-        self.calls.append("configure")
-
-    def start(self):
-        self.calls.append("start")
-
-    def capture_array(self, name):
-        assert "stop" not in self.calls, "read after release"
-        if len(self.calls) > 30:
-            raise RuntimeError("camera frontend has timed out")
-        self.calls.append("capture")
-        time.sleep(0.02)
-        return np.full((4, 6, 3), (1, 2, 3), np.uint8)
-
-    def stop(self):
-        self.calls.append("stop")
-
-    def close(self):
-        self.calls.append("close")
-
-
-def test_picamera2_is_read_as_bgr_and_released(monkeypatch):
-    module = types.ModuleType("picamera2")
-    module.Picamera2 = FakePicamera2
-    monkeypatch.setitem(sys.modules, "picamera2", module)
-    monkeypatch.setattr(FakePicamera2, "made", [])
-    with open_source("picamera2", RunOptions(reconnect_s=0)) as source:
-        frames = list(source)
-        assert source.lost
-    assert source.live
-    assert frames[0].frame_bgr[0, 0].tolist() == [1, 2, 3]
-    assert source.dropped == frames[-1].index + 1 - len(frames)
-    assert FakePicamera2.made[0].calls[-2:] == ["stop", "close"]
-
-
-def test_without_picamera2_the_line_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "picamera2", None)
+def test_without_picamera2_the_line_says_how_to_install_it(tmp_path, monkeypatch):
+    (tmp_path / "picamera2.py").write_text("raise ImportError('no libcamera')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(MissingRuntimeError, match="apt install python3-picamera2") as error:
-        open_source("picamera2")
+        read("picamera2")
     assert "--system-site-packages" in one_line(error.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "public"),
+    [
+        ("rtsp://me:secret@10.0.0.5/cam", "rtsp://me:***@10.0.0.5/cam"),
+        ("rtsp://me:s@c/r?et@10.0.0.5/cam", "rtsp://me:***@10.0.0.5/cam"),
+        ("http://10.0.0.5/cam?user=admin&pwd=secret", "http://10.0.0.5/cam?user=admin&pwd=***"),
+        ("http://10.0.0.5/cam?Token=secret;size=2", "http://10.0.0.5/cam?Token=***;size=2"),
+        ("http://10.0.0.5:81/c?loginpas=secret&n=a@b", "http://10.0.0.5:***@b"),
+        (
+            "rtspsrc location=rtsp://a/b user-pw=secret ! x",
+            "rtspsrc location=rtsp://a/b user-pw=*** ! x",
+        ),
+        ("film.mp4", "film.mp4"),
+        ("http://10.0.0.5:8080/cam", "http://10.0.0.5:8080/cam"),
+    ],
+)
+def test_secrets_of_an_address_are_never_shown(source, public):
+    assert public_name(source) == public
+    assert "secret" not in public_name(source)
+
+
+@pytest.mark.parametrize(
+    ("options", "period"),
+    [({"max_fps": 2.0}, 0.5), ({"every": "60s"}, 60.0), ({"every": "1.5m"}, 90.0), ({}, 0.0)],
+)
+def test_a_rate_is_a_period(options, period):
+    assert RunOptions(**options).period_s == period
+
+
+@pytest.mark.parametrize("every", ["", "0s", "soon", "-1s", "10 weeks"])
+def test_a_time_that_is_none_is_one_line(every):
+    with pytest.raises(OptionError, match="expected a time such as 60s"):
+        RunOptions(every=every)
+
+
+def test_a_rate_takes_frames_of_a_video_by_its_own_clock(tmp_path, pictures):
+    path = write_video(tmp_path / "v.avi", sorted(pictures.iterdir()) * 5, fps=10)
+    frames, _ = read(str(path), max_fps=2.0)
+    assert [f.index for f in frames] == list(range(0, 60, 5))

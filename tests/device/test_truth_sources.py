@@ -206,17 +206,17 @@ def test_at_a_camera_a_thread_looks_for_cards_and_never_holds_up_the_loop():
 @pytest.fixture
 def at_frame(monkeypatch) -> Callable[[int, Callable[[], object]], None]:
     """Have something done while the classifier works at a frame."""
-    timed, due, seen = Classifier.timed, {}, iter(range(10_000))
+    timed, due, seen = Classifier.answered, {}, iter(range(10_000))
 
-    def timed_too(self, frame_bgr):
+    def timed_too(self, frame_bgr, *more):
         due.pop(next(seen), lambda: None)()
-        return timed(self, frame_bgr)
+        return timed(self, frame_bgr, *more)
 
     def plan(frame: int, action: Callable[[], object]) -> None:
         # The golden frames are classified by another method, so counting starts with the run.
         due[frame] = action
 
-    monkeypatch.setattr(Classifier, "timed", timed_too)
+    monkeypatch.setattr(Classifier, "answered", timed_too)
     return plan
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from edgecnn.bundle.spec import TensorInfo
@@ -60,7 +61,10 @@ class Runtime:
             )
         _, height, width, channels = map(int, input_shape)
         self.shape = (height, width, channels)
-        self._table = input_table(self.input)
+        table = input_table(self.input)
+        # Most integer models take pixels as they are.
+        same = table.dtype == np.uint8 and np.array_equal(table, np.arange(256))
+        self._table = None if same else table
 
     def invoke(self, tensor: np.ndarray) -> np.ndarray:
         """Scores of one input tensor.
@@ -71,7 +75,8 @@ class Runtime:
         Returns:
             float32, shape (classes,).
         """
-        return dequantize(self._run(self._table[tensor][None]), self.output)
+        source = tensor if self._table is None else np.asarray(cv2.LUT(tensor, self._table))
+        return dequantize(self._run(source[None]), self.output)
 
     def invoke_real(self, values: np.ndarray) -> np.ndarray:
         """Scores of values that are no pixels, such as those that a program divided by 255.

@@ -1,4 +1,8 @@
-"""Open cameras and streams with OpenCV, and CSI cameras with picamera2."""
+"""Open cameras and streams with OpenCV, and CSI cameras with picamera2.
+
+Only the process of `camera_child` opens live sources, since a driver may hang for ever: see
+`camera_process`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,9 @@ from edgecnn.errors import MissingRuntimeError, SourceError
 __all__ = [
     "Capture",
     "OpenCvCapture",
+    "live_kind",
     "open_camera",
+    "open_capture",
     "open_gstreamer",
     "open_picamera2",
     "open_stream",
@@ -34,16 +40,39 @@ _PICAMERA2_HELP = (
 # An older V4L2 time stamp does not come from the clock of time.monotonic().
 _OLDEST_STAMP_S = 5.0
 _PICAMERA2_SIZE = (640, 480)
+_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "tcp", "udp")
+# Every frame of H.264 comes out of the decoder at once, and none waits while the stream is opened.
+_FFMPEG_OPTIONS = "rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay"
+_USER = re.compile(r"^([^:@]*):.*@", re.DOTALL)
+# Parameters that cameras, and GStreamer, name their secrets by.
+_SECRET = re.compile(
+    r"([?&;\s][^=&;\s]*(?:pass|pwd|pw|token|secret|key|auth|sig|credential|session)[^=&;\s]*=)"
+    r"[^&;\s]*",
+    re.IGNORECASE,
+)
+_CAMERA = re.compile(r"(?:/dev/video)?(\d{1,6})")
+_MJPG = int.from_bytes(b"MJPG", "little")
+_END_OF_JPEG, _JPEG_PADDING = b"\xff\xd9", 64
 
 
 class Capture(Protocol):
-    """An open camera or stream, for one thread at a time."""
+    """An open camera or stream, for one thread at a time.
+
+    `settles` says that it is a camera, whose first frames are taken before the exposure is right.
+    """
+
+    settles: bool
 
     def read(self) -> tuple[np.ndarray, float] | None:
         """Read the next frame and its capture time in seconds of `time.monotonic()`.
 
-        None when the source ended, stalled for longer than its timeout, or is unplugged.
+        None when this frame is damaged, the source ended, stalled for longer than its timeout, or
+        is unplugged: whether more frames follow only the next read can say.
         """
+        ...
+
+    def skip(self) -> bool:
+        """Take the next frame without decoding it, where that is possible; False as for None."""
         ...
 
     def release(self) -> None:
@@ -57,6 +86,7 @@ class OpenCvCapture:
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
         self._is_v4l2 = capture.getBackendName() == "V4L2"
+        self.settles = self._is_v4l2
 
     def read(self) -> tuple[np.ndarray, float] | None:
         try:
@@ -72,11 +102,36 @@ class OpenCvCapture:
                 return np.asarray(frame), stamp
         return np.asarray(frame), now
 
+    def skip(self) -> bool:
+        return bool(self._capture.grab())
+
     def release(self) -> None:
         self._capture.release()
 
 
+class _MotionJpeg(OpenCvCapture):
+    """A stream of JPEG pictures that are decoded here.
+
+    FFMPEG would scale pictures of another size to that of the first, and squeeze them.
+    """
+
+    def read(self) -> tuple[np.ndarray, float] | None:
+        got = super().read()
+        if got is None:
+            return None
+        data = got[0].reshape(-1)
+        if _END_OF_JPEG not in data[-_JPEG_PADDING:].tobytes():  # half a picture
+            return None
+        try:
+            frame = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        except cv2.error:
+            return None
+        return None if frame is None else (np.asarray(frame), got[1])
+
+
 class _PiCamera:
+    settles = True
+
     def __init__(self, camera: Any) -> None:
         self._camera = camera
 
@@ -87,9 +142,53 @@ class _PiCamera:
             return None
         return np.asarray(frame), time.monotonic()
 
+    def skip(self) -> bool:
+        return self.read() is not None
+
     def release(self) -> None:
         self._camera.stop()
         self._camera.close()
+
+
+def live_kind(source: str) -> str | None:
+    """What kind of live source a text names: "picamera2", "gstreamer", "camera" or "stream".
+
+    None for files and folders.
+
+    Raises:
+        SourceError: An address of a kind that can't be opened.
+    """
+    if source == "picamera2":
+        return source
+    if " ! " in source:
+        return "gstreamer"
+    if _CAMERA.fullmatch(source):
+        return "camera"
+    scheme, mark, _ = source.partition("://")
+    if not mark:
+        return "stream" if Path(source).is_fifo() else None
+    if scheme.lower() not in _SCHEMES:
+        raise SourceError(
+            f"source {public_name(source)!r} has scheme {scheme!r}, "
+            f"expected one of {', '.join(_SCHEMES)}"
+        )
+    return "stream"
+
+
+def open_capture(source: str, timeout_s: float) -> Capture:
+    """Open a live source: see `live_kind`.
+
+    Raises:
+        SourceError: It is absent, silent or can't be decoded.
+        MissingRuntimeError: The source is "picamera2", which is not installed.
+    """
+    kind = live_kind(source)
+    if kind == "picamera2":
+        return open_picamera2()
+    if kind == "gstreamer":
+        return open_gstreamer(source)
+    camera = _CAMERA.fullmatch(source)
+    return open_camera(int(camera[1])) if camera else open_stream(source, timeout_s)
 
 
 def open_camera(index: int) -> Capture:
@@ -119,6 +218,7 @@ def open_stream(url: str, timeout_s: float) -> Capture:
     """
     limit = max(1, round(timeout_s * 1000))
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _FFMPEG_OPTIONS)
     with quiet_opencv():
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
@@ -126,6 +226,9 @@ def open_stream(url: str, timeout_s: float) -> Capture:
             f"no video from {public_name(url)} within {timeout_s:g} s; "
             "check that the server runs and the path is right"
         )
+    is_mjpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) == _MJPG
+    if is_mjpeg and capture.set(cv2.CAP_PROP_FORMAT, -1):  # gives the packets as they came
+        return _MotionJpeg(capture)
     return OpenCvCapture(capture)
 
 
@@ -179,8 +282,18 @@ def open_picamera2() -> Capture:
 
 
 def public_name(source: str) -> str:
-    """The source without the password of its address, for logs and messages."""
-    return re.sub(r"(://[^/@\s]*):[^/@\s]*@", r"\1:***@", source)
+    """The source without the secrets of its address, for logs and messages.
+
+    A password may hold any characters, `@` and `/` too, and often stands in the query.
+
+    Example:
+        >>> public_name("rtsp://me:p@ss/word@10.0.0.5/cam?channel=1&pwd=secret")
+        'rtsp://me:***@10.0.0.5/cam?channel=1&pwd=***'
+    """
+    scheme, mark, rest = source.partition("://")
+    # Where it is unclear what belongs to the password, rather too much is left out.
+    rest = _USER.sub(r"\1:***@", rest)
+    return _SECRET.sub(r"\1***", f"{scheme}{mark}{rest}")
 
 
 @contextmanager

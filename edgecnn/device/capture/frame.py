@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -13,7 +13,7 @@ import numpy as np
 from edgecnn.bundle.preprocess import to_bgr
 from edgecnn.device.options import RunOptions
 
-__all__ = ["Frame", "Source", "now_utc"]
+__all__ = ["Frame", "Outage", "Prepared", "Source", "now_utc"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Frame:
         seconds: Time from the start of the source, by the video's own clock; None for images.
         encoded: The image file's bytes; None for cameras and videos.
         uncut_bgr: The picture that a region was cut out of; None where all of it is classified.
+        tensor, look: What the model takes, and its fingerprint, where the source's thread has made
+            them already.
     """
 
     frame_bgr: np.ndarray
@@ -39,6 +41,8 @@ class Frame:
     seconds: float | None = None
     encoded: bytes | None = None
     uncut_bgr: np.ndarray | None = None
+    tensor: np.ndarray | None = None
+    look: np.ndarray | None = None
 
     @property
     def whole_bgr(self) -> np.ndarray:
@@ -46,12 +50,38 @@ class Frame:
         return self.frame_bgr if self.uncut_bgr is None else self.uncut_bgr
 
 
+@dataclass(frozen=True)
+class Outage:
+    """A live source gives no frames.
+
+    Args:
+        since: Of `time.monotonic()`: its last frame, or the start where there was none.
+        cause: Why the last try to open it failed.
+    """
+
+    since: float
+    cause: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A captured picture with what is classified of it: see the fields of `Frame`."""
+
+    frame_bgr: np.ndarray
+    uncut_bgr: np.ndarray | None = None
+    tensor: np.ndarray | None = None
+    look: np.ndarray | None = None
+
+
 class Source:
     """An open source: iterate over it once, then close it (it is a context manager).
 
     `live` sources drop frames when their reader is too slow, and `dropped` counts them; others
     deliver every frame (`length` of them, where that is known). `warnings` collects errors that
-    don't end the source.
+    don't end the source, `counts` says how often each fault was seen. `outage` is set while a live
+    source gives no frames; `lost` says that it was given up. `prepare` may be set before the
+    iteration: cameras and videos call it from their own thread for each picture, so that the
+    loop's thread need not.
     """
 
     live = False
@@ -63,11 +93,18 @@ class Source:
     def __init__(self, options: RunOptions, stop: threading.Event) -> None:
         self.dropped = 0
         self.lost = False
+        self.outage: Outage | None = None
+        self.counts: dict[str, int] = {}
+        self.prepare: Callable[[np.ndarray], Prepared] = Prepared
         self.warnings: deque[str] = deque()  # the thread of a live source adds to it
         self._swap = options.color == "rgb"
         self._stop = stop
 
     def __iter__(self) -> Iterator[Frame]:
+        return (frame for frame in self.ticks() if frame is not None)
+
+    def ticks(self) -> Iterator[Frame | None]:
+        """The frames; None at least every 0.3 seconds in which no frame comes."""
         raise NotImplementedError
 
     def __enter__(self) -> Source:

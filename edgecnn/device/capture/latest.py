@@ -1,163 +1,212 @@
-"""The newest frame of a camera or stream, however slow its reader is.
+"""The newest frame of a camera or stream, however slow its reader is, and through its outages.
 
 OpenCV queues the frames of a stream, so a slow loop falls further and further behind, and
-`CAP_PROP_BUFFERSIZE` has no effect on streams (OpenCV issue 13145). A thread therefore reads at
-the source's own speed and keeps one frame.
+`CAP_PROP_BUFFERSIZE` has no effect on streams (OpenCV issue 13145). A process therefore reads at
+the source's own speed, and a thread here keeps its newest frame.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-import numpy as np
-
-from edgecnn.device.capture.cameras import Capture, quiet_opencv
-from edgecnn.device.capture.frame import Frame, Source, now_utc
+from edgecnn.device.capture.camera_process import CameraProcess, Delivery
+from edgecnn.device.capture.cameras import public_name
+from edgecnn.device.capture.frame import Frame, Outage, Prepared, Source, now_utc
 from edgecnn.device.options import RunOptions
-from edgecnn.errors import SourceError
+from edgecnn.errors import EdgecnnError, ImageError, MissingRuntimeError, SourceError
 
 __all__ = ["LiveSource"]
 
-_POLL_S = 0.1  # how long a stop request may wait for a silent camera
-# A stream first delivers the frames that it buffered while it was opened (a second of RTSP).
-# They are over when a read takes this long, or when this much time has passed.
-_SETTLED_READ_S, _LONGEST_SETTLING_S = 0.005, 0.5
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
+_TICK_S = 0.2
+# From one try to open a source to the next.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+# A process that reads the camera needs this long to start, on a board that is busy.
+_START_S = 20.0
+_CLOSE_S = 4.0
 
 
 @dataclass(frozen=True)
 class Mail:
     """A frame, its number among all frames read (from 0), and its `time.monotonic()` time."""
 
-    frame: np.ndarray
+    made: Prepared
     sequence: int
     captured: float
 
 
 class LiveSource(Source):
-    """A thread that reads a capture, keeps its newest frame, and reconnects when it breaks off.
+    """Keeps the newest frame of a camera or stream, and opens it again when it breaks off.
 
-    Only this thread uses the capture, and `close` waits for it: an interpreter that exits while a
-    thread is inside `read()` aborts.
+    A source that gave frames before is tried for ever, unless the options say `give_up`. One that
+    never gave a frame ends with an error, unless they say `wait`.
 
     Raises:
-        SourceError: The source can't be opened.
+        SourceError: While it is iterated over: no first frame came.
+        MissingRuntimeError: While it is iterated over: what opens it is not installed.
     """
 
     live = True
     kind = "live"
 
-    def __init__(
-        self,
-        open_capture: Callable[[], Capture],
-        name: str,
-        options: RunOptions,
-        stop: threading.Event,
-    ) -> None:
+    def __init__(self, source: str, options: RunOptions, stop: threading.Event) -> None:
         super().__init__(options, stop)
-        self._open, self._name = open_capture, name
-        self._reconnect_s = options.reconnect_s
+        self._name = public_name(source)
+        self._request = {
+            "source": source,
+            "timeout_s": options.timeout_s,
+            "period_s": options.period_s,
+            "frozen_s": options.frozen_s,
+        }
+        self._give_up_s = options.give_up
+        self._first_s = None if options.wait else max(options.first_s, options.timeout_s)
         self._condition = threading.Condition()
         self._closing = threading.Event()
         self._mail: Mail | None = None
-        self._sequence = 0
-        self._ended = self._settled = False
-        self._failing_since: float | None = None
-        with ExitStack() as stack:
-            stack.enter_context(quiet_opencv())  # our warnings report a stall
-            capture = open_capture()
-            self._thread = threading.Thread(
-                target=self._read_on, args=(capture,), name="edgecnn-capture"
-            )
-            self._thread.start()
-            stack.callback(self._thread.join)
-            stack.callback(self._closing.set)
-            self._resources = stack.pop_all()
+        self._failure: EdgecnnError | None = None
+        self._cause = "it opened but gave no frame; close other programs that use it"
+        self._began = time.monotonic()
+        self._answered_at: float | None = None  # when the process first said anything
+        self._next_number = self._base = 0
+        self._past: Counter[str] = Counter()
+        self._thread = threading.Thread(target=self._work, name="edgecnn-capture", daemon=True)
+        self._thread.start()
 
-    def __iter__(self) -> Iterator[Frame]:
+    def ticks(self) -> Iterator[Frame | None]:
         last, count, start = -1, 0, 0.0
         while not self._stop.is_set():
-            mail = self._next(last)
+            mail = self._newest(last)
             if mail is None:
-                if self._ended:
-                    break
+                if self._is_over(count):
+                    return
+                yield None
                 continue
             start = mail.captured if count == 0 else start
             count, last = count + 1, mail.sequence
             self.dropped = last + 1 - count
             captured_at = now_utc() - timedelta(seconds=time.monotonic() - mail.captured)
-            bgr = self._to_bgr(mail.frame, self._name)
-            yield Frame(bgr, last, captured_at, mail.captured, None, mail.captured - start)
-        self.lost = not self._stop.is_set()
-        if self.lost and count == 0:
-            raise SourceError(
-                f"{self._name} opened but gave no frame; close other programs that use it"
+            yield Frame(
+                mail.made.frame_bgr,
+                last,
+                captured_at,
+                mail.captured,
+                seconds=mail.captured - start,
+                uncut_bgr=mail.made.uncut_bgr,
+                tensor=mail.made.tensor,
+                look=mail.made.look,
             )
 
     def close(self) -> None:
-        """Stop the thread and release the source; waits for the read in progress."""
-        self._resources.close()
+        """End the process that reads the source, within some seconds whatever it does."""
+        self._closing.set()
+        self._thread.join(_CLOSE_S)
 
-    def _next(self, after: int) -> Mail | None:
-        """Wait a little for a frame with a number above `after`; the newest one."""
+    def _is_over(self, count: int) -> bool:
+        """Whether to stop waiting for a frame."""
+        if self._failure is not None:
+            raise self._failure
+        now, outage = time.monotonic(), self.outage
+        if count == 0 and self._first_s is not None:
+            since = self._began + _START_S if self._answered_at is None else self._answered_at
+            if now - since > self._first_s:
+                raise SourceError(
+                    f"{self._cause} (no frame from {self._name} in {now - since:.0f} s)"
+                )
+        if outage is not None and self._give_up_s is not None:
+            self.lost = now - outage.since > self._give_up_s
+        return self.lost
+
+    def _newest(self, after: int) -> Mail | None:
+        """Wait a tick for a frame with a number above `after`; the newest one."""
 
         def ready() -> bool:
-            fresh = self._mail is not None and self._mail.sequence > after
-            return self._ended or (fresh and self._settled)
+            return self._failure is not None or (
+                self._mail is not None and self._mail.sequence > after
+            )
 
         with self._condition:
-            self._condition.wait_for(ready, _POLL_S)
-            mail = self._mail if self._settled or self._ended else None
+            self._condition.wait_for(ready, _TICK_S)
+            mail = self._mail
         return mail if mail is not None and mail.sequence > after else None
 
-    def _read_on(self, capture: Capture | None) -> None:
-        opened = time.monotonic()
-        while capture is not None and not self._closing.is_set():
-            begin = time.monotonic()
-            got = capture.read()
-            if got is None:
-                capture.release()
-                capture = self._reopen()
-                opened = time.monotonic()
-                self._settled = False
-                continue
-            self._failing_since = None
-            now = time.monotonic()
-            waited = now - begin >= _SETTLED_READ_S or now - opened >= _LONGEST_SETTLING_S
-            self._post(*got, settled=self._settled or waited)
-        if capture is not None:
-            capture.release()
-        with self._condition:
-            self._ended = True
-            self._condition.notify_all()
+    # The thread.
 
-    def _post(self, frame: np.ndarray, captured: float, *, settled: bool) -> None:
-        with self._condition:
-            self._settled = settled
-            self._mail = Mail(frame, self._sequence, captured)
-            self._sequence += 1
-            self._condition.notify_all()
-
-    def _reopen(self) -> Capture | None:
-        """Try to reconnect until the options' `reconnect_s` after the first failure."""
-        if self._sequence == 0:
-            return None
-        if self._failing_since is None:
-            self._failing_since = time.monotonic()
-            self.warnings.append(f"no more frames after {self._sequence}; reconnecting")
+    def _work(self) -> None:
+        process: CameraProcess | None = None
         pause = _FIRST_PAUSE_S
-        while time.monotonic() - self._failing_since < self._reconnect_s:
-            if self._closing.wait(pause):
-                return None
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
-            with suppress(SourceError):
-                capture = self._open()
-                away_s = time.monotonic() - self._failing_since
-                self.warnings.append(f"connected again after {away_s:.1f} s")
-                return capture
-        return None
+        while not self._closing.is_set():
+            before = self._next_number
+            try:
+                if process is None:
+                    process = self._start()
+                self._read(process)
+            except (MissingRuntimeError, ImageError) as error:
+                with self._condition:
+                    self._failure = error
+                    self._condition.notify_all()
+                break
+            except SourceError as error:
+                self._note_outage(str(error))
+                if process is not None and not process.is_alive:
+                    process.close()
+                    process = None
+            pause = (
+                _FIRST_PAUSE_S if self._next_number > before else min(2 * pause, _LONGEST_PAUSE_S)
+            )
+            self._closing.wait(pause)
+        if process is not None:
+            process.close()
+
+    def _start(self) -> CameraProcess:
+        self._base = self._next_number
+        self._past = Counter(self.counts)
+        return CameraProcess(self._request, self._name, self._closing.is_set)
+
+    def _read(self, process: CameraProcess) -> None:
+        """Open the source and take its frames until it breaks off.
+
+        Raises:
+            SourceError, MissingRuntimeError: See `CameraProcess`.
+        """
+        try:
+            process.open()
+        finally:
+            self._answered_at = self._answered_at or time.monotonic()
+        while not self._closing.is_set():
+            self._take(process.read())
+
+    def _take(self, shot: Delivery) -> None:
+        self.warnings.extend(shot.notes)
+        if shot.counts:
+            self.counts = dict(self._past + Counter(shot.counts))
+        if shot.frame is None:
+            return
+        outage, self.outage = self.outage, None
+        if outage is not None:
+            self._past["outages"] += 1
+            self.counts = {**self.counts, "outages": self._past["outages"]}
+            away_s = time.monotonic() - outage.since
+            self.warnings.append(f"frames again after {away_s:.1f} s without")
+        number = self._base + shot.number
+        self._next_number = number + 1
+        made = self.prepare(self._to_bgr(shot.frame, self._name))
+        with self._condition:
+            self._mail = Mail(made, number, shot.captured)
+            self._condition.notify_all()
+
+    def _note_outage(self, cause: str) -> None:
+        if self._closing.is_set():
+            return
+        self._cause = cause
+        if self.outage is not None:
+            return
+        since = self._began if self._mail is None else self._mail.captured
+        self.outage = Outage(since, cause)
+        if self._mail is not None:
+            self.warnings.append(f"no more frames after {self._next_number}: {cause}; trying again")
+        elif self._first_s is None:
+            self.warnings.append(f"no frame yet: {cause}; trying again")

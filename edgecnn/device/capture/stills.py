@@ -37,7 +37,7 @@ class ImageSource(Source):
         if self.names != sorted(self.names):
             self.warn(f"the images are read in the order of their numbers: {self.order}")
 
-    def __iter__(self) -> Iterator[Frame]:
+    def ticks(self) -> Iterator[Frame | None]:
         good = 0
         for index, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
             if self._stop.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.tally import Tally
@@ -10,7 +11,7 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.machine.percentiles import Percentiles
 from edgecnn.records import json_as
 
-__all__ = ["Figures", "Status"]
+__all__ = ["Figures", "Status", "Trouble"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,31 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Trouble:
+    """Something fails for so long already, and why."""
+
+    seconds: float
+    cause: str
+
+    def text(self) -> str:
+        return f"for {timedelta(seconds=int(self.seconds))}: {self.cause}"
+
+
+@dataclass(frozen=True)
 class Status(Figures):
-    """The figures that the panel shows. `prediction` and `truth` are the last frame's."""
+    """The figures that the panel shows.
+
+    Args:
+        prediction, truth: The last frame's.
+        silent: The camera gives no frames.
+        unlogged: Nothing can be logged.
+        faults: How often each fault was seen.
+    """
 
     elapsed_s: float
     prediction: Prediction | None = None
     truth: str | None = None
     warning: str | None = None
+    silent: Trouble | None = None
+    unlogged: Trouble | None = None
+    faults: dict[str, int] = field(default_factory=dict)

@@ -10,6 +10,7 @@ doi:10.1145/3147.3165).
 from __future__ import annotations
 
 import heapq
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -18,6 +19,7 @@ import cv2
 
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
+from edgecnn.errors import OutputError
 from edgecnn.session.layout import picture_stem
 from edgecnn.session.write import SessionWriter
 
@@ -27,6 +29,7 @@ _JPEG_QUALITY = 95
 # Neighbours of a live video look alike: a misread still life must not fill the hard half.
 _LIVE_SPACING_S = 0.5
 _SURE = 0.9  # confidence
+_RETRY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -50,29 +53,35 @@ class FrameSample:
         self._offered = 0
         self._random = Random(0)
         self._spacing_s = _LIVE_SPACING_S if live else 0.0
-        self._last_hard = float("-inf")
+        self._last_hard = self._retry_at = float("-inf")
+        self._failure: str | None = None
         budget = megabytes * 1e6 / 2
         self._uniform = _Pool((count + 1) // 2, budget)
         self._hard = _Pool(count // 2, budget)
 
     def offer(self, frame: Frame, prediction: Prediction, truth: str | None) -> Kept | None:
-        """Keep this frame if it ranks.
-
-        Raises:
-            OutputError: The place is read-only or full.
-        """
+        """Keep this frame if it ranks and the disk takes it."""
         key = self._random.random()
         self._offered += 1
+        if time.monotonic() < self._retry_at:
+            return None
         if self._uniform.wants(key):
             if not self._keep(frame, self._uniform, key):
                 return None
             return Kept("uniform", len(self._uniform) / self._offered)
         key = _hardness(prediction, truth)
+        # Every known mistake while places are free; then the hardest, no two of one moment.
+        free = key > 1 and not self._hard.is_full
         spaced = frame.captured - self._last_hard >= self._spacing_s
-        if key > 1 - _SURE and spaced and self._hard.wants(key):
+        if free or (key > 1 - _SURE and spaced and self._hard.wants(key)):
             self._last_hard = frame.captured
             return Kept("hard") if self._keep(frame, self._hard, key) else None
         return None
+
+    def take_failure(self) -> str | None:
+        """Why the last picture could not be kept, once; the next try is made a minute later."""
+        failure, self._failure = self._failure, None
+        return failure
 
     def _keep(self, frame: Frame, pool: _Pool, key: float) -> bool:
         suffix = Path(frame.name or "").suffix.lower()
@@ -84,13 +93,15 @@ class FrameSample:
         file = f"{picture_stem(frame.index)}{suffix}"
         if not data or len(data) > pool.size:
             return False
+        try:
+            self._session.keep_picture(file, data)
+        except OutputError as error:
+            self._failure, self._retry_at = str(error), time.monotonic() + _RETRY_S
+            return False
         gone = pool.add(key, file, len(data))
         for evicted in gone:
             self._session.drop_picture(evicted)
-        if file in gone:
-            return False
-        self._session.keep_picture(file, data)
-        return True
+        return file not in gone
 
 
 class _Pool:
@@ -104,6 +115,10 @@ class _Pool:
 
     def __len__(self) -> int:
         return len(self._held)
+
+    @property
+    def is_full(self) -> bool:
+        return self._full
 
     def wants(self, key: float) -> bool:
         return not self._full or (bool(self._held) and key > self._held[0][0])

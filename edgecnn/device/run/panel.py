@@ -53,6 +53,13 @@ def render(status: Status) -> Panel:
     )
     rows.add_row("frame age", status.age_ms.text())
     rows.add_row("invoke", status.invoke_ms.text())
+    if status.silent:
+        rows.add_row("camera", Text(f"no frame {status.silent.text()}", style="bold red"))
+    if status.unlogged:
+        rows.add_row("log", Text(f"not logging {status.unlogged.text()}", style="bold red"))
+    if status.faults:
+        counts = ", ".join(f"{name} {count}" for name, count in status.faults.items())
+        rows.add_row("faults", Text(counts, style="yellow"))
     if status.warning:
         rows.add_row("warning", Text(status.warning, style="yellow"))
     return Panel(rows, title="edgecnn run", title_align="left", expand=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.bundle.edgetpu.twin import TwinReport
@@ -20,8 +20,9 @@ class RunResult(Figures, Record):
     Args:
         unlabelled: Frames without truth, which `live` does not count.
         guarded: Those of them that truth by time left out, near a change of the label.
-        ended: "source ended", "max frames", "interrupted" or "camera lost".
+        ended: "source ended", "max frames" or "interrupted".
         ok: False where --fail-on says so.
+        faults: How often each was seen: outages, damaged or frozen pictures, lines not logged.
         fallback: Why the device is not the one asked for, or None.
         twin: On an Edge TPU, how often the uncompiled file on the CPU said the same; else None.
         order: The first files of an image folder and the last, as they were read.
@@ -39,6 +40,7 @@ class RunResult(Figures, Record):
     warnings: tuple[str, ...] = ()
     twin: TwinReport | None = None
     order: str | None = None
+    faults: dict[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
         gap = "" if self.gap_points is None else f"gap       {self.gap_points:+.1f} points\n"
@@ -47,6 +49,9 @@ class RunResult(Figures, Record):
         if len(notes) > 10:
             shown.append(f"warning   and {len(notes) - 10} more\n")
         twin = "" if self.twin is None else f"twin      {self.twin.to_text()}\n"
+        faults = ""
+        if self.faults:
+            faults = f"faults    {', '.join(f'{k} {n}' for k, n in self.faults.items())}\n"
         session = "" if self.session is None else f"session   {self.session}\n"
         order = "" if self.order is None else f"order     {self.order}\n"
         near = f", {self.guarded} of them near a change of the label" if self.guarded else ""
@@ -60,7 +65,7 @@ class RunResult(Figures, Record):
             f"truth{near}), {self.fps:.1f} a second; {self.ended}\n"
             f"age       {self.age_ms.text()}\n"
             f"invoke    {self.invoke_ms.text()} ({self.artifact} on {self.device})\n"
-            f"{twin}"
+            f"{twin}{faults}"
             f"{session}{''.join(shown)}"
             f"next      {self._next()}"
         )

@@ -62,6 +62,10 @@ class PreviewWindow:
         else:
             view = draw(self.keys.shown, self.keys.lines())
         cv2.imshow(self._title, view)
+        return self.refresh()
+
+    def refresh(self) -> bool:
+        """Handle keys and the window itself, also while no frame comes; returns as `show` does."""
         code = cv2.waitKey(1) & 0xFF
         if self.keys is not None and code not in (_NO_KEY, *_QUIT_KEYS):
             self.keys.press(chr(code))

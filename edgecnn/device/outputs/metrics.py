@@ -1,0 +1,163 @@
+"""Figures for Prometheus, at http://ADDR/metrics, in its text format 0.0.4."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.device.live.status import Status
+from edgecnn.device.machine.health import read_health
+from edgecnn.device.outputs.publish import Announced
+from edgecnn.device.web.door.address import parse_address
+from edgecnn.errors import OptionError
+from edgecnn.records import Json
+
+__all__ = ["Metrics", "metrics_text"]
+
+_HEALTH_S = 10.0
+_Sample = tuple[str, str, str, dict[str, str], float]  # name, kind, help, labels, value
+
+
+def metrics_text(status: Status, health: Json) -> str:
+    """The figures of a run and its machine; what is unknown is left out."""
+    lines, seen = [], set()
+    for name, kind, about, labels, value in _samples(status, health):
+        if name not in seen:
+            seen.add(name)
+            lines += [f"# HELP edgecnn_{name} {about}", f"# TYPE edgecnn_{name} {kind}"]
+        shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        lines.append(
+            f"edgecnn_{name}{{{shown}}} {value:.10g}" if shown else f"edgecnn_{name} {value:.10g}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _samples(status: Status, health: Json) -> Iterator[_Sample]:
+    yield from _accuracy("lab", status.lab)
+    yield from _accuracy("live", status.live)
+    none: dict[str, str] = {}
+    if status.gap_points is not None:
+        yield "gap_points", "gauge", "Lab minus live accuracy in points.", none, status.gap_points
+    yield "frames_total", "counter", "Frames that were answered.", none, status.frames
+    yield "dropped_total", "counter", "Frames that came meanwhile.", none, status.dropped
+    yield "fps", "gauge", "Answers a second since the start.", none, status.fps
+    for name, about, value in (
+        ("age", "From capture to answer in seconds.", status.age_ms),
+        ("invoke", "Inside the interpreter in seconds.", status.invoke_ms),
+    ):
+        for share, ms in (("0.5", value.p50), ("0.95", value.p95)):
+            yield f"{name}_seconds", "gauge", about, {"quantile": share}, ms / 1000
+    silent = status.silent.seconds if status.silent else 0.0
+    unlogged = status.unlogged.seconds if status.unlogged else 0.0
+    yield (
+        "camera_silent_seconds",
+        "gauge",
+        "How long no frame has come, 0 if they do.",
+        none,
+        silent,
+    )
+    yield "not_logging_seconds", "gauge", "How long nothing is logged, 0 if it is.", none, unlogged
+    for fault, count in status.faults.items():
+        yield "faults_total", "counter", "How often each fault was seen.", {"fault": fault}, count
+    yield "up_seconds", "counter", "Since the start of the run.", none, status.elapsed_s
+    degrees, throttled = health.get("temperature_c"), health.get("throttled")
+    if degrees is not None:
+        yield "temperature_celsius", "gauge", "Of the hottest zone.", none, float(degrees)
+    if throttled is not None:
+        about = "Bits of vcgencmd get_throttled."
+        yield "throttled_bits", "gauge", about, none, float(int(str(throttled), 16))
+
+
+def _accuracy(where: str, tally: Tally) -> Iterator[_Sample]:
+    labels = {"where": where}
+    yield "labelled_total", "gauge", "Frames with a label of the card.", labels, tally.total
+    if tally.accuracy is None:
+        return
+    low, high = tally.interval
+    for bound, value in (("value", tally.accuracy), ("low", low), ("high", high)):
+        shown = {**labels, "bound": bound}
+        yield "accuracy", "gauge", "Fraction, with its 95 % interval.", shown, value
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+class Metrics:
+    """Serves the newest figures.
+
+    Raises:
+        OptionError: The address is none, or taken.
+    """
+
+    name = "metrics"
+
+    def __init__(self, address: str) -> None:
+        try:
+            where = parse_address(address)
+            self._server = _Server((where.host, where.port), _handler(self))
+        except OptionError as error:
+            raise OptionError(
+                f"--metrics is {address!r}, expected a port (9100) or host:port"
+            ) from error
+        except OSError as error:
+            raise OptionError(
+                f"can't serve metrics at {address}: {error.strerror}; choose another --metrics"
+            ) from error
+        self._text = ""
+        self._health: Json = {}
+        self._health_at = float("-inf")
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="edgecnn-metrics-http", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port that is served."""
+        return self._server.server_port
+
+    @property
+    def text(self) -> str:
+        """The newest figures."""
+        return self._text
+
+    def send(self, answered: Announced) -> None:
+        """Figures come with `show`."""
+
+    def show(self, status: Status) -> None:
+        if time.monotonic() - self._health_at >= _HEALTH_S:
+            self._health, self._health_at = read_health(), time.monotonic()
+        self._text = metrics_text(status, self._health)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def _handler(metrics: Metrics) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            found = self.path.partition("?")[0] in ("/", "/metrics")
+            body = metrics.text.encode() if found else b"see /metrics\n"
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """A hostile request must not write into the terminal."""
+
+    return Handler

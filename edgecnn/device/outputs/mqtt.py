@@ -1,0 +1,137 @@
+"""Decisions by MQTT, as a sensor that Home Assistant finds by itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import import_module
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from edgecnn.device.capture.cameras import public_name
+from edgecnn.device.live.status import Status
+from edgecnn.device.outputs.publish import Announced, OutputDownError
+from edgecnn.errors import MissingRuntimeError, OptionError
+from edgecnn.records import Json
+
+__all__ = ["Mqtt", "discovery"]
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_KEEP_ALIVE_S = 30
+
+
+class Mqtt:
+    """Publishes decisions when they change, retained, and that the run is there.
+
+    TOPIC/state has the answer as JSON, TOPIC/figures the live figures, TOPIC/available "online", or
+    "offline" by the broker's last will.
+
+    Args:
+        url: mqtt://user:password@host:port/topic, or mqtts://.
+        name: What the device is called.
+
+    Raises:
+        OptionError: It is no such address.
+        MissingRuntimeError: paho-mqtt is not installed.
+    """
+
+    name = "mqtt"
+
+    def __init__(self, url: str, name: str) -> None:
+        try:
+            parts = urlsplit(url)
+            port = parts.port or _PORTS[parts.scheme]
+        except (ValueError, KeyError) as error:
+            raise OptionError(
+                f"--mqtt is {public_name(url)!r}, expected mqtt://user:password@host/topic"
+            ) from error
+        if not parts.hostname:
+            raise OptionError(f"--mqtt is {public_name(url)!r}, which names no host")
+        self._host, self._port, self._shown = parts.hostname, port, public_name(url)
+        self._device = _plain(name)
+        self._topic = parts.path.strip("/") or f"edgecnn/{self._device}"
+        self._title = name
+        self._client = self._make_client(parts.scheme == "mqtts")
+        if parts.username:
+            self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
+        self._started = False
+
+    def send(self, answered: Announced) -> None:
+        self._connect()
+        if answered.decision.changed:
+            self._publish("state", answered.to_json())
+
+    def show(self, status: Status) -> None:
+        self._connect()
+        live = status.live
+        self._publish(
+            "figures",
+            {
+                "live": live.to_json() if live.total else None,
+                "gap_points": status.gap_points,
+                "fps": round(status.fps, 3),
+                "silent_s": status.silent.seconds if status.silent else 0,
+            },
+        )
+
+    def close(self) -> None:
+        if self._started:
+            self._client.publish(f"{self._topic}/available", "offline", qos=1, retain=True)
+            self._client.disconnect()
+            self._client.loop_stop()
+
+    def _make_client(self, encrypted: bool) -> Any:
+        try:
+            paho = import_module("paho.mqtt.client")
+        except ImportError as error:
+            raise MissingRuntimeError(
+                "--mqtt needs paho-mqtt, which is not installed; pip install paho-mqtt"
+            ) from error
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"edgecnn-{self._device}")
+        client.will_set(f"{self._topic}/available", "offline", qos=1, retain=True)
+        client.max_queued_messages_set(100)
+        client.on_connect = self._on_connect
+        if encrypted:
+            client.tls_set()
+        return client
+
+    def _connect(self) -> None:
+        """Connect once; from then on paho's own thread connects again."""
+        if self._started:
+            return
+        try:
+            self._client.connect(self._host, self._port, _KEEP_ALIVE_S)
+        except (OSError, ValueError) as error:
+            raise OutputDownError(f"{self._shown}: {error}") from error
+        self._client.loop_start()
+        self._started = True
+
+    def _on_connect(self, client: Any, *_: Any) -> None:
+        client.publish(f"{self._topic}/available", "online", qos=1, retain=True)
+        config = discovery(self._title, self._device, self._topic)
+        where = f"homeassistant/sensor/edgecnn_{self._device}/config"
+        client.publish(where, json.dumps(config), qos=1, retain=True)
+
+    def _publish(self, what: str, data: Json) -> None:
+        self._client.publish(f"{self._topic}/{what}", json.dumps(data), qos=0, retain=True)
+
+
+def discovery(title: str, device: str, topic: str) -> Json:
+    """What Home Assistant has to know of the sensor.
+
+    Source: home-assistant.io, MQTT discovery.
+    """
+    return {
+        "name": title,
+        "unique_id": f"edgecnn_{device}",
+        "state_topic": f"{topic}/state",
+        "value_template": "{{ value_json.decision }}",
+        "json_attributes_topic": f"{topic}/state",
+        "availability_topic": f"{topic}/available",
+        "device": {"identifiers": [f"edgecnn_{device}"], "name": title, "manufacturer": "edgecnn"},
+    }
+
+
+def _plain(name: str) -> str:
+    """A name that topics and ids may hold."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "device"

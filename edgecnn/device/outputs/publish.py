@@ -1,0 +1,194 @@
+"""Hands answers to outputs from a thread of its own: a slow or dead one loses lines, never time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from edgecnn.device.live.status import Status
+from edgecnn.device.outputs.decision import Decision
+from edgecnn.errors import one_line
+from edgecnn.records import Json
+
+__all__ = ["Announced", "Output", "OutputDownError", "Publisher", "Publishers"]
+
+_MOST_WAITING = 256
+_STATUS_S, _END_S = 1.0, 2.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+
+
+class OutputDownError(Exception):
+    """An output can't be reached now; the message says why. It is tried again."""
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A frame, its answer, and what is decided.
+
+    Args:
+        frame: Its number in the source.
+        at: When it was captured, in UTC.
+        label, confidence: The model's answer.
+        truth: What the frame shows, where that is known already.
+    """
+
+    frame: int
+    at: datetime
+    label: str
+    confidence: float
+    decision: Decision
+    truth: str | None
+    age_ms: float
+
+    def to_json(self) -> Json:
+        """What outputs send."""
+        shown: Json = {
+            "frame": self.frame,
+            "time": self.at.isoformat(timespec="milliseconds"),
+            "label": self.label,
+            "confidence": round(self.confidence, 4),
+            "decision": self.decision.label,
+            "changed": self.decision.changed,
+            "age_ms": round(self.age_ms, 1),
+        }
+        return shown if self.truth is None else {**shown, "truth": self.truth}
+
+
+class Output(Protocol):
+    """Takes answers and figures; called from one thread, and may wait.
+
+    Each method may raise OutputDownError: the output then rests for a while.
+    """
+
+    name: str
+
+    def send(self, answered: Announced) -> None: ...
+
+    def show(self, status: Status) -> None:
+        """The run's figures, about once a second."""
+
+    def close(self) -> None: ...
+
+
+class Publisher:
+    """Gives one output what it is for.
+
+    Args:
+        changes_only: Send an answer only when the decision changed.
+
+    `dropped` counts answers that were not sent, `failure` says why the output rests.
+    """
+
+    def __init__(self, output: Output, *, changes_only: bool) -> None:
+        self._output, self._changes_only = output, changes_only
+        self.dropped = 0
+        self.failure: str | None = None
+        self._waiting: deque[Announced] = deque()
+        self._status: Status | None = None
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(
+            target=self._work, name=f"edgecnn-{output.name}", daemon=True
+        )
+        self._thread.start()
+
+    def put(self, answered: Announced) -> None:
+        """Hand an answer over; takes microseconds."""
+        if self._changes_only and not answered.decision.changed:
+            return
+        if len(self._waiting) >= _MOST_WAITING:  # the newest answers are worth most
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(answered)
+        self._wake.set()
+
+    def show(self, status: Status) -> None:
+        """Hand the run's figures over."""
+        self._status = status
+        self._wake.set()
+
+    def close(self) -> None:
+        """Send what waits, for two seconds at most."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(_END_S)
+
+    def _work(self) -> None:
+        pause = _FIRST_PAUSE_S
+        while not (self._closing.is_set() and not self._waiting):
+            self._wake.wait()
+            self._wake.clear()
+            try:
+                self._send_all()
+            except OutputDownError as error:
+                self.failure = f"{self._output.name}: {one_line(error)}"
+                if self._closing.wait(pause):
+                    break
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+                self._wake.set()
+            else:
+                self.failure, pause = None, _FIRST_PAUSE_S
+        self._output.close()
+
+    def _send_all(self) -> None:
+        status, self._status = self._status, None
+        if status is not None:
+            self._output.show(status)
+        while self._waiting:
+            answered = self._waiting.popleft()
+            try:
+                self._output.send(answered)
+            except OutputDownError:
+                self.dropped += 1
+                raise
+
+
+class Publishers:
+    """All outputs of a run.
+
+    `due` says when the next figures are wanted, of `time.monotonic()`.
+    """
+
+    def __init__(self, publishers: Sequence[Publisher]) -> None:
+        self._publishers = tuple(publishers)
+        self._due = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._publishers)
+
+    def __enter__(self) -> Publishers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for publisher in self._publishers:
+            publisher.close()
+
+    def put(self, answered: Announced) -> None:
+        for publisher in self._publishers:
+            publisher.put(answered)
+
+    def wants_status(self) -> bool:
+        """Whether a second has passed since the last figures."""
+        now = time.monotonic()
+        if not self._publishers or now < self._due:
+            return False
+        self._due = now + _STATUS_S
+        return True
+
+    def show(self, status: Status) -> None:
+        for publisher in self._publishers:
+            publisher.show(status)
+
+    @property
+    def failures(self) -> list[str]:
+        """Why outputs rest."""
+        return [one.failure for one in self._publishers if one.failure is not None]
+
+    @property
+    def num_dropped(self) -> int:
+        """Answers that outputs did not get."""
+        return sum(one.dropped for one in self._publishers)

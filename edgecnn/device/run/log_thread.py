@@ -1,0 +1,150 @@
+"""The log's own thread: the loop hands over answers and goes on; nothing there waits for a disk."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame
+from edgecnn.device.run.record import Recorder
+from edgecnn.device.run.session_log import Down, SessionLog
+from edgecnn.session.events import TruthEvent
+
+__all__ = ["LogThread", "Reply"]
+
+_TICK_S, _END_S = 0.2, 3.0
+# Frames that wait hold their pictures in memory. A recording waits for the log; a camera does not.
+_MOST_FRAMES, _MOST_LINES = 64, 50_000
+_PAUSE_S = 0.001
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer and what is known of it: see `Recorder.frame`."""
+
+    prediction: Prediction
+    truth: str | None
+    age_ms: float
+    invoke_ms: float
+    thing: int | None = None
+
+
+class LogThread:
+    """Takes what a run logs, in order, and writes it from a thread of its own.
+
+    Args:
+        log: Used by this thread alone from now on.
+        live: A camera's frames are left out of the log where the disk is too slow, and counted.
+    """
+
+    def __init__(self, log: SessionLog, *, live: bool) -> None:
+        self._log, self._live = log, live
+        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.num_missed = 0
+        self._began = time.monotonic()
+        self._busy_since: float | None = None
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name="edgecnn-log", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> LogThread:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended = True
+        if error is not None:
+            self._waiting.put(partial(self._log.discard, error))
+        self._waiting.put(None)
+        self._thread.join(_END_S)
+
+    @property
+    def folder(self) -> Path:
+        """The session that is written now."""
+        return self._log.folder
+
+    @property
+    def num_lost(self) -> int:
+        """Lines that could not be written."""
+        return self._log.num_lost + self.num_missed
+
+    @property
+    def down(self) -> Down | None:
+        """Since when and why nothing is logged."""
+        since, down = self._busy_since, self._log.down
+        if not self._thread.is_alive() and not self._ended:
+            return Down(self._began, "the log's thread died; please report it")
+        if down is None and since is not None and time.monotonic() - since > _END_S:
+            return Down(since, f"the disk of {self.folder} does not answer")
+        return down
+
+    def frame(self, frame: Frame, reply: Reply) -> None:
+        """Log an answer."""
+        if self._waiting.qsize() >= _MOST_FRAMES and not self._makes_room():
+            self.num_missed += 1
+            return
+        self._put(
+            lambda recorder: recorder.frame(
+                frame,
+                reply.prediction,
+                reply.truth,
+                age_ms=reply.age_ms,
+                invoke_ms=reply.invoke_ms,
+                thing=reply.thing,
+            )
+        )
+
+    def truth(self, event: TruthEvent) -> None:
+        self._put(lambda recorder: recorder.session.truth(event))
+
+    def health(self, message: str) -> None:
+        self._put(lambda recorder: recorder.health(message))
+
+    def outage(self, since: float) -> None:
+        self._put(lambda recorder: recorder.outage(since))
+
+    def end(self, reason: str, counts: Mapping[str, int]) -> None:
+        """Log why the run ended; waits some seconds at most for what is not written yet."""
+        self._ended = True
+        self._waiting.put(partial(self._log.end, reason, counts))
+        self._waiting.put(None)
+        self._thread.join(_END_S)
+
+    def _put(self, work: Callable[[Recorder], None]) -> None:
+        if self._waiting.qsize() < _MOST_LINES:
+            self._waiting.put(partial(self._log.write, work))
+        else:
+            self.num_missed += 1
+
+    def _makes_room(self) -> bool:
+        """Whether a recording's frame may wait here until the log has caught up."""
+        while not self._live and self._waiting.qsize() >= _MOST_FRAMES and self.down is None:
+            time.sleep(_PAUSE_S)
+        return self._waiting.qsize() < _MOST_FRAMES
+
+    def _work(self) -> None:
+        while True:
+            try:
+                work = self._waiting.get(timeout=_TICK_S)
+            except queue.Empty:
+                work = self._log.tick
+            if work is None:
+                return
+            self._do(work)
+            self._do(self._log.tick)
+
+    def _do(self, work: Callable[[], None]) -> None:
+        self._busy_since = time.monotonic()
+        work()
+        self._busy_since = None

@@ -1,0 +1,374 @@
+"""The capture loop: classify every frame, compare with the truth, log, and sum up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from edgecnn.accuracy.alarm import Alarm
+from edgecnn.accuracy.near_duplicates import fingerprint
+from edgecnn.accuracy.objects import ObjectNumbers
+from edgecnn.accuracy.tally import gap_points
+from edgecnn.bundle.edgetpu.twin import load_twin
+from edgecnn.bundle.frame_view import FrameView
+from edgecnn.bundle.preprocess import to_tensor
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame, Prepared, Source
+from edgecnn.device.capture.stills import ImageSource
+from edgecnn.device.live.status import Figures, Status, Trouble
+from edgecnn.device.live.truth import Truths
+from edgecnn.device.load_classifier import Loaded
+from edgecnn.device.machine.notify import Notifier
+from edgecnn.device.machine.percentiles import Percentiles
+from edgecnn.device.options import RunOptions
+from edgecnn.device.outputs.decision import Decider
+from edgecnn.device.outputs.publish import Announced, Publishers
+from edgecnn.device.run.log_thread import LogThread, Reply
+from edgecnn.device.run.result import RunResult
+from edgecnn.device.run.session_log import Down
+from edgecnn.device.run.window import PreviewWindow
+from edgecnn.device.web.live_page import LivePage
+from edgecnn.errors import SourceError
+from edgecnn.session.answers import Answers
+from edgecnn.session.events import TruthEvent
+
+__all__ = ["Audience", "Loop"]
+
+_STATUS_S = 0.2
+_MAX_WARNINGS = 1000
+# Percentiles are those of the newest frames, at most this many: memory stays the same for days.
+_WINDOW = 10_000
+_SOURCE_ENDED = "source ended"
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Who looks at a run: a page in a browser, other programs, systemd."""
+
+    page: LivePage | None
+    outputs: Publishers
+    notifier: Notifier
+
+
+class Loop:
+    """The loop of one run: use it once.
+
+    It moves on without frames too: about five times a second it shows its figures and takes
+    warnings and labels.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        source: Source,
+        truths: Truths,
+        log: LogThread | None,
+        view: FrameView,
+        options: RunOptions,
+        shown: Audience,
+    ) -> None:
+        self._loaded, self._source, self._truths = loaded, source, truths
+        self._log, self._view = log, view
+        self._page, self._outputs, self._notifier = shown.page, shown.outputs, shown.notifier
+        self._classifier = loaded.classifier
+        self._lab = self._classifier.card.lab.tally
+        self._options = options
+        self._frames = 0
+        self._status_due = 0.0
+        self._ages: deque[float] = deque(maxlen=_WINDOW)
+        self._invokes: deque[float] = deque(maxlen=_WINDOW)
+        self._start = time.monotonic()
+        self._answers = Answers(
+            self._classifier.card.labels, separate=source.kind == ImageSource.kind
+        )
+        self._decider = Decider(options.rule, self._classifier.card.labels)
+        source.prepare = self._prepare
+        self._things = ObjectNumbers()
+        self._alarmed = False
+        self._warnings: list[str] = []
+        self._down: Down | None = None
+        self._picked = 0  # labels of frames that a person picked
+        self._last: tuple[Prediction | None, str | None] = (None, None)
+        # The uncompiled file on the CPU, to compare some answers with, where there is one.
+        self._twin = None
+        if options.twin_every:
+            self._twin = load_twin(
+                self._classifier, loaded.device, threads=options.threads, runtime=options.runtime
+            )
+
+    def run(
+        self,
+        on_status: Callable[[Status], None] | None,
+        window: PreviewWindow | None,
+        stop: threading.Event,
+    ) -> RunResult:
+        """Answer the frames of the source until it ends, and sum up.
+
+        Raises:
+            SourceError: It gave no frame at all, or was away for too long.
+        """
+        ended = self._go_on(on_status, window, stop)
+        if self._page is not None and ended == _SOURCE_ENDED and not self._source.live:
+            self._linger(on_status, stop)
+        self._truths.close()
+        self._hold(self._truths.take())
+        self._note_labels()
+        self._take_warnings()
+        if stop.is_set():
+            ended = "interrupted"
+        elif self._source.lost:
+            ended = "camera lost"
+        status = self._status()
+        if on_status is not None:
+            on_status(status)
+        return self._finish(status, ended)
+
+    def _go_on(
+        self,
+        on_status: Callable[[Status], None] | None,
+        window: PreviewWindow | None,
+        stop: threading.Event,
+    ) -> str:
+        """Answer frames; returns why it ended."""
+        self._notifier.ready()
+        for captured in self._source.ticks():
+            if captured is None:
+                self._tick(on_status)
+                if window is not None and not window.refresh():
+                    stop.set()
+                continue
+            if self._page is not None:
+                captured = self._show(captured, self._page, stop)
+            frame = self._cut(captured)
+            prediction = self._classify(frame)
+            self._show_figures()
+            if on_status is not None and time.monotonic() >= self._status_due:
+                on_status(self._status())
+                self._status_due = time.monotonic() + _STATUS_S
+            if window is not None and not window.show(frame.frame_bgr, prediction):
+                stop.set()
+            if stop.is_set():
+                break
+            if self._frames == self._options.max_frames:
+                return "max frames"
+        return _SOURCE_ENDED
+
+    def _tick(self, on_status: Callable[[Status], None] | None) -> None:
+        """Move on without a frame."""
+        self._hold(self._truths.take())
+        self._show_figures()
+        self._take_warnings()
+        if self._page is not None and self._page.hub.wants_status():
+            self._page.hub.show(self._status())
+        if on_status is not None and time.monotonic() >= self._status_due:
+            on_status(self._status())
+            self._status_due = time.monotonic() + _STATUS_S
+
+    def _show_figures(self) -> None:
+        """Hand outputs the figures, once a second, and systemd a sign of life."""
+        self._notifier.alive()
+        if self._outputs.wants_status():
+            self._outputs.show(self._status())
+            for failure in self._outputs.failures:
+                if failure not in self._warnings:
+                    self._warn(failure)
+
+    def _show(self, captured: Frame, page: LivePage, stop: threading.Event) -> Frame:
+        """Hand the page a frame and the figures; a recording is played at its own speed."""
+        if not self._source.live:
+            captured = page.pace(captured, stop)
+        page.hub.captured(captured.whole_bgr)
+        if page.hub.wants_status():
+            page.hub.show(self._status())
+        return captured
+
+    def _linger(self, on_status: Callable[[Status], None] | None, stop: threading.Event) -> None:
+        """After a recording, take labels until somebody stops the run."""
+        while not stop.wait(_STATUS_S):
+            truths = self._truths.take()
+            self._hold(truths)
+            if truths and on_status is not None:
+                on_status(self._status())
+            if self._page is not None and self._page.hub.wants_status():
+                self._page.hub.show(self._status())
+
+    def _cut(self, frame: Frame) -> Frame:
+        """The view of a frame; its file's bytes show something else then."""
+        if self._view.is_whole or frame.tensor is not None:
+            return frame
+        cut_bgr, uncut_bgr = self._view.apply(frame.frame_bgr), frame.frame_bgr
+        return replace(frame, frame_bgr=cut_bgr, encoded=None, uncut_bgr=uncut_bgr)
+
+    def _prepare(self, frame_bgr: np.ndarray) -> Prepared:
+        """The view of a picture and its tensor; the source's thread calls this."""
+        cut_bgr = self._view.apply(frame_bgr)
+        uncut_bgr = None if self._view.is_whole else frame_bgr
+        tensor = to_tensor(cut_bgr, self._classifier.card.input)
+        return Prepared(cut_bgr, uncut_bgr, tensor, fingerprint(tensor, is_rgb=True))
+
+    def _classify(self, frame: Frame) -> Prediction:
+        answered = self._classifier.answered(frame.frame_bgr, frame.tensor)
+        age_ms = (time.monotonic() - frame.captured) * 1000
+        prediction, timing = answered.prediction, answered.timing
+        look = frame.look if frame.look is not None else fingerprint(answered.tensor, is_rgb=True)
+        thing = self._things.number(look)
+        self._truths.observe(frame, prediction)
+        truths = self._truths.take()
+        label = next((t.label for t in reversed(truths) if t.frame == frame.index), None)
+        self._frames += 1
+        self._ages.append(age_ms)
+        self._invokes.append(timing.invoke_ms)
+        self._last = (prediction, label)
+        self._answers.answer(frame.index, prediction.index, thing)
+        self._take_warnings()
+        if self._log is not None:
+            self._log.frame(frame, Reply(prediction, label, age_ms, timing.invoke_ms, thing))
+        self._hold(truths)
+        if self._outputs:
+            self._publish(frame, prediction, label, age_ms)
+        self._compare_twin(frame, prediction)
+        return prediction
+
+    def _publish(
+        self, frame: Frame, prediction: Prediction, truth: str | None, age_ms: float
+    ) -> None:
+        decision = self._decider.decide(prediction)
+        self._outputs.put(
+            Announced(
+                frame.index,
+                frame.captured_at,
+                prediction.label,
+                prediction.confidence,
+                decision,
+                truth,
+                age_ms,
+            )
+        )
+
+    def _hold(self, truths: Sequence[TruthEvent]) -> None:
+        """Count truths, of this frame or of earlier ones, and log them."""
+        for event in truths:
+            self._answers.truth(event)
+            self._picked += event.why == "chosen"
+            if self._log is not None:
+                self._log.truth(event)
+
+    def _note_labels(self) -> None:
+        """Say which labels the live figure lacks, and why."""
+        if self._picked and not self._answers.tally.total:
+            self._warn(
+                "live accuracy is not identified: a person picked all labelled frames; label "
+                "random ones on the page (--web), or whole stretches"
+            )
+        if self._answers.late:
+            where = "--log keeps them" if self._log is None else "an audit counts them"
+            self._warn(
+                f"{self._answers.late} labels came too late for the live accuracy of the run; "
+                f"{where}"
+            )
+
+    def _compare_twin(self, frame: Frame, prediction: Prediction) -> None:
+        """After the answer is out and timed, so that the twin costs no answer its age."""
+        if self._twin is None or (self._frames - 1) % self._options.twin_every:
+            return
+        wrong = self._twin.compare(frame.frame_bgr, prediction)
+        if wrong:
+            self._warn(f"frame {frame.index}: {wrong}")
+
+    def _status(self) -> Status:
+        now = time.monotonic()
+        live, elapsed_s = self._answers.tally, now - self._start
+        prediction, truth = self._last
+        alarm = self._weigh()
+        outage, down = self._source.outage, None if self._log is None else self._log.down
+        return Status(
+            lab=self._lab,
+            live=live,
+            gap_points=gap_points(self._lab, live),
+            alarm=alarm,
+            frames=self._frames,
+            dropped=self._source.dropped,
+            elapsed_s=elapsed_s,
+            fps=self._frames / max(elapsed_s, 1e-9),
+            age_ms=Percentiles.of(self._ages),
+            invoke_ms=Percentiles.of(self._invokes),
+            prediction=prediction,
+            truth=truth,
+            warning=self._warnings[-1] if self._warnings else self._loaded.fallback,
+            silent=None if outage is None else Trouble(now - outage.since, outage.cause),
+            unlogged=None if down is None else Trouble(now - down.since, down.cause),
+            faults=self._faults(),
+        )
+
+    def _weigh(self) -> Alarm:
+        """The alarm; the first time that it is raised it is logged, too."""
+        things, right = self._answers.first_answers
+        alarm = Alarm.of(self._classifier.artifact.lab, right, things)
+        if alarm.raised and not self._alarmed:
+            self._alarmed = True
+            self._warn(f"alarm: {alarm.text()}")
+        return alarm
+
+    def _faults(self) -> dict[str, int]:
+        """How often each fault was seen: of the camera's pictures, and lines that were lost."""
+        lost = 0 if self._log is None else self._log.num_lost
+        unsent = self._outputs.num_dropped
+        return (
+            self._source.counts
+            | ({"lines not logged": lost} if lost else {})
+            | ({"answers not sent": unsent} if unsent else {})
+        )
+
+    def _take_warnings(self) -> None:
+        for message in self._source.take_warnings():
+            self._warn(message)
+        down = None if self._log is None else self._log.down
+        if down is not None and self._down is None:
+            self._warn(f"not logging: {down.cause}")
+        if down is None and self._down is not None:
+            self._warn(f"logging again after {time.monotonic() - self._down.since:.1f} s")
+        self._down = down
+
+    def _warn(self, message: str) -> None:
+        if len(self._warnings) < _MAX_WARNINGS:
+            self._warnings.append(message)
+        if self._log is not None:
+            self._log.health(message)
+
+    def _finish(self, status: Status, ended: str) -> RunResult:
+        twin = self._twin.report() if self._twin else None
+        outage = self._source.outage
+        if self._log is not None:
+            if twin:
+                self._log.health(f"twin: {twin.to_text()}")
+            if outage is not None and status.frames:
+                self._log.outage(outage.since)
+            counts = {"frames": status.frames, "dropped": status.dropped, **status.faults}
+            if self._truths.guarded:
+                counts["guarded"] = self._truths.guarded
+            self._log.end(ended, counts)
+        if outage is not None and self._source.lost:
+            kept = "" if self._log is None else f"; {self._log.folder} has what came before"
+            raise SourceError(
+                f"no frame for {time.monotonic() - outage.since:.0f} s: {outage.cause}{kept}"
+            )
+        return RunResult(
+            **{one.name: getattr(status, one.name) for one in fields(Figures)},
+            unlabelled=status.frames - status.live.total,
+            guarded=self._truths.guarded,
+            artifact=self._classifier.artifact.file,
+            device=self._loaded.device,
+            ended=ended,
+            ok=not (self._options.fail_on == "alarm" and status.alarm.raised),
+            session=None if self._log is None else self._log.folder,
+            fallback=self._loaded.fallback,
+            warnings=tuple(self._warnings),
+            twin=twin,
+            order=self._source.order,
+            faults=status.faults,
+        )

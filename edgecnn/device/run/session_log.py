@@ -1,0 +1,185 @@
+"""The session that a run writes, through faults of the disk: full, read-only, deleted.
+
+Inference never waits for it and never ends because of it. While nothing can be written, `down`
+says since when; as soon as it can, logging goes on, and a `gap` event says what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.record import Recorder
+from edgecnn.errors import OptionError, OutputError
+from edgecnn.session.header import SessionHeader
+from edgecnn.session.layout import PICTURES_NAME, is_session
+from edgecnn.session.write import SessionWriter
+
+__all__ = ["Down", "SessionLog"]
+
+_RETRY_S, _CHECK_S, _EXPIRE_S = 2.0, 2.0, 600.0
+_DAY_S, _MB = 86_400.0, 1e6
+# From this share of --log-mb on, only frames with a label or a picture are logged.
+_SPARSE_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Down:
+    """Nothing is logged since this moment of `time.monotonic()`, and why."""
+
+    since: float
+    cause: str
+
+
+class SessionLog:
+    """Writes into a session, or one after the other below a root; for one thread.
+
+    Args:
+        header: What is measured; each session gets its own start time.
+        options: `log` or `log_root`, and the bounds.
+        live: Whether the source is a camera or stream.
+
+    `down` and `folder` may be read by any thread.
+
+    Raises:
+        OutputError: The place is taken, read-only or full.
+    """
+
+    def __init__(self, header: SessionHeader, options: RunOptions, *, live: bool) -> None:
+        self._header, self._options, self._live = header, options, live
+        self.down: Down | None = None
+        self.num_lost = 0
+        self._retry_at = self._check_at = self._expire_at = 0.0
+        self._full = False
+        self._open()
+
+    @property
+    def folder(self) -> Path:
+        """The session that is written now."""
+        return self._session.folder
+
+    def write(self, work: Callable[[Recorder], None]) -> None:
+        """Have something written, or count it as lost while nothing can be."""
+        if self.down is not None or self._full:
+            self.num_lost += 1
+            return
+        try:
+            work(self._recorder)
+        except OutputError as error:
+            self.num_lost += 1
+            self._go_down(str(error))
+
+    def tick(self) -> None:
+        """Sync, look after the files and the bounds, and try again what failed."""
+        now = time.monotonic()
+        if self.down is not None:
+            if now >= self._retry_at:
+                self._retry_at = now + _RETRY_S
+                self._try_again(self.down)
+            return
+        if now >= self._check_at:
+            self._check_at = now + _CHECK_S
+            if not self._session.is_in_place():
+                self._go_down(f"{self.folder} was deleted")
+                return
+            self._bound()
+        if now >= self._expire_at:
+            self._expire_at = now + _EXPIRE_S
+            self._expire()
+        if not self._full:
+            self.write(Recorder.tick)
+            self.write(lambda recorder: recorder.session.sync())
+
+    def end(self, reason: str, counts: Mapping[str, int]) -> None:
+        """Log why the run ended, and close."""
+        if self.down is not None:
+            self._try_again(self.down)
+        if self.down is None:
+            with suppress(OutputError):
+                self._session.end(reason, counts)
+
+    def discard(self, error: BaseException) -> None:
+        """Close after an error: a session without a frame is not left behind."""
+        self._session.__exit__(type(error), error, None)
+
+    def _open(self) -> None:
+        self._day = datetime.now(timezone.utc).date()
+        folder = self._options.log
+        if self._options.log_root is not None:
+            folder = _dated(self._options.log_root)
+        if folder is None:
+            raise OptionError("neither --log nor --log-root is given")
+        self._session = SessionWriter(folder, self._header)
+        self._recorder = Recorder(self._session, self._options, live=self._live)
+
+    def _go_down(self, cause: str) -> None:
+        now = time.monotonic()
+        self.down, self._retry_at = Down(now, cause), now
+
+    def _try_again(self, down: Down) -> None:
+        session = self._session
+        try:
+            session.reopen()
+            start, end = (session.t_ms(moment) for moment in (down.since, time.monotonic()))
+            session.gap(start, end, f"not logged: {down.cause}")
+        except OutputError:
+            return
+        self.down = None
+
+    def _bound(self) -> None:
+        """Go on in another session, or log less, where a bound is reached."""
+        options = self._options
+        if options.log_root is not None:
+            is_new_day = datetime.now(timezone.utc).date() > self._day
+            if is_new_day or self._session.size > options.session_mb * _MB:
+                self._roll()
+        if options.log_mb is None:
+            return
+        used = self._session.size / (options.log_mb * _MB)
+        if used >= 1 and not self._full:
+            self.write(lambda r: r.health(f"--log-mb {options.log_mb:g} is used up: the log ends"))
+            self._full = True
+        elif used >= _SPARSE_SHARE and not self._recorder.sparse:
+            self._recorder.sparse = True
+            self.write(
+                lambda r: r.health(
+                    f"{100 * _SPARSE_SHARE:.0f} % of --log-mb {options.log_mb:g} are used: only "
+                    "frames with a label or a picture are logged from here on"
+                )
+            )
+
+    def _roll(self) -> None:
+        before = self._session
+        try:
+            self._open()
+        except OutputError as error:
+            self._session = before
+            self._go_down(str(error))
+            return
+        with suppress(OutputError):
+            before.end(f"goes on in {self.folder.name}")
+
+    def _expire(self) -> None:
+        """Delete pictures that are older than --keep-days, in all sessions of the root."""
+        days, root = self._options.keep_days, self._options.log_root
+        if days is None:
+            return
+        oldest = time.time() - days * _DAY_S
+        sessions = [self.folder] if root is None else [p for p in root.iterdir() if is_session(p)]
+        for session in sessions:
+            with suppress(OSError):
+                for picture in (session / PICTURES_NAME).iterdir():
+                    if picture.stat().st_mtime < oldest:
+                        picture.unlink()
+
+
+def _dated(root: Path) -> Path:
+    """A new folder below a root, named by the time in UTC."""
+    name = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
+    names = (name, *(f"{name}-{k}" for k in range(2, 1000)))
+    return next(root / one for one in names if not (root / one).exists())

@@ -1,0 +1,1 @@
+"""A run as a systemd service: it starts with the board and is started again when it fails."""

@@ -1,0 +1,30 @@
+"""What `service` did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.records import Record
+
+__all__ = ["ServiceResult"]
+
+
+@dataclass(frozen=True)
+class ServiceResult(Record):
+    """What was done, step by step, or what systemd says.
+
+    Args:
+        action: "install", "uninstall", "status" or "logs".
+        unit: The unit's file.
+        steps: What was done, in order.
+        text: The unit that was written or printed, or what systemd says; may be empty.
+    """
+
+    action: str
+    unit: Path
+    steps: tuple[str, ...] = ()
+    text: str = ""
+
+    def to_text(self) -> str:
+        return "\n".join(filter(None, (*self.steps, self.text.rstrip("\n"))))

@@ -1,0 +1,157 @@
+"""`edgecnn service`: install a run as a systemd service, remove it, ask how it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from edgecnn.bundle.folder import Bundle
+from edgecnn.device.capture.cameras import live_kind, public_name
+from edgecnn.device.service.options import ServiceOptions
+from edgecnn.device.service.result import ServiceResult
+from edgecnn.device.service.unit_file import unit_text
+from edgecnn.errors import MissingRuntimeError, OptionError, OutputError
+from edgecnn.files.staging import write_file
+
+__all__ = ["ServiceOptions", "ServiceResult", "service"]
+
+_SECONDS = 120.0
+ACTIONS = ("install", "uninstall", "status", "logs")
+
+
+def service(action: str, bundle: Path | None, options: ServiceOptions) -> ServiceResult:
+    """Do one of "install", "uninstall", "status" and "logs".
+
+    Raises:
+        OptionError: Another action, or what it needs is missing.
+        BundleError: The bundle can't be used.
+        MissingRuntimeError: There is no systemd here.
+        OutputError: Not allowed, or systemd refuses.
+    """
+    actions: dict[str, Callable[[], ServiceResult]] = {
+        "install": lambda: _install(bundle, options),
+        "uninstall": lambda: _uninstall(options),
+        "status": lambda: _ask(
+            "status", options, ["systemctl", "--no-pager", "--full", "status", options.unit]
+        ),
+        "logs": lambda: _ask(
+            "logs",
+            options,
+            ["journalctl", "--no-pager", "-u", options.unit, "-n", str(options.lines)],
+        ),
+    }
+    if action not in actions:
+        raise OptionError(f"{action!r} is no action of service, expected {', '.join(ACTIONS)}")
+    return actions[action]()
+
+
+def _install(bundle: Path | None, options: ServiceOptions) -> ServiceResult:
+    if bundle is None or options.source is None:
+        missing = "BUNDLE" if bundle is None else "--source SOURCE"
+        raise OptionError(f"{missing} is missing; see `edgecnn service --help`")
+    if live_kind(options.source) is None:
+        raise OptionError(
+            f"--source is {options.source!r}, expected a camera or stream: a service never ends"
+        )
+    Bundle.open(bundle)
+    file = _unit_file(options)
+    root = options.log_root.absolute()
+    text = unit_text(
+        _command(bundle, options, root), public_name(options.source), root, options.user
+    )
+    if options.print_only:
+        return ServiceResult("install", file, (), text)
+    _need_systemd()
+    steps = [*_make_user(options.user), *_make_root(root, options.user)]
+    write_file(file, text)
+    file.chmod(0o600)  # the source may hold a password
+    steps.append(f"wrote {file}")
+    for command in (["daemon-reload"], ["enable", options.unit], ["restart", options.unit]):
+        _call(["systemctl", *command])
+        steps.append(f"systemctl {' '.join(command)}")
+    return ServiceResult("install", file, tuple(steps))
+
+
+def _uninstall(options: ServiceOptions) -> ServiceResult:
+    file = _unit_file(options)
+    if not file.exists():
+        raise OptionError(f"{file} does not exist; nothing was changed")
+    _need_systemd()
+    steps = []
+    _call(["systemctl", "disable", "--now", options.unit])
+    steps.append(f"systemctl disable --now {options.unit}")
+    try:
+        file.unlink()
+    except OSError as error:
+        raise OutputError(f"can't remove {file}: {error.strerror}; run it with sudo") from error
+    _call(["systemctl", "daemon-reload"])
+    steps += [f"removed {file}", "systemctl daemon-reload", "sessions and the user are left"]
+    return ServiceResult("uninstall", file, tuple(steps))
+
+
+def _ask(action: str, options: ServiceOptions, command: list[str]) -> ServiceResult:
+    _need_systemd()
+    return ServiceResult(action, _unit_file(options), (), _call(command, may_fail=True))
+
+
+def _unit_file(options: ServiceOptions) -> Path:
+    return options.folder / f"{options.unit}.service"
+
+
+def _command(bundle: Path, options: ServiceOptions, root: Path) -> list[str]:
+    command = [sys.executable, "-m", "edgecnn", "run", str(bundle.absolute())]
+    command += ["--source", str(options.source), "--wait", "--log-root", str(root)]
+    if options.run_config is not None:
+        command += ["--config", str(options.run_config.absolute())]
+    return command
+
+
+def _need_systemd() -> None:
+    if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
+        raise MissingRuntimeError(
+            "systemd does not run here; take --print-only and install the unit on the board"
+        )
+
+
+def _make_user(user: str) -> list[str]:
+    if _call(["id", "-u", user], may_fail=True).strip().isdigit():
+        return []
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user]
+    _call(command)
+    return [" ".join(command)]
+
+
+def _make_root(root: Path, user: str) -> list[str]:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.chown(root, user)
+    except (OSError, LookupError) as error:
+        raise OutputError(f"can't give {root} to {user}: {error}; run it with sudo") from error
+    return [f"{root} belongs to {user}"]
+
+
+def _call(command: list[str], *, may_fail: bool = False) -> str:
+    """The output of a program.
+
+    Raises:
+        OutputError: It failed.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env={**os.environ, "SYSTEMD_COLORS": "0"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise OutputError(f"{' '.join(command)} can't be run: {error}") from error
+    if done.returncode and not may_fail:
+        why = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise OutputError(f"`{' '.join(command)}` failed: {why}; run it with sudo")
+    return done.stdout + done.stderr

@@ -1,0 +1,105 @@
+"""The systemd unit of a run: least rights, a watchdog, and a start again after every end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgecnn.errors import OptionError
+
+__all__ = ["unit_text"]
+
+# What cameras and accelerators need: V4L2, CSI cameras, the firmware, Edge TPUs.
+_DEVICES = (
+    *("char-video4linux", "char-media", "char-dma_heap", "char-usb_device", "char-drm"),
+    *("/dev/vcio", "/dev/vchiq", "/dev/apex_0"),
+)
+_UNIT = """\
+# Written by `edgecnn service install`; `edgecnn service uninstall` removes it.
+[Unit]
+Description=edgecnn on {source}
+Documentation=man:systemd.service(5)
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+WorkingDirectory={root}
+User={user}
+SupplementaryGroups=video
+Restart=always
+RestartSec=5
+WatchdogSec=60
+TimeoutStartSec=300
+TimeoutStopSec=10
+KillMode=mixed
+Environment=PYTHONUNBUFFERED=1 HOME={root}
+UMask=0027
+
+# Nothing but its sessions can be written, and no right can be gained.
+ReadWritePaths={root}
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+LockPersonality=yes
+RemoveIPC=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+DevicePolicy=closed
+{devices}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def unit_text(command: Sequence[str], source: str, root: Path, user: str) -> str:
+    """The unit's file.
+
+    Args:
+        command: What it runs: an absolute path and its arguments.
+        source: The camera without secrets, for its description.
+        root: The only folder that can be written.
+
+    Raises:
+        OptionError: An argument holds a line end, which a unit can't hold.
+    """
+    for part in (*command, source, str(root)):
+        if "\n" in part or "\r" in part:
+            raise OptionError(f"{part!r} holds a line end, which a systemd unit can't hold")
+    return _UNIT.format(
+        source=source.replace("%", "%%"),
+        command=" ".join(map(_quoted, command)),
+        root=_escaped(str(root)),
+        user=user,
+        devices="\n".join(f"DeviceAllow={device} rw" for device in _DEVICES),
+    )
+
+
+def _quoted(part: str) -> str:
+    """An argument as systemd reads it: % begins a specifier, $ a variable, a quote a string."""
+    text = part.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
+    return f'"{text}"' if not text or any(c in text for c in " \t'\";\\") else text
+
+
+def _escaped(path: str) -> str:
+    return path.replace("%", "%%").replace(" ", r"\x20")

@@ -1,0 +1,349 @@
+"""A log that can't betray: full, read-only and deleted places, clocks that are set, power cuts."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sessions import PAST_BUNDLE
+
+from edgecnn.audit.audit import audit
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run import session_log
+from edgecnn.device.run.log_thread import LogThread, Reply
+from edgecnn.device.run.session_log import SessionLog
+from edgecnn.errors import OptionError, OutputError
+from edgecnn.session.header import SessionHeader
+from edgecnn.session.layout import sessions_below
+from edgecnn.session.read import open_session, read_frames
+
+CARD = Bundle.open(PAST_BUNDLE).card
+HEADER = SessionHeader("b", "0" * 64, CARD, CARD.artifacts[0].file, name="door", site="Graz")
+START = datetime(2026, 5, 1, 10, 0, 0, 0, timezone.utc)
+ANSWER = Prediction(0, CARD.labels[0], 0.5, tuple([0.5] * len(CARD.labels)))
+PATIENCE_S = 120.0
+
+
+def read(folder: Path, kind: str) -> list[dict]:
+    lines = (folder / "events.jsonl").read_text().splitlines()
+    return [e for e in map(json.loads, lines) if e["event"] == kind]
+
+
+class Feed:
+    """Hands a log one frame after the other, ten a second of its own clock."""
+
+    def __init__(self, log: SessionLog) -> None:
+        self.log, self.count, self.begin = log, 0, time.monotonic()
+        self.wall = timedelta()
+
+    def __call__(self, count: int = 1) -> None:
+        for _ in range(count):
+            seconds = self.count / 10
+            at = START + timedelta(seconds=seconds) + self.wall
+            bgr = np.random.default_rng(self.count).integers(0, 255, (48, 40, 3), np.uint8)
+            frame = Frame(bgr, self.count, at, self.begin + seconds)
+            self.log.write(lambda r, f=frame: r.frame(f, ANSWER, None, age_ms=9.0, invoke_ms=3.0))
+            self.log.tick()
+            self.count += 1
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch):
+    """Faults are looked for at every tick."""
+    for name in ("_RETRY_S", "_CHECK_S", "_EXPIRE_S"):
+        monkeypatch.setattr(session_log, name, 0.0)
+
+
+@pytest.fixture
+def feed(tmp_path) -> Feed:
+    return Feed(SessionLog(HEADER, RunOptions(log=tmp_path / "s", keep_frames=4), live=True))
+
+
+def check_session(folder: Path, frames: list[int], whys: list[str]) -> None:
+    """The audit reads these frames and no broken line, and these gaps say what is missing."""
+    found = read_frames(open_session(folder))
+    assert found.frame.tolist() == frames
+    assert found.broken == 0
+    assert [gap["why"] for gap in read(folder, "gap")] == whys
+    assert audit([folder]).live.tally.total == 0
+
+
+def test_a_session_folder_that_is_deleted_is_made_anew(feed, tmp_path):
+    feed(5)
+    shutil.rmtree(tmp_path / "s")
+    feed.log.tick()
+    assert feed.log.down is not None
+    assert "was deleted" in feed.log.down.cause
+    feed.log.tick()
+    assert feed.log.down is None
+    feed(5)
+    feed.log.end("interrupted", {})
+    check_session(tmp_path / "s", [5, 6, 7, 8, 9], [f"not logged: {tmp_path / 's'} was deleted"])
+    assert read_frames(open_session(tmp_path / "s")).end == "interrupted"
+
+
+def test_an_events_file_that_is_deleted_is_made_anew_beside_its_header(feed, tmp_path):
+    feed(5)
+    before = (tmp_path / "s" / "session.json").read_bytes()
+    (tmp_path / "s" / "events.jsonl").unlink()
+    feed.log.tick()
+    feed.log.tick()
+    feed(2)
+    feed.log.end("interrupted", {})
+    assert (tmp_path / "s" / "session.json").read_bytes() == before
+    assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [5, 6]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EIO])
+def test_a_disk_that_takes_nothing_loses_lines_and_no_run(feed, tmp_path, number, monkeypatch):
+    feed(3)
+    broken, write, opened = True, os.write, os.open
+
+    def refuse() -> None:
+        if broken:
+            raise OSError(number, os.strerror(number))
+
+    def writing(handle, data):
+        refuse()
+        return write(handle, data)
+
+    def opening(path, flags, *more, **named):
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            refuse()
+        return opened(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "write", writing)
+    monkeypatch.setattr(os, "open", opening)
+    feed(4)
+    assert os.strerror(number) in feed.log.down.cause
+    assert feed.log.num_lost >= 4
+    since = feed.log.down.since
+    feed(1)
+    assert feed.log.down.since == since
+    broken = False
+    feed.log.tick()
+    assert feed.log.down is None
+    feed(2)
+    feed.log.end("interrupted", {})
+    monkeypatch.undo()
+    frames = read_frames(open_session(tmp_path / "s")).frame.tolist()
+    assert frames == [0, 1, 2, 8, 9]
+    (gap,) = read(tmp_path / "s", "gap")
+    assert os.strerror(number) in gap["why"]
+
+
+def test_a_full_disk_that_is_freed_again(tmp_path):
+    """A real file system of 256 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a file system can't be mounted here")
+    try:
+        log = SessionLog(HEADER, RunOptions(log=place / "s", keep_frames=0), live=True)
+        feed, filler = Feed(log), place / "filler"
+        feed(10)
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        while log.down is None:
+            assert feed.count < 3000
+            feed(1)
+        assert "No space left" in log.down.cause
+        last = feed.count - 1
+        filler.unlink()
+        log.tick()
+        assert log.down is None
+        feed(5)
+        log.end("interrupted", {})
+        found = read_frames(open_session(place / "s"))
+        assert found.broken == 0
+        assert found.frame.tolist() == [*range(last), *range(last + 1, last + 6)]
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_pictures_that_find_no_place_stop_no_line(feed, tmp_path):
+    shutil.rmtree(tmp_path / "s" / "frames")
+    (tmp_path / "s" / "frames").write_text("a file")
+    feed(3)
+    assert [e["frame"] for e in read(tmp_path / "s", "frame")] == [0, 1, 2]
+    said = [e["message"] for e in read(tmp_path / "s", "health") if "message" in e]
+    assert len(said) == 1
+    assert said[0].startswith("no pictures are kept: ")
+
+
+@pytest.mark.parametrize(("moved", "way"), [(-3600, "back"), (365 * 86400, "forward")])
+def test_a_clock_that_is_set_is_said_and_each_frame_keeps_its_time(feed, tmp_path, moved, way):
+    feed(3)
+    feed.wall = timedelta(seconds=moved)
+    feed(3)
+    feed.log.end("interrupted", {})
+    said = [e["message"] for e in read(tmp_path / "s", "health") if "message" in e]
+    assert said == [f"the clock was set {way} by {abs(moved)} s"]
+    times = [e["t"] for e in read(tmp_path / "s", "frame")]
+    assert np.diff(times) == pytest.approx([100] * 5, abs=2)
+    check_session(tmp_path / "s", list(range(6)), [])
+
+
+def test_a_rate_of_the_log_leaves_out_only_what_has_no_label_and_no_picture(tmp_path):
+    log = SessionLog(
+        HEADER, RunOptions(log=tmp_path / "s", log_every=1.0, keep_frames=2), live=True
+    )
+    Feed(log)(60)
+    log.end("interrupted", {})
+    found = read(tmp_path / "s", "frame")
+    plain = [e["frame"] for e in found if "pool" not in e]
+    kept = {e["frame"] for e in found if "pool" in e}
+    assert 4 <= len(plain) <= 6
+    assert {int(p.stem) for p in (tmp_path / "s" / "frames").iterdir()} <= kept
+
+
+def test_a_budget_holds_and_says_when_it_leaves_out_what(tmp_path):
+    log = SessionLog(HEADER, RunOptions(log=tmp_path / "s", log_mb=0.02, keep_frames=0), live=True)
+    Feed(log)(400)
+    log.end("interrupted", {})
+    said = [e["message"] for e in read(tmp_path / "s", "health") if "message" in e]
+    assert len(said) == 1
+    assert "80 % of --log-mb 0.02 are used" in said[0]
+    assert (tmp_path / "s" / "events.jsonl").stat().st_size < 20_000
+    assert 100 < len(read(tmp_path / "s", "frame")) < 200
+
+
+def test_a_root_gets_dated_sessions_that_an_audit_takes_together(tmp_path):
+    options = RunOptions(log_root=tmp_path / "root", session_mb=0.01, keep_frames=0)
+    log = SessionLog(HEADER, options, live=True)
+    Feed(log)(200)
+    log.end("interrupted", {})
+    folders = sessions_below(tmp_path / "root")
+    assert len(folders) >= 2
+    assert folders == sorted(folders)
+    frames = [read_frames(open_session(folder)) for folder in folders]
+    assert [n for one in frames for n in one.frame.tolist()] == list(range(200))
+    assert [one.end for one in frames[:-1]] == [f"goes on in {f.name}" for f in folders[1:]]
+    assert frames[-1].end == "interrupted"
+    head = open_session(folders[1]).header
+    assert (head.name, head.site) == ("door", "Graz")
+    assert sessions_below(folders[0]) == [folders[0]]
+
+
+def test_old_pictures_expire_and_their_answers_stay(tmp_path):
+    options = RunOptions(log_root=tmp_path, keep_days=1, session_mb=0.01, keep_frames=4)
+    log = SessionLog(HEADER, options, live=True)
+    feed = Feed(log)
+    feed(3)
+    old = sorted((log.folder / "frames").iterdir())
+    assert len(old) >= 2
+    os.utime(old[0], (time.time() - 2 * 86400,) * 2)
+    feed(1)
+    assert not old[0].exists()
+    assert old[1].exists()
+    assert len(read(log.folder, "frame")) == 4
+
+
+def test_log_and_log_root_exclude_each_other(tmp_path):
+    with pytest.raises(OptionError, match="--log and --log-root"):
+        RunOptions(log=tmp_path, log_root=tmp_path)
+
+
+class Slow(SessionLog):
+    """A log whose disk hangs until it is told to go on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(HEADER, RunOptions(log=folder, keep_frames=0), live=True)
+        self.goes_on = False
+
+    def write(self, work: Callable) -> None:
+        while not self.goes_on:
+            time.sleep(0.01)
+        super().write(work)
+
+
+@pytest.mark.clock
+def test_a_disk_that_hangs_never_holds_up_the_loop_of_a_camera(tmp_path):
+    log = Slow(tmp_path / "s")
+    frame = Frame(np.zeros((8, 8, 3), np.uint8), 0, START, time.monotonic())
+    with LogThread(log, live=True) as thread:
+        for _ in range(500):
+            thread.frame(frame, Reply(ANSWER, None, 1.0, 1.0))
+        assert thread.num_missed >= 400
+        limit = time.monotonic() + PATIENCE_S
+        while thread.down is None:
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        assert "does not answer" in thread.down.cause
+        log.goes_on = True
+        thread.end("interrupted", {})
+    assert 1 <= len(read(tmp_path / "s", "frame")) <= 66
+
+
+class Disk:
+    """A model of a disk that loses, at a power cut, all that was not synced.
+
+    The content of a file lasts from its last fsync, a name in a folder from the folder's.
+    """
+
+    def __init__(self, monkeypatch, root: Path) -> None:
+        self.root = root
+        self.content: dict[int, bytes] = {}
+        self.names: dict[int, dict[str, tuple[int, bool]]] = {}
+        self.fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self.take)
+
+    def take(self, handle: int) -> None:
+        self.fsync(handle)
+        place, inode = Path(f"/proc/self/fd/{handle}").readlink(), os.fstat(handle).st_ino
+        if place.is_dir():
+            self.names[inode] = {p.name: (p.stat().st_ino, p.is_dir()) for p in place.iterdir()}
+        else:
+            self.content[inode] = place.read_bytes()
+
+    def after_power_cut(self, target: Path) -> Path:
+        self._restore(self.root.stat().st_ino, target)
+        return target
+
+    def _restore(self, inode: int, target: Path) -> None:
+        target.mkdir()
+        for name, (child, is_folder) in self.names.get(inode, {}).items():
+            if is_folder:
+                self._restore(child, target / name)
+            else:
+                (target / name).write_bytes(self.content.get(child, b""))
+
+
+def test_a_power_cut_at_any_moment_after_the_first_second_leaves_a_session(tmp_path, monkeypatch):
+    root, now = tmp_path / "root", [time.monotonic()]
+    root.mkdir()
+    disk = Disk(monkeypatch, root)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    log = SessionLog(HEADER, RunOptions(log=root / "s", keep_frames=4), live=True)
+    feed = Feed(log)
+    moments = set(np.random.default_rng(0).choice(np.arange(11, 200), 20, replace=False).tolist())
+    for k in range(200):
+        feed(1)
+        now[0] += 0.1
+        if k in moments:
+            session = disk.after_power_cut(tmp_path / f"cut{k}") / "s"
+            frames = read_frames(open_session(session))
+            assert frames.frame.tolist() == list(range(len(frames)))
+            assert k - len(frames) <= 21, "at most what came in the last two seconds is lost"
+            assert audit([session]).live.tally.total == 0
+
+
+def test_a_place_that_can_not_be_written_to_at_the_start_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        SessionLog(HEADER, RunOptions(log_root=tmp_path / "file"), live=True)

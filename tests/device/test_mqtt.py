@@ -1,0 +1,114 @@
+"""MQTT against a broker of 60 lines: what is published, retained, and left as the last will."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from datetime import datetime, timezone
+
+import pytest
+from test_panel import STATUS
+
+from edgecnn.device.outputs.decision import Decision
+from edgecnn.device.outputs.mqtt import Mqtt
+from edgecnn.device.outputs.publish import Announced, OutputDownError
+
+pytest.importorskip("paho.mqtt.client")
+pytestmark = pytest.mark.clock
+AT = datetime(2026, 5, 1, tzinfo=timezone.utc)
+PATIENCE_S = 60.0
+CONNECT, PUBLISH, PING, DISCONNECT = 1, 3, 12, 14
+
+
+class Broker:
+    """Takes one client; `got` has topic, payload and whether it is retained."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, bytes, bool]] = []
+        self.connect = b""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self) -> None:
+        client, _ = self.listener.accept()
+        with client, client.makefile("rb") as stream:
+            while head := stream.read(1):
+                kind, flags = head[0] >> 4, head[0] & 15
+                body = stream.read(self.length(stream))
+                if kind == CONNECT:
+                    self.connect = body
+                    client.sendall(bytes([0x20, 2, 0, 0]))
+                elif kind == PUBLISH:
+                    self.publish(client, flags, body)
+                elif kind == PING:
+                    client.sendall(bytes([0xD0, 0]))
+                elif kind == DISCONNECT:
+                    return
+
+    def length(self, stream) -> int:
+        size = shift = 0
+        while True:
+            (byte,) = stream.read(1)
+            size |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return size
+
+    def publish(self, client, flags: int, body: bytes) -> None:
+        end = 2 + struct.unpack(">H", body[:2])[0]
+        topic, rest = body[2:end].decode(), body[end:]
+        if flags & 6:  # at least once: it has a number, and waits for an answer
+            client.sendall(bytes([0x40, 2]) + rest[:2])
+            rest = rest[2:]
+        self.got.append((topic, rest, bool(flags & 1)))
+
+    def wait_for(self, topic: str) -> bytes:
+        limit = time.monotonic() + PATIENCE_S
+        while True:
+            found = [payload for name, payload, _ in self.got if name == topic]
+            if found:
+                return found[-1]
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self.thread.join(PATIENCE_S)
+        self.listener.close()
+
+
+def answered(frame: int, *, changed: bool) -> Announced:
+    return Announced(frame, AT, "cat", 0.91239, Decision("cat", 0.9, changed), None, 12.34)
+
+
+def test_decisions_figures_and_presence_are_published_and_retained():
+    broker = Broker()
+    output = Mqtt(f"mqtt://me:s%40cret@127.0.0.1:{broker.port}/home/door", "Front door")
+    output.send(answered(1, changed=True))
+    output.send(answered(2, changed=False))
+    output.show(STATUS)
+    assert broker.wait_for("home/door/available") == b"online"
+    config = json.loads(broker.wait_for("homeassistant/sensor/edgecnn_Front_door/config"))
+    assert config["state_topic"] == "home/door/state"
+    assert json.loads(broker.wait_for("home/door/state"))["decision"] == "cat"
+    assert json.loads(broker.wait_for("home/door/figures"))["gap_points"] == 17.0
+    output.close()
+    broker.close()
+    assert [json.loads(p)["frame"] for name, p, _ in broker.got if name == "home/door/state"] == [1]
+    assert all(retained for _, _, retained in broker.got)
+    assert broker.got[-1][:2] == ("home/door/available", b"offline")
+    for part in (b"home/door/available", b"offline", b"me", b"s@cret"):
+        assert part in broker.connect
+
+
+def test_a_broker_that_is_not_there_is_a_failure_without_its_password():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(OutputDownError) as error:
+        Mqtt(f"mqtt://me:secret@127.0.0.1:{port}/door", "door").send(answered(1, changed=True))
+    assert "secret" not in str(error.value)

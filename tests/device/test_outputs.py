@@ -1,0 +1,252 @@
+"""Decisions and outputs: what other programs get, and that none can slow the loop."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from helpers_run import one_line
+from sessions import PAST, PAST_BUNDLE
+from test_panel import STATUS
+
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.live.status import Trouble
+from edgecnn.device.options import RunOptions
+from edgecnn.device.outputs.decision import Decider, Decision
+from edgecnn.device.outputs.lines import JsonLines, Webhook
+from edgecnn.device.outputs.metrics import Metrics, metrics_text
+from edgecnn.device.outputs.mqtt import Mqtt, discovery
+from edgecnn.device.outputs.output_options import DecisionRule
+from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher
+from edgecnn.device.run.run import run
+from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
+
+LABELS = ["cat", "dog", "cow"]
+AT = datetime(2026, 5, 1, tzinfo=timezone.utc)
+PATIENCE_S = 120.0
+
+
+def answered(frame: int, *, changed: bool = True) -> Announced:
+    return Announced(frame, AT, "cat", 0.91239, Decision("cat", 0.9, changed), None, 12.34)
+
+
+def decisions(rule: DecisionRule, answers: list[tuple[int, float]]) -> list[str | None]:
+    decider = Decider(rule, LABELS)
+    return [decider.decide(Prediction(k, LABELS[k], sure, ())).label for k, sure in answers]
+
+
+def test_n_of_m_answers_decide_and_an_unsure_one_is_none():
+    answers = [(0, 0.9), (0, 0.9), (1, 0.9), (0, 0.9), (1, 0.9), (1, 0.4), (1, 0.9)]
+    assert decisions(DecisionRule(), answers) == [LABELS[k] for k, _ in answers]
+    assert decisions(DecisionRule(agree=2, window=3), answers)[:5] == [
+        None, "cat", "cat", "cat", "dog",
+    ]  # fmt: skip
+    assert decisions(DecisionRule(least=0.5), answers)[5] is None
+    assert decisions(DecisionRule(agree=3, window=4, least=0.5), answers)[-1] == "cat"
+
+
+def test_smoothing_takes_the_class_of_the_mean_scores():
+    decider = Decider(DecisionRule(smoothing=0.5), LABELS)
+    scores = [(0.9, 0.1, 0.0), (0.3, 0.7, 0.0), (0.1, 0.9, 0.0)]
+    found = [
+        decider.decide(Prediction(max(range(3), key=s.__getitem__), "", max(s), s)).label
+        for s in scores
+    ]
+    assert found == ["cat", "cat", "dog"]
+
+
+@pytest.mark.parametrize("agree", ["", "3", "4/3", "0/3", "3/5000", "a/b"])
+def test_a_vote_that_is_none_is_one_line(agree):
+    with pytest.raises(OptionError, match="expected N/M such as 3/5"):
+        RunOptions(agree=agree)
+
+
+def test_json_lines_stand_before_the_result_and_changes_alone_can_be_had(tmp_path):
+    command = [sys.executable, "-m", "edgecnn", "run", str(PAST_BUNDLE), "--source"]
+    command += [str(PAST / "field" / "frames"), "--output", "jsonl", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *lines, last = map(json.loads, done.stdout.splitlines())
+    assert len(lines) == last["frames"] > 5
+    assert [line["frame"] for line in lines] == sorted(line["frame"] for line in lines)
+    assert all(line["decision"] == line["label"] for line in lines)
+    changed = []
+    options = RunOptions(output="jsonl", changes_only=True)
+    run(PAST_BUNDLE, str(PAST / "field" / "frames"), options, on_line=changed.append)
+    assert [json.loads(line) | {"age_ms": 0} for line in changed] == [
+        line | {"age_ms": 0, "time": json.loads(same)["time"]}
+        for line, same in zip([one for one in lines if one["changed"]], changed, strict=True)
+    ]
+
+
+def test_metrics_have_both_accuracies_with_intervals_and_every_trouble():
+    from dataclasses import replace
+
+    status = replace(
+        STATUS,
+        silent=Trouble(14.0, "x"),
+        unlogged=Trouble(3.0, "full"),
+        faults={'damaged "frames"': 7},
+    )
+    text = metrics_text(status, {"temperature_c": 61.5, "throttled": "0x50005"})
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    expected = {
+        'edgecnn_accuracy{where="live",bound="value"}': 0.8,
+        'edgecnn_labelled_total{where="lab"}': 1000,
+        "edgecnn_gap_points": 17,
+        "edgecnn_frames_total": 123,
+        'edgecnn_age_seconds{quantile="0.95"}': 0.034,
+        "edgecnn_camera_silent_seconds": 14,
+        "edgecnn_not_logging_seconds": 3,
+        r'edgecnn_faults_total{fault="damaged \"frames\""}': 7,
+        "edgecnn_temperature_celsius": 61.5,
+        "edgecnn_throttled_bits": 0x50005,
+    }
+    assert {name: float(values[name]) for name in expected} == expected
+    assert float(values['edgecnn_accuracy{where="live",bound="low"}']) < 0.8
+    for line in text.splitlines():
+        assert line.startswith(("# HELP edgecnn_", "# TYPE edgecnn_", "edgecnn_"))
+
+
+def test_metrics_are_served_and_a_taken_or_wrong_address_is_one_line():
+    metrics = Metrics(str(free_port()))
+    try:
+        metrics.show(STATUS)
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics.port}/metrics") as reply:
+            assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            assert b"edgecnn_frames_total 123" in reply.read()
+        with pytest.raises(OptionError, match="choose another --metrics") as error:
+            Metrics(str(metrics.port))
+        one_line(error.value)
+    finally:
+        metrics.close()
+    with pytest.raises(OptionError, match="--metrics is 'here:there'"):
+        Metrics("here:there")
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Receiver:
+    """A web server that keeps what is posted."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.got: list[dict] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.got.append(json.loads(body))
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook?token=secret"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_a_webhook_gets_json_and_its_failure_tells_no_secret():
+    receiver, refusing = Receiver(), Receiver(500)
+    try:
+        Webhook(receiver.url).send(answered(3))
+        assert receiver.got == [answered(3).to_json()]
+        with pytest.raises(OutputDownError, match="token=\\*\\*\\*") as error:
+            Webhook(refusing.url).send(answered(3))
+        assert "secret" not in str(error.value)
+    finally:
+        receiver.close()
+        refusing.close()
+    with pytest.raises(OptionError, match="expected an http:// address"):
+        Webhook("ftp://x")
+
+
+class Stuck:
+    """An output that hangs until it is let go, and then fails once."""
+
+    name = "stuck"
+
+    def __init__(self) -> None:
+        self.go, self.sent, self.failed = threading.Event(), [], False
+
+    def send(self, one: Announced) -> None:
+        self.go.wait(PATIENCE_S)
+        if not self.failed:
+            self.failed = True
+            raise OutputDownError("refused")
+        self.sent.append(one.frame)
+
+    def show(self, status) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.clock
+def test_an_output_that_hangs_loses_answers_and_no_time_and_is_tried_again():
+    stuck = Stuck()
+    publisher = Publisher(stuck, changes_only=True)
+    for frame in range(1000):
+        publisher.put(answered(frame))
+        publisher.put(answered(frame, changed=False))
+    assert publisher.dropped >= 700
+    stuck.go.set()
+    limit = time.monotonic() + PATIENCE_S
+    while not stuck.sent:
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    publisher.close()
+    assert stuck.sent == sorted(set(stuck.sent))
+    assert stuck.sent[-1] == 999
+
+
+def test_a_reader_that_is_gone_rests_its_output():
+    def gone(_line: str) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(OutputDownError, match="Broken pipe"):
+        JsonLines(gone).send(answered(0))
+
+
+@pytest.mark.parametrize("url", ["http://x/y", "mqtt://", "mqtt://a:b@:99999/x", "nothing"])
+def test_an_mqtt_address_that_is_none_is_one_line(url):
+    with pytest.raises(EdgecnnError) as error:
+        Mqtt(url, "door")
+    one_line(error.value)
+
+
+def test_without_paho_the_line_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "paho", None)
+    monkeypatch.setitem(sys.modules, "paho.mqtt", None)
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    with pytest.raises(MissingRuntimeError, match="pip install paho-mqtt"):
+        Mqtt("mqtt://me:secret@10.0.0.5/door", "door")
+
+
+def test_home_assistant_is_told_where_the_decision_is():
+    found = discovery("Front door", "Front_door", "edgecnn/Front_door")
+    assert found["state_topic"] == "edgecnn/Front_door/state"
+    assert found["value_template"] == "{{ value_json.decision }}"
+    assert "decision" in answered(0).to_json()

@@ -1,0 +1,136 @@
+"""The systemd unit: what it runs, what it may, and that a run tells systemd that it lives."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers_run import one_line
+from sessions import PAST, PAST_BUNDLE
+
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.run import run
+from edgecnn.device.service.options import ServiceOptions
+from edgecnn.device.service.service import service
+from edgecnn.device.service.unit_file import unit_text
+from edgecnn.errors import EdgecnnError, OptionError
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+
+
+@pytest.fixture
+def unit(tmp_path) -> Path:
+    options = ServiceOptions(
+        source="rtsp://me:s3cret@10.0.0.5/cam", user="root", print_only=True, log_root=tmp_path
+    )
+    file = tmp_path / "edgecnn.service"
+    file.write_text(service("install", PAST_BUNDLE, options).text)
+    return file
+
+
+def test_the_unit_runs_the_bundle_for_ever_and_shows_no_password(unit, tmp_path):
+    text = unit.read_text()
+    (command,) = re.findall(r"ExecStart=(.*)", text)
+    expected = ["-m", "edgecnn", "run", str(PAST_BUNDLE), "--source"]
+    expected += ["rtsp://me:s3cret@10.0.0.5/cam", "--wait", "--log-root", str(tmp_path)]
+    assert command.split()[1:] == expected
+    assert Path(command.split()[0]).is_absolute()
+    assert "Description=edgecnn on rtsp://me:***@10.0.0.5/cam" in text
+    for line in (
+        "Restart=always",
+        "NoNewPrivileges=yes",
+        "Type=notify",
+        f"ReadWritePaths={tmp_path}",
+    ):
+        assert line in text.splitlines()
+
+
+@needs_systemd
+def test_systemd_finds_no_fault_in_the_unit(unit):
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True
+    )
+    faults = [line for line in done.stderr.splitlines() if unit.name in line]
+    assert faults == []
+    assert done.returncode == 0, done.stderr
+
+
+@needs_systemd
+def test_the_unit_is_exposed_by_less_than_3(unit):
+    command = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    found = re.search(r"exposure level for .*: ([0-9.]+)", done.stdout)
+    if found is None:
+        pytest.skip(f"this systemd-analyze can't say: {done.stderr.strip()}")
+    assert float(found[1]) < 3
+
+
+def test_what_systemd_reads_otherwise_is_escaped():
+    text = unit_text(["/bin/a", "50% of $HOME", 'a "b"', ""], "x%y", Path("/a b/%c"), "me")
+    assert r'ExecStart=/bin/a "50%% of $$HOME" "a \"b\"" ""' in text
+    assert "Description=edgecnn on x%%y" in text
+    assert r"ReadWritePaths=/a\x20b/%%c" in text
+    with pytest.raises(OptionError, match="line end"):
+        unit_text(["/bin/a\nUser=root"], "x", Path("/a"), "me")
+
+
+@pytest.mark.parametrize(
+    ("action", "bundle", "options"),
+    [
+        ("start", PAST_BUNDLE, {"source": "0"}),
+        ("install", None, {"source": "0"}),
+        ("install", PAST_BUNDLE, {}),
+        ("install", PAST_BUNDLE, {"source": "film.mp4"}),
+        ("install", Path("none.edgecnn"), {"source": "0"}),
+        ("uninstall", None, {"folder": Path("/nonexistent")}),
+    ],
+)
+def test_what_can_not_be_done_is_one_line(action, bundle, options):
+    with pytest.raises(EdgecnnError) as error:
+        service(action, bundle, ServiceOptions(**options))
+    one_line(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "Door"])
+def test_a_unit_has_a_plain_name(name):
+    with pytest.raises(OptionError, match="--unit is"):
+        ServiceOptions(unit=name)
+
+
+def test_the_command_prints_the_unit_and_changes_nothing():
+    command = [sys.executable, "-m", "edgecnn", "service", "install", str(PAST_BUNDLE)]
+    done = subprocess.run(
+        [*command, "--source", "0", "--print-only", "--json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["action"], found["steps"]) == ("install", [])
+    assert found["text"].startswith("# Written by")
+
+
+def test_a_run_tells_systemd_that_it_is_ready_alive_and_stopping(tmp_path, monkeypatch):
+    place = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(place))
+        systemd.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(place))
+        monkeypatch.setenv("WATCHDOG_USEC", "4")
+        run(PAST_BUNDLE, str(PAST / "field" / "frames"), RunOptions(max_frames=3))
+        said = []
+        while len(said) < 100:
+            try:
+                said.append(systemd.recv(1000).decode())
+            except BlockingIOError:
+                break
+    assert said[0] == "READY=1"
+    assert said[-1] == "STOPPING=1"
+    assert said[1:-1] == ["WATCHDOG=1"] * len(said[1:-1])
+    assert len(said) >= 4

@@ -1,0 +1,159 @@
+"""`tools/bench device`: what one frame costs the thread that invokes, in processor time.
+
+Each loop runs in a process of its own, in turns. A loop is timed twice, over few and over many
+frames; the difference leaves out what it costs to start. Processor time of a thread says the same
+on a busy machine and on an idle one, but for what others do to the caches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+LOOPS = {
+    "bare": "invoke() alone",
+    "edgecnn": "edgecnn run",
+    "logged": "edgecnn run --log",
+    "opencv": "plain OpenCV loop",
+    "tensorflow": "structure of TensorFlow's sample",
+    "coral": "structure of Coral's sample",
+}
+WARM = 100
+
+
+def table(bundle: Path, video: Path | None, frames: int, rounds: int) -> str:
+    """Rows of milliseconds a frame, and bare divided by each."""
+    found: dict[str, list[float]] = {name: [] for name in LOOPS}
+    with tempfile.TemporaryDirectory() as folder:
+        film = video or make_film(Path(folder) / "film.mp4", frames + WARM)
+        for _ in range(rounds):
+            for name in LOOPS:
+                found[name].append(measured(name, bundle, film, frames))
+    bare = median(found["bare"])
+    rows = [
+        f"| {LOOPS[name]} | {median(times):.3f} | {bare / median(times):.3f} |"
+        for name, times in found.items()
+    ]
+    what = f"{bundle.name}, {frames} frames, median of {rounds} rounds"
+    head = f"| {what} | ms a frame | share of invoke |"
+    return "\n".join([head, "|---|---|---|", *rows, ""])
+
+
+def make_film(path: Path, frames: int) -> Path:
+    """640x480 H.264 of moving noise."""
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x480:rate=30"]
+    command += ["-frames:v", str(frames), "-pix_fmt", "yuv420p", "-c:v", "libx264", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def measured(name: str, bundle: Path, film: Path, frames: int) -> float:
+    repo = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, (repo, os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, __file__, name, str(bundle), str(film), str(frames)]
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(name: str, bundle: str, film: str, frames: int) -> None:
+    loop = {"edgecnn": edgecnn_loop, "logged": logged_loop}.get(name)
+    if loop is None:
+        loop = plain_loop(name, bundle)
+    loop(bundle, film, WARM)  # imports, and whatever else comes once
+    spent = []
+    for count in (WARM, WARM + frames):
+        begin = time.thread_time()
+        loop(bundle, film, count)
+        spent.append(time.thread_time() - begin)
+    sys.stdout.write(f"{1000 * (spent[1] - spent[0]) / frames}\n")
+
+
+def edgecnn_loop(bundle: str, film: str, count: int) -> None:
+    from edgecnn.device.run.run import RunOptions, run
+
+    assert run(bundle, film, RunOptions(max_frames=count)).frames == count
+
+
+def logged_loop(bundle: str, film: str, count: int) -> None:
+    from edgecnn.device.run.run import RunOptions, run
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = RunOptions(max_frames=count, log=Path(folder) / "s")
+        assert run(bundle, film, options).frames == count
+
+
+def plain_loop(name: str, bundle: str):
+    """Loops as the samples write them, around the same interpreter and file."""
+    import cv2
+    import numpy as np
+
+    from edgecnn.bundle.folder import Bundle
+    from edgecnn.bundle.runtime.tflite_interpreter import open_interpreter
+
+    opened = Bundle.open(bundle)
+    file = opened.artifact(None).file
+    interpreter, _ = open_interpreter(opened.read(file), file, num_threads=1)
+    details, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    height, width = details["shape"][1:3]
+    scale, zero_point = output["quantization"]
+
+    def bare(_bundle: str, _film: str, count: int) -> None:
+        for _ in range(count):
+            interpreter.invoke()
+
+    def frames(film: str, count: int):
+        capture = cv2.VideoCapture(film)
+        for _ in range(count):
+            ok, frame = capture.read()
+            assert ok
+            yield frame
+        capture.release()
+
+    def opencv(_bundle: str, film: str, count: int) -> None:
+        for frame in frames(film, count):
+            rgb = cv2.cvtColor(cv2.resize(frame, (width, height)), cv2.COLOR_BGR2RGB)
+            interpreter.set_tensor(details["index"], rgb[None].astype(details["dtype"], copy=False))
+            interpreter.invoke()
+            interpreter.get_tensor(output["index"])[0].argmax()
+
+    def tensorflow(_bundle: str, film: str, count: int) -> None:
+        # Flipped, converted, and resized by the library; scores are sorted and drawn.
+        for frame in frames(film, count):
+            rgb = cv2.cvtColor(cv2.flip(frame, 1), cv2.COLOR_BGR2RGB)
+            small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+            interpreter.set_tensor(details["index"], np.expand_dims(small, 0))
+            interpreter.invoke()
+            scores = (interpreter.get_tensor(output["index"])[0].astype(float) - zero_point) * scale
+            best = np.argsort(-scores)[:3]
+            for row, k in enumerate(best):
+                place = (24, 20 * (row + 1))
+                cv2.putText(frame, f"{k} ({scores[k]:.2f})", place, 0, 0.6, (0, 0, 255), 1)
+
+    def coral(_bundle: str, film: str, count: int) -> None:
+        # The frame's colours first, then its size; the input is written through tensor().
+        for frame in frames(film, count):
+            rgb = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), (width, height))
+            interpreter.tensor(details["index"])()[0][:, :] = rgb
+            interpreter.invoke()
+            raw = interpreter.get_tensor(output["index"])[0].astype(np.int64)
+            scores = scale * (raw - zero_point)
+            top = np.argpartition(scores, -3)[-3:]
+            sorted(((int(k), float(scores[k])) for k in top), key=lambda one: -one[1])
+
+    return {"bare": bare, "opencv": opencv, "tensorflow": tensorflow, "coral": coral}[name]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
