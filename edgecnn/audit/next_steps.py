@@ -38,7 +38,7 @@ class NextStep(Record):
     @property
     def points_text(self) -> str:
         """The points in words, such as "returns 60.1 to 71.3 points"; empty where unknown."""
-        if self.points_low is None or self.points_high is None:
+        if self.points_low is None or self.points_high is None or self.points_high <= 0:
             return ""
         if self.points_low <= 0:
             return f"returns at most {self.points_high:.1f} points"

@@ -73,7 +73,10 @@ def verdict(
 
 
 def _of_fault(fault: Fault, live: Tally) -> str:
-    cost = "" if fault.points is None else f", which costs {fault.points:.1f} points"
+    cost = ""
+    if fault.points is not None:
+        lost = f"{fault.points:.1f} points" if fault.points >= 0.05 else "nothing on these frames"
+        cost = f", which costs {lost}"
     if fault.kind == "path":
         return f"The device does not do what the lab did: {fault.name}{cost}."
     if fault.kind == "truth":

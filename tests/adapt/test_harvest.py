@@ -69,6 +69,6 @@ def test_a_session_without_an_unlabelled_picture_is_refused(
 def test_a_network_must_be_named(digits_model, halves, tmp_path):
     with pytest.raises(OptionError, match="neither"):
         harvest(halves[0], tmp_path / "picked", HarvestOptions())
+    both = HarvestOptions(model=digits_model, bundle=digits_model)
     with pytest.raises(OptionError, match="both"):
-        both = HarvestOptions(model=digits_model, bundle=digits_model)
         harvest(halves[0], tmp_path / "picked", both)
