@@ -22,7 +22,7 @@ import numpy as np
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Record, computed
 
-__all__ = ["FALSE_ALARM_RATE", "Alarm"]
+__all__ = ["FALSE_ALARM_RATE", "Alarm", "stakes"]
 
 FALSE_ALARM_RATE = 0.05
 """The largest share of sessions as good as the lab in which an alarm is ever raised."""
@@ -57,7 +57,8 @@ class Alarm(Record):
         """Weigh the first answers to `things` against the lab's accuracy."""
         if lab.accuracy is None or not things:
             return cls(things, right, 1.0)
-        return cls(things, right, round(_stake(lab, right, things - right), 4))
+        stake = stakes(lab, np.array([right]), np.array([things - right]))
+        return cls(things, right, round(float(stake[0]), 4))
 
     @property
     @computed
@@ -78,22 +79,29 @@ class Alarm(Record):
         )
 
 
-def _stake(lab: Tally, right: int, wrong: int) -> float:
-    """The mean over the fields that are bet on of how much likelier they make the answers."""
+def stakes(lab: Tally, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """How much likelier answers are in a field that is worse than the lab than in one as good.
+
+    Args:
+        right, wrong: int, shape (n,): first answers to things, at n looks.
+
+    Returns:
+        float64, shape (n,): the mean over the fields that are bet on, at most 1e12.
+    """
     count = lab.total if lab.effective is None else lab.effective
     good = count * (lab.accuracy or 0.0) + 0.5
     bad = count + 1 - good
     # Log odds of an error in the lab, and how likely the lab's images make each (up to a factor).
     spread = _WIDE * (1 / good + 1 / bad) ** 0.5
     odds = np.log(bad / good) + np.linspace(-spread, spread, _POINTS)
-    weight = _log_chance(odds, good, bad)
-    as_good = _mean(weight + _log_chance(odds, right, wrong))
-    worse = odds + np.log(_ODDS)[:, None]
-    stakes = _mean(weight + _log_chance(worse, right, wrong)) - as_good
-    return min(_LARGEST, float(np.exp(np.minimum(stakes, np.log(_LARGEST))).mean()))
+    weight = _log_chance(odds, np.array(good), np.array(bad))
+    as_good = _mean(weight + _log_chance(odds, right[:, None], wrong[:, None]))
+    worse = (odds + np.log(_ODDS)[:, None])[:, None]
+    logs = _mean(weight + _log_chance(worse, right[:, None], wrong[:, None])) - as_good
+    return np.asarray(np.exp(np.minimum(logs, np.log(_LARGEST))).mean(axis=0))
 
 
-def _log_chance(odds: np.ndarray, right: float, wrong: float) -> np.ndarray:
+def _log_chance(odds: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """The logarithm of the chance of an answer sequence, where errors have these log odds."""
     return np.asarray(-right * np.logaddexp(0, odds) - wrong * np.logaddexp(0, -odds))
 
