@@ -175,7 +175,7 @@ class Student:
         if not self.options.batch_norm:
             return "not tried: --no-batch-norm"
         if not self.from_scratch:
-            return "not tried: a pretrained network is ruined by it"
+            return "not tried: it ruins networks that were not trained from scratch"
         if not batch_norms(self.split.network):
             return "not tried: the network has none"
         if not len(self.replay.train_tensors):
