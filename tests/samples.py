@@ -11,6 +11,7 @@ import sys
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -37,7 +38,9 @@ KNOWN: dict[str, dict[str, Any]] = {
     "BenchmarkRow": {"invoke_ms": {"p50": 1.0}, "total_ms": {"p50": 1.0}},
     "ExportResult": {"kinds": {"k": {"text": "k", "edgetpu": {"text": "k"}}}},
 }
+_MOMENT = datetime(2026, 11, 28, tzinfo=timezone.utc)
 _PLAIN = {int: 3, float: 0.5, str: "k", bool: True, bytes: b"k", Path: Path("k"), Any: "k"}
+_PLAIN[datetime] = _MOMENT
 
 
 @cache
