@@ -42,6 +42,7 @@ PATH = (
     "benchmark",
     "run",
     "audit",
+    "adapt",
     "doctor",
 )
 PAGES = [REPO / "README.md", *(GUIDE / f"{name}.md" for name in (*PATH, "demo"))]
