@@ -50,7 +50,7 @@ def assert_same(found: dict, expected: dict, tolerance: float) -> None:
     for where, value in expected.items():
         key = where.rpartition("/")[2]
         if key in INTERVALS and value is not None and not where.startswith("/estimate"):
-            points, fraction, half = 10.0, 0.1, value / 2
+            points, fraction, half = 10.0, 0.25, value / 2
             near = half if key == "effective" else points if abs(value) > 1 else fraction
             assert found[where] == pytest.approx(value, abs=near), where
         elif isinstance(value, float):
