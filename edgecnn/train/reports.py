@@ -44,7 +44,7 @@ class Clock:
     """The time of a run in seconds; `seconds` is what it may take, None without a limit."""
 
     seconds: float | None = None
-    start: float = field(default_factory=monotonic)
+    start: float = field(default_factory=lambda: monotonic())
 
     @property
     def elapsed(self) -> float:
