@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from shlex import join, quote
 
@@ -20,8 +19,6 @@ from edgecnn.session.read import Session
 __all__ = ["NextStep", "next_steps"]
 
 _MOST = 3
-# Only what this edgecnn has is advised.
-_HAS_ADAPT = find_spec("edgecnn.adapt") is not None
 # A gap whose interval is wider than this, in points, is worth more labels first.
 _WIDE, _FEW_LABELS, _MOST_ASKED = 10.0, 100, 400
 
@@ -63,7 +60,7 @@ def next_steps(
     # Of several sessions with the same fault, once.
     found = list(dict.fromkeys(found))
     if not checks.faults:
-        found += _of_the_gap(place, residual, live)
+        found += _of_the_gap(place, quote(bundle), residual, live)
     return tuple(found[:_MOST])
 
 
@@ -97,7 +94,7 @@ def _ends(step: Step | None) -> tuple[float | None, float | None]:
     return (None, None) if step is None else (step.low, step.high)
 
 
-def _of_the_gap(place: str, residual: Step | None, live: Live) -> list[NextStep]:
+def _of_the_gap(place: str, bundle: str, residual: Step | None, live: Live) -> list[NextStep]:
     """Without a fault: more labels where they decide, then what closes a gap of the field."""
     label = f"edgecnn label {place}"
     if residual is None:
@@ -105,7 +102,7 @@ def _of_the_gap(place: str, residual: Step | None, live: Live) -> list[NextStep]
             NextStep(label, "no field labels: 100 random ones tell live accuracy within 10 points")
         ]
     found = []
-    if residual.low > 0 and _HAS_ADAPT:
+    if residual.low > 0:
         found.append(
             NextStep(
                 f"edgecnn adapt MODEL --field {place} -o MODEL2",
@@ -123,12 +120,12 @@ def _of_the_gap(place: str, residual: Step | None, live: Live) -> list[NextStep]
         )
     if residual.low > 0 and live.confusions:
         worst = live.confusions[0]
-        harvest = "" if not _HAS_ADAPT else f" (`edgecnn harvest {place} -o more/` collects them)"
+        harvest = f"`edgecnn harvest {place} --bundle {bundle} -o more`"
         found.append(
             NextStep(
                 "edgecnn train LAB -o MODEL2",
-                f"first add pictures of {worst.truth!r} as this camera sees it to LAB{harvest}: it "
-                f"is read as {worst.predicted!r} on {worst.frames} frames",
+                f"first add pictures of {worst.truth!r} as this camera sees it to LAB ({harvest} "
+                f"picks some): it is read as {worst.predicted!r} on {worst.frames} frames",
                 0.0,
                 100 * worst.frames / max(1, live.tally.total),
             )
