@@ -156,8 +156,7 @@ def step_of_kept(
 def _evidence(found: Sequence[Reanswered], count: int, agreed: int) -> str:
     if len(found) == 1:
         return found[0].evidence
-    percent = 100 * agreed / max(1, count)
     return (
-        f"re-answered {count} kept frames of {len(found)} sessions: {percent:.0f} % agree with "
-        "the device"
+        f"{agreed} of {count} kept frames of {len(found)} sessions, answered again, agree with the "
+        "device"
     )

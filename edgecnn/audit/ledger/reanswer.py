@@ -76,8 +76,9 @@ class Reanswered:
     @property
     def evidence(self) -> str:
         """What was compared, in a sentence."""
-        count, percent = len(self.rows), 100 * self.agreed / max(1, len(self.rows))
-        text = f"re-answered {count} kept frames: {percent:.0f} % agree with the device"
+        text = (
+            f"{self.agreed} of {len(self.rows)} kept frames, answered again, agree with the device"
+        )
         if self.match.names:
             text += f", {100 * self.match.agreement:.0f} % with this fault"
         if self.num_tried:
