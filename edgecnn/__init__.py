@@ -12,6 +12,8 @@ from edgecnn._version import __version__
 _HOME = {
     "Classifier": "edgecnn.bundle.classifier",
     "Bundle": "edgecnn.bundle.folder",
+    "SessionHeader": "edgecnn.session.header",
+    "SessionWriter": "edgecnn.session.write",
     "TrainOptions": "edgecnn.train.options",
     "CalibrateOptions": "edgecnn.calibrate.options",
     "ExportOptions": "edgecnn.export.options",
@@ -28,6 +30,8 @@ __all__ = [
     "CalibrateOptions",
     "Classifier",
     "ExportOptions",
+    "SessionHeader",
+    "SessionWriter",
     "TrainOptions",
     "__version__",
     "audit",
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
     from edgecnn.calibrate.options import CalibrateOptions
     from edgecnn.export.export import export
     from edgecnn.export.options import ExportOptions
+    from edgecnn.session.header import SessionHeader
+    from edgecnn.session.write import SessionWriter
     from edgecnn.train.options import TrainOptions
     from edgecnn.train.train import train
 

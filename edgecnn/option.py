@@ -17,6 +17,7 @@ from __future__ import annotations
 import sys
 import types
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -201,7 +202,9 @@ def check_value(about: Option, value: Any, name: str | None = None) -> Any:
 def _check_one(about: Option, value: Any, name: str | None) -> Any:
     if not _fits(about, value):
         shown = f"{value:g}" if isinstance(value, float) else repr(value)
-        raise OptionError(f"{name or about.flag} is {shown}, expected {about.allowed}")
+        near = get_close_matches(str(value), about.choices, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise OptionError(f"{name or about.flag} is {shown}, expected {about.allowed}{meant}")
     return Path(value) if about.kind is Path else value
 
 

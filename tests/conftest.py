@@ -135,10 +135,11 @@ def digits_model(once, digits_folder) -> Path:
 @pytest.fixture(scope="session")
 def digits_bundle(once, digits_model, digits_field) -> Path:
     """A bundle of all seven artifacts, calibrated on field images; not to be written to."""
-    from edgecnn.export.export import export
+    from edgecnn.export.export import ExportOptions, export
 
     def make(folder: Path) -> None:
-        export(digits_model, digits_field, folder / "digits.edgecnn")
+        every = ExportOptions(formats=("all",))
+        export(digits_model, digits_field, folder / "digits.edgecnn", every)
 
     entry = once("digits-bundle", make, exports=True, of=digits_model.parent)
     return entry / "digits.edgecnn"

@@ -65,7 +65,7 @@ ANYTHING_INSIDE_FUNCTIONS = {"demo", "cli"}
 EXTRA = {
     "quiet": {"tensorflow"},
     "render": {"matplotlib", "jinja2"},
-    "bundle": {"tensorflow", "onnxruntime", "tflite_runtime"},
+    "bundle": {"tensorflow", "onnxruntime", "tflite_runtime", "PIL", "pi_heif"},
     "camera": {"scipy", "sklearn"},
     "device": {"picamera2", "matplotlib", "starlette", "uvicorn"},
     "audit": {"scipy", "sklearn", "matplotlib", "jinja2"},
@@ -95,7 +95,7 @@ FOLDERS = {"frames"}
 # ... the only one that may know these keys of card.json ...
 CARD_KEYS = {"max_output_error", "tensor_sha256", "prior", "parent"}
 # ... the only one that has this number, or computes the paired test ...
-TEXT_HOMES = {"1.9599": "accuracy/tally.py", "comb(": "accuracy/paired.py"}
+TEXT_HOMES = {"1.9599": "accuracy/quantiles.py", "comb(": "accuracy/paired.py"}
 # ... and the only one that knows these keys.
 KEY_HOMES = {
     **dict.fromkeys(("event", "captured_at", "roi", "blind"), "session/events.py"),

@@ -39,7 +39,8 @@ def folder(request, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def result(folder) -> ExportResult:
-    return export(folder / "model", folder / "calibration", folder / "net.edgecnn")
+    every = ExportOptions(formats=("all",))
+    return export(folder / "model", folder / "calibration", folder / "net.edgecnn", every)
 
 
 def few(folder: Path, count: int) -> Path:

@@ -7,8 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from edgecnn.accuracy.quantiles import student_quantile
-from edgecnn.accuracy.tally import Z_95, Tally
+from edgecnn.accuracy.quantiles import Z_95, student_quantile
+from edgecnn.accuracy.tally import Tally
 
 __all__ = ["Clusters", "difference", "paired_difference", "tighter"]
 

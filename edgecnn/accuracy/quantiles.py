@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from math import exp, lgamma, log, log1p, sqrt
 
-__all__ = ["beta_quantile", "student_quantile"]
+__all__ = ["Z_95", "beta_quantile", "student_quantile"]
+
+Z_95 = 1.959963984540054
+"""The 97.5 % quantile of the normal distribution, for two-sided intervals at 95 %."""
 
 _EXACT = 1e-7
 _LARGE = 20.0  # degrees of freedom above which a series is exact to 1e-5
 _TINY = 1e-300  # instead of 0, which nothing is divided by
-_Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 _MOST_STEPS = 500
 
 
@@ -58,7 +60,7 @@ def student_quantile(freedom: float) -> float:
         [12.706, 3.575, 2.228, 1.96]
     """
     if freedom > _LARGE:
-        z, v = _Z, freedom
+        z, v = Z_95, freedom
         first = (z**3 + z) / 4
         second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
         third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384

@@ -10,10 +10,7 @@ import numpy as np
 from edgecnn.accuracy.quantiles import beta_quantile
 from edgecnn.records import Json, Record, computed, json_as
 
-__all__ = ["Z_95", "Tally", "gap_points"]
-
-Z_95 = 1.959963984540054
-"""The 97.5 % quantile of the normal distribution, for two-sided intervals at 95 %."""
+__all__ = ["Tally", "gap_points"]
 
 _OUTSIDE = 0.025
 _NONE = 1e-9

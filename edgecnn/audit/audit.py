@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecnn.audit.advice import next_steps
 from edgecnn.audit.estimate import estimate_accuracy
 from edgecnn.audit.faults import check_labels, reanswer_all, settle_path
 from edgecnn.audit.find_bundle import find_bundle
 from edgecnn.audit.ledger.ledger import measure_lab, residual
 from edgecnn.audit.live import measure_live
+from edgecnn.audit.next_steps import next_steps
 from edgecnn.audit.notes import contradictions, file_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.result import AuditReport
+from edgecnn.audit.trust import check_files, check_header
 from edgecnn.errors import OptionError, SessionError
 from edgecnn.records import Progress
 from edgecnn.session.headline import live_alarm, same_answers
@@ -64,6 +65,8 @@ def audit(
     first = opened[0]
     frames = _read_all(opened, progress)
     bundle, note = find_bundle(first, options.bundle)
+    said = [text for session in opened for text in check_header(session, bundle)]
+    files = [check_files(s, f) for s, f in zip(opened, frames, strict=True)]
     lab = measure_lab(first, bundle, options.lab, progress)
     # The estimate and the answers anew come before the labels are read: they can't see them.
     estimate = estimate_accuracy(frames, lab.quantized.accuracy or 0.0, lab.confidence)
@@ -76,6 +79,7 @@ def audit(
     parts = list(zip(opened, frames, truths, strict=True))
     live = measure_live(parts, first.card.labels)
     lab, checks = settle_path(lab, check_labels(again, parts, lab.quantized.accuracy or 0.0))
+    checks = checks.with_faults([fault for faults, _ in files for fault in faults])
     left = residual(lab, live.tally, checks.steps)
     place = first.header.bundle_path if bundle is None else str(bundle.path)
     report = AuditReport(
@@ -90,6 +94,8 @@ def audit(
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f, _ in parts),
         notes=(
             *((note,) if note else ()),
+            *said,
+            *(text for _, texts in files for text in texts),
             *lab.notes,
             *unanswered,
             *reading_notes(parts, live),

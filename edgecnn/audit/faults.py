@@ -73,6 +73,10 @@ class FieldChecks:
     steps: tuple[Step, ...] = ()
     faults: tuple[Fault, ...] = ()
 
+    def with_faults(self, more: Sequence[Fault]) -> FieldChecks:
+        """The same with faults that come before all others."""
+        return replace(self, faults=(*more, *self.faults))
+
 
 def reanswer_all(
     parts: Sequence[tuple[Session, Frames]], bundle: Bundle | None, progress: Progress | None

@@ -54,7 +54,7 @@ def _place(report: AuditReport) -> str:
     first = report.sessions[0]
     host = first["host"] if isinstance(first["host"], dict) else {}
     device = first["name"] or host.get("name") or "unnamed device"
-    days = sorted({str(s["started_at"])[:10] for s in report.sessions if s["started_at"]})
+    days = sorted({str(s["day"]) for s in report.sessions if s["day"]})
     when = " to ".join(dict.fromkeys([*days[:1], *days[-1:]])) or "no date"
     parts = [
         f"device {device}",

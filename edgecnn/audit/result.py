@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally, gap_points
-from edgecnn.audit.advice import NextStep
 from edgecnn.audit.estimate import Estimate
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.ledger.ledger import Lab
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
+from edgecnn.audit.next_steps import NextStep
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.verdict import Overfitting, verdict
 from edgecnn.bundle.card import Card

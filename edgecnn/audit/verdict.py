@@ -86,12 +86,12 @@ def _cause(live: Live, checks: FieldChecks) -> str:
     kept = checks.kept
     proved = ""
     if kept.frames:
-        proved = f", and not by the device's path ({kept.agreed} of {kept.frames} frames agree)"
+        proved = f"; the device works as the lab did ({kept.agreed} of {kept.frames} frames agree)"
     wrong = sum(c.frames for c in live.confusions)
     if live.confusions and live.confusions[0].frames >= _MAINLY * wrong:
         worst = live.confusions[0]
         return (
-            f"{proved}: {worst.frames} of {wrong} errors are {worst.truth!r} read as "
+            f"{proved}; {worst.frames} of {wrong} errors are {worst.truth!r} read as "
             f"{worst.predicted!r}"
         )
     return proved

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from edgecnn.bundle.encoded import check_image, is_webp, still_png, webp_orientation
+from edgecnn.bundle.heif import decode_heif, heif_kind
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ImageError
 
@@ -78,7 +79,7 @@ def decode(data: bytes, name: str = "image") -> np.ndarray:
 
     16-bit samples keep their high byte, grey is repeated, alpha is dropped, CMYK is converted;
     of an animation the picture counts that a program without animation shows. GIF is refused:
-    OpenCV before 4.12 can't read it.
+    OpenCV before 4.12 can't read it. HEIC and AVIF need the extra `heif`.
 
     Returns:
         uint8, shape (height, width, 3), in B, G, R order.
@@ -86,6 +87,8 @@ def decode(data: bytes, name: str = "image") -> np.ndarray:
     Raises:
         ImageError: Empty, truncated, too large or no image.
     """
+    if heif_kind(data):
+        return decode_heif(data, name)
     check_image(data, name)
     flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if is_webp(data) else 0)
     try:

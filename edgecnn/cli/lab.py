@@ -11,12 +11,13 @@ from edgecnn.audit.options import AuditOptions
 from edgecnn.calibrate.options import CalibrateOptions
 from edgecnn.cli.app import Outcome, command, progress_bars, say
 from edgecnn.cli.command import FILES
+from edgecnn.export.imported.options import ImportOptions
 from edgecnn.export.options import ExportOptions
 from edgecnn.inspect.options import InspectOptions
 from edgecnn.option import Option
 from edgecnn.train.options import TrainOptions
 
-__all__ = ["audit", "calibrate", "demo", "export", "inspect", "train"]
+__all__ = ["audit", "calibrate", "demo", "export", "import_model", "inspect", "train"]
 
 
 @command("inspect", InspectOptions, ("lab/", "lab/ --field field/ -o inspection.html"))
@@ -103,6 +104,37 @@ def export(
     with progress_bars() as progress:
         result = export(model, calibration, output, options, progress=progress)
     return result, 0 if result.ok else 1
+
+
+@command(
+    "import",
+    ImportOptions,
+    ("net.tflite --labels labels.txt --lab test/ -o net.edgecnn",),
+)
+def import_model(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .tflite or .onnx file of another tool.")
+    ],
+    output: Annotated[
+        Path, Option("The bundle to write.", FILES, "--output/-o", metavar="NAME.edgecnn")
+    ],
+    lab: Annotated[
+        Path,
+        Option("Labelled test images that the model was not trained on.", FILES, metavar="FOLDER"),
+    ],
+    options: ImportOptions,
+    labels: Annotated[
+        Path | None,
+        Option(
+            "A text file with one label a line, in the order of the scores.", FILES, metavar="FILE"
+        ),
+    ] = None,
+) -> Outcome:
+    """Make a measured bundle of another tool's .tflite or .onnx file."""
+    from edgecnn.export.imported.import_model import import_model
+
+    with progress_bars() as progress:
+        return import_model(file, labels, lab, output, options, progress=progress), 0
 
 
 @command(

@@ -16,7 +16,18 @@ __all__ = ["COMMANDS", "app", "main"]
 _ROOMS = (lab, device)
 # As `edgecnn --help` lists them: the path, then what helps on the way.
 _PATH = (
-    *("inspect", "calibrate", "train", "export", "evaluate", "benchmark", "run", "label", "audit"),
+    *(
+        "inspect",
+        "calibrate",
+        "train",
+        "export",
+        "import",
+        "evaluate",
+        "benchmark",
+        "run",
+        "label",
+        "audit",
+    ),
     *("doctor", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _PATH.index(str(command.name)))

@@ -179,9 +179,9 @@ class _Demo:
         self.say(f"    lab accuracy {result.lab.text()}")
 
     def export(self, calibration: Path) -> ExportResult:
-        from edgecnn.export.export import FORMATS, ExportOptions, export
+        from edgecnn.export.export import DEFAULT_FORMATS, ExportOptions, export
 
-        options = ExportOptions(name="digits", formats=self.options.formats or tuple(FORMATS))
+        options = ExportOptions(name="digits", formats=self.options.formats or DEFAULT_FORMATS)
         target = self.output / "digits.edgecnn"
         with self._step("3/6 export: TFLite and ONNX, quantized on calibration images"):
             return export(

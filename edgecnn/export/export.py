@@ -10,16 +10,18 @@ from edgecnn.export.calibration.choice import choose_calibration
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.foreign.foreign import load_any_model
 from edgecnn.export.formats import convert_all
-from edgecnn.export.options import FORMATS, ExportOptions
+from edgecnn.export.options import DEFAULT_FORMATS, FORMATS, ExportOptions
 from edgecnn.export.packing.pack import pack
 from edgecnn.export.readback.check import check_files
+from edgecnn.export.readback.drop import explain_drops
+from edgecnn.export.readback.times import time_files
 from edgecnn.export.repair.repair import repair_files
 from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.targets import make_targets
 from edgecnn.files.staging import check_writable
 from edgecnn.records import Progress
 
-__all__ = ["FORMATS", "ExportOptions", "ExportResult", "export"]
+__all__ = ["DEFAULT_FORMATS", "FORMATS", "ExportOptions", "ExportResult", "export"]
 
 
 def export(
@@ -59,11 +61,13 @@ def export(
     converted = convert_all(lab, makers, chosen, options, progress)
     repaired = repair_files(lab, makers, chosen, converted, options, progress)
     checked = check_files(lab, repaired, options.max_drop, progress)
+    drops = explain_drops(lab, makers, chosen, checked)
+    times = time_files(checked, lab)
     targets = make_targets(lab, checked, options, progress)
     contents = pack(lab, chosen, repaired, checked, targets, options.name)
     contents.write(target)
 
-    warned = (repaired.warnings(), converted.warnings, checked.warnings, targets.warnings)
+    warned = (repaired.warnings(), converted.warnings, checked.warnings, drops, targets.warnings)
     return ExportResult(
         bundle=target,
         lab=lab.test.tally(lab.test.keras_top1),
@@ -74,4 +78,5 @@ def export(
         comparison=chosen.comparison,
         layers=checked.layers,
         repairs=repaired.repairs,
+        times_ms=times,
     )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgecnn.bundle.artifacts import by_name
+from edgecnn.bundle.artifacts import FLOAT32, ONNX_FLOAT32, by_name
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.calibration.choice import Chosen
 from edgecnn.export.convert.makers import Makers
-from edgecnn.export.options import FORMATS, ExportOptions
+from edgecnn.export.options import ExportOptions
 from edgecnn.model.read import LabModel
 from edgecnn.records import Progress
 
 __all__ = ["Converted", "convert_all"]
+
+
+_REFERENCES = (FLOAT32, ONNX_FLOAT32)
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,23 @@ def convert_all(
     """
     files: dict[str, bytes] = {}
     warnings: list[str] = []
+    refused: set[str] = set()  # suffixes whose float file could not be made: not tried again
     for k, name in enumerate(options.artifacts):
         if progress:
             progress(f"converting to {name}", k, len(options.artifacts))
         target = by_name(name)
+        if target.file.rpartition(".")[2] in refused:
+            warnings.append(f"{name} is left out: it is made of the float32 file, which failed")
+            continue
         try:
             data = makers.of(target).make(chosen.recipe(target, lab.network))
             load_runtime(data, target.file)  # converters write files that no runtime takes
             files[name] = data
         except (ModelError, ArtifactError) as error:
-            if set(options.artifacts) != set(FORMATS):
+            if not options.whole:
                 raise
             warnings.append(str(error))
+            refused |= {target.file.rpartition(".")[2]} if target in _REFERENCES else set()
     if not files:
         raise ModelError(warnings[0])
     return Converted(files, tuple(warnings))

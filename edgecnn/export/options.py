@@ -6,15 +6,25 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from edgecnn.bundle.artifacts import EXPORT_FORMATS, FULL_INTEGER
+from edgecnn.bundle.artifacts import EXPORT_FORMATS, FULL_INTEGER, INT16
 from edgecnn.bundle.spec import Interpolation, Resize
 from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
 
-__all__ = ["FORMATS", "MICRO", "Color", "ExportOptions", "Normalize"]
+__all__ = ["DEFAULT_FORMATS", "FORMATS", "MICRO", "Color", "ExportOptions", "Normalize"]
 
 FORMATS = {one.name: one.file for one in EXPORT_FORMATS}
+# An int16 file takes some 100 times as long as the float one: it is made on request only.
+DEFAULT_FORMATS = tuple(name for name in FORMATS if name != INT16.name)
 MICRO = "micro"  # the full-integer model as a C array
+# The words of the field for these formats.
+_WORDS = {
+    "all": tuple(FORMATS),
+    "tflite": tuple(n for n in DEFAULT_FORMATS if n.startswith("tflite")),
+    "onnx": tuple(n for n in DEFAULT_FORMATS if n.startswith("onnx")),
+    "int8": (FULL_INTEGER.name,),
+    **{n.removeprefix("tflite-"): (n,) for n in FORMATS if n.startswith("tflite-")},
+}
 Normalize = Literal["none", "unit", "minus_one_one", "imagenet", "caffe"]
 Color = Literal["rgb", "bgr", "grey"]
 
@@ -34,13 +44,14 @@ class ExportOptions:
     """
 
     formats: tuple[str, ...] = option(
-        tuple(FORMATS),
+        DEFAULT_FORMATS,
         "Write only these formats, with commas between them. tflite-full-integer is int8; micro is "
-        "the same as a C array for TFLite Micro.",
+        "the same as a C array for TFLite Micro; tflite-int16 runs about 100 times as long as "
+        "float. Short: int8, float32, float16, int16, tflite, onnx, all.",
         panel="Formats",
-        choices=(*FORMATS, MICRO),
+        choices=(*FORMATS, MICRO, *_WORDS),
         metavar="LIST",
-        shown="all but micro",
+        shown="all but tflite-int16 and micro",
     )
     integer_io: Literal["uint8", "int8"] = option(
         "uint8", "Type of the input and output of full-integer files."
@@ -121,7 +132,8 @@ class ExportOptions:
         check_options(self)
         if self.grey:
             object.__setattr__(self, "color", "grey")
-        object.__setattr__(self, "formats", tuple(dict.fromkeys(self.formats)))
+        named = [name for word in self.formats for name in _WORDS.get(word, (word,))]
+        object.__setattr__(self, "formats", tuple(dict.fromkeys(named)))
         object.__setattr__(self, "compare_counts", tuple(sorted(set(self.compare_counts))))
         if not self.formats or not self.compare_counts:
             raise OptionError("--formats or --compare-counts names nothing; name one at least")
@@ -138,6 +150,11 @@ class ExportOptions:
                 f"--{odd[0]} describes a Keras file of your own, which needs its test images; name "
                 "their folder with --lab"
             )
+
+    @property
+    def whole(self) -> bool:
+        """Whether the usual formats are all among those asked for: what fails is then left out."""
+        return set(DEFAULT_FORMATS) <= set(self.formats)
 
     @property
     def artifacts(self) -> tuple[str, ...]:

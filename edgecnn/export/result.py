@@ -22,6 +22,7 @@ __all__ = ["ExportResult"]
 class ExportResult:
     """What was exported, and how it compares with the Keras model (`lab`).
 
+    `times_ms` is the median time of an image here, by file: for comparing them, see `benchmark`.
     `kinds` says what each file really holds, by file: see `readback.anatomy.Anatomy`.
     """
 
@@ -34,6 +35,7 @@ class ExportResult:
     comparison: Comparison | None = None
     layers: tuple[LayerReport, ...] = ()
     repairs: tuple[Repair, ...] = ()
+    times_ms: dict[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -44,13 +46,25 @@ class ExportResult:
         """Points of lab accuracy that an artifact loses against the Keras model."""
         return 100 * (self.lab.correct - artifact.lab.correct) / self.lab.total
 
+    def time_ratio(self, artifact: Artifact) -> float | None:
+        """Time of a file against the float32 file of its kind, or of the other kind."""
+        files = (artifact.file.rpartition(".")[2], "tflite", "onnx")
+        floats = [self.times_ms.get(f"model_float32.{suffix}") for suffix in files]
+        base, own = next(filter(None, floats), None), self.times_ms.get(artifact.file)
+        return round(own / base, 2) if own and base else None
+
     def to_json(self) -> Json:
         """`export --json`."""
         found = {
             "bundle": self.bundle,
             "lab": self.lab,
             "artifacts": [
-                {**a.to_json(), "drop_points": round(self.drop(a), 3)} for a in self.artifacts
+                {
+                    **a.to_json(),
+                    "drop_points": round(self.drop(a), 3),
+                    "time_ratio": self.time_ratio(a),
+                }
+                for a in self.artifacts
             ],
             "kinds": {file: entry["text"] for file, entry in self.kinds.items()},
             "edgetpu_predicted": self._edgetpu(),
@@ -73,6 +87,7 @@ class ExportResult:
             "agreement",
             "max error",
             "drop",
+            "time",
             "",
         )
         lines = [self.comparison.to_text(), ""] if self.comparison else []
@@ -91,6 +106,7 @@ class ExportResult:
 
     def _row(self, artifact: Artifact) -> tuple[str, ...]:
         low, high = artifact.lab.interval
+        ratio = self.time_ratio(artifact)
         remarks = ["as its twin"] if artifact.kind.startswith("edgetpu") else []
         remarks += [] if artifact.ok else ["drop too large"]
         return (
@@ -102,6 +118,7 @@ class ExportResult:
             f"{100 * artifact.agreement:.2f} %",
             f"{artifact.max_output_error:.4f}",
             f"{self.drop(artifact):+.2f}",
+            "" if ratio is None else f"{ratio:.2f}x",
             "; ".join(remarks),
         )
 

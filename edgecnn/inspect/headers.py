@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.bundle.encoded import check_image
+from edgecnn.bundle.heif import heif_kind
 from edgecnn.errors import ImageError
 
 __all__ = ["Header", "broken_kind", "read_header"]
@@ -72,11 +73,14 @@ def read_header(data: bytes, suffix: str) -> Header | None:
 
 
 def broken_kind(data: bytes) -> str:
-    """Say why a file can't be decoded: empty, truncated, not-an-image, unsupported or damaged."""
+    """Say why a file can't be decoded: empty, truncated, not-an-image, heic, avif, unsupported or
+    damaged."""
     if not data:
         return "empty"
     if data.startswith(b"GIF8"):
         return "unsupported"
+    if kind := heif_kind(data):
+        return kind.lower()
     try:
         check_image(data, "image")
     except ImageError:

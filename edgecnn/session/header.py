@@ -10,6 +10,7 @@ from typing import Any
 
 from edgecnn._version import __version__
 from edgecnn.bundle.card import Card
+from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.errors import EdgecnnError, SessionError
 from edgecnn.files.staging import write_file
@@ -62,6 +63,33 @@ class SessionHeader(Record):
     edgecnn: str | None = __version__
     format: int = SESSION_FORMAT
 
+    @classmethod
+    def of(cls, bundle: Path | str, artifact: str | None = None, **known: Any) -> SessionHeader:
+        """The header of a session that another program records with a bundle.
+
+        Args:
+            bundle: NAME.edgecnn, a folder or its zip.
+            artifact: File name or kind of the file that ran; None takes the one for devices.
+            known: Other fields of the header, such as `device`, `runtime`, `source` or `name`.
+
+        Raises:
+            BundleError: The bundle can't be used.
+            ArtifactError: It has no such artifact.
+
+        Example:
+            header = edgecnn.SessionHeader.of("digits.edgecnn", device="my phone")
+        """
+        opened = Bundle.open(bundle)
+        ran = opened.artifact(artifact)
+        return cls(
+            bundle_path=str(Path(bundle).absolute()),
+            bundle_sha256=opened.sha256,
+            card=opened.card,
+            artifact=ran.file,
+            artifact_sha256=ran.sha256,
+            **known,
+        )
+
     def to_json(self) -> Json:
         """What session.json holds."""
         bundle = {"path": self.bundle_path, "sha256": self.bundle_sha256}
@@ -96,6 +124,7 @@ class SessionHeader(Record):
             "name": self.name,
             "site": self.site,
             "started_at": self.started_at,
+            "day": self.started_at[:10] if self.started_at else None,
         }
 
     def differences(self, other: SessionHeader) -> list[str]:
@@ -147,4 +176,6 @@ def read_header(session: Path) -> SessionHeader:
         return SessionHeader.from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError, EdgecnnError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        if "NoneType" in reason:  # in the words of a person
+            reason = "a value is null where an object or a text is expected"
         raise SessionError(f"{file} is incomplete ({reason}); record the session again") from error

@@ -90,6 +90,8 @@ class Frames:
     all scores (where only the best were logged, the others share what is left) and to why it was
     kept. `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the
     frames show (see `accuracy.objects`); None where not every frame of the session has a number.
+    `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
+    belong to no answer.
     """
 
     key: np.ndarray
@@ -107,6 +109,8 @@ class Frames:
     thing: np.ndarray | None = None
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
+    num_kept: int = 0
+    num_foreign: int = 0
 
     def __len__(self) -> int:
         return len(self.key)
@@ -145,7 +149,8 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
             elif kind is None:
                 raise ValueError("no event")
         except _BROKEN:
-            rows.broken += not torn
+            if not torn:
+                rows.break_off()
     if not len(rows.key):
         raise SessionError(
             f"{session.path / EVENTS_NAME} holds no frame ({rows.broken} broken lines), expected "
@@ -290,10 +295,17 @@ class _Rows:
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
     named: int = 0
+    num_kept: int = 0
     broken: int = 0
     end: str | None = None
     _scores: list[tuple[float, ...]] = field(default_factory=list)
     _clock: _Clock = field(default_factory=_Clock)
+    _shown: dict[int, int] = field(default_factory=dict)
+
+    def break_off(self) -> None:
+        """Count a broken line: what the frame after it shows is only known if that says so."""
+        self.broken += 1
+        self._shown.clear()
 
     def add(self, event: FrameEvent) -> None:
         row = len(self.key)
@@ -305,7 +317,9 @@ class _Rows:
         self.index.append(index)
         self.confidence.append(score)
         if event.thing is not None:
-            self.thing.append(event.thing)
+            self._shown[region] = event.thing
+        if region in self._shown:
+            self.thing.append(self._shown[region])
         if event.confidence is not None:
             self.calibrated.append(event.confidence)
         elif event.scores is not None:  # format 1 leaves the confidence to its reader
@@ -343,11 +357,14 @@ class _Rows:
             thing=np.array(self.thing)[kept] if len(self.thing) == len(key) else None,
             scores=moved(self.scores),
             pools=moved(self.pools),
+            num_kept=self.num_kept,
+            num_foreign=len(self.stored) - len(set(self.images.values())),
         )
 
     def _add_picture(self, row: int, event: FrameEvent) -> None:
         """Note the picture of a frame, if it is still there, and when it was captured."""
         taken = self._clock.at(event)
+        self.num_kept += event.pool is not None or event.image is not None
         if event.image is None and self.session.header.format == 1:
             return
         stem = picture_stem(event.frame, event.region)

@@ -9,23 +9,34 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
-from edgecnn.errors import OutputError
+import numpy as np
+
+from edgecnn.accuracy.confidence import calibrated_confidence
+from edgecnn.errors import OutputError, SessionError
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json
-from edgecnn.session.events import FrameEvent, TruthEvent, event_line
+from edgecnn.session.events import FrameEvent, TruthEvent, event_line, top_scores
 from edgecnn.session.header import SessionHeader, write_header
-from edgecnn.session.layout import EVENTS_NAME, HEADER_NAME, PICTURES_NAME, is_session
+from edgecnn.session.layout import (
+    EVENTS_NAME,
+    HEADER_NAME,
+    PICTURES_NAME,
+    is_session,
+    picture_stem,
+)
 
 __all__ = ["SessionWriter", "check_session_place"]
 
 _SYNC_LINES, _SYNC_S = 30, 2.0
+# Scores of other programs may be outside of 0 to 1 by this much.
+_ROUNDING = 1e-3
 # A frame says the time of day this often, and where the two clocks moved apart by this much.
 _CLOCK_MS, _DRIFT_MS = 60_000, 100
 
@@ -60,15 +71,23 @@ class SessionWriter:
 
     Args:
         folder: A new or empty folder.
-        header: What was measured; its start time is set here.
+        header: What was measured; its start time is set here. `SessionHeader.of` makes it of a
+            bundle, for programs that are not `edgecnn run`.
 
     Raises:
         OutputError: The place is taken, read-only or full.
+
+    Example:
+        header = edgecnn.SessionHeader.of("digits.edgecnn", device="my phone")
+        with edgecnn.SessionWriter("session", header) as session:
+            session.answer(0, scores, picture=jpeg, label="7")
+            session.end("done")
     """
 
-    def __init__(self, folder: Path, header: SessionHeader) -> None:
-        check_session_place(folder)
-        self.folder = folder
+    def __init__(self, folder: Path | str, header: SessionHeader) -> None:
+        check_session_place(Path(folder))
+        self.folder, self._header = Path(folder), header
+        folder = self.folder
         self._is_new = not folder.exists()
         self._num_frames = 0
         self._file = -1
@@ -110,6 +129,63 @@ class SessionWriter:
         """Log an answer; its time of day is left out where `t_ms` tells it."""
         self._write((event if self._tells_time(event) else replace(event, at=None)).to_line())
         self._num_frames += 1
+
+    def answer(
+        self,
+        frame: int,
+        scores: Sequence[float],
+        *,
+        picture: bytes | None = None,
+        probability: float | None = None,
+        label: str | None = None,
+        latency_ms: float = 0.0,
+    ) -> None:
+        """Log what any program answered to a frame, with its picture and label where known.
+
+        Args:
+            frame: Position in the source, from 0.
+            scores: One for each label of the card, in [0, 1], as the model gives them.
+            picture: The encoded JPEG or PNG that was classified, before any resizing.
+            probability: With what probability this picture was kept, where chance chose it.
+            label: What the frame really shows.
+            latency_ms: From capture to answer.
+
+        Raises:
+            SessionError: The scores don't fit the card.
+            OutputError: The place is read-only or full.
+        """
+        values = np.asarray(scores, np.float32)
+        card = self._header.card
+        if values.shape != (len(card.labels),) or not bool(
+            (np.abs(values - 0.5) <= 0.5 + _ROUNDING).all()
+        ):
+            raise SessionError(
+                f"frame {frame} has scores of shape {values.shape} from {values.min(initial=0):g} "
+                f"to {values.max(initial=0):g}, expected {len(card.labels)} from 0 to 1 in the "
+                "order of the card's labels"
+            )
+        step = next((a.output.scale for a in card.artifacts if a.file == self._header.artifact), 0)
+        all_scores = tuple(np.clip(values, 0, 1).tolist())
+        if picture is not None:
+            suffix = ".png" if picture.startswith(b"\x89PNG") else ".jpg"
+            self.keep_picture(picture_stem(frame) + suffix, picture)
+        now = time.monotonic()
+        self.frame(
+            FrameEvent(
+                frame=frame,
+                t_ms=self.t_ms(now),
+                top=top_scores(all_scores),
+                confidence=float(calibrated_confidence(values, card.temperature, step)),
+                age_ms=latency_ms,
+                invoke_ms=latency_ms,
+                at=_now(),
+                scores=all_scores,
+                pool=None if probability is None else "uniform",
+                probability=probability,
+            )
+        )
+        if label is not None:
+            self.truth(TruthEvent(frame, label, "label", why="all"))
 
     def truth(self, event: TruthEvent) -> None:
         """Log what a frame really shows."""

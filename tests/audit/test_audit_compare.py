@@ -245,7 +245,7 @@ def test_confidence_that_never_changes_identifies_nothing(color_bundle, tmp_path
 def test_a_bundle_knows_how_sure_each_file_was_in_the_lab(field_session, color_folders):
     """So that the band needs no lab image; from lab images it is the same one."""
     alone = audit([field_session]).estimate
-    again = audit([field_session], AuditOptions(lab=color_folders.lab)).estimate
+    again = audit([field_session], AuditOptions(lab=(color_folders.lab,))).estimate
     assert set(alone.methods) == {"average_confidence", "difference_of_confidence", "threshold"}
     for name, value in again.methods.items():
         assert alone.methods[name] == pytest.approx(value, abs=0.01)

@@ -87,6 +87,12 @@ def test_what_returns_is_one_thing_and_a_session_without_numbers_says_so(tmp_pat
         events += [answer_event(k, True, thing, g=thing), truth_event(k, LABELS[thing])]
     known = audit([write_session(tmp_path / "known", PAST_BUNDLE, events)])
     assert known.live.tally.effective <= 2
+    changes, last = [], None
+    for event in events:  # as a run logs it: only where the thing is another one
+        same, last = event.get("g", last) == last, event.get("g", last)
+        changes.append({key: value for key, value in event.items() if key != "g" or not same})
+    again = audit([write_session(tmp_path / "changes", PAST_BUNDLE, changes)])
+    assert again.live.tally == known.live.tally
     unknown = [{key: value for key, value in event.items() if key != "g"} for event in events]
     found = audit([write_session(tmp_path / "unknown", PAST_BUNDLE, unknown)])
     assert found.live.tally.effective > 20

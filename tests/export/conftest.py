@@ -176,10 +176,11 @@ def _result(entry: Path) -> ExportResult:
 ALONE = f"""
 import json, pickle, sys
 from pathlib import Path
-from edgecnn.export.export import export
+from edgecnn.export.export import ExportOptions, export
 seen, folder = [], Path(sys.argv[3])
 target = folder / {BUNDLE!r}
-result = export(*sys.argv[1:3], target, progress=lambda *step: seen.append(step))
+every = ExportOptions(formats=("all",))
+result = export(*sys.argv[1:3], target, every, progress=lambda *step: seen.append(step))
 (folder / {RESULT!r}).write_bytes(pickle.dumps(result))
 (folder / "progress.json").write_text(json.dumps(seen))
 """

@@ -228,6 +228,7 @@ def test_without_the_experiment_the_union_calibrates_and_the_card_names_its_sour
 
 
 @pytest.mark.meters
+@pytest.mark.long
 def test_the_advice_is_the_set_that_then_does_best_on_the_shared_devices(
     meters, flat_folder, tmp_path
 ):

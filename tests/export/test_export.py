@@ -200,7 +200,8 @@ def odd_model(tmp_path_factory, small_spec, lab_images, write_model_folder):
 def test_of_the_whole_set_an_impossible_format_is_left_out_with_a_warning(
     tmp_path, odd_model, small_field
 ):
-    result = export(odd_model, small_field, tmp_path / "odd.edgecnn")
+    every = ExportOptions(formats=("all",))
+    result = export(odd_model, small_field, tmp_path / "odd.edgecnn", every)
     files = [a.file for a in result.artifacts]
     assert "model_integer_quant_with_int16_act.tflite" not in files
     assert len(files) == 6

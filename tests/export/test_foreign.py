@@ -132,7 +132,7 @@ def test_a_network_of_every_exotic_part_comes_out_in_all_seven_formats(
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     train(network, data, Front(), {"logits": data.classes}, {"logits": loss})
     network.save(tmp_path / "exotic.keras")
-    options = ExportOptions(lab=lab, width=SPEC.width, height=SPEC.height)
+    options = ExportOptions(("all",), lab=lab, width=SPEC.width, height=SPEC.height)
     result = export(tmp_path / "exotic.keras", field, tmp_path / "b.edgecnn", options)
     logits = network.predict({"picture": data.tensors.astype(np.float32)}, verbose=0)["logits"]
     agree = logits.argmax(1) == np.array(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from io import BytesIO
 
 import cv2
@@ -140,8 +141,9 @@ def test_empty_folders_and_single_classes_are_refused(tmp_path, two_classes):
     with pytest.raises(DataError) as error:
         load_dataset(tmp_path / "missing", SPEC)
     one_line(error, "does not exist")
+    shutil.rmtree(two_classes / "b")
     with pytest.raises(DataError) as error:
-        load_dataset(tmp_path, SPEC)
+        load_dataset(two_classes, SPEC)
     one_line(error, "one class", "folder above")
 
 

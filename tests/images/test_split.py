@@ -178,7 +178,7 @@ def test_scenes_that_all_look_alike_are_told_apart_by_a_tighter_threshold(tmp_pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,label\na/000.png,a\n", "expected 'path' and 'device'"),
+        ("path,size\na/000.png,9\n", "expected 'path' and 'device'"),
         ("path,device\nelsewhere/1.png,x\n", "of 0 of 80 images"),
         ("", "has the columns none, expected 'path' and 'device'"),
     ],

@@ -58,7 +58,7 @@ def test_frames_of_a_camera_take_at_most_150_bytes_in_the_mean(tmp_path, integer
             frame = Frame(bgr, 20_000_000 + 2 * k, at, start + k / 10)
             prediction = Prediction(best, "x", found[best] * 0.98765, found)
             recorder.frame(
-                frame, prediction, None, age_ms=123.4, invoke_ms=98.76, thing=100_000 + k
+                frame, prediction, None, age_ms=123.4, invoke_ms=98.76, thing=100_000 + k // 10
             )
         writer.end("source ended", {"frames": count})
     sizes = [

@@ -17,8 +17,8 @@ __all__ = ["Recorder"]
 
 _HEALTH_S = 10.0
 # All scores of frames that are not kept: at most every tenth, and less often where there are many
-# classes, so that a line takes some 10 bytes more in the mean.
-_SCORES_SHARE, _SCORES_A_FRAME = 0.1, 2.0
+# classes, so that a line takes some bytes more in the mean.
+_SCORES_SHARE, _SCORES_A_FRAME = 0.1, 1.0
 
 
 class Recorder:
@@ -37,6 +37,7 @@ class Recorder:
         self._random = Random(1)
         self._health_at = float("-inf")
         self._last: tuple[int, float] | None = None
+        self._thing: int | None = None
 
     def frame(
         self,
@@ -70,8 +71,9 @@ class Recorder:
             probability=kept.probability if kept else None,
             name=frame.name,
             seconds=None if self._live else frame.seconds,
-            thing=thing,
+            thing=None if thing == self._thing else thing,
         )
+        self._thing = thing
         self.session.frame(event)
         if time.monotonic() - self._health_at >= _HEALTH_S:
             self.health(None)

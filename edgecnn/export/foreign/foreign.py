@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from edgecnn.bundle.card import Card
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign.image_input import as_image_model, input_spec
 from edgecnn.export.foreign.keras_file import is_keras_file, load_keras_file
+from edgecnn.export.foreign.label_list import read_labels
 from edgecnn.export.foreign.mismatch import find_mismatch
 from edgecnn.export.foreign.normalization import Front
 from edgecnn.export.options import ExportOptions
@@ -29,8 +29,6 @@ __all__ = ["load_any_model"]
 
 _GOLDEN = 4
 _PROBES = 64
-# "0 Class 1", as Teachable Machine and Coral number their labels.
-_NUMBERED = re.compile(r"(\d+)[\s:]+(\S.*)")
 
 
 def load_any_model(
@@ -76,7 +74,7 @@ def _load_foreign(
         pictures = np.concatenate([probes(spec.shape), data.tensors[rows[:_PROBES]]])
         network = rewire(model, spec.shape, front.layers())
         network, note = end_in_softmax(path.name, network, pictures)
-    labels = _labels(path, network.output_shape[-1], data, options.labels)
+    labels = read_labels(path, network.output_shape[-1], data, options.labels)
     test = _lab_test(network, data, rows, labels)
     notes = [*read, *notes, *data.notes, *([note] if note else [])]
     with quiet():
@@ -101,35 +99,6 @@ def _test_rows(data: Dataset) -> tuple[np.ndarray, list[str]]:
     if len(rows):
         return rows, [*notes, f"lab accuracy is that of the {len(rows)} images in test/ alone"]
     return np.arange(len(data)), notes
-
-
-def _labels(path: Path, num_classes: int, data: Dataset, file: Path | None) -> tuple[str, ...]:
-    """The labels in the order of the scores."""
-    folder, folders = data.root, data.labels
-    if file is None:
-        if len(folders) != num_classes:
-            raise ModelError(
-                f"{path} gives {num_classes} scores, {folder} has {len(folders)} class "
-                "folders; name the classes in the order of the scores with --labels FILE"
-            )
-        return tuple(folders)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ModelError(f"can't read the labels in {file}: {reason}") from error
-    labels = [line.strip() for line in text.split("\n") if line.strip()]
-    numbered = [_NUMBERED.fullmatch(label) for label in labels]
-    if all(m and int(m[1]) == k for k, m in enumerate(numbered)):
-        labels = [m[2] for m in numbered if m]
-    unknown = sorted(set(folders) - set(labels))
-    if len(labels) != num_classes or len(set(labels)) != len(labels) or unknown:
-        odd = f", and not the class folders {', '.join(unknown[:5])}" if unknown else ""
-        raise ModelError(
-            f"{file} has {len(labels)} labels ({len(set(labels))} different){odd}; expected one a "
-            f"line for each of the {num_classes} scores of {path.name}, named as the folders"
-        )
-    return tuple(labels)
 
 
 def _lab_test(network: Any, data: Dataset, rows: np.ndarray, labels: tuple[str, ...]) -> LabTest:

@@ -97,7 +97,9 @@ def _layers(node: Any) -> Iterator[dict[str, Any]]:
 def _is_preprocessing(layer: dict[str, Any]) -> bool:
     if layer["class_name"] != "Lambda":
         return False
-    function = layer["config"].get("function")
+    function, module = layer["config"].get("function"), str(layer["config"].get("module"))
+    if "applications." in module and module.split(".")[-1] in FAMILIES:
+        return True  # Keras 2 writes any function as code, which is not run here, and its module
     name = function.get("config") if isinstance(function, dict) else function
     return isinstance(name, str) and name == _FUNCTION
 

@@ -126,7 +126,7 @@ def test_a_write_that_is_not_the_pages_own_changes_nothing(place, case):
         [label_item("run-1", 3, "1")] * 201,
         [label_item("run-1", 3, "1", last=10**9)],
     ],
-    ids=str,
+    ids=("null", "object", "text", "no item", "bare", "frame", "script", "many", "far"),
 )
 def test_a_body_that_is_no_list_of_labels_is_refused(place, labels):
     hub, server = place

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from shlex import join, quote
 
-from edgecnn.accuracy.tally import Z_95, Tally
+from edgecnn.accuracy.quantiles import Z_95
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.faults import LABELS, Fault, FieldChecks
 from edgecnn.audit.ledger.device_path import DEVICE_PATH
 from edgecnn.audit.ledger.step import Step
@@ -17,6 +20,8 @@ from edgecnn.session.read import Session
 __all__ = ["NextStep", "next_steps"]
 
 _MOST = 3
+# Only what this edgecnn has is advised.
+_HAS_ADAPT = find_spec("edgecnn.adapt") is not None
 # A gap whose interval is wider than this, in points, is worth more labels first.
 _WIDE, _FEW_LABELS, _MOST_ASKED = 10.0, 100, 400
 
@@ -52,7 +57,7 @@ def next_steps(
     Args:
         bundle: The bundle's path, as a person types it.
     """
-    place = " ".join(str(session.path) for session in sessions)
+    place = join(str(session.path) for session in sessions)
     priced = {step.cause: step for step in checks.steps}
     found = [_of_fault(fault, place, bundle, sessions[0], priced) for fault in checks.faults]
     # Of several sessions with the same fault, once.
@@ -65,6 +70,7 @@ def next_steps(
 def _of_fault(
     fault: Fault, place: str, bundle: str, session: Session, priced: dict[str, Step]
 ) -> NextStep:
+    source = quote(session.header.source or "SOURCE")
     if fault.kind == "truth":
         step = priced.get(LABELS)
         return NextStep(
@@ -74,10 +80,13 @@ def _of_fault(
             *_ends(step if fault.points is not None else None),
         )
     if fault.kind == "session":
-        return NextStep(f"edgecnn doctor {bundle}", f"{fault.name}: {fault.evidence}")
-    source = session.header.source or "SOURCE"
+        return NextStep(
+            f"edgecnn run {quote(bundle)} --source {source} --log again",
+            f"repair the program that wrote the session ({fault.name}: {fault.evidence}), or let "
+            "edgecnn record it",
+        )
     return NextStep(
-        f"edgecnn run {bundle} --source {source} --truth none --log again",
+        f"edgecnn run {quote(bundle)} --source {source} --log again",
         f"repair the device's program ({fault.name}): {Path(bundle).name}/classify.py shows how a "
         "frame becomes the input; this records the same source by the right path, to compare",
         *_ends(priced.get(DEVICE_PATH) if fault.points is not None else None),
@@ -96,7 +105,7 @@ def _of_the_gap(place: str, residual: Step | None, live: Live) -> list[NextStep]
             NextStep(label, "no field labels: 100 random ones tell live accuracy within 10 points")
         ]
     found = []
-    if residual.low > 0:
+    if residual.low > 0 and _HAS_ADAPT:
         found.append(
             NextStep(
                 f"edgecnn adapt MODEL --field {place} -o MODEL2",
@@ -114,11 +123,12 @@ def _of_the_gap(place: str, residual: Step | None, live: Live) -> list[NextStep]
         )
     if residual.low > 0 and live.confusions:
         worst = live.confusions[0]
+        harvest = "" if not _HAS_ADAPT else f" (`edgecnn harvest {place} -o more/` collects them)"
         found.append(
             NextStep(
-                f"edgecnn harvest {place} -o more/",
-                f"collect the frames most worth a label, {worst.truth!r} first: it is read as "
-                f"{worst.predicted!r} on {worst.frames} frames",
+                "edgecnn train LAB -o MODEL2",
+                f"first add pictures of {worst.truth!r} as this camera sees it to LAB{harvest}: it "
+                f"is read as {worst.predicted!r} on {worst.frames} frames",
                 0.0,
                 100 * worst.frames / max(1, live.tally.total),
             )

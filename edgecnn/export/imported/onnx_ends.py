@@ -1,0 +1,128 @@
+"""A foreign .onnx file between raw pixels and scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgecnn.errors import ModelError
+from edgecnn.export.imported.ends import Ends
+from edgecnn.export.readback.onnx_graph import read_any_graph
+
+__all__ = ["OnnxFile"]
+
+_PREFIX = "edgecnn_"
+
+
+class OnnxFile:
+    """An .onnx classifier; `shape` is its (height, width, channels), None where it is open."""
+
+    suffix = "onnx"
+
+    def __init__(self, data: bytes, name: str) -> None:
+        """Read it.
+
+        Raises:
+            ArtifactError: It is damaged.
+            ModelError: It is no classifier of one image.
+        """
+        import onnx
+
+        read_any_graph(data, name)
+        self._model = onnx.load_from_string(data)
+        graph = self._model.graph
+        constants = {one.name for one in graph.initializer}
+        inputs = [one for one in graph.input if one.name not in constants]
+        if len(inputs) != 1 or len(graph.output) != 1:
+            raise ModelError(
+                f"{name} has {len(inputs)} inputs and {len(graph.output)} outputs, expected one "
+                "image and one score a class"
+            )
+        self._input, self._output = inputs[0], graph.output[0]
+        dims = [d.dim_value or None for d in self._input.type.tensor_type.shape.dim]
+        if len(dims) != 4:
+            raise ModelError(f"{name} takes {dims}, expected one image of 4 dimensions")
+        self._first = dims[1] in (1, 3) and dims[3] not in (1, 3)  # channels first, as PyTorch
+        self.shape = tuple(dims[2:] + dims[1:2]) if self._first else tuple(dims[1:])
+
+    def between(self, ends: Ends, size_hw: tuple[int, int]) -> bytes:
+        """The file with these ends: "image" float32 (1, h, w, 3) in, "scores" (1, classes) out."""
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        graph = model.graph
+        nodes: list[Any] = []
+
+        def add(kind: str, sources: list[str], **attributes: Any) -> str:
+            target = f"{_PREFIX}{kind.lower()}_{len(nodes)}"
+            nodes.append(helper.make_node(kind, sources, [target], name=target, **attributes))
+            return target
+
+        def constant(name: str, values: np.ndarray) -> str:
+            graph.initializer.append(numpy_helper.from_array(values, _PREFIX + name))
+            return _PREFIX + name
+
+        weights, bias = ends.matrix()
+        x = "image"
+        if not ends.raw:
+            x = add("MatMul", [x, constant("weights", weights)])
+            x = add("Add", [x, constant("bias", bias)])
+        if self._first:
+            x = add("Transpose", [x], perm=[0, 3, 1, 2])
+        element = self._input.type.tensor_type.elem_type
+        if element != TensorProto.FLOAT:
+            x = add("Cast", [add("Round", [x])], to=element)
+        if not nodes:
+            add("Identity", [x])
+        nodes[-1].output[0] = self._input.name
+        front = list(nodes)
+        nodes.clear()
+        y = self._output.name
+        if self._output.type.tensor_type.elem_type != TensorProto.FLOAT:
+            y = add("Cast", [y], to=TensorProto.FLOAT)
+        y = add("Reshape", [y, constant("flat", np.array([1, -1], np.int64))])
+        y, classes = self._end(y, ends, add, constant, size_hw)
+        nodes[-1].output[0] = "scores"
+        old = list(graph.node)
+        del graph.node[:], graph.value_info[:], graph.input[:], graph.output[:]
+        graph.node.extend([*front, *old, *nodes])
+        image = [1, *size_hw, 3]
+        graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, image))
+        scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, classes])
+        graph.output.append(scores)
+        return bytes(model.SerializeToString())
+
+    def _end(
+        self, y: str, ends: Ends, add: Any, constant: Any, size_hw: tuple[int, int]
+    ) -> tuple[str, int]:
+        if ends.ending.startswith("two"):
+            sigmoid = ends.ending == "two_scores"
+            kernel = np.array([[-1, 1]] if sigmoid else [[0, 1]], np.float32)
+            y = add("MatMul", [y, constant("two", kernel)])
+            y = add(
+                "Add", [y, constant("one", np.array([1, 0] if sigmoid else [0, 0], np.float32))]
+            )
+            return (y if sigmoid else add("Softmax", [y], axis=1)), 2
+        if ends.ending == "softmax":
+            y = add("Softmax", [y], axis=1)
+        return y, self.num_scores(size_hw)
+
+    def num_scores(self, size_hw: tuple[int, int]) -> int:
+        """How many scores the file gives: by its own shape, or by trying."""
+        dims = [d.dim_value for d in self._output.type.tensor_type.shape.dim]
+        known = [n for n in dims[1:] if n]
+        if len(dims) > 1 and len(known) == len(dims) - 1:
+            return int(np.prod(known))
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(
+            self._model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        channels = self.shape[2] or 3
+        image = (1, channels, *size_hw) if self._first else (1, *size_hw, channels)
+        kind = {"tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
+        dtype = kind.get(session.get_inputs()[0].type, np.float32)
+        return int(np.size(session.run(None, {self._input.name: np.zeros(image, dtype)})[0]))

@@ -1,0 +1,217 @@
+"""A foreign .tflite file between raw pixels and scores, by operations put into the file itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgecnn.bundle.tflite_file import read_tflite, schema
+from edgecnn.errors import ModelError
+from edgecnn.export.imported.ends import Ends
+from edgecnn.export.packing.flatbuffer import write_tflite
+from edgecnn.export.readback.onnx_graph import read_any_graph
+
+__all__ = ["TfliteFile"]
+
+_INTEGERS = {"UINT8": (0, 255), "INT8": (-128, 127)}
+_OFF = 1.5  # steps: an integer input that differs by no more from raw pixels takes them as they are
+
+
+class TfliteFile:
+    """A .tflite classifier; `shape` is its (height, width, channels)."""
+
+    suffix = "tflite"
+
+    def __init__(self, data: bytes, name: str) -> None:
+        """Read it.
+
+        Raises:
+            ArtifactError: It is damaged.
+            ModelError: It is no TFLite file, or no classifier of one image.
+        """
+        if data[4:8] != b"TFL3":
+            raise ModelError(f"{name} is no TFLite file (no TFL3 mark); copy it again")
+        self._data = data
+        read_any_graph(data, name)
+        graph = read_tflite(data).subgraphs[0]
+        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+            raise ModelError(
+                f"{name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, expected "
+                "one image and one score a class"
+            )
+        source, result = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+        dims = [int(n) for n in source.shape]
+        if len(dims) != 4:
+            raise ModelError(f"{name} takes {dims}, expected (1, height, width, channels)")
+        self.shape = tuple(dims[1:])
+        self._scores = int(np.prod([int(n) for n in result.shape][1:]))
+
+    def num_scores(self, _size_hw: tuple[int, int]) -> int:
+        """How many scores the file gives."""
+        return self._scores
+
+    def between(self, ends: Ends, size_hw: tuple[int, int]) -> bytes:
+        """The file with these ends: the image (1, h, w, 3) in, scores (1, classes) out.
+
+        Raw uint8 pixels go in where both ends are integers, else float32 ones.
+        """
+        build = _Builder(read_tflite(self._data))
+        inside = build.type_of(build.graph.outputs[0]) in _INTEGERS
+        integer = inside and build.type_of(build.graph.inputs[0]) in _INTEGERS
+        build.front(ends, size_hw, integer=integer)
+        build.back(ends, self._scores, integer=integer)
+        build.model.signatureDefs = []
+        build.model.metadata = [
+            one for one in build.model.metadata or [] if one.name != b"TFLITE_METADATA"
+        ]
+        return write_tflite(build.model)
+
+
+class _Builder:
+    """Adds operations to a model's first graph."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.graph = model, model.subgraphs[0]
+        self._new: list[Any] = []
+
+    def type_of(self, index: int) -> str:
+        kinds = {v: k for k, v in vars(schema().TensorType).items() if isinstance(v, int)}
+        return str(kinds[self.graph.tensors[index].type])
+
+    def front(self, ends: Ends, size_hw: tuple[int, int], *, integer: bool) -> None:
+        old = int(self.graph.inputs[0])
+        wanted = self.graph.tensors[old]
+        wanted.shapeSignature = None
+        wanted.shape = np.array([1, *wanted.shape[1:]], np.int32)
+        if integer:
+            image = self._tensor("image", "UINT8", [1, *size_hw, 3], 1.0, 0)
+            if self._takes_pixels(ends, wanted, self.type_of(old)):
+                x = image
+                if self.type_of(old) == "INT8":
+                    x = self._tensor("pixels", "INT8", [1, *size_hw, 3], 1.0, -128)
+                    self._operation("QUANTIZE", [image], [x])
+                self._operation("RESHAPE", [x, self._constant(wanted.shape, "INT32")], [old])
+                self._prepend(image)
+                return
+            x = self._tensor("pixels", "FLOAT32", [1, *size_hw, 3])
+            self._operation("DEQUANTIZE", [image], [x])
+        else:
+            image = x = self._tensor("image", "FLOAT32", [1, *size_hw, 3])
+        float_input = self.type_of(old) == "FLOAT32"
+        weights, bias = ends.matrix()
+        target = old if float_input else self._tensor("seen", "FLOAT32", list(wanted.shape))
+        sources = [x, self._constant(weights.T[:, None, None], "FLOAT32")]
+        options = schema().Conv2DOptionsT()
+        options.padding = schema().Padding.VALID
+        options.strideH = options.strideW = 1
+        options.dilationHFactor = options.dilationWFactor = 1
+        self._operation("CONV_2D", [*sources, self._constant(bias, "FLOAT32")], [target], options)
+        if not float_input:
+            self._operation("QUANTIZE", [target], [old])
+        self._prepend(image)
+
+    def back(self, ends: Ends, classes: int, *, integer: bool) -> None:
+        old = int(self.graph.outputs[0])
+        kind = self.type_of(old)
+        tensor = self.graph.tensors[old]
+        y, given = old, kind
+        if len(tensor.shape) != 2 or int(tensor.shape[0]) != 1:
+            scale, zero = _quantization(tensor)
+            y = self._tensor("flat", kind, [1, classes], scale, zero)
+            self._operation("RESHAPE", [old, self._constant([1, classes], "INT32")], [y])
+        if kind in _INTEGERS and (not integer or ends.ending.startswith("two")):
+            z = self._tensor("real", "FLOAT32", [1, classes])
+            self._operation("DEQUANTIZE", [y], [z])
+            y, given = z, "FLOAT32"
+        if ends.ending.startswith("two"):
+            sigmoid = ends.ending == "two_scores"
+            kernel, bias = ([[-1], [1]], [1, 0]) if sigmoid else ([[0], [1]], [0, 0])
+            z = self._tensor("two", "FLOAT32", [1, 2])
+            sources = [y, *(self._constant(v, "FLOAT32") for v in (kernel, bias))]
+            self._operation("FULLY_CONNECTED", sources, [z], schema().FullyConnectedOptionsT())
+            y, classes = z, 2
+        if ends.ending in ("softmax", "two_logits"):
+            options = schema().SoftmaxOptionsT()
+            options.beta = 1.0
+            z = self._tensor("shares", given, [1, classes], *_of_shares(given))
+            self._operation("SOFTMAX", [y], [z], options)
+            y = z
+        if integer and given not in _INTEGERS:
+            z = self._tensor("scores", "UINT8", [1, classes], *_of_shares("UINT8"))
+            self._operation("QUANTIZE", [y], [z])
+            y = z
+        self.graph.operators = [*self.graph.operators, *self._new]
+        self.graph.outputs = [y]
+
+    def _prepend(self, image: int) -> None:
+        self.graph.operators = [*self._new, *self.graph.operators]
+        self.graph.inputs = [image]
+        self._new = []
+
+    def _takes_pixels(self, ends: Ends, tensor: Any, kind: str) -> bool:
+        """Whether the file's integers are the pixels themselves, or these less 128."""
+        if ends.color != "rgb" or list(tensor.shape)[3] != 3:
+            return False
+        scale, zero = _quantization(tensor)
+        weights, bias = ends.matrix()
+        low, high = ((v * np.diag(weights) + bias) / scale + zero for v in (0, 255))
+        first, last = _INTEGERS[kind]
+        return bool(np.abs(low - first).max() <= _OFF and np.abs(high - last).max() <= _OFF)
+
+    def _tensor(
+        self, name: str, kind: str, shape: list[int], scale: float = 0.0, zero: int = 0
+    ) -> int:
+        tensor = schema().TensorT()
+        tensor.name, tensor.shape = f"edgecnn_{name}".encode(), np.array(shape, np.int32)
+        tensor.type, tensor.buffer = getattr(schema().TensorType, kind), 0
+        if scale:
+            tensor.quantization = schema().QuantizationParametersT()
+            tensor.quantization.scale = np.array([scale], np.float32)
+            tensor.quantization.zeroPoint = np.array([zero], np.int64)
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def _constant(self, values: Any, kind: str) -> int:
+        array = np.ascontiguousarray(values, np.float32 if kind == "FLOAT32" else np.int32)
+        buffer = schema().BufferT()
+        buffer.data = np.frombuffer(array.tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        index = self._tensor(f"constant_{len(self.model.buffers)}", kind, list(array.shape))
+        self.graph.tensors[index].buffer = len(self.model.buffers) - 1
+        return index
+
+    def _operation(
+        self, name: str, sources: list[int], targets: list[int], options: Any = None
+    ) -> None:
+        operator = schema().OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = self._code(name), sources, targets
+        if options is not None:
+            kind = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema().BuiltinOptions, kind)
+            operator.builtinOptions = options
+        self._new.append(operator)
+
+    def _code(self, name: str) -> int:
+        """Index of an operator code; version 2 of these takes int8, too."""
+        wanted = getattr(schema().BuiltinOperator, name)
+        for index, code in enumerate(self.model.operatorCodes):
+            if code.builtinCode == wanted and code.version >= 2:
+                return index
+        code = schema().OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = wanted
+        code.version = 2 if name in ("SOFTMAX", "DEQUANTIZE") else 1
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+
+def _quantization(tensor: Any) -> tuple[float, int]:
+    found = tensor.quantization
+    if found is None or found.scale is None or not len(found.scale):
+        return 0.0, 0
+    return float(found.scale[0]), int(found.zeroPoint[0])
+
+
+def _of_shares(kind: str) -> tuple[float, int]:
+    """Scale and zero point of shares from 0 to 1, as TFLite's softmax wants them."""
+    return {"UINT8": (1 / 256, 0), "INT8": (1 / 256, -128)}.get(kind, (0.0, 0))

@@ -1,0 +1,58 @@
+"""Programs that are not `edgecnn run` write sessions too, and an audit reads them alike."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sessions import ARTIFACT, PAST_BUNDLE
+
+import edgecnn
+from edgecnn.audit.audit import audit
+from edgecnn.bundle.preprocess import decode
+from edgecnn.errors import SessionError
+
+FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
+
+
+@pytest.fixture(scope="module")
+def answered() -> list[tuple[bytes, tuple[float, ...], str]]:
+    """What a program has that mirrors its pictures: JPEG, scores, label."""
+    classifier = edgecnn.Classifier(PAST_BUNDLE, ARTIFACT)
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(60):
+        small = rng.integers(0, 255, (6, 6, 3), np.uint8)
+        frame = cv2.resize(small, (40, 40), interpolation=cv2.INTER_CUBIC)
+        jpeg = cv2.imencode(".jpg", frame)[1].tobytes()
+        seen = np.ascontiguousarray(decode(jpeg)[:, ::-1])
+        found.append((jpeg, classifier(seen).scores, classifier(decode(jpeg)).label))
+    return found
+
+
+def test_the_example_of_the_docs_gives_a_session_whose_fault_is_named(
+    answered, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(
+        r"```python\n(import edgecnn\n\nheader.*?)```", FORMATS.read_text(), re.S
+    )
+    exec(example.replace("digits.edgecnn", str(PAST_BUNDLE)), {"answered": answered})
+    report = audit("session")
+    assert report.live.tally.total == 60
+    (fault,) = report.checks.faults
+    assert "mirrored" in fault.name
+    assert fault.points > 0
+    assert report.sessions[0]["runtime"] == "MediaPipe"
+
+
+@pytest.mark.parametrize("scores", [(0.5, 0.5), (95.0,) * 8, (float("nan"),) * 8])
+def test_scores_that_do_not_fit_the_card_are_refused(scores, tmp_path):
+    header = edgecnn.SessionHeader.of(PAST_BUNDLE)
+    with edgecnn.SessionWriter(tmp_path / "s", header) as session:
+        session.answer(0, [0.125] * 8)
+        with pytest.raises(SessionError, match=r"frame 1 has scores .* expected 8 from 0 to 1"):
+            session.answer(1, scores)

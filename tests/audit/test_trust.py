@@ -1,0 +1,101 @@
+"""A session whose files don't fit together is refused or said to be so, in a person's words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sessions import LABELS, PAST_BUNDLE, answer_event, frame_event, truth_event, write_session
+
+from edgecnn.audit.audit import audit
+from edgecnn.cli.main import COMMANDS
+from edgecnn.errors import SessionError
+
+
+def recorded(path: Path, **more) -> Path:
+    """Forty frames, every eighth read wrong, each with a truth; `more` goes to every frame."""
+    events = []
+    for k in range(40):
+        right, label = k % 8 != 0, k % len(LABELS)
+        events += [answer_event(k, right, truth=label, **more), truth_event(k, LABELS[label])]
+    return write_session(path, PAST_BUNDLE, [*events, {"event": "end", "reason": "done"}])
+
+
+def edit(session: Path, change) -> None:
+    head = json.loads((session / "session.json").read_text())
+    change(head)
+    (session / "session.json").write_text(json.dumps(head))
+
+
+CHANGES = {
+    "labels": lambda head: head["card"].update(labels=head["card"]["labels"][::-1]),
+    "temperature": lambda head: head["card"].update(temperature=2.5),
+    "input": lambda head: head["card"]["input"].update(resize="stretch"),
+    "artifact": lambda head: head.update(artifact_sha256="0" * 64),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_header_that_contradicts_the_bundle_it_names_is_refused(what, tmp_path):
+    session = recorded(tmp_path / "s")
+    edit(session, CHANGES[what])
+    with pytest.raises(SessionError, match=rf"another {what} than .*copy the session again"):
+        audit([session])
+
+
+@pytest.mark.parametrize("key", ["card", "bundle", "artifact"])
+def test_a_null_in_the_header_is_said_in_words(key, tmp_path):
+    session = recorded(tmp_path / "s")
+    edit(session, lambda head: head.update({key: None}))
+    with pytest.raises(SessionError) as error:
+        audit([session])
+    assert "NoneType" not in str(error.value)
+    assert "record the session again" in str(error.value)
+
+
+def test_a_newer_version_is_noted(tmp_path):
+    session = recorded(tmp_path / "s")
+    edit(session, lambda head: head.update(edgecnn="7.0.0"))
+    assert any("recorded by edgecnn 7.0.0" in note for note in audit([session]).notes)
+
+
+def test_scores_that_are_no_fractions_are_a_fault_that_stands_first(tmp_path):
+    session = recorded(tmp_path / "s", c=95.0)
+    report = audit([session])
+    assert report.checks.faults[0].kind == "session"
+    assert "outside of 0 to 1" in report.checks.faults[0].name
+    assert report.verdict.startswith("The session can't be trusted")
+
+
+def test_an_answer_that_is_not_its_highest_score_is_a_fault(tmp_path):
+    scores = np.full(len(LABELS), 0.1)
+    scores[3] = 0.3
+    events = []
+    for k in range(12):
+        event = frame_event(k, scores, pool="uniform", p=1.0) | {"k": [[0, 25.6]]}
+        events.append(event | {"scores": [256 * s for s in scores]})
+    session = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    for k in range(12):
+        (session / "frames" / f"{k:08d}.jpg").write_bytes(b"no picture")
+    report = audit([session])
+    assert "not their highest score" in report.checks.faults[0].name
+    assert "12 of 12 kept frames" in report.checks.faults[0].evidence
+    assert any("frames not re-answered" in n or "not checked" in n for n in report.notes)
+
+
+def test_missing_and_foreign_pictures_are_noted(tmp_path):
+    session = recorded(tmp_path / "s", pool="uniform", p=1.0)
+    (session / "frames" / "holiday.jpg").write_bytes(b"no picture")
+    notes = audit([session]).notes
+    assert any("40 pictures were kept, but frames/ has none" in note for note in notes)
+    assert any("1 files in frames/ belong to no answer" in note for note in notes)
+
+
+def test_every_command_that_is_advised_exists(tmp_path):
+    session = recorded(tmp_path / "a folder")
+    advised = audit([session]).next
+    assert 1 <= len(advised) <= 3
+    assert {step.command.split()[1] for step in advised} <= set(COMMANDS)
+    assert any("'" in step.command for step in advised)  # a path with a space is quoted

@@ -1,0 +1,44 @@
+"""Networks within networks, in files that Keras 2 itself wrote: tests/data/keras2/make.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.export.foreign.keras_file import load_keras_file
+from edgecnn.model.networks.adopt import rewire
+
+FOLDER = Path(__file__).parents[1] / "data" / "keras2"
+ANSWERS = FOLDER / "answers.npz"
+
+
+@pytest.fixture(autouse=True)
+def _silent(monkeypatch):
+    """Keras warns of .h5 through absl, which pytest would show."""
+    monkeypatch.setattr("absl.logging.warning", lambda *_: None)
+
+
+def test_each_layout_has_its_answers():
+    made = {path.stem for path in (*FOLDER.glob("*.h5"), FOLDER / "old_optimizer")}
+    assert made == set(np.load(ANSWERS)) - {"images"}
+
+
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.h5")), ids=lambda path: path.stem)
+def test_a_network_within_a_network_answers_as_in_keras_2(path):
+    answers = np.load(ANSWERS)
+    images = answers["images"]
+    model = rewire(load_keras_file(path), images.shape[1:])
+    found = model.predict_on_batch(images)
+    assert np.abs(found - answers[path.stem]).max() < 1e-5
+    spread = np.ptp(answers[path.stem], axis=0).max()
+    assert spread > 1e-4  # else any network would do
+
+
+def test_a_saved_model_with_the_slots_of_an_old_optimizer_is_read():
+    answers = np.load(ANSWERS)
+    model = load_keras_file(FOLDER / "old_optimizer")
+    found = model.predict_on_batch(answers["images"])
+    assert np.abs(found - answers["old_optimizer"]).max() < 1e-5
