@@ -15,7 +15,7 @@ import numpy as np
 
 from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.objects import ObjectNumbers
-from edgecnn.accuracy.tally import Z_95
+from edgecnn.accuracy.quantiles import Z_95
 
 KINDS = {
     "every frame labelled": "all",
