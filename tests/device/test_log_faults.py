@@ -254,6 +254,15 @@ def test_old_pictures_expire_and_their_answers_stay(tmp_path):
     assert len(read(log.folder, "frame")) == 4
 
 
+def test_nothing_is_written_after_the_end(feed, tmp_path):
+    feed(3)
+    feed.log.end("interrupted", {})
+    before = (tmp_path / "s" / "events.jsonl").read_bytes()
+    feed(3)
+    feed.log.tick()
+    assert (tmp_path / "s" / "events.jsonl").read_bytes() == before
+
+
 def test_log_and_log_root_exclude_each_other(tmp_path):
     with pytest.raises(OptionError, match="--log and --log-root"):
         RunOptions(log=tmp_path, log_root=tmp_path)

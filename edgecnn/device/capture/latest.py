@@ -27,7 +27,7 @@ _TICK_S = 0.2
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 # A process that reads the camera needs this long to start, on a board that is busy.
 _START_S = 20.0
-_CLOSE_S = 4.0
+_CLOSE_S = 2.5
 
 
 @dataclass(frozen=True)

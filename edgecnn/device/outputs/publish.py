@@ -18,7 +18,7 @@ from edgecnn.records import Json
 __all__ = ["Announced", "Output", "OutputDownError", "Publisher", "Publishers"]
 
 _MOST_WAITING = 256
-_STATUS_S, _END_S = 1.0, 2.0
+_STATUS_S, _END_S = 1.0, 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 
@@ -111,10 +111,14 @@ class Publisher:
         self._status = status
         self._wake.set()
 
-    def close(self) -> None:
-        """Send what waits, for two seconds at most."""
+    def stop(self) -> None:
+        """Send what waits, and end."""
         self._closing.set()
         self._wake.set()
+
+    def close(self) -> None:
+        """Wait for that, a second at most."""
+        self.stop()
         self._thread.join(_END_S)
 
     def _work(self) -> None:
@@ -164,6 +168,8 @@ class Publishers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for publisher in self._publishers:
+            publisher.stop()
         for publisher in self._publishers:
             publisher.close()
 

@@ -63,11 +63,11 @@ class LogThread:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ended = True
+        was_ended, self._ended = self._ended, True
         if error is not None:
             self._waiting.put(partial(self._log.discard, error))
         self._waiting.put(None)
-        self._thread.join(_END_S)
+        self._thread.join(0.0 if was_ended else _END_S)  # `end` has waited already
 
     @property
     def folder(self) -> Path:

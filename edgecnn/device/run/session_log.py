@@ -55,7 +55,7 @@ class SessionLog:
         self.down: Down | None = None
         self.num_lost = 0
         self._retry_at = self._check_at = self._expire_at = 0.0
-        self._full = False
+        self._full = self._ended = False
         self._open()
 
     @property
@@ -65,7 +65,7 @@ class SessionLog:
 
     def write(self, work: Callable[[Recorder], None]) -> None:
         """Have something written, or count it as lost while nothing can be."""
-        if self.down is not None or self._full:
+        if self.down is not None or self._full or self._ended:
             self.num_lost += 1
             return
         try:
@@ -76,6 +76,8 @@ class SessionLog:
 
     def tick(self) -> None:
         """Sync, look after the files and the bounds, and try again what failed."""
+        if self._ended:
+            return
         now = time.monotonic()
         if self.down is not None:
             if now >= self._retry_at:
@@ -99,12 +101,14 @@ class SessionLog:
         """Log why the run ended, and close."""
         if self.down is not None:
             self._try_again(self.down)
+        self._ended = True
         if self.down is None:
             with suppress(OutputError):
                 self._session.end(reason, counts)
 
     def discard(self, error: BaseException) -> None:
         """Close after an error: a session without a frame is not left behind."""
+        self._ended = True
         self._session.__exit__(type(error), error, None)
 
     def _open(self) -> None:
