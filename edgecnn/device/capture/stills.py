@@ -38,7 +38,7 @@ class ImageSource(Source):
             self.warn(f"the images are read in the order of their numbers: {self.order}")
 
     def ticks(self) -> Iterator[Frame | None]:
-        good = 0
+        good, first = 0, ""
         for index, (path, name) in enumerate(zip(self.paths, self.names, strict=True)):
             if self._stop.is_set():
                 return
@@ -46,14 +46,14 @@ class ImageSource(Source):
                 encoded = read_bytes(path)
                 bgr = self._to_bgr(decode(encoded, str(path)), name)
             except ImageError as error:
+                first = first or str(error)
                 self.warnings.append(str(error))
                 continue
             good += 1
             yield Frame(bgr, index, now_utc(), time.monotonic(), name, None, encoded)
         if not good and not self._stop.is_set():
             raise SourceError(
-                f"none of {len(self.paths)} images can be decoded (first: {self.warnings[0]}); "
-                "replace them"
+                f"none of {len(self.paths)} images can be decoded (first: {first}); replace them"
             )
 
 
