@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta, binomtest
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import InputSpec
@@ -15,13 +16,16 @@ from edgecnn.errors import BundleError
 COUNTS = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
-@pytest.mark.parametrize(
-    ("correct", "total", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)],
-)
-def test_interval_is_newcombes_published_wilson_interval(correct, total, low, high):
-    """Newcombe 1998, Statistics in Medicine 17:857, table I, method 3."""
-    assert Tally(correct, total).interval == pytest.approx((low, high), abs=6e-5)
+@pytest.mark.parametrize(("correct", "total"), [(81, 263), (15, 148), (1, 20), (996, 1000)])
+def test_interval_is_jeffreys_where_both_answers_occur(correct, total):
+    expected = beta.ppf([0.025, 0.975], correct + 0.5, total - correct + 0.5)
+    assert Tally(correct, total).interval == pytest.approx(tuple(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize("total", [1, 20, 1000])
+def test_interval_is_the_exact_one_where_all_are_right(total):
+    expected = binomtest(total, total).proportion_ci(method="exact")
+    assert Tally(total, total).interval == pytest.approx(tuple(expected), abs=1e-6)
 
 
 @given(COUNTS)
@@ -37,7 +41,7 @@ def test_interval_is_the_same_from_either_side(counts):
     correct, total = counts
     low, high = Tally(correct, total).interval
     wrong_low, wrong_high = Tally(total - correct, total).interval
-    assert (low, high) == pytest.approx((1 - wrong_high, 1 - wrong_low), abs=1e-9)
+    assert (low, high) == pytest.approx((1 - wrong_high, 1 - wrong_low), abs=1e-6)
 
 
 def test_repeated_frames_widen_the_interval_but_not_the_accuracy():
