@@ -107,7 +107,7 @@ class ExportResult:
     def _row(self, artifact: Artifact) -> tuple[str, ...]:
         low, high = artifact.lab.interval
         ratio = self.time_ratio(artifact)
-        remarks = ["as its twin"] if artifact.kind.startswith("edgetpu") else []
+        remarks = ["twin's"] if artifact.kind.startswith("edgetpu") else []
         remarks += [] if artifact.ok else ["drop too large"]
         return (
             artifact.file,

@@ -85,7 +85,7 @@ def test_edgecnn_toml_beside_the_data_goes_before_the_working_directorys(
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    assert read("train", place / "lab", "-o", "m")["options"].epochs == 70
+    assert read("train", place / "lab", "-o", "m")["options"].epochs is None  # the plan chooses
     (here / "edgecnn.toml").write_text("[train]\nepochs = 5")
     assert read("train", place / "lab", "-o", "m")["options"].epochs == 5
     (place / "edgecnn.toml").write_text("[train]\nepochs = 6")

@@ -34,8 +34,10 @@ def fake_camera(tmp_path, monkeypatch) -> Path:
     """The folder that says what the fake picamera2 does."""
     place = tmp_path / "camera"
     place.mkdir()
-    path = os.pathsep.join((str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")))
+    board = Path(__file__).parent / "fake_board"
+    path = os.pathsep.join((str(board), os.environ.get("PYTHONPATH", "")))
     monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.syspath_prepend(board)
     monkeypatch.setenv("FAKE_CAMERA", str(place))
     return place
 

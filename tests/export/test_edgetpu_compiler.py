@@ -109,7 +109,7 @@ def test_the_compiled_file_joins_the_bundle_with_its_twins_figures(compiled):
     assert "9 of 9 operations mapped by edgetpu_compiler 16.0.384591198" in text
     assert f"not run here: figures are {TWIN}'s" in text
     (row,) = [line for line in text.splitlines() if line.startswith(f"{COMPILED} ")]
-    assert row.endswith("as its twin")
+    assert row.endswith("twin's")
 
 
 def test_the_report_and_the_prediction_are_kept_in_the_bundle(compiled):

@@ -63,6 +63,7 @@ def test_the_model_folder_holds_what_export_needs(quick, few):
         "history.csv",
         "lab_test.npz",
         "model.keras",
+        "replay.npz",
         "training.png",
     ]
     model, card = load_model(output)

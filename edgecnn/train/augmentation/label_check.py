@@ -9,8 +9,6 @@ clean images    The probe trains on clean and changed images and is tested on cl
 changed images  The same probe is tested on changed images. If the operation removes the
                 differences between classes, the probe does no better than guessing.
 
-An operation that fails gets a second opinion, by a probe that survives a shift.
-
 The result is a hint, not a proof: the probe misses fine texture and small objects in large
 pictures, and judges whole operations at their strength, not one rare class among many.
 """
@@ -18,8 +16,7 @@ pictures, and judges whole operations at their strength, not one rare class amon
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +29,6 @@ from edgecnn.train.augmentation.linear_probe import FOLDS, Probe, embed
 from edgecnn.train.augmentation.mixing import added_operations
 from edgecnn.train.augmentation.operations import Augmentation
 from edgecnn.train.augmentation.pipeline import single_operations
-from edgecnn.train.augmentation.pooled_probe import PooledPatches
 
 if TYPE_CHECKING:
     import keras
@@ -55,9 +51,6 @@ _REDRAWS = 20
 # With 15 operations, one false alarm in 70 data sets.
 _SURE = 0.001
 _LOST_POINTS = 0.01
-# The same of the second opinion, which only operations get that are accused already.
-_UNSURE = 0.02
-_WEAKER = 0.05  # the second probe may read so much less and still have an opinion
 # An operation breaks labels if less than this share of the probe's gain over guessing remains.
 _LEFT = 0.5
 
@@ -114,57 +107,12 @@ def check_labels(
     rows = _chosen(np.asarray(classes), seed)
     found = np.unique(np.asarray(classes)[rows], return_inverse=True)[1]
     images = np.asarray(tensors[rows]).astype(np.float32)
-    folds = _folds(rows, groups, seed)
-    probe = Probe(embed(images), found, folds)
+    probe = Probe(embed(images), found, _folds(rows, groups, seed))
     right = probe.held_out()[0]
-    second = _Second(images, found, folds, seed)
-    checks = []
-    for name, operation in operations.items():
-        changed = np.asarray(operation(images), np.float32)
-        check = _check(name, probe, right, embed(changed))
-        checks.append(second.opinion(check, changed) if check.keeps is False else check)
-    return checks
-
-
-class _Second:
-    """A second opinion on an operation that the probe on pixels accuses.
-
-    That probe can't read what is moved or partly covered, whatever its label. The operation
-    stays accused only if a probe that survives a shift (pooled_probe.py) loses by it too.
-    """
-
-    def __init__(
-        self, images: np.ndarray, classes: np.ndarray, folds: np.ndarray, seed: int
-    ) -> None:
-        self._images, self._classes, self._folds, self._seed = images, classes, folds, seed
-
-    @cached_property
-    def _patches(self) -> PooledPatches:
-        return PooledPatches(self._images, self._seed)
-
-    @cached_property
-    def _probe(self) -> Probe:
-        return Probe(self._patches.embed(self._images), self._classes, self._folds)
-
-    @cached_property
-    def _right(self) -> np.ndarray:
-        return np.asarray(self._probe.held_out()[0])
-
-    def opinion(self, check: LabelCheck, changed: np.ndarray) -> LabelCheck:
-        """The check, or a milder one if this probe keeps reading the images.
-
-        Args:
-            changed: float32, shape (n, height, width, 3): the images after the operation.
-        """
-        found = _check(check.name, self._probe, self._right, self._patches.embed(changed), _UNSURE)
-        able = (found.before.accuracy or 0) >= (check.before.accuracy or 0) - _WEAKER
-        if not able or found.keeps is False:
-            return check
-        lost = 100 * ((check.before.accuracy or 0) - (check.after.accuracy or 0))
-        reason = (
-            f"{found.reason} by a probe that survives shifts; one on pixels lost {lost:.1f} points"
-        )
-        return replace(found, reason=reason)
+    return [
+        _check(name, probe, right, embed(np.asarray(operation(images), np.float32)))
+        for name, operation in operations.items()
+    ]
 
 
 def as_operation(layer: keras.layers.Layer) -> Operation:
@@ -240,21 +188,19 @@ def _folds(rows: np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray
     return np.asarray(order[of] % FOLDS)
 
 
-def _check(
-    name: str, probe: Probe, right: np.ndarray, changed: np.ndarray, sure: float = _SURE
-) -> LabelCheck:
+def _check(name: str, probe: Probe, right: np.ndarray, changed: np.ndarray) -> LabelCheck:
     clean, moved = probe.held_out(changed)
     p_value = Paired.of(right, clean).p_worse
     before, after, on_changed = map(Tally.of, (right, clean, moved))
     guess = float(np.bincount(probe.classes).max() / len(probe.classes))
-    keeps, reason = _verdict(before, after, on_changed, p_value, guess, sure)
+    keeps, reason = _verdict(before, after, on_changed, p_value, guess)
     if (changed == probe.features).all():
         keeps, reason = None, "changes nothing by itself"
     return LabelCheck(name, keeps, before, after, on_changed, p_value, reason)
 
 
 def _verdict(
-    before: Tally, after: Tally, changed: Tally, p_value: float, guess: float, sure: float
+    before: Tally, after: Tally, changed: Tally, p_value: float, guess: float
 ) -> tuple[bool | None, str]:
     if before.total < _MIN_IMAGES:
         return None, f"{before.total} images, expected {_MIN_IMAGES} or more"
@@ -262,7 +208,7 @@ def _verdict(
     if before.interval[0] < guess + 0.1:
         return None, (f"the probe reads {before.percent} correctly, guessing {100 * guess:.1f} %")
     fall = was - now
-    if p_value < sure and fall > _LOST_POINTS:
+    if p_value < _SURE and fall > _LOST_POINTS:
         return False, (
             f"turns one class into another: a probe that learns it loses {100 * fall:.1f} points "
             f"on clean images, p = {p_value:.1g}"
