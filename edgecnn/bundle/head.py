@@ -91,7 +91,7 @@ def entropy(scores: np.ndarray) -> np.ndarray:
         [0.0, 0.693]
     """
     found = -(scores * np.log(np.maximum(scores, 1e-12))).sum(axis=1, dtype=np.float64)
-    return np.asarray(np.maximum(0.0, found))
+    return np.asarray(np.maximum(found, 0.0) + 0.0)  # never -0.0
 
 
 def refit(head: Head, lessons: Lessons, l2: float, most_steps: int = 200) -> Head:

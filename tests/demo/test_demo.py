@@ -154,7 +154,11 @@ def test_summary_s_commands_are_commands_of_edgecnn(finished):
     from edgecnn.cli.main import app
 
     known = set(get_command(app).commands)
-    shown = [line for line in finished[1].to_text().splitlines() if line.startswith("    ")]
+    shown = [
+        line
+        for line in finished[1].to_text().splitlines()
+        if "edgecnn " in line and line.startswith("    ")
+    ]
     commands = [words for words in map(shlex.split, shown) if words[0].endswith("edgecnn")]
     assert len(commands) == 6
     assert {words[1] for words in commands} <= known

@@ -13,6 +13,7 @@ from helpers_run import events
 
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.device.run.run import RunOptions, run
+from edgecnn.errors import SourceError
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 
@@ -67,5 +68,6 @@ def test_an_rtsp_camera_is_read_fresh_and_its_end_is_told(
         if status.frames > 5:
             process.kill()
 
-    options = RunOptions(timeout_s=3.0, reconnect_s=0.5)
-    assert run(digits_bundle, url, options, on_status=end).ended == "camera lost"
+    options = RunOptions(timeout_s=3.0, give_up=5.0)
+    with pytest.raises(SourceError, match="no frame for"):
+        run(digits_bundle, url, options, on_status=end)

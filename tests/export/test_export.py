@@ -127,7 +127,7 @@ def test_comparing_exporting_and_repairing_convert_each_file_once(
     assert all(found.healthy for found in result.repairs)
     assert (len(frozen), len(open_ranges), len(onnx)) == (1, 1, 1)
     # The repair judges a file that a part of the images did not help to calibrate.
-    wanted = [name for name in FORMATS if name.startswith("tflite-")]
+    wanted = [name for name in options.formats if name.startswith("tflite-")]
     assert sorted(files) == sorted([*wanted, "tflite-full-integer"])
 
 

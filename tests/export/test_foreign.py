@@ -303,7 +303,7 @@ def _open(*layers):
             {},
             ["(28, 24, 4)", "colour or grey"],
         ),
-        (lambda: _network((7,), keras.layers.Dense(10)), {}, ["(7,)"]),
+        (lambda: _network((7,), keras.layers.Dense(10)), {}, ["7 values in a row", "--width"]),
     ],
 )
 def test_what_is_no_classifier_of_frames_is_refused_in_one_line(tmp_path, lab, make, options, said):

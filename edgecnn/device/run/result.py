@@ -53,14 +53,14 @@ class RunResult(Figures, Record):
         if self.faults:
             faults = f"faults    {', '.join(f'{k} {n}' for k, n in self.faults.items())}\n"
         session = "" if self.session is None else f"session   {self.session}\n"
+        alarm = f"alarm     {self.alarm.text()}\n" if self.alarm.things else ""
         order = "" if self.order is None else f"order     {self.order}\n"
         near = f", {self.guarded} of them near a change of the label" if self.guarded else ""
         return (
             f"lab       {self.lab.text()}\n"
             f"live      {self.live.text()}\n"
             f"{gap}"
-            f"alarm     {self.alarm.text()}\n"
-            f"{order}"
+            f"{alarm}{order}"
             f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} without "
             f"truth{near}), {self.fps:.1f} a second; {self.ended}\n"
             f"age       {self.age_ms.text()}\n"
