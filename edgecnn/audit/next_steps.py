@@ -107,7 +107,7 @@ def _of_the_gap(place: str, bundle: str, residual: Step | None, live: Live) -> l
             NextStep(
                 f"edgecnn adapt MODEL --field {place} -o MODEL2",
                 "the loss is the field's own: objects, framing and light. This adapts the network "
-                "to it and keeps the change only where a paired test supports it",
+                "to it and keeps only the steps that the evidence supports",
                 0.0,
                 residual.high,
             )
