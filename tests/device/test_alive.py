@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers_run import events, one_line
 from mjpeg_server import PATIENCE_S, mjpeg_server, picture
+from served import free_port
 from sessions import PAST_BUNDLE
 
 from edgecnn.audit.audit import audit
@@ -40,11 +41,6 @@ def fake_camera(tmp_path, monkeypatch) -> Path:
     monkeypatch.syspath_prepend(board)
     monkeypatch.setenv("FAKE_CAMERA", str(place))
     return place
-
-
-def free_port() -> int:
-    with mjpeg_server() as camera:
-        return int(camera.url.split(":")[2].split("/")[0])
 
 
 class Watcher:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from helpers_run import one_line
+from served import free_port
 from sessions import PAST, PAST_BUNDLE
 from test_panel import STATUS
 
@@ -129,14 +130,6 @@ def test_metrics_are_served_and_a_taken_or_wrong_address_is_one_line():
         metrics.close()
     with pytest.raises(OptionError, match="--metrics is 'here:there'"):
         Metrics("here:there")
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Receiver:

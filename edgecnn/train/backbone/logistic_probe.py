@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgecnn.accuracy.confidence import softmax
 from edgecnn.accuracy.tally import Tally
 from edgecnn.train.fitting.imbalance import class_weights
 from edgecnn.train.options import TrainOptions
@@ -37,7 +38,7 @@ class LinearHead:
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Softmax scores, float32, shape (n, classes)."""
-        return _softmax(features @ self.kernel + self.bias)
+        return np.asarray(softmax(features @ self.kernel + self.bias), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,8 +183,3 @@ def _weights(classes: np.ndarray, num_classes: int, options: TrainOptions) -> np
         return None
     by_class = np.array([weights[k] for k in range(num_classes)])
     return np.asarray(by_class[classes])
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
