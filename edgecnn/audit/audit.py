@@ -8,6 +8,7 @@ from pathlib import Path
 from edgecnn.audit.estimate import estimate_accuracy
 from edgecnn.audit.faults import check_labels, reanswer_all, settle_path
 from edgecnn.audit.find_bundle import find_bundle
+from edgecnn.audit.ledger.answers_csv import write_answers
 from edgecnn.audit.ledger.ledger import measure_lab, residual
 from edgecnn.audit.live import measure_live
 from edgecnn.audit.next_steps import next_steps
@@ -16,6 +17,7 @@ from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.result import AuditReport
 from edgecnn.audit.trust import check_files, check_header
 from edgecnn.errors import OptionError, SessionError
+from edgecnn.files.staging import check_file_place
 from edgecnn.records import Progress
 from edgecnn.session.headline import live_alarm, same_answers
 from edgecnn.session.label_file import read_labels
@@ -55,6 +57,8 @@ def audit(
         from edgecnn.render.page import check_page
 
         check_page(options.report, "report")
+    if options.csv is not None:
+        check_file_place(options.csv)
     paths = [sessions] if isinstance(sessions, str | Path) else sessions
     opened = [open_session(one) for path in paths for one in sessions_below(Path(path))]
     _check_same(opened)
@@ -64,7 +68,7 @@ def audit(
             "one by one, or merge the labels into their session"
         )
     first = opened[0]
-    frames = _read_all(opened, progress)
+    frames = _read_all(opened, options.csv is not None, progress)
     bundle, note = find_bundle(first, options.bundle)
     said = [text for session in opened for text in check_header(session, bundle)]
     files = [check_files(s, f) for s, f in zip(opened, frames, strict=True)]
@@ -109,17 +113,21 @@ def audit(
         from edgecnn.audit.report import write_report
 
         write_report(report, options.report, bundle_sha256=first.bundle_sha256)
+    if options.csv is not None:
+        write_answers(options.csv, parts)
     return report
 
 
-def _read_all(opened: Sequence[Session], progress: Progress | None) -> list[Frames]:
+def _read_all(
+    opened: Sequence[Session], keep_names: bool, progress: Progress | None
+) -> list[Frames]:
     frames = []
     for k, session in enumerate(opened):
         if progress:
-            progress("sessions", k, len(opened))
-        frames.append(read_frames(session))
+            progress("reading sessions", k, len(opened))
+        frames.append(read_frames(session, keep_names=keep_names))
     if progress:
-        progress("sessions", len(opened), len(opened))
+        progress("reading sessions", len(opened), len(opened))
     return frames
 
 

@@ -90,6 +90,11 @@ def frame_of(key: np.ndarray) -> np.ndarray:
     return np.asarray(key % _REGION)
 
 
+def region_of(key: np.ndarray) -> np.ndarray:
+    """The positions of the regions of keys."""
+    return np.asarray(key // _REGION)
+
+
 def latest(key: np.ndarray) -> np.ndarray:
     """The row of the last entry of each key, int64, in the order of the keys."""
     order = np.argsort(key, kind="stable")
