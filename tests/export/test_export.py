@@ -337,6 +337,6 @@ def test_progress_is_reported_and_the_converters_are_silent(small_alone):
     """In a process of its own: C++ code writes past sys.stderr, and only on first use."""
     seen = json.loads((small_alone / "progress.json").read_text())
     assert all(0 <= done <= total for _, done, total in seen)
-    steps = {what.split()[0] for what, _, _ in seen}
-    assert steps == {"calibration", "converting", "comparing", "checking"}
+    steps = {what.split()[0].rstrip(":") for what, _, _ in seen}
+    assert steps == {"reading", "converting", "comparing", "checking"}
     assert json.loads((small_alone / "said.json").read_text()) == ["", ""]
