@@ -12,6 +12,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,7 +81,9 @@ def split_images(lab: Path, output: Path) -> dict[str, Path]:
     from edgecnn.files.folders import find_labelled
 
     files = find_labelled(lab)
-    for label in sorted({file.label for file in files})[:CLASSES]:
+    counts = Counter(file.label for file in files)
+    enough = [label for label in sorted(counts) if counts[label] >= TRAIN + TEST + CALIBRATION]
+    for label in enough[:CLASSES]:
         paths = [file.path for file in files if file.label == label]
         order = np.random.default_rng(0).permutation(len(paths))
         starts = np.cumsum([0, TRAIN, TEST, CALIBRATION])
@@ -153,7 +156,7 @@ def with_head(body, folders: dict[str, Path]):
     reestimate_batch_norm(body, (pixels[k : k + 48] for k in range(0, len(pixels), 48)))
     features = body.predict(pixels, verbose=0)
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-3 * features.std()
-    fit = LogisticRegression(C=0.05, max_iter=500).fit((features - middle) / spread, classes)
+    fit = LogisticRegression(C=1.0, max_iter=500).fit((features - middle) / spread, classes)
     kernel = (fit.coef_ / spread).T
     bias = fit.intercept_ - middle @ kernel
     dense = keras.layers.Dense(CLASSES, activation="softmax", name="scores")

@@ -175,7 +175,7 @@ def labels_of(roots: Sequence[Path], card: Card) -> dict[str, int]:
 
 def _folder_labels(root: Path, card: Card) -> dict[str, int]:
     codes = {label: k for k, label in enumerate(card.labels)}
-    files = find_labelled(root)
+    files = find_labelled(root, known=card.labels)
     strange = sorted({file.label for file in files} - set(codes))
     if strange:
         raise DataError(

@@ -98,7 +98,7 @@ class DemoResult(Record):
 
 
 _UNEXPLAINED = "not explained yet: light, lens, framing, handwriting"
-_MORE_FILES = ("truth.csv", "audit.json", "first_half", "picked", "adapted_20")
+_MORE_FILES = ("truth.csv", "audit.json", "first_half", "picked", "adapted_20", "model.partial")
 _FILES = {
     "lab/": "NIST digits, one folder a class",
     "model/": "the trained network, its history and confusion matrix",

@@ -133,8 +133,8 @@ class TensorFile:
     def _no_room(self, reason: str | None) -> OutputError:
         return OutputError(
             f"can't keep {self._size / 2**30:.2f} GiB of image tensors in {self._cache} "
-            f"({reason}), expected room for them; name another folder with --cache, allow more "
-            "memory with --memory-mb, or take a smaller input"
+            f"({reason}), expected room for them; set TMPDIR to a larger disk (`edgecnn train` "
+            "also has --cache and --memory-mb), or take a smaller input"
         )
 
 

@@ -84,5 +84,5 @@ def _inspect(
     if options.report:
         from edgecnn.inspect.page import write_inspection
 
-        write_inspection(inspection, options.report)
+        write_inspection(inspection, options.report, scan.data, field.data if field else None)
     return inspection

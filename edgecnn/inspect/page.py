@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.bundle.preprocess import readable_image
-from edgecnn.files.folders import find_images, find_labelled
+from edgecnn.images.dataset import Dataset
 from edgecnn.inspect.checks.balance import Balance
 from edgecnn.inspect.checks.field import FieldCheck, Trait
 from edgecnn.inspect.checks.leakage import GroupCheck
@@ -38,13 +38,17 @@ _MOST_ROWS = 40
 _BINS = 24
 
 
-def write_inspection(inspection: Inspection, target: Path) -> None:
+def write_inspection(
+    inspection: Inspection, target: Path, lab: Dataset, field: Dataset | None
+) -> None:
     """Write the page, whole or not at all.
+
+    Args:
+        lab, field: What was inspected; some of their pictures stand side by side.
 
     Raises:
         OutputError: The place is read-only or full.
     """
-    field = inspection.options.field
     write_page(
         target,
         "edgecnn.inspect",
@@ -53,8 +57,8 @@ def write_inspection(inspection: Inspection, target: Path) -> None:
         headline=_headline(inspection),
         sheets=_sheets(inspection),
         plots=_plots(inspection),
-        lab_pictures=_sample(inspection.root, labelled=True) if field else [],
-        field_pictures=_sample(field, labelled=False) if field else [],
+        lab_pictures=_sample(lab) if field else [],
+        field_pictures=_sample(field) if field else [],
     )
 
 
@@ -92,17 +96,14 @@ def _sheets(inspection: Inspection) -> list[Json]:
     return sheets[:_MOST_SHEETS]
 
 
-def _sample(root: Path, *, labelled: bool) -> list[Picture]:
-    """Choose random pictures of a folder, the same ones each time."""
-    files: Sequence[Path] = (
-        [file.path for file in find_labelled(root)] if labelled else find_images(root)
-    )
-    order = np.random.default_rng(0).permutation(len(files))
+def _sample(data: Dataset) -> list[Picture]:
+    """Choose random pictures, the same ones each time."""
+    order = np.random.default_rng(0).permutation(len(data))
     pictures: list[Picture] = []
     for k in order[: 4 * _SIDE_BY_SIDE]:
-        uri = picture_uri(readable_image(files[k]))
+        uri = picture_uri(readable_image(data.files[k].path))
         if uri and len(pictures) < _SIDE_BY_SIDE:
-            name = files[k].relative_to(root).as_posix()
+            name = data.name(int(k))
             pictures.append(Picture((uri,), (name,), (name,)))
     return pictures
 

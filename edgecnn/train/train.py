@@ -121,7 +121,7 @@ def _told_if_interrupted(kept: KeptTraining, lab: Path, output: Path) -> Iterato
     except KeyboardInterrupt:
         raise KeyboardInterrupt(kept.hint(lab, output)) from None
     except EdgecnnError:
-        if not kept.resume:
+        if kept.epoch and not kept.resume:  # of this run
             kept.discard()
         raise
     kept.discard()

@@ -102,7 +102,11 @@ CASES = (
         "service install B --source 0 --print-only",
     ),
     # Data.
-    Case("splits with images directly", "inspect LOOSE", "inspect LOOSE --manifest LOOSE_CSV"),
+    Case(
+        "splits with images directly",
+        "inspect LOOSE",
+        "inspect LOOSE --manifest LOOSE_CSV --field F -o O",
+    ),
     Case("belongs to an object detector", "inspect BOXES", "inspect BOXES --manifest BOXES_CSV"),
     Case("of --model and --bundle given", "harvest F -o O", "harvest F --bundle B -o O"),
     read(

@@ -84,7 +84,9 @@ def test_inspect_compares_with_a_film(film, digits_folder, tmp_path):
     lab = tmp_path / "lab"
     for label in "01":
         shutil.copytree(digits_folder / label, lab / label)
-    found = inspect(lab, InspectOptions(field=film, video_step=3))
+    page = tmp_path / "page.html"
+    found = inspect(lab, InspectOptions(field=film, video_step=3, report=page))
     assert found.field is not None
     assert found.field.images == 40
     assert "as bright" in found.field.words
+    assert "frame_0000" in page.read_text()

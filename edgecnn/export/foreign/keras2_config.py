@@ -1,4 +1,4 @@
-"""Rewrite the configuration of a .h5 model of Keras 2 so that Keras 3 reads it; weights stay.
+"""Rewrite the configuration of a model of Keras 2 so that Keras 3 reads it; weights stay.
 
 What differs where a network holds another network (every transfer-learning tutorial):
 
@@ -7,6 +7,8 @@ ends       Keras 2 writes `input_layers` and `output_layers` of one entry as a l
 nodes      Keras 2 counts a nested network's own graph as its first call, so the calls that other
            layers refer to are one too high.
 arguments  Layers carry arguments that they never use, such as `groups` or `rng_type`.
+modules    A .keras file says in which module each class lies; those of networks have moved. In
+           a .h5 file Keras 3 looks classes up by their name alone.
 """
 
 from __future__ import annotations
@@ -29,19 +31,35 @@ _NEVER_USED = ("rng_type", "force_generator", "ragged", "sparse_inputs")
 _RANDOM = "Random"
 # Where Keras 3 would look for a class by a path that its layers no longer have.
 _ADDRESS = ("module", "registered_name", "build_config")
+# Where Keras 3 has the networks.
+_HOMES: dict[str, dict[str, Any]] = {
+    "Sequential": {"module": "keras", "registered_name": None},
+    "Functional": {"module": "keras.src.models.functional", "registered_name": None},
+    "Model": {
+        "class_name": "Functional",
+        "module": "keras.src.models.functional",
+        "registered_name": None,
+    },
+}
 
 
-def translate(node: Any) -> Any:
-    """The same configuration as Keras 3 writes it."""
+def translate(node: Any, *, packed: bool = False) -> Any:
+    """The same configuration as Keras 3 writes it.
+
+    Args:
+        packed: It is that of a .keras file; else of a .h5 file.
+    """
     if isinstance(node, list):
-        return [translate(entry) for entry in node]
+        return [translate(entry, packed=packed) for entry in node]
     if not isinstance(node, dict):
         return node
-    node = {key: translate(value) for key, value in node.items()}
+    node = {key: translate(value, packed=packed) for key, value in node.items()}
     name, config = node.get("class_name"), node.get("config")
     if not isinstance(name, str) or not isinstance(config, dict):
         return node
-    if "keras" in str(node.get("module")):
+    if packed and name in _HOMES:
+        node = {key: value for key, value in node.items() if key not in _ADDRESS} | _HOMES[name]
+    elif not packed and "keras" in str(node.get("module")):
         node = {key: value for key, value in node.items() if key not in _ADDRESS}
     config = {key: value for key, value in config.items() if key not in _UNUSED.get(name, ())}
     if name.startswith(_RANDOM):

@@ -57,8 +57,7 @@ def load_keras_file(
     of keras.applications, which is replaced by what it computes.
 
     Args:
-        path: A .keras or .h5 file (of Keras 3, or of Keras 2 as far as Keras 3 reads it), or a
-            SavedModel folder.
+        path: A .keras or .h5 file of Keras 3 or Keras 2, or a SavedModel folder.
         custom: A module of the current folder, or an installed one, that defines the model's own
             layers and functions.
         normalize: What --normalize says: it takes the place of preprocess_input.
@@ -289,8 +288,11 @@ def _changed_keras(path: Path, target: Path, change: _Change) -> Path:
     """A copy of a .keras file whose configuration was changed, or the file itself."""
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
-        if not change(config):
+        about = json.loads(archive.read("metadata.json"))
+        old = str(about.get("keras_version", "")).startswith("2")
+        if not change(config) and not old:
             return path
+        config = translate(config, packed=True) if old else config
         with zipfile.ZipFile(target, "w") as copy:
             for name in archive.namelist():
                 data = json.dumps(config).encode() if name == "config.json" else archive.read(name)

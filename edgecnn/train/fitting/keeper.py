@@ -52,6 +52,8 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         """Give a compiled model the weights and the optimizer of the state, if there is one."""
         if self.state is None:
             return
+        about = self.state.about
+        self.schedule.go_on(int(about["step"]), about["rates"], about["seconds"])
         model.set_weights(self.state.weights)
         model.optimizer.build(model.trainable_variables)
         for variable, value in zip(model.optimizer.variables, self.state.optimizer, strict=True):
@@ -62,7 +64,6 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         if self.state is None:
             return
         about = self.state.about
-        self.schedule.go_on(int(about["step"]), about["rates"], about["seconds"])
         for name in ("wait", "best", "best_epoch"):
             setattr(self.stopping, name, about[name])
         self.stopping.best_weights = list(self.state.best) or None

@@ -1,5 +1,7 @@
 """Makes the models of this folder with Keras 2 itself: python make.py, where tf_keras is installed.
 
+packed/ holds some of them as .keras files, with answers of their own.
+
 Each NAME.h5 holds a network within a network, as transfer learning makes them; answers.npz holds
 what Keras 2 answered to the images in it.
 """
@@ -111,6 +113,10 @@ LAYOUTS = (base_flatten, functional, two_sequentials, random_flip, augmentation_
 LAYOUTS += (nested_twice, called_twice, partly_frozen, two_outputs_inside, lambda_preprocessing)
 
 
+PACKED = ("functional", "two_sequentials", "augmentation_inside", "called_twice", "nested_twice")
+PACKED += ("lambda_preprocessing",)
+
+
 def main():
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 1, (6, *SHAPE)).astype(np.float32)
@@ -122,8 +128,12 @@ def main():
                 weight.assign(rng.uniform(0.2, 1.0, weight.shape).astype(np.float32) * rng.choice([-1, 1], weight.shape) if "variance" not in weight.name else rng.uniform(0.5, 1.5, weight.shape))
         net.save(HERE / f"{layout.__name__}.h5", include_optimizer=False)
         answers[layout.__name__] = np.asarray(net(images, training=False))
+        if layout.__name__ in PACKED:
+            net.save(HERE / "packed" / f"{layout.__name__}.keras")
     answers["old_optimizer"] = old_optimizer(images)
     np.savez_compressed(HERE / "answers.npz", **answers)
+    packed = {name: answers[name] for name in ("images", *PACKED)}
+    np.savez_compressed(HERE / "packed" / "answers.npz", **packed)
 
 
 if __name__ == "__main__":
