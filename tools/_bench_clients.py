@@ -27,6 +27,7 @@ CLIENTS = (
     ("litert_signature", "ai-edge-litert", "device-litert", (FLOAT, INTEGER)),
     ("mediapipe", "mediapipe", "mediapipe", (FLOAT, INTEGER)),
     ("onnxruntime", "onnxruntime", "lab", (ONNX, ONNX_INTEGER)),
+    ("onnxruntime_exact", "onnxruntime", "lab", (ONNX_INTEGER,)),
     ("openvino", "openvino", "lab", (ONNX, ONNX_INTEGER, FLOAT, INTEGER)),
     ("opencv", "opencv-python-headless", "lab", (ONNX, ONNX_INTEGER, FLOAT, INTEGER)),
     ("micro", "tflite-micro", "tflite-micro", (INTEGER,)),

@@ -105,7 +105,9 @@ class Places:
         _write_json(place, {"verdict": "not_fitted", "meaning": "not requested", "ranges": {}})
 
     def make_odd_camera(self, place: Path) -> None:
-        _write_json(place, {**sample(CameraFit).to_json(), "ranges": {"rain": [0, 1]}})
+        camera = sample(CameraFit).to_json()
+        (some,) = camera["ranges"].values()
+        _write_json(place, {**camera, "ranges": {"rain": some}})
 
     def make_torn_camera(self, place: Path) -> None:
         _write_json(place, [])

@@ -29,12 +29,13 @@ RESULTS = (
 
 # Where a sample is not what a person sees.
 USUAL: dict[str, dict[str, Any]] = {
-    "TrainResult": {"worker": "", "splits": {}},
+    "TrainResult": {"worker": "", "splits": {}, "confidence_error": {}},
     "ExportResult": {"artifacts": ()},
     "AdaptResult": {"refusal": None},
     "ServiceResult": {"action": "install"},
     "Benchmark": {
         "rows": (),
+        "soak": None,
         "machine": {
             **dict.fromkeys(("clock_mhz", "temperature_c", "throttled")),
             "before": {"temperature_c": None},

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from tensorflow.lite.python import schema_py_generated as schema
 
+from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.export import FORMATS
@@ -96,3 +97,17 @@ def test_every_input_spec_is_told_in_words(resize, interpolation):
     assert "{" not in text
     assert "20x24" in text
     assert "cv2.resize" in text
+
+
+@pytest.mark.parametrize("file", [f for f in TFLITE if "int16" not in f])
+def test_a_tflite_file_is_run_by_the_names_of_its_signature(file, small_result):
+    """As LiteRT's signature runner, its CompiledModel and ai-edge-quantizer call it."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(str(small_result.bundle / file)).get_signature_runner("serving_default")
+    ((name, about),) = run.get_input_details().items()
+    assert (name, list(run.get_output_details())) == ("image", ["scores"])
+    runtime = Classifier(small_result.bundle, file).runtime
+    tensors = np.random.default_rng(0).integers(0, 256, (20, *about["shape"][1:]), np.uint8)
+    found = [run(image=one[None].astype(about["dtype"]))["scores"][0].argmax() for one in tensors]
+    assert found == [runtime.invoke(one).argmax() for one in tensors]
