@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgecnn.accuracy.intervals import paired_difference
+from edgecnn.audit.fault import Fault
 from edgecnn.audit.ledger.device_path import DEVICE_PATH, step_of_kept
 from edgecnn.audit.ledger.ledger import Lab
 from edgecnn.audit.ledger.reanswer import Reanswered, reanswer
@@ -16,12 +16,11 @@ from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.ledger.truth_faults import TruthFault, check_truth
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError
-from edgecnn.records import Progress, Record, computed, json_as
+from edgecnn.records import Progress, Record, computed
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = [
     "LABELS",
-    "Fault",
     "FieldChecks",
     "KeptFrames",
     "check_labels",
@@ -30,24 +29,6 @@ __all__ = [
 ]
 
 LABELS = "labels (as they are -> put right)"
-
-
-@dataclass(frozen=True)
-class Fault(Record):
-    """Something that no model can be blamed for.
-
-    kind      "path": what the device does to a frame; "truth": the labels; "session": its files
-    points    what it costs, in accuracy points; None where no label says so
-    example   of a path: the model's input as it should be and as it is, uint8 R, G, B
-    """
-
-    kind: Literal["path", "truth", "session"]
-    name: str
-    points: float | None
-    evidence: str
-    example: tuple[np.ndarray, np.ndarray] | None = field(
-        default=None, compare=False, metadata=json_as(hidden=True)
-    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from shlex import join, quote
 
 from edgecnn.accuracy.quantiles import Z_95
 from edgecnn.accuracy.tally import Tally
-from edgecnn.audit.faults import LABELS, Fault, FieldChecks
+from edgecnn.audit.fault import Fault
+from edgecnn.audit.faults import LABELS, FieldChecks
 from edgecnn.audit.ledger.device_path import DEVICE_PATH
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live

@@ -56,8 +56,13 @@ class AuditReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the gap is at most `max_gap` (an unknown gap is not), and no fault forbidden."""
-        if any(fault.kind in self.options.fail_on for fault in self.checks.faults):
+        """Whether the gap is at most `max_gap` (an unknown gap is not), and nothing is found that
+        `fail_on` names.
+        """
+        found: set[str] = {fault.kind for fault in self.checks.faults}
+        if self.alarm.raised:
+            found.add("alarm")
+        if found & set(self.options.fail_on):
             return False
         if self.options.max_gap is None:
             return True

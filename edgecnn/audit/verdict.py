@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import UNKNOWN, Estimate
-from edgecnn.audit.faults import Fault, FieldChecks
+from edgecnn.audit.fault import Fault
+from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
 from edgecnn.bundle.card import Card
 from edgecnn.records import Record
