@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.audit.estimate import Estimate, estimate_accuracy
-from edgecnn.audit.faults import check_labels, reanswer_all, settle_path
+from edgecnn.audit.faults import FieldChecks, check_labels, reanswer_all, settle_path
 from edgecnn.audit.ledger.ledger import Lab, measure_lab, residual
 from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.live import measure_live
@@ -16,6 +16,10 @@ from edgecnn.audit.notes import contradictions, file_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.recordings.recordings import Recordings, read_recordings
 from edgecnn.audit.result import AuditReport
+from edgecnn.audit.undo.undo import undo
+from edgecnn.audit.where.drift import find_drift
+from edgecnn.audit.where.frame_table import FrameTable
+from edgecnn.audit.where.weak_parts import weak_parts
 from edgecnn.errors import OptionError
 from edgecnn.records import Progress
 from edgecnn.session.headline import live_alarm
@@ -58,7 +62,8 @@ def audit(
     lab = measure_lab(recordings.first, recordings.bundle, options.lab, progress)
     answers = _look_at_answers(recordings, lab, progress)
     labels = _read_labels(recordings, options.truth)
-    report = _explain(recordings, lab, answers, labels, options)
+    lab, checks = _check_field(recordings, lab, answers, labels, progress)
+    report = _explain(recordings, lab, checks, answers, labels, options)
     if options.report is not None:
         from edgecnn.audit.report import write_report
 
@@ -102,16 +107,38 @@ def _read_labels(recordings: Recordings, file: Path | None) -> _Labels:
     return _Labels([(s, f, read_truth(s, f, more)) for s, f in recordings], labels)
 
 
+def _check_field(
+    recordings: Recordings,
+    lab: Lab,
+    answers: _Answers,
+    labels: _Labels,
+    progress: Progress | None,
+) -> tuple[Lab, FieldChecks]:
+    """Faults first: of the files, the device's path and the labels. What framing and light return
+    is measured with these put right, else the answers are wrong for another reason.
+    """
+    expected = lab.quantized.accuracy or 0.0
+    found, sound = check_labels(answers.again, labels.parts, expected)
+    lab, checks = settle_path(lab, found)
+    checks = checks.with_faults(recordings.faults)
+    if recordings.faults or recordings.bundle is None or not sound:
+        return lab, checks
+    return lab, checks.with_undone(undo(sound, recordings.bundle, expected, progress))
+
+
 def _explain(
-    recordings: Recordings, lab: Lab, answers: _Answers, labels: _Labels, options: AuditOptions
+    recordings: Recordings,
+    lab: Lab,
+    checks: FieldChecks,
+    answers: _Answers,
+    labels: _Labels,
+    options: AuditOptions,
 ) -> AuditReport:
     """Set live accuracy beside lab accuracy, split the gap, and say what to do about it."""
     parts, estimate = labels.parts, answers.estimate
     live = measure_live(parts, recordings.first.card.labels)
-    found = check_labels(answers.again, parts, lab.quantized.accuracy or 0.0)
-    lab, checks = settle_path(lab, found)
-    checks = checks.with_faults(recordings.faults)
-    left = residual(lab, live.tally, checks.steps)
+    table = FrameTable.of(parts)
+    left = residual(lab, live.tally, checks.steps, name=checks.rest)
     return AuditReport(
         card=recordings.first.card,
         lab=lab,
@@ -120,12 +147,15 @@ def _explain(
         estimate=estimate,
         checks=checks,
         residual=left,
+        weak_parts=weak_parts(table),
+        drift=find_drift(table, recordings.first.card.labels),
         next=next_steps(recordings.sessions, recordings.bundle_path, checks, left, live),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f in recordings),
         notes=(
             *recordings.notes,
             *lab.notes,
             *answers.notes,
+            *checks.undone.notes,
             *reading_notes(parts, live),
             *contradictions(live, estimate, checks),
             *file_notes(options.truth, labels.file),

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
-from edgecnn.session.answers import number_objects
+from edgecnn.session.answers import number_objects, region_of
 from edgecnn.session.read import Frames, Session, Truth, frame_events, read_frames
 
 __all__ = ["TruthFault", "check_truth"]
@@ -42,7 +42,6 @@ _MANY = 4
 # Labels in an unknown order: nothing is left of the agreement (Cohen's kappa), but the numbers
 # of frames of each class agree.
 _KAPPA, _OVERLAP = 0.1, 0.9
-_REGION = 1 << 44
 _EQUAL = 1e-9
 
 
@@ -284,7 +283,7 @@ def _shifted(key: np.ndarray, label: np.ndarray, lag: int) -> np.ndarray:
     """Labels that come `lag` frames late, put right: the label of each frame, -1 where unknown."""
     at = np.searchsorted(key, key + lag, side="right") - 1
     moved = label[np.maximum(at, 0)]
-    beside = (at >= 0) & (key[np.maximum(at, 0)] // _REGION == key // _REGION)
+    beside = (at >= 0) & (region_of(key[np.maximum(at, 0)]) == region_of(key))
     beyond = key + lag > key[-1]
     return np.where(beside & ~beyond, moved, -1)
 
