@@ -30,7 +30,7 @@ def test_there_are_as_many_cases_of_each_kind_as_the_results_say():
 @pytest.mark.parametrize("plant", PLANTS, ids=str)
 def test_a_plant_changes_the_frame_the_input_or_the_labels(plant):
     rng = np.random.default_rng(0)
-    frame = cv2.resize(rng.integers(0, 255, (7, 5, 3)).astype(np.uint8), (60, 80))
+    frame = rng.integers(0, 255, (80, 60, 3)).astype(np.uint8)
     seen = on_frame(plant, 1)(frame)
     make = on_input(plant, SPEC)
     told = on_labels(plant, LABELS, NAMES)

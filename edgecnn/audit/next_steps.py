@@ -12,7 +12,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.fault import Fault
 from edgecnn.audit.faults import LABELS, FieldChecks
 from edgecnn.audit.ledger.device_path import DEVICE_PATH
-from edgecnn.audit.ledger.framing import FRAMING
+from edgecnn.audit.ledger.other_framing import FRAMING
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.undo.undo import Prescription

@@ -17,7 +17,7 @@ A_DAY = 24 * 60
 
 def weeks(path: Path, right, confidence, days: int, minutes: int = 60, **header) -> Path:
     """A session of one frame an hour; right and confidence: functions of (day, random)."""
-    rng = np.random.default_rng(len(str(path)))
+    rng = np.random.default_rng(list(path.name.encode()))
     events = []
     for frame in range(days * A_DAY // minutes):
         moment = FIRST_DAY + timedelta(minutes=minutes * frame)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.audit.ledger.change import Change
-from edgecnn.audit.ledger.framing import FRAMING, framing_changes
-from edgecnn.audit.ledger.light import LIGHT, light_changes
+from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
+from edgecnn.audit.ledger.other_light import LIGHT, light_changes
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.undo.changed_answers import KeptLabelled, answer_changed, labelled_frames
 from edgecnn.audit.undo.fragile import Fragility, nudges
@@ -27,8 +27,9 @@ __all__ = ["NOTHING_UNDONE", "NOT_IDENTIFIED", "Prescription", "Undone", "undo"]
 NOT_IDENTIFIED = "framing or light: not identified which"
 # With fewer different objects, misread ones or all, nothing is tried.
 _FEWEST_WRONG, _FEWEST_GROUPS = 3, 12
-# A family has a step if it returns so many points, and was chosen in so many of the splits.
-_LEAST, _OFTEN = 1.0, 0.5
+# A family has a step if it returns so many points, if a setting was chosen in so many of the
+# splits, and if chance alone rarely has one as clear.
+_LEAST, _OFTEN, _CHANCE = 1.0, 0.5, 0.05
 # Two families mend the same errors if this share of the shorter list stands on both; which of
 # them it is is then known only where one returns over twice as much.
 _SAME, _COMPARABLE = 0.6, 0.5
@@ -80,7 +81,8 @@ class _Family:
     def holds(self) -> bool:
         """Whether it is clear enough to be a step."""
         found = self.returned
-        return found.chosen is not None and found.points >= _LEAST and found.often >= _OFTEN
+        is_large = found.points >= _LEAST and found.often >= _OFTEN
+        return found.chosen is not None and is_large and found.chance <= _CHANCE
 
     @property
     def best(self) -> Change | None:
