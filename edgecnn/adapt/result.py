@@ -9,6 +9,7 @@ from pathlib import Path
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.gate import AdaptStep, LabCheck
 from edgecnn.records import Record, computed, json_as
+from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
 
 __all__ = ["AdaptResult", "HarvestResult"]
@@ -70,13 +71,12 @@ class AdaptResult(Record):
         if self.lab and self.lab_before:
             lines.append(f"Lab test before  {self.lab_before.text()}")
             lines.append(f"Lab test after   {self.lab.text()}")
-        target = shlex.quote(str(self.model))
-        calibration = shlex.quote(str(self.calibration))
+        calibration = str(self.calibration)
+        export = ("export", self.model, "--calibration", calibration, "-o", "NAME.edgecnn")
         lines += [
             "How accurate it is in the field is not known without labels of frames that it did "
             "not use.",
-            f"wrote {self.model}; next:",
-            f"  edgecnn export {target} --calibration {calibration} -o NAME.edgecnn",
+            *next_lines(export, wrote=self.model),
         ]
         return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgecnn.audit.estimate import Estimate, estimate_accuracy
 from edgecnn.audit.faults import FieldChecks, check_labels, reanswer_all, settle_path
+from edgecnn.audit.ledger.answers_csv import write_answers
 from edgecnn.audit.ledger.ledger import Lab, measure_lab, residual
 from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.live import measure_live
@@ -21,6 +22,7 @@ from edgecnn.audit.where.drift import find_drift
 from edgecnn.audit.where.frame_table import FrameTable
 from edgecnn.audit.where.weak_parts import weak_parts
 from edgecnn.errors import OptionError
+from edgecnn.files.staging import check_file_place
 from edgecnn.records import Progress
 from edgecnn.session.headline import live_alarm
 from edgecnn.session.label_file import FileLabels, read_labels
@@ -58,7 +60,11 @@ def audit(
         from edgecnn.render.page import check_page
 
         check_page(options.report, "report")
-    recordings = read_recordings(sessions, options.bundle, progress)
+    if options.csv is not None:
+        check_file_place(options.csv)
+    recordings = read_recordings(
+        sessions, options.bundle, progress, keep_names=options.csv is not None
+    )
     lab = measure_lab(recordings.first, recordings.bundle, options.lab, progress)
     answers = _look_at_answers(recordings, lab, progress)
     labels = _read_labels(recordings, options.truth)
@@ -68,6 +74,8 @@ def audit(
         from edgecnn.audit.report import write_report
 
         write_report(report, options.report, bundle_sha256=recordings.first.bundle_sha256)
+    if options.csv is not None:
+        write_answers(options.csv, labels.parts)
     return report
 
 

@@ -36,6 +36,7 @@ class AuditOptions:
     report: Path | None = option(
         None, "Write an HTML report.", flags="--output/-o", metavar="FILE.html"
     )
+    csv: Path | None = option(None, "Write a table with a row for each answer.", metavar="FILE.csv")
     max_gap: float | None = option(
         None,
         "Return status 1 when the gap is wider than this many points, or unknown.",

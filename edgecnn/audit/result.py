@@ -177,6 +177,7 @@ class AuditReport:
             "sessions": self.sessions,
             "notes": self.notes,
             "report": self.options.report,
+            "csv": self.options.csv,
             "ok": self.ok,
         }
         return {key: encode(value) for key, value in found.items()}
@@ -194,6 +195,8 @@ class AuditReport:
         lines += ["", *(f"note: {note}" for note in self.notes)]
         if self.options.report:
             lines.append(f"report: {self.options.report}")
+        if self.options.csv:
+            lines.append(f"answers: {self.options.csv}")
         return "\n".join(lines).rstrip()
 
     def _next_text(self) -> list[str]:

@@ -172,7 +172,7 @@ def _scores(
     for k, picture in enumerate(pictures, 1):
         found.append(classifier.runtime.invoke(to_tensor(picture, classifier.card.input)))
         if progress:
-            progress("kept frames", k, len(pictures))
+            progress("answering kept frames again", k, len(pictures))
     return np.array(found, np.float32)
 
 
@@ -187,7 +187,7 @@ def _other_scores(
         scores = [answer(runtime, path.values(picture)) for picture in pictures]
         found[path.name] = np.array(scores, np.float32)
         if progress:
-            progress("other paths", k, len(paths))
+            progress("trying other paths", k, len(paths))
     for artifact in bundle.card.artifacts:
         if artifact.file == file or twin_of(artifact.file):
             continue

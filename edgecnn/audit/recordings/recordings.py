@@ -49,9 +49,16 @@ class Recordings:
 
 
 def read_recordings(
-    paths: Sequence[Path | str] | Path | str, bundle: Path | None, progress: Progress | None
+    paths: Sequence[Path | str] | Path | str,
+    bundle: Path | None,
+    progress: Progress | None,
+    *,
+    keep_names: bool = False,
 ) -> Recordings:
     """Open all sessions below some folders and check that they belong together.
+
+    Args:
+        keep_names: As for `read_frames`.
 
     Raises:
         SessionError: A session can't be read or is given twice, or they ran different models.
@@ -63,7 +70,7 @@ def read_recordings(
     frames = []
     for k, session in enumerate(sessions):
         _show(progress, k, len(sessions))
-        frames.append(read_frames(session))
+        frames.append(read_frames(session, keep_names=keep_names))
     _show(progress, len(sessions), len(sessions))
     _check_distinct(sessions, frames)
     found, note = find_bundle(sessions[0], bundle)
@@ -80,7 +87,7 @@ def read_recordings(
 
 def _show(progress: Progress | None, done: int, total: int) -> None:
     if progress:
-        progress("sessions", done, total)
+        progress("reading sessions", done, total)
 
 
 def _check_same(opened: Sequence[Session]) -> None:

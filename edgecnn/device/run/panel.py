@@ -22,14 +22,14 @@ _LARGE_GAP_POINTS = 5.0
 
 
 @contextmanager
-def panel(stream: TextIO) -> Iterator[Callable[[Status], None] | None]:
+def panel(stream: TextIO | None) -> Iterator[Callable[[Status], None] | None]:
     """What to give `run` as on_status: it redraws a panel; None where nobody watches.
 
     Example:
         with panel(sys.stderr) as on_status:
             result = run(bundle, source, options, on_status=on_status)
     """
-    if not stream.isatty():
+    if stream is None or not stream.isatty():
         yield None
         return
     with Live(console=Console(file=stream), auto_refresh=False, transient=True) as live:
