@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.intervals import difference
-from edgecnn.accuracy.tally import Tally, gap_points
+from edgecnn.accuracy.tally import Tally, are_apart, gap_points
 from edgecnn.audit.estimate import Estimate
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.ledger.class_mix import class_mix
@@ -24,10 +24,8 @@ from edgecnn.render.table import table
 
 __all__ = ["AuditReport"]
 
-# Points that print as 0.0, and how far lab accuracy of the file and of Keras may be apart.
-_NOTHING, _APART = 0.05, 0.5
-# Parts and changes that are shown.
-_SHOWN = 8
+_NOTHING = 0.05  # points that print as 0.0
+_SHOWN = 8  # parts and changes
 
 
 @dataclass(frozen=True)
@@ -208,8 +206,7 @@ class AuditReport:
 
     def _figures_text(self) -> list[str]:
         lines = [f"lab    {self.lab.float_tally.text()}"]
-        apart = gap_points(self.lab.float_tally, self.lab.quantized)
-        if apart is not None and abs(apart) >= _APART:
+        if are_apart(self.lab.float_tally, self.lab.quantized):
             lines.append(f"       the file that ran: {self.lab.quantized.text()}")
         lines.append(f"live   {self.live.tally.text()}")
         gap, interval = self.gap_points, self.gap_interval
