@@ -9,6 +9,7 @@ from pathlib import Path
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.gate import AdaptStep, LabCheck
 from edgecnn.records import Record, computed, json_as
+from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
 
 __all__ = ["AdaptResult", "AdaptedFile", "HarvestResult", "UndoResult"]
@@ -94,13 +95,19 @@ class AdaptResult(Record):
         if self.lab and self.lab_before:
             lines.append(f"Lab test before  {self.lab_before.text()}")
             lines.append(f"Lab test after   {self.lab.text()}")
-        lines += [*self._files(), _UNKNOWN, f"wrote {self.model}; next:"]
-        target = shlex.quote(str(self.model))
         if self.calibration:
-            calibration = shlex.quote(str(self.calibration))
-            lines.append(f"  edgecnn export {target} --calibration {calibration} -o NAME.edgecnn")
+            calibration = str(self.calibration)
+            then: tuple[str | Path, ...] = (
+                "export",
+                self.model,
+                "--calibration",
+                calibration,
+                "-o",
+                "NAME.edgecnn",
+            )
         else:
-            lines.append(f"  edgecnn doctor {target}")
+            then = ("doctor", self.model)
+        lines += [*self._files(), _UNKNOWN, *next_lines(then, wrote=self.model)]
         return "\n".join(lines)
 
     def _files(self) -> list[str]:

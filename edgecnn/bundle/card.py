@@ -26,6 +26,7 @@ class Artifact(Record):
     the same top-1 as the Keras model; `max_output_error` the largest difference of a score.
     `confidence_error` is the expected calibration error on those images of the scores as they
     are ("raw") and after temperature scaling ("calibrated"), in [0, 1]; None if not measured.
+    `time_ratio` is the time of an image against the float32 file, both on the lab's machine.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Artifact(Record):
     max_output_error: float
     ok: bool = True
     confidence_error: dict[str, float] | None = None
+    time_ratio: float | None = None
 
 
 @dataclass(frozen=True)

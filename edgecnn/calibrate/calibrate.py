@@ -32,6 +32,7 @@ from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import check_writable, staged_folder
+from edgecnn.images.video_frames import as_folders
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
 
@@ -56,7 +57,7 @@ def calibrate(
     Labels of the field are never used, even if the folders are named after classes.
 
     Args:
-        field: Image folders or SESSION folders.
+        field: Image folders, SESSION folders or videos.
         output: The folder to write; an older calibration folder is replaced.
 
     Raises:
@@ -68,6 +69,19 @@ def calibrate(
     roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
     output, lab_root = Path(output), Path(lab)
     check_writable(output, marker=MARKER)
+    with as_folders([*roots, *options.exclude], options.video_step) as places:
+        split = len(roots)
+        return _calibrate(places[:split], places[split:], lab_root, output, options, progress)
+
+
+def _calibrate(
+    roots: Sequence[Path],
+    exclude: Sequence[Path],
+    lab_root: Path,
+    output: Path,
+    options: CalibrateOptions,
+    progress: Progress | None,
+) -> CalibrateResult:
     view = view_of_model(options.model) if options.model is not None else None
     view = view_of_bundle(options.bundle) if options.bundle is not None else view
     files = find_field(roots)
@@ -79,8 +93,8 @@ def calibrate(
     pool = read_pool(files, window, view, most, what="field", progress=progress)
     lab_pool = read_pool(lab_files, window, None, _MOST_LAB, what="lab", progress=progress)
     excluded = None
-    if options.exclude:
-        others = find_field(options.exclude)
+    if exclude:
+        others = find_field(exclude)
         excluded = read_pool(others, window, None, 0, what="excluded", progress=progress)
     lab_sha256 = set(lab_pool.sha256) | (view.lab_test if view else frozenset())
     usable = candidates(pool, excluded, lab_sha256, options.spacing)

@@ -24,6 +24,12 @@ class CalibrateOptions:
         low=0,
         high=1e9,
     )
+    video_step: int | None = option(
+        None,
+        "Take every Nth frame of a FIELD that is a video.",
+        low=1,
+        shown="300 frames of each, evenly",
+    )
     exclude: tuple[Path, ...] = option(
         (),
         "Pick nothing that is also in this folder, such as images for evaluation; repeatable.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgecnn.calibrate.coverage import Coverage
 from edgecnn.camera.fitted import CameraFit
 from edgecnn.records import Json, Record, json_as
+from edgecnn.render.next_lines import next_lines
 
 __all__ = ["CalibrateResult"]
 
@@ -59,4 +60,6 @@ class CalibrateResult(Record):
         )
         lines.append(self.camera.to_text() if self.camera else f"Camera: {self.no_camera}")
         lines += [f"Narrow pool: {warning}" for warning in self.warnings]
+        export = ("export", "MODEL", "--calibration", self.output, "-o", "NAME.edgecnn")
+        lines += next_lines(("train", "LAB", "-o", "MODEL"), export)
         return "\n".join(lines)

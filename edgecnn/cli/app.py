@@ -1,4 +1,4 @@
-"""What every command shares: its result on stdout, errors in one line, its bars on stderr."""
+"""What every command shares: its result on stdout, and its errors in one line on stderr."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import inspect
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Annotated, Any
 
@@ -15,12 +14,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from edgecnn.cli.command import Command, Outcome, Row, declare, show_help
+from edgecnn.cli.progress import be_quiet, tell
 from edgecnn.errors import EdgecnnError
 from edgecnn.option import Option
 from edgecnn.quiet import stdout_for_results
-from edgecnn.records import Progress
 
-__all__ = ["COMMANDS", "Outcome", "app", "command", "progress_bars", "result_lines", "say"]
+__all__ = ["COMMANDS", "Outcome", "app", "command", "result_lines"]
 
 COMMANDS: dict[str, Command] = {}
 # Where the running command's results go.
@@ -68,13 +67,15 @@ def command(
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with stdout_for_results() as stdout:
                 _STDOUT.set(stdout)
+                be_quiet(typed["quiet"] or False)
                 try:
                     result, status = declared.call(typed)
                 except EdgecnnError as error:
-                    say(f"edgecnn {name}: {error}")
+                    tell(f"edgecnn {name}: {error}")
                     raise typer.Exit(2) from None
-                except KeyboardInterrupt:
-                    say(f"edgecnn {name}: interrupted; nothing half-written is left")
+                except KeyboardInterrupt as stopped:
+                    left = str(stopped) or "nothing half-written is left"
+                    tell(f"edgecnn {name}: interrupted; {left}")
                     raise typer.Exit(130) from None
                 text = json.dumps(result.to_json()) if typed["json"] else result.to_text()
                 stdout.write(text.rstrip("\n") + "\n")
@@ -116,28 +117,6 @@ def _completer(offered: tuple[str, ...]) -> Callable[[str], list[str]]:
     return complete
 
 
-@contextmanager
-def progress_bars() -> Iterator[Progress | None]:
-    """A bar on stderr when that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bars(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield show
-
-
 def result_lines() -> Callable[[str], None]:
     """What writes lines to stdout before the result; any thread may call it."""
     stdout = _STDOUT.get()
@@ -147,8 +126,3 @@ def result_lines() -> Callable[[str], None]:
         stdout.flush()
 
     return write
-
-
-def say(line: str) -> None:
-    """Tell a person who waits what is being done."""
-    typer.echo(line, err=True)

@@ -57,6 +57,13 @@ COMMON = (
         default=None,
     ),
     Option("Print one JSON object on stdout.", _OTHER, name="json", kind=bool, default=False),
+    Option(
+        "Show no progress on stderr: only errors, links and the result.",
+        _OTHER,
+        name="quiet",
+        kind=bool,
+        default=False,
+    ),
 )
 
 

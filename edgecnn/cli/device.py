@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from edgecnn.cli.app import Outcome, command, progress_bars, result_lines, say
+from edgecnn.cli.app import Outcome, command, result_lines
 from edgecnn.cli.command import FILES
+from edgecnn.cli.progress import is_quiet, progress_bars, tell
 from edgecnn.device.options import (
     BenchmarkOptions,
     DoctorOptions,
@@ -103,7 +104,7 @@ def run(
     from edgecnn.device.run.panel import panel
     from edgecnn.device.run.run import run
 
-    with panel(sys.stderr) as on_status:
+    with panel(None if is_quiet() else sys.stderr) as on_status:
         lines = result_lines()
         found = run(bundle, source, options, on_status=on_status, on_link=_say_link, on_line=lines)
     return found, 0 if found.ok else 1
@@ -112,7 +113,7 @@ def run(
 def _say_link(link: str) -> None:
     from edgecnn.device.web.door.shown_link import ShownLink
 
-    say(ShownLink(link).to_text())
+    tell(ShownLink(link).to_text())
 
 
 @command("label", LabelOptions, ("session/", "images/ -o labelled/ --classes cat --classes dog"))

@@ -10,8 +10,9 @@ import typer
 from edgecnn.adapt.options import AdaptOptions, HarvestOptions
 from edgecnn.audit.options import AuditOptions
 from edgecnn.calibrate.options import CalibrateOptions
-from edgecnn.cli.app import Outcome, command, progress_bars, say
+from edgecnn.cli.app import Outcome, command
 from edgecnn.cli.command import FILES
+from edgecnn.cli.progress import progress_bars, say
 from edgecnn.errors import OptionError
 from edgecnn.export.imported.options import ImportOptions
 from edgecnn.export.options import ExportOptions
@@ -53,7 +54,9 @@ def inspect(
 def calibrate(
     field: Annotated[
         list[Path],
-        typer.Argument(metavar="FIELD...", help="Unlabelled field images, or SESSION folders."),
+        typer.Argument(
+            metavar="FIELD...", help="Unlabelled field images, SESSION folders, or videos."
+        ),
     ],
     lab: Annotated[Path, Option("The lab images.", FILES, metavar="FOLDER")],
     output: Annotated[Path, Option("The folder to write.", FILES, "--output/-o", metavar="FOLDER")],
@@ -106,7 +109,11 @@ def export(
     ],
     calibration: Annotated[
         list[Path],
-        Option("Representative field images; repeat it to join folders.", FILES, metavar="FOLDER"),
+        Option(
+            "Representative field images, or a video; repeat it to join several.",
+            FILES,
+            metavar="FOLDER",
+        ),
     ],
     options: ExportOptions,
 ) -> Outcome:

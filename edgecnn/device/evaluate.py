@@ -23,9 +23,11 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.options import EvaluateOptions
 from edgecnn.errors import DataError, ImageError, listed
 from edgecnn.files.folders import LabelledFile, find_labelled
-from edgecnn.files.manifest import only_labels, read_manifest
+from edgecnn.files.manifest import csv_text, only_labels, read_manifest
+from edgecnn.files.staging import check_file_place, write_file
 from edgecnn.files.walk import natural_key
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
+from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
 
 __all__ = ["EvaluateOptions", "Evaluation", "check_labels", "evaluate"]
@@ -53,7 +55,8 @@ class Answer:
 @dataclass(frozen=True)
 class Evaluation(Record):
     """What came out. `skipped` are images that couldn't be decoded; `lab` is the accuracy that the
-    same artifact had on the lab's test images; `notes` say how the folder was read."""
+    same artifact had on the lab's test images; `notes` say how the folder was read; `csv` is the
+    table that was written."""
 
     artifact: str
     runtime: str
@@ -61,7 +64,10 @@ class Evaluation(Record):
     skipped: tuple[Skipped, ...]
     lab: Tally
     answers: tuple[Answer, ...] = field(metadata=json_as(hidden=True))
+    bundle: Path = field(metadata=json_as(hidden=True))
+    data: Path = field(metadata=json_as(hidden=True))
     notes: tuple[str, ...] = ()
+    csv: Path | None = None
 
     @property
     @computed
@@ -102,7 +108,14 @@ class Evaluation(Record):
             lines += ["", f"{len(self.skipped)} images were skipped:"]
             lines += [f"  {reason}" for _, reason in self.skipped[:_LISTED]]
             lines += ["  ..."] * (len(self.skipped) > _LISTED)
-        return "\n".join([*lines, "", f"({self.artifact} on {self.runtime})"])
+        lines += ["", f"answers: {self.csv}"] if self.csv else []
+        lines += ["", f"({self.artifact} on {self.runtime})", *self._next()]
+        return "\n".join(lines)
+
+    def _next(self) -> list[str]:
+        """A recorded run, which the audit can explain; only folders tell `run` their labels."""
+        run = ("run", self.bundle, "--source", self.data, "--truth", "folder", "--log", "session")
+        return next_lines(run, ("audit", "session"))
 
     def _tallies(self, keys: Sequence[str], order: Iterable[str]) -> dict[str, Tally]:
         found: dict[str, list[Answer]] = {}
@@ -128,6 +141,8 @@ def evaluate(
     """
     options = options or EvaluateOptions()
     root = Path(data)
+    if options.csv is not None:
+        check_file_place(options.csv)
     opened = Bundle.open(bundle)
     notes: list[str] = []
     files = find_labelled(root, options.manifest, known=opened.card.labels, notes=notes)
@@ -148,25 +163,31 @@ def evaluate(
         except ImageError as error:
             skipped.append(Skipped(name, str(error)))
         else:
-            found = classifier.answered(frame)
-            looks.append(fingerprint(found.tensor, is_rgb=True))
-            answers.append(Answer(name, file.label, group, found.prediction, -1))
+            one = classifier.answered(frame)
+            looks.append(fingerprint(one.tensor, is_rgb=True))
+            answers.append(Answer(name, file.label, group, one.prediction, -1))
         if progress:
-            progress("evaluate", k + 1, len(files))
+            progress("classifying", k + 1, len(files))
     if not answers:
         raise DataError(
             f"none of the {len(files)} images can be decoded (first: {skipped[0][1]}), expected "
             "labelled images; replace them"
         )
-    return Evaluation(
+    found = Evaluation(
         artifact=classifier.artifact.file,
         runtime=classifier.runtime.name,
         labels=classifier.card.labels,
         answers=_numbered(answers, looks),
         skipped=tuple(skipped),
         lab=classifier.artifact.lab,
+        bundle=Path(bundle),
+        data=root,
         notes=tuple(notes),
+        csv=options.csv,
     )
+    if options.csv is not None:
+        write_file(options.csv, _table(found.answers))
+    return found
 
 
 def check_labels(files: Sequence[LabelledFile], known: Sequence[str], root: Path) -> None:
@@ -200,6 +221,16 @@ def _numbered(answers: Sequence[Answer], looks: Sequence[np.ndarray]) -> tuple[A
     numbers = ObjectNumbers()
     things = {k: numbers.number(looks[k]) for k in order}
     return tuple(replace(answer, thing=things[k]) for k, answer in enumerate(answers))
+
+
+def _table(answers: Iterable[Answer]) -> str:
+    """A row an image, as CSV; `correct` is 1 or 0."""
+    rows = []
+    for one in answers:
+        said = one.prediction
+        certain = f"{said.confidence:.3f}"
+        rows.append((one.file, one.label, one.group, said.label, certain, int(one.correct)))
+    return csv_text(("file", "label", "group", "answer", "confidence", "correct"), rows)
 
 
 def _tally(answers: Sequence[Answer]) -> Tally:

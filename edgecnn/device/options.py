@@ -64,6 +64,9 @@ class EvaluateOptions(DeviceOptions):
         shown="the folders below the classes",
     )
     group: str = option("device", "Column of --manifest to report accuracy by.", metavar="COLUMN")
+    csv: Path | None = option(
+        None, "Write a table with a row for each image.", panel="Output", metavar="FILE.csv"
+    )
 
 
 @dataclass(frozen=True)

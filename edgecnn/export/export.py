@@ -9,16 +9,17 @@ from pathlib import Path
 from edgecnn.export.calibration.choice import choose_calibration
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.foreign.foreign import load_any_model
-from edgecnn.export.formats import convert_all
+from edgecnn.export.formats import convert_all, least_bytes
 from edgecnn.export.options import DEFAULT_FORMATS, FORMATS, ExportOptions
 from edgecnn.export.packing.pack import pack
 from edgecnn.export.readback.check import check_files
 from edgecnn.export.readback.drop import explain_drops
-from edgecnn.export.readback.times import time_files
+from edgecnn.export.readback.times import with_times
 from edgecnn.export.repair.repair import repair_files
 from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.targets import make_targets
-from edgecnn.files.staging import check_writable
+from edgecnn.files.staging import check_room, check_writable
+from edgecnn.images.video_frames import as_folders
 from edgecnn.records import Progress
 
 __all__ = ["DEFAULT_FORMATS", "FORMATS", "ExportOptions", "ExportResult", "export"]
@@ -38,7 +39,8 @@ def export(
         model: The MODEL folder of `edgecnn train`; or a .keras or .h5 file or a SavedModel folder
             of your own, with `options.lab`.
         calibration: Representative field images: the integer models are only as good as these.
-            Several folders make one set; with `options.compare` the advised one is taken.
+            A video gives its frames. Several folders make one set; with `options.compare` the
+            advised one is taken.
         output: The bundle folder to write, NAME.edgecnn.
 
     Returns:
@@ -55,14 +57,26 @@ def export(
     target, folders = Path(output), [Path(one) for one in given]
     check_writable(target, marker="SHA256SUMS")
 
-    lab = load_any_model(Path(model), options, progress)
+    with as_folders(folders, options.video_step) as folders:
+        return _export(Path(model), folders, target, options, progress)
+
+
+def _export(
+    model: Path,
+    folders: Sequence[Path],
+    target: Path,
+    options: ExportOptions,
+    progress: Progress | None,
+) -> ExportResult:
+    lab = load_any_model(model, options, progress)
+    check_room(target, least_bytes(lab.network.count_params(), options.artifacts))
     makers = Makers(lab.card, options.name, options.integer_io)
     chosen = choose_calibration(lab, makers, folders, options, progress)
     converted = convert_all(lab, makers, chosen, options, progress)
     repaired = repair_files(lab, makers, chosen, converted, options, progress)
     checked = check_files(lab, repaired, options.max_drop, progress)
     drops = explain_drops(lab, makers, chosen, checked)
-    times = time_files(checked, lab)
+    checked = with_times(checked, lab.test.tensors[0])
     targets = make_targets(lab, checked, options, progress)
     contents = pack(lab, chosen, repaired, checked, targets, options.name)
     contents.write(target)
@@ -78,5 +92,4 @@ def export(
         comparison=chosen.comparison,
         layers=checked.layers,
         repairs=repaired.repairs,
-        times_ms=times,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgecnn.bundle.artifacts import FLOAT32, ONNX_FLOAT32, by_name
@@ -13,7 +14,7 @@ from edgecnn.export.options import ExportOptions
 from edgecnn.model.read import LabModel
 from edgecnn.records import Progress
 
-__all__ = ["Converted", "convert_all"]
+__all__ = ["Converted", "convert_all", "least_bytes"]
 
 
 _REFERENCES = (FLOAT32, ONNX_FLOAT32)
@@ -25,6 +26,15 @@ class Converted:
 
     files: dict[str, bytes]
     warnings: tuple[str, ...]
+
+
+def least_bytes(num_weights: int, formats: Sequence[str]) -> int:
+    """The bytes that files of these formats need for the weights alone."""
+    return sum(num_weights * _weight_bytes(name) for name in formats)
+
+
+def _weight_bytes(name: str) -> int:
+    return 4 if "float32" in name else 2 if "float16" in name else 1
 
 
 def convert_all(
@@ -45,7 +55,7 @@ def convert_all(
     refused: set[str] = set()  # suffixes whose float file could not be made: not tried again
     for k, name in enumerate(options.artifacts):
         if progress:
-            progress(f"converting to {name}", k, len(options.artifacts))
+            progress(f"converting: {name}", k + 1, len(options.artifacts))
         target = by_name(name)
         if target.file.rpartition(".")[2] in refused:
             warnings.append(f"{name} is left out: it is made of the float32 file, which failed")

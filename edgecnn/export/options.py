@@ -76,11 +76,14 @@ class ExportOptions:
         False,
         "With --repair: no step that leaves layers in float or 16 bits, as an Edge TPU needs.",
     )
-    compare: bool = option(
-        False,
-        "Try each calibration folder and their union, and take the best.",
+    video_step: int | None = option(
+        None,
+        "Take every Nth frame of a video given as --calibration.",
         panel="Choice of the calibration images",
+        low=1,
+        shown="300 frames of each, evenly",
     )
+    compare: bool = option(False, "Try each calibration folder and their union, and take the best.")
     compare_counts: tuple[int, ...] = option(
         (50, 100, 200, 500),
         "With --compare: try this many images, with commas between the numbers.",

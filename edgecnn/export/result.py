@@ -13,6 +13,7 @@ from edgecnn.export.readback.layers import LayerReport
 from edgecnn.export.repair.result import Repair
 from edgecnn.export.targets.micro import Micro
 from edgecnn.records import Json, encode
+from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
 
 __all__ = ["ExportResult"]
@@ -22,7 +23,6 @@ __all__ = ["ExportResult"]
 class ExportResult:
     """What was exported, and how it compares with the Keras model (`lab`).
 
-    `times_ms` is the median time of an image here, by file: for comparing them, see `benchmark`.
     `kinds` says what each file really holds, by file: see `readback.anatomy.Anatomy`.
     """
 
@@ -35,7 +35,6 @@ class ExportResult:
     comparison: Comparison | None = None
     layers: tuple[LayerReport, ...] = ()
     repairs: tuple[Repair, ...] = ()
-    times_ms: dict[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -46,25 +45,13 @@ class ExportResult:
         """Points of lab accuracy that an artifact loses against the Keras model."""
         return 100 * (self.lab.correct - artifact.lab.correct) / self.lab.total
 
-    def time_ratio(self, artifact: Artifact) -> float | None:
-        """Time of a file against the float32 file of its kind, or of the other kind."""
-        files = (artifact.file.rpartition(".")[2], "tflite", "onnx")
-        floats = [self.times_ms.get(f"model_float32.{suffix}") for suffix in files]
-        base, own = next(filter(None, floats), None), self.times_ms.get(artifact.file)
-        return round(own / base, 2) if own and base else None
-
     def to_json(self) -> Json:
         """`export --json`."""
         found = {
             "bundle": self.bundle,
             "lab": self.lab,
             "artifacts": [
-                {
-                    **a.to_json(),
-                    "drop_points": round(self.drop(a), 3),
-                    "time_ratio": self.time_ratio(a),
-                }
-                for a in self.artifacts
+                {**a.to_json(), "drop_points": round(self.drop(a), 3)} for a in self.artifacts
             ],
             "kinds": {file: entry["text"] for file, entry in self.kinds.items()},
             "edgetpu_predicted": self._edgetpu(),
@@ -97,16 +84,17 @@ class ExportResult:
         lines += [line for r in self.repairs for line in (r.to_text(), "")]
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines += [
-            f"wrote {self.bundle}; next:",
-            f"  edgecnn evaluate {self.bundle} FOLDER_OF_LABELLED_IMAGES",
-            f"  edgecnn benchmark {self.bundle}",
-            f"  edgecnn run {self.bundle} --source 0",
+            *next_lines(
+                ("evaluate", self.bundle, "FOLDER_OF_LABELLED_IMAGES"),
+                ("benchmark", self.bundle),
+                ("run", self.bundle, "--source", "0"),
+                wrote=self.bundle,
+            )
         ]
         return "\n".join(lines)
 
     def _row(self, artifact: Artifact) -> tuple[str, ...]:
         low, high = artifact.lab.interval
-        ratio = self.time_ratio(artifact)
         remarks = ["twin's"] if artifact.kind.startswith("edgetpu") else []
         remarks += [] if artifact.ok else ["drop too large"]
         return (
@@ -118,7 +106,7 @@ class ExportResult:
             f"{100 * artifact.agreement:.2f} %",
             f"{artifact.max_output_error:.4f}",
             f"{self.drop(artifact):+.2f}",
-            "" if ratio is None else f"{ratio:.2f}x",
+            "" if artifact.time_ratio is None else f"{artifact.time_ratio:.2f}x",
             "; ".join(remarks),
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgecnn.errors import OutputError
 
-__all__ = ["check_writable", "staged_folder", "write_file"]
+__all__ = ["check_file_place", "check_room", "check_writable", "staged_folder", "write_file"]
 
 
 @contextmanager
@@ -59,6 +59,38 @@ def check_writable(target: Path, *, marker: str) -> None:
             raise OutputError(f"{target} exists and is not a folder; choose another -o")
         with tempfile.TemporaryFile(dir=target.parent):
             pass
+
+
+def check_file_place(target: Path) -> None:
+    """Refuse before the work a file that `write_file` could not write after it.
+
+    Raises:
+        OutputError: It is a folder, or its folder can't be written to.
+    """
+    with _as_output_error(target):
+        if target.is_dir():
+            raise OutputError(f"{target} is a folder, expected a file to write; name one in it")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+
+
+def check_room(target: Path, needed: float) -> None:
+    """Refuse before the work what would not fit on the disk after it.
+
+    Args:
+        needed: Bytes, at least; what is not known is better left out.
+
+    Raises:
+        OutputError: Fewer are free where `target` will be.
+    """
+    place = next(one for one in (target, *target.absolute().parents) if one.is_dir())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise OutputError(
+            f"No space left for {target}: about {needed / 1e6:.1f} MB are needed, "
+            f"{free / 1e6:.1f} MB are free there; free some, or choose another -o"
+        )
 
 
 def write_file(target: Path, data: bytes | str) -> None:

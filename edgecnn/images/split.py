@@ -100,7 +100,9 @@ def _carve(
     from sklearn.model_selection import StratifiedGroupKFold
 
     pool = np.flatnonzero(part == "train")
-    num_folds = min(_FOLDS, len(np.unique(groups.ids[pool])))
+    # With more folds than images in the largest class no class could be spread over them.
+    largest = int(np.bincount(data.classes[pool], minlength=1).max())
+    num_folds = min(_FOLDS, len(np.unique(groups.ids[pool])), largest)
     if not shares or num_folds <= len(shares):
         return
     splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)

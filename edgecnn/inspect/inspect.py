@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgecnn.images.split_groups import GroupOptions, find_devices, near_ids
+from edgecnn.images.video_frames import as_folders
 from edgecnn.inspect.checks.background import check_background
 from edgecnn.inspect.checks.balance import check_balance
 from edgecnn.inspect.checks.copies import check_copies
@@ -40,10 +41,17 @@ def inspect(
     root, options = Path(data), options or InspectOptions()
     if options.report:
         check_page(options.report, "inspection")
+    with as_folders([options.field] if options.field else [], options.video_step) as field:
+        return _inspect(root, field[0] if field else None, options, progress)
+
+
+def _inspect(
+    root: Path, field_images: Path | None, options: InspectOptions, progress: Progress | None
+) -> Inspection:
     scan = scan_labelled(root, options.manifest, progress=progress)
     grouping = GroupOptions(options.manifest, options.group)
     devices = find_devices(scan.data, grouping)
-    field = scan_folder(options.field, scan.window, progress=progress) if options.field else None
+    field = scan_folder(field_images, scan.window, progress=progress) if field_images else None
 
     def report(done: int) -> None:
         if progress:

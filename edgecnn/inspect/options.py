@@ -16,9 +16,15 @@ class InspectOptions:
 
     field: Path | None = option(
         None,
-        "Compare with these field images; they need no labels.",
+        "Compare with these field images, or frames of a video; they need no labels.",
         panel="Input and output",
-        metavar="FOLDER",
+        metavar="PATH",
+    )
+    video_step: int | None = option(
+        None,
+        "Take every Nth frame of a video given as --field.",
+        low=1,
+        shown="300 frames of each, evenly",
     )
     report: Path | None = option(
         None, "Write an HTML page.", flags="--output/-o", metavar="FILE.html"

@@ -17,6 +17,7 @@ from edgecnn.inspect.checks.shares import SplitShares
 from edgecnn.inspect.findings import SEVERITIES, Finding
 from edgecnn.inspect.options import InspectOptions
 from edgecnn.records import Json, Record, computed, json_as
+from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
 
 __all__ = ["Inspection"]
@@ -83,8 +84,7 @@ class Inspection(Record):
                 ("class", "images", "different"),
                 [(c.label, c.images, c.distinct) for c in self.balance.classes],
             ),
-            f"largest over smallest class: {self.balance.ratio:.1f}; "
-            f"train with: edgecnn train --imbalance {self.balance.option}",
+            f"largest over smallest class: {self.balance.ratio:.1f}",
         ]
         for finding in self.findings:
             lines += ["", f"{finding.severity}: {finding.what}"]
@@ -98,7 +98,17 @@ class Inspection(Record):
             lines += ["", self._groups_text()]
         if self.options.report:
             lines += ["", f"report: {self.options.report}"]
-        return "\n".join(lines)
+        return "\n".join([*lines, "", *self._next()])
+
+    def _next(self) -> list[str]:
+        """Training, with what this data set needs; before it the calibration on the field."""
+        manifest = ("--manifest", self.options.manifest) if self.options.manifest else ()
+        rare = ("--imbalance", self.balance.option) if self.balance.option != "none" else ()
+        train = ("train", self.root, *manifest, *rare, "-o", "model")
+        if self.options.field is None:
+            return next_lines(train)
+        field = ("calibrate", self.options.field, "--lab", self.root, "-o", "calibration")
+        return next_lines(field, train)
 
     def _groups_text(self) -> str:
         rows = [

@@ -13,9 +13,11 @@ synthetic.png   with --synthesize: real and made images side by side
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ import numpy as np
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import read_card
+from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.errors import BundleError, ModelError, one_line
 from edgecnn.files.folders import IMAGE_SUFFIXES
 from edgecnn.images.dataset import Dataset
@@ -52,6 +55,7 @@ MODEL_FILE = "model.keras"
 LAB_TEST_FILE = "lab_test.npz"
 GOLDEN_FOLDER = "golden"
 _FEW = 64
+_STEPS = 1.0  # grey levels in the mean
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ def load_lab_model(path: Path) -> LabModel:
     test = _load_test(path / LAB_TEST_FILE, card)
     golden = (path / GOLDEN_FOLDER).glob("*")
     encoded = tuple(sorted(p for p in golden if p.suffix.lower() in IMAGE_SUFFIXES))
+    _check_golden(path, encoded, card, test)
     model = LabModel(path, card, network, test, encoded)
     if not np.abs(model.scores(test.tensors[:_FEW]) - test.keras_scores[:_FEW]).max() < 0.01:
         raise ModelError(
@@ -145,6 +150,28 @@ def load_lab_model(path: Path) -> LabModel:
             "was replaced; train again"
         )
     return model
+
+
+def _check_golden(path: Path, encoded: Sequence[Path], card: Card, test: LabTest) -> None:
+    """Refuse a card whose input was edited: its golden images would become other tensors.
+
+    Decoders differ by a step or two at most, another resizing by far more.
+
+    Raises:
+        ModelError: One does.
+    """
+    for file in encoded:
+        raw = file.read_bytes()
+        rows = np.flatnonzero(test.sha256 == hashlib.sha256(raw).hexdigest())
+        if not len(rows):
+            continue
+        made = to_tensor(decode(raw, file.name), card.input).astype(int)
+        if np.abs(made - test.tensors[int(rows[0])]).mean() > _STEPS:
+            raise ModelError(
+                f"{path}: {GOLDEN_FOLDER}/{file.name} becomes another input by {CARD_FILE} "
+                f"({card.input.resize}, {card.input.interpolation}) than in training, so the card "
+                "was edited; put its input back, or train again"
+            )
 
 
 def lab_test_digests(folder: Path) -> frozenset[str]:

@@ -31,6 +31,7 @@ from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.cluster import local_copy, movable, strategy_of
 from edgecnn.train.fitting.fit_network import Fit, fit_network
 from edgecnn.train.fitting.imbalance import adjust_scores, last_dense
+from edgecnn.train.kept_training import KeptTraining
 from edgecnn.train.options import BUILT_IN, TrainOptions
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.synthesis.gate import Made, join, synthesize
@@ -81,17 +82,23 @@ def start_with_sides(
 
 
 def learn(
-    task: Task, reports: Reports, clock: Clock, frozen: FrozenFeatures | None = None
+    task: Task,
+    reports: Reports,
+    clock: Clock,
+    frozen: FrozenFeatures | None = None,
+    kept: KeptTraining | None = None,
 ) -> Learned:
     """Train the task's network on its training images, and on synthetic ones if they help.
 
     Args:
         frozen: The features of its pretrained network, where they are at hand.
+        kept: Where its state is kept after each epoch, and what to go on with.
 
     Raises:
-        ModelError: The user's own network can't be used, or the loss became NaN.
+        ModelError: The user's own network can't be used, the loss became NaN, or what was kept
+            is of another training.
     """
-    trainer = _Trainer(task, reports, clock, frozen)
+    trainer = _Trainer(task, reports, clock, frozen, kept)
     images = trainer.examples("train")
     made = trainer.synthetic(images) if task.options.synthesize else None
     if made and made.extra:
@@ -107,9 +114,15 @@ class _Trainer:
     """Trains new networks for a task, on its images and others."""
 
     def __init__(
-        self, task: Task, reports: Reports, clock: Clock, frozen: FrozenFeatures | None
+        self,
+        task: Task,
+        reports: Reports,
+        clock: Clock,
+        frozen: FrozenFeatures | None,
+        kept: KeptTraining | None = None,
     ) -> None:
-        self.task, self.reports, self.clock, self.frozen = task, reports, clock, frozen
+        self.task, self.reports, self.clock = task, reports, clock
+        self.frozen, self.kept = frozen, kept
 
     def examples(self, part: Part) -> Examples:
         return Examples(self.task.tensors(part), self.task.classes(part))
@@ -141,12 +154,12 @@ class _Trainer:
         before = None
         with strategy.scope():
             if probed is None:
-                fit = fit_network(model, images, val, timed, reports)
+                fit = fit_network(model, images, val, timed, reports, kept=self.kept)
             else:
                 use_head(model, probed.head)
                 if options.fine_tune and self._carries_an_epoch(timed, images):
                     before = model.get_weights()
-                    fit = fine_tune(model, probed, images, val, timed, reports)
+                    fit = fine_tune(model, probed, images, val, timed, reports, self.kept)
                 else:
                     fit = probe_alone(probed)
         model = as_float32(local_copy(model) if task.cluster else model)

@@ -87,6 +87,11 @@ class TrainOptions(Record):
         low=1,
         high=10_000,
     )
+    resume: bool = option(
+        False,
+        "Go on with a training into this MODEL that was interrupted, with the same images and "
+        "options.",
+    )
     batch_size: int | None = option(
         None,
         "Images in one training step.",

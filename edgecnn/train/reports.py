@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from edgecnn.records import Progress
+from edgecnn.render.step_line import step_line
 
 __all__ = ["Clock", "Reports"]
 
@@ -18,7 +19,7 @@ _LEAST_S = 1.0
 class Reports:
     """Where a training reports to.
 
-    progress  draws a bar; without one, each epoch is a line
+    progress  shows steps; without it, each epoch is a line
     say       takes a line
     epoch_s   seconds that the validation of an epoch takes
     after_s   seconds that the run will take when the training is over
@@ -33,12 +34,12 @@ class Reports:
         if self.say:
             self.say(text)
 
-    def step(self, what: str, done: int, total: int, line: str = "") -> None:
-        """A step is done: move the bar, or say the line where there is no bar."""
+    def step(self, what: str, done: int, total: int) -> None:
+        """A step is done, as `records.Progress` has it; without a bar it is a line."""
         if self.progress:
             self.progress(what, done, total)
-        elif line:
-            self.line(line)
+        elif done:
+            self.line(step_line(what, done, total))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, Skipped, json_as
+from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
 from edgecnn.train.assess import Breakdown, Verdict
 from edgecnn.train.backbone.result import ProbeResult, SideTrial
@@ -94,7 +95,17 @@ class TrainResult(Record):
             f"Lab accuracy: {self.lab.text()}",
             *self._confidence(),
             *self._origin(),
-            f"Model: {self.model}",
+            *next_lines(
+                (
+                    "export",
+                    self.model,
+                    "--calibration",
+                    "FIELD",
+                    "-o",
+                    f"{self.model.name}.edgecnn",
+                ),
+                wrote=self.model,
+            ),
         ]
         return "\n".join(lines)
 

@@ -95,6 +95,11 @@ def check_task(options: TrainOptions) -> Cluster | None:
             f"seconds is {options.seconds} and TF_CONFIG names {len(cluster.members)} workers, "
             "which would stop at different steps; use --epochs alone"
         )
+    if cluster and options.resume:
+        raise ModelError(
+            f"--resume goes on with the training of one process, but TF_CONFIG names "
+            f"{len(cluster.members)} workers; leave one of the two out"
+        )
     if cluster and options.synthesize:
         raise ModelError(
             "synthesize trains a generator in one process, but TF_CONFIG names "

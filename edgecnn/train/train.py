@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +14,8 @@ import numpy as np
 
 from edgecnn._version import __version__
 from edgecnn.bundle.card import CARD_FILE, Card
-from edgecnn.errors import MissingRuntimeError
-from edgecnn.files.staging import check_writable
+from edgecnn.errors import EdgecnnError, MissingRuntimeError, ModelError
+from edgecnn.files.staging import check_room, check_writable
 from edgecnn.model.lab_replay import replay_file
 from edgecnn.model.predict import most_certain
 from edgecnn.model.read import LabModel, LabTest
@@ -22,6 +24,7 @@ from edgecnn.quiet import quiet
 from edgecnn.records import Json, Progress
 from edgecnn.train.assess import Measured, group_names, measure
 from edgecnn.train.augmentation.simulated_field import training_note
+from edgecnn.train.kept_training import KeptTraining, place_of, task_key
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.plan import make_plan
 from edgecnn.train.reports import Clock, Reports
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["TrainOptions", "TrainResult", "train"]
 
 _NUM_GOLDEN = 4
+# Test images as tensors take at least this share of their bytes when they are compressed.
+_SHRUNK = 0.05
 
 
 def train(
@@ -59,6 +64,7 @@ def train(
         DataError: The images can't be used or split.
         ModelError: The options or the user's own network can't be used.
         OutputError: The place can't be written to.
+        KeyboardInterrupt: Its text says what is kept for `--resume`.
     """
     options = options or TrainOptions()
     clock, reports = Clock(options.seconds), Reports(progress, say)
@@ -68,22 +74,57 @@ def train(
     writes = cluster is None or cluster.is_chief
     if writes:
         check_writable(output, marker=CARD_FILE)
+        _check_kept(output, options.resume, reports)
     plan = make_plan(lab, options, alone=cluster is None)
     reports.line(plan.to_text())
     task = read_task(lab, plan.options, cluster, progress)
+    if writes:
+        check_room(output, _SHRUNK * len(task.split.test) * prod(task.shape))
     names = group_names(task.data, options)
     with quiet():  # TensorFlow writes to the terminal at any log level
         from edgecnn.train.learn import learn, start_with_sides
 
     task, frozen, trials = start_with_sides(task, plan.sides, reports, clock)
     task = settle_augmentation(task)
-    learned = learn(task, reports, clock, frozen)
-    measured = measure(learned.model, task, names)
-    result = _result(output, task, learned, measured, clock.elapsed)
-    result = replace(result, sides=trials)
-    if writes:
-        _write(result, task, learned, measured)
+    kept = KeptTraining(place_of(output), task_key(task), options.resume)
+    with _told_if_interrupted(kept, lab, output):
+        learned = learn(task, reports, clock, frozen, kept if cluster is None else None)
+        measured = measure(learned.model, task, names)
+        result = _result(output, task, learned, measured, clock.elapsed)
+        result = replace(result, sides=trials)
+        if writes:
+            _write(result, task, learned, measured)
     return result
+
+
+def _check_kept(output: Path, resume: bool, reports: Reports) -> None:
+    """Say before the work what an interrupted training means for this one.
+
+    Raises:
+        ModelError: There is none to go on with.
+    """
+    place = place_of(output)
+    if resume and not place.is_file():
+        raise ModelError(
+            f"{place} does not exist, so no training into {output} was interrupted; leave --resume "
+            "out"
+        )
+    if place.is_file() and not resume:
+        reports.line(f"{place} of an interrupted training is not used; --resume goes on with it.")
+
+
+@contextmanager
+def _told_if_interrupted(kept: KeptTraining, lab: Path, output: Path) -> Iterator[None]:
+    """Say what an interrupted training leaves; one that ends otherwise leaves nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(kept.hint(lab, output)) from None
+    except EdgecnnError:
+        if not kept.resume:
+            kept.discard()
+        raise
+    kept.discard()
 
 
 def _write(result: TrainResult, task: Task, learned: Learned, measured: Measured) -> None:
@@ -182,7 +223,7 @@ def _summary(result: TrainResult, task: Task) -> Json:
     settings = options.to_json()
     settings["manifest"] = options.manifest.name if options.manifest else None
     settings["camera"] = options.camera.name if options.camera else None
-    del settings["cache"]
+    del settings["cache"], settings["resume"]
     settings["weights"] = Path(options.weights).name
     return {
         **data,

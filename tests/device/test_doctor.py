@@ -110,6 +110,21 @@ def test_a_runtime_that_is_broken_says_why():
     assert probe("ai_edge_litert.interpreter")["works"] is True
 
 
+def test_an_optional_runtime_that_is_missing_is_no_warning(digits_bundle, monkeypatch):
+    from edgecnn.bundle.runtime import onnx_session
+
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(onnx_session, "import_module", missing)
+    found = {check.name: check for check in examine(digits_bundle).checks}
+    check = found["model_float32.onnx"]
+    assert check.status == "ok"
+    assert "not tried" in check.found
+    assert "pip install onnxruntime" in check.found
+    assert found["model_float32.tflite"].status == "ok"
+
+
 def test_one_failed_check_is_enough_to_fail():
     well = Check("a", "ok", "fine")
     assert Diagnosis((well, Check("b", "warn", "so so", "mend it"))).ok

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from edgecnn.export.calibration.choice import choose_calibration
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.foreign.foreign import load_any_model
 from edgecnn.export.options import ExportOptions
+from edgecnn.model.read import load_lab_model
 
 SIDE = 16
 CLASSES = ("blue", "green", "red")
@@ -121,3 +126,21 @@ def test_formats_know_the_words_of_the_field():
         assert ExportOptions(formats=(word,)).formats == formats
     assert "tflite-int16" in ExportOptions(formats=("all",)).formats
     assert "tflite-int16" not in ExportOptions().formats
+
+
+@pytest.mark.parametrize(
+    "edit", [{"resize": "letterbox"}, {"resize": "center_crop"}, {"interpolation": "nearest"}]
+)
+def test_a_card_whose_preprocessing_was_edited_is_noticed_by_its_golden_frames(
+    small_model, tmp_path, edit
+):
+    model = Path(shutil.copytree(small_model, tmp_path / "model"))
+    card = json.loads((model / "card.json").read_text())
+    card["input"] |= edit
+    (model / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"golden/\d\.png becomes another input .* was edited"):
+        load_lab_model(model)
+
+
+def test_a_card_that_nobody_edited_is_read(small_model):
+    assert load_lab_model(small_model).golden

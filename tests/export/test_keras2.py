@@ -12,6 +12,7 @@ from edgecnn.model.networks.adopt import rewire
 
 FOLDER = Path(__file__).parents[1] / "data" / "keras2"
 ANSWERS = FOLDER / "answers.npz"
+AWARE = FOLDER.parent / "quantization_aware"
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +43,17 @@ def test_a_saved_model_with_the_slots_of_an_old_optimizer_is_read():
     model = load_keras_file(FOLDER / "old_optimizer")
     found = model.predict_on_batch(answers["images"])
     assert np.abs(found - answers["old_optimizer"]).max() < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")
+@pytest.mark.parametrize("path", sorted(AWARE.glob("*.h5")), ids=lambda path: path.stem)
+def test_a_network_trained_quantization_aware_is_read_without_its_wrappers(path):
+    """Its own answers are rounded as integers would be, so they are near and not the same."""
+    answers = np.load(AWARE / "answers.npz")
+    notes: list[str] = []
+    model = rewire(load_keras_file(path, notes=notes), (16, 16, 3))
+    found = model.predict_on_batch(answers["images"])
+    spread = np.ptp(answers[path.stem])
+    assert np.abs(found - answers[path.stem]).max() < 0.1 * spread
+    assert "quantization-aware" in notes[0]
+    assert not [layer for layer in model.layers if "Quant" in type(layer).__name__]

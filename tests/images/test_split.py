@@ -193,3 +193,12 @@ def test_manifests_that_do_not_fit_are_refused(two_classes, text, message):
 def test_a_missing_manifest_is_refused(two_classes):
     with pytest.raises(DataError, match="can't read the manifest"):
         find_groups(load_dataset(two_classes, SPEC), GroupOptions(manifest=two_classes / "no.csv"))
+
+
+def test_classes_with_fewer_images_than_folds_are_split_too(tmp_path, write):
+    for k in range(18):
+        write(tmp_path / "lab", f"{'abc'[k % 3]}/{k}.png", k)
+    data = load_dataset(tmp_path / "lab", SPEC, minimum=1)
+    split = split_dataset(data)
+    assert sorted(np.concatenate([split.train, split.val, split.test])) == list(range(18))
+    assert min(len(split.train), len(split.val), len(split.test)) > 0

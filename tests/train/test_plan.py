@@ -124,9 +124,10 @@ def test_the_clock_leaves_time_for_what_comes_after(monkeypatch):
     assert Clock(60.0, 100.0).left(reserve=50.0) == 1.0
 
 
-def test_an_epoch_is_a_line_only_where_there_is_no_bar():
-    lines, bars = [], []
-    Reports(None, lines.append).step("training", 1, 2, "epoch 1 of 2")
-    Reports(lambda *step: bars.append(step), lines.append).step("training", 1, 2, "epoch 1 of 2")
-    assert lines == ["epoch 1 of 2"]
-    assert bars == [("training", 1, 2)]
+def test_an_epoch_is_a_line_where_nobody_draws_it():
+    lines, steps = [], []
+    what = "epoch: loss 0.310, validation 93.1 %, 12 s"
+    Reports(None, lines.append).step(what, 1, 2)
+    Reports(lambda *step: steps.append(step), lines.append).step(what, 1, 2)
+    assert lines == ["epoch 1 of 2: loss 0.310, validation 93.1 %, 12 s"]
+    assert steps == [(what, 1, 2)]

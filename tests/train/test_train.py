@@ -187,7 +187,7 @@ def test_a_network_of_ones_own_is_trained(few, tmp_path, monkeypatch):
 
 def test_an_interrupted_run_leaves_nothing(few, tmp_path):
     def interrupt(what: str, done: int, total: int) -> None:
-        if what.startswith("training") and done == 1:
+        if what.startswith("epoch") and done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -56,7 +56,7 @@ def from_images(
         predicted.append(answer.label)
         scores.append(answer.scores)
         if progress:
-            progress("lab images", len(rows), len(wanted))
+            progress("answering lab images", len(rows), len(wanted))
     if not rows:
         raise DataError(
             f"{folder} holds none of the {len(wanted)} lab test images of {bundle.path} (compared "

@@ -65,6 +65,7 @@ def benchmark(
         runtimes={name: installed(name.replace("_", "-")) or "of unknown version" for name in used},
         rows=tuple(_row(artifact, reply, judged, options) for artifact, reply in measured),
         skipped=tuple(skipped),
+        bundle=Path(bundle),
         soak=soak,
     )
     if options.plot is None:
@@ -88,7 +89,7 @@ def _measure_all(
         except MissingRuntimeError as error:
             skipped.append(Skipped(artifact.file, str(error)))
         if progress:
-            progress("measure", k + 1, len(artifacts))
+            progress("measuring", k + 1, len(artifacts))
     if not measured:
         reason = skipped[0][1] if skipped else "it has no artifact"
         raise MissingRuntimeError(f"no artifact of {bundle.path} can run here: {reason}")

@@ -13,6 +13,7 @@ from edgecnn.device.benchmark.soak import Soak
 from edgecnn.device.machine.health import throttle_flags
 from edgecnn.errors import MissingRuntimeError, OutputError
 from edgecnn.records import Json, Record, Skipped, json_as
+from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
 
 __all__ = ["Benchmark", "BenchmarkRow", "check_plot", "draw"]
@@ -82,6 +83,7 @@ class Benchmark(Record):
     runtimes: dict[str, str]
     rows: tuple[BenchmarkRow, ...] = field(metadata=json_as("artifacts"))
     skipped: tuple[Skipped, ...]
+    bundle: Path = field(metadata=json_as(hidden=True))
     soak: Soak | None = None
     plot: str | None = None
 
@@ -133,7 +135,8 @@ class Benchmark(Record):
         lines += [f"skipped {file}: {reason}" for file, reason in self.skipped]
         lines += [self.soak.to_text()] if self.soak else []
         lines += [f"plot: {self.plot}"] if self.plot else []
-        return "\n".join([*lines, _NOTE])
+        run = ("run", self.bundle, "--source", "0", "--log", "session")
+        return "\n".join([*lines, _NOTE, *next_lines(run)])
 
     def _state(self) -> str:
         """Threads, runtimes, clock, temperature and throttling, as far as known."""

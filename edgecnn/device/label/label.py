@@ -54,7 +54,7 @@ def _merge(paths: Sequence[Path], file: Path) -> MergeResult:
     if len(paths) != 1 or not is_session(paths[0]):
         raise OptionError("--merge takes one session, and adds the labels of a file or copy to it")
     merged = merge_labels(paths[0], file)
-    return MergeResult(merged.added, merged.known, merged.strangers, merged.place)
+    return MergeResult(merged.added, merged.known, merged.strangers, merged.place, paths[0])
 
 
 def _desk(paths: Sequence[Path], options: LabelOptions) -> SessionDesk | FolderDesk:

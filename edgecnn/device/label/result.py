@@ -48,9 +48,11 @@ class LabelResult(Record):
 
     def _next(self) -> str:
         """Of sessions that have labels: what they say of the accuracy, and why."""
-        if self.live is None or not self.live.total:
-            return ""
-        return f"next      edgecnn audit {shlex.join(map(str, self.sessions))}\n"
+        if not self.sessions:
+            data = shlex.quote(str(self.written[0])) if self.written else "FOLDER"
+            return f"next      edgecnn evaluate BUNDLE {data}\n"
+        command = "audit" if self.live is not None and self.live.total else "label"
+        return f"next      edgecnn {command} {shlex.join(map(str, self.sessions))}\n"
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,18 @@ class MergeResult(Record):
         known: Labels that it had already.
         strangers: Labels of frames that it does not hold.
         written: The file that took them.
+        session: Whose labels they are now.
     """
 
     added: int
     known: int
     strangers: int
     written: Path
+    session: Path = field(metadata=json_as(hidden=True))
 
     def to_text(self) -> str:
         return (
             f"added     {self.added} labels ({self.known} were there, {self.strangers} of other "
-            f"frames)\nwritten   {self.written}\n"
+            f"frames)\nwritten   {self.written}\nnext      edgecnn audit "
+            f"{shlex.quote(str(self.session))}\n"
         )

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from edgecnn.accuracy.tally import are_apart
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.live.status import Status
 
@@ -22,14 +23,14 @@ _LARGE_GAP_POINTS = 5.0
 
 
 @contextmanager
-def panel(stream: TextIO) -> Iterator[Callable[[Status], None] | None]:
+def panel(stream: TextIO | None) -> Iterator[Callable[[Status], None] | None]:
     """What to give `run` as on_status: it redraws a panel; None where nobody watches.
 
     Example:
         with panel(sys.stderr) as on_status:
             result = run(bundle, source, options, on_status=on_status)
     """
-    if not stream.isatty():
+    if stream is None or not stream.isatty():
         yield None
         return
     with Live(console=Console(file=stream), auto_refresh=False, transient=True) as live:
@@ -41,6 +42,8 @@ def render(status: Status) -> Panel:
     rows = Table.grid(padding=(0, 2))
     rows.add_row("live accuracy", Text(status.live.text(), style="bold"))
     rows.add_row("lab accuracy", status.lab.text())
+    if are_apart(status.lab, status.lab_file):
+        rows.add_row("of this file", Text(status.lab_file.text(), style="bold yellow"))
     rows.add_row("gap", _gap_text(status.gap_points))
     rows.add_row(
         "alarm", Text(status.alarm.text(), style="bold red" if status.alarm.raised else "")

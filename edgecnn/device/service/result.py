@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.records import Record
+from edgecnn.render.next_lines import next_lines
 
 __all__ = ["ServiceResult"]
 
@@ -27,4 +28,10 @@ class ServiceResult(Record):
     text: str = ""
 
     def to_text(self) -> str:
-        return "\n".join(filter(None, (*self.steps, self.text.rstrip("\n"))))
+        return "\n".join([*filter(None, (*self.steps, self.text.rstrip("\n"))), *self._next()])
+
+    def _next(self) -> list[str]:
+        """What is to be looked at after an installation."""
+        if self.action != "install" or not self.steps:
+            return []
+        return next_lines(("service", "status"), ("service", "logs"))

@@ -82,7 +82,7 @@ def compare_calibration(
     cells = []
     for k, variant in enumerate(variants):
         if progress:
-            progress(f"calibrating with {variant.mix.name}", k, len(variants))
+            progress(f"calibrating: with {variant.mix.name}", k, len(variants))
         cells.append(bench.measure(variant))
     names = [one.source for one in sets]
     warnings = [f"{one.source}: {warning}" for one in sets for warning in one.warnings]

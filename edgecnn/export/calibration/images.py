@@ -106,7 +106,7 @@ def load_calibration(
     for k, (part, path) in enumerate(chosen):
         reader.read(path, part)
         if progress:
-            progress("calibration images", k + 1, len(chosen))
+            progress("reading calibration images", k + 1, len(chosen))
     warnings = _check_images(title, reader, reading.strict)
     tensors = np.stack(reader.tensors)
     scores = predict(tensors)

@@ -15,6 +15,11 @@ from typing import Any
 from edgecnn.errors import ModelError, one_line
 from edgecnn.export.foreign.keras2_config import translate
 from edgecnn.export.foreign.lambdas import without_preprocessing
+from edgecnn.export.foreign.quantization_aware import (
+    holds_wrappers,
+    keep_own_weights,
+    unwrap,
+)
 from edgecnn.export.foreign.saved_model import without_slots
 from edgecnn.model.networks.adopt import as_float32, unknown_class
 from edgecnn.model.networks.small import importable_here
@@ -83,7 +88,7 @@ def load_keras_file(
                 source = _changed_keras(path, Path(folder, "model.keras"), change)
             else:
                 old = _is_keras2_h5(path)
-                source = _changed_h5(path, Path(folder, "model.h5"), change, old=old)
+                source = _changed_h5(path, Path(folder, "model.h5"), change, old=old, said=said)
                 # Keras 3 knows this name for the outermost model only.
                 known = {"Functional": keras.Model, **objects} if old else objects
             model = keras.saving.load_model(source, custom_objects=known, compile=False)
@@ -254,7 +259,7 @@ def _is_keras2_h5(path: Path) -> bool:
     return (version.decode() if isinstance(version, bytes) else str(version)).startswith("2")
 
 
-def _changed_h5(path: Path, target: Path, change: _Change, *, old: bool) -> Path:
+def _changed_h5(path: Path, target: Path, change: _Change, *, old: bool, said: list[str]) -> Path:
     """A copy of a .h5 model whose configuration was changed, or the file itself; weights stay."""
     import h5py
 
@@ -262,12 +267,21 @@ def _changed_h5(path: Path, target: Path, change: _Change, *, old: bool) -> Path
         text = file.attrs.get("model_config")
     if text is None:  # it holds weights only, and Keras says so
         return path
-    config = json.loads(text)
-    if not change(config) and not old:
+    text = text.decode() if isinstance(text, bytes) else str(text)
+    aware = holds_wrappers(text)
+    config = unwrap(json.loads(text)) if aware else json.loads(text)
+    if not change(config) and not old and not aware:
         return path
     shutil.copyfile(path, target)
     with h5py.File(target, "r+") as file:
         file.attrs["model_config"] = json.dumps(translate(config) if old else config)
+        if aware:
+            keep_own_weights(file["model_weights"])
+    if aware:
+        said.append(
+            "it was trained quantization-aware: its weights are read, and its rounding is left "
+            "to the export"
+        )
     return target
 
 

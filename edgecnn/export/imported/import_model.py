@@ -45,6 +45,7 @@ from edgecnn.model.predict import lab_result, most_certain
 from edgecnn.model.read import LabTest
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress, Record
+from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
 
 __all__ = ["ImportOptions", "ImportResult", "import_model"]
@@ -82,9 +83,11 @@ class ImportResult(Record):
                 f"pixels: --normalize {self.normalize}{color}",
                 *(f"note: {note}" for note in self.notes),
                 "",
-                f"wrote {self.bundle}; next:",
-                f"  edgecnn benchmark {self.bundle}",
-                f"  edgecnn run {self.bundle} --source 0",
+                *next_lines(
+                    ("benchmark", self.bundle),
+                    ("run", self.bundle, "--source", "0"),
+                    wrote=self.bundle,
+                ),
             ]
         )
 

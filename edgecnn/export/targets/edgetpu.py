@@ -116,6 +116,7 @@ def compile_twin(checked: Sequence[Checked], edgetpu: str = "auto") -> Compiled 
         kind=kind,
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
+        time_ratio=None,  # it runs on the chip, not here
     )
     return Compiled(artifact, data, report, _TWIN)
 

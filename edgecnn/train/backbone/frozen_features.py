@@ -71,7 +71,7 @@ class FrozenFeatures:
             took = (monotonic() - begin) / len(images)
             self._seconds.setdefault((height, width), []).append(took)
             if progress:
-                progress("features", min(start + size, len(tensors)), len(tensors))
+                progress("computing features", min(start + size, len(tensors)), len(tensors))
         return np.concatenate(parts)
 
     def seconds(self, height: int, width: int) -> float:

@@ -31,6 +31,7 @@ from edgecnn.train.backbone.logistic_probe import (
 from edgecnn.train.backbone.result import ProbeResult
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.fit_network import Fit, fit_network
+from edgecnn.train.kept_training import KeptTraining
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.reports import Clock, Reports
 
@@ -121,6 +122,7 @@ def fine_tune(
     val: Examples,
     options: TrainOptions,
     reports: Reports,
+    kept: KeptTraining | None = None,
 ) -> Fit:
     """Train a network with the probe's classifier in place, and average it with the probe.
 
@@ -129,7 +131,7 @@ def fine_tune(
     """
     before = model.get_weights()
     _freeze(model)
-    fit = fit_network(model, train, val, options, reports, keep_last=True)
+    fit = fit_network(model, train, val, options, reports, keep_last=True, kept=kept)
     for layer in model.layers:
         layer.trainable = True
     pairs = zip(before, model.get_weights(), strict=True)

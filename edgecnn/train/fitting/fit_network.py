@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, pi
 from time import monotonic
 from typing import Any
@@ -16,10 +16,12 @@ from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
 from edgecnn.train.fitting.batches import Examples, batch_size, training_batches, validation_batches
 from edgecnn.train.fitting.cluster import join
 from edgecnn.train.fitting.imbalance import class_weights, training_loss
+from edgecnn.train.fitting.keeper import Keeper
+from edgecnn.train.kept_training import KeptTraining
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.reports import Reports
 
-__all__ = ["Fit", "fit_network", "reestimate_batch_norm"]
+__all__ = ["Fit", "Schedule", "fit_network", "reestimate_batch_norm"]
 
 _WARM_UP = 0.05
 _BN_BATCHES = 60
@@ -61,6 +63,7 @@ def fit_network(
     reports: Reports | None = None,
     *,
     keep_last: bool = False,
+    kept: KeptTraining | None = None,
 ) -> Fit:
     """Train a model in place; it ends with the weights of its best epoch.
 
@@ -73,48 +76,66 @@ def fit_network(
         keep_last: Train to the end and keep these weights; validate on clean images only. A
             simulated field knows lenses and light, but no other scenes: it would stop a
             pretrained network after an epoch or two.
+        kept: Where the state is kept after each epoch, and what to go on with.
 
     Raises:
-        ModelError: The loss became NaN.
+        ModelError: The loss became NaN, or what was kept is of another training.
     """
     num_classes = int(model.output_shape[-1])
     steps = len(train.classes) // batch_size(len(train.classes), options)
     _compile(model, training_loss(train.classes, num_classes, options), options)
     join(model)
-    schedule = _Schedule(options, steps)
+    schedule = Schedule(options, steps)
     stopping = keras.callbacks.EarlyStopping(
         "val_loss", patience=options.patience, restore_best_weights=True
     )
-    callbacks = [schedule, keras.callbacks.TerminateOnNaN()]
-    if not keep_last:
-        callbacks.insert(1, stopping)
-    if options.ema:  # first, so that the others see the averages
-        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if reports:
-        callbacks.append(_Teller(reports, schedule))
-    batches = training_batches(train, num_classes, options)
-    history = model.fit(
-        batches,
-        epochs=options.most_epochs,
-        steps_per_epoch=steps,
-        validation_data=validation_batches(val, num_classes, options, clean=keep_last),
-        class_weight=class_weights(train.classes, num_classes, options),
-        callbacks=callbacks,
-        shuffle=False,  # the batches come shuffled
-        verbose=0,
-    ).history
-    _check_finite(history, options)
+    keeper = Keeper(kept, schedule, stopping)
+    keeper.bring_back(model)
+    callbacks = _callbacks(schedule, None if keep_last else stopping, options, reports)
+    # What the epochs that are done have seen is not drawn again.
+    fresh = replace(options, seed=options.seed + keeper.epoch)
+    batches = training_batches(train, num_classes, fresh)
+    history = {}
+    if keeper.epoch < options.most_epochs:
+        history = model.fit(
+            batches,
+            epochs=options.most_epochs,
+            initial_epoch=keeper.epoch,
+            steps_per_epoch=steps,
+            validation_data=validation_batches(val, num_classes, options, clean=keep_last),
+            class_weight=class_weights(train.classes, num_classes, options),
+            callbacks=[*callbacks, keeper],
+            shuffle=False,  # the batches come shuffled
+            verbose=0,
+        ).history
+    columns = keeper.joined(history)
+    _check_finite(columns, options)
     # EarlyStopping restores the best weights only when it stops the run itself.
-    if stopping.best_weights is not None:
-        model.set_weights(stopping.best_weights)
+    best = stopping.best_weights if history else keeper.best_weights
+    if best is not None:
+        model.set_weights(best)
     if options.ema:
         reestimate_batch_norm(model, (images for images, _ in batches.take(_BN_BATCHES)))
     # The optimizer's state would triple model.keras, and nothing reads it.
     model.optimizer, model.compiled = None, False
     reason = "patience" if stopping.stopped_epoch else schedule.stopped_by
-    columns = {name: list(map(float, values)) for name, values in history.items()}
     columns |= {"learning_rate": schedule.rates, "seconds": schedule.seconds}
     return Fit(columns, reason, kept=len(columns["loss"]) if keep_last else None)
+
+
+def _callbacks(
+    schedule: Schedule,
+    stopping: keras.callbacks.EarlyStopping | None,
+    options: TrainOptions,
+    reports: Reports | None,
+) -> list[keras.callbacks.Callback]:
+    """In the order in which they are called."""
+    callbacks = [schedule, stopping, keras.callbacks.TerminateOnNaN()]
+    if options.ema:  # first, so that the others see the averages
+        callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if reports:
+        callbacks.append(_Teller(reports, schedule))
+    return [one for one in callbacks if one is not None]
 
 
 def reestimate_batch_norm(model: keras.Model, batches: Iterable[Any]) -> None:
@@ -173,7 +194,7 @@ def _check_finite(history: dict[str, list[float]], options: TrainOptions) -> Non
         )
 
 
-class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
+class Schedule(keras.callbacks.Callback):  # type: ignore[misc]
     """Warm-up, then a cosine to zero over all steps or over the time budget, whichever ends first.
 
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983, one period.
@@ -187,6 +208,12 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
         self.rates: list[float] = []
         self.seconds: list[float] = []
         self.stopped_by = "epochs"
+
+    def go_on(self, step: int, rates: list[float], seconds: list[float]) -> None:
+        """Go on with a training that has come so far."""
+        self.step, self.rates, self.seconds = step, list(rates), list(seconds)
+        self.start = monotonic() - (seconds[-1] if seconds else 0.0)
+        self.clock_start = monotonic()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         done = max((self.step + 0.5) / self.total, self._time_used())
@@ -215,11 +242,11 @@ class _Schedule(keras.callbacks.Callback):  # type: ignore[misc]
 class _Teller(keras.callbacks.Callback):  # type: ignore[misc]
     """Says after the first steps how long the training will take, then reports each epoch."""
 
-    def __init__(self, reports: Reports, schedule: _Schedule) -> None:
+    def __init__(self, reports: Reports, schedule: Schedule) -> None:
         super().__init__()
         self.reports, self.schedule = reports, schedule
         self.epochs = schedule.options.most_epochs
-        reports.step("training", 0, self.epochs)
+        reports.step("epoch", 0, self.epochs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         if self.schedule.step == _FIRST_STEPS:
@@ -237,9 +264,7 @@ class _Teller(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         accuracy, seconds = 100 * logs["val_accuracy"], self.schedule.seconds[-1]
         self.reports.step(
-            f"training (val {accuracy:.1f} %)",
+            f"epoch: loss {logs['loss']:.3f}, validation {accuracy:.1f} %, {seconds:.0f} s",
             epoch + 1,
             self.epochs,
-            f"epoch {epoch + 1} of {self.epochs}: loss {logs['loss']:.3f}, "
-            f"validation {accuracy:.1f} %, {seconds:.0f} s",
         )

@@ -1,0 +1,24 @@
+"""The last lines of a command's result: the commands to try next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["next_lines"]
+
+
+def next_lines(*commands: Sequence[str | Path], wrote: Path | None = None) -> list[str]:
+    """A title and a line a command, as it is typed in a shell.
+
+    Args:
+        commands: The words of each, without `edgecnn`.
+        wrote: What the command has written.
+
+    Example:
+        >>> next_lines(["label", Path("my session")], ["doctor"])
+        ['next:', "  edgecnn label 'my session'", '  edgecnn doctor']
+    """
+    title = "next:" if wrote is None else f"wrote {wrote}; next:"
+    return [title, *(f"  edgecnn {shlex.join(map(str, words))}" for words in commands)]

@@ -1,0 +1,136 @@
+"""The state of a training after each epoch, beside the MODEL folder: `train --resume` goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shlex
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecnn.errors import ModelError, OutputError
+from edgecnn.files.staging import write_file
+from edgecnn.records import Json
+from edgecnn.train.task import Task
+
+__all__ = ["KeptTraining", "TrainingState", "place_of", "task_key"]
+
+# What may differ when a training goes on: how long it takes, and where its files are.
+_LOOSE = ("epochs", "patience", "seconds", "resume", "cache", "memory_mb", "max_ms")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """A training between two epochs.
+
+    epoch      how many are done
+    about      numbers: steps, history, and how long the validation loss has not fallen
+    weights    the network's, in Keras's order
+    optimizer  its variables
+    best       the weights of the best epoch; empty where the last ones count
+    """
+
+    epoch: int
+    about: Json
+    weights: Sequence[np.ndarray]
+    optimizer: Sequence[np.ndarray]
+    best: Sequence[np.ndarray]
+
+
+@dataclass
+class KeptTraining:
+    """The file of a training's state.
+
+    key     says which images and options it is of: see `task_key`
+    resume  whether to go on with what is there
+    epoch   how many epochs the file holds by now; 0: there is none of this training
+    """
+
+    place: Path
+    key: str
+    resume: bool
+    epoch: int = 0
+    _full: bool = field(default=False, init=False)
+
+    def save(self, state: TrainingState) -> None:
+        """Write it, unless the disk is full: the training itself goes on."""
+        parts = {"weights": state.weights, "optimizer": state.optimizer, "best": state.best}
+        arrays: dict[str, Any] = {
+            f"{name}_{k}": one for name, part in parts.items() for k, one in enumerate(part)
+        }
+        about = {"key": self.key, "epoch": state.epoch, **state.about}
+        raw = io.BytesIO()
+        np.savez(raw, about=np.array(json.dumps(about)), **arrays)
+        if self._full:
+            return
+        try:
+            write_file(self.place, raw.getvalue())
+            self.epoch = state.epoch
+        except OutputError:
+            self._full = True
+
+    def load(self) -> TrainingState | None:
+        """The state to go on with; None without `resume`.
+
+        Raises:
+            ModelError: It is damaged, or of another training.
+        """
+        if not self.resume:
+            return None
+        try:
+            with np.load(io.BytesIO(self.place.read_bytes()), allow_pickle=False) as arrays:
+                about = json.loads(str(arrays["about"]))
+                parts = [_numbered(arrays, name) for name in ("weights", "optimizer", "best")]
+                key, epoch = about.pop("key"), int(about.pop("epoch"))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ModelError(
+                f"{self.place} can't be read ({error}); leave --resume out to begin anew"
+            ) from error
+        if key != self.key:
+            raise ModelError(
+                f"{self.place} is of other images or other options; give those of the training "
+                "that was interrupted, or leave --resume out to begin anew"
+            )
+        self.epoch = epoch
+        return TrainingState(epoch, about, *parts)
+
+    def discard(self) -> None:
+        self.place.unlink(missing_ok=True)
+
+    def hint(self, lab: Path, model: Path) -> str:
+        """What to say when it is interrupted; empty where nothing is kept."""
+        if not self.epoch:
+            return ""
+        same = shlex.join(["edgecnn", "train", str(lab), "-o", str(model), "--resume"])
+        return (
+            f"the training up to epoch {self.epoch} is kept in {self.place}; `{same}` with the "
+            "same options goes on, and with --epochs 1 it ends with the best weights so far"
+        )
+
+
+def place_of(model: Path) -> Path:
+    """Where the state of a training is kept.
+
+    Example:
+        >>> place_of(Path("models/meter")).as_posix()
+        'models/meter.partial'
+    """
+    return model.with_name(f"{model.name}.partial")
+
+
+def task_key(task: Task) -> str:
+    """A digest of the images, the labels, and the options that shape a training."""
+    options = {k: v for k, v in task.options.to_json().items() if k not in _LOOSE}
+    about = [list(task.data.labels), sorted(task.data.sha256), options]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _numbered(arrays: np.lib.npyio.NpzFile, name: str) -> list[np.ndarray]:
+    count = sum(key.startswith(f"{name}_") for key in arrays.files)
+    return [arrays[f"{name}_{k}"] for k in range(count)]

@@ -1,0 +1,227 @@
+"""What makes each message of status 2 that names an option or a command, and what it advises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CASES", "ELSEWHERE", "Case"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What makes a message, by a part of it, and what it advises.
+
+    Words are typed after `edgecnn`; capitals are the names of `Places`. A right command that would
+    take long, such as a training, is only read: its options are checked and nothing is run.
+    """
+
+    part: str
+    wrong: str
+    right: str
+    read: bool = False
+
+
+def read(part: str, wrong: str, right: str) -> Case:
+    return Case(part, wrong, right, read=True)
+
+
+CASES = (
+    # Options that contradict each other or have another form.
+    read(
+        "both --model and --bundle",
+        "calibrate F --lab L -o O --model M --bundle B",
+        "calibrate F --lab L -o O --bundle B",
+    ),
+    read(
+        "--truth keys needs a window", "run B -s 0 --truth keys", "run B -s 0 --truth keys --window"
+    ),
+    read(
+        "--truth none goes with no other",
+        "run B -s 0 --truth none --truth folder",
+        "run B -s 0 --truth folder",
+    ),
+    read(
+        "--log and --log-root say the same", "run B -s 0 --log a --log-root b", "run B -s 0 --log a"
+    ),
+    read("--every and --max-fps say", "run B -s 0 --every 5s --max-fps 1", "run B -s 0 --every 5s"),
+    read("--rotate is {}", "run B -s 0 --rotate 45", "run B -s 0 --rotate 90"),
+    read("expected x, y from 0", "run B -s 0 --roi 0,0,0,5", "run B -s 0 --roi 0,0,1,5"),
+    read("--roi is {}, expected x,y,w,h", "run B -s 0 --roi 5", "run B -s 0 --roi 80,0,480,480"),
+    read("--agree is {}", "run B -s 0 --agree 5/3", "run B -s 0 --agree 3/5"),
+    read(
+        "names nothing; name one",
+        "export M --calibration F -o O --config EMPTY",
+        "export M --calibration F -o O --formats int8",
+    ),
+    read(
+        "--formats has {}",
+        "export M --calibration F -o O --formats micro",
+        "export M --calibration F -o O --formats micro,tflite-full-integer",
+    ),
+    read(
+        "--integer-only limits",
+        "export M --calibration F -o O --integer-only",
+        "export M --calibration F -o O --integer-only --repair",
+    ),
+    read(
+        "describes a Keras file of your own",
+        "export M --calibration F -o O --normalize unit",
+        "export M --calibration F -o O --normalize unit --lab F",
+    ),
+    read(
+        "only one of --width and --height",
+        "train F -o O --width 32",
+        "train F -o O --width 32 --height 32",
+    ),
+    read(
+        "needs a manifest with that column",
+        "train F -o O --by site",
+        "train F -o O --by site --manifest t.csv",
+    ),
+    read(
+        "gives an image two labels",
+        "train F -o O --add-augmentation mixup --imbalance class_weights",
+        "train F -o O --add-augmentation mixup --imbalance balanced_sampling",
+    ),
+    read(
+        "--network is {}, expected",
+        "train F -o O --network vgg",
+        "train F -o O --network mine:build",
+    ),
+    read(
+        "need a named network",
+        "train F -o O --network built-in --no-fine-tune",
+        "train F -o O --network efficientnet-lite0 --no-fine-tune",
+    ),
+    Case("is missing; see `edgecnn {} --help`", "calibrate F -o O", "calibrate --help"),
+    Case("{} is missing; see `edgecnn run", "run B", "run --help"),
+    Case("{} is missing; see `edgecnn service", "service install", "service --help"),
+    Case(
+        "a service never ends",
+        "service install B --source film.mp4 --print-only",
+        "service install B --source 0 --print-only",
+    ),
+    # Data.
+    Case("splits with images directly", "inspect LOOSE", "inspect LOOSE --manifest LOOSE_CSV"),
+    Case("belongs to an object detector", "inspect BOXES", "inspect BOXES --manifest BOXES_CSV"),
+    Case("of --model and --bundle given", "harvest F -o O", "harvest F --bundle B -o O"),
+    read(
+        "--no-fine-tune needs a pretrained",
+        "train F -o O --no-fine-tune",
+        "train F -o O --network efficientnet-lite0",
+    ),
+    read(
+        "the input has a side",
+        "train F -o O --network mobilenet-v2 --width 16 --height 16",
+        "train F -o O --width 16 --height 16",
+    ),
+    Case(
+        "can't read a camera from", "train F -o O --camera F", "calibrate F --lab L -o O --no-fit"
+    ),
+    read("holds no fitted ranges", "train F -o O --camera NO_CAMERA", "train F -o O"),
+    Case(
+        "names causes that this version",
+        "train F -o O --camera ODD_CAMERA",
+        "calibrate F --lab L -o O --no-fit",
+    ),
+    Case(
+        "not a fitted camera",
+        "train F -o O --camera TORN_CAMERA",
+        "calibrate F --lab L -o O --no-fit",
+    ),
+    read("does not exist, so no training", "train F -o O --resume", "train F -o O"),
+    # The device.
+    Case("or run with --device cpu", "evaluate B F --device edgetpu", "evaluate B F --device cpu"),
+    Case("has no kept pictures", "label BARE", "run B -s F --keep-frames 5 --log O"),
+    Case("is of one session, but", "audit S S2 --truth T", "audit S --truth T"),
+    Case("--merge takes one session", "label S S2 --merge T", "label S --merge T"),
+    read("are for folders of images, not", "label S -o O", "label S"),
+    read("can't be the name of a folder", "label F --classes a/b", "label F --classes ab"),
+    Case(
+        "is {}, expected a port (9100)",
+        "run B -s F --metrics nowhere/",
+        "run B -s F --metrics 127.0.0.1:FREE",
+    ),
+    Case(
+        "can't serve metrics",
+        "run B -s F --metrics 127.0.0.1:TAKEN",
+        "run B -s F --metrics 127.0.0.1:FREE",
+    ),
+    read("--webhook is {}", "run B -s F --webhook here", "run B -s F --webhook http://here/"),
+    read(
+        "--mqtt is {}, expected mqtt",
+        "run B -s F --mqtt here",
+        "run B -s F --mqtt mqtt://u:p@here/t",
+    ),
+    read("which names no host", "run B -s F --mqtt mqtt:///t", "run B -s F --mqtt mqtt://here/t"),
+    Case("is a file, expected a new folder", "run B -s F --log T", "run B -s F --log O"),
+    Case("holds a session already", "run B -s F --log S", "run B -s F --log O"),
+    Case("is not empty and not a session", "run B -s F --log F", "run B -s F --log O"),
+    Case(
+        "carries no time", "run B -s RAW --truth SECONDS", "run B -s RAW --truth SECONDS --fps 10"
+    ),
+    read("--web is {}", "run B -s F --web no/where", "run B -s F --web 127.0.0.1:FREE"),
+    read(
+        "can't serve the page at",
+        "run B -s F --web 127.0.0.1:TAKEN",
+        "run B -s F --web 127.0.0.1:FREE",
+    ),
+    Case("another input tensor than in the lab", "run RESEALED -s F", "doctor RESEALED"),
+    # Models of others.
+    Case("is neither a .tflite nor an .onnx", "import T --lab F -o O", "export --help"),
+    read(
+        "is no .keras or .h5 file",
+        "export M --lab F --calibration F -o O",
+        "export M --calibration F -o O",
+    ),
+)
+
+# Not run here: where it is run, or what that would need.
+ELSEWHERE = {
+    "label pictures with `edgecnn label`": "needs a browser",
+    "no session given": "no command line comes so far without a session",
+    "record it by `edgecnn run BUNDLE --source LAB": "tests/audit/test_audit_compare.py",
+    "is compiled for an Edge TPU and device is": "tests/device/test_load.py",
+    "the plot needs matplotlib": "tests/device/test_benchmark.py",
+    "is built without GStreamer": "tests/device/test_sources.py",
+    "picamera2 found no usable camera": "needs a Raspberry Pi",
+    "is no journal of `edgecnn label`": "tests/device/label/test_desks.py",
+    "steps off the lab's scores": "its advice is that of a golden frame with another tensor",
+    "--mqtt needs paho-mqtt": "needs a machine without paho-mqtt",
+    "neither --log nor --log-root is given": "no command line comes so far",
+    "no display for a window": "tests/device/test_window.py",
+    "can't open windows": "tests/device/test_window.py",
+    "systemd does not run here": "tests/device/test_service.py",
+    "no page was served yet": "tests/device/web/test_access.py",
+    "frames are left to judge the calibration": "tests/export/test_compare.py",
+    "can't read the activations": "a network that TFLite can't show the inside of",
+    "a Keras model without labels": "tests/export/test_foreign.py",
+    "does not exist, expected a MODEL folder": "it names what makes such a folder",
+    "values in a row, expected one image": "tests/export/test_keras_file.py",
+    "images of any size; fix it with --width and --height, to": "tests/export/test_keras_file.py",
+    "pixels and no others": "tests/export/test_keras_file.py",
+    "class folders; name the classes": "tests/export/test_foreign.py",
+    "its Lambda layer calls preprocess_input": "tests/export/test_keras_file.py",
+    "channels; ": "tests/export/test_import.py",
+    "images of any size; fix it with --width and --height": "tests/export/test_import.py",
+    "lab images are too few to find": "tests/export/test_import.py",
+    "answers NaN or infinity": "tests/export/test_import.py",
+    "TFLite Micro has no": "tests/export/test_micro.py",
+    "expected one without control flow": "tests/export/test_micro.py",
+    "expected int8 on both sides": "tests/export/test_micro.py",
+    "which this network can't be brought to": "tests/export/test_micro.py",
+    "of image tensors in": "tests/images/test_tensors.py",
+    "which holds the lab images that `edgecnn adapt`": "needs a training",
+    "weights of efficientnet-lite0 are not installed": "needs a machine without the weights",
+    "is not what `edgecnn train` writes": "it names what makes such a folder",
+    "expected a MODEL folder of `edgecnn train`": "it names what makes such a folder",
+    "page needs {}": "tests/cli/test_cli.py",
+    "expected a folder that `edgecnn run --log`": "it names what makes such a folder",
+    "can't use {} as --log": "needs a folder that can't be read",
+    "can't write session": "tests/device/test_log_faults.py",
+    "every operation of the added augmentation": "tests/train/test_label_check.py",
+    "is of other images or other options": "tests/train/test_resume.py",
+    "leave --resume out to begin anew": "tests/train/test_resume.py",
+    "use --epochs alone": "tests/train/test_distributed.py",
+    "--resume goes on with the training of one": "tests/train/test_distributed.py",
+}

@@ -1,0 +1,129 @@
+"""A training that is interrupted keeps its best weights, and goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.errors import ModelError
+from edgecnn.model.read import load_model
+from edgecnn.train.train import TrainOptions, train
+
+OPTIONS = {
+    "width": 16,
+    "height": 16,
+    "epochs": 4,
+    "seed": 3,
+    "label_check": False,
+    "network": "two_layers:build",
+}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, digits_folder):
+    """30 digits of each of two classes."""
+    root = tmp_path_factory.mktemp("resume") / "lab"
+    for label in "01":
+        (root / label).mkdir(parents=True)
+        for path in sorted((digits_folder / label).glob("*.png"))[:30]:
+            shutil.copy(path, root / label / path.name)
+    return root
+
+
+def interrupted(lab: Path, model: Path, **options: object) -> str:
+    """Train until the third epoch ends; returns what is said."""
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("epoch") and done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train(lab, model, TrainOptions(**OPTIONS, **options), progress=stop)
+    return str(stopped.value)
+
+
+@pytest.fixture(scope="module")
+def partial(tmp_path_factory, lab):
+    """The state of a training after two epochs, and what was said."""
+    folder = tmp_path_factory.mktemp("partial")
+    said = interrupted(lab, folder / "model")
+    assert [path.name for path in folder.iterdir()] == ["model.partial"]
+    return folder / "model.partial", said
+
+
+def about(place: Path) -> dict[str, object]:
+    with np.load(place) as arrays:
+        return json.loads(str(arrays["about"]))
+
+
+def test_it_says_what_is_kept_and_how_to_go_on(partial, lab):
+    place, said = partial
+    assert f"up to epoch 2 is kept in {place}" in said
+    assert f"edgecnn train {lab} -o {place.with_suffix('')} --resume" in said
+    assert about(place)["epoch"] == 2
+
+
+def test_it_goes_on_where_it_ended_and_leaves_no_state(partial, lab, tmp_path):
+    shutil.copy(partial[0], tmp_path)
+    epochs: list[str] = []
+    options = TrainOptions(**OPTIONS, resume=True)
+    result = train(lab, tmp_path / "model", options, say=epochs.append)
+    assert result.epochs == 4
+    assert [line[:12] for line in epochs if line.startswith("epoch")] == [
+        "epoch 3 of 4",
+        "epoch 4 of 4",
+    ]
+    rows = list(csv.DictReader((tmp_path / "model" / "history.csv").read_text().splitlines()))
+    kept = about(partial[0])["history"]
+    assert [float(row["val_loss"]) for row in rows[:2]] == kept["val_loss"]
+    assert len({row["learning_rate"] for row in rows}) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_it_ends_with_the_best_weights_so_far(partial, lab, tmp_path):
+    shutil.copy(partial[0], tmp_path)
+    ended = TrainOptions(**{**OPTIONS, "epochs": 1}, resume=True)
+    result = train(lab, tmp_path / "model", ended)
+    assert result.epochs == 2
+    with np.load(partial[0]) as arrays:
+        best = [arrays[f"best_{k}"] for k in range(4)]
+    for ours, theirs in zip(load_model(tmp_path / "model")[0].get_weights(), best, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"dropout": 0.5}])
+def test_other_options_are_another_training(partial, lab, tmp_path, change):
+    shutil.copy(partial[0], tmp_path)
+    with pytest.raises(ModelError, match="other images or other options"):
+        train(lab, tmp_path / "model", TrainOptions(**{**OPTIONS, **change}, resume=True))
+    assert (tmp_path / "model.partial").exists()
+
+
+def test_other_images_are_another_training(partial, lab, tmp_path):
+    shutil.copy(partial[0], tmp_path)
+    more = Path(shutil.copytree(lab, tmp_path / "lab"))
+    (more / "0" / "new.png").write_bytes(next((lab / "1").iterdir()).read_bytes())
+    with pytest.raises(ModelError, match="other images or other options"):
+        train(more, tmp_path / "model", TrainOptions(**OPTIONS, resume=True))
+
+
+def test_nothing_and_a_torn_file_can_not_be_gone_on_with(partial, lab, tmp_path):
+    resume = TrainOptions(**OPTIONS, resume=True)
+    with pytest.raises(ModelError, match=r"model\.partial does not exist"):
+        train(lab, tmp_path / "model", resume)
+    (tmp_path / "model.partial").write_bytes(partial[0].read_bytes()[:2000])
+    with pytest.raises(ModelError, match="can't be read"):
+        train(lab, tmp_path / "model", resume)
+
+
+def test_averaged_weights_go_on_too(lab, tmp_path):
+    interrupted(lab, tmp_path / "model", ema=0.9)
+    options = TrainOptions(**OPTIONS, ema=0.9, resume=True)
+    result = train(lab, tmp_path / "model", options)
+    assert result.epochs == 4
+    assert result.train.accuracy > 0.8
