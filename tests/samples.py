@@ -9,7 +9,7 @@ import importlib
 import json
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime, timezone
 from functools import cache
@@ -74,6 +74,8 @@ def sample(cls: Any) -> Any:
         return sample(next(arg for arg in args if arg is not type(None)))
     if origin is tuple:
         return (sample(args[0]),) if args[-1] is Ellipsis else tuple(map(sample, args))
+    if origin is Callable:
+        return sample
     if origin is list:
         return [sample(args[0])]
     if origin is dict:

@@ -11,13 +11,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from determinism import digests, encoded_images
 from device_answers import answers_of
 
+from edgecnn.adapt.adapt import adapt
 from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.preprocess import read_image, to_tensor
+from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.runtime.module import Kernels
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.device.evaluate import evaluate
 
 pytestmark = pytest.mark.env
@@ -59,6 +64,19 @@ def images(tmp_path_factory, digits_field) -> Path:
         (root / folder.name).mkdir(parents=True)
         for path in sorted(folder.iterdir())[:20]:
             shutil.copy(path, root / folder.name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def askew(images, tmp_path_factory) -> Path:
+    """They, sheared and shifted: the network reads them badly enough to be adapted."""
+    root = tmp_path_factory.mktemp("askew")
+    matrix = np.array([[1.0, -0.32, 9.0], [0.06, 1.15, -4.0]])
+    for path in images.rglob("*.png"):
+        seen = cv2.warpAffine(
+            cv2.imread(str(path)), matrix, (36, 44), borderMode=cv2.BORDER_REPLICATE
+        )
+        cv2.imwrite(str(root / path.name), seen)
     return root
 
 
@@ -145,6 +163,23 @@ def test_evaluate_run_and_audit_count_alike(python, digits_bundle, images, tmp_p
     assert report["live"]["correct"] == here["accuracy"]["correct"]
     lab = evaluate(digits_bundle, images)
     assert abs(lab.accuracy.correct - here["accuracy"]["correct"]) <= 2, "kernels: near ties"
+
+
+def test_a_bundle_is_adapted_here_as_in_the_lab(python, digits_bundle, askew, tmp_path):
+    here, there = tmp_path / "here.edgecnn", tmp_path / "lab.edgecnn"
+    result = edgecnn_json(python, "adapt", digits_bundle, "--field", askew, "-o", here)
+    assert result["accepted"] is True
+    assert adapt(digits_bundle, askew, there).accepted
+    tensors = [to_tensor(read_image(file), InputSpec(24, 32)) for file in askew.rglob("*.png")]
+    for file in ("model_float32.tflite", "model_full_integer_quant.tflite"):
+        mine, lab = (load_runtime(Bundle.open(one).read(file), file) for one in (here, there))
+        step = mine.output.scale or 1e-3
+        for tensor in tensors[::4]:
+            assert np.abs(mine.invoke(tensor) - lab.invoke(tensor)).max() <= step * 1.001
+    assert edgecnn_json(python, "doctor", here)["ok"] is True
+    shutil.copytree(digits_bundle, tmp_path / "parent.edgecnn")
+    undone = edgecnn_json(python, "adapt", here, "--undo", "-o", tmp_path / "back.edgecnn")
+    assert undone["lab"]["correct"] == Bundle.open(digits_bundle).card.lab.tally.correct
 
 
 def test_benchmark_measures_what_can_run(python, digits_bundle):

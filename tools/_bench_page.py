@@ -102,7 +102,12 @@ class _Loop:
 
     def __init__(self, bundle: Path, video: Path, folder: Path) -> None:
         self._classifier = Classifier(bundle)
-        self.hub = Hub(self._classifier.bundle, "bench", ViewFile(folder / "e.toml", WHOLE_FRAME))
+        self.hub = Hub(
+            self._classifier.bundle,
+            self._classifier.artifact,
+            "bench",
+            ViewFile(folder / "e.toml", WHOLE_FRAME),
+        )
         reader = cv2.VideoCapture(str(video))
         self._frames = [frame for _ in range(FRAMES) if (frame := reader.read()[1]) is not None]
         self._number = itertools.count()

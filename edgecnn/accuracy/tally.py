@@ -10,10 +10,11 @@ import numpy as np
 from edgecnn.accuracy.quantiles import beta_quantile
 from edgecnn.records import Json, Record, computed, json_as
 
-__all__ = ["Tally", "gap_points"]
+__all__ = ["Tally", "are_apart", "gap_points"]
 
 _OUTSIDE = 0.025
 _NONE = 1e-9
+_APART_POINTS = 0.5
 
 
 @dataclass(frozen=True)
@@ -106,3 +107,12 @@ def gap_points(lab: Tally, live: Tally) -> float | None:
     if lab.accuracy is None or live.accuracy is None:
         return None
     return 100 * (lab.accuracy - live.accuracy)
+
+
+def are_apart(lab: Tally, lab_file: Tally) -> bool:
+    """Whether the file that runs has another lab accuracy than the network: half a point or more.
+
+    Both are then shown. They are counted on the same images, so no interval is needed.
+    """
+    points = gap_points(lab, lab_file)
+    return points is not None and abs(points) >= _APART_POINTS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from edgecnn.adapt.gate import AdaptStep, LabCheck
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.bundle.head import Head, entropy
 from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, find_suspects, lab_lessons
-from edgecnn.bundle.teacher import Teacher, choose_teacher
+from edgecnn.bundle.onboard.lab_memory import LabMemory
+from edgecnn.bundle.onboard.stored_network import StoredNetwork
+from edgecnn.bundle.teacher import Teacher, able_teachers, choose_teacher
 from edgecnn.camera.scenes import evenly
 from edgecnn.model.embedding import SplitNetwork
 from edgecnn.model.lab_replay import Replay
@@ -31,13 +33,13 @@ class Student:
 
     Args:
         split: The network; accepted steps change it in place, rejected ones leave it as it was.
-        replay: Its lab images.
+        replay: Its lab images; of a bundle's network their embeddings alone.
         images: The field set.
         from_scratch: Whether its weights come from these lab images alone.
     """
 
-    split: SplitNetwork
-    replay: Replay
+    split: SplitNetwork | StoredNetwork
+    replay: Replay | LabMemory
     images: FieldSet
     options: AdaptOptions
     from_scratch: bool
@@ -45,8 +47,12 @@ class Student:
     suspects: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
-        self._lab = self.replay.train_embeddings
-        self._val = self.split.embed(self.replay.val_tensors)
+        lab = self.replay
+        self._lab = lab.train_embeddings
+        if isinstance(lab, LabMemory):
+            self._val = lab.val_embeddings
+        else:
+            self._val = self.split.embed(lab.val_tensors)
         self._field = self.split.embed(self.images.tensors)
         self._base_val = self.split.head.scores(self._val)
         self._base_right = self._reads_val(self.split.head)
@@ -62,6 +68,18 @@ class Student:
         return self._field
 
     @property
+    def lab_embedding(self) -> np.ndarray:
+        """Of the replayed lab images, as the network is now: float32 (n, d)."""
+        return self._lab
+
+    @property
+    def logit_range(self) -> tuple[float, float]:
+        """The lowest and highest score before the softmax, of lab and field as they are now."""
+        head, seen = self.split.head, np.concatenate([self._lab, self._val, self._field])
+        logits = seen @ head.weights + head.bias
+        return float(logits.min()), float(logits.max())
+
+    @property
     def val_scores(self) -> tuple[np.ndarray, np.ndarray]:
         """Of the validation images, before all steps and now: float32 (m, classes)."""
         return self._base_val, self.split.head.scores(self._val)
@@ -73,14 +91,17 @@ class Student:
 
     def try_batch_norm(self) -> AdaptStep:
         """Give batch norm the field's statistics; keep them if the answers become surer."""
-        if why := self._no_batch_norm():
+        split, replay = self.split, self.replay
+        if isinstance(replay, LabMemory) or isinstance(split, StoredNetwork):
+            return AdaptStep(_BATCH_NORM, False, "not tried: it needs a MODEL folder, in the lab")
+        if why := self._no_batch_norm(split, replay):
             return AdaptStep(_BATCH_NORM, False, why)
-        network, before = self.split.network, self.scores
+        network, before = split.network, self.scores
         old = network.get_weights(), self._lab, self._val, self._field
         reestimate(network, self.images.tensors)
-        self._field = self.split.embed(self.images.tensors)
-        self._val = self.split.embed(self.replay.val_tensors)
-        self._lab = self.split.embed(self.replay.train_tensors)
+        self._field = split.embed(self.images.tensors)
+        self._val = split.embed(replay.val_tensors)
+        self._lab = split.embed(replay.train_tensors)
         falls = entropy(self.scores).mean() < entropy(before).mean()
         why = "" if falls else "the answers to the field images became less sure"
         step = self._judged(_BATCH_NORM, before, self.split.head, why)
@@ -116,15 +137,16 @@ class Student:
             self.split.set_head(head)
         return step
 
-    def new_replay(self) -> Replay:
-        """The lab images as the network sees them now."""
-        scores = self.split.head.scores(self._lab)
-        return replace(self.replay, train_embeddings=self._lab, train_scores=scores)
-
     def _choose_teacher(self) -> Teacher:
-        rows = evenly(len(self.replay.val_labels), _OF_LAB)
-        lab = self.replay.val_tensors[rows], self.replay.val_labels[rows]
-        return choose_teacher(self.split.embed, self.split.head, self.images.tensors, lab)
+        split, lab = self.split, self.replay
+        if isinstance(lab, LabMemory):
+            able = lab.teachers
+        else:
+            rows = evenly(len(lab.val_labels), _OF_LAB)
+            able = able_teachers(
+                split.embed, split.head, lab.val_tensors[rows], lab.val_labels[rows]
+            )
+        return choose_teacher(split.embed, split.head, self.images.tensors, able)
 
     def _last_layer(self, labels: np.ndarray, teacher: np.ndarray) -> LastLayer:
         return LastLayer(
@@ -170,15 +192,15 @@ class Student:
     def _reads_val(self, head: Head) -> np.ndarray:
         return np.asarray(head.scores(self._val).argmax(axis=1) == self.replay.val_labels)
 
-    def _no_batch_norm(self) -> str:
+    def _no_batch_norm(self, split: SplitNetwork, replay: Replay) -> str:
         """Why it is not tried; empty when it is."""
         if not self.options.batch_norm:
             return "not tried: --no-batch-norm"
         if not self.from_scratch:
             return "not tried: it ruins networks that were not trained from scratch"
-        if not batch_norms(self.split.network):
+        if not batch_norms(split.network):
             return "not tried: the network has none"
-        if not len(self.replay.train_tensors):
+        if not len(replay.train_tensors):
             return "not tried: the replayed lab images are too large to keep"
         return ""
 

@@ -12,23 +12,43 @@ from edgecnn.records import Record, computed, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
 
-__all__ = ["AdaptResult", "HarvestResult"]
+__all__ = ["AdaptResult", "AdaptedFile", "HarvestResult", "UndoResult"]
 
+_UNKNOWN = (
+    "How accurate it is in the field is not known without labels of frames that it did not use."
+)
 _WORTH = "What labels add to unlabelled images was little on 13 meters (docs/results.md)."
 
 
 @dataclass(frozen=True)
-class AdaptResult(Record):
-    """The steps that were tried and the MODEL folder that they gave.
+class AdaptedFile(Record):
+    """An artifact that got the new last layer.
 
-    model     the new MODEL folder; None when nothing was accepted
-    parent    the MODEL folder that was adapted
+    differ  field images that it answers otherwise than the float network
+    lab     of the lab test images that the bundle remembers, from the file's own embeddings
+    ok      whether `differ` is small enough: 1 %, or one image
+    """
+
+    file: str
+    differ: int
+    lab: Tally
+    ok: bool
+
+
+@dataclass(frozen=True)
+class AdaptResult(Record):
+    """The steps that were tried and the MODEL folder or bundle that they gave.
+
+    model     the new one; None when nothing was accepted
+    parent    the MODEL folder or bundle that was adapted
     images, labelled, groups   of the field set
     teacher   whose answers the last layer learned; None when it came to none
     refusal   why the field set was refused as a whole; empty when it was not
     suspects  files whose label the teacher contradicts surely: (file, label, what it reads)
     val       the validation images before and after, which accepted or rejected the steps
     lab_before, lab   the lab test, only read for this report; None when nothing was accepted
+    files     of a bundle: what was rewritten, as it was checked
+    left_out  of a bundle: artifacts that can't take another last layer
     """
 
     model: Path | None
@@ -44,6 +64,8 @@ class AdaptResult(Record):
     val: LabCheck | None = None
     lab_before: Tally | None = None
     lab: Tally | None = None
+    files: tuple[AdaptedFile, ...] = ()
+    left_out: tuple[str, ...] = ()
     calibration: Path | None = field(default=None, metadata=json_as(hidden=True))
 
     @property
@@ -57,7 +79,7 @@ class AdaptResult(Record):
             f"Field set: {self.images} images in {self.groups} groups, {self.labelled} labelled",
             *self.notes,
         ]
-        if self.refusal:
+        if self.refusal and not self.steps:
             return "\n".join([*lines, f"Refused: {self.refusal}", "Nothing was written."])
         if self.teacher:
             lines.append(f"Teacher of the last layer: {self.teacher}")
@@ -66,19 +88,37 @@ class AdaptResult(Record):
         if self.suspects:
             lines.append("Labels that were held out; are they right?")
             lines += [f"  {f}: labelled {a}, reads as {b}" for f, a, b in self.suspects]
+        if self.refusal:
+            return "\n".join([*lines, f"Refused: {self.refusal}", "Nothing was written."])
         if self.model is None:
             return "\n".join([*lines, "No step was accepted. Nothing was written."])
         if self.lab and self.lab_before:
             lines.append(f"Lab test before  {self.lab_before.text()}")
             lines.append(f"Lab test after   {self.lab.text()}")
-        calibration = str(self.calibration)
-        export = ("export", self.model, "--calibration", calibration, "-o", "NAME.edgecnn")
-        lines += [
-            "How accurate it is in the field is not known without labels of frames that it did "
-            "not use.",
-            *next_lines(export, wrote=self.model),
-        ]
+        if self.calibration:
+            calibration = str(self.calibration)
+            then: tuple[str | Path, ...] = (
+                "export",
+                self.model,
+                "--calibration",
+                calibration,
+                "-o",
+                "NAME.edgecnn",
+            )
+        else:
+            then = ("doctor", self.model)
+        lines += [*self._files(), _UNKNOWN, *next_lines(then, wrote=self.model)]
         return "\n".join(lines)
+
+    def _files(self) -> list[str]:
+        lines = [
+            f"{one.file}: lab {one.lab.text()}; another answer than the float network to "
+            f"{one.differ} of {self.images} field images"
+            for one in self.files
+        ]
+        if self.left_out:
+            lines.append(f"Left out, not to be rewritten here: {', '.join(self.left_out)}")
+        return lines
 
     def _table(self) -> str:
         headers = (
@@ -102,6 +142,18 @@ def _row(step: AdaptStep) -> tuple[str, ...]:
         shown(step.broken, "{:.0f}"),
         "" if step.lab is None else f"{-step.lab.loss_points:+.2f}",
     )
+
+
+@dataclass(frozen=True)
+class UndoResult(Record):
+    """The network that an adapted one came from: `model` is a copy of `parent`."""
+
+    model: Path
+    parent: Path
+    lab: Tally
+
+    def to_text(self) -> str:
+        return f"wrote {self.model}, a copy of {self.parent}: lab {self.lab.text()}"
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgecnn.accuracy.intervals import paired_difference
+from edgecnn.audit.fault import Fault
 from edgecnn.audit.ledger.device_path import DEVICE_PATH, step_of_kept
-from edgecnn.audit.ledger.ledger import Lab
+from edgecnn.audit.ledger.ledger import UNDONE, UNEXPLAINED, Lab
 from edgecnn.audit.ledger.reanswer import Reanswered, reanswer
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.ledger.truth_faults import TruthFault, check_truth
+from edgecnn.audit.undo.undo import NOTHING_UNDONE, Undone
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError
-from edgecnn.records import Progress, Record, computed, json_as
+from edgecnn.records import Progress, Record, computed
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = [
     "LABELS",
-    "Fault",
     "FieldChecks",
     "KeptFrames",
     "check_labels",
@@ -29,25 +29,9 @@ __all__ = [
     "settle_path",
 ]
 
+_Part = tuple[Session, Frames, Truth]
+
 LABELS = "labels (as they are -> put right)"
-
-
-@dataclass(frozen=True)
-class Fault(Record):
-    """Something that no model can be blamed for.
-
-    kind      "path": what the device does to a frame; "truth": the labels; "session": its files
-    points    what it costs, in accuracy points; None where no label says so
-    example   of a path: the model's input as it should be and as it is, uint8 R, G, B
-    """
-
-    kind: Literal["path", "truth", "session"]
-    name: str
-    points: float | None
-    evidence: str
-    example: tuple[np.ndarray, np.ndarray] | None = field(
-        default=None, compare=False, metadata=json_as(hidden=True)
-    )
 
 
 @dataclass(frozen=True)
@@ -67,15 +51,28 @@ class KeptFrames(Record):
 
 @dataclass(frozen=True)
 class FieldChecks:
-    """What the field frames say besides accuracy: steps of the ledger, and faults."""
+    """What the field frames say besides accuracy: steps of the ledger, and faults.
+
+    undone   what other framing and light return, the faults put right
+    """
 
     kept: KeptFrames
     steps: tuple[Step, ...] = ()
     faults: tuple[Fault, ...] = ()
+    undone: Undone = NOTHING_UNDONE
+
+    @property
+    def rest(self) -> str:
+        """What the part of the gap that no step explains is called."""
+        return UNDONE if self.undone.steps else UNEXPLAINED
 
     def with_faults(self, more: Sequence[Fault]) -> FieldChecks:
         """The same with faults that come before all others."""
         return replace(self, faults=(*more, *self.faults))
+
+    def with_undone(self, undone: Undone) -> FieldChecks:
+        """The same with the steps of framing and light after all others."""
+        return replace(self, undone=undone, steps=(*self.steps, *undone.steps))
 
 
 def reanswer_all(
@@ -106,13 +103,14 @@ def reanswer_all(
 
 def check_labels(
     found: Sequence[Reanswered | None],
-    parts: Sequence[tuple[Session, Frames, Truth]],
+    parts: Sequence[_Part],
     expected: float,
-) -> FieldChecks:
+) -> tuple[FieldChecks, list[_Part]]:
     """Price the device's path by the field labels, and check the labels themselves.
 
     Labels are checked where the path is not at fault: else the answers are wrong for another
-    reason.
+    reason. Also gives the sessions with their labels put right, without those whose pictures or
+    labels can't be.
 
     Args:
         found: Of each session, by `reanswer_all`.
@@ -141,7 +139,25 @@ def check_labels(
         sum(one.agreed for one in known),
         max((one.num_tried for one in known), default=0),
     )
-    return FieldChecks(kept, tuple(step for step in (path, labels) if step), tuple(faults))
+    checks = FieldChecks(kept, tuple(step for step in (path, labels) if step), tuple(faults))
+    return checks, _put_right(found, parts, truths)
+
+
+def _put_right(
+    found: Sequence[Reanswered | None],
+    parts: Sequence[_Part],
+    truths: Sequence[tuple[_Part, TruthFault]],
+) -> list[_Part]:
+    """The sessions that still tell something of framing and light, with their labels put right."""
+    label = {id(part[0]): fault.label for part, fault in truths}
+    sound = []
+    for one, part in zip(found, parts, strict=True):
+        session, frames, truth = part
+        is_lost = one is not None and one.fault and not one.match.names
+        other = label.get(id(session), truth.label)
+        if not is_lost and other is not None:
+            sound.append((session, frames, replace(truth, label=other)))
+    return sound
 
 
 def settle_path(lab: Lab, checks: FieldChecks) -> tuple[Lab, FieldChecks]:
@@ -160,8 +176,8 @@ def settle_path(lab: Lab, checks: FieldChecks) -> tuple[Lab, FieldChecks]:
 
 
 def _labels_step(
-    truths: Sequence[tuple[tuple[Session, Frames, Truth], TruthFault]],
-    parts: Sequence[tuple[Session, Frames, Truth]],
+    truths: Sequence[tuple[_Part, TruthFault]],
+    parts: Sequence[_Part],
 ) -> Step | None:
     """What the faults of the labels cost, over all labelled frames."""
     fixed = [(part, fault) for part, fault in truths if fault.label is not None]

@@ -9,10 +9,13 @@ from shlex import join, quote
 
 from edgecnn.accuracy.quantiles import Z_95
 from edgecnn.accuracy.tally import Tally
-from edgecnn.audit.faults import LABELS, Fault, FieldChecks
+from edgecnn.audit.fault import Fault
+from edgecnn.audit.faults import LABELS, FieldChecks
 from edgecnn.audit.ledger.device_path import DEVICE_PATH
+from edgecnn.audit.ledger.other_framing import FRAMING
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
+from edgecnn.audit.undo.undo import Prescription
 from edgecnn.records import Record
 from edgecnn.session.read import Session
 
@@ -59,9 +62,50 @@ def next_steps(
     found = [_of_fault(fault, place, bundle, sessions[0], priced) for fault in checks.faults]
     # Of several sessions with the same fault, once.
     found = list(dict.fromkeys(found))
+    advised = checks.undone.prescription
+    if advised is not None:
+        found.append(_of_setting(advised, bundle, sessions[0]))
     if not checks.faults:
         found += _of_the_gap(place, quote(bundle), residual, live)
     return tuple(found[:_MOST])
+
+
+def _of_setting(advised: Prescription, bundle: str, session: Session) -> NextStep:
+    """The one setting that returned most on objects that did not choose it."""
+    option = _option(advised, session)
+    if option:
+        how = "this option does it"
+    elif advised.cause == FRAMING:
+        how = "move or turn the camera, or the region that your program cuts out"
+    else:
+        how = "lock the exposure or change the lamp until the picture looks so"
+    source = quote(session.header.source or "SOURCE")
+    return NextStep(
+        f"edgecnn run {quote(bundle)} --source {source}{option} --log again",
+        f"the errors fall if each frame is changed: {advised.change.name} ({how}); measured on "
+        "objects that had no part in the choice",
+        max(0.0, advised.returned.low),
+        advised.returned.high,
+    )
+
+
+def _option(advised: Prescription, session: Session) -> str:
+    """The option of `run` that does it; empty where none does, or where it would not add to what
+    the session did to its frames.
+    """
+    regions = session.header.regions
+    if len(regions) > 1 or any(view.rotate or view.flip for view in regions):
+        return ""
+    if advised.change.rotate:
+        return f" --rotate {advised.change.rotate}"
+    cut = advised.change.region(advised.shape)
+    if cut is None or not advised.is_one_shape:
+        return ""
+    x, y, width, height = cut
+    for view in regions:
+        if view.region is not None:
+            x, y = x + view.region[0], y + view.region[1]
+    return f" --roi {x},{y},{width},{height}"
 
 
 def _of_fault(

@@ -45,9 +45,10 @@ class AuditOptions:
     )
     fail_on: tuple[str, ...] = option(
         (),
-        "Return status 1 when such a fault is found, with commas between them: path is what the "
-        "device does to a frame, truth the labels, session its files.",
-        choices=("path", "truth", "session"),
+        "Return status 1 when one of these is found, with commas between them. A fault in what the "
+        "device does to a frame is path, one in the labels truth, and one in its files session. "
+        "If the labels show that the field is worse than the lab, it is alarm.",
+        choices=("path", "truth", "session", "alarm"),
         metavar="LIST",
     )
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from edgecnn.audit import plots
 from edgecnn.audit.live import Confusion, Misread
 from edgecnn.audit.result import AuditReport
@@ -71,14 +73,22 @@ def _first_pictures(report: AuditReport) -> list[Picture]:
     """What shows the finding best: the input as it should be and as it is, or misread frames."""
     for fault in report.checks.faults:
         if fault.example is not None:
-            right, wrong = (picture_uri(tensor[..., ::-1]) for tensor in fault.example)
             texts = ("what the model was trained to get", "what the device gives it")
-            return [
-                Picture((uri,), (text,), (), title=text)
-                for uri, text in zip((right, wrong), texts, strict=True)
-            ]
+            return _pair(fault.example, texts)
+    advised = report.checks.undone.prescription
+    if advised is not None and advised.example is not None:
+        texts = ("a misread frame as it is", f"read right: {advised.change.name}")
+        return _pair(advised.example, texts)
     shown = [m for c in report.live.confusions for m in c.examples[:_FIRST]]
     return [_picture(m, named=True) for m in shown[:_FIRST]]
+
+
+def _pair(images_rgb: tuple[np.ndarray, np.ndarray], texts: tuple[str, str]) -> list[Picture]:
+    """Two pictures side by side."""
+    return [
+        Picture((picture_uri(image[..., ::-1]),), (text,), (), title=text)
+        for image, text in zip(images_rgb, texts, strict=True)
+    ]
 
 
 def _sheets(report: AuditReport) -> list[tuple[Confusion, list[Picture]]]:

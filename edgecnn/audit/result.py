@@ -6,23 +6,26 @@ from dataclasses import dataclass, field
 
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.intervals import difference
-from edgecnn.accuracy.tally import Tally, gap_points
+from edgecnn.accuracy.tally import Tally, are_apart, gap_points
 from edgecnn.audit.estimate import Estimate
 from edgecnn.audit.faults import FieldChecks
+from edgecnn.audit.ledger.class_mix import class_mix
 from edgecnn.audit.ledger.ledger import Lab
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.next_steps import NextStep
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.verdict import Overfitting, verdict
+from edgecnn.audit.where.drift import Drift
+from edgecnn.audit.where.weak_parts import Part
 from edgecnn.bundle.card import Card
 from edgecnn.records import Json, encode
 from edgecnn.render.table import table
 
 __all__ = ["AuditReport"]
 
-# Points that print as 0.0, and how far lab accuracy of the file and of Keras may be apart.
-_NOTHING, _APART = 0.05, 0.5
+_NOTHING = 0.05  # points that print as 0.0
+_SHOWN = 8  # parts and changes
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class AuditReport:
     estimate: Estimate
     checks: FieldChecks
     residual: Step | None
+    weak_parts: tuple[Part, ...]
+    drift: tuple[Drift, ...]
     next: tuple[NextStep, ...]
     sessions: tuple[Json, ...]
     notes: tuple[str, ...]
@@ -56,8 +61,13 @@ class AuditReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the gap is at most `max_gap` (an unknown gap is not), and no fault forbidden."""
-        if any(fault.kind in self.options.fail_on for fault in self.checks.faults):
+        """Whether the gap is at most `max_gap` (an unknown gap is not), and nothing is found that
+        `fail_on` names.
+        """
+        found: set[str] = {fault.kind for fault in self.checks.faults}
+        if self.alarm.raised:
+            found.add("alarm")
+        if found & set(self.options.fail_on):
             return False
         if self.options.max_gap is None:
             return True
@@ -95,6 +105,35 @@ class AuditReport:
         return Overfitting.of(self.card)
 
     @property
+    def class_mix(self) -> str | None:
+        """A sentence, where a single class holds the errors."""
+        return class_mix(self.live.confusion, self.card.prior, self.card.labels)
+
+    @property
+    def apart_from_the_steps(self) -> list[str]:
+        """What is known of the errors beside the steps, a sentence each."""
+        fragility, gap = self.checks.undone.fragility, self.gap_points
+        found = [fragility.to_text()] if fragility else []
+        found += [self.class_mix] if self.class_mix else []
+        found += [
+            f"{step.cause.split(' (')[0]}: the lab loses more by this ({step.points:.1f} points) "
+            f"than the field can ({gap:.1f})"
+            for step in self.lab.steps
+            if gap is not None and step.points > max(gap, _NOTHING)
+        ]
+        found += [self.overfitting.to_text()] if self.overfitting else []
+        return found
+
+    @property
+    def where(self) -> list[str]:
+        """The parts of the field that are surely worse than the rest, then what changed when."""
+        found = [part.to_text() for part in self.weak_parts if part.is_sure][:_SHOWN]
+        if self.drift:
+            found += [one.to_text() for one in self.drift[:_SHOWN]]
+            found.append("a change shows that the field is another one, not that it is worse")
+        return found
+
+    @property
     def per_class(self) -> dict[str, tuple[Tally, Tally]]:
         """Recall of each class: (lab float, live)."""
         lab = self.card.lab.per_class(self.card.labels)
@@ -116,10 +155,14 @@ class AuditReport:
             "next": self.next,
             "reanswered": self.checks.kept,
             "overfitting": self.overfitting,
+            "fragility": self.checks.undone.fragility,
+            "class_mix": self.class_mix,
             "ledger": self.steps,
             "residual_points": self.residual and self.residual.points,
             "residual_low": self.residual and self.residual.low,
             "residual_high": self.residual and self.residual.high,
+            "weak_parts": self.weak_parts[:_SHOWN],
+            "drift": self.drift,
             "per_class": {
                 k: {"lab": lab, "live": live} for k, (lab, live) in self.per_class.items()
             },
@@ -141,6 +184,8 @@ class AuditReport:
         """What a terminal shows: the finding, what to do, the figures, the ledger, the details."""
         lines = [self.verdict, *self._next_text(), "", *self._figures_text()]
         lines += ["", self._ledger_text()]
+        if self.where:
+            lines += ["", "where and when", *(f"  {text}" for text in self.where)]
         if self.live.tally.total:
             lines += ["", self._classes_text()]
         if self.live.confusions:
@@ -161,8 +206,7 @@ class AuditReport:
 
     def _figures_text(self) -> list[str]:
         lines = [f"lab    {self.lab.float_tally.text()}"]
-        apart = gap_points(self.lab.float_tally, self.lab.quantized)
-        if apart is not None and abs(apart) >= _APART:
+        if are_apart(self.lab.float_tally, self.lab.quantized):
             lines.append(f"       the file that ran: {self.lab.quantized.text()}")
         lines.append(f"live   {self.live.tally.text()}")
         gap, interval = self.gap_points, self.gap_interval
@@ -173,8 +217,6 @@ class AuditReport:
         if self.alarm.things:
             lines.append(f"alarm  {self.alarm.text()}")
         lines.append(f"label-free band  {self.estimate.to_text()}")
-        if self.overfitting is not None:
-            lines.append(f"overfitting  {self.overfitting.to_text()}")
         return lines
 
     def _ledger_text(self) -> str:
@@ -187,6 +229,7 @@ class AuditReport:
             rows.append(("= gap", f"{self.gap_points:+.2f}", ""))
         view = table(("where the points go", "points", "95 % interval"), rows)
         evidence = [f"  {step.cause.split(' (')[0]}: {step.evidence}" for step in self.steps]
+        evidence += [f"  {text}" for text in self.apart_from_the_steps]
         return "\n".join([view, *evidence])
 
     def _classes_text(self) -> str:

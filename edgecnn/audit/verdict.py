@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import UNKNOWN, Estimate
-from edgecnn.audit.faults import Fault, FieldChecks
+from edgecnn.audit.fault import Fault
+from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
 from edgecnn.bundle.card import Card
 from edgecnn.records import Record
@@ -90,6 +91,12 @@ def _cause(live: Live, checks: FieldChecks) -> str:
     proved = ""
     if kept.frames:
         proved = f"; the device works as the lab did ({kept.agreed} of {kept.frames} frames agree)"
+    advised = checks.undone.prescription
+    if advised is not None:
+        return (
+            f"{proved}; {advised.returned.points:.1f} of them come back if each frame is changed: "
+            f"{advised.change.name}"
+        )
     wrong = sum(c.frames for c in live.confusions)
     if live.confusions and live.confusions[0].frames >= _MAINLY * wrong:
         worst = live.confusions[0]

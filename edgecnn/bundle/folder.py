@@ -5,6 +5,7 @@ labels.txt      one label a line, in the order of the scores
 lab_test.csv    the lab test images by digest, with what each artifact answered
 model_*.tflite, model_*.onnx
 model_embedding_float32.tflite, head.npz   the float model below its last layer, and that layer
+lab_embeddings.npz   what it makes of lab images: see onboard/lab_memory.py
 classify.py     a program that runs the .tflite files without edgecnn
 golden/         encoded camera frames and golden.json: what tensor and scores they must give
 SHA256SUMS      of all of these: `sha256sum -c SHA256SUMS` agrees with `Bundle.open`
@@ -27,7 +28,7 @@ from edgecnn.errors import ArtifactError, BundleError
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import staged_folder
 
-__all__ = ["Bundle", "LabTestRow", "read_card", "seal", "write_bundle"]
+__all__ = ["Bundle", "LabTestRow", "is_bundle", "read_card", "seal", "write_bundle"]
 
 _SUMS = "SHA256SUMS"
 _CONFIDENCE = "confidence:"
@@ -149,6 +150,16 @@ class Bundle:
             raise BundleError(
                 f"{self.path}: lab_test.csv is not readable ({error}); export again"
             ) from error
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether this is a bundle or its zip, as far as its list of files says."""
+    if path.is_dir():
+        return (path / _SUMS).is_file()
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.rpartition("/")[2] == _SUMS for name in archive.namelist())
 
 
 def write_bundle(

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgecnn.bundle.head import Head, entropy
 
-__all__ = ["Teacher", "choose_teacher"]
+__all__ = ["Teacher", "able_teachers", "choose_teacher"]
 
 _SHIFT = 0.08
 _LAB_LOSS = 0.015  # share of lab images that a teacher may misread more than one pass
@@ -59,23 +59,34 @@ class Teacher:
     tried: dict[str, float] = field(default_factory=dict)
 
 
+def able_teachers(
+    embed: _Embed, head: Head, tensors: np.ndarray, labels: np.ndarray
+) -> tuple[str, ...]:
+    """The teachers of several views that read the lab as well as one pass does.
+
+    Args:
+        embed: Embeddings, float32 (n, d), of uint8 tensors.
+        tensors: uint8 (n, height, width, 3): validation images; labels: their classes, int (n,).
+    """
+    means = _means(embed, head, tensors)
+    right = {name: int((mean.argmax(axis=1) == labels).sum()) for name, mean in means.items()}
+    least = right[_ONE] - _LAB_LOSS * len(labels)
+    return tuple(name for name in right if name != _ONE and right[name] >= least)
+
+
 def choose_teacher(
-    embed: _Embed, head: Head, tensors: np.ndarray, lab: tuple[np.ndarray, np.ndarray]
+    embed: _Embed, head: Head, tensors: np.ndarray, able: tuple[str, ...]
 ) -> Teacher:
-    """The teacher with the surest answers to the field, of those that read the lab.
+    """The teacher with the surest answers to the field, of the able ones.
 
     Args:
         embed: Embeddings, float32 (n, d), of uint8 tensors.
         tensors: uint8 (n, height, width, 3): the field images.
-        lab: Tensors and classes of some validation images.
+        able: See `able_teachers`; one pass is taken where there is none.
     """
-    in_lab = _means(embed, head, lab[0])
-    right = {name: int((mean.argmax(axis=1) == lab[1]).sum()) for name, mean in in_lab.items()}
-    least = right[_ONE] - _LAB_LOSS * len(lab[1])
     means = _means(embed, head, tensors)
     tried = {name: float(entropy(mean).mean()) for name, mean in means.items()}
-    able = [name for name in tried if name != _ONE and right[name] >= least]
-    name = min(able, key=lambda one: tried[one], default=_ONE)
+    name = min((one for one in tried if one in able), key=lambda one: tried[one], default=_ONE)
     return Teacher(name, means[name], tried[name], tried)
 
 

@@ -13,6 +13,7 @@ from edgecnn.calibrate.options import CalibrateOptions
 from edgecnn.cli.app import Outcome, command
 from edgecnn.cli.command import FILES
 from edgecnn.cli.progress import progress_bars, say
+from edgecnn.errors import OptionError
 from edgecnn.export.imported.options import ImportOptions
 from edgecnn.export.options import ExportOptions
 from edgecnn.inspect.options import InspectOptions
@@ -201,30 +202,49 @@ def harvest(
         "model/ --field session/ -o adapted/",
         "model/ --field field/ --live session/ -o adapted/",
         "model/ --field session/ --labels picked/images/ -o adapted/",
+        "digits.edgecnn --field session/ -o adapted.edgecnn",
+        "adapted.edgecnn --undo -o digits.edgecnn",
     ),
 )
 def adapt(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A folder of `edgecnn train` or `adapt`.")
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="A folder of `edgecnn train` or `adapt`; or a bundle, on the device.",
+        ),
     ],
+    output: Annotated[
+        Path, Option("The new MODEL folder or bundle.", FILES, "--output/-o", metavar="MODEL2")
+    ],
+    options: AdaptOptions,
     field: Annotated[
-        list[Path],
+        list[Path] | None,
         Option(
             "Images of one device: a folder, or a SESSION; repeat it to join them.",
             FILES,
             metavar="PATH",
         ),
-    ],
-    output: Annotated[
-        Path, Option("The new MODEL folder.", FILES, "--output/-o", metavar="MODEL2")
-    ],
-    options: AdaptOptions,
+    ] = None,
+    undo: Annotated[
+        bool,
+        Option(
+            "Write the network that MODEL was adapted from, found in a folder beside it.", FILES
+        ),
+    ] = False,
 ) -> Outcome:
     """Adapt a network to one camera, without labels or with a few, where evidence supports it."""
+    if undo == bool(field):
+        given = "both" if undo else "neither"
+        raise OptionError(f"{given} of --field and --undo given, expected one")
+    if undo:
+        from edgecnn.adapt.undo import undo as go_back
+
+        return go_back(model, output), 0
     from edgecnn.adapt.adapt import adapt
 
     with progress_bars() as progress:
-        result = adapt(model, field, output, options, progress=progress)
+        result = adapt(model, field or [], output, options, progress=progress)
     return result, 0 if result.accepted else 1
 
 

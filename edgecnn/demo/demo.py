@@ -76,8 +76,10 @@ class DemoResult(Record):
     def to_text(self) -> str:
         """Summarize lab, live, gap, the ledger, the files, and what to try next."""
         found = self.report.to_json()
-        ledger = [(step["cause"], step["points"]) for step in found["ledger"]]
-        ledger.append((_UNEXPLAINED, found["residual_points"]))
+        left = self.report.residual
+        ledger = [
+            (step.cause, step.points) for step in (*self.report.steps, *([left] if left else []))
+        ]
         low, high = found["gap_low"], found["gap_high"]
         lines = [
             f"lab    {self.report.lab.float_tally.text()}: NIST digits, as scanned",
@@ -97,7 +99,6 @@ class DemoResult(Record):
         return "\n".join(lines)
 
 
-_UNEXPLAINED = "not explained yet: light, lens, framing, handwriting"
 _MORE_FILES = ("truth.csv", "audit.json", "first_half", "picked", "adapted_20", "model.partial")
 _FILES = {
     "lab/": "NIST digits, one folder a class",

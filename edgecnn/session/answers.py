@@ -44,6 +44,7 @@ __all__ = [
     "label_scales",
     "latest",
     "number_objects",
+    "region_of",
     "why_code",
 ]
 
@@ -139,7 +140,7 @@ def number_objects(
         separate: Whether every frame shows an object of its own, where there is no `thing`.
         thing: int64, shape (n,), from 0: what the frames show, by their looks; None if unknown.
     """
-    region = key // _REGION
+    region = region_of(key)
     if thing is not None:
         name = region * (int(thing.max(initial=0)) + 1) + thing.astype(np.int64)
         name = name * (int(label.max(initial=0)) + 1) + label

@@ -122,13 +122,14 @@ class FrameEvent:
         Raises:
             ValueError, KeyError, TypeError: The line is broken or does not fit the labels.
         """
-        data = json.loads(line)
+        data = json.loads(line.decode())  # of bytes it would guess the encoding
         event = cls._from_1(data) if session_format == 1 else cls._from_2(data)
         scores = event.scores
         if scores is not None and len(scores) != num_labels:
             raise ValueError(f"{len(scores)} scores, expected {num_labels}")
-        if not all(0 <= k < num_labels for k, _ in event.top):
-            raise ValueError("a class that the card does not have")
+        for k, _ in event.top:
+            if not 0 <= k < num_labels:
+                raise ValueError("a class that the card does not have")
         if event.thing is not None and not 0 <= event.thing < _MOST_THINGS:
             raise ValueError("no number of a thing")
         numbers = [score for _, score in event.top] + list(scores or ())
@@ -139,7 +140,7 @@ class FrameEvent:
     @classmethod
     def _from_2(cls, data: Mapping[str, Any]) -> FrameEvent:
         scores = data.get("scores")
-        top = tuple((as_integer(k), float(score) / _UNIT) for k, score in data["k"])
+        top = tuple([(as_integer(k), float(score) / _UNIT) for k, score in data["k"]])
         if not top:
             raise ValueError("no answer")
         return cls(
@@ -224,7 +225,7 @@ class TruthEvent:
         Raises:
             ValueError, KeyError, TypeError: The line is broken.
         """
-        data = json.loads(line)
+        data = json.loads(line.decode())  # of bytes it would guess the encoding
         # Labels that are given today to a session of the past are lines of today.
         is_past = session_format == 1 and "via" not in data
         return cls(

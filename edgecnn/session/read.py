@@ -3,7 +3,7 @@
 Two passes that never meet: `read_frames` parses only what the device answered, `read_truth`
 only the labels, also those of SESSION.labels.jsonl beside the folder. What has to work without
 field labels is given `Frames` and can't see any. Lines are streamed; what stays in memory is
-about 24 bytes a frame and as much a label.
+about 28 bytes a frame and as much a label.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Frames:
     that was kept and to the file name in an image folder (kept on request), `taken` the rows
     with a picture to when it was captured, `scores` and `pools` the rows with a picture to
     all scores (where only the best were logged, the others share what is left) and to why it was
-    kept. `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the
+    kept. `day`, int32: when a frame was captured, in days since year 1, UTC; 0 where unknown.
+    `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the
     frames show (see `accuracy.objects`); None where not every frame of the session has a number.
     `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
     belong to no answer.
@@ -106,6 +107,7 @@ class Frames:
     broken: int
     repeated: int
     end: str | None
+    day: np.ndarray
     thing: np.ndarray | None = None
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
@@ -291,6 +293,7 @@ class _Rows:
     taken: dict[int, datetime] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     regions: dict[str | None, int] = field(default_factory=dict)
+    day: array[int] = field(default_factory=lambda: array("i"))
     thing: array[int] = field(default_factory=lambda: array("i"))
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
@@ -311,8 +314,10 @@ class _Rows:
         row = len(self.key)
         region = self.regions.setdefault(event.region, len(self.regions))
         key = frame_key(event.frame, region)
-        self._add_picture(row, event)  # the last that can fail: columns have to stay of one length
+        taken = self._clock.at(event)
+        self._add_picture(row, event, taken)  # the last that can fail: columns stay of one length
         self.key.append(key)
+        self.day.append(0 if taken is None else taken.toordinal())
         index, score = event.top[0]
         self.index.append(index)
         self.confidence.append(score)
@@ -354,6 +359,7 @@ class _Rows:
             broken=self.broken,
             repeated=len(key) - len(kept),
             end=self.end,
+            day=np.array(self.day)[kept],
             thing=np.array(self.thing)[kept] if len(self.thing) == len(key) else None,
             scores=moved(self.scores),
             pools=moved(self.pools),
@@ -361,9 +367,8 @@ class _Rows:
             num_foreign=len(self.stored) - len(set(self.images.values())),
         )
 
-    def _add_picture(self, row: int, event: FrameEvent) -> None:
+    def _add_picture(self, row: int, event: FrameEvent, taken: datetime | None) -> None:
         """Note the picture of a frame, if it is still there, and when it was captured."""
-        taken = self._clock.at(event)
         self.num_kept += event.pool is not None or event.image is not None
         if event.image is None and self.session.header.format == 1:
             return

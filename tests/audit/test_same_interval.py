@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
-from edgecnn.audit.audit import audit
+from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.device.benchmark.benchmark import benchmark
 from edgecnn.device.evaluate import evaluate
 from edgecnn.device.label.session_desk import SessionDesk
@@ -116,10 +116,15 @@ def test_what_returns_in_another_session_is_the_same_thing_where_pictures_were_k
     assert audit(sessions).live.tally.effective > 1.5 * alone.effective
 
 
-def test_a_field_that_is_worse_than_the_lab_raises_the_alarm_and_fails_the_gate(copies):
-    gated = run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), fail_on="alarm"))
+def test_a_field_that_is_worse_than_the_lab_raises_the_alarm_and_fails_the_gate(tmp_path, copies):
+    log = tmp_path / "session"
+    gated = run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), fail_on="alarm", log=log))
     assert gated.live.accuracy < 0.5
     assert gated.alarm.raised
     assert not gated.ok
     assert any("worse than the lab" in warning for warning in gated.warnings)
     assert run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",))).ok
+    audited = audit([log], AuditOptions(fail_on=("alarm",)))
+    assert audited.alarm.raised
+    assert not audited.ok
+    assert audit([log], AuditOptions(fail_on=("path", "truth", "session"))).ok

@@ -76,6 +76,14 @@ def test_labels_that_come_late_or_early_are_found_to_the_frame(by, tmp_path):
     )
 
 
+@pytest.mark.parametrize("by", [1, -1, 2])
+def test_a_short_shift_is_found_though_the_model_is_weak(by, tmp_path):
+    """Most labels stay what they are, and no labels close half of the loss."""
+    seen = film(mean_length=6)
+    report = audit([session(tmp_path / "s", answers(seen, 0.7), delayed(seen, by))])
+    assert f"{abs(by)} frames {'late' if by > 0 else 'early'}" in only_fault(report).name
+
+
 def test_labels_that_are_late_by_seconds_are_found_where_the_rate_changes(tmp_path):
     rng = np.random.default_rng(4)
     t = np.cumsum(rng.choice([30, 60, 250], NUM_FRAMES)).astype(int)
@@ -125,6 +133,15 @@ def test_a_permuted_label_list_is_found(order, tmp_path):
     assert right == pytest.approx(0.95, abs=0.02)
 
 
+@pytest.mark.parametrize("order", [[3, 0, 1, 2, 7, 6, 5, 4], [2, 3, 0, 1, 4, 5, 6, 7]])
+def test_a_permuted_label_list_is_found_though_the_model_is_weak(order, tmp_path):
+    seen = film()
+    report = audit([session(tmp_path / "s", answers(seen, 0.65), np.array(order)[seen])])
+    fault = only_fault(report)
+    assert "other names" in fault.name
+    assert report.live.tally.accuracy + fault.points / 100 == pytest.approx(0.65, abs=0.05)
+
+
 def test_a_confusion_that_goes_one_way_is_no_exchange_of_names(tmp_path):
     seen = film()
     read = np.where(seen == 6, 5, answers(seen))
@@ -140,7 +157,10 @@ def test_a_weak_model_is_not_excused_by_its_labels(accuracy, seed, tmp_path):
     seen = film(seed)
     rng = np.random.default_rng(seed)
     favourite = np.where(rng.random(NUM_FRAMES) < accuracy, seen, rng.choice([2, 2, 2, 7]))
-    for k, read in enumerate((answers(seen, accuracy, seed), favourite)):
+    # Not always the next class: that is what labels with other names look like.
+    wrong = (seen + rng.integers(1, 4, NUM_FRAMES)) % len(LABELS)
+    scattered = np.where(rng.random(NUM_FRAMES) < accuracy, seen, wrong)
+    for k, read in enumerate((scattered, favourite)):
         report = audit([session(tmp_path / f"s{k}", read, seen)])
         assert report.checks.faults == ()
 

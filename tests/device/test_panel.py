@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 
 import cv2
 import pytest
@@ -14,6 +15,7 @@ from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.machine.percentiles import Percentiles
+from edgecnn.device.outputs.metrics import metrics_text
 from edgecnn.device.run.panel import panel, render
 from edgecnn.device.run.run import RunOptions, Status, run
 from edgecnn.errors import MissingRuntimeError
@@ -21,6 +23,7 @@ from edgecnn.errors import MissingRuntimeError
 NO_ALARM = Alarm(0, 0, 1.0)
 STATUS = Status(
     lab=Tally(970, 1000),
+    lab_file=Tally(968, 1000),
     live=Tally(80, 100),
     gap_points=17.0,
     alarm=Alarm.of(Tally(970, 1000), right=80, things=100),
@@ -56,10 +59,21 @@ def test_the_panel_shows_live_beside_lab_and_everything_else():
         assert part in text
 
 
+def test_the_lab_accuracy_of_the_file_stands_beside_that_of_the_network_where_it_is_another():
+    lost = replace(STATUS, lab_file=Tally(270, 1000))
+    assert lost.lab_file.text() in text_of(lost)
+    assert "of this file" not in text_of(STATUS)
+    text = metrics_text(lost, {})
+    assert 'edgecnn_accuracy{where="lab_file",bound="value"} 0.27' in text
+    assert 'edgecnn_accuracy{where="lab",bound="value"} 0.97' in text
+
+
 def test_the_panel_can_be_drawn_before_anything_is_known():
     nothing = Percentiles.of([])
     text = text_of(
-        Status(0, 0, Tally(0, 0), Tally(0, 0), None, NO_ALARM, 0.0, nothing, nothing, 0.0)
+        Status(
+            0, 0, Tally(0, 0), Tally(0, 0), Tally(0, 0), None, NO_ALARM, 0.0, nothing, nothing, 0.0
+        )
     )
     assert "no labelled frames" in text
     assert "none yet" in text

@@ -27,6 +27,7 @@ def answered(right: np.ndarray, confidence: np.ndarray | None = None) -> Frames:
         broken=0,
         repeated=0,
         end=None,
+        day=np.zeros(len(right), int),
     )
 
 

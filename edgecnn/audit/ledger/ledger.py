@@ -20,9 +20,10 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.records import Progress
 from edgecnn.session.read import Session
 
-__all__ = ["UNEXPLAINED", "Lab", "measure_lab", "residual"]
+__all__ = ["UNDONE", "UNEXPLAINED", "Lab", "measure_lab", "residual"]
 
 UNEXPLAINED = "not explained: objects, framing and light that the lab never showed"
+UNDONE = "not explained: what no one setting of framing or light undoes"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from edgecnn.errors import ImageError, MissingRuntimeError
 from edgecnn.records import Progress
 from edgecnn.session.read import Frames, Session
 
-__all__ = ["Reanswered", "reanswer"]
+__all__ = ["Reanswered", "reanswer", "spread"]
 
 # At most so many pictures, and so many by each other path.
 _MOST, _MOST_TRIED = 400, 150
@@ -104,7 +104,7 @@ def reanswer(
     agreed = int((own.argmax(axis=1) == logged.argmax(axis=1)).sum())
     match, lag, tried = Match(), 0, 0
     if score_distance(logged, own).max() > _EXACT:
-        part = _spread(len(rows), _MOST_TRIED)
+        part = spread(range(len(rows)), _MOST_TRIED)
         some = [pictures[k] for k in part]
         others = _other_scores(bundle, file, some, progress)
         tried = len(others)
@@ -136,7 +136,7 @@ def _pictures(session: Session, frames: Frames) -> tuple[list[int], list[np.ndar
     """The rows with a picture and all scores, at most _MOST, and their pictures in B, G, R."""
     wanted = [row for row in sorted(frames.images) if row in frames.scores]
     rows, pictures, unreadable = [], [], 0
-    for row in (wanted[k] for k in _spread(len(wanted), _MOST)):
+    for row in spread(wanted, _MOST):
         try:
             pictures.append(read_image(session.picture(frames.images[row])))
         except ImageError:
@@ -219,6 +219,7 @@ def _lag(frames: Frames, rows: np.ndarray, own: np.ndarray) -> int:
     return best if best and shares[best] >= _LAG_AGREES else 0
 
 
-def _spread(count: int, most: int) -> list[int]:
-    """At most `most` of the first `count` numbers, evenly spread."""
-    return sorted(set(np.linspace(0, count - 1, min(count, most)).astype(int).tolist()))
+def spread(items: Sequence[int], most: int) -> list[int]:
+    """At most `most` of some numbers, evenly spread."""
+    places = np.linspace(0, len(items) - 1, min(len(items), most)).astype(int)
+    return [items[k] for k in sorted(set(places.tolist()))]

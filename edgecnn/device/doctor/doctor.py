@@ -14,6 +14,7 @@ from edgecnn.records import Record, computed, json_as
 from edgecnn.render.next_lines import next_lines
 
 if TYPE_CHECKING:
+    from edgecnn.bundle.card import Card
     from edgecnn.bundle.folder import Bundle
 
 __all__ = ["Diagnosis", "examine"]
@@ -75,6 +76,8 @@ def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterat
         f"{card.name}: {len(card.labels)} classes, {size} {card.input.resize}, "
         f"edgecnn {card.edgecnn}, lab {card.lab.tally.text()}",
     )
+    if card.parent is not None:
+        yield Check("adapted", "ok", _lineage(card))
     ran = False
     for artifact in card.artifacts:
         try:
@@ -92,6 +95,17 @@ def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterat
     if not ran:
         mend = "see the line of each artifact"
         yield Check("golden frames", "fail", "no artifact runs here as in the lab", mend)
+
+
+def _lineage(card: Card) -> str:
+    """What the network was adapted from and to, and which steps were accepted."""
+    told = card.adaptation or {}
+    steps = [one for one in told.get("steps", []) if isinstance(one, dict)]
+    taken = [str(one.get("name")) for one in steps if one.get("accepted")]
+    return (
+        f"from the network whose card is {str(card.parent)[:12]}..., to {told.get('images', '?')} "
+        f"field images ({told.get('labelled', '?')} labelled): {' and '.join(taken) or 'unknown'}"
+    )
 
 
 def _untried(file: str, error: MissingRuntimeError) -> Check:

@@ -13,7 +13,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.preprocess import readable_image
 from edgecnn.device.label.kept import UNIFORM, KeptPicture, Recorded, open_recorded
 from edgecnn.device.label.result import LabelResult
-from edgecnn.device.web.desk import Desk, answer_json, figure_json, outlook
+from edgecnn.device.web.desk import Desk, answer_json, figure_json, lab_json, outlook
 from edgecnn.device.web.given import GivenLabel, SeenLabels
 from edgecnn.device.web.late import LateLabels
 from edgecnn.device.web.pictures import LazyPicture, visible
@@ -87,10 +87,15 @@ class SessionDesk(Desk):
             "name": self._all[0][0].session.path.name,
             "run": self._run,
             "labels": list(self._card.labels),
-            "lab": self._card.lab.tally.to_json(),
+            **lab_json(self._card.lab.tally, self._lab_of_file()),
             "tabs": ["label", "status"],
             "fixed": True,
         }
+
+    def _lab_of_file(self) -> Tally:
+        """The lab accuracy of the file that ran."""
+        file, lab = self._all[0][0].session.artifact, self._card.lab.tally
+        return next((one.lab for one in self._card.artifacts if one.file == file), lab)
 
     def state(self) -> Json:
         live = self._tally()

@@ -18,6 +18,7 @@ __all__ = ["Figures", "Status", "Trouble"]
 class Figures:
     """What is measured of a run, while it goes on and at its end.
 
+    lab, lab_file   of the network, and of the file that runs
     gap_points  100 x (lab - live accuracy), above 0 when the field is worse; None without truth
     alarm       whether the labels show that the field is worse than the lab
     age_ms      from capture to answer, of the last 10,000 frames
@@ -26,6 +27,7 @@ class Figures:
     frames: int
     dropped: int
     lab: Tally
+    lab_file: Tally
     live: Tally
     gap_points: float | None
     alarm: Alarm

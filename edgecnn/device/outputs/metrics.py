@@ -38,6 +38,7 @@ def metrics_text(status: Status, health: Json) -> str:
 
 def _samples(status: Status, health: Json) -> Iterator[_Sample]:
     yield from _accuracy("lab", status.lab)
+    yield from _accuracy("lab_file", status.lab_file)
     yield from _accuracy("live", status.live)
     none: dict[str, str] = {}
     if status.gap_points is not None:

@@ -288,6 +288,7 @@ class Loop:
         outage, down = self._source.outage, None if self._log is None else self._log.down
         return Status(
             lab=self._lab,
+            lab_file=self._classifier.artifact.lab,
             live=live,
             gap_points=gap_points(self._lab, live),
             alarm=alarm,

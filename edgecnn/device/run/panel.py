@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from edgecnn.accuracy.tally import are_apart
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.live.status import Status
 
@@ -41,6 +42,8 @@ def render(status: Status) -> Panel:
     rows = Table.grid(padding=(0, 2))
     rows.add_row("live accuracy", Text(status.live.text(), style="bold"))
     rows.add_row("lab accuracy", status.lab.text())
+    if are_apart(status.lab, status.lab_file):
+        rows.add_row("of this file", Text(status.lab_file.text(), style="bold yellow"))
     rows.add_row("gap", _gap_text(status.gap_points))
     rows.add_row(
         "alarm", Text(status.alarm.text(), style="bold red" if status.alarm.raised else "")

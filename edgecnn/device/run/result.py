@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgecnn.accuracy.tally import are_apart
 from edgecnn.bundle.edgetpu.twin import TwinReport
 from edgecnn.device.live.status import Figures
 from edgecnn.records import Record
@@ -48,6 +49,8 @@ class RunResult(Figures, Record):
         shown = [f"warning   {note}\n" for note in notes[:10]]
         if len(notes) > 10:
             shown.append(f"warning   and {len(notes) - 10} more\n")
+        apart = are_apart(self.lab, self.lab_file)
+        file = f"          the file that ran: {self.lab_file.text()}\n" if apart else ""
         twin = "" if self.twin is None else f"twin      {self.twin.to_text()}\n"
         faults = ""
         if self.faults:
@@ -57,7 +60,7 @@ class RunResult(Figures, Record):
         order = "" if self.order is None else f"order     {self.order}\n"
         near = f", {self.guarded} of them near a change of the label" if self.guarded else ""
         return (
-            f"lab       {self.lab.text()}\n"
+            f"lab       {self.lab.text()}\n{file}"
             f"live      {self.live.text()}\n"
             f"{gap}"
             f"{alarm}{order}"

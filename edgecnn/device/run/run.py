@@ -66,7 +66,7 @@ def run(
     if view is None:
         view = FrameView(options.region, options.rotate)
     loaded = load_classifier(bundle, options)
-    page = LivePage(loaded.classifier.bundle, options, view) if options.web is not None else None
+    page = LivePage(loaded.classifier, options, view) if options.web is not None else None
     check_golden(loaded.classifier)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())

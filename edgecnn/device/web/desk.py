@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.tally import Tally, are_apart
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.web.given import GivenLabel
 from edgecnn.records import Json
 
-__all__ = ["Desk", "Look", "answer_json", "figure_json", "outlook"]
+__all__ = ["Desk", "Look", "answer_json", "figure_json", "lab_json", "outlook"]
 
 _NEXT = 4  # the answer, and the three that the page offers when it is wrong
 _MORE = 20
@@ -108,6 +108,11 @@ def answer_json(answer: Prediction) -> Json:
 def figure_json(live: Tally) -> Json:
     """The live figure, and its line as the run and the audit print it."""
     return {**live.to_json(), "text": live.text()}
+
+
+def lab_json(lab: Tally, file: Tally) -> Json:
+    """Lab accuracy of the network, and of the file that runs where that is another one."""
+    return {"lab": lab.to_json(), "lab_file": file.to_json() if are_apart(lab, file) else None}
 
 
 def outlook(live: Tally) -> Json:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.live.status import Status
-from edgecnn.device.web.desk import Desk, Look, answer_json, figure_json, outlook
+from edgecnn.device.web.desk import Desk, Look, answer_json, figure_json, lab_json, outlook
 from edgecnn.device.web.draw import Draw, Shown
 from edgecnn.device.web.given import GivenLabel, SeenLabels
 from edgecnn.device.web.measures import HealthLine, camera_measures
@@ -45,15 +46,15 @@ class Hub(Desk):
     """The desk of a run that goes on, and one of the run's sources of truth.
 
     Args:
-        bundle: What runs.
+        bundle, file: What runs.
         run: Names this run, so that labels for another one never count here.
         view_file: Where a region and rotation are saved.
     """
 
     via = "page"
 
-    def __init__(self, bundle: Bundle, run: str, view_file: ViewFile) -> None:
-        self._card, self._run, self._view_file = bundle.card, run, view_file
+    def __init__(self, bundle: Bundle, file: Artifact, run: str, view_file: ViewFile) -> None:
+        self._file, self._card, self._run, self._view_file = file, bundle.card, run, view_file
         self._shelf: Shelf | None = None
         self._codes = {*bundle.card.labels, NONE_LABEL, None}
         self._lab = LabPictures(bundle)
@@ -130,7 +131,7 @@ class Hub(Desk):
             "name": self._card.name,
             "run": self._run,
             "labels": list(self._card.labels),
-            "lab": self._card.lab.tally.to_json(),
+            **lab_json(self._card.lab.tally, self._file.lab),
             "size": [self._card.input.width, self._card.input.height],
             "resize": self._card.input.resize,
             "tabs": ["label", "camera", "status"],

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.device.capture.frame import Frame, now_utc
 from edgecnn.device.options import RunOptions
@@ -38,14 +38,15 @@ class LivePage:
         OptionError: The address is no address.
     """
 
-    def __init__(self, bundle: Bundle, options: RunOptions, view: FrameView) -> None:
+    def __init__(self, classifier: Classifier, options: RunOptions, view: FrameView) -> None:
         check_web()
+        bundle, artifact = classifier.bundle, classifier.artifact
         self._address = parse_address(options.web or "")
         beside = bundle.path.absolute().parent / _CONFIG
         # The file that `edgecnn run` reads: beside the bundle, else in the working directory.
         found = next((one for one in (beside, Path(_CONFIG).absolute()) if one.is_file()), beside)
         file = options.view_file or found
-        self.hub = Hub(bundle, secrets.token_hex(10), ViewFile(file, view))
+        self.hub = Hub(bundle, artifact, secrets.token_hex(10), ViewFile(file, view))
         self._offset: float | None = None
 
     @contextmanager

@@ -8,7 +8,7 @@ from edgecnn.bundle.head import EMBEDDING_FILE, HEAD_FILE, Head
 from edgecnn.bundle.tflite_file import Graph, Operation, Tensor, read_graph
 from edgecnn.export.packing.flatbuffer import read_tflite, write_tflite
 
-__all__ = ["head_files"]
+__all__ = ["cut_embedding", "head_files"]
 
 _RUNTIME_VERSION = b"min_runtime_version"
 
@@ -35,10 +35,21 @@ def head_files(data: bytes) -> dict[str, bytes]:
     return {EMBEDDING_FILE: _cut(data, dense, embedding), HEAD_FILE: head.to_bytes()}
 
 
+def cut_embedding(data: bytes) -> bytes | None:
+    """A float or integer .tflite file without its last layer; None where it ends otherwise."""
+    dense = _last_dense(read_graph(data))
+    embedding = dense.inputs[0] if dense else None
+    if dense is None or embedding is None or len(embedding.shape) != 2:
+        return None
+    return _cut(data, dense, embedding)
+
+
 def _last_dense(graph: Graph) -> Operation | None:
     """The dense layer whose output the softmax at the end takes."""
     makers = {op.outputs[0].index: op for op in graph.operations if op.outputs}
     softmax = makers.get(graph.outputs[0].index)
+    if softmax is not None and softmax.name in ("QUANTIZE", "DEQUANTIZE") and softmax.inputs[0]:
+        softmax = makers.get(softmax.inputs[0].index)  # the other casts what it gives
     if softmax is None or softmax.name != "SOFTMAX" or softmax.inputs[0] is None:
         return None
     dense = makers.get(softmax.inputs[0].index)

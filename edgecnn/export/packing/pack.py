@@ -19,6 +19,7 @@ from edgecnn.bundle.runtime.load import Runtime, load_runtime
 from edgecnn.export.calibration.choice import Chosen
 from edgecnn.export.calibration.images import Calibration
 from edgecnn.export.packing.cut_head import head_files
+from edgecnn.export.packing.remember import memory_file
 from edgecnn.export.readback.anatomy import read_anatomy
 from edgecnn.export.readback.check import Checked, CheckedFiles
 from edgecnn.export.readback.layers import LAYERS_PLOT, plot_layers
@@ -95,7 +96,7 @@ def pack(
     files = {
         **checked.data(),
         **({compiled.artifact.file: compiled.data} if compiled else {}),
-        **_adaptable(checked.data()),
+        **_adaptable(lab, checked.data()),
         _PROGRAM: program,
         **{file: text.encode() for file, text in micro.items()},
         **chosen.files(),
@@ -106,9 +107,10 @@ def pack(
     return BundleContents(card, files, golden, golden_images, rows, kinds)
 
 
-def _adaptable(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The embedding and the last layer, where there is a float32 file to cut them out of."""
-    return head_files(files[FLOAT32.file]) if FLOAT32.file in files else {}
+def _adaptable(lab: LabModel, files: dict[str, bytes]) -> dict[str, bytes]:
+    """Embedding, last layer and the lab's embeddings, where there is a float32 file to cut."""
+    head = head_files(files[FLOAT32.file]) if FLOAT32.file in files else {}
+    return {**head, **memory_file(lab, {**files, **head})}
 
 
 def _lab_test_rows(lab: LabModel, checked: CheckedFiles) -> list[LabTestRow]:

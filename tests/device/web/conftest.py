@@ -45,7 +45,12 @@ def place(tmp_path, monkeypatch, digits_bundle) -> Iterator[tuple[Hub, PageServe
     """A hub and its server with forty answered frames."""
     monkeypatch.setenv("EDGECNN_WEB_SECRET", str(tmp_path / "web.json"))
     classifier = Classifier(digits_bundle)
-    hub = Hub(classifier.bundle, "run-1", ViewFile(tmp_path / "edgecnn.toml", WHOLE_FRAME))
+    hub = Hub(
+        classifier.bundle,
+        classifier.artifact,
+        "run-1",
+        ViewFile(tmp_path / "edgecnn.toml", WHOLE_FRAME),
+    )
     (tmp_path / "secret").mkdir()
     (tmp_path / "sessions").mkdir()
     hub.record("run-1", Shelf(tmp_path / "sessions" / "session"))

@@ -18,6 +18,9 @@ export function drawBars(about, state) {
   $("scores").hidden = !about.lab;
   if (!about.lab) return;
   draw($("score-lab"), about.lab);
+  // Shown where the file that runs has another lab accuracy than the network.
+  $("score-file").hidden = !about.lab_file;
+  if (about.lab_file) draw($("score-file"), about.lab_file);
   draw($("score-live"), state && state.live);
   const line = $("outlook");
   const view = state && state.outlook;

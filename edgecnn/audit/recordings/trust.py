@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from edgecnn._version import __version__
-from edgecnn.audit.faults import Fault
+from edgecnn.audit.fault import Fault
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import SessionError
 from edgecnn.session.layout import HEADER_NAME, PICTURES_NAME

@@ -1,0 +1,55 @@
+"""The card of an adapted network: where it comes from, and every step with its figures."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from edgecnn._version import __version__
+from edgecnn.accuracy.confidence import fit_temperature
+from edgecnn.adapt.data import FieldSet
+from edgecnn.adapt.proposals import Student
+from edgecnn.adapt.result import AdaptResult
+from edgecnn.bundle.card import Card, LabResult
+from edgecnn.records import Json
+
+__all__ = ["new_card"]
+
+
+def new_card(
+    card: Card, card_bytes: bytes, result: AdaptResult, student: Student, lab: LabResult
+) -> Card:
+    """The parent's card with what the steps changed.
+
+    Args:
+        card_bytes: The parent's card.json, whose digest names the parent.
+        lab: The lab test, read by the new network.
+    """
+    return replace(
+        card,
+        lab=lab,
+        edgecnn=__version__,
+        temperature=_temperature(student, card),
+        adaptation=_summary(result, student.images),
+        parent=hashlib.sha256(card_bytes).hexdigest(),
+    )
+
+
+def _temperature(student: Student, card: Card) -> float:
+    """The parent's temperature, times what the steps changed it on the validation images.
+
+    How sure the answers are changes with the last layer, so the temperature has to follow.
+    """
+    labels = student.replay.val_labels
+    before, after = (fit_temperature(one, labels) for one in student.val_scores)
+    return float(np.clip(card.temperature * after / before, 0.01, 100))
+
+
+def _summary(result: AdaptResult, images: FieldSet) -> Json:
+    """What the card keeps: no path of this machine."""
+    data = result.to_json()
+    digest = hashlib.sha256("\n".join(sorted(images.sha256)).encode()).hexdigest()
+    kept = ("images", "labelled", "groups", "teacher", "steps", "val", "notes", "left_out")
+    return {"field_sha256": digest, **{key: data[key] for key in kept}}

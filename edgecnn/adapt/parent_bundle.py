@@ -1,0 +1,183 @@
+"""A bundle that is adapted: on the board, without TensorFlow.
+
+Its last layer is fitted again and written into the .tflite files in place. Files that can't take
+another last layer are left out, and so is what describes the old ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.accuracy.confidence import calibrated_confidence
+from edgecnn.accuracy.tally import Tally
+from edgecnn.adapt.new_card import new_card
+from edgecnn.adapt.proposals import Student
+from edgecnn.adapt.result import AdaptedFile, AdaptResult
+from edgecnn.bundle.artifacts import FLOAT32
+from edgecnn.bundle.card import CARD_FILE, Artifact, GoldenFrame
+from edgecnn.bundle.folder import Bundle, LabTestRow, write_bundle
+from edgecnn.bundle.head import EMBEDDING_FILE, HEAD_FILE
+from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE
+from edgecnn.bundle.onboard.stored_head import StoredHead, rewrite_head
+from edgecnn.bundle.onboard.stored_network import open_network
+from edgecnn.bundle.preprocess import decode, to_tensor
+from edgecnn.bundle.runtime.load import Runtime, load_runtime
+from edgecnn.errors import BundleError
+from edgecnn.model.predict import lab_result
+from edgecnn.quiet import quiet
+
+__all__ = ["ParentBundle"]
+
+_MOST_OTHER = 0.01  # of the field set: answers that differ from the float network's
+_KEPT = (EMBEDDING_FILE, LAB_MEMORY_FILE, "classify.py")
+_KERAS = "keras"  # the float network among the answers of a bundle
+
+
+@dataclass(frozen=True, eq=False)
+class _Rewritten:
+    """An artifact with its new last layer.
+
+    field, lab: its scores, float32 (n, classes), of the field set and of the remembered lab test.
+    """
+
+    artifact: Artifact
+    data: bytes
+    runtime: Runtime
+    field: np.ndarray
+    lab: np.ndarray
+
+
+class ParentBundle:
+    """The bundle's network, what it remembers of the lab, and its card."""
+
+    marker = "SHA256SUMS"  # what a folder that may be replaced holds
+    from_scratch = False  # batch norm lies inside the files, where it can't be changed
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            BundleError: It can't be used, or was exported without what adapting needs.
+            MissingRuntimeError: No TFLite runtime.
+        """
+        self.path = path
+        self.bundle = Bundle.open(path)
+        self.card = self.bundle.card
+        self.split, self.replay = open_network(self.bundle)
+        if FLOAT32.file not in self.replay.test:
+            raise BundleError(f"{path}: {FLOAT32.file} can't be rewritten; adapt the MODEL folder")
+        rows = self.bundle.lab_test()
+        if self.replay.test_rows.max() >= len(rows):
+            raise BundleError(f"{path}: {LAB_MEMORY_FILE} is of another lab test; export again")
+        self._rows = [rows[k] for k in self.replay.test_rows]
+        codes = {label: k for k, label in enumerate(self.card.labels)}
+        self._labels = np.array([codes[row.label] for row in self._rows])
+        self._before = self._float_scores()
+
+    def write(self, result: AdaptResult, output: Path, student: Student) -> AdaptResult:
+        """Put the new layer into the files, check them and write the new bundle."""
+        old = [artifact for artifact in self.card.artifacts if artifact.file in self.replay.test]
+        with quiet():
+            new = [self._rewrite(artifact, student) for artifact in old]
+        lab = lab_result(self._float_scores(), self._labels)
+        result = replace(
+            result,
+            lab_before=lab_result(self._before, self._labels).tally,
+            lab=lab.tally,
+            files=tuple(self._check(one, student) for one in new),
+            notes=(*result.notes, self._note()),
+            left_out=tuple(one.file for one in self.card.artifacts if one not in old),
+        )
+        if wrong := [one for one in result.files if not one.ok]:
+            return replace(
+                result,
+                refusal=f"{wrong[0].file} gives another answer than the float network to "
+                f"{wrong[0].differ} of {len(student.images)} field images; adapt the MODEL folder "
+                "in the lab and export it",
+            )
+        result = replace(result, model=output)
+        card = new_card(self.card, self.bundle.read(CARD_FILE), result, student, lab)
+        card = replace(card, artifacts=tuple(one.artifact for one in new))
+        golden, images = self._golden(new)
+        kept = {name: self.bundle.read(name) for name in _KEPT if name in self.bundle.files}
+        data = {one.artifact.file: one.data for one in new}
+        data[HEAD_FILE] = self.split.head.to_bytes()
+        rows = self._test_rows(new, card.temperature)
+        write_bundle(output, card, {**data, **kept}, golden, images, rows)
+        return result
+
+    def _note(self) -> str:
+        return (
+            f"Lab test: {len(self._rows)} of {len(self.bundle.lab_test())} images, by what the "
+            "bundle remembers of them; no image was read."
+        )
+
+    def _float_scores(self) -> np.ndarray:
+        """Of the remembered lab test, by the float network as it is now."""
+        return self.split.head.scores(self.replay.test[FLOAT32.file])
+
+    def _rewrite(self, artifact: Artifact, student: Student) -> _Rewritten:
+        """The artifact with the new last layer, measured on field set and remembered lab test."""
+        file, head = artifact.file, self.split.head
+        data = rewrite_head(self.bundle.read(file), file, head, student.logit_range)
+        runtime = load_runtime(data, file)
+        lab, wanted = StoredHead.of(data, file).scores(self.replay.test[file]), self._float_scores()
+        measured = replace(
+            artifact,
+            sha256=hashlib.sha256(data).hexdigest(),
+            bytes=len(data),
+            output=runtime.output,
+            lab=Tally.of(lab.argmax(axis=1) == self._labels),
+            agreement=float((lab.argmax(axis=1) == wanted.argmax(axis=1)).mean()),
+            max_output_error=float(np.abs(lab - wanted).max()),
+            confidence_error=None,
+        )
+        field = np.stack([runtime.invoke(tensor) for tensor in student.images.tensors])
+        return _Rewritten(measured, data, runtime, field, lab)
+
+    def _check(self, one: _Rewritten, student: Student) -> AdaptedFile:
+        """Whether the file answers the field images as the float network does."""
+        differ = int((one.field.argmax(axis=1) != student.scores.argmax(axis=1)).sum())
+        allowed = max(1.0, _MOST_OTHER * len(one.field))
+        return AdaptedFile(one.artifact.file, differ, one.artifact.lab, differ <= allowed)
+
+    def _golden(self, new: list[_Rewritten]) -> tuple[list[GoldenFrame], dict[str, bytes]]:
+        """The old golden frames with the scores that the new files give on this machine."""
+        with quiet():
+            plain = [load_runtime(one.data, one.artifact.file, kernels="builtin") for one in new]
+        frames, images = [], {}
+        for old in self.bundle.golden():
+            images[old.file] = self.bundle.read(f"golden/{old.file}")
+            tensor = to_tensor(decode(images[old.file], old.file), self.card.input)
+            scores = {one.artifact.file: one.runtime.invoke(tensor) for one in new}
+            scores[_KERAS] = self.split.head.scores(self.split.embed(tensor[None]))[0]
+            builtin = {one.file: one.invoke(tensor) for one in plain}
+            frames.append(
+                GoldenFrame(old.file, old.tensor_sha256, _tuples(scores), _tuples(builtin))
+            )
+        return frames, images
+
+    def _test_rows(self, new: list[_Rewritten], temperature: float) -> list[LabTestRow]:
+        """The remembered lab test images with the new answers."""
+        answers = {_KERAS: self._float_scores()} | {one.artifact.file: one.lab for one in new}
+        sure = {
+            one.artifact.file: calibrated_confidence(one.lab, temperature, one.runtime.output.scale)
+            for one in new
+        }
+        labels = self.card.labels
+        return [
+            replace(
+                row,
+                predicted={file: labels[scores[k].argmax()] for file, scores in answers.items()},
+                confidence={file: float(values[k]) for file, values in sure.items()},
+            )
+            for k, row in enumerate(self._rows)
+        ]
+
+
+def _tuples(scores: dict[str, np.ndarray]) -> dict[str, tuple[float, ...]]:
+    return {file: tuple(map(float, one)) for file, one in scores.items()}

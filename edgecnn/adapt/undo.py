@@ -1,0 +1,61 @@
+"""`edgecnn adapt --undo`: back to the network that an adapted one came from.
+
+An adapted card names its parent by the digest of the parent's card, so the parent is found among
+the folders beside it, whatever its name is now, and nothing else is taken for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from edgecnn.adapt.result import UndoResult
+from edgecnn.bundle.card import CARD_FILE
+from edgecnn.bundle.folder import Bundle, is_bundle, read_card
+from edgecnn.errors import ModelError
+from edgecnn.files.staging import staged_folder
+
+__all__ = ["undo"]
+
+
+def undo(model: Path | str, output: Path | str) -> UndoResult:
+    """Copy the parent of an adapted MODEL folder or bundle.
+
+    Args:
+        model: What `adapt` wrote; its parent is a folder beside it.
+        output: The folder to write; it may be `model` itself.
+
+    Raises:
+        ModelError: It was not adapted, or its parent is not there.
+        BundleError: A bundle was changed since it was written.
+        OutputError: The output place is taken, read-only or full.
+    """
+    model, output = Path(model), Path(output)
+    if not (model / CARD_FILE).is_file():
+        raise ModelError(f"{model} has no {CARD_FILE}, expected a folder that `adapt` wrote")
+    card = read_card((model / CARD_FILE).read_bytes(), model)
+    if card.parent is None:
+        raise ModelError(f"{model} is no adapted network: its card names no parent to go back to")
+    parent = _find(model.resolve().parent, card.parent)
+    if parent is None:
+        raise ModelError(
+            f"the parent of {model}, whose {CARD_FILE} has the SHA-256 {card.parent[:12]}..., is "
+            f"not in {model.resolve().parent}; put its folder there"
+        )
+    bundle = is_bundle(parent)
+    if bundle:
+        Bundle.open(parent)  # every file as it was written
+    marker = "SHA256SUMS" if bundle else CARD_FILE
+    with staged_folder(output, marker=marker) as stage:
+        shutil.copytree(parent, stage, dirs_exist_ok=True)
+    old = read_card((output / CARD_FILE).read_bytes(), output)
+    return UndoResult(output, parent, old.lab.tally)
+
+
+def _find(folder: Path, digest: str) -> Path | None:
+    """The folder whose card has that digest."""
+    for path in sorted(folder.glob(f"*/{CARD_FILE}")):
+        if hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+            return path.parent
+    return None

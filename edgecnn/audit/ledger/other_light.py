@@ -1,0 +1,85 @@
+"""The step of the light: what one other tone, polarity or sharpness of the picture returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import cv2
+import numpy as np
+
+from edgecnn.audit.ledger.change import Change
+
+__all__ = ["LIGHT", "light_changes"]
+
+LIGHT = "light (tone, polarity and sharpness of the picture)"
+
+# Deviation of the blur of "softer" and "sharper", in pixels, and of "evenly lit", of the long side.
+_SIGMA, _LARGE = 1.0, 0.25
+_DARKEST, _BRIGHTEST = 1.0, 99.0
+
+
+def light_changes() -> Sequence[Change]:
+    """All settings that are tried."""
+    return [
+        Change("much brighter", partial(_gamma, power=0.45)),
+        Change("brighter", partial(_gamma, power=0.67)),
+        Change("darker", partial(_gamma, power=1.5)),
+        Change("much darker", partial(_gamma, power=2.2)),
+        Change("full contrast", _full_contrast),
+        Change("more contrast", partial(_contrast, gain=1.5)),
+        Change("less contrast", partial(_contrast, gain=0.6)),
+        Change("evenly lit", _evenly_lit),
+        Change("dark and bright exchanged", _inverted),
+        Change("sharper", partial(_sharper, amount=1.0)),
+        Change("much sharper", partial(_sharper, amount=2.5)),
+        Change("softer", partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=_SIGMA)),
+        Change("without a tint", _grey_world),
+        Change("without colour", _grey),
+    ]
+
+
+def _table(frame: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Map grey levels: float, shape (256,)."""
+    return cv2.LUT(frame, np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def _gamma(frame: np.ndarray, *, power: float) -> np.ndarray:
+    return _table(frame, 255 * (np.arange(256) / 255) ** power)
+
+
+def _contrast(frame: np.ndarray, *, gain: float) -> np.ndarray:
+    middle = float(frame.mean())
+    return _table(frame, middle + gain * (np.arange(256) - middle))
+
+
+def _full_contrast(frame: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(frame, (_DARKEST, _BRIGHTEST))
+    return _table(frame, (np.arange(256) - low) * (255 / max(1.0, high - low)))
+
+
+def _evenly_lit(frame: np.ndarray) -> np.ndarray:
+    """Divide by the light that falls on each place, taken from a wide blur."""
+    grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    light = cv2.GaussianBlur(grey, (0, 0), _LARGE * max(grey.shape))
+    level = np.maximum(light, 1) / max(1.0, float(light.mean()))
+    return np.clip(np.rint(frame / level[..., None]), 0, 255).astype(np.uint8)
+
+
+def _inverted(frame: np.ndarray) -> np.ndarray:
+    return np.asarray(255 - frame)
+
+
+def _sharper(frame: np.ndarray, *, amount: float) -> np.ndarray:
+    soft = cv2.GaussianBlur(frame, (0, 0), _SIGMA)
+    return cv2.addWeighted(frame, 1 + amount, soft, -amount, 0)
+
+
+def _grey_world(frame: np.ndarray) -> np.ndarray:
+    means = frame.reshape(-1, 3).mean(axis=0)
+    gains = means.mean() / np.maximum(means, 1)
+    return np.asarray(np.clip(np.rint(frame * gains), 0, 255), np.uint8)
+
+
+def _grey(frame: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)

@@ -1,0 +1,1 @@
+"""The sessions that are audited, and whether their files can be trusted."""

@@ -1,0 +1,121 @@
+"""Open the sessions of an audit: answers and pictures, the bundle that ran, and no field label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.audit.fault import Fault
+from edgecnn.audit.recordings.find_bundle import find_bundle
+from edgecnn.audit.recordings.trust import check_files, check_header
+from edgecnn.bundle.folder import Bundle
+from edgecnn.errors import SessionError
+from edgecnn.records import Progress
+from edgecnn.session.headline import same_answers
+from edgecnn.session.layout import sessions_below
+from edgecnn.session.read import Frames, Session, open_session, read_frames
+from edgecnn.session.things import link_things
+
+__all__ = ["Recordings", "read_recordings"]
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Sessions of one bundle and one artifact, and what the device answered in each.
+
+    bundle   None where it was not found: the notes say why
+    faults   where the files of a session contradict each other
+    """
+
+    sessions: tuple[Session, ...]
+    frames: tuple[Frames, ...]
+    bundle: Bundle | None
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[tuple[Session, Frames]]:
+        return zip(self.sessions, self.frames, strict=True)
+
+    @property
+    def first(self) -> Session:
+        """A session that stands for all where they agree: bundle, card, artifact."""
+        return self.sessions[0]
+
+    @property
+    def bundle_path(self) -> str:
+        """Where the bundle is, or where it was when it ran."""
+        return self.first.header.bundle_path if self.bundle is None else str(self.bundle.path)
+
+
+def read_recordings(
+    paths: Sequence[Path | str] | Path | str,
+    bundle: Path | None,
+    progress: Progress | None,
+    *,
+    keep_names: bool = False,
+) -> Recordings:
+    """Open all sessions below some folders and check that they belong together.
+
+    Args:
+        keep_names: As for `read_frames`.
+
+    Raises:
+        SessionError: A session can't be read or is given twice, or they ran different models.
+        BundleError: `bundle` can't be used.
+    """
+    folders = [paths] if isinstance(paths, str | Path) else paths
+    sessions = [open_session(one) for path in folders for one in sessions_below(Path(path))]
+    _check_same(sessions)
+    frames = []
+    for k, session in enumerate(sessions):
+        _show(progress, k, len(sessions))
+        frames.append(read_frames(session, keep_names=keep_names))
+    _show(progress, len(sessions), len(sessions))
+    _check_distinct(sessions, frames)
+    found, note = find_bundle(sessions[0], bundle)
+    notes = [*([note] if note else [])]
+    notes += [text for session in sessions for text in check_header(session, found)]
+    faults = []
+    for session, one in zip(sessions, frames, strict=True):
+        wrong, texts = check_files(session, one)
+        faults += wrong
+        notes += texts
+    linked = link_things(sessions, frames)
+    return Recordings(tuple(sessions), tuple(linked), found, tuple(faults), tuple(notes))
+
+
+def _show(progress: Progress | None, done: int, total: int) -> None:
+    if progress:
+        progress("reading sessions", done, total)
+
+
+def _check_same(opened: Sequence[Session]) -> None:
+    if not opened:
+        raise SessionError("no session given, expected at least one folder of `edgecnn run --log`")
+    first = opened[0]
+    seen = set()
+    for session in opened:
+        if session.path.resolve() in seen:
+            raise SessionError(f"{session.path} is given twice; its frames would count twice")
+        seen.add(session.path.resolve())
+        for what, ours, theirs in (
+            ("bundle", first.bundle_sha256, session.bundle_sha256),
+            ("labels", first.card.labels, session.card.labels),
+            ("artifact", first.artifact, session.artifact),
+        ):
+            if ours != theirs:
+                raise SessionError(
+                    f"{session.path} ran another {what} than {first.path}; audit them one by one"
+                )
+
+
+def _check_distinct(opened: Sequence[Session], frames: Sequence[Frames]) -> None:
+    """Refuse a recording that is given twice, as a copy or under another name."""
+    for k, later in enumerate(frames):
+        for earlier, other in zip(opened[:k], frames[:k], strict=True):
+            if same_answers(other, later):
+                raise SessionError(
+                    f"{opened[k].path} holds the same answers as {earlier.path}: one recording, "
+                    "given twice; its frames would count twice. Give one of them"
+                )

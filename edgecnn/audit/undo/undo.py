@@ -1,0 +1,254 @@
+"""What one other setting of framing or light returns, measured on groups that did not choose it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.audit.ledger.change import Change
+from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
+from edgecnn.audit.ledger.other_light import LIGHT, light_changes
+from edgecnn.audit.ledger.step import Step
+from edgecnn.audit.undo.changed_answers import KeptLabelled, answer_changed, labelled_frames
+from edgecnn.audit.undo.fragile import Fragility, nudges
+from edgecnn.audit.undo.placebo import placebo_changes
+from edgecnn.audit.undo.splits import Return, measure_return
+from edgecnn.bundle.artifacts import twin_of
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.errors import ArtifactError, MissingRuntimeError
+from edgecnn.records import Progress
+from edgecnn.session.read import Frames, Session, Truth
+
+__all__ = ["NOTHING_UNDONE", "NOT_IDENTIFIED", "Prescription", "Undone", "undo"]
+
+NOT_IDENTIFIED = "framing or light: not identified which"
+# With fewer different objects, misread ones or all, nothing is tried.
+_FEWEST_WRONG, _FEWEST_GROUPS = 3, 12
+# A family has a step if it returns so many points, if a setting was chosen in so many of the
+# splits, and if chance alone rarely has one as clear.
+_LEAST, _OFTEN, _CHANCE = 1.0, 0.5, 0.05
+# Two families mend the same errors if this share of the shorter list stands on both; which of
+# them it is is then known only where one returns over twice as much.
+_SAME, _COMPARABLE = 0.6, 0.5
+
+
+@dataclass(frozen=True)
+class Prescription:
+    """The one setting that returns most, and what.
+
+    shape    of the first kept frame; `is_one_shape`: all are so large
+    example  a misread frame as it is, and changed so that it is read right: uint8 R, G, B
+    """
+
+    cause: str
+    change: Change
+    returned: Return
+    shape: tuple[int, ...]
+    is_one_shape: bool
+    example: tuple[np.ndarray, np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Undone:
+    """Steps of the ledger, what to set, which errors are fragile, and what is not known and why."""
+
+    steps: tuple[Step, ...] = ()
+    prescription: Prescription | None = None
+    fragility: Fragility | None = None
+    notes: tuple[str, ...] = ()
+
+
+NOTHING_UNDONE = Undone()
+_TELL_APART = (
+    "framing or light: record the same objects once more under another light, and once with the "
+    "camera nearer; the recording in which they are read right tells which"
+)
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Settings of one cause, and what they return; won: int, shape (settings, n)."""
+
+    cause: str
+    changes: Sequence[Change]
+    won: np.ndarray
+    returned: Return
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is clear enough to be a step."""
+        found = self.returned
+        is_large = found.points >= _LEAST and found.often >= _OFTEN
+        return found.chosen is not None and is_large and found.chance <= _CHANCE
+
+    @property
+    def best(self) -> Change | None:
+        """The setting that all objects together choose."""
+        return None if self.returned.chosen is None else self.changes[self.returned.chosen]
+
+    def example(self, kept: KeptLabelled) -> tuple[np.ndarray, np.ndarray] | None:
+        """A misread frame as it is, and as the best setting makes it: uint8 R, G, B."""
+        mended = np.flatnonzero(self.won[self.returned.chosen or 0] > 0)
+        if self.best is None or not len(mended):
+            return None
+        frame = kept.frames[int(mended[0])]
+        return frame[..., ::-1], self.best.apply(frame)[..., ::-1]
+
+    def mended(self, group: np.ndarray) -> set[int]:
+        """The objects that its best setting reads right and that are misread as they are."""
+        return set(group[self.won[self.returned.chosen or 0] > 0].tolist())
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Tries settings on labelled kept frames."""
+
+    kept: KeptLabelled
+    classifier: Classifier
+    progress: Progress | None
+
+    def family(self, cause: str, changes: Sequence[Change]) -> _Family:
+        """Try all settings of a cause."""
+        won = self._won(cause, changes)
+        return _Family(cause, changes, won, measure_return(won, self.kept.weight, self.kept.group))
+
+    def _won(self, cause: str, changes: Sequence[Change]) -> np.ndarray:
+        """1 where a setting reads a misread frame right, -1 the other way: int, (settings, n).
+
+        A setting that mends fewer than two objects can't be chosen: what it spoils is not tried.
+        """
+        kept = self.kept
+        wrong, right = np.flatnonzero(~kept.right), np.flatnonzero(kept.right)
+        won = np.zeros((len(changes), len(kept.label)), int)
+        for k, change in enumerate(changes):
+            mended = self._read(change, wrong)
+            if len(np.unique(kept.group[wrong[mended]])) > 1:
+                won[k, wrong] = mended
+                won[k, right] = self._read(change, right) * 1 - 1
+            if self.progress:
+                self.progress(cause.split(" (")[0], k + 1, len(changes))
+        return won
+
+    def _read(self, change: Change, rows: np.ndarray) -> np.ndarray:
+        """Which frames are read right under a change: bool, shape (rows,)."""
+        answers = answer_changed([self.kept.frames[row] for row in rows], change, self.classifier)
+        return np.asarray(answers == self.kept.label[rows])
+
+    def fragility(self) -> Fragility:
+        """How the misread frames answer to small nudges."""
+        rows = np.flatnonzero(~self.kept.right)
+        return Fragility.of(np.stack([self._read(nudge, rows) for nudge in nudges()]))
+
+
+def undo(
+    parts: Sequence[tuple[Session, Frames, Truth]],
+    bundle: Bundle,
+    expected: float,
+    progress: Progress | None = None,
+) -> Undone:
+    """Try every setting of framing and light on the labelled frames that chance kept.
+
+    Args:
+        expected: Accuracy of the artifact in the lab, a fraction; nothing is tried where the
+            frames are read as well.
+    """
+    artifact = parts[0][0].artifact
+    try:
+        classifier = Classifier(bundle, twin_of(artifact) or artifact)
+    except (MissingRuntimeError, ArtifactError):
+        return NOTHING_UNDONE  # the note on the kept frames says why already
+    kept = labelled_frames(parts, classifier)
+    if kept is None or 100 * (expected - kept.accuracy) < _LEAST:
+        return NOTHING_UNDONE
+    trial = _Trial(kept, classifier, progress)
+    groups = len(np.unique(kept.group))
+    if kept.wrong_groups < _FEWEST_WRONG or groups < _FEWEST_GROUPS:
+        note = (
+            f"framing and light: not identified; {kept.wrong_groups} different objects are misread "
+            f"among {groups} on the labelled frames that chance kept, too few to choose a setting "
+            "on one half and to score it on the other"
+        )
+        return Undone(fragility=trial.fragility(), notes=(note,))
+    families = [trial.family(FRAMING, framing_changes()), trial.family(LIGHT, light_changes())]
+    placebo = None
+    if any(family.holds for family in families):
+        most = max(len(family.changes) for family in families)
+        placebo = trial.family("placebo", placebo_changes(most)).returned
+    return _judge(families, placebo, kept, trial.fragility())
+
+
+def _judge(
+    families: Sequence[_Family],
+    placebo: Return | None,
+    kept: KeptLabelled,
+    fragility: Fragility,
+) -> Undone:
+    """One step a family; one for both where the same errors are mended by either."""
+    steps = {family.cause: _step(family, placebo, kept) for family in families}
+    notes: list[str] = []
+    holding = sorted(
+        (family for family in families if family.holds),
+        key=lambda family: -family.returned.points,
+    )
+    if len(holding) == 2:
+        more, less = holding
+        first, second = (family.mended(kept.group) for family in holding)
+        both = len(first & second)
+        if both >= _SAME * min(len(first), len(second)):
+            if less.returned.points >= _COMPARABLE * more.returned.points:
+                steps = {NOT_IDENTIFIED: _rivals(holding, kept, (len(first), len(second), both))}
+                notes.append(_TELL_APART)
+            else:
+                steps[less.cause] = _shadowed(less, more)
+                holding = [more]
+    advised = [
+        Prescription(
+            family.cause,
+            family.best,
+            family.returned,
+            kept.frames[0].shape,
+            kept.is_one_shape,
+            family.example(kept),
+        )
+        for family in holding
+        if family.best is not None
+    ]
+    best = max(advised, key=lambda one: one.returned.points, default=None)
+    return Undone(tuple(steps.values()), best, fragility, tuple(notes))
+
+
+def _step(family: _Family, placebo: Return | None, kept: KeptLabelled) -> Step:
+    """The step of a family; 0.0 where no setting returns anything."""
+    found, best = family.returned, family.best
+    tried = f"{len(family.changes)} settings tried on {len(kept.label)} labelled kept frames"
+    if not family.holds or best is None or placebo is None:
+        how = f"{tried}: none returns points on objects that did not choose it"
+        return Step(family.cause, 0.0, min(0.0, found.low), max(0.0, found.high), how)
+    how = (
+        f"{tried}; {best.name!r} is best; chosen on half of the objects and scored on the rest, "
+        "mean of 200 splits, of which the interval holds 80 %; faint patterns that mean nothing "
+        f"return {placebo.points:+.1f}"
+    )
+    return Step(family.cause, found.points, found.low, found.high, how)
+
+
+def _shadowed(less: _Family, more: _Family) -> Step:
+    """The step of a family that mends what the other mends as well, and more besides."""
+    how = f"what {less.best and less.best.name!r} mends, {more.best and more.best.name!r} mends too"
+    return Step(less.cause, 0.0, 0.0, max(0.0, less.returned.high), how)
+
+
+def _rivals(families: Sequence[_Family], kept: KeptLabelled, mended: tuple[int, int, int]) -> Step:
+    """One step of both: what the better of them returns."""
+    won = np.concatenate([family.won for family in families])
+    found = measure_return(won, kept.weight, kept.group)
+    names = [family.best.name for family in families if family.best]
+    first, second, both = mended
+    how = (
+        f"{names[0]!r} mends {first} misread objects and {names[1]!r} {second}, {both} of them the "
+        "same; the interval holds 80 % of 200 splits"
+    )
+    return Step(NOT_IDENTIFIED, found.points, found.low, found.high, how)

@@ -1,0 +1,77 @@
+"""`adapt --undo` finds the parent by its card, and takes nothing else for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgecnn.adapt.options import AdaptOptions
+from edgecnn.adapt.undo import undo
+from edgecnn.bundle.card import CARD_FILE, Card
+from edgecnn.bundle.folder import Bundle, seal
+from edgecnn.cli.lab import adapt as command
+from edgecnn.device.doctor.doctor import examine
+from edgecnn.errors import BundleError, ModelError, OptionError
+
+
+@pytest.fixture
+def family(digits_bundle, tmp_path) -> tuple[Path, Path]:
+    """A bundle and one that says it was adapted from it."""
+    old = shutil.copytree(digits_bundle, tmp_path / "old.edgecnn")
+    new = shutil.copytree(digits_bundle, tmp_path / "new.edgecnn")
+    card = Card.from_json(json.loads((new / CARD_FILE).read_text()))
+    digest = hashlib.sha256((old / CARD_FILE).read_bytes()).hexdigest()
+    steps = [{"name": "last layer", "accepted": True}, {"name": "batch norm", "accepted": False}]
+    told = {"images": 40, "labelled": 0, "steps": steps}
+    card = replace(card, parent=digest, adaptation=told, name="new")
+    (new / CARD_FILE).write_text(json.dumps(card.to_json()))
+    seal(new)
+    return old, new
+
+
+def test_the_parent_comes_back_whole_even_in_place_of_the_adapted_one(family):
+    old, new = family
+    digest = Bundle.open(old).sha256
+    result = undo(new, new)
+    assert Bundle.open(new).sha256 == digest
+    assert result.parent == old.resolve()
+    assert result.lab == Bundle.open(old).card.lab.tally
+    assert str(new) in result.to_text()
+    with pytest.raises(ModelError, match="names no parent"):
+        undo(new, new)
+
+
+def test_a_renamed_parent_is_found_and_a_changed_one_is_not_taken(family):
+    old, new = family
+    renamed = old.rename(old.with_name("other-name"))
+    assert undo(new, new.with_name("back")).parent == renamed.resolve()
+    shutil.rmtree(new.with_name("back"))
+    (renamed / "labels.txt").write_text("changed")
+    with pytest.raises(BundleError, match="labels"):
+        undo(new, new.with_name("again"))
+    with (renamed / CARD_FILE).open("a") as file:
+        file.write(" ")
+    with pytest.raises(ModelError, match="put its folder there"):
+        undo(new, new.with_name("again"))
+    assert not new.with_name("again").exists()
+
+
+def test_the_command_wants_field_images_or_undo(family):
+    old, new = family
+    target = new.with_name("x")
+    for given in ({}, {"field": [old], "undo": True}):
+        with pytest.raises(OptionError, match="--field and --undo"):
+            command(new, target, AdaptOptions(), **given)
+    result, status = command(new, target, AdaptOptions(), undo=True)
+    assert (result.parent, status) == (old.resolve(), 0)
+
+
+def test_doctor_says_what_a_bundle_was_adapted_from(family, digits_bundle):
+    (line,) = [one for one in examine(family[1]).checks if one.name == "adapted"]
+    assert line.found.endswith("to 40 field images (0 labelled): last layer")
+    assert not [one for one in examine(digits_bundle).checks if one.name == "adapted"]

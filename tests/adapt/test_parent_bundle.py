@@ -1,0 +1,171 @@
+"""A bundle is adapted without Keras: its files take the new last layer and stay what they were."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecnn.accuracy.paired import Paired
+from edgecnn.adapt.adapt import AdaptOptions, adapt
+from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER
+from edgecnn.bundle.card import CARD_FILE
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle, seal
+from edgecnn.bundle.head import EMBEDDING_FILE
+from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE, LabMemory
+from edgecnn.bundle.preprocess import read_image
+from edgecnn.device.doctor.doctor import examine
+from edgecnn.errors import BundleError
+from edgecnn.model.read import load_lab_model
+
+
+@pytest.fixture(scope="module")
+def adapted(digits_bundle, halves, tmp_path_factory):
+    """What `adapt` made of the digits' bundle, without labels."""
+    return adapt(digits_bundle, halves[0], tmp_path_factory.mktemp("board") / "new.edgecnn")
+
+
+def answers(bundle: Path, file: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a labelled folder, and which are right."""
+    classifier = Classifier(bundle, file)
+    files = sorted(folder.rglob("*.png"))
+    found = [classifier(read_image(path)) for path in files]
+    right = [one.label == path.parent.name for one, path in zip(found, files, strict=True)]
+    return np.array([one.scores for one in found]), np.array(right)
+
+
+def test_it_runs_without_any_library_of_the_lab(digits_bundle, halves, adapted, tmp_path):
+    """In a Python that can't import them; the same layer comes out."""
+    program = f"""
+import sys
+for name in ("tensorflow", "keras", "onnx", "scipy", "sklearn", "flatbuffers"):
+    sys.modules[name] = None
+from edgecnn.adapt.adapt import adapt
+adapt({str(digits_bundle)!r}, {str(halves[0])!r}, {str(tmp_path / "new")!r})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    mine, theirs = (Bundle.open(path) for path in (adapted.model, tmp_path / "new"))
+    for name in (FLOAT32.file, FULL_INTEGER.file, "head.npz", "lab_test.csv"):
+        assert mine.files[name] == theirs.files[name]
+
+
+@pytest.mark.parametrize("file", [FLOAT32.file, FULL_INTEGER.file])
+def test_frames_that_it_did_not_use_are_read_better(digits_bundle, halves, adapted, file):
+    before = answers(digits_bundle, file, halves[1])[1]
+    after = answers(adapted.model, file, halves[1])[1]
+    assert Paired.of(before, after).p_better < 0.05
+
+
+def test_the_integer_file_still_follows_the_float_file(halves, adapted):
+    floats, integers = (
+        answers(adapted.model, file, halves[1])[0] for file in (FLOAT32.file, FULL_INTEGER.file)
+    )
+    assert (floats.argmax(axis=1) == integers.argmax(axis=1)).mean() >= 0.98
+    assert np.abs(floats - integers).mean() < 0.01
+
+
+def test_only_the_last_layer_differs_and_no_file_changed_its_size(digits_bundle, adapted):
+    old, new = Bundle.open(digits_bundle), Bundle.open(adapted.model)
+    for artifact in new.card.artifacts:
+        before, after = old.read(artifact.file), new.read(artifact.file)
+        differ = np.flatnonzero(np.frombuffer(before, "u1") != np.frombuffer(after, "u1"))
+        assert len(before) == len(after)
+        assert 0 < len(differ) < 4 * 41 * 10 + 300  # 40 weights and a bias a class, and scales
+    assert old.read(EMBEDDING_FILE) == new.read(EMBEDDING_FILE)
+
+
+def test_the_new_bundle_is_whole_and_says_what_is_left_out(digits_bundle, adapted):
+    old, new = Bundle.open(digits_bundle), Bundle.open(adapted.model)
+    kept = {artifact.file for artifact in new.card.artifacts}
+    assert {FLOAT32.file, FULL_INTEGER.file} <= kept
+    assert kept | set(adapted.left_out) == {artifact.file for artifact in old.card.artifacts}
+    assert not {name for name in adapted.left_out if name in new.files}
+    assert new.card.parent == hashlib.sha256(old.read(CARD_FILE)).hexdigest()
+    assert new.card.adaptation["left_out"] == list(adapted.left_out)
+    assert all(file in adapted.to_text() for file in adapted.left_out)
+    checks = examine(adapted.model).checks
+    assert {one.status for one in checks if one.name in kept} == {"ok"}
+
+
+def test_the_lab_figures_are_what_the_new_files_make_of_the_lab_test(
+    digits_bundle, digits_model, adapted
+):
+    """The board has no image of the lab; here they are there to check what it says."""
+    test = load_lab_model(digits_model).test
+    new = Bundle.open(adapted.model)
+    assert adapted.lab == new.card.lab.tally
+    assert adapted.lab.total == len(test.labels)
+    assert adapted.lab_before == Bundle.open(digits_bundle).card.lab.tally
+    for file in (FLOAT32.file, FULL_INTEGER.file):
+        classifier = Classifier(new, file)
+        scores = np.stack([classifier.runtime.invoke(tensor) for tensor in test.tensors])
+        said = np.array([row.predicted[file] for row in new.lab_test()])
+        read = np.array(new.card.labels)[scores.argmax(axis=1)]
+        assert (said != read).sum() <= 1, "a near tie at most"
+        assert abs(classifier.artifact.lab.correct - (scores.argmax(1) == test.labels).sum()) <= 1
+
+
+def test_an_adapted_bundle_can_be_adapted_again(halves, adapted, tmp_path):
+    again = adapt(adapted.model, halves[0], tmp_path / "again.edgecnn")
+    assert len(again.steps) == 2
+    assert again.lab_before in (None, adapted.lab)
+
+
+def test_one_class_is_refused_on_the_board_too(digits_bundle, halves, tmp_path):
+    result = adapt(digits_bundle, halves[0] / "3", tmp_path / "new.edgecnn")
+    assert result.refusal
+    assert not (tmp_path / "new.edgecnn").exists()
+
+
+def test_an_integer_file_that_does_not_follow_is_not_written(digits_bundle, halves, tmp_path):
+    """Its first layers are those of another file: whatever layer it gets, it answers otherwise."""
+    torn = shutil.copytree(digits_bundle, tmp_path / "torn.edgecnn")
+    path = torn / FULL_INTEGER.file
+    data = np.frombuffer(path.read_bytes(), "u1").copy()
+    big = data[len(data) // 2 : len(data) // 2 + 4000]
+    big[:] = big[::-1]
+    path.write_bytes(data.tobytes())
+    card = json.loads((torn / CARD_FILE).read_text())
+    for artifact in card["artifacts"]:
+        if artifact["file"] == FULL_INTEGER.file:
+            artifact["sha256"] = hashlib.sha256(data.tobytes()).hexdigest()
+    (torn / CARD_FILE).write_text(json.dumps(card))
+    seal(torn)
+    result = adapt(torn, halves[0], tmp_path / "new.edgecnn", AdaptOptions())
+    assert FULL_INTEGER.file in result.refusal
+    assert not result.accepted
+    assert "Nothing was written" in result.to_text()
+    assert not (tmp_path / "new.edgecnn").exists()
+
+
+def test_a_bundle_that_remembers_no_lab_is_one_clear_line(digits_bundle, halves, tmp_path):
+    old = shutil.copytree(digits_bundle, tmp_path / "old.edgecnn")
+    (old / LAB_MEMORY_FILE).unlink()
+    seal(old)
+    with pytest.raises(BundleError, match=f"{LAB_MEMORY_FILE}.*export"):
+        adapt(old, halves[0], tmp_path / "new.edgecnn")
+    (old / LAB_MEMORY_FILE).write_bytes(b"PK\3\4 torn")
+    seal(old)
+    with pytest.raises(BundleError, match="export again"):
+        adapt(old, halves[0], tmp_path / "new.edgecnn")
+
+
+def test_what_the_bundle_remembers_of_the_lab_comes_from_no_image_of_its_test(digits_bundle):
+    bundle = Bundle.open(digits_bundle)
+    memory = LabMemory.from_bytes(bundle.read(LAB_MEMORY_FILE))
+    assert len(memory.train_labels) >= 300
+    test = memory.test[FLOAT32.file]
+    lab = np.concatenate([memory.train_embeddings, memory.val_embeddings])
+    nearest = np.abs(lab[:, None] - test[None]).max(axis=2).min(axis=0)
+    assert (nearest > 0).mean() > 0.95
+    again = LabMemory.from_bytes(memory.to_bytes())
+    assert np.array_equal(again.val_embeddings, memory.val_embeddings)
+    assert again.teachers == memory.teachers

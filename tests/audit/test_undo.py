@@ -1,0 +1,182 @@
+"""What another framing or light returns is measured on objects that did not choose it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sessions import PAST_BUNDLE
+
+from edgecnn.audit.audit import audit
+from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
+from edgecnn.audit.ledger.other_light import LIGHT, light_changes
+from edgecnn.audit.undo.fragile import Fragility
+from edgecnn.audit.undo.placebo import placebo_changes
+from edgecnn.audit.undo.splits import measure_return
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.run import run
+
+EVERY = [*framing_changes(), *light_changes(), *placebo_changes(3)]
+
+
+# ---- the method, on made answers -------------------------------------------------------------
+
+
+def answers(rng, groups: int, misread: float, cured: float, settings: int, spoiled: float = 0.02):
+    """Groups of 1 to 5 frames; the first setting cures a share of the misread groups, the others
+    cure and spoil as chance has it."""
+    group = np.repeat(np.arange(groups), rng.integers(1, 6, groups))
+    wrong = (rng.random(groups) < misread)[group]
+    won = np.zeros((settings, len(group)), int)
+    for k in range(settings):
+        share = cured if k == 0 else spoiled
+        changed = rng.random(groups)[group]
+        won[k] = (wrong & (changed < share)) * 1 - (~wrong & (changed < spoiled / 4))
+    return won, np.ones(len(group)), group
+
+
+def test_a_setting_that_cures_most_errors_returns_what_it_cures():
+    rng = np.random.default_rng(1)
+    found, truth = [], []
+    for _ in range(20):
+        won, weight, group = answers(rng, 80, 0.3, 0.6, 30)
+        result = measure_return(won, weight, group)
+        assert result.chosen == 0
+        assert result.low <= result.points <= result.high
+        found.append(result.points)
+        truth.append(100 * won[0].mean())
+    assert np.mean(found) == pytest.approx(np.mean(truth), abs=1.5)
+
+
+def test_settings_that_do_nothing_return_nothing_though_the_best_of_many_is_taken():
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(100):
+        group = np.repeat(np.arange(60), 3)
+        won = rng.choice([-1, 0, 1], (60, 40), p=[0.04, 0.92, 0.04])[group].T
+        found.append(measure_return(won, np.ones(180), group))
+    assert np.mean([one.points for one in found]) < 0.5
+    assert np.mean([one.points > 2 and one.chance <= 0.05 for one in found]) <= 0.05
+
+
+def test_one_object_that_returns_often_chooses_nothing():
+    group = np.r_[np.zeros(60, int), np.arange(1, 61)]
+    won = np.zeros((2, 120), int)
+    won[0, :60] = 1
+    assert measure_return(won, np.ones(120), group).chosen is None
+
+
+def test_frames_count_by_their_weight():
+    rng = np.random.default_rng(3)
+    won, weight, group = answers(rng, 100, 0.3, 0.8, 1)
+    alike = measure_return(won, weight, group)
+    thinned = measure_return(won, np.where(won[0] > 0, 1.0, 3.0), group)
+    assert thinned.points < 0.6 * alike.points
+
+
+def test_errors_are_fragile_if_three_nudges_cure_them_and_solid_if_none_does():
+    cured = np.zeros((7, 4), bool)
+    cured[:3, 0] = cured[:2, 1] = cured[:, 2] = True
+    assert Fragility.of(cured) == Fragility(misread=4, fragile=2, solid=1)
+
+
+# ---- the changes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", EVERY, ids=lambda change: change.name)
+def test_a_change_gives_another_picture_of_the_same_kind(change):
+    rng = np.random.default_rng(4)
+    frame = cv2.resize(rng.integers(0, 255, (6, 5, 3)).astype(np.uint8), (40, 60))
+    seen = change.apply(frame)
+    assert seen.dtype == np.uint8
+    assert sorted(seen.shape) == sorted(frame.shape)
+    assert seen.shape != frame.shape or not np.array_equal(seen, frame)
+
+
+def test_names_are_told_apart():
+    names = [change.name for change in EVERY]
+    assert len(set(names)) == len(names)
+
+
+def test_the_region_of_a_change_shows_what_the_change_shows():
+    rng = np.random.default_rng(5)
+    frame = cv2.resize(rng.integers(0, 255, (8, 8, 3)).astype(np.uint8), (200, 200))
+    cuts = [change for change in framing_changes() if change.cut]
+    assert len(cuts) >= 5
+    for change in cuts:
+        x, y, width, height = change.region(frame.shape)
+        cut = cv2.resize(frame[y : y + height, x : x + width], (200, 200))
+        difference = np.abs(cut.astype(int) - change.apply(frame)).mean()
+        assert difference < 6, change.name
+
+
+# ---- audits of planted sessions --------------------------------------------------------------
+
+
+def planted(source: Path, target: Path, noise: float, change) -> Path:
+    """A folder of the same images under uneven light, each by its own, and changed."""
+    rng = np.random.default_rng(6)
+    for file in sorted(source.rglob("*.png")):
+        frame = cv2.imread(str(file))
+        uneven = cv2.resize(rng.normal(0, noise, (5, 5)), frame.shape[1::-1])[..., None]
+        out = target / file.relative_to(source)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        seen = np.clip(frame + uneven, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(out), change(seen))
+    return target
+
+
+def shifted(frame: np.ndarray) -> np.ndarray:
+    """The scene 3 of 20 pixels further left."""
+    return cv2.copyMakeBorder(frame[:, 3:], 0, 0, 0, 3, cv2.BORDER_REPLICATE)
+
+
+def too_bright(frame: np.ndarray) -> np.ndarray:
+    return np.rint(255 * (frame / 255.0) ** 0.25).astype(np.uint8)
+
+
+def report_of(folder: Path, log: Path):
+    run(PAST_BUNDLE, str(folder), RunOptions(truth=("folder",), log=log))
+    return audit([log])
+
+
+@pytest.mark.parametrize(
+    ("noise", "plant", "cause", "word"),
+    [(25, shifted, FRAMING, "towards the left"), (40, too_bright, LIGHT, "darker")],
+)
+def test_a_planted_cause_is_priced_and_prescribed(
+    noise, plant, cause, word, color_folders, tmp_path
+):
+    images = color_folders.field
+    alone = planted(images, tmp_path / "alone", noise, lambda frame: frame)
+    healthy = report_of(alone, tmp_path / "healthy")
+    report = report_of(planted(images, tmp_path / "planted", noise, plant), tmp_path / "session")
+    cost = 100 * (healthy.live.tally.accuracy - report.live.tally.accuracy)
+    assert cost > 8
+    found = next(one for one in report.steps if one.cause == cause)
+    assert 0.5 * cost <= found.points <= 1.3 * cost
+    assert found.low <= found.points <= found.high
+    assert all(one.points < 2 for one in report.steps if one is not found)
+    assert sum(one.points for one in report.steps) + report.residual.points == pytest.approx(
+        report.gap_points, abs=0.1
+    )
+    assert word in report.next[0].why
+    assert word in report.verdict
+    assert report.next[0].points_high >= found.points
+    assert all(one.points < 2 for one in healthy.steps)
+
+
+def test_what_a_person_can_set_is_an_option_of_run(color_folders, tmp_path):
+    """A camera that is too far away: the region to cut out is told in pixels of the frame."""
+
+    def far(frame: np.ndarray) -> np.ndarray:
+        canvas = np.full((40, 40, 3), 90, np.uint8)
+        canvas[4:36, :32] = cv2.resize(frame, (32, 32))
+        return canvas
+
+    folder = planted(color_folders.field, tmp_path / "far", 25, far)
+    report = report_of(folder, tmp_path / "session")
+    assert "80 % of the frame, from the left" in report.next[0].why
+    assert " --roi 0,4,32,32 " in report.next[0].command

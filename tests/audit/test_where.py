@@ -1,0 +1,98 @@
+"""Where and when: parts that are worse than the rest, and changes from a day on."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
+
+from edgecnn.audit.audit import audit
+
+FIRST_DAY = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+A_DAY = 24 * 60
+
+
+def weeks(path: Path, right, confidence, days: int, minutes: int = 60, **header) -> Path:
+    """A session of one frame an hour; right and confidence: functions of (day, random)."""
+    rng = np.random.default_rng(list(path.name.encode()))
+    events = []
+    for frame in range(days * A_DAY // minutes):
+        moment = FIRST_DAY + timedelta(minutes=minutes * frame)
+        day = (moment.date() - FIRST_DAY.date()).days
+        truth = int(rng.integers(len(LABELS)))
+        event = answer_event(frame, right(day, rng), truth, confidence(day, rng))
+        events.append(event | {"t": 60_000 * minutes * frame, "at": moment.isoformat()})
+        events.append(truth_event(frame, LABELS[truth]))
+    end = {"event": "end", "reason": "done"}
+    return write_session(path, PAST_BUNDLE, [*events, end], **header)
+
+
+def often(share: float):
+    return lambda _, rng: bool(rng.random() < share)
+
+
+def about(middle: float):
+    return lambda _, rng: float(np.clip(rng.normal(middle, 0.03), 0.3, 0.99))
+
+
+def test_a_bad_day_is_found_and_good_ones_are_not(tmp_path):
+    def right(day, rng):
+        return bool(rng.random() < (0.4 if day == 4 else 0.95))
+
+    report = audit([weeks(tmp_path / "s", right, about(0.9), days=10, minutes=20)])
+    sure = [part for part in report.weak_parts if part.is_sure]
+    assert [(part.field, part.value) for part in sure] == [("day", "2026-03-05")]
+    assert sure[0].low <= sure[0].points <= sure[0].high
+    assert sure[0].frames == 72
+    assert "day 2026-03-05" in report.to_text()
+
+
+def test_a_bad_device_is_named_by_every_field_in_which_it_differs(tmp_path):
+    paths = [
+        weeks(tmp_path / f"s{k}", often(share), about(0.9), days=8, name=f"camera {k}", site="roof")
+        for k, share in enumerate((0.95, 0.6, 0.95))
+    ]
+    report = audit(paths)
+    sure = {(part.field, part.value) for part in report.weak_parts if part.is_sure}
+    assert ("name", "camera 1") in sure
+    assert ("session", str(paths[1])) in sure
+    assert not any(field in ("site", "day") for field, _ in sure)
+
+
+def test_of_many_equal_parts_none_is_accused(tmp_path):
+    accused = 0
+    for seed in range(12):
+        path = tmp_path / ("s" * (seed + 1))
+        report = audit([weeks(path, often(0.85), about(0.9), days=20)])
+        assert len(report.weak_parts) >= 15
+        accused += any(part.is_sure for part in report.weak_parts)
+        assert not report.drift
+    assert accused <= 2
+
+
+@pytest.mark.parametrize("day", [3, 9, 16])
+def test_a_change_is_dated_within_a_day(day, tmp_path):
+    def confidence(today, rng):
+        return float(np.clip(rng.normal(0.8 if today >= day else 0.93, 0.05), 0.3, 0.99))
+
+    report = audit([weeks(tmp_path / "s", often(0.9), confidence, days=20)])
+    found = next(one for one in report.drift if one.what == "confidence")
+    dated = datetime.fromisoformat(found.since).date()
+    assert abs((dated - FIRST_DAY.date()).days - day) <= 1
+    assert found.before > 0.9 > 0.83 > found.after
+    assert not any(part.is_sure for part in report.weak_parts)
+    assert "not that it is worse" in report.to_text()
+
+
+def test_a_session_without_a_clock_has_no_days(tmp_path):
+    events = []
+    for frame in range(100):
+        event = answer_event(frame, frame % 10 > 0)
+        event.pop("at", None)
+        events += [event, truth_event(frame, LABELS[0])]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert report.drift == ()
+    assert not [part for part in report.weak_parts if part.field == "day"]
