@@ -119,6 +119,7 @@ CASES = (
         "train F -o O --network mobilenet-v2 --width 16 --height 16",
         "train F -o O --width 16 --height 16",
     ),
+    read("of --field and --undo given", "adapt M -o O", "adapt M -o O --field F"),
     Case(
         "can't read a camera from", "train F -o O --camera F", "calibrate F --lab L -o O --no-fit"
     ),
@@ -213,6 +214,7 @@ ELSEWHERE = {
     "TFLite Micro has no": "tests/export/test_micro.py",
     "expected one without control flow": "tests/export/test_micro.py",
     "expected int8 on both sides": "tests/export/test_micro.py",
+    "which adapting on a device needs": "needs a bundle of an older edgecnn",
     "which this network can't be brought to": "tests/export/test_micro.py",
     "of image tensors in": "tests/images/test_tensors.py",
     "which holds the lab images that `edgecnn adapt`": "needs a training",
