@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.go_back import go_back
+from edgecnn.adapt.options import AdaptOptions
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.cli.lab import adapt as command
