@@ -238,7 +238,7 @@ def adapt(
         given = "both" if undo else "neither"
         raise OptionError(f"{given} of --field and --undo given, expected one")
     if undo:
-        from edgecnn.adapt.undo import undo as go_back
+        from edgecnn.adapt.go_back import go_back
 
         return go_back(model, output), 0
     from edgecnn.adapt.adapt import adapt

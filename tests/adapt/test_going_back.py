@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edgecnn.adapt.go_back import go_back
 from edgecnn.adapt.options import AdaptOptions
-from edgecnn.adapt.undo import undo
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.cli.lab import adapt as command
@@ -37,27 +37,27 @@ def family(digits_bundle, tmp_path) -> tuple[Path, Path]:
 def test_the_parent_comes_back_whole_even_in_place_of_the_adapted_one(family):
     old, new = family
     digest = Bundle.open(old).sha256
-    result = undo(new, new)
+    result = go_back(new, new)
     assert Bundle.open(new).sha256 == digest
     assert result.parent == old.resolve()
     assert result.lab == Bundle.open(old).card.lab.tally
     assert str(new) in result.to_text()
     with pytest.raises(ModelError, match="names no parent"):
-        undo(new, new)
+        go_back(new, new)
 
 
 def test_a_renamed_parent_is_found_and_a_changed_one_is_not_taken(family):
     old, new = family
     renamed = old.rename(old.with_name("other-name"))
-    assert undo(new, new.with_name("back")).parent == renamed.resolve()
+    assert go_back(new, new.with_name("back")).parent == renamed.resolve()
     shutil.rmtree(new.with_name("back"))
     (renamed / "labels.txt").write_text("changed")
     with pytest.raises(BundleError, match="labels"):
-        undo(new, new.with_name("again"))
+        go_back(new, new.with_name("again"))
     with (renamed / CARD_FILE).open("a") as file:
         file.write(" ")
     with pytest.raises(ModelError, match="put its folder there"):
-        undo(new, new.with_name("again"))
+        go_back(new, new.with_name("again"))
     assert not new.with_name("again").exists()
 
 

@@ -12,7 +12,7 @@ from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE, LabMemory
 from edgecnn.bundle.onboard.stored_head import StoredHead
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.teacher import able_teachers
-from edgecnn.errors import ArtifactError
+from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.packing.cut_head import cut_embedding
 from edgecnn.model.lab_replay import REPLAY_FILE, Replay, in_turns, read_replay
 from edgecnn.model.read import LabModel
@@ -24,6 +24,7 @@ _BYTES = 2**20  # of one array: boards are small
 _FEWEST = 300
 _OF_LAB, _OF_LARGE = 200, 100  # validation images on which the teachers are tried, 8 views each
 _LARGE = 128 * 128  # pixels of an image
+_LARGEST = 1e4  # value that an embedding may have: float16 ends at 65,504
 _Embed = Callable[[np.ndarray], np.ndarray]
 
 
@@ -35,9 +36,12 @@ def memory_file(lab: LabModel, files: dict[str, bytes]) -> dict[str, bytes]:
     """
     if EMBEDDING_FILE not in files or not (lab.path / REPLAY_FILE).is_file():
         return {}
+    try:
+        replay = read_replay(lab.path, lab.card)
+    except ModelError:
+        return {}  # the export itself needs it not; `adapt` says that the bundle lacks the file
     with quiet():
         embed = _embedding(files[EMBEDDING_FILE])
-        replay = read_replay(lab.path, lab.card)
         head = Head.from_bytes(files[HEAD_FILE])
         train = _train_embeddings(replay, embed, head)
         if train is None:
@@ -66,11 +70,16 @@ def _embedding(data: bytes) -> _Embed:
 
 
 def _train_embeddings(replay: Replay, embed: _Embed, head: Head) -> np.ndarray | None:
-    """Of the training images; None where only Keras saw them and the files differ from it."""
+    """Of the training images; None where float16 can't hold them.
+
+    None too where only Keras saw the images and the files differ from it.
+    """
+    found = replay.train_embeddings
     if len(replay.train_tensors):
-        return embed(replay.train_tensors)
-    same = np.abs(head.scores(replay.train_embeddings) - replay.train_scores).max() < 1e-3
-    return replay.train_embeddings if same else None
+        found = embed(replay.train_tensors)
+    elif np.abs(head.scores(found) - replay.train_scores).max() > 1e-3:
+        return None
+    return found if np.abs(found).max() < _LARGEST else None
 
 
 def _of_test(files: dict[str, bytes], tensors: np.ndarray) -> dict[str, np.ndarray]:

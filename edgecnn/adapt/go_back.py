@@ -16,10 +16,10 @@ from edgecnn.bundle.folder import Bundle, is_bundle, read_card
 from edgecnn.errors import ModelError
 from edgecnn.files.staging import staged_folder
 
-__all__ = ["undo"]
+__all__ = ["go_back"]
 
 
-def undo(model: Path | str, output: Path | str) -> UndoResult:
+def go_back(model: Path | str, output: Path | str) -> UndoResult:
     """Copy the parent of an adapted MODEL folder or bundle.
 
     Args:
