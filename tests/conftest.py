@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Read once, when numpy and scipy are imported. For matrices as small as the tests' more threads
-# only wait for each other: six times the processor time on two busy cores.
+# Read once, when numpy, scipy and TensorFlow are imported. For work as small as the tests' more
+# threads only wait for each other: up to six times the processor time on two busy cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import cv2
 import numpy as np

@@ -60,9 +60,9 @@ def measured(output: Path, request: dict) -> dict:
         repo = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (repo, os.environ.get("PYTHONPATH"))))
         command = [sys.executable, __file__, json.dumps({**request, "output": str(output)})]
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
-        )
+        # As the command does: see cli/main.py.
+        environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
         if done.returncode:
             sys.exit(done.returncode)
         kept.write_text(done.stdout.splitlines()[-1])

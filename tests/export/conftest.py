@@ -229,3 +229,17 @@ def deep_subject(once):
     from helpers_faults import depthwise_network, trained
 
     return trained(once, "deep", depthwise_network, 6)
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory) -> Path:
+    """Pictures in which one channel is a little stronger: 20 of each class."""
+    root = tmp_path_factory.mktemp("colours")
+    rng = np.random.default_rng(0)
+    for place, name in enumerate(("blue", "green", "red")):  # B, G, R
+        (root / name).mkdir()
+        for k in range(20):
+            image = rng.integers(60, 140, (16, 16, 3)).astype(np.float32)
+            image[..., place] += 60
+            cv2.imwrite(str(root / name / f"{k}.png"), image.astype(np.uint8))
+    return root

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import keras
 import numpy as np
 import pytest
@@ -25,19 +22,6 @@ def _silent(monkeypatch):
     monkeypatch.setattr("absl.logging.warning", lambda *_: None)
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("lab")
-    rng = np.random.default_rng(0)
-    for place, name in enumerate(CLASSES):  # B, G, R
-        (root / name).mkdir()
-        for k in range(20):
-            image = rng.integers(60, 140, (SIDE, SIDE, 3)).astype(np.float32)
-            image[..., place] += 60
-            cv2.imwrite(str(root / name / f"{k}.png"), image.astype(np.uint8))
-    return root
-
-
 def colour_net(shape: tuple[int, ...] = (SIDE, SIDE, 3), *front) -> keras.Model:
     """Tells the strongest channel of pixels 0..255 (or of what `front` makes of them)."""
     head = keras.layers.Dense(3, activation="softmax")
@@ -48,24 +32,26 @@ def colour_net(shape: tuple[int, ...] = (SIDE, SIDE, 3), *front) -> keras.Model:
     return net
 
 
-def test_a_model_that_rescales_inside_and_gets_unit_pixels_is_refused_with_the_cure(tmp_path, lab):
+def test_a_model_that_rescales_inside_and_gets_unit_pixels_is_refused_with_the_cure(
+    tmp_path, colours
+):
     net = colour_net((SIDE, SIDE, 3), keras.layers.Rescaling(1 / 255))
     kernel = np.float32([[0, 0, 1], [0, 1, 0], [1, 0, 0]]) * 40
     net.layers[-1].set_weights([kernel, np.float32([0.5, 0, 0])])
     net.save(tmp_path / "inside.keras")
-    good = load_any_model(tmp_path / "inside.keras", ExportOptions(lab=lab))
+    good = load_any_model(tmp_path / "inside.keras", ExportOptions(lab=colours))
     assert (good.test.keras_top1 == good.test.labels).mean() > 0.9
     # Fed with 0..1 it sees black: the bias decides.
     with pytest.raises(ModelError, match=r"at chance.*--normalize none") as caught:
-        load_any_model(tmp_path / "inside.keras", ExportOptions(lab=lab, normalize="unit"))
+        load_any_model(tmp_path / "inside.keras", ExportOptions(lab=colours, normalize="unit"))
     assert "\n" not in str(caught.value)
 
 
-def test_a_softmax_over_one_unit_is_named(tmp_path, lab):
+def test_a_softmax_over_one_unit_is_named(tmp_path, colours):
     two = tmp_path / "two"
     for name in CLASSES[:2]:
         (two / name).mkdir(parents=True)
-        for path in (lab / name).iterdir():
+        for path in (colours / name).iterdir():
             (two / name / path.name).write_bytes(path.read_bytes())
     layers = keras.layers
     net = keras.Sequential(
@@ -77,35 +63,35 @@ def test_a_softmax_over_one_unit_is_named(tmp_path, lab):
         load_any_model(tmp_path / "one.keras", ExportOptions(lab=two))
 
 
-def test_calibration_images_are_not_blamed_for_an_untrained_model(tmp_path, lab):
+def test_calibration_images_are_not_blamed_for_an_untrained_model(tmp_path, colours):
     net = colour_net()
     net.layers[-1].set_weights([1e-3 * np.eye(3, dtype=np.float32), np.float32([0, 2, 0])])
     net.save(tmp_path / "untrained.keras")
-    model = load_any_model(tmp_path / "untrained.keras", ExportOptions(lab=lab))
+    model = load_any_model(tmp_path / "untrained.keras", ExportOptions(lab=colours))
     assert any("no more than naming the commonest class" in note for note in model.notes)
-    chosen = choose_calibration(model, Makers(model.card), [lab], ExportOptions(lab=lab))
+    chosen = choose_calibration(model, Makers(model.card), [colours], ExportOptions(lab=colours))
     assert not [w for w in chosen.images.warnings if "the float model reads" in w]
 
 
 @pytest.mark.parametrize("shape", [(SIDE, SIDE), (SIDE * SIDE,)])
-def test_grey_inputs_without_a_channel_axis_are_images(tmp_path, lab, shape):
+def test_grey_inputs_without_a_channel_axis_are_images(tmp_path, colours, shape):
     layers = keras.layers
     body = [] if len(shape) == 1 else [layers.Flatten()]
     keras.Sequential([keras.Input(shape), *body, layers.Dense(3)]).save(tmp_path / "grey.keras")
-    options = ExportOptions(lab=lab, color="grey", normalize="unit")
+    options = ExportOptions(lab=colours, color="grey", normalize="unit")
     model = load_any_model(tmp_path / "grey.keras", options)
     assert model.card.input.shape == (SIDE, SIDE, 3)
     assert model.network.output_shape == (None, 3)
-    assert ExportOptions(lab=lab, grey=True).color == "grey"
+    assert ExportOptions(lab=colours, grey=True).color == "grey"
     with pytest.raises(ModelError, match=r"add --color grey|with --width and --height"):
-        load_any_model(tmp_path / "grey.keras", ExportOptions(lab=lab))
+        load_any_model(tmp_path / "grey.keras", ExportOptions(lab=colours))
 
 
 @pytest.mark.parametrize(
     ("family", "normalize"), [("mobilenet_v2", "minus_one_one"), ("densenet", "imagenet")]
 )
 def test_the_preprocessing_of_a_known_family_is_read_or_its_option_named(
-    tmp_path, lab, family, normalize
+    tmp_path, colours, family, normalize
 ):
     module = getattr(keras.applications, family)
     layers = keras.layers
@@ -115,10 +101,12 @@ def test_the_preprocessing_of_a_known_family_is_read_or_its_option_named(
     net.add(layers.Dense(3, activation="softmax"))
     net.save(tmp_path / "net.keras")
     with pytest.raises(ModelError, match=rf"--normalize {normalize}") as caught:
-        load_any_model(tmp_path / "net.keras", ExportOptions(lab=lab))
+        load_any_model(tmp_path / "net.keras", ExportOptions(lab=colours))
     assert "\n" not in str(caught.value)
-    advised = load_any_model(tmp_path / "net.keras", ExportOptions(lab=lab, normalize=normalize))
-    named = ExportOptions(lab=lab, custom=f"keras.applications.{family}")
+    advised = load_any_model(
+        tmp_path / "net.keras", ExportOptions(lab=colours, normalize=normalize)
+    )
+    named = ExportOptions(lab=colours, custom=f"keras.applications.{family}")
     custom = load_any_model(tmp_path / "net.keras", named)
     pixels = np.random.default_rng(0).uniform(0, 255, (4, SIDE, SIDE, 3)).astype(np.float32)
     expected = np.asarray(net(pixels))

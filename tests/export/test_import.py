@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import onnx
@@ -19,20 +17,6 @@ from edgecnn.export.imported.tflite_ends import TfliteFile
 
 CLASSES = ("blue", "green", "red")
 SIDE = 16
-
-
-@pytest.fixture(scope="module")
-def colours(tmp_path_factory) -> Path:
-    """Pictures in which one channel is a little stronger: 20 of each class."""
-    root = tmp_path_factory.mktemp("colours")
-    rng = np.random.default_rng(0)
-    for place, name in enumerate(CLASSES):  # B, G, R
-        (root / name).mkdir()
-        for k in range(20):
-            image = rng.integers(60, 140, (SIDE, SIDE, 3)).astype(np.float32)
-            image[..., place] += 60
-            cv2.imwrite(str(root / name / f"{k}.png"), image.astype(np.uint8))
-    return root
 
 
 def colour_net(*, first: bool, mean: float, scale: float, bgr: bool = False) -> bytes:

@@ -227,10 +227,11 @@ class _Teller(keras.callbacks.Callback):  # type: ignore[misc]
             self.reports.line(f"About {left:.0f} s to go, unless it ends early.")
 
     def _expected(self) -> float:
-        """Seconds that the steps to come will take."""
+        """Seconds that the steps and validations to come will take."""
         schedule, seconds = self.schedule, self.schedule.options.seconds
         used = monotonic() - schedule.clock_start
         left = (schedule.total - _FIRST_STEPS) * used / (_FIRST_STEPS - 1)
+        left += self.epochs * self.reports.epoch_s
         return max(0.0, left if seconds is None else min(left, seconds - used))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
