@@ -20,8 +20,8 @@ from typing import Any
 
 __all__ = [
     "NONE_LABEL",
-    "Clock",
     "FrameEvent",
+    "TimeOfDay",
     "TruthEvent",
     "event_kind",
     "event_line",
@@ -180,7 +180,7 @@ class FrameEvent:
 
 
 @dataclass
-class Clock:
+class TimeOfDay:
     """Tells the time of day of events that leave it out, from the last that said it."""
 
     _last: tuple[int, datetime] | None = None

@@ -25,7 +25,7 @@ from edgecnn.bundle.card import Card
 from edgecnn.errors import SessionError
 from edgecnn.records import Json
 from edgecnn.session.answers import frame_key, frame_of, latest
-from edgecnn.session.events import Clock, FrameEvent, TruthEvent, event_kind
+from edgecnn.session.events import FrameEvent, TimeOfDay, TruthEvent, event_kind
 from edgecnn.session.header import SessionHeader, read_header
 from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, labels_beside, picture_stem
 from edgecnn.session.truth_rows import Truth, TruthRows
@@ -204,7 +204,7 @@ def frame_events(session: Session) -> Iterator[FrameEvent]:
     Raises:
         SessionError: The events can't be read.
     """
-    num_labels, clock = len(session.card.labels), Clock()
+    num_labels, clock = len(session.card.labels), TimeOfDay()
     for kind, line, _ in _events(session):
         if kind == "frame":
             with suppress(*_BROKEN):
@@ -295,7 +295,7 @@ class _Rows:
     broken: int = 0
     end: str | None = None
     _scores: list[tuple[float, ...]] = field(default_factory=list)
-    _clock: Clock = field(default_factory=Clock)
+    _clock: TimeOfDay = field(default_factory=TimeOfDay)
     _shown: dict[int, int] = field(default_factory=dict)
 
     def break_off(self) -> None:
