@@ -15,6 +15,7 @@ from edgecnn.audit.ledger.device_path import DEVICE_PATH
 from edgecnn.audit.ledger.other_framing import FRAMING
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
+from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.undo import Prescription
 from edgecnn.records import Record
 from edgecnn.session.read import Session
@@ -66,7 +67,7 @@ def next_steps(
     if advised is not None:
         found.append(_of_setting(advised, bundle, sessions[0]))
     if not checks.faults:
-        found += _of_the_gap(place, quote(bundle), residual, live)
+        found += _of_the_gap(place, quote(bundle), residual, live, checks.undone.fragility)
     return tuple(found[:_MOST])
 
 
@@ -138,43 +139,57 @@ def _ends(step: Step | None) -> tuple[float | None, float | None]:
     return (None, None) if step is None else (step.low, step.high)
 
 
-def _of_the_gap(place: str, bundle: str, residual: Step | None, live: Live) -> list[NextStep]:
-    """Without a fault: more labels where they decide, then what closes a gap of the field."""
+def _of_the_gap(
+    place: str, bundle: str, residual: Step | None, live: Live, fragility: Fragility | None
+) -> list[NextStep]:
+    """Without a fault: more labels where they decide, and what closes a gap of the field.
+
+    Errors that no nudge cures need images of what the lab never showed before anything else.
+    """
     label = f"edgecnn label {place}"
     if residual is None:
         return [
             NextStep(label, "no field labels: 100 random ones tell live accuracy within 10 points")
         ]
-    found = []
+    adapt, collect, more = [], [], []
     if residual.low > 0:
-        found.append(
-            NextStep(
-                f"edgecnn adapt MODEL --field {place} -o MODEL2",
-                "the loss is the field's own: objects, framing and light. This adapts the network "
-                "to it and keeps only the steps that the evidence supports",
-                0.0,
-                residual.high,
-            )
-        )
-    width = residual.high - residual.low
-    if width > _WIDE or live.tally.total < _FEW_LABELS:
+        adapt = [_adapt(place, residual)]
+        collect = _collect(place, bundle, live)
+    if residual.high - residual.low > _WIDE or live.tally.total < _FEW_LABELS:
         count = _labels_to_halve(live.tally)
-        found.append(
+        more = [
             NextStep(label, f"{count} more labels of other objects halve the interval of the gap")
+        ]
+    if fragility is not None and 2 * fragility.solid >= fragility.misread:
+        return [*collect, *more, *adapt]
+    return [*adapt, *more, *collect]
+
+
+def _adapt(place: str, residual: Step) -> NextStep:
+    return NextStep(
+        f"edgecnn adapt MODEL --field {place} -o MODEL2",
+        "the loss is the field's own: objects, framing and light. This adapts the network to it "
+        "and keeps only the steps that the evidence supports",
+        0.0,
+        residual.high,
+    )
+
+
+def _collect(place: str, bundle: str, live: Live) -> list[NextStep]:
+    """Images of the largest confusion, where there is one."""
+    if not live.confusions:
+        return []
+    worst = live.confusions[0]
+    harvest = f"`edgecnn harvest {place} --bundle {bundle} -o more`"
+    return [
+        NextStep(
+            "edgecnn train LAB -o MODEL2",
+            f"first add pictures of {worst.truth!r} as this camera sees it to LAB ({harvest} picks "
+            f"some): it is read as {worst.predicted!r} on {worst.frames} frames",
+            0.0,
+            100 * worst.frames / max(1, live.tally.total),
         )
-    if residual.low > 0 and live.confusions:
-        worst = live.confusions[0]
-        harvest = f"`edgecnn harvest {place} --bundle {bundle} -o more`"
-        found.append(
-            NextStep(
-                "edgecnn train LAB -o MODEL2",
-                f"first add pictures of {worst.truth!r} as this camera sees it to LAB ({harvest} "
-                f"picks some): it is read as {worst.predicted!r} on {worst.frames} frames",
-                0.0,
-                100 * worst.frames / max(1, live.tally.total),
-            )
-        )
-    return found
+    ]
 
 
 def _labels_to_halve(tally: Tally) -> int:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from math import isfinite
 from operator import index as as_integer
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 __all__ = [
     "NONE_LABEL",
     "FrameEvent",
+    "TimeOfDay",
     "TruthEvent",
     "event_kind",
     "event_line",
@@ -176,6 +177,21 @@ class FrameEvent:
             name=_text(data.get("name")),
             image=_text(data.get("image")),
         )
+
+
+@dataclass
+class TimeOfDay:
+    """Tells the time of day of events that leave it out, from the last that said it."""
+
+    _last: tuple[int, datetime] | None = None
+
+    def at(self, event: FrameEvent) -> datetime | None:
+        if event.t_ms is not None and event.at is not None:
+            self._last = (event.t_ms, event.at)
+        if event.at is not None or event.t_ms is None or self._last is None:
+            return event.at
+        t_ms, at = self._last
+        return at + timedelta(milliseconds=event.t_ms - t_ms)
 
 
 @dataclass(frozen=True)

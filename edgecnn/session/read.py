@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +25,7 @@ from edgecnn.bundle.card import Card
 from edgecnn.errors import SessionError
 from edgecnn.records import Json
 from edgecnn.session.answers import frame_key, frame_of, latest
-from edgecnn.session.events import FrameEvent, TruthEvent, event_kind
+from edgecnn.session.events import FrameEvent, TimeOfDay, TruthEvent, event_kind
 from edgecnn.session.header import SessionHeader, read_header
 from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, labels_beside, picture_stem
 from edgecnn.session.truth_rows import Truth, TruthRows
@@ -204,7 +204,7 @@ def frame_events(session: Session) -> Iterator[FrameEvent]:
     Raises:
         SessionError: The events can't be read.
     """
-    num_labels, clock = len(session.card.labels), _Clock()
+    num_labels, clock = len(session.card.labels), TimeOfDay()
     for kind, line, _ in _events(session):
         if kind == "frame":
             with suppress(*_BROKEN):
@@ -263,19 +263,12 @@ def _spread(top: Sequence[tuple[int, float]], num_labels: int) -> tuple[float, .
     return tuple(best.get(k, left) for k in range(num_labels))
 
 
-@dataclass
-class _Clock:
-    """Tells the time of day of events that leave it out, from the last that said it."""
-
-    _last: tuple[int, datetime] | None = None
-
-    def at(self, event: FrameEvent) -> datetime | None:
-        if event.t_ms is not None and event.at is not None:
-            self._last = (event.t_ms, event.at)
-        if event.at is not None or event.t_ms is None or self._last is None:
-            return event.at
-        t_ms, at = self._last
-        return at + timedelta(milliseconds=event.t_ms - t_ms)
+def _moved(column: dict[int, _Value], kept: np.ndarray | None) -> dict[int, _Value]:
+    """What is known of some rows, by their places among the rows that are kept, in that order."""
+    if kept is None:
+        return column
+    place = dict(zip(kept.tolist(), range(len(kept)), strict=True))
+    return {place[row]: value for row, value in column.items() if row in place}
 
 
 @dataclass
@@ -302,7 +295,7 @@ class _Rows:
     broken: int = 0
     end: str | None = None
     _scores: list[tuple[float, ...]] = field(default_factory=list)
-    _clock: _Clock = field(default_factory=_Clock)
+    _clock: TimeOfDay = field(default_factory=TimeOfDay)
     _shown: dict[int, int] = field(default_factory=dict)
 
     def break_off(self) -> None:
@@ -338,31 +331,33 @@ class _Rows:
 
     def finish(self) -> Frames:
         self._flush()
-        key = np.array(self.key)
-        kept = latest(key)  # of a frame that was logged twice, the later answer counts
-        row_of = np.full(len(key), -1)
-        row_of[kept] = np.arange(len(kept))
+        key = np.frombuffer(self.key, np.int64)
+        # Of a frame that was logged twice, the later answer counts. Nearly always none is, and
+        # then nothing is copied: a session may have ten million frames.
+        is_sorted = bool((key[1:] > key[:-1]).all())
+        kept = None if is_sorted else latest(key)
 
-        def moved(column: dict[int, _Value]) -> dict[int, _Value]:
-            return {int(row_of[k]): v for k, v in column.items() if row_of[k] >= 0}
+        def column(values: array[int] | array[float]) -> np.ndarray:
+            found = np.frombuffer(values, values.typecode)
+            return found if kept is None else found[kept]
 
         return Frames(
-            key=key[kept],
-            index=np.array(self.index)[kept],
-            confidence=np.array(self.confidence)[kept],
-            calibrated=np.array(self.calibrated)[kept],
-            images=moved(self.images),
-            taken=moved(self.taken),
-            names=moved(self.names),
+            key=column(self.key),
+            index=column(self.index),
+            confidence=column(self.confidence),
+            calibrated=column(self.calibrated),
+            images=_moved(self.images, kept),
+            taken=_moved(self.taken, kept),
+            names=_moved(self.names, kept),
             regions=self.regions,
             separate=self.named == len(key),
             broken=self.broken,
-            repeated=len(key) - len(kept),
+            repeated=0 if kept is None else len(key) - len(kept),
             end=self.end,
-            day=np.array(self.day)[kept],
-            thing=np.array(self.thing)[kept] if len(self.thing) == len(key) else None,
-            scores=moved(self.scores),
-            pools=moved(self.pools),
+            day=column(self.day),
+            thing=column(self.thing) if len(self.thing) == len(key) else None,
+            scores=_moved(self.scores, kept),
+            pools=_moved(self.pools, kept),
             num_kept=self.num_kept,
             num_foreign=len(self.stored) - len(set(self.images.values())),
         )
