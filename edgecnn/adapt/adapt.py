@@ -155,6 +155,7 @@ def _write(result: AdaptResult, output: Path, student: Student, card: Card) -> A
         lab=lab,
         edgecnn=__version__,
         temperature=_temperature(student, card),
+        reject=None,  # it was chosen for the answers of another network
         adaptation=_summary(result, student.images),
         parent=hashlib.sha256((result.parent / CARD_FILE).read_bytes()).hexdigest(),
     )

@@ -20,11 +20,22 @@ from edgecnn.option import Option
 from edgecnn.quiet import stdout_for_results
 from edgecnn.records import Progress
 
-__all__ = ["COMMANDS", "Outcome", "app", "command", "progress_bars", "result_lines", "say"]
+__all__ = [
+    "COMMANDS",
+    "Outcome",
+    "app",
+    "command",
+    "progress_bars",
+    "result_lines",
+    "say",
+    "text_lines",
+]
 
 COMMANDS: dict[str, Command] = {}
 # Where the running command's results go.
 _STDOUT: ContextVar[Any] = ContextVar("stdout", default=sys.stdout)
+# Whether the running command was asked for JSON.
+_JSON: ContextVar[bool] = ContextVar("json", default=False)
 
 
 class _WithHelp(TyperCommand):
@@ -68,6 +79,7 @@ def command(
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with stdout_for_results() as stdout:
                 _STDOUT.set(stdout)
+                _JSON.set(bool(typed["json"]))
                 try:
                     result, status = declared.call(typed)
                 except EdgecnnError as error:
@@ -147,6 +159,11 @@ def result_lines() -> Callable[[str], None]:
         stdout.flush()
 
     return write
+
+
+def text_lines() -> Callable[[str], None] | None:
+    """What writes the lines of a result as they are found; None where JSON is asked for."""
+    return None if _JSON.get() else result_lines()
 
 
 def say(line: str) -> None:

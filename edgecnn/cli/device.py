@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgecnn.cli.app import Outcome, command, progress_bars, result_lines, say
+from edgecnn.cli.app import Outcome, command, progress_bars, result_lines, say, text_lines
 from edgecnn.cli.command import FILES
 from edgecnn.device.options import (
     BenchmarkOptions,
@@ -164,5 +164,10 @@ def doctor(
     """Check runtimes, OpenCV, cameras and delegates, and say how to fix what is wrong."""
     from edgecnn.device.doctor.doctor import examine
 
-    diagnosis = examine(bundle, device=options.device)
+    write = text_lines()
+    diagnosis = examine(
+        bundle,
+        device=options.device,
+        on_check=None if write is None else lambda check: write(check.to_text()),
+    )
     return diagnosis, 0 if diagnosis.ok else 1

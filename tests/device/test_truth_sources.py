@@ -15,7 +15,6 @@ from sessions import LABELS, PAST_BUNDLE
 
 from edgecnn.audit.audit import audit
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.bundle.frame_view import FrameView
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source, now_utc
 from edgecnn.device.live.sensor_log import SensorLog
@@ -56,11 +55,11 @@ def video(tmp_path_factory) -> Path:
 
 
 def run_and_audit(
-    video: Path, log: Path, *truth: str, view: FrameView | None = None, **more
+    video: Path, log: Path, *truth: str, **more
 ) -> tuple[RunResult, dict[int, str | None]]:
     """The result of a run, and the last label of each frame; the audit has the same tally."""
     options = RunOptions(truth=truth, log=log, **more)
-    result = run(PAST_BUNDLE, str(video), options, **({"view": view} if view else {}))
+    result = run(PAST_BUNDLE, str(video), options)
     assert result.to_json()["live"] == audit([log]).to_json()["live"]
     labels = {event["frame"]: event["label"] for event in events(log, "truth")}
     classifier = Classifier(PAST_BUNDLE)
@@ -186,8 +185,7 @@ def test_a_card_in_view_names_the_object_only_while_it_is_seen(cards, tmp_path):
 
 
 def test_a_card_outside_of_the_region_that_is_classified_is_seen(cards, tmp_path):
-    view = FrameView((120, 0, 120, 120))
-    _, labels = run_and_audit(cards, tmp_path / "s", "marker", view=view)
+    _, labels = run_and_audit(cards, tmp_path / "s", "marker", roi="120,0,120,120")
     assert labels[7] == C
 
 
