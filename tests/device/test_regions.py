@@ -83,7 +83,7 @@ def test_each_region_has_its_own_answers_truth_and_pictures_and_the_audit_agrees
     regions = json.loads((log / "session.json").read_text())["regions"]
     assert [region["name"] for region in regions] == ["left", "right"]
     said = [json.loads(line) for line in lines]
-    assert [(one["frame"], one["roi"]) for one in said[:3]] == [
+    assert [(one["frame"], one["region"]) for one in said[:3]] == [
         (0, "left"), (0, "right"), (1, "left"),
     ]  # fmt: skip
     assert said[-1]["reading"] == f"{answers['left'][-1]} {answers['right'][-1]}"

@@ -60,7 +60,7 @@ class Announced:
             "changed": self.decision.changed,
             "age_ms": round(self.age_ms, 1),
         }
-        more = {"roi": self.region, "reading": self.reading, "truth": self.truth}
+        more = {"region": self.region, "reading": self.reading, "truth": self.truth}
         return shown | {key: value for key, value in more.items() if value is not None}
 
 
