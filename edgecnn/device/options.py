@@ -291,6 +291,7 @@ class RunOptions(DeviceOptions, OutputOptions):
             raise OptionError("--log and --log-root say the same; leave one out")
         if self.every is not None and self.max_fps is not None:
             raise OptionError("--every and --max-fps say the same; leave one out")
+        self.check_decisions()
         _ = self.period_s
         if len(self.views) > 1 and (self.web is not None or self.window):
             raise OptionError(

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path, PurePosixPath
 
 import pytest
+from sessions import PAST, PAST_BUNDLE
 
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.device.doctor import checks, doctor
@@ -186,7 +187,8 @@ def test_a_delegate_that_crashes_kills_neither_doctor_nor_run(
     assert check.status == "warn"
     assert "died of SIGABRT" in check.found
     assert "belong together" in check.mend
-    result = run(digits_bundle, str(digits_field), RunOptions(device=str(library), max_frames=2))
+    frames = str(PAST / "field" / "frames")
+    result = run(PAST_BUNDLE, frames, RunOptions(device=str(library), max_frames=2))
     assert (result.frames, result.device) == (2, "cpu")
     assert "died of SIGABRT" in result.fallback
 

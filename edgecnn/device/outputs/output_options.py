@@ -83,6 +83,14 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        self.check_decisions()
+
+    def check_decisions(self) -> None:
+        """Refuse `agree` and `reject` of another form.
+
+        Raises:
+            OptionError: One has.
+        """
         _ = self._votes(), list(self._rejected())
 
     def rule(self, labels: Sequence[str], chosen: float | None) -> DecisionRule:
