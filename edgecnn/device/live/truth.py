@@ -84,7 +84,7 @@ class Truths:
 
     def observe(self, frame: Frame, answer: Prediction, region: str | None = None) -> None:
         """See a region of a frame and its answer."""
-        if frame.index != self._guarded:  # several regions are of one frame
+        if self._guard.is_needed and frame.index != self._guarded:  # regions are of one frame
             self._guard.observe(frame)
             self._guarded = frame.index
         for source, about in zip(self._sources, self._regions, strict=True):
@@ -152,6 +152,7 @@ def load_truths(
             return _keys(source, labels)
         if name == "marker":
             return MarkerTruth(labels, source.warn, live=source.live)
+        guard.is_needed = guard.is_needed or (kind in ("schedule", "sensor") and bool(file))
         if kind == "schedule" and file:
             return load_schedule(Path(file), source, labels, guard)
         if kind == "sensor" and file:
@@ -200,6 +201,8 @@ def _from_csv(
     csv = labels_from_csv(path, footage, labels)
     for note in csv.notes:
         source.warn(note)
+
+    guard.is_needed = guard.is_needed or csv.by_time
 
     def find(frame: Frame) -> str | None:
         if not csv.by_time:

@@ -38,6 +38,7 @@ class LogThread:
         self._began = time.monotonic()
         self._busy_since: float | None = None
         self._hung: Down | None = None
+        self._look_at = 0.0
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="edgecnn-log", daemon=True)
         self._thread.start()
@@ -84,13 +85,17 @@ class LogThread:
 
     def take_notes(self) -> list[str]:
         """What has to be said of the log since the last call; for the loop's thread."""
+        now = time.monotonic()
+        if not self._log.notes and now < self._look_at:
+            return []
+        self._look_at = now + _TICK_S
         notes = [self._log.notes.popleft() for _ in range(len(self._log.notes))]
         before, down = self._hung, self.down
         self._hung = down if self._log.down is None else None
         if self._hung is not None and before is None:
             notes.append(f"not logging: {self._hung.cause}")
         if self._hung is None and before is not None and down is None:
-            notes.append(f"logging again after {time.monotonic() - before.since:.1f} s")
+            notes.append(f"logging again after {now - before.since:.1f} s")
         return notes
 
     def frame(self, frame: Frame, reply: Reply) -> None:
