@@ -121,8 +121,10 @@ class Slowed:
         sys.path.insert(0, str(CAMERAS))
         from mjpeg_server import number_of
 
-        from edgecnn.bundle.classifier import Classifier
-
+        try:
+            from edgecnn.bundle.classifier import Classifier
+        except ImportError:  # an older commit
+            from edgecnn.classifier import Classifier
         self.stamps: list[int] = []
         self.ages: list[int] = []
         name = "answered" if hasattr(Classifier, "answered") else "timed"
@@ -139,8 +141,10 @@ class Slowed:
 
 
 def run_slowed(bundle: str, url: str, seconds: float, **options) -> tuple[Slowed, list[dict], dict]:
-    from edgecnn.device.run.run import RunOptions, run
-
+    try:
+        from edgecnn.device.run.run import RunOptions, run
+    except ImportError:  # an older commit
+        from edgecnn.device.loop import RunOptions, run
     slowed = Slowed()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "s"
