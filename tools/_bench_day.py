@@ -225,11 +225,13 @@ def made_up(num_classes: int, rng) -> SimpleNamespace:
 
 def made_up_source(options, clock, log, num_frames: int, rng, regions: int):
     """A camera of ten frames a second by the made-up clock; it waits for the log, not for time."""
+    import cv2
     import numpy as np
 
     from edgecnn.device.capture.frame import Frame, Prepared, Source
 
-    pictures = [rng.integers(0, 255, (480, 640, 3), np.uint8) for _ in range(8)]
+    coarse = [rng.integers(0, 255, (24, 32, 3), np.uint8) for _ in range(8)]
+    pictures = [cv2.resize(picture, (640, 480)) for picture in coarse]
     looks = [rng.integers(0, 255, 256, np.uint8) for _ in range(64)]
     tensor = np.zeros((32, 32, 3), np.uint8)
 
