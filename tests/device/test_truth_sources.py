@@ -21,7 +21,7 @@ from edgecnn.device.live.sensor_log import SensorLog
 from edgecnn.device.live.truth import load_truths
 from edgecnn.device.live.truth_marker import MarkerTruth
 from edgecnn.device.options import RunOptions
-from edgecnn.device.run import loop as run_module
+from edgecnn.device.run import regions
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.run import run
 from edgecnn.errors import OptionError, TruthError
@@ -252,7 +252,7 @@ def test_a_row_that_comes_late_still_labels_frames_far_back(video, tmp_path, at_
     assert labels[0] == A
     assert set(map(labels.get, range(20, 60))) == {B}
     # Where those frames have left the memory of the run it says so, and the audit has them.
-    monkeypatch.setattr(run_module, "Answers", partial(Answers, window=8))
+    monkeypatch.setattr(regions, "Answers", partial(Answers, window=8))
     log.write_text(f"time,label\n0,{A}\n")
     at_frame(119, lambda: append(log, f"0.2,{B}\n"))
     result = run(PAST_BUNDLE, str(video), RunOptions(truth=(f"sensor:{log}",), log=tmp_path / "t"))

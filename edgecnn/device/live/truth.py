@@ -63,7 +63,7 @@ class Truths:
     ) -> None:
         self._sources = tuple(sources)
         self._regions = tuple(regions or [None] * len(self._sources))
-        self._guard, self._guarded = guard or GuardBand(), -1
+        self._guard, self._guarded = guard or GuardBand(), float("-inf")
         self.via = tuple(dict.fromkeys(source.via for source in sources))
 
     def __enter__(self) -> Truths:
@@ -84,9 +84,9 @@ class Truths:
 
     def observe(self, frame: Frame, answer: Prediction, region: str | None = None) -> None:
         """See a region of a frame and its answer."""
-        if self._guard.is_needed and frame.index != self._guarded:  # regions are of one frame
+        if self._guard.is_needed and frame.captured != self._guarded:  # regions are of one frame
             self._guard.observe(frame)
-            self._guarded = frame.index
+            self._guarded = frame.captured
         for source, about in zip(self._sources, self._regions, strict=True):
             if about == region:
                 source.observe(frame, answer)
