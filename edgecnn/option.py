@@ -53,6 +53,7 @@ class Option:
     suggested  values that are offered, where others are allowed too
     low, high  the range of a number, ends included
     may_be_path  a text that may also name a file
+    one_needs_no_list  of an option that may be repeated: in a file one text needs no list around it
     metavar    what stands for the value in --help; None takes the type's
     shown      the default in words, where the value alone says too little
     name, kind, many, optional, default   from the field; a required option has the default REQUIRED
@@ -66,6 +67,7 @@ class Option:
     low: float | None = None
     high: float | None = None
     may_be_path: bool = False
+    one_needs_no_list: bool = False
     metavar: str | None = None
     shown: str | None = None
     name: str = ""
@@ -191,8 +193,8 @@ def check_value(about: Option, value: Any, name: str | None = None) -> Any:
     if value is None and about.optional:
         return None
     if about.many:
-        if about.may_be_path and isinstance(value, str | Path):
-            value = (value,)  # one source or file needs no list around it
+        if (about.may_be_path or about.one_needs_no_list) and isinstance(value, str | Path):
+            value = (value,)
         if not isinstance(value, tuple | list):
             raise OptionError(f"{name or about.flag} is {value!r}, expected a list")
         return tuple(_check_one(about, one, name) for one in value)

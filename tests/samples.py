@@ -33,7 +33,7 @@ KNOWN: dict[str, dict[str, Any]] = {
     "CameraFit": {"verdict": "alike", "ranges": {"defocus": (0.0, 1.0)}},
     "InputSpec": {"width": 8, "height": 8, "color": "RGB", "dtype": "uint8", "orient": "exif"},
     "Finding": {"severity": "problem"},
-    "FrameView": {"rotate": 90},
+    "FrameView": {"rotate": 90, "region": None, "corners": (0, 0, 5, 0, 5, 5, 0, 5)},
     "Estimate": {"flag": "ok"},
     "BenchmarkRow": {"invoke_ms": {"p50": 1.0}, "total_ms": {"p50": 1.0}},
     "ExportResult": {"kinds": {"k": {"text": "k", "edgetpu": {"text": "k"}}}},

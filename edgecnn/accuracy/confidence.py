@@ -54,8 +54,7 @@ def calibrated_scores(scores: np.ndarray, temperature: float, step: float = 0.0)
     raw = np.asarray(scores, np.float32)
     if temperature == 1.0:
         return raw
-    floor = max(_SMALLEST, step / 2 / max(1, raw.shape[-1] - 1))
-    return softmax(np.log(np.maximum(raw, floor)), temperature)
+    return softmax(np.log(np.maximum(raw, _floor(step, raw.shape[-1]))), temperature)
 
 
 def calibrated_confidence(scores: np.ndarray, temperature: float, step: float = 0.0) -> np.ndarray:
@@ -64,7 +63,17 @@ def calibrated_confidence(scores: np.ndarray, temperature: float, step: float = 
     Returns:
         float32, shape (...): one for each answer.
     """
-    return np.asarray(calibrated_scores(scores, temperature, step).max(axis=-1))
+    raw = np.asarray(scores, np.float32)
+    if raw.ndim > 1 or temperature == 1.0:
+        return np.asarray(calibrated_scores(raw, temperature, step).max(axis=-1))
+    # The same for one answer, with half the work: the loop does this for every frame.
+    logits = np.log(np.maximum(raw, _floor(step, len(raw)))) / np.float32(temperature)
+    return np.asarray(1 / np.add.reduce(np.exp(logits - np.maximum.reduce(logits))))
+
+
+def _floor(step: float, num_classes: int) -> float:
+    """What a score of 0 is taken for."""
+    return max(_SMALLEST, step / 2 / max(1, num_classes - 1))
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

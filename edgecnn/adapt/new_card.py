@@ -32,6 +32,7 @@ def new_card(
         lab=lab,
         edgecnn=__version__,
         temperature=_temperature(student, card),
+        reject=None,  # it was chosen for the answers of another network
         adaptation=_summary(result, student.images),
         parent=hashlib.sha256(card_bytes).hexdigest(),
     )

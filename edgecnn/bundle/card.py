@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError
@@ -74,6 +75,8 @@ class Card(Record):
     training images, or other ones when training balanced the classes (then
     training["class_counts"] has the former). `temperature` makes confidence of scores (see
     confidence.py).
+    `reject` is a confidence below which an answer is none, chosen and measured on lab images that
+    were filmed by random cameras; None where none could be shown to hold.
     `calibration` is {"count", "sha256"} of the representative images, `training` a summary of
     how the model came about, `parent` the sha256 of the card it was adapted from, `adaptation` the
     steps that `adapt` tried, with their figures.
@@ -87,6 +90,7 @@ class Card(Record):
     edgecnn: str
     artifacts: tuple[Artifact, ...] = ()
     temperature: float = 1.0
+    reject: Reject | None = None
     calibration: Json | None = None
     camera: Json | None = None
     training: Json = field(default_factory=dict)

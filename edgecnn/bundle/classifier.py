@@ -178,7 +178,7 @@ class Classifier:
         index = top1(scores)
         step = self.runtime.output.scale
         confidence = float(calibrated_confidence(scores, self.card.temperature, step))
-        return Prediction(index, self.card.labels[index], confidence, tuple(map(float, scores)))
+        return Prediction(index, self.card.labels[index], confidence, tuple(scores.tolist()))
 
 
 def _as_bgr(frame: Any, color: str) -> np.ndarray:

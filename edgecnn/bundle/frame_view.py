@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
 from edgecnn.errors import EdgecnnError, ImageError
-from edgecnn.records import Record
+from edgecnn.records import Record, json_as
 
 __all__ = ["WHOLE_FRAME", "Flip", "FrameView"]
 
@@ -25,6 +25,9 @@ class FrameView(Record):
 
     Args:
         region: (x, y, width, height) in pixels of the captured frame; None takes all of it.
+        corners: Instead of a region its four corners (x, y), as they stand around the object:
+            upper left, upper right, lower right, lower left. A plate that is seen at an angle
+            becomes a rectangle of its mean width and height.
         rotate: Degrees clockwise: 0, 90, 180 or 270.
         flip: "horizontal" exchanges left and right, "vertical" top and bottom.
         name: What events and pictures call this region where there are several.
@@ -41,6 +44,7 @@ class FrameView(Record):
     rotate: int = 0
     flip: Flip | None = None
     name: str | None = None
+    corners: tuple[int, ...] | None = field(default=None, metadata=json_as(if_any=True))
 
     def __post_init__(self) -> None:
         if self.rotate not in (0, *_TURNS):
@@ -51,6 +55,8 @@ class FrameView(Record):
             raise EdgecnnError(
                 f"region is {self.region}, expected x, y from 0 and width, height from 1"
             )
+        if self.corners is not None:
+            self._check_corners(self.corners)
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise EdgecnnError(
                 f"the region's name is {self.name!r}, expected 1 to 32 letters, digits, _ or -"
@@ -59,7 +65,7 @@ class FrameView(Record):
     @property
     def is_whole(self) -> bool:
         """Whether frames stay as they were captured."""
-        return self.region is None and self.rotate == 0 and self.flip is None
+        return self == FrameView(name=self.name)
 
     def apply(self, frame_bgr: np.ndarray) -> np.ndarray:
         """The view of one frame: uint8, shape (h, w, 3), B, G, R.
@@ -67,7 +73,9 @@ class FrameView(Record):
         Raises:
             ImageError: The region is not inside of the frame.
         """
-        if self.region is not None:
+        if self.corners is not None:
+            frame_bgr = _straightened(frame_bgr, self.corners)
+        elif self.region is not None:
             x, y, width, height = self.region
             size = frame_bgr.shape[1], frame_bgr.shape[0]
             if x + width > size[0] or y + height > size[1]:
@@ -81,6 +89,40 @@ class FrameView(Record):
         if self.flip is not None:
             frame_bgr = cv2.flip(frame_bgr, 1 if self.flip == "horizontal" else 0)
         return frame_bgr
+
+    def _check_corners(self, corners: tuple[int, ...]) -> None:
+        points = np.array(corners).reshape(-1, 2) if len(corners) == 8 else np.zeros((0, 2))
+        edges = np.roll(points, -1, axis=0) - points
+        turns = _cross(edges, np.roll(edges, -1, axis=0))
+        if not len(points) or points.min() < 0 or turns.min() <= 0:
+            raise EdgecnnError(
+                f"corners are {corners}, expected x, y from 0 of upper left, upper right, lower "
+                "right and lower left, with no inward bend"
+            )
+        if self.region is not None:
+            raise EdgecnnError("a view has a region or corners, not both")
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Above 0 where b turns to the right of a, in pixels that count downwards."""
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+
+
+def _straightened(frame_bgr: np.ndarray, corners: tuple[int, ...]) -> np.ndarray:
+    """The quadrilateral of four corners as a rectangle."""
+    points = np.array(corners, np.float32).reshape(4, 2)
+    wide, high = frame_bgr.shape[1], frame_bgr.shape[0]
+    if points[:, 0].max() > wide or points[:, 1].max() > high:
+        raise ImageError(
+            f"corners {corners} are not inside of the frame of {wide}x{high} pixels; choose ones "
+            "of the camera's frame size"
+        )
+    sides = np.linalg.norm(np.roll(points, -1, axis=0) - points, axis=1)
+    width, height = (max(1, round(float(sides[k] + sides[k + 2]) / 2)) for k in (0, 1))
+    target = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    # Edges of the picture, not centres of its pixels: a rectangle comes out as it was.
+    matrix = cv2.getPerspectiveTransform(points - 0.5, target - 0.5)
+    return np.asarray(cv2.warpPerspective(frame_bgr, matrix, (width, height)))
 
 
 WHOLE_FRAME = FrameView()

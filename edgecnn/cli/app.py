@@ -19,11 +19,13 @@ from edgecnn.errors import EdgecnnError
 from edgecnn.option import Option
 from edgecnn.quiet import stdout_for_results
 
-__all__ = ["COMMANDS", "Outcome", "app", "command", "result_lines"]
+__all__ = ["COMMANDS", "Outcome", "app", "command", "result_lines", "text_lines"]
 
 COMMANDS: dict[str, Command] = {}
 # Where the running command's results go.
 _STDOUT: ContextVar[Any] = ContextVar("stdout", default=sys.stdout)
+# Whether the running command was asked for JSON.
+_JSON: ContextVar[bool] = ContextVar("json", default=False)
 
 
 class _WithHelp(TyperCommand):
@@ -68,6 +70,7 @@ def command(
             with stdout_for_results() as stdout:
                 _STDOUT.set(stdout)
                 be_quiet(typed["quiet"] or False)
+                _JSON.set(bool(typed["json"]))
                 try:
                     result, status = declared.call(typed)
                 except EdgecnnError as error:
@@ -126,3 +129,8 @@ def result_lines() -> Callable[[str], None]:
         stdout.flush()
 
     return write
+
+
+def text_lines() -> Callable[[str], None] | None:
+    """What writes the lines of a result as they are found; None where JSON is asked for."""
+    return None if _JSON.get() else result_lines()

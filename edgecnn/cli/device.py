@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgecnn.cli.app import Outcome, command, result_lines
+from edgecnn.cli.app import Outcome, command, result_lines, text_lines
 from edgecnn.cli.command import FILES
 from edgecnn.cli.progress import is_quiet, progress_bars, tell
 from edgecnn.device.options import (
@@ -165,5 +165,10 @@ def doctor(
     """Check runtimes, OpenCV, cameras and delegates, and say how to fix what is wrong."""
     from edgecnn.device.doctor.doctor import examine
 
-    diagnosis = examine(bundle, device=options.device)
+    write = text_lines()
+    diagnosis = examine(
+        bundle,
+        device=options.device,
+        on_check=None if write is None else lambda check: write(check.to_text()),
+    )
     return diagnosis, 0 if diagnosis.ok else 1

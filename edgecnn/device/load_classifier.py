@@ -10,6 +10,7 @@ from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.edgetpu.twin import twin_file
 from edgecnn.bundle.folder import Bundle
+from edgecnn.device.machine.delegate_trial import try_delegate
 from edgecnn.device.options import DeviceOptions
 from edgecnn.errors import BundleError, MissingRuntimeError
 
@@ -47,6 +48,7 @@ def load_classifier(bundle: Bundle | Path | str, options: DeviceOptions) -> Load
     file = opened.artifact(artifact or preferred(files, device)).file
     compiled = _COMPILED_MARK in opened.read(file)
     try:
+        try_delegate(device, options.runtime, opened.path, file)
         classifier = load(file, device=device)
     except MissingRuntimeError as error:
         plain = twin_file(opened, file) if compiled else file

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from edgecnn.device.outputs.output_options import OutputOptions
 from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
+
+if TYPE_CHECKING:
+    from edgecnn.bundle.frame_view import FrameView
 
 __all__ = [
     "BenchmarkOptions",
@@ -153,10 +156,12 @@ class RunOptions(DeviceOptions, OutputOptions):
     name: str | None = option(None, "What this device is called, for its sessions.")
     site: str | None = option(None, "Where this device is, for its sessions.")
     color: Literal["bgr", "rgb"] = option("bgr", "Channel order that the source delivers.")
-    roi: str | None = option(
-        None,
-        "Classify only this region of each frame, in pixels.",
-        metavar="X,Y,W,H",
+    roi: tuple[str, ...] = option(
+        (),
+        "Classify only this region of each frame, in pixels; with eight numbers its corners, for "
+        "an object seen at an angle. Repeat it with names (hall=0,0,80,60) for several regions.",
+        one_needs_no_list=True,
+        metavar="[NAME=]X,Y,W,H",
         shown="the whole frame",
     )
     rotate: int = option(
@@ -164,6 +169,11 @@ class RunOptions(DeviceOptions, OutputOptions):
         "Turn each frame, or its region, by 0, 90, 180 or 270 degrees clockwise.",
         low=0,
         high=270,
+    )
+    flip: Literal["horizontal", "vertical"] | None = option(
+        None,
+        "Mirror each frame, or its region: horizontal exchanges left and right.",
+        shown="as it is",
     )
     fps: float | None = option(
         None,
@@ -284,26 +294,24 @@ class RunOptions(DeviceOptions, OutputOptions):
             raise OptionError("--log and --log-root say the same; leave one out")
         if self.every is not None and self.max_fps is not None:
             raise OptionError("--every and --max-fps say the same; leave one out")
-        _ = self.period_s, self.rule
-        if self.rotate % 90:
-            raise OptionError(f"--rotate is {self.rotate}, expected 0, 90, 180 or 270")
-        if self.region is not None and not (min(self.region) >= 0 < min(self.region[2:])):
-            raise OptionError(f"--roi is {self.roi!r}, expected x, y from 0 and w, h from 1")
+        self.check_decisions()
+        _ = self.period_s
+        if len(self.views) > 1 and (self.web is not None or self.window):
+            raise OptionError(
+                "--web and --window show one region; with several leave them out, and label the "
+                "session with `edgecnn label`"
+            )
 
     @property
-    def region(self) -> tuple[int, int, int, int] | None:
-        """`roi` as numbers.
+    def views(self) -> tuple[FrameView, ...]:
+        """What is classified of each frame: one view or, named, several.
 
         Raises:
-            OptionError: It has another form.
+            OptionError: `roi` or `rotate` has another form.
         """
-        if self.roi is None:
-            return None
-        parts = [part.strip() for part in self.roi.split(",")]
-        if len(parts) != 4 or not all(part.isascii() and part.isdigit() for part in parts):
-            raise OptionError(f"--roi is {self.roi!r}, expected x,y,w,h in pixels: 80,0,480,480")
-        x, y, width, height = map(int, parts)
-        return (x, y, width, height)
+        from edgecnn.device.views import parse_views  # loads OpenCV: not for --help
+
+        return parse_views(self.roi, self.rotate, self.flip)
 
     @property
     def period_s(self) -> float:

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgecnn.accuracy.confidence import confidence_error, fit_temperature
+from edgecnn.accuracy.confidence import (
+    calibrated_confidence,
+    confidence_error,
+    fit_temperature,
+)
 from edgecnn.accuracy.groups import WorstGroup, per_group, worst_group
 from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.reject import Reject, fit_reject
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.images.dataset import Dataset
@@ -170,6 +175,7 @@ class Measured:
     scores            float32, shape (n, classes)
     temperature       fitted on the validation images, each through its own random camera
     confidence_error  {"raw", "calibrated"}
+    reject            chosen on the same validation images, measured on test images of that kind
     """
 
     scores: np.ndarray
@@ -180,6 +186,7 @@ class Measured:
     breakdowns: tuple[Breakdown, ...]
     temperature: float
     confidence_error: dict[str, float]
+    reject: Reject | None
 
 
 def measure(model: keras.Model, task: Task, names: dict[str, list[str | None]]) -> Measured:
@@ -197,11 +204,13 @@ def measure(model: keras.Model, task: Task, names: dict[str, list[str | None]]) 
     train, val = lab_result(seen, task.data.classes[rows]), scores_of("val")
     # On clean validation images, which are mostly right, it comes out as 1 and says nothing.
     filmed = FieldTensors(task.tensors("val"), None, _FIELD_SEED + 1, share=1.0)
-    temperature = fit_temperature(keras_scores(model, filmed), task.classes("val"))
+    val_scores, val_classes = keras_scores(model, filmed), task.classes("val")
+    temperature = fit_temperature(val_scores, val_classes)
     scores, classes = scores_of("test"), task.classes("test")
     lab = lab_result(scores, classes)
     in_field = FieldTensors(task.tensors("test"), None, _FIELD_SEED, share=1.0)
-    field = lab_result(keras_scores(model, in_field), classes)
+    field_scores = keras_scores(model, in_field)
+    field = lab_result(field_scores, classes)
     groups = {column: [found[k] for k in task.split.test] for column, found in names.items()}
     labels = [task.data.labels[k] for k in classes]
     return Measured(
@@ -213,6 +222,11 @@ def measure(model: keras.Model, task: Task, names: dict[str, list[str | None]]) 
         break_down(labels, groups, scores.argmax(axis=1) == classes),
         temperature,
         confidence_error(scores, classes, temperature),
+        fit_reject(
+            (calibrated_confidence(val_scores, temperature), val_scores.argmax(1) == val_classes),
+            (calibrated_confidence(field_scores, temperature), field_scores.argmax(1) == classes),
+            options.reject_error,
+        ),
     )
 
 

@@ -173,6 +173,13 @@ class TrainOptions(Record):
     label_smoothing: float = option(
         0.0, "Label smoothing. Off by default: it makes confidence unreliable.", low=0, high=0.5
     )
+    reject_error: float = option(
+        0.05,
+        "Choose the confidence below which `run --reject card` rejects an answer, so that at most "
+        "this share of the others is wrong.",
+        low=0.001,
+        high=0.5,
+    )
     ema: float = option(
         0.0,
         "Momentum of averaged weights, such as 0.995; 0 turns averaging off.",

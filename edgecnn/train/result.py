@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.next_lines import next_lines
@@ -28,6 +29,7 @@ class TrainResult(Record):
     train, val    accuracy on clean training and validation images; `lab` is that on the test split
     temperature   divides the logits for the card's confidence; fitted on the validation images
     confidence_error  expected calibration error on the test split: {"raw", "calibrated"}
+    reject        below which confidence an answer is none; None where no threshold holds
     worker        the name of this worker, if another one writes the folder
     class_counts  real training images of each label
     breakdowns    accuracy on the test split by class, by device and by columns of the manifest
@@ -51,6 +53,7 @@ class TrainResult(Record):
     notes: tuple[str, ...]
     temperature: float = 1.0
     confidence_error: dict[str, float] = field(default_factory=dict)
+    reject: Reject | None = None
     class_counts: dict[str, int] = field(default_factory=dict)
     synthesis: Synthesis | None = None
     breakdowns: tuple[Breakdown, ...] = field(default=(), metadata=json_as(hidden=True))
@@ -155,5 +158,12 @@ class TrainResult(Record):
         raw, calibrated = (100 * self.confidence_error[k] for k in ("raw", "calibrated"))
         return [
             f"Confidence is off by {calibrated:.1f} points on average on the test images "
-            f"({raw:.1f} without the temperature of {self.temperature:.2f})."
+            f"({raw:.1f} without the temperature of {self.temperature:.2f}).",
+            "In a simulated field `run --reject card` rejects "
+            + (
+                self.reject.text()
+                if self.reject
+                else "nothing: no threshold could be shown to hold"
+            )
+            + ".",
         ]

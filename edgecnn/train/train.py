@@ -172,6 +172,7 @@ def _result(
         notes=(*task.data.notes, *split.notes, *task.notes, *camera_note),
         temperature=measured.temperature,
         confidence_error=measured.confidence_error,
+        reject=measured.reject,
         network=learned.network,
         probe=learned.probe,
         class_counts=dict(zip(task.data.labels, counts.tolist(), strict=True)),
@@ -209,6 +210,7 @@ def _card(result: TrainResult, task: Task, learned: Learned, measured: Measured)
         prior=tuple(map(float, prior)),
         edgecnn=__version__,
         temperature=result.temperature,
+        reject=result.reject,
         training=_summary(result, task),
         camera=task.camera.to_json() if task.camera else None,
     )
@@ -218,7 +220,7 @@ def _summary(result: TrainResult, task: Task) -> Json:
     """Summarize the run for card.json, without paths of this machine."""
     options, split = task.options, task.split
     data = result.to_json()
-    for name in ("model", "lab", "skipped"):
+    for name in ("model", "lab", "reject", "skipped"):
         del data[name]
     settings = options.to_json()
     settings["manifest"] = options.manifest.name if options.manifest else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,6 +49,10 @@ def test_a_region_outside_of_the_frame_is_refused(region):
         {"flip": "both"},
         {"region": (0, 0, 0, 5)},
         {"region": (-1, 0, 5, 5)},
+        {"corners": (0, 0, 5, 0, 5, 5)},
+        {"corners": (0, 0, 0, 5, 5, 5, 5, 0)},  # counterclockwise
+        {"corners": (0, 0, 5, 0, 1, 1, 0, 5)},  # bent inwards
+        {"corners": (0, 0, 5, 0, 5, 5, 0, 5), "region": (0, 0, 5, 5)},
         {"name": ""},
         {"name": "a/b"},
     ],
@@ -55,3 +60,22 @@ def test_a_region_outside_of_the_frame_is_refused(region):
 def test_values_that_make_no_sense_are_refused(values):
     with pytest.raises(EdgecnnError):
         FrameView(**values)
+
+
+def test_corners_of_a_rectangle_cut_as_its_region_does():
+    corners = FrameView(corners=(2, 1, 7, 1, 7, 4, 2, 4), rotate=90)
+    assert np.array_equal(corners.apply(FRAME), FrameView((2, 1, 5, 3), 90).apply(FRAME))
+    with pytest.raises(ImageError, match="not inside of the frame of 8x6"):
+        FrameView(corners=(2, 1, 9, 1, 9, 4, 2, 4)).apply(FRAME)
+
+
+def test_a_plate_that_is_seen_at_an_angle_is_straightened():
+    plate = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8), (9, 9), 0
+    )
+    seen_at = np.float32([(30, 20), (130, 34), (122, 108), (24, 92)])
+    matrix = cv2.getPerspectiveTransform(np.float32([(0, 0), (90, 0), (90, 60), (0, 60)]), seen_at)
+    frame = cv2.warpPerspective(plate, matrix, (160, 120))
+    found = FrameView(corners=tuple(map(int, seen_at.reshape(-1)))).apply(frame)
+    again = cv2.resize(found, (90, 60))
+    assert np.abs(again[5:-5, 5:-5].astype(int) - plate[5:-5, 5:-5]).mean() < 3

@@ -8,6 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgecnn.audit.audit import audit
+from edgecnn.device.run.panel import render
+from edgecnn.session.read import open_session, read_frames
+
 
 def events(session: Path, kind: str) -> list[dict]:
     """The events of one kind, read by hand."""
@@ -43,3 +47,17 @@ def one_line(error: BaseException) -> str:
     assert text
     assert "\n" not in text
     return text
+
+
+def audit_reads(session: Path, num_frames: int) -> None:
+    """An audit of the session reads so many frames, and no broken line."""
+    frames = read_frames(open_session(session))
+    assert (len(frames), frames.broken) == (num_frames, 0)
+    assert audit([session]).live.tally.total == 0
+
+
+def panel_text(status) -> str:
+    """All cells of the panel."""
+    return " ".join(
+        str(cell) for column in render(status).renderable.columns for cell in column.cells
+    )

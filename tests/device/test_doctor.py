@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
+import socket
+import subprocess
+from pathlib import Path, PurePosixPath
 
 import pytest
+from sessions import PAST, PAST_BUNDLE
 
 from edgecnn.bundle.folder import Bundle, seal
-from edgecnn.device.doctor import checks
+from edgecnn.device.doctor import checks, doctor
 from edgecnn.device.doctor.checks import Check
 from edgecnn.device.doctor.doctor import Diagnosis, examine
 from edgecnn.device.doctor.probe import probe
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.run import run
 from edgecnn.errors import BundleError
 
 
@@ -56,7 +61,6 @@ def test_each_check_is_one_line_and_trouble_has_a_mend(healthy):
 
 
 def test_no_lab_package_is_loaded_to_learn_its_version():
-    import subprocess
     import sys
 
     program = (
@@ -161,11 +165,77 @@ def test_the_codecs_of_a_pi_are_no_cameras(tmp_path):
     assert "none" in checks.cameras(root).found
 
 
-def test_windows_need_a_display_before_any_call():
-    assert checks.window("QT5", {}).status == "warn"
-    assert checks.window("QT5", {"DISPLAY": ":0"}).status == "ok"
-    assert checks.window("QT5", {"WAYLAND_DISPLAY": "wayland-0"}).status == "ok"
+def test_windows_need_a_display_that_answers_before_any_call(tmp_path):
+    assert "no display" in checks.window("QT5", {}).found
+    place = tmp_path / "wayland-0"
+    wayland = {"WAYLAND_DISPLAY": place.name, "XDG_RUNTIME_DIR": str(tmp_path)}
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place))
+        server.listen()
+        assert checks.window("QT5", wayland).status == "ok"
+    for dead in (wayland, {"DISPLAY": ":9876"}, {"DISPLAY": "localhost:9876"}):
+        check = checks.window("QT5", dead)
+        assert check.status == "warn"
+        assert "does not answer" in check.found
     assert "opencv-python" in checks.window("NONE", {}).found
+
+
+CRASH = """#include <stdlib.h>
+void *tflite_plugin_create_delegate(char **k, char **v, size_t n, void (*report)(const char *)) {
+    (void)k, (void)v, (void)n, (void)report;
+    abort();
+}
+void tflite_plugin_destroy_delegate(void *delegate) { (void)delegate; }
+"""
+
+
+def test_a_delegate_that_crashes_kills_neither_doctor_nor_run(
+    tmp_path, digits_bundle, digits_field
+):
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    library = tmp_path / "libcrash.so"
+    (tmp_path / "crash.c").write_text(CRASH)
+    command = ["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "crash.c"]
+    subprocess.run(command, check=True)
+    check = checks.edgetpu(str(library))
+    assert check.status == "warn"
+    assert "died of SIGABRT" in check.found
+    assert "belong together" in check.mend
+    frames = str(PAST / "field" / "frames")
+    result = run(PAST_BUNDLE, frames, RunOptions(device=str(library), max_frames=2))
+    assert (result.frames, result.device) == (2, "cpu")
+    assert "died of SIGABRT" in result.fallback
+
+
+def test_the_pycoral_of_pypi_is_named(monkeypatch):
+    monkeypatch.setattr(checks, "installed", {"pycoral": "0.1"}.get)
+    monkeypatch.setattr(checks, "files", lambda _name: [PurePosixPath("pycoral/cli.py")])
+    (check,) = checks.pycoral()
+    assert check.status == "warn"
+    assert "pip uninstall pycoral" in check.mend
+    google = [PurePosixPath("pycoral/utils/edgetpu.py")]
+    monkeypatch.setattr(checks, "files", lambda _name: google)
+    assert list(checks.pycoral()) == []
+
+
+def test_each_check_is_shown_when_it_is_made_and_a_cause_is_said_once(monkeypatch):
+    def found():
+        yield Check("a", "warn", "no rights", "join the group")
+        yield Check("b", "ok", "fine")
+        yield Check("c", "warn", "no rights", "join the group")
+
+    monkeypatch.setattr(doctor, "software", found)
+    monkeypatch.setattr(doctor, "hardware", lambda: iter(()))
+    shown: list[str] = []
+    diagnosis = examine(on_check=lambda check: shown.append(check.to_text()))
+    assert shown == [
+        "warn  a               no rights; join the group",
+        "ok    b               fine",
+        "warn  c               as a",
+    ]
+    assert diagnosis.to_text() == "2 warn, 1 ok"
+    assert examine().to_text().splitlines() == shown
 
 
 def test_an_absent_edge_tpu_library_is_no_trouble_and_a_broken_one_is(tmp_path):

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +22,8 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run import session_log
-from edgecnn.device.run.log_thread import LogThread, Reply
+from edgecnn.device.run.log_thread import LogThread
+from edgecnn.device.run.record import Reply
 from edgecnn.device.run.session_log import SessionLog
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.header import SessionHeader
@@ -55,7 +55,7 @@ class Feed:
             at = START + timedelta(seconds=seconds) + self.wall
             bgr = np.random.default_rng(self.count).integers(0, 255, (48, 40, 3), np.uint8)
             frame = Frame(bgr, self.count, at, self.begin + seconds)
-            self.log.write(lambda r, f=frame: r.frame(f, ANSWER, None, age_ms=9.0, invoke_ms=3.0))
+            self.log.write(lambda r, f=frame: r.frame(f, Reply(ANSWER, None, 9.0, 3.0)))
             self.log.tick()
             self.count += 1
 
@@ -145,35 +145,26 @@ def test_a_disk_that_takes_nothing_loses_lines_and_no_run(feed, tmp_path, number
     assert os.strerror(number) in gap["why"]
 
 
-def test_a_full_disk_that_is_freed_again(tmp_path):
-    """A real file system of 256 kB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a file system can't be mounted here")
-    try:
-        log = SessionLog(HEADER, RunOptions(log=place / "s", keep_frames=0), live=True)
-        feed, filler = Feed(log), place / "filler"
-        feed(10)
-        with suppress(OSError), filler.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        while log.down is None:
-            assert feed.count < 3000
-            feed(1)
-        assert "No space left" in log.down.cause
-        last = feed.count - 1
-        filler.unlink()
-        log.tick()
-        assert log.down is None
-        feed(5)
-        log.end("interrupted", {})
-        found = read_frames(open_session(place / "s"))
-        assert found.broken == 0
-        assert found.frame.tolist() == [*range(last), *range(last + 1, last + 6)]
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
+def test_a_full_disk_that_is_freed_again(small_disk):
+    log = SessionLog(HEADER, RunOptions(log=small_disk / "s", keep_frames=0), live=True)
+    feed, filler = Feed(log), small_disk / "filler"
+    feed(10)
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    while log.down is None:
+        assert feed.count < 3000
+        feed(1)
+    assert "No space left" in log.down.cause
+    last = feed.count - 1
+    filler.unlink()
+    log.tick()
+    assert log.down is None
+    feed(5)
+    log.end("interrupted", {})
+    found = read_frames(open_session(small_disk / "s"))
+    assert found.broken == 0
+    assert found.frame.tolist() == [*range(last), *range(last + 1, last + 6)]
 
 
 def test_pictures_that_find_no_place_stop_no_line(feed, tmp_path):
@@ -186,14 +177,12 @@ def test_pictures_that_find_no_place_stop_no_line(feed, tmp_path):
     assert said[0].startswith("no pictures are kept: ")
 
 
-@pytest.mark.parametrize(("moved", "way"), [(-3600, "back"), (365 * 86400, "forward")])
-def test_a_clock_that_is_set_is_said_and_each_frame_keeps_its_time(feed, tmp_path, moved, way):
+@pytest.mark.parametrize("moved", [-3600, 365 * 86400])
+def test_frames_keep_their_order_and_distance_when_the_clock_is_set(feed, tmp_path, moved):
     feed(3)
     feed.wall = timedelta(seconds=moved)
     feed(3)
     feed.log.end("interrupted", {})
-    said = [e["message"] for e in read(tmp_path / "s", "health") if "message" in e]
-    assert said == [f"the clock was set {way} by {abs(moved)} s"]
     times = [e["t"] for e in read(tmp_path / "s", "frame")]
     assert np.diff(times) == pytest.approx([100] * 5, abs=2)
     check_session(tmp_path / "s", list(range(6)), [])

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime, timezone
 
 import pytest
+from mjpeg_server import mjpeg_server
+from served import free_port
+from sessions import PAST_BUNDLE
 from test_panel import STATUS
 
 from edgecnn.device.outputs.decision import Decision
@@ -112,3 +120,69 @@ def test_a_broker_that_is_not_there_is_a_failure_without_its_password():
     with pytest.raises(OutputDownError) as error:
         Mqtt(f"mqtt://me:secret@127.0.0.1:{port}/door", "door").send(answered(1, changed=True))
     assert "secret" not in str(error.value)
+
+
+@pytest.fixture
+def mosquitto() -> Iterator[int]:
+    """The port of a real broker."""
+    program = shutil.which("mosquitto", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+    if program is None:
+        pytest.skip("mosquitto is not installed")
+    port = free_port()
+    process = subprocess.Popen([program, "-p", str(port)], stderr=subprocess.DEVNULL)
+    yield port
+    process.kill()
+    process.wait()
+
+
+def retained(port: int, wanted: dict[str, bytes | None]) -> dict[str, bytes]:
+    """What a new subscriber is sent of these topics, once those with a payload have it."""
+    import paho.mqtt.client as paho
+
+    got: dict[str, bytes] = {}
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _data, message: got.update({message.topic: message.payload})
+    client.on_connect = lambda *_: client.subscribe([(topic, 1) for topic in wanted])
+    client.connect("127.0.0.1", port)
+    limit = time.monotonic() + PATIENCE_S
+    while not all(topic in got and value in (None, got[topic]) for topic, value in wanted.items()):
+        assert time.monotonic() < limit, got
+        client.loop(0.1)
+    client.disconnect()
+    return got
+
+
+def test_a_real_broker_keeps_the_state_of_a_run_and_learns_that_it_was_killed(mosquitto):
+    url = f"mqtt://127.0.0.1:{mosquitto}/home/door"
+    config = "homeassistant/sensor/edgecnn_door/config"
+    with mjpeg_server() as camera:
+        command = [sys.executable, "-m", "edgecnn", "run", str(PAST_BUNDLE), "--source", camera.url]
+        run = subprocess.Popen(
+            [*command, "--mqtt", url, "--name", "door"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for_port(mosquitto)
+            there = {"home/door/state": None, "home/door/available": b"online", config: None}
+            got = retained(mosquitto, there)
+        finally:
+            run.kill()
+            run.wait()
+    state = json.loads(got["home/door/state"])
+    assert (state["decision"], state["changed"]) == (state["label"], True)
+    assert json.loads(got[config])["availability_topic"] == "home/door/available"
+    gone = retained(mosquitto, {"home/door/available": b"offline", "home/door/state": None})
+    assert json.loads(gone["home/door/state"])["frame"] >= state["frame"]
+
+
+def wait_for_port(port: int) -> None:
+    limit = time.monotonic() + PATIENCE_S
+    while time.monotonic() < limit:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("no broker")

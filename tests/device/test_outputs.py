@@ -24,7 +24,7 @@ from edgecnn.device.outputs.decision import Decider, Decision
 from edgecnn.device.outputs.lines import JsonLines, Webhook
 from edgecnn.device.outputs.metrics import Metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
-from edgecnn.device.outputs.output_options import DecisionRule
+from edgecnn.device.outputs.output_options import DecisionRule, OutputOptions
 from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher
 from edgecnn.device.run.run import run
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
@@ -51,6 +51,27 @@ def test_n_of_m_answers_decide_and_an_unsure_one_is_none():
     ]  # fmt: skip
     assert decisions(DecisionRule(least=0.5), answers)[5] is None
     assert decisions(DecisionRule(agree=3, window=4, least=0.5), answers)[-1] == "cat"
+
+
+def test_a_class_can_have_a_threshold_of_its_own_and_the_card_has_one_for_all():
+    rule = OutputOptions(reject=("card", "dog=0.95")).rule(LABELS, 0.5)
+    assert (rule.least, rule.least_of) == (0.5, {1: 0.95})
+    assert decisions(rule, [(0, 0.6), (1, 0.9), (1, 0.96), (2, 0.4)]) == ["cat", None, "dog", None]
+
+
+@pytest.mark.parametrize(
+    ("reject", "words"),
+    [
+        ("card", "the card has no threshold"),
+        ("bird=0.5", "names no class, expected"),
+        ("2", "expected a confidence from 0 to 1"),
+        ("dog=", "expected a confidence from 0 to 1"),
+    ],
+)
+def test_a_threshold_that_is_none_is_one_line(reject, words):
+    with pytest.raises(OptionError, match=words) as error:
+        OutputOptions(reject=(reject,)).rule(LABELS, None)
+    one_line(error.value)
 
 
 def test_smoothing_takes_the_class_of_the_mean_scores():
@@ -241,5 +262,5 @@ def test_without_paho_the_line_says_how_to_install_it(monkeypatch):
 def test_home_assistant_is_told_where_the_decision_is():
     found = discovery("Front door", "Front_door", "edgecnn/Front_door")
     assert found["state_topic"] == "edgecnn/Front_door/state"
-    assert found["value_template"] == "{{ value_json.decision }}"
+    assert found["value_template"] == "{{ value_json.reading or value_json.decision }}"
     assert "decision" in answered(0).to_json()

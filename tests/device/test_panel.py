@@ -33,6 +33,7 @@ STATUS = Status(
     fps=9.87,
     age_ms=Percentiles(12.0, 34.0),
     invoke_ms=Percentiles(5.6, 7.8),
+    regions={},
     prediction=Prediction(1, "seven [7]", 0.91, (0.09, 0.91)),
     truth="nine",
 )
@@ -71,9 +72,7 @@ def test_the_lab_accuracy_of_the_file_stands_beside_that_of_the_network_where_it
 def test_the_panel_can_be_drawn_before_anything_is_known():
     nothing = Percentiles.of([])
     text = text_of(
-        Status(
-            0, 0, Tally(0, 0), Tally(0, 0), Tally(0, 0), None, NO_ALARM, 0.0, nothing, nothing, 0.0
-        )
+        Status(*(0, 0), *[Tally(0, 0)] * 3, None, NO_ALARM, 0.0, nothing, nothing, {}, 0.0)
     )
     assert "no labelled frames" in text
     assert "none yet" in text

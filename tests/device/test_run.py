@@ -176,9 +176,8 @@ def test_a_region_that_is_turned_is_classified_as_if_it_were_the_frame(
     # After the turn the picture lies 5 pixels from the right and 3 from the top.
     view = FrameView((7, 3, height, width), rotate=270, flip="horizontal", name="digit")
     log = tmp_path / "s"
-    seen = run(
-        digits_bundle, str(tmp_path / "wide"), RunOptions(truth="folder", log=log), view=view
-    )
+    turned = {"roi": f"digit=7,3,{height},{width}", "rotate": 270, "flip": "horizontal"}
+    seen = run(digits_bundle, str(tmp_path / "wide"), RunOptions(truth="folder", log=log, **turned))
     plain = run(
         digits_bundle, str(tmp_path / "plain"), RunOptions(truth="folder", log=tmp_path / "p")
     )

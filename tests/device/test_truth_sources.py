@@ -15,14 +15,13 @@ from sessions import LABELS, PAST_BUNDLE
 
 from edgecnn.audit.audit import audit
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.bundle.frame_view import FrameView
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source, now_utc
 from edgecnn.device.live.sensor_log import SensorLog
 from edgecnn.device.live.truth import load_truths
 from edgecnn.device.live.truth_marker import MarkerTruth
 from edgecnn.device.options import RunOptions
-from edgecnn.device.run import loop as run_module
+from edgecnn.device.run import regions
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.run import run
 from edgecnn.errors import OptionError, TruthError
@@ -56,11 +55,11 @@ def video(tmp_path_factory) -> Path:
 
 
 def run_and_audit(
-    video: Path, log: Path, *truth: str, view: FrameView | None = None, **more
+    video: Path, log: Path, *truth: str, **more
 ) -> tuple[RunResult, dict[int, str | None]]:
     """The result of a run, and the last label of each frame; the audit has the same tally."""
     options = RunOptions(truth=truth, log=log, **more)
-    result = run(PAST_BUNDLE, str(video), options, **({"view": view} if view else {}))
+    result = run(PAST_BUNDLE, str(video), options)
     assert result.to_json()["live"] == audit([log]).to_json()["live"]
     labels = {event["frame"]: event["label"] for event in events(log, "truth")}
     classifier = Classifier(PAST_BUNDLE)
@@ -186,8 +185,7 @@ def test_a_card_in_view_names_the_object_only_while_it_is_seen(cards, tmp_path):
 
 
 def test_a_card_outside_of_the_region_that_is_classified_is_seen(cards, tmp_path):
-    view = FrameView((120, 0, 120, 120))
-    _, labels = run_and_audit(cards, tmp_path / "s", "marker", view=view)
+    _, labels = run_and_audit(cards, tmp_path / "s", "marker", roi="120,0,120,120")
     assert labels[7] == C
 
 
@@ -254,7 +252,7 @@ def test_a_row_that_comes_late_still_labels_frames_far_back(video, tmp_path, at_
     assert labels[0] == A
     assert set(map(labels.get, range(20, 60))) == {B}
     # Where those frames have left the memory of the run it says so, and the audit has them.
-    monkeypatch.setattr(run_module, "Answers", partial(Answers, window=8))
+    monkeypatch.setattr(regions, "Answers", partial(Answers, window=8))
     log.write_text(f"time,label\n0,{A}\n")
     at_frame(119, lambda: append(log, f"0.2,{B}\n"))
     result = run(PAST_BUNDLE, str(video), RunOptions(truth=(f"sensor:{log}",), log=tmp_path / "t"))

@@ -1,5 +1,6 @@
 """What programs without edgecnn make of the artifacts, the bundle's own classify.py first."""
 
+import ast
 import json
 import os
 import subprocess
@@ -87,6 +88,23 @@ def test_the_program_prepares_pixels_to_the_last_bit_as_edgecnn_does(resize, int
         spec = InputSpec(width, height, resize, interpolation, (10, 20, 30))
         found = classify.prepare(frame, spec.to_json())
         assert np.array_equal(found, to_tensor(frame, spec))
+
+
+def test_the_program_is_written_in_the_python_of_a_coral_dev_board():
+    """Mendel has Python 3.7, which is no longer to be had for a test: its grammar and its names."""
+    tree = ast.parse(Path(classify.__file__).read_text(), feature_version=(3, 7))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    assert imports[0].module == "__future__"
+    assert imports[0].names[0].name == "annotations"
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not names & {"removesuffix", "removeprefix", "is_relative_to", "bit_count", "pairwise"}
+    keywords = {
+        word.arg
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "zip"
+        for word in node.keywords
+    }
+    assert "strict" not in keywords
 
 
 def test_the_program_is_sealed_and_short_and_imports_nothing_of_edgecnn(small_result):

@@ -15,7 +15,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.options import RunOptions
-from edgecnn.device.run.record import Recorder
+from edgecnn.device.run.record import Recorder, Reply
 from edgecnn.errors import OutputError
 from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.header import SessionHeader, read_header
@@ -57,9 +57,7 @@ def test_frames_of_a_camera_take_at_most_150_bytes_in_the_mean(tmp_path, integer
             at = START + timedelta(days=20, seconds=k / 10)
             frame = Frame(bgr, 20_000_000 + 2 * k, at, start + k / 10)
             prediction = Prediction(best, "x", found[best] * 0.98765, found)
-            recorder.frame(
-                frame, prediction, None, age_ms=123.4, invoke_ms=98.76, thing=100_000 + k // 10
-            )
+            recorder.frame(frame, Reply(prediction, None, 123.4, 98.76, 100_000 + k // 10))
         writer.end("source ended", {"frames": count})
     sizes = [
         len(line)
@@ -148,7 +146,7 @@ def test_a_silence_of_the_camera_is_a_gap_and_dropped_frames_are_not(tmp_path):
         for index, second in ((0, 0), (1, 1), (2, 31), (300, 61), (301, 62)):
             frame = Frame(np.zeros((2, 2, 3), np.uint8), index, START, now + second)
             answer = Prediction(0, "x", 0.5, (0.5, 0.5))
-            recorder.frame(frame, answer, None, age_ms=1.0, invoke_ms=1.0)
+            recorder.frame(frame, Reply(answer, None, 1.0, 1.0))
         writer.end("interrupted", {"frames": 5, "dropped": 297})
     gaps = lines(tmp_path / "s", "gap")
     assert [(round(gap["until"] - gap["t"], -1), gap["why"]) for gap in gaps] == [

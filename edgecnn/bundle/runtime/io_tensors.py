@@ -65,6 +65,11 @@ class Runtime:
         # Most integer models take pixels as they are.
         same = table.dtype == np.uint8 and np.array_equal(table, np.arange(256))
         self._table = None if same else table
+        # What each byte of an output of one byte means.
+        self._meaning: np.ndarray | None = None
+        if self.output.dtype in ("uint8", "int8"):
+            every = np.arange(256, dtype=np.uint8).view(self.output.dtype)
+            self._meaning = dequantize(every, self.output)
 
     def invoke(self, tensor: np.ndarray) -> np.ndarray:
         """Scores of one input tensor.
@@ -76,7 +81,10 @@ class Runtime:
             float32, shape (classes,).
         """
         source = tensor if self._table is None else np.asarray(cv2.LUT(tensor, self._table))
-        return dequantize(self._run(source[None]), self.output)
+        found = self._run(source[None])
+        if self._meaning is None:
+            return dequantize(found, self.output)
+        return self._meaning.take(found.view(np.uint8))
 
     def invoke_real(self, values: np.ndarray) -> np.ndarray:
         """Scores of values that are no pixels, such as those that a program divided by 255.

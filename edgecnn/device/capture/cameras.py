@@ -1,4 +1,4 @@
-"""Open cameras and streams with OpenCV, and CSI cameras with picamera2.
+"""Open cameras and streams with OpenCV; `pi_camera` opens CSI cameras.
 
 Only the process of `camera_child` opens live sources, since a driver may hang for ever: see
 `camera_process`.
@@ -11,14 +11,14 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from edgecnn.errors import MissingRuntimeError, SourceError
+from edgecnn.device.capture.pi_camera import open_pi_camera, plausible
+from edgecnn.errors import SourceError
 
 __all__ = [
     "Capture",
@@ -27,19 +27,11 @@ __all__ = [
     "open_camera",
     "open_capture",
     "open_gstreamer",
-    "open_picamera2",
     "open_stream",
     "public_name",
     "quiet_opencv",
 ]
 
-_PICAMERA2_HELP = (
-    "picamera2 can't be imported here; `sudo apt install python3-picamera2` and make the "
-    "environment with `python3 -m venv --system-site-packages`"
-)
-# An older V4L2 time stamp does not come from the clock of time.monotonic().
-_OLDEST_STAMP_S = 5.0
-_PICAMERA2_SIZE = (640, 480)
 _SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "tcp", "udp")
 # Every frame of H.264 comes out of the decoder at once, and none waits while the stream is opened.
 _FFMPEG_OPTIONS = "rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay"
@@ -97,9 +89,9 @@ class OpenCvCapture:
         if not ok:
             return None
         if self._is_v4l2:  # the driver reports when the frame was exposed
-            stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            if 0 <= now - stamp < _OLDEST_STAMP_S:
-                return np.asarray(frame), stamp
+            return np.asarray(frame), plausible(
+                self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, now
+            )
         return np.asarray(frame), now
 
     def skip(self) -> bool:
@@ -129,27 +121,6 @@ class _MotionJpeg(OpenCvCapture):
         return None if frame is None else (np.asarray(frame), got[1])
 
 
-class _PiCamera:
-    settles = True
-
-    def __init__(self, camera: Any) -> None:
-        self._camera = camera
-
-    def read(self) -> tuple[np.ndarray, float] | None:
-        try:
-            frame = self._camera.capture_array("main")
-        except (RuntimeError, TimeoutError, OSError):
-            return None
-        return np.asarray(frame), time.monotonic()
-
-    def skip(self) -> bool:
-        return self.read() is not None
-
-    def release(self) -> None:
-        self._camera.stop()
-        self._camera.close()
-
-
 def live_kind(source: str) -> str | None:
     """What kind of live source a text names: "picamera2", "gstreamer", "camera" or "stream".
 
@@ -158,8 +129,8 @@ def live_kind(source: str) -> str | None:
     Raises:
         SourceError: An address of a kind that can't be opened.
     """
-    if source == "picamera2":
-        return source
+    if source.partition(":")[0] == "picamera2":
+        return "picamera2"
     if " ! " in source:
         return "gstreamer"
     if _CAMERA.fullmatch(source):
@@ -184,7 +155,7 @@ def open_capture(source: str, timeout_s: float) -> Capture:
     """
     kind = live_kind(source)
     if kind == "picamera2":
-        return open_picamera2()
+        return open_pi_camera(source)
     if kind == "gstreamer":
         return open_gstreamer(source)
     camera = _CAMERA.fullmatch(source)
@@ -252,33 +223,6 @@ def open_gstreamer(pipeline: str) -> Capture:
             "'videoconvert ! video/x-raw,format=BGR ! appsink drop=1'"
         )
     return OpenCvCapture(capture)
-
-
-def open_picamera2() -> Capture:
-    """Open a Raspberry Pi camera (CSI) through picamera2.
-
-    The format that libcamera calls RGB888 is B, G, R in memory, as OpenCV expects.
-
-    Raises:
-        MissingRuntimeError: picamera2 can't be imported.
-        SourceError: No camera, or it is in use.
-    """
-    try:
-        module = import_module("picamera2")
-    except ImportError as error:
-        raise MissingRuntimeError(_PICAMERA2_HELP) from error
-    try:
-        camera = module.Picamera2()
-        camera.configure(
-            camera.create_video_configuration(main={"size": _PICAMERA2_SIZE, "format": "RGB888"})
-        )
-        camera.start()
-    except (RuntimeError, IndexError, OSError) as error:
-        raise SourceError(
-            f"picamera2 found no usable camera ({' '.join(str(error).split())}); "
-            "check the ribbon cable and `rpicam-hello --list-cameras`"
-        ) from error
-    return _PiCamera(camera)
 
 
 def public_name(source: str) -> str:

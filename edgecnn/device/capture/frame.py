@@ -31,6 +31,7 @@ class Frame:
         uncut_bgr: The picture that a region was cut out of; None where all of it is classified.
         tensor, look: What the model takes, and its fingerprint, where the source's thread has made
             them already.
+        more: The other regions, where several are classified and the source's thread cut them out.
     """
 
     frame_bgr: np.ndarray
@@ -43,6 +44,24 @@ class Frame:
     uncut_bgr: np.ndarray | None = None
     tensor: np.ndarray | None = None
     look: np.ndarray | None = None
+    more: tuple[Prepared, ...] = ()
+
+    @classmethod
+    def of(
+        cls, made: Prepared, index: int, at: datetime, captured: float, seconds: float | None
+    ) -> Frame:
+        """A frame of a camera or video that was prepared by the source's thread."""
+        return cls(
+            made.frame_bgr,
+            index,
+            at,
+            captured,
+            seconds=seconds,
+            uncut_bgr=made.uncut_bgr,
+            tensor=made.tensor,
+            look=made.look,
+            more=made.more,
+        )
 
     @property
     def whole_bgr(self) -> np.ndarray:
@@ -71,6 +90,7 @@ class Prepared:
     uncut_bgr: np.ndarray | None = None
     tensor: np.ndarray | None = None
     look: np.ndarray | None = None
+    more: tuple[Prepared, ...] = ()
 
 
 class Source:

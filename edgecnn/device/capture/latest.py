@@ -89,16 +89,7 @@ class LiveSource(Source):
             count, last = count + 1, mail.sequence
             self.dropped = last + 1 - count
             captured_at = now_utc() - timedelta(seconds=time.monotonic() - mail.captured)
-            yield Frame(
-                mail.made.frame_bgr,
-                last,
-                captured_at,
-                mail.captured,
-                seconds=mail.captured - start,
-                uncut_bgr=mail.made.uncut_bgr,
-                tensor=mail.made.tensor,
-                look=mail.made.look,
-            )
+            yield Frame.of(mail.made, last, captured_at, mail.captured, mail.captured - start)
 
     def close(self) -> None:
         """End the process that reads the source, within some seconds whatever it does."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgecnn.device.capture.cameras import live_kind
 from edgecnn.device.capture.frame import Source
 from edgecnn.device.capture.latest import LiveSource
+from edgecnn.device.capture.pi_camera import parse_pi_camera
 from edgecnn.device.capture.stills import ImageSource, find_pattern, names_below
 from edgecnn.device.capture.video_file import VideoSource
 from edgecnn.device.options import RunOptions
@@ -29,8 +30,9 @@ def open_source(
 ) -> Source:
     """Open a camera, a stream, a video file, an image folder or an image pattern.
 
-    Cameras are "0", "/dev/video0" or "picamera2"; streams are http, rtsp, tcp or udp addresses, or
-    a GStreamer string; patterns are "dir/*.jpg" or "img_%04d.jpg". Write "./0" for a folder "0".
+    Cameras are "0", "/dev/video0" or "picamera2", which takes settings; streams are http, rtsp,
+    tcp or udp addresses, or a GStreamer string; patterns are "dir/*.jpg" or "img_%04d.jpg". Write
+    "./0" for a folder "0".
 
     Args:
         stop: Set it, for example in a signal handler, to end the iteration within a frame or 0.2 s.
@@ -48,7 +50,10 @@ def open_source(
     if not source:
         raise SourceError(f"the source is empty; expected {_EXPECTED}")
     try:
-        if live_kind(source) is not None:
+        kind = live_kind(source)
+        if kind == "picamera2":
+            parse_pi_camera(source)
+        if kind is not None:
             return LiveSource(source, options, stop)
         return _recorded(Path(source), options, stop)
     except OSError as error:

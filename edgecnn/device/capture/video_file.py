@@ -76,17 +76,7 @@ class VideoSource(Source):
             made, seconds = got
             if seconds is None or seconds >= due_s:
                 due_s += self._period_s
-                now = time.monotonic()
-                yield Frame(
-                    made.frame_bgr,
-                    index,
-                    now_utc(),
-                    now,
-                    seconds=seconds,
-                    uncut_bgr=made.uncut_bgr,
-                    tensor=made.tensor,
-                    look=made.look,
-                )
+                yield Frame.of(made, index, now_utc(), time.monotonic(), seconds)
             index += 1
 
     def close(self) -> None:

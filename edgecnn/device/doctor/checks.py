@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from edgecnn.device.machine.delegate_trial import try_delegate
+from edgecnn.device.machine.display import display_fault
 from edgecnn.device.machine.health import host, installed, read_health
-from edgecnn.device.machine.isolated import call
+from edgecnn.device.machine.isolated import NO_SECOND_PYTHON, call
 from edgecnn.errors import MissingRuntimeError, one_line
 from edgecnn.records import Record
 
@@ -35,6 +37,7 @@ _LAB = ("tensorflow", "tf2onnx", "onnx", "scikit-learn")
 _NO_CAMERA = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rpi-hevc", "rpivid")
 _CSI = ("unicam", "rp1-cfe")
 _PROBE_SECONDS = 60.0
+_WIDTH = 14
 
 
 Status = Literal["ok", "warn", "fail"]
@@ -51,6 +54,11 @@ class Check(Record):
     status: Status
     found: str
     mend: str = ""
+
+    def to_text(self) -> str:
+        """One line; names of files are the longest names."""
+        mend = f"; {self.mend}" if self.mend else ""
+        return f"{self.status:4}  {self.name:{_WIDTH}}  {self.found}{mend}"
 
 
 def software() -> Iterator[Check]:
@@ -72,6 +80,7 @@ def hardware() -> Iterator[Check]:
     yield Check("machine", "ok", f"{name}, {machine['system']}")
     yield cameras()
     yield edgetpu()
+    yield from pycoral()
     yield temperature()
     yield disk()
 
@@ -128,15 +137,15 @@ def opencv_package(number: str) -> Check:
     return Check("opencv", "ok", found)
 
 
-def window(gui: str, environment: os._Environ[str] | dict[str, str]) -> Check:
+def window(gui: str, environment: Mapping[str, str]) -> Check:
     """Check for a display: without one, an OpenCV window ends the process."""
-    display = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
     if gui in ("NONE", "NO"):
         return Check("window", "ok", "this OpenCV is headless: `run --window` needs opencv-python")
-    if not display:
-        return Check(
-            "window", "warn", f"{gui}, but no display", "set DISPLAY or leave --window out"
-        )
+    fault = display_fault(environment)
+    if fault is not None:
+        mend = "leave --window out, or log in with `ssh -X`"
+        return Check("window", "warn", f"{gui}, but {fault}", mend)
+    display = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
     return Check("window", "ok", f"{gui} on {display}")
 
 
@@ -164,7 +173,7 @@ def try_runtime(name: str, module: str, number: str) -> Check:
     try:
         reply = call("edgecnn.device.doctor.probe", {"module": module}, _PROBE_SECONDS)
     except MissingRuntimeError as error:
-        if "second Python" in str(error):  # an emulated machine: loading a model will show it
+        if NO_SECOND_PYTHON in str(error):  # an emulated machine: loading a model will show it
             return Check(name, "ok", f"{number}, not tried: {error}")
         return Check(name, "warn", f"{number}: {error}", f"pip install --force-reinstall {name}")
     if reply["works"]:
@@ -205,23 +214,33 @@ def cameras(root: Path = Path("/")) -> Check:
 
 
 def edgetpu(library: str = "libedgetpu.so.1") -> Check:
-    """Check whether libedgetpu is installed and finds a device."""
+    """Check whether libedgetpu is installed and finds a device, in a process of its own."""
     try:
-        ctypes.CDLL(library)
-    except OSError as error:
-        if str(error).startswith(f"{library}: cannot open"):
-            found = f"{library} is not installed (only Coral boards need it)"
-            return Check("edge tpu", "ok", found)
-        mend = "install the missing library"
-        return Check("edge tpu", "warn", f"{library}: {one_line(error)}", mend)
-    from edgecnn.bundle.runtime.module import open_delegate
-
-    try:
-        open_delegate(library)
+        failure = try_delegate(library)
     except MissingRuntimeError as error:
-        found, _, mend = str(error).partition("; ")
-        return Check("edge tpu", "warn", found, mend.removesuffix("; or run with --device cpu"))
-    return Check("edge tpu", "ok", f"{library} found a device")
+        failure = str(error)
+    if failure is None:
+        return Check("edge tpu", "ok", f"{library} found a device")
+    if failure.startswith(NO_SECOND_PYTHON):
+        return Check("edge tpu", "ok", f"not tried: {failure}")
+    if failure.startswith(f"{library} is not installed"):
+        found = f"{library} is not installed (only Coral boards need it)"
+        return Check("edge tpu", "ok", found)
+    found, _, mend = failure.partition("; ")
+    return Check("edge tpu", "warn", found, mend.removesuffix("; or run with --device cpu"))
+
+
+def pycoral() -> Iterator[Check]:
+    """Name the package of that name on PyPI, which has nothing to do with Coral boards."""
+    number = installed("pycoral")
+    if number is None or _has_file("pycoral", "pycoral/utils/edgetpu.py"):
+        return
+    found = f"{number} is another project of that name (a program about coral reefs)"
+    yield Check("pycoral", "warn", found, "pip uninstall pycoral; edgecnn needs no pycoral")
+
+
+def _has_file(distribution: str, name: str) -> bool:
+    return name in {file.as_posix() for file in files(distribution) or ()}
 
 
 def temperature() -> Check:

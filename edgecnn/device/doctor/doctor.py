@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,14 @@ __all__ = ["Diagnosis", "examine"]
 
 @dataclass(frozen=True)
 class Diagnosis(Record):
-    """All checks, in the order in which they were made."""
+    """All checks, in the order in which they were made.
+
+    `shown`: each was shown when it was made, so only their number is left to say.
+    """
 
     checks: tuple[Check, ...]
     bundle: Path | None = field(default=None, metadata=json_as(hidden=True))
+    shown: bool = field(default=False, metadata=json_as(hidden=True))
 
     @property
     @computed
@@ -34,30 +38,54 @@ class Diagnosis(Record):
         return all(check.status != "fail" for check in self.checks)
 
     def to_text(self) -> str:
-        width = max(len(check.name) for check in self.checks)
-        lines = []
-        for check in self.checks:
-            mend = f"; {check.mend}" if check.mend else ""
-            lines.append(f"{check.status:4}  {check.name:{width}}  {check.found}{mend}")
-        if not self.ok:
-            return "\n".join(lines)
-        run = ("run", self.bundle or "BUNDLE", "--source", "0", "--log", "session")
-        return "\n".join([*lines, *next_lines(run)])
+        lines = [self._said()]
+        if self.ok:
+            run = ("run", self.bundle or "BUNDLE", "--source", "0", "--log", "session")
+            lines += next_lines(run)
+        return "\n".join(lines)
+
+    def _said(self) -> str:
+        if not self.shown:
+            return "\n".join(check.to_text() for check in self.checks)
+        counts = [(sum(c.status == s for c in self.checks), s) for s in ("fail", "warn", "ok")]
+        return ", ".join(f"{count} {status}" for count, status in counts if count)
 
 
-def examine(bundle: Path | str | None = None, *, device: str = "cpu") -> Diagnosis:
+def examine(
+    bundle: Path | str | None = None,
+    *,
+    device: str = "cpu",
+    on_check: Callable[[Check], None] | None = None,
+) -> Diagnosis:
     """Check this machine, and with a bundle that it answers here as it did in the lab.
+
+    A cause that an earlier check has said already is not said again.
 
     Args:
         device: What files compiled for an Edge TPU run on; all others run on the CPU.
+        on_check: Called with each check as soon as it is made.
 
     Raises:
         BundleError: There is no bundle there, or it was changed since the export.
     """
-    found = [*software(), *hardware()]
+    found: list[Check] = []
+    causes: dict[tuple[str, str], str] = {}
+    for check in _checks(bundle, found, device):
+        cause = (check.found, check.mend)
+        first = causes.setdefault(cause, check.name) if check.status != "ok" else check.name
+        said = check if first == check.name else replace(check, found=f"as {first}", mend="")
+        found.append(said)
+        if on_check is not None:
+            on_check(said)
+    place = None if bundle is None else Path(bundle)
+    return Diagnosis(tuple(found), place, shown=on_check is not None)
+
+
+def _checks(bundle: Path | str | None, found: list[Check], device: str) -> Iterator[Check]:
+    yield from software()
+    yield from hardware()
     if bundle is not None:
-        found += _examine_bundle(bundle, found, device)
-    return Diagnosis(tuple(found), None if bundle is None else Path(bundle))
+        yield from _examine_bundle(bundle, found, device)
 
 
 def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterator[Check]:
@@ -138,7 +166,9 @@ def _replay_twin(bundle: Bundle, file: str, device: str) -> Check:
     """Compare a compiled file on its chip with the uncompiled one on the CPU."""
     from edgecnn.bundle.classifier import Classifier
     from edgecnn.bundle.edgetpu.twin import compare_golden, load_twin
+    from edgecnn.device.machine.delegate_trial import try_delegate
 
+    try_delegate(device, None, bundle.path, file)
     classifier = Classifier(bundle, file, device=device)
     twin = load_twin(classifier, device)
     if twin is None:

@@ -27,10 +27,12 @@ class GuardBand:
     """Measures how old frames are and how far apart, and counts those that it leaves unlabelled.
 
     `width_s` is the age of a frame (95th percentile) plus one frame: see `timeline.guard_width`.
+    `is_needed` is set by whoever goes by time: else nothing is measured.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.is_needed = False
         self.width_s = 0.0
         self._ages_ms: deque[float] = deque(maxlen=_NEWEST)
         self._steps_s: deque[float] = deque(maxlen=_NEWEST)

@@ -21,7 +21,8 @@ class Figures:
     lab, lab_file   of the network, and of the file that runs
     gap_points  100 x (lab - live accuracy), above 0 when the field is worse; None without truth
     alarm       whether the labels show that the field is worse than the lab
-    age_ms      from capture to answer, of the last 10,000 frames
+    age_ms      from capture to answer, of the last 10,000 answers
+    regions     live accuracy of each region, where there are several
     """
 
     frames: int
@@ -34,6 +35,7 @@ class Figures:
     fps: float = field(metadata=json_as(digits=3))
     age_ms: Percentiles
     invoke_ms: Percentiles
+    regions: dict[str, Tally]
 
 
 @dataclass(frozen=True)

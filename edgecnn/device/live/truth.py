@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -51,11 +52,18 @@ class Truths:
     Args:
         sources: Closed with this one.
         guard: What those among them use that go by time.
+        regions: Which region each source is about; None where there is only one.
     """
 
-    def __init__(self, sources: Sequence[TruthSource] = (), guard: GuardBand | None = None) -> None:
+    def __init__(
+        self,
+        sources: Sequence[TruthSource] = (),
+        guard: GuardBand | None = None,
+        regions: Sequence[str | None] | None = None,
+    ) -> None:
         self._sources = tuple(sources)
-        self._guard = guard or GuardBand()
+        self._regions = tuple(regions or [None] * len(self._sources))
+        self._guard, self._guarded = guard or GuardBand(), float("-inf")
         self.via = tuple(dict.fromkeys(source.via for source in sources))
 
     def __enter__(self) -> Truths:
@@ -74,13 +82,21 @@ class Truths:
         """Frames that stay unlabelled because they are near a change of the label."""
         return self._guard.count
 
-    def observe(self, frame: Frame, answer: Prediction) -> None:
-        self._guard.observe(frame)
-        for source in self._sources:
-            source.observe(frame, answer)
+    def observe(self, frame: Frame, answer: Prediction, region: str | None = None) -> None:
+        """See a region of a frame and its answer."""
+        if self._guard.is_needed and frame.captured != self._guarded:  # regions are of one frame
+            self._guard.observe(frame)
+            self._guarded = frame.captured
+        for source, about in zip(self._sources, self._regions, strict=True):
+            if about == region:
+                source.observe(frame, answer)
 
     def take(self) -> list[TruthEvent]:
-        return [event for source in self._sources for event in source.take()]
+        return [
+            event if about is None else replace(event, region=about)
+            for source, about in zip(self._sources, self._regions, strict=True)
+            for event in source.take()
+        ]
 
     def close(self) -> None:
         for source in self._sources:
@@ -108,6 +124,7 @@ def load_truths(
     *,
     offset: int = 0,
     most: int | None = None,
+    regions: Sequence[str] = (),
 ) -> Truths:
     """Make the truth sources that `--truth` names.
 
@@ -118,6 +135,7 @@ def load_truths(
         labels: The labels of the bundle.
         offset: Added to the frame numbers of a truth CSV.
         most: The run stops after so many frames; None: with the source.
+        regions: The names of several regions: each of `names` then begins with one, "hall=".
         more: Sources that are open already, such as a page; the caller closes them if this fails.
 
     Raises:
@@ -134,6 +152,7 @@ def load_truths(
             return _keys(source, labels)
         if name == "marker":
             return MarkerTruth(labels, source.warn, live=source.live)
+        guard.is_needed = guard.is_needed or (kind in ("schedule", "sensor") and bool(file))
         if kind == "schedule" and file:
             return load_schedule(Path(file), source, labels, guard)
         if kind == "sensor" and file:
@@ -145,12 +164,28 @@ def load_truths(
 
     with ExitStack() as opened:
         loaded: list[TruthSource] = []
+        about: list[str | None] = []
         for name in map(str, names):
             if name != "none":
-                loaded.append(load(name))
+                region, what = _split_region(name, regions)
+                loaded.append(load(what))
+                about.append(region)
                 opened.callback(loaded[-1].close)
         opened.pop_all()
-    return Truths([*loaded, *more], guard)
+    return Truths([*loaded, *more], guard, [*about, *[None] * len(more)])
+
+
+def _split_region(name: str, regions: Sequence[str]) -> tuple[str | None, str]:
+    """The region that a truth source is about, and the source; no region where there is one."""
+    if not regions:
+        return None, name
+    region, mark, what = name.partition("=")
+    if not mark or region not in regions:
+        raise TruthError(
+            f"truth {name!r} does not say which region it is about, expected one of "
+            f"{listed(regions)}; write {regions[0]}={what or name}"
+        )
+    return region, what
 
 
 def _keys(source: Source, labels: Sequence[str]) -> KeyTruth:
@@ -166,6 +201,8 @@ def _from_csv(
     csv = labels_from_csv(path, footage, labels)
     for note in csv.notes:
         source.warn(note)
+
+    guard.is_needed = guard.is_needed or csv.by_time
 
     def find(frame: Frame) -> str | None:
         if not csv.by_time:

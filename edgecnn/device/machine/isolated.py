@@ -13,7 +13,9 @@ from pathlib import Path
 from edgecnn.errors import EdgecnnError, MissingRuntimeError
 from edgecnn.records import Json
 
-__all__ = ["call", "serve"]
+__all__ = ["NO_SECOND_PYTHON", "call", "serve"]
+
+NO_SECOND_PYTHON = "can't start a second Python"
 
 
 def call(module: str, request: Json, timeout_s: float) -> Json:
@@ -36,7 +38,7 @@ def call(module: str, request: Json, timeout_s: float) -> Json:
         )
     except OSError as error:
         raise MissingRuntimeError(
-            f"can't start a second Python ({error.strerror}), as on an emulated machine"
+            f"{NO_SECOND_PYTHON} ({error.strerror}), as on an emulated machine"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise MissingRuntimeError(f"gave no answer in {timeout_s:.0f} s") from error

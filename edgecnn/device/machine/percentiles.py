@@ -9,7 +9,7 @@ import numpy as np
 
 from edgecnn.records import Record, json_as
 
-__all__ = ["Percentiles"]
+__all__ = ["Percentiles", "RecentTimes"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,28 @@ class Percentiles(Record):
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Percentiles:
-        array = np.fromiter(values, np.float64)
+        array = values if isinstance(values, np.ndarray) else np.fromiter(values, np.float64)
         return cls(*map(float, np.percentile(array, (50, 95)))) if array.size else cls(0.0, 0.0)
 
     def text(self) -> str:
         return f"p50 {self.p50:.1f} ms, p95 {self.p95:.1f} ms"
+
+
+class RecentTimes:
+    """The newest times, in milliseconds: memory stays the same for days.
+
+    Args:
+        most: So many are remembered.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._values = np.zeros(most)
+        self._count = 0
+
+    def add(self, ms: float) -> None:
+        self._values[self._count % len(self._values)] = ms
+        self._count += 1
+
+    @property
+    def percentiles(self) -> Percentiles:
+        return Percentiles.of(self._values[: self._count])

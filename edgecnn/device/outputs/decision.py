@@ -48,7 +48,8 @@ class Decider:
     def decide(self, answer: Prediction) -> Decision:
         """Take an answer in."""
         index, confidence = self._smooth(answer)
-        self._last.append(index if confidence >= self._rule.least else None)
+        least = self._rule.least_of.get(index, self._rule.least)
+        self._last.append(index if confidence >= least else None)
         best, count = Counter(self._last).most_common(1)[0]
         before = self._decided
         if count >= self._rule.agree:

@@ -40,6 +40,8 @@ def _samples(status: Status, health: Json) -> Iterator[_Sample]:
     yield from _accuracy("lab", status.lab)
     yield from _accuracy("lab_file", status.lab_file)
     yield from _accuracy("live", status.live)
+    for name, tally in status.regions.items():
+        yield from _accuracy("live", tally, {"region": name})
     none: dict[str, str] = {}
     if status.gap_points is not None:
         yield "gap_points", "gauge", "Lab minus live accuracy in points.", none, status.gap_points
@@ -73,8 +75,8 @@ def _samples(status: Status, health: Json) -> Iterator[_Sample]:
         yield "throttled_bits", "gauge", about, none, float(int(str(throttled), 16))
 
 
-def _accuracy(where: str, tally: Tally) -> Iterator[_Sample]:
-    labels = {"where": where}
+def _accuracy(where: str, tally: Tally, more: dict[str, str] | None = None) -> Iterator[_Sample]:
+    labels = {"where": where, **(more or {})}
     yield "labelled_total", "gauge", "Frames with a label of the card.", labels, tally.total
     if tally.accuracy is None:
         return

@@ -125,7 +125,7 @@ def discovery(title: str, device: str, topic: str) -> Json:
         "name": title,
         "unique_id": f"edgecnn_{device}",
         "state_topic": f"{topic}/state",
-        "value_template": "{{ value_json.decision }}",
+        "value_template": "{{ value_json.reading or value_json.decision }}",
         "json_attributes_topic": f"{topic}/state",
         "availability_topic": f"{topic}/available",
         "device": {"identifiers": [f"edgecnn_{device}"], "name": title, "manufacturer": "edgecnn"},

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-from edgecnn.errors import OptionError
+from edgecnn.errors import OptionError, listed
 from edgecnn.option import check_options, option
 
 __all__ = ["DecisionRule", "OutputOptions"]
 
 _MOST_VOTES = 1000
+_CARD = "card"
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class DecisionRule:
         agree, window: A label is decided when `agree` of the last `window` answers have it.
         smoothing: Weight of the newest scores in an exponential mean, above 0; 1 takes them alone.
         least: An answer below this confidence counts as "not sure".
+        least_of: The same for single classes, by their index.
     """
 
     agree: int = 1
     window: int = 1
     smoothing: float = 1.0
     least: float = 0.0
+    least_of: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,12 @@ class OutputOptions:
         low=0.001,
         high=1,
     )
-    reject: float | None = option(
-        None,
-        "Take an answer below this confidence as not sure: no decision.",
-        low=0,
-        high=1,
+    reject: tuple[str, ...] = option(
+        (),
+        "Take an answer below this confidence as not sure: no decision. `card` takes the one that "
+        "train chose on lab images, LABEL=X is for one class. Repeat it for several.",
+        one_needs_no_list=True,
+        metavar="[LABEL=]X",
         shown="no answer is rejected",
     )
     output: Literal["text", "jsonl"] = option(
@@ -78,20 +83,64 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        self.check_decisions()
 
-    @property
-    def rule(self) -> DecisionRule:
-        """How answers become decisions.
+    def check_decisions(self) -> None:
+        """Refuse `agree` and `reject` of another form.
 
         Raises:
-            OptionError: `agree` has another form.
+            OptionError: One has.
         """
-        agree, window = 1, 1
-        if self.agree is not None:
-            match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", self.agree, re.ASCII)
-            agree, window = (int(match[1]), int(match[2])) if match else (0, 0)
-            if not 1 <= agree <= window <= _MOST_VOTES:
+        _ = self._votes(), list(self._rejected())
+
+    def rule(self, labels: Sequence[str], chosen: float | None) -> DecisionRule:
+        """How answers become decisions.
+
+        Args:
+            labels: Those of the card.
+            chosen: The card's threshold; None where it has none.
+
+        Raises:
+            OptionError: `agree` has another form, or `reject` names no class of the card.
+        """
+        agree, window = self._votes()
+        least, least_of = 0.0, {}
+        for label, text in self._rejected():
+            if text == _CARD and chosen is None:
                 raise OptionError(
-                    f"--agree is {self.agree!r}, expected N/M such as 3/5, with N from 1 to M"
+                    "--reject card: the card has no threshold (an older model, or too few images "
+                    "to be sure of one); give a confidence such as 0.6"
                 )
-        return DecisionRule(agree, window, self.smoothing, self.reject or 0.0)
+            value = chosen if text == _CARD and chosen is not None else float(text)
+            if label is None:
+                least = value
+            elif label in labels:
+                least_of[list(labels).index(label)] = value
+            else:
+                raise OptionError(
+                    f"--reject {label}={text} names no class, expected {listed(labels)}"
+                )
+        return DecisionRule(agree, window, self.smoothing, least, least_of)
+
+    def _votes(self) -> tuple[int, int]:
+        if self.agree is None:
+            return 1, 1
+        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", self.agree, re.ASCII)
+        agree, window = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= agree <= window <= _MOST_VOTES:
+            raise OptionError(
+                f"--agree is {self.agree!r}, expected N/M such as 3/5, with N from 1 to M"
+            )
+        return agree, window
+
+    def _rejected(self) -> Iterator[tuple[str | None, str]]:
+        """(label or None, a number from 0 to 1 or "card") of each --reject."""
+        for text in self.reject:
+            label, mark, value = text.rpartition("=")
+            is_number = re.fullmatch(r"0|1|[01]?\.\d{1,9}|1\.0+", value, re.ASCII) is not None
+            if value != _CARD and not (is_number and float(value) <= 1):
+                raise OptionError(
+                    f"--reject is {text!r}, expected a confidence from 0 to 1, card, or one of "
+                    "these for a class: LABEL=0.8"
+                )
+            yield (label if mark else None), value

@@ -35,6 +35,8 @@ class Announced:
         at: When it was captured, in UTC.
         label, confidence: The model's answer.
         truth: What the frame shows, where that is known already.
+        region: What was classified of the frame, where there are several regions.
+        reading: The newest decisions of all regions, in their order.
     """
 
     frame: int
@@ -44,6 +46,8 @@ class Announced:
     decision: Decision
     truth: str | None
     age_ms: float
+    region: str | None = None
+    reading: str | None = None
 
     def to_json(self) -> Json:
         """What outputs send."""
@@ -56,7 +60,8 @@ class Announced:
             "changed": self.decision.changed,
             "age_ms": round(self.age_ms, 1),
         }
-        return shown if self.truth is None else {**shown, "truth": self.truth}
+        more = {"region": self.region, "reading": self.reading, "truth": self.truth}
+        return shown | {key: value for key, value in more.items() if value is not None}
 
 
 class Output(Protocol):

@@ -46,10 +46,19 @@ class FrameSample:
     Args:
         count, megabytes: The most that frames/ may hold; a count of 0 keeps none.
         live: Whether the source is a camera or stream.
+        region: The name of the region that is kept, where there are several.
     """
 
-    def __init__(self, session: SessionWriter, count: int, megabytes: float, *, live: bool) -> None:
-        self._session = session
+    def __init__(
+        self,
+        session: SessionWriter,
+        count: int,
+        megabytes: float,
+        *,
+        live: bool,
+        region: str | None = None,
+    ) -> None:
+        self._session, self._region = session, region
         self._offered = 0
         self._random = Random(0)
         self._spacing_s = _LIVE_SPACING_S if live else 0.0
@@ -90,7 +99,7 @@ class FrameSample:
             quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
             ok, jpeg = cv2.imencode(".jpg", frame.frame_bgr, quality)
             suffix, data = ".jpg", jpeg.tobytes() if ok else b""
-        file = f"{picture_stem(frame.index)}{suffix}"
+        file = f"{picture_stem(frame.index, self._region)}{suffix}"
         if not data or len(data) > pool.size:
             return False
         try:

@@ -6,34 +6,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
-from edgecnn.device.run.record import Recorder
+from edgecnn.device.run.record import Recorder, Reply
 from edgecnn.device.run.session_log import Down, SessionLog
 from edgecnn.session.events import TruthEvent
 
-__all__ = ["LogThread", "Reply"]
+__all__ = ["LogThread"]
 
 _TICK_S, _END_S = 0.2, 3.0
 # Frames that wait hold their pictures in memory. A recording waits for the log; a camera does not.
 _MOST_FRAMES, _MOST_LINES = 64, 50_000
 _PAUSE_S = 0.001
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer and what is known of it: see `Recorder.frame`."""
-
-    prediction: Prediction
-    truth: str | None
-    age_ms: float
-    invoke_ms: float
-    thing: int | None = None
 
 
 class LogThread:
@@ -50,6 +37,8 @@ class LogThread:
         self.num_missed = 0
         self._began = time.monotonic()
         self._busy_since: float | None = None
+        self._hung: Down | None = None
+        self._look_at = 0.0
         self._ended = False
         self._thread = threading.Thread(target=self._work, name="edgecnn-log", daemon=True)
         self._thread.start()
@@ -89,21 +78,32 @@ class LogThread:
             return Down(since, f"the disk of {self.folder} does not answer")
         return down
 
+    @property
+    def num_outages(self) -> int:
+        """How often nothing could be written."""
+        return self._log.num_outages
+
+    def take_notes(self) -> list[str]:
+        """What has to be said of the log since the last call; for the loop's thread."""
+        now = time.monotonic()
+        if not self._log.notes and now < self._look_at:
+            return []
+        self._look_at = now + _TICK_S
+        notes = [self._log.notes.popleft() for _ in range(len(self._log.notes))]
+        before, down = self._hung, self.down
+        self._hung = down if self._log.down is None else None
+        if self._hung is not None and before is None:
+            notes.append(f"not logging: {self._hung.cause}")
+        if self._hung is None and before is not None and down is None:
+            notes.append(f"logging again after {now - before.since:.1f} s")
+        return notes
+
     def frame(self, frame: Frame, reply: Reply) -> None:
         """Log an answer."""
         if self._waiting.qsize() >= _MOST_FRAMES and not self._makes_room():
             self.num_missed += 1
             return
-        self._put(
-            lambda recorder: recorder.frame(
-                frame,
-                reply.prediction,
-                reply.truth,
-                age_ms=reply.age_ms,
-                invoke_ms=reply.invoke_ms,
-                thing=reply.thing,
-            )
-        )
+        self._put(lambda recorder: recorder.frame(frame, reply))
 
     def truth(self, event: TruthEvent) -> None:
         self._put(lambda recorder: recorder.session.truth(event))

@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-
-import numpy as np
+from dataclasses import dataclass, fields
 
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.near_duplicates import fingerprint
-from edgecnn.accuracy.objects import ObjectNumbers
 from edgecnn.accuracy.tally import gap_points
 from edgecnn.bundle.edgetpu.twin import load_twin
-from edgecnn.bundle.frame_view import FrameView
-from edgecnn.bundle.preprocess import to_tensor
 from edgecnn.bundle.spec import Prediction
-from edgecnn.device.capture.frame import Frame, Prepared, Source
+from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Figures, Status, Trouble
 from edgecnn.device.live.truth import Truths
 from edgecnn.device.load_classifier import Loaded
+from edgecnn.device.machine.clock import ClockWatch
 from edgecnn.device.machine.notify import Notifier
-from edgecnn.device.machine.percentiles import Percentiles
+from edgecnn.device.machine.percentiles import RecentTimes
 from edgecnn.device.options import RunOptions
-from edgecnn.device.outputs.decision import Decider
 from edgecnn.device.outputs.publish import Announced, Publishers
-from edgecnn.device.run.log_thread import LogThread, Reply
+from edgecnn.device.run.log_thread import LogThread
+from edgecnn.device.run.record import Reply
+from edgecnn.device.run.regions import Region, Regions
 from edgecnn.device.run.result import RunResult
-from edgecnn.device.run.session_log import Down
 from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage
 from edgecnn.errors import SourceError
-from edgecnn.session.answers import Answers
 from edgecnn.session.events import TruthEvent
 
 __all__ = ["Audience", "Loop"]
@@ -68,30 +62,28 @@ class Loop:
         source: Source,
         truths: Truths,
         log: LogThread | None,
-        view: FrameView,
         options: RunOptions,
         shown: Audience,
     ) -> None:
         self._loaded, self._source, self._truths = loaded, source, truths
-        self._log, self._view = log, view
+        self._log = log
         self._page, self._outputs, self._notifier = shown.page, shown.outputs, shown.notifier
         self._classifier = loaded.classifier
         self._lab = self._classifier.card.lab.tally
         self._options = options
         self._frames = 0
         self._status_due = 0.0
-        self._ages: deque[float] = deque(maxlen=_WINDOW)
-        self._invokes: deque[float] = deque(maxlen=_WINDOW)
+        self._num_answers = 0
+        self._ages, self._invokes = RecentTimes(_WINDOW), RecentTimes(_WINDOW)
         self._start = time.monotonic()
-        self._answers = Answers(
-            self._classifier.card.labels, separate=source.kind == ImageSource.kind
-        )
-        self._decider = Decider(options.rule, self._classifier.card.labels)
-        source.prepare = self._prepare
-        self._things = ObjectNumbers()
+        card = self._classifier.card
+        is_folder = source.kind == ImageSource.kind
+        rule = options.rule(card.labels, card.reject.threshold if card.reject else None)
+        self._regions = Regions(options.views, card.labels, rule, separate=is_folder)
+        source.prepare = lambda frame_bgr: self._regions.prepare(frame_bgr, card.input)
         self._alarmed = False
+        self._clock = ClockWatch()
         self._warnings: list[str] = []
-        self._down: Down | None = None
         self._picked = 0  # labels of frames that a person picked
         self._last: tuple[Prediction | None, str | None] = (None, None)
         # The uncompiled file on the CPU, to compare some answers with, where there is one.
@@ -144,8 +136,7 @@ class Loop:
                 continue
             if self._page is not None:
                 captured = self._show(captured, self._page, stop)
-            frame = self._cut(captured)
-            prediction = self._classify(frame)
+            frame, prediction = self._answer(captured)
             self._show_figures()
             if on_status is not None and time.monotonic() >= self._status_due:
                 on_status(self._status())
@@ -197,78 +188,84 @@ class Loop:
             if self._page is not None and self._page.hub.wants_status():
                 self._page.hub.show(self._status())
 
-    def _cut(self, frame: Frame) -> Frame:
-        """The view of a frame; its file's bytes show something else then."""
-        if self._view.is_whole or frame.tensor is not None:
-            return frame
-        cut_bgr, uncut_bgr = self._view.apply(frame.frame_bgr), frame.frame_bgr
-        return replace(frame, frame_bgr=cut_bgr, encoded=None, uncut_bgr=uncut_bgr)
+    def _answer(self, captured: Frame) -> tuple[Frame, Prediction]:
+        """Classify all regions of a frame; returns the first of them and its answer."""
+        if self._source.live:
+            was_set = self._clock.see(captured.captured_at, captured.captured)
+            if was_set is not None:
+                self._warn(was_set)
+        frames = self._regions.cut(captured)
+        replies = [
+            self._classify(frame, region)
+            for frame, region in zip(frames, self._regions, strict=True)
+        ]
+        self._frames += 1
+        self._last = (replies[0].prediction, replies[0].truth)
+        self._take_warnings()
+        if self._outputs:
+            self._publish(captured, replies)
+        self._compare_twin(frames[0], replies[0].prediction)
+        return frames[0], replies[0].prediction
 
-    def _prepare(self, frame_bgr: np.ndarray) -> Prepared:
-        """The view of a picture and its tensor; the source's thread calls this."""
-        cut_bgr = self._view.apply(frame_bgr)
-        uncut_bgr = None if self._view.is_whole else frame_bgr
-        tensor = to_tensor(cut_bgr, self._classifier.card.input)
-        return Prepared(cut_bgr, uncut_bgr, tensor, fingerprint(tensor, is_rgb=True))
-
-    def _classify(self, frame: Frame) -> Prediction:
+    def _classify(self, frame: Frame, region: Region) -> Reply:
         answered = self._classifier.answered(frame.frame_bgr, frame.tensor)
         age_ms = (time.monotonic() - frame.captured) * 1000
-        prediction, timing = answered.prediction, answered.timing
+        prediction, invoke_ms = answered.prediction, answered.timing.invoke_ms
         look = frame.look if frame.look is not None else fingerprint(answered.tensor, is_rgb=True)
-        thing = self._things.number(look)
-        self._truths.observe(frame, prediction)
+        thing = region.number(look)
+        self._truths.observe(frame, prediction, region.name)
         truths = self._truths.take()
-        label = next((t.label for t in reversed(truths) if t.frame == frame.index), None)
-        self._frames += 1
-        self._ages.append(age_ms)
-        self._invokes.append(timing.invoke_ms)
-        self._last = (prediction, label)
-        self._answers.answer(frame.index, prediction.index, thing)
-        self._take_warnings()
+        wanted = (frame.index, region.name)
+        label = next((t.label for t in reversed(truths) if (t.frame, t.region) == wanted), None)
+        self._num_answers += 1
+        self._ages.add(age_ms)
+        self._invokes.add(invoke_ms)
+        self._regions.answer(region, frame.index, prediction.index, thing)
+        reply = Reply(prediction, label, age_ms, invoke_ms, thing, region.name)
         if self._log is not None:
-            self._log.frame(frame, Reply(prediction, label, age_ms, timing.invoke_ms, thing))
+            self._log.frame(frame, reply)
         self._hold(truths)
-        if self._outputs:
-            self._publish(frame, prediction, label, age_ms)
-        self._compare_twin(frame, prediction)
-        return prediction
+        return reply
 
-    def _publish(
-        self, frame: Frame, prediction: Prediction, truth: str | None, age_ms: float
-    ) -> None:
-        decision = self._decider.decide(prediction)
-        self._outputs.put(
-            Announced(
-                frame.index,
-                frame.captured_at,
-                prediction.label,
-                prediction.confidence,
-                decision,
-                truth,
-                age_ms,
+    def _publish(self, frame: Frame, replies: Sequence[Reply]) -> None:
+        decisions = [
+            region.decide(reply.prediction)
+            for region, reply in zip(self._regions, replies, strict=True)
+        ]
+        for reply, decision in zip(replies, decisions, strict=True):
+            self._outputs.put(
+                Announced(
+                    frame.index,
+                    frame.captured_at,
+                    reply.prediction.label,
+                    reply.prediction.confidence,
+                    decision,
+                    reply.truth,
+                    reply.age_ms,
+                    reply.region,
+                    self._regions.reading,
+                )
             )
-        )
 
     def _hold(self, truths: Sequence[TruthEvent]) -> None:
         """Count truths, of this frame or of earlier ones, and log them."""
         for event in truths:
-            self._answers.truth(event)
+            self._regions.truth(event)
             self._picked += event.why == "chosen"
             if self._log is not None:
                 self._log.truth(event)
 
     def _note_labels(self) -> None:
         """Say which labels the live figure lacks, and why."""
-        if self._picked and not self._answers.tally.total:
+        if self._picked and not self._regions.tally.total:
             self._warn(
                 "live accuracy is not identified: a person picked all labelled frames; label "
                 "random ones on the page (--web), or whole stretches"
             )
-        if self._answers.late:
+        if self._regions.late:
             where = "--log keeps them" if self._log is None else "an audit counts them"
             self._warn(
-                f"{self._answers.late} labels came too late for the live accuracy of the run; "
+                f"{self._regions.late} labels came too late for the live accuracy of the run; "
                 f"{where}"
             )
 
@@ -282,7 +279,7 @@ class Loop:
 
     def _status(self) -> Status:
         now = time.monotonic()
-        live, elapsed_s = self._answers.tally, now - self._start
+        live, elapsed_s = self._regions.tally, now - self._start
         prediction, truth = self._last
         alarm = self._weigh()
         outage, down = self._source.outage, None if self._log is None else self._log.down
@@ -296,8 +293,9 @@ class Loop:
             dropped=self._source.dropped,
             elapsed_s=elapsed_s,
             fps=self._frames / max(elapsed_s, 1e-9),
-            age_ms=Percentiles.of(self._ages),
-            invoke_ms=Percentiles.of(self._invokes),
+            age_ms=self._ages.percentiles,
+            invoke_ms=self._invokes.percentiles,
+            regions=self._regions.tallies,
             prediction=prediction,
             truth=truth,
             warning=self._warnings[-1] if self._warnings else self._loaded.fallback,
@@ -308,7 +306,7 @@ class Loop:
 
     def _weigh(self) -> Alarm:
         """The alarm; the first time that it is raised it is logged, too."""
-        things, right = self._answers.first_answers
+        things, right = self._regions.first_answers
         alarm = Alarm.of(self._classifier.artifact.lab, right, things)
         if alarm.raised and not self._alarmed:
             self._alarmed = True
@@ -318,22 +316,21 @@ class Loop:
     def _faults(self) -> dict[str, int]:
         """How often each fault was seen: of the camera's pictures, and lines that were lost."""
         lost = 0 if self._log is None else self._log.num_lost
+        log_outages = 0 if self._log is None else self._log.num_outages
         unsent = self._outputs.num_dropped
         return (
             self._source.counts
+            | ({"log outages": log_outages} if log_outages else {})
             | ({"lines not logged": lost} if lost else {})
             | ({"answers not sent": unsent} if unsent else {})
+            | ({"clock set": self._clock.count} if self._clock.count else {})
         )
 
     def _take_warnings(self) -> None:
         for message in self._source.take_warnings():
             self._warn(message)
-        down = None if self._log is None else self._log.down
-        if down is not None and self._down is None:
-            self._warn(f"not logging: {down.cause}")
-        if down is None and self._down is not None:
-            self._warn(f"logging again after {time.monotonic() - self._down.since:.1f} s")
-        self._down = down
+        for message in () if self._log is None else self._log.take_notes():
+            self._warn(message)
 
     def _warn(self, message: str) -> None:
         if len(self._warnings) < _MAX_WARNINGS:
@@ -360,7 +357,7 @@ class Loop:
             )
         return RunResult(
             **{one.name: getattr(status, one.name) for one in fields(Figures)},
-            unlabelled=status.frames - status.live.total,
+            unlabelled=self._num_answers - status.live.total,
             guarded=self._truths.guarded,
             artifact=self._classifier.artifact.file,
             device=self._loaded.device,

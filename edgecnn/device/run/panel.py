@@ -41,6 +41,8 @@ def render(status: Status) -> Panel:
     """The panel as something that rich can print."""
     rows = Table.grid(padding=(0, 2))
     rows.add_row("live accuracy", Text(status.live.text(), style="bold"))
+    for name, tally in status.regions.items():
+        rows.add_row(f"  {name}", tally.text())
     rows.add_row("lab accuracy", status.lab.text())
     if are_apart(status.lab, status.lab_file):
         rows.add_row("of this file", Text(status.lab_file.text(), style="bold yellow"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
 
 from edgecnn.bundle.spec import Prediction
@@ -13,14 +15,30 @@ from edgecnn.device.run.keep import FrameSample
 from edgecnn.session.events import FrameEvent, top_scores
 from edgecnn.session.write import SessionWriter
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "Reply"]
 
 _HEALTH_S = 10.0
 # All scores of frames that are not kept: at most every tenth, and less often where there are many
 # classes, so that a line takes some bytes more in the mean.
 _SCORES_SHARE, _SCORES_A_FRAME = 0.1, 1.0
-# The wall clock was set when it moved otherwise than the monotonic one by this much at once.
-_CLOCK_JUMP_S = 2.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer to a frame and what is known of it.
+
+    Args:
+        truth: What the frame shows, where that is known already: mistakes are kept first.
+        thing: See `accuracy.objects`.
+        region: The name of what was classified, where there are several regions.
+    """
+
+    prediction: Prediction
+    truth: str | None
+    age_ms: float
+    invoke_ms: float
+    thing: int | None = None
+    region: str | None = None
 
 
 class Recorder:
@@ -31,64 +49,60 @@ class Recorder:
         options: The bounds of the kept pictures, the rate of the log, and the silence that is
             noted as a gap.
         live: Whether the source is a camera or stream.
+        regions: Names of what is classified; the bounds of kept pictures hold for all together.
     """
 
-    def __init__(self, session: SessionWriter, options: RunOptions, *, live: bool) -> None:
+    def __init__(
+        self,
+        session: SessionWriter,
+        options: RunOptions,
+        *,
+        live: bool,
+        regions: Sequence[str | None] = (None,),
+    ) -> None:
         self.session = session
         self._live, self._gap_s = live, options.timeout_s + options.period_s
         self._every_s = options.log_every
-        self._sample = FrameSample(session, options.keep_frames, options.keep_mb, live=live)
+        count, megabytes = options.keep_frames // len(regions), options.keep_mb / len(regions)
+        self._samples = {
+            name: FrameSample(session, count, megabytes, live=live, region=name) for name in regions
+        }
         self._random = Random(1)
         self._health_at = self._logged_at = float("-inf")
         self._last: tuple[int, float] | None = None
-        self._clock_offset: float | None = None
         # Near the end of the budget only frames with a label or a picture are logged.
         self.sparse = False
-        self._thing: int | None = None
+        self._things: dict[str | None, int | None] = {}
+        self._due_frame = -1
 
-    def frame(
-        self,
-        frame: Frame,
-        prediction: Prediction,
-        truth: str | None,
-        *,
-        age_ms: float,
-        invoke_ms: float,
-        thing: int | None = None,
-    ) -> None:
-        """Log an answer, unless `log_every` leaves it out: labelled and kept ones never.
-
-        Args:
-            truth: What the frame shows, where that is known already: mistakes are kept first.
-            thing: See `accuracy.objects`.
-        """
+    def frame(self, frame: Frame, reply: Reply) -> None:
+        """Log an answer, unless `log_every` leaves it out: labelled and kept ones never."""
         self._note_gap(frame)
-        self._note_clock(frame)
-        kept = self._sample.offer(frame, prediction, truth)
-        failure = self._sample.take_failure()
+        prediction, sample = reply.prediction, self._samples[reply.region]
+        kept = sample.offer(frame, prediction, reply.truth)
+        failure = sample.take_failure()
         if failure is not None:
             self.health(f"no pictures are kept: {failure}")
-        due = frame.captured - self._logged_at >= self._every_s and not self.sparse
-        if not (due or kept or truth is not None):
+        if not (self._is_due(frame) or kept or reply.truth is not None):
             return
-        self._logged_at = frame.captured if due else self._logged_at
         share = min(_SCORES_SHARE, _SCORES_A_FRAME / len(prediction.scores))
         event = FrameEvent(
             frame=frame.index,
             t_ms=self.session.t_ms(frame.captured),
             top=top_scores(prediction.scores),
             confidence=prediction.confidence,
-            age_ms=age_ms,
-            invoke_ms=invoke_ms,
+            age_ms=reply.age_ms,
+            invoke_ms=reply.invoke_ms,
             at=frame.captured_at,
+            region=reply.region,
             scores=prediction.scores if kept or self._random.random() < share else None,
             pool=kept.pool if kept else None,
             probability=kept.probability if kept else None,
             name=frame.name,
             seconds=None if self._live else frame.seconds,
-            thing=None if thing == self._thing else thing,
+            thing=None if reply.thing == self._things.get(reply.region) else reply.thing,
         )
-        self._thing = thing
+        self._things[reply.region] = reply.thing
         self.session.frame(event)
 
     def tick(self) -> None:
@@ -110,6 +124,14 @@ class Recorder:
         start, end = (self.session.t_ms(moment) for moment in (since, time.monotonic()))
         self.session.gap(max(0, start), end, "camera silent")
 
+    def _is_due(self, frame: Frame) -> bool:
+        """Whether `log_every` lets a frame through, with all its regions."""
+        if self.sparse:
+            return False
+        if frame.captured - self._logged_at >= self._every_s:
+            self._logged_at, self._due_frame = frame.captured, frame.index
+        return frame.index == self._due_frame
+
     def _note_gap(self, frame: Frame) -> None:
         """Log a gap before a frame that came late, though none before it was dropped."""
         last, self._last = self._last, (frame.index, frame.captured)
@@ -118,12 +140,3 @@ class Recorder:
         if frame.index == last[0] + 1 and frame.captured - last[1] > self._gap_s:
             start, end = (self.session.t_ms(moment) for moment in (last[1], frame.captured))
             self.session.gap(start, end, "camera silent")
-
-    def _note_clock(self, frame: Frame) -> None:
-        """Log that the machine's clock was set; `t` goes on as if nothing had happened."""
-        offset = frame.captured_at.timestamp() - frame.captured
-        before, self._clock_offset = self._clock_offset, offset
-        if not self._live or before is None or abs(offset - before) < _CLOCK_JUMP_S:
-            return
-        way = "forward" if offset > before else "back"
-        self.health(f"the clock was set {way} by {abs(offset - before):.0f} s")

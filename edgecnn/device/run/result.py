@@ -55,13 +55,14 @@ class RunResult(Figures, Record):
         faults = ""
         if self.faults:
             faults = f"faults    {', '.join(f'{k} {n}' for k, n in self.faults.items())}\n"
+        regions = "".join(f"  {name}: {tally.text()}\n" for name, tally in self.regions.items())
         session = "" if self.session is None else f"session   {self.session}\n"
         alarm = f"alarm     {self.alarm.text()}\n" if self.alarm.things else ""
         order = "" if self.order is None else f"order     {self.order}\n"
         near = f", {self.guarded} of them near a change of the label" if self.guarded else ""
         return (
             f"lab       {self.lab.text()}\n{file}"
-            f"live      {self.live.text()}\n"
+            f"live      {self.live.text()}\n{regions}"
             f"{gap}"
             f"{alarm}{order}"
             f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} without "

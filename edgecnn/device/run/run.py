@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from edgecnn.bundle.frame_view import FrameView
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.capture.sources import open_source
 from edgecnn.device.live.status import Status
@@ -34,7 +33,6 @@ def run(
     source: str,
     options: RunOptions = RunOptions(),
     *,
-    view: FrameView | None = None,
     on_status: Callable[[Status], None] | None = None,
     on_link: Callable[[str], None] | None = None,
     on_line: Callable[[str], None] | None = None,
@@ -47,8 +45,6 @@ def run(
     Args:
         bundle: NAME.edgecnn, a folder or its zip.
         source: See `sources.open_source`.
-        view: The region of each frame that is classified, and how it is turned; None takes the
-            options' `roi` and `rotate`.
         on_status: Called about five times a second, and at the end.
         on_link: Called with the link to the page, where the options say `web`.
         on_line: Takes the JSON lines of `output` "jsonl", from a thread of its own.
@@ -57,34 +53,34 @@ def run(
         BundleError: The bundle can't be used, or gives other answers here than in the lab.
         MissingRuntimeError: No runtime, delegate, camera library or display.
         SourceError: No frames, or none any more for as long as `give_up` says.
-        ImageError: The view's region is not inside of the frames.
+        ImageError: A region is not inside of the frames.
         TruthError: The truth is malformed or contradicts the bundle.
         OutputError: The session can't be begun. Later faults of the disk end no run.
     """
     if options.log is not None:
         check_session_place(options.log)
-    if view is None:
-        view = FrameView(options.region, options.rotate)
     loaded = load_classifier(bundle, options)
-    page = LivePage(loaded.classifier, options, view) if options.web is not None else None
+    page = LivePage(loaded.classifier, options) if options.web is not None else None
     check_golden(loaded.classifier)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
+        several = len(options.views) > 1
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
         truths = stack.enter_context(
             load_truths(
                 *(options.truth, opened, labels, hub),
                 offset=options.truth_offset,
                 most=options.max_frames,
+                regions=[view.name for view in options.views if view.name] if several else (),
             )
         )
         if window is not None:
             window.keys = truths.keys
         log = None
         if options.log is not None or options.log_root is not None:
-            header = _header(loaded, source, options, truths, view)
+            header = _header(loaded, source, options, truths)
             session = SessionLog(header, options, live=opened.live)
             log = stack.enter_context(LogThread(session, live=opened.live))
         if page is not None:
@@ -92,13 +88,11 @@ def run(
         name = options.name or str(host()["name"]) or "edgecnn"
         outputs = stack.enter_context(open_outputs(options, name, on_line))
         notifier = stack.enter_context(Notifier())
-        loop = Loop(loaded, opened, truths, log, view, options, Audience(page, outputs, notifier))
+        loop = Loop(loaded, opened, truths, log, options, Audience(page, outputs, notifier))
         return loop.run(on_status, window, stop)
 
 
-def _header(
-    loaded: Loaded, source: str, options: RunOptions, truths: Truths, view: FrameView
-) -> SessionHeader:
+def _header(loaded: Loaded, source: str, options: RunOptions, truths: Truths) -> SessionHeader:
     classifier = loaded.classifier
     bundle, path = classifier.bundle, Path(source)
     return SessionHeader(
@@ -113,7 +107,7 @@ def _header(
         source=str(path.resolve()) if path.exists() else public_name(source),
         source_color=options.color,
         truth=truths.via,
-        regions=() if view.is_whole else (view,),
+        regions=() if all(view.is_whole for view in options.views) else options.views,
         host=host(),
         boot_id=boot_id(),
         name=options.name,

@@ -7,6 +7,7 @@ says since when; as soon as it can, logging goes on, and a `gap` event says what
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class SessionLog:
         options: `log` or `log_root`, and the bounds.
         live: Whether the source is a camera or stream.
 
-    `down` and `folder` may be read by any thread.
+    `down` and `folder` may be read by any thread, which may also empty `notes`.
 
     Raises:
         OutputError: The place is taken, read-only or full.
@@ -53,7 +54,8 @@ class SessionLog:
     def __init__(self, header: SessionHeader, options: RunOptions, *, live: bool) -> None:
         self._header, self._options, self._live = header, options, live
         self.down: Down | None = None
-        self.num_lost = 0
+        self.num_lost = self.num_outages = 0
+        self.notes: deque[str] = deque()  # what has to be said: of another thread
         self._retry_at = self._check_at = self._expire_at = 0.0
         self._full = self._ended = False
         self._open()
@@ -86,8 +88,7 @@ class SessionLog:
             return
         if now >= self._check_at:
             self._check_at = now + _CHECK_S
-            if not self._session.is_in_place():
-                self._go_down(f"{self.folder} was deleted")
+            if self._is_gone():
                 return
             self._bound()
         if now >= self._expire_at:
@@ -99,8 +100,9 @@ class SessionLog:
 
     def end(self, reason: str, counts: Mapping[str, int]) -> None:
         """Log why the run ended, and close."""
-        if self.down is not None:
-            self._try_again(self.down)
+        if self.down is None:
+            self._is_gone()
+        self._try_again(self.down)
         self._ended = True
         if self.down is None:
             with suppress(OutputError):
@@ -119,20 +121,38 @@ class SessionLog:
         if folder is None:
             raise OptionError("neither --log nor --log-root is given")
         self._session = SessionWriter(folder, self._header)
-        self._recorder = Recorder(self._session, self._options, live=self._live)
+        names = [view.name for view in self._header.regions]
+        self._recorder = Recorder(
+            self._session,
+            self._options,
+            live=self._live,
+            regions=names if len(names) > 1 else (None,),
+        )
+
+    def _is_gone(self) -> bool:
+        """Whether somebody deleted what is written."""
+        if self._session.is_in_place():
+            return False
+        self._go_down(f"{self.folder} was deleted")
+        return True
 
     def _go_down(self, cause: str) -> None:
         now = time.monotonic()
         self.down, self._retry_at = Down(now, cause), now
+        self.num_outages += 1
+        self.notes.append(f"not logging: {cause}")
 
-    def _try_again(self, down: Down) -> None:
+    def _try_again(self, down: Down | None) -> None:
         session = self._session
+        if down is None:
+            return
         try:
             session.reopen()
             start, end = (session.t_ms(moment) for moment in (down.since, time.monotonic()))
             session.gap(start, end, f"not logged: {down.cause}")
         except OutputError:
             return
+        self.notes.append(f"logging again after {time.monotonic() - down.since:.1f} s")
         self.down = None
 
     def _bound(self) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.live.truth_keys import KeyTruth, ShownFrame
+from edgecnn.device.machine.display import display_fault
 from edgecnn.errors import MissingRuntimeError
 
 __all__ = ["PreviewWindow", "draw"]
@@ -31,12 +32,10 @@ class PreviewWindow:
     """
 
     def __init__(self, title: str) -> None:
-        if sys.platform.startswith("linux") and not (
-            os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-        ):  # Qt would abort the whole process
+        fault = display_fault(os.environ) if sys.platform.startswith("linux") else None
+        if fault is not None:  # Qt would abort the whole process
             raise MissingRuntimeError(
-                "no display for a window (DISPLAY and WAYLAND_DISPLAY are unset); leave --window "
-                "out, or log in with `ssh -X`"
+                f"{fault}: no window can be opened; leave --window out, or log in with `ssh -X`"
             )
         self.keys: KeyTruth | None = None
         self._title = title

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.bundle.frame_view import FrameView
 from edgecnn.device.capture.frame import Frame, now_utc
 from edgecnn.device.options import RunOptions
 from edgecnn.device.web.door.address import parse_address
@@ -31,14 +30,13 @@ class LivePage:
 
     Args:
         options: `web` is where; a region is saved beside the bundle, in edgecnn.toml.
-        view: What the run cuts out of each frame.
 
     Raises:
         MissingRuntimeError: The extra `web` is not installed.
         OptionError: The address is no address.
     """
 
-    def __init__(self, classifier: Classifier, options: RunOptions, view: FrameView) -> None:
+    def __init__(self, classifier: Classifier, options: RunOptions) -> None:
         check_web()
         bundle, artifact = classifier.bundle, classifier.artifact
         self._address = parse_address(options.web or "")
@@ -46,7 +44,7 @@ class LivePage:
         # The file that `edgecnn run` reads: beside the bundle, else in the working directory.
         found = next((one for one in (beside, Path(_CONFIG).absolute()) if one.is_file()), beside)
         file = options.view_file or found
-        self.hub = Hub(bundle, artifact, secrets.token_hex(10), ViewFile(file, view))
+        self.hub = Hub(bundle, artifact, secrets.token_hex(10), ViewFile(file, options.views[0]))
         self._offset: float | None = None
 
     @contextmanager

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from edgecnn.bundle.frame_view import FrameView
-from edgecnn.errors import OutputError
+from edgecnn.errors import EdgecnnError, OutputError
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json
 
@@ -27,6 +27,7 @@ class ViewFile:
 
     def __init__(self, file: Path, view: FrameView) -> None:
         self._file = file
+        self._is_angled = view.corners is not None
         self.current: Json = {"region": view.region, "rotate": view.rotate}
 
     def save(self, region: tuple[int, int, int, int] | None, rotate: int) -> str:
@@ -37,6 +38,10 @@ class ViewFile:
             OutputError: The file can't be written.
         """
         FrameView(region=region, rotate=rotate)
+        if self._is_angled:
+            raise EdgecnnError(
+                f"the region has four corners, which this page can't draw; edit roi in {self._file}"
+            )
         try:
             text = self._file.read_text(encoding="utf-8-sig") if self._file.exists() else ""
         except (OSError, UnicodeDecodeError) as error:

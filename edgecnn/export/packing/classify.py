@@ -2,10 +2,13 @@
 
     python classify.py model.tflite image...
 
-needs numpy, OpenCV and a TFLite runtime (ai-edge-litert or tflite-runtime), not edgecnn. `edgecnn
+needs Python 3.7 or newer, numpy, OpenCV and a TFLite runtime (ai-edge-litert, or tflite-runtime
+2.5 or newer), not edgecnn. A file that is compiled for an Edge TPU needs libedgetpu too. `edgecnn
 export` puts this program into every bundle: take of it what your own program needs. Printed are
 the three best labels of each image with the model's own scores; card.json has the temperature.
 """
+
+from __future__ import annotations  # types are only read: Python 3.7 does not know them all
 
 import json
 import sys
@@ -19,13 +22,15 @@ import numpy as np
 def load(path: str) -> tuple[Any, Any, Any, Any]:
     """The interpreter, its input and output, and the description that is zipped into the file."""
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, load_delegate
     except ImportError:
-        from tflite_runtime.interpreter import Interpreter
+        from tflite_runtime.interpreter import Interpreter, load_delegate
     with zipfile.ZipFile(path) as archive:
         spec = json.loads(archive.read("input.json"))
-        spec["labels"] = archive.read("labels.txt").decode().removesuffix("\n").split("\n")
-    interpreter = Interpreter(model_path=path)
+        spec["labels"] = archive.read("labels.txt").decode().rstrip("\n").split("\n")
+    is_compiled = path.endswith("_edgetpu.tflite")
+    delegates = [load_delegate("libedgetpu.so.1")] if is_compiled else []
+    interpreter = Interpreter(model_path=path, experimental_delegates=delegates)
     interpreter.allocate_tensors()
     return (
         interpreter,

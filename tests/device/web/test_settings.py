@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgecnn.bundle.frame_view import WHOLE_FRAME
+from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView
 from edgecnn.cli.config import read_config
 from edgecnn.device.options import RunOptions
 from edgecnn.device.web.settings import ViewFile
@@ -34,7 +34,7 @@ def test_what_is_saved_is_what_the_next_run_reads(tmp_path, before):
     for region, rotate in (((80, 0, 480, 470), 270), ((1, 2, 3, 4), 0), (None, 90)):
         assert saver.save(region, rotate) == str(file)
         options = RunOptions(**read_config(file, "run", OPTIONS))
-        assert (options.region, options.rotate) == (region, rotate)
+        assert options.views == (FrameView(region, rotate),)
     assert file.read_text().count("rotate") == 1
     if before and "shed" in before:
         assert options.log == tmp_path / "session"
@@ -50,12 +50,15 @@ def test_a_region_that_cannot_be_is_refused_and_nothing_is_written(tmp_path):
     assert not (tmp_path / "edgecnn.toml").exists()
 
 
-@pytest.mark.parametrize("options", [{"roi": "1,2,3"}, {"roi": "a,0,1,1"}, {"roi": "0,0,0,1"}])
-def test_a_wrong_region_option_is_one_line(options):
-    with pytest.raises(OptionError, match="--roi is"):
-        RunOptions(**options)
+@pytest.mark.parametrize(
+    "roi",
+    ["1,2,3", "a,0,1,1", "0,0,0,1", "a/b=0,0,1,1", "0,0,9,9,9,0,0,9", ("0,0,1,1", "a=0,0,1,1")],
+)
+def test_a_wrong_region_option_is_one_line(roi):
+    with pytest.raises(OptionError, match=r"^--roi"):
+        RunOptions(roi=roi)
 
 
 def test_a_wrong_rotation_is_one_line():
-    with pytest.raises(OptionError, match="--rotate is 45, expected 0, 90, 180 or 270"):
+    with pytest.raises(OptionError, match="--rotate: rotate is 45, expected 0, 90, 180 or 270"):
         RunOptions(rotate=45)

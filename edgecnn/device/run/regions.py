@@ -1,0 +1,161 @@
+"""What is classified of each frame, one region or several, and what is counted of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from edgecnn.accuracy.near_duplicates import fingerprint
+from edgecnn.accuracy.objects import ObjectNumbers
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.frame_view import FrameView
+from edgecnn.bundle.preprocess import to_tensor
+from edgecnn.bundle.spec import InputSpec, Prediction
+from edgecnn.device.capture.frame import Frame, Prepared
+from edgecnn.device.outputs.decision import Decider, Decision
+from edgecnn.device.outputs.output_options import DecisionRule
+from edgecnn.session.answers import Answers
+from edgecnn.session.events import TruthEvent
+
+__all__ = ["Region", "Regions"]
+
+_UNDECIDED = "?"
+
+
+class Region:
+    """A part of each frame, with answers, things and decisions of its own.
+
+    `name` is None where it is the only one.
+    """
+
+    def __init__(self, view: FrameView, name: str | None, answers: Answers, decider: Decider):
+        self.view, self.name, self.answers = view, name, answers
+        self._decider, self._things = decider, ObjectNumbers()
+        self.decided: str | None = None
+
+    def number(self, look: np.ndarray) -> int:
+        """The thing that a frame shows here, by its fingerprint."""
+        return self._things.number(look)
+
+    def decide(self, answer: Prediction) -> Decision:
+        """Take an answer in."""
+        decision = self._decider.decide(answer)
+        self.decided = decision.label
+        return decision
+
+
+class Regions:
+    """The regions of a run, in the order in which they were given.
+
+    The tally of all takes each region's frames for frames of their own, as the audit does.
+
+    Args:
+        views: One, or several with names.
+        separate: See `Answers`.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[FrameView],
+        labels: Sequence[str],
+        rule: DecisionRule,
+        *,
+        separate: bool,
+    ) -> None:
+        self._all = tuple(
+            Region(
+                view,
+                view.name if len(views) > 1 else None,
+                Answers(labels, separate=separate),
+                Decider(rule, labels),
+            )
+            for view in views
+        )
+        self._number = {region.name: k for k, region in enumerate(self._all)}
+        several = len(self._all) > 1
+        self._answers = Answers(labels, separate=separate) if several else self._all[0].answers
+
+    def __iter__(self) -> Iterator[Region]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def prepare(self, frame_bgr: np.ndarray, spec: InputSpec) -> Prepared:
+        """The regions of a picture, their tensors and looks; the source's thread calls this."""
+        first, *rest = (_prepared(frame_bgr, region.view, spec) for region in self._all)
+        return replace(first, more=tuple(rest)) if rest else first
+
+    def cut(self, frame: Frame) -> list[Frame]:
+        """A frame for each region. The bytes of an image file show something else then."""
+        if frame.tensor is not None:
+            others = (
+                replace(
+                    frame,
+                    frame_bgr=made.frame_bgr,
+                    uncut_bgr=made.uncut_bgr,
+                    tensor=made.tensor,
+                    look=made.look,
+                )
+                for made in frame.more
+            )
+            return [frame, *others]
+        return [self._cut_here(frame, region.view) for region in self._all]
+
+    def answer(self, region: Region, frame: int, index: int, thing: int) -> None:
+        """Count an answer to a region of a frame."""
+        region.answers.answer(frame, index, thing)
+        if self._answers is not region.answers:
+            count, number = len(self._all), self._number[region.name]
+            self._answers.answer(frame * count + number, index, thing * count + number)
+
+    def truth(self, event: TruthEvent) -> None:
+        """Count what a region of a frame shows; other regions are passed over."""
+        number = self._number.get(event.region)
+        if number is None:
+            return
+        self._all[number].answers.truth(event)
+        if len(self._all) > 1:
+            self._answers.truth(replace(event, frame=event.frame * len(self._all) + number))
+
+    @property
+    def tally(self) -> Tally:
+        """The headline of all regions."""
+        return self._answers.tally
+
+    @property
+    def first_answers(self) -> tuple[int, int]:
+        """See `Answers.first_answers`."""
+        return self._answers.first_answers
+
+    @property
+    def late(self) -> int:
+        """Labels that came too late."""
+        return self._answers.late
+
+    @property
+    def tallies(self) -> dict[str, Tally]:
+        """The headline of each region, where there are several."""
+        return {one.name: one.answers.tally for one in self._all if one.name is not None}
+
+    @property
+    def reading(self) -> str | None:
+        """The newest decisions of several regions in their order, such as "4 0 ? 7"."""
+        if len(self._all) == 1:
+            return None
+        return " ".join(one.decided or _UNDECIDED for one in self._all)
+
+    def _cut_here(self, frame: Frame, view: FrameView) -> Frame:
+        if view.is_whole:
+            return frame
+        cut_bgr, uncut_bgr = view.apply(frame.frame_bgr), frame.frame_bgr
+        return replace(frame, frame_bgr=cut_bgr, encoded=None, uncut_bgr=uncut_bgr)
+
+
+def _prepared(frame_bgr: np.ndarray, view: FrameView, spec: InputSpec) -> Prepared:
+    cut_bgr = view.apply(frame_bgr)
+    uncut_bgr = None if view.is_whole else frame_bgr
+    tensor = to_tensor(cut_bgr, spec)
+    return Prepared(cut_bgr, uncut_bgr, tensor, fingerprint(tensor, is_rgb=True))

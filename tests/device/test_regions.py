@@ -1,0 +1,118 @@
+"""Several regions of a frame: each has its own answers, truth and pictures; all make a reading."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers_run import events, one_line
+from sessions import PAST, PAST_BUNDLE
+
+from edgecnn.audit.audit import audit
+from edgecnn.bundle.folder import Bundle
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.run import run
+from edgecnn.errors import OptionError, TruthError
+
+LABELS = Bundle.open(PAST_BUNDLE).card.labels
+COUNT, GAP = 8, 8  # even sizes, as videos have
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    """Pictures that the network of the past answered in the field."""
+    files = sorted((PAST / "field" / "frames").iterdir())
+    return [cv2.imread(str(file)) for file in files][:COUNT]
+
+
+@pytest.fixture
+def pairs(tmp_path, pictures) -> tuple[Path, tuple[str, str]]:
+    """A folder of pictures with two of them side by side, and the regions where they are."""
+    height, width = pictures[0].shape[:2]
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    for k, left in enumerate(pictures):
+        right = cv2.resize(pictures[COUNT - 1 - k], (width, height))
+        frame = np.zeros((height + GAP, 2 * width + GAP, 3), np.uint8)
+        frame[:height, :width] = cv2.resize(left, (width, height))
+        frame[GAP:, width + GAP :] = right
+        cv2.imwrite(str(folder / f"{k}.png"), frame)
+    right = f"right={width + GAP},{GAP},{width},{height}"
+    return folder, (f"left=0,0,{width},{height}", right)
+
+
+def write_truth(file: Path, rows: list[str]) -> str:
+    file.write_text("frame,label\n" + "".join(f"{k},{label}\n" for k, label in enumerate(rows)))
+    return str(file)
+
+
+def test_each_region_has_its_own_answers_truth_and_pictures_and_the_audit_agrees(pairs, tmp_path):
+    folder, rois = pairs
+    alone = {}
+    for roi in rois:
+        log = tmp_path / f"alone_{roi[:4]}"
+        run(PAST_BUNDLE, str(folder), RunOptions(roi=roi, log=log))
+        alone[roi.partition("=")[0]] = [e["k"] for e in events(log, "frame")]
+    answers = {name: [LABELS[k[0][0]] for k in found] for name, found in alone.items()}
+    # The left truth is right in all frames, the right one in half of them.
+    wrong = [label if k % 2 else "none of these" for k, label in enumerate(answers["right"])]
+    other = [LABELS[0] if label != LABELS[0] else LABELS[1] for label in answers["right"]]
+    halves = [a if a != "none of these" else b for a, b in zip(wrong, other, strict=True)]
+    truth = (
+        "left=" + write_truth(tmp_path / "left.csv", answers["left"]),
+        "right=" + write_truth(tmp_path / "right.csv", halves),
+    )
+    lines: list[str] = []
+    log = tmp_path / "both"
+    options = RunOptions(roi=rois, truth=truth, log=log, output="jsonl")
+    result = run(PAST_BUNDLE, str(folder), options, on_line=lines.append)
+    both = events(log, "frame")
+    assert result.frames == COUNT
+    for name, found in alone.items():
+        assert [e["k"] for e in both if e["roi"] == name] == found
+    shown = {name: (tally.correct, tally.total) for name, tally in result.regions.items()}
+    assert shown == {"left": (COUNT, COUNT), "right": (COUNT // 2, COUNT)}
+    assert (result.live.correct, result.live.total) == (COUNT + COUNT // 2, 2 * COUNT)
+    assert result.unlabelled == 0
+    assert result.to_json()["live"] == audit([log]).to_json()["live"]
+    kept = sorted(path.name for path in (log / "frames").iterdir())
+    assert {name.partition("_")[2] for name in kept} == {"left.jpg", "right.jpg"}
+    regions = json.loads((log / "session.json").read_text())["regions"]
+    assert [region["name"] for region in regions] == ["left", "right"]
+    said = [json.loads(line) for line in lines]
+    assert [(one["frame"], one["region"]) for one in said[:3]] == [
+        (0, "left"), (0, "right"), (1, "left"),
+    ]  # fmt: skip
+    assert said[-1]["reading"] == f"{answers['left'][-1]} {answers['right'][-1]}"
+
+
+def test_a_video_is_cut_by_its_own_thread_to_the_same_answers(pairs, tmp_path):
+    folder, rois = pairs
+    film = tmp_path / "film.avi"
+    frames = [cv2.imread(str(folder / f"{k}.png")) for k in range(COUNT)]
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"FFV1"), 25, (width, height))
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    found = []
+    for source in (folder, film):
+        log = tmp_path / f"log_{source.name}"
+        run(PAST_BUNDLE, str(source), RunOptions(roi=rois, log=log))
+        found.append([(e["frame"], e["roi"], e["k"][0][0]) for e in events(log, "frame")])
+    assert found[0] == found[1]
+
+
+def test_a_truth_that_names_no_region_and_a_page_of_several_are_one_line(pairs, tmp_path):
+    folder, rois = pairs
+    file = write_truth(tmp_path / "t.csv", [LABELS[0]] * COUNT)
+    for truth in (file, "up=" + file):
+        with pytest.raises(TruthError, match="does not say which region") as error:
+            run(PAST_BUNDLE, str(folder), RunOptions(roi=rois, truth=(truth,)))
+        one_line(error.value)
+    for more in ({"web": "0"}, {"window": True}):
+        with pytest.raises(OptionError, match="show one region"):
+            RunOptions(roi=rois, **more)
