@@ -17,6 +17,7 @@ from edgecnn.bundle.artifacts import ONNX_FLOAT32
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.export.convert.onnx_fold import fold_scales, reconnect
+from edgecnn.export.convert.onnx_spell_out import spell_out
 from edgecnn.export.convert.recipe import refusing
 from edgecnn.export.packing.metadata import preprocessing_text
 from edgecnn.export.ranges.methods import RANGE_METHODS, observe
@@ -54,8 +55,10 @@ def convert_onnx(network: Any, spec: InputSpec) -> bytes:
         function = tf.function(
             lambda image: network(image, training=False), input_signature=signature
         )
+        _keep_statistics(network)
     with refusing("convert the network to ONNX"):
         model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
+        spell_out(model)
         _rename(model, model.graph.input[0].name, "image")
         _rename(model, model.graph.output[0].name, "scores")
         model.graph.name = "edgecnn"
@@ -64,6 +67,19 @@ def convert_onnx(network: Any, spec: InputSpec) -> bytes:
         # tf2onnx passes operations on that ONNX does not have; only loading finds them.
         load_runtime(data, ONNX_FLOAT32.file)
     return data
+
+
+def _keep_statistics(network: Any) -> None:
+    """Make the mean and variance of Normalization layers constants of the graph.
+
+    Keras holds them as tensors, which tf2onnx would take for inputs of the network.
+    """
+    import keras
+
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization) and hasattr(layer, "mean"):
+            for name in ("mean", "variance"):
+                setattr(layer, name, np.array(keras.ops.convert_to_numpy(getattr(layer, name))))
 
 
 def quantize_onnx(
