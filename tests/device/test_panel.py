@@ -98,7 +98,7 @@ def test_a_window_without_a_display_is_refused_before_qt_aborts(
 ):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(MissingRuntimeError, match="no display for a window") as error:
+    with pytest.raises(MissingRuntimeError, match="no display .*no window can be opened") as error:
         run(digits_bundle, str(digits_field), RunOptions(window=True))
     one_line(error.value)
 
