@@ -44,7 +44,6 @@ CASES = (
         "--log and --log-root say the same", "run B -s 0 --log a --log-root b", "run B -s 0 --log a"
     ),
     read("--every and --max-fps say", "run B -s 0 --every 5s --max-fps 1", "run B -s 0 --every 5s"),
-    read("rotate is {}", "run B -s 0 --rotate 45", "run B -s 0 --rotate 90"),
     read("expected x, y from 0", "run B -s 0 --roi 0,0,0,5", "run B -s 0 --roi 0,0,1,5"),
     read("--roi is {}, expected x,y,w,h", "run B -s 0 --roi 5", "run B -s 0 --roi 80,0,480,480"),
     read("--agree is {}", "run B -s 0 --agree 5/3", "run B -s 0 --agree 3/5"),
