@@ -43,8 +43,19 @@ CASES = (
     read(
         "--log and --log-root say the same", "run B -s 0 --log a --log-root b", "run B -s 0 --log a"
     ),
+    read(
+        "--web and --window show one region",
+        "run B -s 0 --roi a=0,0,5,5 --roi b=5,5,5,5 --web 127.0.0.1:8099",
+        "run B -s 0 --roi a=0,0,5,5 --roi b=5,5,5,5",
+    ),
     read("--every and --max-fps say", "run B -s 0 --every 5s --max-fps 1", "run B -s 0 --every 5s"),
-    read("expected x, y from 0", "run B -s 0 --roi 0,0,0,5", "run B -s 0 --roi 0,0,1,5"),
+    read(
+        "several regions need a name each",
+        "run B -s 0 --roi 0,0,1,5 --roi 0,0,2,5",
+        "run B -s 0 --roi a=0,0,1,5 --roi b=0,0,2,5",
+    ),
+    read("--reject is {}", "run B -s 0 --reject 2", "run B -s 0 --reject 0.6"),
+    read("names no class", "run B -s 0 --reject nobody=0.6", "run B -s 0 --reject 0.6"),
     read("--roi is {}, expected x,y,w,h", "run B -s 0 --roi 5", "run B -s 0 --roi 80,0,480,480"),
     read("--agree is {}", "run B -s 0 --agree 5/3", "run B -s 0 --agree 3/5"),
     read(
@@ -193,7 +204,8 @@ ELSEWHERE = {
     "steps off the lab's scores": "its advice is that of a golden frame with another tensor",
     "--mqtt needs paho-mqtt": "needs a machine without paho-mqtt",
     "neither --log nor --log-root is given": "no command line comes so far",
-    "no display for a window": "tests/device/test_window.py",
+    "no window can be opened": "tests/device/test_panel.py",
+    "--reject card": "tests/device/test_outputs.py",
     "can't open windows": "tests/device/test_window.py",
     "systemd does not run here": "tests/device/test_service.py",
     "no page was served yet": "tests/device/web/test_access.py",
