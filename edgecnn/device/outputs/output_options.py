@@ -53,11 +53,11 @@ class OutputOptions:
     )
     reject: tuple[str, ...] = option(
         (),
-        "Take an answer below this confidence as not sure: no decision. `card` takes the one that "
-        "train chose on lab images, LABEL=X is for one class. Repeat it for several.",
+        "Take an answer below this confidence for no decision. `card` takes the one that train "
+        "chose on lab images; repeat LABEL=X for single classes.",
         one_needs_no_list=True,
         metavar="[LABEL=]X",
-        shown="no answer is rejected",
+        shown="none is rejected",
     )
     output: Literal["text", "jsonl"] = option(
         "text", "What stdout gets while the run goes on: jsonl is one JSON object an answer."
