@@ -143,7 +143,7 @@ def type_keys(monkeypatch) -> Callable[[dict[int, str]], list[tuple[int, ...]]]:
 
     def type_them(script: dict[int, str]) -> list[tuple[int, ...]]:
         shown: list[tuple[int, ...]] = []
-        monkeypatch.setenv("DISPLAY", ":9")
+        monkeypatch.setattr("edgecnn.device.run.window.display_fault", lambda _: None)
         monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
         monkeypatch.setattr(cv2, "destroyWindow", lambda *_: None)
         monkeypatch.setattr(cv2, "getWindowProperty", lambda *_: 1.0)
