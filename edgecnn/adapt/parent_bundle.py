@@ -27,12 +27,13 @@ from edgecnn.bundle.onboard.stored_network import open_network
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.bundle.runtime.load import Runtime, load_runtime
 from edgecnn.errors import BundleError
+from edgecnn.export.judge import JudgedFrames
 from edgecnn.model.predict import lab_result
 from edgecnn.quiet import quiet
 
 __all__ = ["ParentBundle"]
 
-_MOST_OTHER = 0.01  # of the field set: answers that differ from the float network's
+_MOST_OTHER = 0.01  # of the field images with a clear answer: those that are answered otherwise
 _KEPT = (EMBEDDING_FILE, LAB_MEMORY_FILE, "classify.py")
 _KERAS = "keras"  # the float network among the answers of a bundle
 
@@ -96,8 +97,8 @@ class ParentBundle:
             return replace(
                 result,
                 refusal=f"{wrong[0].file} gives another answer than the float network to "
-                f"{wrong[0].differ} of {len(student.images)} field images; adapt the MODEL folder "
-                "in the lab and export it",
+                f"{wrong[0].differ_clearly} field images that are no near ties; adapt the MODEL "
+                "folder in the lab and export it",
             )
         result = replace(result, model=output)
         card = new_card(self.card, self.bundle.read(CARD_FILE), result, student, lab)
@@ -141,9 +142,11 @@ class ParentBundle:
 
     def _check(self, one: _Rewritten, student: Student) -> AdaptedFile:
         """Whether the file answers the field images as the float network does."""
-        differ = int((one.field.argmax(axis=1) != student.scores.argmax(axis=1)).sum())
-        allowed = max(1.0, _MOST_OTHER * len(one.field))
-        return AdaptedFile(one.artifact.file, differ, one.artifact.lab, differ <= allowed)
+        frames = JudgedFrames(student.images.tensors, student.scores)
+        differ, clear = ~frames.agrees(one.field), frames.clear()
+        surely = int((differ & clear).sum())
+        ok = surely <= max(1.0, _MOST_OTHER * clear.sum())
+        return AdaptedFile(one.artifact.file, int(differ.sum()), surely, one.artifact.lab, ok)
 
     def _golden(self, new: list[_Rewritten]) -> tuple[list[GoldenFrame], dict[str, bytes]]:
         """The old golden frames with the scores that the new files give on this machine."""

@@ -26,11 +26,13 @@ class AdaptedFile(Record):
 
     differ  field images that it answers otherwise than the float network
     lab     of the lab test images that the bundle remembers, from the file's own embeddings
-    ok      whether `differ` is small enough: 1 %, or one image
+    differ_clearly  those of them that are no near tie of the float network's scores
+    ok      whether these are few enough: 1 %, or one image
     """
 
     file: str
     differ: int
+    differ_clearly: int
     lab: Tally
     ok: bool
 
@@ -113,7 +115,7 @@ class AdaptResult(Record):
     def _files(self) -> list[str]:
         lines = [
             f"{one.file}: lab {one.lab.text()}; another answer than the float network to "
-            f"{one.differ} of {self.images} field images"
+            f"{one.differ} of {self.images} field images, {one.differ_clearly} of them clear ones"
             for one in self.files
         ]
         if self.left_out:
