@@ -19,7 +19,7 @@ _LEAST_S = 1.0
 class Reports:
     """Where a training reports to.
 
-    progress  shows steps; without it, each epoch is a line
+    progress  shows steps; without it, each step is a line
     say       takes a line
     epoch_s   seconds that the validation of an epoch takes
     after_s   seconds that the run will take when the training is over
