@@ -135,7 +135,7 @@ def quantize_onnx(
             weight_type=quantization.QuantType.QInt8,
         )
         model = onnx.load(target)
-    return _with_integer_ends(model, integer_io, mixed=bool(float_nodes))
+    return _with_integer_ends(model, integer_io)
 
 
 def embed_onnx_metadata(data: bytes, texts: dict[str, str]) -> bytes:
@@ -188,13 +188,11 @@ def _reader(base: Any, calibration: np.ndarray) -> Any:
     return Reader()
 
 
-def _with_integer_ends(
-    model: Any, integer_io: str, *, mixed: bool
-) -> tuple[bytes, TensorInfo, TensorInfo]:
+def _with_integer_ends(model: Any, integer_io: str) -> tuple[bytes, TensorInfo, TensorInfo]:
     """The file that takes and gives integers, where its ends are quantized, and their types."""
     model.graph.name = "edgecnn"
     target = _integer_output(model)
-    if mixed and target.scale > 0:
+    if target.scale > 0:
         _quantized_input(model, integer_io)
     source = _integer_input(model)
     _slim(model)
