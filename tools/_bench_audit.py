@@ -74,7 +74,7 @@ def audit_table(bundle: Path, field: Path, folder: Path) -> Iterator[str]:
     yield "|---|---|---|---|"
     for name, fault in FAULTS.items():
         session = folder / f"fault {len(list(folder.iterdir()))}"
-        with _faulty(fault):
+        with faulty(fault):
             run(bundle, str(largest), RunOptions(truth=("folder",), log=session))
         yield _row(name, session)
     session = folder / _PICTURES
@@ -95,7 +95,7 @@ def _row(name: str, session: Path) -> str:
 
 
 @contextlib.contextmanager
-def _faulty(fault: Fault) -> Iterator[None]:
+def faulty(fault: Fault) -> Iterator[None]:
     """Let `run` make the model's input with a fault."""
     right = Runtime.invoke
     waiting: list[np.ndarray] = []

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from unittest import mock
 
 import cv2
 import numpy as np
+from _bench_audit import faulty
 from _gapbench_cases import Case, Plant
 from _gapbench_plant import FRAMES_A_THING, on_frame, on_input, on_labels
 
@@ -20,7 +19,6 @@ from edgecnn.audit.options import AuditOptions
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import read_image, to_tensor
-from edgecnn.bundle.runtime.io_tensors import Runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
@@ -161,7 +159,7 @@ class Bench:
         source.mkdir(parents=True)
         for file, frame in zip(_names(len(seen)), seen, strict=True):
             cv2.imwrite(str(source / file), frame)
-        with _faulty(case.plants):
+        with faulty(lambda frame, spec: _program(case.plants, spec)(frame)):
             run(self.bundle.path, str(source), RunOptions(log=log))
         with (log / "told.csv").open("w", newline="") as file:
             rows = csv.writer(file)
@@ -195,30 +193,6 @@ def _program(plants: Sequence[Plant], spec: InputSpec):
     ways = [way for plant in plants if (way := on_input(plant, spec)) is not None]
     way = ways[0] if ways else lambda frame: to_tensor(frame, spec)
     return lambda frame: np.ascontiguousarray(way(frame))
-
-
-@contextlib.contextmanager
-def _faulty(plants: Sequence[Plant]) -> Iterator[None]:
-    """Let `run` make the model's input as the planted program does."""
-    right = Runtime.invoke
-    waiting: list[np.ndarray] = []
-
-    def make(frame: np.ndarray, spec: InputSpec) -> np.ndarray:
-        values = _program(plants, spec)(frame)
-        if values.dtype == np.uint8:
-            return values
-        waiting.append(values.astype(np.float32))
-        return to_tensor(frame, spec)
-
-    def invoke(self: Runtime, tensor: np.ndarray) -> np.ndarray:
-        return self.invoke_real(waiting.pop()) if waiting else right(self, tensor)
-
-    with (
-        mock.patch("edgecnn.bundle.classifier.to_tensor", make),
-        mock.patch.object(Runtime, "invoke", invoke),
-        mock.patch("edgecnn.device.run.run.check_golden", return_value=None),
-    ):
-        yield
 
 
 def _causes(step: str) -> dict[str, float]:
