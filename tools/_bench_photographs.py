@@ -32,8 +32,11 @@ def table(lab: Path, field: Path, output: Path, side: int | None, seeds: int) ->
         rows["probe"].append(measured(output, {**common, "kind": "probe"}))
         given = {**common, "side": ours["side"], "kind": "plain", "seconds": ours["processor_s"]}
         rows["plain"].append(measured(output, given))
-    head = "| training | side, px | lab, % | field, % (by seed) | processor s | peak MB |"
-    lines = [head, "|---|---|---|---|---|---|"]
+    head = (
+        "| training | side, px | lab, % | field, % (by seed) | processor s | peak MB "
+        "| said, took s |"
+    )
+    lines = [head, "|---|---|---|---|---|---|---|"]
     for kind, found in rows.items():
         fields = [one["field"] for one in found]
         lines.append(
@@ -41,9 +44,15 @@ def table(lab: Path, field: Path, output: Path, side: int | None, seeds: int) ->
             f"| {mean(one['lab'] for one in found):.1f} "
             f"| {mean(fields):.1f} ({', '.join(f'{f:.1f}' for f in fields)}) "
             f"| {mean(one['processor_s'] for one in found):.0f} "
-            f"| {max(one['peak_mb'] for one in found):.0f} |"
+            f"| {max(one['peak_mb'] for one in found):.0f} "
+            f"| {', '.join(times(one) for one in found)} |"
         )
     return lines
+
+
+def times(one: dict) -> str:
+    """By the clock: what the run said after its first batches, and what it took from there."""
+    return f"{one['to_go_s']:.0f}/{one['took_s']:.0f}" if "to_go_s" in one else "-"
 
 
 def mean(values) -> float:
@@ -84,8 +93,17 @@ def ours(request: dict) -> dict:
         seed=request["seed"],
     )
     model_folder = Path(request["output"]) / "model"
-    result = train(Path(request["lab"]), model_folder, options)
+    said: dict[str, float] = {}
+
+    def heard(line: str) -> None:
+        if line.startswith("About ") and not said:
+            said.update(to_go_s=float(line.split()[1]), then=time.monotonic())
+
+    result = train(Path(request["lab"]), model_folder, options, say=heard)
     used = spent()
+    if said:  # what the run said it would take, and what it took
+        took = time.monotonic() - said.pop("then")
+        used |= {**said, "took_s": took}
     model, card = load_model(model_folder)
     lab = 100 * (result.lab.accuracy or 0.0)
     return {**used, "side": card.input.width, "lab": lab, "field": accuracy(model, card, request)}

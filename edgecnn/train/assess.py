@@ -26,6 +26,7 @@ from edgecnn.model.predict import keras_scores, lab_result
 from edgecnn.records import Record, computed, json_as
 from edgecnn.render.table import table
 from edgecnn.train.augmentation.simulated_field import FieldTensors
+from edgecnn.train.backbone.result import LargerInput
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.task import Part, Task
 
@@ -84,6 +85,7 @@ class Verdict(Record):
                 light, but no other scenes, backgrounds or viewpoints: no reason for a change.
     pretrained  whether the network started from pretrained weights
     strength    of the augmentation: none, light or default
+    larger      a larger input that the probe reads better at
     """
 
     train: Tally
@@ -91,6 +93,7 @@ class Verdict(Record):
     field: Tally = dataclass_field(metadata=json_as("simulated_field"))
     pretrained: bool = dataclass_field(default=False, metadata=json_as(hidden=True))
     strength: str = dataclass_field(default="default", metadata=json_as(hidden=True))
+    larger: LargerInput | None = None
 
     @property
     @computed
@@ -133,7 +136,12 @@ class Verdict(Record):
             "and light, but no other scenes, backgrounds or viewpoints)."
         )
         costs = f"Fragile: the {costs}{self._on_crops()}" if self.fragile else f"The {costs}"
-        return "\n".join([table(["", "accuracy"], rows), self._fitting(seen), costs])
+        lines = [table(["", "accuracy"], rows), self._fitting(seen), costs]
+        if self.larger:
+            lines.append(self.larger.to_text())
+        elif not (self.overfits or self.underfits or (self.fragile and self._on_crops())):
+            lines.append("Nothing to change was found in these images; field images say more.")
+        return "\n".join(lines)
 
     def _fitting(self, seen: str) -> str:
         """How well the network fits its images, and what to change."""
@@ -189,11 +197,17 @@ class Measured:
     reject: Reject | None
 
 
-def measure(model: keras.Model, task: Task, names: dict[str, list[str | None]]) -> Measured:
+def measure(
+    model: keras.Model,
+    task: Task,
+    names: dict[str, list[str | None]],
+    larger: LargerInput | None = None,
+) -> Measured:
     """Measure a network on clean images, and on test images in a simulated field.
 
     Args:
         names: For each column the value of each image of the data set, for the breakdowns.
+        larger: A larger input that the verdict names.
     """
 
     def scores_of(part: Part) -> np.ndarray:
@@ -213,12 +227,13 @@ def measure(model: keras.Model, task: Task, names: dict[str, list[str | None]]) 
     field = lab_result(field_scores, classes)
     groups = {column: [found[k] for k in task.split.test] for column, found in names.items()}
     labels = [task.data.labels[k] for k in classes]
+    settings = options.pretrained, options.strength
     return Measured(
         scores,
         lab,
         train.tally,
         lab_result(val, task.classes("val")).tally,
-        Verdict(train.tally, lab.tally, field.tally, options.pretrained, options.strength),
+        Verdict(*(train.tally, lab.tally, field.tally), *settings, larger),
         break_down(labels, groups, scores.argmax(axis=1) == classes),
         temperature,
         confidence_error(scores, classes, temperature),

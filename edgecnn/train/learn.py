@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -25,14 +24,15 @@ from edgecnn.train.backbone.probe_first import (
     probe_alone,
     use_head,
 )
-from edgecnn.train.backbone.result import ProbeResult, SideTrial
-from edgecnn.train.backbone.side import settle_side
+from edgecnn.train.backbone.result import LargerInput, ProbeResult, SideTrial
+from edgecnn.train.backbone.side import settle_side, try_larger
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.cluster import local_copy, movable, strategy_of
 from edgecnn.train.fitting.fit_network import Fit, fit_network
 from edgecnn.train.fitting.imbalance import adjust_scores, last_dense
 from edgecnn.train.kept_training import KeptTraining
 from edgecnn.train.options import BUILT_IN, TrainOptions
+from edgecnn.train.plan import Plan
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.synthesis.gate import Made, join, synthesize
 from edgecnn.train.task import Part, Task
@@ -66,19 +66,21 @@ class Learned:
 
 
 def start_with_sides(
-    task: Task, sides: Sequence[int], reports: Reports, clock: Clock
-) -> tuple[Task, FrozenFeatures | None, tuple[SideTrial, ...]]:
-    """Choose the side of a pretrained network's input among several.
+    task: Task, plan: Plan, reports: Reports, clock: Clock
+) -> tuple[Task, FrozenFeatures | None, tuple[SideTrial, ...], LargerInput | None]:
+    """Choose the side of a pretrained network's input among those of the plan.
 
     Returns:
-        The task at that side, the network's features, and what was tried. Without a choice to
-        make the task stays as it is.
+        The task at that side, the network's features, what was tried, and a larger input that
+        is better. Without a choice to make the task stays as it is.
     """
-    if len(sides) < 2:
-        return task, None, ()
+    if len(plan.sides) < 2 and not plan.larger:
+        return task, None, (), None
     frozen = FrozenFeatures(str(task.options.network), task.options.weights)
-    chosen, trials = settle_side(task, frozen, sides, clock, reports)
-    return chosen, frozen, trials
+    if plan.larger:
+        return task, frozen, (), try_larger(task, frozen, plan.larger)
+    chosen, trials, larger = settle_side(task, frozen, plan.sides, clock, reports)
+    return chosen, frozen, trials, larger
 
 
 def learn(

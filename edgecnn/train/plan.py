@@ -36,12 +36,14 @@ class Plan:
 
     why           the reason for the network, and what another one would cost
     timed_epochs  how many epochs a time limit would allow at most; 0 where it changes nothing
+    larger        a larger input than the one asked for, which the images have the pixels for
     """
 
     options: TrainOptions
     sides: tuple[int, ...]
     why: str
     timed_epochs: int = 0
+    larger: int = 0
 
     def to_text(self) -> str:
         """Network, input, augmentation and epochs, in a line or two."""
@@ -77,8 +79,9 @@ def make_plan(lab: Path, options: TrainOptions, *, alone: bool = True) -> Plan:
         side = min(options.width or SIDE, options.height or SIDE)
         check_backbone(str(options.network), side, options.weights)
     given = (options.width, options.height) if options.width and options.height else None
-    size_wh = given or typical_size(lab, options.manifest)
-    network, why = _network(size_wh, options)
+    size_wh = typical_size(lab, options.manifest)
+    small = given is not None and max(given) < SIDES[0]
+    network, why = _network(size_wh, options, small)
     options = replace(options, network=network)
     if network not in BACKBONES:
         width, height = given or fitting_size(size_wh)
@@ -87,25 +90,33 @@ def make_plan(lab: Path, options: TrainOptions, *, alone: bool = True) -> Plan:
     count = len(find_labelled(lab, options.manifest))
     sides = () if given else _sides(min(size_wh), count, options)
     width, height = given or (sides[-1], sides[-1])
+    larger = 0
     if not (options.pretrained and alone):
         sides = sides[-1:]
+    elif width == height and given and options.seconds is None:
+        larger = max((side for side in SIDES if width < side <= min(size_wh)), default=0)
     if options.epochs or not options.pretrained:
-        return Plan(replace(options, width=width, height=height), sides, why)
+        return Plan(replace(options, width=width, height=height), sides, why, larger=larger)
     timed = _epochs(count, _IMAGES_TIMED)
     epochs = timed if options.seconds else _epochs(count, _IMAGES)
     planned = replace(options, width=width, height=height, epochs=epochs)
-    return Plan(planned, sides, why, timed if options.fine_tune else 0)
+    return Plan(planned, sides, why, timed if options.fine_tune else 0, larger)
 
 
-def _network(size_wh: tuple[float, float], options: TrainOptions) -> tuple[str, str]:
-    """The network's name, and why."""
+def _network(size_wh: tuple[float, float], options: TrainOptions, small: bool) -> tuple[str, str]:
+    """The network's name, and why.
+
+    Args:
+        size_wh: Of the images.
+        small: Whether the input asked for is smaller than any that a pretrained network is for.
+    """
     if options.network is not None:
         return options.network, ""
     width, height = size_wh
     seen = f"{width:.0f}x{height:.0f} px"
     settings = [name for name in ("network_width", "l1", "l2") if _is_set(options, name)]
     missing = _missing()
-    if max(size_wh) <= _CROP or settings or missing:
+    if max(size_wh) <= _CROP or settings or missing or small:
         if not options.fine_tune:
             raise OptionError(
                 "--no-fine-tune needs a pretrained network, but the built-in one suits these "
@@ -117,6 +128,12 @@ def _network(size_wh: tuple[float, float], options: TrainOptions) -> tuple[str, 
                 f"The images are crops of about {seen}, which the built-in network suits; a "
                 f"pretrained one at 96 px (--network {_DEFAULT}) needs {times:.1f} times the "
                 "arithmetic an image."
+            )
+        if small:
+            return BUILT_IN, (
+                f"The input is {options.width}x{options.height} px, which the built-in network "
+                f"suits; the images, of about {seen}, have the pixels for a pretrained one: leave "
+                "--width and --height out."
             )
         if settings:
             flag = settings[0].replace("_", "-")

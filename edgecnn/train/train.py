@@ -84,12 +84,12 @@ def train(
     with quiet():  # TensorFlow writes to the terminal at any log level
         from edgecnn.train.learn import learn, start_with_sides
 
-    task, frozen, trials = start_with_sides(task, plan.sides, reports, clock)
+    task, frozen, trials, larger = start_with_sides(task, plan, reports, clock)
     task = settle_augmentation(task)
     kept = KeptTraining(place_of(output), task_key(task), options.resume)
     with _told_if_interrupted(kept, lab, output):
         learned = learn(task, reports, clock, frozen, kept if cluster is None else None)
-        measured = measure(learned.model, task, names)
+        measured = measure(learned.model, task, names, larger)
         result = _result(output, task, learned, measured, clock.elapsed)
         result = replace(result, sides=trials)
         if writes:

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from urllib.error import URLError
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.backbone.logistic_probe import LinearHead
 from edgecnn.train.backbone.probe_first import Probed, fine_tune, keep_better
 from edgecnn.train.backbone.result import ProbeResult
-from edgecnn.train.backbone.side import settle_side
+from edgecnn.train.backbone.side import settle_side, try_larger
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.fit_network import Fit
 from edgecnn.train.options import TrainOptions
@@ -240,12 +241,28 @@ def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(package
     frozen = FrozenFeatures("efficientnet-lite0", "imagenet")
     lines: list[str] = []
     say = Reports(lambda *_: None, lines.append)
-    chosen, trials = settle_side(task, frozen, (64, 128), Clock(), say)
+    chosen, trials, _ = settle_side(task, frozen, (64, 128), Clock(), say)
     assert [trial.side for trial in trials] == [64, 128]
     assert min(trial.ms for trial in trials) > 0
     assert chosen.shape[0] == chosen.options.width
     assert f"Input: {chosen.shape[0]} px" in lines[0]
     slow = replace(task, options=replace(options, max_ms=0.01))  # no network is so quick
-    small, _ = settle_side(slow, frozen, (64, 128), Clock(), say)
+    small, *_ = settle_side(slow, frozen, (64, 128), Clock(), say)
     assert small.shape == (64, 64, 3)
     assert "at most 0.01 ms" in lines[1]
+
+
+def test_a_larger_input_is_named_where_the_images_show_more_there(package, tmp_path):
+    rng = np.random.default_rng(0)
+    for k in range(60):
+        fine = np.tile(np.repeat([60, 200], 2), 32)[None] + rng.normal(0, 20, (128, 128))
+        path = tmp_path / "lab" / ("across", "down")[k % 2] / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), (fine.T if k % 2 else fine).clip(0, 255).astype(np.uint8))
+    options = TrainOptions(network="efficientnet-lite0", width=32, height=32, near_duplicate=1)
+    task = read_task(tmp_path / "lab", options, None, None)
+    larger = try_larger(task, FrozenFeatures("efficientnet-lite0", "imagenet"), 128)
+    assert larger is not None
+    assert (larger.taken.side, larger.better.side) == (32, 128)
+    assert larger.better.accuracy.accuracy > larger.taken.accuracy.accuracy
+    assert "Take --width 128 --height 128." in larger.to_text()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.train.assess import Verdict
+from edgecnn.train.backbone.result import LargerInput, SideTrial
+
+TRIED = ((96, 160, 2.0), (224, 188, 11.0))
 
 
 def test_a_network_that_knows_its_images_overfits():
@@ -53,3 +56,13 @@ def test_a_simulated_field_alone_asks_for_no_stronger_augmentation():
             assert verdict.fragile
             advised = "--augment" in verdict.to_text()
             assert advised == (not pretrained and strength != "default")
+
+
+def test_the_change_is_named_or_there_is_none():
+    good = (Tally(990, 1000), Tally(297, 300), Tally(290, 300))
+    assert "Nothing to change" in Verdict(*good, pretrained=True).to_text()
+    trials = [SideTrial(side, Tally(right, 200), 1.0, ms) for side, right, ms in TRIED]
+    text = Verdict(*good, pretrained=True, larger=LargerInput(*trials)).to_text()
+    assert "94.0 % of 200 training images at 224 px and 80.0 % at 96 px" in text
+    assert "5.5 times the time an image" in text
+    assert "Nothing to change" not in text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Record
 
-__all__ = ["ProbeResult", "SideTrial"]
+__all__ = ["LargerInput", "ProbeResult", "SideTrial"]
 
 
 @dataclass(frozen=True)
@@ -50,3 +50,25 @@ class SideTrial(Record):
     accuracy: Tally
     loss: float
     ms: float
+
+
+@dataclass(frozen=True)
+class LargerInput(Record):
+    """An input that the probe reads the same training images better at than at the run's own.
+
+    Better: by the log loss, see `choose_side`.
+    """
+
+    taken: SideTrial
+    better: SideTrial
+
+    def to_text(self) -> str:
+        """One line: what it reads, its price, and what to do."""
+        taken, better = self.taken, self.better
+        side = better.side
+        return (
+            f"Small input: the probe reads {better.accuracy.percent} of {better.accuracy.total} "
+            f"training images at {side} px and {taken.accuracy.percent} at {taken.side} px "
+            f"(cross-validated; {better.ms / taken.ms:.1f} times the time an image). Take --width "
+            f"{side} --height {side}."
+        )

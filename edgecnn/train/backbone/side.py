@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
+from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.backbone.logistic_probe import Judged, judge_features
-from edgecnn.train.backbone.result import SideTrial
+from edgecnn.train.backbone.result import LargerInput, SideTrial
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.task import Task
 
-__all__ = ["choose_side", "settle_side"]
+__all__ = ["choose_side", "settle_side", "try_larger"]
 
 _IMAGES = 400
+_IMAGES_LARGER = 200
 # A smaller side is taken when its log loss is worse by less than this many standard errors.
 _ERRORS = 1.0
 # Of the time left: for trying one side, and for the features of all images.
@@ -24,33 +27,68 @@ _TRIAL_SHARE, _FEATURES_SHARE = 0.25, 0.5
 
 def settle_side(
     task: Task, frozen: FrozenFeatures, sides: Sequence[int], clock: Clock, reports: Reports
-) -> tuple[Task, tuple[SideTrial, ...]]:
+) -> tuple[Task, tuple[SideTrial, ...], LargerInput | None]:
     """Try the probe at each side on some training images, and read the images at the best.
 
     The images were read at the largest side; here they are scaled down from that. A side that
     the clock leaves no time for is not tried, or not taken.
 
     Returns:
-        The task at the chosen side, and the trials.
+        The task at the chosen side, the trials, and a larger input that is better and was not
+        taken.
     """
-    rng = np.random.default_rng(task.options.seed)
-    order = rng.permutation(len(task.rows("train")))[:_IMAGES]
-    images, classes = task.tensors("train")[order], task.classes("train")[order]
-    groups = task.split.groups.ids[task.rows("train")[order]]
+    rows = _some_rows(task, _IMAGES)
+    images = task.data.tensors[rows]
     judged: list[Judged] = []
     trials: list[SideTrial] = []
     for side in sides:
         if trials and _too_long(trials[-1], side, len(images), clock):
             break
         small = np.stack([_resized(image, side) for image in images])
-        found = judge_features(frozen.of(small), classes, groups, task.options)
-        judged.append(min(found, key=lambda one: float(one.losses.mean())))
-        loss, ms = float(judged[-1].losses.mean()), 1000 * frozen.seconds(side, side)
-        trials.append(SideTrial(side, judged[-1].tally, loss, ms))
+        found, trial = _tried(task, frozen, small, rows)
+        judged.append(found)
+        trials.append(trial)
         reports.step("choosing the side", len(judged), len(sides))
     side = choose_side(trials, judged, _limit_ms(task, clock))
     reports.line(_text(trials, side, task.options.max_ms))
-    return (task if side == task.shape[0] else task.at_side(side)), tuple(trials)
+    settled = task if side == task.shape[0] else task.at_side(side)
+    return settled, tuple(trials), _larger(trials, judged, side)
+
+
+def try_larger(task: Task, frozen: FrozenFeatures, side: int) -> LargerInput | None:
+    """Try the probe at a larger side than the task's, on some training images read anew."""
+    rows = _some_rows(task, _IMAGES_LARGER)
+    spec = replace(task.options, width=side, height=side).input_spec((side, side))
+    paths = [task.data.files[row].path for row in rows]
+    both = task.data.tensors[rows], np.stack([to_tensor(read_image(path), spec) for path in paths])
+    found = [_tried(task, frozen, images, rows) for images in both]
+    judged, trials = zip(*found, strict=True)
+    return _larger(trials, judged, task.shape[0])
+
+
+def _some_rows(task: Task, count: int) -> np.ndarray:
+    rng = np.random.default_rng(task.options.seed)
+    rows = task.rows("train")
+    return np.asarray(rows[rng.permutation(len(rows))[:count]])
+
+
+def _tried(
+    task: Task, frozen: FrozenFeatures, images: np.ndarray, rows: np.ndarray
+) -> tuple[Judged, SideTrial]:
+    """The probe on the images of these rows, of any size, with its best penalty."""
+    classes, groups = task.data.classes[rows], task.split.groups.ids[rows]
+    found = judge_features(frozen.of(images), classes, groups, task.options)
+    judged = min(found, key=lambda one: float(one.losses.mean()))
+    side = images.shape[1]
+    loss, ms = float(judged.losses.mean()), 1000 * frozen.seconds(side, side)
+    return judged, SideTrial(side, judged.tally, loss, ms)
+
+
+def _larger(trials: Sequence[SideTrial], judged: Sequence[Judged], side: int) -> LargerInput | None:
+    """What would have been taken if time were nothing, where that is larger."""
+    by_side = {trial.side: trial for trial in trials}
+    best = choose_side(trials, judged, None)
+    return LargerInput(by_side[side], by_side[best]) if best > side else None
 
 
 def _too_long(last: SideTrial, side: int, count: int, clock: Clock) -> bool:
