@@ -10,7 +10,6 @@ too, because it needs numpy and nothing else.
 from __future__ import annotations
 
 import io
-import zipfile
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 
 from edgecnn.accuracy.confidence import softmax
 from edgecnn.errors import BundleError
+from edgecnn.files.arrays import open_arrays
 
 __all__ = ["EMBEDDING_FILE", "HEAD_FILE", "Head", "Lessons", "entropy", "refit"]
 
@@ -51,11 +51,12 @@ class Head:
         Raises:
             BundleError: It is damaged or holds something else.
         """
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                head = cls(arrays["weights"], arrays["bias"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise BundleError(f"{HEAD_FILE} is not readable ({error}); export again") from error
+
+        def refused(error: Exception) -> BundleError:
+            return BundleError(f"{HEAD_FILE} is not readable ({error}); export again")
+
+        with open_arrays(lambda: data, refused) as arrays:
+            head = cls(arrays["weights"], arrays["bias"])
         if head.weights.ndim != 2 or head.bias.shape != head.weights.shape[1:]:
             raise BundleError(
                 f"{HEAD_FILE} holds weights {head.weights.shape} and bias {head.bias.shape}, "

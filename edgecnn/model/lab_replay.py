@@ -18,7 +18,6 @@ embedding is never changed.
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ import numpy as np
 
 from edgecnn.bundle.card import Card
 from edgecnn.errors import ModelError
+from edgecnn.files.arrays import open_arrays
 from edgecnn.images.tensors import Tensors
 from edgecnn.model.embedding import split_network
 from edgecnn.quiet import quiet
@@ -126,11 +126,12 @@ def read_replay(folder: Path, card: Card) -> Replay:
             f"{folder} has no {REPLAY_FILE}, which holds the lab images that `edgecnn adapt` "
             "replays; train again with this version"
         )
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            replay = Replay(**{one.name: arrays[one.name] for one in fields(Replay)})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"can't read {path} ({error}); train again") from error
+
+    def refused(error: Exception) -> ModelError:
+        return ModelError(f"can't read {path} ({error}); train again")
+
+    with open_arrays(path.read_bytes, refused) as arrays:
+        replay = Replay(**{one.name: arrays[one.name] for one in fields(Replay)})
     if wrong := _misfits(replay, card):
         raise ModelError(f"{path}: {', '.join(wrong)} does not fit card.json; train again")
     return replay

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -29,6 +28,7 @@ from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import read_card
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.errors import BundleError, ModelError, one_line
+from edgecnn.files.arrays import open_arrays
 from edgecnn.files.folders import IMAGE_SUFFIXES
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.tensors import ChosenTensors, Tensors
@@ -262,11 +262,10 @@ def _load_test(path: Path, card: Card) -> LabTest:
 
 
 def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    try:
-        # From bytes: of a torn file numpy leaves the handle open.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(
+    def refused(error: Exception) -> ModelError:
+        return ModelError(
             f"can't read {path} ({error}); expected arrays {', '.join(names)}; train again"
-        ) from error
+        )
+
+    with open_arrays(path.read_bytes, refused) as arrays:
+        return {name: arrays[name] for name in names}

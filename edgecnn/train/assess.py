@@ -27,6 +27,7 @@ from edgecnn.records import Record, computed, json_as
 from edgecnn.render.table import table
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.backbone.result import LargerInput
+from edgecnn.train.field_images import FieldSign, read_sign
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.task import Part, Task
 
@@ -86,6 +87,7 @@ class Verdict(Record):
     pretrained  whether the network started from pretrained weights
     strength    of the augmentation: none, light or default
     larger      a larger input that the probe reads better at
+    sign        what confidence on unlabelled field images says
     """
 
     train: Tally
@@ -94,6 +96,7 @@ class Verdict(Record):
     pretrained: bool = dataclass_field(default=False, metadata=json_as(hidden=True))
     strength: str = dataclass_field(default="default", metadata=json_as(hidden=True))
     larger: LargerInput | None = None
+    sign: FieldSign | None = None
 
     @property
     @computed
@@ -137,11 +140,19 @@ class Verdict(Record):
         )
         costs = f"Fragile: the {costs}{self._on_crops()}" if self.fragile else f"The {costs}"
         lines = [table(["", "accuracy"], rows), self._fitting(seen), costs]
+        if self.sign:
+            lines.append(self.sign.to_text())
         if self.larger:
             lines.append(self.larger.to_text())
-        elif not (self.overfits or self.underfits or (self.fragile and self._on_crops())):
-            lines.append("Nothing to change was found in these images; field images say more.")
+        elif not self._names_a_change():
+            more = "" if self.sign else "; --field with unlabelled field images would say more"
+            lines.append(f"Nothing to change was found{more}.")
         return "\n".join(lines)
+
+    def _names_a_change(self) -> bool:
+        on_crops = self.fragile and bool(self._on_crops())
+        in_field = self.sign is not None and self.sign.loses
+        return self.overfits or self.underfits or on_crops or in_field
 
     def _fitting(self, seen: str) -> str:
         """How well the network fits its images, and what to change."""
@@ -228,12 +239,13 @@ def measure(
     groups = {column: [found[k] for k in task.split.test] for column, found in names.items()}
     labels = [task.data.labels[k] for k in classes]
     settings = options.pretrained, options.strength
+    sign = read_sign(model, options, temperature, scores) if options.field else None
     return Measured(
         scores,
         lab,
         train.tally,
         lab_result(val, task.classes("val")).tally,
-        Verdict(*(train.tally, lab.tally, field.tally), *settings, larger),
+        Verdict(*(train.tally, lab.tally, field.tally), *settings, larger, sign),
         break_down(labels, groups, scores.argmax(axis=1) == classes),
         temperature,
         confidence_error(scores, classes, temperature),

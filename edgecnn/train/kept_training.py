@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import shlex
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ModelError, OutputError
+from edgecnn.files.arrays import open_arrays
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json
 from edgecnn.train.task import Task
@@ -83,15 +83,16 @@ class KeptTraining:
         """
         if not self.resume:
             return None
-        try:
-            with np.load(io.BytesIO(self.place.read_bytes()), allow_pickle=False) as arrays:
-                about = json.loads(str(arrays["about"]))
-                parts = [_numbered(arrays, name) for name in ("weights", "optimizer", "best")]
-                key, epoch = about.pop("key"), int(about.pop("epoch"))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ModelError(
+
+        def refused(error: Exception) -> ModelError:
+            return ModelError(
                 f"{self.place} can't be read ({error}); leave --resume out to begin anew"
-            ) from error
+            )
+
+        with open_arrays(self.place.read_bytes, refused) as arrays:
+            about = json.loads(str(arrays["about"]))
+            parts = [_numbered(arrays, name) for name in ("weights", "optimizer", "best")]
+            key, epoch = about.pop("key"), int(about.pop("epoch"))
         if key != self.key:
             raise ModelError(
                 f"{self.place} is of other images or other options; give those of the training "

@@ -123,6 +123,12 @@ class TrainOptions(Record):
         "or its camera.json.",
         shown="none",
     )
+    field: Path | None = option(
+        None,
+        "Unlabelled field images: the verdict says what the network's confidence on them tells.",
+        metavar="FOLDER",
+        shown="none",
+    )
     without: tuple[str, ...] = option(
         (),
         "Leave out this operation of the augmentation, such as invert or grey; repeatable.",

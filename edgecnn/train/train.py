@@ -24,6 +24,7 @@ from edgecnn.quiet import quiet
 from edgecnn.records import Json, Progress
 from edgecnn.train.assess import Measured, group_names, measure
 from edgecnn.train.augmentation.simulated_field import training_note
+from edgecnn.train.field_images import check_field
 from edgecnn.train.kept_training import KeptTraining, place_of, task_key
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.plan import make_plan
@@ -75,6 +76,8 @@ def train(
     if writes:
         check_writable(output, marker=CARD_FILE)
         _check_kept(output, options.resume, reports)
+    if options.field:
+        check_field(options.field)
     plan = make_plan(lab, options, alone=cluster is None)
     reports.line(plan.to_text())
     task = read_task(lab, plan.options, cluster, progress)
@@ -223,8 +226,9 @@ def _summary(result: TrainResult, task: Task) -> Json:
     for name in ("model", "lab", "reject", "skipped"):
         del data[name]
     settings = options.to_json()
-    settings["manifest"] = options.manifest.name if options.manifest else None
-    settings["camera"] = options.camera.name if options.camera else None
+    for name in ("manifest", "camera", "field"):
+        place = getattr(options, name)
+        settings[name] = place.name if place else None
     del settings["cache"], settings["resume"]
     settings["weights"] = Path(options.weights).name
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgecnn.accuracy.tally import Tally
 from edgecnn.train.assess import Verdict
 from edgecnn.train.backbone.result import LargerInput, SideTrial
+from edgecnn.train.field_images import FieldSign
 
 TRIED = ((96, 160, 2.0), (224, 188, 11.0))
 
@@ -66,3 +67,16 @@ def test_the_change_is_named_or_there_is_none():
     assert "94.0 % of 200 training images at 224 px and 80.0 % at 96 px" in text
     assert "5.5 times the time an image" in text
     assert "Nothing to change" not in text
+
+
+def test_field_images_without_labels_show_a_loss_or_none():
+    good = (Tally(990, 1000), Tally(297, 300), Tally(290, 300))
+    assert "--field" in Verdict(*good).to_text()
+    lower = Verdict(*good, sign=FieldSign(166, 84.0, 97.0))
+    assert lower.sign.points == 13.0
+    assert "about 13 points, or up to 26" in lower.to_text()
+    assert "edgecnn adapt" in lower.to_text()
+    assert "Nothing to change" not in lower.to_text()
+    equal = Verdict(*good, sign=FieldSign(166, 96.5, 97.0)).to_text()
+    assert "no sign of a loss, and no proof" in equal
+    assert "Nothing to change was found." in equal

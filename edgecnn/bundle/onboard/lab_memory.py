@@ -15,12 +15,12 @@ teachers          str (t,): the views that read the validation images as well as
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgecnn.errors import BundleError
+from edgecnn.files.arrays import open_arrays
 
 __all__ = ["LAB_MEMORY_FILE", "LabMemory"]
 
@@ -70,18 +70,17 @@ class LabMemory:
         Raises:
             BundleError: It is damaged or holds something else.
         """
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                plain = {name: _wide(arrays[name]) for name in _PLAIN}
-                test = {
-                    name.removeprefix(_TEST): _wide(arrays[name])
-                    for name in arrays.files
-                    if name.startswith(_TEST)
-                }
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise BundleError(
-                f"{LAB_MEMORY_FILE} is not readable ({error}); export again"
-            ) from error
+
+        def refused(error: Exception) -> BundleError:
+            return BundleError(f"{LAB_MEMORY_FILE} is not readable ({error}); export again")
+
+        with open_arrays(lambda: data, refused) as arrays:
+            plain = {name: _wide(arrays[name]) for name in _PLAIN}
+            test = {
+                name.removeprefix(_TEST): _wide(arrays[name])
+                for name in arrays.files
+                if name.startswith(_TEST)
+            }
         teachers = tuple(map(str, plain.pop("teachers")))
         memory = cls(**plain, test=test, teachers=teachers)
         if not memory._fits():

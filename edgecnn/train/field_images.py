@@ -1,0 +1,100 @@
+"""Unlabelled field images: what a trained network's confidence says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgecnn.accuracy.confidence import calibrated_confidence
+from edgecnn.bundle.preprocess import readable_image, to_tensor
+from edgecnn.camera.scenes import evenly
+from edgecnn.errors import DataError
+from edgecnn.files.folders import find_images
+from edgecnn.model.predict import keras_scores
+from edgecnn.records import Record, computed
+from edgecnn.train.options import TrainOptions
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["FieldSign", "check_field", "read_sign"]
+
+_MOST = 500
+_POINTS = 2.0
+
+
+@dataclass(frozen=True)
+class FieldSign(Record):
+    """The mean calibrated confidence, in percent, on field images and on the lab's test images.
+
+    Where confidence is as good in the field as in the lab, the difference is the loss of accuracy
+    (Guillory et al. 2021, arXiv:2107.03315); on real devices it was about half of it.
+    """
+
+    images: int
+    confidence: float
+    lab_confidence: float
+
+    @property
+    @computed
+    def points(self) -> float:
+        """How much surer the network is in the lab."""
+        return self.lab_confidence - self.confidence
+
+    @property
+    def loses(self) -> bool:
+        return self.points > _POINTS
+
+    def to_text(self) -> str:
+        """A line or two: what it says, how sure that is, and what to do."""
+        seen = (
+            f"On {self.images} unlabelled field images the mean confidence is "
+            f"{self.confidence:.1f} %, on the lab's test images {self.lab_confidence:.1f} %"
+        )
+        if not self.loses:
+            return f"{seen}: no sign of a loss, and no proof (only labels measure one)."
+        return (
+            f"{seen}: a sign that the field costs about {self.points:.0f} points, or up to "
+            f"{2 * self.points:.0f} (confidence was not checked there; only labels measure a "
+            "loss). `edgecnn adapt` with --field and these images fits the last layer to them, "
+            "and keeps it only on evidence."
+        )
+
+
+def check_field(folder: Path) -> None:
+    """Look for field images before the work.
+
+    Raises:
+        DataError: The folder can't be read or holds none.
+    """
+    find_images(folder)
+
+
+def read_sign(
+    model: keras.Model, options: TrainOptions, temperature: float, lab_scores: np.ndarray
+) -> FieldSign:
+    """Let the network answer up to 500 images of `options.field`, spread evenly; no label is read.
+
+    Args:
+        lab_scores: float32, shape (n, classes), of the lab's test images.
+
+    Raises:
+        DataError: No image can be read.
+    """
+    assert options.field is not None
+    height, width = model.input_shape[1:3]
+    spec = options.input_spec((width, height))
+    paths = find_images(options.field)
+    frames = [readable_image(paths[k]) for k in evenly(len(paths), _MOST)]
+    tensors = [to_tensor(frame, spec) for frame in frames if frame is not None]
+    if not tensors:
+        raise DataError(
+            f"{options.field}: none of {len(frames)} field images can be read; check the folder"
+        )
+    scores = keras_scores(model, np.stack(tensors))
+    both = (calibrated_confidence(part, temperature) for part in (scores, lab_scores))
+    field, lab = (100 * float(part.mean()) for part in both)
+    return FieldSign(len(tensors), field, lab)

@@ -1,0 +1,44 @@
+"""Unlabelled field images: what confidence says of them, by a network whose scores are known."""
+
+from __future__ import annotations
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from edgecnn.errors import DataError
+from edgecnn.train.field_images import check_field, read_sign
+from edgecnn.train.options import TrainOptions
+
+SHAPE = (16, 16, 3)
+
+
+def brightness_network() -> keras.Model:
+    """Surer of the second class, the brighter an image is."""
+    image = keras.Input(SHAPE)
+    mean = keras.layers.GlobalAveragePooling2D()(image)
+    scores = keras.layers.Dense(2, activation="softmax")
+    model = keras.Model(image, scores(mean))
+    scores.set_weights([np.array([[0, 0.01]] * 3), np.zeros(2)])
+    return model
+
+
+def test_confidence_in_the_field_is_set_beside_that_in_the_lab(tmp_path):
+    for name, grey in (("apple/a.png", 100), ("b.png", 0)):  # the folder's name says nothing
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), np.full((32, 32, 3), grey, np.uint8))
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG")
+    options = TrainOptions(width=16, height=16, field=tmp_path)
+    lab = np.array([[0.1, 0.9], [0.05, 0.95]], np.float32)
+    sign = read_sign(brightness_network(), options, 1.0, lab)
+    assert sign.images == 2
+    expected = 100 * np.mean([1 / (1 + np.exp(-3.0)), 0.5])
+    assert sign.confidence == pytest.approx(expected, abs=0.1)
+    assert sign.lab_confidence == pytest.approx(92.5, abs=0.1)
+    assert sign.loses
+
+
+def test_a_folder_without_images_is_refused_before_the_work(tmp_path):
+    with pytest.raises(DataError, match=str(tmp_path)):
+        check_field(tmp_path)
