@@ -144,7 +144,8 @@ def _of_the_gap(
 ) -> list[NextStep]:
     """Without a fault: more labels where they decide, and what closes a gap of the field.
 
-    Errors that no nudge cures need images of what the lab never showed before anything else.
+    Adaptation comes first: it takes seconds and no label, and keeps nothing that its evidence
+    speaks against. Errors that no nudge cures then need images of what the lab never showed.
     """
     label = f"edgecnn label {place}"
     if residual is None:
@@ -161,7 +162,7 @@ def _of_the_gap(
             NextStep(label, f"{count} more labels of other objects halve the interval of the gap")
         ]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
-        return [*collect, *more, *adapt]
+        return [*adapt, *collect, *more]
     return [*adapt, *more, *collect]
 
 
