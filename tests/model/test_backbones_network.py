@@ -255,10 +255,11 @@ def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(package
 def test_a_larger_input_is_named_where_the_images_show_more_there(package, tmp_path):
     rng = np.random.default_rng(0)
     for k in range(60):
-        fine = np.tile(np.repeat([60, 200], 2), 32)[None] + rng.normal(0, 20, (128, 128))
+        fine = np.tile(np.repeat([-50, 50], 2), 32)[None].repeat(128, axis=0)
+        ground = cv2.resize(rng.normal(128, 40, (4, 4)), (128, 128))
         path = tmp_path / "lab" / ("across", "down")[k % 2] / f"{k}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), (fine.T if k % 2 else fine).clip(0, 255).astype(np.uint8))
+        cv2.imwrite(str(path), (ground + (fine.T if k % 2 else fine)).clip(0, 255).astype(np.uint8))
     options = TrainOptions(network="efficientnet-lite0", width=32, height=32, near_duplicate=1)
     task = read_task(tmp_path / "lab", options, None, None)
     larger = try_larger(task, FrozenFeatures("efficientnet-lite0", "imagenet"), 128)
