@@ -1,7 +1,8 @@
 """`tools/bench foreign`: networks that were not trained by edgecnn, through `export`.
 
-Bodies have random weights, whose batch norm is estimated on real images; their heads are trained on
-real images, so that answers are spread over the classes. Each network is a process of its own.
+Bodies have random weights, and a batch norm that keeps real images at unit size; their heads are
+trained on real images, so that answers are spread over the classes. Each network is a process of
+its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import unittest.mock
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -145,24 +147,42 @@ def with_head(body, folders: dict[str, Path]):
     import keras
     from sklearn.linear_model import LogisticRegression
 
-    from edgecnn.train.fitting.fit_network import reestimate_batch_norm
-
     side = body.input_shape[1]
     images, classes = read(folders["train"], side)
     pixels = images.astype(np.float32)
     for layer in body.layers:
         if isinstance(layer, keras.layers.Normalization):
             layer.adapt(pixels)
-    reestimate_batch_norm(body, (pixels[k : k + 48] for k in range(0, len(pixels), 48)))
+    keep_unit_size(body, pixels[:: len(pixels) // 24])
     features = body.predict(pixels, verbose=0)
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-3 * features.std()
-    fit = LogisticRegression(C=1.0, max_iter=500).fit((features - middle) / spread, classes)
+    fit = LogisticRegression(C=0.1, max_iter=500).fit((features - middle) / spread, classes)
     kernel = (fit.coef_ / spread).T
     bias = fit.intercept_ - middle @ kernel
     dense = keras.layers.Dense(CLASSES, activation="softmax", name="scores")
     model = keras.Model(body.inputs, dense(body.outputs[0]))
     dense.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
     return model
+
+
+def keep_unit_size(body, pixels: np.ndarray) -> None:
+    """Set each batch norm so that a mean square of these images' activations comes out as 1.
+
+    Without it, activations of a random body shrink to 1e-12. With the statistics of a training,
+    which also take the mean away, each layer enlarges small differences: the answers are chaos.
+    """
+    import keras
+
+    plain = keras.layers.BatchNormalization.call
+
+    def call(layer, inputs, **_more):
+        square = keras.ops.mean(keras.ops.square(inputs), axis=tuple(range(inputs.ndim - 1)))
+        layer.moving_mean.assign(keras.ops.zeros_like(square))
+        layer.moving_variance.assign(square)
+        return plain(layer, inputs, training=False)
+
+    with unittest.mock.patch.object(keras.layers.BatchNormalization, "call", call):
+        body(pixels, training=False)
 
 
 def application(name: str):

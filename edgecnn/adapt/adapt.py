@@ -68,8 +68,8 @@ def adapt(
         )
     parent = kind(model)
     card = parent.card
-    labels = labels_of(options.labels, card) if options.labels else {}
-    images = read_field([*options.labels, *roots], card, labels, progress)
+    given = labels_of(options.labels, card, options.manifest) if options.labels else None
+    images = read_field(roots, card, given, progress)
     live = _live(options, card)
     note = "" if live or any(is_session(root) for root in roots) else _UNCHECKED
     with quiet():
@@ -123,4 +123,5 @@ def _result(
         steps=steps,
         refusal=why,
         notes=(*notes, *([note] if note else [])),
+        passed_over=images.passed_over,
     )

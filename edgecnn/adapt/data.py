@@ -27,10 +27,24 @@ from edgecnn.records import Progress
 from edgecnn.session.layout import is_session
 from edgecnn.session.read import open_session, read_frames, read_truth
 
-__all__ = ["FieldSet", "labels_of", "read_field"]
+__all__ = ["FieldSet", "GivenLabels", "labels_of", "read_field"]
 
 _MOST = 2000  # more change nothing
 _CHUNK = 64
+
+
+@dataclass(frozen=True)
+class GivenLabels:
+    """Labels of images.
+
+    classes  class by digest of the encoded file
+    roots    the folders and SESSIONs that they were looked for in
+    notes    how these were read, and what was passed over
+    """
+
+    classes: dict[str, int]
+    roots: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +55,7 @@ class FieldSet:
     groups   int64 (n,): near-duplicates share a number
     labels   int64 (n,): class, or UNLABELLED
     broken   files that could not be read; repeated: files that were there before
+    passed_over  how the folders were read, and other files in them, a line each
     """
 
     files: tuple[Found, ...]
@@ -50,6 +65,7 @@ class FieldSet:
     labels: np.ndarray
     broken: int
     repeated: int
+    passed_over: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tensors)
@@ -81,24 +97,23 @@ class FieldSet:
 def read_field(
     roots: Sequence[Path],
     card: Card,
-    labels: dict[str, int] | None = None,
+    given: GivenLabels | None = None,
     progress: Progress | None = None,
 ) -> FieldSet:
-    """Read up to 2,000 images, evenly spread over folders and SESSIONs.
-
-    Images with a label are always among them.
+    """Read up to 2,000 images: those where labels were given, and others evenly spread.
 
     Args:
-        labels: Class by digest of the encoded file.
+        roots: Folders and SESSIONs.
 
     Raises:
         DataError: No image can be read.
         SessionError: A session ran another model.
     """
-    for root in roots:
+    given = given or GivenLabels({})
+    for root in (*given.roots, *roots):
         check_session(root, card)
-    files = find_field(roots)
-    files = [files[k] for k in evenly(len(files), _MOST)]
+    notes = list(given.notes)
+    files = _choose(find_field(given.roots), find_field(roots, notes))
     known: list[tuple[Found, str]] = []
     tensors, prints = [], []
     seen: set[str] = set()
@@ -120,17 +135,26 @@ def read_field(
             progress("reading field images", k + 1, len(files))
     if not known:
         raise DataError(f"none of {len(files)} field files is a usable image; check the folder")
-    given = [(labels or {}).get(digest, UNLABELLED) for _, digest in known]
+    classes = [given.classes.get(digest, UNLABELLED) for _, digest in known]
     links = link_near_duplicates(unit_vectors(np.stack(prints)), DEFAULT_THRESHOLD)
     return FieldSet(
         tuple(file for file, _ in known),
         tuple(digest for _, digest in known),
         np.stack(tensors),
         components(len(known), links),
-        np.array(given, np.int64),
+        np.array(classes, np.int64),
         broken,
         len(files) - broken - len(known),
+        tuple(notes),
     )
+
+
+def _choose(labelled: Sequence[Found], others: Sequence[Found]) -> list[Found]:
+    """2,000 files at most; those where labels were given come first, and no file twice."""
+    first = [labelled[k] for k in evenly(len(labelled), _MOST)]
+    there = {file.path.resolve() for file in first}
+    rest = [file for file in others if file.path.resolve() not in there]
+    return [*first, *(rest[k] for k in evenly(len(rest), _MOST - len(first)))]
 
 
 def check_session(root: Path, card: Card) -> None:
@@ -151,36 +175,41 @@ def check_session(root: Path, card: Card) -> None:
         )
 
 
-def labels_of(roots: Sequence[Path], card: Card) -> dict[str, int]:
-    """The class of each labelled image by the digest of its file.
+def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -> GivenLabels:
+    """The class of each labelled image.
 
     Args:
         roots: Folders with one folder a class, or SESSIONs with truth.
+        manifest: A CSV file with the labels of the images in the folders.
 
     Raises:
         DataError: A folder is no class of the card, or nothing is labelled.
         SessionError: A session can't be read.
     """
     found: dict[str, int] = {}
+    notes: list[str] = []
     for root in roots:
-        found |= _session_labels(root) if is_session(root) else _folder_labels(root, card)
+        recorded = is_session(root)
+        found |= _session_labels(root) if recorded else _folder_labels(root, card, manifest, notes)
     if not found:
         named = ", ".join(map(str, roots))
         raise DataError(
             f"{named}: no label of a class of the model found; label pictures with "
             "`edgecnn label`, or sort them into one folder a class"
         )
-    return found
+    return GivenLabels(found, tuple(roots), tuple(notes))
 
 
-def _folder_labels(root: Path, card: Card) -> dict[str, int]:
+def _folder_labels(
+    root: Path, card: Card, manifest: Path | None, notes: list[str]
+) -> dict[str, int]:
     codes = {label: k for k, label in enumerate(card.labels)}
-    files = find_labelled(root, known=card.labels)
+    files = find_labelled(root, manifest, known=card.labels, notes=notes)
     strange = sorted({file.label for file in files} - set(codes))
     if strange:
         raise DataError(
-            f"{root} has the folder {strange[0]!r}, which is no class of the model "
-            f"({', '.join(card.labels[:10])}); move its images or leave the folder out"
+            f"{root} has images of {strange[0]!r}, which is no class of the model "
+            f"({', '.join(card.labels[:10])}); leave these images out"
         )
     return {file_sha256(file.path.read_bytes()): codes[file.label] for file in files}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_scores
-from edgecnn.adapt.data import FieldSet, labels_of, read_field
+from edgecnn.adapt.data import FieldSet, GivenLabels, labels_of, read_field
 from edgecnn.adapt.options import HarvestOptions
 from edgecnn.adapt.result import HarvestResult
 from edgecnn.bundle.card import Card
@@ -63,7 +63,7 @@ def harvest(
     check_writable(output, marker=_MANIFEST)
     with quiet():
         card, look = _eyes(options)
-    images = read_field(roots, card, _known_labels(roots, card), progress)
+    images = read_field(roots, card, GivenLabels(_known_labels(roots, card)), progress)
     known = np.isin(images.groups, images.groups[images.labelled])
     left = images.part(np.flatnonzero(~known))
     if not len(left):
@@ -90,6 +90,7 @@ def harvest(
             "there twice": images.repeated,
         },
         dict(sorted(Counter(card.labels[k] for k in read).items())),
+        images.passed_over,
     )
 
 
@@ -98,7 +99,7 @@ def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
     found: dict[str, int] = {}
     for root in filter(is_session, roots):
         try:
-            found |= labels_of([root], card)
+            found |= labels_of([root], card).classes
         except DataError:
             continue  # it has none yet
     return found

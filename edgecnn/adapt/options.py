@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
 
 __all__ = ["AdaptOptions", "HarvestOptions"]
@@ -20,6 +21,12 @@ class AdaptOptions:
         "repeatable.",
         panel="Evidence",
         metavar="PATH",
+    )
+    manifest: Path | None = option(
+        None,
+        "A CSV file with a column file and a column label for the images of --labels.",
+        metavar="FILE.csv",
+        shown="the class folders",
     )
     live: Path | None = option(
         None,
@@ -59,6 +66,11 @@ class AdaptOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.manifest is not None and not self.labels:
+            raise OptionError(
+                f"--manifest {self.manifest} names the labels of images; name their folder with "
+                "--labels"
+            )
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class AdaptResult(Record):
     lab_before, lab   the lab test, only read for this report; None when nothing was accepted
     files     of a bundle: what was rewritten, as it was checked
     left_out  of a bundle: artifacts that can't take another last layer
+    passed_over  how the folders were read, and other files in them, a line each
     """
 
     model: Path | None
@@ -68,6 +69,7 @@ class AdaptResult(Record):
     lab: Tally | None = None
     files: tuple[AdaptedFile, ...] = ()
     left_out: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
     calibration: Path | None = field(default=None, metadata=json_as(hidden=True))
 
     @property
@@ -79,6 +81,7 @@ class AdaptResult(Record):
     def to_text(self) -> str:
         lines = [
             f"Field set: {self.images} images in {self.groups} groups, {self.labelled} labelled",
+            *self.passed_over,
             *self.notes,
         ]
         if self.refusal and not self.steps:
@@ -166,6 +169,7 @@ class HarvestResult(Record):
     picked     images in it; of `candidates` that were left
     left_out   images that were not candidates, by reason
     classes    picked images by the class that the network reads
+    passed_over  other files in the folders, a line a folder
     """
 
     output: Path
@@ -173,6 +177,7 @@ class HarvestResult(Record):
     candidates: int
     left_out: dict[str, int]
     classes: dict[str, int]
+    passed_over: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         target = shlex.quote(str(self.output / "images"))
@@ -181,6 +186,7 @@ class HarvestResult(Record):
             [
                 f"Picked {self.picked} of {self.candidates} images into {self.output}",
                 *([f"Left out: {left}"] if left else []),
+                *self.passed_over,
                 "Read as: " + ", ".join(f"{label} {n}" for label, n in self.classes.items()),
                 _WORTH,
                 "next: move each image to the folder of what it shows, delete those that nobody "

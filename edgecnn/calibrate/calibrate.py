@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from edgecnn.camera.statistics import Window
 from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
 from edgecnn.files.manifest import csv_text
-from edgecnn.files.staging import check_writable, staged_folder
+from edgecnn.files.staging import check_room, check_writable, staged_folder
 from edgecnn.images.video_frames import as_folders
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
@@ -84,9 +85,11 @@ def _calibrate(
 ) -> CalibrateResult:
     view = view_of_model(options.model) if options.model is not None else None
     view = view_of_bundle(options.bundle) if options.bundle is not None else view
-    files = find_field(roots)
+    notes: list[str] = []
+    files = find_field(roots, notes)
     files = [files[k] for k in evenly(len(files), _MOST_FIELD)]
-    paths = find_images(lab_root)
+    check_room(output, _least_bytes(files, options.count))
+    paths = find_images(lab_root, notes)
     lab_files = [Found(paths[k], str(paths[k])) for k in evenly(len(paths), _MOST_LAB)]
     window = window_for(files, "field")
     most = FitOptions().most
@@ -106,10 +109,18 @@ def _calibrate(
         )
     picks = choose(pool, usable.indices, options.count, options.seed)
     camera, no_camera = _fit(pool, lab_pool, window, options, progress)
-    result = _result(output, pool, lab_pool, usable, picks, view, camera, no_camera)
+    result = replace(
+        _result(output, pool, lab_pool, usable, picks, view, camera, no_camera),
+        passed_over=tuple(notes),
+    )
     sheet = _contact_sheet(pool, lab_pool, tuple(picks), window, camera, options.seed)
     _write(output, pool, picks, result, sheet, view)
     return result
+
+
+def _least_bytes(files: Sequence[Found], count: int) -> int:
+    """The bytes of so many images, were the smallest files picked."""
+    return sum(sorted(file.path.stat().st_size for file in files)[:count])
 
 
 def _fit(

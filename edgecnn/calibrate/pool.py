@@ -130,10 +130,13 @@ def view_of_bundle(path: Path) -> View:
     return View(card.input, card.labels, look, lab_test)
 
 
-def find_field(roots: Sequence[Path]) -> list[Found]:
+def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Found]:
     """The image files of folders and sessions, each file once, in order.
 
     Of a SESSION folder the kept frames are taken, with the times that its log gives them.
+
+    Args:
+        notes: Takes a line a folder on the files that are passed over.
 
     Raises:
         DataError: A folder is missing or holds no image file.
@@ -143,7 +146,7 @@ def find_field(roots: Sequence[Path]) -> list[Found]:
         recorded = is_session(root)
         folder = root / PICTURES_NAME if recorded else root
         times = picture_times(root) if recorded else {}
-        for path in find_images(folder):
+        for path in find_images(folder, notes):
             source = f"{root.resolve().name}/{path.relative_to(folder).as_posix()}"
             time = times.get(path.name) or captured_at(path.name)
             found.setdefault(path.resolve(), Found(path, source, time))

@@ -22,6 +22,7 @@ class CalibrateResult(Record):
     classes     number of picked images by predicted class; None without a model
     camera      the fitted camera, or None: `no_camera` says why
     warnings    what makes the pool unrepresentative
+    passed_over  other files in the folders, a line a folder
     """
 
     output: Path = field(metadata=json_as("calibration"))
@@ -34,6 +35,7 @@ class CalibrateResult(Record):
     camera: CameraFit | None
     no_camera: str | None = field(metadata=json_as(hidden=True))
     warnings: tuple[str, ...]
+    passed_over: tuple[str, ...] = ()
 
     def camera_json(self) -> Json:
         """The content of camera.json."""
@@ -49,6 +51,7 @@ class CalibrateResult(Record):
         lines = [f"Picked {self.picked} of {self.pool} field images into {self.output}"]
         if self.left_out:
             lines.append("Left out: " + ", ".join(f"{n} {why}" for why, n in self.left_out.items()))
+        lines += self.passed_over
         if self.classes is not None:
             counts = ", ".join(f"{label} {n}" for label, n in self.classes.items())
             lines.append(f"By predicted class: {counts}")

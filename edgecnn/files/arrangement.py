@@ -19,7 +19,7 @@ __all__ = ["SPLITS", "Layout", "Place", "find_layout", "split_role"]
 
 SPLITS = ("train", "val", "test")
 _WORDS = {
-    **dict.fromkeys(("train", "training", "trn", "learn", "learning"), "train"),
+    **dict.fromkeys(("train", "training", "trn", "learn", "learning", "trainval"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "validating", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "evaluation", "eval", "holdout"), "test"),
 }
@@ -52,8 +52,8 @@ def split_role(name: str) -> tuple[str, str] | None:
     """The split that a folder's name names, and the words beside it; None: it names none.
 
     Example:
-        >>> split_role("Training"), split_role("seg_test"), split_role("validSet2")
-        (('train', ''), ('test', 'seg'), ('val', ''))
+        >>> split_role("Training"), split_role("seg_test"), split_role("trainval2012")
+        (('train', ''), ('test', 'seg'), ('train', ''))
         >>> split_role("cat"), split_role("train_test")
         (None, None)
     """
@@ -62,6 +62,8 @@ def split_role(name: str) -> tuple[str, str] | None:
         joined = _JOINED.fullmatch(piece.lower())
         words += joined.groups() if joined else [piece.lower()]
     named = [word for word in words if word in _WORDS]
+    if [_WORDS[word] for word in named] == ["train", "val"]:
+        named = named[:1]  # the part that is not for the test
     if len(named) != 1:
         return None
     other = [w for w in words if w not in _WORDS and w not in _NEUTRAL and not w.isdigit()]
@@ -100,7 +102,7 @@ def find_layout(paths: Sequence[tuple[str, ...]], known: Collection[str] = ()) -
         places = [(named[parts[0]][0], (named[parts[0]][1], *parts[1:-1])) for parts in rest]
     else:
         _refuse_loose_splits(below)
-        places = [(None, parts[:-1]) for parts in rest]
+        places = _in_classes(rest, below, known, notes)
     return Layout(tuple(places), tuple(notes))
 
 
@@ -150,6 +152,30 @@ def _split_folders(below: dict[str, set[str]], known: Collection[str]) -> dict[s
         "splits or classes; if both are splits, name them train, val or test; if both are "
         f"classes, move the images of {one}/ out of its folders"
     )
+
+
+def _in_classes(
+    paths: Sequence[tuple[str, ...]],
+    below: dict[str, set[str]],
+    known: Collection[str],
+    notes: list[str],
+) -> list[Place | None]:
+    """The top folders are the classes, or the ones below them where these alone are known."""
+    inner = set().union(*below.values())
+    if inner and inner <= set(known) and not set(below) & set(known):
+        notes.append(f"the folders in {_few(below)} were taken as the classes")
+        return [(None, (*parts[1:2], parts[0], *parts[2:-1])) for parts in paths]
+    splits = {name: role[0] for name in inner if (role := split_role(name)) and not role[1]}
+    shared = set.intersection(*below.values()) - {""} if len(below) > 1 else set()
+    if len(set(splits.values())) > 1:
+        notes.append(f"the folders {_few(splits)} are not in all classes: not taken as splits")
+    elif len(shared) > 1:
+        notes.append(
+            f"{_few(below)} were taken as the classes; all of them hold the folders "
+            f"{_few(shared)}: if these are the classes, name the folders above them train, val and "
+            "test, or give one of them alone"
+        )
+    return [(None, parts[:-1]) for parts in paths]
 
 
 def _shared(words: str, named: dict[str, tuple[str, str]]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgecnn.errors import DataError
 from edgecnn.files.arrangement import find_layout
-from edgecnn.files.manifest import labels_of, read_columns
+from edgecnn.files.manifest import labels_of, no_labels, read_columns
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
 __all__ = [
@@ -89,7 +89,7 @@ def find_labelled(
         ]
     else:
         _refuse_links(found)
-        labelled = _by_folders(found, known, notes)
+        labelled = _by_folders(found, known, notes, manifest)
     notes += found.notes(manifest if table is not None else None)
     notes += _alike(labelled)
     return labelled
@@ -131,7 +131,10 @@ def _some(found: Walk) -> list[Path]:
     return found.files
 
 
-def _by_folders(found: Walk, known: Collection[str], notes: list[str]) -> list[LabelledFile]:
+def _by_folders(
+    found: Walk, known: Collection[str], notes: list[str], manifest: Path | None
+) -> list[LabelledFile]:
+    """By the class folders; a manifest that is given has no labels."""
     paths = [path.relative_to(found.root).parts for path in found.files]
     if found.boxes and not _may_have_classes(paths):
         raise DataError(
@@ -149,9 +152,10 @@ def _by_folders(found: Walk, known: Collection[str], notes: list[str]) -> list[L
         if not folders:
             raise DataError(
                 f"{path} is in no class folder, expected {found.root}/<class>/<image>; "
-                f"{_way_out(found)}"
+                f"{no_labels(manifest) if manifest else _way_out(found)}"
             )
         labelled.append(LabelledFile(path, folders[0], split, folders[1:]))
+    notes += [f"{no_labels(manifest)}: the labels are the folders'"] if manifest else []
     return labelled
 
 

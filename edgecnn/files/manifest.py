@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 from edgecnn.errors import DataError
 from edgecnn.files.arrangement import split_role
 
-__all__ = ["csv_text", "labels_of", "only_labels", "read_columns", "read_manifest"]
+__all__ = ["csv_text", "labels_of", "no_labels", "only_labels", "read_columns", "read_manifest"]
 
 _FILE = (
     *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_name"),
@@ -80,6 +80,16 @@ def read_columns(manifest: Path) -> tuple[str, str] | None:
     return None if file is None or label is None else (file, label)
 
 
+def no_labels(manifest: Path) -> str:
+    """What a manifest without a column of labels has instead.
+
+    Raises:
+        DataError: It can't be read.
+    """
+    columns = ", ".join(map(repr, _read(manifest).columns)) or "none"
+    return f"{manifest} has no column of labels (its columns: {columns}; expected file and label)"
+
+
 def only_labels(manifest: Path, column: str) -> bool:
     """Whether a manifest has labels and not this column of groups.
 
@@ -117,6 +127,7 @@ def labels_of(
     lines: dict[int, int] = {}
     absent: list[str] = []
     repeated = 0
+    odd: list[str] = []
     for line, row in table.rows:
         places = index.find(row[file], line)
         absent += [] if places else [row[file]]
@@ -129,10 +140,16 @@ def labels_of(
                 )
             repeated += k in lines
             role = split_role(row[split]) if split else None
+            odd += [row[split]] if split and not role else []
             found[k], lines[k] = (name, role[0] if role else None), line
     _check_found(table, root, found, absent)
     notes.append(f"labels come from {manifest} (column {label})")
     notes += _left_over(manifest, root, found, absent, repeated)
+    if odd:
+        notes.append(
+            f"{len(odd)} rows of {manifest} name no split in column {split} (first: {odd[0]!r}, "
+            "expected train, val or test): their images count as train"
+        )
     return found
 
 
@@ -159,6 +176,9 @@ def _read(manifest: Path) -> _Table:
     reader = csv.DictReader(StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         columns = tuple(reader.fieldnames or ())
+        twice = next((name for name in columns if name and columns.count(name) > 1), None)
+        if twice:
+            raise DataError(f"{manifest} has two columns {twice!r}; rename or remove one of them")
         rows = []
         for row in reader:
             cells = {column: (row[column] or "").strip() for column in columns}

@@ -78,7 +78,7 @@ def _inspect(
         options,
         check_background(scan, field),
         check_shares(scan.data, grouping),
-        scan.data.notes,
+        (*scan.data.notes, *(field.data.notes if field else ())),
     )
     report(5)
     if options.report:

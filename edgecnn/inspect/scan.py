@@ -83,8 +83,10 @@ def scan_folder(root: Path, window: Window, *, progress: Progress | None = None)
     Raises:
         DataError: No image, or nothing usable.
     """
-    files = [LabelledFile(path, "") for path in find_images(root)]
-    return _scan(root, files, ("",), window, progress)
+    notes: list[str] = []
+    files = [LabelledFile(path, "") for path in find_images(root, notes)]
+    scan = _scan(root, files, ("",), window, progress)
+    return replace(scan, data=replace(scan.data, notes=tuple(notes)))
 
 
 def _scan(

@@ -70,6 +70,7 @@ class Footage:
         timed: Whether frames have a time from the start; a raw stream has none.
         length: How many frames there are, where that is known.
         offset: Added to the frame numbers of the file.
+        seconds: How long the recording lasts, where that is known.
     """
 
     live: bool | None
@@ -77,6 +78,7 @@ class Footage:
     timed: bool = True
     length: int | None = None
     offset: int = 0
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -276,9 +278,22 @@ def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
                 f"{path} line {row.line}: {row.keys[0]} to {row.keys[1]} is empty or runs backwards"
             )
         spans.append((row, Span(start, end, row.label)))
-    notes = (f"{path}: times such as {rows[0].keys[0]} count from the recording's start",)
+    notes = [f"{path}: times such as {rows[0].keys[0]} count from the recording's start"]
+    notes = (notes if clock else []) + _past_the_end(path, spans, None if absolute else footage)
     labels = _timeline(path, spans)
-    return CsvLabels("clock" if absolute else "seconds", labels, notes=notes if clock else ())
+    return CsvLabels("clock" if absolute else "seconds", labels, notes=tuple(notes))
+
+
+def _past_the_end(path: Path, spans: list[tuple[_Row, Span]], footage: Footage | None) -> list[str]:
+    """Say which rows begin after the recording: their times may be milliseconds or frames."""
+    lasts = footage.seconds if footage else None
+    late = [row for row, span in spans if lasts is not None and span.start > lasts + 1]
+    if not late:
+        return []
+    return [
+        f"{path} line {late[0].line}: {len(late)} of its {len(spans)} rows begin after the end of "
+        f"the recording, which lasts {lasts:.1f} s: are its times seconds?"
+    ]
 
 
 def _by_name(path: Path, rows: list[_Row], footage: Footage) -> Mapping[str, str]:

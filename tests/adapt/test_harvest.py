@@ -21,8 +21,11 @@ def digests(folder: Path) -> set[str]:
 
 def test_the_picked_images_lie_in_the_folder_of_what_they_read_as(digits_model, halves, tmp_path):
     options = HarvestOptions(count=20, model=digits_model)
+    (halves[0] / "notes.txt").write_text("of the field")
     result = harvest(halves[0], tmp_path / "picked", options)
+    (halves[0] / "notes.txt").unlink()
     assert result.picked == 20
+    assert "1 file that is no picture is passed over: 1 .txt" in result.to_text()
     images = tmp_path / "picked" / "images"
     files = find_labelled(images)
     assert len(files) == 20

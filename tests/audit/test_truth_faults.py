@@ -66,7 +66,8 @@ def test_labels_that_come_late_or_early_are_found_to_the_frame(by, tmp_path):
     seen = film(mean_length=6)
     report = audit([session(tmp_path / "s", answers(seen), delayed(seen, by))])
     fault = only_fault(report)
-    assert f"{abs(by)} frames {'late' if by > 0 else 'early'}" in fault.name
+    frames = "frame" if abs(by) == 1 else "frames"
+    assert f"{abs(by)} {frames} {'late' if by > 0 else 'early'}" in fault.name
     right = report.live.tally.accuracy + fault.points / 100
     assert right == pytest.approx(0.95, abs=0.03)
     step = next(step for step in report.steps if step.cause.startswith("labels"))

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -204,6 +205,24 @@ def test_export_takes_the_folder_as_it_is(tmp_path, digits_model, digits_field, 
 def test_options_that_make_no_sense_are_refused(change, message):
     with pytest.raises(OptionError, match=message):
         CalibrateOptions(**change)
+
+
+def test_a_disk_without_room_is_noticed_before_the_work(monkeypatch, tmp_path, field, lab):
+    size = sum(path.stat().st_size for path in field.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=size / 5))
+    steps: list[str] = []
+    with pytest.raises(OutputError, match=r"No space left for .*out: about"):
+        calibrate(field, lab, tmp_path / "out", QUICK, progress=lambda *step: steps.append(step[0]))
+    assert not steps
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_picture_is_counted(tmp_path, field, lab):
+    for name in ("a.txt", "b.txt", "c.csv"):
+        (field / name).write_text("of the field")
+    result = calibrate(field, lab, tmp_path / "out", QUICK)
+    assert result.passed_over == (f"{field}: 3 other files are passed over: 2 .txt, 1 .csv",)
+    assert result.passed_over[0] in result.to_text()
 
 
 def test_wrong_folders_end_in_one_line_and_leave_nothing(tmp_path, field, lab):

@@ -129,6 +129,11 @@ CASES = (
         "train F -o O --network mobilenet-v2 --width 16 --height 16",
         "train F -o O --width 16 --height 16",
     ),
+    read(
+        "names the labels of images; name their folder",
+        "adapt M -o O --field F --manifest T",
+        "adapt M -o O --field F --manifest T --labels F",
+    ),
     read("of --field and --undo given", "adapt M -o O", "adapt M -o O --field F"),
     Case(
         "can't read a camera from", "train F -o O --camera F", "calibrate F --lab L -o O --no-fit"

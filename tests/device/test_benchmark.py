@@ -40,6 +40,7 @@ def few(digits_field, tmp_path_factory):
         (root / folder.name).mkdir(parents=True)
         for path in sorted(folder.iterdir())[:4]:
             shutil.copy(path, root / folder.name)
+    (root / "notes.txt").write_text("of the field")
     return root
 
 
@@ -93,6 +94,12 @@ def test_json_is_what_design_promises(result):
 def test_accuracy_is_that_of_evaluate(result, digits_bundle, few):
     for row in result.rows:
         assert row.accuracy == evaluate(digits_bundle, few, EvaluateOptions(row.file)).accuracy
+
+
+def test_what_is_no_picture_is_counted(result):
+    (note,) = result.notes
+    assert note.endswith("1 file that is no picture is passed over: 1 .txt")
+    assert note in result.to_text()
 
 
 def test_agreement_is_with_the_float_artifact(result):

@@ -143,6 +143,22 @@ def test_what_is_ambiguous_is_refused_with_its_cause(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "late"),
+    [
+        ("start,end,label\n0,1500,a\n1500,3000,b\n3000,4000,a\n", "2 of its 3 rows"),
+        ("start,end,label\n00:00,01:00,a\n10:00,11:00,b\n", "1 of its 2 rows"),
+        ("start,end,label\n0,20,a\n20,45,b\n", ""),
+    ],
+)
+def test_times_after_the_end_of_the_recording_are_asked_about(tmp_path, text, late):
+    table = tmp_path / "truth.csv"
+    table.write_text(text)
+    notes = " ".join(labels_from_csv(table, Footage(live=False, seconds=40.0), LABELS).notes)
+    assert ("are its times seconds?" in notes) == bool(late)
+    assert late in notes
+
+
 def test_an_empty_recording_is_refused(tmp_path):
     (tmp_path / "empty.mjpeg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(SourceError), open_source(str(tmp_path / "empty.mjpeg")) as source:

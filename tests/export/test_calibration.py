@@ -110,9 +110,11 @@ def test_broken_flat_and_repeated_images_are_left_out_and_counted(tmp_path):
     (tmp_path / "field" / "text.jpg").write_text("no image")
     cut = cv2.imencode(".jpg", picture(500))[1].tobytes()[:-40]
     (tmp_path / "field" / "cut.jpg").write_bytes(cut)
+    (tmp_path / "field" / "notes.txt").write_text("of the field")
     found = load(tmp_path / "field")
     assert len(found.tensors) == 110
-    (warning,) = found.warnings
+    warning, other = found.warnings
+    assert other.endswith("1 file that is no picture is passed over: 1 .txt")
     counts, _, first = warning.partition("; the first broken one: ")
     assert counts == "of 115 calibration images these were left out: 3 broken, 1 flat, 1 repeated"
     assert "cut.jpg" in first, "and why"

@@ -40,6 +40,8 @@ def places(*paths: str, known: tuple[str, ...] = ()) -> dict[str, tuple[str | No
         (("set/{}/Training", "set/{}/Validation"), ("train", "val")),
         (("{}_train", "{}_test"), ("train", "test")),
         (("train/{}", "test/{}", "extra/{}"), ("train", "test", "train")),
+        (("trainval/{}", "test/{}"), ("train", "test")),
+        (("TrainVal/{}", "Test/{}"), ("train", "test")),
     ],
 )
 def test_splits_are_recognized_by_name_and_structure(parts, splits):
@@ -89,6 +91,36 @@ def test_folders_around_the_classes_are_passed_through_but_not_a_known_class():
     }
     devices = ("cat/phone/1", "cat/webcam/2")
     assert places(*devices, known=("cat", "dog")) == dict.fromkeys(devices, (None, "cat"))
+
+
+def test_folders_above_the_classes_that_a_bundle_knows_are_groups():
+    layout = find_layout([("phone", "cat", "1"), ("webcam", "dog", "2")], ("cat", "dog", "owl"))
+    assert layout.places == ((None, ("cat", "phone")), (None, ("dog", "webcam")))
+    assert layout.notes == ("the folders in phone, webcam were taken as the classes",)
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        # Two folds of two classes, or two classes by two cameras: the names do not say which.
+        (("fold1/cat/1", "fold1/dog/2", "fold2/cat/3", "fold2/dog/4"), "if these are the classes"),
+        (("Lern/a/1", "Lern/b/2", "Probe/a/3", "Probe/b/4"), "if these are the classes"),
+        (("cat/train/1", "cat/test/2", "dog/3"), "test, train are not in all classes"),
+    ],
+)
+def test_classes_that_may_be_something_else_are_said(paths, said):
+    layout = find_layout([tuple(path.split("/")) for path in paths])
+    assert layout.places == tuple((None, tuple(path.split("/")[:-1])) for path in paths)
+    (note,) = layout.notes
+    assert said in note
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [("cat/images/1", "dog/images/2"), ("cat/phone/1", "dog/2"), ("cat/a/1", "cat/b/1", "dog/c/2")],
+)
+def test_classes_that_can_be_nothing_else_need_no_word(paths):
+    assert find_layout([tuple(path.split("/")) for path in paths]).notes == ()
 
 
 def test_images_of_a_split_without_classes_are_passed_over_and_said():
@@ -209,6 +241,9 @@ def test_a_csv_file_beside_unlabelled_images_is_named(tmp_path):
         ("file,label\n1.jpg,a\n1.jpg,b\n", "line 3: 1.jpg is 'b', but line 2 says 'a'"),
         ("file,label\nx.jpg,a\ny.jpg,b\n", "2 of its 2 rows name no image"),
         ("picture,label\n1.jpg,a\n", "expected 'file'"),
+        ("file,species\n1.jpg,a\n", r"no column of labels \(its columns: 'file', 'species'"),
+        ("1.jpg,a\n2.jpg,b\n", "its columns: '1.jpg', 'a'; expected file and label"),
+        ("file,label,label\n1.jpg,a,b\n", "two columns 'label'"),
         ("file,label\nsame.jpg,a\n", "is the name of 2 images"),
     ],
 )
@@ -219,6 +254,23 @@ def test_csv_files_that_do_not_fit_are_refused_in_one_line(tmp_path, text, messa
     with pytest.raises(DataError, match=message) as caught:
         find_labelled(tmp_path, table)
     assert "\n" not in str(caught.value)
+
+
+def test_a_split_that_is_none_and_a_file_without_labels_are_said(tmp_path):
+    put(tmp_path, "a/1.jpg", "b/2.jpg", "b/3.jpg")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label,split\n1.jpg,a,training\n2.jpg,b,fold3\n3.jpg,b,\n")
+    notes: list[str] = []
+    assert [file.split for file in find_labelled(tmp_path, table, notes=notes)] == [
+        "train",
+        None,
+        None,
+    ]
+    assert [n for n in notes if n.startswith("2 rows") and "'fold3'" in n]
+    table.write_text("file,device\n1.jpg,phone\n")
+    notes = []
+    assert [file.label for file in find_labelled(tmp_path, table, notes=notes)] == ["a", "b", "b"]
+    assert "has no column of labels" in notes[0]
 
 
 def test_rows_without_images_and_images_without_rows_are_counted(tmp_path):

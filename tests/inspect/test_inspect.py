@@ -221,7 +221,10 @@ def test_the_field_is_described_in_factors(two_classes, tmp_path, scene):
         dim = scene(1000 + k) * 0.5 + rng.normal(0, 6, (48, 40, 3))
         large = cv2.resize(dim.clip(0, 255).astype(np.uint8), (80, 96))
         cv2.imwrite(str(field / f"{k}.png"), large)
-    found = inspect(two_classes, InspectOptions(field=field)).field
+    (field / "notes.txt").write_text("of the field")
+    inspection = inspect(two_classes, InspectOptions(field=field))
+    found = inspection.field
+    assert inspection.notes == (f"{field}: 1 file that is no picture is passed over: 1 .txt",)
     traits = {trait.name: trait for trait in found.traits}
     assert traits["brightness"].words == "0.5x as bright"
     assert traits["resolution"].words == "4x the pixels"

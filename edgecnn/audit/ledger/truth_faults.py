@@ -276,6 +276,7 @@ def _by_number(name: str) -> tuple[tuple[int, int | str], ...]:
 
 def _shift_name(lag: float, unit: str, digits: int) -> str:
     way = "late" if lag > 0 else "early"
+    unit = "frame" if (unit, abs(lag)) == ("frames", 1) else unit
     return f"labels come {abs(lag):.{digits}f} {unit} {way}"
 
 

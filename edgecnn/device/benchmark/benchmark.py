@@ -67,6 +67,7 @@ def benchmark(
         skipped=tuple(skipped),
         bundle=Path(bundle),
         soak=soak,
+        notes=next((one.notes for one in judged.values()), ()),
     )
     if options.plot is None:
         return found

@@ -75,6 +75,7 @@ class Benchmark(Record):
     machine  the machine and its state after the measurements, with `before` for that before them
     skipped  (file, reason) of artifacts that can't run here
     soak     the steady state of one artifact, if requested
+    notes    how the labelled folder was read, and what was passed over
     """
 
     device: str
@@ -86,6 +87,7 @@ class Benchmark(Record):
     bundle: Path = field(metadata=json_as(hidden=True))
     soak: Soak | None = None
     plot: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def front(self) -> list[BenchmarkRow]:
@@ -132,6 +134,7 @@ class Benchmark(Record):
             for row in self.rows
             if row.twin
         ]
+        lines += self.notes
         lines += [f"skipped {file}: {reason}" for file, reason in self.skipped]
         lines += [self.soak.to_text()] if self.soak else []
         lines += [f"plot: {self.plot}"] if self.plot else []

@@ -97,16 +97,17 @@ class Source:
     """An open source: iterate over it once, then close it (it is a context manager).
 
     `live` sources drop frames when their reader is too slow, and `dropped` counts them; others
-    deliver every frame (`length` of them, where that is known). `warnings` collects errors that
-    don't end the source, `counts` says how often each fault was seen. `outage` is set while a live
-    source gives no frames; `lost` says that it was given up. `prepare` may be set before the
-    iteration: cameras and videos call it from their own thread for each picture, so that the
-    loop's thread need not.
+    deliver every frame (`length` of them in `seconds`, where that is known). `warnings` collects
+    errors that don't end the source, `counts` says how often each fault was seen. `outage` is set
+    while a live source gives no frames; `lost` says that it was given up. `prepare` may be set
+    before the iteration: cameras and videos call it from their own thread for each picture, so that
+    the loop's thread need not.
     """
 
     live = False
     kind = "video"
     length: int | None = None  # of a recording, in frames
+    seconds: float | None = None  # of a recording
     order: str | None = None  # of the files of an image folder
     timed = True  # whether its frames have a time from the start
 

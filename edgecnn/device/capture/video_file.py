@@ -51,6 +51,7 @@ class VideoSource(Source):
         self._expected = 0 if self._raw else int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.timed = not self._raw or options.fps is not None
         self.length = self._expected if self._expected > 0 else None
+        self.seconds = self.length / self._fps if self.length and self._fps > 0 else None
         self._decoded: queue.SimpleQueue[_Decoded | EdgecnnError | None] = queue.SimpleQueue()
         self._places: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._closing = threading.Event()

@@ -52,7 +52,8 @@ class FolderDesk(Desk):
 
     def __init__(self, folder: Path, output: Path, classes: Sequence[str] = ()) -> None:
         self._check(folder, output)
-        files = find_images(folder)
+        self._passed_over: list[str] = []
+        files = find_images(folder, self._passed_over)
         self._folder, self._output = folder, output
         self._names = [file.relative_to(folder).as_posix() for file in files]
         digest = hashlib.sha256("\0".join([str(folder.absolute()), *self._names]).encode())
@@ -119,7 +120,9 @@ class FolderDesk(Desk):
         found = [self._label[name] for name in self._names if name in self._label]
         cant_tell = found.count("")
         left = len(self._names) - len(found)
-        return LabelResult(len(found) - cant_tell, cant_tell, left, (self._output,))
+        passed = tuple(self._passed_over)
+        written = (self._output,)
+        return LabelResult(len(found) - cant_tell, cant_tell, left, written, passed_over=passed)
 
     def _give(self, given: GivenLabel) -> str | None:
         if given.run != self._run or not 0 <= given.first == given.last < len(self._names):

@@ -23,6 +23,7 @@ class LabelResult(Record):
         written: The files or the folder that hold the labels.
         sessions: What was labelled; none for a folder.
         live: The live accuracy of sessions; None for a folder.
+        passed_over: Other files in a folder.
     """
 
     labelled: int
@@ -31,6 +32,7 @@ class LabelResult(Record):
     written: tuple[Path, ...]
     sessions: tuple[Path, ...] = ()
     live: Tally | None = field(default=None, metadata=json_as(if_any=True))
+    passed_over: tuple[str, ...] = field(default=(), metadata=json_as(if_any=True))
 
     @property
     def health(self) -> str:
@@ -40,10 +42,11 @@ class LabelResult(Record):
     def to_text(self) -> str:
         live = "" if self.live is None else f"live      {self.live.text()}\n"
         where = ", ".join(map(str, self.written))
+        passed = "".join(line + "\n" for line in self.passed_over)
         return (
             f"{live}labelled  {self.labelled} ({self.cant_tell} can't tell, {self.left} left)\n"
             f"written   {where}\n"
-            f"{self._next()}"
+            f"{passed}{self._next()}"
         )
 
     def _next(self) -> str:

@@ -101,7 +101,8 @@ def load_calibration(
     folders = [folder] if isinstance(folder, Path) else list(folder)
     names = set_names(folders)
     title = ", ".join(map(str, folders))
-    chosen = _choose(folders, reading.most)
+    passed_over: list[str] = []
+    chosen = _choose(folders, reading.most, passed_over)
     reader = _Reader(spec, keep_flat=not reading.strict)
     for k, (part, path) in enumerate(chosen):
         reader.read(path, part)
@@ -113,7 +114,7 @@ def load_calibration(
     top1 = scores.argmax(axis=1)
     if reading.judge_classes:
         warnings += _check_classes(title, reader.files, top1, labels, reading.strict)
-    warnings += _check_overlap(reader.digests, lab_sha256)
+    warnings += [*_check_overlap(reader.digests, lab_sha256), *passed_over]
     files, digests = tuple(reader.files), tuple(reader.digests)
     sources = _sources(names, reader)
     return Calibration(" + ".join(names), tensors, files, digests, scores, tuple(warnings), sources)
@@ -226,13 +227,13 @@ class _Reader:
             self.tensors.append(tensor)
 
 
-def _choose(folders: Sequence[Path], most: int) -> list[tuple[int, Path]]:
+def _choose(folders: Sequence[Path], most: int, passed_over: list[str]) -> list[tuple[int, Path]]:
     """(number of the folder, file), at most `most`."""
     found = []
     for folder in folders:
         root = folder / "images" if (folder / "manifest.csv").is_file() else folder
         try:
-            found.append(find_images(root))
+            found.append(find_images(root, passed_over))
         except DataError as error:
             raise CalibrationError(f"calibration set: {error}") from error
     chosen = []

@@ -47,9 +47,11 @@ def explain_drops(
 def _line(one: Checked, right: float, far: str, clipped: str) -> str:
     lost = 100 * (right - (one.artifact.lab.accuracy or 0))
     causes = "; ".join(part for part in (clipped, far) if part)
+    loses = f"loses {lost:.1f} points of lab accuracy and " if lost > 0 else ""
+    differs = 100 * (1 - one.artifact.agreement)
     return (
-        f"{one.artifact.file} loses {lost:.1f} points of lab accuracy and disagrees with the Keras "
-        f"model on {100 * (1 - one.artifact.agreement):.1f} % of the lab images"
+        f"{one.artifact.file} {loses}disagrees with the Keras model on {differs:.1f} % of the lab "
+        "images"
         f"{f': {causes}' if causes else ''}; calibrate with images of this task, let --compare "
         "choose among folders, or try --repair"
     )

@@ -162,6 +162,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_a_folder_is_sorted_into_classes_and_nothing_is_lost(images, tmp_path):
+    (images / "notes.txt").write_text("of the field")
     before, out = digests(images), tmp_path / "out"
     desk = FolderDesk(images, out, ["0", "1"])
     names = {}
@@ -177,6 +178,7 @@ def test_a_folder_is_sorted_into_classes_and_nothing_is_lost(images, tmp_path):
     kept = {f"{name}/{path}": before[path] for path, name in names.items() if name in ("0", "1")}
     assert copies == kept
     assert (desk.result().labelled, desk.result().cant_tell, desk.result().left) == (8, 2, 0)
+    assert "1 file that is no picture is passed over: 1 .txt" in desk.result().to_text()
 
 
 def test_a_corrected_image_moves_and_a_start_again_remembers(images, tmp_path):

@@ -1,0 +1,70 @@
+"""Labels come from class folders or from a CSV file, and none of them is left out."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+from samples import sample
+
+from edgecnn.adapt import data
+from edgecnn.adapt.data import labels_of, read_field
+from edgecnn.adapt.options import AdaptOptions
+from edgecnn.bundle.card import Card
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.errors import DataError, OptionError
+
+
+@pytest.fixture
+def card() -> Card:
+    return replace(sample(Card), labels=("a", "b"), input=InputSpec(width=16, height=16))
+
+
+@pytest.fixture
+def loose(two_classes, tmp_path):
+    """The images of two_classes in one folder, with a CSV file in it."""
+    folder = tmp_path / "loose"
+    folder.mkdir()
+    rows = ["image;class"]
+    for path in sorted(two_classes.rglob("*.png")):
+        shutil.copy(path, folder)
+        rows.append(f"{path.stem};{path.parent.name}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return folder
+
+
+def test_a_csv_file_gives_the_labels_that_class_folders_give(two_classes, loose, card):
+    by_csv = labels_of([loose], card, loose / "labels.csv")
+    assert by_csv.classes == labels_of([two_classes], card).classes
+    assert len(by_csv.classes) == 80
+    with pytest.raises(DataError, match=r"--manifest .*labels.csv"):
+        labels_of([loose], card)
+
+
+def test_a_label_that_is_no_class_is_refused_whatever_names_it(loose, card):
+    table = loose / "labels.csv"
+    table.write_text(table.read_text().replace(";a", ";owl"))
+    with pytest.raises(DataError, match="'owl', which is no class of the model"):
+        labels_of([loose], card, table)
+
+
+def test_a_csv_file_without_images_to_label_is_refused(loose):
+    with pytest.raises(OptionError, match="--labels"):
+        AdaptOptions(manifest=loose / "labels.csv")
+
+
+def test_images_with_a_label_are_among_those_of_a_large_field(
+    monkeypatch, two_classes, loose, card
+):
+    monkeypatch.setattr(data, "_MOST", 50)
+    for name in ("notes.txt", "more.txt"):
+        (loose / name).write_text("of the field")
+    few = two_classes / "a"
+    shutil.rmtree(two_classes / "b")
+    given = labels_of([two_classes], card)
+    images = read_field([loose], card, given)
+    assert len(images) + images.repeated == 50
+    assert len(images.labelled) == len(list(few.iterdir())) == 40
+    (line,) = images.passed_over
+    assert line == f"{loose}: 3 other files are passed over: 2 .txt, 1 .csv"
