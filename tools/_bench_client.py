@@ -89,12 +89,17 @@ def onnxruntime_exact(model, _):
     return lambda tensor: net.run(None, {source.name: tensor[None].astype(np.uint8)})[0][0]
 
 
-def openvino(model, _):
+def openvino(model, _, config=None):
     import openvino
 
-    net = openvino.Core().compile_model(str(model), "CPU")
+    net = openvino.Core().compile_model(str(model), "CPU", config or {})
     kind = net.input(0).element_type.to_dtype()
     return lambda tensor: net(tensor[None].astype(kind))[net.output(0)][0]
+
+
+def openvino_float(model, _):
+    """Without its integer kernels, whose sums saturate on x86 without VNNI as those above do."""
+    return openvino(model, _, {"LP_TRANSFORMS_MODE": "NO"})
 
 
 def opencv(model, _):

@@ -29,6 +29,7 @@ CLIENTS = (
     ("onnxruntime", "onnxruntime", "lab", (ONNX, ONNX_INTEGER)),
     ("onnxruntime_exact", "onnxruntime", "lab", (ONNX_INTEGER,)),
     ("openvino", "openvino", "lab", (ONNX, ONNX_INTEGER, FLOAT, INTEGER)),
+    ("openvino_float", "openvino", "lab", (ONNX_INTEGER, INTEGER)),
     ("opencv", "opencv-python-headless", "lab", (ONNX, ONNX_INTEGER, FLOAT, INTEGER)),
     ("micro", "tflite-micro", "tflite-micro", (INTEGER,)),
     ("quantizer", "ai-edge-quantizer", "lab", (FLOAT,)),
