@@ -10,13 +10,12 @@ import numpy as np
 from edgecnn.bundle.head import Head
 from edgecnn.errors import ModelError
 from edgecnn.images.tensors import Tensors
+from edgecnn.model.predict import fitting_batch
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["SplitNetwork", "split_network"]
-
-_BATCH = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +39,10 @@ class SplitNetwork:
         """Embeddings, float32 (n, d), of tensors, uint8 (n, height, width, 3) RGB."""
         if not len(tensors):
             return np.empty((0, self.below.output_shape[-1]), np.float32)
+        size = fitting_batch(tensors)
         parts = [
-            np.asarray(self.below.predict_on_batch(tensors[k : k + _BATCH].astype(np.float32)))
-            for k in range(0, len(tensors), _BATCH)
+            np.asarray(self.below.predict_on_batch(tensors[k : k + size].astype(np.float32)))
+            for k in range(0, len(tensors), size)
         ]
         return np.concatenate(parts).astype(np.float32)
 

@@ -13,9 +13,9 @@ from edgecnn.images.tensors import Tensors
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["keras_scores", "lab_result", "most_certain"]
+__all__ = ["fitting_batch", "keras_scores", "lab_result", "most_certain"]
 
-_BATCH_PIXELS = 800_000
+_BATCH_PIXELS, _MOST = 300_000, 256
 
 
 def keras_scores(model: keras.Model, tensors: Tensors, batch_size: int | None = None) -> np.ndarray:
@@ -23,20 +23,24 @@ def keras_scores(model: keras.Model, tensors: Tensors, batch_size: int | None = 
 
     Args:
         tensors: uint8, shape (n, height, width, 3), as `preprocess.to_tensor` gives them.
-        batch_size: None: 256, or less for large images, whose activations fill the memory.
+        batch_size: None: see `fitting_batch`.
 
     Returns:
         float32, shape (n, classes).
     """
     if not len(tensors):
         return np.empty((0, model.output_shape[-1]), np.float32)
-    if batch_size is None:
-        batch_size = max(1, min(256, _BATCH_PIXELS // int(np.prod(tensors.shape[1:3]))))
+    batch_size = batch_size or fitting_batch(tensors)
     batches = [
         np.asarray(model.predict_on_batch(tensors[k : k + batch_size].astype(np.float32)))
         for k in range(0, len(tensors), batch_size)
     ]
     return np.concatenate(batches).astype(np.float32)
+
+
+def fitting_batch(tensors: Tensors) -> int:
+    """Images of a batch: 256, or less of large ones, whose activations fill the memory."""
+    return max(1, min(_MOST, _BATCH_PIXELS // int(np.prod(tensors.shape[1:3]))))
 
 
 def lab_result(scores: np.ndarray, classes: np.ndarray) -> LabResult:
