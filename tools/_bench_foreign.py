@@ -157,7 +157,7 @@ def with_head(body, folders: dict[str, Path]):
     features = body.predict(pixels, verbose=0)
     middle, spread = features.mean(axis=0), features.std(axis=0)
     spread += 0.1 * spread.mean()  # a channel that hardly moves would get weights beyond measure
-    fit = LogisticRegression(C=0.1, max_iter=500).fit((features - middle) / spread, classes)
+    fit = LogisticRegression(C=0.01, max_iter=500).fit((features - middle) / spread, classes)
     kernel = (fit.coef_ / spread).T
     bias = fit.intercept_ - middle @ kernel
     dense = keras.layers.Dense(CLASSES, activation="softmax", name="scores")
