@@ -204,7 +204,7 @@ def check_value(about: Option, value: Any, name: str | None = None) -> Any:
 def _check_one(about: Option, value: Any, name: str | None) -> Any:
     if not _fits(about, value):
         shown = f"{value:g}" if isinstance(value, float) else repr(value)
-        near = get_close_matches(str(value), about.choices, 1)
+        near = get_close_matches(str(value).lower(), about.choices, 1)
         meant = f"; did you mean {near[0]}?" if near else ""
         raise OptionError(f"{name or about.flag} is {shown}, expected {about.allowed}{meant}")
     return Path(value) if about.kind is Path else value

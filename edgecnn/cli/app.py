@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import signal
@@ -22,6 +23,7 @@ from edgecnn.quiet import stdout_for_results
 __all__ = ["COMMANDS", "Outcome", "app", "command", "result_lines", "text_lines"]
 
 COMMANDS: dict[str, Command] = {}
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # outputs are checked where they are written
 # Where the running command's results go.
 _STDOUT: ContextVar[Any] = ContextVar("stdout", default=sys.stdout)
 # Whether the running command was asked for JSON.
@@ -56,9 +58,9 @@ def command(
     """Register a command: print its result, turn its errors into one line and a status.
 
     The function gets its arguments, the options in its signature (`Annotated[Path, Option(...)]`)
-    and `options`, a value of `options_class`. Status 2 is an EdgecnnError, 130 an interruption;
-    else it is the function's own: 1 when a gate failed. With --json stdout carries one JSON object
-    and nothing else, whatever the libraries print.
+    and `options`, a value of `options_class`. Status 2 is an EdgecnnError or a full disk, 130 an
+    interruption; else it is the function's own: 1 when a gate failed. With --json stdout carries
+    one JSON object and nothing else, whatever the libraries print.
     """
 
     def register(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
@@ -75,6 +77,14 @@ def command(
                     result, status = declared.call(typed)
                 except EdgecnnError as error:
                     tell(f"edgecnn {name}: {error}")
+                    raise typer.Exit(2) from None
+                except OSError as error:
+                    if error.errno not in _FULL:
+                        raise
+                    tell(
+                        f"edgecnn {name}: can't write {error.filename or 'a temporary file'}: "
+                        f"{error.strerror}; free some room, or set TMPDIR to a folder that has it"
+                    )
                     raise typer.Exit(2) from None
                 except KeyboardInterrupt as stopped:
                     left = str(stopped) or "nothing half-written is left"

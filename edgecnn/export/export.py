@@ -14,7 +14,7 @@ from edgecnn.export.options import DEFAULT_FORMATS, FORMATS, ExportOptions
 from edgecnn.export.packing.pack import pack
 from edgecnn.export.readback.check import check_files
 from edgecnn.export.readback.drop import explain_drops
-from edgecnn.export.readback.times import with_times
+from edgecnn.export.readback.times import slow_files, with_times
 from edgecnn.export.repair.repair import repair_files
 from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.targets import make_targets
@@ -81,12 +81,13 @@ def _export(
     contents = pack(lab, chosen, repaired, checked, targets, options.name)
     contents.write(target)
 
-    warned = (repaired.warnings(), converted.warnings, checked.warnings, drops, targets.warnings)
+    slow = slow_files(contents.card.artifacts)
+    warned = (repaired.warnings(), converted.warnings, checked.warnings, drops, slow)
     return ExportResult(
         bundle=target,
         lab=lab.test.tally(lab.test.keras_top1),
         artifacts=contents.card.artifacts,
-        warnings=(*lab.notes, *chosen.images.warnings, *chain(*warned)),
+        warnings=(*lab.notes, *chosen.images.warnings, *chain(*warned), *targets.warnings),
         micro=targets.micro,
         kinds=contents.kinds,
         comparison=chosen.comparison,

@@ -24,6 +24,8 @@ _WORDS = {
     "onnx": tuple(n for n in DEFAULT_FORMATS if n.startswith("onnx")),
     "int8": (FULL_INTEGER.name,),
     **{n.removeprefix("tflite-"): (n,) for n in FORMATS if n.startswith("tflite-")},
+    "fp32": ("tflite-float32",),
+    "fp16": ("tflite-float16",),
 }
 Normalize = Literal["none", "unit", "minus_one_one", "imagenet", "caffe"]
 Color = Literal["rgb", "bgr", "grey"]

@@ -238,6 +238,18 @@ def test_a_full_disk_leaves_nothing_half_written(edgecnn, digits_model, digits_f
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_full_place_for_temporary_files_is_one_line(edgecnn, tmp_path, two_classes, monkeypatch):
+    def frames_on_a_full_disk(*_: object) -> None:
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"a frame")
+
+    (tmp_path / "film.mp4").write_bytes(b"")
+    monkeypatch.setattr("edgecnn.images.video_frames._take_frames", frames_on_a_full_disk)
+    args = ("--field", tmp_path / "film.mp4")
+    assert_one_line(edgecnn("inspect", two_classes, *args), "No space left", "TMPDIR")
+
+
 # ---- wrong bundles --------------------------------------------------------------------------
 
 

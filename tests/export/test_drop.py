@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import cv2
+from samples import sample
 
+from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.preprocess import decode
 from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.readback.times import slow_files
 
 
 def test_a_file_made_of_dark_images_says_that_they_are_dark_and_what_it_clips(
@@ -28,6 +32,12 @@ def test_a_file_made_of_dark_images_says_that_they_are_dark_and_what_it_clips(
     assert "far from the lab's in brightness" in line
     assert "--compare" in line
     assert "--repair" in line
+
+
+def test_a_file_that_takes_far_longer_than_float_is_named():
+    plain = replace(sample(Artifact), time_ratio=1.2)
+    (line,) = slow_files([plain, replace(plain, file="model_a.tflite", time_ratio=12.4)])
+    assert line.startswith("model_a.tflite takes 12 times as long")
 
 
 def test_a_file_that_agrees_says_nothing(small_result):

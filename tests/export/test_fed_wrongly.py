@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from edgecnn.errors import ModelError
+from edgecnn.errors import ModelError, OptionError
 from edgecnn.export.calibration.choice import choose_calibration
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.foreign.foreign import load_any_model
@@ -78,25 +78,46 @@ def test_calibration_images_are_not_blamed_for_an_untrained_model(tmp_path, colo
     assert not [w for w in chosen.images.warnings if "the float model reads" in w]
 
 
-@pytest.mark.parametrize("shape", [(SIDE, SIDE), (SIDE * SIDE,)])
-def test_grey_inputs_without_a_channel_axis_are_images(tmp_path, colours, shape):
+@pytest.mark.parametrize(
+    ("shape", "size", "size_hw"),
+    [
+        ((SIDE, SIDE), {}, (SIDE, SIDE)),
+        ((SIDE * SIDE,), {}, (SIDE, SIDE)),
+        ((12, 20), {}, (12, 20)),
+        ((12 * 20,), {"width": 20, "height": 12}, (12, 20)),
+    ],
+)
+def test_grey_inputs_without_a_channel_axis_are_images(tmp_path, colours, shape, size, size_hw):
     layers = keras.layers
     body = [] if len(shape) == 1 else [layers.Flatten()]
     keras.Sequential([keras.Input(shape), *body, layers.Dense(3)]).save(tmp_path / "grey.keras")
-    options = ExportOptions(lab=colours, color="grey", normalize="unit")
+    options = ExportOptions(lab=colours, color="grey", normalize="unit", **size)
     model = load_any_model(tmp_path / "grey.keras", options)
-    assert model.card.input.shape == (SIDE, SIDE, 3)
+    assert model.card.input.shape == (*size_hw, 3)
     assert model.network.output_shape == (None, 3)
     assert ExportOptions(lab=colours, grey=True).color == "grey"
     with pytest.raises(ModelError, match=r"add --color grey|with --width and --height"):
         load_any_model(tmp_path / "grey.keras", ExportOptions(lab=colours))
 
 
+def test_a_colour_image_in_a_row_is_one(tmp_path, colours):
+    keras.Sequential([keras.Input((SIDE * SIDE * 3,)), keras.layers.Dense(3)]).save(
+        tmp_path / "row.keras"
+    )
+    model = load_any_model(tmp_path / "row.keras", ExportOptions(lab=colours, normalize="unit"))
+    assert model.card.input.shape == (SIDE, SIDE, 3)
+
+
 @pytest.mark.parametrize(
-    ("family", "normalize"), [("mobilenet_v2", "minus_one_one"), ("densenet", "imagenet")]
+    ("family", "normalize", "color"),
+    [
+        ("mobilenet_v2", "minus_one_one", "rgb"),
+        ("densenet", "imagenet", "rgb"),
+        ("vgg16", "caffe", "bgr"),
+    ],
 )
 def test_the_preprocessing_of_a_known_family_is_read_or_its_option_named(
-    tmp_path, colours, family, normalize
+    tmp_path, colours, family, normalize, color
 ):
     module = getattr(keras.applications, family)
     layers = keras.layers
@@ -109,23 +130,29 @@ def test_the_preprocessing_of_a_known_family_is_read_or_its_option_named(
         load_any_model(tmp_path / "net.keras", ExportOptions(lab=colours))
     assert "\n" not in str(caught.value)
     advised = load_any_model(
-        tmp_path / "net.keras", ExportOptions(lab=colours, normalize=normalize)
+        tmp_path / "net.keras", ExportOptions(lab=colours, normalize=normalize, color=color)
     )
     named = ExportOptions(lab=colours, custom=f"keras.applications.{family}")
-    custom = load_any_model(tmp_path / "net.keras", named)
+    models = [advised]
+    if color == "rgb":
+        models.append(load_any_model(tmp_path / "net.keras", named))
     pixels = np.random.default_rng(0).uniform(0, 255, (4, SIDE, SIDE, 3)).astype(np.float32)
     expected = np.asarray(net(pixels))
-    for model in (advised, custom):
+    for model in models:
         assert np.abs(model.network.predict_on_batch(pixels) - expected).max() < 1e-5
 
 
 def test_formats_know_the_words_of_the_field():
     words = {"int8": ("tflite-full-integer",), "float16": ("tflite-float16",)}
+    words["fp16"] = words["float16"]
     words["onnx"] = ("onnx-float32", "onnx-full-integer")
     for word, formats in words.items():
         assert ExportOptions(formats=(word,)).formats == formats
     assert "tflite-int16" in ExportOptions(formats=("all",)).formats
     assert "tflite-int16" not in ExportOptions().formats
+    for word in ("INT8", "int-8"):
+        with pytest.raises(OptionError, match=r"did you mean int8\?"):
+            ExportOptions(formats=(word,))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from edgecnn.model.networks.adopt import rewire
 FOLDER = Path(__file__).parents[1] / "data" / "keras2"
 ANSWERS = FOLDER / "answers.npz"
 PACKED = FOLDER / "packed"
+OLD = sorted(FOLDER.glob("old_*"))  # SavedModels
 AWARE = FOLDER.parent / "quantization_aware"
 
 
@@ -23,7 +24,7 @@ def _silent(monkeypatch):
 
 
 def test_each_layout_has_its_answers():
-    made = {path.stem for path in (*FOLDER.glob("*.h5"), FOLDER / "old_optimizer")}
+    made = {path.stem for path in (*FOLDER.glob("*.h5"), *OLD)}
     assert made == set(np.load(ANSWERS)) - {"images"}
 
 
@@ -48,11 +49,12 @@ def test_a_keras_file_of_keras_2_answers_as_in_keras_2(path):
     assert np.ptp(answers[path.stem], axis=0).max() > 1e-3
 
 
-def test_a_saved_model_with_the_slots_of_an_old_optimizer_is_read():
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
+def test_a_saved_model_with_the_slots_of_an_old_optimizer_is_read(path):
     answers = np.load(ANSWERS)
-    model = load_keras_file(FOLDER / "old_optimizer")
-    found = model.predict_on_batch(answers["images"])
-    assert np.abs(found - answers["old_optimizer"]).max() < 1e-5
+    found = load_keras_file(path).predict_on_batch(answers["images"])
+    assert np.abs(found - answers[path.stem]).max() < 1e-5
+    assert np.ptp(answers[path.stem], axis=0).max() > 1e-4
 
 
 @pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import ModelError
+from edgecnn.export.repair.fold import fold
+from edgecnn.model.networks.adopt import rewire
 from edgecnn.model.networks.small import load_network
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_model
+from edgecnn.train.fitting.cluster import local_copy
 from edgecnn.train.train import TrainOptions, train
 
 NETWORKS = """
@@ -100,3 +103,38 @@ def test_several_inputs_or_outputs_are_refused_in_one_line(networks, function, s
     with pytest.raises(ModelError, match=said) as caught:
         load_network(f"{networks}:{function}", (24, 16, 3), 2)
     assert "\n" not in str(caught.value)
+
+
+def adapted(pixels: np.ndarray, nested: bool) -> keras.Model:
+    """A classifier that begins with a Normalization of these pixels."""
+    layers = keras.layers
+    normalize = layers.Normalization()
+    normalize.adapt(pixels)
+    front = keras.Sequential([keras.Input((24, 16, 3)), normalize]) if nested else normalize
+    body = [layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    return keras.Sequential([keras.Input((24, 16, 3)), front, *body])
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning")
+def test_a_copy_keeps_the_mean_that_a_normalization_was_adapted_to(nested):
+    pixels = np.random.default_rng(0).uniform(50, 255, (8, 24, 16, 3)).astype(np.float32)
+    network = adapted(pixels, nested)
+    expected = network.predict_on_batch(pixels)
+    for copy in (rewire(network, (24, 16, 3)), fold(network), local_copy(network)):
+        assert copy.predict_on_batch(pixels) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_network_that_keeps_values_outside_of_its_weights_is_refused():
+    @keras.saving.register_keras_serializable("tests")
+    class Shift(keras.layers.Layer):
+        by = 0.0
+
+        def call(self, x):
+            return x + self.by
+
+    shift = Shift()
+    shift.by = 100.0
+    network = keras.Sequential([keras.Input((24, 16, 3)), shift, keras.layers.Flatten()])
+    with pytest.raises(ModelError, match="outside of its weights"):
+        rewire(network, (24, 16, 3))

@@ -31,8 +31,10 @@ from edgecnn.export.repair.repair import Repaired
 from edgecnn.model.read import LabModel, LabTest
 from edgecnn.records import Progress
 
-__all__ = ["Checked", "CheckedFiles", "check_artifact", "check_files"]
+__all__ = ["EXPLAINED", "Checked", "CheckedFiles", "check_artifact", "check_files"]
 
+EXPLAINED = frozenset(one.file for one in (FULL_INTEGER, INT16, ONNX_FULL_INTEGER))
+"""Files of which drop.py says why they differ."""
 _INTEGER = (FULL_INTEGER, INT16, ONNX_FULL_INTEGER, MIXED, ONNX_MIXED)
 _PIXELS = 32 * 128 * 128  # of all images: large inputs are compared on fewer
 
@@ -162,7 +164,7 @@ def _doubts(target: ArtifactFormat, checked: Checked) -> list[str]:
             f"{artifact.file} is {artifact.kind} inside, not {target.kind}: some operations of "
             "this network have no such version, or are too small to gain by it"
         )
-    if artifact.agreement < HEALTHY_AGREEMENT:
+    if artifact.agreement < HEALTHY_AGREEMENT and artifact.file not in EXPLAINED:
         doubts.append(
             f"{artifact.file} agrees with the Keras model on only "
             f"{100 * artifact.agreement:.1f} % of the lab test images; look at the calibration "

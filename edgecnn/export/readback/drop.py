@@ -1,26 +1,30 @@
-"""Why an integer file loses answers: values that its ranges clip, and images unlike the lab's."""
+"""Why an integer file loses answers: its ranges clip, its images are unlike the lab's, rounding."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.bundle.artifacts import FULL_INTEGER, INT16, ONNX_FULL_INTEGER
+from edgecnn.bundle.artifacts import FULL_INTEGER
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.calibration.choice import Chosen
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.tflite_ranges import clipped_shares
-from edgecnn.export.readback.check import Checked, CheckedFiles
-from edgecnn.model.read import LabModel
+from edgecnn.export.judge import lab_frames
+from edgecnn.export.readback.check import EXPLAINED, Checked, CheckedFiles
+from edgecnn.export.readback.layers import LayerReport
+from edgecnn.model.read import LabModel, LabTest
 from edgecnn.quiet import quiet
 
 __all__ = ["explain_drops"]
 
 _POINTS, _DISAGREE = 1.0, 0.02
 _LOOKED = 100  # lab images whose activations are compared with the ranges
+_CLIPPED = 0.01  # of a layer's activations: less is what healthy ranges leave out
 _FAR = 1.0  # of a difference of medians, in standard deviations of the lab's images
-_INTEGER = {one.file for one in (FULL_INTEGER, INT16, ONNX_FULL_INTEGER)}
 
 
 def explain_drops(
@@ -31,7 +35,7 @@ def explain_drops(
     lossy = [
         one
         for one in checked.artifacts
-        if one.artifact.file in _INTEGER
+        if one.artifact.file in EXPLAINED
         and (
             100 * (right - (one.artifact.lab.accuracy or 0)) >= _POINTS
             or 1 - one.artifact.agreement >= _DISAGREE
@@ -39,41 +43,69 @@ def explain_drops(
     ]
     if not lossy:
         return []
-    far = _how_far(lab, chosen)
-    clipped = _clipped(lab, makers, checked)
-    return [_line(one, right, far, clipped) for one in lossy]
+    causes = _Causes(_how_far(lab, chosen), _clipped(lab, makers, checked), checked.layers)
+    return [_line(one, lab.test, causes) for one in lossy]
 
 
-def _line(one: Checked, right: float, far: str, clipped: str) -> str:
+@dataclass(frozen=True)
+class _Causes:
+    """far: how the calibration images differ from the lab's. clipped: share of each layer's
+    activations beyond the full-integer file's ranges, on lab images. layers: of each file."""
+
+    far: str
+    clipped: Mapping[str, float]
+    layers: Sequence[LayerReport]
+
+    @property
+    def are_images(self) -> bool:
+        """Whether other calibration images may help."""
+        return bool(self.far) or max(self.clipped.values(), default=1.0) >= _CLIPPED
+
+    def of(self, file: str) -> list[str]:
+        found = [self.far] if self.far else []
+        if self.clipped:
+            mean = float(np.mean(list(self.clipped.values())))
+            found.insert(
+                0,
+                f"its ranges clip {100 * mean:.2f} % of the activations on lab images, up to "
+                f"{100 * max(self.clipped.values()):.1f} % in one layer",
+            )
+        for report in (one for one in self.layers if one.file == file):
+            worst = (f"{layer.layer} ({layer.lost_db:.0f} dB)" for layer in report.worst())
+            found.append(f"most precision is lost in {', '.join(worst)}")
+        return found
+
+
+def _line(one: Checked, test: LabTest, causes: _Causes) -> str:
+    right = float((test.keras_top1 == test.labels).mean())
     lost = 100 * (right - (one.artifact.lab.accuracy or 0))
-    causes = "; ".join(part for part in (clipped, far) if part)
     loses = f"loses {lost:.1f} points of lab accuracy and " if lost > 0 else ""
-    differs = 100 * (1 - one.artifact.agreement)
+    other = one.top1 != test.keras_top1
+    ties = int((other & ~lab_frames(test).clear()).sum())
+    where = [f"{ties} of these {int(other.sum())} are near ties of the Keras model"] if ties else []
+    advice = (
+        "calibrate with images of this task, let --compare choose among folders, or try --repair"
+        if causes.are_images
+        else "its images are not the cause: rounding is, which --repair works against; a float16 "
+        "file rounds less"
+    )
     return (
-        f"{one.artifact.file} {loses}disagrees with the Keras model on {differs:.1f} % of the lab "
-        "images"
-        f"{f': {causes}' if causes else ''}; calibrate with images of this task, let --compare "
-        "choose among folders, or try --repair"
+        f"{one.artifact.file} {loses}disagrees with the Keras model on "
+        f"{100 * (1 - one.artifact.agreement):.1f} % of the lab images: "
+        f"{'; '.join([*where, *causes.of(one.artifact.file), advice])}"
     )
 
 
-def _clipped(lab: LabModel, makers: Makers, checked: CheckedFiles) -> str:
+def _clipped(lab: LabModel, makers: Makers, checked: CheckedFiles) -> dict[str, float]:
     """How much of the lab images' activations lies beyond the full-integer file's ranges."""
     data = checked.data().get(FULL_INTEGER.file)
     if data is None:
-        return ""
+        return {}
     step = max(1, len(lab.test.labels) // _LOOKED)
     with suppress(ModelError, ArtifactError), quiet():
         model = makers.tflite.range_model(lab.network)
-        seen = model.measure(lab.test.tensors[::step])
-        shares = clipped_shares(model, seen, data)
-        if shares:
-            worst = max(shares, key=lambda name: shares[name])
-            return (
-                f"its ranges clip {100 * float(np.mean(list(shares.values()))):.2f} % of the "
-                f"activations on lab images, up to {100 * shares[worst]:.1f} % in one layer"
-            )
-    return ""
+        return clipped_shares(model, model.measure(lab.test.tensors[::step]), data)
+    return {}
 
 
 def _how_far(lab: LabModel, chosen: Chosen) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from time import perf_counter_ns
 
 import numpy as np
 
+from edgecnn.bundle.card import Artifact
 from edgecnn.export.readback.check import CheckedFiles
 
-__all__ = ["with_times"]
+__all__ = ["slow_files", "with_times"]
 
 _ROUNDS = 15
+_SLOW = 3.0  # times as long as float32: no noise of a busy machine
 _MOST_MS = 200.0  # a file that takes longer is timed three times only
 
 
@@ -28,6 +30,16 @@ def with_times(checked: CheckedFiles, image: np.ndarray) -> CheckedFiles:
         for one in checked.artifacts
     )
     return replace(checked, artifacts=tuple(timed))
+
+
+def slow_files(artifacts: Iterable[Artifact]) -> list[str]:
+    """A line for each file that takes far longer than the float32 file."""
+    return [
+        f"{one.file} takes {one.time_ratio:.0f} times as long as the float32 file on this machine: "
+        "some of its operations have no fast kernel in these numbers; measure it on the device"
+        for one in artifacts
+        if one.time_ratio is not None and one.time_ratio >= _SLOW
+    ]
 
 
 def _median_ms(checked: CheckedFiles, image: np.ndarray) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ModelError
+from edgecnn.model.networks.adopt import give_weights
 
 __all__ = ["WEIGHTED", "channel_kernel", "consumers", "fold", "pooled"]
 
@@ -39,7 +40,7 @@ def fold(network: Any) -> Any:
             weights = _fold_pair(layer, network.get_layer(pairs[layer.name]))
             folded.get_layer(layer.name).set_weights(weights)
         elif layer.name not in pairs.values() and layer.get_weights():
-            folded.get_layer(layer.name).set_weights(layer.get_weights())
+            give_weights(folded.get_layer(layer.name), layer.get_weights())
     return folded
 
 

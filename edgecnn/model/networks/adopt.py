@@ -13,13 +13,22 @@ from edgecnn.errors import ModelError, one_line
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["as_float32", "check_ends", "end_in_softmax", "probes", "rewire", "unknown_class"]
+__all__ = [
+    "as_float32",
+    "check_ends",
+    "end_in_softmax",
+    "give_weights",
+    "probes",
+    "rewire",
+    "unknown_class",
+]
 
 # How Keras names a class or function that it does not find.
 _UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown [a-z ]+:?) '(\w+)'")
 _HALF = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
 # Scores that were computed in float16 miss a sum of 1 by up to this.
 _SUM_ERROR = 5e-3
+_SAME = 1e-3  # of the scores of a copy, relative
 
 
 def check_ends(what: str, model: keras.Model) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -60,7 +69,7 @@ def rewire(
         front: Layers between the input and the model.
 
     Raises:
-        ModelError: The network can't take an input of this size.
+        ModelError: The network can't take an input of this size, or its copy answers otherwise.
     """
     import keras
 
@@ -74,13 +83,39 @@ def rewire(
         flat = keras.Model(image, keras.tree.flatten(scores)[0], name=model.name)
         # New layers, each called once where the model calls it once.
         copy = keras.models.clone_model(flat)
-        copy.set_weights(flat.get_weights())
-        return copy
+        give_weights(copy, flat.get_weights())
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"the network can't take an image of {input_shape[1]}x{input_shape[0]} pixels: "
             f"{one_line(error)}"
         ) from error
+    _check_copy(flat, copy, input_shape)
+    return copy
+
+
+def give_weights(target: keras.layers.Layer, weights: Sequence[np.ndarray]) -> None:
+    """Set the weights of a layer or network, and what its layers compute of them.
+
+    Keras leaves the latter out: a Normalization goes on with the mean that it had before.
+    """
+    target.set_weights(weights)
+    inner = [target]
+    while inner:
+        layer = inner.pop()
+        inner += getattr(layer, "layers", ())
+        if hasattr(layer, "finalize_state") and layer.weights:
+            layer.finalize_state()
+
+
+def _check_copy(source: keras.Model, copy: keras.Model, input_shape: tuple[int, int, int]) -> None:
+    """Refuse a copy that lost what is not among the weights: it would answer otherwise."""
+    picture = probes(input_shape)[:1]
+    own, new = (np.asarray(net(picture, training=False)) for net in (source, copy))
+    if not np.allclose(own, new, _SAME, _SAME * float(np.abs(own).max()), equal_nan=True):
+        raise ModelError(
+            f"{source.name} can't be copied: a layer of it keeps values outside of its weights, so "
+            "that the copy answers otherwise; expected layers that keep all in add_weight"
+        )
 
 
 def as_float32(model: keras.Model) -> keras.Model:
@@ -105,7 +140,7 @@ def as_float32(model: keras.Model) -> keras.Model:
     if not found:
         return model
     wide = type(model).from_config(config)
-    wide.set_weights(model.get_weights())
+    give_weights(wide, model.get_weights())
     return wide
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgecnn.errors import ModelError
+from edgecnn.model.networks.adopt import give_weights
 
 if TYPE_CHECKING:
     import keras
@@ -151,5 +152,5 @@ def local_copy(model: keras.Model) -> keras.Model:
     Call it outside the strategy's scope.
     """
     copy = type(model).from_config(model.get_config())
-    copy.set_weights(model.get_weights())
+    give_weights(copy, model.get_weights())
     return copy

@@ -98,15 +98,26 @@ def lambda_preprocessing():
     return keras.Model(image, head(x, softmax=False))
 
 
-def old_optimizer(images):
-    """A SavedModel that was compiled with the Adam of TensorFlow 2.10 and before."""
+def plain():
     net = keras.Sequential([layers.Input(SHAPE), layers.Conv2D(4, 3, strides=2, activation="relu")])
     net.add(layers.Flatten())
     net.add(layers.Dense(3, activation="softmax"))
-    net.compile(keras.optimizers.legacy.Adam(), "sparse_categorical_crossentropy")
+    return net
+
+
+def saved(name, net, optimizer, images):
+    """A SavedModel that was compiled with an optimizer of TensorFlow 2.10 and before."""
+    net.compile(optimizer, "sparse_categorical_crossentropy")
     net.fit(images, np.arange(len(images)) % 3, epochs=2, verbose=0)
-    net.save(HERE / "old_optimizer")
+    net.save(HERE / name)
     return np.asarray(net(images, training=False))
+
+
+OLD = {  # the network, and the optimizer whose slots the folder holds
+    "old_optimizer": (plain, keras.optimizers.legacy.Adam()),
+    "old_momentum": (functional, keras.optimizers.legacy.SGD(momentum=0.9)),
+    "old_centered": (two_sequentials, keras.optimizers.legacy.RMSprop(centered=True)),
+}
 
 
 LAYOUTS = (base_flatten, functional, two_sequentials, random_flip, augmentation_inside)
@@ -130,7 +141,8 @@ def main():
         answers[layout.__name__] = np.asarray(net(images, training=False))
         if layout.__name__ in PACKED:
             net.save(HERE / "packed" / f"{layout.__name__}.keras")
-    answers["old_optimizer"] = old_optimizer(images)
+    for name, (build, optimizer) in OLD.items():
+        answers[name] = saved(name, build(), optimizer, images)
     np.savez_compressed(HERE / "answers.npz", **answers)
     packed = {name: answers[name] for name in ("images", *PACKED)}
     np.savez_compressed(HERE / "packed" / "answers.npz", **packed)
