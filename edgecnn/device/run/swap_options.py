@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import OptionError
-from edgecnn.option import option
+from edgecnn.option import check_options, option
 
 __all__ = ["SwapOptions"]
 
@@ -22,8 +22,8 @@ class SwapOptions:
 
     bundle_dir: Path | None = option(
         None,
-        "Take the newest bundle of this folder without a stop, now and whenever one is put there: "
-        "it must have the same labels and give the lab's answers to its golden frames.",
+        "Take the newest bundle of this folder without a stop, now and whenever one is put there. "
+        "It must have the same labels and give the lab's answers to its golden frames.",
         panel="Other bundles",
         metavar="DIR",
     )
@@ -36,6 +36,9 @@ class SwapOptions:
     shadow_every: int = option(
         1, "Let the shadow answer every Nth frame, where the device can't do all.", low=1
     )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def check_swaps(self, device: str, log: Path | None) -> None:
         """Refuse what can't go together.
