@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.audit.beside import compare_shadow
 from edgecnn.audit.estimate import Estimate, estimate_accuracy
 from edgecnn.audit.faults import FieldChecks, check_labels, reanswer_all, settle_path
 from edgecnn.audit.ledger.answers_csv import write_answers
@@ -157,6 +158,7 @@ def _explain(
         residual=left,
         weak_parts=weak_parts(table),
         drift=find_drift(table, recordings.first.card.labels),
+        shadow=compare_shadow(parts),
         next=next_steps(recordings.sessions, recordings.bundle_path, checks, left, live),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f in recordings),
         notes=(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.shadow_pairs import ShadowComparison
 from edgecnn.accuracy.tally import Tally, are_apart, gap_points
 from edgecnn.audit.estimate import Estimate
 from edgecnn.audit.faults import FieldChecks
@@ -41,6 +42,7 @@ class AuditReport:
     residual: Step | None
     weak_parts: tuple[Part, ...]
     drift: tuple[Drift, ...]
+    shadow: ShadowComparison | None
     next: tuple[NextStep, ...]
     sessions: tuple[Json, ...]
     notes: tuple[str, ...]
@@ -163,6 +165,7 @@ class AuditReport:
             "residual_high": self.residual and self.residual.high,
             "weak_parts": self.weak_parts[:_SHOWN],
             "drift": self.drift,
+            "shadow": self.shadow,
             "per_class": {
                 k: {"lab": lab, "live": live} for k, (lab, live) in self.per_class.items()
             },
@@ -217,6 +220,8 @@ class AuditReport:
         if self.alarm.things:
             lines.append(f"alarm  {self.alarm.text()}")
         lines.append(f"label-free band  {self.estimate.to_text()}")
+        if self.shadow is not None:
+            lines.append(f"shadow {self.shadow.to_text()}")
         return lines
 
     def _ledger_text(self) -> str:

@@ -51,11 +51,16 @@ class LabTestRow:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened and verified bundle. `files` holds the digest of each file in it."""
+    """An opened and verified bundle.
+
+    files    the digest of each file in it
+    sha256   the digest of SHA256SUMS, which identifies the whole bundle
+    """
 
     path: Path
     card: Card
     files: Mapping[str, str]
+    sha256: str
 
     @classmethod
     def open(cls, path: Path | str) -> Bundle:
@@ -67,13 +72,10 @@ class Bundle:
         if not isinstance(path, str | Path):
             raise BundleError(f"the bundle is {path!r}, expected a NAME.edgecnn folder or its zip")
         path = Path(path)
-        sums = _parse_sums(_read(path, _SUMS).decode(errors="replace"), path)
+        listed = _read(path, _SUMS)
+        sums = _parse_sums(listed.decode(errors="replace"), path)
         for name, digest in sums.items():
-            if hashlib.sha256(_read(path, name)).hexdigest() != digest:
-                raise BundleError(
-                    f"{path}: {name} is not the file that was exported (its SHA-256 changed); "
-                    "export again, or copy the bundle again"
-                )
+            _read_as(path, name, digest)
         card = read_card(_read(path, CARD_FILE), path)
         for artifact in card.artifacts:
             if sums.get(artifact.file) != artifact.sha256:
@@ -84,20 +86,16 @@ class Bundle:
         labels = _read(path, "labels.txt").decode(errors="replace").removesuffix("\n").split("\n")
         if tuple(labels) != card.labels:
             raise BundleError(f"{path}: labels.txt and card.json disagree; export again")
-        return cls(path, card, sums)
-
-    @property
-    def sha256(self) -> str:
-        """The digest of SHA256SUMS, which identifies the whole bundle."""
-        return hashlib.sha256(_read(self.path, _SUMS)).hexdigest()
+        return cls(path, card, sums, hashlib.sha256(listed).hexdigest())
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file of the bundle.
+        """The bytes of a file of the bundle, as they were when it was opened.
 
         Raises:
-            BundleError: There is no such file.
+            BundleError: There is no such file, or it was replaced meanwhile.
         """
-        return _read(self.path, name)
+        digest = self.files.get(name)
+        return _read(self.path, name) if digest is None else _read_as(self.path, name, digest)
 
     def artifact(self, name: str | None = None) -> Artifact:
         """An artifact by file name or kind; None takes the one meant for devices.
@@ -271,6 +269,17 @@ def _read(path: Path, name: str) -> bytes:
         ) from error
     except OSError as error:
         raise BundleError(f"can't read {path}/{name}: {error.strerror or error}") from error
+
+
+def _read_as(path: Path, name: str, digest: str) -> bytes:
+    """A file of a bundle, which must have this digest."""
+    data = _read(path, name)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise BundleError(
+            f"{path}: {name} is not the file that was exported (its SHA-256 changed); "
+            "export again, or copy the bundle again"
+        )
+    return data
 
 
 def _zip_prefix(archive: zipfile.ZipFile) -> str:

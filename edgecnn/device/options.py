@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgecnn.device.outputs.output_options import OutputOptions
+from edgecnn.device.run.swap_options import SwapOptions
 from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
 
@@ -123,7 +124,7 @@ class DoctorOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions(DeviceOptions, OutputOptions):
+class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
     """How to run.
 
     first_s      how long a live source may take to its first frame, unless `wait`
@@ -295,6 +296,7 @@ class RunOptions(DeviceOptions, OutputOptions):
         if self.every is not None and self.max_fps is not None:
             raise OptionError("--every and --max-fps say the same; leave one out")
         self.check_decisions()
+        self.check_swaps(self.device, self.log)
         _ = self.period_s
         if len(self.views) > 1 and (self.web is not None or self.window):
             raise OptionError(

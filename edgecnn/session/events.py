@@ -79,6 +79,7 @@ class FrameEvent:
         image: The file of the kept picture in format 1; format 2 names it by the frame's number.
         thing: Number of the thing that the frame shows: frames of one look alike, see
             `accuracy.objects`.
+        shadow: (index, confidence) of the answer of the bundle beside, where there is one.
     """
 
     frame: int
@@ -96,6 +97,7 @@ class FrameEvent:
     seconds: float | None = None
     image: str | None = None
     thing: int | None = None
+    shadow: tuple[int, float] | None = None
 
     def to_line(self) -> bytes:
         return event_line(
@@ -114,6 +116,9 @@ class FrameEvent:
             p=None if self.probability is None else float(f"{self.probability:.4g}"),
             name=self.name,
             g=self.thing,
+            shadow=None
+            if self.shadow is None
+            else [self.shadow[0], round(self.shadow[1], _CONFIDENCE_DIGITS)],
         )
 
     @classmethod
@@ -128,7 +133,7 @@ class FrameEvent:
         scores = event.scores
         if scores is not None and len(scores) != num_labels:
             raise ValueError(f"{len(scores)} scores, expected {num_labels}")
-        for k, _ in event.top:
+        for k, _ in event.top if event.shadow is None else (*event.top, event.shadow):
             if not 0 <= k < num_labels:
                 raise ValueError("a class that the card does not have")
         if event.thing is not None and not 0 <= event.thing < _MOST_THINGS:
@@ -159,6 +164,7 @@ class FrameEvent:
             name=_text(data.get("name")),
             seconds=None if data.get("s") is None else float(data["s"]),
             thing=None if data.get("g") is None else as_integer(data["g"]),
+            shadow=_shadow(data.get("shadow")),
         )
 
     @classmethod
@@ -269,6 +275,10 @@ def event_line(kind: str, **values: Any) -> bytes:
 def _in_256ths(score: float, digits: int) -> float | int:
     value = round(score * _UNIT, digits)
     return int(value) if value == int(value) else value
+
+
+def _shadow(value: Any) -> tuple[int, float] | None:
+    return None if value is None else (as_integer(value[0]), float(value[1]))
 
 
 def _text(value: Any) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn._version import __version__
-from edgecnn.bundle.card import Card
+from edgecnn.bundle.card import Artifact, Card
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.errors import EdgecnnError, SessionError
@@ -17,10 +17,23 @@ from edgecnn.files.staging import write_file
 from edgecnn.records import Json, Record, json_as
 from edgecnn.session.layout import HEADER_NAME
 
-__all__ = ["SESSION_FORMAT", "SessionHeader", "read_header", "write_header"]
+__all__ = ["SESSION_FORMAT", "SessionHeader", "ShadowBundle", "read_header", "write_header"]
 
 SESSION_FORMAT = 2
 _FORMATS = (1, SESSION_FORMAT)
+
+
+@dataclass(frozen=True)
+class ShadowBundle(Record):
+    """A bundle that answered the same frames beside the one that ran, and the file of it."""
+
+    path: str
+    sha256: str
+    artifact: str
+
+    @classmethod
+    def of(cls, bundle: Bundle, artifact: Artifact) -> ShadowBundle:
+        return cls(str(bundle.path.resolve()), bundle.sha256, artifact.file)
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ class SessionHeader(Record):
         boot_id: Changes when the machine starts; times of one boot can be compared.
         name, site: What people call this device and its place, where they said so.
         started_at: UTC, ISO 8601; the moment from which events count their time.
+        shadow: What answered beside the bundle, where something did.
     """
 
     bundle_path: str = field(metadata=json_as(hidden=True))
@@ -60,6 +74,7 @@ class SessionHeader(Record):
     name: str | None = None
     site: str | None = None
     started_at: str | None = None
+    shadow: ShadowBundle | None = None
     edgecnn: str | None = __version__
     format: int = SESSION_FORMAT
 
@@ -88,6 +103,17 @@ class SessionHeader(Record):
             artifact=ran.file,
             artifact_sha256=ran.sha256,
             **known,
+        )
+
+    def of_other(self, bundle: Bundle, artifact: Artifact) -> SessionHeader:
+        """The header of the session that follows where another bundle begins to answer."""
+        return replace(
+            self,
+            bundle_path=str(bundle.path.resolve()),
+            bundle_sha256=bundle.sha256,
+            card=bundle.card,
+            artifact=artifact.file,
+            artifact_sha256=artifact.sha256,
         )
 
     def to_json(self) -> Json:

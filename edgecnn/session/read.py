@@ -91,6 +91,7 @@ class Frames:
     kept. `day`, int32: when a frame was captured, in days since year 1, UTC; 0 where unknown.
     `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the
     frames show (see `accuracy.objects`); None where not every frame of the session has a number.
+    `shadow`, int32: what the bundle beside answered; -1 where it did not; None where it never did.
     `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
     belong to no answer.
     """
@@ -109,6 +110,7 @@ class Frames:
     end: str | None
     day: np.ndarray
     thing: np.ndarray | None = None
+    shadow: np.ndarray | None = None
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
     num_kept: int = 0
@@ -288,6 +290,7 @@ class _Rows:
     regions: dict[str | None, int] = field(default_factory=dict)
     day: array[int] = field(default_factory=lambda: array("i"))
     thing: array[int] = field(default_factory=lambda: array("i"))
+    shadow: array[int] = field(default_factory=lambda: array("i"))
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
     named: int = 0
@@ -314,6 +317,8 @@ class _Rows:
         index, score = event.top[0]
         self.index.append(index)
         self.confidence.append(score)
+        if self.session.header.shadow is not None:
+            self.shadow.append(-1 if event.shadow is None else event.shadow[0])
         if event.thing is not None:
             self._shown[region] = event.thing
         if region in self._shown:
@@ -356,6 +361,7 @@ class _Rows:
             end=self.end,
             day=column(self.day),
             thing=column(self.thing) if len(self.thing) == len(key) else None,
+            shadow=column(self.shadow) if len(self.shadow) == len(key) else None,
             scores=_moved(self.scores, kept),
             pools=_moved(self.pools, kept),
             num_kept=self.num_kept,

@@ -17,6 +17,7 @@ import pytest
 from sessions import PAST_BUNDLE
 
 from edgecnn.audit.audit import audit
+from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
@@ -26,6 +27,7 @@ from edgecnn.device.run.log_thread import LogThread
 from edgecnn.device.run.record import Reply
 from edgecnn.device.run.session_log import SessionLog
 from edgecnn.errors import OptionError, OutputError
+from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import open_session, read_frames
@@ -72,11 +74,27 @@ def feed(tmp_path) -> Feed:
     return Feed(SessionLog(HEADER, RunOptions(log=tmp_path / "s", keep_frames=4), live=True))
 
 
+@pytest.fixture
+def feed_root(tmp_path) -> Feed:
+    options = RunOptions(log_root=tmp_path / "root", keep_frames=4)
+    return Feed(SessionLog(HEADER, options, live=True))
+
+
+@pytest.fixture
+def bundle_after() -> tuple[Bundle, Artifact]:
+    """Another bundle than that of HEADER, and the file of it that answers."""
+    bundle = Bundle.open(PAST_BUNDLE)
+    return bundle, bundle.artifact()
+
+
+def check_session_frames(folder: Path, frames: list[int]) -> None:
+    found = read_frames(open_session(folder))
+    assert (found.frame.tolist(), found.broken) == (frames, 0)
+
+
 def check_session(folder: Path, frames: list[int], whys: list[str]) -> None:
     """The audit reads these frames and no broken line, and these gaps say what is missing."""
-    found = read_frames(open_session(folder))
-    assert found.frame.tolist() == frames
-    assert found.broken == 0
+    check_session_frames(folder, frames)
     assert [gap["why"] for gap in read(folder, "gap")] == whys
     assert audit([folder]).live.tally.total == 0
 
@@ -105,6 +123,48 @@ def test_an_events_file_that_is_deleted_is_made_anew_beside_its_header(feed, tmp
     feed.log.end("interrupted", {})
     assert (tmp_path / "s" / "session.json").read_bytes() == before
     assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [5, 6]
+
+
+def test_another_bundle_gets_a_session_of_its_own_and_late_labels_go_where_their_frame_is(
+    feed_root, bundle_after, tmp_path
+):
+    feed = feed_root
+    feed(5)
+    feed.log.begin(*bundle_after)
+    feed(5)
+    feed.log.truth(TruthEvent(1, CARD.labels[0], "page"))
+    feed.log.truth(TruthEvent(7, CARD.labels[1], "page"))
+    feed.log.end("interrupted", {})
+    first, second = sessions_below(tmp_path / "root")
+    for folder, sha256, frames, label in (
+        (first, HEADER.bundle_sha256, range(5), 1),
+        (second, bundle_after[0].sha256, range(5, 10), 7),
+    ):
+        assert open_session(folder).bundle_sha256 == sha256
+        check_session_frames(folder, list(frames))
+        assert [e["frame"] for e in read(folder, "truth")] == [label]
+
+
+def test_another_bundle_that_comes_while_the_disk_is_away_begins_a_session_after_it(
+    feed_root, bundle_after, tmp_path
+):
+    feed = feed_root
+    feed(5)
+    shutil.rmtree(tmp_path / "root")
+    (tmp_path / "root").write_text("no folder can be made here")
+    feed.log.tick()
+    feed.log.begin(*bundle_after)
+    feed(2)
+    assert feed.log.down is not None
+    (tmp_path / "root").unlink()
+    feed.log.tick()
+    assert feed.log.down is None
+    feed(3)
+    feed.log.end("interrupted", {})
+    (only,) = sessions_below(tmp_path / "root")
+    assert open_session(only).bundle_sha256 == bundle_after[0].sha256
+    check_session_frames(only, [7, 8, 9])
+    assert all(gap["t"] >= 0 for gap in read(only, "gap"))
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EIO])

@@ -10,23 +10,16 @@ import json
 import os
 import shutil
 import subprocess
-from hashlib import sha256
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from helpers_colour import LABELS, PLAIN, SCORES, SPEC, colour_bundle, encoded, strongest
 from helpers_run import events
-from one_op import T, const, one_op
+from one_op import T, one_op
 
-from edgecnn.accuracy.tally import Tally
-from edgecnn.bundle.card import Artifact, Card, GoldenFrame, LabResult
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.edgetpu.twin import load_twin
-from edgecnn.bundle.folder import Bundle, write_bundle
-from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
-from edgecnn.bundle.runtime.load import load_runtime
-from edgecnn.bundle.spec import InputSpec, TensorInfo
+from edgecnn.bundle.folder import Bundle
 from edgecnn.device.benchmark.benchmark import BenchmarkOptions, benchmark
 from edgecnn.device.doctor.checks import Check
 from edgecnn.device.doctor.doctor import examine
@@ -35,10 +28,7 @@ from edgecnn.device.options import DeviceOptions
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
 
-PLAIN, COMPILED = "model_full_integer_quant.tflite", "model_full_integer_quant_edgetpu.tflite"
-LABELS = ("red", "green", "blue")
-SPEC = InputSpec(width=12, height=10)
-IMAGE, SCORES = T((1, 10, 12, 3), "uint8", scale=1.0), T((1, 3), "uint8", scale=1.0)
+COMPILED = "model_full_integer_quant_edgetpu.tflite"
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +41,6 @@ def delegate(tmp_path_factory) -> str:
     command = ["gcc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, source]
     subprocess.run(command, check=True)
     return str(library)
-
-
-def picture(seed: int) -> np.ndarray:
-    """Noise with one colour in front; uint8, B, G, R."""
-    rng = np.random.default_rng(seed)
-    frame = rng.integers(0, 120, (40, 60, 3))
-    frame[..., 2 - seed % 3] += 100
-    return frame.astype(np.uint8)
-
-
-def encoded(seed: int) -> bytes:
-    return cv2.imencode(".png", picture(seed))[1].tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -78,28 +56,10 @@ def frames(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def tpu_bundle(tmp_path_factory) -> Path:
-    files = {
-        PLAIN: one_op("MEAN", [IMAGE, const([1, 2])], [SCORES], {"keepDims": False}),
-        COMPILED: one_op("edgetpu-custom-op", [IMAGE], [SCORES], custom=True),
-    }
-    info, tally = TensorInfo("uint8", 1.0, 0), Tally(9, 9)
-    artifacts = tuple(
-        Artifact(file, kind, sha256(data).hexdigest(), len(data), info, info, tally, 1.0, 0.0)
-        for (file, data), kind in zip(files.items(), ("full_integer", "edgetpu"), strict=True)
-    )
-    confusion = ((3, 0, 0), (0, 3, 0), (0, 0, 3))
-    third = (1 / 3,) * 3
-    card = Card("colour", LABELS, SPEC, LabResult(tally, confusion), third, "0.1.0", artifacts)
-    runtime = load_runtime(files[PLAIN], PLAIN)
-    golden, images = [], {}
-    for k in range(100, 106):
-        images[f"{k}.png"] = encoded(k)
-        tensor = to_tensor(decode(images[f"{k}.png"]), SPEC)
-        scores = tuple(map(float, runtime.invoke(tensor)))
-        golden.append(GoldenFrame(f"{k}.png", tensor_sha256(tensor), dict.fromkeys(files, scores)))
-    path = tmp_path_factory.mktemp("tpu") / "colour.edgecnn"
-    write_bundle(path, card, files, golden, images, [])
-    return path
+    image = T((1, *SPEC.shape), "uint8", scale=1.0)
+    compiled = one_op("edgetpu-custom-op", [image], [SCORES], custom=True)
+    files = {PLAIN: ("full_integer", strongest()), COMPILED: ("edgetpu", compiled)}
+    return colour_bundle(tmp_path_factory.mktemp("tpu") / "colour.edgecnn", files)
 
 
 def named(diagnosis, name: str) -> Check:

@@ -49,7 +49,7 @@ def test_format_2_has_the_keys_that_docs_name(tmp_path):
     assert list(data) == [
         *("format", "edgecnn", "bundle", "card", "artifact", "artifact_sha256", "device"),
         *("fallback", "runtime", "source", "source_color", "truth", "regions", "host"),
-        *("boot_id", "name", "site", "started_at"),
+        *("boot_id", "name", "site", "started_at", "shadow"),
     ]
     assert data["format"] == 2
     assert data["regions"][1] == {"region": None, "rotate": 0, "flip": None, "name": "right"}

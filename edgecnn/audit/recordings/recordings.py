@@ -65,7 +65,7 @@ def read_recordings(
         BundleError: `bundle` can't be used.
     """
     folders = [paths] if isinstance(paths, str | Path) else paths
-    sessions = [open_session(one) for path in folders for one in sessions_below(Path(path))]
+    sessions, left_out = _of_one_bundle(folders, bundle)
     _check_same(sessions)
     frames = []
     for k, session in enumerate(sessions):
@@ -74,7 +74,7 @@ def read_recordings(
     _show(progress, len(sessions), len(sessions))
     _check_distinct(sessions, frames)
     found, note = find_bundle(sessions[0], bundle)
-    notes = [*([note] if note else [])]
+    notes = [*([note] if note else []), *left_out]
     notes += [text for session in sessions for text in check_header(session, found)]
     faults = []
     for session, one in zip(sessions, frames, strict=True):
@@ -88,6 +88,33 @@ def read_recordings(
 def _show(progress: Progress | None, done: int, total: int) -> None:
     if progress:
         progress("reading sessions", done, total)
+
+
+def _of_one_bundle(
+    folders: Sequence[Path | str], bundle: Path | None
+) -> tuple[list[Session], list[str]]:
+    """The sessions of some folders; below a root those of `bundle`, or of the one that ran last.
+
+    A run that took in another bundle leaves sessions of several below its root.
+
+    Returns:
+        The sessions, and a note on each bundle whose sessions were left out.
+    """
+    wanted = None if bundle is None else Bundle.open(bundle).sha256
+    kept, notes = [], []
+    for folder in folders:
+        found = [open_session(one) for one in sessions_below(Path(folder))]
+        of = {session.bundle_sha256: session for session in found}
+        last = max(found, key=lambda session: session.header.started_at or "")
+        chosen = wanted if wanted in of else last.bundle_sha256
+        kept += [session for session in found if session.bundle_sha256 == chosen]
+        for sha256 in (other for other in of if other != chosen):
+            count = sum(session.bundle_sha256 == sha256 for session in found)
+            notes.append(
+                f"{folder}: {count} sessions of bundle {sha256[:12]} were left out; audit them "
+                f"with --bundle {of[sha256].header.bundle_path}"
+            )
+    return kept, notes
 
 
 def _check_same(opened: Sequence[Session]) -> None:

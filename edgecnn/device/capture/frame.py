@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 import numpy as np
 
 from edgecnn.bundle.preprocess import to_bgr
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.device.options import RunOptions
 
 __all__ = ["Frame", "Outage", "Prepared", "Source", "now_utc"]
@@ -32,6 +33,7 @@ class Frame:
         tensor, look: What the model takes, and its fingerprint, where the source's thread has made
             them already.
         more: The other regions, where several are classified and the source's thread cut them out.
+        spec: What `tensor` and `look` were made for.
     """
 
     frame_bgr: np.ndarray
@@ -45,6 +47,7 @@ class Frame:
     tensor: np.ndarray | None = None
     look: np.ndarray | None = None
     more: tuple[Prepared, ...] = ()
+    spec: InputSpec | None = None
 
     @classmethod
     def of(
@@ -61,6 +64,7 @@ class Frame:
             tensor=made.tensor,
             look=made.look,
             more=made.more,
+            spec=made.spec,
         )
 
     @property
@@ -91,6 +95,7 @@ class Prepared:
     tensor: np.ndarray | None = None
     look: np.ndarray | None = None
     more: tuple[Prepared, ...] = ()
+    spec: InputSpec | None = None
 
 
 class Source:

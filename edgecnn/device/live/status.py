@@ -58,6 +58,8 @@ class Status(Figures):
         silent: The camera gives no frames.
         unlogged: Nothing can be logged.
         faults: How often each fault was seen.
+        bundle: The digest of the bundle that answers.
+        swaps: How often another one took over.
     """
 
     elapsed_s: float
@@ -67,3 +69,5 @@ class Status(Figures):
     silent: Trouble | None = None
     unlogged: Trouble | None = None
     faults: dict[str, int] = field(default_factory=dict)
+    bundle: str = ""
+    swaps: int = 0

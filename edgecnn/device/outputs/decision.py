@@ -40,7 +40,7 @@ class Decider:
     """
 
     def __init__(self, rule: DecisionRule, labels: Sequence[str]) -> None:
-        self._rule, self._labels = rule, tuple(labels)
+        self.rule, self._labels = rule, tuple(labels)
         self._last: deque[int | None] = deque(maxlen=rule.window)
         self._mean: np.ndarray | None = None
         self._decided: int | None = None
@@ -48,18 +48,18 @@ class Decider:
     def decide(self, answer: Prediction) -> Decision:
         """Take an answer in."""
         index, confidence = self._smooth(answer)
-        least = self._rule.least_of.get(index, self._rule.least)
+        least = self.rule.least_of.get(index, self.rule.least)
         self._last.append(index if confidence >= least else None)
         best, count = Counter(self._last).most_common(1)[0]
         before = self._decided
-        if count >= self._rule.agree:
+        if count >= self.rule.agree:
             self._decided = best
         label = None if self._decided is None else self._labels[self._decided]
         return Decision(label, confidence, self._decided != before)
 
     def _smooth(self, answer: Prediction) -> tuple[int, float]:
         """The answer and its confidence, in the mean of the last frames."""
-        weight = self._rule.smoothing
+        weight = self.rule.smoothing
         if weight >= 1:
             return answer.index, answer.confidence
         scores = np.asarray(answer.scores, np.float32)

@@ -64,6 +64,9 @@ def _samples(status: Status, health: Json) -> Iterator[_Sample]:
         silent,
     )
     yield "not_logging_seconds", "gauge", "How long nothing is logged, 0 if it is.", none, unlogged
+    about = "Which bundle answers, by its SHA-256."
+    yield "bundle", "gauge", about, {"sha256": status.bundle}, 1
+    yield "swaps_total", "counter", "How often another bundle took over.", none, status.swaps
     for fault, count in status.faults.items():
         yield "faults_total", "counter", "How often each fault was seen.", {"fault": fault}, count
     yield "up_seconds", "counter", "Since the start of the run.", none, status.elapsed_s

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
+from edgecnn.bundle.card import Artifact
+from edgecnn.bundle.folder import Bundle
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.run.record import Recorder, Reply
 from edgecnn.device.run.session_log import Down, SessionLog
@@ -98,6 +100,10 @@ class LogThread:
             notes.append(f"logging again after {now - before.since:.1f} s")
         return notes
 
+    def begin(self, bundle: Bundle, artifact: Artifact) -> None:
+        """Go on in a new session: this bundle answers from here on."""
+        self._waiting.put(partial(self._log.begin, bundle, artifact))
+
     def frame(self, frame: Frame, reply: Reply) -> None:
         """Log an answer."""
         if self._waiting.qsize() >= _MOST_FRAMES and not self._makes_room():
@@ -106,7 +112,7 @@ class LogThread:
         self._put(lambda recorder: recorder.frame(frame, reply))
 
     def truth(self, event: TruthEvent) -> None:
-        self._put(lambda recorder: recorder.session.truth(event))
+        self._queue(partial(self._log.truth, event))
 
     def health(self, message: str) -> None:
         self._put(lambda recorder: recorder.health(message))
@@ -122,8 +128,11 @@ class LogThread:
         self._thread.join(_END_S)
 
     def _put(self, work: Callable[[Recorder], None]) -> None:
+        self._queue(partial(self._log.write, work))
+
+    def _queue(self, work: Callable[[], None]) -> None:
         if self._waiting.qsize() < _MOST_LINES:
-            self._waiting.put(partial(self._log.write, work))
+            self._waiting.put(work)
         else:
             self.num_missed += 1
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from edgecnn.accuracy.alarm import Alarm
-from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.accuracy.tally import gap_points
-from edgecnn.bundle.edgetpu.twin import load_twin
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Figures, Status, Trouble
 from edgecnn.device.live.truth import Truths
-from edgecnn.device.load_classifier import Loaded
 from edgecnn.device.machine.clock import ClockWatch
 from edgecnn.device.machine.notify import Notifier
 from edgecnn.device.machine.percentiles import RecentTimes
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.publish import Announced, Publishers
+from edgecnn.device.run.bundles import Bundles
 from edgecnn.device.run.log_thread import LogThread
 from edgecnn.device.run.record import Reply
 from edgecnn.device.run.regions import Region, Regions
@@ -58,40 +56,32 @@ class Loop:
 
     def __init__(
         self,
-        loaded: Loaded,
+        bundles: Bundles,
         source: Source,
         truths: Truths,
         log: LogThread | None,
         options: RunOptions,
         shown: Audience,
     ) -> None:
-        self._loaded, self._source, self._truths = loaded, source, truths
+        self._bundles, self._source, self._truths = bundles, source, truths
         self._log = log
         self._page, self._outputs, self._notifier = shown.page, shown.outputs, shown.notifier
-        self._classifier = loaded.classifier
-        self._lab = self._classifier.card.lab.tally
         self._options = options
         self._frames = 0
         self._status_due = 0.0
-        self._num_answers = 0
-        self._ages, self._invokes = RecentTimes(_WINDOW), RecentTimes(_WINDOW)
+        self._ages = RecentTimes(_WINDOW)
         self._start = time.monotonic()
-        card = self._classifier.card
         is_folder = source.kind == ImageSource.kind
-        rule = options.rule(card.labels, card.reject.threshold if card.reject else None)
-        self._regions = Regions(options.views, card.labels, rule, separate=is_folder)
-        source.prepare = lambda frame_bgr: self._regions.prepare(frame_bgr, card.input)
-        self._alarmed = False
+        labels, rule = bundles.active.card.labels, bundles.active.rule(options)
+        self._regions = Regions(options.views, labels, rule, separate=is_folder)
+        source.prepare = lambda frame_bgr: self._regions.prepare(
+            frame_bgr, bundles.active.card.input
+        )
+        self._late = 0  # labels of frames that a bundle before this one answered
         self._clock = ClockWatch()
         self._warnings: list[str] = []
         self._picked = 0  # labels of frames that a person picked
         self._last: tuple[Prediction | None, str | None] = (None, None)
-        # The uncompiled file on the CPU, to compare some answers with, where there is one.
-        self._twin = None
-        if options.twin_every:
-            self._twin = load_twin(
-                self._classifier, loaded.device, threads=options.threads, runtime=options.runtime
-            )
 
     def run(
         self,
@@ -194,38 +184,54 @@ class Loop:
             was_set = self._clock.see(captured.captured_at, captured.captured)
             if was_set is not None:
                 self._warn(was_set)
+        if self._bundles.swap(captured.index, self._regions, self._options):
+            self._tell_swap()
         frames = self._regions.cut(captured)
         replies = [
             self._classify(frame, region)
             for frame, region in zip(frames, self._regions, strict=True)
         ]
         self._frames += 1
+        self._bundles.active.frames += 1
         self._last = (replies[0].prediction, replies[0].truth)
         self._take_warnings()
         if self._outputs:
             self._publish(captured, replies)
-        self._compare_twin(frames[0], replies[0].prediction)
+        self._compare(frames, replies)
         return frames[0], replies[0].prediction
 
+    def _tell_swap(self) -> None:
+        """Tell page and log that another bundle answers from here on."""
+        active = self._bundles.active
+        bundle, artifact = active.bundle, active.classifier.artifact
+        if self._page is not None:
+            self._page.hub.swap(bundle, artifact)
+        if self._log is not None:
+            self._log.begin(bundle, artifact)
+            self._log.health(f"{bundle.path.name} answers from frame {active.first_frame} on")
+
     def _classify(self, frame: Frame, region: Region) -> Reply:
-        answered = self._classifier.answered(frame.frame_bgr, frame.tensor)
-        age_ms = (time.monotonic() - frame.captured) * 1000
-        prediction, invoke_ms = answered.prediction, answered.timing.invoke_ms
-        look = frame.look if frame.look is not None else fingerprint(answered.tensor, is_rgb=True)
-        thing = region.number(look)
-        self._truths.observe(frame, prediction, region.name)
+        reply = self._bundles.active.reply(frame, region, self._regions)
+        self._truths.observe(frame, reply.prediction, region.name)
         truths = self._truths.take()
         wanted = (frame.index, region.name)
         label = next((t.label for t in reversed(truths) if (t.frame, t.region) == wanted), None)
-        self._num_answers += 1
-        self._ages.add(age_ms)
-        self._invokes.add(invoke_ms)
-        self._regions.answer(region, frame.index, prediction.index, thing)
-        reply = Reply(prediction, label, age_ms, invoke_ms, thing, region.name)
-        if self._log is not None:
-            self._log.frame(frame, reply)
+        self._ages.add(reply.age_ms)
         self._hold(truths)
-        return reply
+        return replace(reply, truth=label)
+
+    def _compare(self, frames: Sequence[Frame], replies: Sequence[Reply]) -> None:
+        """Let twin and shadow answer too, and log: the answer is out and timed by now."""
+        active, shadow = self._bundles.active, self._bundles.shadow
+        wrong = active.compare_twin(frames[0], replies[0].prediction, self._options.twin_every)
+        if wrong:
+            self._warn(f"frame {frames[0].index}: {wrong}")
+        is_due = shadow is not None and shadow.is_due(active.frames - 1)
+        for frame, reply in zip(frames, replies, strict=True):
+            if shadow is not None and is_due:
+                reply = replace(reply, shadow=shadow.answer(frame, reply, self._regions))
+            if self._log is not None:
+                self._log.frame(frame, reply)
 
     def _publish(self, frame: Frame, replies: Sequence[Reply]) -> None:
         decisions = [
@@ -249,8 +255,14 @@ class Loop:
 
     def _hold(self, truths: Sequence[TruthEvent]) -> None:
         """Count truths, of this frame or of earlier ones, and log them."""
+        shadow = self._bundles.shadow
         for event in truths:
-            self._regions.truth(event)
+            if event.frame < self._bundles.active.first_frame:
+                self._late += 1
+            else:
+                self._regions.truth(event)
+                if shadow is not None:
+                    shadow.truth(event, self._regions)
             self._picked += event.why == "chosen"
             if self._log is not None:
                 self._log.truth(event)
@@ -262,43 +274,35 @@ class Loop:
                 "live accuracy is not identified: a person picked all labelled frames; label "
                 "random ones on the page (--web), or whole stretches"
             )
-        if self._regions.late:
+        late = self._late + self._regions.late
+        if late:
             where = "--log keeps them" if self._log is None else "an audit counts them"
-            self._warn(
-                f"{self._regions.late} labels came too late for the live accuracy of the run; "
-                f"{where}"
-            )
-
-    def _compare_twin(self, frame: Frame, prediction: Prediction) -> None:
-        """After the answer is out and timed, so that the twin costs no answer its age."""
-        if self._twin is None or (self._frames - 1) % self._options.twin_every:
-            return
-        wrong = self._twin.compare(frame.frame_bgr, prediction)
-        if wrong:
-            self._warn(f"frame {frame.index}: {wrong}")
+            self._warn(f"{late} labels came too late for the live accuracy of the run; {where}")
 
     def _status(self) -> Status:
         now = time.monotonic()
         live, elapsed_s = self._regions.tally, now - self._start
         prediction, truth = self._last
-        alarm = self._weigh()
+        active, alarm = self._bundles.active, self._weigh()
         outage, down = self._source.outage, None if self._log is None else self._log.down
         return Status(
-            lab=self._lab,
-            lab_file=self._classifier.artifact.lab,
+            lab=active.lab,
+            lab_file=active.lab_file,
             live=live,
-            gap_points=gap_points(self._lab, live),
+            gap_points=gap_points(active.lab, live),
             alarm=alarm,
             frames=self._frames,
             dropped=self._source.dropped,
             elapsed_s=elapsed_s,
             fps=self._frames / max(elapsed_s, 1e-9),
             age_ms=self._ages.percentiles,
-            invoke_ms=self._invokes.percentiles,
+            invoke_ms=active.invokes.percentiles,
             regions=self._regions.tallies,
             prediction=prediction,
             truth=truth,
-            warning=self._warnings[-1] if self._warnings else self._loaded.fallback,
+            bundle=active.bundle.sha256,
+            swaps=self._bundles.num_swaps,
+            warning=self._warnings[-1] if self._warnings else active.fallback,
             silent=None if outage is None else Trouble(now - outage.since, outage.cause),
             unlogged=None if down is None else Trouble(now - down.since, down.cause),
             faults=self._faults(),
@@ -307,9 +311,8 @@ class Loop:
     def _weigh(self) -> Alarm:
         """The alarm; the first time that it is raised it is logged, too."""
         things, right = self._regions.first_answers
-        alarm = Alarm.of(self._classifier.artifact.lab, right, things)
-        if alarm.raised and not self._alarmed:
-            self._alarmed = True
+        alarm = Alarm.of(self._bundles.active.lab_file, right, things)
+        if self._bundles.active.newly_alarmed(alarm):
             self._warn(f"alarm: {alarm.text()}")
         return alarm
 
@@ -324,10 +327,11 @@ class Loop:
             | ({"lines not logged": lost} if lost else {})
             | ({"answers not sent": unsent} if unsent else {})
             | ({"clock set": self._clock.count} if self._clock.count else {})
+            | ({"bundles refused": self._bundles.num_refused} if self._bundles.num_refused else {})
         )
 
     def _take_warnings(self) -> None:
-        for message in self._source.take_warnings():
+        for message in (*self._source.take_warnings(), *self._bundles.take_refusals()):
             self._warn(message)
         for message in () if self._log is None else self._log.take_notes():
             self._warn(message)
@@ -339,7 +343,8 @@ class Loop:
             self._log.health(message)
 
     def _finish(self, status: Status, ended: str) -> RunResult:
-        twin = self._twin.report() if self._twin else None
+        active, shadow = self._bundles.active, self._bundles.shadow
+        twin = active.twin.report() if active.twin else None
         outage = self._source.outage
         if self._log is not None:
             if twin:
@@ -357,16 +362,18 @@ class Loop:
             )
         return RunResult(
             **{one.name: getattr(status, one.name) for one in fields(Figures)},
-            unlabelled=self._num_answers - status.live.total,
+            unlabelled=active.answers - status.live.total,
             guarded=self._truths.guarded,
-            artifact=self._classifier.artifact.file,
-            device=self._loaded.device,
+            artifact=active.classifier.artifact.file,
+            device=active.device,
             ended=ended,
             ok=not (self._options.fail_on == "alarm" and status.alarm.raised),
             session=None if self._log is None else self._log.folder,
-            fallback=self._loaded.fallback,
+            fallback=active.fallback,
             warnings=tuple(self._warnings),
             twin=twin,
+            bundles=self._bundles.shares(status.live),
+            shadow=None if shadow is None else shadow.comparison(),
             order=self._source.order,
             faults=status.faults,
         )

@@ -40,6 +40,8 @@ def panel(stream: TextIO | None) -> Iterator[Callable[[Status], None] | None]:
 def render(status: Status) -> Panel:
     """The panel as something that rich can print."""
     rows = Table.grid(padding=(0, 2))
+    if status.swaps:
+        rows.add_row("bundle", f"{status.bundle[:12]}, after {status.swaps} swaps")
     rows.add_row("live accuracy", Text(status.live.text(), style="bold"))
     for name, tally in status.regions.items():
         rows.add_row(f"  {name}", tally.text())

@@ -31,6 +31,7 @@ class Reply:
         truth: What the frame shows, where that is known already: mistakes are kept first.
         thing: See `accuracy.objects`.
         region: The name of what was classified, where there are several regions.
+        shadow: The answer of the bundle beside, where it gave one.
     """
 
     prediction: Prediction
@@ -39,6 +40,7 @@ class Reply:
     invoke_ms: float
     thing: int | None = None
     region: str | None = None
+    shadow: Prediction | None = None
 
 
 class Recorder:
@@ -78,7 +80,8 @@ class Recorder:
     def frame(self, frame: Frame, reply: Reply) -> None:
         """Log an answer, unless `log_every` leaves it out: labelled and kept ones never."""
         self._note_gap(frame)
-        prediction, sample = reply.prediction, self._samples[reply.region]
+        prediction, beside = reply.prediction, reply.shadow
+        sample = self._samples[reply.region]
         kept = sample.offer(frame, prediction, reply.truth)
         failure = sample.take_failure()
         if failure is not None:
@@ -101,9 +104,15 @@ class Recorder:
             name=frame.name,
             seconds=None if self._live else frame.seconds,
             thing=None if reply.thing == self._things.get(reply.region) else reply.thing,
+            shadow=None if beside is None else (beside.index, beside.confidence),
         )
         self._things[reply.region] = reply.thing
         self.session.frame(event)
+
+    @property
+    def next_frame(self) -> int:
+        """The number after that of the last frame."""
+        return 0 if self._last is None else self._last[0] + 1
 
     def tick(self) -> None:
         """Every 10 seconds log how the machine is, also while no frame comes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +34,11 @@ class Region:
         self.view, self.name, self.answers = view, name, answers
         self._decider, self._things = decider, ObjectNumbers()
         self.decided: str | None = None
+
+    def start_over(self, answers: Answers, rule: DecisionRule) -> None:
+        """Count answers and things anew; decisions go on, by this rule."""
+        self.answers, self._things = answers, ObjectNumbers()
+        self._decider.rule = rule
 
     def number(self, look: np.ndarray) -> int:
         """The thing that a frame shows here, by its fingerprint."""
@@ -74,8 +79,14 @@ class Regions:
             for view in views
         )
         self._number = {region.name: k for k, region in enumerate(self._all)}
-        several = len(self._all) > 1
-        self._answers = Answers(labels, separate=separate) if several else self._all[0].answers
+        self._labels, self._separate = labels, separate
+        self._answers = self._answers_of_all()
+
+    def start_over(self, rule: DecisionRule) -> None:
+        """Count anew, for another bundle of the same labels."""
+        for region in self._all:
+            region.start_over(Answers(self._labels, separate=self._separate), rule)
+        self._answers = self._answers_of_all()
 
     def __iter__(self) -> Iterator[Region]:
         return iter(self._all)
@@ -108,8 +119,8 @@ class Regions:
         """Count an answer to a region of a frame."""
         region.answers.answer(frame, index, thing)
         if self._answers is not region.answers:
-            count, number = len(self._all), self._number[region.name]
-            self._answers.answer(frame * count + number, index, thing * count + number)
+            everywhere = self.place(region.name, frame)
+            self._answers.answer(everywhere, index, self.place(region.name, thing))
 
     def truth(self, event: TruthEvent) -> None:
         """Count what a region of a frame shows; other regions are passed over."""
@@ -118,7 +129,12 @@ class Regions:
             return
         self._all[number].answers.truth(event)
         if len(self._all) > 1:
-            self._answers.truth(replace(event, frame=event.frame * len(self._all) + number))
+            self._answers.truth(replace(event, frame=self.place(event.region, event.frame)))
+
+    @property
+    def names(self) -> Collection[str | None]:
+        """The names of the regions; None where there is only one."""
+        return self._number.keys()
 
     @property
     def tally(self) -> Tally:
@@ -147,6 +163,15 @@ class Regions:
             return None
         return " ".join(one.decided or _UNDECIDED for one in self._all)
 
+    def place(self, region: str | None, number: int) -> int:
+        """A frame's or thing's number among those of all regions."""
+        return number * len(self._all) + self._number[region]
+
+    def _answers_of_all(self) -> Answers:
+        if len(self._all) == 1:
+            return self._all[0].answers
+        return Answers(self._labels, separate=self._separate)
+
     def _cut_here(self, frame: Frame, view: FrameView) -> Frame:
         if view.is_whole:
             return frame
@@ -158,4 +183,4 @@ def _prepared(frame_bgr: np.ndarray, view: FrameView, spec: InputSpec) -> Prepar
     cut_bgr = view.apply(frame_bgr)
     uncut_bgr = None if view.is_whole else frame_bgr
     tensor = to_tensor(cut_bgr, spec)
-    return Prepared(cut_bgr, uncut_bgr, tensor, fingerprint(tensor, is_rgb=True))
+    return Prepared(cut_bgr, uncut_bgr, tensor, fingerprint(tensor, is_rgb=True), spec=spec)

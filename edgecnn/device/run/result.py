@@ -6,9 +6,11 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgecnn.accuracy.shadow_pairs import ShadowComparison
 from edgecnn.accuracy.tally import are_apart
 from edgecnn.bundle.edgetpu.twin import TwinReport
 from edgecnn.device.live.status import Figures
+from edgecnn.device.run.bundles import BundleShare
 from edgecnn.records import Record
 
 __all__ = ["RunResult"]
@@ -27,6 +29,8 @@ class RunResult(Figures, Record):
         fallback: Why the device is not the one asked for, or None.
         twin: On an Edge TPU, how often the uncompiled file on the CPU said the same; else None.
         order: The first files of an image folder and the last, as they were read.
+        bundles: What each bundle answered, in their order; `live` is that of the last one.
+        shadow: The bundle beside, compared with the one that ran; None without one.
         warnings: What went wrong without ending the run (broken images, reconnects).
     """
 
@@ -42,6 +46,8 @@ class RunResult(Figures, Record):
     twin: TwinReport | None = None
     order: str | None = None
     faults: dict[str, int] = field(default_factory=dict)
+    bundles: tuple[BundleShare, ...] = ()
+    shadow: ShadowComparison | None = None
 
     def to_text(self) -> str:
         gap = "" if self.gap_points is None else f"gap       {self.gap_points:+.1f} points\n"
@@ -64,7 +70,7 @@ class RunResult(Figures, Record):
             f"lab       {self.lab.text()}\n{file}"
             f"live      {self.live.text()}\n{regions}"
             f"{gap}"
-            f"{alarm}{order}"
+            f"{alarm}{self._bundles_text()}{order}"
             f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} without "
             f"truth{near}), {self.fps:.1f} a second; {self.ended}\n"
             f"age       {self.age_ms.text()}\n"
@@ -73,6 +79,14 @@ class RunResult(Figures, Record):
             f"{session}{''.join(shown)}"
             f"next      {self._next()}"
         )
+
+    def _bundles_text(self) -> str:
+        """What each bundle answered, where there were several, and the shadow."""
+        shares = self.bundles if len(self.bundles) > 1 else ()
+        lines = [f"bundle    {share.to_text()}\n" for share in shares[-10:]]
+        if self.shadow is not None:
+            lines.append(f"shadow    {self.shadow.to_text()}\n")
+        return "".join(lines)
 
     def _next(self) -> str:
         if self.session is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.device.capture.cameras import public_name
@@ -16,10 +17,13 @@ from edgecnn.device.machine.notify import Notifier
 from edgecnn.device.machine.signals import stop_on_signals
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.open_outputs import open_outputs
+from edgecnn.device.run.bundles import Active, Bundles
+from edgecnn.device.run.incoming import Incoming
 from edgecnn.device.run.log_thread import LogThread
 from edgecnn.device.run.loop import Audience, Loop
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.session_log import SessionLog
+from edgecnn.device.run.shadow import load_shadow
 from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage
 from edgecnn.session.header import SessionHeader
@@ -62,6 +66,7 @@ def run(
     loaded = load_classifier(bundle, options)
     page = LivePage(loaded.classifier, options) if options.web is not None else None
     check_golden(loaded.classifier)
+    shadow = load_shadow(options, loaded.classifier)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
@@ -81,6 +86,8 @@ def run(
         log = None
         if options.log is not None or options.log_root is not None:
             header = _header(loaded, source, options, truths)
+            if shadow is not None:
+                header = replace(header, shadow=shadow.about)
             session = SessionLog(header, options, live=opened.live)
             log = stack.enter_context(LogThread(session, live=opened.live))
         if page is not None:
@@ -88,7 +95,12 @@ def run(
         name = options.name or str(host()["name"]) or "edgecnn"
         outputs = stack.enter_context(open_outputs(options, name, on_line))
         notifier = stack.enter_context(Notifier())
-        loop = Loop(loaded, opened, truths, log, options, Audience(page, outputs, notifier))
+        incoming = None
+        if options.bundle_dir is not None:
+            running = loaded.classifier
+            incoming = stack.enter_context(Incoming(options.bundle_dir, options, running))
+        bundles = Bundles(Active(loaded, options), incoming, shadow)
+        loop = Loop(bundles, opened, truths, log, options, Audience(page, outputs, notifier))
         return loop.run(on_status, window, stop)
 
 

@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from edgecnn.bundle.card import Artifact
+from edgecnn.bundle.folder import Bundle
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.record import Recorder
 from edgecnn.errors import OptionError, OutputError
+from edgecnn.session.append import TruthAppender
+from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import PICTURES_NAME, is_session
 from edgecnn.session.write import SessionWriter
@@ -27,6 +31,7 @@ _RETRY_S, _CHECK_S, _EXPIRE_S = 2.0, 2.0, 600.0
 _DAY_S, _MB = 86_400.0, 1e6
 # From this share of --log-mb on, only frames with a label or a picture are logged.
 _SPARSE_SHARE = 0.8
+_MOST_EARLIER = 1000
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class SessionLog:
         self.notes: deque[str] = deque()  # what has to be said: of another thread
         self._retry_at = self._check_at = self._expire_at = 0.0
         self._full = self._ended = False
+        # Sessions before this one: the first frame after each, and where it is.
+        self._earlier: deque[tuple[int, Path]] = deque(maxlen=_MOST_EARLIER)
         self._open()
 
     @property
@@ -75,6 +82,24 @@ class SessionLog:
         except OutputError as error:
             self.num_lost += 1
             self._go_down(str(error))
+
+    def truth(self, event: TruthEvent) -> None:
+        """Write a label into the session that has its frame: it may be one before this."""
+        place = next((p for after, p in self._earlier if event.frame < after), None)
+        if place is None:
+            self.write(lambda recorder: recorder.session.truth(event))
+            return
+        try:
+            with TruthAppender(place) as labels:
+                labels.add(event)
+        except OutputError:
+            self.num_lost += 1
+
+    def begin(self, bundle: Bundle, artifact: Artifact) -> None:
+        """Go on in a new session: another bundle answers from here on."""
+        self._header = self._header.of_other(bundle, artifact)
+        if self.down is None:
+            self._roll()
 
     def tick(self) -> None:
         """Sync, look after the files and the bounds, and try again what failed."""
@@ -121,6 +146,7 @@ class SessionLog:
         if folder is None:
             raise OptionError("neither --log nor --log-root is given")
         self._session = SessionWriter(folder, self._header)
+        self._opened, self._full = self._header, False
         names = [view.name for view in self._header.regions]
         self._recorder = Recorder(
             self._session,
@@ -147,9 +173,13 @@ class SessionLog:
         if down is None:
             return
         try:
-            session.reopen()
+            if self._opened is self._header:
+                session.reopen()
+            else:  # another bundle answers by now
+                self._go_on()
+                session = self._session
             start, end = (session.t_ms(moment) for moment in (down.since, time.monotonic()))
-            session.gap(start, end, f"not logged: {down.cause}")
+            session.gap(max(0, start), end, f"not logged: {down.cause}")
         except OutputError:
             return
         self.notes.append(f"logging again after {time.monotonic() - down.since:.1f} s")
@@ -178,13 +208,20 @@ class SessionLog:
             )
 
     def _roll(self) -> None:
-        before = self._session
         try:
-            self._open()
+            self._go_on()
         except OutputError as error:
-            self._session = before
             self._go_down(str(error))
-            return
+
+    def _go_on(self) -> None:
+        """End this session and go on in another.
+
+        Raises:
+            OutputError: That can't be begun.
+        """
+        before, after = self._session, self._recorder.next_frame
+        self._open()
+        self._earlier.append((after, before.folder))
         with suppress(OutputError):
             before.end(f"goes on in {self.folder.name}")
 

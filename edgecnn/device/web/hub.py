@@ -57,7 +57,7 @@ class Hub(Desk):
         self._file, self._card, self._run, self._view_file = file, bundle.card, run, view_file
         self._shelf: Shelf | None = None
         self._codes = {*bundle.card.labels, NONE_LABEL, None}
-        self._lab = LabPictures(bundle)
+        self._lab, self._sha256 = LabPictures(bundle), bundle.sha256
         self._health = HealthLine()
         self._lock = threading.Lock()
         self._draw = Draw()
@@ -120,6 +120,11 @@ class Hub(Desk):
         """Say which session is being recorded, and where its siblings are."""
         self._run, self._shelf = run, shelf
 
+    def swap(self, bundle: Bundle, file: Artifact) -> None:
+        """Another bundle of the same labels answers from here on."""
+        self._file, self._card = file, bundle.card
+        self._lab, self._sha256 = LabPictures(bundle), bundle.sha256
+
     def close(self) -> None:
         """Nothing to release."""
 
@@ -130,6 +135,7 @@ class Hub(Desk):
             "mode": self.mode,
             "name": self._card.name,
             "run": self._run,
+            "bundle": self._sha256,
             "labels": list(self._card.labels),
             **lab_json(self._card.lab.tally, self._file.lab),
             "size": [self._card.input.width, self._card.input.height],
@@ -144,6 +150,7 @@ class Hub(Desk):
         status, newest = self._status, self._newest
         shown: Json = {
             "run": self._run,
+            "bundle": self._sha256,
             "waiting": len(self._draw),
             "frame": newest.frame if newest else None,
         }

@@ -103,6 +103,10 @@ async function watch() {
     if (!document.hidden) {
       const state = await getJson("/api/state");
       if (state && state.run !== device.about.run) await meetAgain();
+      if (state && state.bundle !== device.about.bundle) {
+        Object.assign(device.about, await getJson("/api/about")); // another bundle took over
+        $("name").textContent = device.about.name;
+      }
       drawState(state);
       drawNet();
       if (state && waiting()) await flush();

@@ -1,0 +1,212 @@
+"""Two bundles on the same frames: the one that answers, and a shadow that answers beside it.
+
+`run` counts pairs as they come, with labels before or after them; `audit` counts those of whole
+sessions. Both make the same comparison: how often the two agree and, on labelled frames, an exact
+paired test over things, since frames that show the same thing repeat each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from edgecnn.accuracy.intervals import Clusters
+from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.tally import Tally
+from edgecnn.records import Record, computed
+
+__all__ = ["PairCounts", "ShadowComparison", "ShadowPairs"]
+
+_CLEAR = 0.05  # a difference with a smaller p is named
+# Things whose sums stay open for a return.
+_MOST_OPEN = 8192
+
+
+@dataclass(frozen=True)
+class ShadowComparison(Record):
+    """What both bundles answered to the same frames.
+
+    path, sha256      the shadow's bundle
+    frames, agreed    frames that both answered, and how many of them alike
+    active, shadow    accuracy of both on the labelled ones among these frames
+    only_active, only_shadow  labelled frames that only one of them read right
+    lost, won         things of which the shadow read fewer, or more, frames right
+
+    Labels of frames that were picked because an answer was uncertain, or by a person, don't count:
+    they are no sample.
+    """
+
+    path: str
+    sha256: str
+    frames: int
+    agreed: int
+    active: Tally
+    shadow: Tally
+    only_active: int
+    only_shadow: int
+    lost: int
+    won: int
+
+    @property
+    @computed
+    def p_value(self) -> float:
+        """The chance of a difference this large over things if both were equally good."""
+        return Paired(self.lost, self.won).p_value
+
+    @property
+    def name(self) -> str:
+        return f"{Path(self.path).name} ({self.sha256[:12]})"
+
+    def to_text(self) -> str:
+        """A line: agreement, then accuracy and the paired test where there are labels."""
+        alike = f"{self.name} gives the same answer to {self.agreed} of {self.frames} frames"
+        if not self.active.total:
+            return f"{alike}; without labels nothing says which is better"
+        return (
+            f"{alike}; labelled ones: the shadow {self.shadow.text()}; the bundle that ran "
+            f"{self.active.text()}; only the shadow is right on {self.only_shadow} frames, only "
+            f"the other on {self.only_active}; better on {self.won} things, worse on {self.lost}, "
+            f"exact test p = {self.p_value:.2g}: {self._verdict()}"
+        )
+
+    def _verdict(self) -> str:
+        if self.p_value >= _CLEAR:
+            return "not identified which is better"
+        return f"the shadow is {'better' if self.won > self.lost else 'worse'}"
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """What labelled pairs add up to; counts of parts add up if no thing is in both."""
+
+    active: Clusters
+    shadow: Clusters
+    paired: Paired
+    only_active: int = 0
+    only_shadow: int = 0
+
+    @classmethod
+    def of(cls, sums: np.ndarray) -> PairCounts:
+        """Count things.
+
+        Args:
+            sums: int, shape (things, 4): labelled frames of each, those that the bundle read
+                right, those that the shadow did, and those that both did.
+        """
+        count, active, shadow, both = np.asarray(sums, np.int64).reshape(-1, 4).T
+        return cls(
+            _clusters(count, active),
+            _clusters(count, shadow),
+            Paired.of(active, shadow),
+            int((active - both).sum()),
+            int((shadow - both).sum()),
+        )
+
+    @classmethod
+    def of_rows(cls, active: np.ndarray, shadow: np.ndarray, thing: np.ndarray) -> PairCounts:
+        """Count labelled frames: bool, whether each of the two is right, and what they show."""
+        member = np.unique(thing, return_inverse=True)[1]
+        columns = (np.ones(len(member)), active, shadow, active & shadow)
+        sums = [np.bincount(member, weights=column) for column in columns]
+        return cls.of(np.stack(sums, axis=1).round())
+
+    def __add__(self, other: PairCounts) -> PairCounts:
+        paired = Paired(self.paired.lost + other.paired.lost, self.paired.won + other.paired.won)
+        return PairCounts(
+            self.active + other.active,
+            self.shadow + other.shadow,
+            paired,
+            self.only_active + other.only_active,
+            self.only_shadow + other.only_shadow,
+        )
+
+    def comparison(self, path: str, sha256: str, frames: int, agreed: int) -> ShadowComparison:
+        """The comparison with a bundle, and what is known of all frames, labelled or not."""
+        return ShadowComparison(
+            path,
+            sha256,
+            frames,
+            agreed,
+            self.active.tally(),
+            self.shadow.tally(),
+            self.only_active,
+            self.only_shadow,
+            self.paired.lost,
+            self.paired.won,
+        )
+
+
+class ShadowPairs:
+    """Counts the pairs of a run that goes on; memory stays bounded for days.
+
+    Args:
+        window: A label may come for so many of the newest pairs, and wait for twice as many.
+    """
+
+    def __init__(self, window: int = 10_000) -> None:
+        self._window = window
+        self.frames = self.agreed = 0
+        self._pairs: dict[int, tuple[int, int, int]] = {}  # by frame: both answers, and the thing
+        self._labels: dict[int, tuple[int, bool]] = {}  # by frame: the label, and if it counts
+        self._open: dict[tuple[int, int], list[int]] = {}  # sums of things that may return
+        self._closed = PairCounts.of(np.zeros((0, 4)))
+
+    def answer(self, frame: int, active: int, shadow: int, thing: int) -> None:
+        """Hold both answers to a frame: indices of labels."""
+        self.frames += 1
+        self.agreed += active == shadow
+        self._pairs[frame] = (active, shadow, thing)
+        if len(self._pairs) > self._window:
+            self._settle(next(iter(self._pairs)))
+
+    def truth(self, frame: int, label: int, *, counts: bool) -> None:
+        """Hold what a frame shows; a later label replaces an earlier one.
+
+        Args:
+            label: Its index; below 0 where it is none of the labels.
+            counts: Whether chance picked the frame, or a whole stretch was labelled. Once is
+                enough.
+        """
+        _, did = self._labels.get(frame, (-1, False))
+        self._labels[frame] = label, did or counts
+        if len(self._labels) > 2 * self._window:
+            del self._labels[next(iter(self._labels))]
+
+    def comparison(self, path: str, sha256: str) -> ShadowComparison:
+        """The comparison with a bundle so far."""
+        sums = {name: list(cell) for name, cell in self._open.items()}
+        for frame, pair in self._pairs.items():
+            _add(sums, pair, self._labels.get(frame))
+        counts = self._closed + PairCounts.of(np.array(list(sums.values())))
+        return counts.comparison(path, sha256, self.frames, self.agreed)
+
+    def _settle(self, frame: int) -> None:
+        """Keep only the sums of a frame, and of things that were not seen for long."""
+        _add(self._open, self._pairs.pop(frame), self._labels.pop(frame, None))
+        if len(self._open) > 2 * _MOST_OPEN:
+            oldest = list(islice(self._open, _MOST_OPEN))
+            self._closed += PairCounts.of(np.array([self._open.pop(name) for name in oldest]))
+
+
+def _add(
+    sums: dict[tuple[int, int], list[int]],
+    pair: tuple[int, int, int],
+    label: tuple[int, bool] | None,
+) -> None:
+    """Add a pair to the sums of its thing, where a label counts; that thing becomes the newest."""
+    code, counts = label or (-1, False)
+    if code < 0 or not counts:
+        return
+    active, shadow, thing = pair
+    cell = sums.pop((thing, code), [0, 0, 0, 0])
+    right = (True, active == code, shadow == code, active == code == shadow)
+    sums[thing, code] = [held + one for held, one in zip(cell, right, strict=True)]
+
+
+def _clusters(count: np.ndarray, right: np.ndarray) -> Clusters:
+    """Each answer of weight 1."""
+    sums = np.stack([count, right], axis=1)[:, :, None].astype(float)
+    return Clusters.of_sums(count, right, sums, count[:, None].astype(float))

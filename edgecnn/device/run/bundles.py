@@ -1,0 +1,158 @@
+"""The bundles of a run: the one that answers now, those before it, what comes, and a shadow."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.accuracy.alarm import Alarm
+from edgecnn.accuracy.near_duplicates import fingerprint
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.edgetpu.twin import load_twin
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame
+from edgecnn.device.load_classifier import Loaded
+from edgecnn.device.machine.percentiles import RecentTimes
+from edgecnn.device.options import RunOptions
+from edgecnn.device.outputs.output_options import DecisionRule
+from edgecnn.device.run.incoming import Incoming
+from edgecnn.device.run.record import Reply
+from edgecnn.device.run.regions import Region, Regions
+from edgecnn.device.run.shadow import Shadow
+from edgecnn.records import Record
+
+__all__ = ["Active", "BundleShare", "Bundles"]
+
+# Percentiles are those of the newest frames, at most this many: memory stays the same for days.
+_WINDOW = 10_000
+_MOST_SHARES = 100
+
+
+@dataclass(frozen=True)
+class BundleShare(Record):
+    """What one bundle of a run answered.
+
+    first_frame   the number of the first frame that it answered
+    frames        how many it answered
+    """
+
+    bundle: Path
+    sha256: str
+    first_frame: int
+    frames: int
+    live: Tally
+
+    def to_text(self) -> str:
+        return (
+            f"{self.bundle.name} ({self.sha256[:12]}) from frame {self.first_frame}, "
+            f"{self.frames} frames: {self.live.text()}"
+        )
+
+
+class Active:
+    """The bundle that answers, and what is measured of its answers alone.
+
+    Args:
+        loaded: It is checked.
+        first_frame: The number of the first frame that it answers.
+    """
+
+    def __init__(self, loaded: Loaded, options: RunOptions, first_frame: int = 0) -> None:
+        self.classifier = loaded.classifier
+        self.device, self.fallback = loaded.device, loaded.fallback
+        self.bundle, self.card = self.classifier.bundle, self.classifier.card
+        self.lab, self.lab_file = self.card.lab.tally, self.classifier.artifact.lab
+        self.first_frame = first_frame
+        self.frames = self.answers = 0
+        self.invokes = RecentTimes(_WINDOW)
+        self.alarmed = False
+        # The uncompiled file on the CPU, to compare some answers with, where there is one.
+        self.twin = None
+        if options.twin_every:
+            self.twin = load_twin(
+                self.classifier, loaded.device, threads=options.threads, runtime=options.runtime
+            )
+
+    def rule(self, options: RunOptions) -> DecisionRule:
+        """How its answers become decisions."""
+        reject = self.card.reject
+        return options.rule(self.card.labels, reject.threshold if reject else None)
+
+    def reply(self, frame: Frame, region: Region, regions: Regions) -> Reply:
+        """Answer a region of a frame and count it; what it shows is not known yet."""
+        # What the source's thread has prepared may be for the bundle before.
+        is_made = frame.spec == self.card.input
+        answered = self.classifier.answered(frame.frame_bgr, frame.tensor if is_made else None)
+        age_ms = (time.monotonic() - frame.captured) * 1000
+        look = frame.look if is_made and frame.look is not None else None
+        thing = region.number(fingerprint(answered.tensor, is_rgb=True) if look is None else look)
+        invoke_ms = answered.timing.invoke_ms
+        self.answers += 1
+        self.invokes.add(invoke_ms)
+        regions.answer(region, frame.index, answered.prediction.index, thing)
+        return Reply(answered.prediction, None, age_ms, invoke_ms, thing, region.name)
+
+    def compare_twin(self, frame: Frame, prediction: Prediction, every: int) -> str | None:
+        """What is wrong with an answer of the Edge TPU, for every Nth frame."""
+        if self.twin is None or (self.frames - 1) % every:
+            return None
+        return self.twin.compare(frame.frame_bgr, prediction)
+
+    def newly_alarmed(self, alarm: Alarm) -> bool:
+        """Whether this is the first time that the alarm is raised."""
+        is_new = alarm.raised and not self.alarmed
+        self.alarmed = self.alarmed or alarm.raised
+        return is_new
+
+
+class Bundles:
+    """Which bundle answers a frame.
+
+    Args:
+        active: What answers first.
+        incoming: Bundles that may replace it; None where none may.
+        shadow: What answers beside it, if anything.
+    """
+
+    def __init__(self, active: Active, incoming: Incoming | None, shadow: Shadow | None) -> None:
+        self.active, self.shadow = active, shadow
+        self._incoming = incoming
+        self._earlier: deque[BundleShare] = deque(maxlen=_MOST_SHARES)
+        self.num_swaps = self.num_refused = 0
+
+    def swap(self, first_frame: int, regions: Regions, options: RunOptions) -> bool:
+        """Let a bundle that is ready answer from this frame on; False where none is.
+
+        Counts start again: live accuracy, alarm and comparisons are of one bundle.
+        """
+        loaded = None if self._incoming is None else self._incoming.take()
+        if loaded is None:
+            return False
+        self._earlier.append(self._share(regions.tally))
+        self.active = Active(loaded, options, first_frame)
+        self.num_swaps += 1
+        regions.start_over(self.active.rule(options))
+        if self.shadow is not None:
+            self.shadow.meet(self.active.bundle.sha256)
+        return True
+
+    def take_refusals(self) -> list[str]:
+        """Why bundles were not taken, since the last call."""
+        found = [] if self._incoming is None else self._incoming.take_refusals()
+        self.num_refused += len(found)
+        return found
+
+    def shares(self, live: Tally) -> tuple[BundleShare, ...]:
+        """What each bundle answered, in their order; of very many the newest.
+
+        Args:
+            live: Live accuracy of the one that answers now.
+        """
+        return (*self._earlier, self._share(live))
+
+    def _share(self, live: Tally) -> BundleShare:
+        now = self.active
+        path = now.bundle.path
+        return BundleShare(path, now.bundle.sha256, now.first_frame, now.frames, live)

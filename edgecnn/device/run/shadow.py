@@ -1,0 +1,85 @@
+"""A bundle that answers the same frames beside the one that runs; only the log gets its answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from edgecnn.accuracy.shadow_pairs import ShadowComparison, ShadowPairs
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.incoming import load_other
+from edgecnn.device.run.record import Reply
+from edgecnn.device.run.regions import Regions
+from edgecnn.errors import OptionError
+from edgecnn.session.answers import RANDOM, why_code
+from edgecnn.session.events import TruthEvent
+from edgecnn.session.header import ShadowBundle
+
+__all__ = ["Shadow", "load_shadow"]
+
+
+class Shadow:
+    """Answers every Nth frame, and counts how its answers compare.
+
+    The comparison starts again where another bundle begins to answer.
+    """
+
+    def __init__(self, classifier: Classifier, every: int) -> None:
+        self._classifier, self._every = classifier, every
+        self.about = ShadowBundle.of(classifier.bundle, classifier.artifact)
+        self._code = {label: k for k, label in enumerate(classifier.card.labels)}
+        self._pairs = ShadowPairs()
+        self._is_on = True
+
+    def is_due(self, count: int) -> bool:
+        """Whether it answers the frame after `count` others."""
+        return self._is_on and count % self._every == 0
+
+    def answer(self, frame: Frame, reply: Reply, regions: Regions) -> Prediction:
+        """Answer a region of a frame that the other bundle gave this reply to."""
+        is_made = frame.spec == self._classifier.card.input
+        found = self._classifier.answered(frame.frame_bgr, frame.tensor if is_made else None)
+        place = partial(regions.place, reply.region)
+        thing = -1 if reply.thing is None else place(reply.thing)
+        shown, index = found.prediction, reply.prediction.index
+        self._pairs.answer(place(frame.index), index, shown.index, thing)
+        return shown
+
+    def truth(self, event: TruthEvent, regions: Regions) -> None:
+        """Hold what a region of a frame shows."""
+        if event.region in regions.names:
+            label = -1 if event.label is None else self._code.get(event.label, -1)
+            frame = regions.place(event.region, event.frame)
+            self._pairs.truth(frame, label, counts=why_code(event.why) >= RANDOM)
+
+    def comparison(self) -> ShadowComparison:
+        """How the two compare so far."""
+        return self._pairs.comparison(self.about.path, self.about.sha256)
+
+    def meet(self, sha256: str) -> None:
+        """Another bundle answers from now on. Where it is this one, there is nothing to compare."""
+        self._is_on = sha256 != self.about.sha256
+        if self._is_on:
+            self._pairs = ShadowPairs()
+
+
+def load_shadow(options: RunOptions, running: Classifier) -> Shadow | None:
+    """Load and check the bundle of `options.shadow`; an Edge TPU stays with the one that runs.
+
+    Raises:
+        OptionError: It is the bundle that runs.
+        BundleError: It can't be used, has other labels, or gives other answers than in the lab.
+    """
+    if options.shadow is None:
+        return None
+    bundle = Bundle.open(options.shadow.resolve())
+    if bundle.sha256 == running.bundle.sha256:
+        raise OptionError(f"--shadow {options.shadow} is the bundle that runs; give another one")
+    artifact = options.artifact if options.device == "cpu" else None
+    on_cpu = replace(options, device="cpu", artifact=artifact, reject=())
+    loaded = load_other(bundle, on_cpu, running.card.labels)
+    return Shadow(loaded.classifier, options.shadow_every)

@@ -1,0 +1,367 @@
+"""Other bundles under a run that goes on: what replaces the one that answers, and a shadow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_colour import LABELS, PLAIN, colour_bundle, encoded, picture, strongest
+from helpers_run import events, one_line
+
+from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.shadow_pairs import ShadowPairs
+from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle, seal
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.device.capture.frame import Frame, Source, now_utc
+from edgecnn.device.evaluate import evaluate
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run import run as run_module
+from edgecnn.device.run.bundles import Bundles
+from edgecnn.device.run.run import run
+from edgecnn.errors import BundleError, OptionError, SessionError
+from edgecnn.session.layout import sessions_below
+from edgecnn.session.read import open_session
+
+PATIENCE_S = 120.0
+KINDS = 30  # pictures of the source, again and again
+LARGER = InputSpec(width=14, height=12)
+NAMES = ("mean", "most")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> dict[str, Path]:
+    """Two bundles of the same labels; their inputs and some of their answers differ."""
+    root = tmp_path_factory.mktemp("two")
+    most = {PLAIN: ("full_integer", strongest(LARGER, "REDUCE_MAX"))}
+    return {
+        "mean": colour_bundle(root / "mean.edgecnn"),
+        "most": colour_bundle(root / "most.edgecnn", most, spec=LARGER),
+    }
+
+
+@pytest.fixture(scope="module")
+def expected(two) -> dict[str, list[int]]:
+    """By the digest of a bundle, its answer to each picture of the source."""
+    found = {}
+    for path in two.values():
+        classifier = Classifier(path)
+        answers = [classifier(picture(k)).index for k in range(KINDS)]
+        found[classifier.bundle.sha256] = answers
+    return found
+
+
+class Pictures(Source):
+    """Pictures without an end, prepared some frames ahead as a video's thread does."""
+
+    def __init__(self, options: RunOptions, stop: threading.Event, over: threading.Event) -> None:
+        super().__init__(options, stop)
+        self._over = over
+
+    def ticks(self) -> Iterator[Frame]:
+        frames = [picture(k) for k in range(KINDS)]
+        ahead = deque(self.prepare(frames[k]) for k in range(3))
+        index = 0
+        while not self._over.is_set():
+            ahead.append(self.prepare(frames[(index + 3) % KINDS]))
+            yield Frame.of(ahead.popleft(), index, now_utc(), time.monotonic(), None)
+            index += 1
+
+
+@pytest.fixture
+def swapping(two, tmp_path, monkeypatch):
+    """Run while `work` puts bundles into the folder; gives the result and who answered when."""
+    swaps: list[tuple[int, str]] = []
+    swap = Bundles.swap
+
+    def seen(self: Bundles, first_frame: int, *more) -> bool:
+        done = swap(self, first_frame, *more)
+        if done:
+            swaps.append((first_frame, self.active.bundle.sha256))
+        return done
+
+    def go(work: Callable[[Path, list[tuple[int, str]]], None], **options):
+        over, failed = threading.Event(), []
+        folder = tmp_path / "bundles"
+        folder.mkdir()
+        monkeypatch.setattr(Bundles, "swap", seen)
+        monkeypatch.setattr(run_module, "open_source", lambda _, o, stop: Pictures(o, stop, over))
+
+        def drive() -> None:
+            try:
+                work(folder, swaps)
+            except AssertionError as error:
+                failed.append(error)
+            over.set()
+
+        thread = threading.Thread(target=drive)
+        thread.start()
+        given = {"log_root": tmp_path / "root", "keep_frames": 0, "watch_s": 0.001, **options}
+        result = run(two["mean"], "pictures", RunOptions(bundle_dir=folder, **given))
+        thread.join()
+        assert not failed, failed
+        return result, swaps
+
+    return go
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.0005)
+
+
+def put(bundle: Path, folder: Path, number: int) -> None:
+    """A copy beside that is renamed, or every third time file by file over what is there."""
+    target = folder / "now.edgecnn"
+    if number % 3 == 2 and target.exists():
+        for file in sorted(bundle.rglob("*"), reverse=True):
+            if file.is_file():
+                shutil.copyfile(file, target / file.relative_to(bundle))
+        return
+    shutil.copytree(bundle, folder / ".next")
+    if target.exists():
+        target.rename(folder / ".old")
+    (folder / ".next").rename(target)
+    shutil.rmtree(folder / ".old", ignore_errors=True)
+
+
+@pytest.mark.parametrize("count", [50, pytest.param(1000, marks=pytest.mark.long)])
+def test_swaps_lose_no_frame_and_each_is_answered_by_one_whole_bundle(
+    count, two, expected, swapping, tmp_path
+):
+    def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
+        for number in range(count):
+            put(two[NAMES[(number + 1) % 2]], folder, number)
+            wait_for(lambda wanted=number + 1: len(swaps) == wanted)
+
+    result, swaps = swapping(work)
+    answered: list[int] = []
+    for folder in sessions_below(tmp_path / "root"):
+        answers = expected[open_session(folder).bundle_sha256]
+        logged = events(folder, "frame")
+        assert [e["k"][0][0] for e in logged] == [answers[e["frame"] % KINDS] for e in logged]
+        answered += [e["frame"] for e in logged]
+        assert Counter(e["reason"] for e in events(folder, "end")).total() == 1
+    assert sorted(answered) == list(range(result.frames))
+    assert len(sessions_below(tmp_path / "root")) == count + 1
+    shares = [(share.first_frame, share.sha256) for share in result.bundles[1:]]
+    assert shares == swaps[-len(shares) :]
+    assert result.to_json()["bundles"][-1]["frames"] == result.bundles[-1].frames > 0
+
+
+def spoil(bundle: Path, target: Path) -> Path:
+    """A copy whose first golden frame wants other scores, sealed again."""
+    shutil.copytree(bundle, target)
+    file = target / "golden" / "golden.json"
+    golden = json.loads(file.read_text())
+    golden[0]["scores"][PLAIN] = golden[0]["scores"][PLAIN][::-1]
+    file.write_text(json.dumps(golden))
+    seal(target)
+    return target
+
+
+def test_a_bundle_with_a_wrong_golden_frame_or_other_labels_never_answers(
+    two, expected, swapping, tmp_path
+):
+    wrong = spoil(two["most"], tmp_path / "wrong.edgecnn")
+    other = colour_bundle(tmp_path / "other.edgecnn", labels=("a", "b", "c"))
+    seen: list[str] = []
+
+    def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
+        for bundle in (wrong, other):
+            shutil.copytree(bundle, folder / ".next")
+            (folder / ".next").rename(folder / bundle.name)
+            wait_for(lambda name=bundle.name: any(name in text for text in seen))
+        (folder / "no.edgecnn").write_bytes(b"no bundle")
+        put(two["most"], folder, 0)
+        wait_for(lambda: len(swaps) == 1)
+
+    def said(self: Bundles, *, take=Bundles.take_refusals) -> list[str]:
+        seen.extend(found := take(self))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Bundles, "take_refusals", said)
+        result, swaps = swapping(work)
+    assert len(seen) == 2
+    assert "wrong.edgecnn was refused, the bundle stays" in seen[0]
+    assert "steps off the lab's scores" in seen[0]
+    assert "other labels" in seen[1]
+    assert result.warnings == tuple(seen)
+    assert result.faults == {"bundles refused": 2}
+    assert {sha for _, sha in swaps} < expected.keys()
+    first = sessions_below(tmp_path / "root")[0]
+    told = [e["message"] for e in events(first, "health") if "message" in e]
+    assert told == seen
+
+
+def test_live_accuracy_and_an_audit_are_of_one_bundle(two, expected, swapping, tmp_path):
+    rows = "".join(f"{k},{LABELS[k % 3]}\n" for k in range(3000))
+    (tmp_path / "truth.csv").write_text("frame,label\n" + rows)
+
+    def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
+        time.sleep(0.05)
+        put(two["most"], folder, 0)
+        wait_for(lambda: len(swaps) == 1)
+        time.sleep(0.05)
+
+    result, ((frame, most),) = swapping(work, truth=(str(tmp_path / "truth.csv"),))
+    mean = next(sha for sha in expected if sha != most)
+    for share, first, last in zip(result.bundles, (0, frame), (frame, result.frames), strict=True):
+        right = [expected[share.sha256][k % KINDS] == k % 3 for k in range(first, min(last, 3000))]
+        assert (share.live.correct, share.live.total) == (sum(right), len(right))
+        assert (share.first_frame, share.frames) == (first, last - first)
+    assert [share.sha256 for share in result.bundles] == [mean, most]
+    assert result.live == result.bundles[1].live
+    assert result.lab == Bundle.open(two["most"]).card.lab.tally
+    assert "mean.edgecnn" in result.to_text()
+
+    of_last = audit(tmp_path / "root", AuditOptions(bundle=two["most"]))
+    assert of_last.live.tally == result.bundles[1].live
+    assert sum("were left out" in note for note in of_last.notes) == 1
+    of_first = audit(tmp_path / "root", AuditOptions(bundle=two["mean"]))
+    assert of_first.live.tally == result.bundles[0].live
+    with pytest.raises(SessionError, match="ran another bundle"):
+        audit(sessions_below(tmp_path / "root"))
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory) -> Path:
+    """500 pictures, each in the folder of its colour, every fifth in a wrong one."""
+    root = tmp_path_factory.mktemp("frames")
+    for k in range(500):
+        path = root / LABELS[(k + (k % 5 == 0)) % 3] / f"{k:03}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(k))
+    return root
+
+
+def things_of(lines: list[dict], files: list[Path], root: Path, labels: list[int]) -> np.ndarray:
+    """Number what files show: int, from 0. A line without a number shows what the last one did."""
+    number, of = 0, {}
+    for line in sorted(lines, key=lambda line: line["frame"]):
+        number = line.get("g", number)
+        of[line["name"]] = number
+    named = [(of[p.relative_to(root).as_posix()], k) for p, k in zip(files, labels, strict=True)]
+    return np.unique(named, axis=0, return_inverse=True)[1]
+
+
+def test_a_shadow_compares_as_evaluating_both_bundles_does(two, frames, tmp_path):
+    options = RunOptions(truth="folder", shadow=two["most"], log=tmp_path / "s", keep_frames=4)
+    result = run(two["mean"], str(frames), options)
+    files = sorted(frames.rglob("*.png"))
+    labels = [LABELS.index(file.parent.name) for file in files]
+    active, shadow = (
+        np.array([classifier(file).index for file in files])
+        for classifier in map(Classifier, (two[name] for name in NAMES))
+    )
+    found = result.shadow
+    assert (found.frames, found.agreed) == (500, int((active == shadow).sum()))
+    assert 0 < found.agreed < 500
+    evaluated = [evaluate(two[name], frames).accuracy for name in NAMES]
+    assert found.active == evaluated[0]
+    assert (found.shadow.correct, found.shadow.total) == (evaluated[1].correct, 500)
+    rights = active == labels, shadow == labels
+    by_frames = Paired.of(*rights)
+    assert (found.only_active, found.only_shadow) == (by_frames.lost, by_frames.won)
+    logged = {e["name"]: e for e in events(tmp_path / "s", "frame")}
+    lines = [logged[file.relative_to(frames).as_posix()] for file in files]
+    assert [line["shadow"][0] for line in lines] == shadow.tolist()
+    # Frames of one look and label are one thing: it is lost or won as a whole.
+    things = things_of(events(tmp_path / "s", "frame"), files, frames, labels)
+    by_things = Paired.of(*(np.bincount(things, weights=right) for right in rights))
+    assert (found.lost, found.won, found.p_value) == (
+        by_things.lost,
+        by_things.won,
+        by_things.p_value,
+    )
+    assert by_things.lost != by_things.won
+    report = audit(tmp_path / "s")
+    assert report.shadow == found
+    assert f"{found.agreed} of 500 frames" in report.to_text()
+    assert found.to_text() in result.to_text()
+
+
+def test_a_shadow_answers_every_nth_frame_and_changes_no_answer(two, frames, tmp_path):
+    alone = run(two["mean"], str(frames), RunOptions(log=tmp_path / "a", keep_frames=0))
+    options = RunOptions(log=tmp_path / "s", keep_frames=0, shadow=two["most"], shadow_every=7)
+    beside = run(two["mean"], str(frames), options)
+    assert alone.shadow is None
+    assert beside.shadow.frames == -(-500 // 7)
+    assert "without labels nothing says which is better" in beside.to_text()
+    with_shadow = events(tmp_path / "s", "frame")
+    assert [e["k"] for e in with_shadow] == [e["k"] for e in events(tmp_path / "a", "frame")]
+    assert [e["frame"] for e in with_shadow if "shadow" in e] == list(range(0, 500, 7))
+
+
+def test_a_shadow_that_takes_over_ends_the_comparison(two, swapping):
+    def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
+        time.sleep(0.05)
+        put(two["most"], folder, 0)
+        wait_for(lambda: len(swaps) == 1)
+        time.sleep(0.05)
+
+    result, ((frame, _),) = swapping(work, shadow=two["most"])
+    assert result.shadow.frames == frame > 0
+    assert result.frames > frame
+
+
+def test_pairs_take_labels_before_and_long_after_the_answers():
+    rng = np.random.default_rng(0)
+    active, shadow, label = rng.integers(0, 3, (3, 4000))
+    thing = np.arange(4000) // 4
+    whole, few = ShadowPairs(), ShadowPairs(window=50)
+    for k in range(4000):
+        answers = (k, int(active[k]), int(shadow[k]), int(thing[k]))
+        whole.answer(*answers)
+        few.truth(k, int(label[k]), counts=True)
+        few.answer(*answers)
+    for k in range(4000):
+        whole.truth(k, 0, counts=False)  # a person picked it, and was wrong
+        whole.truth(k, int(label[k]), counts=k >= 0)
+    assert whole.comparison("b", "0") == few.comparison("b", "0")
+    found = whole.comparison("b", "0")
+    assert found.active.correct == int((active == label).sum())
+    assert found.only_shadow == int(((shadow == label) & (active != label)).sum())
+    assert found.agreed == int((active == shadow).sum())
+
+
+def test_labels_of_frames_that_a_person_picked_are_no_part_of_the_comparison():
+    pairs = ShadowPairs()
+    pairs.answer(0, 1, 2, 0)
+    pairs.truth(0, 2, counts=False)
+    assert pairs.comparison("b", "0").active.total == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ({"log": Path("s")}, "--log-root"),
+        ({"device": "edgetpu"}, "works on the CPU only"),
+    ],
+)
+def test_what_can_not_go_with_a_folder_of_bundles_is_refused(more, wrong):
+    with pytest.raises(OptionError, match=wrong) as error:
+        RunOptions(bundle_dir=Path("bundles"), **more)
+    one_line(error.value)
+
+
+def test_a_missing_folder_a_shadow_of_itself_and_a_wrong_shadow_are_refused(two, frames, tmp_path):
+    for options, kind, wrong in (
+        (RunOptions(bundle_dir=tmp_path / "no"), OptionError, "is no folder"),
+        (RunOptions(shadow=two["mean"]), OptionError, "is the bundle that runs"),
+        (RunOptions(shadow=spoil(two["most"], tmp_path / "w")), BundleError, "golden frame"),
+    ):
+        with pytest.raises(kind, match=wrong) as error:
+            run(two["mean"], str(frames), options)
+        one_line(error.value)
