@@ -26,6 +26,7 @@ KERAS2 = Path(__file__).resolve().parents[1] / "tests" / "data" / "keras2" / "ma
 APPLICATIONS = ("MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "ResNet50", "DenseNet121")
 APPLICATIONS += ("NASNetMobile", "ConvNeXtTiny")
 OWN_SCALING = ("MobileNetV3Small", "EfficientNetB0", "ConvNeXtTiny")
+HEALTHY = 0.97
 _REASON = 600  # characters
 
 
@@ -66,8 +67,15 @@ def row(name: str, found: dict) -> str:
     worst = max(one["error"] for one in floats)
     same = 100 * min(one["agreement"] for one in floats)
     cells = [name, f"{100 * found['largest']:.0f}", f"{same:.1f}", f"{worst:.1g}"]
-    cells += [", ".join(rest), ", ".join(times), "; ".join(found["warnings"])]
+    cells += [", ".join(rest), ", ".join(times), " ".join(remarks(found))]
     return f"| {' | '.join(cells)} |"
+
+
+def remarks(found: dict) -> list[str]:
+    """What `export` says of the model, and of the files that agree on less than 97 %."""
+    healthy = {file for file, one in found["files"].items() if one["agreement"] >= HEALTHY}
+    said = [text for text in found["warnings"] if text.split(" ")[0] not in healthy]
+    return [f"{text.partition('; its images are')[0]}." for text in said]
 
 
 def short(file: str) -> str:
