@@ -11,7 +11,7 @@ from edgecnn.images.dataset import fitting_size, typical_size
 from edgecnn.model.networks.backbones import BACKBONES, SIDE, check_backbone
 from edgecnn.train.options import BUILT_IN, TrainOptions
 
-__all__ = ["SIDES", "Plan", "make_plan"]
+__all__ = ["SIDES", "Plan", "make_plan", "training_seconds"]
 
 SIDES = (96, 128, 160, SIDE)
 """The inputs to choose from for a pretrained network, in pixels."""
@@ -101,6 +101,24 @@ def make_plan(lab: Path, options: TrainOptions, *, alone: bool = True) -> Plan:
     epochs = timed if options.seconds else _epochs(count, _IMAGES)
     planned = replace(options, width=width, height=height, epochs=epochs)
     return Plan(planned, sides, why, timed if options.fine_tune else 0, larger)
+
+
+def training_seconds(options: TrainOptions, count: int) -> float:
+    """Processor seconds that the training of so many images takes at least, by a rough estimate.
+
+    Args:
+        options: Those of a plan: with a size.
+    """
+    width, height = options.width or SIDE, options.height or SIDE
+    if options.network in BACKBONES:
+        madds = _BACKBONE_MADDS * width * height / SIDE**2
+    else:
+        madds = _BUILT_IN_MADDS * width * height / 96**2 * options.network_width**2
+    # A step takes the time of three answers; before `patience` is over, no training stops.
+    epochs = min(options.most_epochs, options.patience + 1)
+    answers = 1 + (3 * epochs if options.fine_tune or not options.pretrained else 0)
+    seconds = count * answers * madds * _GUESS_S / _BACKBONE_MADDS
+    return min(seconds, options.seconds or seconds)
 
 
 def _network(size_wh: tuple[float, float], options: TrainOptions, small: bool) -> tuple[str, str]:

@@ -134,14 +134,25 @@ class TrainResult(Record):
         """Summarize the label check; the notes name the operations that break labels."""
         if not self.label_checks:
             return []
-        kept = sum(check.keeps is True for check in self.label_checks)
-        unsure = [check.name for check in self.label_checks if check.keeps is None]
-        return [
-            f"Label check: {kept} of {len(self.label_checks)} operations of the augmentation keep "
-            f"the labels of {self.label_checks[0].before.total} training images, by a linear "
-            "probe (a hint, not a proof; figures in card.json).",
-            *([f"  Undecided: {', '.join(unsure)}."] if unsure else []),
-        ]
+        tried = [check for check in self.label_checks if check.before.total]
+        kept = sum(check.keeps is True for check in tried)
+        unsure = [check.name for check in tried if check.keeps is None]
+        left = [check.name for check in self.label_checks if not check.before.total]
+        lines = []
+        if tried:
+            lines.append(
+                f"Label check: {kept} of {len(tried)} operations of the augmentation keep the "
+                f"labels of {tried[0].before.total} training images, by a quick probe (a hint, "
+                "not a proof; figures in card.json)."
+            )
+        if unsure:
+            lines.append(f"  Undecided: {', '.join(unsure)}.")
+        if left:
+            lines.append(
+                "Label check: for lack of time (it may take a tenth of the training) it left out "
+                f"{', '.join(left) if tried else 'all operations'}."
+            )
+        return lines
 
     def _origin(self) -> list[str]:
         if "source" not in self.network:

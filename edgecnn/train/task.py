@@ -20,6 +20,7 @@ from edgecnn.train.augmentation.operations import Augmentation
 from edgecnn.train.augmentation.simulated_field import read_camera
 from edgecnn.train.fitting.cluster import Cluster, read_cluster
 from edgecnn.train.options import TrainOptions
+from edgecnn.train.plan import training_seconds
 
 if TYPE_CHECKING:
     from edgecnn.camera.fitted import CameraFit
@@ -30,6 +31,7 @@ __all__ = ["Part", "Task", "check_task", "read_task", "settle_augmentation"]
 Part = Literal["train", "val", "test"]
 _CHECKED = 96  # pixels
 _MEASURED = 500
+_CHECK_SHARE = 0.1  # of the training's processor time, for the label check
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +165,7 @@ def settle_augmentation(task: Task) -> Task:
             options.seed,
             added=options.add_augmentation,
             groups=task.split.groups.ids[task.rows("train")],
+            seconds=_CHECK_SHARE * training_seconds(options, len(task.rows("train"))),
         )
     if options.mirror == "auto":
         dropped |= {check.name for check in checks if check.name == "flip" and check.keeps is False}

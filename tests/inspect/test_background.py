@@ -54,6 +54,19 @@ def test_like_backgrounds_are_no_finding(tmp_path, pasted):
     assert background(inspect(lab, InspectOptions(field=field))) == []
 
 
+def test_a_thin_thing_is_no_other_background(tmp_path, write):
+    """Ones beside zeros on one ground: those leave more of the border plain."""
+    for k in range(80):
+        rng = np.random.default_rng(k)
+        sheet = np.full((32, 32, 3), 40, np.uint8)
+        width = 4 if k % 2 else 10
+        sheet[2:, 16 - width : 16 + width] = rng.integers(90, 255, (30, 2 * width, 1))
+        write(tmp_path, f"{'ab'[k % 2]}/{k:03d}.png", sheet)
+    found = inspect(tmp_path)
+    assert found.background.lab.plain.correct == 40
+    assert background(found) == []
+
+
 def test_a_lopsided_split_is_named(tmp_path, write, scene):
     """120 images, of which 100 are copies of one scene and so one group."""
     for k in range(120):

@@ -213,6 +213,14 @@ def test_a_class_photographed_by_another_camera_is_a_shortcut(two_classes, write
     assert found.groups.class_from_marks > 0.9
 
 
+def test_one_class_of_many_photographed_by_another_camera_is_named(tmp_path, write, scene):
+    for k in range(150):
+        warm = np.array([0.6, 0.9, 1.0]) if k % 5 == 2 else np.ones(3)
+        write(tmp_path, f"{'abcde'[k % 5]}/{k:03d}.png", (scene(k) * warm).astype(np.uint8))
+    (finding,) = inspect(tmp_path).groups.findings
+    assert "tell class c from the others" in finding.what
+
+
 def test_the_field_is_described_in_factors(two_classes, tmp_path, scene):
     field = tmp_path / "field"
     field.mkdir()
@@ -328,6 +336,22 @@ def test_unusable_input_ends_in_one_line(case, tmp_path, write, two_classes):
 def test_a_folder_as_page_is_refused_before_the_work(two_classes, tmp_path):
     with pytest.raises(OutputError, match="folder"):
         inspect(two_classes, InspectOptions(report=tmp_path))
+
+
+def test_swapped_labels_of_classes_of_one_shape_and_two_colours_are_found(tmp_path, write):
+    """Both colours are equally bright, so that their shapes say nothing."""
+    for k in range(160):
+        rng = np.random.default_rng(k)
+        picture = rng.normal(100, 8, (48, 48, 3))
+        x, y = (int(v) for v in rng.integers(18, 30, 2))
+        cv2.circle(picture, (x, y), 12, ((90, 150, 210), (90, 210, 150))[k % 2], -1)
+        shown = k % 2 if k >= 8 else 1 - k % 2
+        write(tmp_path, f"{'ab'[shown]}/{k:03d}.png", picture.clip(0, 255).astype(np.uint8))
+    labels = inspect(tmp_path).labels
+    assert labels.held_out.accuracy > 0.9
+    listed = {suspect.file.split("/")[1] for suspect in labels.suspects}
+    assert {f"{k:03d}.png" for k in range(8)} <= listed
+    assert len(listed) < 16
 
 
 @pytest.mark.meters

@@ -14,7 +14,6 @@ from edgecnn.train.augmentation.label_check import (
     label_notes,
     safe_augmentation,
 )
-from edgecnn.train.augmentation.linear_probe import embed
 from edgecnn.train.augmentation.operations import (
     OPERATIONS,
     STRENGTHS,
@@ -23,6 +22,7 @@ from edgecnn.train.augmentation.operations import (
     Light,
 )
 from edgecnn.train.augmentation.pipeline import single_operations
+from edgecnn.train.augmentation.quick_probe import embed
 
 METERS = Path(__file__).parents[2].parent / "shared" / "data" / "meters" / "lab"
 
@@ -131,6 +131,36 @@ def symmetric(kind, picture, x, y):
 def test_a_mirror_breaks_arrows_and_keeps_symmetric_shapes():
     assert verdicts(shapes(arrow, 600), MIRROR) == {"mirror": False}
     assert verdicts(shapes(symmetric), MIRROR) == {"mirror": True}
+
+
+def test_a_shift_that_a_linear_probe_has_no_room_for_is_not_accused(digits):
+    (check,) = check_labels(*digits, alone(shift=0.4), 0)
+    assert check.p_value < 0.02
+    assert check.keeps is True
+    assert "learns from changed images alone" in check.reason
+
+
+def test_neighbours_are_tried_with_what_brings_them_into_view(digits):
+    recipe = STRENGTHS["default"].without(set(OPERATIONS) - {"neighbours", "shift", "zoom_out"})
+    _, checks = safe_augmentation(*digits, recipe, 0)
+    kept = dict.fromkeys(("neighbours", "shift", "zoom_out"), True)
+    assert {check.name: check.keeps for check in checks} == kept
+    hidden = recipe.without({"shift", "zoom_out"})
+    assert safe_augmentation(*digits, hidden, 0)[1][0].reason == "changes nothing by itself"
+
+
+def test_where_time_is_short_polarity_colour_and_mirroring_come_first(digits):
+    recipe, digits = STRENGTHS["light"].mirrored, tuple(part[:400] for part in digits)
+    everything = {check.name for check in safe_augmentation(*digits, recipe, 0)[1]}
+
+    def checked(seconds: float) -> set[str]:
+        checks = safe_augmentation(*digits, recipe, 0, seconds=seconds)[1]
+        assert {check.name for check in checks} == everything
+        return {check.name for check in checks if check.before.total}
+
+    assert checked(0.0) == set()
+    assert checked(1.0) == {"balance", "flip"}
+    assert checked(60.0) == everything
 
 
 def test_few_images_or_labels_without_sense_give_no_verdict(digits):

@@ -13,7 +13,7 @@ import pytest
 from edgecnn.errors import MissingRuntimeError, OptionError
 from edgecnn.model.networks import efficientnet_lite
 from edgecnn.train.options import TrainOptions
-from edgecnn.train.plan import SIDES, make_plan
+from edgecnn.train.plan import SIDES, make_plan, training_seconds
 from edgecnn.train.reports import Clock, Reports
 
 
@@ -144,3 +144,14 @@ def test_an_epoch_is_a_line_where_nobody_draws_it():
     Reports(lambda *step: steps.append(step), lines.append).step(what, 1, 2)
     assert lines == ["epoch 1 of 2: loss 0.310, validation 93.1 %, 12 s"]
     assert steps == [(what, 1, 2)]
+
+
+def test_a_training_takes_longer_with_more_images_pixels_and_epochs_and_no_longer_than_allowed():
+    crops = TrainOptions(width=32, height=32)
+    assert training_seconds(crops, 2000) == 2 * training_seconds(crops, 1000)
+    assert training_seconds(TrainOptions(width=64, height=32), 1000) > training_seconds(crops, 1000)
+    short = TrainOptions(width=32, height=32, epochs=2)
+    assert training_seconds(short, 1000) < training_seconds(crops, 1000) / 10
+    assert training_seconds(TrainOptions(width=32, height=32, seconds=5), 9000) == 5
+    probe = TrainOptions(network="efficientnet-lite0", width=224, height=224, fine_tune=False)
+    assert training_seconds(probe, 1000) == pytest.approx(12)

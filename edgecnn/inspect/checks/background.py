@@ -21,6 +21,9 @@ _MOST = 0.7  # of the ring, for a picture before white or before a plain ground
 # Shares of pictures that differ surely by this much are a finding.
 _POINTS = 20.0
 _FEWEST = 10  # pictures of a class
+# Such pictures have so much more of it in their ring: a thing that reaches the border less often
+# than those of other classes is no other background.
+_APART = 0.3
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ def check_background(lab: Scan, field_scan: Scan | None) -> BackgroundCheck:
     """Find backgrounds that tell the classes apart, or that the field does not have."""
     white, plain, brightness = _traits(lab.data.tensors[:])
     here = _summary(white, plain, brightness)
-    findings = [*_by_class(lab, white, "white"), *_by_class(lab, plain & ~white, "plain")]
+    coloured = np.where(white >= _MOST, 0, plain)
+    findings = [*_by_class(lab, white, "white"), *_by_class(lab, coloured, "plain")]
     there = None
     if field_scan is not None:
         there = _summary(*_traits(field_scan.data.tensors[:]))
@@ -59,35 +63,40 @@ def check_background(lab: Scan, field_scan: Scan | None) -> BackgroundCheck:
 
 
 def _traits(tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """White and plain borders (bool) and the border's brightness over the middle's, each (n,)."""
+    """White and plain shares of the border, and its brightness over the middle's, each (n,)."""
     ring = np.ones((SIDE, SIDE), bool)
     ring[_RING:-_RING, _RING:-_RING] = False
     middle = np.zeros_like(ring)
     middle[SIDE // 4 : -(SIDE // 4), SIDE // 4 : -(SIDE // 4)] = True
     values = tensors.astype(np.float32)
-    white = (values.min(axis=3) >= _WHITE)[:, ring].mean(axis=1) >= _MOST
+    white = (values.min(axis=3) >= _WHITE)[:, ring].mean(axis=1)
     grey = values.mean(axis=3)
     steps = np.maximum(
         np.abs(np.diff(grey, axis=1, append=grey[:, -1:])),
         np.abs(np.diff(grey, axis=2, append=grey[:, :, -1:])),
     )
-    plain = (steps <= _FLAT)[:, ring].mean(axis=1) >= _MOST
+    flat = steps <= _FLAT
+    plain = flat[:, ring].mean(axis=1)
+    # Where the middle is as plain, the picture shows no object before a ground: a wall, a sky.
+    plain[flat[:, middle].mean(axis=1) >= _MOST] = 0
     return white, plain, grey[:, ring].mean(axis=1) - grey[:, middle].mean(axis=1)
 
 
 def _summary(white: np.ndarray, plain: np.ndarray, brightness: np.ndarray) -> Backgrounds:
-    return Backgrounds(Tally.of(white), Tally.of(plain), float(np.median(brightness)))
+    has_white, has_plain = (Tally.of(share >= _MOST) for share in (white, plain))
+    return Backgrounds(has_white, has_plain, float(np.median(brightness)))
 
 
-def _by_class(lab: Scan, has: np.ndarray, word: str) -> list[Finding]:
+def _by_class(lab: Scan, share: np.ndarray, word: str) -> list[Finding]:
     """A background that one class has and the others have not: a network may learn it instead."""
-    classes = lab.data.classes
+    classes, has = lab.data.classes, share >= _MOST
     found = []
     for k, label in enumerate(lab.data.labels):
         mine, others = has[classes == k], has[classes != k]
         if min(len(mine), len(others)) < _FEWEST:
             continue
-        if difference(Tally.of(mine), Tally.of(others))[1] > _POINTS:
+        apart = share[classes == k].mean() - share[classes != k].mean()
+        if apart > _APART and difference(Tally.of(mine), Tally.of(others))[1] > _POINTS:
             found.append(
                 Finding(
                     "warning",

@@ -24,6 +24,10 @@ _FOLDS = 5
 _ONE_CLASS = 0.8  # share of a group's images in one class
 _REPEATED = 0.25  # different pictures for each image
 _RECOGNIZED = 0.8
+# What surrounds the object tells classes apart: this share of the way from chance to always ...
+_ALL_APART = 0.73
+# ... or this share of one class is recognized, and hardly any other image is taken for it.
+_ONE_APART, _MISTAKEN = 0.8, 0.05
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ def check_groups(
     """
     names = np.array([device or "" for device in devices] or [""] * len(scan))
     groups = _sizes(scan, names, near_ids)
-    marks, chance = _class_from_marks(scan, near_ids)
-    findings = [*_leaks(scan, groups, names), *_marks_finding(scan, marks, chance)]
+    marks, chance, apart = _class_from_marks(scan, near_ids)
+    findings = [*_leaks(scan, groups, names), *_marks_finding(scan, marks, chance, apart)]
     ungrouped = int((names == "").sum()) if devices else 0
     return GroupCheck(
         column if devices else None, groups, ungrouped, marks, chance, tuple(findings)
@@ -82,12 +86,21 @@ def check_groups(
 def recognized(features: np.ndarray, targets: np.ndarray, near_ids: np.ndarray) -> dict[int, float]:
     """Measure how well features identify classes: the held-out recall of each large target.
 
-    Near-duplicates are in one fold, so no picture is recognized by its copy.
-
     Args:
         features: float32, shape (n, f).
         targets: int, shape (n,).
         near_ids: int64, shape (n,): equal for near-duplicates.
+    """
+    found, guess = _guessed(features, targets, near_ids)
+    return {int(k): float((guess[found == k] == k).mean()) for k in np.unique(found)}
+
+
+def _guessed(
+    features: np.ndarray, targets: np.ndarray, near_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The large targets and their held-out guesses, both int, shape (m,); empty without two.
+
+    Near-duplicates are in one fold, so no picture is recognized by its copy.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -99,7 +112,7 @@ def recognized(features: np.ndarray, targets: np.ndarray, near_ids: np.ndarray) 
         rows = np.random.default_rng(0).choice(rows, _MOST_IMAGES, replace=False)
         rows = rows[np.isin(targets[rows], _large_enough(targets[rows], near_ids[rows]))]
     if len(np.unique(targets[rows])) < 2:
-        return {}
+        return np.empty(0, int), np.empty(0, int)
     kinds = len(np.unique(targets[rows]))
     model = make_pipeline(
         QuantileTransformer(
@@ -115,9 +128,7 @@ def recognized(features: np.ndarray, targets: np.ndarray, near_ids: np.ndarray) 
         guess = cross_val_predict(
             model, features[rows], targets[rows], groups=near_ids[rows], cv=folds
         )
-    return {
-        int(k): float((guess[targets[rows] == k] == k).mean()) for k in np.unique(targets[rows])
-    }
+    return targets[rows], np.asarray(guess)
 
 
 def _large_enough(targets: np.ndarray, near_ids: np.ndarray) -> list[int]:
@@ -195,30 +206,63 @@ def _reasons(scan: Scan, group: GroupSize) -> list[str]:
     return reasons
 
 
-def _class_from_marks(scan: Scan, near_ids: np.ndarray) -> tuple[float | None, float]:
-    """Balanced accuracy of guessing the class from what does not show the object."""
+def _class_from_marks(
+    scan: Scan, near_ids: np.ndarray
+) -> tuple[float | None, float, list[tuple[str, float, float]]]:
+    """Guess the class from what does not show the object.
+
+    Returns:
+        Balanced accuracy, that by chance, and the classes that are told from all others: their
+        label, their recall, and the share of the others that is taken for them.
+    """
     sizes = np.log(scan.sizes_wh.astype(np.float32))
     features = np.concatenate([scan.surroundings, sizes], axis=1)
-    recalls = recognized(features, scan.data.classes, near_ids)
-    if not recalls:
-        return None, 1.0
-    return float(np.mean(list(recalls.values()))), 1 / len(recalls)
-
-
-def _marks_finding(scan: Scan, accuracy: float | None, chance: float) -> list[Finding]:
-    if accuracy is None or accuracy < chance + 0.6 * (1 - chance):
-        return []
-    return [
-        Finding(
-            "warning",
-            "groups",
-            "the borders of the pictures, the noise there, file format and image size alone tell "
-            f"the class {percent(accuracy)} of the time (chance: {percent(chance)}): either the "
-            f"classes ({', '.join(scan.data.labels[:4])}"
-            f"{', ...' if len(scan.data.labels) > 4 else ''}) were photographed in different ways, "
-            "or the objects fill the pictures up to the border and differ in colour",
-            "look at some pictures of each class; if their grounds or cameras differ, photograph "
-            "all classes with the same devices in the same light: a network learns such a "
-            "difference, and the field does not have it",
-        )
+    found, guess = _guessed(features, scan.data.classes, near_ids)
+    if not len(found):
+        return None, 1.0, []
+    kinds = np.unique(found)
+    recalls = [float((guess[found == k] == k).mean()) for k in kinds]
+    taken = [float((guess[found != k] == k).mean()) for k in kinds]
+    apart = [
+        (scan.data.labels[k], recall, wrong)
+        for k, recall, wrong in zip(kinds.tolist(), recalls, taken, strict=True)
+        if recall >= _ONE_APART and wrong <= _MISTAKEN
     ]
+    return float(np.mean(recalls)), 1 / len(kinds), apart
+
+
+def _marks_finding(
+    scan: Scan, accuracy: float | None, chance: float, apart: list[tuple[str, float, float]]
+) -> list[Finding]:
+    """One finding on all classes, or one on each class that is told from all others."""
+    if accuracy is None:
+        return []
+    if accuracy >= chance + _ALL_APART * (1 - chance):
+        labels = ", ".join(scan.data.labels[:4]) + (", ..." if len(scan.data.labels) > 4 else "")
+        return [
+            _told_apart(
+                f"the class {percent(accuracy)} of the time (chance: {percent(chance)})",
+                f"the classes ({labels})",
+            )
+        ]
+    return [
+        _told_apart(
+            f"class {label} from the others ({percent(recall)} of its images are recognized, "
+            f"{percent(wrong)} of the others are taken for it)",
+            f"class {label} and the others",
+        )
+        for label, recall, wrong in apart
+    ]
+
+
+def _told_apart(what: str, classes: str) -> Finding:
+    return Finding(
+        "warning",
+        "groups",
+        f"the borders of the pictures, the noise there, file format and image size alone tell "
+        f"{what}: either {classes} were photographed in different ways, or the objects fill the "
+        "pictures up to the border and differ in colour",
+        "look at some pictures of each class; if their grounds or cameras differ, photograph "
+        "all classes with the same devices in the same light: a network learns such a "
+        "difference, and the field does not have it",
+    )
