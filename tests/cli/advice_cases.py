@@ -117,6 +117,17 @@ CASES = (
         "inspect LOOSE",
         "inspect LOOSE --manifest LOOSE_CSV --field F -o O",
     ),
+    Case("{} is no folder; make it", "run B -s F --bundle-dir O", "run B -s F --bundle-dir LAB"),
+    Case(
+        "begins a new session with each bundle",
+        "run B -s F --bundle-dir LAB --log O",
+        "run B -s F --bundle-dir LAB --log-root O",
+    ),
+    Case(
+        "--bundle-dir works on the CPU only",
+        "run B -s F --bundle-dir LAB --device edgetpu",
+        "run B -s F --bundle-dir LAB",
+    ),
     Case("belongs to an object detector", "inspect BOXES", "inspect BOXES --manifest BOXES_CSV"),
     Case("of --model and --bundle given", "harvest F -o O", "harvest F --bundle B -o O"),
     read(
@@ -198,6 +209,7 @@ CASES = (
 
 # Not run here: where it is run, or what that would need.
 ELSEWHERE = {
+    "is the bundle that runs": "tests/device/test_swap.py",
     "label pictures with `edgecnn label`": "needs a browser",
     "no session given": "no command line comes so far without a session",
     "record it by `edgecnn run BUNDLE --source LAB": "tests/audit/test_audit_compare.py",

@@ -144,7 +144,7 @@ def test_what_is_typed_becomes_typed_values(read):
         ),
         (
             ("export", "m", "-o", "b", "--calibration", "c", "--formats", "int9"),
-            "int16; did you mean int8?",
+            "fp16; did you mean int8?",
         ),
     ],
 )
