@@ -15,7 +15,7 @@ import numpy as np
 
 from edgecnn.train.options import TrainOptions
 
-PHOTOGRAPHS = TrainOptions(width=96, height=96, network="efficientnet-lite0", epochs=4)
+PHOTOGRAPHS = TrainOptions(width=96, height=96, network="efficientnet-lite0", epochs=3)
 CROPS = TrainOptions(epochs=16)
 RECIPES = {
     "photographs at 96 px": ("photographs", PHOTOGRAPHS),
@@ -26,7 +26,7 @@ RECIPES = {
     "crops, --augment none": ("crops", replace(CROPS, augment="none")),
     "crops, --augment light": ("crops", replace(CROPS, augment="light")),
 }
-PHOTOGRAPHS_A_CLASS, CROPS_A_CLASS = 50, 100
+PHOTOGRAPHS_A_CLASS, CROPS_A_CLASS = 30, 80
 
 
 def table(shared: Path, output: Path, seeds: int) -> Iterator[str]:

@@ -34,10 +34,13 @@ from edgecnn.quiet import quiet
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["REPLAY_FILE", "Replay", "in_turns", "read_replay", "replay_file"]
+__all__ = ["MOST_TRAIN", "REPLAY_FILE", "Replay", "in_turns", "read_replay", "replay_file"]
 
 REPLAY_FILE = "replay.npz"
-_MOST_TRAIN, _MOST_VAL = 600, 1000
+MOST_TRAIN = 600
+"""So many training images are replayed at most."""
+
+_MOST_VAL = 1000
 _FEWEST = 300
 _BYTES = 64 * 2**20  # of tensors of one part
 
@@ -76,7 +79,7 @@ def replay_file(
         return {}
     size = int(np.prod(train[0].shape[1:]))
     allowed = max(_FEWEST, _BYTES // size)
-    rows = in_turns(train[1], _MOST_TRAIN)
+    rows = in_turns(train[1], MOST_TRAIN)
     val_rows = in_turns(val[1], min(_MOST_VAL, allowed))
     tensors = train[0][rows]
     with quiet():

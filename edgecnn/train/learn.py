@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edgecnn.model.lab_replay import MOST_TRAIN
 from edgecnn.model.networks.adopt import as_float32
 from edgecnn.model.networks.backbones import BACKBONES, build_backbone
 from edgecnn.model.networks.small import build_network, load_network
@@ -40,7 +41,7 @@ from edgecnn.train.task import Part, Task
 __all__ = ["Learned", "learn", "start_with_sides"]
 
 # Seconds to write the MODEL folder with its pictures.
-_WRITING_S = 3.0
+_WRITING_S = 5.0
 _TRIED = 16  # images
 # Of each validation image, of a network that starts from nothing: see `validation_batches`.
 _VERSIONS = 3
@@ -207,6 +208,7 @@ class _Trainer:
         degraded = (monotonic() - start) / len(some)
         val, test = len(self.task.split.val), len(self.task.split.test)
         passes = len(self.task.measured_rows("train")) + 2 * val + test
+        passes += min(MOST_TRAIN, len(self.task.split.train))  # for the replay
         after = _WRITING_S + passes * each + (val + test) * degraded
         return (1 if options.pretrained else _VERSIONS) * val * each, after
 
