@@ -31,14 +31,12 @@ class Set:
     suffix    of the files
     by_colour operations of polarity and colour that may be accused: classes live in them
     handed    a mirror breaks its labels
-    fixed     constants were chosen with it; the others only confirm them
     """
 
     make: Callable[[], Pictures]
     suffix: str = ".png"
     by_colour: bool = False
     handed: bool = False
-    fixed: bool = False
 
 
 def sklearn_digits() -> Pictures:
@@ -135,11 +133,11 @@ def photographs() -> Pictures:
 
 
 SETS = {
-    "scikit-learn's digits": Set(sklearn_digits, handed=True, fixed=True),
+    "scikit-learn's digits": Set(sklearn_digits, handed=True),
     "NIST 200": Set(lambda: nist_digits(200), handed=True),
-    "NIST 784": Set(lambda: nist_digits(784), handed=True, fixed=True),
-    "discs and squares": Set(shapes, fixed=True),
-    "lemons and limes": Set(fruit, by_colour=True, fixed=True),
+    "NIST 784": Set(lambda: nist_digits(784), handed=True),
+    "discs and squares": Set(shapes),
+    "lemons and limes": Set(fruit, by_colour=True),
     "meters, lab": Set(lambda: folder(SHARED / "meters" / "lab", 600), ".jpg", handed=True),
     "meters, altair": Set(
         lambda: folder(SHARED / "meters" / "field" / "altair", 400), ".jpg", handed=True
