@@ -11,7 +11,7 @@ import numpy as np
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, json_as
-from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE
+from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, frame_of
 from edgecnn.session.headline import headline, label_weights, objects_shown
 from edgecnn.session.read import Frames, Session, Truth
 
@@ -147,7 +147,6 @@ class _Labelled:
     index: np.ndarray
     confidence: np.ndarray
     calibrated: np.ndarray
-    frame: np.ndarray
     weight: np.ndarray
     session: np.ndarray
     row: np.ndarray
@@ -159,17 +158,15 @@ class _Labelled:
         shown = objects_shown([(frames, truth) for _, frames, truth in parts])
         for k, (_, frames, truth) in enumerate(parts):
             rows = np.flatnonzero(truth.label >= 0)
-            label = truth.label[rows].astype(np.int64)
             columns.append(
                 (
-                    label,
+                    truth.label[rows],
                     frames.index[rows],
                     frames.confidence[rows],
                     frames.calibrated[rows],
-                    frames.frame[rows],
-                    label_weights(frames, truth)[rows],
-                    np.full(len(rows), k),
-                    rows,
+                    label_weights(frames, truth, rows),
+                    np.full(len(rows), k, np.int16),
+                    rows.astype(np.int32),
                     shown[k],
                 )
             )
@@ -240,9 +237,14 @@ class _Labelled:
             count = max(1, min(_SLICES, int(len(rows) * worth) // _SMALLEST_SLICE))
             for part in np.array_split(rows, count):
                 if len(part):
-                    first, last = int(self.frame[part[0]]), int(self.frame[part[-1]])
+                    first, last = (self._frame(int(part[end])) for end in (0, -1))
                     slices.append(Slice(str(session.path), first, last, self.part(part)))
         return tuple(slices)
+
+    def _frame(self, row: int) -> int:
+        """The number of a frame in its session."""
+        _, frames, _ = self.parts[int(self.session[row])]
+        return int(frame_of(frames.key[self.row[row]]))
 
     def _image(self, row: int) -> str | None:
         """The file of a kept picture."""
@@ -253,7 +255,7 @@ class _Labelled:
         session, name = self.parts[int(self.session[row])][0], self._image(row)
         return Misread(
             session=str(session.path),
-            frame=int(self.frame[row]),
+            frame=self._frame(row),
             truth=self.labels[self.truth[row]],
             predicted=self.labels[self.index[row]],
             confidence=round(float(self.confidence[row]), 4),

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters, tighter
+from edgecnn.accuracy.intervals import Clusters, tighter, unique_in_runs
 from edgecnn.accuracy.tally import Tally
 from edgecnn.session.events import TruthEvent
 
@@ -104,35 +104,38 @@ def latest(key: np.ndarray) -> np.ndarray:
 
 
 def align_truth(
-    key: np.ndarray, truth_key: np.ndarray, why: np.ndarray, weight: np.ndarray
+    key: np.ndarray, truth_key: np.ndarray, why: np.ndarray, weight: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The last truth of each answer, why the frame was labelled, and its weight.
 
     Args:
         key: int64, shape (n,): sorted, each once.
-        truth_key, why: int64, shape (m,): in the order in which they were given.
-        weight: float64, shape (m,): of `chance_weight`.
+        truth_key, why: int64 and int8, shape (m,): in the order in which they were given.
+        weight: float64, shape (m,): of `chance_weight`; None where each is 1.
 
     Returns:
-        int64, shape (n,): the row of the last truth; -1 where there is none.
-        int64, shape (n,): the highest reason; -1 where there is none.
-        float64, shape (n,): the highest weight; 1 where there is none.
+        int32, shape (n,): the row of the last truth; -1 where there is none.
+        int8, shape (n,): the highest reason; -1 where there is none.
+        float64, shape (n,), read only: the highest weight; 1 where there is none.
     """
-    row, reason, worth = np.full(len(key), -1), np.full(len(key), -1), np.ones(len(key))
+    row, reason = np.full(len(key), -1, np.int32), np.full(len(key), -1, np.int8)
+    worth: np.ndarray = np.broadcast_to(1.0, len(key))
     if not len(key):
         return row, reason, worth
     at = np.minimum(np.searchsorted(key, truth_key), len(key) - 1)
-    found = np.flatnonzero(key[at] == truth_key)
+    found = np.flatnonzero(key[at] == truth_key).astype(np.int32)
     np.maximum.at(row, at[found], found)
     np.maximum.at(reason, at[found], why[found])
-    np.maximum.at(worth, at[found], weight[found])
+    if weight is not None:
+        worth = np.ones(len(key))
+        np.maximum.at(worth, at[found], weight[found])
     return row, reason, worth
 
 
 def number_objects(
     key: np.ndarray, label: np.ndarray, *, separate: bool, thing: np.ndarray | None = None
 ) -> np.ndarray:
-    """Number the objects that labelled frames show: int64, shape (n,), at least 1, at most n.
+    """Number the objects that labelled frames show: int, shape (n,), at least 1, at most n.
 
     Args:
         key: int64, shape (n,), sorted.
@@ -142,9 +145,10 @@ def number_objects(
     """
     region = region_of(key)
     if thing is not None:
-        name = region * (int(thing.max(initial=0)) + 1) + thing.astype(np.int64)
-        name = name * (int(label.max(initial=0)) + 1) + label
-        return np.asarray(np.unique(name, return_inverse=True)[1] + 1)
+        for column in (thing, label):  # in place: there may be millions
+            region *= int(column.max(initial=0)) + 1
+            region += column
+        return np.asarray(unique_in_runs(region)[1] + 1)
     new = np.ones(len(key), bool)
     if not separate:
         new[1:] = (label[1:] != label[:-1]) | (region[1:] != region[:-1])
@@ -166,8 +170,7 @@ def label_scales(
         latter.
     """
     if not num_random:
-        alone = np.array([1.0, 0.0])
-        return alone, alone
+        return np.array([1.0, 0.0]), np.array([1.0, 0.0])
     each = num_frames / (num_whole + num_random)
     alike = np.array([each, each * num_random / chance])
     if num_whole and num_random < FEWEST_RANDOM:
@@ -187,8 +190,7 @@ class Answers:
         labels: The labels of the card.
         separate: Whether every frame shows an object of its own (an image folder).
         window: How many of the newest answers can still get a truth or another one. The default
-            is a quarter of an hour at ten frames a second; a tally of twice as many takes about
-            5 ms on a desktop processor.
+            is a quarter of an hour at ten frames a second.
 
     Example:
         >>> answers = Answers(["cat", "dog"])
@@ -254,9 +256,8 @@ class Answers:
         if row is None:
             return
         self._counted = None
-        label, why = event.label, why_code(event.why)
+        label, why, weight = event.label, why_code(event.why), chance_weight(event)
         code = CANT_TELL if label is None else self._code.get(label, NONE_OF_THESE)
-        weight = chance_weight(event)
         if row < len(self._frame) and self._frame[row] == event.frame:
             self._label[row], self._why[row] = code, max(why, self._why[row])
             self._weight[row] = max(weight, self._weight[row])
@@ -330,8 +331,7 @@ class Answers:
         self._asked += asked
         self._num_settled += count
         self._settled_before = self._frame[count]
-        columns = (self._frame, self._index, self._thing, self._label, self._why, self._weight)
-        for column in columns:
+        for column in (self._frame, self._index, self._thing, self._label, self._why, self._weight):
             del column[:count]
 
 

@@ -11,20 +11,26 @@ from __future__ import annotations
 import heapq
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from math import isfinite
 from operator import index as as_integer
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgecnn.errors import SessionError
 
 __all__ = [
+    "FRAME_BEGIN",
     "NONE_LABEL",
+    "TRUTH_BEGIN",
     "FrameEvent",
     "TimeOfDay",
     "TruthEvent",
     "event_kind",
     "event_line",
+    "event_lines",
     "top_scores",
 ]
 
@@ -32,6 +38,7 @@ __all__ = [
 NONE_LABEL = "none of these"
 
 _UNIT = 256  # a score of 1
+_MILLISECOND, _DAY_MS = timedelta(milliseconds=1), 86_400_000
 _TOP = 3
 _MOST_THINGS = 1 << 31
 _WHYS = (None, "all", "stretch", "uniform", "hard", "chosen")
@@ -39,12 +46,45 @@ _WHYS = (None, "all", "stretch", "uniform", "hard", "chosen")
 _CONFIDENCE_DIGITS = 6
 # The kind of an event is read from the raw line, so that a line of another kind is never parsed.
 _KIND = re.compile(rb'"event"\s*:\s*"(\w+)"')
+# As `event_line` begins a line: found faster.
+_BEGIN = b'{"event":"'
+FRAME_BEGIN, TRUTH_BEGIN = _BEGIN + b'frame"', _BEGIN + b'truth"'
+_KINDS = {b"frame": "frame", b"truth": "truth"}
+_MAX_LINE = 1 << 20
+_DECODER = json.JSONDecoder()
+_NO_TEXTS = (None, None, None)
 
 
 def event_kind(line: bytes) -> str | None:
     """The kind of the event in a line, without parsing the line; None where there is none."""
+    if line.startswith(_BEGIN):
+        start = len(_BEGIN)
+        kind = _KINDS.get(line[start : line.find(b'"', start)])
+        if kind is not None:
+            return kind
     match = _KIND.search(line)
     return match.group(1).decode() if match else None
+
+
+def event_lines(path: Path, left_out: bytes) -> Iterator[tuple[str | None, bytes, bool]]:
+    """(kind, line, is a last line without its line end) of each line; none of an absent file.
+
+    Args:
+        left_out: Lines that begin so are passed over: that is faster than looking at them.
+
+    Raises:
+        SessionError: The file can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(_MAX_LINE):
+                if not line.startswith(left_out) and not line.isspace():
+                    torn = not line.endswith(b"\n") and len(line) < _MAX_LINE
+                    yield event_kind(line), line, torn
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SessionError(f"can't read {path}: {error.strerror or error}") from error
 
 
 def top_scores(scores: Sequence[float]) -> tuple[tuple[int, float], ...]:
@@ -58,8 +98,7 @@ def top_scores(scores: Sequence[float]) -> tuple[tuple[int, float], ...]:
     return tuple((k, scores[k]) for k in best)
 
 
-@dataclass(frozen=True)
-class FrameEvent:
+class FrameEvent(NamedTuple):
     """What the device answered to a frame. It never holds a label of the field: see TruthEvent.
 
     Args:
@@ -128,43 +167,51 @@ class FrameEvent:
         Raises:
             ValueError, KeyError, TypeError: The line is broken or does not fit the labels.
         """
-        data = json.loads(line.decode())  # of bytes it would guess the encoding
+        data = _parsed(line)
         event = cls._from_1(data) if session_format == 1 else cls._from_2(data)
-        scores = event.scores
-        if scores is not None and len(scores) != num_labels:
-            raise ValueError(f"{len(scores)} scores, expected {num_labels}")
-        for k, _ in event.top if event.shadow is None else (*event.top, event.shadow):
+        total, scores = event.confidence or 0.0, event.scores
+        if scores is not None:
+            if len(scores) != num_labels:
+                raise ValueError(f"{len(scores)} scores, expected {num_labels}")
+            total += sum(scores)
+        for k, score in event.top if event.shadow is None else (*event.top, event.shadow):
             if not 0 <= k < num_labels:
                 raise ValueError("a class that the card does not have")
+            total += score
         if event.thing is not None and not 0 <= event.thing < _MOST_THINGS:
             raise ValueError("no number of a thing")
-        numbers = [score for _, score in event.top] + list(scores or ())
-        if not isfinite(sum(numbers)) or not isfinite(event.confidence or 0.0):
+        if not isfinite(total):
             raise ValueError("a score is not finite")
         return event
 
     @classmethod
     def _from_2(cls, data: Mapping[str, Any]) -> FrameEvent:
-        scores = data.get("scores")
-        top = tuple([(as_integer(k), float(score) / _UNIT) for k, score in data["k"]])
+        known = data.get
+        scores, seconds, thing = known("scores"), known("s"), known("g")
+        region, pool, name = texts = known("roi"), known("pool"), known("name")
+        if texts != _NO_TEXTS:
+            region, pool, name = map(_text, texts)
+        top = tuple([(as_integer(k), score / _UNIT) for k, score in data["k"]])
         if not top:
             raise ValueError("no answer")
+        # By position: sessions have millions of lines.
         return cls(
-            frame=as_integer(data["frame"]),
-            t_ms=as_integer(data["t"]),
-            top=top,
-            confidence=float(data["c"]),
-            age_ms=float(data["age"]),
-            invoke_ms=float(data["invoke"]),
-            at=_time(data["at"]) if "at" in data else None,
-            region=_text(data.get("roi")),
-            scores=None if scores is None else tuple(float(score) / _UNIT for score in scores),
-            pool=_text(data.get("pool")),
-            probability=data.get("p"),
-            name=_text(data.get("name")),
-            seconds=None if data.get("s") is None else float(data["s"]),
-            thing=None if data.get("g") is None else as_integer(data["g"]),
-            shadow=_shadow(data.get("shadow")),
+            as_integer(data["frame"]),
+            as_integer(data["t"]),
+            top,
+            float(data["c"]),
+            float(data["age"]),
+            float(data["invoke"]),
+            _time(data["at"]) if "at" in data else None,
+            region,
+            None if scores is None else tuple([score / _UNIT for score in scores]),
+            pool,
+            known("p"),
+            name,
+            None if seconds is None else float(seconds),
+            None,
+            None if thing is None else as_integer(thing),
+            _shadow(known("shadow")),
         )
 
     @classmethod
@@ -190,6 +237,22 @@ class TimeOfDay:
     """Tells the time of day of events that leave it out, from the last that said it."""
 
     _last: tuple[int, datetime] | None = None
+    # A day in milliseconds since the start, by the last event that said the time.
+    _day: tuple[int, int, int] = (0, 0, 0)
+
+    def day(self, event: FrameEvent) -> int:
+        """The day of an event in days since year 1, UTC; 0 where unknown."""
+        begin, end, day = self._day
+        if event.at is None and event.t_ms is not None and begin <= event.t_ms < end:
+            return day
+        at = self.at(event)
+        if at is None:
+            return 0
+        if event.t_ms is not None:
+            midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+            begin = event.t_ms - (at - midnight) // _MILLISECOND
+            self._day = begin, begin + _DAY_MS, at.toordinal()
+        return at.toordinal()
 
     def at(self, event: FrameEvent) -> datetime | None:
         if event.t_ms is not None and event.at is not None:
@@ -200,8 +263,7 @@ class TimeOfDay:
         return at + timedelta(milliseconds=event.t_ms - t_ms)
 
 
-@dataclass(frozen=True)
-class TruthEvent:
+class TruthEvent(NamedTuple):
     """What a frame really shows. A later one replaces an earlier one of the same frame.
 
     Args:
@@ -247,19 +309,20 @@ class TruthEvent:
         Raises:
             ValueError, KeyError, TypeError: The line is broken.
         """
-        data = json.loads(line.decode())  # of bytes it would guess the encoding
+        data = _parsed(line)
         # Labels that are given today to a session of the past are lines of today.
         is_past = session_format == 1 and "via" not in data
+        known = data.get
         return cls(
-            frame=as_integer(data["frame"]),
-            label=_text(data["label"]),
-            via=str(data["source" if is_past else "via"]),
-            by=data.get("by"),
-            blind=data.get("blind"),
-            why=data.get("why"),
-            probability=data.get("p"),
-            at=_time(data["at"]) if "at" in data else None,
-            region=_text(data.get("roi")),
+            as_integer(data["frame"]),
+            _text(data["label"]),
+            str(data["source" if is_past else "via"]),
+            known("by"),
+            known("blind"),
+            known("why"),
+            known("p"),
+            _time(data["at"]) if "at" in data else None,
+            _text(known("roi")),
         )
 
 
@@ -270,6 +333,15 @@ def event_line(kind: str, **values: Any) -> bytes:
         if isinstance(value, datetime):
             known[key] = value.isoformat(timespec="milliseconds")
     return json.dumps({"event": kind, **known}, separators=(",", ":")).encode() + b"\n"
+
+
+def _parsed(line: bytes) -> Any:
+    """The JSON value of a line; `json.loads` looks for encodings and white space first."""
+    text = line.decode().strip()
+    value, end = _DECODER.raw_decode(text)
+    if end != len(text):
+        raise ValueError("more than one JSON value")
+    return value
 
 
 def _in_256ths(score: float, digits: int) -> float | int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -23,32 +23,36 @@ def headline(parts: Sequence[tuple[Frames, Truth]]) -> Tally:
 
     Where stretches and random frames agree, they count alike if that is known better.
     """
-    exact = _tally([(frames, truth, label_weights(frames, truth)) for frames, truth in parts])
+    exact = _tally(parts, label_weights)
     if exact.estimate is None:
         return exact
-    return tighter(exact, _tally([(*part, _alike_weights(*part)) for part in parts]))
+    return tighter(exact, _tally(parts, _alike_weights))
 
 
-def _alike_weights(frames: Frames, truth: Truth) -> np.ndarray:
+def _alike_weights(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:
     """Weights of labels as of `label_weights`, if frames of stretches are as typical as others;
     where labels of uncertain answers count, as it says.
     """
     whole, random = truth.why == WHOLE, truth.why == RANDOM
-    weight = label_weights(frames, truth)
-    if not (whole.any() and random.any()) or bool(weight[truth.why == HARD].any()):
+    weight, why = label_weights(frames, truth, rows), truth.why[rows]
+    if not (whole.any() and random.any()) or bool(weight[why == HARD].any()):
         return weight
     chance = float(truth.weight[random].sum())
     _, alike = label_scales(len(whole), int(whole.sum()), int(random.sum()), chance)
-    return np.asarray(alike[0] * whole + alike[1] * truth.weight * random)
+    chosen = alike[1] * truth.weight[rows] * (why == RANDOM)
+    return np.asarray(alike[0] * (why == WHOLE) + chosen)
 
 
-def _tally(parts: Sequence[tuple[Frames, Truth, np.ndarray]]) -> Tally:
+def _tally(
+    parts: Sequence[tuple[Frames, Truth]],
+    weigh: Callable[[Frames, Truth, np.ndarray], np.ndarray],
+) -> Tally:
     """The tally of labels that count with these weights."""
-    shown = objects_shown([(frames, truth) for frames, truth, _ in parts])
+    shown = objects_shown(parts)
     right, weight, segment = [np.zeros(0, bool)], [np.zeros(0)], [np.zeros(0, int)]
-    for (frames, truth, weights), numbers in zip(parts, shown, strict=True):
+    for (frames, truth), numbers in zip(parts, shown, strict=True):
         rows = np.flatnonzero(truth.label >= 0)
-        worth = weights[rows]
+        worth = weigh(frames, truth, rows)
         counted = worth > 0
         right.append((truth.label[rows] == frames.index[rows])[counted])
         weight.append(worth[counted])
@@ -87,7 +91,7 @@ def objects_shown(parts: Sequence[tuple[Frames, Truth]]) -> list[np.ndarray]:
         rows = np.flatnonzero(truth.label >= 0)
         thing = None if frames.thing is None else frames.thing[rows]
         columns.append((frames.key[rows], truth.label[rows], thing))
-    if all(thing is not None for _, _, thing in columns) and columns:
+    if all(thing is not None for _, _, thing in columns) and len(columns) > 1:
         key, label, thing = map(np.concatenate, zip(*columns, strict=True))
         together = number_objects(key, label, separate=False, thing=thing)
         return np.split(together, np.cumsum([len(one) for one, _, _ in columns])[:-1])
@@ -113,13 +117,16 @@ def same_answers(one: Frames, other: Frames) -> bool:
     return changes >= _TELLING_CHANGES and bool(equal.all())
 
 
-def label_weights(frames: Frames, truth: Truth) -> np.ndarray:
-    """For how many frames of its session each label speaks: float64, shape (n,).
+def label_weights(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:
+    """For how many frames of its session each label speaks: float64, shape (m,).
 
     Labels of chance speak for all frames outside of whole stretches, by 1 / p. Labels of uncertain
     answers join them: of the frames that are at most as sure as the surest of those, all labels
     count alike. So the estimate stays unbiased, and the uncertain frames, where most errors are,
     are known better. 0 where there is no label, and where the headline leaves it out.
+
+    Args:
+        rows: int, shape (m,): the frames that are asked for.
 
     Source: Horvitz & Thompson 1952, doi:10.1080/01621459.1952.10483446; post-stratification.
     """
@@ -127,7 +134,8 @@ def label_weights(frames: Frames, truth: Truth) -> np.ndarray:
     whole, random, hard = why == WHOLE, why == RANDOM, why == HARD
     chance = float(truth.weight[random].sum())
     scales, _ = label_scales(len(why), int(whole.sum()), int(random.sum()), chance)
-    weight = scales[0] * whole + scales[1] * truth.weight * random
+    here, worth = why[rows], truth.weight[rows]
+    weight = scales[0] * (here == WHOLE) + scales[1] * worth * (here == RANDOM)
     if scales[0] != 1 or not hard.any():
         return np.asarray(weight)
     uncertain = ~whole & (confidence <= confidence[hard].max())
@@ -135,6 +143,7 @@ def label_weights(frames: Frames, truth: Truth) -> np.ndarray:
     sure, asked = random & rest, uncertain & (random | hard)
     if not sure.any():
         return np.asarray(weight)
-    weight[sure] = truth.weight[sure] * (rest.sum() / truth.weight[sure].sum())
-    weight[asked] = uncertain.sum() / asked.sum()
+    scale = rest.sum() / truth.weight[sure].sum()
+    weight[sure[rows]] = worth[sure[rows]] * scale
+    weight[asked[rows]] = uncertain.sum() / asked.sum()
     return np.asarray(weight)

@@ -12,7 +12,7 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,14 @@ from edgecnn.bundle.card import Card
 from edgecnn.errors import SessionError
 from edgecnn.records import Json
 from edgecnn.session.answers import frame_key, frame_of, latest
-from edgecnn.session.events import FrameEvent, TimeOfDay, TruthEvent, event_kind
+from edgecnn.session.events import (
+    FRAME_BEGIN,
+    TRUTH_BEGIN,
+    FrameEvent,
+    TimeOfDay,
+    TruthEvent,
+    event_lines,
+)
 from edgecnn.session.header import SessionHeader, read_header
 from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, labels_beside, picture_stem
 from edgecnn.session.truth_rows import Truth, TruthRows
@@ -44,7 +51,6 @@ __all__ = [
 
 _Value = TypeVar("_Value")
 
-_MAX_LINE = 1 << 20
 _CHUNK = 4096
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
@@ -144,7 +150,7 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
     """
     rows = _Rows(session, keep_names, _stored(session))
     num_labels = len(session.card.labels)
-    for kind, line, torn in _events(session):
+    for kind, line, torn in _events(session, TRUTH_BEGIN):
         try:
             if kind == "frame":
                 rows.add(FrameEvent.from_line(line, session.header.format, num_labels))
@@ -173,7 +179,7 @@ def read_truth(session: Session, frames: Frames, more: Iterable[TruthEvent] = ()
         SessionError: The events can't be read.
     """
     rows = TruthRows(session.card.labels, frames.regions)
-    for kind, line, torn in chain(_events(session), _lines(labels_beside(session.path))):
+    for kind, line, torn in _labels(session):
         try:
             if kind == "truth":
                 rows.add(TruthEvent.from_line(line, session.header.format))
@@ -192,7 +198,7 @@ def truth_events(session: Session) -> Iterator[TruthEvent]:
     Raises:
         SessionError: The events can't be read.
     """
-    for kind, line, _ in chain(_events(session), _lines(labels_beside(session.path))):
+    for kind, line, _ in _labels(session):
         if kind == "truth":
             with suppress(*_BROKEN):
                 yield TruthEvent.from_line(line, session.header.format)
@@ -207,18 +213,15 @@ def frame_events(session: Session) -> Iterator[FrameEvent]:
         SessionError: The events can't be read.
     """
     num_labels, clock = len(session.card.labels), TimeOfDay()
-    for kind, line, _ in _events(session):
+    for kind, line, _ in _events(session, TRUTH_BEGIN):
         if kind == "frame":
             with suppress(*_BROKEN):
                 event = FrameEvent.from_line(line, session.header.format, num_labels)
-                yield replace(event, at=clock.at(event))
+                yield event._replace(at=clock.at(event))
 
 
 def picture_times(path: Path) -> dict[str, datetime]:
-    """When the kept pictures of a session were captured, by file name.
-
-    Of a session whose header or events can't be read no time is known; its pictures still serve.
-    """
+    """When the kept pictures of a session were captured, by name; none if it can't be read."""
     try:
         frames = read_frames(open_session(path))
     except SessionError:
@@ -226,28 +229,20 @@ def picture_times(path: Path) -> dict[str, datetime]:
     return {frames.images[row]: moment for row, moment in frames.taken.items()}
 
 
-def _events(session: Session) -> Iterator[tuple[str | None, bytes, bool]]:
-    """`_lines` of the events, which every session has."""
+def _labels(session: Session) -> Iterator[tuple[str | None, bytes, bool]]:
+    """`event_lines` of the events, then of the labels beside; frames may be left out."""
+    beside = event_lines(labels_beside(session.path), FRAME_BEGIN)
+    return chain(_events(session, FRAME_BEGIN), beside)
+
+
+def _events(session: Session, left_out: bytes) -> Iterator[tuple[str | None, bytes, bool]]:
+    """`event_lines` of the events, which every session has."""
     path = session.path / EVENTS_NAME
     if not path.exists():
         raise SessionError(
             f"{session.path}: {EVENTS_NAME} is missing; copy the whole session folder"
         )
-    return _lines(path)
-
-
-def _lines(path: Path) -> Iterator[tuple[str | None, bytes, bool]]:
-    """(kind, line, is a last line without its line end) of each line; none of an absent file."""
-    try:
-        with path.open("rb") as file:
-            while line := file.readline(_MAX_LINE):
-                if not line.isspace():
-                    torn = not line.endswith(b"\n") and len(line) < _MAX_LINE
-                    yield event_kind(line), line, torn
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise SessionError(f"can't read {path}: {error.strerror or error}") from error
+    return event_lines(path, left_out)
 
 
 def _stored(session: Session) -> dict[str, str]:
@@ -300,6 +295,12 @@ class _Rows:
     _scores: list[tuple[float, ...]] = field(default_factory=list)
     _clock: TimeOfDay = field(default_factory=TimeOfDay)
     _shown: dict[int, int] = field(default_factory=dict)
+    _pictured: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        # Of most frames no picture was kept: their names need not be made.
+        numbers = (stem.partition("_")[0] for stem in self.stored)
+        self._pictured = {int(number) for number in numbers if number.isdecimal()}
 
     def break_off(self) -> None:
         """Count a broken line: what the frame after it shows is only known if that says so."""
@@ -310,10 +311,13 @@ class _Rows:
         row = len(self.key)
         region = self.regions.setdefault(event.region, len(self.regions))
         key = frame_key(event.frame, region)
-        taken = self._clock.at(event)
-        self._add_picture(row, event, taken)  # the last that can fail: columns stay of one length
+        day = self._clock.day(event)
+        if event.image is not None or event.frame in self._pictured:
+            self._add_picture(row, event)  # the last that can fail: columns stay of one length
+        elif event.pool is not None:
+            self.num_kept += 1
         self.key.append(key)
-        self.day.append(0 if taken is None else taken.toordinal())
+        self.day.append(day)
         index, score = event.top[0]
         self.index.append(index)
         self.confidence.append(score)
@@ -368,7 +372,7 @@ class _Rows:
             num_foreign=len(self.stored) - len(set(self.images.values())),
         )
 
-    def _add_picture(self, row: int, event: FrameEvent, taken: datetime | None) -> None:
+    def _add_picture(self, row: int, event: FrameEvent) -> None:
         """Note the picture of a frame, if it is still there, and when it was captured."""
         self.num_kept += event.pool is not None or event.image is not None
         if event.image is None and self.session.header.format == 1:
@@ -381,6 +385,7 @@ class _Rows:
         self.scores[row] = event.scores or _spread(event.top, len(self.session.card.labels))
         if event.pool is not None:
             self.pools[row] = event.pool
+        taken = self._clock.at(event)
         if taken is not None:
             self.taken[row] = taken
 
@@ -389,7 +394,6 @@ class _Rows:
         if self._scores:
             scores, card = np.array(self._scores, np.float32), self.session.card
             file = self.session.artifact
-            # The step of the scores: the scale of an integer output, 0 of a float one.
             step = next((a.output.scale for a in card.artifacts if a.file == file), 0.0)
             self.calibrated.extend(calibrated_confidence(scores, card.temperature, step).tolist())
             self._scores.clear()

@@ -26,7 +26,7 @@ __all__ = ["Truth", "TruthRows"]
 class Truth:
     """Field labels aligned with `Frames`: int32, shape (n,), index of the label or below 0.
 
-    `why` says how each frame came to be labelled, int64, shape (n,): see `answers`; -1 where
+    `why` says how each frame came to be labelled, int8, shape (n,): see `answers`; -1 where
     there is no label. `weight`, float64, shape (n,), is 1 / p where chance asked with
     probability p, else 1. `unknown` counts the frames with a label that the model doesn't have, by
     label; `cant_tell` those whose label nobody can tell; `blind` and `seen` those that a person
@@ -64,9 +64,11 @@ class TruthRows:
         self._regions = regions
         self._people: dict[str, int] = {}
         self._key, self._label, self._person = array("q"), array("i"), array("i")
-        self._why, self._blind, self._weight = array("b"), array("b"), array("d")
-        self._given = array("d")
+        self._why, self._blind = array("b"), array("b")
+        # Of most labels the weight is 1 and no time is known: these are (row, value) of others.
+        self._weight, self._given = (array("q"), array("d")), (array("q"), array("d"))
         self._newest = float("-inf")
+        self._is_late = False  # whether a label says that it was given before one above it
 
     def add(self, event: TruthEvent) -> None:
         """Take a label in; one of a region that was not classified is passed over.
@@ -77,30 +79,41 @@ class TruthRows:
         region = self._regions.get(event.region)
         if region is None:
             return
-        why = why_code(event.why)
-        self._key.append(frame_key(event.frame, region))
-        self._why.append(why)
-        self._weight.append(chance_weight(event))
+        # First all that can fail: columns stay of one length.
+        key, why, weight = frame_key(event.frame, region), why_code(event.why), chance_weight(event)
         self._blind.append(-1 if event.blind is None else event.blind)
+        self._key.append(key)
+        self._why.append(why)
+        if weight != 1:
+            _append(self._weight, len(self._key) - 1, weight)
         if event.label is not None and event.label not in self._codes:
             self._codes[event.label] = NONE_OF_THESE - len(self._outside)
             self._outside.append(event.label)
         self._label.append(self._codes[event.label])
         who = event.by or event.via
         self._person.append(self._people.setdefault(who, len(self._people)))
-        given = self._newest if event.at is None else event.at.timestamp()
-        self._given.append(given)
-        self._newest = max(self._newest, given)
+        if event.at is not None:
+            given = event.at.timestamp()
+            _append(self._given, len(self._key) - 1, given)
+            self._is_late = self._is_late or given < self._newest
+            self._newest = max(self._newest, given)
 
     def finish(self, known: np.ndarray) -> Truth:
         """The truth of the frames with these keys: int64, shape (n,), sorted."""
-        order = np.argsort(np.array(self._given), kind="stable")
-        key, label = np.array(self._key)[order], np.array(self._label)[order]
-        person, blind = np.array(self._person)[order], np.array(self._blind)[order]
-        given = np.array(self._weight)[order]
-        row, why, weight = align_truth(known, key, np.array(self._why)[order], given)
-        aligned = np.append(label, NO_TRUTH).astype(np.int32)[row]
-        shown = np.append(blind, -1)[row]
+        columns = (self._key, self._label, self._person, self._blind, self._why)
+        key, label, person, blind, why = map(np.array, columns)
+        weight = _column(self._weight, len(key), 1.0) if self._weight[0] else None
+        if self._is_late:
+            # A label without a time was given when the newest above it was.
+            given = _column(self._given, len(key), float("-inf"))
+            newest = np.maximum.accumulate(given)
+            newest[np.array(self._given[0])] = np.array(self._given[1])
+            order = np.argsort(newest, kind="stable")
+            key, label, person, blind, why = (c[order] for c in (key, label, person, blind, why))
+            weight = None if weight is None else weight[order]
+        row, why, weight = align_truth(known, key, why, weight)
+        aligned = np.append(label, np.int32(NO_TRUTH))[row]
+        shown = np.append(blind, np.int8(-1))[row]
         counts = np.bincount(NONE_OF_THESE - aligned[aligned <= NONE_OF_THESE])
         differing, who = _differing(key, label, person, known)
         names = list(self._people)
@@ -119,6 +132,19 @@ class TruthRows:
         )
 
 
+def _append(pairs: tuple[array[int], array[float]], row: int, value: float) -> None:
+    rows, values = pairs
+    rows.append(row)
+    values.append(value)
+
+
+def _column(pairs: tuple[array[int], array[float]], count: int, rest: float) -> np.ndarray:
+    """The values by row, float64, shape (count,); `rest` where there is none."""
+    column = np.full(count, rest)
+    column[np.array(pairs[0])] = np.array(pairs[1])
+    return column
+
+
 def _differing(
     key: np.ndarray, label: np.ndarray, person: np.ndarray, known: np.ndarray
 ) -> tuple[int, np.ndarray]:
@@ -128,6 +154,8 @@ def _differing(
         key, label, person: int, shape (m,): in the order in which they were given.
         known: The keys of the frames that count, sorted.
     """
+    if not person.any() or (key[1:] > key[:-1]).all():  # of one person, or a label a frame
+        return 0, np.zeros(0, int)
     counts = np.isin(key, known)
     key, label, person = key[counts], label[counts], person[counts]
     most = int(person.max(initial=0)) + 1

@@ -130,7 +130,7 @@ class SessionWriter:
 
     def frame(self, event: FrameEvent) -> None:
         """Log an answer; its time of day is left out where `t_ms` tells it."""
-        self._write((event if self._tells_time(event) else replace(event, at=None)).to_line())
+        self._write((event if self._tells_time(event) else event._replace(at=None)).to_line())
         self._num_frames += 1
 
     def answer(

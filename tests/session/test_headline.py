@@ -46,7 +46,7 @@ def spread(**counts: int) -> list[str | None]:
 
 def test_labels_of_chance_stand_for_all_frames_outside_of_stretches():
     why = spread(stretch=100, uniform=50, chosen=10, unlabelled=840)
-    weight = label_weights(answered(np.ones(1000, bool)), labelled(why))
+    weight = label_weights(answered(np.ones(1000, bool)), labelled(why), np.arange(1000))
     assert set(weight[:100]) == {1.0}
     assert set(weight[100:150]) == {900 / 50}
     assert not weight[150:].any()
@@ -60,7 +60,7 @@ def test_a_long_stretch_weighs_no_more_than_its_own_frames():
 
 def test_a_few_labels_of_chance_do_not_outweigh_a_long_stretch():
     why = spread(stretch=100, uniform=5, unlabelled=895)
-    weight = label_weights(answered(np.ones(1000, bool)), labelled(why))
+    weight = label_weights(answered(np.ones(1000, bool)), labelled(why), np.arange(1000))
     assert set(weight[:105]) == {1000 / 105}
 
 

@@ -66,7 +66,7 @@ def as_format_2(line: bytes, session: Session) -> FrameEvent:
     step = next(a.output.scale for a in card.artifacts if a.file == session.artifact)
     confidence = calibrated_confidence(np.array(event.scores), card.temperature, step)
     top = top_scores(event.scores)
-    return replace(event, t_ms=40 * event.frame, top=top, confidence=float(confidence))
+    return event._replace(t_ms=40 * event.frame, top=top, confidence=float(confidence))
 
 
 def rewritten(session: Session, target: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -105,7 +104,7 @@ def test_what_is_written_is_read_again(tmp_path):
     with SessionWriter(tmp_path / "s", HEADER) as writer:
         writer.truth(TruthEvent(1, "blue 2", "marker"))
         for k in range(3):
-            writer.frame(replace(answered(k, k, None), name=f"{k}.png"))
+            writer.frame(answered(k, k, None)._replace(name=f"{k}.png"))
         writer.truth(TruthEvent(2, None, "page", by="ann"))
         writer.health({"temperature_c": 50.0}, "warm")
         writer.gap(1, 2, "camera silent")

@@ -8,8 +8,10 @@ A real weakness of the model does not: it has no reason to be right at a shift o
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -337,16 +339,16 @@ def _shifted_by_time(
     session: Session, frames: Frames, truth: Truth
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Labels that are late by a time: another number of frames where the rate changes."""
-    times = _times(session, frames)
-    if times is None:
-        return
-    steps = np.diff(times)
-    if not (steps > 0).any() or (steps < 0).any():
+    # The lag is sought in the first frames only: all times are read where there is one.
+    times = _times(session, frames, _MOST)
+    steps = np.zeros(0) if times is None else np.diff(times)
+    if times is None or not (steps > 0).any() or (steps < 0).any():
         return
     width = float(np.median(steps[steps > 0])) / 2
     place = np.floor((times - times[0]) / width).astype(np.int64)
-    lag = _best_lag(place, frames.index, truth.label)
-    if lag:
+    lag = _best_lag(place, frames.index[: len(place)], truth.label[: len(place)])
+    times = _times(session, frames, len(frames)) if lag else None
+    if times is not None and not (np.diff(times) < 0).any():
         seconds = lag * width
         at = np.searchsorted(times, times + seconds, side="right") - 1
         inside = (at >= 0) & (times + seconds <= times[-1])
@@ -354,18 +356,27 @@ def _shifted_by_time(
         yield _shift_name(seconds, "seconds", 1), label
 
 
-def _times(session: Session, frames: Frames) -> np.ndarray | None:
-    """When each frame was captured, in seconds; None where a frame does not say, or of regions."""
+def _times(session: Session, frames: Frames, most: int) -> np.ndarray | None:
+    """When the first `most` frames were captured, in seconds.
+
+    None where a frame does not say, or of regions.
+    """
     if len(frames.regions) > 1:
         return None
-    found = np.full(len(frames), np.nan)
-    for event in frame_events(session):
-        at = int(np.searchsorted(frames.key, event.frame))
-        moment = event.seconds
-        if moment is None and event.t_ms is not None:
-            moment = event.t_ms / 1000
-        if moment is not None and at < len(found) and frames.key[at] == event.frame:
-            found[at] = moment
+    number, moment = array("q"), array("d")
+    # Lines that are broken, and frames that were logged again, stand among them.
+    for event in islice(frame_events(session), most + frames.broken + frames.repeated):
+        seconds = event.seconds
+        if seconds is None and event.t_ms is not None:
+            seconds = event.t_ms / 1000
+        if seconds is not None:
+            number.append(event.frame)
+            moment.append(seconds)
+    key = frames.key[:most]
+    found = np.full(len(key), np.nan)
+    at = np.minimum(np.searchsorted(key, np.array(number)), len(key) - 1)
+    known = np.flatnonzero(key[at] == np.array(number))
+    found[at[known]] = np.array(moment)[known]
     return None if bool(np.isnan(found).any()) else found
 
 

@@ -69,13 +69,14 @@ def labelled_frames(
     numbers = ObjectNumbers()
     pictures, label, index, weight, thing = [], [], [], [], []
     for session, frames, truth in parts:
-        worth = label_weights(frames, truth)
+        labelled = [row for row in sorted(frames.images) if truth.label[row] >= 0]
+        worth = dict(
+            zip(labelled, label_weights(frames, truth, np.array(labelled, int)), strict=True)
+        )
         rows = [
             row
-            for row in sorted(frames.images)
-            if truth.label[row] >= 0
-            and worth[row] > 0
-            and frames.pools.get(row, "uniform") == "uniform"
+            for row in labelled
+            if worth[row] > 0 and frames.pools.get(row, "uniform") == "uniform"
         ]
         for row in spread(rows, max(1, _MOST // len(parts))):
             picture = readable_image(session.picture(frames.images[row]))

@@ -8,6 +8,7 @@ from datetime import date
 
 import numpy as np
 
+from edgecnn.accuracy.intervals import unique_in_runs
 from edgecnn.audit.where.frame_table import FrameTable
 from edgecnn.records import Record
 
@@ -74,7 +75,8 @@ def find_drift(table: FrameTable, labels: Sequence[str]) -> tuple[Drift, ...]:
 
 def _by_day(table: FrameTable, labels: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The days that count, and a mean a day of each thing that is looked at."""
-    days, member, counts = np.unique(table.day, return_inverse=True, return_counts=True)
+    days, member = unique_in_runs(table.day)
+    counts = np.bincount(member, minlength=len(days))
     good = (days > 0) & (counts >= _FEWEST_FRAMES)
     sure = np.bincount(member, weights=table.confidence, minlength=len(days))
     series = {"confidence": sure / counts}

@@ -9,7 +9,7 @@ from datetime import date
 import cv2
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters
+from edgecnn.accuracy.intervals import Clusters, unique_in_runs
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.ledger.reanswer import spread
 from edgecnn.bundle.preprocess import readable_image, to_tensor
@@ -112,7 +112,7 @@ def _labelled(parts: Sequence[tuple[Session, Frames, Truth]]) -> Labelled:
     columns = []
     for start, (_, frames, truth), numbers in zip(_starts(parts), parts, shown, strict=True):
         rows = np.flatnonzero(truth.label >= 0)
-        weight = label_weights(frames, truth)[rows]
+        weight = label_weights(frames, truth, rows)
         right = truth.label[rows] == frames.index[rows]
         counted = weight > 0
         columns.append([c[counted] for c in (start + rows, right, weight, numbers)])
@@ -130,13 +130,16 @@ def _header_fields(parts: Sequence[tuple[Session, Frames, Truth]]) -> dict[str, 
     for name, values in texts.items():
         known = sorted({value for value in values if value})
         code = [known.index(value) if value else -1 for value in values]
-        found[name] = Field(tuple(known), np.repeat(np.array(code, np.int16), sizes))
+        if len(known) > 1:  # else no part of the frames differs from another
+            found[name] = Field(tuple(known), np.repeat(np.array(code, np.int16), sizes))
     return found
 
 
 def _region(parts: Sequence[tuple[Session, Frames, Truth]]) -> Field:
     """By name: a region has another position in each session."""
     known = sorted({name or "" for _, frames, _ in parts for name in frames.regions})
+    if len(known) == 1:
+        return Field(tuple(known), np.zeros(0, np.int16))
     columns = []
     for _, frames, _ in parts:
         code = np.array([known.index(name or "") for name in frames.regions], np.int16)
@@ -145,7 +148,7 @@ def _region(parts: Sequence[tuple[Session, Frames, Truth]]) -> Field:
 
 
 def _day(day: np.ndarray) -> Field:
-    known, code = np.unique(day, return_inverse=True)
+    known, code = unique_in_runs(day)
     unknown = int(len(known) > 0 and known[0] == 0)
     values = tuple(date.fromordinal(int(one)).isoformat() for one in known[unknown:])
     return Field(values, (code - unknown).astype(np.int16))

@@ -212,7 +212,10 @@ class SessionDesk(Desk):
     def _tally(self) -> Tally:
         if self._live is None:
             parts = []
+            first = self._all[0][0].session.bundle_sha256
             for recorded, late in self._all:
+                if recorded.session.bundle_sha256 != first:
+                    continue  # accuracy is of one bundle
                 rows = TruthRows(self._card.labels, recorded.frames.regions)
                 for truth in late.truths:
                     rows.add(truth)

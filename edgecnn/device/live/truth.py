@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -93,7 +92,7 @@ class Truths:
 
     def take(self) -> list[TruthEvent]:
         return [
-            event if about is None else replace(event, region=about)
+            event if about is None else event._replace(region=about)
             for source, about in zip(self._sources, self._regions, strict=True)
             for event in source.take()
         ]

@@ -129,7 +129,7 @@ class Regions:
             return
         self._all[number].answers.truth(event)
         if len(self._all) > 1:
-            self._answers.truth(replace(event, frame=self.place(event.region, event.frame)))
+            self._answers.truth(event._replace(frame=self.place(event.region, event.frame)))
 
     @property
     def names(self) -> Collection[str | None]:

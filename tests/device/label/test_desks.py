@@ -115,6 +115,18 @@ def test_a_start_again_goes_on_and_a_label_sent_again_is_written_once(session):
     again.close()
 
 
+def test_the_figure_is_of_the_bundle_of_the_first_session(session, tmp_path):
+    other = shutil.copytree(session, tmp_path / "other")
+    header = json.loads((other / "session.json").read_text())
+    header["bundle"]["sha256"] = "0" * 64
+    (other / "session.json").write_text(json.dumps(header))
+    desk = SessionDesk([session, other])
+    for _ in range(desk.state()["left"]):
+        assert desk.give([given(desk, desk.question("a")["frame"], "0")]) == [None]
+    assert desk.state()["live"]["total"] == SessionDesk([session]).state()["live"]["total"] > 0
+    desk.close()
+
+
 def test_what_does_not_fit_is_refused(session):
     desk = SessionDesk([session])
     whys = desk.give(
