@@ -140,7 +140,7 @@ def plain(request: dict) -> dict:
     network.compile(keras.optimizers.Adam(1e-4), loss, jit_compile=False)
 
     class Limit(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
+        def on_train_batch_end(self, *_, **__):
             if time.process_time() > request["seconds"]:
                 self.model.stop_training = True
 
