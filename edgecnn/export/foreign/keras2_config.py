@@ -26,6 +26,8 @@ _UNUSED = {
     "SeparableConv2D": (
         *("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
     ),
+    "SpatialDropout1D": ("noise_shape", "trainable"),
+    "SpatialDropout2D": ("noise_shape", "trainable"),
 }
 _NEVER_USED = ("rng_type", "force_generator", "ragged", "sparse_inputs")
 _RANDOM = "Random"
@@ -64,6 +66,8 @@ def translate(node: Any, *, packed: bool = False) -> Any:
     config = {key: value for key, value in config.items() if key not in _UNUSED.get(name, ())}
     if name.startswith(_RANDOM):
         config = {key: value for key, value in config.items() if key not in _NEVER_USED}
+    if packed and name != "InputLayer":  # Flatten(input_shape=...) has an InputLayer before it
+        config.pop("batch_input_shape", None)
     if name == "BatchNormalization" and isinstance(config.get("axis"), list):
         config["axis"] = config["axis"][0]  # [3] for 3
     if name in _NETWORKS and "layers" in config:

@@ -21,7 +21,7 @@ from edgecnn.export.foreign.quantization_aware import (
     unwrap,
 )
 from edgecnn.export.foreign.saved_model import without_slots
-from edgecnn.model.networks.adopt import as_float32, unknown_class
+from edgecnn.model.networks.adopt import as_float32, settle, unknown_class
 from edgecnn.model.networks.small import importable_here
 from edgecnn.quiet import quiet
 
@@ -97,6 +97,7 @@ def load_keras_file(
             ) from error
     if not isinstance(model, keras.Model):
         raise ModelError(f"{path} holds a {type(model).__name__}, expected a whole Keras model")
+    settle(model)  # Keras leaves out the layers of inner networks where it reads a .h5 file
     with keras.saving.custom_object_scope(objects):
         return as_float32(model)
 
@@ -135,6 +136,8 @@ def _why(error: BaseException) -> str:
     unknown = unknown_class(error)
     if "OpLambda" in text:  # of Keras 2: TFOpLambda, SlicingOpLambda
         return f"it holds TensorFlow operations between its layers; {_AS_SAVED_MODEL}"
+    if "MultiHeadAttention" in text:
+        return f"Keras 2 calls its MultiHeadAttention in another way; {_AS_SAVED_MODEL}"
     if unknown == "Functional":
         return "Keras 2 wrote it in a format of its own; save it there as .h5 or as a SavedModel"
     if unknown:

@@ -20,6 +20,7 @@ __all__ = [
     "give_weights",
     "probes",
     "rewire",
+    "settle",
     "unknown_class",
 ]
 
@@ -99,6 +100,11 @@ def give_weights(target: keras.layers.Layer, weights: Sequence[np.ndarray]) -> N
     Keras leaves the latter out: a Normalization goes on with the mean that it had before.
     """
     target.set_weights(weights)
+    settle(target)
+
+
+def settle(target: keras.layers.Layer) -> None:
+    """Let each layer of a layer or network compute what it keeps beside its weights."""
     inner = [target]
     while inner:
         layer = inner.pop()

@@ -98,6 +98,20 @@ def lambda_preprocessing():
     return keras.Model(image, head(x, softmax=False))
 
 
+def normalization_inside():
+    normalize = layers.Normalization()
+    normalize.adapt(np.random.default_rng(1).uniform(0.3, 0.9, (8, *SHAPE)).astype(np.float32))
+    inner = keras.Sequential([layers.Input(SHAPE), normalize, layers.Conv2D(4, 3)])
+    image = layers.Input(SHAPE)
+    x = layers.SpatialDropout2D(0.2)(layers.LeakyReLU(alpha=0.2)(inner(image)))
+    return keras.Model(image, head(layers.GlobalAveragePooling2D()(x)))
+
+
+def shape_on_first_layer():
+    first = layers.Flatten(input_shape=SHAPE)
+    return keras.Sequential([first, layers.Dense(4, activation="tanh"), layers.Dense(3)])
+
+
 def plain():
     net = keras.Sequential([layers.Input(SHAPE), layers.Conv2D(4, 3, strides=2, activation="relu")])
     net.add(layers.Flatten())
@@ -123,24 +137,31 @@ OLD = {  # the network, and the optimizer whose slots the folder holds
 LAYOUTS = (base_flatten, functional, two_sequentials, random_flip, augmentation_inside)
 LAYOUTS += (nested_twice, called_twice, partly_frozen, two_outputs_inside, lambda_preprocessing)
 
+LAYERS = (normalization_inside, shape_on_first_layer)  # that Keras 3 reads otherwise
+
 
 PACKED = ("functional", "two_sequentials", "augmentation_inside", "called_twice", "nested_twice")
-PACKED += ("lambda_preprocessing",)
+PACKED += ("lambda_preprocessing", *(layout.__name__ for layout in LAYERS))
+
+
+def made(layout, images, rng):
+    """Save a network as .h5, and as .keras where it is one of PACKED; returns its answers."""
+    net = layout()
+    for weight in net.weights:  # nothing is left at its first value
+        if weight.dtype.is_floating and weight.name not in ("mean:0", "variance:0"):
+            weight.assign(rng.uniform(0.2, 1.0, weight.shape).astype(np.float32) * rng.choice([-1, 1], weight.shape) if "variance" not in weight.name else rng.uniform(0.5, 1.5, weight.shape))
+    net.save(HERE / f"{layout.__name__}.h5", include_optimizer=False)
+    if layout.__name__ in PACKED:
+        net.save(HERE / "packed" / f"{layout.__name__}.keras")
+    return np.asarray(net(images, training=False))
 
 
 def main():
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 1, (6, *SHAPE)).astype(np.float32)
     answers = {"images": images}
-    for layout in LAYOUTS:
-        net = layout()
-        for weight in net.weights:  # nothing is left at its first value
-            if weight.dtype.is_floating:
-                weight.assign(rng.uniform(0.2, 1.0, weight.shape).astype(np.float32) * rng.choice([-1, 1], weight.shape) if "variance" not in weight.name else rng.uniform(0.5, 1.5, weight.shape))
-        net.save(HERE / f"{layout.__name__}.h5", include_optimizer=False)
-        answers[layout.__name__] = np.asarray(net(images, training=False))
-        if layout.__name__ in PACKED:
-            net.save(HERE / "packed" / f"{layout.__name__}.keras")
+    for layout in (*LAYOUTS, *LAYERS):
+        answers[layout.__name__] = made(layout, images, rng)
     for name, (build, optimizer) in OLD.items():
         answers[name] = saved(name, build(), optimizer, images)
     np.savez_compressed(HERE / "answers.npz", **answers)
