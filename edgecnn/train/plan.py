@@ -26,7 +26,7 @@ _GUESS_S = 0.012
 # Features may take this share of the time given.
 _FEATURES_SHARE = 0.5
 # So many images in all epochs, without and with a time to fill.
-_IMAGES, _IMAGES_TIMED = 14_000, 26_000
+_IMAGES, _IMAGES_TIMED = 10_000, 26_000
 _EPOCHS = (4, 20)
 
 
