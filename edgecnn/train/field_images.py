@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,7 @@ from edgecnn.train.options import TrainOptions
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["FieldSign", "check_field", "read_sign"]
+__all__ = ["FieldSign", "read_sign"]
 
 _MOST = 500
 _POINTS = 2.0
@@ -62,15 +61,6 @@ class FieldSign(Record):
             "loss). `edgecnn adapt` with --field and these images fits the last layer to them, "
             "and keeps it only on evidence."
         )
-
-
-def check_field(folder: Path) -> None:
-    """Look for field images before the work.
-
-    Raises:
-        DataError: The folder can't be read or holds none.
-    """
-    find_images(folder)
 
 
 def read_sign(

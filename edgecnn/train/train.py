@@ -15,6 +15,7 @@ import numpy as np
 from edgecnn._version import __version__
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, ModelError
+from edgecnn.files.folders import find_images
 from edgecnn.files.staging import check_room, check_writable
 from edgecnn.model.lab_replay import replay_file
 from edgecnn.model.predict import most_certain
@@ -24,7 +25,6 @@ from edgecnn.quiet import quiet
 from edgecnn.records import Json, Progress
 from edgecnn.train.assess import Measured, group_names, measure
 from edgecnn.train.augmentation.simulated_field import training_note
-from edgecnn.train.field_images import check_field
 from edgecnn.train.kept_training import KeptTraining, place_of, task_key
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.plan import make_plan
@@ -77,7 +77,7 @@ def train(
         check_writable(output, marker=CARD_FILE)
         _check_kept(output, options.resume, reports)
     if options.field:
-        check_field(options.field)
+        find_images(options.field)  # before the work: none is an error
     plan = make_plan(lab, options, alone=cluster is None)
     reports.line(plan.to_text())
     task = read_task(lab, plan.options, cluster, progress)

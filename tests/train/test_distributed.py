@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from served import free_port
 
 from edgecnn.errors import ModelError
 from edgecnn.train.fitting.cluster import Cluster, read_cluster
@@ -74,16 +74,6 @@ def test_clocks_that_differ_can_not_end_a_common_run(digits_folder, tmp_path, mo
         train(digits_folder, tmp_path / "model", TrainOptions(seconds=5))
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def start(lab, output, tf_config: str, *args: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "edgecnn", "train", str(lab), "-o", str(output), *args]
     env = {**os.environ, "TF_CONFIG": tf_config, "TF_NUM_INTRAOP_THREADS": "1"}
@@ -105,7 +95,7 @@ def lab(tmp_path_factory, digits_folder):
 
 @pytest.mark.long
 def test_two_workers_learn_what_one_process_learns(lab, tmp_path):
-    members = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    members = [f"127.0.0.1:{port}" for port in (free_port(), free_port())]
     outputs = [tmp_path / "chief", tmp_path / "worker", tmp_path / "alone"]
     both = [
         start(lab, outputs[k], config({"worker": members}, index=k), *ARGS[: -1 if k else None])

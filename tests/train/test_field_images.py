@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import DataError
-from edgecnn.train.field_images import check_field, read_sign
-from edgecnn.train.options import TrainOptions
+from edgecnn.train.field_images import read_sign
+from edgecnn.train.train import TrainOptions, train
 
 SHAPE = (16, 16, 3)
 
@@ -40,5 +40,7 @@ def test_confidence_in_the_field_is_set_beside_that_in_the_lab(tmp_path):
 
 
 def test_a_folder_without_images_is_refused_before_the_work(tmp_path):
-    with pytest.raises(DataError, match=str(tmp_path)):
-        check_field(tmp_path)
+    field, lab = tmp_path / "field", tmp_path / "nowhere"
+    field.mkdir()
+    with pytest.raises(DataError, match=str(field)):
+        train(lab, tmp_path / "model", TrainOptions(field=field))
