@@ -166,3 +166,11 @@ class ChosenTensors(TensorView):
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         return self.tensors[self.rows[rows]]
+
+    @property
+    def flat(self) -> ChosenTensors:
+        """The same rows by their places in the data set: some rows may be chosen of chosen ones."""
+        inner = self.tensors
+        if not isinstance(inner, ChosenTensors):
+            return self
+        return ChosenTensors(inner.tensors, inner.rows[self.rows]).flat

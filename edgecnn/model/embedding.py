@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from edgecnn.bundle.head import Head
 from edgecnn.errors import ModelError
 from edgecnn.images.tensors import Tensors
 from edgecnn.model.predict import fitting_batch
+from edgecnn.model.tflite_network import TfliteNetwork
 
 if TYPE_CHECKING:
     import keras
@@ -20,11 +22,15 @@ __all__ = ["SplitNetwork", "split_network"]
 
 @dataclass(frozen=True, eq=False)
 class SplitNetwork:
-    """A network, the part of it below its last layer, and that layer; they share their weights."""
+    """A network, the part of it below its last layer, and that layer; they share their weights.
+
+    quick  computes the embedding instead of `below`, whose weights then never change
+    """
 
     network: keras.Model
     below: keras.Model
     layer: Any
+    quick: Callable[[Tensors], np.ndarray] | None = None
 
     @property
     def head(self) -> Head:
@@ -35,10 +41,20 @@ class SplitNetwork:
         """Give the last layer these weights."""
         self.layer.set_weights([head.weights, head.bias])
 
+    def in_tflite(self) -> SplitNetwork:
+        """The same with its embedding in the TFLite runtime, with the weights of now."""
+        return replace(self, quick=TfliteNetwork(self.below))
+
+    def scores(self, tensors: Tensors) -> np.ndarray:
+        """Scores, float32 (n, classes), of tensors as `embed` takes them."""
+        return self.head.scores(self.embed(tensors))
+
     def embed(self, tensors: Tensors) -> np.ndarray:
         """Embeddings, float32 (n, d), of tensors, uint8 (n, height, width, 3) RGB."""
         if not len(tensors):
             return np.empty((0, self.below.output_shape[-1]), np.float32)
+        if self.quick:
+            return self.quick(tensors)
         size = fitting_batch(tensors)
         parts = [
             np.asarray(self.below.predict_on_batch(tensors[k : k + size].astype(np.float32)))

@@ -27,8 +27,8 @@ import numpy as np
 from edgecnn.bundle.card import Card
 from edgecnn.errors import ModelError
 from edgecnn.files.arrays import open_arrays
-from edgecnn.images.tensors import Tensors
-from edgecnn.model.embedding import split_network
+from edgecnn.images.tensors import ChosenTensors, Tensors
+from edgecnn.model.embedding import SplitNetwork, split_network
 from edgecnn.quiet import quiet
 
 if TYPE_CHECKING:
@@ -67,25 +67,27 @@ def replay_file(
     network: keras.Model,
     train: tuple[Tensors, np.ndarray],
     val: tuple[Tensors, np.ndarray],
+    split: SplitNetwork | None = None,
 ) -> dict[str, bytes]:
     """The file by its name; empty for a network whose last layer can't be adapted.
 
     Args:
         train, val: Tensors, uint8 (n, height, width, 3), and labels, int (n,), of each part.
+        split: The network in parts, where it is at hand.
     """
     try:
-        split = split_network(network)
+        split = split or split_network(network)
     except ModelError:
         return {}
     size = int(np.prod(train[0].shape[1:]))
     allowed = max(_FEWEST, _BYTES // size)
     rows = in_turns(train[1], MOST_TRAIN)
     val_rows = in_turns(val[1], min(_MOST_VAL, allowed))
-    tensors = train[0][rows]
+    chosen = ChosenTensors(train[0], rows)
     with quiet():
-        embeddings = split.embed(tensors)
+        embeddings = split.embed(chosen)
     replay = Replay(
-        train_tensors=tensors if len(rows) <= allowed else tensors[:0],
+        train_tensors=train[0][rows if len(rows) <= allowed else rows[:0]],
         train_embeddings=embeddings,
         train_labels=np.asarray(train[1])[rows].astype(np.int32),
         train_scores=split.head.scores(embeddings),

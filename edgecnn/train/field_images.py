@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
 from edgecnn.bundle.preprocess import readable_image, to_tensor
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
-from edgecnn.model.predict import keras_scores
 from edgecnn.records import Record, computed
-from edgecnn.train.options import TrainOptions
-
-if TYPE_CHECKING:
-    import keras
 
 __all__ = ["FieldSign", "read_sign"]
 
@@ -64,27 +61,28 @@ class FieldSign(Record):
 
 
 def read_sign(
-    model: keras.Model, options: TrainOptions, temperature: float, lab_scores: np.ndarray
+    scores_of: Callable[[np.ndarray], np.ndarray],
+    field: Path,
+    spec: InputSpec,
+    temperature: float,
+    lab_scores: np.ndarray,
 ) -> FieldSign:
-    """Let the network answer up to 500 images of `options.field`, spread evenly; no label is read.
+    """Let the network answer up to 500 images of a folder, spread evenly; no label is read.
 
     Args:
+        scores_of: The network's scores of tensors, of the size of `spec`.
         lab_scores: float32, shape (n, classes), of the lab's test images.
 
     Raises:
         DataError: No image can be read.
     """
-    assert options.field is not None
-    height, width = model.input_shape[1:3]
-    spec = options.input_spec((width, height))
-    paths = find_images(options.field)
+    paths = find_images(field)
     frames = [readable_image(paths[k]) for k in evenly(len(paths), _MOST)]
     tensors = [to_tensor(frame, spec) for frame in frames if frame is not None]
     if not tensors:
         raise DataError(
-            f"{options.field}: none of {len(frames)} field images can be read; check the folder"
+            f"{field}: none of {len(frames)} field images can be read; check the folder"
         )
-    scores = keras_scores(model, np.stack(tensors))
-    both = (calibrated_confidence(part, temperature) for part in (scores, lab_scores))
-    field, lab = (100 * float(part.mean()) for part in both)
-    return FieldSign(len(tensors), field, lab)
+    both = (scores_of(np.stack(tensors)), lab_scores)
+    seen, lab = (100 * float(calibrated_confidence(part, temperature).mean()) for part in both)
+    return FieldSign(len(tensors), seen, lab)

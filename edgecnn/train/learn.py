@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edgecnn.model.embedding import SplitNetwork, split_network
 from edgecnn.model.lab_replay import MOST_TRAIN
 from edgecnn.model.networks.adopt import as_float32
 from edgecnn.model.networks.backbones import BACKBONES, build_backbone
@@ -27,6 +28,7 @@ from edgecnn.train.backbone.probe_first import (
 )
 from edgecnn.train.backbone.result import LargerInput, ProbeResult, SideTrial
 from edgecnn.train.backbone.side import settle_side, try_larger
+from edgecnn.train.backbone.time_left import fit_in_time, seconds_after
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.cluster import local_copy, movable, strategy_of
 from edgecnn.train.fitting.fit_network import Fit, fit_network
@@ -47,6 +49,8 @@ _TRIED = 16  # images
 _VERSIONS = 3
 # An image of an epoch, in forward passes of it.
 _EPOCH = 3.0
+# What an answer of Keras takes, in answers of the TFLite runtime.
+_KERAS = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,7 @@ class Learned:
     classes  int, shape (n,): the class of each training image, synthetic ones included
     made     the synthetic images and the decision about them; None without `synthesize`
     probe    the linear probe of a pretrained network
+    split    a pretrained network in parts, its embedding in the quickest runtime that there is
     """
 
     model: keras.Model
@@ -64,6 +69,7 @@ class Learned:
     classes: np.ndarray
     made: Made | None = None
     probe: ProbeResult | None = None
+    split: SplitNetwork | None = None
 
 
 def start_with_sides(
@@ -72,16 +78,21 @@ def start_with_sides(
     """Choose the side of a pretrained network's input among those of the plan.
 
     Returns:
-        The task at that side, the network's features, what was tried, and a larger input that
-        is better. Without a choice to make the task stays as it is.
+        The task at that side, with the training images that there is time for, the network's
+        features, what was tried, and a larger input that is better. Without a choice to make the
+        task stays as it is.
     """
-    if len(plan.sides) < 2 and not plan.larger:
+    timed = task.options.pretrained and clock.seconds is not None and task.cluster is None
+    if len(plan.sides) < 2 and not plan.larger and not timed:
         return task, None, (), None
     frozen = FrozenFeatures(str(task.options.network), task.options.weights)
     if plan.larger:
         return task, frozen, (), try_larger(task, frozen, plan.larger)
-    chosen, trials, larger = settle_side(task, frozen, plan.sides, clock, reports)
-    return chosen, frozen, trials, larger
+    trials: tuple[SideTrial, ...] = ()
+    larger = None
+    if len(plan.sides) > 1:
+        task, trials, larger = settle_side(task, frozen, plan.sides, clock, reports)
+    return fit_in_time(task, frozen, clock, reports), frozen, trials, larger
 
 
 def learn(
@@ -166,11 +177,16 @@ class _Trainer:
                 else:
                     fit = probe_alone(probed)
         model = as_float32(local_copy(model) if task.cluster else model)
-        if probed and before:
-            fit = keep_better(model, before, probed, val, fit)
+        result, split = None, None
+        if probed and self.frozen:
+            split = replace(split_network(model), quick=self.frozen.of)
+            if before:
+                tuned = split.in_tflite()
+                fit = keep_better(tuned, before, probed, val, fit)
+                split = tuned if fit.best_epoch else split
+            result = replace(probed.result, kept=fit.best_epoch == 0)
         adjust_scores(model, images.classes, options)
-        result = replace(probed.result, kept=fit.best_epoch == 0) if probed else None
-        return Learned(model, fit, network, images.classes, probe=result)
+        return Learned(model, fit, network, images.classes, probe=result, split=split)
 
     def _probed(self, options: TrainOptions, images: Examples) -> Probed:
         groups = self.task.split.groups.ids[self.task.rows("train")]
@@ -178,8 +194,10 @@ class _Trainer:
         groups = np.concatenate([groups, groups.max() + 1 + extra])
         if self.frozen is None:
             self.frozen = FrozenFeatures(str(options.network), options.weights)
-        val = self.examples("val")
-        return probe(self.frozen, images, val, groups, options, self.clock, self.reports)
+        val, clock = self.examples("val"), self.clock
+        if clock.seconds is not None:
+            clock = clock.keeping(seconds_after(self.task, self.frozen, tuned=options.fine_tune))
+        return probe(self.frozen, images, val, groups, options, clock, self.reports)
 
     def _timed(self, options: TrainOptions, model: keras.Model) -> tuple[TrainOptions, Reports]:
         """The options with the time that is left for training, and what the reports need."""
@@ -197,6 +215,10 @@ class _Trainer:
 
         From a few images.
         """
+        val, test = len(self.task.split.val), len(self.task.split.test)
+        if self.frozen and options.pretrained:
+            each = _KERAS * self.frozen.seconds(*self.task.shape[:2])
+            return val * each, seconds_after(self.task, self.frozen, tuned=True)
         some = self.task.tensors("val")[:_TRIED]
         field = FieldTensors(some, None, 0, share=1.0)
         keras_scores(model, some)  # builds the graph
@@ -206,16 +228,14 @@ class _Trainer:
         start = monotonic()
         keras_scores(model, field)
         degraded = (monotonic() - start) / len(some)
-        val, test = len(self.task.split.val), len(self.task.split.test)
         passes = len(self.task.measured_rows("train")) + 2 * val + test
         passes += min(MOST_TRAIN, len(self.task.split.train))  # for the replay
-        after = _WRITING_S + passes * each + (val + test) * degraded
-        return (1 if options.pretrained else _VERSIONS) * val * each, after
+        return _VERSIONS * val * each, _WRITING_S + passes * each + (val + test) * degraded
 
     def _carries_an_epoch(self, options: TrainOptions, images: Examples) -> bool:
         if self.frozen is None or options.seconds is None:
             return True
-        each = _EPOCH * self.frozen.seconds(*images.tensors.shape[1:3])
+        each = _EPOCH * _KERAS * self.frozen.seconds(*images.tensors.shape[1:3])
         return options.seconds >= len(images.classes) * each
 
 

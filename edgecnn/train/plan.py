@@ -11,7 +11,7 @@ from edgecnn.images.dataset import fitting_size, typical_size
 from edgecnn.model.networks.backbones import BACKBONES, SIDE, check_backbone
 from edgecnn.train.options import BUILT_IN, TrainOptions
 
-__all__ = ["SIDES", "Plan", "make_plan", "training_seconds"]
+__all__ = ["SIDES", "Plan", "guessed_seconds", "make_plan", "training_seconds"]
 
 SIDES = (96, 128, 160, SIDE)
 """The inputs to choose from for a pretrained network, in pixels."""
@@ -21,10 +21,11 @@ _DEFAULT = "efficientnet-lite0"
 _CROP = 112
 # Multiply-adds of EfficientNet-Lite0 at 224 px and of the built-in network at 96 px, in millions.
 _BACKBONE_MADDS, _BUILT_IN_MADDS = 385.0, 168.0
-# Seconds of a core for an image's features at 224 px, for a first guess.
-_GUESS_S = 0.012
+_GUESS_S = 0.012  # at 224 px
 # Features may take this share of the time given.
 _FEATURES_SHARE = 0.5
+# A run that has time for so many images may take their size.
+_ENOUGH = 500
 # So many images in all epochs, without and with a time to fill.
 _IMAGES, _IMAGES_TIMED = 10_000, 26_000
 _EPOCHS = (4, 20)
@@ -196,11 +197,13 @@ def _sides(shorter: float, count: int, options: TrainOptions) -> tuple[int, ...]
     if options.seconds is None:
         return fitting
 
-    def seconds(side: int) -> float:
-        return count * _GUESS_S * (side / SIDE) ** 2
+    allowed = _FEATURES_SHARE * options.seconds / min(count, _ENOUGH)
+    return tuple(side for side in fitting if guessed_seconds(side) <= allowed) or SIDES[:1]
 
-    allowed = _FEATURES_SHARE * options.seconds
-    return tuple(side for side in fitting if seconds(side) <= allowed) or SIDES[:1]
+
+def guessed_seconds(side: int) -> float:
+    """Seconds of a core for the features of an image, for a first guess."""
+    return _GUESS_S * (side / SIDE) ** 2
 
 
 def _epochs(count: int, images: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from edgecnn.records import Progress
@@ -52,6 +52,10 @@ class Clock:
     @property
     def elapsed(self) -> float:
         return monotonic() - self.start
+
+    def keeping(self, reserve: float) -> Clock:
+        """A clock that ends so many seconds sooner."""
+        return self if self.seconds is None else replace(self, seconds=self.seconds - reserve)
 
     def left(self, reserve: float = 0.0) -> float | None:
         """What is left to train in when `reserve` is needed afterwards; None without a limit."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
+from edgecnn.camera.scenes import evenly
 from edgecnn.errors import ModelError
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.split import Split, split_dataset
@@ -30,13 +31,16 @@ __all__ = ["Part", "Task", "check_task", "read_task", "settle_augmentation"]
 
 Part = Literal["train", "val", "test"]
 _CHECKED = 96  # pixels
-_MEASURED = 500
+_MEASURED, _HURRIED = 500, 100
 _CHECK_SHARE = 0.1  # of the training's processor time, for the label check
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """The data and the options of a run; `camera` is the fitted one to train for."""
+    """The data and the options of a run; `camera` is the fitted one to train for.
+
+    hurried  whether there is no time for all training images
+    """
 
     data: Dataset
     split: Split
@@ -45,6 +49,7 @@ class Task:
     cluster: Cluster | None
     checks: tuple[LabelCheck, ...] = ()
     notes: tuple[str, ...] = ()
+    hurried: bool = False
 
     def rows(self, part: Part) -> np.ndarray:
         return np.asarray(getattr(self.split, part))
@@ -61,6 +66,11 @@ class Task:
         if part != "train" or not self.options.pretrained or len(rows) <= _MEASURED:
             return rows
         return np.sort(np.random.default_rng(self.options.seed).permutation(rows)[:_MEASURED])
+
+    def simulated_rows(self, part: Part) -> np.ndarray:
+        """The rows of a part that are read in a simulated field: 100 in a hurry."""
+        rows = self.rows(part)
+        return rows[evenly(len(rows), _HURRIED)] if self.hurried else rows
 
     def at_side(self, side: int) -> Task:
         """The same task with its images read anew at another side in pixels.

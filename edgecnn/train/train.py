@@ -92,7 +92,8 @@ def train(
     kept = KeptTraining(place_of(output), task_key(task), options.resume)
     with _told_if_interrupted(kept, lab, output):
         learned = learn(task, reports, clock, frozen, kept if cluster is None else None)
-        measured = measure(learned.model, task, names, larger)
+        quick = learned.split.scores if learned.split else None
+        measured = measure(learned.model, task, names, larger, quick)
         result = _result(output, task, learned, measured, clock.elapsed)
         result = replace(result, sides=trials)
         if writes:
@@ -139,8 +140,9 @@ def _write(result: TrainResult, task: Task, learned: Learned, measured: Measured
         LabTest.of(data, rows, measured.scores),
         tuple(data.files[rows[k]].path for k in most_certain(measured.scores, _NUM_GOLDEN)),
     )
-    parts = [(task.tensors(part), task.classes(part)) for part in ("train", "val")]
-    files = _pictures(task, learned.made) | replay_file(learned.model, *parts)
+    train, val = ((task.tensors(part), task.classes(part)) for part in ("train", "val"))
+    replay = replay_file(learned.model, train, val, learned.split)
+    files = _pictures(task, learned.made) | replay
     write_model_folder(model, learned.fit.history, files)
 
 

@@ -12,8 +12,8 @@ from edgecnn.bundle.edgetpu.mapping import predict_edgetpu
 from edgecnn.bundle.edgetpu.rules import SUPPORTED
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ArtifactError
-from edgecnn.export.convert.tflite_convert import freeze
 from edgecnn.model.read import load_lab_model
+from edgecnn.model.tflite_network import freeze
 
 IMAGE, VECTOR = T((1, 8, 8, 4)), T((1, 16))
 SCALAR_IMAGE = T((1, 1, 1, 4))
@@ -244,7 +244,7 @@ def converted(network, spec, images: np.ndarray, io: str | None) -> bytes:
     """Keras -> integers through the converter, with float ends unless `io` is a type."""
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([freeze(network, spec)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([freeze(network, spec.shape)])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([t[None].astype("float32")] for t in images)
     if io:

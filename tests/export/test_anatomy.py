@@ -10,9 +10,10 @@ from one_op import T, bias, one_op, weights
 
 from edgecnn.errors import ArtifactError
 from edgecnn.export.convert.onnx_convert import convert_onnx, quantize_onnx
-from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.convert.tflite_convert import convert_tflite
 from edgecnn.export.readback.anatomy import read_anatomy
 from edgecnn.export.readback.kinds import read_kind
+from edgecnn.model.tflite_network import freeze
 
 QUANTIZED = (
     "model_full_integer_quant.tflite",
@@ -104,7 +105,7 @@ def island(small_spec):
 
 def test_a_float_island_is_named_in_tflite(island, small_spec):
     network, images = island
-    data = convert_tflite(freeze(network, small_spec), "tflite-full-integer", images)
+    data = convert_tflite(freeze(network, small_spec.shape), "tflite-full-integer", images)
     found = read_anatomy(data)
     assert [name.split()[1] for name in found.float_operations] == ["SIN"]
     assert len(found.float_tensors) == 2

@@ -21,12 +21,13 @@ from edgecnn.export.calibration.images import Reading, load_calibration, pin
 from edgecnn.export.calibration.result import AEQ, Cell, draw_comparison, plot_comparison
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.onnx_convert import quantize_onnx
-from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.convert.tflite_convert import convert_tflite
 from edgecnn.export.convert.tflite_ranges import RangeModel, clipped_shares
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.files.folders import find_labelled
 from edgecnn.model.read import load_lab_model
+from edgecnn.model.tflite_network import freeze
 
 FILE = "model_full_integer_quant.tflite"
 SMALL = ExportOptions(compare=True, compare_counts=(10, 25))
@@ -43,7 +44,7 @@ def lab(small_model):
 
 @pytest.fixture(scope="module")
 def range_model(lab):
-    return RangeModel(freeze(lab.network, lab.card.input))
+    return RangeModel(freeze(lab.network, lab.card.input.shape))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def scores(data, tensors):
 def test_measured_ranges_give_the_model_that_the_converter_makes(lab, range_model, per_channel):
     images = lab.test.tensors[:30].copy()
     images[0, 0, 0], images[0, -1, -1] = 0, 255
-    frozen = freeze(lab.network, lab.card.input)
+    frozen = freeze(lab.network, lab.card.input.shape)
     wanted = convert_tflite(frozen, "tflite-full-integer", images, per_channel=per_channel)
     made = range_model.quantize(range_model.measure(images).limits(), per_channel)
     np.testing.assert_array_equal(
@@ -242,7 +243,7 @@ def test_the_advice_is_the_set_that_then_does_best_on_the_shared_devices(
     folders = [meters / "lab", *(meters / "field" / name for name in names), flat_folder]
     options = replace(TFLITE, compare_counts=(50, 200))
     comparison = choose(lab, folders, options).comparison
-    frozen = freeze(lab.network, lab.card.input)
+    frozen = freeze(lab.network, lab.card.input.shape)
     truth = [
         (to_tensor(decode(one.path.read_bytes()), lab.card.input), lab.card.labels.index(one.label))
         for device in sorted((meters / "field").iterdir())

@@ -3,9 +3,10 @@
 import pytest
 
 from edgecnn.errors import ArtifactError
-from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.convert.tflite_convert import convert_tflite
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.model.read import load_lab_model
+from edgecnn.model.tflite_network import freeze
 
 KINDS = {
     "model_float32.tflite": "float32",
@@ -29,7 +30,7 @@ def test_integers_inside_with_float_ends_are_not_called_full_integer(small_model
 
     lab = load_lab_model(small_model)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [freeze(lab.network, lab.card.input)]
+        [freeze(lab.network, lab.card.input.shape)]
     )
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
@@ -49,7 +50,7 @@ def test_a_network_with_a_float_operation_in_the_middle_is_a_hybrid(small_spec):
     x = keras.layers.GlobalAveragePooling2D()(x)
     network = keras.Model(image, keras.layers.Softmax()(x))
     images = np.random.default_rng(0).integers(0, 256, (20, *small_spec.shape), dtype=np.uint8)
-    data = convert_tflite(freeze(network, small_spec), "tflite-full-integer", images)
+    data = convert_tflite(freeze(network, small_spec.shape), "tflite-full-integer", images)
     assert read_kind(data) == "hybrid/float32+int8"
 
 

@@ -13,10 +13,11 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ArtifactError
 from edgecnn.export.convert.onnx_maker import OnnxMaker
 from edgecnn.export.convert.recipe import Recipe
-from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.convert.tflite_convert import convert_tflite
 from edgecnn.export.convert.tflite_maker import TfliteMaker
 from edgecnn.export.readback.layer_names import layer_names
 from edgecnn.export.readback.layers import compare_layers, plot_layers
+from edgecnn.model.tflite_network import freeze
 
 SPEC = InputSpec(width=faults.SIDE, height=faults.SIDE)
 MAKERS = {
@@ -67,7 +68,7 @@ def test_a_narrow_calibration_set_shows_as_clipped_values(subject, name):
 
 
 def test_a_file_against_itself_has_no_noise(subject):
-    data = convert_tflite(freeze(subject.network, SPEC), "tflite-float32", subject.field)
+    data = convert_tflite(freeze(subject.network, SPEC.shape), "tflite-float32", subject.field)
     found = compare_layers(data, data, "model_float32.tflite", subject.field[:3])
     assert {layer.snr_db for layer in found.layers} == {100.0}
     assert all(layer.cosine == pytest.approx(1) for layer in found.layers)
@@ -76,7 +77,7 @@ def test_a_file_against_itself_has_no_noise(subject):
 
 
 def test_files_of_two_networks_or_no_images_are_refused_in_one_line(subject):
-    data = convert_tflite(freeze(subject.network, SPEC), "tflite-float32", subject.field)
+    data = convert_tflite(freeze(subject.network, SPEC.shape), "tflite-float32", subject.field)
     with pytest.raises(ArtifactError, match="no images"):
         compare_layers(data, data, "model_float32.tflite", subject.field[:0])
     with pytest.raises(ArtifactError, match="can't be loaded"):
@@ -86,7 +87,7 @@ def test_files_of_two_networks_or_no_images_are_refused_in_one_line(subject):
 
 
 def test_images_are_spread_over_all_that_are_given(subject):
-    data = convert_tflite(freeze(subject.network, SPEC), "tflite-float32", subject.field)
+    data = convert_tflite(freeze(subject.network, SPEC.shape), "tflite-float32", subject.field)
     images = np.concatenate([np.zeros_like(subject.field), subject.field])
     found = compare_layers(data, data, "model_float32.tflite", images)
     assert 16 < found.num_images <= 32

@@ -17,11 +17,12 @@ from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.bundle.tflite_file import read_graph
 from edgecnn.errors import ModelError, OptionError
-from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.convert.tflite_convert import convert_tflite
 from edgecnn.export.export import ExportOptions
 from edgecnn.export.targets import micro
 from edgecnn.export.targets.micro import MICRO_FILES, make_micro
 from edgecnn.export.targets.micro_model import arena_bytes, planned_bytes, to_int8_io
+from edgecnn.model.tflite_network import freeze
 
 HERE = Path(__file__).parent
 INTEGER = "model_full_integer_quant.tflite"
@@ -175,7 +176,7 @@ def test_the_arena_suffices_for_a_mobile_network_and_is_not_wasteful(env_python,
     spec = InputSpec(64, 64)
     tensors = np.random.default_rng(0).integers(0, 256, (12, *spec.shape), dtype=np.uint8)
     tensors[0, 0, 0], tensors[0, 0, 1] = 0, 255
-    frozen = freeze(_mobile_network(spec.shape), spec)
+    frozen = freeze(_mobile_network(spec.shape), spec.shape)
     data = to_int8_io(convert_tflite(frozen, "tflite-full-integer", tensors))
     graph = read_graph(data)
     arena = arena_bytes(graph)

@@ -16,6 +16,8 @@ from keras.src.utils import file_utils
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card
 from edgecnn.errors import MissingRuntimeError, ModelError, OptionError
+from edgecnn.images.tensors import ChosenTensors
+from edgecnn.model.embedding import split_network
 from edgecnn.model.networks import efficientnet_lite
 from edgecnn.model.networks.backbones import BACKBONES, HEAD, build_backbone
 from edgecnn.model.predict import keras_scores
@@ -189,10 +191,11 @@ def test_the_probe_stays_where_fine_tuning_reads_fewer_validation_images():
     seen = replace(seen, classes=1 - answers.argmax(axis=1).astype(np.int32))  # all wrong
     before = [np.zeros_like(w) for w in model.get_weights()]
     as_wrong = probed_by(model, answers)
-    assert keep_better(model, before, as_wrong, seen, fit).best_epoch == 1
+    tuned = split_network(model)
+    assert keep_better(tuned, before, as_wrong, seen, fit).best_epoch == 1
     assert any(w.any() for w in model.get_weights())
     right = probed_by(model, 1 - answers)
-    assert keep_better(model, before, right, seen, fit).best_epoch == 0
+    assert keep_better(tuned, before, right, seen, fit).best_epoch == 0
     assert not any(w.any() for w in model.get_weights())
 
 
@@ -233,6 +236,28 @@ def test_the_probe_alone_is_a_whole_model(package, tmp_path, two_digits):
     assert model.card.lab.tally.accuracy > 0.8
     assert "The probe is the network" in result.to_text()
     assert [check.name for check in result.label_checks] == ["flip"]
+
+
+def test_frozen_features_are_those_of_keras_and_are_computed_once(package):
+    frozen = FrozenFeatures("efficientnet-lite0", "imagenet")
+    data = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    chosen = ChosenTensors(data, np.array([3, 0, 4]))
+    features = frozen.of(chosen)
+    keras_model = BACKBONES["efficientnet-lite0"].build((64, 64, 3), "imagenet")
+    assert np.abs(features - keras_model.predict_on_batch(data[[3, 0, 4]])).max() < 1e-3
+    other_size = cv2.resize(data[0], (96, 80))[None]
+    assert frozen.of(other_size).shape == (1, 1280)
+    chosen.tensors[:] = 0  # what is known is not looked at again
+    assert np.array_equal(frozen.of(ChosenTensors(chosen, np.array([1]))), features[[1]])
+    assert not np.array_equal(frozen.of(ChosenTensors(data, np.array([1]))), features[[1]])
+
+
+def test_the_quick_embedding_is_that_of_keras_with_the_weights_of_then(package):
+    split = split_network(little())
+    images = lit().tensors
+    quick = split.in_tflite()
+    assert np.abs(quick.scores(images) - keras_scores(split.network, images)).max() < 1e-4
+    assert np.array_equal(quick.embed(images[:0]), split.embed(images[:0]))
 
 
 def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(package, two_digits):

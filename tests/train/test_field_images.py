@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import keras
 import numpy as np
 import pytest
 
+from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError
+from edgecnn.model.predict import keras_scores
 from edgecnn.train.field_images import read_sign
 from edgecnn.train.train import TrainOptions, train
 
@@ -29,9 +33,9 @@ def test_confidence_in_the_field_is_set_beside_that_in_the_lab(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), np.full((32, 32, 3), grey, np.uint8))
     (tmp_path / "torn.png").write_bytes(b"\x89PNG")
-    options = TrainOptions(width=16, height=16, field=tmp_path)
     lab = np.array([[0.1, 0.9], [0.05, 0.95]], np.float32)
-    sign = read_sign(brightness_network(), options, 1.0, lab)
+    scores_of = partial(keras_scores, brightness_network())
+    sign = read_sign(scores_of, tmp_path, InputSpec(width=16, height=16), 1.0, lab)
     assert sign.images == 2
     expected = 100 * np.mean([1 / (1 + np.exp(-3.0)), 0.5])
     assert sign.confidence == pytest.approx(expected, abs=0.1)

@@ -22,9 +22,13 @@ def open_interpreter(
     device: str = "cpu",
     runtime: str | None = None,
     kernels: Kernels = "default",
+    shape: tuple[int, ...] | None = None,
     **settings: Any,
 ) -> tuple[Any, str]:
     """A TFLite interpreter with its tensors allocated, and the name of its module.
+
+    Args:
+        shape: Of the first input, where the file leaves it open.
 
     Raises:
         MissingRuntimeError: No runtime or no delegate for it.
@@ -44,6 +48,8 @@ def open_interpreter(
             # tf.lite warns of its own end: whoever names it has chosen it.
             warnings.simplefilter("ignore")
             interpreter = module.Interpreter(model_content=data, **settings)
+            if shape is not None:
+                interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
             interpreter.allocate_tensors()
     except SystemError as error:
         raise MissingRuntimeError("; ".join(NUMPY_CLASH)) from error

@@ -11,30 +11,9 @@ from typing import Any
 import numpy as np
 
 from edgecnn.bundle.artifacts import FULL_INTEGER, INT16
-from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.convert.recipe import refusing
-from edgecnn.quiet import quiet
 
-__all__ = ["calibratable", "convert_tflite", "freeze"]
-
-
-def freeze(network: Any, spec: InputSpec) -> Any:
-    """The Keras model as a concrete function with constants for variables, batch size 1.
-
-    Not `from_keras_model`, and not with the variables left in: with Keras 3 those lose track of
-    the variables, and calibration then fails.
-    """
-    with quiet():
-        import tensorflow as tf
-        from tensorflow.python.framework.convert_to_constants import (
-            convert_variables_to_constants_v2,
-        )
-
-        signature = tf.TensorSpec((1, *spec.shape), tf.float32, name="image")
-        function = tf.function(
-            lambda image: network(image, training=False), input_signature=[signature]
-        )
-        return convert_variables_to_constants_v2(function.get_concrete_function())
+__all__ = ["calibratable", "convert_tflite"]
 
 
 def convert_tflite(
@@ -48,7 +27,7 @@ def convert_tflite(
     """Convert to one of the TFLite formats of bundle.artifacts.
 
     Args:
-        frozen: What `freeze` gives.
+        frozen: What `tflite_network.freeze` gives.
         calibration: uint8, shape (n, height, width, 3), for full-integer and int16; its range
             should be 0..255, so that the full-integer model takes raw pixels.
         integer_io: "uint8" or "int8" input and output of the full-integer model.

@@ -8,10 +8,11 @@ from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER, INT16, MIXED
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.calibration.images import pin
 from edgecnn.export.convert.recipe import Maker, Recipe
-from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+from edgecnn.export.convert.tflite_convert import convert_tflite
 from edgecnn.export.convert.tflite_ranges import RangeModel
 from edgecnn.export.packing.metadata import embed_tflite_metadata
 from edgecnn.export.ranges.methods import Observed
+from edgecnn.model.tflite_network import freeze
 
 __all__ = ["TfliteMaker"]
 
@@ -27,7 +28,7 @@ class TfliteMaker(Maker):
         """Write `title`, the labels and the input into each file; `integer_io`: uint8 or int8."""
         self._embed = partial(embed_tflite_metadata, name=title, labels=labels, spec=spec)
         self._integer_io = integer_io
-        self._freeze = cache(partial(freeze, spec=spec))
+        self._freeze = cache(partial(freeze, shape=spec.shape))
         self.reference = cache(lambda network: self._convert(Recipe(FLOAT32, network)))
         # The network with its tensors' ranges open, to set them as one likes.
         self.range_model = cache(lambda network: RangeModel(self._freeze(network), integer_io))

@@ -7,10 +7,10 @@ from time import monotonic
 from typing import TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
-from edgecnn.images.tensors import Tensors
+from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.model.networks.backbones import BACKBONES
+from edgecnn.model.tflite_network import TfliteNetwork
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 from edgecnn.train.augmentation.operations import STRENGTHS
@@ -23,9 +23,7 @@ __all__ = ["Change", "FrozenFeatures", "views_of"]
 Change: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """From uint8 images, shape (n, height, width, 3), to changed copies: a view of them."""
 
-# Pixels of a batch: the first layers of a backbone keep about 100 numbers for each of them.
-_BATCH_PIXELS = 400_000
-_MOST_IN_BATCH = 64
+_BATCH = 64  # images
 
 
 class FrozenFeatures:
@@ -42,14 +40,9 @@ class FrozenFeatures:
     def __init__(self, name: str, weights: str) -> None:
         with quiet():  # keras.applications warns of an open size
             model = BACKBONES[name].build((None, None, 3), weights)
+        self._network = TfliteNetwork(model)
         self._seconds: dict[tuple[int, ...], list[float]] = {}
-
-        def run(images: tf.Tensor) -> tf.Tensor:
-            return model(tf.cast(images, tf.float32), training=False)
-
-        # One graph for all sizes: a graph for each would take seconds to build.
-        signature = [tf.TensorSpec((None, None, None, 3), tf.uint8)]
-        self._run = tf.function(run, input_signature=signature)
+        self._known = _Known()
 
     @opencv_on_one_thread()
     def of(
@@ -57,27 +50,58 @@ class FrozenFeatures:
     ) -> np.ndarray:
         """The features of images, or of changed copies.
 
+        Those of a data set's images, unchanged, are computed once.
+
         Returns:
             float32, shape (n, features).
         """
-        height, width = tensors.shape[1:3]
-        size = max(1, min(_MOST_IN_BATCH, _BATCH_PIXELS // (height * width)))
-        parts = []
-        for start in range(0, len(tensors), size):
-            images = np.asarray(tensors[start : start + size])
-            images = change(images) if change else images
-            begin = monotonic()
-            parts.append(np.asarray(self._run(images)))
-            took = (monotonic() - begin) / len(images)
-            self._seconds.setdefault((height, width), []).append(took)
-            if progress:
-                progress("computing features", min(start + size, len(tensors)), len(tensors))
-        return np.concatenate(parts)
+        if change or not isinstance(tensors, ChosenTensors):
+            return self._compute(tensors, change, progress)
+        chosen = tensors.flat
+        missing = self._known.missing(chosen)
+        if len(missing):
+            new = ChosenTensors(chosen.tensors, missing)
+            self._known.add(new, self._compute(new, None, progress))
+        return self._known.of(chosen)
 
     def seconds(self, height: int, width: int) -> float:
         """Seconds that an image of this size takes here, in the median; 0 if none was seen."""
         seen = self._seconds.get((height, width), [])
         return float(np.median(seen)) if seen else 0.0
+
+    def _compute(
+        self, tensors: Tensors, change: Change | None, progress: Progress | None
+    ) -> np.ndarray:
+        parts = []
+        for start in range(0, len(tensors), _BATCH):
+            images = np.asarray(tensors[start : start + _BATCH])
+            images = change(images) if change else images
+            begin = monotonic()
+            parts.append(self._network(images))
+            took = (monotonic() - begin) / len(images)
+            self._seconds.setdefault(images.shape[1:3], []).append(took)
+            if progress:
+                progress("computing features", min(start + _BATCH, len(tensors)), len(tensors))
+        return np.concatenate(parts)
+
+
+class _Known:
+    """The features of images of one data set, by row."""
+
+    def __init__(self) -> None:
+        self._tensors: Tensors | None = None
+        self._rows: dict[int, np.ndarray] = {}
+
+    def missing(self, chosen: ChosenTensors) -> np.ndarray:
+        if chosen.tensors is not self._tensors:
+            self._tensors, self._rows = chosen.tensors, {}
+        return np.array([row for row in chosen.rows.tolist() if row not in self._rows], int)
+
+    def add(self, chosen: ChosenTensors, features: np.ndarray) -> None:
+        self._rows.update(zip(chosen.rows.tolist(), features, strict=True))
+
+    def of(self, chosen: ChosenTensors) -> np.ndarray:
+        return np.stack([self._rows[row] for row in chosen.rows.tolist()])
 
 
 def views_of(options: TrainOptions, count: int) -> list[Change]:

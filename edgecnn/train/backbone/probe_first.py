@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 from edgecnn.accuracy.paired import Paired
+from edgecnn.model.embedding import SplitNetwork
 from edgecnn.model.networks.backbones import HEAD
-from edgecnn.model.predict import keras_scores
 from edgecnn.train.backbone.frozen_features import FrozenFeatures, views_of
 from edgecnn.train.backbone.logistic_probe import (
     LinearHead,
@@ -140,22 +140,22 @@ def fine_tune(
 
 
 def keep_better(
-    model: keras.Model, before: Sequence[np.ndarray], probed: Probed, val: Examples, fit: Fit
+    tuned: SplitNetwork, before: Sequence[np.ndarray], probed: Probed, val: Examples, fit: Fit
 ) -> Fit:
     """Give the network the probe's weights back where it reads validation images worse.
 
     Args:
-        model: A network that `fine_tune` trained.
+        tuned: A network that `fine_tune` trained.
         before: Its weights with the probe's classifier.
 
     Returns:
         The course of the run with the epoch that was kept; worse is by an exact paired test.
     """
-    scores = keras_scores(model, val.tensors)
-    right = [found.argmax(axis=1) == val.classes for found in (probed.val_scores, scores)]
+    both = probed.val_scores, tuned.scores(val.tensors)
+    right = [found.argmax(axis=1) == val.classes for found in both]
     if Paired.of(*right).p_worse >= _SURE:
         return fit
-    model.set_weights(before)
+    tuned.network.set_weights(before)
     return replace(fit, kept=0)
 
 

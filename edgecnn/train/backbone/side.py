@@ -9,9 +9,12 @@ import cv2
 import numpy as np
 
 from edgecnn.bundle.preprocess import read_image, to_tensor
+from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.backbone.logistic_probe import Judged, judge_features
 from edgecnn.train.backbone.result import LargerInput, SideTrial
+from edgecnn.train.backbone.time_left import in_random_order
+from edgecnn.train.plan import guessed_seconds
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.task import Task
 
@@ -19,10 +22,14 @@ __all__ = ["choose_side", "settle_side", "try_larger"]
 
 _IMAGES = 400
 _IMAGES_LARGER = 200
+_IMAGES_LEAST = 100
 # A smaller side is taken when its log loss is worse by less than this many standard errors.
 _ERRORS = 1.0
-# Of the time left: for trying one side, and for the features of all images.
-_TRIAL_SHARE, _FEATURES_SHARE = 0.25, 0.5
+# Of the time left: for trying all sides, one side, and for features.
+_TRIALS_SHARE, _TRIAL_SHARE, _FEATURES_SHARE = 0.1, 0.25, 0.5
+# So many images of a class make a probe: a larger input with these is better than all in a
+# smaller one.
+_ENOUGH_OF_CLASS = 40
 
 
 def settle_side(
@@ -31,20 +38,25 @@ def settle_side(
     """Try the probe at each side on some training images, and read the images at the best.
 
     The images were read at the largest side; here they are scaled down from that. A side that
-    the clock leaves no time for is not tried, or not taken.
+    the clock leaves no time for is not tried, or not taken; in a hurry only the smallest and the
+    largest are tried.
 
     Returns:
         The task at the chosen side, the trials, and a larger input that is better and was not
         taken.
     """
-    rows = _some_rows(task, _IMAGES)
+    rows = in_random_order(task)[: _trial_size(sides, clock)]
+    if len(rows) < _IMAGES and clock.seconds is not None:
+        sides = (sides[0], sides[-1])
     images = task.data.tensors[rows]
     judged: list[Judged] = []
     trials: list[SideTrial] = []
     for side in sides:
         if trials and _too_long(trials[-1], side, len(images), clock):
             break
-        small = np.stack([_resized(image, side) for image in images])
+        small: Tensors = ChosenTensors(task.data.tensors, rows)
+        if side != task.shape[0]:
+            small = np.stack([_resized(image, side) for image in images])
         found, trial = _tried(task, frozen, small, rows)
         judged.append(found)
         trials.append(trial)
@@ -57,7 +69,7 @@ def settle_side(
 
 def try_larger(task: Task, frozen: FrozenFeatures, side: int) -> LargerInput | None:
     """Try the probe at a larger side than the task's, on some training images read anew."""
-    rows = _some_rows(task, _IMAGES_LARGER)
+    rows = in_random_order(task)[:_IMAGES_LARGER]
     spec = replace(task.options, width=side, height=side).input_spec((side, side))
     paths = [task.data.files[row].path for row in rows]
     both = task.data.tensors[rows], np.stack([to_tensor(read_image(path), spec) for path in paths])
@@ -66,14 +78,17 @@ def try_larger(task: Task, frozen: FrozenFeatures, side: int) -> LargerInput | N
     return _larger(trials, judged, task.shape[0])
 
 
-def _some_rows(task: Task, count: int) -> np.ndarray:
-    rng = np.random.default_rng(task.options.seed)
-    rows = task.rows("train")
-    return np.asarray(rows[rng.permutation(len(rows))[:count]])
+def _trial_size(sides: Sequence[int], clock: Clock) -> int:
+    """How many images to try: fewer where all trials would take a tenth of the time left."""
+    left = clock.left()
+    if left is None:
+        return _IMAGES
+    each = sum(guessed_seconds(side) for side in sides)
+    return min(_IMAGES, max(_IMAGES_LEAST, int(_TRIALS_SHARE * left / each)))
 
 
 def _tried(
-    task: Task, frozen: FrozenFeatures, images: np.ndarray, rows: np.ndarray
+    task: Task, frozen: FrozenFeatures, images: Tensors, rows: np.ndarray
 ) -> tuple[Judged, SideTrial]:
     """The probe on the images of these rows, of any size, with its best penalty."""
     classes, groups = task.data.classes[rows], task.split.groups.ids[rows]
@@ -103,7 +118,8 @@ def _limit_ms(task: Task, clock: Clock) -> float | None:
     left = clock.left()
     limits = [task.options.max_ms] if task.options.max_ms else []
     if left is not None:
-        limits.append(1000 * _FEATURES_SHARE * left / len(task.data))
+        count = min(len(task.data), _ENOUGH_OF_CLASS * len(task.data.labels))
+        limits.append(1000 * _FEATURES_SHARE * left / count)
     return min(limits, default=None)
 
 
