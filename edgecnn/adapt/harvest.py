@@ -108,11 +108,11 @@ def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
 def _eyes(options: HarvestOptions) -> tuple[Card, _Look]:
     """The network that looks at the images."""
     if options.model is not None:
-        from edgecnn.model.embedding import split_network
+        from edgecnn.model.embedding import split_trained
         from edgecnn.model.read import load_model
 
         network, card = load_model(options.model)
-        split = split_network(network)
+        split = split_trained(network, card)
 
         def look(tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             embedding = split.embed(tensors)

@@ -10,7 +10,7 @@ from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptResult
 from edgecnn.adapt.union import CALIBRATION_FOLDER, calibration_files
 from edgecnn.bundle.card import CARD_FILE
-from edgecnn.model.embedding import SplitNetwork, split_network
+from edgecnn.model.embedding import SplitNetwork, split_trained
 from edgecnn.model.lab_replay import REPLAY_FILE, Replay, read_replay
 from edgecnn.model.predict import lab_result
 from edgecnn.model.read import load_lab_model, load_model
@@ -33,7 +33,7 @@ class ParentModel:
         """
         with quiet():
             network, self.card = load_model(path)
-            self.split: SplitNetwork = split_network(network)
+            self.split: SplitNetwork = split_trained(network, self.card)
         self.path = path
         self.replay: Replay = read_replay(path, self.card)
 

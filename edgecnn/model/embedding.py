@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgecnn.bundle.card import Card
 from edgecnn.bundle.head import Head
 from edgecnn.errors import ModelError
 from edgecnn.images.tensors import Tensors
+from edgecnn.model.networks.backbones import BACKBONES
 from edgecnn.model.predict import fitting_batch
 from edgecnn.model.tflite_network import TfliteNetwork
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["SplitNetwork", "split_network"]
+__all__ = ["SplitNetwork", "split_network", "split_trained"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,3 +86,14 @@ def split_network(network: keras.Model) -> SplitNetwork:
             "with a bias and a softmax: only such a last layer can be adapted"
         )
     return SplitNetwork(network, keras.Model(network.inputs[0], layer.input), layer)
+
+
+def split_trained(network: keras.Model, card: Card) -> SplitNetwork:
+    """Split the network of a MODEL folder; the embedding of a pretrained one stays as it is.
+
+    Raises:
+        ModelError: As for `split_network`.
+    """
+    split, origin = split_network(network), card.training.get("network", {})
+    pretrained = origin.get("name") in BACKBONES and origin.get("weights") != "none"
+    return split.in_tflite() if pretrained else split

@@ -13,7 +13,7 @@ from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.backbone.logistic_probe import Judged, judge_features
 from edgecnn.train.backbone.result import LargerInput, SideTrial
-from edgecnn.train.backbone.time_left import in_random_order
+from edgecnn.train.backbone.time_left import in_random_order, payable_seconds
 from edgecnn.train.plan import guessed_seconds
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.task import Task
@@ -25,11 +25,8 @@ _IMAGES_LARGER = 200
 _IMAGES_LEAST = 100
 # A smaller side is taken when its log loss is worse by less than this many standard errors.
 _ERRORS = 1.0
-# Of the time left: for trying all sides, one side, and for features.
-_TRIALS_SHARE, _TRIAL_SHARE, _FEATURES_SHARE = 0.1, 0.25, 0.5
-# So many images of a class make a probe: a larger input with these is better than all in a
-# smaller one.
-_ENOUGH_OF_CLASS = 40
+# Of the time left: for trying all sides, and one side.
+_TRIALS_SHARE, _TRIAL_SHARE = 0.1, 0.25
 
 
 def settle_side(
@@ -114,13 +111,10 @@ def _too_long(last: SideTrial, side: int, count: int, clock: Clock) -> bool:
 
 
 def _limit_ms(task: Task, clock: Clock) -> float | None:
-    """Milliseconds that an image may take: --max-ms, or less for want of time for the features."""
-    left = clock.left()
-    limits = [task.options.max_ms] if task.options.max_ms else []
-    if left is not None:
-        count = min(len(task.data), _ENOUGH_OF_CLASS * len(task.data.labels))
-        limits.append(1000 * _FEATURES_SHARE * left / count)
-    return min(limits, default=None)
+    """Milliseconds that an image may take: --max-ms, or less for want of time."""
+    payable = payable_seconds(task, clock)
+    limits = [task.options.max_ms, None if payable is None else 1000 * payable]
+    return min((limit for limit in limits if limit), default=None)
 
 
 def choose_side(trials: Sequence[SideTrial], judged: Sequence[Judged], max_ms: float | None) -> int:

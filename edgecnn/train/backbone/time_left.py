@@ -13,20 +13,33 @@ from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.task import Task
 
-__all__ = ["fit_in_time", "in_random_order", "seconds_after"]
+__all__ = ["fit_in_time", "in_random_order", "payable_seconds", "seconds_after"]
 
 _WRITING_S = 5.0  # the MODEL folder with its pictures
 _BUILDING_S = 2.5  # the network and the regression
 _CONVERSION_S = 3.0  # to the TFLite runtime
 _TRIED = 16  # images
-# Fewer of a class would be no training.
-_LEAST_OF_CLASS = 10
+# So many of a class make a probe: a larger input with these is better than all images in a
+# smaller one. Fewer than the least would be no training.
+_ENOUGH_OF_CLASS, _LEAST_OF_CLASS = 40, 10
+_FILMED = 1.5  # what an image in the simulated field takes, in others
 
 
 def in_random_order(task: Task) -> np.ndarray:
     """The rows of the training images in the order in which they are taken for want of time."""
     rows = task.rows("train")
     return np.asarray(rows[np.random.default_rng(task.options.seed).permutation(len(rows))])
+
+
+def payable_seconds(task: Task, clock: Clock) -> float | None:
+    """Seconds that an image may take, if there is to be time for enough of them; None for any."""
+    left = clock.left(_WRITING_S + _BUILDING_S)
+    if left is None:
+        return None
+    hurried = replace(task, hurried=True)
+    simulated = len(hurried.simulated_rows("val")) + len(hurried.simulated_rows("test"))
+    enough = min(len(task.split.train), _ENOUGH_OF_CLASS * len(task.data.labels))
+    return left / (enough + len(task.split.val) + len(task.split.test) + _FILMED * simulated)
 
 
 def seconds_after(task: Task, frozen: FrozenFeatures, *, tuned: bool) -> float:

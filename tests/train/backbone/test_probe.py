@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from edgecnn.accuracy.tally import Tally
+from edgecnn.images.split import Split
 from edgecnn.train.backbone.frozen_features import views_of
 from edgecnn.train.backbone.logistic_probe import Judged, fit_head, judge_features, strongest
 from edgecnn.train.backbone.result import SideTrial
 from edgecnn.train.backbone.side import choose_side
+from edgecnn.train.backbone.time_left import fit_in_time, payable_seconds
 from edgecnn.train.options import TrainOptions
+from edgecnn.train.reports import Clock, Reports
+from edgecnn.train.task import Task
 
 OPTIONS = TrainOptions(network="efficientnet-lite0")
 
@@ -106,3 +112,44 @@ def test_a_larger_input_must_earn_its_price():
 def test_the_device_sets_the_limit():
     assert choose_side(*sides(0.5, 0.3, 0.2), 3.0) == 160
     assert choose_side(*sides(0.5, 0.3, 0.2), 0.5) == 96
+
+
+class Slow:
+    """Features that take a second an image: what else takes time is nothing beside it."""
+
+    def seconds(self, height: int, width: int) -> float:
+        return 1.0
+
+
+def many() -> Task:
+    """1,000 training images of two classes, 100 for validation and 200 for the test."""
+    data = SimpleNamespace(
+        tensors=np.zeros((1300, 8, 8, 3), np.uint8),
+        labels=("cat", "dog"),
+        classes=np.arange(1300) % 2,
+    )
+    parts = np.split(np.arange(1300), [1000, 1100])
+    return Task(data, Split(*parts, groups=None), OPTIONS, None, None)
+
+
+def test_a_run_in_a_hurry_takes_fewer_images_and_says_so():
+    task, lines = many(), []
+    reports = Reports(say=lines.append)
+    for seconds, most, least in ((1200.0, 693, 680), (480.0, 20, 20)):
+        less = fit_in_time(task, Slow(), Clock(seconds), reports)
+        assert least <= len(less.split.train) <= most
+        assert set(less.split.train) < set(task.split.train)
+        assert less.hurried
+        assert not less.options.fine_tune
+        assert f"{len(less.split.train)} of 1000 training images" in lines[-1]
+        assert f"Only {len(less.split.train)} of 1000" in less.notes[0]
+        assert len(less.simulated_rows("test")) == 100
+    assert fit_in_time(task, Slow(), Clock(1e6), reports) is task
+    assert fit_in_time(task, Slow(), Clock(), reports) is task
+    assert len(lines) == 2
+
+
+def test_an_input_is_payable_if_there_is_time_for_forty_images_of_each_class():
+    assert payable_seconds(many(), Clock()) is None
+    # 80 images to learn from, 300 others, and 200 of them through a camera.
+    assert payable_seconds(many(), Clock(680 + 7.5)) == pytest.approx(1.0, abs=0.01)
