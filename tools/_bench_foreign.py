@@ -25,6 +25,8 @@ TRAIN, TEST, CALIBRATION = 80, 80, 40  # images of a class
 KERAS2 = Path(__file__).resolve().parents[1] / "tests" / "data" / "keras2" / "make.py"
 APPLICATIONS = ("MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "ResNet50", "DenseNet121")
 APPLICATIONS += ("NASNetMobile", "ConvNeXtTiny")
+NARROW = ("MobileNetV2", "MobileNetV3Small", "EfficientNetB0")
+EPOCHS, BATCH = 20, 16
 OWN_SCALING = ("MobileNetV3Small", "EfficientNetB0", "ConvNeXtTiny")
 HEALTHY = 0.97
 _REASON = 600  # characters
@@ -159,7 +161,7 @@ def with_head(body, folders: dict[str, Path]):
     images, classes = read(folders["train"], side)
     pixels = images.astype(np.float32)
     for layer in body.layers:
-        if isinstance(layer, keras.layers.Normalization):
+        if isinstance(layer, keras.layers.Normalization) and layer.input_mean is None:
             layer.adapt(pixels)
     keep_unit_size(body, pixels[:: len(pixels) // 24])
     features = body.predict(pixels, verbose=0)
@@ -171,6 +173,22 @@ def with_head(body, folders: dict[str, Path]):
     dense = keras.layers.Dense(CLASSES, activation="softmax", name="scores")
     model = keras.Model(body.inputs, dense(body.outputs[0]))
     dense.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+    return model
+
+
+def fitted_whole(body, folders: dict[str, Path]):
+    """A body and its head, trained together: random narrow bodies make all images alike."""
+    import keras
+
+    images, classes = read(folders["train"], body.input_shape[1])
+    for layer in body._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9
+    dense = keras.layers.Dense(CLASSES, activation="softmax", name="scores")
+    model = keras.Model(body.inputs, dense(body.outputs[0]))
+    rate = keras.optimizers.schedules.CosineDecay(1e-3, EPOCHS * len(images) // BATCH)
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
+    model.fit(images.astype(np.float32), classes, batch_size=BATCH, epochs=EPOCHS, verbose=0)
     return model
 
 
@@ -271,7 +289,7 @@ def make(request: dict) -> tuple[Path, dict]:
     keras.utils.set_random_seed(0)
     build: Callable = block if name in BLOCKS else application
     folders = {key: Path(request[key]) for key in ("train", "test", "calibration")}
-    model = with_head(build(name), folders)
+    model = (fitted_whole if name in NARROW else with_head)(build(name), folders)
     file = output / f"{name.replace(' ', '_')}.keras"
     model.save(file)
     return file, {}
