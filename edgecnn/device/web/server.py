@@ -13,7 +13,6 @@ from typing import Any
 from edgecnn.device.web.desk import Desk
 from edgecnn.device.web.door.access import Access, load_secret, secret_file
 from edgecnn.device.web.door.address import WebAddress, link
-from edgecnn.device.web.door.porter import Porter
 from edgecnn.errors import MissingRuntimeError, OptionError
 
 __all__ = ["PageServer", "check_web"]
@@ -76,7 +75,20 @@ class PageServer:
         self._socket.close()
 
     def _serve(self) -> None:
-        self._server.run(sockets=[])  # the porter takes the connections
+        """As `asyncio.run` does; but Windows' own event loop lacks what the porter needs."""
+        import asyncio
+
+        loop = asyncio.SelectorEventLoop()
+        try:
+            loop.run_until_complete(self._server.serve(sockets=[]))
+            if left := asyncio.all_tasks(loop):
+                for task in left:
+                    task.cancel()
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            loop.close()
 
 
 def _listen(address: WebAddress) -> socket.socket:
@@ -103,6 +115,7 @@ def _server(desk: Desk, access: Access, listener: socket.socket) -> Any:
     import uvicorn
 
     from edgecnn.device.web.app import make_app, open_paths
+    from edgecnn.device.web.door.porter import Porter
 
     protocol = _bounded_protocol()
     config = uvicorn.Config(
