@@ -2,7 +2,8 @@
 
 The loop classifies frames of a video from memory in this process, as fast as it can; a page or an
 attacker comes from a process of its own. Rounds are taken in turns. The server's processor time is
-the process's less the loop's thread's.
+the process's less the loop's thread's. An attacker on this machine takes processor time by itself:
+"attack elsewhere" is the same one against a server of its own process, which says how much.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 
+from edgecnn.accuracy.quantiles import student_quantile
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.frame_view import WHOLE_FRAME
 from edgecnn.device.capture.frame import Frame, now_utc
@@ -31,6 +34,7 @@ from edgecnn.device.web.hub import Hub
 from edgecnn.device.web.server import PageServer
 from edgecnn.device.web.settings import ViewFile
 
+WHO = ("nobody", "page", "attack", "attack elsewhere")
 HOSTILE, CONNECTIONS = 300, 200
 FRAMES = 64
 JSON = {"content-type": "application/json"}
@@ -66,6 +70,21 @@ def attack(port: int, seconds: float) -> int:
         connection.close()
         time.sleep(seconds / HOSTILE)
     return leaked
+
+
+def attack_elsewhere(seconds: float) -> int:
+    """The same attack against a thread of this process that reads once, answers and closes."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS)
+
+    def serve() -> None:
+        while True:
+            line, _ = listener.accept()
+            with line, contextlib.suppress(OSError):
+                line.recv(1 << 16)
+                line.sendall(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n")
+
+    threading.Thread(target=serve, daemon=True).start()
+    return attack(int(listener.getsockname()[1]), seconds)
 
 
 def look(link: str, seconds: float) -> int:
@@ -141,7 +160,7 @@ def _rss_mb() -> float:
 
 def tables(bundle: Path, video: Path, rounds: int, seconds: float) -> Iterator[str]:
     """The lines of the table."""
-    found: dict[str, list[dict[str, float]]] = {"nobody": [], "page": [], "attack": []}
+    found: dict[str, list[dict[str, float]]] = {who: [] for who in WHO}
     with tempfile.TemporaryDirectory() as name:
         os.environ["EDGECNN_WEB_SECRET"] = str(Path(name) / "web.json")
         loop = _Loop(bundle, video, Path(name))
@@ -152,15 +171,15 @@ def tables(bundle: Path, video: Path, rounds: int, seconds: float) -> Iterator[s
                     found[who].append(loop.run(seconds))
                     continue
                 command = [sys.executable, __file__, who, server.link, str(seconds + 1)]
-                with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
-                    time.sleep(0.5)
+                with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+                    client.stdout.readline()  # it is about to start
                     found[who].append(loop.run(seconds))
                     said = int(client.communicate(timeout=120)[0])
                 if (said == 0) is (who == "page"):
                     sys.exit(f"{who}: {said} pictures came")
     quiet = found["nobody"]
     yield (
-        "| beside the loop | frames a second | of the quiet rate "
+        "| beside the loop | frames a second | of the quiet rate (95 % interval over the rounds) "
         "| server's part of the loop's processor time | RSS, MB |"
     )
     yield "|---|---|---|---|---|"
@@ -168,11 +187,22 @@ def tables(bundle: Path, video: Path, rounds: int, seconds: float) -> Iterator[s
         rates = [turn["rate"] for turn in turns]
         ratios = [a / b["rate"] for a, b in zip(rates, quiet, strict=True)]
         yield (
-            f"| {who} | {statistics.median(rates):,.0f} | {100 * statistics.median(ratios):.0f} % "
+            f"| {who} | {statistics.median(rates):,.0f} | {_mean_text(ratios)} "
             f"| {100 * statistics.median(turn['share'] for turn in turns):.1f} % "
             f"| {turns[0]['mb']:.0f} to {turns[-1]['mb']:.0f} |"
         )
-    yield ""
+    attacks = zip(found["attack"], found["attack elsewhere"], strict=True)
+    beyond = [1 - here["rate"] / there["rate"] for here, there in attacks]
+    yield f"\nThe attack costs {_mean_text(beyond)} beyond the attacker's own processor time."
+
+
+def _mean_text(shares: list[float]) -> str:
+    """The mean in percent, and its interval by Student's t."""
+    mean = f"{100 * statistics.mean(shares):.1f} %"
+    if len(shares) < 2:
+        return mean
+    half = student_quantile(len(shares) - 1) * statistics.stdev(shares) / len(shares) ** 0.5
+    return f"{mean} (+-{100 * half:.1f})"
 
 
 def _free_port() -> int:
@@ -181,7 +211,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _client(who: str, link: str, seconds: float) -> int:
+    if who == "page":
+        return look(link, seconds)
+    if who == "attack":
+        return attack(int(link.split(":")[2].partition("/")[0]), seconds)
+    return attack_elsewhere(seconds)
+
+
 if __name__ == "__main__":
-    who, link, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    port = int(link.split(":")[2].partition("/")[0])
-    sys.stdout.write(str(look(link, seconds) if who == "page" else attack(port, seconds)))
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdout.write(str(_client(sys.argv[1], sys.argv[2], float(sys.argv[3]))))

@@ -115,12 +115,14 @@ class Clusters:
     def __add__(self, other: Clusters) -> Clusters:
         return Clusters(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    def tally(self, scale: np.ndarray | None = None) -> Tally:
+    def tally(self, scale: np.ndarray | None = None, *, apart: bool = False) -> Tally:
         """The tally; `effective` is None when every answer stands for itself.
 
         Args:
             scale: float, shape (s,): what the weights of each stratum are multiplied by, above 0
                 where it holds answers; None is 1.
+            apart: Whether the strata are parts of the field whose sizes are known: then their
+                weights are no loss, and answers of a part differ only from each other.
         """
         scale = np.ones(len(self.squares)) if scale is None else scale
         size, right = map(float, self.sums @ scale)
@@ -128,15 +130,36 @@ class Clusters:
         is_equal = self.total * squares - size**2 <= _EQUAL * size**2
         alone = is_equal and self.clusters == self.total
         accuracy = right / size if self.total else 0.0
+        mean, spread = self._of_parts(accuracy) if apart else (accuracy, np.ones(len(scale)))
         return Tally(
             self.correct,
             self.total,
-            None if alone else self._effective(scale, accuracy),
+            None if alone else self._effective(scale, accuracy, mean, spread),
             None if is_equal else accuracy,
         )
 
-    def _effective(self, scale: np.ndarray, accuracy: float) -> float:
-        """How many independent answers these are worth: at least 1, at most their number.
+    def _of_parts(self, accuracy: float) -> tuple[np.ndarray, np.ndarray]:
+        """The accuracy of each stratum, and how its answers spread beside those of the whole.
+
+        One answer like the whole is added to each stratum: a few that are all right don't show
+        that it has no errors.
+
+        Returns:
+            Two arrays, float64, shape (s,); the second is 1 where all answers are right or wrong.
+        """
+        size, right = self.sums
+        count = size**2 / np.maximum(self.squares, _EQUAL)
+        mean = np.divide(right, size, out=np.full(len(size), accuracy), where=size > 0)
+        if not 0 < accuracy < 1:
+            return mean, np.ones(len(size))
+        near = (mean * count + accuracy) / (count + 1)
+        return mean, np.sqrt(near * (1 - near) / (accuracy * (1 - accuracy)))
+
+    def _effective(
+        self, scale: np.ndarray, accuracy: float, mean: float | np.ndarray, spread: np.ndarray
+    ) -> float:
+        """How many independent answers these are worth: at least 1, and more than their number
+        only where the strata are parts of the field (`mean` and `spread`: see `_of_parts`).
 
         size^2 / (squares + rho (shared squares)), sums of weights: n / (1 + rho (m - 1)) for n
         answers of one weight in clusters of m. rho says how alike the answers of a cluster are:
@@ -156,27 +179,31 @@ class Clusters:
         """
         if self.clusters <= 1:
             return float(self.clusters)
-        size, squares = float(self.sums[0] @ scale), float(self.squares @ scale**2)
-        shared = float(scale @ self.products[0, :, 0] @ scale) - squares
+        spread = scale * spread
+        size, squares = float(self.sums[0] @ scale), float(self.squares @ spread**2)
+        shared = float(spread @ self.products[0, :, 0] @ spread) - squares
         if shared <= _EQUAL * squares:
             return size**2 / squares
-        rho, learnt = self._alike(scale, accuracy, squares, shared)
+        above = np.stack([-mean * scale, scale])
+        rho, learnt = self._alike(above, accuracy, squares, shared)
         between = learnt * shared / (squares + rho * shared)
-        widen = (student_quantile(max(1.0, self._equal_clusters(scale, rho) - 1)) / Z_95) ** 2
+        widen = (student_quantile(max(1.0, self._equal_clusters(spread, rho) - 1)) / Z_95) ** 2
         worth = size**2 / (squares + rho * shared)
         return max(1.0, worth / (1 + between * (widen - 1)))
 
     def _alike(
-        self, scale: np.ndarray, accuracy: float, squares: float, shared: float
+        self, above: np.ndarray, accuracy: float, squares: float, shared: float
     ) -> tuple[float, float]:
-        """rho of `_effective`, in [0, 1], and the part of it that is learnt from the answers."""
+        """rho of `_effective`, in [0, 1], and the part of it that is learnt from the answers.
+
+        `above`, shape (2, s), times the sums of a cluster: what it has right above what its size
+        lets expect.
+        """
         rho = 0.0
         if 0 < accuracy < 1:
-            # What a cluster has right above what its size lets expect, squared.
-            above = np.stack([-accuracy * scale, scale])
             scatter = float(np.einsum("as,asbt,bt->", above, self.products, above))
-            spread = self.clusters / (self.clusters - 1) * scatter
-            rho = (spread / (accuracy * (1 - accuracy)) - squares) / shared
+            between = self.clusters / (self.clusters - 1) * scatter
+            rho = (between / (accuracy * (1 - accuracy)) - squares) / shared
         telling = min(self.with_wrong, self.with_right)
         learnt = telling * min(1.0, max(0.0, rho)) / (_ALIKE + telling)
         return learnt + _ALIKE / (_ALIKE + telling), learnt

@@ -16,6 +16,7 @@ from edgecnn.session.truth_rows import Truth
 __all__ = ["headline", "label_weights", "live_alarm", "objects_shown", "same_answers"]
 
 _TELLING_CHANGES = 20
+_KINDS = 3
 
 
 def headline(parts: Sequence[tuple[Frames, Truth]]) -> Tally:
@@ -50,16 +51,28 @@ def _tally(
     """The tally of labels that count with these weights."""
     shown = objects_shown(parts)
     right, weight, segment = [np.zeros(0, bool)], [np.zeros(0)], [np.zeros(0, int)]
+    kind = [np.zeros(0, int)]
     for (frames, truth), numbers in zip(parts, shown, strict=True):
         rows = np.flatnonzero(truth.label >= 0)
         worth = weigh(frames, truth, rows)
         counted = worth > 0
+        kind.append(_kinds(frames, truth, rows, worth)[counted])
         right.append((truth.label[rows] == frames.index[rows])[counted])
         weight.append(worth[counted])
         segment.append(numbers[counted])
-    columns = (np.concatenate(column) for column in (right, segment, weight))
-    answers, objects, weights = columns
-    return Clusters.of(answers, objects, weight=weights).tally()
+    columns = (np.concatenate(column) for column in (right, segment, kind, weight))
+    return Clusters.of(*columns, strata=_KINDS).tally(apart=True)
+
+
+def _kinds(frames: Frames, truth: Truth, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Which part of the frames each label speaks for, int, shape (m,): all are 0, but where labels
+    of uncertain answers count, uncertain frames are 1, and those of stretches 2.
+    """
+    why = truth.why[rows]
+    if not bool(weight[why == HARD].any()):
+        return np.zeros(len(rows), int)
+    uncertain = frames.calibrated[rows] <= frames.calibrated[truth.why == HARD].max()
+    return np.where(why == WHOLE, 2, uncertain.astype(int))
 
 
 def live_alarm(parts: Sequence[tuple[Frames, Truth]], lab: Tally) -> Alarm:

@@ -129,6 +129,20 @@ def test_answers_that_stand_for_more_pull_the_accuracy_and_widen_the_interval():
     assert json.loads(json.dumps(weighted.to_json())) == weighted.to_json()
 
 
+def test_answers_of_parts_of_known_size_differ_only_from_their_own_part():
+    part = np.repeat([0, 1], [40, 60])
+    right = np.concatenate([np.arange(40) % 2 == 0, np.arange(60) % 20 != 0])
+    share, accuracy = np.array([0.2, 0.8]), np.array([0.5, 0.95])
+    answers = Clusters.of(right, np.arange(100), part, (share / [40, 60])[part], strata=2)
+    found = answers.tally(apart=True)
+    assert found.accuracy == pytest.approx(share @ accuracy)
+    variance = share**2 @ (accuracy * (1 - accuracy) / [40, 60])
+    worth = found.accuracy * (1 - found.accuracy) / variance
+    assert found.effective == pytest.approx(worth, rel=0.1)
+    assert found.effective > 1.2 * answers.tally().effective
+    assert answers.tally(apart=True).accuracy == answers.tally().accuracy
+
+
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0.1, 50))
 def test_one_weight_for_all_changes_nothing(num_clusters, seed, weight):
     rng = np.random.default_rng(seed)

@@ -1,4 +1,5 @@
-"""The printed interval holds the accuracy of all frames, however their labels came about.
+"""The printed interval holds the accuracy of all frames, and that of others of the same place,
+however the labels came about.
 
 Simulated sessions: objects of 6 to 60 frames, errors that gather on few objects, drift over the
 day, confidence that tells more or less. The device's own keeper picks the pictures.
@@ -23,18 +24,23 @@ from edgecnn.session.truth_rows import Truth
 
 LABELS = tuple("0123456789")
 KEPT = 200
+OTHERS = 20_000
 PICTURE = np.zeros((1, 1, 3), np.uint8)
 NOW = datetime(2024, 5, 1, tzinfo=timezone.utc)
 
 
 @dataclass
 class Recorded:
-    """All frames of a simulated session; `pool` is 'uniform', 'hard' or '' (not kept)."""
+    """All frames of a simulated session; `pool` is 'uniform', 'hard' or '' (not kept).
+
+    `place` is the accuracy on other objects of the same place, which a longer session would show.
+    """
 
     truth: np.ndarray
     right: np.ndarray
     confidence: np.ndarray
     pool: np.ndarray
+    place: float
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -61,13 +67,19 @@ def record(rng: np.random.Generator) -> Recorded:
     skew, error = rng.choice([0.15, 0.4, 1.0]), rng.uniform(0.02, 0.4)
     shape = (skew, skew * (1 - error) / error)
     alike = rng.choice([0.0, 0.5, 0.9])  # how much of the hardness an object's frames share
-    hardness = alike * rng.beta(*shape, count)[objects] + (1 - alike) * rng.beta(*shape, count)
     drift = rng.choice([0.0, 0.0, 0.2, -0.2, 0.4, -0.4])
-    hardness = np.clip(hardness + drift * np.linspace(-1, 1, count), 0, 0.98)
+
+    def hardness_of(objects: np.ndarray) -> np.ndarray:
+        size = len(objects)
+        drawn = alike * rng.beta(*shape, size)[objects] + (1 - alike) * rng.beta(*shape, size)
+        return np.clip(drawn + drift * np.linspace(-1, 1, size), 0, 0.98)
+
+    hardness = hardness_of(objects)
     noise = rng.normal(0, rng.choice([0.02, 0.15, 0.4]), count)
     confidence = np.clip(1 - hardness + noise, 0.1, 1).astype(np.float32)
     right = rng.random(count) >= hardness
-    return Recorded(truth, right, confidence, keep(confidence))
+    place = 1 - float(hardness_of(np.arange(OTHERS)).mean())
+    return Recorded(truth, right, confidence, keep(confidence), place)
 
 
 def keep(confidence: np.ndarray) -> np.ndarray:
@@ -156,14 +168,15 @@ def printed(session: Recorded, why: np.ndarray):
 @dataclass
 class Outcome:
     covered: float
+    covered_place: float
     bias: float
     ratio: float
     """Median width over that of as many labels of random frames."""
 
 
-def simulate(way, sessions: int) -> Outcome:
-    rng = np.random.default_rng(7)
-    covered, errors, ratios = [], [], []
+def simulate(way, sessions: int, seed: int = 7) -> Outcome:
+    rng = np.random.default_rng(seed)
+    covered, of_place, errors, ratios = [], [], [], []
     for _ in range(sessions):
         session = record(rng)
         why = way(rng, session)
@@ -173,15 +186,17 @@ def simulate(way, sessions: int) -> Outcome:
         low, high = tally.interval
         other = np.subtract(*printed(session, random).interval[::-1])
         covered.append(low <= truth <= high)
+        of_place.append(low <= session.place <= high)
         errors.append(tally.accuracy - truth)
         ratios.append((high - low) / other)
-    return Outcome(float(np.mean(covered)), float(np.mean(errors)), float(np.median(ratios)))
+    return Outcome(*(float(np.mean(x)) for x in (covered, of_place, errors)), np.median(ratios))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_interval_holds_the_accuracy_of_all_frames(way):
     found = simulate(way, 60)
     assert found.covered >= 0.9
+    assert found.covered_place >= 0.85
     assert abs(found.bias) < 0.02
 
 
@@ -190,6 +205,8 @@ def test_two_thousand_sessions():
     found = {way: simulate(way, 400) for way in WAYS}
     assert min(one.covered for one in found.values()) >= 0.935
     assert np.mean([one.covered for one in found.values()]) >= 0.94
+    assert min(one.covered_place for one in found.values()) >= 0.935
+    assert 0.94 <= np.mean([one.covered_place for one in found.values()]) <= 0.98
     assert max(abs(one.bias) for one in found.values()) < 0.01
     for way in (by_queue, by_kept_pictures, by_strip):  # beside as many random labels
         assert found[way].ratio <= 1.3

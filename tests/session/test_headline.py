@@ -85,6 +85,18 @@ def test_uncertain_frames_count_as_what_they_are_a_part_of():
     assert tally.total == chance.sum() + 100 - chance[:100].sum()
 
 
+def test_labels_of_uncertain_answers_make_the_interval_narrower():
+    confidence = np.repeat([0.3, 0.99], [200, 800])
+    right = np.ones(1000, bool)
+    right[:200:2] = False  # every other uncertain answer is wrong, and no other
+    why = [("uniform" if k % 20 == 5 else None) for k in range(1000)]
+    low, high = headline([(answered(right, confidence), labelled(why))]).interval
+    asked = [one or ("hard" if k < 100 else None) for k, one in enumerate(why)]
+    more = headline([(answered(right, confidence), labelled(asked))])
+    assert more.interval[1] - more.interval[0] < 0.8 * (high - low)
+    assert more.interval[0] < 0.9 < more.interval[1]
+
+
 def test_frames_that_nobody_can_tell_are_no_part_of_the_accuracy():
     why = spread(stretch=100, uniform=50, unlabelled=850)
     truth = labelled(why)

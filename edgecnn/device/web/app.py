@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ["make_app"]
+__all__ = ["make_app", "open_paths"]
 
 PAGE = Path(__file__).parent / "page"
 _TYPES = {
@@ -69,6 +69,11 @@ def make_app(desk: Desk, access: Access) -> App:
         ]
     )
     return Guard(app, access)
+
+
+def open_paths() -> set[str]:
+    """What strangers may ask for: the page's own files, and the entry."""
+    return {"/", "/api/enter", *(f"/{path.name}" for path in PAGE.iterdir() if path.is_file())}
 
 
 class _Routes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
@@ -18,7 +17,8 @@ from edgecnn.errors import MissingRuntimeError, OptionError
 
 __all__ = ["PageServer", "check_web"]
 
-_MOST_CONNECTIONS, _MOST_OF_ONE = 64, 24
+_BACKLOG = 128
+_FIRST_S = 5  # until a connection that sends nothing counts
 _MOST_HEADER = 16 * 1024
 _HEAD_S, _CHECK_S = 10.0, 2.0
 _KEEP_ALIVE_S = 20
@@ -57,7 +57,7 @@ class PageServer:
             secret = load_secret(secret_file(), f"{address.host}:{address.port}")
             undo.pop_all()
         self.link = link(address, secret.token)
-        self._server = _server(desk, Access(secret.token, address))
+        self._server = _server(desk, Access(secret.token, address), self._socket)
         self._thread = threading.Thread(target=self._serve, name="edgecnn-web", daemon=True)
 
     def __enter__(self) -> PageServer:
@@ -75,7 +75,20 @@ class PageServer:
         self._socket.close()
 
     def _serve(self) -> None:
-        self._server.run(sockets=[self._socket])
+        """As `asyncio.run` does; but Windows' own event loop lacks what the porter needs."""
+        import asyncio
+
+        loop = asyncio.SelectorEventLoop()
+        try:
+            loop.run_until_complete(self._server.serve(sockets=[]))
+            if left := asyncio.all_tasks(loop):
+                for task in left:
+                    task.cancel()
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            loop.close()
 
 
 def _listen(address: WebAddress) -> socket.socket:
@@ -84,25 +97,31 @@ def _listen(address: WebAddress) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((address.host, address.port))
-        listener.listen(_MOST_CONNECTIONS)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise OptionError(
             f"can't serve the page at {address.host}:{address.port}: {error.strerror}; choose "
             "another --web"
         ) from error
+    if hasattr(socket, "TCP_DEFER_ACCEPT"):  # Linux: nobody wakes for those that send nothing
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _FIRST_S)
+    listener.setblocking(False)
     return listener
 
 
-def _server(desk: Desk, access: Access) -> Any:
+def _server(desk: Desk, access: Access, listener: socket.socket) -> Any:
+    """uvicorn's server, whose connections come from a porter."""
     import uvicorn
 
-    from edgecnn.device.web.app import make_app
+    from edgecnn.device.web.app import make_app, open_paths
+    from edgecnn.device.web.door.porter import Porter
 
+    protocol = _bounded_protocol()
     config = uvicorn.Config(
         make_app(desk, access),
         loop="asyncio",
-        http=_bounded_protocol(),
+        http=protocol,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -115,24 +134,42 @@ def _server(desk: Desk, access: Access) -> Any:
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=_MOST_HEADER,
     )
-    return uvicorn.Server(config)
+
+    def make_protocol(first: bytes, ended: Callable[[], None]) -> Any:
+        made = protocol(config=config, server_state=server.server_state, app_state={})
+        made.first, made.ended = first, ended
+        return made
+
+    server = _with_porter()(config)
+    server.porter = Porter(listener, access, open_paths(), make_protocol)
+    return server
+
+
+def _with_porter() -> Any:
+    """uvicorn's own server, which listens nowhere itself."""
+    from uvicorn import Server
+
+    async def startup(self: Any, sockets: list[socket.socket] | None = None) -> None:
+        await Server.startup(self, sockets)
+        self.porter.open()
+
+    async def shutdown(self: Any, sockets: list[socket.socket] | None = None) -> None:
+        self.porter.close()
+        await Server.shutdown(self, sockets)
+
+    return type("ServerWithPorter", (Server,), {"startup": startup, "shutdown": shutdown})
 
 
 def _bounded_protocol() -> Any:
-    """uvicorn's own HTTP protocol, with bounds on connections and on slow request heads."""
+    """uvicorn's own HTTP protocol, with a bound on slow request heads."""
     from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    doors = _Doors()
 
     def connection_made(self: Any, transport: Any) -> None:
         H11Protocol.connection_made(self, transport)
-        self.host = (transport.get_extra_info("peername") or ("",))[0]
         self.since, self.check, self.last_cycle = time.monotonic(), None, None
-        self.admitted = doors.admits(self.host)
-        if self.admitted:
-            look_after(self)
-        else:
-            transport.abort()
+        look_after(self)
+        if self.first:
+            self.data_received(self.first)
 
     def look_after(self: Any) -> None:
         """Cut a client off whose request head does not come; uvicorn waits for it for ever."""
@@ -145,10 +182,8 @@ def _bounded_protocol() -> Any:
             self.check = self.loop.call_later(_CHECK_S, look_after, self)
 
     def connection_lost(self: Any, error: Exception | None) -> None:
-        if self.check is not None:
-            self.check.cancel()
-        if self.admitted:
-            doors.leaves(self.host)
+        self.check.cancel()
+        self.ended()
         H11Protocol.connection_lost(self, error)
 
     methods: dict[str, Callable[..., None]] = {
@@ -156,21 +191,3 @@ def _bounded_protocol() -> Any:
         "connection_lost": connection_lost,
     }
     return type("BoundedProtocol", (H11Protocol,), methods)
-
-
-class _Doors:
-    """Counts the open connections, of all and of each address."""
-
-    def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
-
-    def admits(self, host: str) -> bool:
-        if self._open.total() >= _MOST_CONNECTIONS or self._open[host] >= _MOST_OF_ONE:
-            return False
-        self._open[host] += 1
-        return True
-
-    def leaves(self, host: str) -> None:
-        self._open[host] -= 1
-        if self._open[host] <= 0:
-            del self._open[host]

@@ -207,3 +207,57 @@ def test_a_body_without_an_end_is_cut(place):
         with suppress(ConnectionError):
             assert not line.recv(1000).startswith(b"HTTP/1.1 200")
     assert hub.take() == ()
+
+
+def test_strangers_that_hold_all_their_connections_keep_no_guest_out(place):
+    _, server = place
+    client = Client(server.link)
+    host, port = client.host.split(":")
+    with ExitStack() as stack:
+        for _ in range(100):
+            line = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            line.sendall(b"GET / HTTP/1.1\r\nHost: x")
+        for _ in range(5):  # each on a connection of its own
+            assert stranger(server, "GET", "/api/state", Cookie=client.cookie)[0] == 200
+
+
+def test_requests_that_were_turned_away_leave_room_for_somebody_with_the_link(place):
+    _, server = place
+    for _ in range(100):
+        assert stranger(server, "GET", "/api/live.jpg")[0] == 401
+    assert stranger(server, "GET", "/")[0] == 200
+    assert Client(server.link).get("/api/state")["run"] == "run-1"
+
+
+def test_one_who_hammers_the_page_is_told_to_wait_and_guests_are_served(place):
+    _, server = place
+    client = Client(server.link)
+    assert any(stranger(server, "GET", "/main.js?x=1")[0] == 429 for _ in range(1000))
+    assert client.get("/api/state")["run"] == "run-1"
+
+
+@pytest.mark.parametrize("size", [10, 60_000])
+def test_a_stranger_whose_body_comes_late_still_reads_the_answer(place, size):
+    _, server = place
+    host, port = server.link.removeprefix("http://").partition("/")[0].split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as line:
+        line.sendall(f"POST /api/labels HTTP/1.1\r\nContent-Length: {size}\r\n\r\n".encode())
+        answer = line.recv(100)
+        line.sendall(b"x" * size)
+        while part := line.recv(10_000):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+    assert b"\r\ncontent-security-policy: default-src 'none';" in answer
+    assert answer.endswith(b"\r\n\r\nopen the link with the token (run --show-link)\n")
+
+
+def test_a_head_that_comes_in_pieces_is_answered(place):
+    _, server = place
+    client = Client(server.link)
+    host, port = client.host.split(":")
+    head = f"GET /api/state HTTP/1.1\r\nHost: {client.host}\r\nCookie: {client.cookie}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as line:
+        line.sendall(head[:20].encode())
+        stranger(server, "GET", "/")  # the pieces come apart
+        line.sendall(head[20:].encode())
+        assert line.recv(100).startswith(b"HTTP/1.1 200 OK")

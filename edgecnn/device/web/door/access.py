@@ -93,7 +93,7 @@ def _write(file: Path, secret: Secret) -> None:
 
 
 class Access:
-    """Decides about requests; holds no request of its own.
+    """Decides about requests; holds no request of its own, but how many each address sent.
 
     Args:
         token: From the secret's file.
@@ -111,6 +111,8 @@ class Access:
         # Two runs on one machine share cookies, since these know no port.
         self.cookie = f"edgecnn_{address.port}"
         self.cookie_s = _COOKIE_S
+        self.strangers = RateLimit(burst=60, a_second=10)
+        self.guests = RateLimit(burst=200, a_second=60)
 
     def knows_token(self, offered: str) -> bool:
         """Whether this is the token; takes the same time for every wrong one."""

@@ -8,9 +8,9 @@ from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
-from edgecnn.device.web.door.access import Access, RateLimit
+from edgecnn.device.web.door.access import Access
 
-__all__ = ["MOST_BODY", "Guard"]
+__all__ = ["MOST_BODY", "TOO_MANY", "WITHOUT_TOKEN", "Guard", "refusal_bytes"]
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -18,6 +18,8 @@ Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BODY = 64 * 1024
+TOO_MANY = "too many requests; wait a moment"
+WITHOUT_TOKEN = "open the link with the token (run --show-link)"
 _MOST_PATH = 512
 _REQUEST_S, _DOWNLOAD_S = 15.0, 3600.0
 _HEADERS = (
@@ -44,8 +46,6 @@ class Guard:
 
     def __init__(self, app: App, access: Access) -> None:
         self._app, self._access = app, access
-        self._strangers = RateLimit(burst=60, a_second=10)
-        self._guests = RateLimit(burst=200, a_second=60)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,8 +66,8 @@ class Guard:
         address = scope["client"][0] if scope.get("client") else ""
         cookie = read_cookie(headers.get("cookie", ""), self._access.cookie)
         guest = self._access.knows_cookie(cookie)
-        if not (self._guests if guest else self._strangers).allows(address):
-            return HTTPStatus.TOO_MANY_REQUESTS, "too many requests; wait a moment"
+        if not (self._access.guests if guest else self._access.strangers).allows(address):
+            return HTTPStatus.TOO_MANY_REQUESTS, TOO_MANY
         if not self._access.knows_host(headers.get("host", "")):
             return HTTPStatus.MISDIRECTED_REQUEST, "this address is not the device's own"
         path, method = scope["path"], scope["method"]
@@ -76,7 +76,7 @@ class Guard:
         if method not in ("GET", "HEAD", "POST"):
             return HTTPStatus.METHOD_NOT_ALLOWED, "expected GET or POST"
         if path.startswith("/api/") and path != "/api/enter" and not guest:
-            return HTTPStatus.UNAUTHORIZED, "open the link with the token (run --show-link)"
+            return HTTPStatus.UNAUTHORIZED, WITHOUT_TOKEN
         if method == "POST":
             return self._write_refusal(path, headers, cookie)
         return None
@@ -111,13 +111,25 @@ def read_cookie(header: str, name: str) -> str | None:
 async def refuse(send: Send, status: HTTPStatus, why: str) -> None:
     """Answer with a line of text, and close: what follows on this connection is not read."""
     body = f"{why}\n".encode()
-    headers = [
+    headers = _refusal_headers(body)
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def refusal_bytes(status: HTTPStatus, why: str) -> bytes:
+    """The answer of `refuse` as it goes over the wire."""
+    body = f"{why}\n".encode()
+    first = f"HTTP/1.1 {int(status)} {status.phrase}".encode()
+    headers = [*_refusal_headers(body), *_HEADERS]
+    return b"\r\n".join([first, *(k + b": " + v for k, v in headers), b"", body])
+
+
+def _refusal_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": int(status), "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _with_headers(send: Send) -> Send:
