@@ -53,7 +53,8 @@ _WORD = (
     r"|hue|saturation|gamma|jitter(?:ed)?|elastic|cutout|warp(?:ed)?)"
 )
 _ENDS = re.compile(rf"(.+?)(?:[ _.-]+{_WORD}[ _-]?\d{{0,6}})+", re.IGNORECASE)
-_STARTS = re.compile(rf"{_WORD}[ _-]\d{{1,6}}[ _-](.+)", re.IGNORECASE)
+# What follows has a letter: aug_0_1234 is Keras's, with a prefix of the user's.
+_STARTS = re.compile(rf"{_WORD}[ _-]\d{{1,6}}[ _-](.*[^\W\d_].*)", re.IGNORECASE)
 _UPLOAD = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{6,}")
 _AUGMENTOR = re.compile(r".*_original_(.+?)(?:\.\w+)?_[0-9a-f-]{32,36}")
 _KERAS = re.compile(r"(.+_\d+)_\d{1,7}")
