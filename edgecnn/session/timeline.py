@@ -68,26 +68,27 @@ def guard_width(ages_ms: Iterable[float], steps_s: Iterable[float]) -> float:
     return age_ms / 1000 + (float(np.median(steps)) if len(steps) else 0.0)
 
 
-def doubt_frames(path: Path, rows: Sequence[tuple[int, Span]], length: int | None) -> list[str]:
+def doubt_frames(
+    path: Path, rows: Sequence[tuple[int, Span]], length: int | None, most: int | None
+) -> list[str]:
     """Say which rows begin after the last frame, and ask whether the file counts from 1.
 
-    It does where no row is frame 0, and one less would put them all inside.
+    It does where no row is frame 0, and its last is one past the end.
 
     Args:
         rows: Each row's line in the file, and what it says.
         length: How many frames the recording has; None where nobody knows.
+        most: How many of them are read; None for all.
     """
-    if length is None or not rows:
-        return []
     first = min(int(span.start) for _, span in rows)
     last = max(int(span.end) - 1 for _, span in rows)
-    if first >= 1 and last == length:
+    if first >= 1 and last in (length, most):
         return [
             f"{path} has no row for frame 0, and its last row is frame {last} of a recording whose "
-            f"last frame is {length - 1}: does it count from 1? `--truth-offset -1`"
+            f"last frame is {last - 1}: does it count from 1? `--truth-offset -1`"
         ]
-    late = [line for line, span in rows if span.start >= length]
-    if not late:
+    late = [line for line, span in rows if length is not None and span.start >= length]
+    if length is None or not late:
         return []
     return [
         f"{path} line {late[0]}: {len(late)} of its {len(rows)} rows begin after frame "

@@ -70,6 +70,7 @@ class Footage:
         names: The files of an image folder, below it; None for cameras and videos.
         timed: Whether frames have a time from the start; a raw stream has none.
         length: How many frames there are, where that is known.
+        most: How many of them are read, where that was limited.
         offset: Added to the frame numbers of the file.
         seconds: How long the recording lasts, where that is known.
     """
@@ -78,6 +79,7 @@ class Footage:
     names: Sequence[str] | None = None
     timed: bool = True
     length: int | None = None
+    most: int | None = None
     offset: int = 0
     seconds: float | None = None
 
@@ -242,7 +244,7 @@ def _by_frames(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
         first, last = first + footage.offset, last + footage.offset
         spans.append((row, Span(first, last + 1, row.label)))
     lines = [(row.line, span) for row, span in spans]
-    notes = doubt_frames(path, lines, footage.length)
+    notes = doubt_frames(path, lines, footage.length, footage.most)
     return CsvLabels("frame", _timeline(path, spans), notes=tuple(notes))
 
 

@@ -112,9 +112,17 @@ def test_a_file_that_counts_from_1_is_asked_about(tmp_path, rows, length, asked)
 def test_rows_after_the_last_frame_are_said(tmp_path, rows, said):
     table = tmp_path / "truth.csv"
     table.write_text(rows)
-    notes = "".join(labels_from_csv(table, Footage(live=False, length=10), LABELS).notes)
+    notes = "".join(labels_from_csv(table, Footage(live=False, length=10, most=4), LABELS).notes)
     assert bool(notes) == bool(said)
     assert said in notes
+
+
+@pytest.mark.parametrize(("rows", "asked"), [(20, True), (100, True), (50, False)])
+def test_a_file_of_the_frames_that_are_read_may_count_from_1_too(tmp_path, rows, asked):
+    table = tmp_path / "truth.csv"
+    table.write_text("frame,label\n" + "".join(f"{k},a\n" for k in range(1, rows + 1)))
+    notes = labels_from_csv(table, Footage(live=False, length=100, most=20), LABELS).notes
+    assert ["`--truth-offset -1`" in note for note in notes] == [True] * asked
 
 
 def test_names_that_are_not_in_the_source_are_said_where_they_are_most(tmp_path):
