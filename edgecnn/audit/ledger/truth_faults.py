@@ -18,7 +18,7 @@ import numpy as np
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
-from edgecnn.audit.label_lag import MOST, answers_of_labels, best_lag, shifted
+from edgecnn.audit.recordings.label_lag import MOST, answers_of_labels, best_lag, shifted
 from edgecnn.session.answers import number_objects
 from edgecnn.session.read import Frames, Session, Truth, frame_events, read_frames
 
