@@ -3,12 +3,13 @@
 Data sets come as `Train/cat/1.jpg`, `seg_train/seg_train/cat/1.jpg`, `archive/data/valid/cat/1.jpg`
 or `cat/train/1.jpg`. Splits are recognized by their names (train, validation, Testing, dev, ...)
 together with the structure: the folders below two splits bear the same names, the classes. A class
-may be called `train`.
+may be called `train`. Folders such as fold1, fold2 above the classes are groups.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,26 @@ SPLITS = ("train", "val", "test")
 _WORDS = {
     **dict.fromkeys(("train", "training", "trn", "learn", "learning", "trainval"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "validating", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "tst", "evaluation", "eval", "holdout"), "test"),
+    **dict.fromkeys(("test", "testing", "tst", "evaluation", "eval", "holdout", "heldout"), "test"),
+    # German, French, Spanish, Portuguese and Italian, Dutch, Russian, Chinese and Japanese
+    **dict.fromkeys(("trainings", "entrainement", "apprentissage", "entrenamiento"), "train"),
+    **dict.fromkeys(
+        ("treino", "treinamento", "addestramento", "обучение", "训练", "訓練"), "train"
+    ),
+    **dict.fromkeys(("validierung", "validierungs", "validacion", "validacao"), "val"),
+    **dict.fromkeys(("validazione", "validatie", "валидация", "验证", "驗證", "検証"), "val"),
+    **dict.fromkeys(("tests", "prueba", "pruebas", "teste", "testes", "тест", "测试"), "test"),
+    **dict.fromkeys(("測試", "テスト"), "test"),
 }
 _NEUTRAL = frozenset(
     {"set", "data", "dataset", "image", "images", "img", "imgs", "photo", "photos", "picture"}
     | {"pictures", "sample", "samples", "split", "part", "folder", "dir", "directory", "files"}
+    | {"daten", "bilder", "datos", "dados", "imagenes", "imagens", "集", "セット", "データ"}
+)
+# Folders that are numbered parts of one data set and no classes: fold1, fold2, ...
+_PARTS = frozenset(
+    {"fold", "kfold", "cv", "batch", "chunk", "part", "split", "session", "run", "day", "site"}
+    | {"camera", "cam", "device", "phone", "sensor"}
 )
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 # Words written together, as in "trainset" and "testimages".
@@ -58,7 +74,9 @@ def split_role(name: str) -> tuple[str, str] | None:
         (None, None)
     """
     words: list[str] = []
-    for piece in _PIECE.findall(name):
+    # Without accents: "entraînement" is written with and without.
+    bare = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", name))
+    for piece in _PIECE.findall(unicodedata.normalize("NFC", bare)):
         joined = _JOINED.fullmatch(piece.lower())
         words += joined.groups() if joined else [piece.lower()]
     named = [word for word in words if word in _WORDS]
@@ -87,7 +105,12 @@ def find_layout(paths: Sequence[tuple[str, ...]], known: Collection[str] = ()) -
     below = _children(rest)
     roles = _split_folders(below, known)
     if roles:
-        places = _in_splits(rest, roles, notes)
+        places = _in_splits(rest, roles, known, notes)
+    elif _are_parts(below):
+        notes.append(
+            f"{_few(below)} were taken as groups of images, the folders in them as classes"
+        )
+        places = [(None, (*parts[1:2], parts[0], *parts[2:-1])) for parts in rest]
     elif inner := _splits_in_classes(rest):
         shown = ", ".join(sorted(inner))
         notes.append(f"the folders {shown} in the class folders were taken as splits")
@@ -154,6 +177,26 @@ def _split_folders(below: dict[str, set[str]], known: Collection[str]) -> dict[s
     )
 
 
+def _are_parts(below: dict[str, set[str]]) -> bool:
+    """Whether the top folders are numbered parts of one data set, each with the same classes.
+
+    Raises:
+        DataError: Each of them holds splits, as those of a cross-validation do.
+    """
+    pieces = [[piece.lower() for piece in _PIECE.findall(top)] for top in below]
+    words = {" ".join(own[:-1]) for own in pieces if len(own) > 1 and own[-1].isdigit()}
+    numbered = len(below) > 1 and len(words) == 1 and all(own[-1].isdigit() for own in pieces)
+    shared = set.intersection(*below.values()) - {""} if below else set()
+    if not numbered or not words <= _PARTS or len(shared) < 2:
+        return False
+    if all(split_role(name) for name in shared):
+        raise DataError(
+            f"{_few(below)} hold the splits {_few(shared)} each, expected one of each split; give "
+            f"one of these folders alone, such as {min(below)}"
+        )
+    return True
+
+
 def _in_classes(
     paths: Sequence[tuple[str, ...]],
     below: dict[str, set[str]],
@@ -165,8 +208,17 @@ def _in_classes(
     if inner and inner <= set(known) and not set(below) & set(known):
         notes.append(f"the folders in {_few(below)} were taken as the classes")
         return [(None, (*parts[1:2], parts[0], *parts[2:-1])) for parts in paths]
+    again = {top for top in below if len(below[top]) > 1 and below[top] <= set(below) - {top}}
+    if again:
+        count = sum(parts[0] in again for parts in paths)
+        notes.append(
+            f"{_few(again)}/ is passed over with its {count} images: its folders bear the names of "
+            "those beside it, as those of a copy"
+        )
+        return [None if parts[0] in again else (None, parts[:-1]) for parts in paths]
     splits = {name: role[0] for name in inner if (role := split_role(name)) and not role[1]}
     shared = set.intersection(*below.values()) - {""} if len(below) > 1 else set()
+    deeper = [top for top in below if len(below[top] - {""}) > 1]
     if len(set(splits.values())) > 1:
         notes.append(f"the folders {_few(splits)} are not in all classes: not taken as splits")
     elif len(shared) > 1:
@@ -174,6 +226,13 @@ def _in_classes(
             f"{_few(below)} were taken as the classes; all of them hold the folders "
             f"{_few(shared)}: if these are the classes, name the folders above them train, val and "
             "test, or give one of them alone"
+        )
+    elif len(deeper) == 1 < len(below) and not any(
+        below[t] - {""} for t in below if t != deeper[0]
+    ):
+        notes.append(
+            f"{_few(below)} were taken as the classes; {deeper[0]} alone holds folders "
+            f"({_few(below[deeper[0]])}): if these are the classes, give {deeper[0]} alone"
         )
     return [(None, parts[:-1]) for parts in paths]
 
@@ -190,7 +249,10 @@ def _alike(first: set[str], second: set[str]) -> bool:
 
 
 def _in_splits(
-    paths: Sequence[tuple[str, ...]], roles: dict[str, str], notes: list[str]
+    paths: Sequence[tuple[str, ...]],
+    roles: dict[str, str],
+    known: Collection[str],
+    notes: list[str],
 ) -> list[Place | None]:
     inside: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for parts in paths:
@@ -207,13 +269,52 @@ def _in_splits(
             places.append(None)
         else:
             places.append((roles[top], folders[skip[top] :]))
-    if any(top.lower() != role or skip.get(top) for top, role in roles.items()):
-        said = (f"{'/'.join([top, *inside[top][0][: skip[top]]])} as {roles[top]}" for top in skip)
+    places = _without_other_classes(paths, places, known, passed)
+    read = {parts[0] for parts, place in zip(paths, places, strict=True) if place is not None}
+    if any(top.lower() != role or skip.get(top) for top, role in roles.items() if top in read):
+        said = (
+            f"{'/'.join([top, *inside[top][0][: skip[top]]])} as {roles[top]}"
+            for top in skip
+            if top in read
+        )
         notes.append(f"splits were recognized: {', '.join(sorted(said))}")
     notes += [
         f"{top}/ is passed over with its {count} images: it has no class folders of a split"
         for top, count in sorted(passed.items())
     ]
+    return places
+
+
+def _without_other_classes(
+    paths: Sequence[tuple[str, ...]],
+    places: list[Place | None],
+    known: Collection[str],
+    passed: dict[str, int],
+) -> list[Place | None]:
+    """Pass over a split whose only folder is no class of train, as test/unknown/1.jpg.
+
+    Raises:
+        DataError: A split holds several folders, and none of them is a class of train.
+    """
+    classes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for parts, place in zip(paths, places, strict=True):
+        if place is not None and place[0] and place[1]:
+            classes[place[0], parts[0]].add(place[1][0])
+    trained = set().union(*(names for (role, _), names in classes.items() if role == "train"))
+    usual = trained | set(known)
+    strange = {top: names for (_, top), names in classes.items() if not names & usual}
+    if len(trained) < 2 or not strange:
+        return places
+    for top, names in strange.items():
+        if len(names) > 1:
+            raise DataError(
+                f"{top}/ holds the folders {_few(names)} and train holds {_few(trained)}, expected "
+                "the same classes in both; give the folders the same names"
+            )
+    for k, parts in enumerate(paths):
+        if parts[0] in strange and places[k] is not None:
+            places[k] = None
+            passed[parts[0]] += 1
     return places
 
 

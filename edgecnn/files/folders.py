@@ -144,17 +144,19 @@ def _by_folders(
         )
     layout = find_layout(paths, known)
     notes += layout.notes
-    labelled = []
+    labelled, loose = [], []
     for path, place in zip(found.files, layout.places, strict=True):
-        if place is None:
-            continue
-        split, folders = place
-        if not folders:
-            raise DataError(
-                f"{path} is in no class folder, expected {found.root}/<class>/<image>; "
-                f"{no_labels(manifest) if manifest else _way_out(found)}"
-            )
-        labelled.append(LabelledFile(path, folders[0], split, folders[1:]))
+        if place is not None and place[1]:
+            labelled.append(LabelledFile(path, place[1][0], place[0], place[1][1:]))
+        elif place is not None:
+            loose.append(path)
+    if loose:
+        why = no_labels(manifest) if manifest else _way_out(found, loose)
+        raise DataError(
+            f"{loose[0]} is in no class folder, expected {found.root}/<class>/<image>; {why}"
+        )
+    if manifest and len({file.label for file in labelled}) < 2:
+        raise DataError(f"{no_labels(manifest)}; rename its columns so")
     notes += [f"{no_labels(manifest)}: the labels are the folders'"] if manifest else []
     return labelled
 
@@ -170,13 +172,18 @@ def _may_have_classes(paths: Sequence[tuple[str, ...]]) -> bool:
     return any(part.lower() not in usual for parts in folders for part in parts[shared:])
 
 
-def _way_out(found: Walk) -> str:
+def _way_out(found: Walk, loose: Collection[Path]) -> str:
     """What to do with images outside class folders; a CSV file beside them may hold the labels."""
     beside = [*found.tables, *sorted(found.root.parent.glob("*.csv"))]
     for table in beside:
         columns = read_columns(table)
         if columns is not None:
             return f"its labels may be in {table} (column {columns[1]}): add --manifest {table}"
+    if 2 * len(loose) < len(found.files):
+        return (
+            f"most others are: move {'it' if len(loose) == 1 else f'these {len(loose)} images'} "
+            "into one, or out of this folder"
+        )
     return (
         "make one folder for each class and move the images there, or name the labels with "
         "--manifest FILE.csv (columns file and label)"

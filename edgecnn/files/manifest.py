@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,15 +12,17 @@ from pathlib import Path, PureWindowsPath
 
 from edgecnn.errors import DataError
 from edgecnn.files.arrangement import split_role
+from edgecnn.files.walk import IMAGE_SUFFIXES
 
 __all__ = ["csv_text", "labels_of", "no_labels", "only_labels", "read_columns", "read_manifest"]
 
+# Names of columns, in any case, with or without blanks, underscores and the s of the plural.
 _FILE = (
-    *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_name"),
-    *("image_path", "image_id", "imageid", "name", "img", "id"),
+    *("path", "file", "filename", "filepath", "image", "imagename", "imagepath", "imageid"),
+    *("name", "img", "imgpath", "idcode", "id"),
 )
-_LABEL = ("label", "class", "class_name", "classname", "category", "target", "labels")
-_SPLIT = ("split", "set", "subset", "partition")
+_LABEL = ("label", "classname", "classlabel", "class", "category", "target", "classid", "labelid")
+_SPLIT = ("split", "set", "subset", "partition", "dataset")
 _SEPARATORS = ",;\t"
 
 
@@ -32,9 +35,14 @@ class _Table:
     rows: tuple[tuple[int, dict[str, str]], ...]
 
     def find(self, names: Sequence[str]) -> str | None:
-        """The column with one of these names, in their order and any case."""
-        own = {column.strip().casefold(): column for column in reversed(self.columns)}
-        return next((own[name.casefold()] for name in names if name.casefold() in own), None)
+        """The column with one of these names, in their order and any writing."""
+        own = {_plain(column): column for column in reversed(self.columns)}
+        return next((own[_plain(name)] for name in names if _plain(name) in own), None)
+
+
+def _plain(name: str) -> str:
+    """A column's name as it is compared: "fileName", "File name" and "filenames" are one."""
+    return re.sub(r"[\W_]", "", name).casefold().removesuffix("s")
 
 
 def read_manifest(
@@ -122,6 +130,8 @@ def labels_of(
             f"{manifest} has the columns {', '.join(map(repr, table.columns))}, expected 'file' "
             "(or path, name, image, id) beside the labels"
         )
+    if not table.rows:
+        raise DataError(f"{manifest} has a header and no rows, expected one for each image")
     index = _Index(files, root, manifest)
     found: list[tuple[str | None, str | None]] = [(None, None)] * len(files)
     lines: dict[int, int] = {}
@@ -142,7 +152,7 @@ def labels_of(
             role = split_role(row[split]) if split else None
             odd += [row[split]] if split and not role else []
             found[k], lines[k] = (name, role[0] if role else None), line
-    _check_found(table, root, found, absent)
+    _check_found(table, root, found, absent, files)
     notes.append(f"labels come from {manifest} (column {label})")
     notes += _left_over(manifest, root, found, absent, repeated)
     if odd:
@@ -181,6 +191,11 @@ def _read(manifest: Path) -> _Table:
             raise DataError(f"{manifest} has two columns {twice!r}; rename or remove one of them")
         rows = []
         for row in reader:
+            if any((cell or "").strip() for cell in row.get(None, ())):
+                raise DataError(
+                    f"{manifest} line {reader.line_num} has more cells than its header, expected "
+                    f'{len(columns)}; put quotes around a cell with a comma in it: "big, grey"'
+                )
             cells = {column: (row[column] or "").strip() for column in columns}
             if any(cells.values()):
                 rows.append((reader.line_num, cells))
@@ -220,7 +235,7 @@ class _Index:
             if hits:
                 return hits
         name = text.rsplit("/", 1)[-1]
-        hits = self._name.get(name) or self._stem.get(name) or []
+        hits = self._name.get(name) or self._stem.get(name) or self._other_suffix(name)
         if len(hits) > 1:
             raise DataError(
                 f"{self._manifest} line {line}: {cell!r} is the name of {len(hits)} images, "
@@ -228,13 +243,24 @@ class _Index:
             )
         return hits
 
+    def _other_suffix(self, name: str) -> list[int]:
+        """The only image of this name with another suffix: 1.jpg for 1.JPG or 1.png."""
+        path = PureWindowsPath(name)
+        hits = self._stem.get(path.stem, []) if path.suffix.lower() in IMAGE_SUFFIXES else []
+        return hits if len(hits) == 1 else []
+
 
 def _check_found(
-    table: _Table, root: Path, found: Sequence[tuple[str | None, str | None]], absent: list[str]
+    table: _Table,
+    root: Path,
+    found: Sequence[tuple[str | None, str | None]],
+    absent: list[str],
+    files: Sequence[Path],
 ) -> None:
     hits = sum(label is not None for label, _ in found)
     if not hits or len(absent) > len(table.rows) / 2:
-        first = f" (first: {absent[0]!r})" if absent else ""
+        own = files[0].relative_to(root).as_posix()
+        first = f" (first: {absent[0]!r}; the first image is {own!r})" if absent else ""
         raise DataError(
             f"{table.path}: {len(absent)} of its {len(table.rows)} rows name no image under {root}"
             f"{first}, expected most; its paths must start at its own folder or there"

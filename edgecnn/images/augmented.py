@@ -4,11 +4,11 @@ Tools write such copies before an upload, and a random split then puts one pictu
 They are found in two ways.
 
 By name        NAME.rf.HASH.jpg, NAME_90deg, NAME_flipLR, NAME_aug_3, Keras's NAME_0_1234.
-By appearance  The largest centred square in 24x24 grey pixels is turned in steps of 5 degrees,
-               mirrored or not, and correlated with the others of its class inside a disc. Pairs
-               that are alike are read again, aligned (Evangelidis and Psarakis 2008,
-               doi:10.1109/TPAMI.2008.113), and their fine texture is compared by its sign:
-               copies share noise and texture, other photographs of the same kind of thing don't.
+By appearance  The largest centred square in 24x24 grey pixels is turned in steps of 5 degrees and
+               by quarters, mirrored or not, and correlated with the others of its class inside a
+               disc. Pairs that are alike are read again, aligned (Evangelidis and Psarakis 2008,
+               doi:10.1109/TPAMI.2008.113), and their fine texture is compared by its sign: copies
+               share noise and texture, other photographs of the same kind of thing don't.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from edgecnn.bundle.preprocess import readable_image
 __all__ = ["SIDE", "Copied", "find_copied", "source_name", "square"]
 
 SIDE = 24
-_ANGLES = range(-30, 31, 5)
+# Quarter turns, and degrees after them: a full alignment finds no angle beyond a quarter.
+_TURNS = (*((0, angle) for angle in range(-30, 31, 5)), (1, 0), (2, 0), (3, 0))
 _LIMIT = 0.85  # correlation of pairs that are compared in detail
 _NEAREST = 4  # such pairs of an image
 _TRIED, _SHARE = 60, 0.03  # after so many comparisons with fewer hits than this, it ends
@@ -53,7 +54,10 @@ _WORD = (
     r"|hue|saturation|gamma|jitter(?:ed)?|elastic|cutout|warp(?:ed)?)"
 )
 _ENDS = re.compile(rf"(.+?)(?:[ _.-]+{_WORD}[ _-]?\d{{0,6}})+", re.IGNORECASE)
-_STARTS = re.compile(rf"{_WORD}[ _-]\d{{1,6}}[ _-](.+)", re.IGNORECASE)
+# What follows has a letter: aug_0_1234 is Keras's, with a prefix of the user's.
+_STARTS = re.compile(rf"{_WORD}[ _-]\d{{1,6}}[ _-](.*[^\W\d_].*)", re.IGNORECASE)
+# The same before a name that another file has: flip_img1, horizontal_flip_img1.
+_BEFORE = re.compile(rf"(?:(?:horizontal|vertical)[ _-])?{_WORD}[ _-]+(.+)", re.IGNORECASE)
 _UPLOAD = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{6,}")
 _AUGMENTOR = re.compile(r".*_original_(.+?)(?:\.\w+)?_[0-9a-f-]{32,36}")
 _KERAS = re.compile(r"(.+_\d+)_\d{1,7}")
@@ -103,7 +107,8 @@ def source_name(name: str) -> tuple[str, bool] | None:
     """The picture that a file's name says it is a copy of; None: it says nothing.
 
     Returns:
-        The name, and whether that is sure: what Keras writes looks like other numbered files.
+        The name, and whether that is sure: what Keras writes looks like other numbered files, and
+        a number after a word may be the picture's own.
 
     Example:
         >>> source_name("img1_jpg.rf.0a1b2c3d.jpg"), source_name("leaf (3)_flipLR.JPG")
@@ -115,7 +120,7 @@ def source_name(name: str) -> tuple[str, bool] | None:
     for pattern in (_UPLOAD, _AUGMENTOR, _ENDS, _STARTS):
         found = pattern.fullmatch(stem)
         if found and found[1].strip(" _.-"):
-            return found[1], True
+            return found[1], pattern is not _ENDS or not stem[-1].isdigit()
     found = _KERAS.fullmatch(stem)
     return (found[1], False) if found else None
 
@@ -147,7 +152,11 @@ def _by_name(names: Sequence[str], classes: np.ndarray, squares: np.ndarray) -> 
     groups: dict[tuple[int, str], list[int]] = defaultdict(list)
     sure: dict[tuple[int, str], bool] = {}
     for j, (name, kind) in enumerate(zip(names, classes, strict=True)):
-        found = source_name(name)
+        before = _BEFORE.fullmatch(PurePosixPath(name).stem)
+        if before and (int(kind), before[1]) in stems:
+            found: tuple[str, bool] | None = (before[1], True)
+        else:
+            found = source_name(name)
         if found is not None:
             key = (int(kind), found[0])
             groups[key].append(j)
@@ -155,7 +164,8 @@ def _by_name(names: Sequence[str], classes: np.ndarray, squares: np.ndarray) -> 
     links = []
     for key, members in groups.items():
         whole = sorted({*members, *([stems[key]] if key in stems else [])})
-        if len(whole) > 1 and ((sure[key] and len(whole) <= 60) or _look_alike(squares[whole])):
+        certain = (sure[key] or key in stems) and len(whole) <= 60
+        if len(whole) > 1 and (certain or _look_alike(squares[whole])):
             links += [(whole[0], other) for other in whole[1:]]
     return np.array(links, np.int64).reshape(-1, 2)
 
@@ -239,10 +249,12 @@ def _same_texture(turned: np.ndarray, other: np.ndarray, view: int) -> bool:
     if side < SIDE:
         return False
     one, two = (cv2.resize(g, (side, side), interpolation=cv2.INTER_AREA) for g in (turned, other))
-    if view >= len(_ANGLES):
-        one = np.ascontiguousarray(one[:, ::-1])
+    if view >= len(_TURNS):
+        one = one[:, ::-1]
+    quarters, angle = _TURNS[view % len(_TURNS)]
+    one = np.ascontiguousarray(np.rot90(one, quarters))
     middle, reflect = (side - 1) / 2, cv2.BORDER_REFLECT
-    turn = cv2.getRotationMatrix2D((middle, middle), _ANGLES[view % len(_ANGLES)], 1)
+    turn = cv2.getRotationMatrix2D((middle, middle), angle, 1)
     warp = cv2.invertAffineTransform(turn).astype(np.float32)
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-3)
     whole = np.full((side, side), 255, np.uint8)
@@ -274,14 +286,16 @@ def _texture(grey: np.ndarray) -> np.ndarray:
 
 
 def _views(squares: np.ndarray) -> np.ndarray:
-    """Each picture turned by each angle, as it is and mirrored: float32, shape (n, 26, d)."""
-    turns = [cv2.getRotationMatrix2D((_MIDDLE, _MIDDLE), angle, 1) for angle in _ANGLES]
+    """Each picture turned by each angle, as it is and mirrored: float32, shape (n, 32, d)."""
+    turns = [(q, cv2.getRotationMatrix2D((_MIDDLE, _MIDDLE), angle, 1)) for q, angle in _TURNS]
     size = (SIDE, SIDE)
     views = np.empty((len(squares), 2 * len(turns), SIDE * SIDE), np.uint8)
     for picture, out in zip(squares.reshape(-1, SIDE, SIDE), views, strict=True):
-        sides = (picture, np.ascontiguousarray(picture[:, ::-1]))
+        sides = [[np.rot90(s, q).copy() for q in range(4)] for s in (picture, picture[:, ::-1])]
         turned = (
-            cv2.warpAffine(s, t, size, borderMode=cv2.BORDER_REFLECT) for s in sides for t in turns
+            cv2.warpAffine(quarters[q], turn, size, borderMode=cv2.BORDER_REFLECT)
+            for quarters in sides
+            for q, turn in turns
         )
         for k, view in enumerate(turned):
             out[k] = view.reshape(-1)

@@ -1,4 +1,4 @@
-"""Labels along a line of frame numbers or times, and the doubtful moments around their changes."""
+"""Labels along a line of frame numbers or times, and what is doubtful about them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Span", "Timeline", "guard_width"]
+__all__ = ["Span", "Timeline", "doubt_frames", "doubt_names", "doubt_times", "guard_width"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,57 @@ def guard_width(ages_ms: Iterable[float], steps_s: Iterable[float]) -> float:
     ages, steps = (np.fromiter(values, np.float64) for values in (ages_ms, steps_s))
     age_ms = float(np.percentile(ages, 95)) if len(ages) else 0.0
     return age_ms / 1000 + (float(np.median(steps)) if len(steps) else 0.0)
+
+
+def doubt_frames(
+    path: Path, rows: Sequence[tuple[int, Span]], length: int | None, most: int | None
+) -> list[str]:
+    """Say which rows begin after the last frame, and ask whether the file counts from 1.
+
+    It does where no row is frame 0, and its last is one past the end.
+
+    Args:
+        rows: Each row's line in the file, and what it says.
+        length: How many frames the recording has; None where nobody knows.
+        most: How many of them are read; None for all.
+    """
+    first = min(int(span.start) for _, span in rows)
+    last = max(int(span.end) - 1 for _, span in rows)
+    if first >= 1 and last in (length, most):
+        return [
+            f"{path} has no row for frame 0, and its last row is frame {last} of a recording whose "
+            f"last frame is {last - 1}: does it count from 1? `--truth-offset -1`"
+        ]
+    late = [line for line, span in rows if length is not None and span.start >= length]
+    if length is None or not late:
+        return []
+    return [
+        f"{path} line {late[0]}: {len(late)} of its {len(rows)} rows begin after frame "
+        f"{length - 1}, the last of the recording: is it the truth of another recording?"
+    ]
+
+
+def doubt_times(path: Path, rows: Sequence[tuple[int, Span]], seconds: float | None) -> list[str]:
+    """Say which rows begin after the recording: their times may be milliseconds or frames.
+
+    Args:
+        rows: Each row's line in the file, and what it says.
+        seconds: How long the recording lasts; None where nobody knows.
+    """
+    late = [line for line, span in rows if seconds is not None and span.start > seconds + 1]
+    if not late:
+        return []
+    return [
+        f"{path} line {late[0]}: {len(late)} of its {len(rows)} rows begin after the end of the "
+        f"recording, which lasts {seconds:.1f} s: are its times seconds?"
+    ]
+
+
+def doubt_names(path: Path, absent: Sequence[str], total: int) -> list[str]:
+    """Say which names are of no image of the source, where these are most."""
+    if 2 * len(absent) <= total:
+        return []
+    return [
+        f"{path}: {len(absent)} of its {total} names are in no place of the source (the first: "
+        f"{absent[0]!r})"
+    ]

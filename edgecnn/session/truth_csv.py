@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 from edgecnn.errors import TruthError, listed
 from edgecnn.session.events import NONE_LABEL
-from edgecnn.session.timeline import Span, Timeline
+from edgecnn.session.timeline import Span, Timeline, doubt_frames, doubt_names, doubt_times
 
 __all__ = [
     "CsvLabels",
@@ -46,6 +46,7 @@ _FORMS: tuple[tuple[str, ...], ...] = (
 )
 _SEPARATORS = {",": "commas", ";": "semicolons between the cells", "\t": "tabs between the cells"}
 _CLOCK = re.compile(r"(?:[0-9]{1,4}:)?[0-9]{1,2}:[0-9]{2}(?:\.[0-9]+)?")  # hh:mm:ss, mm:ss
+_FRAME = re.compile(r"[0-9]{1,15}(?:\.0*)?")
 _EXPECTED = "frame,label or first,last,label or start,end,label or name,label"
 
 _SOURCES = "none, folder, keys, marker, schedule:FILE, sensor:FILE or a CSV file"
@@ -69,6 +70,7 @@ class Footage:
         names: The files of an image folder, below it; None for cameras and videos.
         timed: Whether frames have a time from the start; a raw stream has none.
         length: How many frames there are, where that is known.
+        most: How many of them are read, where that was limited.
         offset: Added to the frame numbers of the file.
         seconds: How long the recording lasts, where that is known.
     """
@@ -77,6 +79,7 @@ class Footage:
     names: Sequence[str] | None = None
     timed: bool = True
     length: int | None = None
+    most: int | None = None
     offset: int = 0
     seconds: float | None = None
 
@@ -127,12 +130,11 @@ def labels_from_csv(path: Path, footage: Footage, labels: Sequence[str]) -> CsvL
     """
     form, rows, notes = _read_rows(path, labels)
     if form == "name":
-        found = CsvLabels("name", names=_by_name(path, rows, footage))
+        found = _by_name(path, rows, footage)
     elif form == "start":
         found = _by_time(path, rows, footage)
     else:
-        found = CsvLabels("frame", _by_frames(path, rows, footage.offset))
-        notes += _counts_from_one(path, rows, footage)
+        found = _by_frames(path, rows, footage)
     return replace(found, notes=(*notes, *found.notes))
 
 
@@ -150,6 +152,8 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row], list
         for cells in lines:
             if not any(cell.strip() for cell in cells):
                 continue
+            while len(cells) > len(header) and not cells[-1].strip():
+                cells.pop()  # spreadsheets write commas to the widest row
             if len(cells) != len(header):
                 commas = len(cells) > len(header) and separator == ","
                 raise TruthError(
@@ -158,7 +162,7 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row], list
                     + ("; write numbers with a point: 1.5, not 1,5" if commas else "")
                 )
             *keys, label = (cells[place].strip() for place in places)
-            if separator != "," and form == ("start", "end"):
+            if form == ("start", "end"):
                 keys = [_point(key) for key in keys]
             check_label(f"{path} line {lines.line_num}", label, labels)
             rows.append(_Row(lines.line_num, tuple(keys), label))
@@ -180,18 +184,6 @@ def _point(text: str) -> str:
     return text.replace(",", ".") if re.fullmatch(r"[0-9:]+,[0-9]+", text) else text
 
 
-def _counts_from_one(path: Path, rows: list[_Row], footage: Footage) -> list[str]:
-    """Ask whether frames are counted from 1: none is 0, and the last is past the end."""
-    first = min(int(row.keys[0]) for row in rows) + footage.offset
-    last = max(int(row.keys[-1]) for row in rows) + footage.offset
-    if footage.length is None or first < 1 or last < footage.length:
-        return []
-    return [
-        f"{path} has no row for frame 0, and its last row is frame {last} of a recording whose "
-        f"last frame is {footage.length - 1}: does it count from 1? `--truth-offset -1`"
-    ]
-
-
 def check_label(where: str, label: str, labels: Sequence[str]) -> None:
     """Refuse a label that the bundle lacks; "none of these" is always one.
 
@@ -202,8 +194,9 @@ def check_label(where: str, label: str, labels: Sequence[str]) -> None:
         TruthError: It does.
     """
     if label not in labels and label != NONE_LABEL:
+        hint = "" if label else "; leave the row out where nobody knows"
         raise TruthError(
-            f"{where}: label {label!r} is not in the bundle; expected {listed(labels)}"
+            f"{where}: label {label!r} is not in the bundle; expected {listed(labels)}{hint}"
         )
 
 
@@ -242,15 +235,17 @@ def _find_form(path: Path, header: list[str]) -> tuple[str, ...]:
     raise TruthError(f"{path} line 1: columns {','.join(header)[:100]!r}, expected {_EXPECTED}")
 
 
-def _by_frames(path: Path, rows: list[_Row], offset: int) -> Timeline:
+def _by_frames(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
     spans = []
     for row in rows:
         first, last = _whole(path, row, row.keys[0]), _whole(path, row, row.keys[-1])
         if last < first:
             raise TruthError(f"{path} line {row.line}: frames {first} to {last} run backwards")
-        first, last = first + offset, last + offset
+        first, last = first + footage.offset, last + footage.offset
         spans.append((row, Span(first, last + 1, row.label)))
-    return _timeline(path, spans)
+    lines = [(row.line, span) for row, span in spans]
+    notes = doubt_frames(path, lines, footage.length, footage.most)
+    return CsvLabels("frame", _timeline(path, spans), notes=tuple(notes))
 
 
 def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
@@ -279,31 +274,22 @@ def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
             )
         spans.append((row, Span(start, end, row.label)))
     notes = [f"{path}: times such as {rows[0].keys[0]} count from the recording's start"]
-    notes = (notes if clock else []) + _past_the_end(path, spans, None if absolute else footage)
+    lines = [(row.line, span) for row, span in spans]
+    notes = notes if clock else []
+    notes += doubt_times(path, lines, None if absolute else footage.seconds)
     labels = _timeline(path, spans)
     return CsvLabels("clock" if absolute else "seconds", labels, notes=tuple(notes))
 
 
-def _past_the_end(path: Path, spans: list[tuple[_Row, Span]], footage: Footage | None) -> list[str]:
-    """Say which rows begin after the recording: their times may be milliseconds or frames."""
-    lasts = footage.seconds if footage else None
-    late = [row for row, span in spans if lasts is not None and span.start > lasts + 1]
-    if not late:
-        return []
-    return [
-        f"{path} line {late[0].line}: {len(late)} of its {len(spans)} rows begin after the end of "
-        f"the recording, which lasts {lasts:.1f} s: are its times seconds?"
-    ]
-
-
-def _by_name(path: Path, rows: list[_Row], footage: Footage) -> Mapping[str, str]:
+def _by_name(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
     if footage.names is None:
         raise TruthError(f"{path}: names fit an image folder only; expected frames or times")
-    table = _table(path, rows, [row.keys[0].replace("\\", "/") for row in rows])
+    table = _table(path, rows, [_file_name(row.keys[0]) for row in rows])
     shares = Counter(PurePosixPath(name).name for name in footage.names)
-    found = {}
+    found, hit = {}, set()
     for name in footage.names:
         base = PurePosixPath(name).name
+        hit.add(name if name in table else base)
         if name in table:
             found[name] = table[name]
         elif base in table:
@@ -318,7 +304,13 @@ def _by_name(path: Path, rows: list[_Row], footage: Footage) -> Mapping[str, str
             f"{path}: none of its {len(table)} names is in the source (the first: "
             f"{rows[0].keys[0]!r}; the source's first: {footage.names[0]!r})"
         )
-    return found
+    notes = doubt_names(path, [name for name in table if name not in hit], len(table))
+    return CsvLabels("name", names=found, notes=tuple(notes))
+
+
+def _file_name(cell: str) -> str:
+    """A path as the source has it: "a/1.jpg" for "./a/1.jpg" and "a\\1.jpg"."""
+    return PurePosixPath(cell.replace("\\", "/")).as_posix()
 
 
 def _table(path: Path, rows: list[_Row], keys: Iterable[Any]) -> Mapping[Any, str]:
@@ -352,9 +344,12 @@ def _timeline(path: Path, rows: list[tuple[_Row, Span]]) -> Timeline:
 
 
 def _whole(path: Path, row: _Row, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise TruthError(f"{path} line {row.line}: {text!r}, expected a frame number from 0")
-    return int(text)
+    if not _FRAME.fullmatch(text):
+        raise TruthError(
+            f"{path} line {row.line}: {text!r}, expected a frame number from 0 (seconds go into "
+            "columns start,end,label)"
+        )
+    return int(text.partition(".")[0])  # programs for tables write 12 as 12.0
 
 
 def _is_number(text: str) -> bool:

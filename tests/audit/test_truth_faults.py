@@ -77,6 +77,22 @@ def test_labels_that_come_late_or_early_are_found_to_the_frame(by, tmp_path):
     )
 
 
+@pytest.mark.parametrize("by", [1, -2])
+def test_a_shift_of_labels_of_one_frame_in_five_is_found(by, tmp_path):
+    seen = np.random.default_rng(3).integers(len(LABELS), size=NUM_FRAMES)
+    few = np.where(np.arange(NUM_FRAMES) % 5 == 1, delayed(seen, by), -1)
+    fault = only_fault(audit([session(tmp_path / "s", answers(seen), few)]))
+    frames = "1 frame late" if by == 1 else "2 frames early"
+    assert frames in fault.name
+    assert fault.points > 50
+
+
+def test_labels_of_one_frame_in_five_that_are_right_are_not_accused(tmp_path):
+    seen = np.random.default_rng(3).integers(len(LABELS), size=NUM_FRAMES)
+    few = np.where(np.arange(NUM_FRAMES) % 5 == 1, seen, -1)
+    assert not audit([session(tmp_path / "s", answers(seen, 0.6), few)]).checks.faults
+
+
 @pytest.mark.parametrize(
     ("by", "said"), [(1, "1 frame late"), (-1, "1 frame early"), (2, "2 frames late")]
 )

@@ -231,6 +231,7 @@ ELSEWHERE = {
     "a Keras model without labels": "tests/export/test_foreign.py",
     "does not exist, expected a MODEL folder": "it names what makes such a folder",
     "values in a row, expected one image": "tests/export/test_keras_file.py",
+    "values in a row, which is no colour image": "tests/export/test_fed_wrongly.py",
     "images of any size; fix it with --width and --height, to": "tests/export/test_keras_file.py",
     "pixels and no others": "tests/export/test_keras_file.py",
     "class folders; name the classes": "tests/export/test_foreign.py",

@@ -90,14 +90,48 @@ def test_truth_by_seconds_of_a_raw_stream_needs_fps(raw, tmp_path):
         ("frame,label\n0,a\n1,b\n3,a\n", 3, False),
         ("frame,label\n1,a\n2,b\n", 3, False),
         ("frame,label\n1,a\n3,b\n", None, False),
+        ("frame,label\n1.0,a\n2.0,b\n3.0,a\n", 3, True),
+        ("frame,label\n1,a\n20,b\n", 10, False),
     ],
 )
 def test_a_file_that_counts_from_1_is_asked_about(tmp_path, rows, length, asked):
     table = tmp_path / "truth.csv"
     table.write_text(rows)
     notes = labels_from_csv(table, Footage(live=False, length=length), LABELS).notes
-    assert bool(notes) == asked
-    assert not asked or "`--truth-offset -1`" in notes[0]
+    assert asked == ("`--truth-offset -1`" in "".join(notes))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("frame,label\n0,a\n5,b\n10,a\n500,b\n", "line 4: 2 of its 4 rows begin after frame 9"),
+        ("frame,label\n700,a\n701,b\n", "line 2: 2 of its 2 rows"),
+        ("first,last,label\n0,4,a\n5,30,b\n", ""),
+    ],
+)
+def test_rows_after_the_last_frame_are_said(tmp_path, rows, said):
+    table = tmp_path / "truth.csv"
+    table.write_text(rows)
+    notes = "".join(labels_from_csv(table, Footage(live=False, length=10, most=4), LABELS).notes)
+    assert bool(notes) == bool(said)
+    assert said in notes
+
+
+@pytest.mark.parametrize(("rows", "asked"), [(20, True), (100, True), (50, False)])
+def test_a_file_of_the_frames_that_are_read_may_count_from_1_too(tmp_path, rows, asked):
+    table = tmp_path / "truth.csv"
+    table.write_text("frame,label\n" + "".join(f"{k},a\n" for k in range(1, rows + 1)))
+    notes = labels_from_csv(table, Footage(live=False, length=100, most=20), LABELS).notes
+    assert ["`--truth-offset -1`" in note for note in notes] == [True] * asked
+
+
+def test_names_that_are_not_in_the_source_are_said_where_they_are_most(tmp_path):
+    table = tmp_path / "truth.csv"
+    table.write_text("name,label\n./x/1.jpg,a\ny/1.jpg,b\ny/2.jpg,b\n")
+    footage = Footage(live=False, names=["x/1.jpg", "x/2.jpg"])
+    csv = labels_from_csv(table, footage, LABELS)
+    assert csv.names == {"x/1.jpg": "a"}
+    assert "2 of its 3 names" in csv.notes[0]
 
 
 def test_the_offset_mends_a_file_that_counts_from_1(tmp_path):
@@ -112,6 +146,8 @@ def test_the_offset_mends_a_file_that_counts_from_1(tmp_path):
     ("text", "said"),
     [
         ("start;end;label\n0;1,5;a\n1,5;3;b\n", "semicolons"),
+        ('start,end,label\n"0,0","1,5",a\n"1,5","3,0",b\n', ""),
+        ("start,end,label\n0,1.5,a,,\n1.5,3,b,\n", ""),
         ("start\tend\tlabel\n0\t1.5\ta\n1.5\t3\tb\n", "tabs"),
         ("start,end,label\n00:00:00,00:00:01.5,a\n00:00:01.5,00:00:03,b\n", "count from"),
         ("start;end;label\n0:00;0:01,5;a\n0:01,5;0:03;b\n", "count from"),
@@ -131,6 +167,8 @@ def test_the_files_of_spreadsheets_are_read_and_said(tmp_path, text, said):
     ("text", "message"),
     [
         ("start,end,label\n0,0,1,5,a\n", "numbers with a point"),
+        ("frame,label\n0.0,a\n0.5,b\n", "seconds go into columns start,end,label"),
+        ("frame,label\n0,a\n1,\n", "leave the row out"),
         ("start,end,label\n2026-01-01T10:00:00,2026-01-01T11:00:00,a\n", "hh:mm:ss from its start"),
         ("start;end;label\n1.000,5;2;a\n", "expected seconds"),
     ],

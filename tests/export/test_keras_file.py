@@ -88,6 +88,23 @@ def test_a_file_of_keras_2_answers_as_it_did(tmp_path, nested):
     assert model.predict(images, verbose=0) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.filterwarnings(QUIET)
+def test_the_suffix_of_a_file_may_be_in_capitals(tmp_path):
+    for suffix in (".h5", ".keras"):
+        _small().save(tmp_path / f"net{suffix}")
+        (tmp_path / f"net{suffix}").rename(tmp_path / f"NET{suffix.upper()}")
+        assert load_keras_file(tmp_path / f"NET{suffix.upper()}").output_shape == (None, 3)
+
+
+def test_a_layer_that_changes_its_shape_after_training_is_named_in_one_line(tmp_path):
+    layers = keras.layers
+    net = keras.Sequential([keras.Input(SHAPE), layers.RandomCrop(4, 4), layers.Flatten()])
+    net.add(layers.Dense(3))
+    with pytest.raises(ModelError, match="can't take an image") as caught:
+        rewire(net, SHAPE)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_saved_model_of_one_image_at_a_time_is_run_image_by_image(tmp_path):
     network = _small()
     signature = [keras.InputSpec(dtype="float32", shape=(1, *SHAPE))]
@@ -139,7 +156,7 @@ def _weights_only(source, target):
         ("cut.keras", _cut, "damaged or cut off"),
         ("flip.keras", _flip, "damaged"),
         ("hollow.keras", _without_weights, "SavedModel"),
-        ("renamed.h5", shutil.copy, "not what its name says"),
+        ("renamed.h5", shutil.copy, "rename it to .keras"),
         ("net.weights.h5", _weights_only, "weights without a network"),
         ("empty.keras", lambda _, target: target.touch(), "damaged"),
         ("net.tflite", shutil.copy, "expected a MODEL folder"),

@@ -42,6 +42,13 @@ def places(*paths: str, known: tuple[str, ...] = ()) -> dict[str, tuple[str | No
         (("train/{}", "test/{}", "extra/{}"), ("train", "test", "train")),
         (("trainval/{}", "test/{}"), ("train", "test")),
         (("TrainVal/{}", "Test/{}"), ("train", "test")),
+        (("1_train/{}", "2_val/{}"), ("train", "val")),
+        (("Trainingsdaten/{}", "Validierung/{}", "Testdaten/{}"), ("train", "val", "test")),
+        (("entraînement/{}", "validation/{}"), ("train", "val")),
+        (("entrenamiento/{}", "validación/{}", "prueba/{}"), ("train", "val", "test")),
+        (("treino/{}", "teste/{}"), ("train", "test")),
+        (("训练集/{}", "验证集/{}", "测试集/{}"), ("train", "val", "test")),
+        (("обучение/{}", "тест/{}"), ("train", "test")),
     ],
 )
 def test_splits_are_recognized_by_name_and_structure(parts, splits):
@@ -102,9 +109,10 @@ def test_folders_above_the_classes_that_a_bundle_knows_are_groups():
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        # Two folds of two classes, or two classes by two cameras: the names do not say which.
-        (("fold1/cat/1", "fold1/dog/2", "fold2/cat/3", "fold2/dog/4"), "if these are the classes"),
+        # Two parts of two classes, or two classes by two cameras: the names do not say which.
+        (("1/cat/1", "1/dog/2", "2/cat/3", "2/dog/4"), "if these are the classes"),
         (("Lern/a/1", "Lern/b/2", "Probe/a/3", "Probe/b/4"), "if these are the classes"),
+        (("labeled/cat/1", "labeled/dog/2", "unlabeled/3"), "labeled alone holds folders"),
         (("cat/train/1", "cat/test/2", "dog/3"), "test, train are not in all classes"),
     ],
 )
@@ -131,6 +139,30 @@ def test_images_of_a_split_without_classes_are_passed_over_and_said():
     assert [note.split(" is ")[0] for note in layout.notes] == ["pred/", "test/"]
 
 
+@pytest.mark.parametrize("part", ["test/unknown", "test/test", "Test/test_images", "val/images"])
+def test_a_split_whose_only_folder_is_no_class_is_passed_over_and_said(part):
+    layout = find_layout([("train", "cat", "1"), ("train", "dog", "2"), (*part.split("/"), "3")])
+    assert layout.places == (("train", ("cat",)), ("train", ("dog",)), None)
+    (note,) = layout.notes
+    assert note.startswith(f"{part.split('/')[0]}/ is passed over with its 1 images")
+
+
+@pytest.mark.parametrize("part", ["fold", "camera ", "batch_", "Session"])
+def test_numbered_parts_above_the_classes_are_groups(part):
+    paths = [(f"{part}{k}", name, f"{k}.jpg") for k in (1, 2, 3) for name in ("cat", "dog")]
+    layout = find_layout(paths)
+    assert layout.places == tuple((None, (name, top)) for top, name, _ in paths)
+    assert "were taken as groups of images" in layout.notes[0]
+
+
+def test_a_copy_of_the_class_folders_among_them_is_no_class():
+    layout = find_layout(
+        [("cat", "1"), ("dog", "2"), ("all", "cat", "1"), ("all", "dog", "2"), ("all", "dog", "3")]
+    )
+    assert layout.places == ((None, ("cat",)), (None, ("dog",)), None, None, None)
+    assert "all/ is passed over with its 3 images" in layout.notes[0]
+
+
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
@@ -138,6 +170,12 @@ def test_images_of_a_split_without_classes_are_passed_over_and_said():
         (("Training/1", "Validation/2", "Testing/2"), "--manifest"),
         (("train/a/1", "train/b/1", "bus/a/1", "bus/b/1"), "name them train, val or test"),
         (("train/cat/1", "train/dog/1", "others/2"), "name them train, val or test"),
+        (("train/cat/1", "train/dog/1", "test/cats/2", "test/dogs/2"), "the same classes in both"),
+        (("Training/Cat/1", "Training/Dog/1", "Testing/cat/2", "Testing/dog/2"), "the same names"),
+        (
+            ("fold1/train/a/1", "fold1/val/a/2", "fold2/train/a/3", "fold2/val/a/4"),
+            "give one of these folders alone, such as fold1",
+        ),
     ],
 )
 def test_what_may_be_either_is_refused_with_a_way_out(paths, message):
@@ -206,6 +244,10 @@ def test_pictures_without_a_suffix_are_found_by_their_bytes_and_others_counted(t
         ("image_id,label\n000bec18,cat\n001513df,dog\n", ("train/000bec18.jpg", "001513df.jpg")),
         ("id;class\n1.jpg;cat\n2.jpg;dog\n", ("x/1.jpg", "x/y/2.jpg")),
         ("Name\tCategory\n1\tcat\n2\tdog\n", ("1.png", "2.jpeg")),
+        ("fileName,classLabel\n1.JPG,cat\n2.png,dog\n", ("1.jpg", "2.jpg")),
+        ("class id,filepaths,labels\n0,1.jpg,cat\n1,2.jpg,dog\n", ("1.jpg", "2.jpg")),
+        ("Width;Path;ClassId\n9;Train/1.png;cat\n9;Train/2.png;dog\n", ("1.png", "2.png")),
+        ("file,label,,\r\n1.jpg,cat,,\r\n2.jpg,dog,,\r\n", ("1.jpg", "2.jpg")),
         ("label,path\ncat,C:\\set\\1.jpg\ndog,C:\\set\\2.jpg\n", ("1.jpg", "2.jpg")),
     ],
 )
@@ -240,6 +282,9 @@ def test_a_csv_file_beside_unlabelled_images_is_named(tmp_path):
     [
         ("file,label\n1.jpg,a\n1.jpg,b\n", "line 3: 1.jpg is 'b', but line 2 says 'a'"),
         ("file,label\nx.jpg,a\ny.jpg,b\n", "2 of its 2 rows name no image"),
+        ("file,label\n01.jpg,a\n02.jpg,b\n", "'01.jpg'; the first image is '1.jpg'"),
+        ("file,label\n1.jpg,a, b\n2.jpg,c\n", "line 2 has more cells than its header"),
+        ("file,label\n", "a header and no rows"),
         ("picture,label\n1.jpg,a\n", "expected 'file'"),
         ("file,species\n1.jpg,a\n", r"no column of labels \(its columns: 'file', 'species'"),
         ("1.jpg,a\n2.jpg,b\n", "its columns: '1.jpg', 'a'; expected file and label"),
@@ -254,6 +299,20 @@ def test_csv_files_that_do_not_fit_are_refused_in_one_line(tmp_path, text, messa
     with pytest.raises(DataError, match=message) as caught:
         find_labelled(tmp_path, table)
     assert "\n" not in str(caught.value)
+
+
+def test_a_csv_file_without_labels_is_the_cause_where_the_folders_have_none(tmp_path):
+    put(tmp_path, "images/1.jpg", "images/2.jpg")
+    table = tmp_path / "labels.csv"
+    table.write_text("id_code,diagnosis\n1,0\n2,1\n")
+    with pytest.raises(DataError, match=r"no column of labels .*'diagnosis'.*rename"):
+        find_labelled(tmp_path, table)
+
+
+def test_one_image_beside_the_class_folders_is_to_be_moved(tmp_path):
+    put(tmp_path, "cat/1.jpg", "dog/2.jpg", "overview.jpg")
+    with pytest.raises(DataError, match=r"overview\.jpg is in no class folder.*move it"):
+        find_labelled(tmp_path)
 
 
 def test_a_split_that_is_none_and_a_file_without_labels_are_said(tmp_path):

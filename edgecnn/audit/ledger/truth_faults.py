@@ -18,7 +18,8 @@ import numpy as np
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
-from edgecnn.session.answers import number_objects, region_of
+from edgecnn.audit.recordings.label_lag import MOST, answers_of_labels, best_lag, shifted
+from edgecnn.session.answers import number_objects
 from edgecnn.session.read import Frames, Session, Truth, frame_events, read_frames
 
 __all__ = ["TruthFault", "check_truth"]
@@ -32,9 +33,6 @@ _CLOSES, _CHANCE = 0.5, 0.002
 _FEWEST_CHANGED, _FITS_NOT, _FITS, _AS_ELSEWHERE = 30, 0.15, 0.5, 0.85
 # Names that are exchanged have passed a stricter test already.
 _CHANCE_OF_NAMES = 0.05
-# Labels are shifted by up to this share of the frames, of which at most so many are looked at.
-_FURTHEST, _MOST = 1 / 3, 1 << 18
-_MOST_CLASSES = 64
 # An exchange of names: this share of each class that moves must be answered by its new name, and
 # this one by its own.
 _MOVED, _KEPT, _FEWEST_MOVED = 0.8, 0.1, 3
@@ -88,6 +86,7 @@ class _Hypothesis:
     """A way in which labels may be wrong, and the labels put right: int, shape (n,).
 
     separate: each frame speaks for itself; a shift changes labels by stretches.
+    lag: by how many frames labels are late, if that is it.
     chance: the largest chance of such an improvement by accident.
     """
 
@@ -95,6 +94,7 @@ class _Hypothesis:
     label: np.ndarray
     separate: bool = False
     chance: float = _CHANCE
+    lag: int = 0
 
 
 def check_truth(
@@ -116,6 +116,8 @@ def check_truth(
         after = _improvement(frames.index, truth.label, one, stretch, expected)
         if after is not None:
             found.append(TruthFault(one.name, before, after, one.label))
+        elif one.lag:
+            found += _shift_of_few(frames, truth, one, before, expected)
     if found:
         return max(found, key=lambda fault: fault.points or 0.0)
     if _is_shuffled(frames.index[labelled], truth.label[labelled], expected):
@@ -138,9 +140,10 @@ def _hypotheses(session: Session, frames: Frames, truth: Truth) -> Iterator[_Hyp
     if frames.separate:
         for name, label in _sorted_otherwise(session, frames, truth):
             yield _Hypothesis(name, label, separate=True)
-    lag = _best_lag(frames.key, frames.index, truth.label)
+    lag = best_lag(frames.key, frames.index, truth.label)
     if lag:
-        yield _Hypothesis(_shift_name(lag, "frames", 0), _shifted(frames.key, truth.label, lag))
+        other = shifted(frames.key, truth.label, lag)
+        yield _Hypothesis(_shift_name(lag, "frames", 0), other, lag=lag)
     if not frames.separate:
         for name, label in _shifted_by_time(session, frames, truth):
             yield _Hypothesis(name, label)
@@ -165,15 +168,38 @@ def _improvement(
     before, after = label[both] == index[both], other[both] == index[both]
     gain = float(after.mean() - before.mean())
     closes = gain >= _CLOSES * (expected - float(before.mean()))
-    if 100 * gain < _LEAST_POINTS:
-        return None
     if not closes and not _is_told_apart(label[both] != other[both], before, after):
         return None
-    change = np.bincount(stretch[both], weights=after * 1.0 - before)
-    if Paired.of(np.zeros(len(change)), change).p_better > hypothesis.chance:
+    if not _is_gain(before, after, stretch[both], hypothesis.chance):
         return None
     counted = other >= 0
     return Tally.of(other[counted] == index[counted])
+
+
+def _is_gain(before: np.ndarray, after: np.ndarray, stretch: np.ndarray, chance: float) -> bool:
+    """Whether more fit by enough points, on far more stretches than accident explains."""
+    change = np.bincount(stretch, weights=after * 1.0 - before)
+    enough = 100 * float(after.mean() - before.mean()) >= _LEAST_POINTS
+    return enough and Paired.of(np.zeros(len(change)), change).p_better <= chance
+
+
+def _shift_of_few(
+    frames: Frames, truth: Truth, hypothesis: _Hypothesis, tally: Tally, expected: float
+) -> list[TruthFault]:
+    """The fault where so few frames are labelled that none has a label and a shifted one.
+
+    Without labels put right: framing and light can't be told from so few.
+    """
+    if ((truth.label >= 0) & (hypothesis.label >= 0)).sum() >= _FEWEST:
+        return []
+    own, at = answers_of_labels(frames.key, truth.label, hypothesis.lag)
+    if len(own) < _FEWEST:
+        return []
+    before, after = (truth.label[own] == frames.index[rows] for rows in (own, at))
+    closes = after.mean() - before.mean() >= _CLOSES * (expected - before.mean())
+    if not closes or not _is_gain(before, after, np.arange(len(own)), hypothesis.chance):
+        return []
+    return [TruthFault(hypothesis.name, tally, Tally.of(after), None)]
 
 
 def _is_told_apart(changed: np.ndarray, before: np.ndarray, after: np.ndarray) -> bool:
@@ -282,71 +308,18 @@ def _shift_name(lag: float, unit: str, digits: int) -> str:
     return f"labels come {abs(lag):.{digits}f} {unit} {way}"
 
 
-def _shifted(key: np.ndarray, label: np.ndarray, lag: int) -> np.ndarray:
-    """Labels that come `lag` frames late, put right: the label of each frame, -1 where unknown."""
-    at = np.searchsorted(key, key + lag, side="right") - 1
-    moved = label[np.maximum(at, 0)]
-    beside = (at >= 0) & (region_of(key[np.maximum(at, 0)]) == region_of(key))
-    beyond = key + lag > key[-1]
-    return np.where(beside & ~beyond, moved, -1)
-
-
-def _best_lag(position: np.ndarray, index: np.ndarray, label: np.ndarray) -> int:
-    """By how many positions the labels are late, where the answers fit best; 0: not at all.
-
-    Args:
-        position: int64, shape (n,), sorted: frame numbers, or times in steps of equal length.
-        index, label: int, shape (n,); a label below 0 is none.
-
-    All shifts are counted at once, by the correlation of where a class is answered with where it
-    is labelled.
-    """
-    place = position - position[0]
-    inside = place < _MOST
-    place, index, label = place[inside], index[inside], label[inside]
-    span = int(place[-1]) + 1
-    size = 1 << int(2 * span - 1).bit_length()
-    filled = _filled(place, label, span)
-    classes = np.argsort(-np.bincount(index), kind="stable")[:_MOST_CLASSES]
-
-    def spectrum(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        track = np.zeros(size, np.float32)
-        track[rows[mask]] = 1
-        return np.asarray(np.fft.rfft(track))
-
-    grid = np.arange(span)
-    hits = sum(
-        spectrum(grid, filled == k) * np.conj(spectrum(place, index == k)) for k in classes.tolist()
-    )
-    pairs = spectrum(grid, filled >= 0) * np.conj(spectrum(place, index >= 0))
-    right = np.fft.irfft(hits, size)
-    count = np.fft.irfft(pairs, size)
-    furthest = int(span * _FURTHEST)
-    lags = np.concatenate([np.arange(furthest + 1), np.arange(-furthest, 0)])
-    share = np.where(count[lags] >= 0.5 * count[0], right[lags] / np.maximum(count[lags], 1), 0)
-    # Of shifts that fit alike, as in a film that repeats itself, the shortest.
-    alike = lags[share >= share.max() - 0.005]
-    return int(alike[np.argmin(np.abs(alike))])
-
-
-def _filled(place: np.ndarray, label: np.ndarray, span: int) -> np.ndarray:
-    """The label at each position: that of the frame at or before it; -1 before the first."""
-    at = np.searchsorted(place, np.arange(span), side="right") - 1
-    return np.asarray(np.where(at >= 0, label[np.maximum(at, 0)], -1))
-
-
 def _shifted_by_time(
     session: Session, frames: Frames, truth: Truth
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Labels that are late by a time: another number of frames where the rate changes."""
     # The lag is sought in the first frames only: all times are read where there is one.
-    times = _times(session, frames, _MOST)
+    times = _times(session, frames, MOST)
     steps = np.zeros(0) if times is None else np.diff(times)
     if times is None or not (steps > 0).any() or (steps < 0).any():
         return
     width = float(np.median(steps[steps > 0])) / 2
     place = np.floor((times - times[0]) / width).astype(np.int64)
-    lag = _best_lag(place, frames.index[: len(place)], truth.label[: len(place)])
+    lag = best_lag(place, frames.index[: len(place)], truth.label[: len(place)])
     times = _times(session, frames, len(frames)) if lag else None
     if times is not None and not (np.diff(times) < 0).any():
         seconds = lag * width

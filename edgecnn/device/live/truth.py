@@ -156,10 +156,10 @@ def load_truths(
             return load_schedule(Path(file), source, labels, guard)
         if kind == "sensor" and file:
             return load_sensor(Path(file), source, labels, guard)
-        lengths = [n for n in (source.length, most) if n is not None]
         names = source.names if isinstance(source, ImageSource) else None
-        length = min(lengths, default=None)
-        footage = Footage(source.live, names, source.timed, length, offset, source.seconds)
+        footage = Footage(
+            source.live, names, source.timed, source.length, most, offset, source.seconds
+        )
         return LookupTruth("csv", _from_csv(Path(name), source, labels, guard, footage))
 
     with ExitStack() as opened:

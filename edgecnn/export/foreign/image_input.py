@@ -76,6 +76,11 @@ def _image_shape(
         height = width = isqrt(count // channels)
     if height * width * channels == count:
         return (height, width, channels)
+    if channels == 3 and isqrt(count) ** 2 == count:
+        raise ModelError(
+            f"{path} takes {count} values in a row, which is no colour image; if these are grey "
+            f"images of {isqrt(count)}x{isqrt(count)} pixels, add --color grey"
+        )
     raise ModelError(
         f"{path} takes {count} values in a row, expected one image; say its size with --width and "
         f"--height (their product is {count} for --color grey, a third of it for colour)"

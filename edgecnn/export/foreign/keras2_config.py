@@ -8,12 +8,14 @@ nodes      Keras 2 counts a nested network's own graph as its first call, so the
            layers refer to are one too high.
 arguments  Layers carry arguments that they never use, such as `groups` or `rng_type`.
 modules    A .keras file says in which module each class lies; those of networks have moved. In
-           a .h5 file Keras 3 looks classes up by their name alone.
+           a .h5 file Keras 3 looks classes up by their name alone, but not within a wrapper.
+policies   Keras 2 spells mixed precision out; its name is enough.
+operations `x / 127.5 - 1` on a tensor is two layers TFOpLambda, which are one Rescaling each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 __all__ = ["translate"]
@@ -26,6 +28,7 @@ _UNUSED = {
     "SeparableConv2D": (
         *("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
     ),
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), ("time_major",)),
     "SpatialDropout1D": ("noise_shape", "trainable"),
     "SpatialDropout2D": ("noise_shape", "trainable"),
 }
@@ -45,6 +48,19 @@ _HOMES: dict[str, dict[str, Any]] = {
 }
 
 
+# In these a layer lies within a layer.
+_INNER = ("layer", "backward_layer")
+# What an operation with a constant c makes of x, as (scale, offset) of a Rescaling.
+_OPERATIONS: dict[str, Callable[[float], tuple[float, float]]] = {
+    "math.truediv": lambda c: (1 / c, 0.0),
+    "math.divide": lambda c: (1 / c, 0.0),
+    "math.multiply": lambda c: (c, 0.0),
+    "math.subtract": lambda c: (1.0, -c),
+    "math.add": lambda c: (1.0, c),
+    "__operators__.add": lambda c: (1.0, c),
+}
+
+
 def translate(node: Any, *, packed: bool = False) -> Any:
     """The same configuration as Keras 3 writes it.
 
@@ -59,6 +75,10 @@ def translate(node: Any, *, packed: bool = False) -> Any:
     name, config = node.get("class_name"), node.get("config")
     if not isinstance(name, str) or not isinstance(config, dict):
         return node
+    if name == "Policy":
+        return config["name"]
+    if name == "TFOpLambda":
+        return _as_rescaling(node, config)
     if packed and name in _HOMES:
         node = {key: value for key, value in node.items() if key not in _ADDRESS} | _HOMES[name]
     elif not packed and "keras" in str(node.get("module")):
@@ -70,9 +90,35 @@ def translate(node: Any, *, packed: bool = False) -> Any:
         config.pop("batch_input_shape", None)
     if name == "BatchNormalization" and isinstance(config.get("axis"), list):
         config["axis"] = config["axis"][0]  # [3] for 3
+    for key in _INNER:
+        if isinstance(config.get(key), dict):
+            home = _HOMES.get(config[key]["class_name"], {"module": "keras.layers"})
+            config[key] = {"registered_name": None} | config[key] | home
     if name in _NETWORKS and "layers" in config:
         config = _network(config)
     return {**node, "config": config}
+
+
+def _as_rescaling(node: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """An operation of one tensor and one number as a Rescaling; any other as it is."""
+    calls = node.get("inbound_nodes") or []
+    operation = _OPERATIONS.get(str(config.get("function")))
+    if operation is None or len(calls) != 1 or len(calls[0]) != 4:
+        return node
+    *source, given = calls[0]
+    constant = given.get("y")
+    if not isinstance(constant, (int, float)) or set(given) - {"y", "name"}:
+        return node
+    scale, offset = operation(float(constant))
+    own = {"name": config["name"], "dtype": "float32", "scale": scale, "offset": offset}
+    return {
+        "module": "keras.layers",
+        "class_name": "Rescaling",
+        "config": own,
+        "registered_name": None,
+        "name": node.get("name", config["name"]),
+        "inbound_nodes": [[[*source, {}]]],
+    }
 
 
 def _network(config: dict[str, Any]) -> dict[str, Any]:

@@ -90,6 +90,8 @@ def load_keras_file(
                 source = _changed_h5(path, Path(folder, "model.h5"), change, old=old, said=said)
                 # Keras 3 knows this name for the outermost model only.
                 known = {"Functional": keras.Model, **objects} if old else objects
+            if source.suffix != source.suffix.lower():  # Keras takes no .H5
+                source = Path(shutil.copyfile(source, Path(folder, f"model{path.suffix.lower()}")))
             model = keras.saving.load_model(source, custom_objects=known, compile=False)
         except (*_REFUSED, zipfile.BadZipFile) as error:
             raise ModelError(
@@ -121,6 +123,8 @@ def _check_kind(path: Path) -> None:
         )
     if not fits[suffix]:
         other = "an HDF5 file: rename it to .h5" if head == _HDF5 else "damaged or cut off"
+        if zipfile.is_zipfile(path):
+            other = "a zip file: if it is a Keras model, rename it to .keras"
         raise ModelError(f"{path} is not what its name says ({other}); copy or save it again")
     if path.name.endswith(".weights.h5"):
         raise ModelError(f"{path} holds weights without a network; save the model: model.save(...)")
@@ -142,8 +146,8 @@ def _why(error: BaseException) -> str:
         return "Keras 2 wrote it in a format of its own; save it there as .h5 or as a SavedModel"
     if unknown:
         return (
-            f"it holds {unknown!r}, which is not Keras's own; name the module that defines it with "
-            f"--custom, or {_AS_SAVED_MODEL}"
+            f"it holds {unknown!r}, which Keras 3 does not know; name the module that defines it "
+            f"with --custom, or {_AS_SAVED_MODEL}"
         )
     if "Lambda" in text:
         return "it holds a Lambda layer, and edgecnn runs no code from a file; " + _AS_SAVED_MODEL
@@ -192,7 +196,8 @@ def _signature(path: Path, loaded: Any) -> tuple[str, Any]:
     if wanted is None or (wanted != "serving_default" and len(names) > 1):
         raise ModelError(
             f"the SavedModel {path} has signatures {', '.join(names) or 'none'}, expected "
-            "serving_default; save it with model.export(...)"
+            "serving_default; save it with model.export(...), or what is no Keras model with "
+            "tf.saved_model.save(..., signatures=FUNCTION)"
         )
     return wanted, loaded.signatures[wanted]
 

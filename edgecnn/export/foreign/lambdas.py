@@ -41,8 +41,9 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _ADVICE = (
     "its Lambda layer calls preprocess_input of keras.applications, and the file does not say "
     "which; export again with --normalize minus_one_one (MobileNet, MobileNetV2, Inception, "
-    "Xception), --normalize caffe --color bgr (ResNet50, VGG) or --normalize imagenet (DenseNet), "
-    "which then takes its place"
+    "Xception, ResNetV2, NASNet), --normalize caffe --color bgr (ResNet50, VGG) or --normalize "
+    "imagenet (DenseNet), which then takes its place; that of EfficientNet, ConvNeXt and "
+    "MobileNetV3 changes nothing: --custom keras.applications.efficientnet"
 )
 
 
@@ -127,4 +128,7 @@ def _replace(layer: dict[str, Any], does: str) -> None:
     own = {"name": name, "trainable": False, "dtype": "float32", "scale": scale, "offset": offset}
     batch = {k: v for k, v in layer["config"].items() if re.fullmatch(r"batch_(input_)?shape", k)}
     layer.pop("build_config", None)
+    for node in layer.get("inbound_nodes", ()):  # a Lambda is called with a mask, which it ignores
+        if isinstance(node, dict):
+            node.get("kwargs", {}).pop("mask", None)
     layer.update({"class_name": "Rescaling", "config": own | batch})

@@ -41,8 +41,9 @@ def check_ends(what: str, model: keras.Model) -> tuple[tuple[Any, ...], tuple[An
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         raise ModelError(
-            f"{what} is a subclassed model, expected a functional or Sequential one; "
-            "wrap it: keras.Model(x, model(x)) with x = keras.Input(...)"
+            f"{what} does not say what it takes (a subclassed model, or a Sequential without an "
+            "Input), expected a functional one; wrap it: keras.Model(x, model(x)) with "
+            "x = keras.Input(...)"
         )
     if len(inputs) > 1:
         raise ModelError(
@@ -85,12 +86,12 @@ def rewire(
         # New layers, each called once where the model calls it once.
         copy = keras.models.clone_model(flat)
         give_weights(copy, flat.get_weights())
+        _check_copy(flat, copy, input_shape)
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"the network can't take an image of {input_shape[1]}x{input_shape[0]} pixels: "
             f"{one_line(error)}"
         ) from error
-    _check_copy(flat, copy, input_shape)
     return copy
 
 

@@ -112,6 +112,19 @@ def shape_on_first_layer():
     return keras.Sequential([first, layers.Dense(4, activation="tanh"), layers.Dense(3)])
 
 
+def operations():  # as `preprocess_input(image)` of the tutorials writes them
+    image = layers.Input(SHAPE)
+    x = layers.Conv2D(4, 3, strides=2)(image * 2.0 / 1.5 - 1.0 + 0.25)
+    return keras.Model(image, head(layers.GlobalAveragePooling2D()(x)))
+
+
+def within_wrappers():
+    image = layers.Input(SHAPE)
+    rows = keras.Sequential([layers.Input((16, 3)), layers.Conv1D(2, 3)])
+    x = layers.Reshape((16, 28))(layers.TimeDistributed(rows)(image))
+    return keras.Model(image, head(layers.Bidirectional(layers.LSTM(4))(x)))
+
+
 def plain():
     net = keras.Sequential([layers.Input(SHAPE), layers.Conv2D(4, 3, strides=2, activation="relu")])
     net.add(layers.Flatten())
@@ -138,6 +151,7 @@ LAYOUTS = (base_flatten, functional, two_sequentials, random_flip, augmentation_
 LAYOUTS += (nested_twice, called_twice, partly_frozen, two_outputs_inside, lambda_preprocessing)
 
 LAYERS = (normalization_inside, shape_on_first_layer)  # that Keras 3 reads otherwise
+LAYERS += (operations, within_wrappers)
 
 
 PACKED = ("functional", "two_sequentials", "augmentation_inside", "called_twice", "nested_twice")

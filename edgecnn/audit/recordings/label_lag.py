@@ -1,0 +1,81 @@
+"""By how much the labels of a session are late: the shift at which they fit the answers best."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgecnn.session.answers import region_of
+
+__all__ = ["MOST", "answers_of_labels", "best_lag", "shifted"]
+
+# Labels are shifted by up to this share of the frames, of which at most so many are looked at.
+_FURTHEST, MOST = 1 / 3, 1 << 18
+_MOST_CLASSES = 64
+
+
+def shifted(key: np.ndarray, label: np.ndarray, lag: int) -> np.ndarray:
+    """Labels that come `lag` frames late, put right: the label of each frame, -1 where unknown."""
+    at = np.searchsorted(key, key + lag, side="right") - 1
+    moved = label[np.maximum(at, 0)]
+    beside = (at >= 0) & (region_of(key[np.maximum(at, 0)]) == region_of(key))
+    beyond = key + lag > key[-1]
+    return np.where(beside & ~beyond, moved, -1)
+
+
+def answers_of_labels(
+    key: np.ndarray, label: np.ndarray, lag: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of rows: a label's own frame, and the one that it is of if labels come `lag` late.
+
+    Where one frame in several is labelled, no frame has both a label and a shifted one: each label
+    is then compared with the answers to both of its frames.
+    """
+    own = np.flatnonzero(label >= 0)
+    at = np.minimum(np.searchsorted(key, key[own] - lag), len(key) - 1)
+    beside = region_of(key[at]) == region_of(key[own])
+    hit = (key[at] == key[own] - lag) & beside
+    return own[hit], at[hit]
+
+
+def best_lag(position: np.ndarray, index: np.ndarray, label: np.ndarray) -> int:
+    """By how many positions the labels are late, where the answers fit best; 0: not at all.
+
+    Args:
+        position: int64, shape (n,), sorted: frame numbers, or times in steps of equal length.
+        index, label: int, shape (n,); a label below 0 is none.
+
+    All shifts are counted at once, by the correlation of where a class is answered with where it
+    is labelled.
+    """
+    place = position - position[0]
+    inside = place < MOST
+    place, index, label = place[inside], index[inside], label[inside]
+    span = int(place[-1]) + 1
+    size = 1 << int(2 * span - 1).bit_length()
+    filled = _filled(place, label, span)
+    classes = np.argsort(-np.bincount(index), kind="stable")[:_MOST_CLASSES]
+
+    def spectrum(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        track = np.zeros(size, np.float32)
+        track[rows[mask]] = 1
+        return np.asarray(np.fft.rfft(track))
+
+    grid = np.arange(span)
+    hits = sum(
+        spectrum(grid, filled == k) * np.conj(spectrum(place, index == k)) for k in classes.tolist()
+    )
+    pairs = spectrum(grid, filled >= 0) * np.conj(spectrum(place, index >= 0))
+    right = np.fft.irfft(hits, size)
+    count = np.fft.irfft(pairs, size)
+    furthest = int(span * _FURTHEST)
+    lags = np.concatenate([np.arange(furthest + 1), np.arange(-furthest, 0)])
+    share = np.where(count[lags] >= 0.5 * count[0], right[lags] / np.maximum(count[lags], 1), 0)
+    # Of shifts that fit alike, as in a film that repeats itself, the shortest.
+    alike = lags[share >= share.max() - 0.005]
+    return int(alike[np.argmin(np.abs(alike))])
+
+
+def _filled(place: np.ndarray, label: np.ndarray, span: int) -> np.ndarray:
+    """The label at each position: that of the frame at or before it; -1 before the first."""
+    at = np.searchsorted(place, np.arange(span), side="right") - 1
+    return np.asarray(np.where(at >= 0, label[np.maximum(at, 0)], -1))
