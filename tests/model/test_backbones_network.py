@@ -22,6 +22,7 @@ from edgecnn.model.networks import efficientnet_lite
 from edgecnn.model.networks.backbones import BACKBONES, HEAD, build_backbone
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_lab_model
+from edgecnn.model.tflite_network import TfliteNetwork
 from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.backbone.logistic_probe import LinearHead
 from edgecnn.train.backbone.probe_first import Probed, fine_tune, keep_better
@@ -250,6 +251,15 @@ def test_frozen_features_are_those_of_keras_and_are_computed_once(package):
     chosen.tensors[:] = 0  # what is known is not looked at again
     assert np.array_equal(frozen.of(ChosenTensors(chosen, np.array([1]))), features[[1]])
     assert not np.array_equal(frozen.of(ChosenTensors(data, np.array([1]))), features[[1]])
+
+
+def test_a_network_of_open_size_answers_in_tflite_as_in_keras():
+    network = BACKBONES["mobilenet-v3-small"].build((None, None, 3), "none")
+    quick = TfliteNetwork(network)
+    for height, width in ((96, 96), (80, 112)):
+        images = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), np.uint8)
+        answers = np.asarray(network([images.astype(np.float32)], training=False))
+        assert np.abs(quick(images) - answers).max() < 1e-4 * np.abs(answers).max()
 
 
 def test_the_quick_embedding_is_that_of_keras_with_the_weights_of_then(package):
