@@ -321,7 +321,8 @@ def tied_files() -> dict[str, bytes]:
         quantization_texts,
         quantize_onnx,
     )
-    from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+    from edgecnn.export.convert.tflite_convert import convert_tflite
+    from edgecnn.model.tflite_network import freeze
 
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -341,7 +342,7 @@ def tied_files() -> dict[str, bytes]:
     spec = InputSpec(width=8, height=8)
     images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
     images[0, 0, 0], images[0, -1, -1] = 0, 255
-    frozen = freeze(network, spec)
+    frozen = freeze(network, spec.shape)
     files = {file: convert_tflite(frozen, name, images) for name, file in TFLITE.items()}
     plain = convert_onnx(network, spec)
     integer, *infos = quantize_onnx(plain, images)

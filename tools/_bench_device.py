@@ -85,7 +85,8 @@ def mobilenet_bundle(path: Path) -> Path:
     from edgecnn.bundle.folder import write_bundle
     from edgecnn.bundle.runtime.load import load_runtime
     from edgecnn.bundle.spec import InputSpec
-    from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+    from edgecnn.export.convert.tflite_convert import convert_tflite
+    from edgecnn.model.tflite_network import freeze
 
     spec, count = InputSpec(width=224, height=224), 1000
     image = keras.Input(spec.shape)
@@ -93,7 +94,7 @@ def mobilenet_bundle(path: Path) -> Path:
     network = keras.Model(image, backbone(keras.layers.Rescaling(1 / 127.5, offset=-1)(image)))
     noise = np.random.default_rng(0).integers(0, 256, (8, *spec.shape), dtype=np.uint8)
     file, lab = FULL_INTEGER.file, Tally(900, 1000)
-    data = convert_tflite(freeze(network, spec), FULL_INTEGER.name, noise)
+    data = convert_tflite(freeze(network, spec.shape), FULL_INTEGER.name, noise)
     runtime = load_runtime(data, file)
     sha256 = hashlib.sha256(data).hexdigest()
     artifact = Artifact(

@@ -143,6 +143,7 @@ def prepare(who: str, step: str, model: Path, calibration: Path, folder: Path) -
     from edgecnn.export.convert import tflite_convert as tflite
     from edgecnn.export.packing import metadata
     from edgecnn.model.read import load_model
+    from edgecnn.model.tflite_network import freeze
 
     if step == "all":
         return lambda: (our_all if who == "ours" else plain_all)(model, calibration)
@@ -156,7 +157,7 @@ def prepare(who: str, step: str, model: Path, calibration: Path, folder: Path) -
 
     def ours() -> bytes:
         if step in TFLITE_FILES:
-            data = tflite.convert_tflite(tflite.freeze(network, spec), step, images)
+            data = tflite.convert_tflite(freeze(network, spec.shape), step, images)
             return metadata.embed_tflite_metadata(data, card.name, labels, spec)
         if step == INTEGER:
             data, *infos = onnx_format.quantize_onnx(source.read_bytes(), images)

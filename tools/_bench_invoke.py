@@ -18,14 +18,15 @@ def table(rounds: int) -> list[str]:
     from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER
     from edgecnn.bundle.runtime.load import load_runtime
     from edgecnn.bundle.spec import InputSpec
-    from edgecnn.export.convert.tflite_convert import convert_tflite, freeze
+    from edgecnn.export.convert.tflite_convert import convert_tflite
+    from edgecnn.model.tflite_network import freeze
 
     spec = InputSpec(width=224, height=224)
     image = keras.Input(spec.shape)
     backbone = keras.applications.MobileNetV2(spec.shape, weights=None)
     network = keras.Model(image, backbone(keras.layers.Rescaling(1 / 127.5, offset=-1)(image)))
     noise = np.random.default_rng(0).integers(0, 256, (8, *spec.shape), dtype=np.uint8)
-    frozen = freeze(network, spec)
+    frozen = freeze(network, spec.shape)
     runtimes = {
         one.file: load_runtime(
             convert_tflite(frozen, one.name, noise),
