@@ -60,8 +60,9 @@ def _tally(
         right.append((truth.label[rows] == frames.index[rows])[counted])
         weight.append(worth[counted])
         segment.append(numbers[counted])
-    columns = (np.concatenate(column) for column in (right, segment, kind, weight))
-    return Clusters.of(*columns, strata=_KINDS).tally(apart=True)
+    columns = [np.concatenate(column) for column in (right, segment, kind, weight)]
+    several = len(np.unique(columns[2])) > 1  # of one kind: what a run says while it goes on
+    return Clusters.of(*columns, strata=_KINDS).tally(apart=several)
 
 
 def _kinds(frames: Frames, truth: Truth, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
