@@ -149,6 +149,15 @@ def test_a_run_in_a_hurry_takes_fewer_images_and_says_so():
     assert len(lines) == 2
 
 
+def test_a_run_in_a_hurry_leaves_no_class_out():
+    task = many()
+    task.data.classes[:] = 0
+    task.data.classes[:12] = 1  # 12 of 1,000 training images
+    less = fit_in_time(task, Slow(), Clock(600.0), Reports())
+    assert len(less.split.train) < 100
+    assert 10 <= task.data.classes[less.split.train].sum() <= 12
+
+
 def test_an_input_is_payable_if_there_is_time_for_forty_images_of_each_class():
     assert payable_seconds(many(), Clock()) is None
     # 80 images to learn from, 300 others, and 200 of them through a camera.
