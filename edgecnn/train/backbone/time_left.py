@@ -21,7 +21,7 @@ _CONVERSION_S = 3.0  # to the TFLite runtime
 _TRIED = 16  # images
 # So many of a class make a probe: a larger input with these is better than all images in a
 # smaller one. Fewer than the least would be no training.
-_ENOUGH_OF_CLASS, _LEAST_OF_CLASS = 40, 10
+_ENOUGH_OF_CLASS, _LEAST_OF_CLASS = 20, 10
 _FILMED = 1.5  # what an image in the simulated field takes, in others
 
 

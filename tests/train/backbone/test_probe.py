@@ -158,7 +158,7 @@ def test_a_run_in_a_hurry_leaves_no_class_out():
     assert 10 <= task.data.classes[less.split.train].sum() <= 12
 
 
-def test_an_input_is_payable_if_there_is_time_for_forty_images_of_each_class():
+def test_an_input_is_payable_if_there_is_time_for_twenty_images_of_each_class():
     assert payable_seconds(many(), Clock()) is None
-    # 80 images to learn from, 300 others, and 200 of them through a camera.
-    assert payable_seconds(many(), Clock(680 + 7.5)) == pytest.approx(1.0, abs=0.01)
+    # 40 images to learn from, 300 others, and 200 of them through a camera.
+    assert payable_seconds(many(), Clock(640 + 7.5)) == pytest.approx(1.0, abs=0.01)
