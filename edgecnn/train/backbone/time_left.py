@@ -20,8 +20,11 @@ _BUILDING_S = 2.5  # the network and the regression
 _CONVERSION_S = 3.0  # to the TFLite runtime
 _TRIED = 16  # images
 # So many of a class make a probe: a larger input with these is better than all images in a
-# smaller one. Fewer than the least would be no training.
-_ENOUGH_OF_CLASS, _LEAST_OF_CLASS = 20, 10
+# smaller one.
+_ENOUGH_OF_CLASS = 20
+# Rather some seconds too many than a network of fewer images of a class.
+_LEAST_OF_CLASS = 40
+_FIRST_OF_CLASS = 10
 _FILMED = 1.5  # what an image in the simulated field takes, in others
 
 
@@ -35,7 +38,7 @@ def in_random_order(task: Task) -> np.ndarray:
     classes = task.data.classes[rows]
     later = np.zeros(len(rows), bool)
     for k in np.unique(classes):
-        later[np.flatnonzero(classes == k)[_LEAST_OF_CLASS:]] = True
+        later[np.flatnonzero(classes == k)[_FIRST_OF_CLASS:]] = True
     return np.asarray(rows[np.argsort(later, kind="stable")])
 
 
