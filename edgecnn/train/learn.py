@@ -28,7 +28,7 @@ from edgecnn.train.backbone.probe_first import (
 )
 from edgecnn.train.backbone.result import LargerInput, ProbeResult, SideTrial
 from edgecnn.train.backbone.side import settle_side, try_larger
-from edgecnn.train.backbone.time_left import fit_in_time, seconds_after
+from edgecnn.train.backbone.time_left import WRITING_S, fit_in_time, seconds_after
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.cluster import local_copy, movable, strategy_of
 from edgecnn.train.fitting.fit_network import Fit, fit_network
@@ -42,8 +42,6 @@ from edgecnn.train.task import Part, Task
 
 __all__ = ["Learned", "learn", "start_with_sides"]
 
-# Seconds to write the MODEL folder with its pictures.
-_WRITING_S = 5.0
 _TRIED = 16  # images
 # Of each validation image, of a network that starts from nothing: see `validation_batches`.
 _VERSIONS = 3
@@ -230,7 +228,7 @@ class _Trainer:
         degraded = (monotonic() - start) / len(some)
         passes = len(self.task.measured_rows("train")) + 2 * val + test
         passes += min(MOST_TRAIN, len(self.task.split.train))  # for the replay
-        return _VERSIONS * val * each, _WRITING_S + passes * each + (val + test) * degraded
+        return _VERSIONS * val * each, WRITING_S + passes * each + (val + test) * degraded
 
     def _carries_an_epoch(self, options: TrainOptions, images: Examples) -> bool:
         if self.frozen is None or options.seconds is None:

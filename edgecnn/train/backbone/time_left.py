@@ -13,9 +13,11 @@ from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.task import Task
 
-__all__ = ["fit_in_time", "in_random_order", "payable_seconds", "seconds_after"]
+__all__ = ["WRITING_S", "fit_in_time", "in_random_order", "payable_seconds", "seconds_after"]
 
-_WRITING_S = 5.0  # the MODEL folder with its pictures
+WRITING_S = 5.0
+"""Seconds to write the MODEL folder with its pictures."""
+
 _BUILDING_S = 2.5  # the network and the regression
 _CONVERSION_S = 3.0  # to the TFLite runtime
 _TRIED = 16  # images
@@ -44,7 +46,7 @@ def in_random_order(task: Task) -> np.ndarray:
 
 def payable_seconds(task: Task, clock: Clock) -> float | None:
     """Seconds that an image may take, if there is to be time for enough of them; None for any."""
-    left = clock.left(_WRITING_S + _BUILDING_S)
+    left = clock.left(WRITING_S + _BUILDING_S)
     if left is None:
         return None
     hurried = replace(task, hurried=True)
@@ -66,7 +68,7 @@ def seconds_after(task: Task, frozen: FrozenFeatures, *, tuned: bool) -> float:
     degrade = (monotonic() - start) / len(some)
     val, test = len(task.split.val), len(task.split.test)
     simulated = len(task.simulated_rows("val")) + len(task.simulated_rows("test"))
-    seconds = _WRITING_S + test * each + simulated * (each + degrade)
+    seconds = WRITING_S + test * each + simulated * (each + degrade)
     if not tuned:
         return seconds
     train = len(task.measured_rows("train")) + min(MOST_TRAIN, len(task.split.train))
