@@ -77,7 +77,7 @@ def adapt(
         why = refusal(student.scores, images, live)
         if why:
             return _result(model, images, (), note, why)
-        steps = (student.try_batch_norm(), student.try_last_layer())
+        steps = (student.try_framing(), student.try_batch_norm(), student.try_last_layer())
     result = replace(
         _result(model, images, steps, note),
         teacher=student.teacher.name if student.teacher else None,

@@ -46,10 +46,14 @@ class AdaptOptions:
         "Accept any loss in the lab, for a bundle that will meet no other camera. The loss is "
         "printed.",
     )
+    framing: bool = option(
+        True,
+        "Also try to cut off margins of the field's pictures; pretrained networks never do.",
+        panel="Steps",
+    )
     batch_norm: bool = option(
         True,
         "Also try batch norm with the field's statistics; pretrained networks never do.",
-        panel="Steps",
     )
     threshold: float = option(
         0.3,

@@ -44,8 +44,9 @@ class ParentModel:
 
     def write(self, result: AdaptResult, output: Path, student: Student) -> AdaptResult:
         """Measure the adapted network on the lab test and write its MODEL folder."""
-        parent = load_lab_model(self.path)
-        adapted = replace(parent, path=output, network=self.split.network)
+        parent, split = load_lab_model(self.path), student.split
+        assert isinstance(split, SplitNetwork)  # of a MODEL folder it is
+        adapted = replace(parent, path=output, network=split.network)
         scores = adapted.scores(parent.test.tensors)
         lab = lab_result(scores, parent.test.labels)
         result = replace(
@@ -58,9 +59,7 @@ class ParentModel:
         card = new_card(parent.card, (self.path / CARD_FILE).read_bytes(), result, student, lab)
         adapted = replace(adapted, card=card, test=replace(parent.test, keras_scores=scores))
         seen = student.lab_embedding
-        replay = replace(
-            self.replay, train_embeddings=seen, train_scores=self.split.head.scores(seen)
-        )
+        replay = replace(self.replay, train_embeddings=seen, train_scores=split.head.scores(seen))
         files = {
             REPLAY_FILE: replay.to_bytes(),
             **calibration_files(self.replay.val_tensors, student.images),

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edgecnn.accuracy.paired import Paired
-from edgecnn.adapt.batch_norm import batch_norms, reestimate
 from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.gate import AdaptStep, LabCheck
 from edgecnn.adapt.options import AdaptOptions
+from edgecnn.adapt.steps.batch_norm import batch_norms, reestimate
+from edgecnn.adapt.steps.margins import Margins, find_margins, framed, is_framed
 from edgecnn.bundle.head import Head, entropy
 from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, find_suspects, lab_lessons
 from edgecnn.bundle.onboard.lab_memory import LabMemory
 from edgecnn.bundle.onboard.stored_network import StoredNetwork
 from edgecnn.bundle.teacher import Teacher, able_teachers, choose_teacher
 from edgecnn.camera.scenes import evenly
-from edgecnn.model.embedding import SplitNetwork
+from edgecnn.model.embedding import SplitNetwork, split_network
 from edgecnn.model.lab_replay import Replay
 
 __all__ = ["Student"]
 
 _MOST_BROKEN = 0.15  # of the field set, against the teacher
 _OF_LAB = 200  # validation images on which the teachers are tried
-_BATCH_NORM, _LAST_LAYER = "batch norm", "last layer"
+_FRAMING, _BATCH_NORM, _LAST_LAYER = "framing", "batch norm", "last layer"
+_IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
 
 
 @dataclass(eq=False)
@@ -89,19 +91,41 @@ class Student:
         """The validation images before all steps and now."""
         return LabCheck.of(self._base_right, self._reads_val(self.split.head))
 
+    def try_framing(self) -> AdaptStep:
+        """Cut margins off where the answers become surer without them."""
+        split, replay = self.split, self.replay
+        if isinstance(replay, LabMemory) or isinstance(split, StoredNetwork):
+            return AdaptStep(_FRAMING, False, _IN_THE_LAB)
+        if why := self._no_framing(split, replay):
+            return AdaptStep(_FRAMING, False, why)
+        before, old = self.scores, (split, self._lab, self._val, self._field)
+
+        def allowed(margins: Margins) -> bool:
+            read = split.scores(margins.cut(replay.val_tensors)).argmax(axis=1)
+            lab = LabCheck.of(self._base_right, read == replay.val_labels)
+            return lab.loss_points <= self._allowed_loss
+
+        margins = find_margins(split.scores, self.images, allowed)
+        if not margins:
+            why = "no margin whose loss makes the answers surer by more than chance"
+            return AdaptStep(_FRAMING, False, why)
+        self._see_through(split_network(framed(split.network, margins)), replay)
+        step = self._judged(_FRAMING, before, self.split.head, "")
+        if not step.accepted:
+            self.split, self._lab, self._val, self._field = old
+        return replace(step, reason=f"{step.reason} ({margins.text()})")
+
     def try_batch_norm(self) -> AdaptStep:
         """Give batch norm the field's statistics; keep them if the answers become surer."""
         split, replay = self.split, self.replay
         if isinstance(replay, LabMemory) or isinstance(split, StoredNetwork):
-            return AdaptStep(_BATCH_NORM, False, "not tried: it needs a MODEL folder, in the lab")
+            return AdaptStep(_BATCH_NORM, False, _IN_THE_LAB)
         if why := self._no_batch_norm(split, replay):
             return AdaptStep(_BATCH_NORM, False, why)
         network, before = split.network, self.scores
         old = network.get_weights(), self._lab, self._val, self._field
         reestimate(network, self.images.tensors)
-        self._field = split.embed(self.images.tensors)
-        self._val = split.embed(replay.val_tensors)
-        self._lab = split.embed(replay.train_tensors)
+        self._see_through(split, replay)
         falls = entropy(self.scores).mean() < entropy(before).mean()
         why = "" if falls else "the answers to the field images became less sure"
         step = self._judged(_BATCH_NORM, before, self.split.head, why)
@@ -137,6 +161,13 @@ class Student:
             self.split.set_head(head)
         return step
 
+    def _see_through(self, split: SplitNetwork, replay: Replay) -> None:
+        """Embed field and lab anew, by a network that sees them in another way."""
+        self.split = split
+        self._field = split.embed(self.images.tensors)
+        self._val = split.embed(replay.val_tensors)
+        self._lab = split.embed(replay.train_tensors)
+
     def _choose_teacher(self) -> Teacher:
         split, lab = self.split, self.replay
         if isinstance(lab, LabMemory):
@@ -171,7 +202,7 @@ class Student:
         """The step with all its figures; the lab has a veto."""
         after = head.scores(self._field)
         lab = LabCheck.of(self._base_right, self._reads_val(head))
-        allowed = 100.0 if self.options.for_this_camera_only else self.options.max_loss
+        allowed = self._allowed_loss
         if not why_not and lab.loss_points > allowed:
             why_not = (
                 f"loses {lab.loss_points:.1f} points of {lab.before.total} validation images, "
@@ -189,8 +220,23 @@ class Student:
             lab,
         )
 
+    @property
+    def _allowed_loss(self) -> float:
+        """In points, on the validation images."""
+        return 100.0 if self.options.for_this_camera_only else self.options.max_loss
+
     def _reads_val(self, head: Head) -> np.ndarray:
         return np.asarray(head.scores(self._val).argmax(axis=1) == self.replay.val_labels)
+
+    def _no_framing(self, split: SplitNetwork, replay: Replay) -> str:
+        """Why it is not tried; empty when it is."""
+        if not self.options.framing:
+            return "not tried: --no-framing"
+        if not self.from_scratch:
+            return "not tried: measured for networks that were trained from scratch only"
+        if is_framed(split.network):
+            return "not tried: the network cuts margins off already"
+        return self._no_lab_tensors(replay)
 
     def _no_batch_norm(self, split: SplitNetwork, replay: Replay) -> str:
         """Why it is not tried; empty when it is."""
@@ -200,9 +246,11 @@ class Student:
             return "not tried: it ruins networks that were not trained from scratch"
         if not batch_norms(split.network):
             return "not tried: the network has none"
-        if not len(replay.train_tensors):
-            return "not tried: the replayed lab images are too large to keep"
-        return ""
+        return self._no_lab_tensors(replay)
+
+    def _no_lab_tensors(self, replay: Replay) -> str:
+        large = not len(replay.train_tensors)
+        return "not tried: the replayed lab images are too large to keep" if large else ""
 
     def _nothing_sure(self) -> str:
         return (

@@ -68,7 +68,7 @@ def test_the_new_model_folder_is_whole_and_knows_where_it_comes_from(digits_mode
     assert new.card.labels == old.card.labels
     assert new.card.lab.tally == adapted.lab
     said = new.card.adaptation
-    assert [step["name"] for step in said["steps"]] == ["batch norm", "last layer"]
+    assert [step["name"] for step in said["steps"]] == ["framing", "batch norm", "last layer"]
     assert said["images"] == adapted.images
     assert str(digits_model.parent) not in json.dumps(said)
     assert {p.name for p in adapted.model.iterdir()} - {p.name for p in digits_model.iterdir()} == {

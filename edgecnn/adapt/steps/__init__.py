@@ -1,0 +1,1 @@
+"""Steps of `adapt` that change what the network sees."""
