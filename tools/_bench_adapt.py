@@ -49,27 +49,44 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """The steps before the last layer. count: field images at most."""
+
+    framing: bool = False
+    batch_norm: bool = False
+    count: int | None = None
+
+
+_ADAPT = Sight(framing=True, batch_norm=True)
+
+
+@dataclass(frozen=True)
 class Method:
-    """How a network is adapted. count: field images at most; labels: how many, chosen how."""
+    """How a network is adapted. labels: how many, chosen how, and which share of them is wrong."""
 
     name: str
-    batch_norm: bool = True
+    sight: Sight = _ADAPT
     last_layer: bool = True
-    count: int | None = None
     labels: int = 0
     chosen: str = ""
     wrong: float = 0.0
     integer: bool = False
 
+    @property
+    def seeds(self) -> range:
+        return range(_DRAWS if self.chosen == "random" else 1)
+
 
 def methods(with_labels: bool, integer: bool) -> Iterator[Method]:
-    yield Method("as trained", batch_norm=False, last_layer=False)
-    yield Method("batch norm", last_layer=False)
-    yield Method("last layer", batch_norm=False)
-    yield Method("`adapt`")
-    yield Method("`adapt`, 40 images", count=40)
+    yield Method("as trained", Sight(), last_layer=False)
+    yield Method("last layer", Sight())
+    yield Method("batch norm, last layer", Sight(batch_norm=True))
+    yield Method("framing", Sight(framing=True), last_layer=False)
+    yield Method("framing, batch norm", last_layer=False)
+    yield Method("`adapt`: all three")
+    yield Method("`adapt`, 40 images", replace(_ADAPT, count=40))
     if integer:
-        yield Method("as trained, full integer", False, False, integer=True)
+        yield Method("as trained, full integer", Sight(), last_layer=False, integer=True)
         yield Method("`adapt`, full integer", integer=True)
     if with_labels:
         yield Method("20 labels by `harvest`", labels=20, chosen="harvest")
@@ -81,42 +98,57 @@ def methods(with_labels: bool, integer: bool) -> Iterator[Method]:
 
 def table(models: list[Path], field: Path, with_labels: bool, integer: bool) -> Iterator[str]:
     """Print a row a method: the mean over devices and models."""
-    yield "| method | mean, % | error falls by | worst device | harmed | lab, points | s a device |"
-    yield "|---|---|---|---|---|---|---|"
-    bench = [_Bench(model, field) for model in models]
-    base: list[np.ndarray] = []
-    for method in methods(with_labels, integer):
-        found = [one.measure(method) for one in bench]
-        accuracy = np.mean([one.accuracy for one in found], axis=0)
-        base = base or [one.accuracy for one in found]
-        before = np.mean(base, axis=0)
-        names = [device.name for device in bench[0].devices]
-        worst = int(accuracy.argmin())
-        lost = [
-            f"{name} {b:.1f} -> {a:.1f}"
-            for one, start in zip(found, base, strict=True)
-            for name, a, b, images in zip(names, one.accuracy, start, one.lost, strict=True)
-            if b - a > _HARM_POINTS and images >= _HARM_IMAGES
-        ]
-        falls = 1 - (100 - accuracy.mean()) / (100 - before.mean())
-        cells = (
-            *(method.name, f"{accuracy.mean():.2f}", f"{100 * falls:.0f} %"),
-            f"{names[worst]} {accuracy[worst]:.1f}",
-            ", ".join(lost) or "none",
-            f"{np.mean([one.lab for one in found]):+.2f}",
-            f"{np.mean([one.seconds for one in found]):.1f}",
+    wanted = list(methods(with_labels, integer))
+    found = [_Bench(model, field).measure(wanted) for model in models]
+    yield (
+        "| method | mean, % | error falls by | of each training, % | worst device | harmed "
+        "| lab, points: mean | worst | s a device |"
+    )
+    yield "|---" * 9 + "|"
+    base = [one[wanted[0].name] for one in found]
+    for method in wanted:
+        yield _row(method.name, [one[method.name] for one in found], base)
+
+
+def _row(name: str, found: list[_Found], base: list[_Found]) -> str:
+    accuracy = np.mean([one.accuracy for one in found], axis=0)
+    before = np.mean([one.accuracy for one in base], axis=0)
+    worst = int(accuracy.argmin())
+    lost = [
+        f"{device} {b:.1f} -> {a:.1f}"
+        for one, start in zip(found, base, strict=True)
+        for device, a, b, images in zip(
+            one.devices, one.accuracy, start.accuracy, one.images, strict=True
         )
-        yield f"| {' | '.join(cells)} |"
+        if b - a > _HARM_POINTS and (b - a) * images / 100 >= _HARM_IMAGES - 0.5
+    ]
+    each = [_fall(one.accuracy, start.accuracy) for one, start in zip(found, base, strict=True)]
+    cells = (
+        *(name, f"{accuracy.mean():.2f}", f"{_fall(accuracy, before):.0f} %"),
+        ", ".join(f"{one:.0f}" for one in each),
+        f"{found[0].devices[worst]} {accuracy[worst]:.1f}",
+        ", ".join(lost) or "none",
+        f"{np.mean([one.lab for one in found]):+.2f}",
+        f"{min(one.lab.min() for one in found):+.2f}",
+        f"{np.mean([one.seconds for one in found]):.1f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _fall(after: np.ndarray, before: np.ndarray) -> float:
+    """How much of the mean error is gone, in percent."""
+    return float(100 * (after.mean() - before.mean()) / max(1e-9, 100 - before.mean()))
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Accuracy of each device in percent; images that it lost; lab points; processor seconds."""
+    """Of each device its images and accuracy in percent; of each half lab points and seconds."""
 
+    devices: tuple[str, ...]
+    images: np.ndarray
     accuracy: np.ndarray
-    lost: np.ndarray
-    lab: float
-    seconds: float
+    lab: np.ndarray
+    seconds: np.ndarray
 
 
 class _Bench:
@@ -124,61 +156,82 @@ class _Bench:
 
     def __init__(self, model: Path, field: Path) -> None:
         self.network, self.card = load_model(model)
-        self.split = split_network(self.network)
         self.replay: Replay = read_replay(model, self.card)
         self.weights = self.network.get_weights()
         folders = sorted(path for path in field.iterdir() if path.is_dir())
         self.devices = [_device(folder, self.card) for folder in folders]
-        self._base: dict[str, int] = {}
 
-    def measure(self, method: Method) -> _Found:
-        accuracy, lost, lab, seconds = [], [], [], []
-        for device in self.devices:
-            right = draws = 0
+    def measure(self, wanted: list[Method]) -> dict[str, _Found]:
+        right = {one.name: np.zeros(len(self.devices)) for one in wanted}
+        lab: dict[str, list[float]] = {one.name: [] for one in wanted}
+        seconds: dict[str, list[float]] = {one.name: [] for one in wanted}
+        for number, device in enumerate(self.devices):
             for half in (0, 1):
-                for seed in range(_DRAWS if method.chosen == "random" else 1):
-                    start = time.process_time()
-                    points = self._adapt(device, half, method, seed)
-                    seconds.append(time.process_time() - start)
-                    lab.append(points)
-                    right += self._score(device, device.half != half, method)
-                    draws += half == 0
-                    self.network.set_weights(self.weights)
-            mean = right / draws
-            accuracy.append(100 * mean / len(device.classes))
-            self._base.setdefault(device.name, mean)
-            lost.append(self._base[device.name] - mean)
-        return _Found(
-            np.array(accuracy), np.array(lost), float(np.mean(lab)), 2 * float(np.mean(seconds))
-        )
+                for sight in dict.fromkeys(one.sight for one in wanted):
+                    begin = time.process_time()
+                    student = self._student(device, half, sight)
+                    seen_s = time.process_time() - begin
+                    start = student.split.head
+                    for method in (one for one in wanted if one.sight == sight):
+                        for seed in method.seeds:
+                            student.split.set_head(start)
+                            begin = time.process_time()
+                            points = self._finish(student, device, half, method, seed)
+                            seconds[method.name].append(seen_s + time.process_time() - begin)
+                            lab[method.name].append(points)
+                            score = self._score(student, device, half, method)
+                            right[method.name][number] += score / len(method.seeds)
+        images = np.array([len(device.classes) for device in self.devices])
+        return {
+            one.name: _Found(
+                tuple(device.name for device in self.devices),
+                images,
+                100 * right[one.name] / images,
+                np.array(lab[one.name]),
+                np.array(seconds[one.name]),
+            )
+            for one in wanted
+        }
 
-    def _adapt(self, device: Device, half: int, method: Method, seed: int) -> float:
-        """Adapt the network in place; the lab's points on validation images."""
+    def _student(self, device: Device, half: int, sight: Sight) -> Student:
+        """The network after the steps before the last layer."""
+        self.network.set_weights(self.weights)
         rows = np.flatnonzero(device.half == half)
-        if method.count:
-            few = min(method.count, len(rows))
+        if sight.count:
+            few = min(sight.count, len(rows))
             rows = rows[np.linspace(0, len(rows) - 1, few).round().astype(int)]
         images = device.images.part(rows)
-        options = AdaptOptions(batch_norm=method.batch_norm)
-        student = Student(self.split, self.replay, images, options, from_scratch=True)
+        split, options = split_network(self.network), AdaptOptions()
+        student = Student(split, self.replay, images, options, from_scratch=True)
+        if not refusal(student.scores, images):
+            if sight.framing:
+                student.try_framing()
+            if sight.batch_norm:
+                student.try_batch_norm()
+        return student
+
+    def _finish(
+        self, student: Student, device: Device, half: int, method: Method, seed: int
+    ) -> float:
+        """Adapt the last layer, where the method does; the lab's points on validation images."""
+        if not method.last_layer:
+            return -student.lab.loss_points
+        images = student.images
         if method.labels:
-            student.images = _labelled(student, device.classes[rows], method, seed)
-        if refusal(student.scores, student.images):
-            return 0.0
-        if method.batch_norm:
-            student.try_batch_norm()
-        if method.last_layer:
+            classes = device.classes[device.half == half]
+            student.images = _labelled(student, classes, method, seed)
+        if not refusal(student.scores, student.images):
             student.try_last_layer()
+        student.images = images
         return -student.lab.loss_points
 
-    def _score(self, device: Device, rows: np.ndarray, method: Method) -> int:
+    def _score(self, student: Student, device: Device, half: int, method: Method) -> int:
+        rows, split = device.half != half, student.split
         tensors, truth = device.images.tensors[rows], device.classes[rows]
         if not method.integer:
-            read = self.split.head.scores(self.split.embed(tensors)).argmax(axis=1)
-            return int((read == truth).sum())
-        other = device.images.tensors[~rows]
-        union = np.concatenate([self.replay.val_tensors[::3][:150], other[:150]])
-        made = Makers(self.card).tflite.make(Recipe(FULL_INTEGER, self.network, union))
+            return int((split.scores(tensors).argmax(axis=1) == truth).sum())
+        union = np.concatenate([self.replay.val_tensors[::3][:150], student.images.tensors[:150]])
+        made = Makers(self.card).tflite.make(Recipe(FULL_INTEGER, split.network, union))
         runtime = load_runtime(made, FULL_INTEGER.file)
         return sum(
             int(runtime.invoke(t).argmax() == k) for t, k in zip(tensors, truth, strict=True)

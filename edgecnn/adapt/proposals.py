@@ -71,7 +71,7 @@ class Student:
 
     @property
     def lab_embedding(self) -> np.ndarray:
-        """Of the replayed lab images, as the network is now: float32 (n, d)."""
+        """Of the replayed lab images: what the last layer is to learn of them, float32 (n, d)."""
         return self._lab
 
     @property
@@ -110,6 +110,7 @@ class Student:
             why = "no margin whose loss makes the answers surer by more than chance"
             return AdaptStep(_FRAMING, False, why)
         self._see_through(split_network(framed(split.network, margins)), replay)
+        self._lab = old[1]  # the lab frames its objects well: without margins they are others
         step = self._judged(_FRAMING, before, self.split.head, "")
         if not step.accepted:
             self.split, self._lab, self._val, self._field = old

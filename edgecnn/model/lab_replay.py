@@ -5,7 +5,8 @@ replayed. What changes is accepted only if the VALIDATION images are still read 
 test image is in the file: those are for the report.
 
 train_tensors     uint8 (n, height, width, 3) RGB, up to 600 training images, the classes in turn
-train_embeddings  float32 (n, d): what the last layer sees of them
+train_embeddings  float32 (n, d): what the last layer sees of them; whole, if `adapt` lets the
+                  network cut off margins that another camera shows
 train_labels      int32 (n,)
 train_scores      float32 (n, classes)
 val_tensors       uint8 (m, height, width, 3) RGB, up to 1,000 validation images

@@ -30,7 +30,9 @@ __all__ = ["Margins", "find_margins", "framed", "is_framed"]
 _STEP, _MOST = 0.08, 3  # a step in shares of a side, and steps on one side at most
 _MOST_BOTH = 4  # steps on two opposite sides together
 _IMAGES = 100  # more choose the same margins
-_ERRORS = 1.0  # standard errors that the entropy has to fall by
+# The entropy has to fall by so many of its standard errors, and by this share of itself: a network
+# that is unsure of everything is a little surer of many wrong pictures.
+_ERRORS, _SHARE = 1.0, 0.2
 _CUT, _SIZE = "framing_cut", "framing_size"
 
 
@@ -113,7 +115,8 @@ def find_margins(
     member = np.unique(some.groups, return_inverse=True)[1]
     scatter = np.bincount(member, weights=fall - fall.mean())
     error = float(np.sqrt((scatter**2).sum())) / len(fall)
-    return best if fall.mean() > _ERRORS * error else Margins()
+    least = max(_ERRORS * error, _SHARE * float(known[Margins()].mean()))
+    return best if fall.mean() > least else Margins()
 
 
 def framed(network: keras.Model, margins: Margins) -> keras.Model:
