@@ -230,11 +230,13 @@ def made_up_source(options, clock, log, num_frames: int, rng, regions: int):
     import cv2
     import numpy as np
 
+    from edgecnn.accuracy.objects import ObjectNumbers
     from edgecnn.device.capture.frame import Frame, Prepared, Source
 
     coarse = [rng.integers(0, 255, (24, 32, 3), np.uint8) for _ in range(8)]
     pictures = [cv2.resize(picture, (640, 480)) for picture in coarse]
     looks = [rng.integers(0, 255, 256, np.uint8) for _ in range(64)]
+    numbers = ObjectNumbers()
     tensor = np.zeros((32, 32, 3), np.uint8)
 
     class Day(Source):
@@ -250,12 +252,12 @@ def made_up_source(options, clock, log, num_frames: int, rng, regions: int):
                     time.sleep(0.0002)
                 if k == min(HOUR, num_frames // 2):
                     self.rss_mb = rss_mb()
-                picture, look = pictures[k % 8], looks[k // 100 % 64]
-                made = Prepared(picture, picture, tensor, look)
+                picture, thing = pictures[k % 8], numbers.number(looks[k // 100 % 64])
+                made = Prepared(picture, picture, tensor, thing)
                 more = (made,) * (regions - 1)
                 at = begin + timedelta(seconds=k / FPS)
                 yield Frame.of(
-                    Prepared(picture, None, tensor, look, more), k, at, clock.now, k / FPS
+                    Prepared(picture, None, tensor, thing, more), k, at, clock.now, k / FPS
                 )
 
     return Day(options, threading.Event())
