@@ -25,7 +25,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 FPS, HOUR = 10, 36_000
-MOST_WAITING, SCRAPE_S = 32, 0.5
+# The log may fall behind by less than the 3 s of the made-up clock that it may not answer.
+MOST_WAITING, SCRAPE_S = 16, 0.5
 CASES = {
     "10 classes": {"classes": 10},
     "1,000 classes": {"classes": 1000},
@@ -109,6 +110,7 @@ def day(case: dict) -> dict:
     from edgecnn.device.machine.notify import Notifier
     from edgecnn.device.options import RunOptions
     from edgecnn.device.outputs.open_outputs import open_outputs
+    from edgecnn.device.run.bundles import Active, Bundles
     from edgecnn.device.run.log_thread import LogThread
     from edgecnn.device.run.loop import Audience, Loop
     from edgecnn.device.run.session_log import SessionLog
@@ -136,9 +138,9 @@ def day(case: dict) -> dict:
             source = made_up_source(options, clock, log, num_frames, rng, regions)
             loaded = SimpleNamespace(classifier=classifier, device="cpu", fallback=None)
             with open_outputs(options, "bench", None) as publishers, scraper(port, outputs) as got:
-                loop = Loop(
-                    loaded, source, Truths(), log, options, Audience(None, publishers, Notifier())
-                )
+                bundles = Bundles(Active(loaded, options), None, None)
+                audience = Audience(None, publishers, Notifier())
+                loop = Loop(bundles, source, Truths(), log, options, audience)
                 result = loop.run(None, None, threading.Event())
                 after_mb = rss_mb()
         answers = result.frames * regions
@@ -219,7 +221,7 @@ def made_up(num_classes: int, rng) -> SimpleNamespace:
         state.next = (state.next + 1) % len(answers)
         return answers[state.next]
 
-    bundle = SimpleNamespace(card=card)
+    bundle = SimpleNamespace(card=card, sha256=card.name, path=Path(card.name))
     return SimpleNamespace(card=card, artifact=artifact, answered=answered, bundle=bundle)
 
 
@@ -228,11 +230,13 @@ def made_up_source(options, clock, log, num_frames: int, rng, regions: int):
     import cv2
     import numpy as np
 
+    from edgecnn.accuracy.objects import ObjectNumbers
     from edgecnn.device.capture.frame import Frame, Prepared, Source
 
     coarse = [rng.integers(0, 255, (24, 32, 3), np.uint8) for _ in range(8)]
     pictures = [cv2.resize(picture, (640, 480)) for picture in coarse]
     looks = [rng.integers(0, 255, 256, np.uint8) for _ in range(64)]
+    numbers = ObjectNumbers()
     tensor = np.zeros((32, 32, 3), np.uint8)
 
     class Day(Source):
@@ -248,12 +252,12 @@ def made_up_source(options, clock, log, num_frames: int, rng, regions: int):
                     time.sleep(0.0002)
                 if k == min(HOUR, num_frames // 2):
                     self.rss_mb = rss_mb()
-                picture, look = pictures[k % 8], looks[k // 100 % 64]
-                made = Prepared(picture, picture, tensor, look)
+                picture, thing = pictures[k % 8], numbers.number(looks[k // 100 % 64])
+                made = Prepared(picture, picture, tensor, thing)
                 more = (made,) * (regions - 1)
                 at = begin + timedelta(seconds=k / FPS)
                 yield Frame.of(
-                    Prepared(picture, None, tensor, look, more), k, at, clock.now, k / FPS
+                    Prepared(picture, None, tensor, thing, more), k, at, clock.now, k / FPS
                 )
 
     return Day(options, threading.Event())

@@ -40,6 +40,8 @@ NONE_LABEL = "none of these"
 _UNIT = 256  # a score of 1
 _MILLISECOND, _DAY_MS = timedelta(milliseconds=1), 86_400_000
 _TOP = 3
+# Of more classes than this, a line with all scores leaves out those below an integer model's step.
+_MOST_SCORES = 32
 _MOST_THINGS = 1 << 31
 _WHYS = (None, "all", "stretch", "uniform", "hard", "chosen")
 # Three digits would make a score of 0.9978 look higher than it is, and estimates compare scores.
@@ -87,14 +89,14 @@ def event_lines(path: Path, left_out: bytes) -> Iterator[tuple[str | None, bytes
         raise SessionError(f"can't read {path}: {error.strerror or error}") from error
 
 
-def top_scores(scores: Sequence[float]) -> tuple[tuple[int, float], ...]:
-    """The three best (index, score) of an answer, best first; ties go to the lower index.
+def top_scores(scores: Sequence[float], count: int = _TOP) -> tuple[tuple[int, float], ...]:
+    """The best (index, score) of an answer, best first; ties go to the lower index.
 
     Example:
         >>> top_scores([0.1, 0.4, 0.4, 0.1])
         ((1, 0.4), (2, 0.4), (0, 0.1))
     """
-    best = heapq.nlargest(_TOP, range(len(scores)), key=scores.__getitem__)
+    best = heapq.nlargest(count, range(len(scores)), key=scores.__getitem__)
     return tuple((k, scores[k]) for k in best)
 
 
@@ -104,13 +106,15 @@ class FrameEvent(NamedTuple):
     Args:
         frame: Position in the source, from 0. Live sources skip numbers: those were dropped.
         t_ms: When the frame was captured, in milliseconds since the start; None in format 1.
-        top: The best (index, score) first, scores in [0, 1]; format 1 gives only the best.
+        top: The best (index, score) first, scores in [0, 1]; format 1 gives only the best. As
+            read, all of at least 1/256 where `scores` were given for more than 32 classes.
         confidence: Of the answer, after temperature scaling, in [0, 1]; None in format 1.
         age_ms: From capture to answer.
         invoke_ms: Inside the interpreter.
         at: When the frame was captured, in UTC; in a line only where it is needed.
         region: The name of the region that was classified, where there are several.
-        scores: All scores, in [0, 1], of kept frames and of some others.
+        scores: All scores, in [0, 1], of kept frames and of some others. A line holds them for 32
+            classes at most.
         pool: Where its picture was kept: "uniform", "hard" or "asked"; None where it was not.
         probability: With what probability it was kept; None where chance had no part in it.
         name: File name in an image folder; None for cameras and videos.
@@ -139,6 +143,10 @@ class FrameEvent(NamedTuple):
     shadow: tuple[int, float] | None = None
 
     def to_line(self) -> bytes:
+        top, scores = self.top, self.scores
+        if scores is not None and len(scores) > _MOST_SCORES:
+            num_telling = sum(score >= 1 / _UNIT for score in scores)
+            top, scores = top_scores(scores, max(_TOP, num_telling)), None
         return event_line(
             "frame",
             frame=self.frame,
@@ -146,9 +154,9 @@ class FrameEvent(NamedTuple):
             t=self.t_ms,
             s=None if self.seconds is None else round(self.seconds, 3),
             at=self.at,
-            k=[[k, _in_256ths(s, 1 if n else 5)] for n, (k, s) in enumerate(self.top)],
+            k=[[k, _in_256ths(s, 1 if n else 5)] for n, (k, s) in enumerate(top)],
             c=None if self.confidence is None else round(self.confidence, _CONFIDENCE_DIGITS),
-            scores=None if self.scores is None else [_in_256ths(s, 1) for s in self.scores],
+            scores=None if scores is None else [_in_256ths(s, 1) for s in scores],
             age=round(self.age_ms, 1),
             invoke=round(self.invoke_ms, 2),
             pool=self.pool,

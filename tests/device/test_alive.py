@@ -272,7 +272,8 @@ COMMAND = [sys.executable, "-m", "edgecnn", "run", str(PAST_BUNDLE), "--json"]
     [
         ("hang", signal.SIGINT),
         *((fault, signal.SIGTERM) for fault in ("hang", "usb", "absent", "silent")),
-        *((fault, signal.SIGTERM) for fault in ("away", "damaged", "deleted")),
+        *((fault, signal.SIGTERM) for fault in ("away", "damaged", "deleted", "frozen")),
+        *((fault, signal.SIGTERM) for fault in ("size", "vcgencmd")),
     ],
 )
 def test_a_stop_ends_the_run_whatever_happens(fake_camera, tmp_path, number, fault, request):
@@ -280,10 +281,12 @@ def test_a_stop_ends_the_run_whatever_happens(fake_camera, tmp_path, number, fau
     usb = request.getfixturevalue("usb_camera") if fault == "usb" else ""
     (fake_camera / "hang").touch()
     environment = {**os.environ, "PYTHONPATH": f"{REPO}{os.pathsep}{os.environ['PYTHONPATH']}"}
+    if fault == "vcgencmd":
+        environment["PATH"] = f"{hanging_vcgencmd(tmp_path)}{os.pathsep}{environment['PATH']}"
     with mjpeg_server(
         num_frames={"silent": 0, "away": 30}.get(fault),
         after="stall",
-        jpeg_of=damaged if fault == "damaged" else picture,
+        jpeg_of={"damaged": damaged, "frozen": still, "size": growing}.get(fault, picture),
     ) as camera:
         source = {"hang": "picamera2", "usb": usb, "absent": "http://127.0.0.1:9/cam"}
         command = [*COMMAND, "--source", source.get(fault, camera.url), "--metrics", str(metrics)]
@@ -308,6 +311,19 @@ def test_a_stop_ends_the_run_whatever_happens(fake_camera, tmp_path, number, fau
     assert events(log, "end")[0]["reason"] == "interrupted"
 
 
+# How metrics call what is wrong with pictures.
+SEEN = {"damaged": "damaged frames", "frozen": "frozen", "size": "size changes"}
+
+
+def hanging_vcgencmd(folder: Path) -> Path:
+    """A folder with a vcgencmd that says that it was called, and then hangs."""
+    tool = folder / "bin" / "vcgencmd"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\ntouch {tool.parent}/called\nexec sleep 600\n")
+    tool.chmod(0o755)
+    return tool.parent
+
+
 def is_stuck(fault: str, log: Path, camera, metrics: int) -> bool:
     """Whether the run has come as far as its fault."""
     if not (log / "events.jsonl").exists():
@@ -321,8 +337,12 @@ def is_stuck(fault: str, log: Path, camera, metrics: int) -> bool:
     figures = scraped(metrics)
     if fault == "away":
         return figures.get("edgecnn_camera_silent_seconds", 0) > 0
-    if fault == "damaged":
-        return figures.get('edgecnn_faults_total{fault="damaged frames"}', 0) > 0
+    if fault == "vcgencmd":
+        return (log.parent / "bin" / "called").exists() and figures.get(
+            "edgecnn_frames_total", 0
+        ) > 0
+    if fault in SEEN:
+        return figures.get(f'edgecnn_faults_total{{fault="{SEEN[fault]}"}}', 0) > 0
     if figures.get("edgecnn_frames_total", 0) > 0 and len(events(log, "frame")) > 5:
         (log / "events.jsonl").unlink()
         return True

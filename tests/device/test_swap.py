@@ -29,7 +29,7 @@ from edgecnn.device.run.bundles import Bundles
 from edgecnn.device.run.run import run
 from edgecnn.errors import BundleError, OptionError, SessionError
 from edgecnn.session.layout import sessions_below
-from edgecnn.session.read import open_session
+from edgecnn.session.read import open_session, read_frames
 
 PATIENCE_S = 120.0
 KINDS = 30  # pictures of the source, again and again
@@ -120,6 +120,14 @@ def wait_for(done: Callable[[], bool]) -> None:
         time.sleep(0.0005)
 
 
+def is_answered(root: Path, number: int) -> bool:
+    """Whether the session of this number, from 1, has a frame."""
+    folders = sessions_below(root)
+    if len(folders) < number or folders == [root]:
+        return False
+    return b'"event":"frame"' in (folders[number - 1] / "events.jsonl").read_bytes()
+
+
 def put(bundle: Path, folder: Path, number: int) -> None:
     """A copy beside that is renamed, or every third time file by file over what is there."""
     target = folder / "now.edgecnn"
@@ -146,13 +154,18 @@ def test_swaps_lose_no_frame_and_each_is_answered_by_one_whole_bundle(
 
     result, swaps = swapping(work)
     answered: list[int] = []
+    shown: set[tuple[int, int]] = set()
     for folder in sessions_below(tmp_path / "root"):
+        frames = read_frames(open_session(folder))
+        shown |= set(zip((frames.frame % KINDS).tolist(), frames.thing.tolist(), strict=True))
         answers = expected[open_session(folder).bundle_sha256]
         logged = events(folder, "frame")
         assert [e["k"][0][0] for e in logged] == [answers[e["frame"] % KINDS] for e in logged]
         answered += [e["frame"] for e in logged]
         assert Counter(e["reason"] for e in events(folder, "end")).total() == 1
     assert sorted(answered) == list(range(result.frames))
+    assert len(shown) <= 2 * KINDS, "a picture keeps its number: it looks alike to one bundle"
+    assert len({thing for _, thing in shown}) > 1
     assert len(sessions_below(tmp_path / "root")) == count + 1
     shares = [(share.first_frame, share.sha256) for share in result.bundles[1:]]
     assert shares == swaps[-len(shares) :]
@@ -210,10 +223,9 @@ def test_live_accuracy_and_an_audit_are_of_one_bundle(two, expected, swapping, t
     (tmp_path / "truth.csv").write_text("frame,label\n" + rows)
 
     def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
-        time.sleep(0.05)
+        wait_for(lambda: is_answered(tmp_path / "root", 1))
         put(two["most"], folder, 0)
-        wait_for(lambda: len(swaps) == 1)
-        time.sleep(0.05)
+        wait_for(lambda: is_answered(tmp_path / "root", 2))
 
     result, ((frame, most),) = swapping(work, truth=(str(tmp_path / "truth.csv"),))
     mean = next(sha for sha in expected if sha != most)
@@ -304,12 +316,11 @@ def test_a_shadow_answers_every_nth_frame_and_changes_no_answer(two, frames, tmp
     assert [e["frame"] for e in with_shadow if "shadow" in e] == list(range(0, 500, 7))
 
 
-def test_a_shadow_that_takes_over_ends_the_comparison(two, swapping):
+def test_a_shadow_that_takes_over_ends_the_comparison(two, swapping, tmp_path):
     def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
-        time.sleep(0.05)
+        wait_for(lambda: is_answered(tmp_path / "root", 1))
         put(two["most"], folder, 0)
-        wait_for(lambda: len(swaps) == 1)
-        time.sleep(0.05)
+        wait_for(lambda: is_answered(tmp_path / "root", 2))
 
     result, ((frame, _),) = swapping(work, shadow=two["most"])
     assert result.shadow.frames == frame > 0

@@ -63,6 +63,21 @@ def test_an_answer_of_a_float_file_comes_back_nearly_as_it_was(scores):
     assert np.allclose(again.scores, scores, rtol=0, atol=2e-4)
 
 
+def test_with_many_classes_all_scores_of_a_step_are_written_and_the_others_share_the_rest():
+    rng = np.random.default_rng(0)
+    for spread in (0.002, 0.05, 100.0):
+        scores = rng.dirichlet(np.full(1000, spread))
+        event = FrameEvent(
+            *(0, 0, top_scores(scores), 0.5, 1.0, 1.0), scores=tuple(scores.tolist())
+        )
+        again = FrameEvent.from_line(event.to_line(), 2, 1000)
+        known = dict(again.top)
+        assert set(known) >= set(np.flatnonzero(scores >= 1 / 256).tolist())
+        assert [k for k, _ in again.top[:3]] == [k for k, _ in event.top]
+        assert again.scores is None
+        assert len(event.to_line()) < 1000
+
+
 def test_an_integer_file_logs_whole_numbers_and_what_is_unknown_is_left_out():
     event = FrameEvent(7, 41, ((3, 255 / 256), (1, 1 / 256)), 0.98765432, 20.04, 5.006)
     assert json.loads(event.to_line()) == {

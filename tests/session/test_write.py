@@ -35,7 +35,7 @@ def answered(frame: int, t_ms: int, at: datetime | None) -> FrameEvent:
 
 
 @pytest.mark.parametrize("integer", [True, False], ids=["integer", "float"])
-@pytest.mark.parametrize("num_classes", [10, 100])
+@pytest.mark.parametrize("num_classes", [10, 1000])
 def test_frames_of_a_camera_take_at_most_150_bytes_in_the_mean(tmp_path, integer, num_classes):
     """Weeks into a run, when numbers are long. 20 pictures of 4,000 frames are kept as often as
     the usual 200 of 40,000, an hour at 10 frames a second.
@@ -48,7 +48,7 @@ def test_frames_of_a_camera_take_at_most_150_bytes_in_the_mean(tmp_path, integer
         recorder = Recorder(writer, RunOptions(keep_frames=20), live=True)
         start = time.monotonic() + 86400 * 20
         for k in range(count):
-            scores = rng.dirichlet(np.full(num_classes, 0.2)).astype(np.float32)
+            scores = rng.dirichlet(np.full(num_classes, 2 / num_classes)).astype(np.float32)
             if integer:
                 scores = np.minimum(np.round(scores * 256), 255) / 256
             found = tuple(map(float, scores))
@@ -66,10 +66,17 @@ def test_frames_of_a_camera_take_at_most_150_bytes_in_the_mean(tmp_path, integer
     assert len(sizes) == count
     assert np.mean(sizes) <= 150
     kept = [line for line in lines(session, "frame") if "pool" in line]
-    assert all(len(line["scores"]) == num_classes for line in kept)
+    all_scores = np.mean([has_all_scores(line, num_classes) for line in kept])
+    assert all_scores == 1 if num_classes == 10 else all_scores > 0.5
     others = [line for line in lines(session, "frame") if "pool" not in line]
-    with_scores = sum("scores" in line for line in others) / len(others)
-    assert with_scores == pytest.approx(min(0.1, 2 / num_classes), rel=0.4)
+    with_scores = sum(has_all_scores(line, num_classes) for line in others) / len(others)
+    assert with_scores <= 1.4 * min(0.1, 2 / num_classes)
+    assert with_scores > 0
+
+
+def has_all_scores(line: dict, num_classes: int) -> bool:
+    """Of many classes the best take their place: often more than three."""
+    return len(line.get("scores", [])) == num_classes or len(line["k"]) > 3
 
 
 def test_the_time_of_day_comes_every_minute_and_where_the_wall_clock_moved(tmp_path):

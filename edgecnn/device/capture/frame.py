@@ -30,10 +30,10 @@ class Frame:
         seconds: Time from the start of the source, by the video's own clock; None for images.
         encoded: The image file's bytes; None for cameras and videos.
         uncut_bgr: The picture that a region was cut out of; None where all of it is classified.
-        tensor, look: What the model takes, and its fingerprint, where the source's thread has made
-            them already.
+        tensor, thing: What the model takes, and the number of what it shows (see
+            `accuracy.objects`), where the source's thread has found them already.
         more: The other regions, where several are classified and the source's thread cut them out.
-        spec: What `tensor` and `look` were made for.
+        spec: What `tensor` was made for.
     """
 
     frame_bgr: np.ndarray
@@ -45,7 +45,7 @@ class Frame:
     encoded: bytes | None = None
     uncut_bgr: np.ndarray | None = None
     tensor: np.ndarray | None = None
-    look: np.ndarray | None = None
+    thing: int | None = None
     more: tuple[Prepared, ...] = ()
     spec: InputSpec | None = None
 
@@ -62,7 +62,7 @@ class Frame:
             seconds=seconds,
             uncut_bgr=made.uncut_bgr,
             tensor=made.tensor,
-            look=made.look,
+            thing=made.thing,
             more=made.more,
             spec=made.spec,
         )
@@ -93,7 +93,7 @@ class Prepared:
     frame_bgr: np.ndarray
     uncut_bgr: np.ndarray | None = None
     tensor: np.ndarray | None = None
-    look: np.ndarray | None = None
+    thing: int | None = None
     more: tuple[Prepared, ...] = ()
     spec: InputSpec | None = None
 

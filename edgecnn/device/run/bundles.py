@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.accuracy.alarm import Alarm
-from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.edgetpu.twin import load_twin
 from edgecnn.bundle.spec import Prediction
@@ -86,8 +85,7 @@ class Active:
         is_made = frame.spec == self.card.input
         answered = self.classifier.answered(frame.frame_bgr, frame.tensor if is_made else None)
         age_ms = (time.monotonic() - frame.captured) * 1000
-        look = frame.look if is_made and frame.look is not None else None
-        thing = region.number(fingerprint(answered.tensor, is_rgb=True) if look is None else look)
+        thing = region.number(answered.tensor) if frame.thing is None else frame.thing
         invoke_ms = answered.timing.invoke_ms
         self.answers += 1
         self.invokes.add(invoke_ms)

@@ -18,7 +18,7 @@ from edgecnn.session.write import SessionWriter
 __all__ = ["Recorder", "Reply"]
 
 _HEALTH_S = 10.0
-# All scores of frames that are not kept: at most every tenth, and less often where there are many
+# All scores of frames that are not kept: of at most every tenth, and of fewer where there are many
 # classes, so that a line takes some bytes more in the mean.
 _SCORES_SHARE, _SCORES_A_FRAME = 0.1, 1.0
 

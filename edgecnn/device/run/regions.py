@@ -27,7 +27,8 @@ _UNDECIDED = "?"
 class Region:
     """A part of each frame, with answers, things and decisions of its own.
 
-    `name` is None where it is the only one.
+    `name` is None where it is the only one. Things are numbered in the thread that prepares the
+    frames: that of the source, or the loop's for images, which come as they are.
     """
 
     def __init__(self, view: FrameView, name: str | None, answers: Answers, decider: Decider):
@@ -36,13 +37,20 @@ class Region:
         self.decided: str | None = None
 
     def start_over(self, answers: Answers, rule: DecisionRule) -> None:
-        """Count answers and things anew; decisions go on, by this rule."""
-        self.answers, self._things = answers, ObjectNumbers()
+        """Count answers anew; decisions go on, by this rule, and so do the numbers of things."""
+        self.answers = answers
         self._decider.rule = rule
 
-    def number(self, look: np.ndarray) -> int:
-        """The thing that a frame shows here, by its fingerprint."""
-        return self._things.number(look)
+    def prepare(self, frame_bgr: np.ndarray, spec: InputSpec) -> Prepared:
+        """This part of a picture as a model takes it."""
+        cut_bgr = self.view.apply(frame_bgr)
+        uncut_bgr = None if self.view.is_whole else frame_bgr
+        tensor = to_tensor(cut_bgr, spec)
+        return Prepared(cut_bgr, uncut_bgr, tensor, self.number(tensor), spec=spec)
+
+    def number(self, tensor: np.ndarray) -> int:
+        """The thing that a frame shows here, by what the model takes."""
+        return self._things.number(fingerprint(tensor, is_rgb=True))
 
     def decide(self, answer: Prediction) -> Decision:
         """Take an answer in."""
@@ -95,8 +103,8 @@ class Regions:
         return len(self._all)
 
     def prepare(self, frame_bgr: np.ndarray, spec: InputSpec) -> Prepared:
-        """The regions of a picture, their tensors and looks; the source's thread calls this."""
-        first, *rest = (_prepared(frame_bgr, region.view, spec) for region in self._all)
+        """The regions of a picture, their tensors and things; the source's thread calls this."""
+        first, *rest = (region.prepare(frame_bgr, spec) for region in self._all)
         return replace(first, more=tuple(rest)) if rest else first
 
     def cut(self, frame: Frame) -> list[Frame]:
@@ -108,7 +116,7 @@ class Regions:
                     frame_bgr=made.frame_bgr,
                     uncut_bgr=made.uncut_bgr,
                     tensor=made.tensor,
-                    look=made.look,
+                    thing=made.thing,
                 )
                 for made in frame.more
             )
@@ -177,10 +185,3 @@ class Regions:
             return frame
         cut_bgr, uncut_bgr = view.apply(frame.frame_bgr), frame.frame_bgr
         return replace(frame, frame_bgr=cut_bgr, encoded=None, uncut_bgr=uncut_bgr)
-
-
-def _prepared(frame_bgr: np.ndarray, view: FrameView, spec: InputSpec) -> Prepared:
-    cut_bgr = view.apply(frame_bgr)
-    uncut_bgr = None if view.is_whole else frame_bgr
-    tensor = to_tensor(cut_bgr, spec)
-    return Prepared(cut_bgr, uncut_bgr, tensor, fingerprint(tensor, is_rgb=True), spec=spec)
