@@ -21,6 +21,7 @@ from edgecnn.accuracy.near_duplicates import (
     nearest,
     unit_vectors,
 )
+from edgecnn.bundle.card import picture_key
 from edgecnn.bundle.preprocess import decode, read_bytes, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
@@ -46,7 +47,7 @@ class Also(Record):
               are missing
     left_out  images that did not join, by reason
     notes     how the folders were read, a line each
-    pictures  SHA-256 of those that joined
+    pictures  those that joined: see `picture_key`
     """
 
     joined: dict[str, int]
@@ -169,7 +170,7 @@ def join_training(lab: Dataset, images: FieldImages, split: Split) -> tuple[Spli
             dict(sorted(sources.items())),
             left_out,
             images.notes,
-            tuple(images.seen[k].sha256 for k in rows),
+            tuple(picture_key(images.seen[k].sha256) for k in rows),
         ),
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgecnn.bundle.card import picture_key
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError
 from edgecnn.files.folders import file_sha256
@@ -76,7 +77,7 @@ def test_field_images_join_training_alone(lab, harvested):
         path = everything.files[row].path
         assert everything.labels[everything.classes[row]] == path.parent.name
         assert (tensor == images.tensors[row - len(data)]).all()
-    assert also.pictures == tuple(everything.sha256[row] for row in added)
+    assert also.pictures == tuple(picture_key(everything.sha256[row]) for row in added)
     assert len(new.groups.ids) == len(everything)
     # Groups of training images are in training only.
     for part in ("val", "test"):
@@ -176,7 +177,8 @@ def test_the_lab_figure_is_of_the_same_images_with_them(lab, harvested, tmp_path
     assert "devices that gave none is not identified" in text
     assert "pictures" not in more.to_json()["also"]
     training = json.loads((tmp_path / "more" / "card.json").read_text())["training"]
-    digests = {file_sha256(path.read_bytes()) for path in (harvested / "images").rglob("*.png")}
+    files = (harvested / "images").rglob("*.png")
+    digests = {picture_key(file_sha256(path.read_bytes())) for path in files}
     assert set(training["also"]["pictures"]) == digests
     assert training["options"]["also"] == ["picked"]
     assert alone.also is None
