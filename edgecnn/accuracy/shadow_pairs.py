@@ -3,6 +3,9 @@
 `run` counts pairs as they come, with labels before or after them; `audit` counts those of whole
 sessions. Both make the same comparison: how often the two agree and, on labelled frames, an exact
 paired test over things, since frames that show the same thing repeat each other.
+
+That test holds for one look. Who asks after every label whether the shadow may take over needs
+`is_better`: there each thing counts once, by its first labelled frame (see `Paired.stake`).
 """
 
 from __future__ import annotations
@@ -18,11 +21,15 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Record, computed
 
-__all__ = ["PairCounts", "ShadowComparison", "ShadowPairs"]
+__all__ = ["FALSE_SWITCH_RATE", "PairCounts", "ShadowComparison", "ShadowPairs"]
+
+FALSE_SWITCH_RATE = 0.05
+"""The largest share of runs in which a shadow that is no better is ever found better."""
 
 _CLEAR = 0.05  # a difference with a smaller p is named
 # Things whose sums stay open for a return.
 _MOST_OPEN = 8192
+_LOOKS = 50  # an interval, as a share of the labels that have come
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class ShadowComparison(Record):
     active, shadow    accuracy of both on the labelled ones among these frames
     only_active, only_shadow  labelled frames that only one of them read right
     lost, won         things of which the shadow read fewer, or more, frames right
+    first_lost, first_won  things whose first labelled frame only one of them read right
 
     Labels of frames that were picked because an answer was uncertain, or by a person, don't count:
     they are no sample.
@@ -49,12 +57,26 @@ class ShadowComparison(Record):
     only_shadow: int
     lost: int
     won: int
+    first_lost: int
+    first_won: int
 
     @property
     @computed
     def p_value(self) -> float:
         """The chance of a difference this large over things if both were equally good."""
         return Paired(self.lost, self.won).p_value
+
+    @property
+    @computed
+    def evidence(self) -> float:
+        """The stake of a bet on the shadow, from 1: see `Paired.stake`."""
+        return round(Paired(self.first_lost, self.first_won).stake, 4)
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the shadow may take over: it wins more things, and loses no frames by that."""
+        is_sure = self.evidence >= 1 / FALSE_SWITCH_RATE
+        return is_sure and self.only_shadow >= self.only_active
 
     @property
     def name(self) -> str:
@@ -72,6 +94,24 @@ class ShadowComparison(Record):
             f"exact test p = {self.p_value:.2g}: {self._verdict()}"
         )
 
+    def why_better(self) -> str:
+        """Why the shadow may take over, or why not."""
+        if not self.active.total:
+            return (
+                "no frame that both answered has a label of chance or of a whole stretch, and "
+                "others are no sample"
+            )
+        first = (
+            f"at the first label of each thing only the shadow was right on {self.first_won} "
+            f"things, only the other on {self.first_lost}; evidence {self.evidence:.4g}"
+        )
+        rate, least = f"{100 * FALSE_SWITCH_RATE:g}", f"{1 / FALSE_SWITCH_RATE:g}"
+        if self.evidence < 1 / FALSE_SWITCH_RATE:
+            return f"{first} of the {least} that would show that it is better"
+        if not self.is_better:
+            return f"{first}, but of all labelled frames it read fewer right"
+        return f"{first} (from {least} on, a false switch in {rate} % of runs at most)"
+
     def _verdict(self) -> str:
         if self.p_value >= _CLEAR:
             return "not identified which is better"
@@ -85,6 +125,7 @@ class PairCounts:
     active: Clusters
     shadow: Clusters
     paired: Paired
+    firsts: Paired
     only_active: int = 0
     only_shadow: int = 0
 
@@ -93,32 +134,39 @@ class PairCounts:
         """Count things.
 
         Args:
-            sums: int, shape (things, 4): labelled frames of each, those that the bundle read
-                right, those that the shadow did, and those that both did.
+            sums: int, shape (things, 6): labelled frames of each, those that the bundle read
+                right, those that the shadow did, and those that both did; then whether the bundle
+                and whether the shadow read the first of them right.
         """
-        count, active, shadow, both = np.asarray(sums, np.int64).reshape(-1, 4).T
+        count, active, shadow, both, *first = np.asarray(sums, np.int64).reshape(-1, 6).T
         return cls(
             _clusters(count, active),
             _clusters(count, shadow),
             Paired.of(active, shadow),
+            Paired.of(*first),
             int((active - both).sum()),
             int((shadow - both).sum()),
         )
 
     @classmethod
     def of_rows(cls, active: np.ndarray, shadow: np.ndarray, thing: np.ndarray) -> PairCounts:
-        """Count labelled frames: bool, whether each of the two is right, and what they show."""
-        member = np.unique(thing, return_inverse=True)[1]
+        """Count labelled frames, in order.
+
+        Args:
+            active, shadow: bool, shape (n,): whether each of the two is right.
+            thing: int, shape (n,): what they show.
+        """
+        _, first, member = np.unique(thing, return_index=True, return_inverse=True)
         columns = (np.ones(len(member)), active, shadow, active & shadow)
-        sums = [np.bincount(member, weights=column) for column in columns]
-        return cls.of(np.stack(sums, axis=1).round())
+        sums = [np.bincount(member, weights=column).round() for column in columns]
+        return cls.of(np.stack([*sums, active[first], shadow[first]], axis=1))
 
     def __add__(self, other: PairCounts) -> PairCounts:
-        paired = Paired(self.paired.lost + other.paired.lost, self.paired.won + other.paired.won)
         return PairCounts(
             self.active + other.active,
             self.shadow + other.shadow,
-            paired,
+            self.paired + other.paired,
+            self.firsts + other.firsts,
             self.only_active + other.only_active,
             self.only_shadow + other.only_shadow,
         )
@@ -136,6 +184,8 @@ class PairCounts:
             self.only_shadow,
             self.paired.lost,
             self.paired.won,
+            self.firsts.lost,
+            self.firsts.won,
         )
 
 
@@ -152,7 +202,8 @@ class ShadowPairs:
         self._pairs: dict[int, tuple[int, int, int]] = {}  # by frame: both answers, and the thing
         self._labels: dict[int, tuple[int, bool]] = {}  # by frame: the label, and if it counts
         self._open: dict[tuple[int, int], list[int]] = {}  # sums of things that may return
-        self._closed = PairCounts.of(np.zeros((0, 4)))
+        self._closed = PairCounts.of(np.zeros((0, 6)))
+        self._seen = self._looked = 0  # labels that count: so far, and when they were looked at
 
     def answer(self, frame: int, active: int, shadow: int, thing: int) -> None:
         """Hold both answers to a frame: indices of labels."""
@@ -172,14 +223,22 @@ class ShadowPairs:
         """
         _, did = self._labels.get(frame, (-1, False))
         self._labels[frame] = label, did or counts
+        self._seen += counts
         if len(self._labels) > 2 * self._window:
             del self._labels[next(iter(self._labels))]
+
+    def takes_a_look(self) -> bool:
+        """Whether it is time to look at the comparison again: a fiftieth more labels have come."""
+        if self._seen - self._looked <= self._looked // _LOOKS:
+            return False
+        self._looked = self._seen
+        return True
 
     def comparison(self, path: str, sha256: str) -> ShadowComparison:
         """The comparison with a bundle so far."""
         sums = {name: list(cell) for name, cell in self._open.items()}
-        for frame, pair in self._pairs.items():
-            _add(sums, pair, self._labels.get(frame))
+        for frame in sorted(self._labels.keys() & self._pairs.keys()):
+            _add(sums, self._pairs[frame], self._labels[frame])
         counts = self._closed + PairCounts.of(np.array(list(sums.values())))
         return counts.comparison(path, sha256, self.frames, self.agreed)
 
@@ -201,9 +260,9 @@ def _add(
     if code < 0 or not counts:
         return
     active, shadow, thing = pair
-    cell = sums.pop((thing, code), [0, 0, 0, 0])
     right = (True, active == code, shadow == code, active == code == shadow)
-    sums[thing, code] = [held + one for held, one in zip(cell, right, strict=True)]
+    cell = sums.pop((thing, code), [0, 0, 0, 0, *right[1:3]])
+    sums[thing, code] = [*(held + one for held, one in zip(cell, right, strict=False)), *cell[4:]]
 
 
 def _clusters(count: np.ndarray, right: np.ndarray) -> Clusters:

@@ -1,4 +1,7 @@
-"""`edgecnn adapt`: from unlabelled field images, or a few labels, to a better network."""
+"""`edgecnn adapt`: from unlabelled field images, or a few labels, to a better network.
+
+`adapt_each` makes one for each of several devices.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,32 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.adapt.data import FieldSet, check_session, labels_of, read_field
+from edgecnn.adapt.data import FieldSet, check_session, labels_of, live_before, read_field
 from edgecnn.adapt.gate import AdaptStep, refusal
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.parent_bundle import ParentBundle
 from edgecnn.adapt.parent_model import ParentModel
 from edgecnn.adapt.proposals import Student
-from edgecnn.adapt.result import AdaptResult
+from edgecnn.adapt.result import AdaptEachResult, AdaptResult
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.folder import is_bundle
-from edgecnn.errors import ModelError
+from edgecnn.calibrate.pool import find_field
+from edgecnn.errors import ModelError, OptionError
 from edgecnn.files.staging import check_writable
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 from edgecnn.session.layout import is_session
 
-__all__ = ["AdaptOptions", "AdaptResult", "adapt"]
+__all__ = ["AdaptEachResult", "AdaptOptions", "AdaptResult", "adapt", "adapt_each"]
 
 _NEWEST = 100  # frames of --live
 _UNCHECKED = (
-    "Whether the images are of the device that will run the bundle is not checked: name a session "
-    "of it with --live."
+    "Whether the images are of the device that will run the bundle is not checked: "
+    "name a session of it with --live."
+)
+_UNCHECKED_EACH = (
+    "Whether the images of a folder are of the device that will run the bundle is not checked: "
+    "give a session of each device as --field."
 )
 
 
@@ -56,9 +64,87 @@ def adapt(
         BundleError: The bundle can't be used, or was exported without what adapting needs.
         OutputError: The output place is taken, read-only or full.
     """
+    roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
+    return _adapt(Path(model), roots, Path(output), options or AdaptOptions(), progress)
+
+
+def adapt_each(
+    model: Path | str,
+    fields: Sequence[Path | str],
+    output: Path | str,
+    options: AdaptOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> AdaptEachResult:
+    """Adapt a network to several devices, to each by itself.
+
+    A device with no accepted step gets no network; the others get theirs. A label counts for the
+    device whose images hold the same file.
+
+    Args:
+        model: As for `adapt`.
+        fields: The image folder or SESSION of each device; its name is the device's.
+        output: The folder that will hold a MODEL folder or bundle for each device.
+
+    Raises:
+        OptionError: Two devices have one name, or `options.live` is given.
+        EdgecnnError: As for `adapt`.
+    """
     options = options or AdaptOptions()
     model, output = Path(model), Path(output)
-    roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
+    if options.live is not None:
+        raise OptionError(
+            f"--live {options.live} is of one device; leave it out, and give each device's own "
+            "session as --field"
+        )
+    marker = ParentBundle.marker if is_bundle(model) else ParentModel.marker
+    if (output / marker).exists():
+        raise OptionError(
+            f"{output} is a network itself, expected a folder for those of all devices; choose "
+            "another -o"
+        )
+    suffix = ".edgecnn" if is_bundle(model) else ""
+    found: dict[str, AdaptResult] = {}
+    for name, root in _named(fields).items():
+
+        def said(what: str, done: int, total: int, name: str = name) -> None:
+            if progress:
+                progress(f"{what} of {name}", done, total)
+
+        place = output / f"{name}{suffix}"
+        found[name] = _adapt(model, [root], place, options, said, one_of_several=True)
+    return AdaptEachResult(model, output, found)
+
+
+def _named(fields: Sequence[Path | str]) -> dict[str, Path]:
+    """The folder of each device by its name; all of them are there."""
+    named: dict[str, Path] = {}
+    for root in map(Path, fields):
+        name = root.resolve().name
+        if name in named:
+            raise OptionError(
+                f"two devices are called {name!r} ({named[name]} and {root}), expected folders of "
+                "different names; rename one"
+            )
+        find_field([root])
+        named[name] = root
+    return named
+
+
+def _adapt(
+    model: Path,
+    roots: Sequence[Path],
+    output: Path,
+    options: AdaptOptions,
+    progress: Progress | None,
+    *,
+    one_of_several: bool = False,
+) -> AdaptResult:
+    """Adapt to the images of these folders.
+
+    Args:
+        one_of_several: Of --labels take those of these images alone, and no other images.
+    """
     kind = ParentBundle if is_bundle(model) else ParentModel
     check_writable(output, marker=kind.marker)
     if output.resolve() == model.resolve():
@@ -69,9 +155,12 @@ def adapt(
     parent = kind(model)
     card = parent.card
     given = labels_of(options.labels, card, options.manifest) if options.labels else None
+    if given is not None and one_of_several:
+        given = replace(given, roots=())
     images = read_field(roots, card, given, progress)
     live = _live(options, card)
-    note = "" if live or any(is_session(root) for root in roots) else _UNCHECKED
+    checked = live is not None or any(is_session(root) for root in roots)
+    note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)
     with quiet():
         student = Student(parent.split, parent.replay, images, options, parent.from_scratch)
         why = refusal(student.scores, images, live)
@@ -83,6 +172,7 @@ def adapt(
         teacher=student.teacher.name if student.teacher else None,
         suspects=_suspects(student, card),
         val=student.lab,
+        live_before=live_before(roots, card),
     )
     if not any(step.accepted for step in steps):
         return result

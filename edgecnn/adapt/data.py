@@ -16,7 +16,7 @@ from edgecnn.accuracy.near_duplicates import (
     link_near_duplicates,
     unit_vectors,
 )
-from edgecnn.bundle.card import Card
+from edgecnn.bundle.card import Card, LiveBefore
 from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.calibrate.pool import Found, find_field
@@ -24,10 +24,12 @@ from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import file_sha256, find_labelled
 from edgecnn.records import Progress
+from edgecnn.session.headline import headline
 from edgecnn.session.layout import is_session
 from edgecnn.session.read import open_session, read_frames, read_truth
+from edgecnn.session.things import link_things
 
-__all__ = ["FieldSet", "GivenLabels", "labels_of", "read_field"]
+__all__ = ["FieldSet", "GivenLabels", "labels_of", "live_before", "read_field"]
 
 _MOST = 2000  # more change nothing
 _CHUNK = 64
@@ -173,6 +175,28 @@ def check_session(root: Path, card: Card) -> None:
             f"{ran.input.width}x{ran.input.height}), expected a session of this model "
             f"({card.name!r}, {len(card.labels)} labels, {card.input.width}x{card.input.height})"
         )
+
+
+def live_before(roots: Sequence[Path], card: Card) -> LiveBefore | None:
+    """What this network did live in the sessions among these folders.
+
+    Returns:
+        None where these ran another network or several files, or have no label that is a sample.
+
+    Raises:
+        SessionError: A session can't be read.
+    """
+    sessions = [open_session(root) for root in roots if is_session(root)]
+    if len({(one.bundle_sha256, one.artifact) for one in sessions}) != 1:
+        return None
+    ran = sessions[0]
+    labs = [one.lab for one in ran.card.artifacts if one.file == ran.artifact]
+    if ran.card.lab != card.lab or not labs:
+        return None
+    frames = link_things(sessions, [read_frames(one) for one in sessions])
+    parts = [(f, read_truth(one, f)) for one, f in zip(sessions, frames, strict=True)]
+    live = headline(parts)
+    return LiveBefore(live, labs[0]) if live.total else None
 
 
 def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -> GivenLabels:

@@ -1,7 +1,8 @@
 """`edgecnn adapt --undo`: back to the network that an adapted one came from.
 
 An adapted card names its parent by the digest of the parent's card, so the parent is found among
-the folders beside it, whatever its name is now, and nothing else is taken for it.
+the folders beside it, or beside the folder of all devices' networks that it is in, whatever its
+name is now, and nothing else is taken for it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def go_back(model: Path | str, output: Path | str) -> UndoResult:
     card = read_card((model / CARD_FILE).read_bytes(), model)
     if card.parent is None:
         raise ModelError(f"{model} is no adapted network: its card names no parent to go back to")
-    parent = _find(model.resolve().parent, card.parent)
+    beside = model.resolve().parent
+    parent = _find(beside, card.parent) or _find(beside.parent, card.parent)
     if parent is None:
         raise ModelError(
             f"the parent of {model}, whose {CARD_FILE} has the SHA-256 {card.parent[:12]}..., is "

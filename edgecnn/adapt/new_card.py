@@ -12,7 +12,7 @@ from edgecnn.accuracy.confidence import fit_temperature
 from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptResult
-from edgecnn.bundle.card import Card, LabResult
+from edgecnn.bundle.card import Card, LabResult, picture_key
 from edgecnn.records import Json
 
 __all__ = ["new_card"]
@@ -33,7 +33,7 @@ def new_card(
         edgecnn=__version__,
         temperature=_temperature(student, card),
         reject=None,  # it was chosen for the answers of another network
-        adaptation=_summary(result, student.images),
+        adaptation=_summary(result, student.images, card),
         parent=hashlib.sha256(card_bytes).hexdigest(),
     )
 
@@ -48,9 +48,14 @@ def _temperature(student: Student, card: Card) -> float:
     return float(np.clip(card.temperature * after / before, 0.01, 100))
 
 
-def _summary(result: AdaptResult, images: FieldSet) -> Json:
-    """What the card keeps: no path of this machine."""
+def _summary(result: AdaptResult, images: FieldSet, parent: Card) -> Json:
+    """What the card keeps: no path of this machine. `pictures` are also those of the parents."""
     data = result.to_json()
     digest = hashlib.sha256("\n".join(sorted(images.sha256)).encode()).hexdigest()
     kept = ("images", "labelled", "groups", "teacher", "steps", "val", "notes", "left_out")
-    return {"field_sha256": digest, **{key: data[key] for key in kept}}
+    pictures = parent.learned_pictures | set(map(picture_key, images.sha256))
+    return {
+        "field_sha256": digest,
+        **{key: data[key] for key in (*kept, "live_before")},
+        "pictures": sorted(pictures),
+    }

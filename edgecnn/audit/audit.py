@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn.audit.beside import compare_shadow
+from edgecnn.audit.beside import adapted_gain, compare_shadow, learned_frames
 from edgecnn.audit.estimate import Estimate, estimate_accuracy
 from edgecnn.audit.faults import FieldChecks, check_labels, reanswer_all, settle_path
 from edgecnn.audit.ledger.answers_csv import write_answers
@@ -14,7 +14,7 @@ from edgecnn.audit.ledger.ledger import Lab, measure_lab, residual
 from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.live import measure_live
 from edgecnn.audit.next_steps import next_steps
-from edgecnn.audit.notes import contradictions, file_notes, reading_notes
+from edgecnn.audit.notes import contradictions, file_notes, learning_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.recordings.recordings import Recordings, read_recordings
 from edgecnn.audit.result import AuditReport
@@ -144,12 +144,12 @@ def _explain(
     options: AuditOptions,
 ) -> AuditReport:
     """Set live accuracy beside lab accuracy, split the gap, and say what to do about it."""
-    parts, estimate = labels.parts, answers.estimate
-    live = measure_live(parts, recordings.first.card.labels)
+    parts, estimate, card = labels.parts, answers.estimate, recordings.first.card
+    live, learned = measure_live(parts, card.labels), learned_frames(parts)
     table = FrameTable.of(parts)
     left = residual(lab, live.tally, checks.steps, name=checks.rest)
     return AuditReport(
-        card=recordings.first.card,
+        card=card,
         lab=lab,
         live=live,
         alarm=live_alarm([(f, t) for _, f, t in parts], lab.quantized),
@@ -157,8 +157,9 @@ def _explain(
         checks=checks,
         residual=left,
         weak_parts=weak_parts(table),
-        drift=find_drift(table, recordings.first.card.labels),
+        drift=find_drift(table, card.labels),
         shadow=compare_shadow(parts),
+        adapted=adapted_gain(card, live.tally, learned),
         next=next_steps(recordings.sessions, recordings.bundle_path, checks, left, live),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f in recordings),
         notes=(
@@ -167,6 +168,7 @@ def _explain(
             *answers.notes,
             *checks.undone.notes,
             *reading_notes(parts, live),
+            *learning_notes(learned),
             *contradictions(live, estimate, checks),
             *file_notes(options.truth, labels.file),
         ),

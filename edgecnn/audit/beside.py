@@ -1,17 +1,25 @@
-"""The bundle that ran and the shadow beside it, compared on the frames that both answered."""
+"""What is set beside the bundle that ran: the shadow that answered the same frames, and what its
+network did live before it was adapted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.shadow_pairs import PairCounts, ShadowComparison
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.card import Card, LiveBefore, picture_key
+from edgecnn.files.folders import file_sha256
+from edgecnn.records import Record
 from edgecnn.session.answers import RANDOM
 from edgecnn.session.headline import objects_shown
 from edgecnn.session.read import Frames, Session, Truth
 
-__all__ = ["compare_shadow"]
+__all__ = ["AdaptedGain", "adapted_gain", "compare_shadow", "learned_frames"]
 
 
 def compare_shadow(parts: Sequence[tuple[Session, Frames, Truth]]) -> ShadowComparison | None:
@@ -34,3 +42,77 @@ def compare_shadow(parts: Sequence[tuple[Session, Frames, Truth]]) -> ShadowComp
         rights.append((answers.index[rows] == label, shadow[rows] == label, numbers[counted]))
     counts = PairCounts.of_rows(*map(np.concatenate, zip(*rights, strict=True)))
     return counts.comparison(newest.path, newest.sha256, frames, agreed)
+
+
+@dataclass(frozen=True)
+class AdaptedGain(Record):
+    """What adapting was expected to return, and what it returned, in points of live accuracy.
+
+    before   live accuracy of the network that was adapted, in the sessions that it was adapted to;
+             None where they had no labels that are a sample
+    fixed, broken  held-out labelled field images, as `adapt` counted them; None without labels
+    points, low, high  live accuracy now less that before, on other frames; None where that is not
+             identified, and `why` says why
+    """
+
+    before: LiveBefore | None
+    fixed: int | None
+    broken: int | None
+    points: float | None
+    low: float | None
+    high: float | None
+    why: str
+
+    def to_text(self) -> str:
+        """Expected beside obtained, in a line."""
+        expected = "not identified (the sessions that it was adapted to had no labels of a sample)"
+        if self.before is not None:
+            expected = (
+                f"0 to {self.before.most_points:.1f} points (live before {self.before.live.text()})"
+            )
+        if self.fixed is not None:
+            expected += f"; of held-out labelled images {self.fixed} fixed, {self.broken} broken"
+        obtained = f"not identified: {self.why}"
+        if self.points is not None:
+            obtained = (
+                f"{self.points:+.1f} points, 95 % interval {self.low:+.1f} to {self.high:+.1f}"
+            )
+        return f"expected {expected}; obtained {obtained}"
+
+
+def adapted_gain(card: Card, live: Tally, learned: int) -> AdaptedGain | None:
+    """Set live accuracy beside that before adapting; None for a network that was not adapted.
+
+    Args:
+        live: Of the sessions that are audited.
+        learned: How many of their pictures the network has learned from.
+    """
+    told = card.adaptation
+    if told is None:
+        return None
+    before, why = card.live_before, ""
+    if learned:
+        why = f"{learned} of these pictures are those that it learned from; record others"
+    elif not live.total:
+        why = "these sessions have no labels of a sample"
+    elif before is None:
+        why = "live accuracy before is unknown"
+    points = low = high = None
+    if not why and before is not None:
+        points, low, high = difference(live, before.live)
+    taken = [
+        step for step in told.get("steps", ()) if step["accepted"] and step["fixed"] is not None
+    ]
+    last = taken[-1] if taken and told.get("labelled") else {}
+    return AdaptedGain(before, last.get("fixed"), last.get("broken"), points, low, high, why)
+
+
+def learned_frames(parts: Sequence[tuple[Session, Frames, Truth]]) -> int:
+    """How many kept pictures of the sessions their network was trained on or adapted to."""
+    known = parts[0][0].card.learned_pictures
+    if not known:
+        return 0
+    pictures = (
+        session.picture(name) for session, frames, _ in parts for name in frames.images.values()
+    )
+    return sum(picture_key(file_sha256(path.read_bytes())) in known for path in pictures)

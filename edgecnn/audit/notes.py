@@ -13,7 +13,7 @@ from edgecnn.session.label_file import FileLabels
 from edgecnn.session.layout import EVENTS_NAME
 from edgecnn.session.read import Frames, Session, Truth
 
-__all__ = ["contradictions", "file_notes", "reading_notes"]
+__all__ = ["contradictions", "file_notes", "learning_notes", "reading_notes"]
 
 # Live accuracy so far below the band is more than a weak band, which misses by up to 10 points
 # on real devices.
@@ -122,6 +122,16 @@ def _label_notes(live: Live) -> list[str]:
             "answer in view, and lean towards it"
         )
     return notes
+
+
+def learning_notes(learned: int) -> list[str]:
+    """What pictures that the network has learned from mean for live accuracy."""
+    if not learned:
+        return []
+    return [
+        f"the network was trained on or adapted to {learned} of the kept pictures: live accuracy "
+        "of frames like these flatters it"
+    ]
 
 
 def file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:

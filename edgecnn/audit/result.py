@@ -8,6 +8,7 @@ from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.shadow_pairs import ShadowComparison
 from edgecnn.accuracy.tally import Tally, are_apart, gap_points
+from edgecnn.audit.beside import AdaptedGain
 from edgecnn.audit.estimate import Estimate
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.ledger.class_mix import class_mix
@@ -43,6 +44,7 @@ class AuditReport:
     weak_parts: tuple[Part, ...]
     drift: tuple[Drift, ...]
     shadow: ShadowComparison | None
+    adapted: AdaptedGain | None
     next: tuple[NextStep, ...]
     sessions: tuple[Json, ...]
     notes: tuple[str, ...]
@@ -166,6 +168,7 @@ class AuditReport:
             "weak_parts": self.weak_parts[:_SHOWN],
             "drift": self.drift,
             "shadow": self.shadow,
+            "adapted": self.adapted,
             "per_class": {
                 k: {"lab": lab, "live": live} for k, (lab, live) in self.per_class.items()
             },
@@ -222,6 +225,8 @@ class AuditReport:
         lines.append(f"label-free band  {self.estimate.to_text()}")
         if self.shadow is not None:
             lines.append(f"shadow {self.shadow.to_text()}")
+        if self.adapted is not None:
+            lines.append(f"adapted  {self.adapted.to_text()}")
         return lines
 
     def _ledger_text(self) -> str:

@@ -6,13 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError
-from edgecnn.records import Json, Record, encode
+from edgecnn.records import Json, Record, computed, encode
 
-__all__ = ["CARD_FILE", "CARD_FORMAT", "Artifact", "Card", "GoldenFrame", "LabResult"]
+__all__ = [
+    "CARD_FILE",
+    "CARD_FORMAT",
+    "Artifact",
+    "Card",
+    "GoldenFrame",
+    "LabResult",
+    "LiveBefore",
+    "picture_key",
+]
 
 
 CARD_FILE = "card.json"
@@ -68,6 +78,29 @@ class LabResult:
 
 
 @dataclass(frozen=True)
+class LiveBefore(Record):
+    """What a network did live in the sessions that another was then adapted to.
+
+    live  live accuracy, by the labels of these sessions
+    lab   lab accuracy of the file that ran in them
+    """
+
+    live: Tally
+    lab: Tally
+
+    @property
+    @computed
+    def most_points(self) -> float:
+        """What adapting can return at most: the upper end of the 95 % interval of the gap."""
+        return max(0.0, difference(self.lab, self.live)[2])
+
+
+def picture_key(sha256: str) -> str:
+    """What a card keeps of the SHA-256 of a picture: enough to know it again."""
+    return sha256[:16]
+
+
+@dataclass(frozen=True)
 class Card(Record):
     """What card.json says of a MODEL folder (no artifacts yet) or of a bundle.
 
@@ -108,6 +141,18 @@ class Card(Record):
             "confusion": [len(row) for row in self.lab.confusion] != [count] * count,
         }
         return [name for name, is_wrong in wrong.items() if is_wrong]
+
+    @property
+    def learned_pictures(self) -> frozenset[str]:
+        """The field pictures that it was trained on or adapted to: see `picture_key`."""
+        told = (self.training.get("also"), self.adaptation)
+        return frozenset(key for one in told if one for key in one.get("pictures", ()))
+
+    @property
+    def live_before(self) -> LiveBefore | None:
+        """What the network that it was adapted from did live; None where that is unknown."""
+        told = (self.adaptation or {}).get("live_before")
+        return LiveBefore.from_json(told) if told else None
 
     def to_json(self) -> Json:
         return {**super().to_json(), "lab": self.lab.to_json(self.labels)}

@@ -202,6 +202,7 @@ def harvest(
         "model/ --field session/ -o adapted/",
         "model/ --field field/ --live session/ -o adapted/",
         "model/ --field session/ --labels picked/images/ -o adapted/",
+        "model/ --field hall/ --field yard/ --per device -o adapted/",
         "digits.edgecnn --field session/ -o adapted.edgecnn",
         "adapted.edgecnn --undo -o digits.edgecnn",
     ),
@@ -226,6 +227,16 @@ def adapt(
             metavar="PATH",
         ),
     ] = None,
+    per: Annotated[
+        str | None,
+        Option(
+            "Adapt to each --field by itself, as a device of its own: -o is the folder of what "
+            "is written for each.",
+            FILES,
+            choices=("device",),
+            shown="all are one device",
+        ),
+    ] = None,
     undo: Annotated[
         bool,
         Option(
@@ -237,13 +248,18 @@ def adapt(
     if undo == bool(field):
         given = "both" if undo else "neither"
         raise OptionError(f"{given} of --field and --undo given, expected one")
+    if undo and per:
+        raise OptionError("--per and --undo don't go together; go back for each device by itself")
     if undo:
         from edgecnn.adapt.go_back import go_back
 
         return go_back(model, output), 0
-    from edgecnn.adapt.adapt import adapt
+    from edgecnn.adapt.adapt import adapt, adapt_each
 
     with progress_bars() as progress:
+        if per == "device":
+            each = adapt_each(model, field or [], output, options, progress=progress)
+            return each, 0 if each.complete else 1
         result = adapt(model, field or [], output, options, progress=progress)
     return result, 0 if result.accepted else 1
 

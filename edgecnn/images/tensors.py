@@ -19,6 +19,7 @@ from edgecnn.errors import OutputError
 
 __all__ = [
     "ChosenTensors",
+    "JoinedTensors",
     "Memory",
     "TensorFile",
     "TensorView",
@@ -174,3 +175,22 @@ class ChosenTensors(TensorView):
         if not isinstance(inner, ChosenTensors):
             return self
         return ChosenTensors(inner.tensors, inner.rows[self.rows]).flat
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedTensors(TensorView):
+    """Tensors, possibly in a file, followed by an array of more."""
+
+    more: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.tensors) + len(self.more)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        wanted = np.arange(len(self))[rows]
+        flat = np.ravel(wanted)
+        found = np.empty((len(flat), *self.tensors.shape[1:]), np.uint8)
+        first = flat < len(self.tensors)
+        found[first] = self.tensors[flat[first]]
+        found[~first] = self.more[flat[~first] - len(self.tensors)]
+        return found.reshape(*np.shape(wanted), *found.shape[1:])

@@ -105,7 +105,9 @@ class SessionHeader(Record):
             **known,
         )
 
-    def of_other(self, bundle: Bundle, artifact: Artifact) -> SessionHeader:
+    def of_other(
+        self, bundle: Bundle, artifact: Artifact, shadow: ShadowBundle | None
+    ) -> SessionHeader:
         """The header of the session that follows where another bundle begins to answer."""
         return replace(
             self,
@@ -114,6 +116,7 @@ class SessionHeader(Record):
             card=bundle.card,
             artifact=artifact.file,
             artifact_sha256=artifact.sha256,
+            shadow=shadow,
         )
 
     def to_json(self) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,7 +20,6 @@ from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.reject import Reject, fit_reject
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
-from edgecnn.images.dataset import Dataset
 from edgecnn.images.split_groups import GroupOptions, find_devices
 from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.model.predict import keras_scores, lab_result
@@ -29,7 +28,6 @@ from edgecnn.render.table import table
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.backbone.result import LargerInput
 from edgecnn.train.field_images import FieldSign, read_sign
-from edgecnn.train.options import TrainOptions
 from edgecnn.train.task import Part, Task
 
 if TYPE_CHECKING:
@@ -220,7 +218,7 @@ def measure(
     """Measure a network on clean images, and on test images in a simulated field.
 
     Args:
-        names: For each column the value of each image of the data set, for the breakdowns.
+        names: For each column the value of each of the lab's images, for the breakdowns.
         larger: A larger input that the verdict names.
         quick: The network's scores of tensors, sooner than from Keras; heeded if they are Keras's.
     """
@@ -273,12 +271,14 @@ def _in_field(
     return scores_of(FieldTensors(chosen, None, seed, share=1.0)), task.data.classes[rows]
 
 
-def group_names(data: Dataset, options: TrainOptions) -> dict[str, list[str | None]]:
-    """The value of each image in each column; a column without values is left out.
+def group_names(task: Task) -> dict[str, list[str | None]]:
+    """The value of each of the lab's images in each column; a column without values is left out.
 
     Raises:
         DataError: The manifest can't be read or lacks a column or most of the images.
     """
+    options, files = task.options, task.data.files[: task.lab_images]
+    data = replace(task.data, files=files)
     columns = dict.fromkeys((options.group, *options.by))
     found = {c: find_devices(data, GroupOptions(options.manifest, c)) for c in columns}
     return {column: names for column, names in found.items() if names}

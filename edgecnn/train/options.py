@@ -221,6 +221,12 @@ class TrainOptions(Record):
         panel="Data and splits",
         metavar="FILE.csv",
     )
+    also: tuple[Path, ...] = option(
+        (),
+        "Also train on the labelled field images of this folder, such as those of harvest; "
+        "validation and test stay the lab's. Repeatable.",
+        metavar="FOLDER",
+    )
     group: str = option(
         "device",
         "Column of --manifest; images with the same value stay in the same split.",

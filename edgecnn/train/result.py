@@ -11,6 +11,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
+from edgecnn.train.also import Also
 from edgecnn.train.assess import Breakdown, Verdict
 from edgecnn.train.backbone.result import ProbeResult, SideTrial
 from edgecnn.train.synthesis.result import Synthesis
@@ -36,6 +37,7 @@ class TrainResult(Record):
     network       {"name", "weights"}; for a named network also "source" and "licence"
     probe         the linear probe that a pretrained network started from
     sides         what the probe said of each side of the input; empty without a choice
+    also          the field images that joined the training
     """
 
     model: Path
@@ -62,6 +64,7 @@ class TrainResult(Record):
     network: Json = field(default_factory=dict)
     probe: ProbeResult | None = None
     sides: tuple[SideTrial, ...] = ()
+    also: Also | None = None
     worker: str = field(default="", metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
@@ -83,6 +86,7 @@ class TrainResult(Record):
             "A group holds near-duplicates, a burst or a device, and is in one split only "
             f"(largest: {self.largest_group} images).",
             *self.notes,
+            *([self.also.to_text()] if self.also else []),
             *self._checks(),
         ]
         if self.skipped:

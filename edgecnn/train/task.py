@@ -17,6 +17,7 @@ from edgecnn.images.split_groups import GroupOptions
 from edgecnn.images.tensors import ChosenTensors, TensorView
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
+from edgecnn.train.also import Also, join_training, read_also
 from edgecnn.train.augmentation.operations import Augmentation
 from edgecnn.train.augmentation.simulated_field import read_camera
 from edgecnn.train.fitting.cluster import Cluster, read_cluster
@@ -40,6 +41,8 @@ class Task:
     """The data and the options of a run; `camera` is the fitted one to train for.
 
     hurried  whether there is no time for all training images
+    lab_images  how many of the images are the lab's: the first ones
+    also     the field images that joined the training
     """
 
     data: Dataset
@@ -50,6 +53,8 @@ class Task:
     checks: tuple[LabelCheck, ...] = ()
     notes: tuple[str, ...] = ()
     hurried: bool = False
+    lab_images: int = 0
+    also: Also | None = None
 
     def rows(self, part: Part) -> np.ndarray:
         return np.asarray(getattr(self.split, part))
@@ -86,6 +91,8 @@ class Task:
             memory_mb=memory_mb,
             cache=options.cache,
         )
+        if options.also:
+            data = read_also(options.also, data, spec).after(data)
         return replace(self, data=data, options=options)
 
     @property
@@ -150,7 +157,12 @@ def read_task(
         seed=options.seed,
         options=groups,
     )
-    return Task(data, split, options, camera, cluster)
+    if not options.also:
+        return Task(data, split, options, camera, cluster, lab_images=len(data))
+    images = read_also(options.also, data, spec)
+    split, also = join_training(data, images, split)
+    joined = images.after(data)
+    return Task(joined, split, options, camera, cluster, lab_images=len(data), also=also)
 
 
 def settle_augmentation(task: Task) -> Task:

@@ -83,7 +83,7 @@ def train(
     task = read_task(lab, plan.options, cluster, progress)
     if writes:
         check_room(output, _SHRUNK * len(task.split.test) * prod(task.shape))
-    names = group_names(task.data, options)
+    names = group_names(task)
     with quiet():  # TensorFlow writes to the terminal at any log level
         from edgecnn.train.learn import learn, start_with_sides
 
@@ -185,6 +185,7 @@ def _result(
         verdict=measured.verdict,
         label_checks=task.checks,
         breakdowns=measured.breakdowns,
+        also=task.also,
         worker=cluster.to_text() if cluster and not cluster.is_chief else "",
     )
 
@@ -231,6 +232,9 @@ def _summary(result: TrainResult, task: Task) -> Json:
     for name in ("manifest", "camera", "field"):
         place = getattr(options, name)
         settings[name] = place.name if place else None
+    settings["also"] = [place.name for place in options.also]
+    if task.also is not None:
+        data["also"]["pictures"] = task.also.pictures
     del settings["cache"], settings["resume"]
     settings["weights"] = Path(options.weights).name
     return {

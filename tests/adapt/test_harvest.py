@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 from sessions import record_folder, truth_event
 
-from edgecnn.adapt.harvest import HarvestOptions, harvest
+from edgecnn.adapt.harvest import HarvestOptions, HarvestResult, harvest
 from edgecnn.errors import DataError, OptionError
 from edgecnn.files.folders import find_labelled
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 def digests(folder: Path) -> set[str]:
@@ -40,6 +43,21 @@ def test_the_picked_images_lie_in_the_folder_of_what_they_read_as(digits_model, 
     certain = [float(row["confidence"]) for row in rows]
     assert certain == sorted(certain)
     assert "adapt MODEL" in result.to_text()
+
+
+def test_what_labels_gave_is_what_the_results_say(tmp_path):
+    text = HarvestResult(tmp_path, 20, 40, {}, {"a": 20}).to_text()
+    rows = (REPO / "docs" / "results.md").read_text().split("## Adapting to one camera")[1]
+    for method in (
+        "| as trained",
+        "| **the same, rare answers with more weight (the default)**",
+        "| the default and 20 labels by `harvest`",
+        "| the default and 50 labels by `harvest`",
+    ):
+        row = next(line for line in rows.splitlines() if line.startswith(method))
+        assert f"{re.findall(r'[0-9.]+', row.split('|')[2])[0]} %" in text
+    assert "on thirteen meters" in text
+    assert "on this device is not known" in text
 
 
 def test_what_a_session_has_labels_of_and_what_looks_like_it_is_left_out(

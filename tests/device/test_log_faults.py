@@ -130,7 +130,7 @@ def test_another_bundle_gets_a_session_of_its_own_and_late_labels_go_where_their
 ):
     feed = feed_root
     feed(5)
-    feed.log.begin(*bundle_after)
+    feed.log.begin(*bundle_after, None)
     feed(5)
     feed.log.truth(TruthEvent(1, CARD.labels[0], "page"))
     feed.log.truth(TruthEvent(7, CARD.labels[1], "page"))
@@ -153,7 +153,7 @@ def test_another_bundle_that_comes_while_the_disk_is_away_begins_a_session_after
     shutil.rmtree(tmp_path / "root")
     (tmp_path / "root").write_text("no folder can be made here")
     feed.log.tick()
-    feed.log.begin(*bundle_after)
+    feed.log.begin(*bundle_after, None)
     feed(2)
     assert feed.log.down is not None
     (tmp_path / "root").unlink()

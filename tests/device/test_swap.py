@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ from helpers_colour import LABELS, PLAIN, colour_bundle, encoded, picture, stron
 from helpers_run import events, one_line
 
 from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.shadow_pairs import ShadowPairs
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.bundle.card import CARD_FILE
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.spec import InputSpec
@@ -327,6 +331,96 @@ def test_a_shadow_that_takes_over_ends_the_comparison(two, swapping, tmp_path):
     assert result.frames > frame
 
 
+@pytest.fixture(scope="module")
+def turning(two, tmp_path_factory) -> tuple[Path, Path]:
+    """300 pictures and a truth: at first "most" reads them all right, from number 60 on "mean"."""
+    root = tmp_path_factory.mktemp("turning")
+    mean, most = (Classifier(two[name]) for name in NAMES)
+    rows = []
+    for k in range(300):
+        (root / "frames").mkdir(exist_ok=True)
+        (root / "frames" / f"{k:03}.png").write_bytes(encoded(k))
+        reader = most if k < 60 else mean
+        rows.append(f"{k},{reader(picture(k)).label}\n")
+    (root / "truth.csv").write_text("frame,label\n" + "".join(rows))
+    return root / "frames", root / "truth.csv"
+
+
+def test_a_shadow_that_labels_show_to_be_better_answers_from_then_on_and_never_back(
+    two, turning, tmp_path
+):
+    frames, truth = turning
+    options = {"truth": (str(truth),), "shadow": two["most"], "keep_frames": 0}
+    result = run(
+        two["mean"], str(frames), RunOptions(**options, switch_when="better", log_root=tmp_path)
+    )
+    switch = result.switch
+    assert 0 < switch.frame < 60
+    assert switch.comparison.evidence >= 20
+    assert switch.comparison.frames == switch.frame
+    assert f"most.edgecnn ({result.bundles[1].sha256[:12]}) answers from" in result.to_text()
+    first, second = (open_session(folder) for folder in sessions_below(tmp_path))
+    mean, most = (Bundle.open(two[name]).sha256 for name in NAMES)
+    assert (first.bundle_sha256, first.header.shadow.sha256) == (mean, most)
+    assert (second.bundle_sha256, second.header.shadow.sha256) == (most, mean)
+    assert [e["frame"] for e in events(second.path, "frame")] == list(range(switch.frame, 300))
+    assert switch.to_text() in [e.get("message") for e in events(second.path, "health")]
+    # By the end the old bundle is the better one again, and stays the shadow.
+    assert [share.sha256 for share in result.bundles] == [mean, most]
+    assert result.shadow.sha256 == mean
+    assert result.shadow.is_better
+    assert audit(second.path).shadow == result.shadow
+    # Without the option the same labels change nothing.
+    alone = run(two["mean"], str(frames), RunOptions(**options))
+    assert (alone.switch, len(alone.bundles)) == (None, 1)
+    # One frame before it switched, the evidence was not enough.
+    short = run(
+        two["mean"],
+        str(frames),
+        RunOptions(**options, switch_when="better", max_frames=switch.frame - 1),
+    )
+    assert short.switch.frame is None
+    assert short.switch.comparison.evidence < 20
+    assert "of the 20 that would show that it is better" in short.to_text()
+
+
+def test_without_labels_a_shadow_never_takes_over_and_the_run_says_so(two, turning):
+    result = run(two["mean"], str(turning[0]), RunOptions(shadow=two["most"], switch_when="better"))
+    assert result.to_json()["switch"]["frame"] is None
+    assert "did not take over: no frame that both answered has a label" in result.to_text()
+    assert len(result.bundles) == 1
+
+
+def test_a_thing_counts_once_by_its_first_label_and_frames_have_a_veto():
+    pairs = ShadowPairs()
+    for frame in range(400):  # 10 things of 40 frames: at first only the shadow is right
+        pairs.answer(frame, 0, int(frame % 40 == 0), frame // 40)
+        pairs.truth(frame, int(frame % 40 == 0), counts=True)
+    found = pairs.comparison("b", "0")
+    assert (found.first_won, found.first_lost, found.evidence > 20) == (10, 0, True)
+    assert found.is_better
+    for frame in range(400, 440):  # one more thing, which the shadow misreads all along
+        pairs.answer(frame, 0, 1, 400)
+        pairs.truth(frame, 0, counts=True)
+    found = pairs.comparison("b", "0")
+    assert (found.first_won, found.first_lost, found.evidence > 20) == (10, 1, True)
+    assert not found.is_better
+    assert "of all labelled frames it read fewer right" in found.why_better()
+
+
+def test_a_look_comes_with_the_first_labels_that_count_and_then_with_a_fiftieth_more():
+    pairs = ShadowPairs()
+    looks = 0
+    for frame in range(1000):
+        pairs.truth(frame, 0, counts=False)
+        assert not pairs.takes_a_look()
+        pairs.truth(frame, 0, counts=True)
+        looks += pairs.takes_a_look()
+        if frame < 50:
+            assert looks == frame + 1
+    assert 100 < looks < 300
+
+
 def test_pairs_take_labels_before_and_long_after_the_answers():
     rng = np.random.default_rng(0)
     active, shadow, label = rng.integers(0, 3, (3, 4000))
@@ -352,6 +446,7 @@ def test_labels_of_frames_that_a_person_picked_are_no_part_of_the_comparison():
     pairs.answer(0, 1, 2, 0)
     pairs.truth(0, 2, counts=False)
     assert pairs.comparison("b", "0").active.total == 0
+    assert "others are no sample" in pairs.comparison("b", "0").why_better()
 
 
 @pytest.mark.parametrize(
@@ -361,10 +456,35 @@ def test_labels_of_frames_that_a_person_picked_are_no_part_of_the_comparison():
         ({"device": "edgetpu"}, "works on the CPU only"),
     ],
 )
-def test_what_can_not_go_with_a_folder_of_bundles_is_refused(more, wrong):
-    with pytest.raises(OptionError, match=wrong) as error:
-        RunOptions(bundle_dir=Path("bundles"), **more)
-    one_line(error.value)
+def test_what_can_not_go_with_a_swap_is_refused(more, wrong):
+    for what in ({"bundle_dir": Path("b")}, {"switch_when": "better", "shadow": Path("b")}):
+        with pytest.raises(OptionError, match=wrong) as error:
+            RunOptions(**what, **more)
+        one_line(error.value)
+
+
+def test_a_switch_needs_a_shadow_and_no_other_reason_to_swap():
+    for more, wrong in (
+        ({}, "of --shadow; name it"),
+        ({"shadow": Path("b"), "bundle_dir": Path("c")}, "leave one out"),
+    ):
+        with pytest.raises(OptionError, match=wrong) as error:
+            RunOptions(switch_when="better", **more)
+        one_line(error.value)
+
+
+def test_a_shadow_that_may_take_over_has_to_bear_the_rules_of_the_decisions(two, turning, tmp_path):
+    """The lab chose no confidence for `--reject card`: beside the other that does not matter."""
+    bundle = tmp_path / "rejecting.edgecnn"
+    shutil.copytree(two["mean"], bundle)
+    card = json.loads((bundle / CARD_FILE).read_text())
+    card["reject"] = Reject(0.1, 0.9, 0.05, Tally(95, 100)).to_json()
+    (bundle / CARD_FILE).write_text(json.dumps(card))
+    seal(bundle)
+    options = RunOptions(shadow=two["most"], reject=("card",), max_frames=5)
+    assert run(bundle, str(turning[0]), options).frames == 5
+    with pytest.raises(OptionError, match="--reject card"):
+        run(bundle, str(turning[0]), replace(options, switch_when="better"))
 
 
 def test_a_missing_folder_a_shadow_of_itself_and_a_wrong_shadow_are_refused(two, frames, tmp_path):

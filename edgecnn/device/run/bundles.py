@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.accuracy.alarm import Alarm
+from edgecnn.accuracy.shadow_pairs import ShadowComparison
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.edgetpu.twin import load_twin
 from edgecnn.bundle.spec import Prediction
@@ -22,7 +23,7 @@ from edgecnn.device.run.regions import Region, Regions
 from edgecnn.device.run.shadow import Shadow
 from edgecnn.records import Record
 
-__all__ = ["Active", "BundleShare", "Bundles"]
+__all__ = ["Active", "BundleShare", "Bundles", "Switch"]
 
 # Percentiles are those of the newest frames, at most this many: memory stays the same for days.
 _WINDOW = 10_000
@@ -48,6 +49,26 @@ class BundleShare(Record):
             f"{self.bundle.name} ({self.sha256[:12]}) from frame {self.first_frame}, "
             f"{self.frames} frames: {self.live.text()}"
         )
+
+
+@dataclass(frozen=True)
+class Switch(Record):
+    """Whether the shadow took over by itself.
+
+    frame       the first frame that it answered; None where it did not take over
+    comparison  of the two bundles when it did, or at the end of the run
+    why         why it did, or why not
+    """
+
+    frame: int | None
+    comparison: ShadowComparison
+    why: str
+
+    def to_text(self) -> str:
+        name = self.comparison.name
+        if self.frame is None:
+            return f"{name} did not take over: {self.why}"
+        return f"{name} answers from frame {self.frame} on: {self.why}"
 
 
 class Active:
@@ -117,6 +138,7 @@ class Bundles:
     def __init__(self, active: Active, incoming: Incoming | None, shadow: Shadow | None) -> None:
         self.active, self.shadow = active, shadow
         self._incoming = incoming
+        self._switch: Switch | None = None
         self._earlier: deque[BundleShare] = deque(maxlen=_MOST_SHARES)
         self.num_swaps = self.num_refused = 0
 
@@ -126,6 +148,8 @@ class Bundles:
         Counts start again: live accuracy, alarm and comparisons are of one bundle.
         """
         loaded = None if self._incoming is None else self._incoming.take()
+        if loaded is None and options.switch_when is not None:
+            loaded = self._take_better(first_frame, options)
         if loaded is None:
             return False
         self._earlier.append(self._share(regions.tally))
@@ -135,6 +159,24 @@ class Bundles:
         if self.shadow is not None:
             self.shadow.meet(self.active.bundle.sha256)
         return True
+
+    def _take_better(self, first_frame: int, options: RunOptions) -> Loaded | None:
+        """The shadow, once, where it is better; the bundle that answered becomes the shadow."""
+        shadow, old = self.shadow, self.active.classifier
+        found = None if shadow is None or self._switch else shadow.found_better()
+        if shadow is None or found is None:
+            return None
+        self._switch = Switch(first_frame, found, found.why_better())
+        self.shadow = Shadow(old, options.shadow_every)
+        return Loaded(shadow.classifier, self.active.device)
+
+    def switch(self, options: RunOptions) -> Switch | None:
+        """Whether the shadow took over so far, and why or why not; None where it never may."""
+        if options.switch_when is None or self.shadow is None or self._switch is not None:
+            return self._switch
+        found = self.shadow.comparison()
+        why = found.why_better()
+        return Switch(None, found, f"the run ended first; {why}" if found.is_better else why)
 
     def take_refusals(self) -> list[str]:
         """Why bundles were not taken, since the last call."""

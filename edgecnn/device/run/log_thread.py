@@ -16,6 +16,7 @@ from edgecnn.device.capture.frame import Frame
 from edgecnn.device.run.record import Recorder, Reply
 from edgecnn.device.run.session_log import Down, SessionLog
 from edgecnn.session.events import TruthEvent
+from edgecnn.session.header import ShadowBundle
 
 __all__ = ["LogThread"]
 
@@ -100,9 +101,9 @@ class LogThread:
             notes.append(f"logging again after {now - before.since:.1f} s")
         return notes
 
-    def begin(self, bundle: Bundle, artifact: Artifact) -> None:
-        """Go on in a new session: this bundle answers from here on."""
-        self._waiting.put(partial(self._log.begin, bundle, artifact))
+    def begin(self, bundle: Bundle, artifact: Artifact, shadow: ShadowBundle | None) -> None:
+        """Go on in a new session: this bundle answers from here on, with this one beside it."""
+        self._waiting.put(partial(self._log.begin, bundle, artifact, shadow))
 
     def frame(self, frame: Frame, reply: Reply) -> None:
         """Log an answer."""

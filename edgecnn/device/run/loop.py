@@ -207,8 +207,10 @@ class Loop:
         if self._page is not None:
             self._page.hub.swap(bundle, artifact)
         if self._log is not None:
-            self._log.begin(bundle, artifact)
-            self._log.health(f"{bundle.path.name} answers from frame {active.first_frame} on")
+            shadow, switch = self._bundles.shadow, self._bundles.switch(self._options)
+            self._log.begin(bundle, artifact, None if shadow is None else shadow.about)
+            said = f"{bundle.path.name} answers from frame {active.first_frame} on"
+            self._log.health(said if switch is None else switch.to_text())
 
     def _classify(self, frame: Frame, region: Region) -> Reply:
         reply = self._bundles.active.reply(frame, region, self._regions)
@@ -374,6 +376,7 @@ class Loop:
             twin=twin,
             bundles=self._bundles.shares(status.live),
             shadow=None if shadow is None else shadow.comparison(),
+            switch=self._bundles.switch(self._options),
             order=self._source.order,
             faults=status.faults,
         )

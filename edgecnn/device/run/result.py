@@ -10,7 +10,7 @@ from edgecnn.accuracy.shadow_pairs import ShadowComparison
 from edgecnn.accuracy.tally import are_apart
 from edgecnn.bundle.edgetpu.twin import TwinReport
 from edgecnn.device.live.status import Figures
-from edgecnn.device.run.bundles import BundleShare
+from edgecnn.device.run.bundles import BundleShare, Switch
 from edgecnn.records import Record
 
 __all__ = ["RunResult"]
@@ -31,6 +31,7 @@ class RunResult(Figures, Record):
         order: The first files of an image folder and the last, as they were read.
         bundles: What each bundle answered, in their order; `live` is that of the last one.
         shadow: The bundle beside, compared with the one that ran; None without one.
+        switch: Whether the shadow took over, and why or why not; None where it never may.
         warnings: What went wrong without ending the run (broken images, reconnects).
     """
 
@@ -48,6 +49,7 @@ class RunResult(Figures, Record):
     faults: dict[str, int] = field(default_factory=dict)
     bundles: tuple[BundleShare, ...] = ()
     shadow: ShadowComparison | None = None
+    switch: Switch | None = None
 
     def to_text(self) -> str:
         gap = "" if self.gap_points is None else f"gap       {self.gap_points:+.1f} points\n"
@@ -86,6 +88,8 @@ class RunResult(Figures, Record):
         lines = [f"bundle    {share.to_text()}\n" for share in shares[-10:]]
         if self.shadow is not None:
             lines.append(f"shadow    {self.shadow.to_text()}\n")
+        if self.switch is not None:
+            lines.append(f"switch    {self.switch.to_text()}\n")
         return "".join(lines)
 
     def _next(self) -> str:

@@ -21,7 +21,7 @@ from edgecnn.device.run.record import Recorder
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import TruthEvent
-from edgecnn.session.header import SessionHeader
+from edgecnn.session.header import SessionHeader, ShadowBundle
 from edgecnn.session.layout import PICTURES_NAME, is_session
 from edgecnn.session.write import SessionWriter
 
@@ -95,9 +95,9 @@ class SessionLog:
         except OutputError:
             self.num_lost += 1
 
-    def begin(self, bundle: Bundle, artifact: Artifact) -> None:
-        """Go on in a new session: another bundle answers from here on."""
-        self._header = self._header.of_other(bundle, artifact)
+    def begin(self, bundle: Bundle, artifact: Artifact, shadow: ShadowBundle | None) -> None:
+        """Go on in a new session: this bundle answers from here on, with this one beside it."""
+        self._header = self._header.of_other(bundle, artifact, shadow)
         if self.down is None:
             self._roll()
 

@@ -29,7 +29,7 @@ class Shadow:
     """
 
     def __init__(self, classifier: Classifier, every: int) -> None:
-        self._classifier, self._every = classifier, every
+        self.classifier, self._every = classifier, every
         self.about = ShadowBundle.of(classifier.bundle, classifier.artifact)
         self._code = {label: k for k, label in enumerate(classifier.card.labels)}
         self._pairs = ShadowPairs()
@@ -41,8 +41,8 @@ class Shadow:
 
     def answer(self, frame: Frame, reply: Reply, regions: Regions) -> Prediction:
         """Answer a region of a frame that the other bundle gave this reply to."""
-        is_made = frame.spec == self._classifier.card.input
-        found = self._classifier.answered(frame.frame_bgr, frame.tensor if is_made else None)
+        is_made = frame.spec == self.classifier.card.input
+        found = self.classifier.answered(frame.frame_bgr, frame.tensor if is_made else None)
         place = partial(regions.place, reply.region)
         thing = -1 if reply.thing is None else place(reply.thing)
         shown, index = found.prediction, reply.prediction.index
@@ -60,6 +60,11 @@ class Shadow:
         """How the two compare so far."""
         return self._pairs.comparison(self.about.path, self.about.sha256)
 
+    def found_better(self) -> ShadowComparison | None:
+        """How the two compare, where labels that came show now that it is the better one."""
+        found = self.comparison() if self._pairs.takes_a_look() else None
+        return found if found is not None and found.is_better else None
+
     def meet(self, sha256: str) -> None:
         """Another bundle answers from now on. Where it is this one, there is nothing to compare."""
         self._is_on = sha256 != self.about.sha256
@@ -71,7 +76,7 @@ def load_shadow(options: RunOptions, running: Classifier) -> Shadow | None:
     """Load and check the bundle of `options.shadow`; an Edge TPU stays with the one that runs.
 
     Raises:
-        OptionError: It is the bundle that runs.
+        OptionError: It is the bundle that runs, or may not take over with these options.
         BundleError: It can't be used, has other labels, or gives other answers than in the lab.
     """
     if options.shadow is None:
@@ -80,6 +85,8 @@ def load_shadow(options: RunOptions, running: Classifier) -> Shadow | None:
     if bundle.sha256 == running.bundle.sha256:
         raise OptionError(f"--shadow {options.shadow} is the bundle that runs; give another one")
     artifact = options.artifact if options.device == "cpu" else None
-    on_cpu = replace(options, device="cpu", artifact=artifact, reject=())
+    on_cpu = replace(options, device="cpu", artifact=artifact)
+    if options.switch_when is None:  # its answers become no decisions
+        on_cpu = replace(on_cpu, reject=())
     loaded = load_other(bundle, on_cpu, running.card.labels)
     return Shadow(loaded.classifier, options.shadow_every)

@@ -36,6 +36,13 @@ class SwapOptions:
     shadow_every: int = option(
         1, "Let the shadow answer every Nth frame, where the device can't do all.", low=1
     )
+    switch_when: str | None = option(
+        None,
+        "Let the shadow answer from the moment that labelled frames show it to be better. "
+        "It happens once a run; the old bundle then becomes the shadow.",
+        choices=("better",),
+        shown="never",
+    )
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -44,17 +51,25 @@ class SwapOptions:
         """Refuse what can't go together.
 
         Raises:
-            OptionError: A swap into one session, or on an Edge TPU.
+            OptionError: A swap into one session, on an Edge TPU, or for two reasons.
         """
-        if self.bundle_dir is None:
+        switches = self.switch_when is not None
+        if self.bundle_dir is None and not switches:
             return
+        flag = "--switch-when" if switches else "--bundle-dir"
+        if switches and self.shadow is None:
+            raise OptionError("--switch-when is about the bundle of --shadow; name it")
+        if switches and self.bundle_dir is not None:
+            raise OptionError(
+                "--switch-when and --bundle-dir both decide which bundle answers; leave one out"
+            )
         if log is not None:
             raise OptionError(
-                "--bundle-dir begins a new session with each bundle; give --log-root ROOT in "
-                "place of --log"
+                f"{flag} begins a new session with each bundle; give --log-root ROOT in place of "
+                "--log"
             )
         if device != "cpu":
             raise OptionError(
-                f"--bundle-dir works on the CPU only, and --device is {device}: two files on one "
-                "Edge TPU were never tried; start another run"
+                f"{flag} works on the CPU only, and --device is {device}: two files on one Edge "
+                "TPU were never tried; start another run"
             )

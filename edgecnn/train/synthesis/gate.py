@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.errors import ModelError
-from edgecnn.images.tensors import ChosenTensors, TensorView
+from edgecnn.images.tensors import ChosenTensors, JoinedTensors
 from edgecnn.model.predict import keras_scores
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
@@ -216,23 +215,6 @@ def _repeated(train: Examples, extra: Examples) -> Examples:
 def join(train: Examples, extra: Examples) -> Examples:
     """Join two sets of images; the first may be in a file."""
     more = np.asarray(extra.tensors[:])
-    return Examples(_Joined(train.tensors, more), np.concatenate([train.classes, extra.classes]))
-
-
-@dataclass(frozen=True, eq=False)
-class _Joined(TensorView):
-    """Tensors, possibly in a file, followed by an array of more."""
-
-    more: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.tensors) + len(self.more)
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        wanted = np.arange(len(self))[rows]
-        flat = np.ravel(wanted)
-        found = np.empty((len(flat), *self.tensors.shape[1:]), np.uint8)
-        first = flat < len(self.tensors)
-        found[first] = self.tensors[flat[first]]
-        found[~first] = self.more[flat[~first] - len(self.tensors)]
-        return found.reshape(*np.shape(wanted), *found.shape[1:])
+    return Examples(
+        JoinedTensors(train.tensors, more), np.concatenate([train.classes, extra.classes])
+    )

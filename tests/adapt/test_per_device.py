@@ -1,0 +1,104 @@
+"""`adapt --per device`: each device gets what it would get alone, or keeps what it has."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgecnn.adapt.adapt import AdaptOptions, adapt, adapt_each
+from edgecnn.adapt.go_back import go_back
+from edgecnn.bundle.folder import Bundle
+from edgecnn.cli.lab import adapt as command
+from edgecnn.errors import DataError, OptionError
+
+
+@pytest.fixture(scope="module")
+def devices(halves, tmp_path_factory) -> tuple[Path, Path]:
+    """The images of two devices: of the second one there are eight, which are too few."""
+    root = tmp_path_factory.mktemp("devices")
+    shutil.copytree(halves[0], root / "hall")
+    (root / "yard").mkdir()
+    for path in sorted(halves[1].rglob("*.png"))[:8]:
+        shutil.copy(path, root / "yard")
+    return root / "hall", root / "yard"
+
+
+@pytest.fixture(scope="module")
+def each(digits_bundle, devices, tmp_path_factory):
+    """What came of both, and the labels of 30 images of the first one that were given."""
+    place = tmp_path_factory.mktemp("each")
+    picked = place / "picked"
+    for path in sorted(devices[0].rglob("*.png"), key=lambda p: p.name)[:30]:
+        (picked / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, picked / path.parent.name)
+    parent = shutil.copytree(digits_bundle, place / "digits.edgecnn")
+    options = AdaptOptions(labels=(picked,))
+    return adapt_each(parent, devices, place / "out", options), options
+
+
+def test_each_device_gets_what_it_would_get_alone(each, devices, tmp_path):
+    found, options = each
+    alone = adapt(found.parent, devices[0], tmp_path / "alone.edgecnn", options)
+    mine = found.devices["hall"]
+    assert mine.labelled == 30
+    assert mine.steps == alone.steps
+    assert mine.model == found.output / "hall.edgecnn"
+    for name in Bundle.open(alone.model).files:
+        if name not in ("card.json", "SHA256SUMS"):
+            assert Bundle.open(alone.model).read(name) == Bundle.open(mine.model).read(name)
+
+
+def test_a_refused_device_gets_no_network_and_the_labels_of_others_are_not_its_own(each):
+    found, _ = each
+    other = found.devices["yard"]
+    assert (other.model, other.images, other.labelled) == (None, 8, 0)
+    assert "are too few" in other.refusal
+    assert sorted(p.name for p in found.output.iterdir()) == ["hall.edgecnn"]
+    assert (found.adapted, found.complete) == (1, False)
+    text = found.to_text()
+    assert f"yard: refused: {other.refusal}" in text
+    assert "hall: batch norm: not tried" in text
+    assert "1 of 2 devices have a network of their own" in text
+    assert f"edgecnn doctor {found.output / 'hall.edgecnn'}" in text
+    data = json.loads(json.dumps(found.to_json()))
+    assert data["adapted"] == 1
+    assert [one["accepted"] for one in data["devices"].values()] == [True, False]
+
+
+def test_the_way_back_is_found_from_the_folder_of_all_devices(each, tmp_path):
+    found, _ = each
+    result = go_back(found.devices["hall"].model, tmp_path / "back.edgecnn")
+    assert result.parent == found.parent.resolve()
+
+
+def test_what_can_not_be_told_apart_or_written_is_refused_before_the_work(
+    digits_bundle, devices, tmp_path
+):
+    same = tmp_path / "hall"
+    shutil.copytree(devices[0], same)
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    for fields, options, place, kind, wrong in (
+        ([devices[0], same], {}, out, OptionError, "two devices are called 'hall'"),
+        (devices, {"live": devices[0]}, out, OptionError, "is of one device"),
+        (devices, {}, digits_bundle, OptionError, "is a network itself"),
+        ([devices[0], tmp_path / "empty"], {}, out, DataError, "no image file"),
+    ):
+        with pytest.raises(kind, match=wrong) as error:
+            adapt_each(digits_bundle, fields, place, AdaptOptions(**options))
+        assert "\n" not in str(error.value)
+    assert not out.exists()
+
+
+def test_the_command_says_by_its_status_that_a_device_was_refused(
+    digits_bundle, devices, tmp_path, capsys
+):
+    given = {"field": [devices[1]], "per": "device"}
+    result, status = command(digits_bundle, tmp_path / "out", AdaptOptions(), **given)
+    assert (status, result.adapted) == (1, 0)
+    assert "next:" not in result.to_text()
+    with pytest.raises(OptionError, match="--per and --undo"):
+        command(digits_bundle, tmp_path / "out", AdaptOptions(), undo=True, per="device")
