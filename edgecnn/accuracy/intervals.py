@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from math import sqrt
 
@@ -10,10 +11,20 @@ import numpy as np
 from edgecnn.accuracy.quantiles import Z_95, student_quantile
 from edgecnn.accuracy.tally import Tally
 
-__all__ = ["Clusters", "difference", "paired_difference", "tighter", "unique_in_runs"]
+__all__ = [
+    "Clusters",
+    "chunks",
+    "confusion",
+    "difference",
+    "paired_difference",
+    "run_starts",
+    "tighter",
+    "unique_in_runs",
+]
 
 _ALIKE = 2  # clusters of rho = 1 that are assumed before any is seen
 _EQUAL = 1e-9  # sums of weights that differ by less are equal
+_CHUNK = 1 << 18  # rows whose figures are computed at a time
 
 
 @dataclass(frozen=True)
@@ -69,21 +80,21 @@ class Clusters:
             stratum: int, shape (n,), from 0 to `strata` - 1; None puts all answers into the first.
             weight: float, shape (n,), above 0; None gives each answer 1.
         """
-        weight = np.ones(len(correct)) if weight is None else weight
         found, member = unique_in_runs(segment)
-        clusters = len(found)
-        cell = member * strata if stratum is None else member * strata + stratum
-
-        def sums(values: np.ndarray) -> np.ndarray:
-            counted = np.bincount(cell, weights=values, minlength=clusters * strata)
-            return counted.reshape(clusters, strata)
-
-        return cls.of_sums(
-            np.bincount(member, minlength=clusters),
-            np.bincount(member, weights=correct, minlength=clusters),
-            np.stack([sums(weight), sums(weight * correct)], axis=1),
-            sums(weight**2),
-        )
+        size = len(found)
+        counts, right = np.zeros(size, int), np.zeros(size)
+        sums, squares = np.zeros((2, size * strata)), np.zeros(size * strata)
+        for part in chunks(len(member)):
+            here, is_right = member[part], correct[part]
+            counts += np.bincount(here, minlength=size)
+            right += np.bincount(here, weights=is_right, minlength=size)
+            cell = here * strata if stratum is None else here * strata + stratum[part]
+            worth = np.ones(len(here)) if weight is None else weight[part]
+            values = (worth, worth * is_right, worth**2)
+            for total, one in zip((*sums, squares), values, strict=True):
+                total += np.bincount(cell, weights=one, minlength=size * strata)
+        shaped = sums.reshape(2, size, strata).transpose(1, 0, 2)
+        return cls.of_sums(counts, right, shaped, squares.reshape(size, strata))
 
     @classmethod
     def of_sums(
@@ -215,6 +226,24 @@ class Clusters:
         return float((parts @ sums) ** 2 / (parts @ self.spread @ parts))
 
 
+def chunks(count: int) -> Iterator[slice]:
+    """Parts of so many rows: figures of millions of rows need no columns of their size."""
+    return (slice(first, first + _CHUNK) for first in range(0, count, _CHUNK))
+
+
+def confusion(label: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
+    """How many frames of each label got each answer: int64, shape (size, size).
+
+    Args:
+        label, index: int, shape (n,): both from 0, below `size`.
+    """
+    counts = np.zeros(size * size, int)
+    for part in chunks(len(label)):
+        cell = label[part].astype(np.int64) * size + index[part]
+        counts += np.bincount(cell, minlength=size * size)
+    return counts.reshape(size, size)
+
+
 def unique_in_runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`numpy.unique` with its inverse, where equal values mostly follow each other.
 
@@ -228,11 +257,26 @@ def unique_in_runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> unique_in_runs(np.array([7, 7, 3, 3, 7]))
         (array([3, 7]), array([1, 1, 0, 0, 1], dtype=int32))
     """
-    starts = np.flatnonzero(values[1:] != values[:-1]) + 1
-    starts = np.concatenate([np.zeros(min(1, len(values)), np.int64), starts])
+    starts = run_starts(values)
     found, member = np.unique(values[starts], return_inverse=True)
     lengths = np.diff(starts, append=len(values))
     return found, np.repeat(member.astype(np.int32), lengths)
+
+
+def run_starts(*columns: np.ndarray) -> np.ndarray:
+    """The rows that differ in one of some columns from the row before, the first among them.
+
+    Args:
+        columns: Shape (n,) each.
+
+    Returns:
+        int64, shape (runs,).
+    """
+    is_new = np.zeros(len(columns[0]), bool)
+    is_new[:1] = True
+    for column in columns:
+        is_new[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(is_new)
 
 
 def tighter(exact: Tally, alike: Tally) -> Tally:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgecnn.bundle.folder import LabTestRow
 from edgecnn.records import Record
+from edgecnn.session.headline import joined
 from edgecnn.session.read import Frames
 
 __all__ = ["Estimate", "LabConfidence", "estimate_accuracy"]
@@ -79,7 +80,7 @@ def estimate_accuracy(
 
     Source: Guillory et al. 2021, arXiv:2107.03315; Garg et al. 2022, arXiv:2201.04234.
     """
-    field_confidence = np.concatenate([frames.calibrated for frames in sessions])
+    field_confidence = joined([frames.calibrated for frames in sessions])
     if not len(field_confidence) or float(np.ptp(field_confidence)) == 0:
         why = "all answers are equally sure" if len(field_confidence) else "no frame was answered"
         return Estimate(0.0, 1.0, UNKNOWN, why=why)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from edgecnn.accuracy.intervals import confusion
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, json_as
 from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, frame_of
-from edgecnn.session.headline import headline, label_weights, objects_shown
+from edgecnn.session.headline import (
+    headline,
+    is_right,
+    joined,
+    label_weights,
+    labelled_rows,
+    objects_shown,
+)
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["Confusion", "LabelCounts", "Live", "Misread", "Slice", "measure_live"]
@@ -103,14 +111,15 @@ class Live:
 
 def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> Live:
     """Compare the answers of all sessions with their field labels."""
-    table = _Labelled.of(parts, labels)
-    size = len(labels)
-    cells = np.bincount(table.truth * size + table.index, minlength=size * size)
-    classes = {label: table.part(table.truth == k) for k, label in enumerate(labels)}
+    tally = headline([(frames, truth) for _, frames, truth in parts])
+    table = _Labelled.of(parts, labels, tally)
+    truth = table.column(lambda _, truth: truth.label)
+    cells = confusion(truth, table.column(lambda frames, _: frames.index), len(labels))
+    classes = {label: table.part(truth == k) for k, label in enumerate(labels)}
     return Live(
-        tally=table.tally,
+        tally=tally,
         per_class=classes,
-        confusion=tuple(tuple(int(n) for n in row) for row in cells.reshape(size, size)),
+        confusion=tuple(tuple(row) for row in cells.tolist()),
         confusions=table.confusions(),
         worst=table.misreads(np.flatnonzero(~table.right), _WORST),
         over_time=table.over_time(),
@@ -120,12 +129,15 @@ def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequenc
 
 
 def _label_counts(truths: Sequence[Truth], table: _Labelled) -> LabelCounts:
-    why = np.concatenate([truth.why for truth in truths])
+    counts = {
+        code: sum(int((truth.why == code).sum()) for truth in truths)
+        for code in (WHOLE, RANDOM, HARD, CHOSEN)
+    }
     return LabelCounts(
-        whole=int((why == WHOLE).sum()),
-        random=int((why == RANDOM).sum()),
-        hard=int((why == HARD).sum()),
-        chosen=int((why == CHOSEN).sum()),
+        whole=counts[WHOLE],
+        random=counts[RANDOM],
+        hard=counts[HARD],
+        chosen=counts[CHOSEN],
         left_out=int((table.weight == 0).sum()),
         blind=sum(truth.blind for truth in truths),
         seen=sum(truth.seen for truth in truths),
@@ -136,51 +148,53 @@ def _label_counts(truths: Sequence[Truth], table: _Labelled) -> LabelCounts:
 class _Labelled:
     """The labelled frames of all sessions, one after the other; columns of shape (n,).
 
-    `segment` numbers the objects that they show: see `answers.number_objects`. `weight` tells
-    for how many frames a label stands in the headline, 0 where it is left out: see
-    `headline.label_weights`.
+    There may be millions: what frames and truths know of a row is looked up where it is needed.
+    `rows` has those of each session. `segment` numbers the objects that they show: see
+    `answers.number_objects`. `weight` tells for how many frames a label stands in the headline, 0
+    where it is left out: see `headline.label_weights`.
     """
 
     parts: Sequence[tuple[Session, Frames, Truth]]
     labels: Sequence[str]
-    truth: np.ndarray
-    index: np.ndarray
-    confidence: np.ndarray
-    calibrated: np.ndarray
+    tally: Tally
+    rows: Sequence[np.ndarray]
+    right: np.ndarray
     weight: np.ndarray
-    session: np.ndarray
-    row: np.ndarray
     segment: np.ndarray
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> _Labelled:
-        columns: list[tuple[np.ndarray, ...]] = []
-        shown = objects_shown([(frames, truth) for _, frames, truth in parts])
-        for k, (_, frames, truth) in enumerate(parts):
-            rows = np.flatnonzero(truth.label >= 0)
-            columns.append(
-                (
-                    truth.label[rows],
-                    frames.index[rows],
-                    frames.confidence[rows],
-                    frames.calibrated[rows],
-                    label_weights(frames, truth, rows),
-                    np.full(len(rows), k, np.int16),
-                    rows.astype(np.int32),
-                    shown[k],
-                )
-            )
+    def of(
+        cls,
+        parts: Sequence[tuple[Session, Frames, Truth]],
+        labels: Sequence[str],
+        tally: Tally,
+    ) -> _Labelled:
+        rows = [labelled_rows(truth) for _, _, truth in parts]
+        found = [(f, t, some) for (_, f, t), some in zip(parts, rows, strict=True)]
         return cls(
-            parts, labels, *(np.concatenate(column) for column in zip(*columns, strict=True))
+            parts,
+            labels,
+            tally,
+            rows,
+            joined([is_right(*one) for one in found]),
+            joined([label_weights(*one) for one in found]),
+            joined(objects_shown([(frames, truth) for _, frames, truth in parts])),
         )
 
-    @cached_property
-    def right(self) -> np.ndarray:
-        return np.asarray(self.truth == self.index)
+    def column(self, of: Callable[[Frames, Truth], np.ndarray]) -> np.ndarray:
+        """A column of the frames or truths of all sessions, where there is a label."""
+        found = zip(self.parts, self.rows, strict=True)
+        return joined([of(frames, truth)[rows] for (_, frames, truth), rows in found])
 
     @cached_property
-    def tally(self) -> Tally:
-        return headline([(frames, truth) for _, frames, truth in self.parts])
+    def starts(self) -> np.ndarray:
+        """The place of each session's first label, and the number of all."""
+        return np.cumsum([0, *(len(rows) for rows in self.rows)])
+
+    def at(self, place: int) -> tuple[Session, Frames, Truth, int]:
+        """The session of a labelled frame, and its row there."""
+        number = int(np.searchsorted(self.starts, place, side="right")) - 1
+        return (*self.parts[number], int(self.rows[number][place - self.starts[number]]))
 
     def part(self, rows: np.ndarray) -> Tally:
         """A part of the frames, worth as much a frame as the whole is (but never under one)."""
@@ -198,7 +212,8 @@ class _Labelled:
     def confusions(self) -> tuple[Confusion, ...]:
         """The 20 largest confusions, with up to 6 pictures each and 36 in all."""
         wrong = np.flatnonzero(~self.right)
-        pair = self.truth[wrong] * len(self.labels) + self.index[wrong]
+        told = self.column(lambda _, truth: truth.label)[wrong].astype(np.int64)
+        pair = told * len(self.labels) + self.column(lambda frames, _: frames.index)[wrong]
         kinds, counts = np.unique(pair, return_counts=True)
         found = []
         left = _SHEET
@@ -218,47 +233,57 @@ class _Labelled:
 
         Of a segment the frame whose picture was kept is taken, if there is one.
         """
-        kept = np.array([self._image(r) is not None for r in rows], bool)
+        kept = np.isin(rows, self._pictured)
         if pictures_only:
             rows, kept = rows[kept], kept[kept]
-        rows = rows[np.lexsort((-self.confidence[rows], ~kept))]
+        confidence = self.column(lambda frames, _: frames.confidence)
+        rows = rows[np.lexsort((-confidence[rows], ~kept))]
         _, first = np.unique(self.segment[rows], return_index=True)
         rows = rows[first]
-        rows = rows[np.argsort(-self.confidence[rows], kind="stable")][:most]
-        return tuple(map(self._misread, rows))
+        rows = rows[np.argsort(-confidence[rows], kind="stable")][:most]
+        return tuple(map(self._misread, rows.tolist()))
 
     def over_time(self) -> tuple[Slice, ...]:
         """Up to 40 stretches of equal length in each session, each worth 15 answers or more."""
         slices = []
         whole = self.tally
         worth = 1.0 if whole.effective is None else whole.effective / max(1, whole.total)
-        for k, (session, _, _) in enumerate(self.parts):
-            rows = np.flatnonzero((self.session == k) & (self.weight > 0))
+        for (session, _, _), first, end in zip(
+            self.parts, self.starts[:-1], self.starts[1:], strict=True
+        ):
+            rows = first + np.flatnonzero(self.weight[first:end] > 0)
             count = max(1, min(_SLICES, int(len(rows) * worth) // _SMALLEST_SLICE))
             for part in np.array_split(rows, count):
                 if len(part):
-                    first, last = (self._frame(int(part[end])) for end in (0, -1))
-                    slices.append(Slice(str(session.path), first, last, self.part(part)))
+                    begin, last = (self._frame(int(place)) for place in part[[0, -1]])
+                    slices.append(Slice(str(session.path), begin, last, self.part(part)))
         return tuple(slices)
 
-    def _frame(self, row: int) -> int:
+    @cached_property
+    def _pictured(self) -> np.ndarray:
+        """The places of frames whose picture was kept."""
+        found = [
+            start + np.flatnonzero(np.isin(rows, list(frames.images)))
+            for (_, frames, _), rows, start in zip(
+                self.parts, self.rows, self.starts[:-1], strict=True
+            )
+        ]
+        return joined(found)
+
+    def _frame(self, place: int) -> int:
         """The number of a frame in its session."""
-        _, frames, _ = self.parts[int(self.session[row])]
-        return int(frame_of(frames.key[self.row[row]]))
+        _, frames, _, row = self.at(place)
+        return int(frame_of(frames.key[row]))
 
-    def _image(self, row: int) -> str | None:
-        """The file of a kept picture."""
-        _, frames, _ = self.parts[int(self.session[row])]
-        return frames.images.get(int(self.row[row]))
-
-    def _misread(self, row: int) -> Misread:
-        session, name = self.parts[int(self.session[row])][0], self._image(row)
+    def _misread(self, place: int) -> Misread:
+        session, frames, truth, row = self.at(place)
+        name = frames.images.get(row)
         return Misread(
             session=str(session.path),
-            frame=self._frame(row),
-            truth=self.labels[self.truth[row]],
-            predicted=self.labels[self.index[row]],
-            confidence=round(float(self.confidence[row]), 4),
+            frame=self._frame(place),
+            truth=self.labels[truth.label[row]],
+            predicted=self.labels[frames.index[row]],
+            confidence=round(float(frames.confidence[row]), 4),
             image=session.picture(name) if name else None,
-            calibrated=round(float(self.calibrated[row]), 4),
+            calibrated=round(float(frames.calibrated[row]), 4),
         )

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters, tighter, unique_in_runs
+from edgecnn.accuracy.intervals import Clusters, run_starts, tighter
 from edgecnn.accuracy.tally import Tally
 from edgecnn.session.events import TruthEvent
 
@@ -37,7 +37,6 @@ __all__ = [
     "RANDOM",
     "WHOLE",
     "Answers",
-    "align_truth",
     "chance_weight",
     "frame_key",
     "frame_of",
@@ -87,13 +86,15 @@ def frame_key(frame: int, region: int = 0) -> int:
 
 
 def frame_of(key: np.ndarray) -> np.ndarray:
-    """The frame numbers of keys."""
-    return np.asarray(key % _REGION)
+    """The frame numbers of keys; those of int32 are of one region."""
+    return key if key.dtype == np.int32 else np.asarray(key % _REGION)
 
 
 def region_of(key: np.ndarray) -> np.ndarray:
-    """The positions of the regions of keys."""
-    return np.asarray(key // _REGION)
+    """The positions of the regions of keys, int32; int32 keys are of one region."""
+    if key.dtype == np.int32:
+        return np.broadcast_to(np.int32(0), len(key))
+    return np.asarray(key // _REGION).astype(np.int32)
 
 
 def latest(key: np.ndarray) -> np.ndarray:
@@ -103,56 +104,30 @@ def latest(key: np.ndarray) -> np.ndarray:
     return np.asarray(order[last])
 
 
-def align_truth(
-    key: np.ndarray, truth_key: np.ndarray, why: np.ndarray, weight: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The last truth of each answer, why the frame was labelled, and its weight.
-
-    Args:
-        key: int64, shape (n,): sorted, each once.
-        truth_key, why: int64 and int8, shape (m,): in the order in which they were given.
-        weight: float64, shape (m,): of `chance_weight`; None where each is 1.
-
-    Returns:
-        int32, shape (n,): the row of the last truth; -1 where there is none.
-        int8, shape (n,): the highest reason; -1 where there is none.
-        float64, shape (n,), read only: the highest weight; 1 where there is none.
-    """
-    row, reason = np.full(len(key), -1, np.int32), np.full(len(key), -1, np.int8)
-    worth: np.ndarray = np.broadcast_to(1.0, len(key))
-    if not len(key):
-        return row, reason, worth
-    at = np.minimum(np.searchsorted(key, truth_key), len(key) - 1)
-    found = np.flatnonzero(key[at] == truth_key).astype(np.int32)
-    np.maximum.at(row, at[found], found)
-    np.maximum.at(reason, at[found], why[found])
-    if weight is not None:
-        worth = np.ones(len(key))
-        np.maximum.at(worth, at[found], weight[found])
-    return row, reason, worth
-
-
 def number_objects(
     key: np.ndarray, label: np.ndarray, *, separate: bool, thing: np.ndarray | None = None
 ) -> np.ndarray:
-    """Number the objects that labelled frames show: int, shape (n,), at least 1, at most n.
+    """Number the objects that labelled frames show: int32, shape (n,), at least 1, at most n.
 
     Args:
-        key: int64, shape (n,), sorted.
+        key: int64 or int32, shape (n,), sorted.
         label: int, shape (n,): all from 0.
         separate: Whether every frame shows an object of its own, where there is no `thing`.
-        thing: int64, shape (n,), from 0: what the frames show, by their looks; None if unknown.
+        thing: int, shape (n,), from 0: what the frames show, by their looks; None if unknown.
     """
+    if thing is None and separate:
+        return np.arange(1, len(key) + 1, dtype=np.int32)
     region = region_of(key)
+    # Only the first frame of each run is looked at: there may be millions of frames.
+    starts = run_starts(region, label) if thing is None else run_starts(region, label, thing)
+    number = np.arange(1, len(starts) + 1)
     if thing is not None:
-        for column in (thing, label):  # in place: there may be millions
-            region *= int(column.max(initial=0)) + 1
-            region += column
-        return np.asarray(unique_in_runs(region)[1] + 1)
-    new = np.ones(len(key), bool)
-    if not separate:
-        new[1:] = (label[1:] != label[:-1]) | (region[1:] != region[:-1])
-    return np.cumsum(new)
+        name = region[starts].astype(np.int64)
+        for column in (thing, label):
+            name *= int(column.max(initial=0)) + 1
+            name += column[starts]
+        number = np.unique(name, return_inverse=True)[1] + 1
+    return np.repeat(number.astype(np.int32), np.diff(starts, append=len(key)))
 
 
 def label_scales(
@@ -313,7 +288,7 @@ class Answers:
         thing = np.array(self._thing[:count])[rows]
         last, run = self._run
         starts = number_objects(np.arange(len(rows)), label, separate=self._separate)
-        runs = starts + run - (last == label[0] and not self._separate)
+        runs = starts.astype(np.int64) + run - (last == label[0] and not self._separate)
         # What has no number is a run of one label; numbers below 0 are free for these.
         name = np.where(thing >= 0, thing * len(self._code) + label, -runs)
         right = index[rows] == label

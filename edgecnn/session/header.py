@@ -15,9 +15,17 @@ from edgecnn.bundle.frame_view import FrameView
 from edgecnn.errors import EdgecnnError, SessionError
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json, Record, json_as
-from edgecnn.session.layout import HEADER_NAME
+from edgecnn.session.layout import HEADER_NAME, PICTURES_NAME
 
-__all__ = ["SESSION_FORMAT", "SessionHeader", "ShadowBundle", "read_header", "write_header"]
+__all__ = [
+    "SESSION_FORMAT",
+    "Session",
+    "SessionHeader",
+    "ShadowBundle",
+    "open_session",
+    "read_header",
+    "write_header",
+]
 
 SESSION_FORMAT = 2
 _FORMATS = (1, SESSION_FORMAT)
@@ -208,3 +216,41 @@ def read_header(session: Path) -> SessionHeader:
         if "NoneType" in reason:  # in the words of a person
             reason = "a value is null where an object or a text is expected"
         raise SessionError(f"{file} is incomplete ({reason}); record the session again") from error
+
+
+@dataclass(frozen=True)
+class Session:
+    """A SESSION folder and its header: which bundle ran where."""
+
+    path: Path
+    header: SessionHeader
+
+    @property
+    def card(self) -> Card:
+        return self.header.card
+
+    @property
+    def artifact(self) -> str:
+        """The file of the bundle that ran."""
+        return self.header.artifact
+
+    @property
+    def bundle_sha256(self) -> str:
+        return self.header.bundle_sha256
+
+    def picture(self, name: str) -> Path:
+        """A kept picture by its file name; folders in the name are not followed."""
+        return self.path / PICTURES_NAME / Path(name).name
+
+    def summary(self) -> Json:
+        """What a report says about how the session came about."""
+        return {"path": str(self.path), **self.header.summary()}
+
+
+def open_session(path: Path | str) -> Session:
+    """Read the header of a session.
+
+    Raises:
+        SessionError: No session folder, or one of another format.
+    """
+    return Session(Path(path), read_header(Path(path)))

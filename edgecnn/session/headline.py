@@ -7,13 +7,22 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgecnn.accuracy.alarm import Alarm
-from edgecnn.accuracy.intervals import Clusters, tighter
+from edgecnn.accuracy.intervals import Clusters, chunks, run_starts, tighter
 from edgecnn.accuracy.tally import Tally
-from edgecnn.session.answers import HARD, RANDOM, WHOLE, label_scales, number_objects
+from edgecnn.session.answers import HARD, RANDOM, WHOLE, label_scales, number_objects, region_of
 from edgecnn.session.read import Frames
 from edgecnn.session.truth_rows import Truth
 
-__all__ = ["headline", "label_weights", "live_alarm", "objects_shown", "same_answers"]
+__all__ = [
+    "headline",
+    "is_right",
+    "joined",
+    "label_weights",
+    "labelled_rows",
+    "live_alarm",
+    "objects_shown",
+    "same_answers",
+]
 
 _TELLING_CHANGES = 20
 _KINDS = 3
@@ -50,30 +59,53 @@ def _tally(
 ) -> Tally:
     """The tally of labels that count with these weights."""
     shown = objects_shown(parts)
-    right, weight, segment = [np.zeros(0, bool)], [np.zeros(0)], [np.zeros(0, int)]
-    kind = [np.zeros(0, int)]
+    found = []
     for (frames, truth), numbers in zip(parts, shown, strict=True):
-        rows = np.flatnonzero(truth.label >= 0)
+        rows = labelled_rows(truth)
         worth = weigh(frames, truth, rows)
         counted = worth > 0
-        kind.append(_kinds(frames, truth, rows, worth)[counted])
-        right.append((truth.label[rows] == frames.index[rows])[counted])
-        weight.append(worth[counted])
-        segment.append(numbers[counted])
-    columns = [np.concatenate(column) for column in (right, segment, kind, weight)]
-    several = len(np.unique(columns[2])) > 1  # of one kind: what a run says while it goes on
-    return Clusters.of(*columns, strata=_KINDS).tally(apart=several)
+        columns = (
+            is_right(frames, truth, rows),
+            numbers,
+            _kinds(frames, truth, rows, worth),
+            worth,
+        )
+        found.append(columns if counted.all() else tuple(c[counted] for c in columns))
+    right, segment, kind, weight = map(joined, zip(*found, strict=True))
+    several = len(np.unique(kind)) > 1  # of one kind: what a run says while it goes on
+    return Clusters.of(right, segment, kind, weight, strata=_KINDS).tally(apart=several)
+
+
+def labelled_rows(truth: Truth) -> np.ndarray:
+    """The frames with a label of the model's classes: int32, shape (m,)."""
+    is_labelled = truth.label >= 0
+    rows, count = np.empty(np.count_nonzero(is_labelled), np.int32), 0
+    for part in chunks(len(is_labelled)):
+        here = np.flatnonzero(is_labelled[part]) + part.start
+        rows[count : count + len(here)] = here
+        count += len(here)
+    return rows
+
+
+def is_right(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:
+    """Which of some frames are answered right: bool, shape (m,)."""
+    return np.asarray((truth.label == frames.index)[rows])
+
+
+def joined(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """One column of several sessions; that of one is not copied."""
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
 def _kinds(frames: Frames, truth: Truth, rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Which part of the frames each label speaks for, int, shape (m,): all are 0, but where labels
+    """Which part of the frames each label speaks for, int8, shape (m,): all are 0, but where labels
     of uncertain answers count, uncertain frames are 1, and those of stretches 2.
     """
     why = truth.why[rows]
     if not bool(weight[why == HARD].any()):
-        return np.zeros(len(rows), int)
+        return np.zeros(len(rows), np.int8)
     uncertain = frames.calibrated[rows] <= frames.calibrated[truth.why == HARD].max()
-    return np.where(why == WHOLE, 2, uncertain.astype(int))
+    return np.where(why == WHOLE, np.int8(2), uncertain.astype(np.int8))
 
 
 def live_alarm(parts: Sequence[tuple[Frames, Truth]], lab: Tally) -> Alarm:
@@ -82,39 +114,63 @@ def live_alarm(parts: Sequence[tuple[Frames, Truth]], lab: Tally) -> Alarm:
     Args:
         lab: Lab accuracy of the file that ran.
     """
-    right, segment = [np.zeros(0, bool)], [np.zeros(0, int)]
+    found = []
     for (frames, truth), numbers in zip(parts, objects_shown(parts), strict=True):
-        rows = np.flatnonzero(truth.label >= 0)
-        counted = (truth.why[rows] == RANDOM) | (truth.why[rows] == WHOLE)
-        right.append((truth.label[rows] == frames.index[rows])[counted])
-        segment.append(numbers[counted])
-    _, first = np.unique(np.concatenate(segment), return_index=True)
-    return Alarm.of(lab, int(np.concatenate(right)[first].sum()), len(first))
+        rows = labelled_rows(truth)
+        counted = ((truth.why == RANDOM) | (truth.why == WHOLE))[rows]
+        columns = (is_right(frames, truth, rows), numbers)
+        found.append(columns if counted.all() else tuple(c[counted] for c in columns))
+    right, segment = map(joined, zip(*found, strict=True))
+    starts = run_starts(segment)  # of each run the first is enough
+    _, first = np.unique(segment[starts], return_index=True)
+    return Alarm.of(lab, int(right[starts[first]].sum()), len(first))
 
 
 def objects_shown(parts: Sequence[tuple[Frames, Truth]]) -> list[np.ndarray]:
-    """Number the objects that the labelled frames of sessions show: int64, from 1.
+    """Number the objects that the labelled frames of sessions show: int32, from 1.
 
     Things of several sessions have numbers that hold across them: see `things.link_things`.
 
     Returns:
         One array a session, one number for each frame with a label of the model's classes.
     """
-    columns = []
+    columns, lengths = [], []
     for frames, truth in parts:
-        rows = np.flatnonzero(truth.label >= 0)
-        thing = None if frames.thing is None else frames.thing[rows]
-        columns.append((frames.key[rows], truth.label[rows], thing))
+        first, length = _runs(frames, truth)
+        thing = None if frames.thing is None else frames.thing[first]
+        columns.append((frames.key[first], truth.label[first], thing))
+        lengths.append(length)
     if all(thing is not None for _, _, thing in columns) and len(columns) > 1:
         key, label, thing = map(np.concatenate, zip(*columns, strict=True))
         together = number_objects(key, label, separate=False, thing=thing)
-        return np.split(together, np.cumsum([len(one) for one, _, _ in columns])[:-1])
+        numbers = np.split(together, np.cumsum([len(one) for one, _, _ in columns])[:-1])
+        return [np.repeat(number, length) for number, length in zip(numbers, lengths, strict=True)]
     shown, objects = [], 0
-    for (frames, _), (key, label, thing) in zip(parts, columns, strict=True):
-        numbers = number_objects(key, label, separate=frames.separate, thing=thing)
-        shown.append(numbers + objects)
-        objects += len(key)
+    for (frames, _), (key, label, thing), length in zip(parts, columns, lengths, strict=True):
+        number = number_objects(key, label, separate=frames.separate, thing=thing)
+        shown.append(np.repeat(number + np.int32(objects), length))
+        objects += len(shown[-1])
     return shown
+
+
+def _runs(frames: Frames, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+    """Runs of labelled frames that show one object: the first row of each, and how many it has.
+
+    There may be millions of frames: the columns of some are looked at at a time.
+    """
+    rows = labelled_rows(truth)
+    if frames.thing is None and frames.separate:
+        return rows, np.ones(len(rows), np.int32)
+    found = []
+    for part in chunks(len(rows)):
+        begin = max(0, part.start - 1)  # the row before says whether the first one is new
+        here = rows[begin : part.stop]
+        columns = [region_of(frames.key[here]), truth.label[here]]
+        columns += [] if frames.thing is None else [frames.thing[here]]
+        starts = run_starts(*columns) + begin
+        found.append(starts[starts >= part.start])
+    starts = np.concatenate([np.zeros(0, int), *found])
+    return rows[starts], np.diff(starts, append=len(rows))
 
 
 def same_answers(one: Frames, other: Frames) -> bool:
@@ -148,16 +204,22 @@ def label_weights(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:
     whole, random, hard = why == WHOLE, why == RANDOM, why == HARD
     chance = float(truth.weight[random].sum())
     scales, _ = label_scales(len(why), int(whole.sum()), int(random.sum()), chance)
-    here, worth = why[rows], truth.weight[rows]
-    weight = scales[0] * (here == WHOLE) + scales[1] * worth * (here == RANDOM)
+    here = whole[rows]
+    if here.all():
+        return np.broadcast_to(scales[0], len(rows))
+    weight = np.zeros(len(rows))
+    weight[here] = scales[0]
+    chosen = random[rows]
+    weight[chosen] = scales[1] * truth.weight[rows[chosen]]
     if scales[0] != 1 or not hard.any():
-        return np.asarray(weight)
+        return weight
+    worth = truth.weight[rows]
     uncertain = ~whole & (confidence <= confidence[hard].max())
     rest = ~whole & ~uncertain
     sure, asked = random & rest, uncertain & (random | hard)
     if not sure.any():
-        return np.asarray(weight)
+        return weight
     scale = rest.sum() / truth.weight[sure].sum()
     weight[sure[rows]] = worth[sure[rows]] * scale
     weight[asked[rows]] = uncertain.sum() / asked.sum()
-    return np.asarray(weight)
+    return weight

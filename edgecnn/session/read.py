@@ -3,7 +3,7 @@
 Two passes that never meet: `read_frames` parses only what the device answered, `read_truth`
 only the labels, also those of SESSION.labels.jsonl beside the folder. What has to work without
 field labels is given `Frames` and can't see any. Lines are streamed; what stays in memory is
-about 28 bytes a frame and as much a label.
+about 17 bytes a frame, with its label.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from typing import TypeVar
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
-from edgecnn.bundle.card import Card
+from edgecnn.accuracy.intervals import run_starts
 from edgecnn.errors import SessionError
-from edgecnn.records import Json
 from edgecnn.session.answers import frame_key, frame_of, latest
 from edgecnn.session.events import (
     FRAME_BEGIN,
@@ -33,9 +32,9 @@ from edgecnn.session.events import (
     TruthEvent,
     event_lines,
 )
-from edgecnn.session.header import SessionHeader, read_header
+from edgecnn.session.header import Session, open_session
 from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, labels_beside, picture_stem
-from edgecnn.session.truth_rows import Truth, TruthRows
+from edgecnn.session.truth_rows import Truth, TruthRows, appended
 
 __all__ = [
     "Frames",
@@ -52,51 +51,26 @@ __all__ = [
 _Value = TypeVar("_Value")
 
 _CHUNK = 4096
+# Keys from here on are of eight bytes: two of fewer can be added in four.
+_WIDE = 1 << 30
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-
-
-@dataclass(frozen=True)
-class Session:
-    """A SESSION folder and its header: which bundle ran where."""
-
-    path: Path
-    header: SessionHeader
-
-    @property
-    def card(self) -> Card:
-        return self.header.card
-
-    @property
-    def artifact(self) -> str:
-        """The file of the bundle that ran."""
-        return self.header.artifact
-
-    @property
-    def bundle_sha256(self) -> str:
-        return self.header.bundle_sha256
-
-    def picture(self, name: str) -> Path:
-        """A kept picture by its file name; folders in the name are not followed."""
-        return self.path / PICTURES_NAME / Path(name).name
-
-    def summary(self) -> Json:
-        """What a report says about how the session came about."""
-        return {"path": str(self.path), **self.header.summary()}
 
 
 @dataclass(frozen=True)
 class Frames:
     """What the device answered, in the order of region and frame; no label of the field.
 
-    Columns of shape (n,): `key` int64 tells region and frame (see `answers.frame_key`), `index`
-    int32, `confidence` and `calibrated` float32: the top score as the device gave it, and after
-    temperature scaling by the card's temperature. `images` and `names` map a row to the picture
-    that was kept and to the file name in an image folder (kept on request), `taken` the rows
-    with a picture to when it was captured, `scores` and `pools` the rows with a picture to
-    all scores (where only the best were logged, the others share what is left) and to why it was
-    kept. `day`, int32: when a frame was captured, in days since year 1, UTC; 0 where unknown.
-    `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the
-    frames show (see `accuracy.objects`); None where not every frame of the session has a number.
+    Columns of shape (n,): `key` tells region and frame (see `answers.frame_key`), int32 where one
+    region's numbers are below 2^30, else int64. `index` is int8 to int32: it holds each index,
+    but no product of two. `confidence` and `calibrated` are the top score as the device gave it
+    (float16 where that is exact, else float32), and after temperature scaling by the card's
+    temperature (float32). `images` and `names` map a row to the picture that was kept and to the
+    file name in an image folder (kept on request), `taken` the rows with a picture to when it was
+    captured, `scores` and `pools` the rows with a picture to all scores (where only the best were
+    logged, the others share what is left) and to why it was kept. `days` has shape (r, 2): from
+    this row on frames were captured on this day, in days since year 1, UTC; 0 where unknown.
+    `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the frames
+    show (see `accuracy.objects`); None where not every frame of the session has a number.
     `shadow`, int32: what the bundle beside answered; -1 where it did not; None where it never did.
     `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
     belong to no answer.
@@ -114,7 +88,7 @@ class Frames:
     broken: int
     repeated: int
     end: str | None
-    day: np.ndarray
+    days: np.ndarray
     thing: np.ndarray | None = None
     shadow: np.ndarray | None = None
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
@@ -127,17 +101,8 @@ class Frames:
 
     @property
     def frame(self) -> np.ndarray:
-        """The frame numbers, int64, shape (n,)."""
+        """The frame numbers, of the type of `key`, shape (n,)."""
         return frame_of(self.key)
-
-
-def open_session(path: Path | str) -> Session:
-    """Read the header of a session.
-
-    Raises:
-        SessionError: No session folder, or one of another format.
-    """
-    return Session(Path(path), read_header(Path(path)))
 
 
 def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
@@ -268,6 +233,23 @@ def _moved(column: dict[int, _Value], kept: np.ndarray | None) -> dict[int, _Val
     return {place[row]: value for row, value in column.items() if row in place}
 
 
+def _narrowed(confidence: np.ndarray) -> np.ndarray:
+    """The same in float16 where that is exact, as of steps of 1/256."""
+    with np.errstate(over="ignore"):  # of scores that are none
+        narrow = confidence.astype(np.float16)
+    return narrow if bool((narrow == confidence).all()) else confidence
+
+
+def _days(runs: Sequence[tuple[int, int]], count: int, kept: np.ndarray | None) -> np.ndarray:
+    """`Frames.days` of the rows that are kept, of `count`."""
+    days = np.array(runs, np.int64)
+    if kept is None:
+        return days
+    each = np.repeat(days[:, 1], np.diff(days[:, 0], append=count))[kept]
+    starts = run_starts(each)
+    return np.stack([starts, each[starts]], axis=1)
+
+
 @dataclass
 class _Rows:
     """Grows `Frames` column by column."""
@@ -275,15 +257,15 @@ class _Rows:
     session: Session
     keep_names: bool
     stored: dict[str, str]
-    key: array[int] = field(default_factory=lambda: array("q"))
-    index: array[int] = field(default_factory=lambda: array("i"))
+    key: array[int] = field(default_factory=lambda: array("i"))
+    index: array[int] = field(default_factory=lambda: array("b"))
     confidence: array[float] = field(default_factory=lambda: array("f"))
     calibrated: array[float] = field(default_factory=lambda: array("f"))
     images: dict[int, str] = field(default_factory=dict)
     taken: dict[int, datetime] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     regions: dict[str | None, int] = field(default_factory=dict)
-    day: array[int] = field(default_factory=lambda: array("i"))
+    days: list[tuple[int, int]] = field(default_factory=list)
     thing: array[int] = field(default_factory=lambda: array("i"))
     shadow: array[int] = field(default_factory=lambda: array("i"))
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
@@ -316,10 +298,13 @@ class _Rows:
             self._add_picture(row, event)  # the last that can fail: columns stay of one length
         elif event.pool is not None:
             self.num_kept += 1
+        if key >= _WIDE and self.key.typecode == "i":
+            self.key = array("q", self.key)
         self.key.append(key)
-        self.day.append(day)
+        if not self.days or self.days[-1][1] != day:
+            self.days.append((row, day))
         index, score = event.top[0]
-        self.index.append(index)
+        self.index = appended(self.index, index)
         self.confidence.append(score)
         if self.session.header.shadow is not None:
             self.shadow.append(-1 if event.shadow is None else event.shadow[0])
@@ -340,7 +325,7 @@ class _Rows:
 
     def finish(self) -> Frames:
         self._flush()
-        key = np.frombuffer(self.key, np.int64)
+        key = np.frombuffer(self.key, self.key.typecode)
         # Of a frame that was logged twice, the later answer counts. Nearly always none is, and
         # then nothing is copied: a session may have ten million frames.
         is_sorted = bool((key[1:] > key[:-1]).all())
@@ -353,7 +338,7 @@ class _Rows:
         return Frames(
             key=column(self.key),
             index=column(self.index),
-            confidence=column(self.confidence),
+            confidence=_narrowed(column(self.confidence)),
             calibrated=column(self.calibrated),
             images=_moved(self.images, kept),
             taken=_moved(self.taken, kept),
@@ -363,7 +348,7 @@ class _Rows:
             broken=self.broken,
             repeated=0 if kept is None else len(key) - len(kept),
             end=self.end,
-            day=column(self.day),
+            days=_days(self.days, len(key), kept),
             thing=column(self.thing) if len(self.thing) == len(key) else None,
             shadow=column(self.shadow) if len(self.shadow) == len(key) else None,
             scores=_moved(self.scores, kept),

@@ -8,23 +8,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.accuracy.intervals import chunks
 from edgecnn.session.answers import (
     CANT_TELL,
-    NO_TRUTH,
     NONE_OF_THESE,
-    align_truth,
     chance_weight,
     frame_key,
     why_code,
 )
 from edgecnn.session.events import TruthEvent
 
-__all__ = ["Truth", "TruthRows"]
+__all__ = ["Truth", "TruthRows", "align_truth", "appended"]
+
+# A column of integers begins in one of these, and goes on in the next.
+_WIDER = {"b": "h", "h": "i", "i": "q"}
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Field labels aligned with `Frames`: int32, shape (n,), index of the label or below 0.
+    """Field labels aligned with `Frames`: int8 to int64, shape (n,), index of the label or below 0.
 
     `why` says how each frame came to be labelled, int8, shape (n,): see `answers`; -1 where
     there is no label. `weight`, float64, shape (n,), is 1 / p where chance asked with
@@ -63,8 +65,10 @@ class TruthRows:
         self._outside: list[str] = []
         self._regions = regions
         self._people: dict[str, int] = {}
-        self._key, self._label, self._person = array("q"), array("i"), array("i")
+        self._key, self._label = array("i"), array("b")
         self._why, self._blind = array("b"), array("b")
+        # Where the person or source changes: (row, who).
+        self._turns: list[tuple[int, int]] = []
         # Of most labels the weight is 1 and no time is known: these are (row, value) of others.
         self._weight, self._given = (array("q"), array("d")), (array("q"), array("d"))
         self._newest = float("-inf")
@@ -82,26 +86,37 @@ class TruthRows:
         # First all that can fail: columns stay of one length.
         key, why, weight = frame_key(event.frame, region), why_code(event.why), chance_weight(event)
         self._blind.append(-1 if event.blind is None else event.blind)
-        self._key.append(key)
+        self._key = appended(self._key, key)
         self._why.append(why)
         if weight != 1:
             _append(self._weight, len(self._key) - 1, weight)
         if event.label is not None and event.label not in self._codes:
             self._codes[event.label] = NONE_OF_THESE - len(self._outside)
             self._outside.append(event.label)
-        self._label.append(self._codes[event.label])
+        self._label = appended(self._label, self._codes[event.label])
         who = event.by or event.via
-        self._person.append(self._people.setdefault(who, len(self._people)))
+        person = self._people.setdefault(who, len(self._people))
+        if not self._turns or self._turns[-1][1] != person:
+            self._turns.append((len(self._key) - 1, person))
         if event.at is not None:
             given = event.at.timestamp()
             _append(self._given, len(self._key) - 1, given)
             self._is_late = self._is_late or given < self._newest
             self._newest = max(self._newest, given)
 
+    def _person(self) -> np.ndarray | None:
+        """Who gave each label; None where that is one."""
+        if len(self._people) < 2:
+            return None
+        rows, who = np.array(self._turns).T
+        return np.repeat(who.astype(np.int32), np.diff(rows, append=len(self._key)))
+
     def finish(self, known: np.ndarray) -> Truth:
         """The truth of the frames with these keys: int64, shape (n,), sorted."""
-        columns = (self._key, self._label, self._person, self._blind, self._why)
-        key, label, person, blind, why = map(np.array, columns)
+        columns = (self._key, self._label, self._blind, self._why)
+        # Not copied: there may be millions.
+        key, label, blind, why = (np.frombuffer(c, c.typecode) for c in columns)
+        person = self._person()
         weight = _column(self._weight, len(key), 1.0) if self._weight[0] else None
         if self._is_late:
             # A label without a time was given when the newest above it was.
@@ -109,13 +124,12 @@ class TruthRows:
             newest = np.maximum.accumulate(given)
             newest[np.array(self._given[0])] = np.array(self._given[1])
             order = np.argsort(newest, kind="stable")
-            key, label, person, blind, why = (c[order] for c in (key, label, person, blind, why))
+            key, label, blind, why = (c[order] for c in (key, label, blind, why))
             weight = None if weight is None else weight[order]
-        row, why, weight = align_truth(known, key, why, weight)
-        aligned = np.append(label, np.int32(NO_TRUTH))[row]
-        shown = np.append(blind, np.int8(-1))[row]
+            person = None if person is None else person[order]
+        (aligned, shown), why, weight = align_truth(known, key, (label, blind), why, weight)
         counts = np.bincount(NONE_OF_THESE - aligned[aligned <= NONE_OF_THESE])
-        differing, who = _differing(key, label, person, known)
+        differing, who = (0, []) if person is None else _differing(key, label, person, known)
         names = list(self._people)
         return Truth(
             label=aligned,
@@ -130,6 +144,54 @@ class TruthRows:
             differing=differing,
             people=tuple(sorted(names[k] for k in who)),
         )
+
+
+def align_truth(
+    key: np.ndarray,
+    truth_key: np.ndarray,
+    columns: Sequence[np.ndarray],
+    why: np.ndarray,
+    weight: np.ndarray | None,
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """What the last truth of each answer says, why the frame was labelled, and its weight.
+
+    Args:
+        key: int64 or int32, shape (n,): sorted, each once.
+        truth_key, why: int, shape (m,): in the order in which they were given.
+        columns: int, shape (m,): what truths say.
+        weight: float64, shape (m,): of `chance_weight`; None where each is 1.
+
+    Returns:
+        The columns, shape (n,): -1 where there is no truth.
+        int8, shape (n,): the highest reason; -1 where there is none.
+        float64, shape (n,), read only: the highest weight; 1 where there is none.
+    """
+    found = [np.full(len(key), -1, column.dtype) for column in columns]
+    reason = np.full(len(key), -1, np.int8)
+    worth = np.broadcast_to(1.0, len(key)) if weight is None else np.ones(len(key))
+    for part in chunks(len(truth_key) if len(key) else 0):
+        asked = truth_key[part]
+        # Of one type with `key`, else that is copied.
+        within = np.minimum(asked, np.iinfo(key.dtype).max).astype(key.dtype)
+        at = np.minimum(np.searchsorted(key, within), len(key) - 1)
+        hit = key[at] == asked
+        at = at[hit]
+        for aligned, column in zip(found, columns, strict=True):
+            aligned[at] = column[part][hit]  # of several for one frame the last stays
+        np.maximum.at(reason, at, why[part][hit])
+        if weight is not None:
+            np.maximum.at(worth, at, weight[part][hit])
+    return found, reason, worth
+
+
+def appended(column: array[int], value: int) -> array[int]:
+    """A column with a value more, in a wider type where that is needed: there may be millions."""
+    try:
+        column.append(value)
+    except OverflowError:
+        column = array(_WIDER[column.typecode], column)
+        return appended(column, value)
+    return column
 
 
 def _append(pairs: tuple[array[int], array[float]], row: int, value: float) -> None:
@@ -147,15 +209,15 @@ def _column(pairs: tuple[array[int], array[float]], count: int, rest: float) -> 
 
 def _differing(
     key: np.ndarray, label: np.ndarray, person: np.ndarray, known: np.ndarray
-) -> tuple[int, np.ndarray]:
+) -> tuple[int, list[int]]:
     """How many frames two people labelled otherwise at last, and who they are.
 
     Args:
         key, label, person: int, shape (m,): in the order in which they were given.
         known: The keys of the frames that count, sorted.
     """
-    if not person.any() or (key[1:] > key[:-1]).all():  # of one person, or a label a frame
-        return 0, np.zeros(0, int)
+    if (key[1:] > key[:-1]).all():  # a label a frame
+        return 0, []
     counts = np.isin(key, known)
     key, label, person = key[counts], label[counts], person[counts]
     most = int(person.max(initial=0)) + 1
@@ -167,4 +229,4 @@ def _differing(
     key, label, person = key[rows], label[rows], person[rows]
     differs = (np.diff(key) == 0) & (np.diff(label) != 0)
     frames = np.unique(key[1:][differs])
-    return len(frames), np.unique(person[np.isin(key, frames)])
+    return len(frames), np.unique(person[np.isin(key, frames)]).tolist()

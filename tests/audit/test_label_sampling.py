@@ -160,7 +160,7 @@ def printed(session: Recorded, why: np.ndarray):
         broken=0,
         repeated=0,
         end="source ended",
-        day=np.zeros(len(session), int),
+        days=np.zeros((1, 2), int),
     )
     return measure_live([(Session(Path("s"), None), frames, truth)], LABELS).tally
 

@@ -10,8 +10,9 @@ from sessions import LABELS, PAST_BUNDLE, frame_event, truth_event, write_sessio
 
 from edgecnn.accuracy.intervals import Clusters
 from edgecnn.audit.audit import audit
-from edgecnn.session.answers import Answers, align_truth, number_objects, why_code
+from edgecnn.session.answers import Answers, number_objects, why_code
 from edgecnn.session.events import TruthEvent
+from edgecnn.session.truth_rows import align_truth
 
 NOTHING = object()
 # Why a frame was labelled, and as what.
@@ -153,7 +154,8 @@ def test_another_label_and_another_region_start_an_object():
 def test_the_last_truth_of_a_frame_holds_and_its_strongest_reason():
     key, given_for = np.array([3, 5, 9]), np.array([9, 3, 9, 4, 3])
     why = np.array([why_code(w) for w in ("uniform", "chosen", "chosen", "all", "stretch")])
-    row, reasons, weight = align_truth(key, given_for, why, np.array([8.0, 1, 1, 1, 1]))
+    chance = np.array([8.0, 1, 1, 1, 1])
+    (row,), reasons, weight = align_truth(key, given_for, [np.arange(5)], why, chance)
     assert row.tolist() == [4, -1, 2]
     assert weight.tolist() == [1, 1, 8]
     assert reasons.tolist() == [why_code("stretch"), -1, why_code("uniform")]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from edgecnn.session.answers import NO_TRUTH, why_code
-from edgecnn.session.headline import headline, label_weights
+from edgecnn.accuracy import intervals
+from edgecnn.accuracy.intervals import Clusters, confusion
+from edgecnn.session.answers import NO_TRUTH, number_objects, why_code
+from edgecnn.session.headline import headline, label_weights, objects_shown
 from edgecnn.session.read import Frames
 from edgecnn.session.truth_rows import Truth
 
@@ -27,7 +31,7 @@ def answered(right: np.ndarray, confidence: np.ndarray | None = None) -> Frames:
         broken=0,
         repeated=0,
         end=None,
-        day=np.zeros(len(right), int),
+        days=np.zeros((1, 2), int),
     )
 
 
@@ -121,3 +125,47 @@ def test_a_frame_that_was_rarely_asked_for_stands_for_more():
     truth = labelled(["uniform"] * 80)
     truth.weight[:40], truth.weight[40:] = 2.0, 6.0  # asked for with 1 in 2, and 1 in 6
     assert headline([(answered(right), truth)]).accuracy == pytest.approx(0.25)
+
+
+@pytest.fixture(params=[7, 1 << 18], ids=["seven rows at a time", "all at once"])
+def some_at_a_time(request, monkeypatch) -> None:
+    """How many rows are looked at at a time."""
+    monkeypatch.setattr(intervals, "_CHUNK", request.param)
+
+
+@pytest.mark.parametrize("has_things", [True, False])
+@pytest.mark.parametrize("separate", [True, False])
+def test_objects_are_those_of_the_plain_rule_however_many_rows_are_looked_at(
+    some_at_a_time, has_things, separate
+):
+    rng = np.random.default_rng(0)
+    frames, label = answered(np.ones(100, bool)), np.repeat(rng.integers(-1, 3, 25), 4)
+    regions = np.repeat([0, 1], 50) << 44
+    thing = np.repeat(rng.integers(0, 9, 20), 5) if has_things else None
+    frames = replace(frames, key=frames.key + regions, thing=thing, separate=separate)
+    truth = replace(labelled(["all"] * 100), label=label)
+    rows = np.flatnonzero(label >= 0)
+    more = None if thing is None else thing[rows]
+    plain = number_objects(frames.key[rows], label[rows], separate=separate, thing=more)
+    (shown,) = objects_shown([(frames, truth)])
+    assert shown.tolist() == plain.tolist()
+    if has_things:
+        names = {(k, thing[r], label[r], regions[r]) for k, r in zip(shown, rows, strict=True)}
+        assert len(names) == len({name[0] for name in names}) == len({n[1:] for n in names})
+
+
+def test_counts_are_the_same_however_many_rows_are_looked_at(some_at_a_time):
+    rng = np.random.default_rng(0)
+    right, segment, stratum = rng.random(60) < 0.8, rng.integers(0, 9, 60), rng.integers(0, 2, 60)
+    weight = rng.integers(1, 4, 60) * 1.0
+    found = Clusters.of(right, segment, stratum, weight, strata=2)
+    parts = [
+        Clusters.of(*(c[segment == k] for c in (right, segment, stratum, weight)), strata=2)
+        for k in range(9)
+    ]
+    total = sum(parts[1:], parts[0])
+    assert found.tally() == total.tally()
+    label, index = segment % 3, stratum
+    counts = confusion(label, index.astype(np.int8), 3)
+    pairs = list(zip(label.tolist(), index.tolist(), strict=True))
+    assert counts.tolist() == [[pairs.count((i, j)) for j in range(3)] for i in range(3)]

@@ -226,3 +226,15 @@ def test_sessions_of_different_models_are_not_mixed(tmp_path):
             audit([a, other])
     with pytest.raises(EdgecnnError):
         audit([])
+
+
+@pytest.mark.parametrize("first", [0, (1 << 30) - 3, (1 << 43)])
+def test_frames_of_any_number_keep_their_number_and_their_label(tmp_path, first):
+    events = [answer_event(first + k, k % 2 == 0) for k in range(6)]
+    events += [truth_event(first + k, LABELS[k % 3]) for k in (5, 1)]
+    events.append(truth_event((1 << 44) - 1, LABELS[0]))  # of a frame that is not there
+    frames, truth = _read(write_session(tmp_path / "s", PAST_BUNDLE, events))
+    assert frames.frame.tolist() == [first + k for k in range(6)]
+    assert frames.key.itemsize == (4 if first == 0 else 8)
+    assert truth.label.tolist() == [-1, 1, -1, -1, -1, 2]
+    assert audit([tmp_path / "s"]).live.tally.total == 2

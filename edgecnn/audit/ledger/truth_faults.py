@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.accuracy.intervals import confusion
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
+from edgecnn.audit.recordings.label_comparison import LabelComparison
 from edgecnn.audit.recordings.label_lag import MOST, answers_of_labels, best_lag, shifted
-from edgecnn.session.answers import number_objects
+from edgecnn.session.headline import is_right, labelled_rows
 from edgecnn.session.read import Frames, Session, Truth, frame_events, read_frames
 
 __all__ = ["TruthFault", "check_truth"]
@@ -105,30 +107,28 @@ def check_truth(
     Args:
         expected: Accuracy of the artifact in the lab, a fraction.
     """
-    labelled = truth.label >= 0
-    right = frames.index[labelled] == truth.label[labelled]
+    right = is_right(frames, truth, labelled_rows(truth))
     before = Tally.of(right)
     if len(right) < _FEWEST or 100 * (expected - float(right.mean())) < _LEAST_POINTS:
         return None
     found = []
     for one in _hypotheses(session, frames, truth):
-        stretch = number_objects(frames.key, np.maximum(truth.label, 0), separate=one.separate)
-        after = _improvement(frames.index, truth.label, one, stretch, expected)
+        after = _improvement(frames, truth, one, expected)
         if after is not None:
             found.append(TruthFault(one.name, before, after, one.label))
         elif one.lag:
             found += _shift_of_few(frames, truth, one, before, expected)
     if found:
         return max(found, key=lambda fault: fault.points or 0.0)
-    if _is_shuffled(frames.index[labelled], truth.label[labelled], expected):
+    if _is_shuffled(_confusion(session, frames, truth), expected):
         return TruthFault("labels are in another order than the frames", before, None, None)
     return None
 
 
 def _hypotheses(session: Session, frames: Frames, truth: Truth) -> Iterator[_Hypothesis]:
     """Labels put right in each way that can be told from the answers."""
-    labelled = np.flatnonzero(truth.label >= 0)
-    renamed = _renamed(frames.index[labelled], truth.label[labelled], session.card.labels)
+    labelled = labelled_rows(truth)
+    renamed = _renamed(_confusion(session, frames, truth), session.card.labels)
     if renamed is not None:
         name, order = renamed
         label = truth.label.copy()
@@ -149,38 +149,31 @@ def _hypotheses(session: Session, frames: Frames, truth: Truth) -> Iterator[_Hyp
             yield _Hypothesis(name, label)
 
 
+def _confusion(session: Session, frames: Frames, truth: Truth) -> np.ndarray:
+    """How many frames of each label got each answer: int64, shape (classes, classes)."""
+    rows = labelled_rows(truth)
+    return confusion(truth.label[rows], frames.index[rows], len(session.card.labels))
+
+
 def _improvement(
-    index: np.ndarray,
-    label: np.ndarray,
-    hypothesis: _Hypothesis,
-    stretch: np.ndarray,
-    expected: float,
+    frames: Frames, truth: Truth, hypothesis: _Hypothesis, expected: float
 ) -> Tally | None:
-    """The tally by other labels where they close enough of the loss, on enough stretches.
-
-    Args:
-        stretch: int, shape (n,): frames with the same number count as one.
-    """
-    other = hypothesis.label
-    both = np.flatnonzero((label >= 0) & (other >= 0))
-    if len(both) < _FEWEST:
+    """The tally by other labels where they close enough of the loss, on enough stretches."""
+    found = LabelComparison.of(frames, truth.label, hypothesis.label, separate=hypothesis.separate)
+    if found.total < _FEWEST:
         return None
-    before, after = label[both] == index[both], other[both] == index[both]
-    gain = float(after.mean() - before.mean())
-    closes = gain >= _CLOSES * (expected - float(before.mean()))
-    if not closes and not _is_told_apart(label[both] != other[both], before, after):
+    closes = found.gain >= _CLOSES * (expected - found.before)
+    if not closes and not _is_told_apart(found):
         return None
-    if not _is_gain(before, after, stretch[both], hypothesis.chance):
+    if not _is_gain(found.gain, found.stretches, hypothesis.chance):
         return None
-    counted = other >= 0
-    return Tally.of(other[counted] == index[counted])
+    counted = np.flatnonzero(hypothesis.label >= 0).astype(np.int32)
+    return Tally.of((hypothesis.label == frames.index)[counted])
 
 
-def _is_gain(before: np.ndarray, after: np.ndarray, stretch: np.ndarray, chance: float) -> bool:
+def _is_gain(gain: float, stretches: Paired, chance: float) -> bool:
     """Whether more fit by enough points, on far more stretches than accident explains."""
-    change = np.bincount(stretch, weights=after * 1.0 - before)
-    enough = 100 * float(after.mean() - before.mean()) >= _LEAST_POINTS
-    return enough and Paired.of(np.zeros(len(change)), change).p_better <= chance
+    return 100 * gain >= _LEAST_POINTS and stretches.p_better <= chance
 
 
 def _shift_of_few(
@@ -197,40 +190,37 @@ def _shift_of_few(
         return []
     before, after = (truth.label[own] == frames.index[rows] for rows in (own, at))
     closes = after.mean() - before.mean() >= _CLOSES * (expected - before.mean())
-    if not closes or not _is_gain(before, after, np.arange(len(own)), hypothesis.chance):
+    gain = float(after.mean() - before.mean())
+    if not closes or not _is_gain(gain, Paired.of(before, after), hypothesis.chance):
         return []
     return [TruthFault(hypothesis.name, tally, Tally.of(after), None)]
 
 
-def _is_told_apart(changed: np.ndarray, before: np.ndarray, after: np.ndarray) -> bool:
+def _is_told_apart(found: LabelComparison) -> bool:
     """Whether the answers whose labels change fit the other labels as well as the rest fit theirs.
 
     Of a weak model no labels close half of the loss, but its errors do not fit other labels.
-
-    Args:
-        changed: bool, shape (n,): whose label would be another one.
-        before, after: bool, shape (n,): which fit the labels as they are, and the others.
     """
-    if min(changed.sum(), (~changed).sum()) < _FEWEST_CHANGED:
+    unchanged = found.total - found.changed
+    if min(found.changed, unchanged) < _FEWEST_CHANGED:
         return False
-    fits = float(after[changed].mean())
-    elsewhere = float(after[~changed].mean())
-    return float(before[changed].mean()) <= _FITS_NOT and fits >= max(
-        _FITS, _AS_ELSEWHERE * elsewhere
-    )
+    fits = found.changed_after / found.changed
+    elsewhere = (found.num_after - found.changed_after) / unchanged
+    is_misfit = found.changed_before / found.changed <= _FITS_NOT
+    return is_misfit and fits >= max(_FITS, _AS_ELSEWHERE * elsewhere)
 
 
-def _renamed(
-    index: np.ndarray, label: np.ndarray, names: Sequence[str]
-) -> tuple[str, np.ndarray] | None:
+def _renamed(counts: np.ndarray, names: Sequence[str]) -> tuple[str, np.ndarray] | None:
     """Classes that exchanged their names: what to say, and the index that each label should be.
 
     Every class that moves must be answered by its new name nearly always and by its own nearly
     never, and the classes must change places among themselves: real confusions go one way. Where
     many move, what holds of each holds of all together.
+
+    Args:
+        counts: int, shape (classes, classes): label by answer.
     """
     size = len(names)
-    counts = np.bincount(label * size + index, minlength=size * size).reshape(size, size)
     order = _best_order(counts)
     moved = np.flatnonzero(order != np.arange(size))
     if len(moved) < 2 or counts[moved].sum(axis=1).min() < _FEWEST_MOVED:
@@ -353,12 +343,15 @@ def _times(session: Session, frames: Frames, most: int) -> np.ndarray | None:
     return None if bool(np.isnan(found).any()) else found
 
 
-def _is_shuffled(index: np.ndarray, label: np.ndarray, expected: float) -> bool:
-    """Whether answers and labels name each class as often, but not on the same frames."""
-    size = int(max(index.max(), label.max())) + 1
-    answered, told = (np.bincount(c, minlength=size) / len(c) for c in (index, label))
+def _is_shuffled(counts: np.ndarray, expected: float) -> bool:
+    """Whether answers and labels name each class as often, but not on the same frames.
+
+    Args:
+        counts: int, shape (classes, classes): label by answer.
+    """
+    answered, told = (counts.sum(axis=axis) / counts.sum() for axis in (0, 1))
     chance = float(answered @ told)
-    right = float((index == label).mean())
+    right = float(counts.trace() / counts.sum())
     overlap = float(np.minimum(answered, told).sum())
     kappa = (right - chance) / max(1e-9, 1 - chance)
     return overlap >= _OVERLAP * expected and kappa <= _KAPPA and chance < 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgecnn.accuracy.intervals import chunks
 from edgecnn.session.answers import region_of
 
 __all__ = ["MOST", "answers_of_labels", "best_lag", "shifted"]
@@ -15,11 +16,14 @@ _MOST_CLASSES = 64
 
 def shifted(key: np.ndarray, label: np.ndarray, lag: int) -> np.ndarray:
     """Labels that come `lag` frames late, put right: the label of each frame, -1 where unknown."""
-    at = np.searchsorted(key, key + lag, side="right") - 1
-    moved = label[np.maximum(at, 0)]
-    beside = (at >= 0) & (region_of(key[np.maximum(at, 0)]) == region_of(key))
-    beyond = key + lag > key[-1]
-    return np.where(beside & ~beyond, moved, -1)
+    found = np.full(len(key), -1, label.dtype)
+    for part in chunks(len(key)):
+        wanted = key[part] + lag
+        at = np.searchsorted(key, wanted, side="right") - 1
+        place = np.maximum(at, 0)
+        beside = (at >= 0) & (region_of(key[place]) == region_of(key[part]))
+        found[part] = np.where(beside & (wanted <= key[-1]), label[place], -1)
+    return found
 
 
 def answers_of_labels(
@@ -47,9 +51,8 @@ def best_lag(position: np.ndarray, index: np.ndarray, label: np.ndarray) -> int:
     All shifts are counted at once, by the correlation of where a class is answered with where it
     is labelled.
     """
-    place = position - position[0]
-    inside = place < MOST
-    place, index, label = place[inside], index[inside], label[inside]
+    end = np.searchsorted(position, position[0] + MOST)
+    place, index, label = position[:end] - position[0], index[:end], label[:end]
     span = int(place[-1]) + 1
     size = 1 << int(2 * span - 1).bit_length()
     filled = _filled(place, label, span)

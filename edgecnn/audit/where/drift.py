@@ -8,7 +8,6 @@ from datetime import date
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import unique_in_runs
 from edgecnn.audit.where.frame_table import FrameTable
 from edgecnn.records import Record
 
@@ -75,19 +74,25 @@ def find_drift(table: FrameTable, labels: Sequence[str]) -> tuple[Drift, ...]:
 
 def _by_day(table: FrameTable, labels: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The days that count, and a mean a day of each thing that is looked at."""
-    days, member = unique_in_runs(table.day)
-    counts = np.bincount(member, minlength=len(days))
+    starts = table.days[:, 0]
+    days, of_run = np.unique(table.days[:, 1], return_inverse=True)
+    sure, answered = np.zeros(len(days)), np.zeros((len(labels), len(days)))
+    for first, end, day in zip(
+        starts, np.append(starts[1:], len(table.index)), of_run, strict=True
+    ):
+        sure[day] += table.confidence[first:end].sum(dtype=float)
+        answered[:, day] += np.bincount(table.index[first:end], minlength=len(labels))
+    counts = answered.sum(axis=0)
     good = (days > 0) & (counts >= _FEWEST_FRAMES)
-    sure = np.bincount(member, weights=table.confidence, minlength=len(days))
     series = {"confidence": sure / counts}
-    for k, label in enumerate(labels):
-        answered = np.bincount(member[table.index == k], minlength=len(days))
-        series[f"share of answers {label!r}"] = answered / counts
+    for label, number in zip(labels, answered, strict=True):
+        series[f"share of answers {label!r}"] = number / counts
     looks = table.looks
-    seen = np.bincount(member[looks.row], minlength=len(days))
+    member = of_run[np.searchsorted(starts, looks.row, side="right") - 1]
+    seen = np.bincount(member, minlength=len(days))
     if good.any() and seen[good].min() >= _FEWEST_LOOKS:
         for name, values in (("brightness", looks.brightness), ("sharpness", looks.sharpness)):
-            sums = np.bincount(member[looks.row], weights=values, minlength=len(days))
+            sums = np.bincount(member, weights=values, minlength=len(days))
             series[name] = sums / np.maximum(seen, 1)
     return days[good], {name: values[good] for name, values in series.items()}
 

@@ -9,12 +9,18 @@ from datetime import date
 import cv2
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters, unique_in_runs
+from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.ledger.reanswer import spread
 from edgecnn.bundle.preprocess import readable_image, to_tensor
 from edgecnn.session.answers import region_of
-from edgecnn.session.headline import label_weights, objects_shown
+from edgecnn.session.headline import (
+    is_right,
+    joined,
+    label_weights,
+    labelled_rows,
+    objects_shown,
+)
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["Field", "FrameTable", "Labelled", "Looks"]
@@ -27,7 +33,7 @@ _HEADER = ("device", "runtime", "source", "name", "site")
 
 @dataclass(frozen=True)
 class Field:
-    """What frames belong to: int16, shape (n,), positions in `values`; -1 where unknown."""
+    """What frames belong to: int8 or int16, shape (n,), positions in `values`; -1 where unknown."""
 
     values: tuple[str, ...]
     code: np.ndarray
@@ -37,18 +43,19 @@ class Field:
 class Labelled:
     """Frames whose label counts; columns of shape (m,).
 
-    row int64, its place in the table; right bool; weight float64, for how many frames it stands;
-    thing int64: frames with the same number show the same object.
+    row int, its place in the table; right bool; weight float64, for how many frames it stands, None
+    where each stands for itself; thing int32: frames with the same number show the same object.
     """
 
     row: np.ndarray
     right: np.ndarray
-    weight: np.ndarray
+    weight: np.ndarray | None
     thing: np.ndarray
 
     def tally(self, some: np.ndarray) -> Tally:
         """Accuracy of some of them, by objects; some: bool, shape (m,)."""
-        return Clusters.of(self.right[some], self.thing[some], weight=self.weight[some]).tally()
+        weight = None if self.weight is None else self.weight[some]
+        return Clusters.of(self.right[some], self.thing[some], weight=weight).tally()
 
 
 @dataclass(frozen=True)
@@ -67,13 +74,13 @@ class FrameTable:
     """Columns of shape (n,), one session after the other.
 
     index, confidence   the answer, and what its score is worth
-    day                 days since year 1 in UTC; 0 where unknown
+    days                shape (r, 2): from this row on the day, since year 1 in UTC; 0: unknown
     fields              by name: those in which not all frames are equal
     """
 
     index: np.ndarray
     confidence: np.ndarray
-    day: np.ndarray
+    days: np.ndarray
     fields: dict[str, Field]
     labelled: Labelled
     looks: Looks
@@ -81,25 +88,20 @@ class FrameTable:
     @classmethod
     def of(cls, parts: Sequence[tuple[Session, Frames, Truth]]) -> FrameTable:
         """Gather all sessions; reads the kept pictures."""
-        index, confidence, day = (
-            _joined([getattr(frames, column) for _, frames, _ in parts])
-            for column in ("index", "calibrated", "day")
-        )
-        looks = _looks(parts)
+        index = joined([frames.index for _, frames, _ in parts])
+        confidence = joined([frames.calibrated for _, frames, _ in parts])
+        starts = _starts(parts).tolist()
+        days = [f.days + np.array([k, 0]) for k, (_, f, _) in zip(starts, parts, strict=True)]
+        looks, count = _looks(parts), len(index)
         fields = {
             **_header_fields(parts),
             "region": _region(parts),
-            "day": _day(day),
-            "brightness": _thirds(len(day), looks.row, looks.brightness),
-            "sharpness": _thirds(len(day), looks.row, looks.sharpness),
+            "day": _day(joined(days), count),
+            "brightness": _thirds(count, looks.row, looks.brightness),
+            "sharpness": _thirds(count, looks.row, looks.sharpness),
         }
         several = {name: field for name, field in fields.items() if len(field.values) > 1}
-        return cls(index, confidence, day, several, _labelled(parts), looks)
-
-
-def _joined(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """One column; that of one session is not copied."""
-    return columns[0] if len(columns) == 1 else np.concatenate(columns)
+        return cls(index, confidence, joined(days), several, _labelled(parts), looks)
 
 
 def _starts(parts: Sequence[tuple[Session, Frames, Truth]]) -> np.ndarray:
@@ -111,13 +113,14 @@ def _labelled(parts: Sequence[tuple[Session, Frames, Truth]]) -> Labelled:
     shown = objects_shown([(frames, truth) for _, frames, truth in parts])
     columns = []
     for start, (_, frames, truth), numbers in zip(_starts(parts), parts, shown, strict=True):
-        rows = np.flatnonzero(truth.label >= 0)
+        rows = labelled_rows(truth)
         weight = label_weights(frames, truth, rows)
-        right = truth.label[rows] == frames.index[rows]
         counted = weight > 0
-        columns.append([c[counted] for c in (start + rows, right, weight, numbers)])
-    row, right, weight, thing = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return Labelled(row, right, weight, thing)
+        found = (rows, is_right(frames, truth, rows), weight, numbers)
+        rows += start  # only now, and in place: there may be millions
+        columns.append(found if counted.all() else tuple(c[counted] for c in found))
+    row, right, weight, thing = map(joined, zip(*columns, strict=True))
+    return Labelled(row, right, None if (weight == 1).all() else weight, thing)
 
 
 def _header_fields(parts: Sequence[tuple[Session, Frames, Truth]]) -> dict[str, Field]:
@@ -144,14 +147,16 @@ def _region(parts: Sequence[tuple[Session, Frames, Truth]]) -> Field:
     for _, frames, _ in parts:
         code = np.array([known.index(name or "") for name in frames.regions], np.int16)
         columns.append(code[region_of(frames.key)])
-    return Field(tuple(known), _joined(columns))
+    return Field(tuple(known), joined(columns))
 
 
-def _day(day: np.ndarray) -> Field:
-    known, code = unique_in_runs(day)
-    unknown = int(len(known) > 0 and known[0] == 0)
+def _day(days: np.ndarray, count: int) -> Field:
+    known, code = np.unique(days[:, 1], return_inverse=True)
+    unknown = int(known[0] == 0)
     values = tuple(date.fromordinal(int(one)).isoformat() for one in known[unknown:])
-    return Field(values, (code - unknown).astype(np.int16))
+    lengths = np.diff(days[:, 0], append=count)
+    kind = np.int8 if len(values) <= np.iinfo(np.int8).max else np.int16
+    return Field(values, np.repeat((code - unknown).astype(kind), lengths))
 
 
 def _thirds(count: int, row: np.ndarray, values: np.ndarray) -> Field:
