@@ -1,4 +1,6 @@
-"""How often the alarm is false, and how many labels it needs for a loss of five points."""
+"""How often the alarm is false, and how many labels it needs for a loss of five points; the same
+of a shadow that takes over (`run --switch-when better`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgecnn.accuracy.alarm import FALSE_ALARM_RATE, stakes
+from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.shadow_pairs import FALSE_SWITCH_RATE
 from edgecnn.accuracy.tally import Tally
 
 _LABS = ((0.995, 900), (0.98, 300), (0.98, 1000), (0.95, 1000), (0.9, 1000))
@@ -39,6 +43,47 @@ def alarm_table(sessions: int) -> Iterator[str]:
         half, most = (_text(np.percentile(lost, p, method="higher")) for p in (50, 90))
         yield f"| {100 * accuracy:.1f} % | {images} | {false:.1f} | {half} | {most} |"
     yield ""
+
+
+# Share of the things that only one of the two reads right, and points that the shadow gains.
+_SHADOWS = ((0.1, 0), (0.3, 0), (0.1, -2), (0.1, 2), (0.1, 5), (0.2, 5), (0.2, 10))
+_THINGS = 2000
+
+
+def switch_table(runs: int) -> Iterator[str]:
+    """The lines of the table; the evidence is looked at after every thing."""
+    rng = np.random.default_rng(12)
+    yield (
+        "| only one is right on | the shadow gains | takes over, % | things until half have | "
+        "until nine in ten have |\n|---|---|---|---|---|"
+    )
+    enough = [0, *(_fewest_won(total) for total in range(1, _THINGS + 1))]
+    for differ, points in _SHADOWS:
+        chance = (differ + points / 100) / 2
+        kind = rng.choice([1, -1, 0], (runs, _THINGS), p=[chance, differ - chance, 1 - differ])
+        won, total = (kind == 1).cumsum(axis=1), (kind != 0).cumsum(axis=1)
+        better = won >= np.array(enough)[total]
+        better[total == 0] = False
+        over = better.any(axis=1)
+        first = np.where(over, better.argmax(axis=1) + 1, _NEVER)
+        half, most = (_text(np.percentile(first, p, method="higher")) for p in (50, 90))
+        yield (
+            f"| {100 * differ:.0f} % | {points:+d} points | {100 * over.mean():.1f} | {half} | "
+            f"{most} |"
+        )
+    yield ""
+
+
+def _fewest_won(total: int) -> int:
+    """How many of so many things that differ the shadow must win; more than all where none do."""
+    low, high = 0, total + 1
+    while low < high:
+        middle = (low + high) // 2
+        if Paired(total - middle, middle).stake >= 1 / FALSE_SWITCH_RATE:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def _text(labels: float) -> str:
