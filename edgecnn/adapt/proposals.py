@@ -107,7 +107,7 @@ class Student:
 
         margins = find_margins(split.scores, self.images, allowed)
         if not margins:
-            why = "no margin whose loss makes the answers surer by more than chance"
+            why = "without margins the answers become surer by less than a fifth, or by chance"
             return AdaptStep(_FRAMING, False, why)
         self._see_through(split_network(framed(split.network, margins)), replay)
         self._lab = old[1]  # the lab frames its objects well: without margins they are others

@@ -101,7 +101,7 @@ class AdaptResult(Record):
         if self.teacher:
             lines.append(f"Teacher of the last layer: {self.teacher}")
         lines += ["", table(_HEADERS, [_row(step) for step in self.steps]), ""]
-        lines += [f"{step.name}: {step.reason}" for step in self.steps if not step.accepted]
+        lines += [f"{one.name}: {one.reason}" for one in self.steps if one.reason != "accepted"]
         if self.suspects:
             lines.append("Labels that were held out; are they right?")
             lines += [f"  {f}: labelled {a}, reads as {b}" for f, a, b in self.suspects]
