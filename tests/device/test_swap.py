@@ -27,15 +27,21 @@ from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.device.capture.frame import Frame, Source, now_utc
 from edgecnn.device.evaluate import evaluate
+from edgecnn.device.load_classifier import Loaded
 from edgecnn.device.options import RunOptions
+from edgecnn.device.run import incoming as incoming_module
 from edgecnn.device.run import run as run_module
 from edgecnn.device.run.bundles import Bundles
+from edgecnn.device.run.incoming import Incoming
 from edgecnn.device.run.run import run
 from edgecnn.errors import BundleError, OptionError, SessionError
 from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import open_session, read_frames
 
 PATIENCE_S = 120.0
+# Longer than a tick of a file system's clock: else two looks may see one time although a file was
+# copied between them, and a bundle that is half copied is taken for one that stays as it is.
+WATCH_S = 0.02
 KINDS = 30  # pictures of the source, again and again
 LARGER = InputSpec(width=14, height=12)
 NAMES = ("mean", "most")
@@ -108,7 +114,7 @@ def swapping(two, tmp_path, monkeypatch):
 
         thread = threading.Thread(target=drive)
         thread.start()
-        given = {"log_root": tmp_path / "root", "keep_frames": 0, "watch_s": 0.001, **options}
+        given = {"log_root": tmp_path / "root", "keep_frames": 0, "watch_s": WATCH_S, **options}
         result = run(two["mean"], "pictures", RunOptions(bundle_dir=folder, **given))
         thread.join()
         assert not failed, failed
@@ -220,6 +226,25 @@ def test_a_bundle_with_a_wrong_golden_frame_or_other_labels_never_answers(
     first = sessions_below(tmp_path / "root")[0]
     told = [e["message"] for e in events(first, "health") if "message" in e]
     assert told == seen
+
+
+def test_a_bundle_that_is_looked_at_twice_is_taken_once(two, tmp_path, monkeypatch):
+    """A file's time may change once more; the loop takes the first while the second is loaded."""
+    put(two["most"], tmp_path, 0)
+    incoming = Incoming(tmp_path, RunOptions(bundle_dir=tmp_path), Classifier(two["mean"]))
+    load, taken = incoming_module.load_other, []
+
+    def while_the_loop_goes_on(*given) -> Loaded:
+        taken.append(incoming.take())
+        return load(*given)
+
+    for _ in range(2):
+        (tmp_path / "now.edgecnn" / CARD_FILE).touch()
+        incoming._look()
+        incoming._look()
+        monkeypatch.setattr(incoming_module, "load_other", while_the_loop_goes_on)
+    assert taken[0].classifier.bundle.sha256 == Bundle.open(two["most"]).sha256
+    assert incoming.take() is None
 
 
 def test_live_accuracy_and_an_audit_are_of_one_bundle(two, expected, swapping, tmp_path):

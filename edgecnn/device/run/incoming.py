@@ -124,7 +124,8 @@ class Incoming:
                 self._refusals.append(f"{path.name} was refused, the bundle stays: {error}")
             return
         with self._lock:
-            self._ready = loaded
+            # Looked at twice, it may answer by now.
+            self._ready = loaded if bundle.sha256 != self._answers else None
 
 
 def _changes(folder: Path) -> dict[Path, int]:
