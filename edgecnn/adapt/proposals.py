@@ -11,7 +11,7 @@ from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.gate import AdaptStep, LabCheck
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.steps.batch_norm import batch_norms, reestimate
-from edgecnn.adapt.steps.margins import Margins, find_margins, framed, is_framed
+from edgecnn.adapt.steps.surest_margins import find_margins
 from edgecnn.bundle.head import Head, entropy
 from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, find_suspects, lab_lessons
 from edgecnn.bundle.onboard.lab_memory import LabMemory
@@ -20,6 +20,7 @@ from edgecnn.bundle.teacher import Teacher, able_teachers, choose_teacher
 from edgecnn.camera.scenes import evenly
 from edgecnn.model.embedding import SplitNetwork, split_network
 from edgecnn.model.lab_replay import Replay
+from edgecnn.model.networks.margins import Margins, framed, is_framed
 
 __all__ = ["Student"]
 
@@ -173,6 +174,8 @@ class Student:
         split, lab = self.split, self.replay
         if isinstance(lab, LabMemory):
             able = lab.teachers
+        elif isinstance(split, SplitNetwork) and is_framed(split.network):
+            able = ()  # what is left without the margins is the object: views would cut into it
         else:
             rows = evenly(len(lab.val_labels), _OF_LAB)
             able = able_teachers(

@@ -10,7 +10,7 @@ always looks surer than a mean.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -50,13 +50,12 @@ _VIEWS: dict[str, tuple[_Part, ...]] = {
 class Teacher:
     """The views that it takes, its answers and how undecided they are.
 
-    scores: float32 (n, classes). entropy: mean over the images, nats. tried: that of each teacher.
+    scores: float32 (n, classes). entropy: mean over the images, nats.
     """
 
     name: str
     scores: np.ndarray
     entropy: float
-    tried: dict[str, float] = field(default_factory=dict)
 
 
 def able_teachers(
@@ -68,7 +67,7 @@ def able_teachers(
         embed: Embeddings, float32 (n, d), of uint8 tensors.
         tensors: uint8 (n, height, width, 3): validation images; labels: their classes, int (n,).
     """
-    means = _means(embed, head, tensors)
+    means = _means(embed, head, tensors, tuple(_VIEWS))
     right = {name: int((mean.argmax(axis=1) == labels).sum()) for name, mean in means.items()}
     least = right[_ONE] - _LAB_LOSS * len(labels)
     return tuple(name for name in right if name != _ONE and right[name] >= least)
@@ -84,17 +83,19 @@ def choose_teacher(
         tensors: uint8 (n, height, width, 3): the field images.
         able: See `able_teachers`; one pass is taken where there is none.
     """
-    means = _means(embed, head, tensors)
-    tried = {name: float(entropy(mean).mean()) for name, mean in means.items()}
-    name = min((one for one in tried if one in able), key=lambda one: tried[one], default=_ONE)
-    return Teacher(name, means[name], tried[name], tried)
+    means = _means(embed, head, tensors, able or (_ONE,))
+    unsure = {name: float(entropy(mean).mean()) for name, mean in means.items()}
+    name = min(unsure, key=unsure.__getitem__)
+    return Teacher(name, means[name], unsure[name])
 
 
-def _means(embed: _Embed, head: Head, tensors: np.ndarray) -> dict[str, np.ndarray]:
-    """The mean answers of each teacher; each view is looked at once."""
-    parts = dict.fromkeys(part for parts in _VIEWS.values() for part in parts)
+def _means(
+    embed: _Embed, head: Head, tensors: np.ndarray, names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """The mean answers of some teachers; each view is looked at once."""
+    parts = dict.fromkeys(part for name in names for part in _VIEWS[name])
     seen = {part: head.scores(embed(_cut(tensors, part))) for part in parts}
-    return {name: np.mean([seen[part] for part in parts], axis=0) for name, parts in _VIEWS.items()}
+    return {name: np.mean([seen[part] for part in _VIEWS[name]], axis=0) for name in names}
 
 
 def _cut(tensors: np.ndarray, part: _Part) -> np.ndarray:

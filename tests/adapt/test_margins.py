@@ -13,9 +13,10 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.data import read_field
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.proposals import Student
-from edgecnn.adapt.steps.margins import Margins, find_margins, framed, is_framed
+from edgecnn.adapt.steps.surest_margins import find_margins
 from edgecnn.model.embedding import split_network
 from edgecnn.model.lab_replay import read_replay
+from edgecnn.model.networks.margins import Margins, framed, is_framed
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_model
 
