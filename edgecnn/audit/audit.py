@@ -146,13 +146,14 @@ def _explain(
     """Set live accuracy beside lab accuracy, split the gap, and say what to do about it."""
     parts, estimate, card = labels.parts, answers.estimate, recordings.first.card
     live, learned = measure_live(parts, card.labels), learned_frames(parts)
+    alarm = live_alarm([(f, t) for _, f, t in parts], lab.quantized)
     table = FrameTable.of(parts)
     left = residual(lab, live.tally, checks.steps, name=checks.rest)
     return AuditReport(
         card=card,
         lab=lab,
         live=live,
-        alarm=live_alarm([(f, t) for _, f, t in parts], lab.quantized),
+        alarm=alarm,
         estimate=estimate,
         checks=checks,
         residual=left,

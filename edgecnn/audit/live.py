@@ -121,7 +121,7 @@ def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequenc
         per_class=classes,
         confusion=tuple(tuple(row) for row in cells.tolist()),
         confusions=table.confusions(),
-        worst=table.misreads(np.flatnonzero(~table.right), _WORST),
+        worst=table.misreads(np.flatnonzero(~table.right).astype(np.int32), _WORST),
         over_time=table.over_time(),
         label_counts=_label_counts([truth for _, _, truth in parts], table),
         has_time=not all(frames.separate for _, frames, _ in parts),
@@ -211,7 +211,7 @@ class _Labelled:
 
     def confusions(self) -> tuple[Confusion, ...]:
         """The 20 largest confusions, with up to 6 pictures each and 36 in all."""
-        wrong = np.flatnonzero(~self.right)
+        wrong = np.flatnonzero(~self.right).astype(np.int32)
         told = self.column(lambda _, truth: truth.label)[wrong].astype(np.int64)
         pair = told * len(self.labels) + self.column(lambda frames, _: frames.index)[wrong]
         kinds, counts = np.unique(pair, return_counts=True)
@@ -233,7 +233,7 @@ class _Labelled:
 
         Of a segment the frame whose picture was kept is taken, if there is one.
         """
-        kept = np.isin(rows, self._pictured)
+        kept = self._pictured[rows]
         if pictures_only:
             rows, kept = rows[kept], kept[kept]
         confidence = self.column(lambda frames, _: frames.confidence)
@@ -261,14 +261,9 @@ class _Labelled:
 
     @cached_property
     def _pictured(self) -> np.ndarray:
-        """The places of frames whose picture was kept."""
-        found = [
-            start + np.flatnonzero(np.isin(rows, list(frames.images)))
-            for (_, frames, _), rows, start in zip(
-                self.parts, self.rows, self.starts[:-1], strict=True
-            )
-        ]
-        return joined(found)
+        """Whose picture was kept: bool, shape (n,)."""
+        found = zip(self.parts, self.rows, strict=True)
+        return joined([np.isin(rows, list(frames.images)) for (_, frames, _), rows in found])
 
     def _frame(self, place: int) -> int:
         """The number of a frame in its session."""

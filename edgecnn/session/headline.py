@@ -201,7 +201,7 @@ def label_weights(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:
     Source: Horvitz & Thompson 1952, doi:10.1080/01621459.1952.10483446; post-stratification.
     """
     why, confidence = truth.why, frames.calibrated
-    whole, random, hard = why == WHOLE, why == RANDOM, why == HARD
+    whole, random = why == WHOLE, why == RANDOM
     chance = float(truth.weight[random].sum())
     scales, _ = label_scales(len(why), int(whole.sum()), int(random.sum()), chance)
     here = whole[rows]
@@ -211,6 +211,7 @@ def label_weights(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:
     weight[here] = scales[0]
     chosen = random[rows]
     weight[chosen] = scales[1] * truth.weight[rows[chosen]]
+    hard = why == HARD
     if scales[0] != 1 or not hard.any():
         return weight
     worth = truth.weight[rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sessions import LABELS, PAST_BUNDLE, frame_event, truth_event, write_session
 
@@ -91,8 +91,14 @@ def test_settled_answers_leave_the_tally_as_it_was(answered, window, separate):
     assert short.late == 0
 
 
+HALF_A_DIGIT = [("all", LABELS[k]) for k in (0, 1)]
+HALF_A_DIGIT += [("uniform", LABELS[0]), ("all", LABELS[1]), ("uniform", None), NOTHING]
+HALF_A_DIGIT += [("all", LABELS[1])]
+
+
 @settings(max_examples=40, deadline=None)
 @given(ANSWERED, st.booleans())
+@example([(0, truth) for truth in HALF_A_DIGIT], False)  # 43.75 %
 def test_a_run_and_the_audit_of_its_session_print_the_same_tally(
     tmp_path_factory, answered, images
 ):

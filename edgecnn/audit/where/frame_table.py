@@ -161,8 +161,8 @@ def _day(days: np.ndarray, count: int) -> Field:
 
 def _thirds(count: int, row: np.ndarray, values: np.ndarray) -> Field:
     if len(row) < _FEWEST_PICTURES:
-        return Field((), np.zeros(0, np.int16))
-    code = np.full(count, -1, np.int16)
+        return Field((), np.zeros(0, np.int8))
+    code = np.full(count, -1, np.int8)
     code[row] = np.searchsorted(np.quantile(values, (1 / 3, 2 / 3)), values)
     return Field(_THIRDS, code)
 
