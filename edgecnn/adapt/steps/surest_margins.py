@@ -1,6 +1,6 @@
 """Find the margins that a camera shows around its object, without labels.
 
-No two cameras frame their object alike, and most of a real gap is framing. A margin that is cut
+No two cameras frame their object alike, and much of a real gap is framing. A margin that is cut
 off, with the rest stretched to the size of the input, undoes much of it. The margins are those
 without which the answers are surest, by mean entropy, side after side in small steps. A fall that
 chance could make leaves the picture whole.
