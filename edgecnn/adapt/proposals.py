@@ -18,6 +18,7 @@ from edgecnn.bundle.onboard.lab_memory import LabMemory
 from edgecnn.bundle.onboard.stored_network import StoredNetwork
 from edgecnn.bundle.teacher import Teacher, able_teachers, choose_teacher
 from edgecnn.camera.scenes import evenly
+from edgecnn.errors import ModelError
 from edgecnn.model.embedding import SplitNetwork, split_network
 from edgecnn.model.lab_replay import Replay
 from edgecnn.model.networks.margins import Margins, framed, is_framed
@@ -110,7 +111,11 @@ class Student:
         if not margins:
             why = "without margins the answers become surer by less than a fifth, or by chance"
             return AdaptStep(_FRAMING, False, why)
-        self._see_through(split_network(framed(split.network, margins)), replay)
+        try:
+            network = framed(split.network, margins)
+        except ModelError as error:  # one of the user's own that can't be copied
+            return AdaptStep(_FRAMING, False, f"not tried: {error}")
+        self._see_through(split_network(network), replay)
         self._lab = old[1]  # the lab frames its objects well: without margins they are others
         step = self._judged(_FRAMING, before, self.split.head, "")
         if not step.accepted:

@@ -63,6 +63,8 @@ def test_a_margin_on_one_side_is_cut_off_and_other_images_are_read_better(opened
     assert pair.won > pair.lost
     assert pair.p_value < 0.01
     assert "cuts margins off already" in student.try_framing().reason
+    student.try_last_layer()
+    assert student.teacher.name == "one pass"
 
 
 def test_what_the_lab_can_not_do_without_is_not_cut_off(opened, wide_field):
@@ -92,8 +94,8 @@ def test_pictures_that_are_framed_as_in_the_lab_stay_whole(opened, digits_field)
     margins = find_margins(
         lambda tensors: keras_scores(network, tensors), images, lambda margins: True
     )
-    read = [right(n, card, images) for n in (network, framed(network, margins))]
-    assert Paired.of(*read).p_better > 0.05
+    whole, cut = (right(n, card, images) for n in (network, framed(network, margins)))
+    assert Paired.of(cut, whole).p_better > 0.05
 
 
 def test_what_is_cut_off_is_said_in_percent_of_the_picture():

@@ -117,6 +117,27 @@ CASES = (
         "inspect LOOSE",
         "inspect LOOSE --manifest LOOSE_CSV --field F -o O",
     ),
+    read(
+        "--switch-when is about the bundle of --shadow",
+        "run B -s F --switch-when better",
+        "run B -s F --switch-when better --shadow B",
+    ),
+    read(
+        "both decide which bundle answers",
+        "run B -s F --switch-when better --shadow B --bundle-dir LAB",
+        "run B -s F --switch-when better --shadow B",
+    ),
+    read(
+        "is of one device; leave it out",
+        "adapt M --field S --per device --live S -o O",
+        "adapt M --field S --per device -o O",
+    ),
+    read(
+        "--per and --undo don't go together",
+        "adapt M --undo --per device -o O",
+        "adapt M --undo -o O",
+    ),
+    read("--also: none of {} images can join", "train LAB -o O --also L", "train LAB -o O"),
     Case("{} is no folder; make it", "run B -s F --bundle-dir O", "run B -s F --bundle-dir LAB"),
     Case(
         "begins a new session with each bundle",
@@ -124,7 +145,7 @@ CASES = (
         "run B -s F --bundle-dir LAB --log-root O",
     ),
     Case(
-        "--bundle-dir works on the CPU only",
+        "works on the CPU only, and --device",
         "run B -s F --bundle-dir LAB --device edgetpu",
         "run B -s F --bundle-dir LAB",
     ),
