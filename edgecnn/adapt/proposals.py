@@ -100,7 +100,7 @@ class Student:
             return AdaptStep(_FRAMING, False, _IN_THE_LAB)
         if why := self._no_framing(split, replay):
             return AdaptStep(_FRAMING, False, why)
-        before, old = self.scores, (split, self._lab, self._val, self._field)
+        before, old = self.scores, (split, self._val, self._field)
 
         def allowed(margins: Margins) -> bool:
             read = split.scores(margins.cut(replay.val_tensors)).argmax(axis=1)
@@ -115,11 +115,11 @@ class Student:
             network = framed(split.network, margins)
         except ModelError as error:  # one of the user's own that can't be copied
             return AdaptStep(_FRAMING, False, f"not tried: {error}")
+        # The replayed lab images stay whole: the lab frames its objects well.
         self._see_through(split_network(network), replay)
-        self._lab = old[1]  # the lab frames its objects well: without margins they are others
         step = self._judged(_FRAMING, before, self.split.head, "")
         if not step.accepted:
-            self.split, self._lab, self._val, self._field = old
+            self.split, self._val, self._field = old
         return replace(step, reason=f"{step.reason} ({margins.text()})")
 
     def try_batch_norm(self) -> AdaptStep:
@@ -133,6 +133,7 @@ class Student:
         old = network.get_weights(), self._lab, self._val, self._field
         reestimate(network, self.images.tensors)
         self._see_through(split, replay)
+        self._lab = split.embed(replay.train_tensors)
         falls = entropy(self.scores).mean() < entropy(before).mean()
         why = "" if falls else "the answers to the field images became less sure"
         step = self._judged(_BATCH_NORM, before, self.split.head, why)
@@ -169,11 +170,10 @@ class Student:
         return step
 
     def _see_through(self, split: SplitNetwork, replay: Replay) -> None:
-        """Embed field and lab anew, by a network that sees them in another way."""
+        """Embed field and validation images anew, by a network that sees them in another way."""
         self.split = split
         self._field = split.embed(self.images.tensors)
         self._val = split.embed(replay.val_tensors)
-        self._lab = split.embed(replay.train_tensors)
 
     def _choose_teacher(self) -> Teacher:
         split, lab = self.split, self.replay
