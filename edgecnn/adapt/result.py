@@ -22,7 +22,7 @@ _HEADERS = (
     *("step", "", "entropy", "answers changed", "held out: fixed", "broken"),
     "validation, points",
 )
-# docs/results.md, "Adapting to one camera": one weak network, labels chosen by `harvest`.
+# docs/results.md, "Adapting to one camera": labels chosen by `harvest`.
 _WORTH = (
     "How many labels are worth it: on thirteen meters two networks read 97.38 % of other images as "
     "trained, 99.04 % adapted without a label, 99.19 % with 20 labels picked so and 99.21 % with "
@@ -90,6 +90,11 @@ class AdaptResult(Record):
         """Whether there is a new MODEL folder."""
         return self.model is not None
 
+    @property
+    def told(self) -> list[str]:
+        """What there is to say of the steps beside their figures: why not, or what was cut off."""
+        return [f"{one.name}: {one.reason}" for one in self.steps if one.reason != "accepted"]
+
     def to_text(self) -> str:
         lines = [
             f"Field set: {self.images} images in {self.groups} groups, {self.labelled} labelled",
@@ -101,7 +106,7 @@ class AdaptResult(Record):
         if self.teacher:
             lines.append(f"Teacher of the last layer: {self.teacher}")
         lines += ["", table(_HEADERS, [_row(step) for step in self.steps]), ""]
-        lines += [f"{one.name}: {one.reason}" for one in self.steps if one.reason != "accepted"]
+        lines += self.told
         if self.suspects:
             lines.append("Labels that were held out; are they right?")
             lines += [f"  {f}: labelled {a}, reads as {b}" for f, a, b in self.suspects]
@@ -175,9 +180,7 @@ class AdaptEachResult(Record):
         lines += ["", *dict.fromkeys(note for _, one in each for note in one.notes)]
         for name, one in each:
             lines += [f"{name}: refused: {one.refusal}"] if one.refusal else []
-            lines += [
-                f"{name}: {step.name}: {step.reason}" for step in one.steps if not step.accepted
-            ]
+            lines += [f"{name}: {line}" for line in one.told]
             lines += [f"{name}: {f}: labelled {a}, reads as {b}?" for f, a, b in one.suspects]
         kept = "" if self.complete else f"; the others keep {self.parent}"
         lines.append(
