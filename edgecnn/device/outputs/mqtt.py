@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from importlib import import_module
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,6 +19,7 @@ __all__ = ["Mqtt", "discovery"]
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _KEEP_ALIVE_S = 30
+_GOODBYE_S = 2.0
 
 
 class Mqtt:
@@ -76,7 +78,9 @@ class Mqtt:
 
     def close(self) -> None:
         if self._started:
-            self._client.publish(f"{self._topic}/available", "offline", qos=1, retain=True)
+            last = self._client.publish(f"{self._topic}/available", "offline", qos=1, retain=True)
+            if last.rc == 0:  # closed before its answers are read, a connection drops what it sent
+                last.wait_for_publish(_GOODBYE_S)
             self._client.disconnect()
             self._client.loop_stop()
 
@@ -90,7 +94,8 @@ class Mqtt:
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"edgecnn-{self._device}")
         client.will_set(f"{self._topic}/available", "offline", qos=1, retain=True)
         client.max_queued_messages_set(100)
-        client.on_connect = self._on_connect
+        # Not a method of ours: a circle of references leaves paho's sockets to the collector.
+        client.on_connect = partial(_announce, self._title, self._device, self._topic)
         if encrypted:
             client.tls_set()
         return client
@@ -105,12 +110,6 @@ class Mqtt:
             raise OutputDownError(f"{self._shown}: {error}") from error
         self._client.loop_start()
         self._started = True
-
-    def _on_connect(self, client: Any, *_: Any) -> None:
-        client.publish(f"{self._topic}/available", "online", qos=1, retain=True)
-        config = discovery(self._title, self._device, self._topic)
-        where = f"homeassistant/sensor/edgecnn_{self._device}/config"
-        client.publish(where, json.dumps(config), qos=1, retain=True)
 
     def _publish(self, what: str, data: Json) -> None:
         self._client.publish(f"{self._topic}/{what}", json.dumps(data), qos=0, retain=True)
@@ -130,6 +129,14 @@ def discovery(title: str, device: str, topic: str) -> Json:
         "availability_topic": f"{topic}/available",
         "device": {"identifiers": [f"edgecnn_{device}"], "name": title, "manufacturer": "edgecnn"},
     }
+
+
+def _announce(title: str, device: str, topic: str, client: Any, *_: Any) -> None:
+    """Say that the run is there, and what it is, on each connection."""
+    client.publish(f"{topic}/available", "online", qos=1, retain=True)
+    config = discovery(title, device, topic)
+    where = f"homeassistant/sensor/edgecnn_{device}/config"
+    client.publish(where, json.dumps(config), qos=1, retain=True)
 
 
 def _plain(name: str) -> str:
