@@ -38,6 +38,13 @@ class Head:
         """Scores, float32 (n, classes), of embeddings, float32 (n, d)."""
         return softmax(embedding @ self.weights + self.bias, 1.0)
 
+    def towards(self, other: Head, share: float) -> Head:
+        """The head that lies between: this one at a share of 0, the other at 1."""
+        return Head(
+            self.weights + np.float32(share) * (other.weights - self.weights),
+            self.bias + np.float32(share) * (other.bias - self.bias),
+        )
+
     def to_bytes(self) -> bytes:
         """What `head.npz` holds."""
         file = io.BytesIO()

@@ -3,8 +3,9 @@
 The teacher need not be sure: learning from its sure answers alone leaves out the classes that the
 camera shows badly, and the layer forgets them (docs/results.md). Labels count fully. The teacher's
 answers to the other images count less the more labels there are, and the replayed lab images keep
-the layer from forgetting. Cross-validation by group says, before anything is accepted, what it
-does to held-out images.
+the layer from forgetting. The result lies between the layer as it was and the fit, the nearer to
+the fit the more images there are. Cross-validation by group says, before anything is accepted,
+what it does to held-out images.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _SURE, _CONTRADICTED = 0.7, 0.95  # of the teacher
 # From so many labels on, the teacher's answers count half.
 _HALF = 20
 _LAB = 300  # what all replayed lab images together weigh, in images
+_AS_MUCH = 50  # so many images move the layer half of the way to its fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,8 @@ class LastLayer:
         if not used.any():
             return None
         field = Lessons(self.embedding[rows][used], answers[used], weights[used])
-        return refit(self.head, field + self.lab, self.pull)
+        fitted = refit(self.head, field + self.lab, self.pull)
+        return self.head.towards(fitted, len(rows) / (len(rows) + _AS_MUCH))
 
     def cross_validate(self) -> Paired | None:
         """Held-out images that the new layer reads right for the first time, or no longer.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecnn.bundle.head import Head, entropy
+from edgecnn.bundle.head import Head, Lessons, entropy, refit
 from edgecnn.bundle.last_layer import (
     UNLABELLED,
     LastLayer,
@@ -46,6 +46,20 @@ def test_it_learns_the_teacher_s_sure_answers_and_keeps_the_lab(layer):
     pair = layer.cross_validate()
     assert pair.won > 30
     assert pair.lost == 0
+
+
+def test_few_images_leave_the_layer_near_to_what_it_was(layer):
+    def moved(count: int) -> float:
+        """How far the layer goes of the way that fits these images and the lab best."""
+        found = layer.fit(np.arange(count))
+        weights = np.ones(count)  # the classes take turns and are all unlabelled: all count alike
+        lessons = Lessons(layer.embedding[:count], layer.teacher[:count].argmax(axis=1), weights)
+        best = refit(HEAD, lessons + layer.lab, layer.pull)
+        went, way = (np.linalg.norm(head.weights - HEAD.weights) for head in (found, best))
+        return went / way
+
+    assert moved(4) < 0.1
+    assert 0.5 < moved(80) < 1
 
 
 def test_labels_win_against_the_teacher_and_without_either_there_is_no_fit(layer):
