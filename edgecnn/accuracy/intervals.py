@@ -16,7 +16,9 @@ __all__ = [
     "chunks",
     "confusion",
     "difference",
+    "is_increasing",
     "paired_difference",
+    "rows_where",
     "run_starts",
     "tighter",
     "unique_in_runs",
@@ -242,16 +244,32 @@ def chunks(count: int) -> Iterator[slice]:
     return (slice(first, first + _CHUNK) for first in range(0, count, _CHUNK))
 
 
+def rows_where(chosen: np.ndarray) -> np.ndarray:
+    """The rows that are chosen: bool, shape (n,) -> int32, shape (m,), in order."""
+    rows, count = np.empty(np.count_nonzero(chosen), np.int32), 0
+    for part in chunks(len(chosen)):
+        here = np.flatnonzero(chosen[part])
+        np.add(here, part.start, out=rows[count : count + len(here)], casting="same_kind")
+        count += len(here)
+    return rows
+
+
+def is_increasing(values: np.ndarray) -> bool:
+    """Whether each value of a column is above the one before it."""
+    parts = chunks(len(values) - 1)
+    return all(bool((values[1:][part] > values[:-1][part]).all()) for part in parts)
+
+
 def confusion(label: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
     """How many frames of each label got each answer: int64, shape (size, size).
 
     Args:
-        label, index: int, shape (n,): both from 0, below `size`.
+        label, index: int, shape (n,): both below `size`, index from 0; a label below 0 is none.
     """
     counts = np.zeros(size * size, int)
     for part in chunks(len(label)):
         cell = label[part].astype(np.int64) * size + index[part]
-        counts += np.bincount(cell, minlength=size * size)
+        counts += np.bincount(cell[cell >= 0], minlength=size * size)
     return counts.reshape(size, size)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import confusion
+from edgecnn.accuracy.intervals import confusion, rows_where
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, json_as
 from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, frame_of
@@ -114,14 +114,14 @@ def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequenc
     tally = headline([(frames, truth) for _, frames, truth in parts])
     table = _Labelled.of(parts, labels, tally)
     truth = table.column(lambda _, truth: truth.label)
-    cells = confusion(truth, table.column(lambda frames, _: frames.index), len(labels))
+    cells = [confusion(truth.label, frames.index, len(labels)) for _, frames, truth in parts]
     classes = {label: table.part(truth == k) for k, label in enumerate(labels)}
     return Live(
         tally=tally,
         per_class=classes,
-        confusion=tuple(tuple(row) for row in cells.tolist()),
+        confusion=tuple(tuple(row) for row in np.sum(cells, axis=0).tolist()),
         confusions=table.confusions(),
-        worst=table.misreads(np.flatnonzero(~table.right).astype(np.int32), _WORST),
+        worst=table.misreads(rows_where(~table.right), _WORST),
         over_time=table.over_time(),
         label_counts=_label_counts([truth for _, _, truth in parts], table),
         has_time=not all(frames.separate for _, frames, _ in parts),
@@ -181,10 +181,23 @@ class _Labelled:
             joined(objects_shown([(frames, truth) for _, frames, truth in parts])),
         )
 
-    def column(self, of: Callable[[Frames, Truth], np.ndarray]) -> np.ndarray:
-        """A column of the frames or truths of all sessions, where there is a label."""
-        found = zip(self.parts, self.rows, strict=True)
-        return joined([of(frames, truth)[rows] for (_, frames, truth), rows in found])
+    def column(
+        self, of: Callable[[Frames, Truth], np.ndarray], places: np.ndarray | None = None
+    ) -> np.ndarray:
+        """A column of the frames or truths of all sessions, where there is a label.
+
+        Args:
+            places: int, shape (k,), sorted: of these labelled frames only.
+        """
+        found = []
+        for (_, frames, truth), rows, start in zip(
+            self.parts, self.rows, self.starts[:-1], strict=True
+        ):
+            if places is not None:
+                here = slice(*np.searchsorted(places, [start, start + len(rows)]))
+                rows = rows[places[here] - start]
+            found.append(of(frames, truth)[rows])
+        return joined(found)
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -211,9 +224,9 @@ class _Labelled:
 
     def confusions(self) -> tuple[Confusion, ...]:
         """The 20 largest confusions, with up to 6 pictures each and 36 in all."""
-        wrong = np.flatnonzero(~self.right).astype(np.int32)
-        told = self.column(lambda _, truth: truth.label)[wrong].astype(np.int64)
-        pair = told * len(self.labels) + self.column(lambda frames, _: frames.index)[wrong]
+        wrong = rows_where(~self.right)
+        told = self.column(lambda _, truth: truth.label, wrong).astype(np.int64)
+        pair = told * len(self.labels) + self.column(lambda frames, _: frames.index, wrong)
         kinds, counts = np.unique(pair, return_counts=True)
         found = []
         left = _SHEET
@@ -232,16 +245,19 @@ class _Labelled:
         """The most confident of `rows`, one a segment: the next frame shows the same object again.
 
         Of a segment the frame whose picture was kept is taken, if there is one.
+
+        Args:
+            rows: int32, shape (k,), sorted.
         """
-        kept = self._pictured[rows]
+        kept = self.column(lambda frames, _: _pictured(frames), rows)
         if pictures_only:
             rows, kept = rows[kept], kept[kept]
-        confidence = self.column(lambda frames, _: frames.confidence)
-        rows = rows[np.lexsort((-confidence[rows], ~kept))]
-        _, first = np.unique(self.segment[rows], return_index=True)
-        rows = rows[first]
-        rows = rows[np.argsort(-confidence[rows], kind="stable")][:most]
-        return tuple(map(self._misread, rows.tolist()))
+        sure = self.column(lambda frames, _: frames.confidence, rows)
+        order = np.lexsort((-sure, ~kept))
+        _, first = np.unique(self.segment[rows[order]], return_index=True)
+        best = order[first]
+        best = best[np.argsort(-sure[best], kind="stable")][:most]
+        return tuple(map(self._misread, rows[best].tolist()))
 
     def over_time(self) -> tuple[Slice, ...]:
         """Up to 40 stretches of equal length in each session, each worth 15 answers or more."""
@@ -251,19 +267,14 @@ class _Labelled:
         for (session, _, _), first, end in zip(
             self.parts, self.starts[:-1], self.starts[1:], strict=True
         ):
-            rows = first + np.flatnonzero(self.weight[first:end] > 0)
+            rows = rows_where(self.weight[first:end] > 0)
+            rows += first
             count = max(1, min(_SLICES, int(len(rows) * worth) // _SMALLEST_SLICE))
             for part in np.array_split(rows, count):
                 if len(part):
                     begin, last = (self._frame(int(place)) for place in part[[0, -1]])
                     slices.append(Slice(str(session.path), begin, last, self.part(part)))
         return tuple(slices)
-
-    @cached_property
-    def _pictured(self) -> np.ndarray:
-        """Whose picture was kept: bool, shape (n,)."""
-        found = zip(self.parts, self.rows, strict=True)
-        return joined([np.isin(rows, list(frames.images)) for (_, frames, _), rows in found])
 
     def _frame(self, place: int) -> int:
         """The number of a frame in its session."""
@@ -282,3 +293,10 @@ class _Labelled:
             image=session.picture(name) if name else None,
             calibrated=round(float(frames.calibrated[row]), 4),
         )
+
+
+def _pictured(frames: Frames) -> np.ndarray:
+    """Of which frames a picture was kept: bool, shape (n,)."""
+    kept = np.zeros(len(frames), bool)
+    kept[list(frames.images)] = True
+    return kept

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgecnn.accuracy.alarm import Alarm
-from edgecnn.accuracy.intervals import Clusters, chunks, run_starts, tighter
+from edgecnn.accuracy.intervals import Clusters, chunks, rows_where, run_starts, tighter
 from edgecnn.accuracy.tally import Tally
 from edgecnn.session.answers import HARD, RANDOM, WHOLE, label_scales, number_objects, region_of
 from edgecnn.session.read import Frames
@@ -78,18 +78,12 @@ def _tally(
 
 def labelled_rows(truth: Truth) -> np.ndarray:
     """The frames with a label of the model's classes: int32, shape (m,)."""
-    is_labelled = truth.label >= 0
-    rows, count = np.empty(np.count_nonzero(is_labelled), np.int32), 0
-    for part in chunks(len(is_labelled)):
-        here = np.flatnonzero(is_labelled[part]) + part.start
-        rows[count : count + len(here)] = here
-        count += len(here)
-    return rows
+    return rows_where(truth.label >= 0)
 
 
 def is_right(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:
     """Which of some frames are answered right: bool, shape (m,)."""
-    return np.asarray((truth.label == frames.index)[rows])
+    return np.asarray(truth.label[rows] == frames.index[rows])
 
 
 def joined(columns: Sequence[np.ndarray]) -> np.ndarray:

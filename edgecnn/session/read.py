@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
-from edgecnn.accuracy.intervals import run_starts
+from edgecnn.accuracy.intervals import chunks, is_increasing, run_starts
 from edgecnn.errors import SessionError
 from edgecnn.session.answers import frame_key, frame_of, latest
 from edgecnn.session.events import (
@@ -233,11 +233,22 @@ def _moved(column: dict[int, _Value], kept: np.ndarray | None) -> dict[int, _Val
     return {place[row]: value for row, value in column.items() if row in place}
 
 
-def _narrowed(confidence: np.ndarray) -> np.ndarray:
-    """The same in float16 where that is exact, as of steps of 1/256."""
+def _narrowed(column: array[float]) -> np.ndarray:
+    """A column of float32, in float16 where that is exact, as of steps of 1/256.
+
+    In the column's own memory: what is let go of between larger columns stays with the process.
+    """
+    wide = np.frombuffer(column, np.float32)
     with np.errstate(over="ignore"):  # of scores that are none
-        narrow = confidence.astype(np.float16)
-    return narrow if bool((narrow == confidence).all()) else confidence
+        for part in chunks(len(wide)):
+            if not bool((wide[part].astype(np.float16) == wide[part]).all()):
+                return wide
+    count, narrow = len(wide), np.frombuffer(column, np.float16, len(wide))
+    for part in chunks(count):
+        narrow[part] = wide[part].copy()  # further on than where it goes
+    del wide, narrow  # an array that is looked at can't shrink
+    del column[(count + 1) // 2 :]
+    return np.frombuffer(column, np.float16, count)
 
 
 def _days(runs: Sequence[tuple[int, int]], count: int, kept: np.ndarray | None) -> np.ndarray:
@@ -328,17 +339,18 @@ class _Rows:
         key = np.frombuffer(self.key, self.key.typecode)
         # Of a frame that was logged twice, the later answer counts. Nearly always none is, and
         # then nothing is copied: a session may have ten million frames.
-        is_sorted = bool((key[1:] > key[:-1]).all())
-        kept = None if is_sorted else latest(key)
+        kept = None if is_increasing(key) else latest(key)
+
+        def chosen(values: np.ndarray) -> np.ndarray:
+            return values if kept is None else values[kept]
 
         def column(values: array[int] | array[float]) -> np.ndarray:
-            found = np.frombuffer(values, values.typecode)
-            return found if kept is None else found[kept]
+            return chosen(np.frombuffer(values, values.typecode))
 
         return Frames(
             key=column(self.key),
             index=column(self.index),
-            confidence=_narrowed(column(self.confidence)),
+            confidence=chosen(_narrowed(self.confidence)),
             calibrated=column(self.calibrated),
             images=_moved(self.images, kept),
             taken=_moved(self.taken, kept),

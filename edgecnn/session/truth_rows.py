@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import chunks
+from edgecnn.accuracy.intervals import chunks, is_increasing
 from edgecnn.session.answers import (
     CANT_TELL,
     NONE_OF_THESE,
@@ -66,11 +66,13 @@ class TruthRows:
         self._regions = regions
         self._people: dict[str, int] = {}
         self._key, self._label = array("i"), array("b")
-        self._why, self._blind = array("b"), array("b")
+        self._why = array("b")
         # Where the person or source changes: (row, who).
         self._turns: list[tuple[int, int]] = []
-        # Of most labels the weight is 1 and no time is known: these are (row, value) of others.
+        # Of most labels the weight is 1, and no time is known, nor who saw what: these are
+        # (row, value) of others.
         self._weight, self._given = (array("q"), array("d")), (array("q"), array("d"))
+        self._blind = array("q"), array("d")
         self._newest = float("-inf")
         self._is_late = False  # whether a label says that it was given before one above it
 
@@ -85,9 +87,10 @@ class TruthRows:
             return
         # First all that can fail: columns stay of one length.
         key, why, weight = frame_key(event.frame, region), why_code(event.why), chance_weight(event)
-        self._blind.append(-1 if event.blind is None else event.blind)
         self._key = appended(self._key, key)
         self._why.append(why)
+        if event.blind is not None:
+            _append(self._blind, len(self._key) - 1, event.blind)
         if weight != 1:
             _append(self._weight, len(self._key) - 1, weight)
         if event.label is not None and event.label not in self._codes:
@@ -113,21 +116,24 @@ class TruthRows:
 
     def finish(self, known: np.ndarray) -> Truth:
         """The truth of the frames with these keys: int64, shape (n,), sorted."""
-        columns = (self._key, self._label, self._blind, self._why)
+        columns = (self._key, self._label, self._why)
         # Not copied: there may be millions.
-        key, label, blind, why = (np.frombuffer(c, c.typecode) for c in columns)
+        key, label, why = (np.frombuffer(c, c.typecode) for c in columns)
         person = self._person()
         weight = _column(self._weight, len(key), 1.0) if self._weight[0] else None
+        blind = _column(self._blind, len(key), -1).astype(np.int8) if self._blind[0] else None
         if self._is_late:
             # A label without a time was given when the newest above it was.
             given = _column(self._given, len(key), float("-inf"))
             newest = np.maximum.accumulate(given)
             newest[np.array(self._given[0])] = np.array(self._given[1])
             order = np.argsort(newest, kind="stable")
-            key, label, blind, why = (c[order] for c in (key, label, blind, why))
-            weight = None if weight is None else weight[order]
-            person = None if person is None else person[order]
-        (aligned, shown), why, weight = align_truth(known, key, (label, blind), why, weight)
+            key, label, why = (c[order] for c in (key, label, why))
+            weight, blind, person = (
+                None if c is None else c[order] for c in (weight, blind, person)
+            )
+        said = [label] if blind is None else [label, blind]
+        (aligned, *shown), why, weight = align_truth(known, key, said, why, weight)
         counts = np.bincount(NONE_OF_THESE - aligned[aligned <= NONE_OF_THESE])
         differing, who = (0, []) if person is None else _differing(key, label, person, known)
         names = list(self._people)
@@ -138,8 +144,8 @@ class TruthRows:
             broken=self.broken,
             unknown={self._outside[k]: int(count) for k, count in enumerate(counts) if count},
             cant_tell=int((aligned == CANT_TELL).sum()),
-            blind=int((shown == 1).sum()),
-            seen=int((shown == 0).sum()),
+            blind=sum(int((one == 1).sum()) for one in shown),
+            seen=sum(int((one == 0).sum()) for one in shown),
             guarded=self.guarded,
             differing=differing,
             people=tuple(sorted(names[k] for k in who)),
@@ -216,7 +222,7 @@ def _differing(
         key, label, person: int, shape (m,): in the order in which they were given.
         known: The keys of the frames that count, sorted.
     """
-    if (key[1:] > key[:-1]).all():  # a label a frame
+    if is_increasing(key):  # a label a frame
         return 0, []
     counts = np.isin(key, known)
     key, label, person = key[counts], label[counts], person[counts]

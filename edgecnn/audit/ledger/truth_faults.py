@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -127,16 +127,12 @@ def check_truth(
 
 def _hypotheses(session: Session, frames: Frames, truth: Truth) -> Iterator[_Hypothesis]:
     """Labels put right in each way that can be told from the answers."""
-    labelled = labelled_rows(truth)
     renamed = _renamed(_confusion(session, frames, truth), session.card.labels)
     if renamed is not None:
         name, order = renamed
-        label = truth.label.copy()
-        label[labelled] = order[truth.label[labelled]]
+        label = _changed(truth.label, order.astype(truth.label.dtype).take)
         yield _Hypothesis(name, label, frames.separate, _CHANCE_OF_NAMES)
-    backwards = truth.label.copy()
-    backwards[labelled] = truth.label[labelled[::-1]]
-    yield _Hypothesis("labels run backwards", backwards)
+    yield _Hypothesis("labels run backwards", _changed(truth.label, np.flip))
     if frames.separate:
         for name, label in _sorted_otherwise(session, frames, truth):
             yield _Hypothesis(name, label, separate=True)
@@ -149,10 +145,16 @@ def _hypotheses(session: Session, frames: Frames, truth: Truth) -> Iterator[_Hyp
             yield _Hypothesis(name, label)
 
 
+def _changed(label: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Other labels of the frames that have one of the card; the rest stay without."""
+    other, is_labelled = label.copy(), label >= 0
+    other[is_labelled] = change(label[is_labelled])
+    return other
+
+
 def _confusion(session: Session, frames: Frames, truth: Truth) -> np.ndarray:
     """How many frames of each label got each answer: int64, shape (classes, classes)."""
-    rows = labelled_rows(truth)
-    return confusion(truth.label[rows], frames.index[rows], len(session.card.labels))
+    return confusion(truth.label, frames.index, len(session.card.labels))
 
 
 def _improvement(

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from edgecnn._version import __version__
+from edgecnn.accuracy.intervals import chunks
 from edgecnn.audit.fault import Fault
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import SessionError
@@ -57,15 +60,14 @@ def check_header(session: Session, bundle: Bundle | None) -> list[str]:
 def check_files(session: Session, frames: Frames) -> tuple[list[Fault], list[str]]:
     """Check answers against their scores, the range of the scores, and the kept pictures."""
     name, faults, notes = session.path.name, [], []
-    outside = (frames.confidence < -_STEP) | (frames.confidence > 1 + _STEP)
-    outside |= (frames.calibrated < -_STEP) | (frames.calibrated > 1 + _STEP)
-    if outside.any():
+    outside = _num_outside(frames)
+    if outside:
         faults.append(
             Fault(
                 "session",
                 "scores outside of 0 to 1",
                 None,
-                f"{int(outside.sum())} of {len(frames)} answers of {name}; scores are written in "
+                f"{outside} of {len(frames)} answers of {name}; scores are written in "
                 "256ths, confidence as a fraction",
             )
         )
@@ -94,6 +96,15 @@ def check_files(session: Session, frames: Frames) -> tuple[list[Fault], list[str
             f"{name}: {frames.num_foreign} files in {PICTURES_NAME}/ belong to no answer, left out"
         )
     return faults, notes
+
+
+def _num_outside(frames: Frames) -> int:
+    """How many answers have a score that is none."""
+    count = 0
+    for part in chunks(len(frames)):
+        columns = np.stack([frames.confidence[part], frames.calibrated[part]])
+        count += int(((columns < -_STEP) | (columns > 1 + _STEP)).any(axis=0).sum())
+    return count
 
 
 def _digest(session: Session, bundle: Bundle) -> str | None:

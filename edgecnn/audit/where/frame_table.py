@@ -13,7 +13,7 @@ from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.ledger.reanswer import spread
 from edgecnn.bundle.preprocess import readable_image, to_tensor
-from edgecnn.session.answers import region_of
+from edgecnn.session.answers import frame_key
 from edgecnn.session.headline import (
     is_right,
     joined,
@@ -33,21 +33,30 @@ _HEADER = ("device", "runtime", "source", "name", "site")
 
 @dataclass(frozen=True)
 class Field:
-    """What frames belong to: int8 or int16, shape (n,), positions in `values`; -1 where unknown."""
+    """What frames belong to.
+
+    runs    int, shape (r, 2): from this row on the position in `values`; -1 where unknown
+    """
 
     values: tuple[str, ...]
-    code: np.ndarray
+    runs: np.ndarray
+
+    def column(self, count: int) -> np.ndarray:
+        """The positions of all frames: int8 or int16, shape (count,)."""
+        kind = np.int8 if len(self.values) <= np.iinfo(np.int8).max else np.int16
+        return np.repeat(self.runs[:, 1].astype(kind), np.diff(self.runs[:, 0], append=count))
 
 
 @dataclass(frozen=True)
 class Labelled:
     """Frames whose label counts; columns of shape (m,).
 
-    row int, its place in the table; right bool; weight float64, for how many frames it stands, None
-    where each stands for itself; thing int32: frames with the same number show the same object.
+    right bool; weight float64, for how many frames it stands, None where each stands for itself;
+    thing int32: frames with the same number show the same object.
+    is_there  bool, shape (n,): which frames of the table these are
     """
 
-    row: np.ndarray
+    is_there: np.ndarray
     right: np.ndarray
     weight: np.ndarray | None
     thing: np.ndarray
@@ -92,13 +101,13 @@ class FrameTable:
         confidence = joined([frames.calibrated for _, frames, _ in parts])
         starts = _starts(parts).tolist()
         days = [f.days + np.array([k, 0]) for k, (_, f, _) in zip(starts, parts, strict=True)]
-        looks, count = _looks(parts), len(index)
+        looks = _looks(parts)
         fields = {
             **_header_fields(parts),
             "region": _region(parts),
-            "day": _day(joined(days), count),
-            "brightness": _thirds(count, looks.row, looks.brightness),
-            "sharpness": _thirds(count, looks.row, looks.sharpness),
+            "day": _day(joined(days)),
+            "brightness": _thirds(looks.row, looks.brightness),
+            "sharpness": _thirds(looks.row, looks.sharpness),
         }
         several = {name: field for name, field in fields.items() if len(field.values) > 1}
         return cls(index, confidence, joined(days), several, _labelled(parts), looks)
@@ -111,20 +120,20 @@ def _starts(parts: Sequence[tuple[Session, Frames, Truth]]) -> np.ndarray:
 
 def _labelled(parts: Sequence[tuple[Session, Frames, Truth]]) -> Labelled:
     shown = objects_shown([(frames, truth) for _, frames, truth in parts])
-    columns = []
-    for start, (_, frames, truth), numbers in zip(_starts(parts), parts, shown, strict=True):
+    columns, is_there = [], []
+    for (_, frames, truth), numbers in zip(parts, shown, strict=True):
         rows = labelled_rows(truth)
         weight = label_weights(frames, truth, rows)
-        counted = weight > 0
-        found = (rows, is_right(frames, truth, rows), weight, numbers)
-        rows += start  # only now, and in place: there may be millions
-        columns.append(found if counted.all() else tuple(c[counted] for c in found))
-    row, right, weight, thing = map(joined, zip(*columns, strict=True))
-    return Labelled(row, right, None if (weight == 1).all() else weight, thing)
+        is_counted, is_here = weight > 0, truth.label >= 0
+        is_here[rows[~is_counted]] = False
+        is_there.append(is_here)
+        found = (is_right(frames, truth, rows), weight, numbers)
+        columns.append(found if is_counted.all() else tuple(c[is_counted] for c in found))
+    right, weight, thing = map(joined, zip(*columns, strict=True))
+    return Labelled(joined(is_there), right, None if (weight == 1).all() else weight, thing)
 
 
 def _header_fields(parts: Sequence[tuple[Session, Frames, Truth]]) -> dict[str, Field]:
-    sizes = [len(frames) for _, frames, _ in parts]
     headers = [session.header for session, _, _ in parts]
     texts = {name: [str(getattr(head, name) or "") for head in headers] for name in _HEADER}
     texts["host"] = [str(head.host.get("name") or "") for head in headers]
@@ -134,37 +143,35 @@ def _header_fields(parts: Sequence[tuple[Session, Frames, Truth]]) -> dict[str, 
         known = sorted({value for value in values if value})
         code = [known.index(value) if value else -1 for value in values]
         if len(known) > 1:  # else no part of the frames differs from another
-            found[name] = Field(tuple(known), np.repeat(np.array(code, np.int16), sizes))
+            found[name] = Field(tuple(known), np.stack([_starts(parts), code], axis=1))
     return found
 
 
 def _region(parts: Sequence[tuple[Session, Frames, Truth]]) -> Field:
     """By name: a region has another position in each session."""
     known = sorted({name or "" for _, frames, _ in parts for name in frames.regions})
-    if len(known) == 1:
-        return Field(tuple(known), np.zeros(0, np.int16))
-    columns = []
-    for _, frames, _ in parts:
-        code = np.array([known.index(name or "") for name in frames.regions], np.int16)
-        columns.append(code[region_of(frames.key)])
-    return Field(tuple(known), joined(columns))
+    runs = []
+    for start, (_, frames, _) in zip(_starts(parts), parts, strict=True):
+        first = np.array([frame_key(0, k) for k in frames.regions.values()], frames.key.dtype)
+        code = [known.index(name or "") for name in frames.regions]
+        runs.append(np.stack([start + np.searchsorted(frames.key, first), code], axis=1))
+    return Field(tuple(known), joined(runs))
 
 
-def _day(days: np.ndarray, count: int) -> Field:
+def _day(days: np.ndarray) -> Field:
     known, code = np.unique(days[:, 1], return_inverse=True)
     unknown = int(known[0] == 0)
     values = tuple(date.fromordinal(int(one)).isoformat() for one in known[unknown:])
-    lengths = np.diff(days[:, 0], append=count)
-    kind = np.int8 if len(values) <= np.iinfo(np.int8).max else np.int16
-    return Field(values, np.repeat((code - unknown).astype(kind), lengths))
+    return Field(values, np.stack([days[:, 0], code - unknown], axis=1))
 
 
-def _thirds(count: int, row: np.ndarray, values: np.ndarray) -> Field:
+def _thirds(row: np.ndarray, values: np.ndarray) -> Field:
+    """Of frames with a picture; those between them are unknown."""
     if len(row) < _FEWEST_PICTURES:
-        return Field((), np.zeros(0, np.int8))
-    code = np.full(count, -1, np.int8)
-    code[row] = np.searchsorted(np.quantile(values, (1 / 3, 2 / 3)), values)
-    return Field(_THIRDS, code)
+        return Field((), np.zeros((0, 2), int))
+    code = np.searchsorted(np.quantile(values, (1 / 3, 2 / 3)), values)
+    one = np.stack([row, code, row + 1, np.full(len(row), -1)], axis=1)
+    return Field(_THIRDS, np.concatenate([[[0, -1]], one.reshape(-1, 2)]))
 
 
 def _looks(parts: Sequence[tuple[Session, Frames, Truth]]) -> Looks:

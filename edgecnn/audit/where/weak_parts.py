@@ -62,11 +62,12 @@ def weak_parts(table: FrameTable) -> tuple[Part, ...]:
     for name, field in table.fields.items():
         if len(field.values) > _MOST_VALUES:
             continue
-        code = field.code[table.labelled.row]
+        every = field.column(len(table.index))
+        code = every[table.labelled.is_there]
         for position, value in enumerate(field.values):
             compared = _compare(table.labelled, code, position)
             if compared is not None:
-                rows = field.code == position
+                rows = every == position
                 sure = round(float(table.confidence[rows].mean()), 4)
                 found.append(Part(name, value, int(rows.sum()), sure, *compared))
     return _corrected(found)
