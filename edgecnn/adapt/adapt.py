@@ -21,7 +21,7 @@ from edgecnn.adapt.result import AdaptEachResult, AdaptResult
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.folder import is_bundle
 from edgecnn.calibrate.pool import find_field
-from edgecnn.errors import ModelError, OptionError
+from edgecnn.errors import DataError, ModelError, OptionError, SessionError
 from edgecnn.files.staging import check_writable
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
@@ -78,7 +78,8 @@ def adapt_each(
 ) -> AdaptEachResult:
     """Adapt a network to several devices, to each by itself.
 
-    A device with no accepted step gets no network; the others get theirs. A label counts for the
+    A device with no accepted step, or whose images can't be used, gets no network; the others get
+    theirs. A label counts for the
     device whose images hold the same file.
 
     Args:
@@ -104,16 +105,21 @@ def adapt_each(
             "another -o"
         )
     suffix = ".edgecnn" if is_bundle(model) else ""
+    devices = _named(fields)
+    places = {name: output / f"{name}{suffix}" for name in devices}
+    for place in places.values():
+        check_writable(place, marker=marker)
+    older = {name: place for name, place in places.items() if (place / marker).exists()}
     found: dict[str, AdaptResult] = {}
-    for name, root in _named(fields).items():
+    for name, root in devices.items():
 
         def said(what: str, done: int, total: int, name: str = name) -> None:
             if progress:
                 progress(f"{what} of {name}", done, total)
 
-        place = output / f"{name}{suffix}"
-        found[name] = _adapt(model, [root], place, options, said, one_of_several=True)
-    return AdaptEachResult(model, output, found)
+        found[name] = _adapt(model, [root], places[name], options, said, one_of_several=True)
+    older = {name: place for name, place in older.items() if not found[name].accepted}
+    return AdaptEachResult(model, output, found, older)
 
 
 def _named(fields: Sequence[Path | str]) -> dict[str, Path]:
@@ -157,7 +163,12 @@ def _adapt(
     given = labels_of(options.labels, card, options.manifest) if options.labels else None
     if given is not None and one_of_several:
         given = replace(given, roots=())
-    images = read_field(roots, card, given, progress)
+    try:
+        images = read_field(roots, card, given, progress)
+    except (DataError, SessionError) as error:
+        if not one_of_several:
+            raise
+        return AdaptResult(None, model, 0, 0, 0, (), refusal=str(error))
     live = _live(options, card)
     checked = live is not None or any(is_session(root) for root in roots)
     note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)

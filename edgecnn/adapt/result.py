@@ -154,11 +154,13 @@ class AdaptEachResult(Record):
     parent   what was adapted
     output   the folder with what was written
     devices  what came of each device, by its name
+    older    of the devices that got none: what an earlier run wrote, which is still there
     """
 
     parent: Path
     output: Path
     devices: dict[str, AdaptResult]
+    older: dict[str, Path] = field(default_factory=dict)
 
     @property
     @computed
@@ -182,9 +184,11 @@ class AdaptEachResult(Record):
             lines += [f"{name}: refused: {one.refusal}"] if one.refusal else []
             lines += [f"{name}: {line}" for line in one.told]
             lines += [f"{name}: {f}: labelled {a}, reads as {b}?" for f, a, b in one.suspects]
-        kept = "" if self.complete else f"; the others keep {self.parent}"
+            if name in self.older:
+                lines.append(f"{name}: {self.older[name]} is of an earlier run, and stays")
+        kept = "" if self.complete else f"; the others keep what they have, or {self.parent}"
         lines.append(
-            f"{self.adapted} of {len(self.devices)} devices have a network of their own in "
+            f"{self.adapted} of {len(self.devices)} devices got a network of their own in "
             f"{self.output}{kept}."
         )
         done = [one for one in self.devices.values() if one.model is not None]

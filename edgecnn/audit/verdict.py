@@ -28,9 +28,12 @@ class Overfitting(Record):
 
     @classmethod
     def of(cls, card: Card) -> Overfitting | None:
-        """As the card says; None where it has no accuracy of the training images."""
+        """As the card says; None where it has no accuracy of the training images.
+
+        None too of a network that was adapted: the training images were read before that.
+        """
         found = card.training.get("train")
-        if not isinstance(found, dict) or not found.get("total"):
+        if card.parent is not None or not isinstance(found, dict) or not found.get("total"):
             return None
         train = Tally.from_json(found)
         points = gap_points(train, card.lab.tally)

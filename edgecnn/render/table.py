@@ -12,7 +12,10 @@ from rich.table import Table
 __all__ = ["table"]
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]], width: int = 140) -> str:
+_WIDEST = 10_000  # a terminal wraps a long row, a cell that is cut may have lost a digit
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A plain-text table; numbers (cells that end in a digit or %) are set flush right."""
     view = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for k, header in enumerate(headers):
@@ -22,5 +25,5 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], width: int =
     for row in rows:
         view.add_row(*map(str, row))
     text = StringIO()
-    Console(file=text, width=width, color_system=None).print(view, markup=False)
+    Console(file=text, width=_WIDEST, color_system=None).print(view, markup=False)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

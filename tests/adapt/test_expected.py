@@ -53,6 +53,8 @@ def test_an_audit_after_adapting_sets_expected_beside_obtained(story, digits_bun
     assert f"obtained {gain.points:+.1f} points, 95 % interval" in text
     assert json.loads(json.dumps(now.to_json()))["adapted"]["before"]["live"]["total"] == 166
     assert was.adapted is None
+    assert was.overfitting is not None
+    assert now.overfitting is None  # its training images were read by another network
     assert not [note for note in now.notes if "adapted to" in note]
 
 

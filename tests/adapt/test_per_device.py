@@ -12,7 +12,7 @@ from edgecnn.adapt.adapt import AdaptOptions, adapt, adapt_each
 from edgecnn.adapt.go_back import go_back
 from edgecnn.bundle.folder import Bundle
 from edgecnn.cli.lab import adapt as command
-from edgecnn.errors import DataError, OptionError
+from edgecnn.errors import DataError, OptionError, OutputError
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,39 @@ def test_a_refused_device_gets_no_network_and_the_labels_of_others_are_not_its_o
     text = found.to_text()
     assert f"yard: refused: {other.refusal}" in text
     assert "hall: batch norm: not tried" in text
-    assert "1 of 2 devices have a network of their own" in text
+    assert "1 of 2 devices got a network of their own" in text
     assert f"edgecnn doctor {found.output / 'hall.edgecnn'}" in text
     data = json.loads(json.dumps(found.to_json()))
     assert data["adapted"] == 1
     assert [one["accepted"] for one in data["devices"].values()] == [True, False]
+
+
+def test_of_a_refused_device_an_older_network_is_not_taken_for_its_own(each, devices, tmp_path):
+    found, _ = each
+    older = shutil.copytree(found.devices["hall"].model, tmp_path / "yard.edgecnn")
+    again = adapt_each(found.parent, [devices[1]], tmp_path)
+    assert (again.adapted, again.older) == (0, {"yard": older})
+    assert f"yard: {older} is of an earlier run, and stays" in again.to_text()
+
+
+def test_images_that_can_not_be_read_are_refused_and_the_others_get_theirs(
+    digits_bundle, devices, tmp_path
+):
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "1.png").write_bytes(b"\x89PNG")
+    found = adapt_each(digits_bundle, [tmp_path / "torn", devices[0]], tmp_path / "out")
+    assert "none of 1 field files is a usable image" in found.devices["torn"].refusal
+    assert found.devices["hall"].accepted
+
+
+def test_a_place_that_is_taken_is_found_before_the_work_for_any_device(
+    digits_bundle, devices, tmp_path
+):
+    (tmp_path / "yard.edgecnn").mkdir()
+    (tmp_path / "yard.edgecnn" / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"yard\.edgecnn exists"):
+        adapt_each(digits_bundle, devices, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["yard.edgecnn"]
 
 
 def test_the_way_back_is_found_from_the_folder_of_all_devices(each, tmp_path):

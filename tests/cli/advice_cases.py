@@ -118,9 +118,14 @@ CASES = (
         "inspect LOOSE --manifest LOOSE_CSV --field F -o O",
     ),
     read(
-        "--switch-when is about the bundle of --shadow",
+        "is about the bundle of --shadow",
         "run B -s F --switch-when better",
         "run B -s F --switch-when better --shadow B",
+    ),
+    read(
+        "{} is about the bundle of --shadow",
+        "run B -s F --shadow-every 5",
+        "run B -s F --shadow-every 5 --shadow B",
     ),
     read(
         "both decide which bundle answers",

@@ -125,6 +125,18 @@ def test_a_copy_keeps_the_mean_that_a_normalization_was_adapted_to(nested):
         assert copy.predict_on_batch(pixels) == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_copy_of_a_copy_that_was_saved_is_made_in_another_process_too(tmp_path):
+    """Keras names its operations anew in each process, so a file may hold the same name."""
+    keras.backend.clear_session()
+    layers = [keras.Input((24, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    rewire(keras.Sequential(layers), (24, 16, 3)).save(tmp_path / "copy.keras")
+    keras.backend.clear_session()
+    loaded = keras.models.load_model(tmp_path / "copy.keras")
+    pixels = np.ones((1, 24, 16, 3), np.float32)
+    copy = rewire(loaded, (24, 16, 3))
+    assert copy.predict_on_batch(pixels) == pytest.approx(loaded.predict_on_batch(pixels))
+
+
 def test_a_network_that_keeps_values_outside_of_its_weights_is_refused():
     @keras.saving.register_keras_serializable("tests")
     class Shift(keras.layers.Layer):

@@ -54,11 +54,12 @@ class SwapOptions:
             OptionError: A swap into one session, on an Edge TPU, or for two reasons.
         """
         switches = self.switch_when is not None
+        flag = "--switch-when" if switches else "--bundle-dir"
+        if self.shadow is None and (switches or self.shadow_every > 1):
+            about = "--switch-when" if switches else "--shadow-every"
+            raise OptionError(f"{about} is about the bundle of --shadow; name it")
         if self.bundle_dir is None and not switches:
             return
-        flag = "--switch-when" if switches else "--bundle-dir"
-        if switches and self.shadow is None:
-            raise OptionError("--switch-when is about the bundle of --shadow; name it")
         if switches and self.bundle_dir is not None:
             raise OptionError(
                 "--switch-when and --bundle-dir both decide which bundle answers; leave one out"

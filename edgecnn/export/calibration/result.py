@@ -129,7 +129,7 @@ class Comparison(Record):
             f"held-out frames: {held_out}; agreement with the float model, and the lab accuracy "
             "that is lost (points), in two disjoint draws",
             "",
-            table(headers.split(","), rows, width=130 + max(len(row[0]) for row in rows)),
+            table(headers.split(","), rows),
             "",
             f"advice: calibrate with {self.advice.name}",
             *(f"  {reason}" for reason in self.advice.reasons),

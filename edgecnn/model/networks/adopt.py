@@ -78,6 +78,10 @@ def rewire(
     image = x = keras.Input(input_shape, name="image")
     for layer in front:
         x = layer(x)
+    # Operations of a file keep names that Keras gives to new ones too: to that of its own input.
+    for one in getattr(model, "operations", ()):
+        if not isinstance(one, keras.layers.Layer):
+            one.name = f"{one.name}_given"
     try:
         # A functional model may want its one image in a list or dict; a Sequential never does.
         wanted = None if isinstance(model, keras.Sequential) else model.input
