@@ -165,7 +165,8 @@ def test_evaluate_run_and_audit_count_alike(python, digits_bundle, images, tmp_p
     assert abs(lab.accuracy.correct - here["accuracy"]["correct"]) <= 2, "kernels: near ties"
 
 
-def test_a_bundle_is_adapted_here_as_in_the_lab(python, digits_bundle, askew, tmp_path):
+def assert_adapted_alike(python: Path, digits_bundle: Path, askew: Path, tmp_path: Path) -> Path:
+    """`adapt` in that Python gives what the lab's gives; returns the bundle that it wrote."""
     here, there = tmp_path / "here.edgecnn", tmp_path / "lab.edgecnn"
     result = edgecnn_json(python, "adapt", digits_bundle, "--field", askew, "-o", here)
     assert result["accepted"] is True
@@ -176,6 +177,11 @@ def test_a_bundle_is_adapted_here_as_in_the_lab(python, digits_bundle, askew, tm
         step = mine.output.scale or 1e-3
         for tensor in tensors[::4]:
             assert np.abs(mine.invoke(tensor) - lab.invoke(tensor)).max() <= step * 1.001
+    return here
+
+
+def test_a_bundle_is_adapted_here_as_in_the_lab(python, digits_bundle, askew, tmp_path):
+    here = assert_adapted_alike(python, digits_bundle, askew, tmp_path)
     assert edgecnn_json(python, "doctor", here)["ok"] is True
     shutil.copytree(digits_bundle, tmp_path / "parent.edgecnn")
     undone = edgecnn_json(python, "adapt", here, "--undo", "-o", tmp_path / "back.edgecnn")

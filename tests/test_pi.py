@@ -10,11 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from determinism import digests
-from test_device_installs import REPO, assert_alike, call, edgecnn_json, encoded, images
+from test_device_installs import (
+    REPO,
+    askew,
+    assert_adapted_alike,
+    assert_alike,
+    call,
+    edgecnn_json,
+    encoded,
+    images,
+)
 
+from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.bundle.folder import Bundle
 
-__all__ = ["encoded", "images"]  # fixtures
+__all__ = ["askew", "encoded", "images"]  # fixtures
 
 pytestmark = pytest.mark.env
 
@@ -78,6 +88,24 @@ def test_doctor_replays_the_golden_frames(pi, digits_bundle):
     status = {check["name"]: check["status"] for check in diagnosis["checks"]}
     assert diagnosis["ok"] is True
     assert status["model_full_integer_quant.tflite"] == "ok"
+
+
+@pytest.mark.long
+def test_a_bundle_is_adapted_there_as_in_the_lab(pi, digits_bundle, askew, tmp_path):
+    assert_adapted_alike(pi, digits_bundle, askew, tmp_path)
+
+
+def test_an_audit_answers_the_frames_of_its_session_alike_and_accuses_nobody(
+    pi, digits_bundle, images, tmp_path
+):
+    session = tmp_path / "session"
+    arguments = ("--source", images, "--truth", "folder", "--log", session)
+    ran = edgecnn_json(pi, "run", digits_bundle, *arguments)
+    audited = audit(session, AuditOptions(bundle=digits_bundle))
+    assert ran["frames"] == audited.live.tally.total == 200
+    kept = audited.checks.kept
+    assert kept.agreed == kept.frames > 50
+    assert audited.checks.faults == ()
 
 
 def test_a_second_build_does_nothing_and_passes_arguments_on(pi):

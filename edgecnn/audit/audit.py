@@ -25,7 +25,7 @@ from edgecnn.audit.where.weak_parts import weak_parts
 from edgecnn.errors import OptionError
 from edgecnn.files.staging import check_file_place
 from edgecnn.records import Progress
-from edgecnn.session.headline import live_alarm
+from edgecnn.session.headline import joined, live_alarm
 from edgecnn.session.label_file import FileLabels, read_labels
 from edgecnn.session.read import Frames, Session, Truth, read_truth
 
@@ -99,7 +99,11 @@ class _Labels:
 
 def _look_at_answers(recordings: Recordings, lab: Lab, progress: Progress | None) -> _Answers:
     """All that needs no label: it comes before they are read, so it can't see them."""
-    estimate = estimate_accuracy(recordings.frames, lab.quantized.accuracy or 0.0, lab.confidence)
+    estimate = estimate_accuracy(
+        joined([frames.calibrated for frames in recordings.frames]),
+        lab.quantized.accuracy or 0.0,
+        lab.confidence,
+    )
     again, notes = reanswer_all(list(recordings), recordings.bundle, progress)
     return _Answers(estimate, again, notes)
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from edgecnn.bundle.folder import LabTestRow
 from edgecnn.records import Record
-from edgecnn.session.headline import joined
-from edgecnn.session.read import Frames
 
 __all__ = ["Estimate", "LabConfidence", "estimate_accuracy"]
 
@@ -61,7 +59,7 @@ class Estimate(Record):
 
 
 def estimate_accuracy(
-    sessions: Sequence[Frames], lab_accuracy: float, lab: LabConfidence | None = None
+    confidence: np.ndarray, lab_accuracy: float, lab: LabConfidence | None = None
 ) -> Estimate:
     """Estimate field accuracy from the device's answers alone.
 
@@ -74,23 +72,23 @@ def estimate_accuracy(
     doubles the largest: lab - 2 (lab - lowest) - 2 points up to highest + 2 points.
 
     Args:
-        sessions: Label-free frames: this function is never given field labels.
+        confidence: float32, shape (n,): calibrated, of the field frames. All that this function is
+            given of the field, so no label.
         lab_accuracy: Of the artifact on the lab test images, in [0, 1].
         lab: The artifact's confidence on lab images, where it was measured.
 
     Source: Guillory et al. 2021, arXiv:2107.03315; Garg et al. 2022, arXiv:2201.04234.
     """
-    field_confidence = joined([frames.calibrated for frames in sessions])
-    if not len(field_confidence) or float(np.ptp(field_confidence)) == 0:
-        why = "all answers are equally sure" if len(field_confidence) else "no frame was answered"
+    if not len(confidence) or float(np.ptp(confidence)) == 0:
+        why = "all answers are equally sure" if len(confidence) else "no frame was answered"
         return Estimate(0.0, 1.0, UNKNOWN, why=why)
-    methods = {"average_confidence": float(field_confidence.mean())}
+    methods = {"average_confidence": float(confidence.mean())}
     if lab is not None and len(lab.confidence):
         lab_accuracy = float(lab.correct.mean())
         shift = methods["average_confidence"] - float(lab.confidence.mean())
         methods["difference_of_confidence"] = min(1.0, max(0.0, lab_accuracy + shift))
         threshold = float(np.quantile(lab.confidence, 1 - lab_accuracy))
-        methods["threshold"] = float((field_confidence > threshold + _SAME).mean())
+        methods["threshold"] = float((confidence > threshold + _SAME).mean())
     lowest, highest = min(methods.values()), max(methods.values())
     low = max(0.0, lab_accuracy - 2 * max(0.0, lab_accuracy - lowest) - _MARGIN)
     high = min(1.0, highest + _MARGIN)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -147,10 +147,10 @@ def declare(
     name: str, function: Callable[..., Outcome], options_class: Any, examples: tuple[str, ...]
 ) -> Command:
     """Read a command from its function's signature."""
-    hints = get_type_hints(function, include_extras=True)
     arguments, own = [], []
-    for parameter in inspect.signature(function).parameters.values():
-        hint, default = hints[parameter.name], parameter.default
+    # Python 3.10's typing.get_type_hints hides what is annotated where None is the default.
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        hint, default = parameter.annotation, parameter.default
         about = getattr(hint, "__metadata__", (None,))[0]
         if isinstance(about, Option):
             typed = typed_option(about, hint.__origin__)
@@ -159,7 +159,7 @@ def declare(
                 replace(typed, name=parameter.name, default=REQUIRED if missing else default)
             )
         elif about is not None:
-            arguments.append(parameter.replace(annotation=hint))
+            arguments.append(parameter)
     return Command(name, function, tuple(arguments), tuple(own), options_class, examples)
 
 
