@@ -5,27 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from edgecnn.adapt.data import FieldSet, check_session, labels_of, live_before, read_field
+from edgecnn.adapt.data import FieldSet, labels_of, live_before, read_field, sessions_of
 from edgecnn.adapt.gate import AdaptStep, refusal
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.parent_bundle import ParentBundle
 from edgecnn.adapt.parent_model import ParentModel
 from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptEachResult, AdaptResult
-from edgecnn.bundle.card import Card
+from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle
 from edgecnn.calibrate.pool import find_field
 from edgecnn.errors import DataError, ModelError, OptionError, SessionError
 from edgecnn.files.staging import check_writable
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
-from edgecnn.session.layout import is_session
 
 __all__ = ["AdaptEachResult", "AdaptOptions", "AdaptResult", "adapt", "adapt_each"]
 
@@ -55,7 +54,7 @@ def adapt(
     Args:
         model: MODEL folder of `edgecnn train` or of an earlier `adapt`; or a bundle, whose last
             layer alone is adapted, without TensorFlow.
-        field: Image folders or SESSION folders of one device.
+        field: Image folders or SESSION folders of one device; or a folder of its SESSIONs.
         output: The new MODEL folder or bundle; not written when no step is accepted.
 
     Raises:
@@ -79,8 +78,7 @@ def adapt_each(
     """Adapt a network to several devices, to each by itself.
 
     A device with no accepted step, or whose images can't be used, gets no network; the others get
-    theirs. A label counts for the
-    device whose images hold the same file.
+    theirs. A label counts for the device whose images hold the same file.
 
     Args:
         model: As for `adapt`.
@@ -98,18 +96,9 @@ def adapt_each(
             f"--live {options.live} is of one device; leave it out, and give each device's own "
             "session as --field"
         )
-    marker = ParentBundle.marker if is_bundle(model) else ParentModel.marker
-    if (output / marker).exists():
-        raise OptionError(
-            f"{output} is a network itself, expected a folder for those of all devices; choose "
-            "another -o"
-        )
-    suffix = ".edgecnn" if is_bundle(model) else ""
     devices = _named(fields)
-    places = {name: output / f"{name}{suffix}" for name in devices}
-    for place in places.values():
-        check_writable(place, marker=marker)
-    older = {name: place for name, place in places.items() if (place / marker).exists()}
+    places = _places(model, output, devices)
+    older = {name: place for name, place in places.items() if (place / CARD_FILE).exists()}
     found: dict[str, AdaptResult] = {}
     for name, root in devices.items():
 
@@ -117,7 +106,10 @@ def adapt_each(
             if progress:
                 progress(f"{what} of {name}", done, total)
 
-        found[name] = _adapt(model, [root], places[name], options, said, one_of_several=True)
+        one = _adapt(model, [root], places[name], options, said, one_of_several=True)
+        if options.labels and not one.labelled:
+            one = replace(one, notes=(*one.notes, f"{name}: no label is of one of its images"))
+        found[name] = one
     older = {name: place for name, place in older.items() if not found[name].accepted}
     return AdaptEachResult(model, output, found, older)
 
@@ -135,6 +127,20 @@ def _named(fields: Sequence[Path | str]) -> dict[str, Path]:
         find_field([root])
         named[name] = root
     return named
+
+
+def _places(model: Path, output: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where each device's network goes; all of them can be written to."""
+    if any((output / kind.marker).exists() for kind in (ParentBundle, ParentModel)):
+        raise OptionError(
+            f"{output} is a network itself, expected a folder for those of all devices; choose "
+            "another -o"
+        )
+    suffix, kind = (".edgecnn", ParentBundle) if is_bundle(model) else ("", ParentModel)
+    places = {name: output / f"{name}{suffix}" for name in names}
+    for place in places.values():
+        check_writable(place, marker=kind.marker)
+    return places
 
 
 def _adapt(
@@ -170,7 +176,7 @@ def _adapt(
             raise
         return AdaptResult(None, model, 0, 0, 0, (), refusal=str(error))
     live = _live(options, card)
-    checked = live is not None or any(is_session(root) for root in roots)
+    checked = live is not None or bool(sessions_of(roots))
     note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)
     with quiet():
         student = Student(parent.split, parent.replay, images, options, parent.from_scratch)
@@ -194,7 +200,6 @@ def _live(options: AdaptOptions, card: Card) -> FieldSet | None:
     """The newest frames of the session that the field set is compared with."""
     if options.live is None:
         return None
-    check_session(options.live, card)
     return read_field([options.live], card).newest(_NEWEST)
 
 

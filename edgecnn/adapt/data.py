@@ -23,13 +23,14 @@ from edgecnn.calibrate.pool import Found, find_field
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import file_sha256, find_labelled
+from edgecnn.files.picked import class_folders, untouched
 from edgecnn.records import Progress
 from edgecnn.session.headline import headline
-from edgecnn.session.layout import is_session
+from edgecnn.session.layout import is_session, sessions_below
 from edgecnn.session.read import open_session, read_frames, read_truth
 from edgecnn.session.things import link_things
 
-__all__ = ["FieldSet", "GivenLabels", "labels_of", "live_before", "read_field"]
+__all__ = ["FieldSet", "GivenLabels", "labels_of", "live_before", "read_field", "sessions_of"]
 
 _MOST = 2000  # more change nothing
 _CHUNK = 64
@@ -105,15 +106,15 @@ def read_field(
     """Read up to 2,000 images: those where labels were given, and others evenly spread.
 
     Args:
-        roots: Folders and SESSIONs.
+        roots: Folders, SESSIONs, and folders of SESSIONs.
 
     Raises:
-        DataError: No image can be read.
-        SessionError: A session ran another model.
+        DataError: No image can be read, or a session ran another model.
+        SessionError: A session can't be read.
     """
     given = given or GivenLabels({})
-    for root in (*given.roots, *roots):
-        check_session(root, card)
+    for session in sessions_of((*given.roots, *roots)):
+        _check_session(session, card)
     notes = list(given.notes)
     files = _choose(find_field(given.roots), find_field(roots, notes))
     known: list[tuple[Found, str]] = []
@@ -159,15 +160,13 @@ def _choose(labelled: Sequence[Found], others: Sequence[Found]) -> list[Found]:
     return [*first, *(rest[k] for k in evenly(len(rest), _MOST - len(first)))]
 
 
-def check_session(root: Path, card: Card) -> None:
-    """Refuse a session whose device ran a model with other labels or another input.
+def sessions_of(roots: Sequence[Path]) -> list[Path]:
+    """The sessions among some folders and in them, as `run --log-root` leaves them."""
+    return [one for root in roots for one in sessions_below(root) if is_session(one)]
 
-    Raises:
-        DataError: It did.
-        SessionError: Its header can't be read.
-    """
-    if not is_session(root):
-        return
+
+def _check_session(root: Path, card: Card) -> None:
+    """Refuse a session whose device ran a model with other labels or another input."""
     ran = open_session(root).card
     if (ran.labels, ran.input) != (card.labels, card.input):
         raise DataError(
@@ -186,7 +185,7 @@ def live_before(roots: Sequence[Path], card: Card) -> LiveBefore | None:
     Raises:
         SessionError: A session can't be read.
     """
-    sessions = [open_session(root) for root in roots if is_session(root)]
+    sessions = [open_session(one) for one in sessions_of(roots)]
     if len({(one.bundle_sha256, one.artifact) for one in sessions}) != 1:
         return None
     ran = sessions[0]
@@ -203,7 +202,7 @@ def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -
     """The class of each labelled image.
 
     Args:
-        roots: Folders with one folder a class, or SESSIONs with truth.
+        roots: Folders with one folder a class; SESSIONs with truth, or folders of them.
         manifest: A CSV file with the labels of the images in the folders.
 
     Raises:
@@ -212,9 +211,11 @@ def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -
     """
     found: dict[str, int] = {}
     notes: list[str] = []
-    for root in roots:
-        recorded = is_session(root)
-        found |= _session_labels(root) if recorded else _folder_labels(root, card, manifest, notes)
+    for place in (place for root in roots for place in sessions_below(root)):
+        if is_session(place):
+            found |= _session_labels(place)
+        else:
+            found |= _folder_labels(place, card, manifest, notes)
     if not found:
         named = ", ".join(map(str, roots))
         raise DataError(
@@ -228,7 +229,9 @@ def _folder_labels(
     root: Path, card: Card, manifest: Path | None, notes: list[str]
 ) -> dict[str, int]:
     codes = {label: k for k, label in enumerate(card.labels)}
+    root = class_folders(root)
     files = find_labelled(root, manifest, known=card.labels, notes=notes)
+    notes += filter(None, [untouched(root)])
     strange = sorted({file.label for file in files} - set(codes))
     if strange:
         raise DataError(

@@ -16,6 +16,7 @@ from edgecnn.bundle.card import CARD_FILE
 from edgecnn.bundle.folder import Bundle, is_bundle, read_card
 from edgecnn.errors import ModelError
 from edgecnn.files.staging import staged_folder
+from edgecnn.model.read import LAB_TEST_FILE
 
 __all__ = ["go_back"]
 
@@ -48,7 +49,7 @@ def go_back(model: Path | str, output: Path | str) -> UndoResult:
     bundle = is_bundle(parent)
     if bundle:
         Bundle.open(parent)  # every file as it was written
-    marker = "SHA256SUMS" if bundle else CARD_FILE
+    marker = "SHA256SUMS" if bundle else LAB_TEST_FILE
     with staged_folder(output, marker=marker) as stage:
         shutil.copytree(parent, stage, dirs_exist_ok=True)
     old = read_card((output / CARD_FILE).read_bytes(), output)

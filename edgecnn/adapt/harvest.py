@@ -14,22 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_scores
-from edgecnn.adapt.data import FieldSet, GivenLabels, labels_of, read_field
+from edgecnn.adapt.data import FieldSet, GivenLabels, labels_of, read_field, sessions_of
 from edgecnn.adapt.options import HarvestOptions
 from edgecnn.adapt.result import HarvestResult
 from edgecnn.bundle.card import Card
 from edgecnn.errors import DataError, OptionError
 from edgecnn.files.manifest import csv_text
+from edgecnn.files.picked import IMAGES, MANIFEST, check_replaceable
 from edgecnn.files.staging import check_writable, staged_folder
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
-from edgecnn.session.layout import is_session
 from edgecnn.session.ranking import rank_frames
 
 __all__ = ["HarvestOptions", "HarvestResult", "harvest"]
 
-_MANIFEST, _IMAGES = "manifest.csv", "images"
 # From tensors, uint8 (n, height, width, 3), to scores (n, classes) and embeddings (n, d).
 _Look = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -45,12 +44,13 @@ def harvest(
 
     Args:
         field: SESSION folders, or image folders.
-        output: The folder to write; an older one of this command is replaced.
+        output: The folder to write; an older one of this command is replaced, unless a person has
+            sorted its images.
 
     Raises:
         OptionError: Not exactly one of `model` and `bundle` is given.
         DataError: No image is left to pick.
-        OutputError: The output place is taken, read-only or full.
+        OutputError: The output place is taken, sorted, read-only or full.
     """
     if (options.model is None) == (options.bundle is None):
         given = "neither" if options.model is None else "both"
@@ -60,7 +60,8 @@ def harvest(
         )
     roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
     output = Path(output)
-    check_writable(output, marker=_MANIFEST)
+    check_replaceable(output)
+    check_writable(output, marker=MANIFEST)
     with quiet():
         card, look = _eyes(options)
     images = read_field(roots, card, GivenLabels(_known_labels(roots, card)), progress)
@@ -91,15 +92,17 @@ def harvest(
         },
         dict(sorted(Counter(card.labels[k] for k in read).items())),
         images.passed_over,
+        options.model or options.bundle or Path(),
+        tuple(roots),
     )
 
 
 def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
     """The labels that sessions have; a folder's names are no labels."""
     found: dict[str, int] = {}
-    for root in filter(is_session, roots):
+    for session in sessions_of(roots):
         try:
-            found |= labels_of([root], card).classes
+            found |= labels_of([session], card).classes
         except DataError:
             continue  # it has none yet
     return found
@@ -128,15 +131,15 @@ def _eyes(options: HarvestOptions) -> tuple[Card, _Look]:
 
 def _write(output: Path, picks: FieldSet, read: Sequence[str], certain: np.ndarray) -> None:
     rows = []
-    with staged_folder(output, marker=_MANIFEST) as stage:
+    with staged_folder(output, marker=MANIFEST) as stage:
         for k, (file, label) in enumerate(zip(picks.files, read, strict=True)):
-            name = f"{_IMAGES}/{label}/{k:04d}{file.path.suffix.lower()}"
+            name = f"{IMAGES}/{label}/{k:04d}{file.path.suffix.lower()}"
             (stage / name).parent.mkdir(parents=True, exist_ok=True)
             (stage / name).write_bytes(file.path.read_bytes())
             time = file.time.isoformat() if file.time else ""
             rows.append([name, picks.sha256[k], file.source, time, label, f"{certain[k]:.3f}"])
         header = ["file", "sha256", "source", "time", "read_as", "confidence"]
-        (stage / _MANIFEST).write_text(csv_text(header, rows), encoding="utf-8")
+        (stage / MANIFEST).write_text(csv_text(header, rows), encoding="utf-8")
         order = sorted(set(read))
         sheet = [
             (f"read as {label}", picks.tensors[[k for k, one in enumerate(read) if one == label]])

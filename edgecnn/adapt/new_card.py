@@ -9,7 +9,6 @@ import numpy as np
 
 from edgecnn._version import __version__
 from edgecnn.accuracy.confidence import fit_temperature
-from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptResult
 from edgecnn.bundle.card import Card, LabResult, picture_key
@@ -33,7 +32,7 @@ def new_card(
         edgecnn=__version__,
         temperature=_temperature(student, card),
         reject=None,  # it was chosen for the answers of another network
-        adaptation=_summary(result, student.images, card),
+        adaptation=_summary(result, student, card),
         parent=hashlib.sha256(card_bytes).hexdigest(),
     )
 
@@ -48,14 +47,18 @@ def _temperature(student: Student, card: Card) -> float:
     return float(np.clip(card.temperature * after / before, 0.01, 100))
 
 
-def _summary(result: AdaptResult, images: FieldSet, parent: Card) -> Json:
-    """What the card keeps: no path of this machine. `pictures` are also those of the parents."""
-    data = result.to_json()
+def _summary(result: AdaptResult, student: Student, parent: Card) -> Json:
+    """What the card keeps: no path of this machine.
+
+    `pictures` and `framing`, the margins that are cut off, are also those of the parents.
+    """
+    data, images = result.to_json(), student.images
     digest = hashlib.sha256("\n".join(sorted(images.sha256)).encode()).hexdigest()
     kept = ("images", "labelled", "groups", "teacher", "steps", "val", "notes", "left_out")
     pictures = parent.learned_pictures | set(map(picture_key, images.sha256))
     return {
         "field_sha256": digest,
         **{key: data[key] for key in (*kept, "live_before")},
+        "framing": student.framing or parent.framing,
         "pictures": sorted(pictures),
     }

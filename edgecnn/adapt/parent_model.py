@@ -13,7 +13,7 @@ from edgecnn.bundle.card import CARD_FILE
 from edgecnn.model.embedding import SplitNetwork, split_trained
 from edgecnn.model.lab_replay import REPLAY_FILE, Replay, read_replay
 from edgecnn.model.predict import lab_result
-from edgecnn.model.read import load_lab_model, load_model
+from edgecnn.model.read import LAB_TEST_FILE, load_lab_model, load_model
 from edgecnn.model.write import write_adapted_folder
 from edgecnn.quiet import quiet
 
@@ -23,7 +23,7 @@ __all__ = ["ParentModel"]
 class ParentModel:
     """The folder's network, its lab images and its card."""
 
-    marker = CARD_FILE  # what a folder that may be replaced holds
+    marker = LAB_TEST_FILE  # what a folder that may be replaced holds
 
     def __init__(self, path: Path) -> None:
         """Open it.

@@ -21,7 +21,7 @@ from edgecnn.camera.scenes import evenly
 from edgecnn.errors import ModelError
 from edgecnn.model.embedding import SplitNetwork, split_network
 from edgecnn.model.lab_replay import Replay
-from edgecnn.model.networks.margins import Margins, framed, is_framed
+from edgecnn.model.networks.margins import Margins, framed, margins_of
 
 __all__ = ["Student"]
 
@@ -92,6 +92,13 @@ class Student:
     def lab(self) -> LabCheck:
         """The validation images before all steps and now."""
         return LabCheck.of(self._base_right, self._reads_val(self.split.head))
+
+    @property
+    def framing(self) -> str | None:
+        """What the network cuts off; None where nothing, or where its files don't show it."""
+        split = self.split
+        margins = margins_of(split.network) if isinstance(split, SplitNetwork) else Margins()
+        return margins.text() if margins else None
 
     def try_framing(self) -> AdaptStep:
         """Cut margins off where the answers become surer without them."""
@@ -179,7 +186,7 @@ class Student:
         split, lab = self.split, self.replay
         if isinstance(lab, LabMemory):
             able = lab.teachers
-        elif isinstance(split, SplitNetwork) and is_framed(split.network):
+        elif isinstance(split, SplitNetwork) and margins_of(split.network):
             able = ()  # what is left without the margins is the object: views would cut into it
         else:
             rows = evenly(len(lab.val_labels), _OF_LAB)
@@ -243,8 +250,11 @@ class Student:
             return "not tried: --no-framing"
         if not self.from_scratch:
             return "not tried: measured for networks that were trained from scratch only"
-        if is_framed(split.network):
-            return "not tried: the network cuts margins off already"
+        if margins := margins_of(split.network):
+            return (
+                f"not tried: the network cuts margins off already ({margins.text()}); for a camera "
+                "that frames its object otherwise adapt the MODEL that it comes from"
+            )
         return self._no_lab_tensors(replay)
 
     def _no_batch_norm(self, split: SplitNetwork, replay: Replay) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.gate import AdaptStep, LabCheck
 from edgecnn.bundle.card import LiveBefore
+from edgecnn.bundle.folder import is_bundle
+from edgecnn.files.picked import IMAGES
 from edgecnn.records import Record, computed, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
@@ -244,6 +245,7 @@ class HarvestResult(Record):
     left_out   images that were not candidates, by reason
     classes    picked images by the class that the network reads
     passed_over  other files in the folders, a line a folder
+    network, places   what picked them, a MODEL folder or a bundle, and from where
     """
 
     output: Path
@@ -252,9 +254,14 @@ class HarvestResult(Record):
     left_out: dict[str, int]
     classes: dict[str, int]
     passed_over: tuple[str, ...] = ()
+    network: Path = field(default=Path("MODEL"), metadata=json_as(hidden=True))
+    places: tuple[Path, ...] = field(default=(Path("SESSION"),), metadata=json_as(hidden=True))
 
     def to_text(self) -> str:
-        target = shlex.quote(str(self.output / "images"))
+        fields = [word for root in self.places for word in ("--field", root)]
+        new = "NAME.edgecnn" if is_bundle(self.network) else "MODEL2"
+        adapt = ("adapt", self.network, *fields, "--labels", self.output / IMAGES, "-o", new)
+        train = ("train", "LAB", "--also", self.output, "-o", "MODEL2")
         left = ", ".join(f"{count} {why}" for why, count in self.left_out.items() if count)
         return "\n".join(
             [
@@ -263,8 +270,8 @@ class HarvestResult(Record):
                 *self.passed_over,
                 "Read as: " + ", ".join(f"{label} {n}" for label, n in self.classes.items()),
                 _WORTH,
-                "next: move each image to the folder of what it shows, delete those that nobody "
-                "can tell, then",
-                f"  edgecnn adapt MODEL --field SESSION --labels {target} -o MODEL2",
+                "Move each image to the folder of what it shows and delete those that nobody can "
+                "tell; then adapt to this camera, or train for all.",
+                *next_lines(adapt, train, wrote=self.output),
             ]
         )

@@ -14,7 +14,7 @@ from edgecnn.audit.ledger.ledger import Lab, measure_lab, residual
 from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.live import measure_live
 from edgecnn.audit.next_steps import next_steps
-from edgecnn.audit.notes import contradictions, file_notes, learning_notes, reading_notes
+from edgecnn.audit.notes import contradictions, file_notes, network_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.recordings.recordings import Recordings, read_recordings
 from edgecnn.audit.result import AuditReport
@@ -173,7 +173,7 @@ def _explain(
             *answers.notes,
             *checks.undone.notes,
             *reading_notes(parts, live),
-            *learning_notes(learned),
+            *network_notes(card, learned),
             *contradictions(live, estimate, checks),
             *file_notes(options.truth, labels.file),
         ),

@@ -12,8 +12,8 @@ import numpy as np
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.shadow_pairs import PairCounts, ShadowComparison
 from edgecnn.accuracy.tally import Tally
-from edgecnn.bundle.card import Card, LiveBefore, picture_key
-from edgecnn.files.folders import file_sha256
+from edgecnn.bundle.card import Card, LiveBefore
+from edgecnn.bundle.learned import count_learned
 from edgecnn.records import Record
 from edgecnn.session.answers import RANDOM
 from edgecnn.session.headline import objects_shown
@@ -109,10 +109,7 @@ def adapted_gain(card: Card, live: Tally, learned: int) -> AdaptedGain | None:
 
 def learned_frames(parts: Sequence[tuple[Session, Frames, Truth]]) -> int:
     """How many kept pictures of the sessions their network was trained on or adapted to."""
-    known = parts[0][0].card.learned_pictures
-    if not known:
-        return 0
     pictures = (
         session.picture(name) for session, frames, _ in parts for name in frames.images.values()
     )
-    return sum(picture_key(file_sha256(path.read_bytes())) in known for path in pictures)
+    return count_learned(parts[0][0].card, pictures)

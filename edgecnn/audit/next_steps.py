@@ -155,7 +155,7 @@ def _of_the_gap(
     adapt, collect, more = [], [], []
     if residual.low > 0:
         adapt = [_adapt(place, residual)]
-        collect = _collect(place, bundle, live)
+        collect = _collect(bundle, live)
     if residual.high - residual.low > _WIDE or live.tally.total < _FEW_LABELS:
         count = _labels_to_halve(live.tally)
         more = [
@@ -176,17 +176,17 @@ def _adapt(place: str, residual: Step) -> NextStep:
     )
 
 
-def _collect(place: str, bundle: str, live: Live) -> list[NextStep]:
+def _collect(bundle: str, live: Live) -> list[NextStep]:
     """Images of the largest confusion, where there is one."""
     if not live.confusions:
         return []
     worst = live.confusions[0]
-    harvest = f"`edgecnn harvest {place} --bundle {bundle} -o more`"
+    harvest = f"`edgecnn harvest SESSION --bundle {bundle} -o more`"
     return [
         NextStep(
-            "edgecnn train LAB -o MODEL2",
-            f"first add pictures of {worst.truth!r} as this camera sees it to LAB ({harvest} picks "
-            f"some): it is read as {worst.predicted!r} on {worst.frames} frames",
+            "edgecnn train LAB --also more -o MODEL2",
+            f"first record this camera again, let {harvest} pick pictures of that and sort them: "
+            f"{worst.truth!r} is read as {worst.predicted!r} on {worst.frames} frames",
             0.0,
             100 * worst.frames / max(1, live.tally.total),
         )

@@ -8,12 +8,14 @@ from pathlib import Path
 from edgecnn.audit.estimate import UNKNOWN, Estimate
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
+from edgecnn.bundle.card import Card
+from edgecnn.bundle.learned import learned_notes
 from edgecnn.session.answers import FEWEST_RANDOM
 from edgecnn.session.label_file import FileLabels
 from edgecnn.session.layout import EVENTS_NAME
 from edgecnn.session.read import Frames, Session, Truth
 
-__all__ = ["contradictions", "file_notes", "learning_notes", "reading_notes"]
+__all__ = ["contradictions", "file_notes", "network_notes", "reading_notes"]
 
 # Live accuracy so far below the band is more than a weak band, which misses by up to 10 points
 # on real devices.
@@ -124,14 +126,19 @@ def _label_notes(live: Live) -> list[str]:
     return notes
 
 
-def learning_notes(learned: int) -> list[str]:
-    """What pictures that the network has learned from mean for live accuracy."""
-    if not learned:
-        return []
-    return [
-        f"the network was trained on or adapted to {learned} of the kept pictures: live accuracy "
-        "of frames like these flatters it"
-    ]
+def network_notes(card: Card, learned: int) -> list[str]:
+    """What the network's past means for live accuracy and for the pictures of the report.
+
+    Args:
+        learned: How many kept pictures it has learned from.
+    """
+    notes = learned_notes(learned, "the kept pictures")
+    if card.framing:
+        notes.append(
+            f"the network does not see a picture whole as it is shown here ({card.framing}): it "
+            "was adapted to the framing of one camera; adapt again where camera or region moved"
+        )
+    return notes
 
 
 def file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:

@@ -149,6 +149,11 @@ class Card(Record):
         return frozenset(key for one in told if one for key in one.get("pictures", ()))
 
     @property
+    def framing(self) -> str | None:
+        """The margins that the network cuts off every picture; None where it sees it whole."""
+        return (self.adaptation or {}).get("framing")
+
+    @property
     def live_before(self) -> LiveBefore | None:
         """What the network that it was adapted from did live; None where that is unknown."""
         told = (self.adaptation or {}).get("live_before")

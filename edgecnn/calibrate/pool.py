@@ -19,7 +19,7 @@ from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.images.split_groups import captured_at
 from edgecnn.records import Progress
-from edgecnn.session.layout import PICTURES_NAME, is_session
+from edgecnn.session.layout import PICTURES_NAME, is_session, sessions_below
 from edgecnn.session.read import picture_times
 
 __all__ = [
@@ -133,16 +133,24 @@ def view_of_bundle(path: Path) -> View:
 def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Found]:
     """The image files of folders and sessions, each file once, in order.
 
-    Of a SESSION folder the kept frames are taken, with the times that its log gives them.
+    Of a SESSION folder the kept frames are taken, with the times that its log gives them; of a
+    folder of SESSIONs those of all of them.
 
     Args:
-        notes: Takes a line a folder on the files that are passed over.
+        notes: Takes a line a folder on the files that are passed over, and on a folder of SESSIONs.
 
     Raises:
         DataError: A folder is missing or holds no image file.
     """
     found: dict[Path, Found] = {}
-    for root in roots:
+    places = {root: sessions_below(root) for root in roots}
+    if notes is not None:
+        notes += [
+            f"{root}: the sessions in it are read ({len(inside)}), and nothing beside them"
+            for root, inside in places.items()
+            if inside != [root]
+        ]
+    for root in (one for inside in places.values() for one in inside):
         recorded = is_session(root)
         folder = root / PICTURES_NAME if recorded else root
         times = picture_times(root) if recorded else {}

@@ -18,6 +18,7 @@ from edgecnn.accuracy.objects import ObjectNumbers, tally_of_objects
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.learned import count_learned, learned_notes
 from edgecnn.bundle.preprocess import read_image
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.options import EvaluateOptions
@@ -147,6 +148,7 @@ def evaluate(
     notes: list[str] = []
     files = find_labelled(root, options.manifest, known=opened.card.labels, notes=notes)
     check_labels(files, opened.card.labels, root)
+    notes += learned_notes(count_learned(opened.card, (f.path for f in files)), "these images")
     groups = _groups(root, files, options)
     classifier = Classifier(
         opened,

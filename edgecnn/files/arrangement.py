@@ -207,7 +207,9 @@ def _in_classes(
     inner = set().union(*below.values())
     if inner and inner <= set(known) and not set(below) & set(known):
         notes.append(f"the folders in {_few(below)} were taken as the classes")
-        return [(None, (*parts[1:2], parts[0], *parts[2:-1])) for parts in paths]
+        return [
+            (None, (parts[1], parts[0], *parts[2:-1]) if len(parts) > 2 else ()) for parts in paths
+        ]
     again = {top for top in below if len(below[top]) > 1 and below[top] <= set(below) - {top}}
     if again:
         count = sum(parts[0] in again for parts in paths)

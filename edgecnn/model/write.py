@@ -42,7 +42,7 @@ def write_model_folder(
         OutputError: The place is taken, read-only or full.
     """
     card = model.card
-    with staged_folder(model.path, marker=CARD_FILE) as stage:
+    with staged_folder(model.path, marker=LAB_TEST_FILE) as stage:
         model.network.save(stage / MODEL_FILE)
         (stage / CARD_FILE).write_text(json.dumps(card.to_json(), indent=1) + "\n")
         rows = ([k, *row] for k, row in enumerate(zip(*history.values(), strict=True), start=1))
@@ -70,7 +70,7 @@ def write_adapted_folder(model: LabModel, parent: Path, files: Mapping[str, byte
         OutputError: The place is taken, read-only or full.
     """
     new = {MODEL_FILE, CARD_FILE, LAB_TEST_FILE, _CONFUSION, *files}
-    with staged_folder(model.path, marker=CARD_FILE) as stage:
+    with staged_folder(model.path, marker=LAB_TEST_FILE) as stage:
         for path in parent.iterdir():
             if path.is_file() and path.name not in new:
                 shutil.copyfile(path, stage / path.name)

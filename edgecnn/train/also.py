@@ -7,7 +7,6 @@ the pictures of a session, whose answers then say nothing of the field.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,14 +25,15 @@ from edgecnn.bundle.preprocess import decode, read_bytes, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import LabelledFile, find_labelled
+from edgecnn.files.picked import class_folders, picked_rows, untouched
 from edgecnn.images.dataset import Dataset, Seen, read_in_order
 from edgecnn.images.split import Split
 from edgecnn.images.tensors import JoinedTensors
 from edgecnn.records import Record, json_as
+from edgecnn.session.layout import is_session
 
 __all__ = ["Also", "FieldImages", "join_training", "read_also"]
 
-_IMAGES, _MANIFEST = "images", "manifest.csv"  # of `edgecnn harvest`
 _UNREADABLE, _TWO_LABELS, _TWICE = "unreadable", "labelled in two ways", "there twice"
 _LEAKS = "like a validation or test image"
 
@@ -109,16 +109,22 @@ def read_also(folders: tuple[Path, ...], lab: Dataset, spec: InputSpec) -> Field
         folders: With one folder a class; or what `harvest` wrote.
 
     Raises:
-        DataError: A folder is no class of the lab, or no image can be used.
+        DataError: A folder is a session or no class of the lab, or no image can be used.
     """
     notes: list[str] = []
     named: dict[str, str] = {}
     files: list[LabelledFile] = []
     for folder in folders:
-        harvested = (folder / _MANIFEST).is_file() and (folder / _IMAGES).is_dir()
-        root = folder / _IMAGES if harvested else folder
+        if is_session(folder):
+            raise DataError(
+                f"--also: {folder} is a session, expected a folder with one folder a class; let "
+                "`edgecnn harvest` pick pictures of it and sort those"
+            )
+        root = class_folders(folder)
         files += _of_the_lab(root, lab.labels, notes)
-        named |= _sources(root.parent / _MANIFEST)
+        for row in picked_rows(root):
+            if source := row.get("source"):
+                named[row["sha256"]] = source.split("/")[0]
 
     def read(file: LabelledFile) -> tuple[np.ndarray, Seen] | None:
         try:
@@ -178,6 +184,7 @@ def join_training(lab: Dataset, images: FieldImages, split: Split) -> tuple[Spli
 def _of_the_lab(root: Path, labels: tuple[str, ...], notes: list[str]) -> list[LabelledFile]:
     """The images of a folder; their folders below the class say nothing of the lab's devices."""
     files = find_labelled(root, known=labels, notes=notes)
+    notes += filter(None, [untouched(root)])
     strange = sorted({file.label for file in files} - set(labels))
     if strange:
         raise DataError(
@@ -207,18 +214,6 @@ def _once(images: Sequence[Seen], lab: Dataset) -> tuple[list[int], dict[str, in
             known.add(image.sha256)
             rows.append(k)
     return rows, left_out
-
-
-def _sources(manifest: Path) -> dict[str, str]:
-    """By the digest of an image the session or folder that `harvest` took it from."""
-    if not manifest.is_file():
-        return {}
-    with manifest.open(newline="", encoding="utf-8", errors="replace") as text:
-        try:
-            rows = [(row.get("sha256"), row.get("source")) for row in csv.DictReader(text)]
-        except csv.Error:  # another program's
-            return {}
-    return {sha256: source.split("/")[0] for sha256, source in rows if sha256 and source}
 
 
 def _check_some(count: int, total: int, left_out: Mapping[str, int]) -> None:

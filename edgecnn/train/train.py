@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecnn._version import __version__
-from edgecnn.bundle.card import CARD_FILE, Card
+from edgecnn.bundle.card import Card
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, ModelError
 from edgecnn.files.folders import find_images
 from edgecnn.files.staging import check_room, check_writable
 from edgecnn.model.lab_replay import replay_file
 from edgecnn.model.predict import most_certain
-from edgecnn.model.read import LabModel, LabTest
+from edgecnn.model.read import LAB_TEST_FILE, LabModel, LabTest
 from edgecnn.model.write import write_model_folder
 from edgecnn.quiet import quiet
 from edgecnn.records import Json, Progress
@@ -74,7 +74,7 @@ def train(
     cluster = check_task(options)
     writes = cluster is None or cluster.is_chief
     if writes:
-        check_writable(output, marker=CARD_FILE)
+        check_writable(output, marker=LAB_TEST_FILE)
         _check_kept(output, options.resume, reports)
     if options.field:
         find_images(options.field)  # before the work: none is an error

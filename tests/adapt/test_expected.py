@@ -16,8 +16,10 @@ from edgecnn.adapt.adapt import adapt
 from edgecnn.adapt.data import live_before
 from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.audit.beside import adapted_gain
+from edgecnn.audit.notes import network_notes
 from edgecnn.bundle.card import Card, LiveBefore, picture_key
 from edgecnn.bundle.folder import Bundle
+from edgecnn.device.evaluate import evaluate
 from edgecnn.files.folders import file_sha256
 
 BEFORE = LiveBefore(Tally(80, 100), Tally(95, 100))
@@ -67,6 +69,9 @@ def test_frames_that_it_was_adapted_to_say_nothing_of_what_it_returned(story, ha
     assert report.adapted.before == result.live_before
     assert f"obtained not identified: {used} of these pictures" in report.to_text()
     assert any(f"adapted to {used} of the kept pictures" in note for note in report.notes)
+    (note,) = evaluate(result.model, halves[0]).notes
+    assert f"adapted to {used} of these images" in note
+    assert not evaluate(result.model, halves[1]).notes
 
 
 def test_the_card_knows_its_pictures_and_those_of_its_parents(story):
@@ -121,3 +126,9 @@ def test_labels_that_were_held_out_at_adapting_are_named():
 
 def test_a_network_that_was_not_adapted_has_no_such_line():
     assert adapted_gain(replace(sample(Card), adaptation=None), Tally(9, 10), 0) is None
+
+
+def test_a_network_that_cuts_margins_off_is_named_beside_its_whole_pictures():
+    card = replace(sample(Card), adaptation={"framing": "cut off: 8 % left"})
+    assert "(cut off: 8 % left)" in " ".join(network_notes(card, 0))
+    assert not network_notes(replace(card, adaptation=None), 0)

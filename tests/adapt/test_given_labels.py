@@ -68,3 +68,20 @@ def test_images_with_a_label_are_among_those_of_a_large_field(
     assert len(images.labelled) == len(list(few.iterdir())) == 40
     (line,) = images.passed_over
     assert line == f"{loose}: 3 other files are passed over: 2 .txt, 1 .csv"
+
+
+def test_what_harvest_picked_is_taken_by_either_folder_and_untouched_it_is_said(two_classes, card):
+    """Its images lie in the folders of what the network reads, until a person has moved some."""
+    picked = two_classes.with_name("picked")
+    picked.mkdir()
+    two_classes.rename(picked / "images")
+    files = sorted((picked / "images").rglob("*.png"))
+    rows = [f"images/{p.parent.name}/{p.name},{p.stem},{p.parent.name}" for p in files]
+    (picked / "manifest.csv").write_text("\n".join(["file,sha256,read_as", *rows]))
+    (picked / "contact_sheet.png").write_bytes(b"")
+    given = labels_of([picked], card)
+    assert given.classes == labels_of([picked / "images"], card).classes
+    assert len(given.classes) == 80
+    assert "that is no label before a person has looked" in " ".join(given.notes)
+    files[0].unlink()
+    assert not labels_of([picked], card).notes

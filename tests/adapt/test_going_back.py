@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edgecnn.adapt.adapt import adapt
 from edgecnn.adapt.go_back import go_back
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.bundle.card import CARD_FILE, Card
@@ -27,7 +28,7 @@ def family(digits_bundle, tmp_path) -> tuple[Path, Path]:
     card = Card.from_json(json.loads((new / CARD_FILE).read_text()))
     digest = hashlib.sha256((old / CARD_FILE).read_bytes()).hexdigest()
     steps = [{"name": "last layer", "accepted": True}, {"name": "batch norm", "accepted": False}]
-    told = {"images": 40, "labelled": 0, "steps": steps}
+    told = {"images": 40, "labelled": 0, "steps": steps, "framing": "cut off: 8 % left"}
     card = replace(card, parent=digest, adaptation=told, name="new")
     (new / CARD_FILE).write_text(json.dumps(card.to_json()))
     seal(new)
@@ -61,6 +62,11 @@ def test_a_renamed_parent_is_found_and_a_changed_one_is_not_taken(family):
     assert not new.with_name("again").exists()
 
 
+def test_a_bundle_that_is_adapted_again_still_says_what_its_network_cuts_off(family, halves):
+    result = adapt(family[1], halves[0], family[1].with_name("again.edgecnn"))
+    assert Bundle.open(result.model).card.framing == "cut off: 8 % left"
+
+
 def test_the_command_wants_field_images_or_undo(family):
     old, new = family
     target = new.with_name("x")
@@ -73,5 +79,5 @@ def test_the_command_wants_field_images_or_undo(family):
 
 def test_doctor_says_what_a_bundle_was_adapted_from(family, digits_bundle):
     (line,) = [one for one in examine(family[1]).checks if one.name == "adapted"]
-    assert line.found.endswith("to 40 field images (0 labelled): last layer")
+    assert "to 40 field images (0 labelled): last layer; cut off: 8 % left" in line.found
     assert not [one for one in examine(digits_bundle).checks if one.name == "adapted"]

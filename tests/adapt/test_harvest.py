@@ -12,8 +12,9 @@ import pytest
 from sessions import record_folder, truth_event
 
 from edgecnn.adapt.harvest import HarvestOptions, HarvestResult, harvest
-from edgecnn.errors import DataError, OptionError
+from edgecnn.errors import DataError, OptionError, OutputError
 from edgecnn.files.folders import find_labelled
+from edgecnn.files.picked import untouched
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -40,9 +41,20 @@ def test_the_picked_images_lie_in_the_folder_of_what_they_read_as(digits_model, 
     }
     assert all(row["file"].split("/")[1] == row["read_as"] for row in rows)
     assert sum(result.classes.values()) == 20
+    assert untouched(images)
+    assert harvest(halves[0], tmp_path / "picked", options).picked == 20  # nobody has sorted them
+    moved = next(images.rglob("*.png"))
+    moved.rename(moved.parent / "seen.png")
+    assert untouched(images) is None
+    with pytest.raises(OutputError, match="a person has sorted"):
+        harvest(halves[0], tmp_path / "picked", options)
     certain = [float(row["confidence"]) for row in rows]
     assert certain == sorted(certain)
-    assert "adapt MODEL" in result.to_text()
+    adapt, train = result.to_text().splitlines()[-2:]
+    assert adapt == (
+        f"  edgecnn adapt {digits_model} --field {halves[0]} --labels {images} -o MODEL2"
+    )
+    assert train == f"  edgecnn train LAB --also {tmp_path / 'picked'} -o MODEL2"
 
 
 def test_what_labels_gave_is_what_the_results_say(tmp_path):
@@ -64,14 +76,16 @@ def test_what_labels_gave_is_what_the_results_say(tmp_path):
 def test_what_a_session_has_labels_of_and_what_looks_like_it_is_left_out(
     digits_model, digits_bundle, halves, tmp_path
 ):
-    session = record_folder(tmp_path / "session", digits_bundle, halves[0], truth=False)
+    root = tmp_path / "sessions"  # as `run --log-root` leaves it
+    session = record_folder(root / "monday", digits_bundle, halves[0], truth=False)
     kept = sorted((session / "frames").iterdir())
     labelled = [int(path.stem) for path in kept[::3]]
     with open(session / "events.jsonl", "a") as events:
         for frame in labelled:
             events.write(json.dumps(truth_event(frame, "3")) + "\n")
     target = tmp_path / "picked"
-    result = harvest(session, target, HarvestOptions(count=1000, model=digits_model))
+    result = harvest(root, target, HarvestOptions(count=1000, model=digits_model))
+    assert f"{root}: the sessions in it are read (1)" in result.to_text()
     known = {hashlib.sha256(path.read_bytes()).hexdigest() for path in kept[::3]}
     assert result.left_out["labelled already"] == len(labelled)
     assert not digests(target / "images") & known
@@ -86,6 +100,13 @@ def test_a_session_without_an_unlabelled_picture_is_refused(
     with pytest.raises(DataError, match="record more"):
         harvest(session, tmp_path / "picked", HarvestOptions(model=digits_model))
     assert not (tmp_path / "picked").exists()
+
+
+def test_a_data_set_with_a_manifest_of_its_own_is_not_replaced(digits_model, halves, tmp_path):
+    (tmp_path / "manifest.csv").write_text("file,label\n1.png,a\n")
+    with pytest.raises(OutputError, match="not a folder of this command"):
+        harvest(halves[0], tmp_path, HarvestOptions(model=digits_model))
+    assert (tmp_path / "manifest.csv").is_file()
 
 
 def test_a_network_must_be_named(digits_model, halves, tmp_path):

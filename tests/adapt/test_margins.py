@@ -16,7 +16,7 @@ from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.steps.surest_margins import find_margins
 from edgecnn.model.embedding import split_network
 from edgecnn.model.lab_replay import read_replay
-from edgecnn.model.networks.margins import Margins, framed, is_framed
+from edgecnn.model.networks.margins import Margins, framed, margins_of
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_model
 
@@ -58,7 +58,8 @@ def test_a_margin_on_one_side_is_cut_off_and_other_images_are_read_better(opened
     assert "right" not in step.reason
     assert step.entropy_after < step.entropy_before
     assert step.lab.loss_points <= 1.0
-    assert is_framed(student.split.network)
+    assert student.framing == margins_of(student.split.network).text()
+    assert student.framing in step.reason
     pair = Paired.of(right(network, card, score), right(student.split.network, card, score))
     assert pair.won > pair.lost
     assert pair.p_value < 0.01
@@ -83,8 +84,10 @@ def test_the_network_s_front_cuts_as_the_search_does(opened, wide_field):
     network, card, _ = opened
     tensors = read_field([wide_field], card).tensors[:40]
     margins = Margins(left=2, bottom=1)
-    cut = keras_scores(network, margins.cut(tensors))
-    assert np.abs(keras_scores(framed(network, margins), tensors) - cut).max() < 0.05
+    cut, whole = keras_scores(network, margins.cut(tensors)), framed(network, margins)
+    assert np.abs(keras_scores(whole, tensors) - cut).max() < 0.05
+    assert margins_of(whole) == margins
+    assert margins_of(network) == Margins()
 
 
 def test_pictures_that_are_framed_as_in_the_lab_stay_whole(opened, digits_field):

@@ -61,6 +61,7 @@ def test_a_refused_device_gets_no_network_and_the_labels_of_others_are_not_its_o
     text = found.to_text()
     assert f"yard: refused: {other.refusal}" in text
     assert "hall: batch norm: not tried" in text
+    assert "yard: no label is of one of its images" in text
     assert "1 of 2 devices got a network of their own" in text
     assert f"edgecnn doctor {found.output / 'hall.edgecnn'}" in text
     data = json.loads(json.dumps(found.to_json()))
@@ -103,7 +104,7 @@ def test_the_way_back_is_found_from_the_folder_of_all_devices(each, tmp_path):
 
 
 def test_what_can_not_be_told_apart_or_written_is_refused_before_the_work(
-    digits_bundle, devices, tmp_path
+    digits_bundle, digits_model, devices, tmp_path
 ):
     same = tmp_path / "hall"
     shutil.copytree(devices[0], same)
@@ -113,6 +114,7 @@ def test_what_can_not_be_told_apart_or_written_is_refused_before_the_work(
         ([devices[0], same], {}, out, OptionError, "two devices are called 'hall'"),
         (devices, {"live": devices[0]}, out, OptionError, "is of one device"),
         (devices, {}, digits_bundle, OptionError, "is a network itself"),
+        (devices, {}, digits_model, OptionError, "is a network itself"),
         ([devices[0], tmp_path / "empty"], {}, out, DataError, "no image file"),
     ):
         with pytest.raises(kind, match=wrong) as error:

@@ -142,7 +142,11 @@ CASES = (
         "adapt M --undo --per device -o O",
         "adapt M --undo -o O",
     ),
+    read(
+        "is a session, expected a folder with one", "train LAB -o O --also S", "harvest S -n 5 -o O"
+    ),
     read("--also: none of {} images can join", "train LAB -o O --also L", "train LAB -o O"),
+    Case("{} is a bundle itself", "run B -s F --bundle-dir B", "run B -s F --bundle-dir LAB"),
     Case("{} is no folder; make it", "run B -s F --bundle-dir O", "run B -s F --bundle-dir LAB"),
     Case(
         "begins a new session with each bundle",
@@ -281,6 +285,7 @@ ELSEWHERE = {
     "can't use {} as --log": "needs a folder that can't be read",
     "can't write session": "tests/device/test_log_faults.py",
     "every operation of the added augmentation": "tests/train/test_label_check.py",
+    "a person has sorted since `edgecnn harvest`": "tests/adapt/test_harvest.py",
     "is of other images or other options": "tests/train/test_resume.py",
     "leave --resume out to begin anew": "tests/train/test_resume.py",
     "use --epochs alone": "tests/train/test_distributed.py",

@@ -264,6 +264,8 @@ def test_live_accuracy_and_an_audit_are_of_one_bundle(two, expected, swapping, t
         assert (share.first_frame, share.frames) == (first, last - first)
     assert [share.sha256 for share in result.bundles] == [mean, most]
     assert result.live == result.bundles[1].live
+    labelled = sum(share.live.total for share in result.bundles)
+    assert result.unlabelled == result.frames - labelled
     assert result.lab == Bundle.open(two["most"]).card.lab.tally
     assert "mean.edgecnn" in result.to_text()
 

@@ -106,6 +106,11 @@ def test_folders_above_the_classes_that_a_bundle_knows_are_groups():
     assert layout.notes == ("the folders in phone, webcam were taken as the classes",)
 
 
+def test_a_loose_picture_beside_the_folders_above_the_classes_is_of_no_class():
+    layout = find_layout([("images", "cat", "1"), ("sheet.png",)], ("cat", "dog"))
+    assert layout.places == ((None, ("cat", "images")), (None, ()))
+
+
 @pytest.mark.parametrize(
     ("paths", "said"),
     [

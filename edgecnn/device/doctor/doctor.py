@@ -133,6 +133,7 @@ def _lineage(card: Card) -> str:
     return (
         f"from the network whose card is {str(card.parent)[:12]}..., to {told.get('images', '?')} "
         f"field images ({told.get('labelled', '?')} labelled): {' and '.join(taken) or 'unknown'}"
+        f"{f'; {card.framing} of every picture' if card.framing else ''}"
     )
 
 

@@ -141,6 +141,7 @@ class Bundles:
         self._switch: Switch | None = None
         self._earlier: deque[BundleShare] = deque(maxlen=_MOST_SHARES)
         self.num_swaps = self.num_refused = 0
+        self._unlabelled = 0  # answers without truth, of the bundles before
 
     def swap(self, first_frame: int, regions: Regions, options: RunOptions) -> bool:
         """Let a bundle that is ready answer from this frame on; False where none is.
@@ -153,6 +154,7 @@ class Bundles:
         if loaded is None:
             return False
         self._earlier.append(self._share(regions.tally))
+        self._unlabelled = self.unlabelled(regions.tally)
         self.active = Active(loaded, options, first_frame)
         self.num_swaps += 1
         regions.start_over(self.active.rule(options))
@@ -191,6 +193,14 @@ class Bundles:
             live: Live accuracy of the one that answers now.
         """
         return (*self._earlier, self._share(live))
+
+    def unlabelled(self, live: Tally) -> int:
+        """How many answers of all bundles have no truth.
+
+        Args:
+            live: Live accuracy of the one that answers now.
+        """
+        return self._unlabelled + self.active.answers - live.total
 
     def _share(self, live: Tally) -> BundleShare:
         now = self.active

@@ -55,12 +55,17 @@ class Incoming:
         running: What answers now.
 
     Raises:
-        OptionError: There is no such folder.
+        OptionError: There is no such folder, or it is a bundle itself.
     """
 
     def __init__(self, folder: Path, options: RunOptions, running: Classifier) -> None:
         if not folder.is_dir():
             raise OptionError(f"--bundle-dir {folder} is no folder; make it, or name another")
+        if is_bundle(folder):
+            raise OptionError(
+                f"--bundle-dir {folder} is a bundle itself, expected a folder that bundles are put "
+                "into; name that"
+            )
         self._folder, self._options = folder, options
         self._labels = running.card.labels
         self._answers = running.bundle.sha256

@@ -364,7 +364,7 @@ class Loop:
             )
         return RunResult(
             **{one.name: getattr(status, one.name) for one in fields(Figures)},
-            unlabelled=active.answers - status.live.total,
+            unlabelled=self._bundles.unlabelled(status.live),
             guarded=self._truths.guarded,
             artifact=active.classifier.artifact.file,
             device=active.device,

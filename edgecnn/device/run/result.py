@@ -21,7 +21,7 @@ class RunResult(Figures, Record):
     """How a run went.
 
     Args:
-        unlabelled: Frames without truth, which `live` does not count.
+        unlabelled: Frames of all bundles without truth, which no live accuracy counts.
         guarded: Those of them that truth by time left out, near a change of the label.
         ended: "source ended", "max frames" or "interrupted".
         ok: False where --fail-on says so.

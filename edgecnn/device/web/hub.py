@@ -140,6 +140,7 @@ class Hub(Desk):
             **lab_json(self._card.lab.tally, self._file.lab),
             "size": [self._card.input.width, self._card.input.height],
             "resize": self._card.input.resize,
+            "framing": self._card.framing,
             "tabs": ["label", "camera", "status"],
             "fixed": True,
             "logged": self._shelf is not None,

@@ -15,7 +15,7 @@ from edgecnn.bundle.teacher import able_teachers
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.packing.cut_head import cut_embedding
 from edgecnn.model.lab_replay import REPLAY_FILE, Replay, in_turns, read_replay
-from edgecnn.model.networks.margins import is_framed
+from edgecnn.model.networks.margins import margins_of
 from edgecnn.model.read import LabModel
 from edgecnn.quiet import quiet
 
@@ -54,7 +54,7 @@ def memory_file(lab: LabModel, files: dict[str, bytes]) -> dict[str, bytes]:
         tensors, large = replay.val_tensors[val], np.prod(lab.card.input.shape[:2]) > _LARGE
         tried = in_turns(replay.val_labels[val], _OF_LARGE if large else _OF_LAB)
         able: tuple[str, ...] = ()
-        if not is_framed(lab.network):  # without margins views would cut into the object
+        if not margins_of(lab.network):  # without margins views would cut into the object
             able = able_teachers(embed, head, tensors[tried], replay.val_labels[val][tried])
         memory = LabMemory(
             train_embeddings=train[rows],

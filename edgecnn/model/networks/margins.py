@@ -18,7 +18,7 @@ from edgecnn.model.networks.adopt import rewire
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Margins", "framed", "is_framed"]
+__all__ = ["Margins", "framed", "margins_of"]
 
 _STEP, _MOST = 0.08, 3  # a step in shares of a side, and steps on one side at most
 _MOST_BOTH = 4  # steps on two opposite sides together
@@ -90,6 +90,12 @@ def framed(network: keras.Model, margins: Margins) -> keras.Model:
     return rewire(network, shape, front)
 
 
-def is_framed(network: keras.Model) -> bool:
-    """Whether margins are cut off already."""
-    return any(layer.name == _CUT for layer in network.layers)
+def margins_of(network: keras.Model) -> Margins:
+    """The margins that a network cuts off; none where it sees its pictures whole."""
+    for layer in network.layers:
+        if layer.name == _CUT:
+            (top, bottom), (left, right) = layer.cropping
+            height, width = network.input_shape[1:3]
+            parts = ((left, width), (right, width), (top, height), (bottom, height))
+            return Margins(*(round(pixels / (_STEP * side)) for pixels, side in parts))
+    return Margins()

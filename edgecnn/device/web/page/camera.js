@@ -125,6 +125,11 @@ async function showLab() {
   $("lab").alt = `${device.about.labels[$("lab-class").value]} in the lab`;
 }
 
+function drawFraming() {
+  $("framing").hidden = !device.about.framing;
+  $("framing").textContent = `The network cuts margins off every picture itself (${device.about.framing}). Adapt it again after you move the region or the camera.`;
+}
+
 async function step() {
   if (document.hidden || $("panel-camera").hidden) return;
   const look = await getLook("/api/camera.jpg");
@@ -132,6 +137,7 @@ async function step() {
   size = [look.about.width, look.about.height];
   if (!touchedView) ({ region, rotate } = look.about.view);
   drawMeters(look.about);
+  drawFraming();
   showPicture($("camera"), look.url);
   await $("camera").decode().catch(() => null);
   drawRegion();

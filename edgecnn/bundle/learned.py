@@ -1,0 +1,31 @@
+"""Which pictures a network has learned from: what it answers to those says nothing of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgecnn.bundle.card import Card, picture_key
+from edgecnn.files.folders import file_sha256
+
+__all__ = ["count_learned", "learned_notes"]
+
+
+def count_learned(card: Card, paths: Iterable[Path]) -> int:
+    """How many of these files it was adapted to, or trained on as field images."""
+    known = card.learned_pictures
+    return sum(picture_key(file_sha256(path.read_bytes())) in known for path in paths if known)
+
+
+def learned_notes(count: int, what: str) -> list[str]:
+    """What that means for an accuracy, if there are any.
+
+    Args:
+        what: What they are part of, such as "these images".
+    """
+    if not count:
+        return []
+    return [
+        f"the network was trained on or adapted to {count} of {what}: accuracy on images like "
+        "these flatters it"
+    ]
