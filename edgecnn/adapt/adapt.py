@@ -49,7 +49,8 @@ def adapt(
 ) -> AdaptResult:
     """Adapt a network to one camera; a step that the evidence does not support is undone.
 
-    The lab test is not opened before all steps are decided: it is for the report.
+    Of the lab test only the files' digests are read before all steps are decided: it is for the
+    report, and field images that are in it are left out.
 
     Args:
         model: MODEL folder of `edgecnn train` or of an earlier `adapt`; or a bundle, whose last
@@ -170,7 +171,7 @@ def _adapt(
     if given is not None and one_of_several:
         given = replace(given, roots=())
     try:
-        images = read_field(roots, card, given, progress)
+        images = read_field(roots, card, given, progress).without(parent.lab_test)
     except (DataError, SessionError) as error:
         if not one_of_several:
             raise

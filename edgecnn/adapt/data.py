@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -88,6 +88,25 @@ class FieldSet:
             groups=self.groups[rows],
             labels=self.labels[rows],
         )
+
+    def without(self, digests: Collection[str]) -> FieldSet:
+        """Those that are none of these files.
+
+        Args:
+            digests: SHA-256 of the lab test images: what was learned from them measures nothing.
+
+        Raises:
+            DataError: None is left.
+        """
+        rows = [k for k, digest in enumerate(self.sha256) if digest not in digests]
+        if not rows:
+            raise DataError(
+                f"all {len(self)} field images are lab test images, expected those of a device"
+            )
+        gone = len(self) - len(rows)
+        note = f"{gone} field images are lab test images, and are left out: they only measure"
+        left = self.part(np.array(rows, np.int64))
+        return replace(left, passed_over=(*self.passed_over, note)) if gone else self
 
     def newest(self, count: int) -> FieldSet:
         """The newest images; of those without a time the last ones."""

@@ -13,7 +13,7 @@ from edgecnn.bundle.card import CARD_FILE
 from edgecnn.model.embedding import SplitNetwork, split_trained
 from edgecnn.model.lab_replay import REPLAY_FILE, Replay, read_replay
 from edgecnn.model.predict import lab_result
-from edgecnn.model.read import LAB_TEST_FILE, load_lab_model, load_model
+from edgecnn.model.read import LAB_TEST_FILE, lab_test_digests, load_lab_model, load_model
 from edgecnn.model.write import write_adapted_folder
 from edgecnn.quiet import quiet
 
@@ -36,6 +36,7 @@ class ParentModel:
             self.split: SplitNetwork = split_trained(network, self.card)
         self.path = path
         self.replay: Replay = read_replay(path, self.card)
+        self.lab_test = lab_test_digests(path)
 
     @property
     def from_scratch(self) -> bool:

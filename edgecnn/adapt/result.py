@@ -181,9 +181,13 @@ class AdaptEachResult(Record):
         if evidence:
             lines += ["", table(("device", *_HEADERS), evidence)]
         lines += ["", *dict.fromkeys(note for _, one in each for note in one.notes)]
+        told: dict[str, list[str]] = {}
+        for name, one in each:
+            for line in one.told:
+                told.setdefault(line, []).append(name)
+        lines += [f"{', '.join(names)}: {line}" for line, names in told.items()]
         for name, one in each:
             lines += [f"{name}: refused: {one.refusal}"] if one.refusal else []
-            lines += [f"{name}: {line}" for line in one.told]
             lines += [f"{name}: {f}: labelled {a}, reads as {b}?" for f, a, b in one.suspects]
             if name in self.older:
                 lines.append(f"{name}: {self.older[name]} is of an earlier run, and stays")

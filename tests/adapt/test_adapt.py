@@ -85,7 +85,7 @@ def test_the_replay_of_the_new_folder_is_what_its_network_sees(adapted):
 
 
 def test_what_the_lab_test_holds_decides_nothing(digits_model, halves, adapted, tmp_path):
-    """With another lab test every weight comes out the same; without one only the report fails."""
+    """With another lab test every weight comes out the same; without one nothing is begun."""
     model = shutil.copytree(digits_model, tmp_path / "model")
     with np.load(model / LAB_TEST_FILE) as arrays:
         less = {name: arrays[name][:10] for name in arrays.files}
@@ -96,8 +96,6 @@ def test_what_the_lab_test_holds_decides_nothing(digits_model, halves, adapted, 
     for a, b in zip(weights, load_model(result.model)[0].get_weights(), strict=True):
         assert np.abs(a - b).max() < 1e-4
     (model / LAB_TEST_FILE).unlink()
-    one = few(halves[0], tmp_path / "one", lambda label, k: k == 0)
-    assert adapt(model, one, tmp_path / "other").refusal
     with pytest.raises(ModelError, match="lab_test"):
         adapt(model, halves[0], tmp_path / "other")
     assert not (tmp_path / "other").exists()

@@ -85,3 +85,13 @@ def test_what_harvest_picked_is_taken_by_either_folder_and_untouched_it_is_said(
     assert "that is no label before a person has looked" in " ".join(given.notes)
     files[0].unlink()
     assert not labels_of([picked], card).notes
+
+
+def test_field_images_that_are_lab_test_images_are_left_out(two_classes, card):
+    images = read_field([two_classes], card)
+    left = images.without(set(images.sha256[:3]))
+    assert left.sha256 == images.sha256[3:]
+    assert "3 field images are lab test images, and are left out" in left.passed_over[-1]
+    assert images.without({"other"}) is images
+    with pytest.raises(DataError, match="all 80 field images are lab test images"):
+        images.without(images.sha256)

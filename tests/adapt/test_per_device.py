@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,8 @@ def test_a_refused_device_gets_no_network_and_the_labels_of_others_are_not_its_o
     assert "yard: no label is of one of its images" in text
     assert "1 of 2 devices got a network of their own" in text
     assert f"edgecnn doctor {found.output / 'hall.edgecnn'}" in text
+    both = replace(found, devices={"hall": found.devices["hall"], "loft": found.devices["hall"]})
+    assert "hall, loft: batch norm: not tried" in both.to_text()
     data = json.loads(json.dumps(found.to_json()))
     assert data["adapted"] == 1
     assert [one["accepted"] for one in data["devices"].values()] == [True, False]
