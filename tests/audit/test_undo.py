@@ -61,6 +61,29 @@ def test_settings_that_do_nothing_return_nothing_though_the_best_of_many_is_take
     assert np.mean([one.points > 2 and one.chance <= 0.05 for one in found]) <= 0.05
 
 
+def returns(rng, share: float, wrong: np.ndarray):
+    """What settings return that cure up to a share of the errors each and spoil 2 % of the rest."""
+    cures = rng.random((26, len(wrong))) < share * rng.random((26, 1))
+    spoils = rng.random((26, len(wrong))) < 0.02
+    won = np.where(wrong, cures * 1, spoils * -1)
+    return measure_return(won, np.ones(len(wrong)), np.arange(len(wrong)))
+
+
+def test_settings_that_return_as_much_as_patterns_do_not_beat_them():
+    """On a dark display any pattern may help: then light that helps as much is no cause."""
+    rng = np.random.default_rng(7)
+    wrongs = [rng.random(90) < 0.5 for _ in range(40)]
+    pairs = [[returns(rng, 0.3, wrong) for _ in range(2)] for wrong in wrongs]
+    seem = [one for pair in pairs for one in pair if one.points > 2 and one.chance <= 0.05]
+    assert len(seem) > 60
+    won = sum(a.beats(b, points=1.0, often=0.5) for pair in pairs for a, b in (pair, pair[::-1]))
+    assert won <= len(seem) / 10
+    assert all(
+        returns(rng, 0.9, wrong).beats(b, points=1.0, often=0.5)
+        for wrong, (b, _) in zip(wrongs[:10], pairs[:10], strict=True)
+    )
+
+
 def test_one_object_that_returns_often_chooses_nothing():
     group = np.r_[np.zeros(60, int), np.arange(1, 61)]
     won = np.zeros((2, 120), int)

@@ -20,17 +20,38 @@ class Return:
     """What the best setting of a family returns on groups that had no part in choosing it.
 
     chosen   the setting that the whole of the groups chooses; None where none is clearly better
+    splits   float64, shape (200,): what each split returns, in points
     points   mean over the splits; low, high: between them lie 80 % of the splits
     often    the share of splits in which some setting was chosen
     chance   of a best setting as clear as this, if all settings won and lost by chance alone
     """
 
     chosen: int | None
-    points: float
-    low: float
-    high: float
+    splits: np.ndarray
     often: float
     chance: float
+
+    @property
+    def points(self) -> float:
+        return float(self.splits.mean())
+
+    @property
+    def low(self) -> float:
+        return float(np.percentile(self.splits, _LOW))
+
+    @property
+    def high(self) -> float:
+        return float(np.percentile(self.splits, _HIGH))
+
+    def beats(self, other: Return, *, points: float, often: float) -> bool:
+        """Whether it returns clearly more than another family of settings on the same splits.
+
+        In the mean by so many points and at least twice as much, and more in so large a share of
+        the splits.
+        """
+        more = self.splits - other.splits
+        is_more = float(more.mean()) >= max(points, other.points)
+        return is_more and float((more > 0).mean()) >= often
 
 
 def measure_return(
@@ -56,13 +77,10 @@ def measure_return(
             for best, half in zip(chosen.tolist(), choosing, strict=True)
         ]
     )
-    low, high = np.percentile(returned, (_LOW, _HIGH))
     best = _choose(gain)
     return Return(
         None if best < 0 else best,
-        float(returned.mean()),
-        float(low),
-        float(high),
+        returned,
         float((chosen >= 0).mean()),
         _chance(gain, seed),
     )

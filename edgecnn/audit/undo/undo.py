@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +28,8 @@ NOT_IDENTIFIED = "framing or light: not identified which"
 # With fewer different objects, misread ones or all, nothing is tried.
 _FEWEST_WRONG, _FEWEST_GROUPS = 3, 12
 # A family has a step if it returns so many points, if a setting was chosen in so many of the
-# splits, and if chance alone rarely has one as clear.
+# splits, if chance alone rarely has one as clear, and if it returns so many points more than
+# patterns that mean nothing, in so many of the splits (and twice as much).
 _LEAST, _OFTEN, _CHANCE = 1.0, 0.5, 0.05
 # Two families mend the same errors if this share of the shorter list stands on both; which of
 # them it is is then known only where one returns over twice as much.
@@ -70,19 +71,32 @@ _TELL_APART = (
 
 @dataclass(frozen=True)
 class _Family:
-    """Settings of one cause, and what they return; won: int, shape (settings, n)."""
+    """Settings of one cause, and what they return; won: int, shape (settings, n).
+
+    placebo  what faint patterns return; None as long as they were not tried
+    """
 
     cause: str
     changes: Sequence[Change]
     won: np.ndarray
     returned: Return
+    placebo: Return | None = None
 
     @property
-    def holds(self) -> bool:
-        """Whether it is clear enough to be a step."""
+    def is_clear(self) -> bool:
+        """Whether it returns points, and not by the chance that some objects answer otherwise."""
         found = self.returned
         is_large = found.points >= _LEAST and found.often >= _OFTEN
         return found.chosen is not None and is_large and found.chance <= _CHANCE
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is a step: clear, and more than patterns that mean nothing return as well."""
+        return (
+            self.is_clear
+            and self.placebo is not None
+            and self.returned.beats(self.placebo, points=_LEAST, often=_OFTEN)
+        )
 
     @property
     def best(self) -> Change | None:
@@ -173,21 +187,20 @@ def undo(
         )
         return Undone(fragility=trial.fragility(), notes=(note,))
     families = [trial.family(FRAMING, framing_changes()), trial.family(LIGHT, light_changes())]
-    placebo = None
-    if any(family.holds for family in families):
+    if any(family.is_clear for family in families):
         most = max(len(family.changes) for family in families)
         placebo = trial.family("placebo", placebo_changes(most)).returned
-    return _judge(families, placebo, kept, trial.fragility())
+        families = [replace(family, placebo=placebo) for family in families]
+    return _judge(families, kept, trial.fragility())
 
 
 def _judge(
     families: Sequence[_Family],
-    placebo: Return | None,
     kept: KeptLabelled,
     fragility: Fragility,
 ) -> Undone:
     """One step a family; one for both where the same errors are mended by either."""
-    steps = {family.cause: _step(family, placebo, kept) for family in families}
+    steps = {family.cause: _step(family, kept) for family in families}
     notes: list[str] = []
     holding = sorted(
         (family for family in families if family.holds),
@@ -220,12 +233,17 @@ def _judge(
     return Undone(tuple(steps.values()), best, fragility, tuple(notes))
 
 
-def _step(family: _Family, placebo: Return | None, kept: KeptLabelled) -> Step:
+def _step(family: _Family, kept: KeptLabelled) -> Step:
     """The step of a family; 0.0 where no setting returns anything."""
-    found, best = family.returned, family.best
+    found, best, placebo = family.returned, family.best, family.placebo
     tried = f"{len(family.changes)} settings tried on {len(kept.label)} labelled kept frames"
     if not family.holds or best is None or placebo is None:
         how = f"{tried}: none returns points on objects that did not choose it"
+        if family.is_clear and best is not None and placebo is not None:
+            how = (
+                f"{tried}: {best.name!r} returns {found.points:+.1f} points on objects that did "
+                f"not choose it, but faint patterns that mean nothing {placebo.points:+.1f}"
+            )
         return Step(family.cause, 0.0, min(0.0, found.low), max(0.0, found.high), how)
     how = (
         f"{tried}; {best.name!r} is best; chosen on half of the objects and scored on the rest, "
