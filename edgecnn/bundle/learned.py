@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgecnn.bundle.card import Card, picture_key
+from edgecnn.bundle.preprocess import read_bytes
+from edgecnn.errors import ImageError
 from edgecnn.files.folders import file_sha256
 
 __all__ = ["count_learned", "learned_notes"]
@@ -14,10 +16,10 @@ __all__ = ["count_learned", "learned_notes"]
 def count_learned(card: Card, paths: Iterable[Path]) -> int:
     """How many of these files it was adapted to, or trained on as field images."""
     known = card.learned_pictures
-    return sum(picture_key(file_sha256(path.read_bytes())) in known for path in paths if known)
+    return sum(_key(path) in known for path in paths if known)
 
 
-def learned_notes(count: int, what: str) -> list[str]:
+def learned_notes(count: int, what: str, who: str = "the network") -> list[str]:
     """What that means for an accuracy, if there are any.
 
     Args:
@@ -26,6 +28,14 @@ def learned_notes(count: int, what: str) -> list[str]:
     if not count:
         return []
     return [
-        f"the network was trained on or adapted to {count} of {what}: accuracy on images like "
-        "these flatters it"
+        f"{who} was trained on or adapted to {count} of {what}: accuracy on images like these "
+        "flatters it"
     ]
+
+
+def _key(path: Path) -> str | None:
+    """None where it can't be read: whoever answers it says so."""
+    try:
+        return picture_key(file_sha256(read_bytes(path)))
+    except ImageError:
+        return None

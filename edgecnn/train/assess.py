@@ -27,7 +27,7 @@ from edgecnn.records import Record, computed, json_as
 from edgecnn.render.table import table
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.backbone.result import LargerInput
-from edgecnn.train.field_images import FieldSign, read_sign
+from edgecnn.train.field_images import FieldSign, new_frames, read_sign
 from edgecnn.train.task import Part, Task
 
 if TYPE_CHECKING:
@@ -241,7 +241,10 @@ def measure(
     settings = options.pretrained, options.strength
     height, width, _ = task.shape
     spec = options.input_spec((width, height))
-    sign = read_sign(scores_of, options.field, spec, temperature, scores) if options.field else None
+    sign = None
+    if options.field:
+        frames = new_frames(options.field, task.data.sha256)
+        sign = read_sign(scores_of, frames, spec, temperature, scores)
     return Measured(
         scores,
         lab,

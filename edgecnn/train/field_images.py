@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from edgecnn.bundle.preprocess import readable_image, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError
-from edgecnn.files.folders import find_images
+from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.records import Record, computed
 
-__all__ = ["FieldSign", "read_sign"]
+__all__ = ["FieldSign", "new_frames", "read_sign"]
 
 _MOST = 500
 _POINTS = 2.0
@@ -60,29 +60,44 @@ class FieldSign(Record):
         )
 
 
+def new_frames(field: Path, known: Collection[str]) -> list[np.ndarray]:
+    """Up to 500 images of a folder, spread evenly, BGR; without those that the training reads.
+
+    Args:
+        known: SHA-256 of the lab's images and those of --also: of these confidence says nothing.
+
+    Raises:
+        DataError: None is left.
+    """
+    paths, frames = find_images(field), []
+    some = [paths[k] for k in evenly(len(paths), _MOST)]
+    for path in some:
+        frame = readable_image(path)
+        if frame is not None and file_sha256(path.read_bytes()) not in known:
+            frames.append(frame)
+    if not frames:
+        raise DataError(
+            f"{field}: none of {len(some)} field images can be read and is no image of the "
+            "training; name another folder, or leave --field out"
+        )
+    return frames
+
+
 def read_sign(
     scores_of: Callable[[np.ndarray], np.ndarray],
-    field: Path,
+    frames: Sequence[np.ndarray],
     spec: InputSpec,
     temperature: float,
     lab_scores: np.ndarray,
 ) -> FieldSign:
-    """Let the network answer up to 500 images of a folder, spread evenly; no label is read.
+    """Let the network answer field images; no label is read.
 
     Args:
         scores_of: The network's scores of tensors, of the size of `spec`.
+        frames: See `new_frames`.
         lab_scores: float32, shape (n, classes), of the lab's test images.
-
-    Raises:
-        DataError: No image can be read.
     """
-    paths = find_images(field)
-    frames = [readable_image(paths[k]) for k in evenly(len(paths), _MOST)]
-    tensors = [to_tensor(frame, spec) for frame in frames if frame is not None]
-    if not tensors:
-        raise DataError(
-            f"{field}: none of {len(frames)} field images can be read; check the folder"
-        )
+    tensors = [to_tensor(frame, spec) for frame in frames]
     both = (scores_of(np.stack(tensors)), lab_scores)
     seen, lab = (100 * float(calibrated_confidence(part, temperature).mean()) for part in both)
     return FieldSign(len(tensors), seen, lab)

@@ -25,6 +25,7 @@ from edgecnn.quiet import quiet
 from edgecnn.records import Json, Progress
 from edgecnn.train.assess import Measured, group_names, measure
 from edgecnn.train.augmentation.simulated_field import training_note
+from edgecnn.train.field_images import new_frames
 from edgecnn.train.kept_training import KeptTraining, place_of, task_key
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.plan import make_plan
@@ -77,10 +78,12 @@ def train(
         check_writable(output, marker=LAB_TEST_FILE)
         _check_kept(output, options.resume, reports)
     if options.field:
-        find_images(options.field)  # before the work: none is an error
+        find_images(options.field)
     plan = make_plan(lab, options, alone=cluster is None)
     reports.line(plan.to_text())
     task = read_task(lab, plan.options, cluster, progress)
+    if options.field:
+        new_frames(options.field, task.data.sha256)  # before the work: none is an error
     if writes:
         check_room(output, _SHRUNK * len(task.split.test) * prod(task.shape))
     names = group_names(task)

@@ -20,6 +20,7 @@ from edgecnn.audit.notes import network_notes
 from edgecnn.bundle.card import Card, LiveBefore, picture_key
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.evaluate import evaluate
+from edgecnn.device.run.run import RunOptions, run
 from edgecnn.files.folders import file_sha256
 
 BEFORE = LiveBefore(Tally(80, 100), Tally(95, 100))
@@ -60,7 +61,9 @@ def test_an_audit_after_adapting_sets_expected_beside_obtained(story, digits_bun
     assert not [note for note in now.notes if "adapted to" in note]
 
 
-def test_frames_that_it_was_adapted_to_say_nothing_of_what_it_returned(story, halves, tmp_path):
+def test_frames_that_it_was_adapted_to_say_nothing_of_what_it_returned(
+    story, digits_bundle, halves, tmp_path
+):
     first, result, _ = story
     again = record_folder(tmp_path / "again", result.model, halves[0])
     report = audit(again)
@@ -72,6 +75,12 @@ def test_frames_that_it_was_adapted_to_say_nothing_of_what_it_returned(story, ha
     (note,) = evaluate(result.model, halves[0]).notes
     assert f"adapted to {used} of these images" in note
     assert not evaluate(result.model, halves[1]).notes
+    for bundle, shadow, who in (
+        (result.model, None, "the network"),
+        (digits_bundle, result.model, "the shadow"),
+    ):
+        ran = run(bundle, str(halves[0]), RunOptions(shadow=shadow, max_frames=1))
+        assert f"{who} was trained on or adapted to {used} of these images" in ran.to_text()
 
 
 def test_the_card_knows_its_pictures_and_those_of_its_parents(story):

@@ -145,6 +145,7 @@ CASES = (
     read(
         "is a session, expected a folder with one", "train LAB -o O --also S", "harvest S -n 5 -o O"
     ),
+    read("is no image of the training", "train LAB -o O --field LAB", "train LAB -o O"),
     read("--also: none of {} images can join", "train LAB -o O --also L", "train LAB -o O"),
     Case("{} is a bundle itself", "run B -s F --bundle-dir B", "run B -s F --bundle-dir LAB"),
     Case("{} is no folder; make it", "run B -s F --bundle-dir O", "run B -s F --bundle-dir LAB"),

@@ -11,8 +11,9 @@ import pytest
 
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError
+from edgecnn.files.folders import file_sha256
 from edgecnn.model.predict import keras_scores
-from edgecnn.train.field_images import read_sign
+from edgecnn.train.field_images import new_frames, read_sign
 from edgecnn.train.train import TrainOptions, train
 
 SHAPE = (16, 16, 3)
@@ -35,12 +36,22 @@ def test_confidence_in_the_field_is_set_beside_that_in_the_lab(tmp_path):
     (tmp_path / "torn.png").write_bytes(b"\x89PNG")
     lab = np.array([[0.1, 0.9], [0.05, 0.95]], np.float32)
     scores_of = partial(keras_scores, brightness_network())
-    sign = read_sign(scores_of, tmp_path, InputSpec(width=16, height=16), 1.0, lab)
+    frames = new_frames(tmp_path, ())
+    sign = read_sign(scores_of, frames, InputSpec(width=16, height=16), 1.0, lab)
     assert sign.images == 2
     expected = 100 * np.mean([1 / (1 + np.exp(-3.0)), 0.5])
     assert sign.confidence == pytest.approx(expected, abs=0.1)
     assert sign.lab_confidence == pytest.approx(92.5, abs=0.1)
     assert sign.loses
+
+
+def test_images_of_the_training_say_nothing_of_the_field(tmp_path):
+    for k in range(3):
+        cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((8, 8, 3), k, np.uint8))
+    known = [file_sha256((tmp_path / f"{k}.png").read_bytes()) for k in range(3)]
+    assert len(new_frames(tmp_path, known[:2])) == 1
+    with pytest.raises(DataError, match="none of 3 field images can be read and is no image of"):
+        new_frames(tmp_path, known)
 
 
 def test_a_folder_without_images_is_refused_before_the_work(tmp_path):

@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from edgecnn.bundle.learned import count_learned, learned_notes
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.capture.sources import open_source
+from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Status
 from edgecnn.device.live.truth import Truths, load_truths
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
@@ -23,7 +25,7 @@ from edgecnn.device.run.log_thread import LogThread
 from edgecnn.device.run.loop import Audience, Loop
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.session_log import SessionLog
-from edgecnn.device.run.shadow import load_shadow
+from edgecnn.device.run.shadow import Shadow, load_shadow
 from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage
 from edgecnn.session.header import SessionHeader
@@ -71,6 +73,8 @@ def run(
         stop = stack.enter_context(stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
+        if isinstance(opened, ImageSource):
+            _warn_of_learned(opened, loaded, shadow)
         several = len(options.views) > 1
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
         truths = stack.enter_context(
@@ -102,6 +106,16 @@ def run(
         bundles = Bundles(Active(loaded, options), incoming, shadow)
         loop = Loop(bundles, opened, truths, log, options, Audience(page, outputs, notifier))
         return loop.run(on_status, window, stop)
+
+
+def _warn_of_learned(source: ImageSource, loaded: Loaded, shadow: Shadow | None) -> None:
+    """Say which of the images that are replayed a network has learned from."""
+    cards = {"the network": loaded.classifier.card}
+    if shadow is not None:
+        cards["the shadow"] = shadow.classifier.card
+    for who, card in cards.items():
+        for note in learned_notes(count_learned(card, source.paths), "these images", who):
+            source.warn(note)
 
 
 def _header(loaded: Loaded, source: str, options: RunOptions, truths: Truths) -> SessionHeader:
