@@ -256,5 +256,5 @@ def _grey(picture: np.ndarray) -> np.ndarray:
 def _package(name: str) -> Path:
     spec = find_spec(name)
     if spec is None or spec.origin is None:
-        raise FileNotFoundError(name)
+        raise FileNotFoundError(f"{name} is not installed")
     return Path(spec.origin).parent
