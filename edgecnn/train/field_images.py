@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,32 +60,34 @@ class FieldSign(Record):
         )
 
 
-def new_frames(field: Path, known: Collection[str]) -> list[np.ndarray]:
+def new_frames(field: Path, known: Collection[str]) -> Iterator[np.ndarray]:
     """Up to 500 images of a folder, spread evenly, BGR; without those that the training reads.
+
+    One is read at a time: 500 photographs at once take gigabytes.
 
     Args:
         known: SHA-256 of the lab's images and those of --also: of these confidence says nothing.
 
     Raises:
-        DataError: None is left.
+        DataError: There is none: when the first is asked for.
     """
-    paths, frames = find_images(field), []
+    paths, found = find_images(field), False
     some = [paths[k] for k in evenly(len(paths), _MOST)]
     for path in some:
         frame = readable_image(path)
         if frame is not None and file_sha256(path.read_bytes()) not in known:
-            frames.append(frame)
-    if not frames:
+            found = True
+            yield frame
+    if not found:
         raise DataError(
             f"{field}: none of {len(some)} field images can be read and is no image of the "
             "training; name another folder, or leave --field out"
         )
-    return frames
 
 
 def read_sign(
     scores_of: Callable[[np.ndarray], np.ndarray],
-    frames: Sequence[np.ndarray],
+    frames: Iterable[np.ndarray],
     spec: InputSpec,
     temperature: float,
     lab_scores: np.ndarray,

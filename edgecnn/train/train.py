@@ -83,7 +83,7 @@ def train(
     reports.line(plan.to_text())
     task = read_task(lab, plan.options, cluster, progress)
     if options.field:
-        new_frames(options.field, task.data.sha256)  # before the work: none is an error
+        next(new_frames(options.field, task.data.sha256))  # before the work: none is an error
     if writes:
         check_room(output, _SHRUNK * len(task.split.test) * prod(task.shape))
     names = group_names(task)

@@ -36,7 +36,7 @@ def test_confidence_in_the_field_is_set_beside_that_in_the_lab(tmp_path):
     (tmp_path / "torn.png").write_bytes(b"\x89PNG")
     lab = np.array([[0.1, 0.9], [0.05, 0.95]], np.float32)
     scores_of = partial(keras_scores, brightness_network())
-    frames = new_frames(tmp_path, ())
+    frames = list(new_frames(tmp_path, ()))
     sign = read_sign(scores_of, frames, InputSpec(width=16, height=16), 1.0, lab)
     assert sign.images == 2
     expected = 100 * np.mean([1 / (1 + np.exp(-3.0)), 0.5])
@@ -49,9 +49,9 @@ def test_images_of_the_training_say_nothing_of_the_field(tmp_path):
     for k in range(3):
         cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((8, 8, 3), k, np.uint8))
     known = [file_sha256((tmp_path / f"{k}.png").read_bytes()) for k in range(3)]
-    assert len(new_frames(tmp_path, known[:2])) == 1
+    assert len(list(new_frames(tmp_path, known[:2]))) == 1
     with pytest.raises(DataError, match="none of 3 field images can be read and is no image of"):
-        new_frames(tmp_path, known)
+        next(new_frames(tmp_path, known))
 
 
 def test_a_folder_without_images_is_refused_before_the_work(tmp_path):
