@@ -184,7 +184,12 @@ def _adapt(
         why = refusal(student.scores, images, live)
         if why:
             return _result(model, images, (), note, why)
-        steps = (student.try_framing(), student.try_batch_norm(), student.try_last_layer())
+        steps = (
+            student.try_framing(),
+            student.try_batch_norm(),
+            student.try_last_layer(),
+            *([student.try_all_layers(progress)] if options.all_layers else []),
+        )
     result = replace(
         _result(model, images, steps, note),
         teacher=student.teacher.name if student.teacher else None,

@@ -57,6 +57,7 @@ class FieldSet:
     tensors  uint8 (n, height, width, 3) RGB
     groups   int64 (n,): near-duplicates share a number
     labels   int64 (n,): class, or UNLABELLED
+    hard     bool (n,): kept by a session because the answer was not sure
     broken   files that could not be read; repeated: files that were there before
     passed_over  how the folders were read, and other files in them, a line each
     """
@@ -66,6 +67,7 @@ class FieldSet:
     tensors: np.ndarray
     groups: np.ndarray
     labels: np.ndarray
+    hard: np.ndarray
     broken: int
     repeated: int
     passed_over: tuple[str, ...] = ()
@@ -87,7 +89,13 @@ class FieldSet:
             tensors=self.tensors[rows],
             groups=self.groups[rows],
             labels=self.labels[rows],
+            hard=self.hard[rows],
         )
+
+    @property
+    def sample(self) -> FieldSet:
+        """Those that show the field as it is: none that was kept for being hard."""
+        return self.part(np.flatnonzero(~self.hard)) if self.hard.any() else self
 
     def without(self, digests: Collection[str]) -> FieldSet:
         """Those that are none of these files.
@@ -139,6 +147,7 @@ def read_field(
     known: list[tuple[Found, str]] = []
     tensors, prints = [], []
     seen: set[str] = set()
+    hard: set[str] = set()
     broken = 0
     for k, file in enumerate(files):
         try:
@@ -148,6 +157,8 @@ def read_field(
             broken += 1
             continue
         digest = file_sha256(data)
+        if file.hard:
+            hard.add(digest)  # its copy that was picked for a label is no sample either
         if digest not in seen:
             seen.add(digest)
             known.append((file, digest))
@@ -165,6 +176,7 @@ def read_field(
         np.stack(tensors),
         components(len(known), links),
         np.array(classes, np.int64),
+        np.array([digest in hard for _, digest in known], bool),
         broken,
         len(files) - broken - len(known),
         tuple(notes),

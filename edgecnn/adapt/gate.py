@@ -84,21 +84,24 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
         scores: float32 (n, classes): of the field images.
         live: The newest live frames, if there are any to compare with.
     """
-    num_groups, num_classes = len(np.unique(images.groups)), scores.shape[1]
-    if len(images) < _FEWEST or num_groups < _FEWEST_GROUPS:
+    sample, num_classes = images.sample, scores.shape[1]
+    num_groups = len(np.unique(sample.groups))
+    if len(sample) < _FEWEST or num_groups < _FEWEST_GROUPS:
+        hard = len(images) - len(sample)
+        beside = f" (beside {hard} that the session kept for being hard)" if hard else ""
         return (
-            f"{len(images)} images in {num_groups} groups of near-duplicates are too few, expected "
-            f"at least {_FEWEST} in {_FEWEST_GROUPS}; record more, at different times"
+            f"{len(sample)} images{beside} in {num_groups} groups of near-duplicates are too few, "
+            f"expected at least {_FEWEST} in {_FEWEST_GROUPS}; record more, at different times"
         )
-    mixed = effective_classes(scores.argmax(axis=1))
-    least = max(1.5, _LEAST_CLASSES * _classes_seen(num_classes, len(images)))
+    mixed = effective_classes(scores[~images.hard].argmax(axis=1))
+    least = max(1.5, _LEAST_CLASSES * _classes_seen(num_classes, len(sample)))
     if mixed < least and not len(images.labelled):
         return (
             f"the images are read as {mixed:.1f} equally frequent classes of {num_classes}, "
             f"expected {least:.1f} at least: a network that adapts to few classes forgets the "
             "others; record until more have come by"
         )
-    return "" if live is None else find_foreign(images, live)
+    return "" if live is None else find_foreign(sample, live.sample)
 
 
 def _classes_seen(num_classes: int, count: int) -> float:

@@ -17,7 +17,14 @@ import numpy as np
 from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.head import Head, Lessons, refit
 
-__all__ = ["UNLABELLED", "LastLayer", "find_suspects", "fold_of_groups", "lab_lessons"]
+__all__ = [
+    "UNLABELLED",
+    "LastLayer",
+    "find_suspects",
+    "fold_of_groups",
+    "lab_lessons",
+    "lessons_of",
+]
 
 UNLABELLED = -1
 _FOLDS = 5
@@ -36,6 +43,7 @@ class LastLayer:
     embedding  float32 (n, d): of the field images
     labels     int64 (n,): class, or UNLABELLED; suspects count as unlabelled
     teacher    float32 (n, classes): its answers
+    sample     bool (n,): false where an image was kept for being hard; only its label is learned
     groups     int64 (n,)
     lab        the replayed lab images
     threshold, pull   see AdaptOptions
@@ -45,6 +53,7 @@ class LastLayer:
     embedding: np.ndarray
     labels: np.ndarray
     teacher: np.ndarray
+    sample: np.ndarray
     groups: np.ndarray
     lab: Lessons
     threshold: float
@@ -53,17 +62,16 @@ class LastLayer:
     def fit(self, rows: np.ndarray | None = None) -> Head | None:
         """The new layer, from these field images; None when there is nothing to learn from."""
         rows = np.arange(len(self.embedding)) if rows is None else rows
-        labels, sure = self.labels[rows], self.teacher[rows].max(axis=1) >= self.threshold
-        known = labels != UNLABELLED
-        answers = np.where(known, labels, self.teacher[rows].argmax(axis=1))
-        taught = ~known & sure
-        weights = known + taught * _balance(answers, taught) / (1 + known.sum() / _HALF)
-        used = known | taught
+        answers, weights = lessons_of(
+            self.labels[rows], self.teacher[rows], self.sample[rows], self.threshold
+        )
+        used = weights > 0
         if not used.any():
             return None
         field = Lessons(self.embedding[rows][used], answers[used], weights[used])
         fitted = refit(self.head, field + self.lab, self.pull)
-        return self.head.towards(fitted, len(rows) / (len(rows) + _AS_MUCH))
+        count = int((self.sample | (self.labels != UNLABELLED))[rows].sum())
+        return self.head.towards(fitted, count / (count + _AS_MUCH))
 
     def cross_validate(self) -> Paired | None:
         """Held-out images that the new layer reads right for the first time, or no longer.
@@ -72,7 +80,7 @@ class LastLayer:
         groups.
         """
         known = self.labels != UNLABELLED
-        counted = known if known.any() else self.teacher.max(axis=1) >= _SURE
+        counted = known if known.any() else self.sample & (self.teacher.max(axis=1) >= _SURE)
         truth = np.where(known, self.labels, self.teacher.argmax(axis=1))
         folds = fold_of_groups(self.groups, counted)
         before, after = (np.zeros(len(folds), bool) for _ in range(2))
@@ -84,6 +92,27 @@ class LastLayer:
             for found, one in ((before, self.head), (after, head)):
                 found[held] = one.scores(self.embedding[held]).argmax(axis=1) == truth[held]
         return Paired.of(before[counted], after[counted])
+
+
+def lessons_of(
+    labels: np.ndarray, teacher: np.ndarray, sample: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each field image teaches, and how much that counts.
+
+    Args:
+        labels: int64 (n,): class, or UNLABELLED.
+        teacher: float32 (n, classes): answers, learned where they are sure and no label is known.
+        sample: bool (n,): see `LastLayer`.
+        threshold: From which score on an answer is sure.
+
+    Returns:
+        Classes, int64 (n,), and weights, float64 (n,): 1 for a label, 0 for nothing.
+    """
+    known = labels != UNLABELLED
+    answers = np.where(known, labels, teacher.argmax(axis=1))
+    taught = ~known & sample & (teacher.max(axis=1) >= threshold)
+    weights = known + taught * _balance(answers, taught) / (1 + known.sum() / _HALF)
+    return answers, weights
 
 
 def _balance(answers: np.ndarray, taught: np.ndarray) -> np.ndarray:
@@ -102,8 +131,11 @@ def lab_lessons(embedding: np.ndarray, labels: np.ndarray) -> Lessons:
     return Lessons(embedding, labels, np.full(len(labels), _LAB / len(labels)))
 
 
-def fold_of_groups(groups: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Divide images into up to 5 folds, whole groups each, that hold about as many counted ones.
+def fold_of_groups(groups: np.ndarray, counted: np.ndarray, most: int = _FOLDS) -> np.ndarray:
+    """Divide images into folds, whole groups each, that hold about as many counted ones.
+
+    Args:
+        most: So many folds, or one for each group where there are fewer.
 
     Returns:
         int64 (n,): the fold of each image.
@@ -113,7 +145,7 @@ def fold_of_groups(groups: np.ndarray, counted: np.ndarray) -> np.ndarray:
         [0, 0, 1, 2]
     """
     sizes = np.bincount(groups, weights=counted)
-    load = np.zeros(min(_FOLDS, len(sizes)))
+    load = np.zeros(min(most, len(sizes)))
     fold = np.zeros(len(sizes), np.int64)
     for group in np.argsort(-sizes, kind="stable"):
         fold[group] = load.argmin()

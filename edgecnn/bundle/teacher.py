@@ -17,7 +17,7 @@ import numpy as np
 
 from edgecnn.bundle.head import Head, entropy
 
-__all__ = ["Teacher", "able_teachers", "choose_teacher"]
+__all__ = ["Teacher", "able_teachers", "choose_teacher", "steadiness"]
 
 _SHIFT = 0.08
 _LAB_LOSS = 0.015  # share of lab images that a teacher may misread more than one pass
@@ -74,7 +74,7 @@ def able_teachers(
 
 
 def choose_teacher(
-    embed: _Embed, head: Head, tensors: np.ndarray, able: tuple[str, ...]
+    embed: _Embed, head: Head, tensors: np.ndarray, able: tuple[str, ...], sample: np.ndarray
 ) -> Teacher:
     """The teacher with the surest answers to the field, of the able ones.
 
@@ -82,11 +82,20 @@ def choose_teacher(
         embed: Embeddings, float32 (n, d), of uint8 tensors.
         tensors: uint8 (n, height, width, 3): the field images.
         able: See `able_teachers`; one pass is taken where there is none.
+        sample: bool (n,): the images that show the field as it is; they decide.
     """
     means = _means(embed, head, tensors, able or (_ONE,))
-    unsure = {name: float(entropy(mean).mean()) for name, mean in means.items()}
+    unsure = {name: float(entropy(mean[sample]).mean()) for name, mean in means.items()}
     name = min(unsure, key=unsure.__getitem__)
     return Teacher(name, means[name], unsure[name])
+
+
+def steadiness(embed: _Embed, head: Head, tensors: np.ndarray) -> float:
+    """How often a crop or a shift of an image gets the answer that the image gets, 0 to 1."""
+    whole, *others = (
+        head.scores(embed(_cut(tensors, part))).argmax(axis=1) for part in _VIEWS["five crops"]
+    )
+    return float(np.mean([other == whole for other in others]))
 
 
 def _means(

@@ -20,7 +20,7 @@ from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.images.split_groups import captured_at
 from edgecnn.records import Progress
 from edgecnn.session.layout import PICTURES_NAME, is_session, sessions_below
-from edgecnn.session.read import picture_times
+from edgecnn.session.read import Picture, kept_pictures
 
 __all__ = [
     "Found",
@@ -34,16 +34,21 @@ __all__ = [
 ]
 
 _CHUNK = 64
+_UNKNOWN = Picture(None, hard=False)
 _SIZE_SAMPLE = 60
 
 
 @dataclass(frozen=True)
 class Found:
-    """An image file of the field: `source` names it for people, `time` in UTC when known."""
+    """An image file of the field: `source` names it for people, `time` in UTC when known.
+
+    `hard`: a session kept it because its answer was not sure, so it is no sample of the field.
+    """
 
     path: Path
     source: str
     time: datetime | None = None
+    hard: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +158,12 @@ def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Fo
     for root in (one for inside in places.values() for one in inside):
         recorded = is_session(root)
         folder = root / PICTURES_NAME if recorded else root
-        times = picture_times(root) if recorded else {}
+        known = kept_pictures(root) if recorded else {}
         for path in find_images(folder, notes):
             source = f"{root.resolve().name}/{path.relative_to(folder).as_posix()}"
-            time = times.get(path.name) or captured_at(path.name)
-            found.setdefault(path.resolve(), Found(path, source, time))
+            time, hard = known.get(path.name, _UNKNOWN)
+            time = time or captured_at(path.name)
+            found.setdefault(path.resolve(), Found(path, source, time, hard))
     return list(found.values())
 
 

@@ -1,14 +1,13 @@
 """The demo's end: what the network gains from its own film, without a label and with 20.
 
 The network is adapted to the pictures that the session kept of the film's first half. Its second
-half is scored: before, after adapting without a label, and after 20 labels.
+half is scored: before, after adapting without a label, and after adapting all layers with 20.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +16,13 @@ import numpy as np
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.errors import OutputError
-from edgecnn.files.staging import staged_folder
 from edgecnn.records import Progress, Record
-from edgecnn.session.read import open_session, read_frames
+from edgecnn.session.read import frame_events, open_session, read_frames
+from edgecnn.session.write import SessionWriter
 
 __all__ = ["Closing", "close_gap"]
 
 _LABELS = 20
-_MARKER = "SOURCE.txt"
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,9 @@ class Closing(Record):
         return "\n".join(
             [
                 "the film's second half, by the network in float",
-                f"  as trained               {self.before.text()}",
-                f"  adapted without a label  {shown(self.adapted)}",
-                f"  with {_LABELS} labels           {shown(self.labelled)}",
+                f"  as trained                 {self.before.text()}",
+                f"  adapted without a label    {shown(self.adapted)}",
+                f"  all layers, and {_LABELS} labels  {shown(self.labelled)}",
             ]
         )
 
@@ -73,7 +71,8 @@ def close_gap(output: Path, progress: Progress | None = None) -> Closing:
         return Closing(before, None, None)
     found = adapt(model, seen, adapted, progress=progress)
     picked = _label(output, truth, progress)
-    more = adapt(model, seen, labelled, AdaptOptions(labels=(picked,)), progress=progress)
+    options = AdaptOptions(labels=(picked,), all_layers=True)
+    more = adapt(model, seen, labelled, options, progress=progress)
     return Closing(
         before,
         _tally(adapted, tensors, labels) if found.accepted else None,
@@ -88,20 +87,20 @@ def _read_truth(path: Path) -> list[str]:
 
 
 def _first_half(output: Path, half: int) -> Path | None:
-    """The pictures that the session kept of the film's first half; None where it kept none."""
+    """A session of the film's first half, without labels; None where no picture of it was kept."""
     session = open_session(output / "session")
     frames = read_frames(session)
-    early = [(int(frames.frame[row]), name) for row, name in sorted(frames.images.items())]
-    early = [(frame, name) for frame, name in early if frame < half]
+    early = [name for row, name in frames.images.items() if frames.frame[row] < half]
     if not early:
         return None
-    target = output / "first_half"
-    with staged_folder(target, marker=_MARKER) as stage:
-        (stage / _MARKER).write_text("Kept pictures of session/, by the number of their frame.\n")
-        for frame, name in early:
-            picture = session.picture(name)
-            shutil.copyfile(picture, stage / f"{frame:08d}{picture.suffix}")
-    return target
+    with SessionWriter(output / "first_half", session.header) as part:
+        for event in frame_events(session):
+            if event.frame < half:
+                part.frame(event)
+        for name in early:
+            part.keep_picture(name, session.picture(name).read_bytes())
+        part.end("the film's first half")
+    return part.folder
 
 
 def _label(output: Path, truth: list[str], progress: Progress | None) -> Path:

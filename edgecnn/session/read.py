@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -38,11 +38,12 @@ from edgecnn.session.truth_rows import Truth, TruthRows, appended
 
 __all__ = [
     "Frames",
+    "Picture",
     "Session",
     "Truth",
     "frame_events",
+    "kept_pictures",
     "open_session",
-    "picture_times",
     "read_frames",
     "read_truth",
     "truth_events",
@@ -185,13 +186,23 @@ def frame_events(session: Session) -> Iterator[FrameEvent]:
                 yield event._replace(at=clock.at(event))
 
 
-def picture_times(path: Path) -> dict[str, datetime]:
-    """When the kept pictures of a session were captured, by name; none if it can't be read."""
+class Picture(NamedTuple):
+    """A kept picture: when it was captured, and whether it was kept for being hard."""
+
+    time: datetime | None
+    hard: bool
+
+
+def kept_pictures(path: Path) -> dict[str, Picture]:
+    """What a session knows of its kept pictures, by name; nothing if it can't be read."""
     try:
         frames = read_frames(open_session(path))
     except SessionError:
         return {}
-    return {frames.images[row]: moment for row, moment in frames.taken.items()}
+    return {
+        name: Picture(frames.taken.get(row), frames.pools.get(row) == "hard")
+        for row, name in frames.images.items()
+    }
 
 
 def _labels(session: Session) -> Iterator[tuple[str | None, bytes, bool]]:

@@ -56,7 +56,7 @@ def scores_of(classes: np.ndarray, count: int = 10) -> np.ndarray:
 def field_of(count: int, groups: int) -> FieldSet:
     tensors = np.zeros((count, 2, 2, 3), np.uint8)
     labels = np.full(count, UNLABELLED)
-    return FieldSet((), ("",) * count, tensors, np.arange(count) % groups, labels, 0, 0)
+    return FieldSet((), ("",) * count, tensors, np.arange(count) % groups, labels, labels > 0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.folder import Bundle
 from edgecnn.demo.demo import DemoOptions, DemoResult, find_calibration, run_demo
 from edgecnn.errors import MissingRuntimeError, OutputError
+from edgecnn.session.read import open_session, read_frames
 from edgecnn.train.options import TrainOptions
 
 SMALL = DemoOptions(
@@ -137,9 +138,12 @@ def test_the_end_says_what_the_film_s_second_half_gains_or_that_nothing_was_acce
     for name, tally in (("adapted", closing.adapted), ("adapted_20", closing.labelled)):
         assert (tally is None) == (not (output / name).exists())
         assert tally is None or tally.total == 30
-    frames = {int(path.stem) for path in (output / "first_half").glob("*.*") if path.stem.isdigit()}
-    assert frames
-    assert max(frames) < 30
+    part = read_frames(open_session(output / "first_half"))
+    assert part.images
+    assert part.frame.tolist() == list(range(30))
+    assert set(part.images.values()) < set(
+        read_frames(open_session(output / "session")).images.values()
+    )
     with open(output / "truth.csv", newline="") as file:
         truth = {int(row["frame"]): row["label"] for row in csv.DictReader(file)}
     with open(output / "picked" / "manifest.csv", newline="") as file:

@@ -11,7 +11,7 @@ from sessions import LABELS, PAST, PAST_BUNDLE, answer_event, truth_event, write
 
 from edgecnn.audit.audit import audit
 from edgecnn.errors import EdgecnnError, SessionError
-from edgecnn.session.read import open_session, picture_times, read_frames, read_truth
+from edgecnn.session.read import kept_pictures, open_session, read_frames, read_truth
 
 POISON = (
     b'{"event":"truth","frame":BOOM\n',
@@ -149,7 +149,8 @@ def test_a_picture_is_found_by_the_frames_number_and_its_time_is_counted_on(tmp_
     frames = read_frames(open_session(path))
     assert frames.images == {1: "00000001.jpg", 3: "00000003.png"}
     times = {
-        name: time.isoformat(timespec="milliseconds") for name, time in picture_times(path).items()
+        name: one.time.isoformat(timespec="milliseconds")
+        for name, one in kept_pictures(path).items()
     }
     assert times == {
         "00000001.jpg": "2024-05-01T10:00:00.040+00:00",
@@ -160,7 +161,7 @@ def test_a_picture_is_found_by_the_frames_number_and_its_time_is_counted_on(tmp_
 def test_of_a_session_that_cannot_be_read_no_picture_time_is_known(tmp_path):
     path = write_session(tmp_path / "s", PAST_BUNDLE, _events(2))
     (path / "events.jsonl").unlink()
-    assert picture_times(path) == {}
+    assert kept_pictures(path) == {}
 
 
 def test_regions_of_one_frame_are_answers_of_their_own(tmp_path):

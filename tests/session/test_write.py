@@ -18,7 +18,7 @@ from edgecnn.device.run.record import Recorder, Reply
 from edgecnn.errors import OutputError
 from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.header import SessionHeader, read_header
-from edgecnn.session.read import open_session, picture_times, read_frames, read_truth
+from edgecnn.session.read import kept_pictures, open_session, read_frames, read_truth
 from edgecnn.session.write import SessionWriter
 
 HEADER = SessionHeader("b", "0" * 64, Bundle.open(PAST_BUNDLE).card, "model_float32.tflite")
@@ -104,7 +104,8 @@ def test_readers_find_each_picture_and_when_it_was_captured(tmp_path):
     session = open_session(tmp_path / "s")
     assert read_frames(session).images == {3: "00000003.jpg"}
     assert session.picture("00000003.jpg").read_bytes() == b"data"
-    assert picture_times(session.path) == {"00000003.jpg": START + timedelta(milliseconds=120)}
+    kept = kept_pictures(session.path)
+    assert kept == {"00000003.jpg": (START + timedelta(milliseconds=120), False)}
 
 
 def test_what_is_written_is_read_again(tmp_path):

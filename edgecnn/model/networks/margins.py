@@ -58,6 +58,28 @@ class Margins:
         inner = tensors[:, top : height - bottom, left : width - right]
         return np.stack([cv2.resize(one, (width, height)) for one in inner])
 
+    def around(self, tensors: np.ndarray) -> np.ndarray:
+        """Pictures with margins around them, of their edges' colours, so that `cut` leaves all.
+
+        Args:
+            tensors: uint8 (n, height, width, 3), as is the result.
+        """
+        if not self:
+            return tensors
+        height, width = tensors.shape[1:3]
+        left, right, top, bottom = self.pixels(tensors.shape[1:])
+        inner = (width - left - right, height - top - bottom)
+        return np.stack(
+            [
+                cv2.copyMakeBorder(
+                    cv2.resize(one, inner, interpolation=cv2.INTER_AREA),
+                    *(top, bottom, left, right),
+                    cv2.BORDER_REPLICATE,
+                )
+                for one in tensors
+            ]
+        )
+
     def neighbours(self) -> Iterator[Margins]:
         """One step more or less on one side."""
         for name, steps in vars(self).items():

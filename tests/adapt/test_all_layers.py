@@ -1,0 +1,134 @@
+"""`adapt --all-layers` moves every weight towards a camera, and back where evidence is against."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgecnn.accuracy.paired import Paired
+from edgecnn.adapt import proposals
+from edgecnn.adapt.adapt import AdaptOptions, adapt
+from edgecnn.adapt.data import read_field
+from edgecnn.adapt.proposals import Student
+from edgecnn.adapt.steps import all_layers
+from edgecnn.adapt.steps.all_layers import Pictures, fine_tune
+from edgecnn.bundle.last_layer import UNLABELLED
+from edgecnn.model.embedding import split_network
+from edgecnn.model.lab_replay import read_replay
+from edgecnn.model.networks.margins import Margins
+from edgecnn.model.predict import keras_scores
+from edgecnn.model.read import load_model
+
+
+@pytest.fixture
+def opened(digits_model):
+    """The network, its card and its lab images; the network is the test's own."""
+    network, card = load_model(digits_model)
+    return network, card, read_replay(digits_model, card)
+
+
+def truth_of(images, card) -> np.ndarray:
+    return np.array([card.labels.index(file.path.parent.name) for file in images.files])
+
+
+def student_of(opened, images) -> Student:
+    network, _, replay = opened
+    options = AdaptOptions(all_layers=True)
+    return Student(split_network(network), replay, images, options, from_scratch=True)
+
+
+def right(opened, images) -> np.ndarray:
+    network, card, _ = opened
+    return np.asarray(
+        keras_scores(network, images.tensors).argmax(axis=1) == truth_of(images, card)
+    )
+
+
+def test_with_labels_other_images_are_read_better_than_with_the_last_layer_alone(
+    opened, halves, monkeypatch
+):
+    monkeypatch.setattr(all_layers, "_STEPS", 60)
+    card = opened[1]
+    images, score = (read_field([half], card) for half in halves)
+    labels = np.where(np.arange(len(images)) % 3 == 0, truth_of(images, card), UNLABELLED)
+    student = student_of(opened, replace(images, labels=labels))
+    student.try_last_layer()
+    before = right(opened, score)
+    step = student.try_all_layers()
+    assert step.accepted
+    assert "of the way" in step.reason
+    assert step.lab.loss_points <= 1.0
+    pair = Paired.of(before, right(opened, score))
+    assert pair.won > pair.lost
+    assert pair.p_better < 0.05
+    # What is written is what the network sees now.
+    seen = student.split.embed(opened[2].train_tensors)
+    assert np.abs(student.lab_embedding - seen).max() < 1e-4
+
+
+def test_without_labels_too_many_changed_answers_are_taken_back(opened, halves, monkeypatch):
+    network, card, _ = opened
+    student = student_of(opened, read_field([halves[0]], card))
+    start, scores = network.get_weights(), student.scores
+    monkeypatch.setattr(proposals, "_MOST_CHANGED", 0.0)
+    monkeypatch.setattr(all_layers, "_STEPS", 30)
+    step = student.try_all_layers()
+    assert step.changed > 0
+    assert not step.accepted
+    assert "answers changed" in step.reason
+    assert all(np.array_equal(a, b) for a, b in zip(start, network.get_weights(), strict=True))
+    assert np.array_equal(student.scores, scores)
+
+
+def test_what_breaks_held_out_labels_is_taken_back(opened, halves, monkeypatch):
+    network, card, replay = opened
+    images = read_field([halves[0]], card)
+    options = AdaptOptions(for_this_camera_only=True)
+    labelled = replace(images, labels=truth_of(images, card))
+    student = Student(split_network(network), replay, labelled, options, from_scratch=True)
+    start = network.get_weights()
+
+    def forget(tuned, *_, **__) -> None:
+        tuned.set_weights([np.zeros_like(one) for one in tuned.get_weights()])
+
+    monkeypatch.setattr(proposals, "fine_tune", forget)
+    step = student.try_all_layers()
+    assert not step.accepted
+    assert step.broken > step.fixed
+    assert f"broke {step.broken}" in step.reason
+    assert all(np.array_equal(a, b) for a, b in zip(start, network.get_weights(), strict=True))
+
+
+def test_the_same_input_gives_the_same_weights_but_for_rounding(opened, halves, monkeypatch):
+    network, card, replay = opened
+    images = read_field([halves[0]], card)
+    start, found = network.get_weights(), []
+    field = Pictures(images.tensors, truth_of(images, card), np.ones(len(images)))
+    lab = Pictures(replay.train_tensors, replay.train_labels, np.ones(len(replay.train_labels)))
+    monkeypatch.setattr(all_layers, "_STEPS", 10)
+    for _ in range(2):
+        network.set_weights(start)
+        fine_tune(network, field, lab, pretrained=False)
+        found.append(network.get_weights())
+    start, first, second = (np.concatenate([a.ravel() for a in one]) for one in (start, *found))
+    assert np.linalg.norm(second - first) < 0.1 * np.linalg.norm(first - start)
+
+
+def test_it_is_a_step_of_a_model_folder_and_of_no_bundle(digits_bundle, halves, tmp_path):
+    options = AdaptOptions(all_layers=True)
+    result = adapt(digits_bundle, halves[0], tmp_path / "new.edgecnn", options)
+    step = result.steps[-1]
+    assert (step.name, step.accepted) == ("all layers", False)
+    assert "MODEL folder" in step.reason
+    assert "all layers: not tried" in result.to_text()
+
+
+@pytest.mark.parametrize("margins", [Margins(), Margins(left=2), Margins(1, 1, 3, 0)])
+def test_margins_around_a_picture_are_those_that_are_cut_off(margins):
+    rng = np.random.default_rng(0)
+    smooth = np.kron(rng.integers(0, 255, (3, 6, 4, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
+    again = margins.cut(margins.around(smooth))
+    assert again.shape == smooth.shape
+    assert np.abs(again.astype(int) - smooth).mean() < 12  # blurred once, not moved

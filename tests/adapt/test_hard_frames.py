@@ -1,0 +1,54 @@
+"""Frames that a session kept for being hard are learned with a label only: they are no sample."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+
+from edgecnn.adapt.adapt import AdaptOptions
+from edgecnn.adapt.data import labels_of, read_field
+from edgecnn.adapt.proposals import Student
+from edgecnn.device.run.run import RunOptions, run
+from edgecnn.model.embedding import split_network
+from edgecnn.model.lab_replay import read_replay
+from edgecnn.model.read import load_model
+from edgecnn.session.read import open_session, read_frames
+
+
+def test_what_a_session_kept_for_being_hard_is_no_sample_of_the_field(
+    digits_model, digits_bundle, halves, tmp_path
+):
+    """Neither is its copy in a folder of labels; a frame kept by chance is one."""
+    session = tmp_path / "session"
+    run(digits_bundle, str(halves[0]), RunOptions(log=session, keep_frames=40))
+    card = load_model(digits_model)[1]
+    kept = read_frames(open_session(session))
+    images = read_field([session], card)
+    assert len(images) > len(images.sample) > 0
+    assert len(images.sample) == sum(kept.pools[row] == "uniform" for row in kept.images)
+    picked = tmp_path / "picked"
+    hard = images.files[int(np.flatnonzero(images.hard)[0])].path
+    (picked / "3").mkdir(parents=True)
+    shutil.copyfile(hard, picked / "3" / f"0000{hard.suffix}")
+    again = read_field([session], card, labels_of([picked], card))
+    assert len(again) == len(images)
+    assert again.hard.sum() == images.hard.sum()
+    assert again.hard[again.labelled].all()
+
+
+def test_hard_images_without_a_label_change_nothing(digits_model, halves):
+    network, card = load_model(digits_model)
+    replay, found = read_replay(digits_model, card), []
+    images = read_field([halves[0]], card)
+    hard = np.arange(len(images)) % 2 == 0
+    start = network.get_weights()
+    for some in (replace(images, hard=hard), images.part(np.flatnonzero(~hard))):
+        network.set_weights(start)
+        student = Student(split_network(network), replay, some, AdaptOptions(), from_scratch=True)
+        student.try_batch_norm()
+        student.try_last_layer()
+        found.append(network.get_weights())
+    for a, b in zip(*found, strict=True):
+        assert np.abs(a - b).max() < 1e-3
