@@ -17,7 +17,10 @@ from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.own_device import find_foreign
 from edgecnn.records import Record, json_as
 
-__all__ = ["AdaptStep", "LabCheck", "effective_classes", "refusal"]
+__all__ = ["ALL_LAYERS", "AdaptStep", "LabCheck", "effective_classes", "refusal"]
+
+ALL_LAYERS = "all layers"
+"""The step of `--all-layers`."""
 
 _FEWEST, _FEWEST_GROUPS = 20, 10
 _LEAST_CLASSES = 0.65  # of those that as many images of an even mix would show

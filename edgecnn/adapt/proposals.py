@@ -9,7 +9,7 @@ import numpy as np
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.data import FieldSet
-from edgecnn.adapt.gate import AdaptStep, LabCheck
+from edgecnn.adapt.gate import ALL_LAYERS, AdaptStep, LabCheck
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.steps.all_layers import Pictures, fine_tune
 from edgecnn.adapt.steps.batch_norm import batch_norms, reestimate
@@ -45,7 +45,6 @@ _SHARES = (1.0, 0.75, 0.5, 0.25)  # of the way to the fine-tuned weights
 _SURE = 0.7  # from which score on fine-tuning learns an answer
 _MOST_CHANGED = 0.15  # of the answers, by fine-tuning without labels
 _FRAMING, _BATCH_NORM, _LAST_LAYER = "framing", "batch norm", "last layer"
-_ALL_LAYERS = "all layers"
 _IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
 
 
@@ -211,14 +210,14 @@ class Student:
         """Fine-tune all layers to labels and to the network's own sure answers."""
         split, replay = self.split, self.replay
         if isinstance(replay, LabMemory) or isinstance(split, StoredNetwork):
-            return AdaptStep(_ALL_LAYERS, False, _IN_THE_LAB)
+            return AdaptStep(ALL_LAYERS, False, _IN_THE_LAB)
         if why := self._no_lab_tensors(replay):
-            return AdaptStep(_ALL_LAYERS, False, why)
+            return AdaptStep(ALL_LAYERS, False, why)
         before, labels = self.scores, self._trusted_labels()
         classes, weights = lessons_of(labels, before, ~self.images.hard, _SURE)
         known = labels != UNLABELLED
         if not weights.any():
-            return AdaptStep(_ALL_LAYERS, False, self._nothing_sure(_SURE))
+            return AdaptStep(ALL_LAYERS, False, self._nothing_sure(_SURE))
         if known.any():  # at least half of what is learned of the field
             weights[known] *= max(1.0, weights[~known].sum() / known.sum())
         field = Pictures(self.images.tensors, classes, weights)
@@ -239,7 +238,7 @@ class Student:
             pair = self._try_on_held_out_labels(start, known, labels, tune, share)
             self._stand_at(end)
         step = self._judged(
-            _ALL_LAYERS, before, self.split.head, _broke_labels(pair) if pair else "", pair
+            ALL_LAYERS, before, self.split.head, _broke_labels(pair) if pair else "", pair
         )
         if pair is None and step.accepted and (step.changed or 0) > _MOST_CHANGED:
             why = (

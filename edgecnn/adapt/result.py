@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.adapt.gate import AdaptStep, LabCheck
+from edgecnn.adapt.gate import ALL_LAYERS, AdaptStep, LabCheck
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.bundle.folder import is_bundle
 from edgecnn.files.picked import IMAGES
@@ -19,6 +19,7 @@ __all__ = ["AdaptEachResult", "AdaptResult", "AdaptedFile", "HarvestResult", "Un
 _UNKNOWN = (
     "How accurate it is in the field is not known without labels of frames that it did not use."
 )
+_FURTHER = "If the gap stays large, --all-layers fine-tunes every layer too, in minutes."
 _HEADERS = (
     *("step", "", "entropy", "answers changed", "held out: fixed", "broken"),
     "validation, points",
@@ -92,6 +93,11 @@ class AdaptResult(Record):
         return self.model is not None
 
     @property
+    def could_go_further(self) -> bool:
+        """Whether all layers could be fine-tuned and were not: of a MODEL folder, in the lab."""
+        return self.calibration is not None and all(one.name != ALL_LAYERS for one in self.steps)
+
+    @property
     def told(self) -> list[str]:
         """What there is to say of the steps beside their figures: why not, or what was cut off."""
         return [f"{one.name}: {one.reason}" for one in self.steps if one.reason != "accepted"]
@@ -115,6 +121,8 @@ class AdaptResult(Record):
             return "\n".join([*lines, f"Refused: {self.refusal}", "Nothing was written."])
         if self.model is None:
             return "\n".join([*lines, "No step was accepted. Nothing was written."])
+        if self.could_go_further:
+            lines.append(_FURTHER)
         if self.lab and self.lab_before:
             lines.append(f"Lab test before  {self.lab_before.text()}")
             lines.append(f"Lab test after   {self.lab.text()}")

@@ -15,6 +15,8 @@ from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError
 from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.records import Record, computed
+from edgecnn.session.layout import is_session, sessions_below
+from edgecnn.session.read import kept_pictures
 
 __all__ = ["FieldSign", "new_frames", "read_sign"]
 
@@ -61,7 +63,7 @@ class FieldSign(Record):
 
 
 def new_frames(field: Path, known: Collection[str]) -> Iterator[np.ndarray]:
-    """Up to 500 images of a folder, spread evenly, BGR; without those that the training reads.
+    """Up to 500 images of a folder or of SESSIONs, evenly, BGR; none that the training reads.
 
     One is read at a time: 500 photographs at once take gigabytes.
 
@@ -71,7 +73,7 @@ def new_frames(field: Path, known: Collection[str]) -> Iterator[np.ndarray]:
     Raises:
         DataError: There is none: when the first is asked for.
     """
-    paths, found = find_images(field), False
+    paths, found = _sample(field), False
     some = [paths[k] for k in evenly(len(paths), _MOST)]
     for path in some:
         frame = readable_image(path)
@@ -83,6 +85,16 @@ def new_frames(field: Path, known: Collection[str]) -> Iterator[np.ndarray]:
             f"{field}: none of {len(some)} field images can be read and is no image of the "
             "training; name another folder, or leave --field out"
         )
+
+
+def _sample(field: Path) -> list[Path]:
+    """The images of a folder; of sessions without those that were kept for being hard."""
+    found: list[Path] = []
+    for place in sessions_below(field):
+        known = kept_pictures(place) if is_session(place) else {}
+        hard = {name for name, picture in known.items() if picture.hard}
+        found += [path for path in find_images(place) if path.name not in hard]
+    return found
 
 
 def read_sign(

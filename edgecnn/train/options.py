@@ -125,7 +125,8 @@ class TrainOptions(Record):
     )
     field: Path | None = option(
         None,
-        "Unlabelled field images: the verdict says what the network's confidence on them tells.",
+        "Unlabelled field images, or a SESSION: the verdict says what the network's confidence on "
+        "them tells.",
         metavar="FOLDER",
         shown="none",
     )

@@ -8,6 +8,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from sessions import PAST_BUNDLE, answer_event, write_session
 
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError
@@ -59,3 +60,14 @@ def test_a_folder_without_images_is_refused_before_the_work(tmp_path):
     field.mkdir()
     with pytest.raises(DataError, match=str(field)):
         train(lab, tmp_path / "model", TrainOptions(field=field))
+
+
+def test_what_a_session_kept_for_being_hard_is_no_sign_of_a_loss(tmp_path):
+    pools = ["hard" if k % 3 else "uniform" for k in range(9)]
+    events = [answer_event(k, True, pool=pool) for k, pool in enumerate(pools)]
+    session = write_session(tmp_path / "logs" / "s", PAST_BUNDLE, events)
+    for k in range(9):
+        picture = np.full((8, 8, 3), 10 * k, np.uint8)
+        cv2.imwrite(str(session / "frames" / f"{k:08d}.png"), picture)
+    for place in (session, tmp_path / "logs"):
+        assert [int(frame[0, 0, 0]) for frame in new_frames(place, set())] == [0, 30, 60]
