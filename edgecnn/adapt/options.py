@@ -57,8 +57,8 @@ class AdaptOptions:
     )
     all_layers: bool = option(
         False,
-        "Also fine-tune all layers, in the lab: 120 steps, three times as many with labels. For a "
-        "large gap and 100 images or more.",
+        "Also fine-tune all layers, for a large gap: seconds for a small network, minutes for a "
+        "pretrained one, and three times as long with labels.",
     )
     threshold: float = option(
         0.3,

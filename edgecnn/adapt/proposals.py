@@ -43,6 +43,8 @@ _AS_SURE, _STEADY_ON = 1.1, 200
 _BROKEN_LABELS = 2  # more than it fixes
 _SHARES = (1.0, 0.75, 0.5, 0.25)  # of the way to the fine-tuned weights
 _SURE = 0.7  # from which score on fine-tuning learns an answer
+# How often fine-tuning draws an image. Drawn more often, a network learns its own mistakes.
+_DRAWS_UNLABELLED, _DRAWS_LABELLED = 6, 24
 _MOST_CHANGED = 0.15  # of the answers, by fine-tuning without labels
 _FRAMING, _BATCH_NORM, _LAST_LAYER = "framing", "batch norm", "last layer"
 _IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
@@ -218,17 +220,15 @@ class Student:
         known = labels != UNLABELLED
         if not weights.any():
             return AdaptStep(ALL_LAYERS, False, self._nothing_sure(_SURE))
-        if known.any():  # at least half of what is learned of the field
-            weights[known] *= max(1.0, weights[~known].sum() / known.sum())
-        field = Pictures(self.images.tensors, classes, weights)
+        draws = weights * np.where(known, _DRAWS_LABELLED, _DRAWS_UNLABELLED)
+        field = Pictures(self.images.tensors, classes, draws)
         around = margins_of(split.network).around(replay.train_tensors)
         lab = Pictures(around, replay.train_labels, np.ones(len(around)))
 
         def tune(rows: np.ndarray) -> None:
-            lessons = field.part(rows[weights[rows] > 0])
-            fine_tune(
-                split.network, lessons, lab, pretrained=not self.from_scratch, progress=progress
-            )
+            lessons, pretrained = field.part(rows[draws[rows] > 0]), not self.from_scratch
+            if len(lessons.classes):
+                fine_tune(split.network, lessons, lab, pretrained=pretrained, progress=progress)
 
         start = self._stand()
         tune(np.arange(len(classes)))

@@ -19,7 +19,7 @@ __all__ = ["AdaptEachResult", "AdaptResult", "AdaptedFile", "HarvestResult", "Un
 _UNKNOWN = (
     "How accurate it is in the field is not known without labels of frames that it did not use."
 )
-_FURTHER = "If the gap stays large, --all-layers fine-tunes every layer too, in minutes."
+_FURTHER = "If the gap stays large, --all-layers fine-tunes every layer too."
 _HEADERS = (
     *("step", "", "entropy", "answers changed", "held out: fixed", "broken"),
     "validation, points",

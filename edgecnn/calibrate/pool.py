@@ -20,7 +20,7 @@ from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.images.split_groups import captured_at
 from edgecnn.records import Progress
 from edgecnn.session.layout import PICTURES_NAME, is_session, sessions_below
-from edgecnn.session.read import KeptPicture, kept_pictures
+from edgecnn.session.read import KeptFrame, kept_pictures
 
 __all__ = [
     "Found",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _CHUNK = 64
-_UNKNOWN = KeptPicture(None, hard=False)
+_UNKNOWN = KeptFrame(None, hard=False)
 _SIZE_SAMPLE = 60
 
 

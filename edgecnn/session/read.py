@@ -38,7 +38,7 @@ from edgecnn.session.truth_rows import Truth, TruthRows, appended
 
 __all__ = [
     "Frames",
-    "KeptPicture",
+    "KeptFrame",
     "Session",
     "Truth",
     "frame_events",
@@ -186,21 +186,21 @@ def frame_events(session: Session) -> Iterator[FrameEvent]:
                 yield event._replace(at=clock.at(event))
 
 
-class KeptPicture(NamedTuple):
-    """A kept picture: when it was captured, and whether it was kept for being hard."""
+class KeptFrame(NamedTuple):
+    """What is known of a kept picture: when it was captured, and whether for being hard."""
 
     time: datetime | None
     hard: bool
 
 
-def kept_pictures(path: Path) -> dict[str, KeptPicture]:
+def kept_pictures(path: Path) -> dict[str, KeptFrame]:
     """What a session knows of its kept pictures, by name; nothing if it can't be read."""
     try:
         frames = read_frames(open_session(path))
     except SessionError:
         return {}
     return {
-        name: KeptPicture(frames.taken.get(row), frames.pools.get(row) == "hard")
+        name: KeptFrame(frames.taken.get(row), frames.pools.get(row) == "hard")
         for row, name in frames.images.items()
     }
 

@@ -101,6 +101,17 @@ def test_what_breaks_held_out_labels_is_taken_back(opened, halves, monkeypatch):
     assert all(np.array_equal(a, b) for a, b in zip(start, network.get_weights(), strict=True))
 
 
+def test_a_fold_without_a_lesson_is_no_error(opened, halves, monkeypatch):
+    """All labels are of one group, and no other answer is sure."""
+    images = read_field([halves[0]], opened[1])
+    group = np.bincount(images.groups).argmax()
+    labels = np.where(images.groups == group, truth_of(images, opened[1]), UNLABELLED)
+    monkeypatch.setattr(proposals, "_SURE", 2.0)
+    monkeypatch.setattr(all_layers, "_STEPS", 5)
+    step = student_of(opened, replace(images, labels=labels)).try_all_layers()
+    assert step.fixed is not None
+
+
 def test_the_same_input_gives_the_same_weights_but_for_rounding(opened, halves, monkeypatch):
     network, card, replay = opened
     images = read_field([halves[0]], card)

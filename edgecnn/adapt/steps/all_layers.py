@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pictures", "fine_tune"]
 
-_STEPS, _WARM_UP = 120, 10
+_STEPS, _WARM_UP = 120, 5
 _BATCH, _RATE = 64, 5e-4
 _PRETRAINED_BATCH, _PRETRAINED_RATE = 32, 2e-4
 _STRENGTH = "light"
@@ -30,13 +30,13 @@ _STRENGTH = "light"
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """What a network learns from: uint8 tensors (n, height, width, 3), classes (n,), and weights
-    (n,), how often each is drawn.
+    """What a network learns from: uint8 tensors (n, height, width, 3), their classes (n,), and how
+    often each is to be drawn, float (n,).
     """
 
     tensors: np.ndarray
     classes: np.ndarray
-    weights: np.ndarray
+    draws: np.ndarray
 
     def part(self, rows: np.ndarray) -> Pictures:
         """Only these rows."""
@@ -44,12 +44,12 @@ class Pictures:
             self,
             tensors=self.tensors[rows],
             classes=self.classes[rows],
-            weights=self.weights[rows],
+            draws=self.draws[rows],
         )
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Tensors and classes of some, by their weights, with repetition."""
-        rows = rng.choice(len(self.classes), count, p=self.weights / self.weights.sum())
+        """Tensors and classes of some, in these proportions, with repetition."""
+        rows = rng.choice(len(self.classes), count, p=self.draws / self.draws.sum())
         return self.tensors[rows], self.classes[rows]
 
 
@@ -61,28 +61,34 @@ def fine_tune(
     pretrained: bool,
     progress: Progress | None = None,
 ) -> None:
-    """Train all weights in place, by Adam on a cosine; the same images are drawn every time."""
+    """Train all weights in place, by Adam on a cosine; the same images are drawn every time.
+
+    Args:
+        field: Its draws make the number of steps, 120 at most.
+        lab: As many draws as of the field, in the proportions given.
+    """
     import keras
 
     from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
     from edgecnn.train.augmentation.pipeline import build_augmentation
 
     size, highest = (_PRETRAINED_BATCH, _PRETRAINED_RATE) if pretrained else (_BATCH, _RATE)
+    steps = min(_STEPS, 1 + int(field.draws.sum() / (size // 2)))
     rng = np.random.default_rng(0)
     augmentation = build_augmentation(_STRENGTH, seed=0)
     assert augmentation is not None
     optimizer = keras.optimizers.Adam(highest)
     step = _step(network, optimizer)
     with opencv_on_one_thread():
-        for number in range(_STEPS):
-            done = (number + 0.5) / _STEPS
+        for number in range(steps):
+            done = (number + 0.5) / steps
             rate = min(1.0, (number + 1) / _WARM_UP) * (1 + cos(pi * done)) / 2
             optimizer.learning_rate = highest * rate
             parts = [one.draw(size // 2, rng) for one in (field, lab)]
             images, classes = (np.concatenate(column) for column in zip(*parts, strict=True))
             step(augmentation.change(images, rng).astype(np.float32), classes.astype(np.int64))
             if progress:
-                progress("fine-tuning all layers", number + 1, _STEPS)
+                progress("fine-tuning all layers", number + 1, steps)
 
 
 def _step(
