@@ -67,6 +67,7 @@ class Method:
     name: str
     sight: Sight = _ADAPT
     last_layer: bool = True
+    all_layers: bool = False
     labels: int = 0
     chosen: str = ""
     wrong: float = 0.0
@@ -77,7 +78,7 @@ class Method:
         return range(_DRAWS if self.chosen == "random" else 1)
 
 
-def methods(with_labels: bool, integer: bool) -> Iterator[Method]:
+def methods(with_labels: bool, integer: bool, all_layers: bool) -> Iterator[Method]:
     yield Method("as trained", Sight(), last_layer=False)
     yield Method("last layer", Sight())
     yield Method("batch norm, last layer", Sight(batch_norm=True))
@@ -85,6 +86,8 @@ def methods(with_labels: bool, integer: bool) -> Iterator[Method]:
     yield Method("framing, batch norm", last_layer=False)
     yield Method("`adapt`: all three")
     yield Method("`adapt`, 40 images", replace(_ADAPT, count=40))
+    if all_layers:
+        yield Method("`adapt --all-layers`", all_layers=True)
     if integer:
         yield Method("as trained, full integer", Sight(), last_layer=False, integer=True)
         yield Method("`adapt`, full integer", integer=True)
@@ -94,11 +97,15 @@ def methods(with_labels: bool, integer: bool) -> Iterator[Method]:
         yield Method("50 labels by `harvest`", labels=50, chosen="harvest")
         yield Method("50 random labels", labels=50, chosen="random")
         yield Method("50 random labels, 20 % wrong", labels=50, chosen="random", wrong=0.2)
+    if with_labels and all_layers:
+        yield Method("all layers, 20 by `harvest`", all_layers=True, labels=20, chosen="harvest")
 
 
-def table(models: list[Path], field: Path, with_labels: bool, integer: bool) -> Iterator[str]:
+def table(
+    models: list[Path], field: Path, with_labels: bool, integer: bool, all_layers: bool
+) -> Iterator[str]:
     """Print a row a method: the mean over devices and models."""
-    wanted = list(methods(with_labels, integer))
+    wanted = list(methods(with_labels, integer, all_layers))
     found = [_Bench(model, field).measure(wanted) for model in models]
     yield (
         "| method | mean, % | error falls by | of each training, % | worst device | harmed "
@@ -181,6 +188,8 @@ class _Bench:
                             lab[method.name].append(points)
                             score = self._score(student, device, half, method)
                             right[method.name][number] += score / len(method.seeds)
+                            if method.all_layers:  # the weights below the last layer are others
+                                student = self._student(device, half, sight)
         images = np.array([len(device.classes) for device in self.devices])
         return {
             one.name: _Found(
@@ -222,6 +231,8 @@ class _Bench:
             student.images = _labelled(student, classes, method, seed)
         if not refusal(student.scores, student.images):
             student.try_last_layer()
+            if method.all_layers:
+                student.try_all_layers()
         student.images = images
         return -student.lab.loss_points
 

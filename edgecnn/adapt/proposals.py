@@ -44,7 +44,7 @@ _BROKEN_LABELS = 2  # more than it fixes
 _SHARES = (1.0, 0.75, 0.5, 0.25)  # of the way to the fine-tuned weights
 _SURE = 0.7  # from which score on fine-tuning learns an answer
 # How often fine-tuning draws an image. Drawn more often, a network learns its own mistakes.
-_DRAWS_UNLABELLED, _DRAWS_LABELLED = 6, 24
+_DRAWS_UNLABELLED, _DRAWS_LABELLED = 6, 48
 _MOST_CHANGED = 0.15  # of the answers, by fine-tuning without labels
 _FRAMING, _BATCH_NORM, _LAST_LAYER = "framing", "batch norm", "last layer"
 _IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
