@@ -206,7 +206,8 @@ def _live(options: AdaptOptions, card: Card) -> FieldSet | None:
     """The newest frames of the session that the field set is compared with."""
     if options.live is None:
         return None
-    return read_field([options.live], card).newest(_NEWEST)
+    images = read_field([options.live], card)
+    return (images.sample if len(images.sample) else images).newest(_NEWEST)
 
 
 def _suspects(student: Student, card: Card) -> tuple[tuple[str, str, str], ...]:

@@ -104,7 +104,7 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
             f"expected {least:.1f} at least: a network that adapts to few classes forgets the "
             "others; record until more have come by"
         )
-    return "" if live is None else find_foreign(sample, live.sample)
+    return "" if live is None else find_foreign(sample, live)
 
 
 def _classes_seen(num_classes: int, count: int) -> float:

@@ -172,9 +172,9 @@ class Student:
         reestimate(network, self.images.sample.tensors)
         self._see_through(split, replay)
         self._lab = split.embed(replay.train_tensors)
-        rise = self._unsure(self.scores) / self._unsure(before)
-        steadier = rise <= _AS_SURE and self._steadiness() > steady
-        why = "" if rise < 1 or steadier else "the answers to the field images became less sure"
+        was, now = self._unsure(before), self._unsure(self.scores)
+        surer = now < was or (now <= _AS_SURE * was and self._steadiness() > steady)
+        why = "" if surer else "the answers to the field images became less sure"
         step = self._judged(_BATCH_NORM, before, self.split.head, why)
         if not step.accepted:
             weights, self._lab, self._val, self._field = old
