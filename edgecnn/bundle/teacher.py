@@ -120,13 +120,13 @@ def _cut(tensors: np.ndarray, part: _Part) -> np.ndarray:
     )
     found = np.stack([_between(_between(one, rows, 0), columns, 1) for one in tensors])
     found = np.rint(found).astype(np.uint8)
-    return found[:, :, ::-1] if mirrored else found
+    return np.asarray(found[:, :, ::-1] if mirrored else found)
 
 
 def _places(start: float, share: float, side: int) -> np.ndarray:
     """Where the middles of so many pixels lie along the side of which they show a part, float64."""
     middles = start * side + share * (np.arange(side) + 0.5) - 0.5
-    return np.clip(middles, 0, side - 1)
+    return np.asarray(np.clip(middles, 0, side - 1))
 
 
 def _between(image: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
@@ -134,4 +134,4 @@ def _between(image: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
     low = places.astype(int)
     high = np.minimum(low + 1, image.shape[axis] - 1)
     share = (places - low).astype(np.float32).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-    return image.take(low, axis) * (1 - share) + image.take(high, axis) * share
+    return np.asarray(image.take(low, axis) * (1 - share) + image.take(high, axis) * share)
