@@ -237,4 +237,5 @@ def _result(
         refusal=why,
         notes=(*notes, *([note] if note else [])),
         passed_over=images.passed_over,
+        hard=int(images.hard.sum()),
     )

@@ -56,6 +56,7 @@ class AdaptResult(Record):
     model     the new one; None when nothing was accepted
     parent    the MODEL folder or bundle that was adapted
     images, labelled, groups   of the field set
+    hard      images of it that a session kept for being hard: they count with a label only
     teacher   whose answers the last layer learned; None when it came to none
     refusal   why the field set was refused as a whole; empty when it was not
     suspects  files whose label the teacher contradicts surely: (file, label, what it reads)
@@ -84,6 +85,7 @@ class AdaptResult(Record):
     left_out: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
     live_before: LiveBefore | None = None
+    hard: int = 0
     calibration: Path | None = field(default=None, metadata=json_as(hidden=True))
 
     @property
@@ -103,8 +105,11 @@ class AdaptResult(Record):
         return [f"{one.name}: {one.reason}" for one in self.steps if one.reason != "accepted"]
 
     def to_text(self) -> str:
+        counts = f"{self.images} images in {self.groups} groups, {self.labelled} labelled"
+        if self.hard:
+            counts += f", {self.hard} kept for being hard: learned with a label only"
         lines = [
-            f"Field set: {self.images} images in {self.groups} groups, {self.labelled} labelled",
+            f"Field set: {counts}",
             *self.passed_over,
             *self.notes,
         ]

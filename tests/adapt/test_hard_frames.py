@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgecnn.adapt.adapt import AdaptOptions
+from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.adapt.data import labels_of, read_field
 from edgecnn.adapt.proposals import Student
 from edgecnn.device.run.run import RunOptions, run
@@ -36,6 +36,9 @@ def test_what_a_session_kept_for_being_hard_is_no_sample_of_the_field(
     assert len(again) == len(images)
     assert again.hard.sum() == images.hard.sum()
     assert again.hard[again.labelled].all()
+    result = adapt(digits_model, session, tmp_path / "new")
+    assert result.hard == images.hard.sum()
+    assert f"{result.hard} kept for being hard" in result.to_text()
 
 
 def test_hard_images_without_a_label_change_nothing(digits_model, halves):
