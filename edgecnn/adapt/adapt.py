@@ -20,9 +20,9 @@ from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptEachResult, AdaptResult
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle
-from edgecnn.calibrate.pool import find_field
 from edgecnn.errors import DataError, ModelError, OptionError, SessionError
 from edgecnn.files.staging import check_writable
+from edgecnn.images.field_files import find_field
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 

@@ -19,11 +19,11 @@ from edgecnn.accuracy.near_duplicates import (
 from edgecnn.bundle.card import Card, LiveBefore
 from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
-from edgecnn.calibrate.pool import Found, find_field
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import file_sha256, find_labelled
 from edgecnn.files.picked import class_folders, untouched
+from edgecnn.images.field_files import Found, find_field
 from edgecnn.records import Progress
 from edgecnn.session.headline import headline
 from edgecnn.session.layout import is_session, sessions_below

@@ -52,10 +52,11 @@ _IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
 
 @dataclass(frozen=True, eq=False)
 class _Stand:
-    """Where a network stood: its weights, and what it saw of validation and field images."""
+    """Where a network stood: its weights, and what it saw of lab, validation and field images."""
 
     weights: list[np.ndarray]
     split: SplitNetwork
+    lab: np.ndarray
     val: np.ndarray
     field: np.ndarray
 
@@ -137,7 +138,7 @@ class Student:
             return AdaptStep(_FRAMING, False, _IN_THE_LAB)
         if why := self._no_framing(split, replay):
             return AdaptStep(_FRAMING, False, why)
-        before, old = self.scores, (split, self._val, self._field)
+        before, start = self.scores, self._stand()
 
         def allowed(margins: Margins) -> bool:
             read = split.scores(margins.cut(replay.val_tensors)).argmax(axis=1)
@@ -156,7 +157,7 @@ class Student:
         self._see_through(split_network(network), replay)
         step = self._judged(_FRAMING, before, self.split.head, "")
         if not step.accepted:
-            self.split, self._val, self._field = old
+            self._stand_at(start)
         return replace(step, reason=f"{step.reason} ({margins.text()})")
 
     def try_batch_norm(self) -> AdaptStep:
@@ -166,10 +167,9 @@ class Student:
             return AdaptStep(_BATCH_NORM, False, _IN_THE_LAB)
         if why := self._no_batch_norm(split, replay):
             return AdaptStep(_BATCH_NORM, False, why)
-        network, before = split.network, self.scores
-        old = network.get_weights(), self._lab, self._val, self._field
+        before, start = self.scores, self._stand()
         steady = self._steadiness()
-        reestimate(network, self.images.sample.tensors)
+        reestimate(split.network, self.images.sample.tensors)
         self._see_through(split, replay)
         self._lab = split.embed(replay.train_tensors)
         was, now = self._unsure(before), self._unsure(self.scores)
@@ -177,8 +177,7 @@ class Student:
         why = "" if surer else "the answers to the field images became less sure"
         step = self._judged(_BATCH_NORM, before, self.split.head, why)
         if not step.accepted:
-            weights, self._lab, self._val, self._field = old
-            network.set_weights(weights)
+            self._stand_at(start)
         return step
 
     def try_last_layer(self) -> AdaptStep:
@@ -289,12 +288,14 @@ class Student:
 
     def _stand(self) -> _Stand:
         assert isinstance(self.split, SplitNetwork)
-        return _Stand(self.split.network.get_weights(), self.split, self._val, self._field)
+        weights = self.split.network.get_weights()
+        return _Stand(weights, self.split, self._lab, self._val, self._field)
 
     def _stand_at(self, where: _Stand) -> None:
         """Bring a network back to where it stood."""
         where.split.network.set_weights(where.weights)
-        self.split, self._val, self._field = where.split, where.val, where.field
+        self.split, self._lab = where.split, where.lab
+        self._val, self._field = where.val, where.field
 
     def _go(self, start: _Stand, end: list[np.ndarray], share: float) -> None:
         """Set all weights to a share of the way from one to the other."""

@@ -15,10 +15,8 @@ from edgecnn.calibrate.coverage import measure_coverage, narrowness
 from edgecnn.calibrate.options import CalibrateOptions
 from edgecnn.calibrate.pick import Candidates, candidates, choose
 from edgecnn.calibrate.pool import (
-    Found,
     Pool,
     View,
-    find_field,
     read_pool,
     view_of_bundle,
     view_of_model,
@@ -33,6 +31,7 @@ from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import check_room, check_writable, staged_folder
+from edgecnn.images.field_files import Found, find_field
 from edgecnn.images.video_frames import as_folders
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import DEFAULT_THRESHOLD, nearest, unit_vectors
-from edgecnn.calibrate.pool import Found, Pool
+from edgecnn.calibrate.pool import Pool
+from edgecnn.images.field_files import Found
 
 __all__ = ["Candidates", "candidates", "choose"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,17 +15,13 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.scenes import evenly
 from edgecnn.camera.statistics import Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
-from edgecnn.files.folders import file_sha256, find_images
-from edgecnn.images.split_groups import captured_at
+from edgecnn.files.folders import file_sha256
+from edgecnn.images.field_files import Found
 from edgecnn.records import Progress
-from edgecnn.session.layout import PICTURES_NAME, is_session, sessions_below
-from edgecnn.session.read import KeptFrame, kept_pictures
 
 __all__ = [
-    "Found",
     "Pool",
     "View",
-    "find_field",
     "read_pool",
     "view_of_bundle",
     "view_of_model",
@@ -34,21 +29,7 @@ __all__ = [
 ]
 
 _CHUNK = 64
-_UNKNOWN = KeptFrame(None, hard=False)
 _SIZE_SAMPLE = 60
-
-
-@dataclass(frozen=True)
-class Found:
-    """An image file of the field: `source` names it for people, `time` in UTC when known.
-
-    `hard`: a session kept it because its answer was not sure, so it is no sample of the field.
-    """
-
-    path: Path
-    source: str
-    time: datetime | None = None
-    hard: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,38 +114,6 @@ def view_of_bundle(path: Path) -> View:
     card = classifier.card
     lab_test = frozenset(row.sha256 for row in classifier.bundle.lab_test())
     return View(card.input, card.labels, look, lab_test)
-
-
-def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Found]:
-    """The image files of folders and sessions, each file once, in order.
-
-    Of a SESSION folder the kept frames are taken, with the times that its log gives them; of a
-    folder of SESSIONs those of all of them.
-
-    Args:
-        notes: Takes a line a folder on the files that are passed over, and on a folder of SESSIONs.
-
-    Raises:
-        DataError: A folder is missing or holds no image file.
-    """
-    found: dict[Path, Found] = {}
-    places = {root: sessions_below(root) for root in roots}
-    if notes is not None:
-        notes += [
-            f"{root}: the sessions in it are read ({len(inside)}), and nothing beside them"
-            for root, inside in places.items()
-            if inside != [root]
-        ]
-    for root in (one for inside in places.values() for one in inside):
-        recorded = is_session(root)
-        folder = root / PICTURES_NAME if recorded else root
-        known = kept_pictures(root) if recorded else {}
-        for path in find_images(folder, notes):
-            source = f"{root.resolve().name}/{path.relative_to(folder).as_posix()}"
-            time, hard = known.get(path.name, _UNKNOWN)
-            time = time or captured_at(path.name)
-            found.setdefault(path.resolve(), Found(path, source, time, hard))
-    return list(found.values())
 
 
 def window_for(files: Sequence[Found], what: str) -> Window:

@@ -105,6 +105,10 @@ class Frames:
         """The frame numbers, of the type of `key`, shape (n,)."""
         return frame_of(self.key)
 
+    def by_chance(self, row: int) -> bool:
+        """Whether the picture of a row is one of a sample: kept for no known reason."""
+        return self.pools.get(row, "uniform") == "uniform"
+
 
 def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
     """Read what the device answered. Truth lines are never parsed.
@@ -200,7 +204,7 @@ def kept_pictures(path: Path) -> dict[str, KeptFrame]:
     except SessionError:
         return {}
     return {
-        name: KeptFrame(frames.taken.get(row), frames.pools.get(row) == "hard")
+        name: KeptFrame(frames.taken.get(row), not frames.by_chance(row))
         for row, name in frames.images.items()
     }
 

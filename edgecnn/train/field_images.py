@@ -13,10 +13,9 @@ from edgecnn.bundle.preprocess import readable_image, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError
-from edgecnn.files.folders import file_sha256, find_images
+from edgecnn.files.folders import file_sha256
+from edgecnn.images.field_files import find_field
 from edgecnn.records import Record, computed
-from edgecnn.session.layout import is_session, sessions_below
-from edgecnn.session.read import kept_pictures
 
 __all__ = ["FieldSign", "new_frames", "read_sign"]
 
@@ -73,7 +72,8 @@ def new_frames(field: Path, known: Collection[str]) -> Iterator[np.ndarray]:
     Raises:
         DataError: There is none: when the first is asked for.
     """
-    paths, found = _sample(field), False
+    # What a session kept for being hard is no sample of the field.
+    paths, found = [file.path for file in find_field([field]) if not file.hard], False
     some = [paths[k] for k in evenly(len(paths), _MOST)]
     for path in some:
         frame = readable_image(path)
@@ -85,16 +85,6 @@ def new_frames(field: Path, known: Collection[str]) -> Iterator[np.ndarray]:
             f"{field}: none of {len(some)} field images can be read and is no image of the "
             "training; name another folder, or leave --field out"
         )
-
-
-def _sample(field: Path) -> list[Path]:
-    """The images of a folder; of sessions without those that were kept for being hard."""
-    found: list[Path] = []
-    for place in sessions_below(field):
-        known = kept_pictures(place) if is_session(place) else {}
-        hard = {name for name, picture in known.items() if picture.hard}
-        found += [path for path in find_images(place) if path.name not in hard]
-    return found
 
 
 def read_sign(

@@ -140,7 +140,7 @@ def step_of_kept(
         return Step(DEVICE_PATH, 0.0, -most, most, how)
     before, after = [], []
     for one, (_, frames, truth) in known:
-        sampled = np.array([frames.pools.get(int(row), "uniform") == "uniform" for row in one.rows])
+        sampled = np.array([frames.by_chance(int(row)) for row in one.rows])
         counted = sampled & (truth.label[one.rows] >= 0)
         label = truth.label[one.rows[counted]]
         before.append(one.index[counted] == label)

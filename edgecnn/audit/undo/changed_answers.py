@@ -73,11 +73,7 @@ def labelled_frames(
         worth = dict(
             zip(labelled, label_weights(frames, truth, np.array(labelled, int)), strict=True)
         )
-        rows = [
-            row
-            for row in labelled
-            if worth[row] > 0 and frames.pools.get(row, "uniform") == "uniform"
-        ]
+        rows = [row for row in labelled if worth[row] > 0 and frames.by_chance(row)]
         for row in spread(rows, max(1, _MOST // len(parts))):
             picture = readable_image(session.picture(frames.images[row]))
             if picture is None:

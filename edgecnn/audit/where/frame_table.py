@@ -178,7 +178,7 @@ def _looks(parts: Sequence[tuple[Session, Frames, Truth]]) -> Looks:
     """Of the pictures that chance kept."""
     found: list[tuple[int, float, float]] = []
     for start, (session, frames, _) in zip(_starts(parts).tolist(), parts, strict=True):
-        rows = [row for row in frames.images if frames.pools.get(row, "uniform") == "uniform"]
+        rows = [row for row in frames.images if frames.by_chance(row)]
         for row in spread(sorted(rows), _MOST_PICTURES):
             picture = readable_image(session.picture(frames.images[row]))
             if picture is not None:
