@@ -3,7 +3,8 @@
 Each picture carries the time when it was made, in milliseconds of the monotonic clock, as
 `mjpeg_server.stamp` draws a number. Run by the system's python3, which has the bindings
 (python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-{base,good,bad,ugly});
-`rtsp_server.py PORT` prints "ready".
+`rtsp_server.py PORT` prints "ready". With `rtsp_server.py PORT COUNT` pictures carry their number
+from 0, and after COUNT of them none follows, but the stream stays open.
 """
 
 import sys
@@ -37,19 +38,23 @@ def stamped(number: int) -> bytes:
     return rows + bytes([90]) * rest + bytes([128]) * (WIDTH * HEIGHT // 2)
 
 
-def feed(_factory, media) -> None:
+def feed(_factory, media, count: int | None) -> None:
     """Give each new media its pictures, until it takes no more."""
     source = media.get_element().get_by_name_recurse_up("camera")
+    numbers = iter(range(count or 0))
 
     def push() -> bool:
-        data = stamped(time.monotonic_ns() // 1_000_000)
+        number = time.monotonic_ns() // 1_000_000 if count is None else next(numbers, None)
+        if number is None:
+            return False
+        data = stamped(number)
         taken = source.emit("push-buffer", Gst.Buffer.new_wrapped(data))
         return taken == Gst.FlowReturn.OK
 
     GLib.timeout_add(1000 // FPS, push)
 
 
-def main(port: str) -> None:
+def main(port: str, count: str | None = None) -> None:
     for element in ("x264enc", "rtph264pay", "appsrc"):
         if Gst.ElementFactory.find(element) is None:
             sys.exit(f"no GStreamer element {element}")
@@ -59,7 +64,7 @@ def main(port: str) -> None:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(PIPELINE)
     factory.set_shared(True)
-    factory.connect("media-configure", feed)
+    factory.connect("media-configure", feed, None if count is None else int(count))
     server.get_mount_points().add_factory("/cam", factory)
     server.attach(None)
     print("ready", flush=True)
@@ -68,4 +73,4 @@ def main(port: str) -> None:
 
 
 Gst.init(None)
-main(sys.argv[1])
+main(*sys.argv[1:])

@@ -26,18 +26,41 @@ from edgecnn.device.capture.cameras import Capture, open_capture, public_name, q
 from edgecnn.device.capture.picture_watch import PictureWatch
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, one_line
 
-__all__ = ["NUM_SLOTS", "OPEN", "main"]
+__all__ = ["NUM_SLOTS", "OPEN", "Workload", "main"]
 
 NUM_SLOTS = 3
 OPEN = b"o"
 # A stream first delivers the frames that it buffered while it was opened (a second of RTSP).
-# They are over when a read takes this long, or when this much time has passed.
-_BUFFERED_READ_S, _LONGEST_BUFFERED_S = 0.005, 0.5
+# They are over when a read waits this long, or when this much time has passed.
+_BUFFERED_WAIT_S, _LONGEST_BUFFERED_S = 0.005, 0.5
 # After so many failed reads in a row, or one that waited this long, no more frames will come.
 _MOST_FAILED, _LONGEST_FAILED_S = 10, 1.0
 _ALIVE_S = 1.0
+# One thread decodes too slowly when it waited for less than this share of so many seconds.
+_BUSY_S, _LEAST_WAITING = 3.0, 0.05
 # How long the camera may take to be released; `camera_process` waits a little longer.
 _RELEASE_S = 0.7
+
+
+class Workload:
+    """Whether the one thread that decodes a stream keeps up with it.
+
+    A thread that is fast enough waits for most pictures. One that is not works all the time, and
+    what it decodes gets older and older.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = self._waited_s = 0.0
+
+    def is_too_much(self, elapsed_s: float, waited_s: float) -> bool:
+        """Count in a read and say whether the last seconds were work alone."""
+        self._seconds += elapsed_s
+        self._waited_s += waited_s
+        if self._seconds < _BUSY_S:
+            return False
+        waiting = self._waited_s / self._seconds
+        self._seconds = self._waited_s = 0.0
+        return waiting < _LEAST_WAITING
 
 
 class _Child:
@@ -47,6 +70,7 @@ class _Child:
         self._out = out
         self._watch = PictureWatch(request["frozen_s"])
         self._bad: Counter[str] = Counter()
+        self._one_thread = True
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._ending = threading.Event()
@@ -60,7 +84,9 @@ class _Child:
         while self._orders.get() == OPEN:
             try:
                 with quiet_opencv():
-                    capture = open_capture(self._source, self._timeout_s)
+                    capture = open_capture(
+                        self._source, self._timeout_s, one_thread=self._one_thread
+                    )
             except EdgecnnError as error:
                 final = isinstance(error, MissingRuntimeError)
                 self._say(error=one_line(error, 1000), final=final)
@@ -87,15 +113,17 @@ class _Child:
         """Deliver frames until no more come; why."""
         opened = good_at = time.monotonic()
         buffered, failed = not capture.settles, 0
+        workload = Workload()
         self._watch.opened()
         while not self._ending.is_set():
-            begin = time.monotonic()
+            begin, worked_s = time.monotonic(), time.thread_time()
             if begin < self._due:
                 ok, got = capture.skip(), None
             else:
                 got = capture.read()
                 ok = got is not None
             now = time.monotonic()
+            wait_s = (now - begin) - (time.thread_time() - worked_s)
             if not ok:
                 failed += 1
                 slow = now - begin > min(_LONGEST_FAILED_S, self._timeout_s / 2)
@@ -105,13 +133,18 @@ class _Child:
             self._bad["damaged frames"] += failed
             failed, good_at = 0, now
             if buffered:
-                waited = now - begin >= _BUFFERED_READ_S
-                buffered = not waited and now - opened < _LONGEST_BUFFERED_S
+                buffered = wait_s < _BUFFERED_WAIT_S and now - opened < _LONGEST_BUFFERED_S
             if got is not None and not buffered:
                 self._deliver(capture, got, now - opened)
             elif now - self._alive_at >= _ALIVE_S:
                 self._alive_at = now
                 self._say(alive=True)
+            if capture.one_thread and workload.is_too_much(now - begin, wait_s):
+                self._one_thread = False
+                return (
+                    f"one thread is too slow for {public_name(self._source)}, so its pictures get "
+                    "older and older; from here on all cores decode it"
+                )
         return "the run is over"
 
     def _deliver(

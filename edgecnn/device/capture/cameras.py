@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "tcp", "udp")
-# Every frame of H.264 comes out of the decoder at once, and none waits while the stream is opened.
+# No frame of H.264 is held back for those after it, and none waits while the stream is opened.
 _FFMPEG_OPTIONS = "rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay"
 _USER = re.compile(r"^([^:@]*):.*@", re.DOTALL)
 # Parameters that cameras, and GStreamer, name their secrets by.
@@ -51,9 +51,11 @@ class Capture(Protocol):
     """An open camera or stream, for one thread at a time.
 
     `settles` says that it is a camera, whose first frames are taken before the exposure is right.
+    `one_thread` says that the thread which calls `read` decodes by itself, see `open_stream`.
     """
 
     settles: bool
+    one_thread: bool
 
     def read(self) -> tuple[np.ndarray, float] | None:
         """Read the next frame and its capture time in seconds of `time.monotonic()`.
@@ -74,6 +76,8 @@ class Capture(Protocol):
 
 class OpenCvCapture:
     """A camera, stream or file that OpenCV reads."""
+
+    one_thread = False
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
@@ -99,6 +103,29 @@ class OpenCvCapture:
 
     def release(self) -> None:
         self._capture.release()
+
+
+class _Rtsp(OpenCvCapture):
+    """A stream of RTSP, which says where a picture ends by beginning the next one.
+
+    So FFMPEG hands a picture out when the next one comes, and it came itself when the one before
+    was handed out.
+    """
+
+    def __init__(self, capture: cv2.VideoCapture, one_thread: bool) -> None:
+        super().__init__(capture)
+        self.one_thread = one_thread
+        self._came: float | None = None
+
+    def read(self) -> tuple[np.ndarray, float] | None:
+        got, came = super().read(), self._came
+        self._came = time.monotonic()
+        return got if got is None or came is None else (got[0], came)
+
+    def skip(self) -> bool:
+        ok = super().skip()
+        self._came = time.monotonic()
+        return ok
 
 
 class _MotionJpeg(OpenCvCapture):
@@ -146,8 +173,8 @@ def live_kind(source: str) -> str | None:
     return "stream"
 
 
-def open_capture(source: str, timeout_s: float) -> Capture:
-    """Open a live source: see `live_kind`.
+def open_capture(source: str, timeout_s: float, *, one_thread: bool = True) -> Capture:
+    """Open a live source: see `live_kind`, and for `one_thread` see `open_stream`.
 
     Raises:
         SourceError: It is absent, silent or can't be decoded.
@@ -159,7 +186,7 @@ def open_capture(source: str, timeout_s: float) -> Capture:
     if kind == "gstreamer":
         return open_gstreamer(source)
     camera = _CAMERA.fullmatch(source)
-    return open_camera(int(camera[1])) if camera else open_stream(source, timeout_s)
+    return open_camera(int(camera[1])) if camera else open_stream(source, timeout_s, one_thread)
 
 
 def open_camera(index: int) -> Capture:
@@ -181,14 +208,23 @@ def open_camera(index: int) -> Capture:
     raise SourceError(f"can't open camera {index}: {why}")
 
 
-def open_stream(url: str, timeout_s: float) -> Capture:
+def open_stream(url: str, timeout_s: float, one_thread: bool) -> Capture:
     """Open an MJPEG, RTSP or other network stream with FFMPEG.
+
+    FFMPEG decodes as many pictures at a time as it has threads, so each thread but the first delays
+    all pictures by one: on four cores and at 30 a second, by 100 ms.
+
+    Args:
+        one_thread: Decode RTSP with one thread; else with one for each core, as other streams.
 
     Raises:
         SourceError: No video arrives within `timeout_s`.
     """
     limit = max(1, round(timeout_s * 1000))
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
+    is_rtsp = url.lower().startswith("rtsp")
+    if is_rtsp and one_thread:
+        limits += [cv2.CAP_PROP_N_THREADS, 1]
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _FFMPEG_OPTIONS)
     with quiet_opencv():
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
@@ -200,7 +236,7 @@ def open_stream(url: str, timeout_s: float) -> Capture:
     is_mjpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) == _MJPG
     if is_mjpeg and capture.set(cv2.CAP_PROP_FORMAT, -1):  # gives the packets as they came
         return _MotionJpeg(capture)
-    return OpenCvCapture(capture)
+    return _Rtsp(capture, one_thread) if is_rtsp else OpenCvCapture(capture)
 
 
 def open_gstreamer(pipeline: str) -> Capture:

@@ -135,6 +135,7 @@ class _PiCamera:
     """An open CSI camera: see `cameras.Capture`."""
 
     settles = True
+    one_thread = False
 
     def __init__(self, camera: Any, settings: PiSettings) -> None:
         self._camera, self._settings = camera, settings
