@@ -5,6 +5,7 @@ Accuracy is a fraction in [0, 1]; a gap or drop is in points (100 x fraction).
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, is_dataclass
@@ -20,6 +21,7 @@ __all__ = [
     "computed",
     "encode",
     "json_as",
+    "json_text",
 ]
 
 Json = dict[str, Any]
@@ -120,6 +122,38 @@ def encode(value: Any) -> Any:
     if hasattr(value, "tolist"):  # of numpy, which is not imported for it
         return encode(value.tolist())
     return [encode(entry) for entry in value]
+
+
+def json_text(value: Any, indent: int = 0) -> str:
+    """JSON for a file: a line for each entry, but lists and mappings of plain values on one.
+
+    Args:
+        value: See `encode`.
+        indent: Spaces before the lines but the first.
+
+    Example:
+        >>> print(json_text({"a": [1, 2], "b": {"c": [[3], [4]]}}))
+        {
+         "a": [1, 2],
+         "b": {
+          "c": [
+           [3],
+           [4]
+          ]
+         }
+        }
+    """
+    parts = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(parts, list):
+        return json.dumps(value)
+    if not any(isinstance(part, dict | list) for part in parts):
+        return json.dumps(value)
+    texts = [json_text(part, indent + 1) for part in parts]
+    if isinstance(value, dict):
+        texts = [f"{json.dumps(key)}: {text}" for key, text in zip(value, texts, strict=True)]
+    start, end = "{}" if isinstance(value, dict) else "[]"
+    between = "\n" + " " * (indent + 1)
+    return start + between + ("," + between).join(texts) + "\n" + " " * indent + end
 
 
 def decode(hint: Any, value: Any) -> Any:

@@ -127,7 +127,7 @@ class Slowed:
             from edgecnn.classifier import Classifier
         self.stamps: list[int] = []
         self.ages: list[int] = []
-        name = "answered" if hasattr(Classifier, "answered") else "timed"
+        name = next(n for n in ("invoke", "answered", "timed") if hasattr(Classifier, n))
         real = getattr(Classifier, name)
 
         def slowed(classifier, frame_bgr, *more):

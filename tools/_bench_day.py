@@ -217,12 +217,14 @@ def made_up(num_classes: int, rng) -> SimpleNamespace:
         answers.append(Answered(np.zeros((32, 32, 3), np.uint8), prediction, Timing(0.0, 3.21)))
     state = SimpleNamespace(next=0)
 
-    def answered(_frame, _tensor):
+    def invoke(_frame, _tensor):
         state.next = (state.next + 1) % len(answers)
         return answers[state.next]
 
     bundle = SimpleNamespace(card=card, sha256=card.name, path=Path(card.name))
-    return SimpleNamespace(card=card, artifact=artifact, answered=answered, bundle=bundle)
+    return SimpleNamespace(
+        card=card, artifact=artifact, invoke=invoke, answer=lambda found: found, bundle=bundle
+    )
 
 
 def made_up_source(options, clock, log, num_frames: int, rng, regions: int):

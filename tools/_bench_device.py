@@ -1,8 +1,10 @@
 """`tools/bench device`: what one frame costs the thread that invokes, in processor time.
 
-Each loop runs in a process of its own, in turns. A loop is timed twice, over few and over many
-frames; the difference leaves out what it costs to start. Processor time of a thread says the same
-on a busy machine and on an idle one, but for what others do to the caches.
+Each loop runs in a process of its own, in turns. It is timed from one frame to another, so what it
+costs to start is left out. Processor time of a thread says the same on a busy machine and on an
+idle one, but for what others do to the caches, and to the other half of a core: a loop that
+decodes in another thread slows its own invoke() where two threads share a core. The share of the
+thread's time that is within invoke() leaves that out.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ MOBILENET = "mobilenet"
 
 def table(bundle: Path, video: Path | None, frames: int, rounds: int) -> str:
     """Rows of milliseconds a frame, and bare divided by each; then the memory, and the start."""
-    found: dict[str, list[float]] = {name: [] for name in LOOPS}
+    found: dict[str, list[list[float]]] = {name: [] for name in LOOPS}
     with tempfile.TemporaryDirectory() as folder:
         film = video or make_film(Path(folder) / "film.mp4", frames + WARM)
         if str(bundle) == MOBILENET:
@@ -41,14 +43,17 @@ def table(bundle: Path, video: Path | None, frames: int, rounds: int) -> str:
             for name in LOOPS:
                 found[name].append(measured(name, bundle, film, frames))
         more = memory_and_start(bundle, film, frames)
-    bare = median(found["bare"])
-    rows = [
-        f"| {LOOPS[name]} | {median(times):.3f} | {bare / median(times):.3f} |"
-        for name, times in found.items()
-    ]
+    middle = {name: [median(m) for m in zip(*times, strict=True)] for name, times in found.items()}
+    bare = middle["bare"][0]
+    rows = []
+    for name, (thread, within, every) in middle.items():
+        shares = f"{within / thread:.3f} | {bare / thread:.3f}"
+        rows.append(f"| {LOOPS[name]} | {thread:.3f} | {shares} | {every:.3f} |")
     what = f"{bundle.name}, {frames} frames, median of {rounds} rounds"
-    head = f"| {what} | ms a frame | share of invoke |"
-    return "\n".join([head, "|---|---|---|", *rows, "", more, ""])
+    head = (
+        f"| {what} | ms a frame | share within invoke | invoke() alone / this | ms of all threads |"
+    )
+    return "\n".join([head, "|---|---|---|---|---|", *rows, "", more, ""])
 
 
 def memory_and_start(bundle: Path, film: Path, frames: int) -> str:
@@ -116,9 +121,11 @@ def make_film(path: Path, frames: int) -> Path:
     return path
 
 
-def measured(name: str, bundle: Path, film: Path, frames: int) -> float:
+def measured(name: str, bundle: Path, film: Path, frames: int) -> list[float]:
+    """See `Clock.found`."""
     said = in_own_process(name, str(bundle), str(film), str(frames))
-    return float(json.loads(said.splitlines()[-1]))
+    found: list[float] = json.loads(said.splitlines()[-1])
+    return found
 
 
 def in_own_process(*arguments: str) -> str:
@@ -132,33 +139,65 @@ def in_own_process(*arguments: str) -> str:
 
 
 def main(name: str, bundle: str, film: str, frames: int) -> None:
-    loop = {"edgecnn": edgecnn_loop, "logged": logged_loop}.get(name)
-    if loop is None:
-        loop = plain_loop(name, bundle)
-    loop(bundle, film, WARM)  # imports, and whatever else comes once
-    spent = []
-    for count in (WARM, WARM + frames):
-        begin = time.thread_time()
-        loop(bundle, film, count)
-        spent.append(time.thread_time() - begin)
-    sys.stdout.write(f"{1000 * (spent[1] - spent[0]) / frames}\n")
+    clock = Clock()
+    if name in ("edgecnn", "logged"):
+        run_edgecnn(bundle, film, frames, clock, name == "logged")
+    else:
+        plain_loop(name, bundle, clock)(film, WARM + frames)
+    sys.stdout.write(json.dumps(clock.found(WARM)) + "\n")
 
 
-def edgecnn_loop(bundle: str, film: str, count: int) -> None:
+class Clock:
+    """Notes the processor time whenever an interpreter is invoked, before and after."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[float, float]] = []
+        self._after: list[float] = []
+
+    def watch(self, interpreter):
+        """The interpreter, in something that calls it and looks at the clock."""
+
+        clock = self
+
+        class Watched:
+            def __getattr__(self, name):
+                return getattr(interpreter, name)
+
+            def invoke(self):
+                clock._before.append((time.thread_time(), time.process_time()))
+                interpreter.invoke()
+                clock._after.append(time.thread_time())
+
+        return Watched()
+
+    def found(self, warm: int) -> list[float]:
+        """From a frame to the last one, milliseconds a frame of the thread that invokes, of it
+        within invoke, and of all threads."""
+        within = [
+            after - before[0] for before, after in zip(self._before, self._after, strict=True)
+        ]
+        first, last = self._before[warm], self._before[-1]
+        spent = [last[0] - first[0], sum(within[warm:-1]), last[1] - first[1]]
+        return [1000 * seconds / (len(self._before) - warm - 1) for seconds in spent]
+
+
+def run_edgecnn(bundle: str, film: str, frames: int, clock: Clock, logged: bool) -> None:
+    from edgecnn.bundle.runtime import tflite_interpreter
     from edgecnn.device.run.run import RunOptions, run
 
-    assert run(bundle, film, RunOptions(max_frames=count)).frames == count
+    real = tflite_interpreter.open_interpreter
 
+    def watched(*given, **settings):
+        interpreter, name = real(*given, **settings)
+        return clock.watch(interpreter), name
 
-def logged_loop(bundle: str, film: str, count: int) -> None:
-    from edgecnn.device.run.run import RunOptions, run
-
+    tflite_interpreter.open_interpreter = watched
     with tempfile.TemporaryDirectory() as folder:
-        options = RunOptions(max_frames=count, log=Path(folder) / "s")
-        assert run(bundle, film, options).frames == count
+        log = Path(folder) / "s" if logged else None
+        run(bundle, film, RunOptions(max_frames=WARM + frames, log=log))
 
 
-def plain_loop(name: str, bundle: str):
+def plain_loop(name: str, bundle: str, clock: Clock):
     """Loops as the samples write them, around the same interpreter and file."""
     import cv2
     import numpy as np
@@ -169,11 +208,12 @@ def plain_loop(name: str, bundle: str):
     opened = Bundle.open(bundle)
     file = opened.artifact(None).file
     interpreter, _ = open_interpreter(opened.read(file), file, num_threads=1)
+    interpreter = clock.watch(interpreter)
     details, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     height, width = details["shape"][1:3]
     scale, zero_point = output["quantization"]
 
-    def bare(_bundle: str, _film: str, count: int) -> None:
+    def bare(_film: str, count: int) -> None:
         for _ in range(count):
             interpreter.invoke()
 
@@ -185,14 +225,14 @@ def plain_loop(name: str, bundle: str):
             yield frame
         capture.release()
 
-    def opencv(_bundle: str, film: str, count: int) -> None:
+    def opencv(film: str, count: int) -> None:
         for frame in frames(film, count):
             rgb = cv2.cvtColor(cv2.resize(frame, (width, height)), cv2.COLOR_BGR2RGB)
             interpreter.set_tensor(details["index"], rgb[None].astype(details["dtype"], copy=False))
             interpreter.invoke()
             interpreter.get_tensor(output["index"])[0].argmax()
 
-    def tensorflow(_bundle: str, film: str, count: int) -> None:
+    def tensorflow(film: str, count: int) -> None:
         # Flipped, converted, and resized by the library; scores are sorted and drawn.
         for frame in frames(film, count):
             rgb = cv2.cvtColor(cv2.flip(frame, 1), cv2.COLOR_BGR2RGB)
@@ -205,7 +245,7 @@ def plain_loop(name: str, bundle: str):
                 place = (24, 20 * (row + 1))
                 cv2.putText(frame, f"{k} ({scores[k]:.2f})", place, 0, 0.6, (0, 0, 255), 1)
 
-    def coral(_bundle: str, film: str, count: int) -> None:
+    def coral(film: str, count: int) -> None:
         # The frame's colours first, then its size; the input is written through tensor().
         for frame in frames(film, count):
             rgb = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), (width, height))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from edgecnn.bundle.runtime.module import Kernels
 from edgecnn.bundle.spec import Prediction
 from edgecnn.errors import ArtifactError, BundleError, ImageError
 
-__all__ = ["Answered", "Classifier", "GoldenResult", "Timing"]
+__all__ = ["Answered", "Classifier", "GoldenResult", "Invoked", "Timing"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,15 @@ class Timing:
 
     preprocess_ms: float
     invoke_ms: float
+
+
+class Invoked(NamedTuple):
+    """What came out of a model: what it was given (uint8 RGB), its output as it is, and when
+    preprocessing began, it was invoked, and it was done: nanoseconds of one clock."""
+
+    tensor: np.ndarray
+    output: np.ndarray
+    times_ns: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -131,14 +140,24 @@ class Classifier:
         Args:
             tensor: What `to_tensor` makes of the frame, where another thread did that already.
         """
+        return self.answer(self.invoke(frame_bgr, tensor))
+
+    def invoke(self, frame_bgr: np.ndarray, tensor: np.ndarray | None = None) -> Invoked:
+        """The first part of `answered`, for a thread that has to do nothing else."""
         start = perf_counter_ns()
         if tensor is None:
             tensor = to_tensor(frame_bgr, self.card.input)
         middle = perf_counter_ns()
-        scores = self.runtime.invoke(tensor)
-        end = perf_counter_ns()
+        output = self.runtime.output_of(tensor)
+        return Invoked(tensor, output, (start, middle, perf_counter_ns()))
+
+    def answer(self, invoked: Invoked) -> Answered:
+        """The second part of `answered`; any thread may call it."""
+        start, middle, end = invoked.times_ns
         timing = Timing((middle - start) / 1e6, (end - middle) / 1e6)
-        return Answered(tensor, self._prediction(scores), timing)
+        return Answered(
+            invoked.tensor, self._prediction(self.runtime.scores(invoked.output)), timing
+        )
 
     def replay_golden(self) -> list[GoldenResult]:
         """Decode, preprocess and classify the golden frames and compare with the lab.

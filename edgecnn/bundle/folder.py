@@ -27,6 +27,7 @@ from edgecnn.bundle.card import CARD_FILE, Artifact, Card, GoldenFrame
 from edgecnn.errors import ArtifactError, BundleError
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import staged_folder
+from edgecnn.records import json_text
 
 __all__ = ["Bundle", "LabTestRow", "is_bundle", "read_card", "seal", "write_bundle"]
 
@@ -176,9 +177,9 @@ def write_bundle(
     with staged_folder(path, marker=_SUMS) as stage:
         (stage / "golden").mkdir()
         labels = "".join(f"{label}\n" for label in card.labels)
-        goldens = json.dumps([g.to_json() for g in golden], indent=1) + "\n"
+        goldens = json_text([g.to_json() for g in golden]) + "\n"
         texts = {
-            CARD_FILE: json.dumps(card.to_json(), indent=1) + "\n",
+            CARD_FILE: json_text(card.to_json()) + "\n",
             "labels.txt": labels,
             "lab_test.csv": _lab_test_csv(lab_test),
             "golden/golden.json": goldens,

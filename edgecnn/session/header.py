@@ -14,7 +14,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.errors import EdgecnnError, SessionError
 from edgecnn.files.staging import write_file
-from edgecnn.records import Json, Record, json_as
+from edgecnn.records import Json, Record, json_as, json_text
 from edgecnn.session.layout import HEADER_NAME, PICTURES_NAME
 
 __all__ = [
@@ -183,7 +183,7 @@ def write_header(session: Path, header: SessionHeader) -> None:
         OutputError: The place is read-only or full.
     """
     data = replace(header, format=SESSION_FORMAT).to_json()
-    write_file(session / HEADER_NAME, json.dumps(data, indent=1) + "\n")
+    write_file(session / HEADER_NAME, json_text(data) + "\n")
 
 
 def read_header(session: Path) -> SessionHeader:

@@ -40,7 +40,7 @@ def answers(monkeypatch):
 
     def slow_down(camera: Camera) -> list[Answer]:
         found: list[Answer] = []
-        timed = Classifier.answered
+        timed = Classifier.invoke
 
         def slowed(self, frame_bgr, *more):
             if frame_bgr.shape != (HEIGHT, WIDTH, 3):  # a golden frame
@@ -51,7 +51,7 @@ def answers(monkeypatch):
             found.append(Answer(number, sent - 1 - number, begun, time.monotonic()))
             return answer
 
-        monkeypatch.setattr(Classifier, "answered", slowed)
+        monkeypatch.setattr(Classifier, "invoke", slowed)
         return found
 
     return slow_down

@@ -45,7 +45,7 @@ def slow_classifier(monkeypatch):
     """Every answer takes at least so many seconds."""
 
     def slow(seconds: float, seen=lambda frame: None) -> None:
-        timed = Classifier.answered
+        timed = Classifier.invoke
 
         def slowed(self, frame_bgr, *more):
             time.sleep(seconds)
@@ -53,7 +53,7 @@ def slow_classifier(monkeypatch):
             seen(frame_bgr)
             return answer
 
-        monkeypatch.setattr(Classifier, "answered", slowed)
+        monkeypatch.setattr(Classifier, "invoke", slowed)
 
     return slow
 
@@ -357,11 +357,11 @@ import itertools, sys, time
 from pathlib import Path
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.device.run.run import RunOptions, run
-timed, number = Classifier.answered, itertools.count()
+timed, number = Classifier.invoke, itertools.count()
 def slowed(self, frame, *more):
     time.sleep(0 if next(number) < 60 else 0.5)  # the film outlasts whoever waits for its start
     return timed(self, frame, *more)
-Classifier.answered = slowed
+Classifier.invoke = slowed
 bundle, source, truth, log = sys.argv[1:]
 result = run(bundle, source, RunOptions(truth=truth, log=Path(log)))
 print(result.to_json()["ended"], result.frames)

@@ -92,11 +92,9 @@ def swapping(two, tmp_path, monkeypatch):
     swaps: list[tuple[int, str]] = []
     swap = Bundles.swap
 
-    def seen(self: Bundles, first_frame: int, *more) -> bool:
-        done = swap(self, first_frame, *more)
-        if done:
-            swaps.append((first_frame, self.active.bundle.sha256))
-        return done
+    def seen(self: Bundles, first_frame: int, *more) -> None:
+        swap(self, first_frame, *more)
+        swaps.append((first_frame, self.active.bundle.sha256))
 
     def go(work: Callable[[Path, list[tuple[int, str]]], None], **options):
         over, failed = threading.Event(), []

@@ -189,4 +189,5 @@ def test_q_stops_the_run_and_labels_nothing(tmp_path, type_keys):
     video = write_video(tmp_path / "field.avi", images)
     type_keys({3: "q"})
     result = run(PAST_BUNDLE, str(video), RunOptions(truth=("keys",), window=True))
-    assert (result.frames, result.ended, result.live.total) == (4, "interrupted", 0)
+    assert result.frames in (4, 5)  # the next one may be in work
+    assert (result.ended, result.live.total) == ("interrupted", 0)

@@ -209,7 +209,7 @@ def test_at_a_camera_a_thread_looks_for_cards_and_never_holds_up_the_loop():
 @pytest.fixture
 def at_frame(monkeypatch) -> Callable[[int, Callable[[], object]], None]:
     """Have something done while the classifier works at a frame."""
-    timed, due, seen = Classifier.answered, {}, iter(range(10_000))
+    timed, due, seen = Classifier.invoke, {}, iter(range(10_000))
 
     def timed_too(self, frame_bgr, *more):
         due.pop(next(seen), lambda: None)()
@@ -219,7 +219,7 @@ def at_frame(monkeypatch) -> Callable[[int, Callable[[], object]], None]:
         # The golden frames are classified by another method, so counting starts with the run.
         due[frame] = action
 
-    monkeypatch.setattr(Classifier, "answered", timed_too)
+    monkeypatch.setattr(Classifier, "invoke", timed_too)
     return plan
 
 

@@ -80,11 +80,18 @@ class Runtime:
         Returns:
             float32, shape (classes,).
         """
+        return self.scores(self.output_of(tensor))
+
+    def output_of(self, tensor: np.ndarray) -> np.ndarray:
+        """What `invoke` makes the scores of: the model's output in its own integers or floats."""
         source = tensor if self._table is None else np.asarray(cv2.LUT(tensor, self._table))
-        found = self._run(source[None])
+        return self._run(source[None])
+
+    def scores(self, output: np.ndarray) -> np.ndarray:
+        """What an output means; any thread may ask."""
         if self._meaning is None:
-            return dequantize(found, self.output)
-        return self._meaning.take(found.view(np.uint8))
+            return dequantize(output, self.output)
+        return self._meaning.take(output.view(np.uint8))
 
     def invoke_real(self, values: np.ndarray) -> np.ndarray:
         """Scores of values that are no pixels, such as those that a program divided by 255.

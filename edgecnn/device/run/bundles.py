@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.shadow_pairs import ShadowComparison
 from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.classifier import Invoked
 from edgecnn.bundle.edgetpu.twin import load_twin
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
@@ -100,12 +100,23 @@ class Active:
         reject = self.card.reject
         return options.rule(self.card.labels, reject.threshold if reject else None)
 
-    def reply(self, frame: Frame, region: Region, regions: Regions) -> Reply:
-        """Answer a region of a frame and count it; what it shows is not known yet."""
+    def invoke(self, frame: Frame) -> Invoked:
+        """What the model says of a frame, or of a region of it."""
         # What the source's thread has prepared may be for the bundle before.
-        is_made = frame.spec == self.card.input
-        answered = self.classifier.answered(frame.frame_bgr, frame.tensor if is_made else None)
-        age_ms = (time.monotonic() - frame.captured) * 1000
+        spec = self.card.input
+        is_made = frame.spec is spec or frame.spec == spec
+        return self.classifier.invoke(frame.frame_bgr, frame.tensor if is_made else None)
+
+    def reply(
+        self, invoked: Invoked, frame: Frame, region: Region, regions: Regions, at: float
+    ) -> Reply:
+        """Count the answer to a region of a frame; what it shows is not known yet.
+
+        Args:
+            at: When it was there, of `time.monotonic()`.
+        """
+        answered = self.classifier.answer(invoked)
+        age_ms = (at - frame.captured) * 1000
         thing = region.number(answered.tensor) if frame.thing is None else frame.thing
         invoke_ms = answered.timing.invoke_ms
         self.answers += 1
@@ -138,38 +149,47 @@ class Bundles:
     def __init__(self, active: Active, incoming: Incoming | None, shadow: Shadow | None) -> None:
         self.active, self.shadow = active, shadow
         self._incoming = incoming
+        self._next: Loaded | None = None
+        self._better: ShadowComparison | None = None  # why the next one is the shadow
         self._switch: Switch | None = None
         self._earlier: deque[BundleShare] = deque(maxlen=_MOST_SHARES)
         self.num_swaps = self.num_refused = 0
         self._unlabelled = 0  # answers without truth, of the bundles before
 
-    def swap(self, first_frame: int, regions: Regions, options: RunOptions) -> bool:
-        """Let a bundle that is ready answer from this frame on; False where none is.
+    def has_next(self, options: RunOptions) -> bool:
+        """Whether another bundle is to answer from the next frame on, see `swap`."""
+        if self._next is None and self._incoming is not None:
+            self._next = self._incoming.take()
+        if self._next is None and options.switch_when is not None:
+            self._next = self._take_better()
+        return self._next is not None
+
+    def swap(self, first_frame: int, regions: Regions, options: RunOptions) -> None:
+        """Let the next bundle answer from this frame on.
 
         Counts start again: live accuracy, alarm and comparisons are of one bundle.
         """
-        loaded = None if self._incoming is None else self._incoming.take()
-        if loaded is None and options.switch_when is not None:
-            loaded = self._take_better(first_frame, options)
+        loaded, self._next = self._next, None
         if loaded is None:
-            return False
+            return
         self._earlier.append(self._share(regions.tally))
         self._unlabelled = self.unlabelled(regions.tally)
+        if self._better is not None:
+            self._switch = Switch(first_frame, self._better, self._better.why_better())
+            self.shadow = Shadow(self.active.classifier, options.shadow_every)
+            self._better = None
         self.active = Active(loaded, options, first_frame)
         self.num_swaps += 1
         regions.start_over(self.active.rule(options))
         if self.shadow is not None:
             self.shadow.meet(self.active.bundle.sha256)
-        return True
 
-    def _take_better(self, first_frame: int, options: RunOptions) -> Loaded | None:
+    def _take_better(self) -> Loaded | None:
         """The shadow, once, where it is better; the bundle that answered becomes the shadow."""
-        shadow, old = self.shadow, self.active.classifier
-        found = None if shadow is None or self._switch else shadow.found_better()
-        if shadow is None or found is None:
+        shadow = self.shadow
+        self._better = None if shadow is None or self._switch else shadow.found_better()
+        if shadow is None or self._better is None:
             return None
-        self._switch = Switch(first_frame, found, found.why_better())
-        self.shadow = Shadow(old, options.shadow_every)
         return Loaded(shadow.classifier, self.active.device)
 
     def switch(self, options: RunOptions) -> Switch | None:

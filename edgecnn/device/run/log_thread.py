@@ -21,8 +21,10 @@ from edgecnn.session.header import ShadowBundle
 __all__ = ["LogThread"]
 
 _TICK_S, _END_S = 0.2, 3.0
-# Frames that wait hold their pictures in memory. A recording waits for the log; a camera does not.
-_MOST_FRAMES, _MOST_LINES = 64, 50_000
+# Frames that wait hold their pictures in memory. A recording waits for the log; a camera does not,
+# so that more of its frames may wait while a card writes slowly.
+_FEWEST_FRAMES, _MOST_FRAMES, _MOST_BYTES = 8, 64, 100e6
+_MOST_LINES = 50_000
 _PAUSE_S = 0.001
 
 
@@ -107,7 +109,7 @@ class LogThread:
 
     def frame(self, frame: Frame, reply: Reply) -> None:
         """Log an answer."""
-        if self._waiting.qsize() >= _MOST_FRAMES and not self._makes_room():
+        if not self._has_room(frame):
             self.num_missed += 1
             return
         self._put(lambda recorder: recorder.frame(frame, reply))
@@ -137,11 +139,14 @@ class LogThread:
         else:
             self.num_missed += 1
 
-    def _makes_room(self) -> bool:
-        """Whether a recording's frame may wait here until the log has caught up."""
-        while not self._live and self._waiting.qsize() >= _MOST_FRAMES and self.down is None:
+    def _has_room(self, frame: Frame) -> bool:
+        """Whether another frame may wait here; one of a recording is held until it may."""
+        if self._live:
+            held = _MOST_BYTES / max(frame.whole_bgr.nbytes, 1)
+            return self._waiting.qsize() < max(_FEWEST_FRAMES, min(_MOST_FRAMES, held))
+        while self._waiting.qsize() >= _FEWEST_FRAMES and self.down is None:
             time.sleep(_PAUSE_S)
-        return self._waiting.qsize() < _MOST_FRAMES
+        return self._waiting.qsize() < _FEWEST_FRAMES
 
     def _work(self) -> None:
         while True:

@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.tally import gap_points
+from edgecnn.bundle.classifier import Invoked
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
@@ -19,6 +21,7 @@ from edgecnn.device.machine.notify import Notifier
 from edgecnn.device.machine.percentiles import RecentTimes
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.publish import Announced, Publishers
+from edgecnn.device.run.answering import AnsweredFrame, Answering
 from edgecnn.device.run.bundles import Bundles
 from edgecnn.device.run.log_thread import LogThread
 from edgecnn.device.run.record import Reply
@@ -118,26 +121,34 @@ class Loop:
     ) -> str:
         """Answer frames; returns why it ended."""
         self._notifier.ready()
-        for captured in self._source.ticks():
-            if captured is None:
-                self._tick(on_status)
-                if window is not None and not window.refresh():
+        with self._answering(stop) as answering:
+            for answered in answering.ticks():
+                if answered is None:
+                    self._tick(on_status)
+                    if window is not None and not window.refresh():
+                        stop.set()
+                    if stop.is_set():
+                        break
+                    continue
+                if self._page is not None:
+                    self._show(answered.captured, self._page)
+                frame, prediction = self._answer(answered)
+                self._show_figures()
+                if on_status is not None and time.monotonic() >= self._status_due:
+                    on_status(self._status())
+                    self._status_due = time.monotonic() + _STATUS_S
+                if window is not None and not window.show(frame.frame_bgr, prediction):
                     stop.set()
-                continue
-            if self._page is not None:
-                captured = self._show(captured, self._page, stop)
-            frame, prediction = self._answer(captured)
-            self._show_figures()
-            if on_status is not None and time.monotonic() >= self._status_due:
-                on_status(self._status())
-                self._status_due = time.monotonic() + _STATUS_S
-            if window is not None and not window.show(frame.frame_bgr, prediction):
-                stop.set()
-            if stop.is_set():
-                break
-            if self._frames == self._options.max_frames:
-                return "max frames"
-        return _SOURCE_ENDED
+                if self._bundles.has_next(self._options):
+                    answering.hold(self._swap)
+        return "max frames" if self._frames == self._options.max_frames else _SOURCE_ENDED
+
+    def _answering(self, stop: threading.Event) -> Answering:
+        page, options = self._page, self._options
+        # A recording is played at its own speed to those who look at the page.
+        is_played = page is not None and not self._source.live
+        pace = partial(page.pace, stop=stop) if page is not None and is_played else None
+        return Answering(self._source, self._regions, self._bundles, options.max_frames, pace)
 
     def _tick(self, on_status: Callable[[Status], None] | None) -> None:
         """Move on without a frame."""
@@ -159,14 +170,11 @@ class Loop:
                 if failure not in self._warnings:
                     self._warn(failure)
 
-    def _show(self, captured: Frame, page: LivePage, stop: threading.Event) -> Frame:
-        """Hand the page a frame and the figures; a recording is played at its own speed."""
-        if not self._source.live:
-            captured = page.pace(captured, stop)
+    def _show(self, captured: Frame, page: LivePage) -> None:
+        """Hand the page a frame and the figures."""
         page.hub.captured(captured.whole_bgr)
         if page.hub.wants_status():
             page.hub.show(self._status())
-        return captured
 
     def _linger(self, on_status: Callable[[Status], None] | None, stop: threading.Event) -> None:
         """After a recording, take labels until somebody stops the run."""
@@ -178,18 +186,16 @@ class Loop:
             if self._page is not None and self._page.hub.wants_status():
                 self._page.hub.show(self._status())
 
-    def _answer(self, captured: Frame) -> tuple[Frame, Prediction]:
-        """Classify all regions of a frame; returns the first of them and its answer."""
+    def _answer(self, answered: AnsweredFrame) -> tuple[Frame, Prediction]:
+        """Count the answers to all regions of a frame; returns the first of them and its answer."""
+        captured, frames = answered.captured, answered.views
         if self._source.live:
             was_set = self._clock.see(captured.captured_at, captured.captured)
             if was_set is not None:
                 self._warn(was_set)
-        if self._bundles.swap(captured.index, self._regions, self._options):
-            self._tell_swap()
-        frames = self._regions.cut(captured)
         replies = [
-            self._classify(frame, region)
-            for frame, region in zip(frames, self._regions, strict=True)
+            self._reply(frame, invoked, region, answered.at)
+            for frame, invoked, region in zip(frames, answered.invoked, self._regions, strict=True)
         ]
         self._frames += 1
         self._bundles.active.frames += 1
@@ -200,8 +206,9 @@ class Loop:
         self._compare(frames, replies)
         return frames[0], replies[0].prediction
 
-    def _tell_swap(self) -> None:
-        """Tell page and log that another bundle answers from here on."""
+    def _swap(self, first_frame: int) -> None:
+        """Let another bundle answer from a frame on, and tell page and log."""
+        self._bundles.swap(first_frame, self._regions, self._options)
         active = self._bundles.active
         bundle, artifact = active.bundle, active.classifier.artifact
         if self._page is not None:
@@ -212,8 +219,8 @@ class Loop:
             said = f"{bundle.path.name} answers from frame {active.first_frame} on"
             self._log.health(said if switch is None else switch.to_text())
 
-    def _classify(self, frame: Frame, region: Region) -> Reply:
-        reply = self._bundles.active.reply(frame, region, self._regions)
+    def _reply(self, frame: Frame, invoked: Invoked, region: Region, at: float) -> Reply:
+        reply = self._bundles.active.reply(invoked, frame, region, self._regions, at)
         self._truths.observe(frame, reply.prediction, region.name)
         truths = self._truths.take()
         wanted = (frame.index, region.name)

@@ -1,0 +1,155 @@
+"""The thread that invokes: it takes frames from the source and hands on what the model says.
+
+What is made of an answer is done elsewhere, so this thread waits for nothing but frames, and the
+loop has a tick of its own however long the model takes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import NamedTuple
+
+from edgecnn.bundle.classifier import Invoked
+from edgecnn.device.capture.frame import Frame, Source
+from edgecnn.device.run.bundles import Bundles
+from edgecnn.device.run.regions import Regions
+
+__all__ = ["AnsweredFrame", "Answering"]
+
+# One frame is worked at here while another one's answer is told, logged and shown.
+_AHEAD = 2
+_TICK_S, _END_S = 0.2, 3.0
+
+
+class AnsweredFrame(NamedTuple):
+    """What the model said of a frame.
+
+    Args:
+        captured: The frame as it came.
+        views: What was classified of it, a frame for each region.
+        invoked: The scores of each.
+        at: When the last of them was there, of `time.monotonic()`.
+    """
+
+    captured: Frame
+    views: Sequence[Frame]
+    invoked: Sequence[Invoked]
+    at: float
+
+
+class Answering:
+    """Answers the frames of a source, in a thread of its own; use it in a `with` block.
+
+    Args:
+        source: The thread alone iterates over it.
+        bundles: Their active bundle answers. It changes in `hold` only.
+        max_frames: After so many it ends.
+        pace: Returns a frame when it is due; None where frames come when they should.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        regions: Regions,
+        bundles: Bundles,
+        max_frames: int | None,
+        pace: Callable[[Frame], Frame] | None,
+    ) -> None:
+        self._source, self._regions, self._bundles = source, regions, bundles
+        self._max_frames, self._pace = max_frames, pace
+        # A frame's number says that the thread waits before it.
+        self._answered: queue.SimpleQueue[AnsweredFrame | int | None] = queue.SimpleQueue()
+        self._places: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._held: Callable[[int], None] | None = None
+        self._go_on: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="edgecnn-invoke", daemon=True)
+
+    def __enter__(self) -> Answering:
+        for _ in range(_AHEAD):
+            self._places.put(True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._places.put(False)
+        self._go_on.put(None)
+        self._thread.join(_END_S)
+
+    def ticks(self) -> Iterator[AnsweredFrame | None]:
+        """The answered frames in their order; None where none came for a moment.
+
+        Raises:
+            EdgecnnError: What the source or the model raised, after all frames before it.
+        """
+        while True:
+            try:
+                got = self._answered.get(timeout=_TICK_S)
+            except queue.Empty:
+                yield None
+                continue
+            if got is None:
+                if self._failure is not None:
+                    raise self._failure
+                return
+            if isinstance(got, int):
+                if self._held is not None:
+                    self._held(got)
+                self._held = None
+                self._go_on.put(None)
+                continue
+            yield got
+            self._places.put(True)
+
+    def hold(self, act: Callable[[int], None]) -> None:
+        """Have something done between two frames, while nothing is answered.
+
+        Args:
+            act: Called by `ticks`, with the number of the next frame, when all frames before it
+                were taken.
+        """
+        self._held = act
+
+    # The thread.
+
+    def _work(self) -> None:
+        with _Failing(self):
+            frames, count = iter(self._source), 0
+            while count != self._max_frames and self._places.get():
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                if self._pace is not None:
+                    frame = self._pace(frame)
+                if self._held is not None:
+                    self._answered.put(frame.index)
+                    self._go_on.get()
+                active, views = self._bundles.active, self._regions.cut(frame)
+                invoked = [active.invoke(view) for view in views]
+                self._answered.put(AnsweredFrame(frame, views, invoked, time.monotonic()))
+                count += 1
+
+    def end(self, failure: BaseException | None) -> None:
+        """Say that no frame follows, and what was raised: `ticks` raises it."""
+        self._failure = failure
+        self._answered.put(None)
+
+
+class _Failing:
+    """Hands on what is raised in a thread, to be raised in the one that waits for it."""
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        self._answering.end(error)
+        return True
