@@ -67,6 +67,7 @@ class Answering:
         self._held: Callable[[int], None] | None = None
         self._go_on: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._failure: BaseException | None = None
+        self._closing = False
         self._thread = threading.Thread(target=self._work, name="edgecnn-invoke", daemon=True)
 
     def __enter__(self) -> Answering:
@@ -76,6 +77,7 @@ class Answering:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closing = True
         self._places.put(False)
         self._go_on.put(None)
         self._thread.join(_END_S)
@@ -118,7 +120,7 @@ class Answering:
 
     def _work(self) -> None:
         with _Failing(self):
-            frames, count = iter(self._source), 0
+            frames, count = self._frames(), 0
             while count != self._max_frames and self._places.get():
                 frame = next(frames, None)
                 if frame is None:
@@ -132,6 +134,14 @@ class Answering:
                 invoked = [active.invoke(view) for view in views]
                 self._answered.put(AnsweredFrame(frame, views, invoked, time.monotonic()))
                 count += 1
+
+    def _frames(self) -> Iterator[Frame]:
+        """The frames of the source, until nobody wants them any more."""
+        for frame in self._source.ticks():
+            if self._closing:
+                return
+            if frame is not None:
+                yield frame
 
     def end(self, failure: BaseException | None) -> None:
         """Say that no frame follows, and what was raised: `ticks` raises it."""
