@@ -150,7 +150,7 @@ def json_text(value: Any, indent: int = 0) -> str:
         return json.dumps(value)
     texts = [json_text(part, indent + 1) for part in parts]
     if isinstance(value, dict):
-        texts = [f"{json.dumps(key)}: {text}" for key, text in zip(value, texts, strict=True)]
+        texts = [f"{json.dumps(str(key))}: {text}" for key, text in zip(value, texts, strict=True)]
     start, end = "{}" if isinstance(value, dict) else "[]"
     between = "\n" + " " * (indent + 1)
     return start + between + ("," + between).join(texts) + "\n" + " " * indent + end

@@ -107,13 +107,13 @@ def day(case: dict) -> dict:
     import numpy as np
 
     from edgecnn.device.live.truth import Truths
+    from edgecnn.device.log.log_thread import LogThread
+    from edgecnn.device.log.session_log import SessionLog
     from edgecnn.device.machine.notify import Notifier
     from edgecnn.device.options import RunOptions
     from edgecnn.device.outputs.open_outputs import open_outputs
     from edgecnn.device.run.bundles import Active, Bundles
-    from edgecnn.device.run.log_thread import LogThread
     from edgecnn.device.run.loop import Audience, Loop
-    from edgecnn.device.run.session_log import SessionLog
     from edgecnn.session.header import SessionHeader
 
     clock, synced = SimpleNamespace(now=time.monotonic()), SimpleNamespace(count=0)

@@ -17,7 +17,7 @@ import pytest
 from edgecnn.audit.live import measure_live
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
-from edgecnn.device.run.keep import FrameSample
+from edgecnn.device.log.keep import FrameSample
 from edgecnn.session.answers import NO_TRUTH, why_code
 from edgecnn.session.read import Frames, Session
 from edgecnn.session.truth_rows import Truth

@@ -19,9 +19,9 @@ from sessions import PAST_BUNDLE
 
 from edgecnn.device.capture import latest
 from edgecnn.device.capture.frame import now_utc
+from edgecnn.device.log import record, session_log
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.metrics import metrics_text
-from edgecnn.device.run import record, session_log
 from edgecnn.device.run.run import run
 
 pytestmark = pytest.mark.clock

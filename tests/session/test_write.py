@@ -13,8 +13,8 @@ from sessions import PAST_BUNDLE
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
+from edgecnn.device.log.record import Recorder, Reply
 from edgecnn.device.options import RunOptions
-from edgecnn.device.run.record import Recorder, Reply
 from edgecnn.errors import OutputError
 from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.header import SessionHeader, read_header

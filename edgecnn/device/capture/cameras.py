@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,23 +110,30 @@ class _Rtsp(OpenCvCapture):
     """A stream of RTSP, which says where a picture ends by beginning the next one.
 
     So FFMPEG hands a picture out when the next one comes, and it came itself when the one before
-    was handed out.
+    was handed out. Each further thread that decodes holds back one more.
     """
 
-    def __init__(self, capture: cv2.VideoCapture, one_thread: bool) -> None:
+    def __init__(self, capture: cv2.VideoCapture) -> None:
         super().__init__(capture)
-        self.one_thread = one_thread
-        self._came: float | None = None
+        threads = max(1, int(capture.get(cv2.CAP_PROP_N_THREADS)))
+        self.one_thread = threads == 1
+        self._handed_out: deque[float] = deque(maxlen=threads)
 
     def read(self) -> tuple[np.ndarray, float] | None:
-        got, came = super().read(), self._came
-        self._came = time.monotonic()
+        got, came = super().read(), self._came()
         return got if got is None or came is None else (got[0], came)
 
     def skip(self) -> bool:
         ok = super().skip()
-        self._came = time.monotonic()
+        self._came()
         return ok
+
+    def _came(self) -> float | None:
+        """When the picture came that is handed out now; None for the first ones."""
+        times = self._handed_out
+        came = times[0] if len(times) == times.maxlen else None
+        times.append(time.monotonic())
+        return came
 
 
 class _MotionJpeg(OpenCvCapture):
@@ -236,7 +244,7 @@ def open_stream(url: str, timeout_s: float, one_thread: bool) -> Capture:
     is_mjpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) == _MJPG
     if is_mjpeg and capture.set(cv2.CAP_PROP_FORMAT, -1):  # gives the packets as they came
         return _MotionJpeg(capture)
-    return _Rtsp(capture, one_thread) if is_rtsp else OpenCvCapture(capture)
+    return _Rtsp(capture) if is_rtsp else OpenCvCapture(capture)
 
 
 def open_gstreamer(pipeline: str) -> Capture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import numpy as np
@@ -66,6 +66,11 @@ class Frame:
             more=made.more,
             spec=made.spec,
         )
+
+    def without_picture(self) -> Frame:
+        """This frame, without what takes memory: an empty picture stands for its own."""
+        empty = np.empty((0, 0, 3), np.uint8)
+        return replace(self, frame_bgr=empty, uncut_bgr=None, encoded=None, tensor=None, more=())
 
     @property
     def whole_bgr(self) -> np.ndarray:

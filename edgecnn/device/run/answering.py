@@ -1,7 +1,7 @@
 """The thread that invokes: it takes frames from the source and hands on what the model says.
 
-What is made of an answer is done elsewhere, so this thread waits for nothing but frames, and the
-loop has a tick of its own however long the model takes.
+What is made of an answer is done elsewhere, so that the loop has a tick of its own however long the
+model takes, and a recording is answered as fast as the model can.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from edgecnn.device.run.regions import Regions
 
 __all__ = ["AnsweredFrame", "Answering"]
 
-# One frame is worked at here while another one's answer is told, logged and shown.
-_AHEAD = 2
-_TICK_S, _END_S = 0.2, 3.0
+_TICK_S = 0.2
+# A model that takes longer hangs; after a stop it is waited for this long.
+_HANGING_S, _END_S = 5.0, 2.0
 
 
 class AnsweredFrame(NamedTuple):
@@ -47,8 +47,11 @@ class Answering:
     Args:
         source: The thread alone iterates over it.
         bundles: Their active bundle answers. It changes in `hold` only.
+        ahead: 2 to answer a frame while the answer before it is told, logged and shown; 1 to
+            begin after that, so that a camera's frame is answered and told while it is fresh.
         max_frames: After so many it ends.
         pace: Returns a frame when it is due; None where frames come when they should.
+        stop: Set when the run is to end.
     """
 
     def __init__(
@@ -56,23 +59,27 @@ class Answering:
         source: Source,
         regions: Regions,
         bundles: Bundles,
+        *,
+        ahead: int,
         max_frames: int | None,
         pace: Callable[[Frame], Frame] | None,
+        stop: threading.Event,
     ) -> None:
         self._source, self._regions, self._bundles = source, regions, bundles
-        self._max_frames, self._pace = max_frames, pace
+        self._max_frames, self._pace, self._stop = max_frames, pace, stop
         # A frame's number says that the thread waits before it.
         self._answered: queue.SimpleQueue[AnsweredFrame | int | None] = queue.SimpleQueue()
         self._places: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        for _ in range(ahead):
+            self._places.put(True)
         self._held: Callable[[int], None] | None = None
         self._go_on: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._failure: BaseException | None = None
-        self._closing = False
+        self._closing = self._is_over = False
+        self._invoked_at: float | None = None
         self._thread = threading.Thread(target=self._work, name="edgecnn-invoke", daemon=True)
 
     def __enter__(self) -> Answering:
-        for _ in range(_AHEAD):
-            self._places.put(True)
         self._thread.start()
         return self
 
@@ -80,18 +87,33 @@ class Answering:
         self._closing = True
         self._places.put(False)
         self._go_on.put(None)
-        self._thread.join(_END_S)
+        self._thread.join(0.0 if self.hangs else _END_S)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the model has not answered for some seconds, or was not waited for at the end."""
+        since = self._invoked_at
+        return self._is_over or (since is not None and time.monotonic() - since > _HANGING_S)
 
     def ticks(self) -> Iterator[AnsweredFrame | None]:
         """The answered frames in their order; None where none came for a moment.
 
+        After a stop they end with the frame that is in work, or without it where the model hangs.
+
         Raises:
             EdgecnnError: What the source or the model raised, after all frames before it.
         """
+        stopped_at: float | None = None
         while True:
             try:
                 got = self._answered.get(timeout=_TICK_S)
             except queue.Empty:
+                now = time.monotonic()
+                if stopped_at is None and self._stop.is_set():
+                    stopped_at = now
+                if stopped_at is not None and now - stopped_at > _END_S:
+                    self._is_over = True
+                    return
                 yield None
                 continue
             if got is None:
@@ -131,7 +153,9 @@ class Answering:
                     self._answered.put(frame.index)
                     self._go_on.get()
                 active, views = self._bundles.active, self._regions.cut(frame)
+                self._invoked_at = time.monotonic()
                 invoked = [active.invoke(view) for view in views]
+                self._invoked_at = None
                 self._answered.put(AnsweredFrame(frame, views, invoked, time.monotonic()))
                 count += 1
 

@@ -14,11 +14,11 @@ from edgecnn.bundle.edgetpu.twin import load_twin
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.load_classifier import Loaded
+from edgecnn.device.log.record import Reply
 from edgecnn.device.machine.percentiles import RecentTimes
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.output_options import DecisionRule
 from edgecnn.device.run.incoming import Incoming
-from edgecnn.device.run.record import Reply
 from edgecnn.device.run.regions import Region, Regions
 from edgecnn.device.run.shadow import Shadow
 from edgecnn.records import Record

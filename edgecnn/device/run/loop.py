@@ -16,6 +16,8 @@ from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Figures, Status, Trouble
 from edgecnn.device.live.truth import Truths
+from edgecnn.device.log.log_thread import LogThread
+from edgecnn.device.log.record import Reply
 from edgecnn.device.machine.clock import ClockWatch
 from edgecnn.device.machine.notify import Notifier
 from edgecnn.device.machine.percentiles import RecentTimes
@@ -23,8 +25,6 @@ from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.publish import Announced, Publishers
 from edgecnn.device.run.answering import AnsweredFrame, Answering
 from edgecnn.device.run.bundles import Bundles
-from edgecnn.device.run.log_thread import LogThread
-from edgecnn.device.run.record import Reply
 from edgecnn.device.run.regions import Region, Regions
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.window import PreviewWindow
@@ -72,6 +72,7 @@ class Loop:
         self._options = options
         self._frames = 0
         self._status_due = 0.0
+        self._hung = False
         self._ages = RecentTimes(_WINDOW)
         self._start = time.monotonic()
         is_folder = source.kind == ImageSource.kind
@@ -124,11 +125,9 @@ class Loop:
         with self._answering(stop) as answering:
             for answered in answering.ticks():
                 if answered is None:
-                    self._tick(on_status)
+                    self._tick(on_status, answering)
                     if window is not None and not window.refresh():
                         stop.set()
-                    if stop.is_set():
-                        break
                     continue
                 if self._page is not None:
                     self._show(answered.captured, self._page)
@@ -141,19 +140,32 @@ class Loop:
                     stop.set()
                 if self._bundles.has_next(self._options):
                     answering.hold(self._swap)
+            if answering.hangs:
+                self._warn("the model hung when the run was stopped; its last frame is left out")
         return "max frames" if self._frames == self._options.max_frames else _SOURCE_ENDED
 
     def _answering(self, stop: threading.Event) -> Answering:
-        page, options = self._page, self._options
+        page, options, live = self._page, self._options, self._source.live
         # A recording is played at its own speed to those who look at the page.
-        is_played = page is not None and not self._source.live
-        pace = partial(page.pace, stop=stop) if page is not None and is_played else None
-        return Answering(self._source, self._regions, self._bundles, options.max_frames, pace)
+        pace = None if page is None or live else partial(page.pace, stop=stop)
+        # Where a shadow may take over, no frame is in work while labels decide on that.
+        ahead = 1 if live or options.switch_when is not None else 2
+        return Answering(
+            self._source,
+            self._regions,
+            self._bundles,
+            ahead=ahead,
+            max_frames=options.max_frames,
+            pace=pace,
+            stop=stop,
+        )
 
-    def _tick(self, on_status: Callable[[Status], None] | None) -> None:
+    def _tick(self, on_status: Callable[[Status], None] | None, answering: Answering) -> None:
         """Move on without a frame."""
         self._hold(self._truths.take())
-        self._show_figures()
+        if self._bundles.has_next(self._options):
+            answering.hold(self._swap)
+        self._show_figures(hangs=answering.hangs)
         self._take_warnings()
         if self._page is not None and self._page.hub.wants_status():
             self._page.hub.show(self._status())
@@ -161,9 +173,17 @@ class Loop:
             on_status(self._status())
             self._status_due = time.monotonic() + _STATUS_S
 
-    def _show_figures(self) -> None:
-        """Hand outputs the figures, once a second, and systemd a sign of life."""
-        self._notifier.alive()
+    def _show_figures(self, *, hangs: bool = False) -> None:
+        """Hand outputs the figures, once a second, and systemd a sign of life.
+
+        Args:
+            hangs: The model has not answered for some seconds.
+        """
+        if hangs and not self._hung:
+            self._warn("the model has not answered for some seconds: a driver may hang")
+        self._hung = hangs
+        if not hangs:
+            self._notifier.alive()
         if self._outputs.wants_status():
             self._outputs.show(self._status())
             for failure in self._outputs.failures:

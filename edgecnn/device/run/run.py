@@ -14,6 +14,8 @@ from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Status
 from edgecnn.device.live.truth import Truths, load_truths
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
+from edgecnn.device.log.log_thread import LogThread
+from edgecnn.device.log.session_log import SessionLog
 from edgecnn.device.machine.health import boot_id, host
 from edgecnn.device.machine.notify import Notifier
 from edgecnn.device.machine.signals import stop_on_signals
@@ -21,10 +23,8 @@ from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.open_outputs import open_outputs
 from edgecnn.device.run.bundles import Active, Bundles
 from edgecnn.device.run.incoming import Incoming
-from edgecnn.device.run.log_thread import LogThread
 from edgecnn.device.run.loop import Audience, Loop
 from edgecnn.device.run.result import RunResult
-from edgecnn.device.run.session_log import SessionLog
 from edgecnn.device.run.shadow import Shadow, load_shadow
 from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage

@@ -10,9 +10,9 @@ from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
+from edgecnn.device.log.record import Reply
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.incoming import load_other
-from edgecnn.device.run.record import Reply
 from edgecnn.device.run.regions import Regions
 from edgecnn.errors import OptionError
 from edgecnn.session.answers import RANDOM, why_code

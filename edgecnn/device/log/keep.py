@@ -72,6 +72,8 @@ class FrameSample:
         """Keep this frame if it ranks and the disk takes it."""
         key = self._random.random()
         self._offered += 1
+        if not frame.whole_bgr.size:  # too many pictures wait for the disk
+            return None
         if time.monotonic() < self._retry_at:
             return None
         if self._uniform.wants(key):

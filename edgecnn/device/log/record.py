@@ -9,9 +9,9 @@ from random import Random
 
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
+from edgecnn.device.log.keep import FrameSample
 from edgecnn.device.machine.health import read_health
 from edgecnn.device.options import RunOptions
-from edgecnn.device.run.keep import FrameSample
 from edgecnn.session.events import FrameEvent, top_scores
 from edgecnn.session.write import SessionWriter
 

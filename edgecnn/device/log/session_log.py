@@ -16,8 +16,8 @@ from pathlib import Path
 
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
+from edgecnn.device.log.record import Recorder
 from edgecnn.device.options import RunOptions
-from edgecnn.device.run.record import Recorder
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import TruthEvent

@@ -13,18 +13,18 @@ from types import TracebackType
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.capture.frame import Frame
-from edgecnn.device.run.record import Recorder, Reply
-from edgecnn.device.run.session_log import Down, SessionLog
+from edgecnn.device.log.record import Recorder, Reply
+from edgecnn.device.log.session_log import Down, SessionLog
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import ShadowBundle
 
 __all__ = ["LogThread"]
 
 _TICK_S, _END_S = 0.2, 3.0
-# Frames that wait hold their pictures in memory. A recording waits for the log; a camera does not,
-# so that more of its frames may wait while a card writes slowly.
-_FEWEST_FRAMES, _MOST_FRAMES, _MOST_BYTES = 8, 64, 100e6
-_MOST_LINES = 50_000
+# Frames that wait hold their pictures in memory. A recording waits for the log after so many. While
+# a card writes slowly, a camera's frames wait without pictures beyond so many bytes.
+_MOST_FRAMES, _MOST_BYTES = 8, 64e6
+_MOST_ANSWERS, _MOST_LINES = 1000, 50_000
 _PAUSE_S = 0.001
 
 
@@ -33,13 +33,17 @@ class LogThread:
 
     Args:
         log: Used by this thread alone from now on.
-        live: A camera's frames are left out of the log where the disk is too slow, and counted.
+        live: A camera does not wait for a slow disk: its frames may lose their pictures first, and
+            at last their lines, which is counted.
     """
 
     def __init__(self, log: SessionLog, *, live: bool) -> None:
         self._log, self._live = log, live
         self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self.num_missed = 0
+        self._frame = -1  # the newest one
+        self._given = self._written = 0  # pictures
+        self._has_picture = True
         self._began = time.monotonic()
         self._busy_since: float | None = None
         self._hung: Down | None = None
@@ -109,10 +113,12 @@ class LogThread:
 
     def frame(self, frame: Frame, reply: Reply) -> None:
         """Log an answer."""
-        if not self._has_room(frame):
+        if self._live:
+            self._put_live(frame, reply)
+        elif self._waits_its_turn():
+            self._put(lambda recorder: recorder.frame(frame, reply))
+        else:
             self.num_missed += 1
-            return
-        self._put(lambda recorder: recorder.frame(frame, reply))
 
     def truth(self, event: TruthEvent) -> None:
         self._queue(partial(self._log.truth, event))
@@ -133,20 +139,37 @@ class LogThread:
     def _put(self, work: Callable[[Recorder], None]) -> None:
         self._queue(partial(self._log.write, work))
 
-    def _queue(self, work: Callable[[], None]) -> None:
-        if self._waiting.qsize() < _MOST_LINES:
+    def _queue(self, work: Callable[[], None], most: int = _MOST_LINES) -> bool:
+        is_taken = self._waiting.qsize() < most
+        if is_taken:
             self._waiting.put(work)
         else:
             self.num_missed += 1
+        return is_taken
 
-    def _has_room(self, frame: Frame) -> bool:
-        """Whether another frame may wait here; one of a recording is held until it may."""
-        if self._live:
-            held = _MOST_BYTES / max(frame.whole_bgr.nbytes, 1)
-            return self._waiting.qsize() < max(_FEWEST_FRAMES, min(_MOST_FRAMES, held))
-        while self._waiting.qsize() >= _FEWEST_FRAMES and self.down is None:
+    def _put_live(self, frame: Frame, reply: Reply) -> None:
+        """Log a camera's frame, without its picture where too many wait; all regions alike."""
+        is_first, self._frame = frame.index != self._frame, frame.index
+        if is_first:
+            held = (self._given - self._written) * frame.whole_bgr.nbytes
+            self._has_picture = held < _MOST_BYTES
+        count = int(is_first and self._has_picture)
+        shown = frame if self._has_picture else frame.without_picture()
+
+        def write() -> None:
+            self._written += count
+            self._log.write(lambda recorder: recorder.frame(shown, reply))
+
+        if self._queue(write, _MOST_ANSWERS):
+            self._given += count
+
+    def _waits_its_turn(self) -> bool:
+        """Hold a recording's frame until the log has caught up; False where nothing is logged."""
+        while self._waiting.qsize() >= _MOST_FRAMES:
+            if self.down is not None:
+                return False
             time.sleep(_PAUSE_S)
-        return self._waiting.qsize() < _FEWEST_FRAMES
+        return True
 
     def _work(self) -> None:
         while True:

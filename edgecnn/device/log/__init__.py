@@ -1,0 +1,1 @@
+"""What a run writes: its session, from a thread of its own."""
