@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.adapt.data import FieldSet, labels_of, live_before, read_field, sessions_of
-from edgecnn.adapt.gate import AdaptStep, refusal
+from edgecnn.adapt.gate import AdaptStep, doubt, refusal
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.parent_bundle import ParentBundle
 from edgecnn.adapt.parent_model import ParentModel
@@ -181,17 +181,17 @@ def _adapt(
     note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)
     with quiet():
         student = Student(parent.split, parent.replay, images, options, parent.from_scratch)
+        notes = tuple(filter(None, (doubt(student.scores, images), note)))
         why = refusal(student.scores, images, live)
         if why:
-            return _result(model, images, (), note, why)
-        steps = (
-            student.try_framing(),
-            student.try_batch_norm(),
-            student.try_last_layer(),
-            *([student.try_all_layers(progress)] if options.all_layers else []),
-        )
+            return _result(model, images, (), notes, why)
+        steps = [student.try_framing(), student.try_batch_norm(), student.try_last_layer()]
+        if options.all_layers:
+            steps.append(student.try_all_layers(progress))
+            if steps[-1].accepted and not len(images.labelled):  # the teacher knows more now
+                steps.append(replace(student.try_last_layer(), name="last layer again"))
     result = replace(
-        _result(model, images, steps, note),
+        _result(model, images, tuple(steps), notes),
         teacher=student.teacher.name if student.teacher else None,
         suspects=_suspects(student, card),
         val=student.lab,
@@ -222,11 +222,15 @@ def _suspects(student: Student, card: Card) -> tuple[tuple[str, str, str], ...]:
 
 
 def _result(
-    model: Path, images: FieldSet, steps: tuple[AdaptStep, ...], note: str, why: str = ""
+    model: Path,
+    images: FieldSet,
+    steps: tuple[AdaptStep, ...],
+    notes: tuple[str, ...],
+    why: str = "",
 ) -> AdaptResult:
-    notes = [f"{images.broken} files could not be read"] if images.broken else []
+    found = [f"{images.broken} files could not be read"] if images.broken else []
     if images.repeated:
-        notes.append(f"{images.repeated} files were there twice")
+        found.append(f"{images.repeated} files were there twice")
     return AdaptResult(
         model=None,
         parent=model,
@@ -235,7 +239,7 @@ def _result(
         groups=len(np.unique(images.groups)),
         steps=steps,
         refusal=why,
-        notes=(*notes, *([note] if note else [])),
+        notes=(*found, *notes),
         passed_over=images.passed_over,
         hard=int(images.hard.sum()),
     )

@@ -143,7 +143,8 @@ def read_field(
     for session in sessions_of((*given.roots, *roots)):
         _check_session(session, card)
     notes = list(given.notes)
-    files = _choose(find_field(given.roots), find_field(roots, notes))
+    picked = find_field([class_folders(root) for root in given.roots])
+    files = _choose(picked, find_field([class_folders(root) for root in roots], notes))
     known: list[tuple[Found, str]] = []
     tensors, prints = [], []
     seen: set[str] = set()

@@ -15,14 +15,16 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.own_device import find_foreign
+from edgecnn.bundle.head import entropy
 from edgecnn.records import Record, json_as
 
-__all__ = ["ALL_LAYERS", "AdaptStep", "LabCheck", "effective_classes", "refusal"]
+__all__ = ["ALL_LAYERS", "AdaptStep", "LabCheck", "doubt", "effective_classes", "refusal"]
 
 ALL_LAYERS = "all layers"
 """The step of `--all-layers`."""
 
 _FEWEST, _FEWEST_GROUPS = 20, 10
+_UNSURE = 0.4  # of the entropy of guesses; of 13 meters, groceries and a film at most 0.13
 _LEAST_CLASSES = 0.65  # of those that as many images of an even mix would show
 
 
@@ -52,7 +54,7 @@ class AdaptStep(Record):
     """A step that was tried: what it did to field and lab, and whether it was accepted.
 
     entropy   mean over the field set before and after, in nats
-    changed   share of field images with another answer
+    changed   share of field images with another answer; of these as of entropy only the sample
     fixed, broken   held-out field images that it read right or wrong for the first time: against
               their labels, or without labels against the teacher's sure answers
     """
@@ -105,6 +107,22 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
             "others; record until more have come by"
         )
     return "" if live is None else find_foreign(sample, live)
+
+
+def doubt(scores: np.ndarray, images: FieldSet) -> str:
+    """Why a field set may show something else than the network knows; empty where it does not.
+
+    Args:
+        scores: float32 (n, classes): of the field images.
+    """
+    unsure, most = float(entropy(scores[~images.hard]).mean()), np.log(scores.shape[1])
+    if unsure <= _UNSURE * most or len(images.labelled):
+        return ""
+    return (
+        f"Look at the field images: the answers to them are little better than guesses (mean "
+        f"entropy {unsure:.2f} of at most {most:.2f}). Where they show what the network knows, "
+        "some labels (--labels) help most; where not, nothing of this holds."
+    )
 
 
 def _classes_seen(num_classes: int, count: int) -> float:

@@ -19,6 +19,7 @@ from edgecnn.adapt.options import HarvestOptions
 from edgecnn.adapt.result import HarvestResult
 from edgecnn.bundle.card import Card
 from edgecnn.errors import DataError, OptionError
+from edgecnn.files.folders import file_sha256
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.picked import IMAGES, MANIFEST, check_replaceable
 from edgecnn.files.staging import check_writable, staged_folder
@@ -26,6 +27,7 @@ from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
 from edgecnn.session.ranking import rank_frames
+from edgecnn.session.read import open_session, read_frames, read_truth
 
 __all__ = ["HarvestOptions", "HarvestResult", "harvest"]
 
@@ -66,7 +68,9 @@ def harvest(
         card, look = _eyes(options)
     images = read_field(roots, card, GivenLabels(_known_labels(roots, card)), progress)
     known = np.isin(images.groups, images.groups[images.labelled])
-    left = images.part(np.flatnonzero(~known))
+    judged = _judged_without_label(roots)
+    seen = np.array([digest in judged for digest in images.sha256], bool) & ~known
+    left = images.part(np.flatnonzero(~known & ~seen))
     if not len(left):
         raise DataError(
             f"all {len(images)} images have a label or look like one that has; record more"
@@ -86,6 +90,7 @@ def harvest(
         {
             "labelled already": labelled,
             "like one with a label": int(known.sum()) - labelled,
+            "judged, of no class": int(seen.sum()),
             "like another one": len(left) - len(np.unique(left.groups)),
             "unreadable": images.broken,
             "there twice": images.repeated,
@@ -105,6 +110,17 @@ def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
             found |= labels_of([session], card).classes
         except DataError:
             continue  # it has none yet
+    return found
+
+
+def _judged_without_label(roots: Sequence[Path]) -> set[str]:
+    """Digests of the kept pictures that nobody can tell, or that show none of the classes."""
+    found: set[str] = set()
+    for session in map(open_session, sessions_of(roots)):
+        frames = read_frames(session)
+        truth = read_truth(session, frames)
+        rows = [row for row in frames.images if truth.label[row] < 0 <= truth.why[row]]
+        found |= {file_sha256(session.picture(frames.images[row]).read_bytes()) for row in rows}
     return found
 
 

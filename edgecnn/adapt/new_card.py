@@ -12,6 +12,7 @@ from edgecnn.accuracy.confidence import fit_temperature
 from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptResult
 from edgecnn.bundle.card import Card, LabResult, picture_key
+from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.records import Json
 
 __all__ = ["new_card"]
@@ -50,15 +51,18 @@ def _temperature(student: Student, card: Card) -> float:
 def _summary(result: AdaptResult, student: Student, parent: Card) -> Json:
     """What the card keeps: no path of this machine.
 
-    `pictures` and `framing`, the margins that are cut off, are also those of the parents.
+    `images` and `pictures` are those that it learned from; `pictures` and `framing`, the margins
+    that are cut off, are also those of the parents.
     """
     data, images = result.to_json(), student.images
     digest = hashlib.sha256("\n".join(sorted(images.sha256)).encode()).hexdigest()
     kept = ("images", "labelled", "groups", "teacher", "steps", "val", "notes", "left_out")
-    pictures = parent.learned_pictures | set(map(picture_key, images.sha256))
+    learned = np.flatnonzero(~images.hard | (images.labels != UNLABELLED))
+    pictures = parent.learned_pictures | {picture_key(images.sha256[k]) for k in learned}
     return {
         "field_sha256": digest,
         **{key: data[key] for key in (*kept, "live_before")},
+        "images": len(learned),
         "framing": student.framing or parent.framing,
         "pictures": sorted(pictures),
     }

@@ -98,8 +98,8 @@ class ParentBundle:
             return replace(
                 result,
                 refusal=f"{wrong[0].file} gives another answer than the float network to "
-                f"{wrong[0].differ_clearly} field images that are no near ties; adapt the MODEL "
-                "folder in the lab and export it",
+                f"{wrong[0].differ_clearly} of {len(student.images.sample)} field images, which "
+                "are no near ties; adapt the MODEL folder in the lab and export it",
             )
         result = replace(result, model=output)
         card = new_card(self.card, self.bundle.read(CARD_FILE), result, student, lab)
@@ -138,12 +138,13 @@ class ParentBundle:
             max_output_error=float(np.abs(lab - wanted).max()),
             confidence_error=None,
         )
-        field = np.stack([runtime.invoke(tensor) for tensor in student.images.tensors])
+        field = np.stack([runtime.invoke(tensor) for tensor in student.images.sample.tensors])
         return _Rewritten(measured, data, runtime, field, lab)
 
     def _check(self, one: _Rewritten, student: Student) -> AdaptedFile:
         """Whether the file answers the field images as the float network does."""
-        frames = JudgedFrames(student.images.tensors, student.scores)
+        images = student.images
+        frames = JudgedFrames(images.sample.tensors, student.scores[~images.hard])
         differ, clear = ~frames.agrees(one.field), frames.clear()
         surely = int((differ & clear).sum())
         ok = surely <= max(1.0, _MOST_OTHER * clear.sum())

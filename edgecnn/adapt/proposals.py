@@ -357,6 +357,7 @@ class Student:
     ) -> AdaptStep:
         """The step with all its figures; the lab has a veto."""
         after = head.scores(self._field)
+        moved = before.argmax(axis=1) != after.argmax(axis=1)
         lab = LabCheck.of(self._base_right, self._reads_val(head))
         allowed = self._allowed_loss
         if not why_not and lab.loss_points > allowed:
@@ -370,7 +371,7 @@ class Student:
             why_not or "accepted",
             self._unsure(before),
             self._unsure(after),
-            float((before.argmax(axis=1) != after.argmax(axis=1)).mean()),
+            float(moved[~self.images.hard].mean()),
             pair.won if pair else None,
             pair.lost if pair else None,
             lab,

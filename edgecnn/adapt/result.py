@@ -153,7 +153,8 @@ class AdaptResult(Record):
     def _files(self) -> list[str]:
         lines = [
             f"{one.file}: lab {one.lab.text()}; another answer than the float network to "
-            f"{one.differ} of {self.images} field images, {one.differ_clearly} of them clear ones"
+            f"{one.differ} of {self.images - self.hard} field images, {one.differ_clearly} of "
+            "them clear ones"
             for one in self.files
         ]
         if self.left_out:

@@ -65,7 +65,7 @@ class AdaptedGain(Record):
 
     def to_text(self) -> str:
         """Expected beside obtained, in a line."""
-        expected = "not identified (the sessions that it was adapted to had no labels of a sample)"
+        expected = "not identified (no session that it was adapted to had labels of a sample)"
         if self.before is not None:
             expected = (
                 f"0 to {self.before.most_points:.1f} points (live before {self.before.live.text()})"
@@ -75,7 +75,8 @@ class AdaptedGain(Record):
         obtained = f"not identified: {self.why}"
         if self.points is not None:
             obtained = (
-                f"{self.points:+.1f} points, 95 % interval {self.low:+.1f} to {self.high:+.1f}"
+                f"{self.points:+.1f} points, 95 % interval {self.low:+.1f} to {self.high:+.1f}, "
+                "where the scene is as it was (`run --shadow` compares both on the same frames)"
             )
         return f"expected {expected}; obtained {obtained}"
 

@@ -17,8 +17,9 @@ from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.undo import Prescription
+from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
-from edgecnn.session.read import Session
+from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["NextStep", "next_steps"]
 
@@ -47,17 +48,20 @@ class NextStep(Record):
 
 
 def next_steps(
-    sessions: Sequence[Session],
+    parts: Sequence[tuple[Session, Frames, Truth]],
     bundle: str,
     checks: FieldChecks,
     residual: Step | None,
+    gap: LiveBefore,
     live: Live,
 ) -> tuple[NextStep, ...]:
     """The commands, best first.
 
     Args:
         bundle: The bundle's path, as a person types it.
+        gap: What closing it can return.
     """
+    sessions = [session for session, _, _ in parts]
     place = join(str(session.path) for session in sessions)
     priced = {step.cause: step for step in checks.steps}
     found = [_of_fault(fault, place, bundle, sessions[0], priced) for fault in checks.faults]
@@ -67,7 +71,17 @@ def next_steps(
     if advised is not None:
         found.append(_of_setting(advised, bundle, sessions[0]))
     if not checks.faults:
-        found += _of_the_gap(place, quote(bundle), residual, live, checks.undone.fragility)
+        kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
+        label = f"edgecnn label {place}"
+        if kept and all(kept):
+            source = quote(sessions[0].header.source or "SOURCE")
+            label = f"edgecnn run {quote(bundle)} --source {source} --log more"
+        options = ("--field", "--labels") if any(kept) else ("--field",)
+        given = [word for o in options for s in sessions for word in (o, str(s.path))]
+        adapt = f"edgecnn adapt MODEL {join(given)} -o MODEL2"
+        most = min(gap.most_points, residual.high) if residual else 0.0
+        closing = [_adapt(adapt, most), *_collect(quote(bundle), live)]
+        found += _of_the_gap(label, closing, residual, live, checks.undone.fragility)
     return tuple(found[:_MOST])
 
 
@@ -140,22 +154,27 @@ def _ends(step: Step | None) -> tuple[float | None, float | None]:
 
 
 def _of_the_gap(
-    place: str, bundle: str, residual: Step | None, live: Live, fragility: Fragility | None
+    label: str,
+    closing: list[NextStep],
+    residual: Step | None,
+    live: Live,
+    fragility: Fragility | None,
 ) -> list[NextStep]:
     """Without a fault: more labels where they decide, and what closes a gap of the field.
 
     Adaptation comes first: it takes seconds and no label, and keeps nothing that its evidence
     speaks against. Errors that no nudge cures then need images of what the lab never showed.
+
+    Args:
+        label: The command that brings more labels.
+        closing: Adaptation, then other images.
     """
-    label = f"edgecnn label {place}"
     if residual is None:
         return [
             NextStep(label, "no field labels: 100 random ones tell live accuracy within 10 points")
         ]
-    adapt, collect, more = [], [], []
-    if residual.low > 0:
-        adapt = [_adapt(place, residual)]
-        collect = _collect(bundle, live)
+    adapt, collect = (closing[:1], closing[1:]) if residual.low > 0 else ([], [])
+    more = []
     if residual.high - residual.low > _WIDE or live.tally.total < _FEW_LABELS:
         count = _labels_to_halve(live.tally)
         more = [
@@ -166,13 +185,13 @@ def _of_the_gap(
     return [*adapt, *more, *collect]
 
 
-def _adapt(place: str, residual: Step) -> NextStep:
+def _adapt(command: str, most_points: float) -> NextStep:
     return NextStep(
-        f"edgecnn adapt MODEL --field {place} -o MODEL2",
+        command,
         "the loss is the field's own: objects, framing and light. This adapts the network to it "
         "and keeps only the steps that the evidence supports",
         0.0,
-        residual.high,
+        most_points,
     )
 
 

@@ -67,6 +67,7 @@ class Evaluation(Record):
     answers: tuple[Answer, ...] = field(metadata=json_as(hidden=True))
     bundle: Path = field(metadata=json_as(hidden=True))
     data: Path = field(metadata=json_as(hidden=True))
+    in_folders: bool = field(default=True, metadata=json_as(hidden=True))
     notes: tuple[str, ...] = ()
     csv: Path | None = None
 
@@ -115,7 +116,8 @@ class Evaluation(Record):
 
     def _next(self) -> list[str]:
         """A recorded run, which the audit can explain; only folders tell `run` their labels."""
-        run = ("run", self.bundle, "--source", self.data, "--truth", "folder", "--log", "session")
+        told = ("--truth", "folder") if self.in_folders else ()
+        run = ("run", self.bundle, "--source", self.data, *told, "--log", "session")
         return next_lines(run, ("audit", "session"))
 
     def _tallies(self, keys: Sequence[str], order: Iterable[str]) -> dict[str, Tally]:
@@ -184,6 +186,7 @@ def evaluate(
         lab=classifier.artifact.lab,
         bundle=Path(bundle),
         data=root,
+        in_folders=options.manifest is None,
         notes=tuple(notes),
         csv=options.csv,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from edgecnn.errors import DataError
 from edgecnn.files.arrangement import find_layout
 from edgecnn.files.manifest import labels_of, no_labels, read_columns
+from edgecnn.files.picked import class_folders
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
 __all__ = [
@@ -174,10 +175,12 @@ def _may_have_classes(paths: Sequence[tuple[str, ...]]) -> bool:
 
 def _way_out(found: Walk, loose: Collection[Path]) -> str:
     """What to do with images outside class folders; a CSV file beside them may hold the labels."""
+    if class_folders(found.root) != found.root:
+        return f"`edgecnn harvest` made it: give {class_folders(found.root)}"
     beside = [*found.tables, *sorted(found.root.parent.glob("*.csv"))]
     for table in beside:
         columns = read_columns(table)
-        if columns is not None:
+        if columns is not None and _names_any(table, loose):
             return f"its labels may be in {table} (column {columns[1]}): add --manifest {table}"
     if 2 * len(loose) < len(found.files):
         return (
@@ -188,6 +191,12 @@ def _way_out(found: Walk, loose: Collection[Path]) -> str:
         "make one folder for each class and move the images there, or name the labels with "
         "--manifest FILE.csv (columns file and label)"
     )
+
+
+def _names_any(table: Path, files: Collection[Path]) -> bool:
+    """Whether a CSV file has the name of one of these files, with or without its suffix."""
+    text = table.read_text(encoding="utf-8", errors="replace")
+    return any(file.stem in text for file in files)
 
 
 def _refuse_links(found: Walk) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
 from edgecnn.images.split_groups import captured_at
 from edgecnn.session.layout import PICTURES_NAME, is_session, sessions_below
@@ -42,6 +43,12 @@ def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Fo
     Raises:
         DataError: A folder is missing or holds no image file.
     """
+    for root in roots:
+        if root.is_file():
+            raise DataError(
+                f"{root} is a file, expected a folder or SESSION; of a video "
+                f"`edgecnn run BUNDLE --source {root} --log SESSION` makes one"
+            )
     found: dict[Path, Found] = {}
     places = {root: sessions_below(root) for root in roots}
     if notes is not None:
@@ -53,6 +60,11 @@ def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Fo
     for root in (one for inside in places.values() for one in inside):
         recorded = is_session(root)
         folder = root / PICTURES_NAME if recorded else root
+        if recorded and not (folder.is_dir() and any(folder.iterdir())):
+            raise DataError(
+                f"{root} has no kept pictures, expected some in {PICTURES_NAME}/; copy the whole "
+                "session, or record it with --keep-frames"
+            )
         known = kept_pictures(root) if recorded else {}
         for path in find_images(folder, notes):
             source = f"{root.resolve().name}/{path.relative_to(folder).as_posix()}"

@@ -78,11 +78,13 @@ def test_what_harvest_picked_is_taken_by_either_folder_and_untouched_it_is_said(
     files = sorted((picked / "images").rglob("*.png"))
     rows = [f"images/{p.parent.name}/{p.name},{p.stem},{p.parent.name}" for p in files]
     (picked / "manifest.csv").write_text("\n".join(["file,sha256,read_as", *rows]))
-    (picked / "contact_sheet.png").write_bytes(b"")
+    shutil.copyfile(files[0], picked / "contact_sheet.png")
     given = labels_of([picked], card)
     assert given.classes == labels_of([picked / "images"], card).classes
     assert len(given.classes) == 80
     assert "that is no label before a person has looked" in " ".join(given.notes)
+    same = [read_field([root], card, given) for root in (picked, picked / "images")]
+    assert same[0].files == same[1].files == read_field([picked / "images"], card).files
     files[0].unlink()
     assert not labels_of([picked], card).notes
 

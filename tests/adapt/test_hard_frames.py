@@ -9,7 +9,9 @@ import numpy as np
 
 from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.adapt.data import labels_of, read_field
+from edgecnn.adapt.gate import doubt
 from edgecnn.adapt.proposals import Student
+from edgecnn.bundle.card import picture_key
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.model.embedding import split_network
 from edgecnn.model.lab_replay import read_replay
@@ -41,6 +43,31 @@ def test_what_a_session_kept_for_being_hard_is_no_sample_of_the_field(
     assert f"{result.hard} kept for being hard" in result.to_text()
 
 
+def test_the_card_knows_as_learned_only_what_was_learned(
+    digits_model, digits_bundle, halves, tmp_path
+):
+    session = tmp_path / "session"
+    run(digits_bundle, str(halves[0]), RunOptions(log=session, keep_frames=40))
+    images = read_field([session], load_model(digits_model)[1])
+    assert adapt(digits_model, session, tmp_path / "new").accepted
+    told = load_model(tmp_path / "new")[1].adaptation
+    known = set(told["pictures"])
+    learned = {picture_key(digest) for digest in images.sample.sha256}
+    assert known == learned | load_model(digits_model)[1].learned_pictures
+    assert told["images"] == len(images.sample)
+
+
+def test_answers_that_are_little_better_than_guesses_raise_doubt(digits_model, halves):
+    images = read_field([halves[0]], load_model(digits_model)[1])
+    sure, guesses = np.full((len(images), 10), 0.01), np.full((len(images), 10), 0.1)
+    sure[:, 0] = 0.91
+    assert doubt(sure, images) == ""
+    assert "show what the network knows" in doubt(guesses, images)
+    assert doubt(guesses, replace(images, labels=np.zeros(len(images), np.int64))) == ""
+    half = np.arange(len(images)) % 2 == 0  # hard frames are unsure by choice
+    assert doubt(np.where(half[:, None], guesses, sure), replace(images, hard=half)) == ""
+
+
 def test_hard_images_without_a_label_change_nothing(digits_model, halves):
     network, card = load_model(digits_model)
     replay, found = read_replay(digits_model, card), []
@@ -50,8 +77,7 @@ def test_hard_images_without_a_label_change_nothing(digits_model, halves):
     for some in (replace(images, hard=hard), images.part(np.flatnonzero(~hard))):
         network.set_weights(start)
         student = Student(split_network(network), replay, some, AdaptOptions(), from_scratch=True)
-        student.try_batch_norm()
-        student.try_last_layer()
-        found.append(network.get_weights())
+        changed = [student.try_batch_norm().changed, student.try_last_layer().changed]
+        found.append([*network.get_weights(), np.array(changed, float)])
     for a, b in zip(*found, strict=True):
         assert np.abs(a - b).max() < 1e-3

@@ -15,6 +15,7 @@ from edgecnn.adapt.harvest import HarvestOptions, HarvestResult, harvest
 from edgecnn.errors import DataError, OptionError, OutputError
 from edgecnn.files.folders import find_labelled
 from edgecnn.files.picked import untouched
+from edgecnn.session.events import NONE_LABEL
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -91,6 +92,20 @@ def test_what_a_session_has_labels_of_and_what_looks_like_it_is_left_out(
     assert not digests(target / "images") & known
     assert result.picked == result.candidates
     assert result.picked + sum(result.left_out.values()) == len(kept)
+
+
+def test_a_picture_that_nobody_can_tell_or_of_no_class_is_not_asked_about_again(
+    digits_model, digits_bundle, halves, tmp_path
+):
+    session = record_folder(tmp_path / "session", digits_bundle, halves[0], truth=False)
+    kept = sorted((session / "frames").iterdir())
+    with open(session / "events.jsonl", "a") as events:
+        for path, label in zip(kept[:6], [None, NONE_LABEL] * 3, strict=True):
+            events.write(json.dumps(truth_event(int(path.stem), label)) + "\n")
+    result = harvest(session, tmp_path / "picked", HarvestOptions(count=1000, model=digits_model))
+    assert result.left_out["judged, of no class"] == 6
+    judged = {hashlib.sha256(path.read_bytes()).hexdigest() for path in kept[:6]}
+    assert not digests(tmp_path / "picked" / "images") & judged
 
 
 def test_a_session_without_an_unlabelled_picture_is_refused(

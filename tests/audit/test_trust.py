@@ -14,11 +14,11 @@ from edgecnn.cli.main import COMMANDS
 from edgecnn.errors import SessionError
 
 
-def recorded(path: Path, **more) -> Path:
-    """Forty frames, every eighth read wrong, each with a truth; `more` goes to every frame."""
+def recorded(path: Path, wrong_every: int = 8, **more) -> Path:
+    """Forty frames, some read wrong, each with a truth; `more` goes to every frame."""
     events = []
     for k in range(40):
-        right, label = k % 8 != 0, k % len(LABELS)
+        right, label = k % wrong_every != 0, k % len(LABELS)
         events += [answer_event(k, right, truth=label, **more), truth_event(k, LABELS[label])]
     return write_session(path, PAST_BUNDLE, [*events, {"event": "end", "reason": "done"}])
 
@@ -99,3 +99,24 @@ def test_every_command_that_is_advised_exists(tmp_path):
     assert 1 <= len(advised) <= 3
     assert {step.command.split()[1] for step in advised} <= set(COMMANDS)
     assert any("'" in step.command for step in advised)  # a path with a space is quoted
+
+
+def test_what_is_advised_takes_all_sessions_and_the_labels_that_there_are(tmp_path):
+    """Where all kept pictures have labels, more of them can't be given: more must be recorded."""
+    sessions = [
+        recorded(tmp_path / name, every, pool="uniform", p=1.0)
+        for name, every in (("a", 4), ("b", 5))
+    ]
+    for session in sessions:
+        for k in range(40):
+            (session / "frames" / f"{k:08d}.jpg").write_bytes(b"no picture")
+    advised = [step.command for step in audit(sessions).next]
+    (adapt,) = (command for command in advised if " adapt " in command)
+    a, b = sessions
+    assert f"--field {a} --field {b} --labels {a} --labels {b} " in adapt
+    assert not any(" label " in command for command in advised)
+    assert any(command.endswith("--log more") for command in advised)
+    lines = (a / "events.jsonl").read_text().splitlines()
+    kept = [line for line in lines if '"truth"' not in line or '"frame":3,' in line]
+    (a / "events.jsonl").write_text("".join(f"{line}\n" for line in kept))
+    assert any(" label " in step.command for step in audit(sessions).next)

@@ -54,6 +54,11 @@ CASES = (
         "run B -s 0 --roi 0,0,1,5 --roi 0,0,2,5",
         "run B -s 0 --roi a=0,0,1,5 --roi b=0,0,2,5",
     ),
+    read(
+        "is a file, expected a folder or SESSION",
+        "adapt M --field RAW -o O",
+        "run B --source RAW --log O",
+    ),
     read("--reject is {}", "run B -s 0 --reject 2", "run B -s 0 --reject 0.6"),
     read("names no class", "run B -s 0 --reject nobody=0.6", "run B -s 0 --reject 0.6"),
     read("--roi is {}, expected x,y,w,h", "run B -s 0 --roi 5", "run B -s 0 --roi 80,0,480,480"),

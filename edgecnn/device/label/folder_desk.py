@@ -54,6 +54,8 @@ class FolderDesk(Desk):
         self._check(folder, output)
         self._passed_over: list[str] = []
         files = find_images(folder, self._passed_over)
+        if not (output / _JOURNAL).exists():
+            write_file(output / _JOURNAL, csv_text(_COLUMNS, []))
         self._folder, self._output = folder, output
         self._names = [file.relative_to(folder).as_posix() for file in files]
         digest = hashlib.sha256("\0".join([str(folder.absolute()), *self._names]).encode())
@@ -177,8 +179,6 @@ class FolderDesk(Desk):
                 f"-o {output} is not empty and has no {_JOURNAL}, so this did not make it; choose "
                 "another folder"
             )
-        if not (output / _JOURNAL).exists():
-            write_file(output / _JOURNAL, csv_text(_COLUMNS, []))
 
 
 def _read_journal(file: Path) -> list[tuple[str, str, str, str]]:
