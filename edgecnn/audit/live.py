@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import confusion, rows_where
+from edgecnn.accuracy.intervals import Clusters, confusion, rows_where
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, json_as
 from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, frame_of
@@ -210,9 +210,15 @@ class _Labelled:
         return (*self.parts[number], int(self.rows[number][place - self.starts[number]]))
 
     def part(self, rows: np.ndarray) -> Tally:
-        """A part of the frames, worth as much a frame as the whole is (but never under one)."""
+        """A part of the frames, by the objects that it shows.
+
+        Where labels stand for other frames, it is worth as much a frame as the whole is (but never
+        under one).
+        """
         right, weight, whole = self.right[rows], self.weight[rows], self.tally
         part = Tally.of(right[weight > 0])
+        if whole.estimate is None and part.total:
+            return Clusters.of(right[weight > 0], self.segment[rows][weight > 0]).tally()
         if whole.effective is None or not part.total:
             return part
         share = float(weight.sum() / self.weight.sum())

@@ -38,7 +38,8 @@ def test_run_page_evaluate_benchmark_and_audit_print_the_same_interval(tmp_path,
     ran = run(PAST_BUNDLE, str(copies), RunOptions(truth=("folder",), log=session))
     expected = ran.live
     assert 0 < expected.effective <= 12.5 < expected.total
-    evaluated = evaluate(PAST_BUNDLE, copies).accuracy
+    whole = evaluate(PAST_BUNDLE, copies)
+    evaluated = whole.accuracy
     options = BenchmarkOptions(repeats=2, warmup=1, warmup_seconds=0.0, seconds=0.1)
     rows = benchmark(PAST_BUNDLE, copies, options).rows
     row = next(row for row in rows if row.file == ran.artifact)
@@ -55,6 +56,9 @@ def test_run_page_evaluate_benchmark_and_audit_print_the_same_interval(tmp_path,
             expected.text(),
         )
         assert tally.interval == pytest.approx(expected.interval)
+    assert len(whole.per_class) == 2
+    for label, tally in whole.per_class.items():
+        assert audited.live.per_class[label].text() == tally.text()
 
 
 def answered(count: int, start: int = 0):
