@@ -98,7 +98,7 @@ def _holds_lines(file: Path) -> bool:
 def _from_events(file: Path, session: Session) -> FileLabels:
     if file.is_dir() and not is_session(file):
         raise TruthError(f"{file} is a folder and no session; expected a file of labels or a copy")
-    given = list(truth_events(open_session(file)) if file.is_dir() else _lines(file))
+    given = list(_of_copy(open_session(file)) if file.is_dir() else _lines(file))
     if not given:
         raise TruthError(f"{file} holds no label; expected lines such as {_EXAMPLE}")
     held = {(event.frame, event.region) for event in frame_events(session)}
@@ -108,11 +108,21 @@ def _from_events(file: Path, session: Session) -> FileLabels:
             f"{file}: none of its {len(given)} labels is of a frame of {session.path} (the first: "
             f"frame {given[0].frame}); is it of another session?"
         )
-    known = {event.to_line() for event in truth_events(session)}
+    known = {event.to_line() for event in (*truth_events(session), *_of_copy(session))}
     new = [event for event in fitting if event.to_line() not in known]
     return FileLabels(
         tuple(new), known=len(fitting) - len(new), strangers=len(given) - len(fitting)
     )
+
+
+def _of_copy(session: Session) -> Iterator[TruthEvent]:
+    """Labels with the time of their frame where they have none: a source gave them during the run.
+
+    Else they would count as given when they are merged, and replace what a person said since.
+    """
+    times = {(event.frame, event.region): event.at for event in frame_events(session)}
+    for event in truth_events(session):
+        yield event if event.at else event._replace(at=times.get((event.frame, event.region)))
 
 
 def _lines(file: Path) -> Iterator[TruthEvent]:

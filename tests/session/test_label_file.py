@@ -137,6 +137,16 @@ def test_a_label_that_was_made_earlier_replaces_none_that_was_made_later(session
     assert labels_of(session)[2:4] == [C, B]
 
 
+def test_a_label_of_a_source_counts_as_given_when_its_frame_came(session, tmp_path):
+    """Merged later, it replaces nothing that a person said since."""
+    copy = shutil.copytree(session, tmp_path / "copy")
+    append(copy, *(TruthEvent(k, B, "folder") for k in (2, 3)))
+    append(session, TruthEvent(2, None, "label", by="ann", at=at(5)))
+    assert [merge_labels(session, copy).added for _ in range(2)] == [2, 0]
+    assert labels_of(session)[2:4] == [None, B]
+    assert truth_of(session).cant_tell == 1
+
+
 def test_two_people_who_differ_are_counted_and_the_later_label_counts(session):
     ann = [TruthEvent(k, B, "label", by="ann", at=at(k)) for k in range(2, 8)]
     bob = [TruthEvent(k, C, "label", by="bob", at=at(20 + k)) for k in range(6, 9)]
