@@ -231,8 +231,8 @@ class _Bench:
             student.images = _labelled(student, classes, method, seed)
         if not refusal(student.scores, student.images):
             student.try_last_layer()
-            if method.all_layers:
-                student.try_all_layers()
+            if method.all_layers and student.try_all_layers().accepted and not method.labels:
+                student.try_last_layer()
         student.images = images
         return -student.lab.loss_points
 

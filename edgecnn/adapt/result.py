@@ -138,10 +138,11 @@ class AdaptResult(Record):
         """What it may return, where the sessions have labels that are a sample."""
         if self.live_before is None:
             return []
+        unused = "" if self.labelled else " No label of these was learned: `--labels SESSION` does."
         return [
             f"Live before, in these sessions: {self.live_before.live.text()}. Adapting can return "
             f"at most {self.live_before.most_points:.1f} points of the gap; an audit of the next "
-            "session says what it returned."
+            f"session says what it returned.{unused}"
         ]
 
     def then(self, model: Path) -> tuple[str | Path, ...]:
