@@ -127,6 +127,20 @@ def test_the_same_input_gives_the_same_weights_but_for_rounding(opened, halves, 
     assert np.linalg.norm(second - first) < 0.1 * np.linalg.norm(first - start)
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_without_labels_the_last_layer_learns_once_more_from_what_came_of_it(
+    digits_model, halves, tmp_path, monkeypatch, given
+):
+    monkeypatch.setattr(all_layers, "_STEPS", 10)
+    monkeypatch.setattr(proposals, "_MOST_CHANGED", 1.0)
+    monkeypatch.setattr(proposals, "_broke_labels", lambda _pair: "")
+    options = AdaptOptions(all_layers=True, labels=(halves[0],) if given else ())
+    result = adapt(digits_model, halves[0], tmp_path / "new", options)
+    steps = [(step.name, step.accepted) for step in result.steps[3:]]
+    assert steps[0] == ("all layers", True)
+    assert [name for name, _ in steps[1:]] == ([] if given else ["last layer again"])
+
+
 def test_it_is_a_step_of_a_model_folder_and_of_no_bundle(digits_bundle, halves, tmp_path):
     options = AdaptOptions(all_layers=True)
     result = adapt(digits_bundle, halves[0], tmp_path / "new.edgecnn", options)
