@@ -234,7 +234,7 @@ def _row(step: AdaptStep) -> tuple[str, ...]:
     before, after = step.entropy_before, step.entropy_after
     return (
         step.name,
-        "accepted" if step.accepted else "rejected",
+        "accepted" if step.accepted else "rejected" if step.lab else "not tried",
         "" if before is None or after is None else f"{before:.3f} -> {after:.3f}",
         shown(step.changed, "{:.1f} %", 100),
         shown(step.fixed, "{:.0f}"),

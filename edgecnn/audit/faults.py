@@ -93,7 +93,7 @@ def reanswer_all(
         if one is None:
             notes.append(
                 f"{session.path.name}: the device's path is not checked: too few kept pictures "
-                "with their scores (`run --log` keeps 200)"
+                "with their scores (`run --log` keeps up to 200)"
             )
         elif one.unreadable:
             notes.append(f"{session.path.name}: {one.unreadable} kept pictures can't be decoded")
