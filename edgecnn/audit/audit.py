@@ -22,7 +22,6 @@ from edgecnn.audit.undo.undo import undo
 from edgecnn.audit.where.drift import find_drift
 from edgecnn.audit.where.frame_table import FrameTable
 from edgecnn.audit.where.weak_parts import weak_parts
-from edgecnn.bundle.card import LiveBefore
 from edgecnn.errors import OptionError
 from edgecnn.files.staging import check_file_place
 from edgecnn.records import Progress
@@ -166,14 +165,7 @@ def _explain(
         drift=find_drift(table, card.labels),
         shadow=compare_shadow(parts),
         adapted=adapted_gain(card, live.tally, learned),
-        next=next_steps(
-            parts,
-            recordings.bundle_path,
-            checks,
-            left,
-            LiveBefore(live.tally, lab.quantized),
-            live,
-        ),
+        next=next_steps(parts, recordings.bundle_path, checks, left, lab.quantized, live),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f in recordings),
         notes=(
             *recordings.notes,

@@ -52,14 +52,14 @@ def next_steps(
     bundle: str,
     checks: FieldChecks,
     residual: Step | None,
-    gap: LiveBefore,
+    lab: Tally,
     live: Live,
 ) -> tuple[NextStep, ...]:
     """The commands, best first.
 
     Args:
         bundle: The bundle's path, as a person types it.
-        gap: What closing it can return.
+        lab: Lab accuracy of the file that ran.
     """
     sessions = [session for session, _, _ in parts]
     place = join(str(session.path) for session in sessions)
@@ -79,8 +79,10 @@ def next_steps(
         options = ("--field", "--labels") if any(kept) else ("--field",)
         given = [word for o in options for s in sessions for word in (o, str(s.path))]
         adapt = f"edgecnn adapt MODEL {join(given)} -o MODEL2"
-        most = min(gap.most_points, residual.high) if residual else 0.0
-        closing = [_adapt(adapt, most), *_collect(quote(bundle), live)]
+        closing = []
+        if residual is not None and residual.low > 0:
+            most = min(LiveBefore(live.tally, lab).most_points, residual.high)
+            closing = [_adapt(adapt, most), *_collect(quote(bundle), live)]
         found += _of_the_gap(label, closing, residual, live, checks.undone.fragility)
     return tuple(found[:_MOST])
 
@@ -167,13 +169,12 @@ def _of_the_gap(
 
     Args:
         label: The command that brings more labels.
-        closing: Adaptation, then other images.
+        closing: Adaptation, then other images; empty where there is no gap to close.
     """
     if residual is None:
         return [
             NextStep(label, "no field labels: 100 random ones tell live accuracy within 10 points")
         ]
-    adapt, collect = (closing[:1], closing[1:]) if residual.low > 0 else ([], [])
     more = []
     if residual.high - residual.low > _WIDE or live.tally.total < _FEW_LABELS:
         count = _labels_to_halve(live.tally)
@@ -181,8 +182,8 @@ def _of_the_gap(
             NextStep(label, f"{count} more labels of other objects halve the interval of the gap")
         ]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
-        return [*adapt, *collect, *more]
-    return [*adapt, *more, *collect]
+        return [*closing, *more]
+    return [*closing[:1], *more, *closing[1:]]
 
 
 def _adapt(command: str, most_points: float) -> NextStep:
