@@ -18,6 +18,7 @@ from edgecnn.model.predict import keras_scores
 from edgecnn.records import Json
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.backbone.frozen_features import FrozenFeatures
+from edgecnn.train.backbone.larger_features import larger_features, worth_its_time
 from edgecnn.train.backbone.probe_first import (
     Probed,
     fine_tune,
@@ -28,7 +29,13 @@ from edgecnn.train.backbone.probe_first import (
 )
 from edgecnn.train.backbone.result import LargerInput, ProbeResult, SideTrial
 from edgecnn.train.backbone.side import settle_side, try_larger
-from edgecnn.train.backbone.time_left import WRITING_S, fit_in_time, seconds_after
+from edgecnn.train.backbone.time_left import (
+    KERAS,
+    TRAINING,
+    WRITING_S,
+    fit_in_time,
+    seconds_after,
+)
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.cluster import local_copy, movable, strategy_of
 from edgecnn.train.fitting.fit_network import Fit, fit_network
@@ -45,10 +52,6 @@ __all__ = ["Learned", "learn", "start_with_sides"]
 _TRIED = 16  # images
 # Of each validation image, of a network that starts from nothing: see `validation_batches`.
 _VERSIONS = 3
-# An image of an epoch, in forward passes of it.
-_EPOCH = 3.0
-# What an answer of Keras takes, in answers of the TFLite runtime.
-_KERAS = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +87,8 @@ def start_with_sides(
     if len(plan.sides) < 2 and not plan.larger and not timed:
         return task, None, (), None
     frozen = FrozenFeatures(str(task.options.network), task.options.weights)
-    if plan.larger:
-        return task, frozen, (), try_larger(task, frozen, plan.larger)
     trials: tuple[SideTrial, ...] = ()
-    larger = None
+    larger = try_larger(task, frozen, plan.larger) if plan.larger else None
     if len(plan.sides) > 1:
         task, trials, larger = settle_side(task, frozen, plan.sides, clock, reports)
     return fit_in_time(task, frozen, clock, reports), frozen, trials, larger
@@ -99,18 +100,21 @@ def learn(
     clock: Clock,
     frozen: FrozenFeatures | None = None,
     kept: KeptTraining | None = None,
+    larger: LargerInput | None = None,
 ) -> Learned:
     """Train the task's network on its training images, and on synthetic ones if they help.
 
     Args:
         frozen: The features of its pretrained network, where they are at hand.
         kept: Where its state is kept after each epoch, and what to go on with.
+        larger: A larger input that its probe reads better, to learn from.
 
     Raises:
+        DataError: A file is gone since the images were read.
         ModelError: The user's own network can't be used, the loss became NaN, or what was kept
             is of another training.
     """
-    trainer = _Trainer(task, reports, clock, frozen, kept)
+    trainer = _Trainer(task, reports, clock, frozen, kept, larger)
     images = trainer.examples("train")
     made = trainer.synthetic(images) if task.options.synthesize else None
     if made and made.extra:
@@ -132,9 +136,10 @@ class _Trainer:
         clock: Clock,
         frozen: FrozenFeatures | None,
         kept: KeptTraining | None = None,
+        larger: LargerInput | None = None,
     ) -> None:
         self.task, self.reports, self.clock = task, reports, clock
-        self.frozen, self.kept = frozen, kept
+        self.frozen, self.kept, self.larger = frozen, kept, larger
 
     def examples(self, part: Part) -> Examples:
         return Examples(self.task.tensors(part), self.task.classes(part))
@@ -162,6 +167,8 @@ class _Trainer:
             last_dense(model)  # refuses before the training, not after it
         model = movable(model) if task.cluster else model
         probed = self._probed(options, images) if options.pretrained else None
+        if probed:
+            images = self._with_larger(options, images)
         timed, reports = self._timed(options, model)
         before = None
         with strategy.scope():
@@ -182,7 +189,8 @@ class _Trainer:
                 tuned = split.in_tflite()
                 fit = keep_better(tuned, before, probed, val, fit)
                 split = tuned if fit.best_epoch else split
-            result = replace(probed.result, kept=fit.best_epoch == 0)
+            side = self.larger.better.side if self.larger and images.wanted is not None else 0
+            result = replace(probed.result, kept=fit.best_epoch == 0, imitated=side)
         adjust_scores(model, images.classes, options)
         return Learned(model, fit, network, images.classes, probe=result, split=split)
 
@@ -196,6 +204,20 @@ class _Trainer:
         if clock.seconds is not None:
             clock = clock.keeping(seconds_after(self.task, self.frozen, tuned=options.fine_tune))
         return probe(self.frozen, images, val, groups, options, clock, self.reports)
+
+    def _with_larger(self, options: TrainOptions, images: Examples) -> Examples:
+        """The images with the features of the larger input, if these can be had in time."""
+        task, larger, frozen = self.task, self.larger, self.frozen
+        if larger is None or frozen is None or len(images.classes) != len(task.split.train):
+            return images  # synthetic images have no file
+        left = self.clock.left(seconds_after(task, frozen, tuned=True))
+        if not worth_its_time(larger, len(images.classes), options, left):
+            return images
+        side, reports = larger.better.side, self.reports
+        reports.line(
+            f"Fine-tuning imitates the features of {side} px, which read the images better."
+        )
+        return replace(images, wanted=larger_features(task, frozen, side, reports.progress))
 
     def _timed(self, options: TrainOptions, model: keras.Model) -> tuple[TrainOptions, Reports]:
         """The options with the time that is left for training, and what the reports need."""
@@ -215,7 +237,7 @@ class _Trainer:
         """
         val, test = len(self.task.split.val), len(self.task.split.test)
         if self.frozen and options.pretrained:
-            each = _KERAS * self.frozen.seconds(*self.task.shape[:2])
+            each = KERAS * self.frozen.seconds(*self.task.shape[:2])
             return val * each, seconds_after(self.task, self.frozen, tuned=True)
         some = self.task.tensors("val")[:_TRIED]
         field = FieldTensors(some, None, 0, share=1.0)
@@ -233,7 +255,7 @@ class _Trainer:
     def _carries_an_epoch(self, options: TrainOptions, images: Examples) -> bool:
         if self.frozen is None or options.seconds is None:
             return True
-        each = _EPOCH * _KERAS * self.frozen.seconds(*images.tensors.shape[1:3])
+        each = TRAINING * self.frozen.seconds(*images.tensors.shape[1:3])
         return options.seconds >= len(images.classes) * each
 
 

@@ -26,8 +26,8 @@ _GUESS_S = 0.012  # at 224 px
 _FEATURES_SHARE = 0.5
 # A run that has time for so many images may take their size.
 _ENOUGH = 500
-# So many images in all epochs, without and with a time to fill.
-_IMAGES, _IMAGES_TIMED = 10_000, 26_000
+# So many images in all epochs, without and with a time to fill, and with a larger input to imitate.
+_IMAGES, _IMAGES_TIMED, _IMAGES_LARGER = 10_000, 26_000, 15_000
 _EPOCHS = (4, 20)
 
 
@@ -94,12 +94,13 @@ def make_plan(lab: Path, options: TrainOptions, *, alone: bool = True) -> Plan:
     larger = 0
     if not (options.pretrained and alone):
         sides = sides[-1:]
-    elif width == height and given and options.seconds is None:
-        larger = max((side for side in SIDES if width < side <= min(size_wh)), default=0)
+    elif width == height and given:
+        fitting = _affordable(SIDES, count, options)
+        larger = max((side for side in fitting if width < side <= min(size_wh)), default=0)
     if options.epochs or not options.pretrained:
         return Plan(replace(options, width=width, height=height), sides, why, larger=larger)
     timed = _epochs(count, _IMAGES_TIMED)
-    epochs = timed if options.seconds else _epochs(count, _IMAGES)
+    epochs = timed if options.seconds else _epochs(count, _IMAGES_LARGER if larger else _IMAGES)
     planned = replace(options, width=width, height=height, epochs=epochs)
     return Plan(planned, sides, why, timed if options.fine_tune else 0, larger)
 
@@ -194,11 +195,14 @@ def _sides(shorter: float, count: int, options: TrainOptions) -> tuple[int, ...]
     larger = [side for side in SIDES if side > fitting[-1]]
     if larger and shorter > (fitting[-1] + larger[0]) / 2:
         fitting += (larger[0],)  # the images are nearly that large
-    if options.seconds is None:
-        return fitting
+    return _affordable(fitting, count, options) or SIDES[:1]
 
+
+def _affordable(sides: tuple[int, ...], count: int, options: TrainOptions) -> tuple[int, ...]:
+    if options.seconds is None:
+        return sides
     allowed = _FEATURES_SHARE * options.seconds / min(count, _ENOUGH)
-    return tuple(side for side in fitting if guessed_seconds(side) <= allowed) or SIDES[:1]
+    return tuple(side for side in sides if guessed_seconds(side) <= allowed)
 
 
 def guessed_seconds(side: int) -> float:

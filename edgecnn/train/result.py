@@ -125,12 +125,15 @@ class TrainResult(Record):
             ]
         if not self.epochs:
             return [self.probe.to_text(), f"The probe is the network; {self.seconds:.0f} s in all."]
-        kept = "fine-tuned and probe's averaged half and half"
+        side, kept = self.probe.imitated, "fine-tuned and probe's averaged half and half"
         if self.probe.kept:
-            kept = "the probe's: the average of both was worse"
+            kept = f"the probe's: {'fine-tuning' if side else 'the average of both'} was worse"
+        elif side:
+            kept = "fine-tuned"
+        aim = f" that imitates the features of {side} px" if side else ""
         return [
             self.probe.to_text(),
-            f"{self.epochs} epochs of fine-tuning, {self.seconds:.0f} s in all (ended by "
+            f"{self.epochs} epochs of fine-tuning{aim}, {self.seconds:.0f} s in all (ended by "
             f"{self.stopped_by}); the weights are {kept}.",
         ]
 

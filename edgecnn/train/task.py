@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
+from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import ModelError
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
@@ -94,6 +95,15 @@ class Task:
         if options.also:
             data = read_also(options.also, data, spec).after(data)
         return replace(self, data=data, options=options)
+
+    def images_at(self, side: int, rows: np.ndarray) -> np.ndarray:
+        """Some images read anew at another side in pixels: uint8, shape (n, side, side, 3).
+
+        Raises:
+            DataError: A file is gone or broken since the images were read.
+        """
+        spec = replace(self.options, width=side, height=side).input_spec((side, side))
+        return np.stack([to_tensor(read_image(self.data.files[row].path), spec) for row in rows])
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -94,7 +94,7 @@ def train(
     task = settle_augmentation(task)
     kept = KeptTraining(place_of(output), task_key(task), options.resume)
     with _told_if_interrupted(kept, lab, output):
-        learned = learn(task, reports, clock, frozen, kept if cluster is None else None)
+        learned = learn(task, reports, clock, frozen, kept if cluster is None else None, larger)
         quick = learned.split.scores if learned.split else None
         measured = measure(learned.model, task, names, larger, quick)
         result = _result(output, task, learned, measured, clock.elapsed)

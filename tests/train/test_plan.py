@@ -89,16 +89,19 @@ def test_images_are_not_enlarged_and_a_short_run_takes_a_small_input(tmp_path, w
 
 
 def test_a_larger_input_is_tried_where_a_small_one_was_asked_for(tmp_path, weights):
-    lab = write_images(tmp_path / "lab", 200, 170)
+    lab = write_images(tmp_path / "lab", 200, 170, count=100)
 
     def larger(side: int, **more: float) -> int:
         return make_plan(lab, TrainOptions(width=side, height=side, **more)).larger
 
     assert [larger(side) for side in (64, 96, 160, 224)] == [0, 160, 0, 0]
-    assert larger(96, seconds=60) == 0
+    assert (larger(96, seconds=60), larger(96, seconds=1)) == (160, 128)
     tiny = make_plan(lab, TrainOptions(width=64, height=64))
     assert tiny.options.network == "built-in"
     assert "200x170 px" in tiny.why
+    many = write_images(tmp_path / "many", 200, 170, count=1000)
+    epochs = [make_plan(many, TrainOptions(width=w, height=w)).options.epochs for w in (96, 160)]
+    assert epochs == [15, 10]  # a larger input is imitated, which takes longer
 
 
 def test_without_a_probe_nothing_is_left_to_choose(photographs, weights):

@@ -17,13 +17,22 @@ from edgecnn.records import Json
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["BACKBONES", "HEAD", "SIDE", "Backbone", "build_backbone", "check_backbone"]
+__all__ = [
+    "BACKBONES",
+    "HEAD",
+    "SIDE",
+    "Backbone",
+    "build_backbone",
+    "check_backbone",
+    "features_of",
+]
 
 # The published weights of all of them saw ImageNet at 224x224.
 SIDE = 224
 _MIN_SIDE = 32
 # Name of the classifier layer: the layers before it are the backbone.
 HEAD = "scores"
+_DROPOUT = "head_dropout"
 # Keras's 0.99 and 0.999 need thousands of steps when training from scratch.
 _BN_MOMENTUM = 0.9
 
@@ -75,7 +84,7 @@ def build_backbone(
     check_backbone(name, min(input_shape[:2]), weights)
     backbone = BACKBONES[name]
     features = backbone.build(input_shape, weights)
-    x = keras.layers.Dropout(dropout, name="head_dropout")(features.outputs[0])
+    x = keras.layers.Dropout(dropout, name=_DROPOUT)(features.outputs[0])
     scores = keras.layers.Dense(num_classes, activation="softmax", name=HEAD)(x)
     model = keras.Model(features.inputs[0], scores, name=name.replace("-", "_"))
     if weights == "none":
@@ -83,6 +92,11 @@ def build_backbone(
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = _BN_MOMENTUM
     return model, {"name": name, **_about(backbone, weights)}
+
+
+def features_of(model: keras.Model) -> Any:
+    """The features of a network of `build_backbone`, which its classifier sees: (n, f)."""
+    return model.get_layer(_DROPOUT).input
 
 
 def check_backbone(name: str, side: int, weights: str) -> None:

@@ -6,6 +6,9 @@
    a random classifier's gradients would distort the features. Batch norm keeps its statistics.
 3. The weights are averaged half and half with the probe's (WiSE-FT, Wortsman et al. 2022,
    arXiv:2109.01903): fine-tuning can gain in the lab and lose in the field, where nobody looks.
+
+Where the probe reads a larger input better, fine-tuning imitates its features instead: it starts
+from their classifier, and what holds it near them in the field too is part of the loss.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ _VIEWS = 3
 # Views may take this share of the time that is left.
 _VIEWS_SHARE = 0.25
 _TUNED_SHARE = 0.5
+# Features that are far from the wanted ones have a longer way than those of fine-tuning.
+_RATE_IMITATING = 5e-4
 _SURE = 0.05
 _FINE = 8
 
@@ -126,16 +131,27 @@ def fine_tune(
 ) -> Fit:
     """Train a network with the probe's classifier in place, and average it with the probe.
 
+    Args:
+        train: With wanted features, they are imitated, and nothing is averaged.
+
     Raises:
         ModelError: The loss became NaN.
     """
     before = model.get_weights()
+    if train.wanted is not None:
+        num_classes, penalty = int(model.output_shape[-1]), probed.head.penalty
+        use_head(model, fit_head(list(train.wanted), train.classes, num_classes, penalty, options))
+        rate = options.learning_rate or _RATE_IMITATING
+        # The batches are mirrored with their features.
+        without = tuple(sorted({*options.without, "flip"}))
+        options = replace(options, learning_rate=rate, without=without)
     _freeze(model)
     fit = fit_network(model, train, val, options, reports, keep_last=True, kept=kept)
     for layer in model.layers:
         layer.trainable = True
-    pairs = zip(before, model.get_weights(), strict=True)
-    model.set_weights([a + _TUNED_SHARE * (b - a) for a, b in pairs])
+    if train.wanted is None:
+        pairs = zip(before, model.get_weights(), strict=True)
+        model.set_weights([a + _TUNED_SHARE * (b - a) for a, b in pairs])
     return replace(fit, history=_with_probe(probed, fit), probed=True)
 
 

@@ -19,6 +19,7 @@ class ProbeResult(Record):
     views            how often each training image was used: as it is, mirrored, relit
     penalty          inverse strength of the L2 penalty (scikit-learn's C)
     kept             whether the network kept it, because fine-tuning was not tried or not better
+    imitated         side in pixels of the larger input whose features fine-tuning imitated; 0: none
     """
 
     cross_validated: Tally
@@ -26,6 +27,7 @@ class ProbeResult(Record):
     penalty: float
     seconds: float
     kept: bool = True
+    imitated: int = 0
 
     def to_text(self) -> str:
         """One line."""

