@@ -47,15 +47,17 @@ class TrainingState:
 class KeptTraining:
     """The file of a training's state.
 
-    key     says which images and options it is of: see `task_key`
-    resume  whether to go on with what is there
-    epoch   how many epochs the file holds by now; 0: there is none of this training
+    key       says which images and options it is of: see `task_key`
+    resume    whether to go on with what is there
+    epoch     how many epochs the file holds by now; 0: there is none of this training
+    imitated  side in pixels of the larger input whose features it imitates; 0: none
     """
 
     place: Path
     key: str
     resume: bool
     epoch: int = 0
+    imitated: int = 0
     _full: bool = field(default=False, init=False)
 
     def save(self, state: TrainingState) -> None:
@@ -64,7 +66,12 @@ class KeptTraining:
         arrays: dict[str, Any] = {
             f"{name}_{k}": one for name, part in parts.items() for k, one in enumerate(part)
         }
-        about = {"key": self.key, "epoch": state.epoch, **state.about}
+        about = {
+            "key": self.key,
+            "epoch": state.epoch,
+            "imitated": self.imitated,
+            **state.about,
+        }
         raw = io.BytesIO()
         np.savez(raw, about=np.array(json.dumps(about)), **arrays)
         if self._full:
@@ -98,7 +105,7 @@ class KeptTraining:
                 f"{self.place} is of other images or other options; give those of the training "
                 "that was interrupted, or leave --resume out to begin anew"
             )
-        self.epoch = epoch
+        self.epoch, self.imitated = epoch, int(about.pop("imitated", 0))
         return TrainingState(epoch, about, *parts)
 
     def discard(self) -> None:

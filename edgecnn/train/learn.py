@@ -18,7 +18,7 @@ from edgecnn.model.predict import keras_scores
 from edgecnn.records import Json
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.backbone.frozen_features import FrozenFeatures
-from edgecnn.train.backbone.larger_features import larger_features, worth_its_time
+from edgecnn.train.backbone.larger_features import Aim, aim_at, side_to_imitate
 from edgecnn.train.backbone.probe_first import (
     Probed,
     fine_tune,
@@ -88,10 +88,13 @@ def start_with_sides(
         return task, None, (), None
     frozen = FrozenFeatures(str(task.options.network), task.options.weights)
     trials: tuple[SideTrial, ...] = ()
-    larger = try_larger(task, frozen, plan.larger) if plan.larger else None
+    larger = None
     if len(plan.sides) > 1:
         task, trials, larger = settle_side(task, frozen, plan.sides, clock, reports)
-    return fit_in_time(task, frozen, clock, reports), frozen, trials, larger
+    task = fit_in_time(task, frozen, clock, reports)
+    if plan.larger and not task.hurried:
+        larger = try_larger(task, frozen, plan.larger, clock)
+    return task, frozen, trials, larger
 
 
 def learn(
@@ -167,8 +170,7 @@ class _Trainer:
             last_dense(model)  # refuses before the training, not after it
         model = movable(model) if task.cluster else model
         probed = self._probed(options, images) if options.pretrained else None
-        if probed:
-            images = self._with_larger(options, images)
+        aim = self._aim(options, images, probed) if probed else None
         timed, reports = self._timed(options, model)
         before = None
         with strategy.scope():
@@ -178,7 +180,7 @@ class _Trainer:
                 use_head(model, probed.head)
                 if options.fine_tune and self._carries_an_epoch(timed, images):
                     before = model.get_weights()
-                    fit = fine_tune(model, probed, images, val, timed, reports, self.kept)
+                    fit = fine_tune(model, probed, images, val, timed, reports, self.kept, aim)
                 else:
                     fit = probe_alone(probed)
         model = as_float32(local_copy(model) if task.cluster else model)
@@ -189,7 +191,7 @@ class _Trainer:
                 tuned = split.in_tflite()
                 fit = keep_better(tuned, before, probed, val, fit)
                 split = tuned if fit.best_epoch else split
-            side = self.larger.better.side if self.larger and images.wanted is not None else 0
+            side = aim.side if aim and before else 0
             result = replace(probed.result, kept=fit.best_epoch == 0, imitated=side)
         adjust_scores(model, images.classes, options)
         return Learned(model, fit, network, images.classes, probe=result, split=split)
@@ -205,19 +207,21 @@ class _Trainer:
             clock = clock.keeping(seconds_after(self.task, self.frozen, tuned=options.fine_tune))
         return probe(self.frozen, images, val, groups, options, clock, self.reports)
 
-    def _with_larger(self, options: TrainOptions, images: Examples) -> Examples:
-        """The images with the features of the larger input, if these can be had in time."""
-        task, larger, frozen = self.task, self.larger, self.frozen
-        if larger is None or frozen is None or len(images.classes) != len(task.split.train):
-            return images  # synthetic images have no file
-        left = self.clock.left(seconds_after(task, frozen, tuned=True))
-        if not worth_its_time(larger, len(images.classes), options, left):
-            return images
-        side, reports = larger.better.side, self.reports
-        reports.line(
-            f"Fine-tuning imitates the features of {side} px, which read the images better."
-        )
-        return replace(images, wanted=larger_features(task, frozen, side, reports.progress))
+    def _aim(self, options: TrainOptions, images: Examples, probed: Probed) -> Aim | None:
+        """The features of a larger input to imitate; a training that goes on keeps its aim."""
+        task, kept, frozen = self.task, self.kept, self.frozen
+        if frozen is None or len(images.classes) != len(task.split.train):
+            return None  # synthetic images have no file
+        if kept and kept.load():
+            side = kept.imitated
+        elif self.larger:
+            left = self.clock.left(seconds_after(task, frozen, tuned=True))
+            side = side_to_imitate(task, frozen, self.larger, options, left)
+        else:
+            side = 0
+        if kept:
+            kept.imitated = side
+        return aim_at(side, task, frozen, probed.head.penalty, self.reports) if side else None
 
     def _timed(self, options: TrainOptions, model: keras.Model) -> tuple[TrainOptions, Reports]:
         """The options with the time that is left for training, and what the reports need."""

@@ -104,7 +104,7 @@ class TrainOptions(Record):
         "Highest learning rate; it rises to it and then falls along a cosine.",
         low=1e-6,
         high=1,
-        shown="0.003; 0.0001 for a pretrained network",
+        shown="0.003; 0.0001 for a pretrained network, 0.0005 where it imitates a larger input",
     )
     augment: Augment = option(
         "auto",

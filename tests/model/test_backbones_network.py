@@ -297,7 +297,7 @@ def test_a_larger_input_is_named_where_the_images_show_more_there(package, tmp_p
         cv2.imwrite(str(path), (ground + (fine.T if k % 2 else fine)).clip(0, 255).astype(np.uint8))
     options = TrainOptions(network="efficientnet-lite0", width=32, height=32, near_duplicate=1)
     task = read_task(tmp_path / "lab", options, None, None)
-    larger = try_larger(task, FrozenFeatures("efficientnet-lite0", "imagenet"), 128)
+    larger = try_larger(task, FrozenFeatures("efficientnet-lite0", "imagenet"), 128, Clock())
     assert larger is not None
     assert (larger.taken.side, larger.better.side) == (32, 128)
     assert larger.better.accuracy.accuracy > larger.taken.accuracy.accuracy

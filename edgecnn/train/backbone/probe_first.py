@@ -25,6 +25,7 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.model.embedding import SplitNetwork
 from edgecnn.model.networks.backbones import HEAD
 from edgecnn.train.backbone.frozen_features import FrozenFeatures, views_of
+from edgecnn.train.backbone.larger_features import Aim
 from edgecnn.train.backbone.logistic_probe import (
     LinearHead,
     fit_head,
@@ -128,19 +129,20 @@ def fine_tune(
     options: TrainOptions,
     reports: Reports,
     kept: KeptTraining | None = None,
+    aim: Aim | None = None,
 ) -> Fit:
     """Train a network with the probe's classifier in place, and average it with the probe.
 
     Args:
-        train: With wanted features, they are imitated, and nothing is averaged.
+        aim: Features to imitate. Training starts from their classifier, and nothing is averaged.
 
     Raises:
         ModelError: The loss became NaN.
     """
     before = model.get_weights()
-    if train.wanted is not None:
-        num_classes, penalty = int(model.output_shape[-1]), probed.head.penalty
-        use_head(model, fit_head(list(train.wanted), train.classes, num_classes, penalty, options))
+    if aim:
+        use_head(model, aim.head)
+        train = replace(train, wanted=aim.features)
         rate = options.learning_rate or _RATE_IMITATING
         # The batches are mirrored with their features.
         without = tuple(sorted({*options.without, "flip"}))
@@ -149,7 +151,7 @@ def fine_tune(
     fit = fit_network(model, train, val, options, reports, keep_last=True, kept=kept)
     for layer in model.layers:
         layer.trainable = True
-    if train.wanted is None:
+    if aim is None:
         pairs = zip(before, model.get_weights(), strict=True)
         model.set_weights([a + _TUNED_SHARE * (b - a) for a, b in pairs])
     return replace(fit, history=_with_probe(probed, fit), probed=True)

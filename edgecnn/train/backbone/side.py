@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["choose_side", "settle_side", "try_larger"]
 _IMAGES = 400
 _IMAGES_LARGER = 200
 _IMAGES_LEAST = 100
+_IMAGES_TIMED = 8
 # A smaller side is taken when its log loss is worse by less than this many standard errors.
 _ERRORS = 1.0
 # Of the time left: for trying all sides, and one side.
@@ -62,9 +64,18 @@ def settle_side(
     return settled, tuple(trials), _larger(trials, judged, side)
 
 
-def try_larger(task: Task, frozen: FrozenFeatures, side: int) -> LargerInput | None:
-    """Try the probe at a larger side than the task's, on some training images read anew."""
-    rows = in_random_order(task)[:_IMAGES_LARGER]
+def try_larger(task: Task, frozen: FrozenFeatures, side: int, clock: Clock) -> LargerInput | None:
+    """Try the probe at a larger side than the task's, on some training images read anew.
+
+    Not where that would take a tenth of the time left.
+    """
+    rows, left = in_random_order(task)[:_IMAGES_LARGER], clock.left()
+    if left is not None:
+        start = monotonic()
+        task.images_at(side, rows[:_IMAGES_TIMED])
+        each = (monotonic() - start) / _IMAGES_TIMED + guessed_seconds(side)
+        if len(rows) * each > _TRIALS_SHARE * left:
+            return None
     both = task.data.tensors[rows], task.images_at(side, rows)
     found = [_tried(task, frozen, images, rows) for images in both]
     judged, trials = zip(*found, strict=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgecnn.model.networks.backbones import features_of
 
-__all__ = ["CROSS_ENTROPY", "Distillation", "with_features"]
+__all__ = ["CROSS_ENTROPY", "Distillation", "distance", "with_features"]
 
 CROSS_ENTROPY = "cross_entropy"
 """The metric that is the loss of the classes alone."""
@@ -40,7 +40,7 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
     its spread over the training images.
 
     Args:
-        loss: Of the classes.
+        loss: Of the classes, from scores: see `score_loss`.
         wanted: float32, shape (views, n, features), of the training images.
         weights: Of the images of each class, or None.
     """
@@ -56,19 +56,23 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
         self.loss, self.num_classes = loss, num_classes
         each = [weights[k] for k in range(num_classes)] if weights else [1.0] * num_classes
         self.weights = np.array(each, np.float32)[:, None]
-        self.spread = wanted.std(axis=(0, 1)) + _LEAST_SPREAD
+        self.spread = _spread(wanted)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Loss of each image, shape (n,)."""
         loss = self.of_classes(y_true, y_pred)
-        if y_true.shape[-1] > self.num_classes:
-            apart = (y_pred - y_true)[:, self.num_classes :] / self.spread
-            loss += _WEIGHT * keras.ops.mean(keras.ops.square(apart), axis=-1)
-        return loss * keras.ops.matmul(y_true[:, : self.num_classes], self.weights)[:, 0]
+        if y_true.shape[-1] == self.num_classes:
+            return loss
+        apart = (y_pred - y_true)[:, self.num_classes :] / self.spread
+        return loss + _WEIGHT * keras.ops.mean(keras.ops.square(apart), axis=-1)
 
     def of_classes(self, y_true: Any, y_pred: Any) -> Any:
         """Loss of each image without its features, shape (n,)."""
-        return self.loss.call(y_true[:, : self.num_classes], y_pred[:, : self.num_classes])
+        truth = y_true[:, : self.num_classes]
+        loss = self.loss.call(truth, y_pred[:, : self.num_classes])
+        if y_true.shape[-1] == self.num_classes:  # Keras weighs no validation images
+            return loss
+        return loss * keras.ops.matmul(truth, self.weights)[:, 0]
 
     def is_right(self, y_true: Any, y_pred: Any) -> Any:
         """1 for each image with the right class, shape (n,)."""
@@ -80,3 +84,12 @@ class Distillation(keras.losses.Loss):  # type: ignore[misc]
         """Accuracy, and the loss of the classes."""
         mean = keras.metrics.MeanMetricWrapper
         return [mean(self.is_right, "accuracy"), mean(self.of_classes, CROSS_ENTROPY)]
+
+
+def distance(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Mean square of the distance of features, (n, f), each in units of its spread as wanted."""
+    return float((((found - wanted) / _spread(wanted)) ** 2).mean())
+
+
+def _spread(features: np.ndarray) -> np.ndarray:
+    return np.asarray(features.reshape(-1, features.shape[-1]).std(axis=0) + _LEAST_SPREAD)

@@ -16,7 +16,7 @@ from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
 from edgecnn.train.fitting.batches import Examples, batch_size, training_batches, validation_batches
 from edgecnn.train.fitting.cluster import join
 from edgecnn.train.fitting.distillation import CROSS_ENTROPY, Distillation, with_features
-from edgecnn.train.fitting.imbalance import class_weights, training_loss
+from edgecnn.train.fitting.imbalance import class_weights, score_loss, training_loss
 from edgecnn.train.fitting.keeper import Keeper
 from edgecnn.train.kept_training import KeptTraining
 from edgecnn.train.options import TrainOptions
@@ -88,6 +88,7 @@ def fit_network(
     weights = class_weights(train.classes, num_classes, options)
     loss, metrics = training_loss(train.classes, num_classes, options), ["accuracy"]
     if train.wanted is not None:
+        loss = score_loss(train.classes, num_classes, options)
         loss = Distillation(loss, num_classes, train.wanted, weights)
         model, metrics, weights = with_features(model), loss.metrics, None
     _compile(model, loss, metrics, options)

@@ -17,6 +17,7 @@ __all__ = [
     "implied_prior",
     "last_dense",
     "sampling_order",
+    "score_loss",
     "training_loss",
 ]
 
@@ -67,6 +68,16 @@ def training_loss(classes: np.ndarray, num_classes: int, options: TrainOptions) 
         return keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing)
     shift = options.imbalance_tau * np.log(_shares(classes, num_classes))
     return BalancedSoftmax(tuple(map(float, shift)), options.label_smoothing)
+
+
+def score_loss(classes: np.ndarray, num_classes: int, options: TrainOptions) -> keras.Loss:
+    """`training_loss` for scores whose layer Keras does not find.
+
+    From them alone it clips at 1e-7, where a sure mistake would get no gradient.
+    """
+    if options.imbalance == "balanced_softmax":
+        return training_loss(classes, num_classes, options)
+    return BalancedSoftmax((0.0,) * num_classes, options.label_smoothing)
 
 
 class BalancedSoftmax(keras.losses.Loss):  # type: ignore[misc]
