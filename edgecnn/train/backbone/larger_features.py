@@ -30,7 +30,7 @@ __all__ = ["Aim", "aim_at", "side_to_imitate", "worth_its_time"]
 _BATCH = 64  # images
 # With fewer steps the small input's features stay far from the large one's.
 _LEAST_STEPS = 200
-_SHARE = 0.25
+_SHARE = 0.4
 _VIEWS = 2
 # Photographs start at 20 to 35, textures at 400. Where all images show one scene, features that
 # hardly vary start at thousands, and what tells the classes apart is not learned beside them.
@@ -61,7 +61,7 @@ def side_to_imitate(
     From a few images.
 
     Args:
-        left: Seconds to compute the features, a quarter of it at most, and to train; None without
+        left: Seconds to compute the features, two fifths of it at most, and to train; None without
             a limit.
     """
     rows = task.rows("train")
