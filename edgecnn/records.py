@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
@@ -124,15 +124,14 @@ def encode(value: Any) -> Any:
     return [encode(entry) for entry in value]
 
 
-def json_text(value: Any, indent: int = 0) -> str:
+def json_text(value: Any) -> str:
     """JSON for a file: a line for each entry, but lists and mappings of plain values on one.
 
     Args:
         value: See `encode`.
-        indent: Spaces before the lines but the first.
 
     Example:
-        >>> print(json_text({"a": [1, 2], "b": {"c": [[3], [4]]}}))
+        >>> print(json_text({"a": [1, 2], "b": {"c": [[3], [4]]}}), end="")
         {
          "a": [1, 2],
          "b": {
@@ -143,17 +142,25 @@ def json_text(value: Any, indent: int = 0) -> str:
          }
         }
     """
+    return "".join([*_json_lines(value, "\n"), "\n"])
+
+
+def _json_lines(value: Any, line: str) -> Iterator[str]:
+    """The text in pieces, so that large parts of it are never copied.
+
+    Args:
+        line: The line end and what stands before the value's last line.
+    """
     parts = list(value.values()) if isinstance(value, dict) else value
-    if not isinstance(parts, list):
-        return json.dumps(value)
-    if not any(isinstance(part, dict | list) for part in parts):
-        return json.dumps(value)
-    texts = [json_text(part, indent + 1) for part in parts]
-    if isinstance(value, dict):
-        texts = [f"{json.dumps(str(key))}: {text}" for key, text in zip(value, texts, strict=True)]
-    start, end = "{}" if isinstance(value, dict) else "[]"
-    between = "\n" + " " * (indent + 1)
-    return start + between + ("," + between).join(texts) + "\n" + " " * indent + end
+    if not isinstance(parts, list) or not any(isinstance(part, dict | list) for part in parts):
+        yield json.dumps(value)
+        return
+    keys = [f"{json.dumps(str(key))}: " for key in value] if isinstance(value, dict) else None
+    yield "{" if keys else "["
+    for k, part in enumerate(parts):
+        yield f"{',' if k else ''}{line} {keys[k] if keys else ''}"
+        yield from _json_lines(part, line + " ")
+    yield line + ("}" if keys else "]")
 
 
 def decode(hint: Any, value: Any) -> Any:

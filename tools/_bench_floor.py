@@ -44,11 +44,14 @@ def table(output: Path, epochs: int | None) -> Iterator[str]:
 
 
 def write(pictures: Pictures, folder: Path) -> tuple[Path, Path]:
-    """The lab's and the field's folder, written once."""
+    """The lab's and the field's folder, each with half of every class, written once."""
     rows = np.random.default_rng(5).permutation(len(pictures))
+    labels = np.array([label for _, label in pictures])[rows]
+    in_lab = np.zeros(len(rows), bool)
+    for label in np.unique(labels):
+        in_lab[np.flatnonzero(labels == label)[::2]] = True
     lab, field = folder / "lab", folder / "field"
-    half = min(LAB, len(rows) // 2)
-    for place, chosen in ((lab, rows[:half]), (field, rows[half : half + FIELD])):
+    for place, chosen in ((lab, rows[in_lab][:LAB]), (field, rows[~in_lab][:FIELD])):
         for k in chosen:
             picture, label = pictures[k]
             path = place / label / f"{k}.png"

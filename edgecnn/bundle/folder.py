@@ -177,9 +177,9 @@ def write_bundle(
     with staged_folder(path, marker=_SUMS) as stage:
         (stage / "golden").mkdir()
         labels = "".join(f"{label}\n" for label in card.labels)
-        goldens = json_text([g.to_json() for g in golden]) + "\n"
+        goldens = json_text([g.to_json() for g in golden])
         texts = {
-            CARD_FILE: json_text(card.to_json()) + "\n",
+            CARD_FILE: json_text(card.to_json()),
             "labels.txt": labels,
             "lab_test.csv": _lab_test_csv(lab_test),
             "golden/golden.json": goldens,

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgecnn.bundle.runtime.tflite_interpreter import open_interpreter
 from edgecnn.images.tensors import Tensors
+from edgecnn.memory import return_free_memory
 from edgecnn.quiet import quiet
 
 __all__ = ["TfliteNetwork", "freeze"]
@@ -37,8 +38,11 @@ class TfliteNetwork:
             import tensorflow as tf
 
             frozen = freeze(network, network.input_shape[1:])
+            return_free_memory()
             data = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
         self._data = bytes(data)
+        del frozen, data
+        return_free_memory()
         self._size_hw: tuple[int, int] | None = None
         self._runs: list[_Run] = []
 

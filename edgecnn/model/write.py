@@ -44,7 +44,7 @@ def write_model_folder(
     card = model.card
     with staged_folder(model.path, marker=LAB_TEST_FILE) as stage:
         model.network.save(stage / MODEL_FILE)
-        (stage / CARD_FILE).write_text(json_text(card.to_json()) + "\n")
+        (stage / CARD_FILE).write_text(json_text(card.to_json()))
         rows = ([k, *row] for k, row in enumerate(zip(*history.values(), strict=True), start=1))
         (stage / "history.csv").write_text(csv_text(["epoch", *history], rows))
         (stage / "training.png").write_bytes(_training_curves(history))
@@ -76,7 +76,7 @@ def write_adapted_folder(model: LabModel, parent: Path, files: Mapping[str, byte
                 shutil.copyfile(path, stage / path.name)
         shutil.copytree(parent / GOLDEN_FOLDER, stage / GOLDEN_FOLDER)
         model.network.save(stage / MODEL_FILE)
-        (stage / CARD_FILE).write_text(json_text(model.card.to_json()) + "\n")
+        (stage / CARD_FILE).write_text(json_text(model.card.to_json()))
         (stage / _CONFUSION).write_bytes(_confusion_matrix(model.card.lab, model.card.labels))
         _write_lab_test(stage / LAB_TEST_FILE, model.test)
         for name, data in files.items():

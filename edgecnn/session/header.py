@@ -182,8 +182,7 @@ def write_header(session: Path, header: SessionHeader) -> None:
     Raises:
         OutputError: The place is read-only or full.
     """
-    data = replace(header, format=SESSION_FORMAT).to_json()
-    write_file(session / HEADER_NAME, json_text(data) + "\n")
+    write_file(session / HEADER_NAME, json_text(replace(header, format=SESSION_FORMAT).to_json()))
 
 
 def read_header(session: Path) -> SessionHeader:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from edgecnn.errors import ModelError
+from edgecnn.memory import return_free_memory
 from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
 from edgecnn.train.fitting.batches import Examples, batch_size, training_batches, validation_batches
 from edgecnn.train.fitting.cluster import join
@@ -128,6 +129,8 @@ def fit_network(
         reestimate_batch_norm(model, (images for images, _ in batches.take(_BN_BATCHES)))
     # The optimizer's state would triple model.keras, and nothing reads it.
     model.optimizer, model.compiled = None, False
+    model.train_function = model.test_function = None
+    return_free_memory()
     reason = "patience" if stopping.stopped_epoch else schedule.stopped_by
     columns |= {"learning_rate": schedule.rates, "seconds": schedule.seconds}
     return Fit(columns, reason, kept=len(columns["loss"]) if keep_last else None)
