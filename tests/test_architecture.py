@@ -2,7 +2,7 @@
 
 Rows of DESIGN's table, from the bottom up; a row may import what lies below it:
 
-    errors, records, option, _version, quiet, memory, callable, files, render     each other, downwards
+    errors, records, option, _version, quiet, memory, callable, files, render  each other, downwards
     accuracy
     bundle, session
     camera, device, audit       never each other, but audit may import camera; never the lab

@@ -18,7 +18,7 @@ from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
 from edgecnn.train.augmentation.pipeline import layers_of
 from edgecnn.train.options import TrainOptions
 
-__all__ = ["Change", "FrozenFeatures", "views_of"]
+__all__ = ["Change", "FrozenFeatures", "mirrored", "views_of"]
 
 Change: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """From uint8 images, shape (n, height, width, 3), to changed copies: a view of them."""
@@ -104,6 +104,11 @@ class _Known:
         return np.stack([self._rows[row] for row in chosen.rows.tolist()])
 
 
+def mirrored(images: np.ndarray) -> np.ndarray:
+    """Images, shape (n, height, width, 3), with left and right exchanged."""
+    return np.ascontiguousarray(images[:, :, ::-1])
+
+
 def views_of(options: TrainOptions, count: int) -> list[Change]:
     """Up to `count` views of the training images beside the images themselves.
 
@@ -113,9 +118,6 @@ def views_of(options: TrainOptions, count: int) -> list[Change]:
     recipe = options.augmentation
     mirrors = recipe.geometry.flip > 0
     light = layers_of(STRENGTHS["light"].without(options.without), options.seed)
-
-    def mirrored(images: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(images[:, :, ::-1])
 
     def relit(images: np.ndarray) -> np.ndarray:
         return np.asarray(light(images, training=True)) if light else images

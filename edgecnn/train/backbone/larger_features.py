@@ -15,7 +15,7 @@ import numpy as np
 
 from edgecnn.images.tensors import ChosenTensors
 from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
-from edgecnn.train.backbone.frozen_features import FrozenFeatures
+from edgecnn.train.backbone.frozen_features import FrozenFeatures, mirrored
 from edgecnn.train.backbone.logistic_probe import LinearHead, fit_head
 from edgecnn.train.backbone.result import LargerInput
 from edgecnn.train.backbone.time_left import TRAINING
@@ -112,7 +112,7 @@ def aim_at(side: int, task: Task, frozen: FrozenFeatures, penalty: float, report
     features = np.empty((0, 0, 0), np.float32)
     for start in range(0, len(rows), _BATCH):
         images = task.images_at(side, rows[start : start + _BATCH])
-        views = [images, np.ascontiguousarray(images[:, :, ::-1])][: 1 + mirrors]
+        views = [images, mirrored(images)][: 1 + mirrors]
         found = np.stack([frozen.of(view) for view in views])
         if not start:
             features = np.empty((len(views), len(rows), found.shape[-1]), np.float32)

@@ -87,12 +87,13 @@ def fit_network(
     num_classes = int(model.output_shape[-1])
     steps = len(train.classes) // batch_size(len(train.classes), options)
     weights = class_weights(train.classes, num_classes, options)
-    loss, metrics = training_loss(train.classes, num_classes, options), ["accuracy"]
-    if train.wanted is not None:
-        loss = score_loss(train.classes, num_classes, options)
-        loss = Distillation(loss, num_classes, train.wanted, weights)
-        model, metrics, weights = with_features(model), loss.metrics, None
-    _compile(model, loss, metrics, options)
+    if train.wanted is None:
+        _compile(model, training_loss(train.classes, num_classes, options), ["accuracy"], options)
+    else:
+        of_classes = score_loss(train.classes, num_classes, options)
+        loss = Distillation(of_classes, num_classes, train.wanted, weights)
+        model, weights = with_features(model), None  # the loss has them
+        _compile(model, loss, loss.metrics, options)
     join(model)
     schedule = Schedule(options, steps)
     stopping = keras.callbacks.EarlyStopping(
@@ -118,8 +119,9 @@ def fit_network(
             verbose=0,
         ).history
     columns = keeper.joined(history)
-    for name in (name for name in list(columns) if name.endswith(CROSS_ENTROPY)):
-        columns[name.replace(CROSS_ENTROPY, "loss")] = columns.pop(name)
+    # That of the classes alone is what the history shows.
+    losses = [name for name in columns if name.endswith(CROSS_ENTROPY)]
+    columns |= {name.replace(CROSS_ENTROPY, "loss"): columns.pop(name) for name in losses}
     _check_finite(columns, options)
     # EarlyStopping restores the best weights only when it stops the run itself.
     best = stopping.best_weights if history else keeper.best_weights
@@ -127,10 +129,7 @@ def fit_network(
         model.set_weights(best)
     if options.ema:
         reestimate_batch_norm(model, (images for images, _ in batches.take(_BN_BATCHES)))
-    # The optimizer's state would triple model.keras, and nothing reads it.
-    model.optimizer, model.compiled = None, False
-    model.train_function = model.test_function = None
-    return_free_memory()
+    _strip(model)
     reason = "patience" if stopping.stopped_epoch else schedule.stopped_by
     columns |= {"learning_rate": schedule.rates, "seconds": schedule.seconds}
     return Fit(columns, reason, kept=len(columns["loss"]) if keep_last else None)
@@ -198,6 +197,13 @@ def _compile(
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     # XLA, Keras's default, trains these networks more slowly on a CPU.
     model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+
+
+def _strip(model: keras.Model) -> None:
+    """Drop what only training needs: the optimizer's state would triple model.keras."""
+    model.optimizer, model.compiled = None, False
+    model.train_function = model.test_function = None
+    return_free_memory()
 
 
 def _check_finite(history: dict[str, list[float]], options: TrainOptions) -> None:
