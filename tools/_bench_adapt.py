@@ -20,7 +20,11 @@ from edgecnn.accuracy.near_duplicates import components
 from edgecnn.adapt.data import FieldSet, read_field
 from edgecnn.adapt.gate import refusal
 from edgecnn.adapt.options import AdaptOptions
-from edgecnn.adapt.proposals import Student
+from edgecnn.adapt.steps.all_layers import try_all_layers
+from edgecnn.adapt.steps.batch_norm import try_batch_norm
+from edgecnn.adapt.steps.framing import try_framing
+from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.student import Student
 from edgecnn.bundle.artifacts import FULL_INTEGER
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.last_layer import UNLABELLED
@@ -214,9 +218,9 @@ class _Bench:
         student = Student(split, self.replay, images, options, from_scratch=True)
         if not refusal(student.scores, images):
             if sight.framing:
-                student.try_framing()
+                try_framing(student)
             if sight.batch_norm:
-                student.try_batch_norm()
+                try_batch_norm(student)
         return student
 
     def _finish(
@@ -230,9 +234,9 @@ class _Bench:
             classes = device.classes[device.half == half]
             student.images = _labelled(student, classes, method, seed)
         if not refusal(student.scores, student.images):
-            student.try_last_layer()
-            if method.all_layers and student.try_all_layers().accepted and not method.labels:
-                student.try_last_layer()
+            try_last_layer(student)
+            if method.all_layers and try_all_layers(student).accepted and not method.labels:
+                try_last_layer(student)
         student.images = images
         return -student.lab.loss_points
 

@@ -16,8 +16,12 @@ from edgecnn.adapt.gate import AdaptStep, doubt, refusal
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.parent_bundle import ParentBundle
 from edgecnn.adapt.parent_model import ParentModel
-from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptEachResult, AdaptResult
+from edgecnn.adapt.steps.all_layers import try_all_layers
+from edgecnn.adapt.steps.batch_norm import try_batch_norm
+from edgecnn.adapt.steps.framing import try_framing
+from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.student import Student
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle
 from edgecnn.errors import DataError, ModelError, OptionError, SessionError
@@ -185,11 +189,11 @@ def _adapt(
         why = refusal(student.scores, images, live)
         if why:
             return _result(model, images, (), notes, why)
-        steps = [student.try_framing(), student.try_batch_norm(), student.try_last_layer()]
+        steps = [try_framing(student), try_batch_norm(student), try_last_layer(student)]
         if options.all_layers:
-            steps.append(student.try_all_layers(progress))
+            steps.append(try_all_layers(student, progress))
             if steps[-1].accepted and not len(images.labelled):  # the teacher knows more now
-                steps.append(replace(student.try_last_layer(), name="last layer again"))
+                steps.append(replace(try_last_layer(student), name="last layer again"))
     result = replace(
         _result(model, images, tuple(steps), notes),
         teacher=student.teacher.name if student.teacher else None,

@@ -18,13 +18,23 @@ from edgecnn.adapt.own_device import find_foreign
 from edgecnn.bundle.head import entropy
 from edgecnn.records import Record, json_as
 
-__all__ = ["ALL_LAYERS", "AdaptStep", "LabCheck", "doubt", "effective_classes", "refusal"]
+__all__ = [
+    "ALL_LAYERS",
+    "AdaptStep",
+    "LabCheck",
+    "broke_labels",
+    "doubt",
+    "effective_classes",
+    "nothing_sure",
+    "refusal",
+]
 
 ALL_LAYERS = "all layers"
 """The step of `--all-layers`."""
 
 _FEWEST, _FEWEST_GROUPS = 20, 10
 _UNSURE = 0.4  # of the entropy of guesses; of 13 meters, groceries and a film at most 0.13
+_BROKEN_LABELS = 2  # more than it fixes
 _LEAST_CLASSES = 0.65  # of those that as many images of an even mix would show
 
 
@@ -123,6 +133,18 @@ def doubt(scores: np.ndarray, images: FieldSet) -> str:
         f"entropy {unsure:.2f} of at most {most:.2f}). Where they show what the network knows, "
         "some labels (--labels) help most; where not, nothing of this holds."
     )
+
+
+def broke_labels(pair: Paired) -> str:
+    """Why held-out labels speak against a step; empty where they don't. One is no evidence."""
+    if pair.lost - pair.won < _BROKEN_LABELS:
+        return ""
+    return f"of held-out labelled images it fixed {pair.won} and broke {pair.lost}"
+
+
+def nothing_sure(threshold: float) -> str:
+    """Why a step has nothing to learn from: no label, and no score of this height."""
+    return f"no image has a label, and no answer is {100 * threshold:.0f} % sure"
 
 
 def _classes_seen(num_classes: int, count: int) -> float:

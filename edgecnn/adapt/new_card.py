@@ -9,8 +9,8 @@ import numpy as np
 
 from edgecnn._version import __version__
 from edgecnn.accuracy.confidence import fit_temperature
-from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptResult
+from edgecnn.adapt.student import Student
 from edgecnn.bundle.card import Card, LabResult, picture_key
 from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.records import Json

@@ -15,8 +15,8 @@ import numpy as np
 from edgecnn.accuracy.confidence import calibrated_confidence
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.new_card import new_card
-from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptedFile, AdaptResult
+from edgecnn.adapt.student import Student
 from edgecnn.bundle.artifacts import FLOAT32
 from edgecnn.bundle.card import CARD_FILE, Artifact, GoldenFrame
 from edgecnn.bundle.folder import Bundle, LabTestRow, write_bundle

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.adapt.new_card import new_card
-from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.result import AdaptResult
+from edgecnn.adapt.student import Student
 from edgecnn.adapt.union import CALIBRATION_FOLDER, calibration_files
 from edgecnn.bundle.card import CARD_FILE
 from edgecnn.model.embedding import SplitNetwork, split_trained

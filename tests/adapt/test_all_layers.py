@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from edgecnn.accuracy.paired import Paired
-from edgecnn.adapt import proposals
 from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.adapt.data import read_field
-from edgecnn.adapt.proposals import Student
 from edgecnn.adapt.steps import all_layers
-from edgecnn.adapt.steps.all_layers import Pictures, fine_tune
+from edgecnn.adapt.steps.all_layers import Pictures, fine_tune, try_all_layers
+from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.student import Student
 from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.model.embedding import split_network
 from edgecnn.model.lab_replay import read_replay
@@ -54,9 +54,9 @@ def test_with_labels_other_images_are_read_better_than_with_the_last_layer_alone
     images, score = (read_field([half], card) for half in halves)
     labels = np.where(np.arange(len(images)) % 3 == 0, truth_of(images, card), UNLABELLED)
     student = student_of(opened, replace(images, labels=labels))
-    student.try_last_layer()
+    try_last_layer(student)
     before = right(opened, score)
-    step = student.try_all_layers()
+    step = try_all_layers(student)
     assert step.accepted
     assert "of the way" in step.reason
     assert step.lab.loss_points <= 1.0
@@ -72,9 +72,9 @@ def test_without_labels_too_many_changed_answers_are_taken_back(opened, halves, 
     network, card, _ = opened
     student = student_of(opened, read_field([halves[0]], card))
     start, scores = network.get_weights(), student.scores
-    monkeypatch.setattr(proposals, "_MOST_CHANGED", 0.0)
+    monkeypatch.setattr(all_layers, "_MOST_CHANGED", 0.0)
     monkeypatch.setattr(all_layers, "_STEPS", 30)
-    step = student.try_all_layers()
+    step = try_all_layers(student)
     assert step.changed > 0
     assert not step.accepted
     assert "answers changed" in step.reason
@@ -93,8 +93,8 @@ def test_what_breaks_held_out_labels_is_taken_back(opened, halves, monkeypatch):
     def forget(tuned, *_, **__) -> None:
         tuned.set_weights([np.zeros_like(one) for one in tuned.get_weights()])
 
-    monkeypatch.setattr(proposals, "fine_tune", forget)
-    step = student.try_all_layers()
+    monkeypatch.setattr(all_layers, "fine_tune", forget)
+    step = try_all_layers(student)
     assert not step.accepted
     assert step.broken > step.fixed
     assert f"broke {step.broken}" in step.reason
@@ -106,9 +106,9 @@ def test_a_fold_without_a_lesson_is_no_error(opened, halves, monkeypatch):
     images = read_field([halves[0]], opened[1])
     group = np.bincount(images.groups).argmax()
     labels = np.where(images.groups == group, truth_of(images, opened[1]), UNLABELLED)
-    monkeypatch.setattr(proposals, "_SURE", 2.0)
+    monkeypatch.setattr(all_layers, "_SURE", 2.0)
     monkeypatch.setattr(all_layers, "_STEPS", 5)
-    step = student_of(opened, replace(images, labels=labels)).try_all_layers()
+    step = try_all_layers(student_of(opened, replace(images, labels=labels)))
     assert step.fixed is not None
 
 
@@ -132,8 +132,8 @@ def test_without_labels_the_last_layer_learns_once_more_from_what_came_of_it(
     digits_model, halves, tmp_path, monkeypatch, given
 ):
     monkeypatch.setattr(all_layers, "_STEPS", 10)
-    monkeypatch.setattr(proposals, "_MOST_CHANGED", 1.0)
-    monkeypatch.setattr(proposals, "_broke_labels", lambda _pair: "")
+    monkeypatch.setattr(all_layers, "_MOST_CHANGED", 1.0)
+    monkeypatch.setattr(all_layers, "broke_labels", lambda _pair: "")
     options = AdaptOptions(all_layers=True, labels=(halves[0],) if given else ())
     result = adapt(digits_model, halves[0], tmp_path / "new", options)
     steps = [(step.name, step.accepted) for step in result.steps[3:]]

@@ -10,7 +10,9 @@ import numpy as np
 from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.adapt.data import labels_of, read_field
 from edgecnn.adapt.gate import doubt
-from edgecnn.adapt.proposals import Student
+from edgecnn.adapt.steps.batch_norm import try_batch_norm
+from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.student import Student
 from edgecnn.bundle.card import picture_key
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.model.embedding import split_network
@@ -77,7 +79,7 @@ def test_hard_images_without_a_label_change_nothing(digits_model, halves):
     for some in (replace(images, hard=hard), images.part(np.flatnonzero(~hard))):
         network.set_weights(start)
         student = Student(split_network(network), replay, some, AdaptOptions(), from_scratch=True)
-        changed = [student.try_batch_norm().changed, student.try_last_layer().changed]
+        changed = [try_batch_norm(student).changed, try_last_layer(student).changed]
         found.append([*network.get_weights(), np.array(changed, float)])
     for a, b in zip(*found, strict=True):
         assert np.abs(a - b).max() < 1e-3

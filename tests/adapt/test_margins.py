@@ -12,8 +12,9 @@ import pytest
 from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.data import read_field
 from edgecnn.adapt.options import AdaptOptions
-from edgecnn.adapt.proposals import Student
-from edgecnn.adapt.steps.surest_margins import find_margins
+from edgecnn.adapt.steps.framing import find_margins, try_framing
+from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.student import Student
 from edgecnn.model.embedding import split_network
 from edgecnn.model.lab_replay import read_replay
 from edgecnn.model.networks.margins import Margins, framed, margins_of
@@ -52,7 +53,7 @@ def test_a_margin_on_one_side_is_cut_off_and_other_images_are_read_better(opened
     images = read_field([wide_field], card)
     adapt_on, score = (images.part(np.arange(len(images))[k::2]) for k in (0, 1))
     student = Student(split_network(network), replay, adapt_on, AdaptOptions(), from_scratch=True)
-    step = student.try_framing()
+    step = try_framing(student)
     assert step.accepted
     assert "left" in step.reason
     assert "right" not in step.reason
@@ -63,8 +64,8 @@ def test_a_margin_on_one_side_is_cut_off_and_other_images_are_read_better(opened
     pair = Paired.of(right(network, card, score), right(student.split.network, card, score))
     assert pair.won > pair.lost
     assert pair.p_value < 0.01
-    assert "cuts margins off already" in student.try_framing().reason
-    student.try_last_layer()
+    assert "cuts margins off already" in try_framing(student).reason
+    try_last_layer(student)
     assert student.teacher.name == "one pass"
 
 
@@ -75,7 +76,7 @@ def test_what_the_lab_can_not_do_without_is_not_cut_off(opened, wide_field):
     moved = np.roll(replay.val_tensors, -replay.val_tensors.shape[2] // 4, axis=2)
     lab = replace(replay, val_tensors=moved)
     student = Student(split_network(network), lab, images, AdaptOptions(), from_scratch=True)
-    step = student.try_framing()
+    step = try_framing(student)
     assert "left" not in step.reason
     assert student.lab.loss_points <= 1.0
 

@@ -1,0 +1,67 @@
+"""The step that fits the last layer to labels and to a teacher's sure answers."""
+
+from __future__ import annotations
+
+from edgecnn.adapt.gate import AdaptStep, broke_labels, nothing_sure
+from edgecnn.adapt.student import Student
+from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, find_suspects, lab_lessons
+from edgecnn.bundle.onboard.lab_memory import LabMemory
+from edgecnn.bundle.teacher import Teacher, able_teachers, choose_teacher
+from edgecnn.camera.scenes import evenly
+from edgecnn.model.embedding import SplitNetwork
+from edgecnn.model.networks.margins import margins_of
+
+__all__ = ["try_last_layer"]
+
+_NAME = "last layer"
+_MOST_BROKEN = 0.15  # of the field set, against the teacher
+_OF_LAB = 200  # validation images on which the teachers are tried
+
+
+def try_last_layer(student: Student) -> AdaptStep:
+    """Fit the last layer to labels and to the teacher's sure answers."""
+    before, images = student.scores, student.images
+    student.teacher = teacher = _choose_teacher(student)
+    student.suspects = find_suspects(images.labels, teacher.scores)
+    labels = student.trusted_labels()
+    layer = LastLayer(
+        student.split.head,
+        student.embedding,
+        labels,
+        teacher.scores,
+        ~images.hard,
+        images.groups,
+        lab_lessons(student.lab_embedding, student.replay.train_labels),
+        student.options.threshold,
+        student.options.pull,
+    )
+    head, pair = layer.fit(), layer.cross_validate()
+    if head is None:
+        return AdaptStep(_NAME, False, nothing_sure(student.options.threshold))
+    why = ""
+    if pair is None:
+        why = "all images are near-duplicates of each other, so nothing can be held out"
+    elif (labels != UNLABELLED).any():
+        why = broke_labels(pair)
+    elif pair.lost - pair.won > _MOST_BROKEN * len(images):
+        why = (
+            f"{pair.lost} held-out images got another answer than the teacher gives, and "
+            f"{pair.won} got its answer: it learns nothing that holds for other images"
+        )
+    step = student.judged(_NAME, before, head, why, pair)
+    if step.accepted:
+        student.split.set_head(head)
+        student.layer = layer
+    return step
+
+
+def _choose_teacher(student: Student) -> Teacher:
+    split, lab, images = student.split, student.replay, student.images
+    if isinstance(lab, LabMemory):
+        able = lab.teachers
+    elif isinstance(split, SplitNetwork) and margins_of(split.network):
+        able = ()  # what is left without the margins is the object: views would cut into it
+    else:
+        rows = evenly(len(lab.val_labels), _OF_LAB)
+        able = able_teachers(split.embed, split.head, lab.val_tensors[rows], lab.val_labels[rows])
+    return choose_teacher(split.embed, split.head, images.tensors, able, ~images.hard)

@@ -1,0 +1,205 @@
+"""A network that is being adapted: how far it came, and what it knows of lab and field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgecnn.accuracy.paired import Paired
+from edgecnn.adapt.data import FieldSet
+from edgecnn.adapt.gate import AdaptStep, LabCheck
+from edgecnn.adapt.options import AdaptOptions
+from edgecnn.bundle.head import Head, entropy
+from edgecnn.bundle.last_layer import UNLABELLED, LastLayer
+from edgecnn.bundle.onboard.lab_memory import LabMemory
+from edgecnn.bundle.onboard.stored_network import StoredNetwork
+from edgecnn.bundle.teacher import Teacher
+from edgecnn.model.embedding import SplitNetwork
+from edgecnn.model.lab_replay import Replay
+from edgecnn.model.networks.margins import Margins, margins_of
+
+__all__ = ["IN_THE_LAB", "Stand", "Student", "no_lab_tensors"]
+
+IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
+"""Why a bundle's network takes no step below its last layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stand:
+    """Where a network stood: its weights, and what it saw of lab, validation and field images."""
+
+    weights: list[np.ndarray]
+    split: SplitNetwork
+    lab: np.ndarray
+    val: np.ndarray
+    field: np.ndarray
+
+
+@dataclass(eq=False)
+class Student:
+    """What the steps change, and judge themselves by.
+
+    Args:
+        split: The network; accepted steps change it in place, rejected ones leave it as it was.
+        replay: Its lab images; of a bundle's network their embeddings alone.
+        images: The field set.
+        from_scratch: Whether its weights come from these lab images alone.
+
+    `teacher`, `suspects` and `layer` are those of the last layer's step; `layer` is None until one
+    was accepted.
+    """
+
+    split: SplitNetwork | StoredNetwork
+    replay: Replay | LabMemory
+    images: FieldSet
+    options: AdaptOptions
+    from_scratch: bool
+    teacher: Teacher | None = None
+    suspects: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    layer: LastLayer | None = None
+
+    def __post_init__(self) -> None:
+        lab = self.replay
+        self._lab = lab.train_embeddings
+        if isinstance(lab, LabMemory):
+            self._val = lab.val_embeddings
+        else:
+            self._val = self.split.embed(lab.val_tensors)
+        self._field = self.split.embed(self.images.tensors)
+        self._base_val = self.split.head.scores(self._val)
+        self._base_right = self.reads_val(self.split.head)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Of the field images, as the network is now: float32 (n, classes)."""
+        return self.split.head.scores(self._field)
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """Of the field images, as the network is now: float32 (n, d)."""
+        return self._field
+
+    @property
+    def lab_embedding(self) -> np.ndarray:
+        """Of the replayed lab images: what the last layer is to learn of them, float32 (n, d)."""
+        return self._lab
+
+    @property
+    def logit_range(self) -> tuple[float, float]:
+        """The lowest and highest score before the softmax, of lab and field as they are now."""
+        head, seen = self.split.head, np.concatenate([self._lab, self._val, self._field])
+        logits = seen @ head.weights + head.bias
+        return float(logits.min()), float(logits.max())
+
+    @property
+    def val_scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the validation images, before all steps and now: float32 (m, classes)."""
+        return self._base_val, self.split.head.scores(self._val)
+
+    @property
+    def lab(self) -> LabCheck:
+        """The validation images before all steps and now."""
+        return self.check_lab(self.reads_val(self.split.head))
+
+    @property
+    def framing(self) -> str | None:
+        """What the network cuts off; None where nothing, or where its files don't show it."""
+        split = self.split
+        margins = margins_of(split.network) if isinstance(split, SplitNetwork) else Margins()
+        return margins.text() if margins else None
+
+    @property
+    def whole(self) -> tuple[SplitNetwork, Replay] | None:
+        """The network with all its layers, and its lab images; None of a bundle's network."""
+        if isinstance(self.split, StoredNetwork) or isinstance(self.replay, LabMemory):
+            return None
+        return self.split, self.replay
+
+    def stand(self) -> Stand:
+        """Where it is now, to come back to."""
+        assert isinstance(self.split, SplitNetwork)
+        weights = self.split.network.get_weights()
+        return Stand(weights, self.split, self._lab, self._val, self._field)
+
+    def stand_at(self, where: Stand) -> None:
+        """Bring the network back to where it stood."""
+        where.split.network.set_weights(where.weights)
+        self.split, self._lab = where.split, where.lab
+        self._val, self._field = where.val, where.field
+
+    def see_through(self, split: SplitNetwork, replay: Replay) -> None:
+        """Embed field and validation images anew, by a network that sees them in another way."""
+        self.split = split
+        self._field = split.embed(self.images.tensors)
+        self._val = split.embed(replay.val_tensors)
+
+    def remember_lab(self, tensors: np.ndarray) -> None:
+        """Embed the replayed lab images as the network is now."""
+        self._lab = self.split.embed(tensors)
+
+    def check_lab(self, right: np.ndarray) -> LabCheck:
+        """The validation images before all steps and with these read right."""
+        return LabCheck.of(self._base_right, right)
+
+    def reads_val(self, head: Head) -> np.ndarray:
+        """Which validation images are read right with this last layer: bool (m,)."""
+        return np.asarray(head.scores(self._val).argmax(axis=1) == self.replay.val_labels)
+
+    @property
+    def allowed_loss(self) -> float:
+        """How many points of the validation images a step may cost."""
+        return 100.0 if self.options.for_this_camera_only else self.options.max_loss
+
+    def unsure(self, scores: np.ndarray) -> float:
+        """Mean entropy of the field's sample."""
+        return float(entropy(scores[~self.images.hard]).mean())
+
+    def judged(
+        self,
+        name: str,
+        before: np.ndarray,
+        head: Head,
+        why_not: str,
+        pair: Paired | None = None,
+    ) -> AdaptStep:
+        """A step with all its figures; the lab has a veto.
+
+        Args:
+            before: Scores of the field images before it.
+            head: The last layer after it; the rest is as the network is now.
+            why_not: What speaks against it, or empty.
+            pair: What it did to held-out images.
+        """
+        after = head.scores(self._field)
+        moved = before.argmax(axis=1) != after.argmax(axis=1)
+        lab = self.check_lab(self.reads_val(head))
+        allowed = self.allowed_loss
+        if not why_not and lab.loss_points > allowed:
+            why_not = (
+                f"loses {lab.loss_points:.1f} points of {lab.before.total} validation images, "
+                f"allowed are {allowed:g}"
+            )
+        return AdaptStep(
+            name,
+            not why_not,
+            why_not or "accepted",
+            self.unsure(before),
+            self.unsure(after),
+            float(moved[~self.images.hard].mean()),
+            pair.won if pair else None,
+            pair.lost if pair else None,
+            lab,
+        )
+
+    def trusted_labels(self) -> np.ndarray:
+        """The labels without the suspects, int64 (n,)."""
+        labels = self.images.labels.copy()
+        labels[self.suspects] = UNLABELLED
+        return labels
+
+
+def no_lab_tensors(replay: Replay) -> str:
+    """Why a step that needs the replayed lab images is not tried; empty where they are kept."""
+    large = not len(replay.train_tensors)
+    return "not tried: the replayed lab images are too large to keep" if large else ""
