@@ -22,8 +22,8 @@ from edgecnn.adapt.gate import refusal
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.steps.all_layers import try_all_layers
 from edgecnn.adapt.steps.batch_norm import try_batch_norm
-from edgecnn.adapt.steps.framing import try_framing
-from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.steps.refit_last_layer import try_last_layer
+from edgecnn.adapt.steps.surest_margins import try_framing
 from edgecnn.adapt.student import Student
 from edgecnn.bundle.artifacts import FULL_INTEGER
 from edgecnn.bundle.card import Card

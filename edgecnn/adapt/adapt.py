@@ -19,8 +19,8 @@ from edgecnn.adapt.parent_model import ParentModel
 from edgecnn.adapt.result import AdaptEachResult, AdaptResult
 from edgecnn.adapt.steps.all_layers import try_all_layers
 from edgecnn.adapt.steps.batch_norm import try_batch_norm
-from edgecnn.adapt.steps.framing import try_framing
-from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.steps.refit_last_layer import try_last_layer
+from edgecnn.adapt.steps.surest_margins import try_framing
 from edgecnn.adapt.student import Student
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle

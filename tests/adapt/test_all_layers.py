@@ -12,7 +12,7 @@ from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.adapt.data import read_field
 from edgecnn.adapt.steps import all_layers
 from edgecnn.adapt.steps.all_layers import Pictures, fine_tune, try_all_layers
-from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.steps.refit_last_layer import try_last_layer
 from edgecnn.adapt.student import Student
 from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.model.embedding import split_network

@@ -11,7 +11,7 @@ from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.adapt.data import labels_of, read_field
 from edgecnn.adapt.gate import doubt
 from edgecnn.adapt.steps.batch_norm import try_batch_norm
-from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.steps.refit_last_layer import try_last_layer
 from edgecnn.adapt.student import Student
 from edgecnn.bundle.card import picture_key
 from edgecnn.device.run.run import RunOptions, run

@@ -12,8 +12,8 @@ import pytest
 from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.data import read_field
 from edgecnn.adapt.options import AdaptOptions
-from edgecnn.adapt.steps.framing import find_margins, try_framing
-from edgecnn.adapt.steps.last_layer import try_last_layer
+from edgecnn.adapt.steps.refit_last_layer import try_last_layer
+from edgecnn.adapt.steps.surest_margins import find_margins, try_framing
 from edgecnn.adapt.student import Student
 from edgecnn.model.embedding import split_network
 from edgecnn.model.lab_replay import read_replay
