@@ -67,3 +67,7 @@ def __getattr__(name: str) -> Any:
     if _HOME[name] == __name__:
         return import_module(f"{__name__}.{name}")
     return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

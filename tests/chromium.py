@@ -19,10 +19,17 @@ CHROMIUM = Path("/usr/bin/chromium")
 PHONE, DESKTOP = (390, 844), (1280, 800)
 
 
+# A browser without a screen finds no mouse, and so hides what only people with one need.
+MOUSE = (
+    "--blink-settings=primaryHoverType=2,availableHoverTypes=2,"
+    "primaryPointerType=4,availablePointerTypes=4"
+)
+
+
 class Chromium:
     """One browser process; `open` makes pages that share nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more: str) -> None:
         self._profile = tempfile.TemporaryDirectory()
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
@@ -32,7 +39,7 @@ class Chromium:
         # The browser reads commands from file 3 and answers into file 4.
         ends = [fcntl.fcntl(one, fcntl.F_DUPFD, 64) for one in (to_read, to_write)]
         self._process = subprocess.Popen(
-            [str(CHROMIUM), *flags.split(), "about:blank"],
+            [str(CHROMIUM), *flags.split(), *more, "about:blank"],
             close_fds=False,
             preexec_fn=lambda: [os.dup2(one, k) for k, one in enumerate(ends, 3)],
             stdout=subprocess.DEVNULL,

@@ -39,3 +39,9 @@ def test_the_names_survive_the_import_of_their_packages():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [True] * 4
+
+
+def test_a_person_who_asks_for_the_names_is_told_them():
+    import edgecnn
+
+    assert set(edgecnn.__all__) == set(dir(edgecnn))

@@ -61,7 +61,7 @@ QUICK: dict[str, list[str]] = {
         "--epochs 8 --augment none --no-label-check --network two_layers:build --width 24 "
         "--height 32 --near-duplicate 1"
     ),
-    "export": ["--compare-counts", "10", "--edgetpu", "off"],
+    "export": ["--edgetpu", "off"],
     "calibrate": ["--count", "40"],
 }
 # As many as find the planted cameras of tests/camera; the command has no option for it.
@@ -167,6 +167,8 @@ def ran(workplace) -> dict[str, int]:
 def run(command: Command) -> int:
     name, *args = command.words
     args += QUICK.get(name, [])
+    if "--compare" in args:
+        args += ["--compare-counts", "10"]
     if name == "export" and "--formats" not in args:
         args += FORMATS
     if "mine.keras" in args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgecnn.audit.beside import adapted_gain, compare_shadow, learned_frames
 from edgecnn.audit.estimate import Estimate, estimate_accuracy
 from edgecnn.audit.faults import FieldChecks, check_labels, reanswer_all, settle_path
-from edgecnn.audit.ledger.answers_csv import write_answers
+from edgecnn.audit.ledger.answers_csv import check_answers_place, write_answers
 from edgecnn.audit.ledger.ledger import Lab, measure_lab, residual
 from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.live import measure_live
@@ -23,7 +23,6 @@ from edgecnn.audit.where.drift import find_drift
 from edgecnn.audit.where.frame_table import FrameTable
 from edgecnn.audit.where.weak_parts import weak_parts
 from edgecnn.errors import OptionError
-from edgecnn.files.staging import check_file_place
 from edgecnn.records import Progress
 from edgecnn.session.headline import joined, live_alarm
 from edgecnn.session.label_file import FileLabels, read_labels
@@ -62,7 +61,9 @@ def audit(
 
         check_page(options.report, "report")
     if options.csv is not None:
-        check_file_place(options.csv)
+        check_answers_place(options.csv)
+        if options.report is not None and options.csv.resolve() == options.report.resolve():
+            raise OptionError(f"-o and --csv are both {options.csv}; give each a name of its own")
     recordings = read_recordings(
         sessions, options.bundle, progress, keep_names=options.csv is not None
     )
@@ -165,7 +166,9 @@ def _explain(
         drift=find_drift(table, card.labels),
         shadow=compare_shadow(parts),
         adapted=adapted_gain(card, live.tally, learned),
-        next=next_steps(parts, recordings.bundle_path, checks, left, lab.quantized, live),
+        next=next_steps(
+            *(parts, recordings.bundle_path, checks, left, lab.quantized, live), options.truth
+        ),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f in recordings),
         notes=(
             *recordings.notes,

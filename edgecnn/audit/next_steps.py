@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import join, quote
 
@@ -16,9 +16,11 @@ from edgecnn.audit.ledger.other_framing import FRAMING
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.undo.fragile import Fragility
+from edgecnn.audit.undo.run_again import changed_views, run_again
 from edgecnn.audit.undo.undo import Prescription
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
+from edgecnn.session.header import SessionHeader
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["NextStep", "next_steps"]
@@ -54,12 +56,14 @@ def next_steps(
     residual: Step | None,
     lab: Tally,
     live: Live,
+    truth: Path | None = None,
 ) -> tuple[NextStep, ...]:
     """The commands, best first.
 
     Args:
         bundle: The bundle's path, as a person types it.
         lab: Lab accuracy of the file that ran.
+        truth: A file of labels beside those of the one session.
     """
     sessions = [session for session, _, _ in parts]
     place = join(str(session.path) for session in sessions)
@@ -74,11 +78,13 @@ def next_steps(
         kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
         label = f"edgecnn label {place}"
         if kept and all(kept):
-            source = quote(sessions[0].header.source or "SOURCE")
-            label = f"edgecnn run {quote(bundle)} --source {source} --log more"
+            label = _record_more(sessions[0].header, bundle)
         options = ("--field", "--labels") if any(kept) else ("--field",)
         given = [word for o in options for s in sessions for word in (o, str(s.path))]
         adapt = f"edgecnn adapt MODEL {join(given)} -o MODEL2"
+        if truth is not None:  # `adapt` finds labels in sessions, and these are in none
+            merge = join(["edgecnn", "label", str(sessions[0].path), "--merge", str(truth)])
+            adapt = f"{merge} && {adapt}"
         closing = []
         if residual is not None and residual.low > 0:
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
@@ -89,46 +95,27 @@ def next_steps(
 
 def _of_setting(advised: Prescription, bundle: str, session: Session) -> NextStep:
     """The one setting that returned most on objects that did not choose it."""
-    option = _option(advised, session)
-    if option:
-        how = "this option does it"
+    change, shape = advised.change, advised.shape
+    views = changed_views(session.header, change, shape, is_one_shape=advised.is_one_shape)
+    if views is not None:
+        how = "these options do it"
     elif advised.cause == FRAMING:
         how = "move or turn the camera, or the region that your program cuts out"
     else:
         how = "lock the exposure or change the lamp until the picture looks so"
-    source = quote(session.header.source or "SOURCE")
     return NextStep(
-        f"edgecnn run {quote(bundle)} --source {source}{option} --log again",
-        f"the errors fall if each frame is changed: {advised.change.name} ({how}); measured on "
+        run_again(session.header, bundle, "again", views),
+        f"the errors fall if each frame is changed: {change.name} ({how}); measured on "
         "objects that had no part in the choice",
         max(0.0, advised.returned.low),
         advised.returned.high,
     )
 
 
-def _option(advised: Prescription, session: Session) -> str:
-    """The option of `run` that does it; empty where none does, or where it would not add to what
-    the session did to its frames.
-    """
-    regions = session.header.regions
-    if len(regions) > 1 or any(view.rotate or view.flip for view in regions):
-        return ""
-    if advised.change.rotate:
-        return f" --rotate {advised.change.rotate}"
-    cut = advised.change.region(advised.shape)
-    if cut is None or not advised.is_one_shape:
-        return ""
-    x, y, width, height = cut
-    for view in regions:
-        if view.region is not None:
-            x, y = x + view.region[0], y + view.region[1]
-    return f" --roi {x},{y},{width},{height}"
-
-
 def _of_fault(
     fault: Fault, place: str, bundle: str, session: Session, priced: dict[str, Step]
 ) -> NextStep:
-    source = quote(session.header.source or "SOURCE")
+    again = run_again(session.header, bundle, "again")
     if fault.kind == "truth":
         step = priced.get(LABELS)
         return NextStep(
@@ -139,16 +126,23 @@ def _of_fault(
         )
     if fault.kind == "session":
         return NextStep(
-            f"edgecnn run {quote(bundle)} --source {source} --log again",
+            again,
             f"repair the program that wrote the session ({fault.name}: {fault.evidence}), or let "
             "edgecnn record it",
         )
     return NextStep(
-        f"edgecnn run {quote(bundle)} --source {source} --log again",
+        again,
         f"repair the device's program ({fault.name}): {Path(bundle).name}/classify.py shows how a "
         "frame becomes the input; this records the same source by the right path, to compare",
         *_ends(priced.get(DEVICE_PATH) if fault.points is not None else None),
     )
+
+
+def _record_more(header: SessionHeader, bundle: str) -> str:
+    """A camera shows other things next time; a file or folder the same ones."""
+    if header.ran_over_files:
+        header = replace(header, source="OTHER_IMAGES")
+    return run_again(header, bundle, "more")
 
 
 def _ends(step: Step | None) -> tuple[float | None, float | None]:

@@ -152,7 +152,7 @@ def file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:
         notes.append(f"{file}: {labels.strangers} labels of frames that the session does not hold")
     if labels.guarded:
         notes.append(f"{file}: {_guard_text(labels.guarded)}")
-    return notes
+    return [*notes, *labels.notes]
 
 
 def _guard_text(count: int) -> str:

@@ -73,7 +73,7 @@ def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -
         why = ", ".join(f"{n} {reason}" for reason, n in usable.left_out.items())
         notes.append(
             f"few images: {count} different ones of {total}{f' ({why})' if why else ''}, "
-            f"expected {_ENOUGH} or more; film longer"
+            f"expected {_ENOUGH} or more; film longer{_or_closer(usable, total)}"
         )
     flat = usable.left_out.get("flat", 0)
     if 2 * flat > total:
@@ -88,6 +88,12 @@ def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -
         )
     notes += _narrow_classes(pool, usable.indices, labels) + _narrow_time(pool, usable.indices)
     return notes
+
+
+def _or_closer(usable: Candidates, total: int) -> str:
+    """The other way out where it was the spacing that left most images out."""
+    bursts = usable.left_out.get("within a burst", 0)
+    return ", or set a smaller --spacing" if 2 * bursts > total else ""
 
 
 def _narrow_classes(pool: Pool, indices: np.ndarray, labels: tuple[str, ...] | None) -> list[str]:
@@ -105,6 +111,8 @@ def _narrow_classes(pool: Pool, indices: np.ndarray, labels: tuple[str, ...] | N
 def _narrow_time(pool: Pool, indices: np.ndarray) -> list[str]:
     files = [pool.files[k] for k in indices]
     times = [file.time.timestamp() for file in files if file.time is not None]
+    if len({file.place for file in files}) == 1:  # one video has a time too, if no hour of day
+        times = [file.moment for file in files if file.moment is not None]
     if len(times) < max(2, len(files) // 2) or max(times) - min(times) >= _SPAN_S:
         return []
     minutes = (max(times) - min(times)) / 60

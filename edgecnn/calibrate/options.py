@@ -20,7 +20,8 @@ class CalibrateOptions:
     )
     spacing: float = option(
         10.0,
-        "Leave this many seconds between two images of a folder (time of the file name).",
+        "Leave this many seconds between two images of a folder or session, where their times are "
+        "known.",
         low=0,
         high=1e9,
     )

@@ -31,7 +31,7 @@ def candidates(
     Args:
         excluded: Images of evaluation folders; their near-duplicates are left out too.
         lab_sha256: Digests of lab images.
-        spacing_s: Images of one folder that are closer in time than this form a burst.
+        spacing_s: Images of one folder or recording that are closer in time than this form a burst.
     """
     left_out: Counter[str] = Counter()
     vectors = unit_vectors(pool.fingerprints)
@@ -72,11 +72,11 @@ def candidates(
 
 
 def _in_burst(file: Found, taken: dict[str, list[float]], spacing_s: float) -> bool:
-    """Whether an image of the same folder was taken within `spacing_s`; if not, add this one."""
-    if file.time is None:
+    """Whether an image of the same place was taken within `spacing_s`; if not, add this one."""
+    now = file.moment
+    if now is None:
         return False
-    folder, now = file.source.rpartition("/")[0], file.time.timestamp()
-    times = taken.setdefault(folder, [])
+    times = taken.setdefault(file.place, [])
     if any(abs(now - time) < spacing_s for time in times):
         return True
     times.append(now)

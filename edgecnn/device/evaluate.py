@@ -34,6 +34,7 @@ from edgecnn.render.table import table
 __all__ = ["EvaluateOptions", "Evaluation", "check_labels", "evaluate"]
 
 _LISTED = 10
+_COLUMNS = ("file", "label", "group", "answer", "confidence", "correct")
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def evaluate(
     options = options or EvaluateOptions()
     root = Path(data)
     if options.csv is not None:
-        check_file_place(options.csv)
+        check_file_place(options.csv, "a table", csv_text(_COLUMNS, ()).encode())
     opened = Bundle.open(bundle)
     notes: list[str] = []
     files = find_labelled(root, options.manifest, known=opened.card.labels, notes=notes)
@@ -235,7 +236,7 @@ def _table(answers: Iterable[Answer]) -> str:
         said = one.prediction
         certain = f"{said.confidence:.3f}"
         rows.append((one.file, one.label, one.group, said.label, certain, int(one.correct)))
-    return csv_text(("file", "label", "group", "answer", "confidence", "correct"), rows)
+    return csv_text(_COLUMNS, rows)
 
 
 def _tally(answers: Sequence[Answer]) -> Tally:

@@ -27,6 +27,7 @@ _WORDS = {
     "fp32": ("tflite-float32",),
     "fp16": ("tflite-float16",),
 }
+_COUNTS = (50, 100, 200, 500)
 Normalize = Literal["none", "unit", "minus_one_one", "imagenet", "caffe"]
 Color = Literal["rgb", "bgr", "grey"]
 
@@ -87,7 +88,7 @@ class ExportOptions:
     )
     compare: bool = option(False, "Try each calibration folder and their union, and take the best.")
     compare_counts: tuple[int, ...] = option(
-        (50, 100, 200, 500),
+        _COUNTS,
         "With --compare: try this many images, with commas between the numbers.",
         low=1,
         high=2000,
@@ -148,6 +149,12 @@ class ExportOptions:
             )
         if self.integer_only and not self.repair:
             raise OptionError("--integer-only limits the repairs; add --repair or leave it out")
+        counted = self.compare_counts != _COUNTS
+        if not self.compare and (counted or self.field is not None):
+            raise OptionError(
+                f"{'--compare-counts' if counted else '--field'} says how to compare calibration "
+                "sets; add --compare or leave it out"
+            )
         own = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
         odd = [name for name in own if name in _OF_A_FILE]
         if self.lab is None and odd:

@@ -61,15 +61,29 @@ def check_writable(target: Path, *, marker: str) -> None:
             pass
 
 
-def check_file_place(target: Path) -> None:
-    """Refuse before the work a file that `write_file` could not write after it.
+def check_file_place(target: Path, what: str, starts: bytes) -> None:
+    """Refuse before the work a file that `write_file` could not write after it, or should not:
+    only a file of the same kind is replaced, so that a slip of the pen costs no photograph, no
+    session and no table of labels.
+
+    Args:
+        what: The kind in words, such as "a page".
+        starts: What a file of this kind begins with; upper or lower case are alike.
 
     Raises:
-        OutputError: It is a folder, or its folder can't be written to.
+        OutputError: It is a folder or a file of another kind, or its folder can't be written to.
     """
     with _as_output_error(target):
         if target.is_dir():
             raise OutputError(f"{target} is a folder, expected a file to write; name one in it")
+        if target.is_file():
+            with target.open("rb") as file:
+                head = file.read(len(starts))
+            if head and head.lower() != starts.lower():
+                raise OutputError(
+                    f"{target} exists and is not {what} of this command; choose another name, so "
+                    "that it is not lost"
+                )
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent):
             pass

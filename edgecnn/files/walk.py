@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from edgecnn.errors import DataError
 
@@ -40,6 +42,11 @@ _NEVER = frozenset(
 # What file managers and archive tools leave behind.
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
+# Folders that edgecnn writes: their pictures are the lab's, or plots, and no data.
+_NO_DATA = {
+    "a bundle": {"card.json", "SHA256SUMS"},
+    "a MODEL folder": {"card.json", "model.keras"},
+}
 _MOST_KINDS = 6
 
 
@@ -108,7 +115,7 @@ def walk(root: Path) -> Walk:
     Symbolic links are followed; a folder reached twice (a link loop) is read once.
 
     Raises:
-        DataError: `root` is no folder or is unreadable.
+        DataError: `root` is no folder, is unreadable, or is a bundle or MODEL folder.
     """
     if not root.exists():
         raise DataError(f"{root} does not exist, expected a folder of images; check the path")
@@ -129,6 +136,8 @@ def walk(root: Path) -> Walk:
             if not here.is_relative_to(first):
                 found.twice.append((here, first))
             continue
+        if here == root:
+            _refuse_no_data(root, names)
         subfolders[:] = sorted(
             name for name in subfolders if name[0] != "." and name not in _SYSTEM_FOLDERS
         )
@@ -137,13 +146,22 @@ def walk(root: Path) -> Walk:
     return found
 
 
+def _refuse_no_data(root: Path, names: list[str]) -> None:
+    for kind, marks in _NO_DATA.items():
+        if marks.issubset(names):
+            raise DataError(
+                f"{root} is {kind}, expected a folder of images; give the folder of the images "
+                "themselves"
+            )
+
+
 def _sort_out(found: Walk, folder: Path, names: list[str]) -> None:
     pictures = False
     for name in names:
         path = folder / name
         if name.startswith(".") or name.lower() in _SYSTEM:
             continue
-        if is_picture(path):
+        if not _is_pipe(path) and is_picture(path):
             found.files.append(path)
             pictures = True
             continue
@@ -152,6 +170,14 @@ def _sort_out(found: Walk, folder: Path, names: list[str]) -> None:
             found.tables.append(path)
     if pictures and _has_boxes(folder, names):
         found.boxes.append(folder)
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether it is a named pipe, socket or device: who opens one may wait forever."""
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        return not (S_ISREG(mode) or S_ISDIR(mode))
+    return False  # a link to nothing is told of where the pictures are read
 
 
 def _has_boxes(folder: Path, names: list[str]) -> bool:

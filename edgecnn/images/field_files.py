@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
@@ -20,22 +20,33 @@ _UNKNOWN = KeptFrame(None, hard=False)
 
 @dataclass(frozen=True)
 class Found:
-    """An image file of the field: `source` names it for people, `time` in UTC when known.
+    """An image file of the field: `source` names it for people.
 
-    `hard`: a session kept it because its answer was not sure, so it is no sample of the field.
+    time     when it was taken, in UTC, when known
+    hard     a session kept it because its answer was not sure, so it is no sample of the field
+    seconds  its time from the start of its video, when known
+    place    the folder or recording that it is from: times of one place are of one clock
     """
 
     path: Path
     source: str
     time: datetime | None = None
     hard: bool = False
+    seconds: float | None = None
+    place: str = ""
+
+    @property
+    def moment(self) -> float | None:
+        """Seconds on the clock of its place; None when unknown."""
+        return self.seconds if self.time is None else self.time.timestamp()
 
 
 def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Found]:
     """The image files of folders and sessions, each file once, in order.
 
     Of a SESSION folder the kept frames are taken, with the times that its log gives them; of a
-    folder of SESSIONs those of all of them.
+    folder of SESSIONs those of all of them. A session that ran over images knows no time but that
+    in their names.
 
     Args:
         notes: Takes a line a folder on the files that are passed over, and on a folder of SESSIONs.
@@ -68,7 +79,11 @@ def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Fo
         known = kept_pictures(root) if recorded else {}
         for path in find_images(folder, notes):
             source = f"{root.resolve().name}/{path.relative_to(folder).as_posix()}"
-            time, hard = known.get(path.name, _UNKNOWN)
-            time = time or captured_at(path.name)
-            found.setdefault(path.resolve(), Found(path, source, time, hard))
+            kept = known.get(path.name, _UNKNOWN)
+            # Several cameras' images may be in folders of one run.
+            name = PurePosixPath(kept.name or path.name)
+            place = path.parent / name.parent
+            time = kept.time or captured_at(name.name)
+            one = Found(path, source, time, kept.hard, kept.seconds, str(place))
+            found.setdefault(path.resolve(), one)
     return list(found.values())

@@ -82,7 +82,7 @@ def split_dataset(
             raise DataError(
                 f"{data.root}: {len(data)} images form {groups.count} groups of near-duplicates, "
                 f"bursts or devices (largest {groups.largest}), too few for a {name} split; "
-                "add images of other scenes, or raise the near-duplicate threshold"
+                "add images of other scenes and devices, or raise --near-duplicate"
             )
         absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
         if absent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgecnn.files.folders import find_images
 from edgecnn.images.split_groups import GroupOptions, find_devices, near_ids
 from edgecnn.images.video_frames import as_folders
 from edgecnn.inspect.checks.background import check_background
@@ -48,6 +49,8 @@ def inspect(
 def _inspect(
     root: Path, field_images: Path | None, options: InspectOptions, progress: Progress | None
 ) -> Inspection:
+    if field_images:
+        find_images(field_images)  # refused before the lab is read
     scan = scan_labelled(root, options.manifest, progress=progress)
     grouping = GroupOptions(options.manifest, options.group)
     devices = find_devices(scan.data, grouping)

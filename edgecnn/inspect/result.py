@@ -84,7 +84,7 @@ class Inspection(Record):
                 ("class", "images", "different"),
                 [(c.label, c.images, c.distinct) for c in self.balance.classes],
             ),
-            f"largest over smallest class: {self.balance.ratio:.1f}",
+            f"largest over smallest class: {self.balance.ratio_text}",
         ]
         for finding in self.findings:
             lines += ["", f"{finding.severity}: {finding.what}"]
@@ -98,17 +98,22 @@ class Inspection(Record):
             lines += ["", self._groups_text()]
         if self.options.report:
             lines += ["", f"report: {self.options.report}"]
-        return "\n".join([*lines, "", *self._next()])
+        following = self._next()
+        return "\n".join([*lines, *([""] if following else []), *following])
 
     def _next(self) -> list[str]:
-        """Training, with what this data set needs; before it the calibration on the field."""
+        """Training, with what this data set needs; before it the calibration on the field.
+
+        Training is left out where it would refuse a class.
+        """
         manifest = ("--manifest", self.options.manifest) if self.options.manifest else ()
         rare = ("--imbalance", self.balance.option) if self.balance.option != "none" else ()
         train = ("train", self.root, *manifest, *rare, "-o", "model")
+        trains = [train] if self.balance.trainable else []
         if self.options.field is None:
-            return next_lines(train)
+            return next_lines(*trains) if trains else []
         field = ("calibrate", self.options.field, "--lab", self.root, "-o", "calibration")
-        return next_lines(field, train)
+        return next_lines(field, *trains)
 
     def _groups_text(self) -> str:
         rows = [

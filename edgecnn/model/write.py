@@ -35,7 +35,7 @@ def write_model_folder(
 
     Args:
         model: What `load_lab_model` will read; an older MODEL folder at its path is replaced.
-        history: By column, one entry an epoch.
+        history: By column, one entry an epoch; of a pretrained network the first is its probe's.
         files: More files, by name.
 
     Raises:
@@ -45,9 +45,11 @@ def write_model_folder(
     with staged_folder(model.path, marker=LAB_TEST_FILE) as stage:
         model.network.save(stage / MODEL_FILE)
         (stage / CARD_FILE).write_text(json_text(card.to_json()))
-        rows = ([k, *row] for k, row in enumerate(zip(*history.values(), strict=True), start=1))
+        first = 0 if card.training.get("probe") else 1  # the probe is no epoch of training
+        rows = ([k, *row] for k, row in enumerate(zip(*history.values(), strict=True), first))
         (stage / "history.csv").write_text(csv_text(["epoch", *history], rows))
-        (stage / "training.png").write_bytes(_training_curves(history))
+        best = int(card.training["best_epoch"])
+        (stage / "training.png").write_bytes(_training_curves(history, first, best))
         (stage / _CONFUSION).write_bytes(_confusion_matrix(card.lab, card.labels))
         for name, data in (files or {}).items():
             (stage / name).write_bytes(data)
@@ -84,19 +86,29 @@ def write_adapted_folder(model: LabModel, parent: Path, files: Mapping[str, byte
             (stage / name).write_bytes(data)
 
 
-def _training_curves(history: Mapping[str, Sequence[float]]) -> bytes:
-    """Loss and accuracy of each epoch on training and validation images."""
+def _training_curves(history: Mapping[str, Sequence[float]], first: int, best: int) -> bytes:
+    """Loss and accuracy of each epoch on training and validation images.
+
+    Args:
+        first: The number of the first entry: 0 is the probe, which saw the images as they are.
+        best: The epoch whose weights the network has.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    epochs = np.arange(1, len(history["loss"]) + 1)
-    best = epochs[np.argmin(history["val_loss"])]
+    epochs = np.arange(first, len(history["loss"]) + first)
     for axes, name, scale in zip(
         figure.subplots(1, 2), ("loss", "accuracy"), (1, 100), strict=True
     ):
-        for column, label in ((name, "training, augmented"), (f"val_{name}", "validation")):
-            axes.plot(epochs, scale * np.array(history[column]), label=label)
-        axes.axvline(best, color="0.6", linestyle=":", label=f"lowest validation loss ({best})")
+        columns = ((name, "training", ", augmented"), (f"val_{name}", "validation", ""))
+        for k, (column, what, how) in enumerate(columns):
+            seen = scale * np.array(history[column])
+            if not first:
+                axes.plot([0], seen[:1], "o", color=f"C{k}", label=f"probe, {what}")
+            if epochs[-1]:
+                line = slice(1 - first, None)
+                axes.plot(epochs[line], seen[line], color=f"C{k}", label=what + how)
+        axes.axvline(best, color="0.6", linestyle=":", label=f"taken: {best}")
         axes.set_xlabel("epoch")
         axes.set_ylabel(name if scale == 1 else f"{name} (%)")
         axes.grid(alpha=0.3)

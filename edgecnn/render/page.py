@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from edgecnn._version import __version__
-from edgecnn.errors import MissingRuntimeError, OutputError
-from edgecnn.files.staging import write_file
+from edgecnn.errors import MissingRuntimeError
+from edgecnn.files.staging import check_file_place, write_file
 
 __all__ = [
     "PLOT_WIDTH",
@@ -38,6 +38,7 @@ __all__ = [
 
 # Narrow, so that the text stays readable when a phone shrinks the plot to its width.
 PLOT_WIDTH = 5.2
+_START = b"<!doctype html"
 _RC = {
     "svg.fonttype": "none",  # text stays text: the browser has fonts for every script
     "svg.hashsalt": "edgecnn",
@@ -76,7 +77,7 @@ def check_page(target: Path, what: str) -> None:
 
     Raises:
         MissingRuntimeError: jinja2 or matplotlib is not installed, as on a device.
-        OutputError: `target` is a folder.
+        OutputError: See `check_file_place`.
     """
     missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
     if missing:
@@ -84,8 +85,7 @@ def check_page(target: Path, what: str) -> None:
             f"the {what} page needs {' and '.join(missing)}, not installed here; pip install "
             f"{' '.join(missing)}, or leave out -o (text and --json need neither)"
         )
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder, expected the name of an HTML file for -o")
+    check_file_place(target, "a page", _START)
 
 
 def write_page(target: Path, package: str, template: str, **values: Any) -> None:

@@ -19,12 +19,13 @@ from operator import index as as_integer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgecnn.errors import SessionError
+from edgecnn.errors import SessionError, listed
 
 __all__ = [
     "FRAME_BEGIN",
     "NONE_LABEL",
     "TRUTH_BEGIN",
+    "VIAS",
     "FrameEvent",
     "TimeOfDay",
     "TruthEvent",
@@ -43,7 +44,13 @@ _TOP = 3
 # Of more classes than this, a line with all scores leaves out those below an integer model's step.
 _MOST_SCORES = 32
 _MOST_THINGS = 1 << 31
-_WHYS = (None, "all", "stretch", "uniform", "hard", "chosen")
+_WHYS = ("all", "stretch", "uniform", "hard", "chosen")
+_MOST_FRAMES = 1 << 44
+# Readers of sessions take others too: a program of someone else may have given the label.
+VIAS = (
+    *("folder", "csv", "keys", "page", "strip", "stretch", "marker", "schedule", "sensor"),
+    "label",
+)
 # Three digits would make a score of 0.9978 look higher than it is, and estimates compare scores.
 _CONFIDENCE_DIGITS = 6
 # The kind of an event is read from the raw line, so that a line of another kind is never parsed.
@@ -318,17 +325,27 @@ class TruthEvent(NamedTuple):
             ValueError, KeyError, TypeError: The line is broken.
         """
         data = _parsed(line)
+        if not isinstance(data, dict):
+            raise ValueError("no JSON object")
         # Labels that are given today to a session of the past are lines of today.
         is_past = session_format == 1 and "via" not in data
         known = data.get
+        blind, why, probability = known("blind"), known("why"), known("p")
+        # What counts labels takes these for sound: see `truth_rows`.
+        if blind not in (None, True, False):
+            raise ValueError(f"blind is {blind!r}, expected true or false")
+        if why is not None and why not in _WHYS:
+            raise ValueError(f"why is {why!r}, expected {listed(_WHYS)}")
+        if not isinstance(probability, float | int | None):
+            raise TypeError(f"p is {probability!r}, expected a number")
         return cls(
-            as_integer(data["frame"]),
+            _frame_number(data["frame"]),
             _text(data["label"]),
             str(data["source" if is_past else "via"]),
-            known("by"),
-            known("blind"),
-            known("why"),
-            known("p"),
+            _text(known("by")),
+            None if blind is None else bool(blind),
+            why,
+            probability,
             _time(data["at"]) if "at" in data else None,
             _text(known("roi")),
         )
@@ -359,6 +376,14 @@ def _in_256ths(score: float, digits: int) -> float | int:
 
 def _shadow(value: Any) -> tuple[int, float] | None:
     return None if value is None else (as_integer(value[0]), float(value[1]))
+
+
+def _frame_number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"frame is {value!r}, expected a whole number")
+    if not 0 <= value < _MOST_FRAMES:
+        raise ValueError(f"frame is {value}, expected 0 to {_MOST_FRAMES - 1}")
+    return value
 
 
 def _text(value: Any) -> str | None:

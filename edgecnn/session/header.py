@@ -86,6 +86,12 @@ class SessionHeader(Record):
     edgecnn: str | None = __version__
     format: int = SESSION_FORMAT
 
+    @property
+    def ran_over_files(self) -> bool:
+        """Whether the source was a video or images: of these the header has the whole path."""
+        source = Path(self.source or "")
+        return source.is_absolute() and source.parts[1:2] != ("dev",)
+
     @classmethod
     def of(cls, bundle: Path | str, artifact: str | None = None, **known: Any) -> SessionHeader:
         """The header of a session that another program records with a bundle.
@@ -174,6 +180,24 @@ class SessionHeader(Record):
         return [
             f"{what} {ours!r} against {theirs!r}" for what, ours, theirs in pairs if ours != theirs
         ]
+
+    def other_recording(self, other: SessionHeader) -> str | None:
+        """What says that two sessions are no copies of one recording; None where nothing does.
+
+        Paths are not compared: a header is copied as it is, but tools may write them anew.
+        """
+        pairs = [
+            ("bundle", self.bundle_sha256, other.bundle_sha256),
+            ("artifact", self.artifact, other.artifact),
+            ("start", self.started_at, other.started_at),
+            ("machine's boot_id", self.boot_id, other.boot_id),
+        ]
+        differing = (
+            f"its {what} is {ours or 'unknown'}, expected {theirs or 'unknown'}"
+            for what, ours, theirs in pairs
+            if ours != theirs
+        )
+        return next(differing, None)
 
 
 def write_header(session: Path, header: SessionHeader) -> None:

@@ -24,7 +24,7 @@ __all__ = [
     "same_answers",
 ]
 
-_TELLING_CHANGES = 20
+_TELLING_CHANGES, _TELLING_OF_FILES = 20, 5
 _KINDS = 3
 
 
@@ -167,10 +167,14 @@ def _runs(frames: Frames, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
     return rows[starts], np.diff(starts, append=len(rows))
 
 
-def same_answers(one: Frames, other: Frames) -> bool:
+def same_answers(one: Frames, other: Frames, *, same_files: bool = False) -> bool:
     """Whether two sessions hold one recording: equal answers to the frames that both have.
 
-    Only where that can be no chance: the answers or their confidences change at least 20 times.
+    Only where that can be no chance: the answers or their confidences change at least 20 times, or
+    5 times where both ran over as many frames of the same files.
+
+    Args:
+        same_files: Whether their source is one video or folder.
     """
     _, here, there = np.intersect1d(one.key, other.key, return_indices=True)
     if 2 * len(here) < min(len(one), len(other)):
@@ -178,7 +182,8 @@ def same_answers(one: Frames, other: Frames) -> bool:
     index, sure = one.index[here], one.confidence[here]
     changes = int(((np.diff(index) != 0) | (np.diff(sure) != 0)).sum())
     equal = (index == other.index[there]) & (sure == other.confidence[there])
-    return changes >= _TELLING_CHANGES and bool(equal.all())
+    least = _TELLING_OF_FILES if same_files and len(one) == len(other) else _TELLING_CHANGES
+    return changes >= least and bool(equal.all())
 
 
 def label_weights(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:

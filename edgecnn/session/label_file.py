@@ -13,16 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.errors import TruthError
+from edgecnn.errors import TruthError, listed
 from edgecnn.session.append import TruthAppender
-from edgecnn.session.events import FrameEvent, TruthEvent, event_kind
-from edgecnn.session.layout import is_session
+from edgecnn.session.events import VIAS, FrameEvent, TruthEvent, event_kind
+from edgecnn.session.layout import EVENTS_NAME, is_session, labels_beside
 from edgecnn.session.read import Session, frame_events, open_session, truth_events
-from edgecnn.session.timeline import guard_width
+from edgecnn.session.timeline import doubt_frames, guard_width
 from edgecnn.session.truth_csv import CsvLabels, Footage, labels_from_csv
 
 __all__ = ["FileLabels", "Merged", "merge_labels", "read_labels"]
 
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 _EXAMPLE = '{"event": "truth", "frame": 12, "label": "cat", "via": "label"}'
 
 
@@ -35,12 +36,14 @@ class FileLabels:
         known: Labels that the session has already.
         strangers: Labels of frames that the session does not hold.
         guarded: Frames that were left unlabelled because they are near a change of the label.
+        notes: How the file was read, where that is not plain, and what to doubt.
     """
 
     events: tuple[TruthEvent, ...]
     known: int = 0
     strangers: int = 0
     guarded: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,15 @@ class Merged:
     place: Path
     known: int
     strangers: int
+    notes: tuple[str, ...] = ()
 
 
 def read_labels(file: Path, session: Session) -> FileLabels:
     """Read the labels of a truth CSV, of lines of truth events, or of a labelled copy.
 
     Raises:
-        TruthError: The file is absent, malformed, or none of it is about this session.
+        TruthError: The file is absent, malformed, of another recording, or none of it is about
+            this session.
         SessionError: The session's events can't be read.
     """
     if not file.exists():
@@ -84,7 +89,8 @@ def merge_labels(session: Path, file: Path) -> Merged:
     with TruthAppender(session) as appender:
         for event in found.events:
             appender.add(event)
-        return Merged(len(found.events), appender.place, found.known, found.strangers)
+        added, place = len(found.events), appender.place
+    return Merged(added, place, found.known, found.strangers, found.notes)
 
 
 def _holds_lines(file: Path) -> bool:
@@ -98,6 +104,7 @@ def _holds_lines(file: Path) -> bool:
 def _from_events(file: Path, session: Session) -> FileLabels:
     if file.is_dir() and not is_session(file):
         raise TruthError(f"{file} is a folder and no session; expected a file of labels or a copy")
+    _refuse_other(file, session)
     given = list(_of_copy(open_session(file)) if file.is_dir() else _lines(file))
     if not given:
         raise TruthError(f"{file} holds no label; expected lines such as {_EXAMPLE}")
@@ -113,6 +120,38 @@ def _from_events(file: Path, session: Session) -> FileLabels:
     return FileLabels(
         tuple(new), known=len(fitting) - len(new), strangers=len(given) - len(fitting)
     )
+
+
+def _refuse_other(file: Path, session: Session) -> None:
+    """Refuse labels of another recording: frames have the same numbers in every one.
+
+    Of a file that is no session's the recording is not known.
+    """
+    folder = _owner(file)
+    if folder is None:
+        return
+    other = open_session(folder)
+    why = other.header.other_recording(session.header)
+    if why is None and session.header.started_at is None:  # no program has to say it
+        first, expected = (next(frame_events(one), None) for one in (other, session))
+        why = None if first == expected else "its first answer differs"
+    if why is not None:
+        raise TruthError(
+            f"{folder} is no copy of {session.path}: {why}; give a labelled copy of {session.path}"
+        )
+
+
+def _owner(file: Path) -> Path | None:
+    """The session whose labels a folder or file holds, where it is one of a session's own."""
+    if file.is_dir():
+        return file
+    place = file.absolute()
+    session = place.parent
+    if place.name != EVENTS_NAME:
+        session = place.with_name(place.name.removesuffix(".labels.jsonl"))
+        if labels_beside(session) != place:
+            return None
+    return session if is_session(session) else None
 
 
 def _of_copy(session: Session) -> Iterator[TruthEvent]:
@@ -138,13 +177,27 @@ def _lines(file: Path) -> Iterator[TruthEvent]:
         try:
             if event_kind(line) is None:
                 raise ValueError("no event")
-            yield TruthEvent.from_line(line, 2)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            yield _checked(TruthEvent.from_line(line, 2))
+        except _BROKEN as error:
             if torn:
                 return
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise TruthError(
-                f"{file} line {number} is no label; expected lines such as {_EXAMPLE}"
+                f"{file} line {number} is no label ({reason}); expected lines such as {_EXAMPLE}"
             ) from error
+
+
+def _checked(event: TruthEvent) -> TruthEvent:
+    """Refuse what no edgecnn writes: it would stay in the session for good.
+
+    Raises:
+        ValueError: It says why.
+    """
+    if event.via not in VIAS:
+        raise ValueError(f"via is {event.via!r}, expected {listed(VIAS)}")
+    if event.probability is not None and not 0 < event.probability <= 1:
+        raise ValueError(f"p is {event.probability}, expected more than 0 and at most 1")
+    return event
 
 
 def _from_csv(file: Path, session: Session) -> FileLabels:
@@ -154,32 +207,44 @@ def _from_csv(file: Path, session: Session) -> FileLabels:
         names = [event.name or "" for event in frame_events(session)]
     live = names is None and _is_live(session, first)
     csv = labels_from_csv(file, Footage(live, names), session.card.labels)
+    held = _by_csv(session)
     if csv.by == "seconds" and not live and (first is None or first.seconds is None):
         raise TruthError(
             f"{file}: {session.path} does not say when in its video a frame came; expected "
             "columns frame,label or first,last,label"
         )
     width = _width(csv, session) if csv.by_time else 0.0
-    events, guarded = [], 0
+    events, known, guarded, last = [], 0, 0, 0
     for event, seconds in _timed(session):
+        last = max(last, event.frame)
         label = csv.find(event.frame, event.name, seconds, event.at)
         moment = csv.moment(seconds, event.at) if csv.by_time else None
         if label is None:
             continue
         if moment is not None and csv.timeline.is_near_change(moment, width):
             guarded += 1
+        elif held.get((event.frame, event.region)) == label:
+            known += 1
         else:
             events.append(TruthEvent(event.frame, label, "csv", why="all", region=event.region))
-    if not events and not guarded:
+    if not events and not known and not guarded:
         raise TruthError(f"{file}: none of its rows is about a frame of {session.path}; check it")
-    return FileLabels(tuple(events), guarded=guarded)
+    doubts = doubt_frames(file, csv.rows, last + 1, is_over=True) if csv.rows else []
+    return FileLabels(tuple(events), known=known, guarded=guarded, notes=(*csv.notes, *doubts))
+
+
+def _by_csv(session: Session) -> dict[tuple[int, str | None], str | None]:
+    """What truth CSVs said at last of each frame and region, in the run or merged since."""
+    return {
+        (event.frame, event.region): event.label
+        for event in truth_events(session)
+        if event.via == "csv"
+    }
 
 
 def _is_live(session: Session, first: FrameEvent | None) -> bool:
-    """Whether a session is of a camera or stream: of recordings, the header has the path."""
-    source = Path(session.header.source or "")
-    is_file = source.is_absolute() and source.parts[1:2] != ("dev",)
-    return not is_file and (first is None or first.seconds is None)
+    """Whether a session is of a camera or stream."""
+    return not session.header.ran_over_files and (first is None or first.seconds is None)
 
 
 def _timed(session: Session) -> Iterator[tuple[FrameEvent, float | None]]:

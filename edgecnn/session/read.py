@@ -57,6 +57,22 @@ _WIDE = 1 << 30
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
+class KeptFrame(NamedTuple):
+    """What is known of a kept picture. Of a recording, when it was processed is no time of it.
+
+    Args:
+        time: When a camera captured it, in UTC; None of a recording.
+        hard: Whether it was kept for being hard.
+        seconds: Its time from the start of a video.
+        name: Its file in an image folder.
+    """
+
+    time: datetime | None
+    hard: bool
+    seconds: float | None = None
+    name: str | None = None
+
+
 @dataclass(frozen=True)
 class Frames:
     """What the device answered, in the order of region and frame; no label of the field.
@@ -66,8 +82,8 @@ class Frames:
     but no product of two. `confidence` and `calibrated` are the top score as the device gave it
     (float16 where that is exact, else float32), and after temperature scaling by the card's
     temperature (float32). `images` and `names` map a row to the picture that was kept and to the
-    file name in an image folder (kept on request), `taken` the rows with a picture to when it was
-    captured, `scores` and `pools` the rows with a picture to all scores (where only the best were
+    file name in an image folder (kept on request), `kept` the rows with a picture to what is known
+    of it, `scores` and `pools` the rows with a picture to all scores (where only the best were
     logged, the others share what is left) and to why it was kept. `days` has shape (r, 2): from
     this row on frames were captured on this day, in days since year 1, UTC; 0 where unknown.
     `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the frames
@@ -82,7 +98,7 @@ class Frames:
     confidence: np.ndarray
     calibrated: np.ndarray
     images: dict[int, str]
-    taken: dict[int, datetime]
+    kept: dict[int, KeptFrame]
     names: dict[int, str]
     regions: dict[str | None, int]
     separate: bool
@@ -190,23 +206,13 @@ def frame_events(session: Session) -> Iterator[FrameEvent]:
                 yield event._replace(at=clock.at(event))
 
 
-class KeptFrame(NamedTuple):
-    """What is known of a kept picture: when it was captured, and whether for being hard."""
-
-    time: datetime | None
-    hard: bool
-
-
 def kept_pictures(path: Path) -> dict[str, KeptFrame]:
     """What a session knows of its kept pictures, by name; nothing if it can't be read."""
     try:
         frames = read_frames(open_session(path))
     except SessionError:
         return {}
-    return {
-        name: KeptFrame(frames.taken.get(row), not frames.by_chance(row))
-        for row, name in frames.images.items()
-    }
+    return {name: frames.kept[row] for row, name in frames.images.items()}
 
 
 def _labels(session: Session) -> Iterator[tuple[str | None, bytes, bool]]:
@@ -288,7 +294,7 @@ class _Rows:
     confidence: array[float] = field(default_factory=lambda: array("f"))
     calibrated: array[float] = field(default_factory=lambda: array("f"))
     images: dict[int, str] = field(default_factory=dict)
-    taken: dict[int, datetime] = field(default_factory=dict)
+    kept: dict[int, KeptFrame] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
     regions: dict[str | None, int] = field(default_factory=dict)
     days: list[tuple[int, int]] = field(default_factory=list)
@@ -368,7 +374,7 @@ class _Rows:
             confidence=chosen(_narrowed(self.confidence)),
             calibrated=column(self.calibrated),
             images=_moved(self.images, kept),
-            taken=_moved(self.taken, kept),
+            kept=_moved(self.kept, kept),
             names=_moved(self.names, kept),
             regions=self.regions,
             separate=self.named == len(key),
@@ -385,7 +391,7 @@ class _Rows:
         )
 
     def _add_picture(self, row: int, event: FrameEvent) -> None:
-        """Note the picture of a frame, if it is still there, and when it was captured."""
+        """Note the picture of a frame, if it is still there, and what is known of it."""
         self.num_kept += event.pool is not None or event.image is not None
         if event.image is None and self.session.header.format == 1:
             return
@@ -397,9 +403,11 @@ class _Rows:
         self.scores[row] = event.scores or _spread(event.top, len(self.session.card.labels))
         if event.pool is not None:
             self.pools[row] = event.pool
-        taken = self._clock.at(event)
-        if taken is not None:
-            self.taken[row] = taken
+        live = event.name is None and event.seconds is None
+        live = live and not self.session.header.ran_over_files
+        time = self._clock.at(event) if live else None
+        hard = event.pool not in (None, "uniform")
+        self.kept[row] = KeptFrame(time, hard, event.seconds, event.name)
 
     def _flush(self) -> None:
         """Compute the confidence of format 1 from all scores, many answers at a time."""

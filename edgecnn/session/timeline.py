@@ -69,7 +69,12 @@ def guard_width(ages_ms: Iterable[float], steps_s: Iterable[float]) -> float:
 
 
 def doubt_frames(
-    path: Path, rows: Sequence[tuple[int, Span]], length: int | None, most: int | None
+    path: Path,
+    rows: Sequence[tuple[int, Span]],
+    length: int | None,
+    most: int | None = None,
+    *,
+    is_over: bool = False,
 ) -> list[str]:
     """Say which rows begin after the last frame, and ask whether the file counts from 1.
 
@@ -79,20 +84,23 @@ def doubt_frames(
         rows: Each row's line in the file, and what it says.
         length: How many frames the recording has; None where nobody knows.
         most: How many of them are read; None for all.
+        is_over: The frames are those of a session, whose run may have ended early.
     """
     first = min(int(span.start) for _, span in rows)
     last = max(int(span.end) - 1 for _, span in rows)
     if first >= 1 and last in (length, most):
+        how = "subtract 1 from its frames" if is_over else "`--truth-offset -1`"
         return [
             f"{path} has no row for frame 0, and its last row is frame {last} of a recording whose "
-            f"last frame is {last - 1}: does it count from 1? `--truth-offset -1`"
+            f"last frame is {last - 1}: does it count from 1? {how}"
         ]
     late = [line for line, span in rows if length is not None and span.start >= length]
     if length is None or not late:
         return []
     return [
         f"{path} line {late[0]}: {len(late)} of its {len(rows)} rows begin after frame "
-        f"{length - 1}, the last of the recording: is it the truth of another recording?"
+        f"{length - 1}, the last of the {'session' if is_over else 'recording'}: is it the truth "
+        f"of another recording{', or did the run end early' if is_over else ''}?"
     ]
 
 

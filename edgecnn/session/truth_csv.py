@@ -94,12 +94,14 @@ class CsvLabels:
         timeline: The labels by number or time.
         names: The labels by file.
         notes: How the file was read, where that is not plain, and what to doubt.
+        rows: Each row's line in the file and its frames, where the file goes by these.
     """
 
     by: Literal["frame", "name", "seconds", "clock"]
     timeline: Timeline = field(default_factory=lambda: Timeline(()))
     names: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rows: tuple[tuple[int, Span], ...] = ()
 
     @property
     def by_time(self) -> bool:
@@ -245,7 +247,7 @@ def _by_frames(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
         spans.append((row, Span(first, last + 1, row.label)))
     lines = [(row.line, span) for row, span in spans]
     notes = doubt_frames(path, lines, footage.length, footage.most)
-    return CsvLabels("frame", _timeline(path, spans), notes=tuple(notes))
+    return CsvLabels("frame", _timeline(path, spans), notes=tuple(notes), rows=tuple(lines))
 
 
 def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:

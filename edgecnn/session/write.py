@@ -19,7 +19,7 @@ from types import TracebackType
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
-from edgecnn.errors import OutputError, SessionError
+from edgecnn.errors import OutputError, SessionError, listed
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json
 from edgecnn.session.events import FrameEvent, TruthEvent, event_line, top_scores
@@ -37,6 +37,7 @@ __all__ = ["SessionWriter", "check_session_place"]
 _FIRST_SYNC_S, _SYNC_S = 0.5, 2.0
 # Scores of other programs may be outside of 0 to 1 by this much.
 _ROUNDING = 1e-3
+_STARTS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png"}
 # A frame says the time of day this often, and where the two clocks moved apart by this much.
 _CLOCK_MS, _DRIFT_MS = 60_000, 100
 
@@ -154,7 +155,8 @@ class SessionWriter:
             latency_ms: From capture to answer.
 
         Raises:
-            SessionError: The scores don't fit the card.
+            SessionError: The scores or the label don't fit the card, the picture is neither a JPEG
+                nor a PNG, or the probability is none.
             OutputError: The place is read-only or full.
         """
         values = np.asarray(scores, np.float32)
@@ -167,10 +169,19 @@ class SessionWriter:
                 f"to {values.max(initial=0):g}, expected {len(card.labels)} from 0 to 1 in the "
                 "order of the card's labels"
             )
+        if label is not None and label not in card.labels:
+            raise SessionError(
+                f"frame {frame} has the label {label!r}, expected one of {listed(card.labels)}"
+            )
+        if probability is not None and not 0 < probability <= 1:
+            raise SessionError(
+                f"frame {frame} was kept with probability {probability:g}, expected above 0 and up "
+                "to 1"
+            )
+        suffix = "" if picture is None else _suffix_of(frame, picture)
         step = next((a.output.scale for a in card.artifacts if a.file == self._header.artifact), 0)
         all_scores = tuple(np.clip(values, 0, 1).tolist())
         if picture is not None:
-            suffix = ".png" if picture.startswith(b"\x89PNG") else ".jpg"
             self.keep_picture(picture_stem(frame) + suffix, picture)
         now = time.monotonic()
         self.frame(
@@ -333,3 +344,14 @@ class SessionWriter:
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
+
+
+def _suffix_of(frame: int, picture: bytes) -> str:
+    """The ending of its file, by what an encoded picture begins with."""
+    for start, suffix in _STARTS.items():
+        if picture.startswith(start):
+            return suffix
+    raise SessionError(
+        f"frame {frame} has a picture of {len(picture)} bytes that is neither JPEG nor PNG, "
+        "expected the encoded frame"
+    )

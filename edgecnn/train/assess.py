@@ -88,6 +88,7 @@ class Verdict(Record):
     strength    of the augmentation: none, light or default
     larger      a larger input that the probe reads better at
     sign        what confidence on unlabelled field images says
+    tuned       whether a pretrained network is more than its probe
     """
 
     train: Tally
@@ -97,6 +98,7 @@ class Verdict(Record):
     strength: str = dataclass_field(default="default", metadata=json_as(hidden=True))
     larger: LargerInput | None = None
     sign: FieldSign | None = None
+    tuned: bool = dataclass_field(default=True, metadata=json_as(hidden=True))
 
     @property
     @computed
@@ -158,10 +160,8 @@ class Verdict(Record):
         """How well the network fits its images, and what to change."""
         better = f"training images are read {seen} better than unseen ones."
         if self.overfits and self.pretrained:
-            return (
-                f"Overfits: {better} Add images of other places, or keep the probe "
-                "(--no-fine-tune)."
-            )
+            keep = ", or keep the probe (--no-fine-tune)" if self.tuned else ""
+            return f"Overfits: {better} Add images of other places{keep}."
         if self.overfits:
             stronger = "" if self.strength == "default" else "take --augment default, "
             return (
@@ -214,6 +214,8 @@ def measure(
     names: dict[str, list[str | None]],
     larger: LargerInput | None = None,
     quick: Callable[[Tensors], np.ndarray] | None = None,
+    *,
+    tuned: bool = True,
 ) -> Measured:
     """Measure a network on clean images, and on test images in a simulated field.
 
@@ -221,6 +223,7 @@ def measure(
         names: For each column the value of each of the lab's images, for the breakdowns.
         larger: A larger input that the verdict names.
         quick: The network's scores of tensors, sooner than from Keras; heeded if they are Keras's.
+        tuned: Whether a pretrained network is more than its probe.
     """
     scores_of: Callable[[Tensors], np.ndarray] = partial(keras_scores, model)
     some = task.tensors("test")[:_FEW]
@@ -250,7 +253,7 @@ def measure(
         lab,
         train.tally,
         lab_result(val, task.classes("val")).tally,
-        Verdict(*(train.tally, lab.tally, field.tally), *settings, larger, sign),
+        Verdict(*(train.tally, lab.tally, field.tally), *settings, larger, sign, tuned),
         break_down(labels, groups, scores.argmax(axis=1) == classes),
         temperature,
         confidence_error(scores, classes, temperature),

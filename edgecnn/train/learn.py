@@ -44,10 +44,10 @@ from edgecnn.train.kept_training import KeptTraining
 from edgecnn.train.options import BUILT_IN, TrainOptions
 from edgecnn.train.plan import Plan
 from edgecnn.train.reports import Clock, Reports
-from edgecnn.train.synthesis.gate import Made, join, synthesize
+from edgecnn.train.synthesis.gate import Made, join, rare_classes, synthesize
 from edgecnn.train.task import Part, Task
 
-__all__ = ["Learned", "learn", "start_with_sides"]
+__all__ = ["Learned", "check_synthesis", "learn", "start_with_sides"]
 
 _TRIED = 16  # images
 # Of each validation image, of a network that starts from nothing: see `validation_batches`.
@@ -71,6 +71,16 @@ class Learned:
     made: Made | None = None
     probe: ProbeResult | None = None
     split: SplitNetwork | None = None
+
+
+def check_synthesis(task: Task) -> None:
+    """Find out before the work whether `synthesize` names a rare class.
+
+    Raises:
+        ModelError: It doesn't.
+    """
+    if task.options.synthesize:
+        rare_classes(task.classes("train"), task.data.labels, task.options.synthesize)
 
 
 def start_with_sides(

@@ -274,6 +274,10 @@ class TrainOptions(Record):
         check_options(self)
         if (self.width is None) != (self.height is None):
             raise OptionError("only one of --width and --height is given, expected both or none")
+        if self.max_ms is not None and self.width:
+            raise OptionError(
+                f"--max-ms chooses the input, but --width {self.width} gives it; leave one out"
+            )
         if self.by and self.manifest is None:
             raise OptionError(
                 f"--by {self.by[0]} needs a manifest with that column; give it with --manifest"
@@ -298,7 +302,7 @@ class TrainOptions(Record):
         if (not named and self.weights != "imagenet") or not (may_be_named or self.fine_tune):
             raise OptionError(
                 "--weights and --no-fine-tune need a named network, but --network is "
-                f"{self.network!r}; leave them out, or take {' or '.join(BACKBONES)}"
+                f"{self.network or 'not given'}; leave them out, or take {' or '.join(BACKBONES)}"
             )
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.camera.scenes import evenly
-from edgecnn.errors import ModelError
+from edgecnn.errors import DataError, ModelError
 from edgecnn.images.dataset import Dataset, load_dataset, suggest_size
 from edgecnn.images.split import Split, split_dataset
 from edgecnn.images.split_groups import GroupOptions
@@ -34,7 +34,8 @@ __all__ = ["Part", "Task", "check_task", "read_task", "settle_augmentation"]
 Part = Literal["train", "val", "test"]
 _CHECKED = 96  # pixels
 _MEASURED, _HURRIED = 500, 100
-_CHECK_SHARE = 0.1  # of the training's processor time, for the label check
+# Of the training's processor time, for the label check; where the training is short, seconds.
+_CHECK_SHARE, _CHECK_S = 0.1, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,11 @@ class Task:
         )
         if options.also:
             data = read_also(options.also, data, spec).after(data)
+        if data.sha256 != self.data.sha256:  # the split counts rows, which are others now
+            raise DataError(
+                f"{self.data.root} changed while it was read: {len(self.data)} images before, "
+                f"{len(data)} now; train again, and leave the images as they are meanwhile"
+            )
         return replace(self, data=data, options=options)
 
     def images_at(self, side: int, rows: np.ndarray) -> np.ndarray:
@@ -197,7 +203,7 @@ def settle_augmentation(task: Task) -> Task:
             options.seed,
             added=options.add_augmentation,
             groups=task.split.groups.ids[task.rows("train")],
-            seconds=_CHECK_SHARE * training_seconds(options, len(task.rows("train"))),
+            seconds=_check_seconds(options, len(task.rows("train"))),
         )
     if options.mirror == "auto":
         dropped |= {check.name for check in checks if check.name == "flip" and check.keeps is False}
@@ -206,6 +212,12 @@ def settle_augmentation(task: Task) -> Task:
     return replace(
         task, options=replace(options, without=without), checks=tuple(checks), notes=notes
     )
+
+
+def _check_seconds(options: TrainOptions, count: int) -> float:
+    """Processor seconds for the label check of a training with so many images."""
+    least = _CHECK_S if options.seconds is None else min(_CHECK_S, _CHECK_SHARE * options.seconds)
+    return max(least, _CHECK_SHARE * training_seconds(options, count))
 
 
 @dataclass(frozen=True, eq=False)

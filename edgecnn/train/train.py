@@ -14,7 +14,7 @@ import numpy as np
 
 from edgecnn._version import __version__
 from edgecnn.bundle.card import Card
-from edgecnn.errors import EdgecnnError, MissingRuntimeError, ModelError
+from edgecnn.errors import EdgecnnError, MissingRuntimeError, ModelError, OutputError
 from edgecnn.files.folders import find_images
 from edgecnn.files.staging import check_room, check_writable
 from edgecnn.model.lab_replay import replay_file
@@ -75,6 +75,7 @@ def train(
     cluster = check_task(options)
     writes = cluster is None or cluster.is_chief
     if writes:
+        _check_outside(output, lab)
         check_writable(output, marker=LAB_TEST_FILE)
         _check_kept(output, options.resume, reports)
     if options.field:
@@ -88,15 +89,17 @@ def train(
         check_room(output, _SHRUNK * len(task.split.test) * prod(task.shape))
     names = group_names(task)
     with quiet():  # TensorFlow writes to the terminal at any log level
-        from edgecnn.train.learn import learn, start_with_sides
+        from edgecnn.train.learn import check_synthesis, learn, start_with_sides
 
+    check_synthesis(task)
     task, frozen, trials, larger = start_with_sides(task, plan, reports, clock)
     task = settle_augmentation(task)
     kept = KeptTraining(place_of(output), task_key(task), options.resume)
     with _told_if_interrupted(kept, lab, output):
         learned = learn(task, reports, clock, frozen, kept if cluster is None else None, larger)
         quick = learned.split.scores if learned.split else None
-        measured = measure(learned.model, task, names, larger, quick)
+        tuned = learned.probe is None or not learned.probe.kept
+        measured = measure(learned.model, task, names, larger, quick, tuned=tuned)
         result = _result(output, task, learned, measured, clock.elapsed)
         result = replace(result, sides=trials)
         if writes:
@@ -127,6 +130,9 @@ def _told_if_interrupted(kept: KeptTraining, lab: Path, output: Path) -> Iterato
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(kept.hint(lab, output)) from None
+    except OutputError as error:  # nothing is wrong with the training itself
+        hint = kept.hint(lab, output)
+        raise OutputError(f"{error}; {hint}" if hint else str(error)) from error
     except EdgecnnError:
         if kept.epoch and not kept.resume:  # of this run
             kept.discard()
@@ -141,12 +147,41 @@ def _write(result: TrainResult, task: Task, learned: Learned, measured: Measured
         _card(result, task, learned, measured),
         learned.model,
         LabTest.of(data, rows, measured.scores),
-        tuple(data.files[rows[k]].path for k in most_certain(measured.scores, _NUM_GOLDEN)),
+        _golden(task, measured),
     )
     train, val = ((task.tensors(part), task.classes(part)) for part in ("train", "val"))
     replay = replay_file(learned.model, train, val, learned.split)
     files = _pictures(task, learned.made) | replay
     write_model_folder(model, learned.fit.history, files)
+
+
+def _golden(task: Task, measured: Measured) -> tuple[Path, ...]:
+    """Files of the images that become golden frames.
+
+    Raises:
+        OutputError: None of them is there any more.
+    """
+    data, rows = task.data, task.split.test
+    sure = most_certain(measured.scores, _NUM_GOLDEN)
+    there = [path for k in sure if (path := data.files[rows[k]].path).is_file()]
+    if not there:
+        raise OutputError(
+            f"the images of {data.root} are gone since they were read, and some of them belong "
+            "into the MODEL folder; put them back"
+        )
+    return tuple(there)
+
+
+def _check_outside(output: Path, lab: Path) -> None:
+    """Refuse a MODEL folder among the images: its pictures would be read as a class.
+
+    Raises:
+        OutputError: It would lie there.
+    """
+    if lab.resolve() in (output.resolve(), *output.resolve().parents):
+        raise OutputError(
+            f"{output} lies in {lab}, whose folders are classes; choose another -o, beside it"
+        )
 
 
 def _check_installed() -> None:

@@ -58,6 +58,13 @@ def test_the_picked_images_lie_in_the_folder_of_what_they_read_as(digits_model, 
     assert train == f"  edgecnn train LAB --also {tmp_path / 'picked'} -o MODEL2"
 
 
+def test_the_time_of_processing_is_no_time_of_an_image(digits_bundle, halves, tmp_path):
+    session = record_folder(tmp_path / "s", digits_bundle, halves[0], truth=False)
+    harvest(session, tmp_path / "picked", HarvestOptions(count=20, bundle=digits_bundle))
+    with open(tmp_path / "picked" / "manifest.csv", newline="") as text:
+        assert {row["time"] for row in csv.DictReader(text)} == {""}
+
+
 def test_what_labels_gave_is_what_the_results_say(tmp_path):
     text = HarvestResult(tmp_path, 20, 40, {}, {"a": 20}).to_text()
     text_of_results = (REPO / "docs" / "results.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -46,6 +47,24 @@ def test_a_csv_and_lines_give_the_tally_of_the_same_labels_in_the_session(sessio
     assert by_csv.live == by_lines.live == by_copy.live
     assert by_csv.live.tally == inside.live.tally
     assert any("10 labels are counted that the session does not hold" in n for n in by_csv.notes)
+
+
+def test_labels_of_a_file_join_the_session_before_adapt_looks_for_them(tmp_path):
+    classes = [k % len(LABELS) for k in range(60)]
+    events = [answer_event(k, k % 3 != 0, truth=label) for k, label in enumerate(classes)]
+    session = write_session(tmp_path / "a session", PAST_BUNDLE, events)
+    rows = "".join(f"{k},{k},{LABELS[label]}\n" for k, label in enumerate(classes))
+    file = tmp_path / "t.csv"
+    file.write_text(f"first,last,label\n{rows}")
+    report = audit([session], AuditOptions(truth=file))
+    (advised,) = (step.command for step in report.next if " adapt " in step.command)
+    merge, _, adapt = advised.partition(" && ")
+    with pytest.raises(SystemExit) as done:
+        app(shlex.split(merge)[1:], prog_name="edgecnn")
+    assert done.value.code in (0, None)
+    assert audit([session]).live.tally == report.live.tally
+    assert shlex.split(adapt)[:2] == ["edgecnn", "adapt"]
+    assert " && " not in "".join(step.command for step in audit([session]).next)
 
 
 def test_the_command_takes_a_csv_and_refuses_a_bad_one_with_status_2(session, tmp_path, capfd):

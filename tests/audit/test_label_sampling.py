@@ -153,7 +153,7 @@ def printed(session: Recorded, why: np.ndarray):
         confidence=session.confidence,
         calibrated=session.confidence,
         images={},
-        taken={},
+        kept={},
         names={},
         regions={None: 0},
         separate=False,

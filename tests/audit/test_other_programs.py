@@ -49,3 +49,27 @@ def test_scores_that_do_not_fit_the_card_are_refused(scores, tmp_path):
         session.answer(0, [0.125] * 8)
         with pytest.raises(SessionError, match=r"frame 1 has scores .* expected 8 from 0 to 1"):
             session.answer(1, scores)
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ({"label": "no class"}, "has the label 'no class', expected one of"),
+        ({"probability": 0.0}, "with probability 0, expected above 0"),
+        ({"probability": 7.0}, "with probability 7, expected above 0"),
+        ({"picture": b"no picture"}, "neither JPEG nor PNG"),
+    ],
+)
+def test_what_no_audit_could_use_is_refused_and_nothing_of_the_frame_is_logged(
+    what, says, tmp_path
+):
+    header = edgecnn.SessionHeader.of(PAST_BUNDLE)
+    with edgecnn.SessionWriter(tmp_path / "s", header) as session:
+        session.answer(0, [0.125] * 8)
+        with pytest.raises(SessionError, match=says):
+            session.answer(1, [0.125] * 8, **what)
+        session.end("done")
+    events = (tmp_path / "s" / "events.jsonl").read_text()
+    assert '"frame":0' in events
+    assert '"frame":1' not in events
+    assert not list((tmp_path / "s" / "frames").iterdir())

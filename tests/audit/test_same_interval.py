@@ -84,6 +84,32 @@ def test_still_lives_with_equal_answers_are_two_recordings(tmp_path):
     assert audit(paths).live.tally.total == 100
 
 
+@pytest.mark.parametrize(
+    ("sources", "refused"),
+    [
+        (("/images/field", "/images/field"), True),
+        (("/images/field", "/images/other"), False),
+        (("0", "0"), False),  # of one camera twice
+    ],
+)
+def test_a_sure_model_over_the_same_files_is_one_recording(tmp_path, sources, refused):
+    """The answers change too seldom to tell two films of a camera apart."""
+    classes = [k // 8 % 2 for k in range(50)]
+    events = []
+    for k, label in enumerate(classes):
+        events += [answer_event(k, True, truth=label, name=f"{k}.png")]
+        events += [truth_event(k, LABELS[label])]
+    paths = [
+        write_session(tmp_path / name, PAST_BUNDLE, events, source=source)
+        for name, source in zip("ab", sources, strict=True)
+    ]
+    if refused:
+        with pytest.raises(SessionError, match="given twice"):
+            audit(paths)
+    else:
+        assert audit(paths).live.tally.total == 100
+
+
 def test_what_returns_is_one_thing_and_a_session_without_numbers_says_so(tmp_path):
     events = []
     for k in range(80):  # two things of two classes, in turns

@@ -115,7 +115,12 @@ def test_what_is_advised_takes_all_sessions_and_the_labels_that_there_are(tmp_pa
     a, b = sessions
     assert f"--field {a} --field {b} --labels {a} --labels {b} " in adapt
     assert not any(" label " in command for command in advised)
-    assert any(command.endswith("--log more") for command in advised)
+    (more,) = (command for command in advised if command.endswith("--log more"))
+    assert "OTHER_IMAGES" not in more
+    edit(a, lambda head: head.update(source="/films/monday.mp4"))
+    edit(b, lambda head: head.update(source="/films/tuesday.mp4"))
+    # The same film again would bring no other object.
+    assert any("--source OTHER_IMAGES " in step.command for step in audit(sessions).next)
     lines = (a / "events.jsonl").read_text().splitlines()
     kept = [line for line in lines if '"truth"' not in line or '"frame":3,' in line]
     (a / "events.jsonl").write_text("".join(f"{line}\n" for line in kept))

@@ -138,6 +138,70 @@ def test_a_session_gives_its_frames_and_their_times(tmp_path, lab):
     assert len(found) == 30
 
 
+def recorded(path: Path, about, count: int = 30, **info) -> Path:
+    """A session whose frames were processed within seconds; `about` tells more of each."""
+    events = [answer_event(k, True, pool="uniform", **about(k)) for k in range(count)]
+    write_session(path, PAST_BUNDLE, events, **info)
+    for k in range(count):
+        write(path / "frames", f"{k:08d}.png", scene(k))
+    return path
+
+
+def test_a_session_of_images_has_no_time_and_is_no_burst(tmp_path, lab):
+    session = recorded(tmp_path / "s", lambda k: {"name": f"{k}.png"}, source=str(tmp_path))
+    near = np.clip(scene(6).astype(int) + 3, 0, 255).astype("u1")
+    write(session / "frames", "00000007.png", near)  # what looks alike still counts once
+    result = calibrate(session, lab, tmp_path / "out", CalibrateOptions(fit=False))
+    assert result.left_out == {"near-duplicate": 1}
+    assert {row["time"] for row in rows(tmp_path / "out")} == {""}
+    assert not any("one hour" in warning for warning in result.warnings)
+
+
+def test_a_session_of_images_has_the_times_in_their_names(tmp_path, lab):
+    def name(k: int) -> dict[str, str]:  # two cameras at the same time, every 5 seconds
+        return {"name": f"cam{k % 2}/20240131-12{k // 24:02d}{k // 2 * 5 % 60:02d}.png"}
+
+    session = recorded(tmp_path / "s", name, source=str(tmp_path))
+    result = calibrate(session, lab, tmp_path / "out", CalibrateOptions(fit=False))
+    assert result.left_out == {"within a burst": 14}
+    times = sorted(row["time"] for row in rows(tmp_path / "out"))
+    assert times[:3] == ["2024-01-31T12:00:00+00:00"] * 2 + ["2024-01-31T12:00:10+00:00"]
+
+
+def test_a_session_of_a_video_has_the_time_within_it(tmp_path, lab):
+    film = {"source": str(tmp_path / "film.mp4")}
+    session = recorded(tmp_path / "s", lambda k: {"s": 4.0 * k}, **film)
+    result = calibrate(session, lab, tmp_path / "out", CalibrateOptions(fit=False))
+    assert result.picked == 10  # every 12 s
+    assert result.left_out == {"within a burst": 20}
+    assert {row["time"] for row in rows(tmp_path / "out")} == {""}
+    assert any("within 2 minutes" in warning for warning in result.warnings)
+    assert any("film longer, or set a smaller --spacing" in w for w in result.warnings)
+
+
+def test_videos_in_sessions_of_one_name_have_times_of_their_own(tmp_path, lab):
+    for day, first in (("monday", 0), ("tuesday", 30)):
+        root = tmp_path / day / "s"
+        recorded(root, lambda k: {"s": 4.0 * k}, 3, source="/tmp/film.mp4")
+        for k in range(3):
+            write(root / "frames", f"{k:08d}.png", scene(first + k))
+    both = [tmp_path / day / "s" for day in ("monday", "tuesday")]
+    result = calibrate(both, lab, tmp_path / "out", CalibrateOptions(fit=False))
+    assert result.picked == 2
+    assert not any("one hour" in warning for warning in result.warnings)
+
+
+def test_a_raw_video_without_a_time_is_no_burst(tmp_path, lab):
+    session = recorded(tmp_path / "s", lambda _: {}, source=str(tmp_path / "film.h264"))
+    assert calibrate(session, lab, tmp_path / "out", CalibrateOptions(fit=False)).picked == 30
+
+
+def test_a_bundle_is_no_field(tmp_path, field, lab):
+    for place in (PAST_BUNDLE, [field, PAST_BUNDLE]):
+        with pytest.raises(DataError, match="is a bundle, expected a folder of images"):
+            calibrate(place, lab, tmp_path / "out", QUICK)
+
+
 def test_eight_images_and_a_night_are_named_as_narrow(tmp_path, lab):
     root = tmp_path / "night"
     for k in range(8):

@@ -48,6 +48,12 @@ CASES = (
         "run B -s 0 --roi a=0,0,5,5 --roi b=5,5,5,5 --web 127.0.0.1:8099",
         "run B -s 0 --roi a=0,0,5,5 --roi b=5,5,5,5",
     ),
+    read(
+        "--max-ms chooses the input",
+        "train L -o M --max-ms 4 --width 96 --height 96",
+        "train L -o M --max-ms 4",
+    ),
+    read("-o and --csv are both", "audit S -o x --csv x", "audit S -o x.html --csv x.csv"),
     read("--every and --max-fps say", "run B -s 0 --every 5s --max-fps 1", "run B -s 0 --every 5s"),
     read(
         "several regions need a name each",
@@ -77,6 +83,11 @@ CASES = (
         "--integer-only limits",
         "export M --calibration F -o O --integer-only",
         "export M --calibration F -o O --integer-only --repair",
+    ),
+    read(
+        "says how to compare calibration sets",
+        "export M --calibration F -o O --field F",
+        "export M --calibration F -o O --field F --compare",
     ),
     read(
         "describes a Keras file of your own",
@@ -221,9 +232,10 @@ CASES = (
         "run B -s F --mqtt mqtt://u:p@here/t",
     ),
     read("which names no host", "run B -s F --mqtt mqtt:///t", "run B -s F --mqtt mqtt://here/t"),
+    Case("is inside of the source", "run B -s F --log-root F", "run B -s F --log O"),
     Case("is a file, expected a new folder", "run B -s F --log T", "run B -s F --log O"),
     Case("holds a session already", "run B -s F --log S", "run B -s F --log O"),
-    Case("is not empty and not a session", "run B -s F --log F", "run B -s F --log O"),
+    Case("is not empty and not a session", "run B -s F --log L", "run B -s F --log O"),
     Case(
         "carries no time", "run B -s RAW --truth SECONDS", "run B -s RAW --truth SECONDS --fps 10"
     ),
@@ -234,7 +246,17 @@ CASES = (
         "run B -s F --web 127.0.0.1:FREE",
     ),
     Case("another input tensor than in the lab", "run RESEALED -s F", "doctor RESEALED"),
+    Case(
+        "--run-config is {}, which is no file",
+        "service install B --source 0 --print-only --run-config O",
+        "service install B --source 0 --print-only --run-config EMPTY",
+    ),
     # Models of others.
+    read(
+        "can't be quantized anew",
+        "export TFLITE --calibration F -o O",
+        "import TFLITE --lab F -o O",
+    ),
     Case("is neither a .tflite nor an .onnx", "import T --lab F -o O", "export --help"),
     read(
         "is no .keras or .h5 file",
@@ -282,6 +304,8 @@ ELSEWHERE = {
     "which adapting on a device needs": "needs a bundle of an older edgecnn",
     "which this network can't be brought to": "tests/export/test_micro.py",
     "of image tensors in": "tests/images/test_tensors.py",
+    "--synthesize is ": "tests/train/test_train.py",
+    "scenes and devices, or raise --near-duplicate": "tests/images/test_split.py",
     "which holds the lab images that `edgecnn adapt`": "needs a training",
     "weights of efficientnet-lite0 are not installed": "needs a machine without the weights",
     "is not what `edgecnn train` writes": "it names what makes such a folder",

@@ -79,6 +79,10 @@ class Places:
         data = b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames)
         self.known["RAW"].write_bytes(data)
 
+    def make_tflite(self, place: Path) -> None:
+        self.known["TFLITE"] = place.with_suffix(".tflite")
+        shutil.copy(next(self["B"].glob("model_*.tflite")), self.known["TFLITE"])
+
     def make_loose(self, place: Path) -> None:
         """Splits with images directly in them."""
         for k, path in enumerate(sorted(self["F"].rglob("*.png"))):

@@ -17,6 +17,7 @@ from samples import classes, sample
 
 from edgecnn.cli import progress
 from edgecnn.cli.app import COMMANDS, app
+from edgecnn.inspect.checks.balance import Balance, ClassCount
 from edgecnn.quiet import quiet
 
 # The results of the commands; those of `audit` and `demo` have lists of their own.
@@ -29,6 +30,7 @@ RESULTS = (
 
 # Where a sample is not what a person sees.
 USUAL: dict[str, dict[str, Any]] = {
+    "Inspection": {"balance": Balance((ClassCount("a", 30, 30),) * 2, 1.0, 2.0, "none", ())},
     "TrainResult": {"worker": "", "splits": {}, "confidence_error": {}},
     "ExportResult": {"artifacts": ()},
     "AdaptResult": {"refusal": None},
@@ -163,6 +165,25 @@ def test_evaluate_and_audit_write_a_row_an_image(edgecnn, digits_bundle, digits_
         for column in ("label", "answer", "confidence", "correct"):
             assert audited[name][column] == row[column]
         assert row["correct"] == str(int(row["answer"] == "3"))
+    again = edgecnn("audit", session, "--bundle", digits_bundle, "--csv", answers)
+    assert again[0] == 0, "its own table it may replace"
+    # What was given to a command is never what it writes.
+    log, picture = session / "events.jsonl", next(some.iterdir())
+    before = {file: file.read_bytes() for file in (log, answers, picture)}
+    for words in (
+        ("audit", session, "--csv", log),
+        ("audit", session, "-o", log),
+        ("evaluate", digits_bundle, lab, "--csv", answers),  # another command's table
+        ("evaluate", digits_bundle, lab, "--csv", picture),
+        ("inspect", lab, "-o", picture),
+    ):
+        status, _, err = edgecnn(*words)
+        assert (status, "of this command; choose another name" in err) == (2, True), err
+    assert before == {file: file.read_bytes() for file in before}
+    both = tmp_path / "both"
+    status, _, err = edgecnn("audit", session, "-o", both, "--csv", both)
+    assert (status, both.exists()) == (2, False)
+    assert "give each a name of its own" in err
 
 
 @pytest.mark.parametrize("command", ["evaluate", "audit"])

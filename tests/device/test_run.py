@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,14 @@ from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.device.run.run import RunOptions, run
-from edgecnn.errors import BundleError, EdgecnnError, OutputError, SourceError, TruthError
+from edgecnn.errors import (
+    BundleError,
+    EdgecnnError,
+    OptionError,
+    OutputError,
+    SourceError,
+    TruthError,
+)
 from edgecnn.session.read import open_session
 
 NUM_VIDEO = 300
@@ -277,6 +285,23 @@ def test_a_place_that_is_taken_is_left_as_it_was(digits_bundle, film, tmp_path):
     with pytest.raises(OutputError, match="can't write session /proc/"):
         run(digits_bundle, str(film[0]), RunOptions(log=Path("/proc/edgecnn/s")))
     assert [p.name for p in other.iterdir()] == ["letter.txt"]
+
+
+def test_a_session_inside_of_its_own_source_is_refused(digits_bundle, digits_field, tmp_path):
+    """The next run would take the kept pictures for images."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for image in sorted(digits_field.rglob("*.png"))[:3]:
+        shutil.copy(image, flat)
+    (tmp_path / "link").symlink_to(flat)
+    before = sorted(flat.rglob("*"))
+    for place in ({"log": flat / "sess"}, {"log_root": flat}, {"log": tmp_path / "link" / "s"}):
+        with pytest.raises(OptionError, match="is inside of the source") as error:
+            run(digits_bundle, str(flat), RunOptions(**place))
+        assert str(next(iter(place.values()))) in one_line(error.value)
+    assert sorted(flat.rglob("*")) == before
+    beside = run(digits_bundle, str(flat), RunOptions(log=tmp_path / "flat_session"))
+    assert beside.frames == 3
 
 
 def test_a_run_that_fails_before_its_first_frame_leaves_nothing(digits_bundle, tmp_path):

@@ -90,6 +90,10 @@ def test_what_systemd_reads_otherwise_is_escaped():
         ("install", PAST_BUNDLE, {}),
         ("install", PAST_BUNDLE, {"source": "film.mp4"}),
         ("install", Path("none.edgecnn"), {"source": "0"}),
+        *(
+            ("install", PAST_BUNDLE, {"source": "0", "print_only": True, "run_config": path})
+            for path in (Path("nosuch.toml"), PAST)  # absent, and a folder
+        ),
         ("uninstall", None, {"folder": Path("/nonexistent")}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -40,6 +41,26 @@ def test_a_folder_gives_every_image_in_order_with_its_bytes_and_name(pictures):
     assert frames[3].name == "img_0003.png"
     assert frames[3].encoded == (pictures / "img_0003.png").read_bytes()
     assert warnings == []
+
+
+def test_what_sessions_below_a_folder_kept_is_passed_over_with_a_note(pictures):
+    images = [path.name for path in sorted(pictures.iterdir())]
+    for place in ("s", "root/monday", "root/tuesday"):
+        (pictures / place / "frames").mkdir(parents=True)
+        (pictures / place / "session.json").write_text("{}")
+        shutil.copy(pictures / images[3], pictures / place / "frames" / "00000003.png")
+    shutil.copy(pictures / images[0], pictures / "root" / "own.png")  # beside them: an image
+    frames, warnings = read(str(pictures))
+    assert [frame.name for frame in frames] == [*images, "root/own.png"]
+    (said,) = (line for line in warnings if "pictures of" in line)
+    assert f"{pictures}: 3 pictures of 3 sessions in it are passed over (the first: " in said
+    # A session that is itself the source is what was asked for.
+    assert [frame.name for frame in read(str(pictures / "s"))[0]] == ["frames/00000003.png"]
+    assert len(read(str(pictures / "s" / "frames"))[0]) == 1
+    (pictures / "root" / "own.png").unlink()
+    with pytest.raises(SourceError, match="holds no image but those that sessions kept") as error:
+        read(str(pictures / "root"))
+    assert one_line(error.value)
 
 
 def test_broken_images_are_warnings_and_keep_their_number(pictures):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,6 +229,8 @@ def test_an_impossible_format_that_was_asked_for_is_an_error(tmp_path, odd_model
         ({"formats": ()}, "names nothing"),
         ({"integer_io": "int4"}, "int4"),
         ({"max_drop": -1.0}, "max-drop is -1, expected a number from 0"),
+        ({"compare_counts": (50,)}, "--compare-counts says .* add --compare"),
+        ({"field": Path("field")}, "--field says .* add --compare"),
     ],
 )
 def test_options_that_do_not_exist_are_refused_with_those_that_do(options, said):

@@ -251,6 +251,17 @@ def test_a_keras_file_without_a_lab_and_a_model_folder_with_one_are_refused(
         load_any_model(files / "absent.keras", ExportOptions())
 
 
+@pytest.mark.parametrize("name", ["net.tflite", "NET.ONNX"])
+@pytest.mark.parametrize("with_lab", [True, False])
+def test_a_file_of_another_format_is_sent_to_import(tmp_path, lab, name, with_lab):
+    path = tmp_path / name
+    path.write_bytes(b"x")
+    with pytest.raises(EdgecnnError) as error:
+        load_any_model(path, of(lab) if with_lab else ExportOptions())
+    assert f"`edgecnn import {path} --lab FOLDER -o NAME.edgecnn`" in str(error.value)
+    assert "MODEL folder" not in str(error.value)
+
+
 def _two_inputs():
     image, more = keras.Input(SPEC.shape), keras.Input((4,))
     both = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(image), more])

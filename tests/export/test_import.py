@@ -54,6 +54,50 @@ def colour_net(*, first: bool, mean: float, scale: float, bgr: bool = False) -> 
     return bytes(model.SerializeToString())
 
 
+def with_names(data: bytes, names: dict[str, str]) -> bytes:
+    """The net with other names, its scores once more through both branches of an If."""
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    names = {"y": "from_branch"} | names
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for one in (*graph.input, *graph.initializer):
+        one.name = names.get(one.name, one.name)
+    branch = helper.make_graph(
+        [helper.make_node("Identity", [names["y"]], ["inner"], name="edgecnn_1")],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, [None, 3])],
+    )
+    graph.initializer.append(numpy_helper.from_array(np.array(True), "edgecnn_weights"))
+    both = {"then_branch": branch, "else_branch": branch}
+    graph.node.append(helper.make_node("If", ["edgecnn_weights"], ["last"], **both))
+    graph.output[0].name = "last"
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"x": "image", "y": "scores"},  # as `edgecnn export` calls them
+        {"x": "scores", "y": "image"},
+        {"order": "image", "middle": "scores"},
+        {"m": "image", "d": "edgecnn_bias", "g": "edgecnn_flat"},
+    ],
+)
+def test_names_in_the_file_do_not_clash_with_those_of_its_ends(tmp_path, colours, names):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(with_names(colour_net(first=True, mean=0.0, scale=1.0), names))
+    result = import_model(path, None, colours, tmp_path / "one.edgecnn")
+    assert result.lab.accuracy == 1.0
+    (graph,) = (onnx.load(p).graph for p in result.bundle.glob("*.onnx"))
+    assert [one.name for one in (*graph.input, *graph.output)] == ["image", "scores"]
+    again = next(result.bundle.glob("*.onnx"))
+    assert import_model(again, None, colours, tmp_path / "two.edgecnn").lab.accuracy == 1.0
+
+
 @pytest.mark.parametrize(
     ("first", "mean", "scale", "bgr", "found"),
     [

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -180,6 +183,31 @@ def test_a_torn_h5_and_a_torn_saved_model_are_refused_in_one_line(tmp_path):
         with pytest.raises(ModelError, match="copy") as caught:
             load_keras_file(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def test_what_tensorflow_says_when_it_is_imported_is_not_shown(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"no zip")
+    (tmp_path / "keras.py").write_text(
+        "import os\nos.write(2, b'I0000 oneDNN: hello')\nsaving = 0\n"
+    )
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as file:
+        file.writestr("config.json", "{}")
+        file.writestr("metadata.json", "{}")
+    code = (
+        "from pathlib import Path; from edgecnn.export.foreign import keras_file as f\n"
+        "import sys; assert 'keras' not in sys.modules\n"
+        "try: f.load_keras_file(Path('model.keras'))\n"
+        "except (AttributeError, f.ModelError): print('keras' in sys.modules)"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_code_in_a_file_is_not_run(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from edgecnn.errors import DataError
 from edgecnn.files.folders import class_names, find_images, find_labelled
+from edgecnn.files.walk import walk
 
 
 def touch(root: Path, *names: str) -> None:
@@ -89,6 +90,22 @@ def test_what_is_no_labelled_folder_is_refused_in_one_line(tmp_path, make, match
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("marks", "kind"),
+    [(("card.json", "SHA256SUMS"), "a bundle"), (("card.json", "model.keras"), "a MODEL folder")],
+)
+def test_what_edgecnn_wrote_is_no_folder_of_images_but_one_of_its_files_may_be_in_it(
+    tmp_path, marks, kind
+):
+    touch(tmp_path, "golden/1.png", "layers.png", marks[0])
+    assert len(find_images(tmp_path)) == 2
+    touch(tmp_path, marks[1])
+    for find in (find_images, find_labelled):
+        with pytest.raises(DataError, match=f"is {kind}, expected a folder of images") as caught:
+            find(tmp_path)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read_is_named(tmp_path):
     touch(tmp_path, "a/1.png")
@@ -107,3 +124,13 @@ def test_one_class_is_refused_with_its_name(tmp_path):
     touch(tmp_path, "only/1.png", "only/2.png")
     with pytest.raises(DataError, match="'only' with 2 images"):
         class_names(find_labelled(tmp_path))
+
+
+def test_a_named_pipe_is_no_picture_and_nothing_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    os.mkfifo(tmp_path / "b")
+    (tmp_path / "c.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "d.jpg").write_bytes(b"\xff\xd8\xff")
+    found = walk(tmp_path)
+    assert [path.name for path in found.files] == ["c.jpg", "d.jpg"]
+    assert found.passed == {".jpg": 1, "without suffix": 1}

@@ -194,6 +194,24 @@ def test_too_small_a_class_is_a_problem_not_an_error(tmp_path, write):
     assert found.labels.why_not
 
 
+@pytest.mark.parametrize("usable", [0, 4])
+def test_a_training_that_would_be_refused_is_not_advised(tmp_path, write, usable):
+    for k in range(14):
+        write(tmp_path, f"many/{k}.png", k)
+    for k in range(4):
+        write(tmp_path, f"odd/{k}.png", 100 + k)
+        if k >= usable:
+            (tmp_path / "odd" / f"{k}.png").write_bytes(b"x")
+    found = inspect(tmp_path)
+    text = found.to_text()
+    assert not re.search("edgecnn train (LAB|/)", text)
+    assert found.balance.ratio == (14 / usable if usable else None)
+    said = "largest over smallest class: none, as class odd has no usable image"
+    assert (said in text) == (usable == 0)
+    with_field = inspect(tmp_path, InspectOptions(field=tmp_path / "many")).to_text()
+    assert "edgecnn calibrate" in with_field
+
+
 def test_a_picture_under_two_classes_is_a_problem(two_classes, write):
     shutil.copy(two_classes / "a" / "000.png", two_classes / "b" / "same.png")
     found = inspect(two_classes)
@@ -331,6 +349,17 @@ def test_unusable_input_ends_in_one_line(case, tmp_path, write, two_classes):
         inspect(root, options)
     assert "\n" not in str(error.value)
     assert "expected" in str(error.value)
+
+
+def test_a_field_that_is_not_there_is_refused_before_the_lab_is_read(two_classes, tmp_path):
+    steps: list[str] = []
+    with pytest.raises(DataError, match="nosuch does not exist"):
+        inspect(
+            two_classes,
+            InspectOptions(field=tmp_path / "nosuch"),
+            progress=lambda *step: steps.append(step[0]),
+        )
+    assert not steps
 
 
 def test_a_folder_as_page_is_refused_before_the_work(two_classes, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from pathlib import Path
 import pytest
 from sessions import LABELS, NOW, PAST, PAST_BUNDLE, answer_event, truth_event, write_session
 
+from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.cli.main import app
+from edgecnn.device.label.label import LabelOptions, label
 from edgecnn.errors import OutputError, TruthError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import NONE_LABEL, TruthEvent
@@ -235,6 +239,23 @@ def line(**values: object) -> str:
         (line() + '{"event": "truth", "frame": "x"}\n', "line 2 is no label"),
         (line() + '{"frame": 3}\n', "line 2 is no label"),
         ('{"event": "frame"}\n', "holds no label"),
+        (line(why="bogus"), "line 1 is no label (why is 'bogus', expected 'all', 'stretch'"),
+        (line() + line(via="bogus"), "line 2 is no label (via is 'bogus', expected 'folder'"),
+        (line(via=3), "via is '3'"),
+        (line(blind="yes"), "blind is 'yes', expected true or false"),
+        (line(by=["ann"]), "found ['ann'], expected a text"),
+        (line(p=1.5), "p is 1.5, expected more than 0 and at most 1"),
+        (line(p=0), "p is 0, expected"),
+        (line(p=float("nan")), "p is nan, expected"),
+        (line(p="1"), "p is '1', expected a number"),
+        (line(frame=-1), "frame is -1, expected 0 to"),
+        (line(frame=1 << 70), "expected 0 to"),
+        (line(frame=True), "frame is True, expected a whole number"),
+        (line(label=7), "found 7, expected a text"),
+        (line(at="yesterday"), "line 1 is no label"),
+        (line(at=5), "line 1 is no label"),
+        (line(roi=2), "found 2, expected a text"),
+        ('{"event": "truth", "frame": 1, "via": "label"}\n', "is no label (no 'label')"),
         (line(frame=99), "is it of another session?"),
         ("", "is empty"),
         ("frame,label\n99," + A + "\n", "none of its rows is about a frame"),
@@ -244,11 +265,124 @@ def line(**values: object) -> str:
 def test_a_wrong_file_of_labels_is_refused_in_one_line(session, tmp_path, content, said):
     file = tmp_path / "labels.jsonl"
     file.write_text(content)
+    before = (session / EVENTS_NAME).read_bytes()
     with pytest.raises(TruthError) as error:
         read_labels(file, open_session(session))
     assert said in str(error.value)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
+    with pytest.raises(TruthError) as again:
+        merge_labels(session, file)
+    assert str(again.value) == str(error.value)
+    assert (session / EVENTS_NAME).read_bytes() == before
+    assert not labels_beside(session).exists()
+
+
+def test_a_command_that_reads_a_wrong_file_of_labels_ends_with_one_line_and_status_2(
+    session, tmp_path, capfd
+):
+    file = tmp_path / "labels.jsonl"
+    file.write_text(line(why="bogus"))
+    for words in (["audit", session, "--truth", file], ["label", session, "--merge", file]):
+        with pytest.raises(SystemExit) as done:
+            app(list(map(str, words)), prog_name="edgecnn")
+        out, err = capfd.readouterr()
+        assert (done.value.code, out) == (2, "")
+        assert "Traceback" not in err
+        (said,) = (one for one in err.splitlines() if one.startswith("edgecnn "))
+        assert f"{file} line 1 is no label (why is 'bogus'" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"started_at": "2024-05-02T10:00:00.000+00:00"}, "its start is 2024-05-02"),
+        ({"started_at": None}, "its start is unknown, expected 2024-05-01"),
+        ({"sha256": "0" * 64}, "its bundle is 0000000000"),
+        ({"artifact": "model_float32.tflite"}, "its artifact is model_float32.tflite"),
+        ({"boot_id": "another"}, "its machine's boot_id is another"),
+    ],
+)
+def test_labels_of_another_recording_are_refused(session, tmp_path, change, said):
+    """Its frames have the same numbers; its own files say whose labels they are."""
+    events = [answer_event(k, True) for k in range(10)] + [truth_event(3, B)]
+    other = write_session(tmp_path / "other", PAST_BUNDLE, events, **change)
+    labels_beside(other).write_bytes(TruthEvent(4, B, "label").to_line())
+    before = (session / EVENTS_NAME).read_bytes()
+    for file in (other, other / EVENTS_NAME, labels_beside(other)):
+        with pytest.raises(TruthError, match=re.escape(said)) as error:
+            merge_labels(session, file)
+        assert f"{other} is no copy of {session}: " in str(error.value)
+        assert f"give a labelled copy of {session}" in str(error.value)
+        assert "\n" not in str(error.value)
+    assert (session / EVENTS_NAME).read_bytes() == before
+
+
+def test_without_a_start_in_the_header_the_first_answer_tells_recordings_apart(tmp_path):
+    places = {
+        name: write_session(
+            tmp_path / name,
+            PAST_BUNDLE,
+            [answer_event(k, True, confidence=sure) for k in range(3)] + [truth_event(k, A)],
+            started_at=None,
+        )
+        for k, (name, sure) in enumerate({"one": 0.9, "copy": 0.9, "other": 0.8}.items())
+    }
+    assert merge_labels(places["one"], places["copy"]).added == 1
+    with pytest.raises(TruthError, match="its first answer differs"):
+        merge_labels(places["one"], places["other"])
+
+
+def test_a_copy_of_another_machine_has_other_paths_and_merges(session, tmp_path):
+    """Also one that was copied while the run went on, so that it has fewer answers."""
+    copy = shutil.copytree(session, tmp_path / "copy")
+    head = json.loads((copy / "session.json").read_text())
+    head["bundle"]["path"], head["source"] = "/home/ann/b.edgecnn", "/home/ann/images"
+    (copy / "session.json").write_text(json.dumps(head))
+    lines = (copy / EVENTS_NAME).read_bytes().splitlines(keepends=True)
+    (copy / EVENTS_NAME).write_bytes(b"".join(lines[:5]))
+    append(copy, TruthEvent(3, B, "label", by="ann", at=at(3)))
+    merged = merge_labels(session, copy)
+    assert (merged.added, merged.known, merged.strangers) == (1, 0, 0)
+    assert labels_of(session)[3] == B
+
+
+def test_a_csv_that_is_merged_twice_changes_nothing_the_second_time(session, tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text(f"first,last,label\n2,5,{B}\n")
+    merged = [merge_labels(session, file) for _ in range(2)]
+    assert [(one.added, one.known) for one in merged] == [(4, 0), (0, 4)]
+    append(session, TruthEvent(2, C, "label", by="ann", at=at(5)))
+    assert merge_labels(session, file).added == 0
+    assert labels_of(session)[2:6] == [C, B, B, B]  # what a person said since stays
+    file.write_text(f"first,last,label\n2,4,{B}\n5,5,{A}\n")
+    assert (merge_labels(session, file).added, labels_of(session)[5]) == (1, A)
+    file.write_text(f"frame,label\n5,{B}\n")
+    assert (merge_labels(session, file).added, labels_of(session)[5]) == (1, B)
+
+
+def test_a_csv_that_the_run_counted_is_there_already(tmp_path):
+    events = [answer_event(k, True) for k in range(3)]
+    events += [truth_event(k, B, via="csv", why="all") for k in range(3)]
+    session = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    file = tmp_path / "t.csv"
+    file.write_text(f"first,last,label\n0,2,{B}\n")
+    merged = merge_labels(session, file)
+    assert (merged.added, merged.known) == (0, 3)
+
+
+def test_rows_beyond_the_recording_are_said_by_audit_and_merge(session, tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("frame,label\n" + "".join(f"{k},{A}\n" for k in range(12)))
+    said = f"{file} line 12: 2 of its 12 rows begin after frame 9, the last of the session"
+    assert any(said in note for note in audit([session], AuditOptions(truth=file)).notes)
+    result = label([session], LabelOptions(merge=file))
+    assert said in result.to_text()
+    file.write_text("frame,label\n" + "".join(f"{k},{A}\n" for k in range(1, 11)))
+    (note,) = read_labels(file, open_session(session)).notes
+    assert "does it count from 1? subtract 1 from its frames" in note
+    file.write_text("frame,label\n" + "".join(f"{k},{A}\n" for k in range(10)))
+    assert read_labels(file, open_session(session)).notes == ()
 
 
 def test_a_folder_that_is_no_session_and_an_absent_file_are_refused(session, tmp_path):

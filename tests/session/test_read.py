@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime
 
 import numpy as np
 import pytest
-from sessions import LABELS, PAST, PAST_BUNDLE, answer_event, truth_event, write_session
+from sessions import LABELS, NOW, PAST, PAST_BUNDLE, answer_event, truth_event, write_session
 
 from edgecnn.audit.audit import audit
 from edgecnn.errors import EdgecnnError, SessionError
-from edgecnn.session.read import kept_pictures, open_session, read_frames, read_truth
+from edgecnn.session.read import KeptFrame, kept_pictures, open_session, read_frames, read_truth
 
 POISON = (
     b'{"event":"truth","frame":BOOM\n',
@@ -156,6 +157,25 @@ def test_a_picture_is_found_by_the_frames_number_and_its_time_is_counted_on(tmp_
         "00000001.jpg": "2024-05-01T10:00:00.040+00:00",
         "00000003.png": "2024-05-01T10:10:00.040+00:00",
     }
+
+
+@pytest.mark.parametrize(
+    ("about", "source", "known"),
+    [
+        ({"name": "a/7.png"}, "/data", KeptFrame(None, True, None, "a/7.png")),
+        ({"s": 2.5}, "/data/film.mp4", KeptFrame(None, True, 2.5)),
+        ({}, "/data/film.h264", KeptFrame(None, True)),
+        ({}, "/dev/video0", KeptFrame(datetime.fromisoformat(NOW), True)),
+        ({}, "rtsp://camera/1", KeptFrame(datetime.fromisoformat(NOW), True)),
+    ],
+)
+def test_of_a_recording_the_time_of_processing_is_no_time_of_a_picture(
+    tmp_path, about, source, known
+):
+    events = [answer_event(0, True, pool="hard", **about)]
+    path = write_session(tmp_path / "s", PAST_BUNDLE, events, source=source)
+    (path / "frames" / "00000000.jpg").write_bytes(b"x")
+    assert kept_pictures(path) == {"00000000.jpg": known}
 
 
 def test_of_a_session_that_cannot_be_read_no_picture_time_is_known(tmp_path):

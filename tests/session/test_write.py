@@ -105,7 +105,7 @@ def test_readers_find_each_picture_and_when_it_was_captured(tmp_path):
     assert read_frames(session).images == {3: "00000003.jpg"}
     assert session.picture("00000003.jpg").read_bytes() == b"data"
     kept = kept_pictures(session.path)
-    assert kept == {"00000003.jpg": (START + timedelta(milliseconds=120), False)}
+    assert kept == {"00000003.jpg": (START + timedelta(milliseconds=120), False, None, None)}
 
 
 def test_what_is_written_is_read_again(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecnn.errors import ModelError
+from edgecnn.errors import ModelError, OutputError
 from edgecnn.model.read import load_model
 from edgecnn.train.train import TrainOptions, train
 
@@ -132,3 +132,25 @@ def test_averaged_weights_go_on_too(lab, tmp_path):
     assert [float(row["val_loss"]) for row in rows[:2]] == kept["val_loss"]
     # Averages in the place of the weights, or the other way round, would throw it back.
     assert float(rows[2]["loss"]) < float(rows[0]["loss"])
+
+
+@pytest.mark.parametrize("what", ["the place", "the images"])
+def test_a_model_that_can_not_be_written_loses_no_training(tmp_path, lab, what):
+    images, model = shutil.copytree(lab, tmp_path / "lab"), tmp_path / "model"
+
+    def spoil(step: str, done: int, total: int) -> None:
+        if step.startswith("epoch") and done == total:
+            if what == "the place":
+                model.write_text("another file")
+            else:
+                images.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(OutputError, match=r"kept in .*model\.partial; .*--resume"):
+        train(images, model, TrainOptions(**OPTIONS), progress=spoil)
+    if what == "the place":
+        model.unlink()
+    else:
+        (tmp_path / "elsewhere").rename(images)
+    result = train(images, model, TrainOptions(**OPTIONS, resume=True))
+    assert result.epochs == OPTIONS["epochs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lab", "model"]

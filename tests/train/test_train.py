@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,8 @@ from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.errors import DataError, ModelError, OutputError
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_model
+from edgecnn.train.fitting.fit_network import Schedule
+from edgecnn.train.task import _check_seconds, read_task
 from edgecnn.train.train import TrainOptions, train
 
 QUICK = TrainOptions(width=16, height=16, epochs=2, network_width=0.5, seed=3, label_check=False)
@@ -279,3 +282,58 @@ def test_the_meters_reach_97_percent_in_ten_minutes(meters, tmp_path):
     assert result.verdict is not None
     assert not result.verdict.overfits
     assert result.seconds < 600
+
+
+def test_a_model_folder_among_the_images_is_refused(few, tmp_path):
+    lab = shutil.copytree(few, tmp_path / "lab")
+    for place in (lab, lab / "model", lab / "0" / "model"):
+        with pytest.raises(OutputError, match="whose folders are classes; choose another -o"):
+            train(lab, place, TrainOptions(**QUICKER))
+    assert not list(lab.rglob("model*"))
+
+
+def test_a_class_that_is_not_rare_is_refused_before_the_training(few, tmp_path):
+    def no_step(what: str, done: int, total: int) -> None:
+        assert not what.startswith("epoch")
+
+    for name in ("banana", "rarest", "0"):
+        options = TrainOptions(**{**QUICKER, "synthesize": name})
+        with pytest.raises(ModelError, match=f"--synthesize is '{name}'"):
+            train(few, tmp_path / "m", options, progress=no_step)
+
+
+@pytest.mark.parametrize("change", ["more", "fewer", "other"])
+def test_images_that_change_while_the_side_is_chosen_are_no_training(few, tmp_path, change):
+    """The split names rows: in another list of files they would be other images."""
+    lab = shutil.copytree(few, tmp_path / "lab")
+    task = read_task(lab, TrainOptions(**QUICKER), None, None)
+    assert task.at_side(24).shape == (24, 24, 3)
+    first, second = sorted((lab / "0").glob("*.png"))[:2]
+    if change == "more":
+        (lab / "a new class").mkdir()
+        for path in (lab / "0").iterdir():
+            cv2.imwrite(str(lab / "a new class" / path.name), cv2.imread(str(path))[::-1, ::-1])
+    elif change == "fewer":
+        first.unlink()
+    else:
+        first.write_bytes(second.read_bytes())
+    with pytest.raises(DataError, match=r"changed while it was read: \d+ images before, \d+ now"):
+        task.at_side(24)
+
+
+def test_the_first_step_counts_in_the_time_given():
+    """It compiles the graph, which can take a third of a short run."""
+    schedule = Schedule(TrainOptions(epochs=100, seconds=20.0), 10)
+    schedule.clock_start -= 15  # as if the first step had taken so long
+    schedule.on_train_batch_end(0)
+    schedule.clock_start -= 4
+    assert 0.7 < schedule._time_used() < 1
+    schedule.clock_start -= 2
+    assert schedule._time_used() > 1
+
+
+def test_a_short_training_is_no_reason_to_check_no_label():
+    probe = TrainOptions(network="efficientnet-lite0", width=96, height=96, fine_tune=False)
+    assert _check_seconds(probe, 200) == 3.0
+    assert _check_seconds(replace(probe, seconds=10.0), 200) == 1.0
+    assert _check_seconds(replace(probe, fine_tune=True, epochs=20), 2000) > 3.0

@@ -80,3 +80,11 @@ def test_field_images_without_labels_show_a_loss_or_none():
     equal = Verdict(*good, sign=FieldSign(166, 96.5, 97.0)).to_text()
     assert "no sign of a loss, and no proof" in equal
     assert "Nothing to change was found." in equal
+
+
+def test_a_network_that_is_its_probe_is_not_told_to_keep_it():
+    counts = Tally(1000, 1000), Tally(200, 300), Tally(190, 300)
+    assert "--no-fine-tune" in Verdict(*counts, pretrained=True).to_text()
+    found = Verdict(*counts, pretrained=True, tuned=False).to_text()
+    assert "Add images of other places." in found
+    assert "--no-fine-tune" not in found

@@ -6,16 +6,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgecnn.files.manifest import csv_text
-from edgecnn.files.staging import write_file
+from edgecnn.files.staging import check_file_place, write_file
 from edgecnn.session.answers import CANT_TELL, NO_TRUTH, region_of
 from edgecnn.session.read import Frames, Session, Truth
 
-__all__ = ["write_answers"]
+__all__ = ["check_answers_place", "write_answers"]
 
 _HEADER = (
     *("session", "frame", "region", "file", "picture"),
     *("answer", "confidence", "label", "correct"),
 )
+
+
+def check_answers_place(target: Path) -> None:
+    """Find out before the work whether the table can be written.
+
+    Raises:
+        OutputError: See `check_file_place`.
+    """
+    check_file_place(target, "a table", csv_text(_HEADER, ()).encode())
 
 
 def write_answers(target: Path, parts: Sequence[tuple[Session, Frames, Truth]]) -> None:

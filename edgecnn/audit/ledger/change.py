@@ -9,7 +9,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from edgecnn.bundle.frame_view import FrameView
+from edgecnn.bundle.frame_view import Flip, FrameView
 
 __all__ = ["Change", "moved", "turned_by", "viewed"]
 
@@ -24,12 +24,14 @@ class Change:
         cut: The part of the frame that is left, as shares (left, top, width, height); None of a
             change that `run --roi` can't do.
         rotate: Degrees clockwise, as of `run --rotate`.
+        flip: As of `run --flip`, after the turn.
     """
 
     name: str
     apply: Callable[[np.ndarray], np.ndarray]
     cut: tuple[float, float, float, float] | None = None
     rotate: int = 0
+    flip: Flip | None = None
 
     def region(self, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
         """`cut` in pixels of a frame of this shape: (x, y, width, height)."""
@@ -66,7 +68,7 @@ def turned_by(name: str, degrees: float) -> Change:
 
 def viewed(name: str, view: FrameView) -> Change:
     """Turn by a right angle, or mirror."""
-    return Change(name, view.apply, rotate=view.rotate)
+    return Change(name, view.apply, rotate=view.rotate, flip=view.flip)
 
 
 def _warp(

@@ -141,7 +141,9 @@ def _check_distinct(opened: Sequence[Session], frames: Sequence[Frames]) -> None
     """Refuse a recording that is given twice, as a copy or under another name."""
     for k, later in enumerate(frames):
         for earlier, other in zip(opened[:k], frames[:k], strict=True):
-            if same_answers(other, later):
+            source = earlier.header.source
+            of_files = earlier.header.ran_over_files and source == opened[k].header.source
+            if same_answers(other, later, same_files=of_files):
                 raise SessionError(
                     f"{opened[k].path} holds the same answers as {earlier.path}: one recording, "
                     "given twice; its frames would count twice. Give one of them"

@@ -15,6 +15,7 @@ from edgecnn.device.options import RunOptions
 from edgecnn.errors import DataError, SourceError
 from edgecnn.files.folders import find_images
 from edgecnn.files.walk import is_picture, natural_key
+from edgecnn.session.layout import is_session
 
 __all__ = ["open_source"]
 
@@ -64,7 +65,7 @@ def _recorded(path: Path, options: RunOptions, stop: threading.Event) -> Source:
     if path.is_dir():
         try:
             notes: list[str] = []
-            files = find_images(path, notes)
+            files = _without_kept(find_images(path, notes), path, notes)
             files.sort(key=lambda file: natural_key(file.relative_to(path).as_posix()))
         except DataError as error:
             raise SourceError(str(error)) from error
@@ -80,3 +81,28 @@ def _recorded(path: Path, options: RunOptions, stop: threading.Event) -> Source:
         files = find_pattern(str(path))
         return ImageSource(files, names_below(files), options, stop)
     raise SourceError(f"source {str(path)!r} does not exist; expected {_EXPECTED}")
+
+
+def _without_kept(files: list[Path], root: Path, notes: list[str]) -> list[Path]:
+    """Pass over what sessions below the folder kept: a run would answer its own pictures again.
+
+    A session that is itself the source is read.
+
+    Raises:
+        DataError: There is nothing else.
+    """
+    folders = {file.parent for file in files}
+    within = {place for folder in folders for place in (folder, *folder.parents) if place != root}
+    sessions = {place for place in within if place.is_relative_to(root) and is_session(place)}
+    others = [file for file in files if sessions.isdisjoint(file.parents)]
+    if len(others) < len(files):
+        notes.append(
+            f"{root}: {len(files) - len(others)} pictures of {len(sessions)} sessions in it are "
+            f"passed over (the first: {min(sessions)})"
+        )
+    if not others:
+        raise DataError(
+            f"{root} holds no image but those that sessions kept, expected images beside them; "
+            f"give one session's folder, such as {min(sessions)}"
+        )
+    return others

@@ -45,7 +45,6 @@ class FolderDesk(Desk):
     Raises:
         DataError: The folder holds no image.
         OptionError: A class can't be a folder's name, or the output is another folder.
-        OutputError: It can't be written.
     """
 
     mode = "folder"
@@ -54,8 +53,6 @@ class FolderDesk(Desk):
         self._check(folder, output)
         self._passed_over: list[str] = []
         files = find_images(folder, self._passed_over)
-        if not (output / _JOURNAL).exists():
-            write_file(output / _JOURNAL, csv_text(_COLUMNS, []))
         self._folder, self._output = folder, output
         self._names = [file.relative_to(folder).as_posix() for file in files]
         digest = hashlib.sha256("\0".join([str(folder.absolute()), *self._names]).encode())
@@ -71,6 +68,15 @@ class FolderDesk(Desk):
                 raise OptionError(f"--classes: {name!r} can't be the name of a folder")
         self._leases: dict[str, int] = {}
         self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Make the output and its journal, so that a place that can't be written is known early.
+
+        Raises:
+            OutputError: It can't be written.
+        """
+        if not (self._output / _JOURNAL).exists():
+            write_file(self._output / _JOURNAL, csv_text(_COLUMNS, []))
 
     def about(self) -> Json:
         return {
@@ -144,6 +150,7 @@ class FolderDesk(Desk):
         name, label = row[:2]
         before, after = self._copy_of(name, self._label.get(name, "")), self._copy_of(name, label)
         journal = self._output / _JOURNAL
+        self.begin()
         try:
             if after is not None and after != before:
                 after.parent.mkdir(parents=True, exist_ok=True)
@@ -183,6 +190,8 @@ class FolderDesk(Desk):
 
 def _read_journal(file: Path) -> list[tuple[str, str, str, str]]:
     """The rows; a torn last line, of a program that was killed, is cut off."""
+    if not file.exists():
+        return []
     try:
         text = file.read_text(encoding="utf-8")
         whole = text[: text.rfind("\n") + 1]

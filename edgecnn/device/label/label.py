@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from edgecnn.device.label.folder_desk import FolderDesk
@@ -17,6 +18,8 @@ from edgecnn.session.label_file import merge_labels
 from edgecnn.session.layout import is_session
 
 __all__ = ["LabelOptions", "LabelResult", "MergeResult", "label"]
+
+_PORT = 8090  # that of the option's default
 
 
 def label(
@@ -40,13 +43,13 @@ def label(
     if options.merge is not None:
         return _merge(paths, options.merge)
     check_web()
-    address = parse_address(options.web)
+    address = parse_address(options.web, _PORT)
     desk = _desk(paths, options)
-    with stop_on_signals() as stop, PageServer(desk, address) as server:
+    with closing(desk), stop_on_signals() as stop, PageServer(desk, address) as server:
+        desk.begin()  # what can't be served leaves no folder behind
         if on_link is not None:
             on_link(server.link)
         stop.wait()
-    desk.close()
     return desk.result()
 
 
@@ -54,7 +57,8 @@ def _merge(paths: Sequence[Path], file: Path) -> MergeResult:
     if len(paths) != 1 or not is_session(paths[0]):
         raise OptionError("--merge takes one session, and adds the labels of a file or copy to it")
     merged = merge_labels(paths[0], file)
-    return MergeResult(merged.added, merged.known, merged.strangers, merged.place, paths[0])
+    added, place = merged.added, merged.place
+    return MergeResult(added, merged.known, merged.strangers, place, paths[0], merged.notes)
 
 
 def _desk(paths: Sequence[Path], options: LabelOptions) -> SessionDesk | FolderDesk:

@@ -68,6 +68,7 @@ class MergeResult(Record):
         strangers: Labels of frames that it does not hold.
         written: The file that took them.
         session: Whose labels they are now.
+        notes: How the file was read, where that is not plain, and what to doubt.
     """
 
     added: int
@@ -75,10 +76,12 @@ class MergeResult(Record):
     strangers: int
     written: Path
     session: Path = field(metadata=json_as(hidden=True))
+    notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
+        notes = "".join(f"note: {note}\n" for note in self.notes)
         return (
             f"added     {self.added} labels ({self.known} were there, {self.strangers} of other "
-            f"frames)\nwritten   {self.written}\nnext      edgecnn audit "
+            f"frames)\nwritten   {self.written}\n{notes}next      edgecnn audit "
             f"{shlex.quote(str(self.session))}\n"
         )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.bundle.learned import count_learned, learned_notes
-from edgecnn.device.capture.cameras import public_name
+from edgecnn.device.capture.cameras import live_kind, public_name
 from edgecnn.device.capture.sources import open_source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Status
@@ -28,6 +28,7 @@ from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.shadow import Shadow, load_shadow
 from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage
+from edgecnn.errors import OptionError
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.write import check_session_place
 
@@ -61,8 +62,10 @@ def run(
         SourceError: No frames, or none any more for as long as `give_up` says.
         ImageError: A region is not inside of the frames.
         TruthError: The truth is malformed or contradicts the bundle.
+        OptionError: The session would be inside of the source.
         OutputError: The session can't be begun. Later faults of the disk end no run.
     """
+    _refuse_log_in_source(source, options)
     if options.log is not None:
         check_session_place(options.log)
     loaded = load_classifier(bundle, options)
@@ -106,6 +109,22 @@ def run(
         bundles = Bundles(Active(loaded, options), incoming, shadow)
         loop = Loop(bundles, opened, truths, log, options, Audience(page, outputs, notifier))
         return loop.run(on_status, window, stop)
+
+
+def _refuse_log_in_source(source: str, options: RunOptions) -> None:
+    """Refuse a session in the folder that is read: the next run would take its pictures for images.
+
+    Raises:
+        OptionError: It is there.
+    """
+    place = options.log or options.log_root
+    if place is None or live_kind(source) is not None or not Path(source).is_dir():
+        return
+    if place.resolve().is_relative_to(Path(source).resolve()):
+        raise OptionError(
+            f"{place} is inside of the source {source}, whose images the next run would mix with "
+            "this session's; choose a place outside of it for --log or --log-root"
+        )
 
 
 def _warn_of_learned(source: ImageSource, loaded: Loaded, shadow: Shadow | None) -> None:

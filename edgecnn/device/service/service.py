@@ -58,6 +58,11 @@ def _install(bundle: Path | None, options: ServiceOptions) -> ServiceResult:
             f"--source is {options.source!r}, expected a camera or stream: a service never ends"
         )
     Bundle.open(bundle)
+    if options.run_config is not None and not options.run_config.is_file():
+        raise OptionError(
+            f"--run-config is {options.run_config}, which is no file, expected a TOML file with a "
+            "section [run]; check the path"
+        )
     file = _unit_file(options)
     root = options.log_root.absolute()
     text = unit_text(

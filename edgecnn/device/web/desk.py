@@ -86,6 +86,9 @@ class Desk:
         """The folder of one of `sessions`."""
         return None
 
+    def begin(self) -> None:
+        """Make what labels go to, once the page is served."""
+
     def close(self) -> None:
         """Release files."""
 

@@ -28,6 +28,7 @@ from edgecnn.records import Progress
 __all__ = ["load_any_model"]
 
 _GOLDEN = 4
+_IMPORTED = (".tflite", ".onnx")  # the files that `edgecnn import` takes
 _PROBES = 64
 
 
@@ -37,12 +38,18 @@ def load_any_model(
     """A MODEL folder, or a Keras file with what --lab and the options after it say of it.
 
     Raises:
-        ModelError: Neither, or --lab is missing or superfluous.
+        ModelError: Neither, a file for `edgecnn import`, or --lab is missing or superfluous.
         DataError: The labelled images can't be used.
     """
     if not path.exists():
         raise ModelError(
             f"{path} does not exist, expected a MODEL folder of `edgecnn train`, or a Keras file"
+        )
+    if path.suffix.lower() in _IMPORTED and path.is_file():
+        raise ModelError(
+            f"{path} is no Keras model, and can't be quantized anew; `edgecnn import {path} --lab "
+            "FOLDER -o NAME.edgecnn` makes a bundle of it as it is, measured on a folder of "
+            "labelled test images"
         )
     if not is_keras_file(path):
         if options.lab is not None:

@@ -72,8 +72,8 @@ def load_keras_file(
     if path.is_dir():
         return _load_saved_model(path)
     _check_kind(path)
-    import keras
-
+    with quiet():  # TensorFlow speaks when it is first imported
+        import keras
     with quiet(), importable_here(), tempfile.TemporaryDirectory() as folder:
         objects = _custom_objects(custom) if custom else {}
         known = objects

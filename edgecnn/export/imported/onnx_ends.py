@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from edgecnn.export.readback.onnx_graph import read_any_graph
 
 __all__ = ["OnnxFile"]
 
-_PREFIX = "edgecnn_"
+_IMAGE, _SCORES = "image", "scores"
 
 
 class OnnxFile:
@@ -54,19 +56,24 @@ class OnnxFile:
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         graph = model.graph
+        used = set(_names(graph))
+        prefix = _unused_prefix(used)
+        # Each file that `edgecnn export` writes has these names too: ours are those of the ends.
+        moved = {name: prefix + name for name in (_IMAGE, _SCORES) if name in used}
+        _rename(graph, moved)
         nodes: list[Any] = []
 
         def add(kind: str, sources: list[str], **attributes: Any) -> str:
-            target = f"{_PREFIX}{kind.lower()}_{len(nodes)}"
+            target = f"{prefix}{kind.lower()}_{len(nodes)}"
             nodes.append(helper.make_node(kind, sources, [target], name=target, **attributes))
             return target
 
         def constant(name: str, values: np.ndarray) -> str:
-            graph.initializer.append(numpy_helper.from_array(values, _PREFIX + name))
-            return _PREFIX + name
+            graph.initializer.append(numpy_helper.from_array(values, prefix + name))
+            return prefix + name
 
         weights, bias = ends.matrix()
-        x = "image"
+        x = _IMAGE
         if not ends.raw:
             x = add("MatMul", [x, constant("weights", weights)])
             x = add("Add", [x, constant("bias", bias)])
@@ -77,21 +84,21 @@ class OnnxFile:
             x = add("Cast", [add("Round", [x])], to=element)
         if not nodes:
             add("Identity", [x])
-        nodes[-1].output[0] = self._input.name
+        nodes[-1].output[0] = moved.get(self._input.name, self._input.name)
         front = list(nodes)
         nodes.clear()
-        y = self._output.name
+        y = moved.get(self._output.name, self._output.name)
         if self._output.type.tensor_type.elem_type != TensorProto.FLOAT:
             y = add("Cast", [y], to=TensorProto.FLOAT)
         y = add("Reshape", [y, constant("flat", np.array([1, -1], np.int64))])
         y, classes = self._end(y, ends, add, constant, size_hw)
-        nodes[-1].output[0] = "scores"
+        nodes[-1].output[0] = _SCORES
         old = list(graph.node)
         del graph.node[:], graph.value_info[:], graph.input[:], graph.output[:]
         graph.node.extend([*front, *old, *nodes])
         image = [1, *size_hw, 3]
-        graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, image))
-        scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, classes])
+        graph.input.append(helper.make_tensor_value_info(_IMAGE, TensorProto.FLOAT, image))
+        scores = helper.make_tensor_value_info(_SCORES, TensorProto.FLOAT, [1, classes])
         graph.output.append(scores)
         return bytes(model.SerializeToString())
 
@@ -126,3 +133,52 @@ class OnnxFile:
         kind = {"tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
         dtype = kind.get(session.get_inputs()[0].type, np.float32)
         return int(np.size(session.run(None, {self._input.name: np.zeros(image, dtype)})[0]))
+
+
+def _inner(graph: Any) -> Iterator[Any]:
+    """The graphs in a graph's nodes: the branches of an If, the body of a Loop."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from attribute.graphs
+            if attribute.HasField("g"):
+                yield attribute.g
+
+
+def _named(graph: Any) -> Iterator[Any]:
+    """All in a graph that has a name of its own, but for inner graphs."""
+    yield from (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    yield from (one.values for one in graph.sparse_initializer)
+
+
+def _names(graph: Any) -> Iterator[str]:
+    """The names of all values, nodes and constants, of inner graphs too."""
+    yield from (one.name for one in _named(graph))
+    for node in graph.node:
+        yield from (*node.input, *node.output)
+    for inner in _inner(graph):
+        yield from _names(inner)
+
+
+def _unused_prefix(used: set[str]) -> str:
+    """A prefix that no name has: a file that was imported before has "edgecnn_" names."""
+    names = (f"edgecnn{k or ''}_" for k in count())
+    return next(one for one in names if not any(name.startswith(one) for name in used))
+
+
+def _rename(graph: Any, moved: dict[str, str]) -> None:
+    """Give other names to values, nodes and constants.
+
+    An inner graph sees the values around it, and may not have a name of theirs again: one name
+    becomes the same other one in all of them.
+    """
+    for one in _named(graph):
+        one.name = moved.get(one.name, one.name)
+    for node in graph.node:
+        node.input[:] = [moved.get(name, name) for name in node.input]
+        node.output[:] = [moved.get(name, name) for name in node.output]
+    for one in graph.quantization_annotation:
+        one.tensor_name = moved.get(one.tensor_name, one.tensor_name)
+        for entry in one.quant_parameter_tensor_names:
+            entry.value = moved.get(entry.value, entry.value)
+    for inner in _inner(graph):
+        _rename(inner, moved)

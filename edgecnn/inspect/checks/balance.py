@@ -30,16 +30,30 @@ class ClassCount:
 class Balance(Record):
     """Class counts.
 
-    ratio      the largest class over the smallest
+    ratio      the largest class over the smallest; None where a class has no usable image
     effective  how many equally large classes would be as varied: exp of the shares' entropy
     option     the suitable value for `edgecnn train --imbalance`
     """
 
     classes: tuple[ClassCount, ...] = field(metadata=json_as(hidden=True))
-    ratio: float
+    ratio: float | None
     effective: float = field(metadata=json_as("effective_classes"))
     option: str = field(metadata=json_as("imbalance_option"))
     findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
+
+    @property
+    def trainable(self) -> bool:
+        """Whether `edgecnn train` takes all classes."""
+        return all(one.images >= MIN_IMAGES for one in self.classes)
+
+    @property
+    def ratio_text(self) -> str:
+        """The ratio, or why there is none."""
+        if self.ratio is not None:
+            return f"{self.ratio:.1f}"
+        empty = [one.label for one in self.classes if not one.images]
+        more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
+        return f"none, as class {empty[0]}{more} has no usable image"
 
     def to_json(self) -> Json:
         counts = {c.label: {"images": c.images, "distinct": c.distinct} for c in self.classes}
@@ -62,14 +76,14 @@ def check_balance(scan: Scan, near_ids: np.ndarray) -> Balance:
         for k, label in enumerate(labels)
     )
     images = np.array([c.images for c in counts], float)
-    ratio = float(images.max() / max(images.min(), 1))
+    ratio = float(images.max() / images.min()) if images.all() else None
     shares = images[images > 0] / images.sum()
     effective = float(np.exp(-(shares * np.log(shares)).sum()))
-    option = "none" if ratio < _EVEN else _OPTION
+    option = "none" if ratio is None or ratio < _EVEN else _OPTION
     return Balance(counts, ratio, effective, option, tuple(_findings(counts, ratio, option)))
 
 
-def _findings(counts: tuple[ClassCount, ...], ratio: float, option: str) -> list[Finding]:
+def _findings(counts: tuple[ClassCount, ...], ratio: float | None, option: str) -> list[Finding]:
     findings = []
     few = [c for c in counts if c.images < MIN_IMAGES]
     if few:
@@ -83,7 +97,7 @@ def _findings(counts: tuple[ClassCount, ...], ratio: float, option: str) -> list
                 "add images or remove the folder: `edgecnn train` refuses such a class",
             )
         )
-    if ratio >= _EVEN:
+    if ratio is not None and ratio >= _EVEN:
         small, large = (pick(counts, key=lambda c: c.images) for pick in (min, max))
         findings.append(
             Finding(
@@ -91,7 +105,9 @@ def _findings(counts: tuple[ClassCount, ...], ratio: float, option: str) -> list
                 "balance",
                 f"class {large.label} has {ratio:.1f} times the images of class {small.label} "
                 f"({large.images:,} and {small.images:,})",
-                f"edgecnn train LAB --imbalance {option}; look at the recall of each class, "
+                f"add images of class {small.label}"
+                if few
+                else f"edgecnn train LAB --imbalance {option}; look at the recall of each class, "
                 "not at accuracy alone",
             )
         )

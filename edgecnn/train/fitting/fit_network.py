@@ -28,6 +28,7 @@ __all__ = ["Fit", "Schedule", "fit_network", "reestimate_batch_norm"]
 _WARM_UP = 0.05
 _BN_BATCHES = 60
 _FIRST_STEPS = 20
+_LEAST_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,7 @@ class Schedule(keras.callbacks.Callback):  # type: ignore[misc]
         self.options, self.total = options, options.most_epochs * steps
         self.step = 0
         self.start = self.clock_start = monotonic()
+        self.compiling = 0.0
         self.rates: list[float] = []
         self.seconds: list[float] = []
         self.stopped_by = "epochs"
@@ -244,7 +246,9 @@ class Schedule(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         self.step += 1
         if self.step == 1:
-            self.clock_start = monotonic()  # the first step compiles the graph for seconds
+            # The first step compiles the graph for seconds: no time to plan the others by.
+            self.compiling = monotonic() - self.clock_start
+            self.clock_start = monotonic()
         if self._time_used() >= 1:
             self.model.stop_training = True
             self.stopped_by = "time budget"
@@ -257,7 +261,8 @@ class Schedule(keras.callbacks.Callback):  # type: ignore[misc]
         """Share of the time budget; 0 before the first step and without a budget."""
         if not self.step or not self.options.seconds:
             return 0.0
-        return (monotonic() - self.clock_start) / self.options.seconds
+        left = max(_LEAST_S, self.options.seconds - self.compiling)
+        return (monotonic() - self.clock_start) / left
 
 
 class _Teller(keras.callbacks.Callback):  # type: ignore[misc]
@@ -280,7 +285,9 @@ class _Teller(keras.callbacks.Callback):  # type: ignore[misc]
         used = monotonic() - schedule.clock_start
         left = (schedule.total - _FIRST_STEPS) * used / (_FIRST_STEPS - 1)
         left += self.epochs * self.reports.epoch_s
-        return max(0.0, left if seconds is None else min(left, seconds - used))
+        if seconds is None:
+            return max(0.0, left)
+        return max(0.0, min(left, seconds - schedule.compiling - used))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         accuracy, seconds = 100 * logs["val_accuracy"], self.schedule.seconds[-1]

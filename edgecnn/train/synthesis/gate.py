@@ -118,19 +118,19 @@ def rare_classes(classes: np.ndarray, labels: tuple[str, ...], wanted: str) -> l
         k = labels.index(wanted)
         if counts[k] >= counts.mean():
             raise ModelError(
-                f"synthesize is {wanted!r}, which has {counts[k]} training images, expected a "
+                f"--synthesize is {wanted!r}, which has {counts[k]} training images, expected a "
                 f"class with fewer than the mean of {counts.mean():.0f}; leave it out"
             )
         return [k]
     if wanted != "rarest":
         raise ModelError(
-            f"synthesize is {wanted!r}, expected 'rarest' or a label: {', '.join(labels[:20])}"
+            f"--synthesize is {wanted!r}, expected 'rarest' or a label: {', '.join(labels[:20])}"
         )
     rare = np.flatnonzero(counts < _RAREST * counts.mean()).tolist()
     if not rare:
         least = int(counts.argmin())
         raise ModelError(
-            f"synthesize is 'rarest', expected a class with fewer than a quarter of the mean of "
+            f"--synthesize is 'rarest', expected a class with fewer than a quarter of the mean of "
             f"{counts.mean():.0f} training images, but the smallest, {labels[least]}, has "
             f"{counts[least]}; name a class, or leave it out"
         )

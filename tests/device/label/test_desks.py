@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
+import signal
+import socket
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from served import free_port
 from sessions import frame_event, truth_event, write_session
 
 from edgecnn.audit.audit import audit
@@ -210,6 +214,29 @@ def test_a_corrected_image_moves_and_a_start_again_remembers(images, tmp_path):
     assert sorted(digests(out)) == ["labels.csv"]
     rows = list(csv.DictReader((out / "labels.csv").read_text().splitlines()))
     assert [row["label"] for row in rows] == ["a", "b", ""]
+
+
+def test_a_page_that_cant_be_served_leaves_no_folder_behind(images):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OptionError, match=f"can't serve the page at 127.0.0.1:{port}"):
+            label([images], LabelOptions(web=str(port)))
+    with pytest.raises(OptionError, match=r"can't serve the page at 192\.0\.2\.1:8090"):
+        label([images], LabelOptions(web="192.0.2.1"))
+    assert [path.name for path in images.parent.iterdir()] == [images.name]
+
+
+def test_a_page_that_is_served_makes_the_folder_before_the_first_label(images):
+    made: list[bool] = []
+
+    def stop(_link: str) -> None:
+        made.append((images.parent / "images_labelled" / "labels.csv").is_file())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    result = label([images], LabelOptions(web=str(free_port())), on_link=stop)
+    assert (made, result.left) == ([True], 10)
 
 
 def test_a_class_can_be_added_if_it_can_be_a_folder(images, tmp_path):

@@ -130,6 +130,14 @@ def test_an_address_is_a_port_a_host_or_both(text, host, port):
     assert parse_address(text) == WebAddress(host, port)
 
 
+def test_a_host_alone_gets_the_port_of_its_command():
+    assert parse_address("pi.local", 8090) == WebAddress("pi.local", 8090)
+    assert parse_address("::1", 8090) == WebAddress("::1", 8090)
+    assert parse_address("pi.local:81", 8090).port == 81
+    with pytest.raises(OptionError, match=r"expected a port \(8090\), or host:port such as 0\."):
+        parse_address("no/where", 8090)
+
+
 @pytest.mark.parametrize("text", ["0", "70000", "a b:80", "host:port", "http://a:80", ""])
 def test_another_form_is_no_address(text):
     with pytest.raises(OptionError, match="--web"):

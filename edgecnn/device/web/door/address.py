@@ -14,7 +14,7 @@ from edgecnn.errors import OptionError
 
 __all__ = ["WebAddress", "link", "parse_address", "qr_text"]
 
-_LOOPBACK, _PORT = "127.0.0.1", 8080
+_LOOPBACK, _PORT = "127.0.0.1", 8080  # the port of `run`
 _EVERYWHERE = {"0.0.0.0", "::"}
 _QUIET_ZONE = 2  # modules; the standard asks for 4, but every phone reads 2, and lines are dear
 
@@ -35,8 +35,11 @@ class WebAddress:
             return self.host == "localhost"
 
 
-def parse_address(text: str) -> WebAddress:
+def parse_address(text: str, usual_port: int = _PORT) -> WebAddress:
     """Read what `--web` takes: a port, a host, or both; without a host, only this machine.
+
+    Args:
+        usual_port: Where a host is given alone.
 
     Raises:
         OptionError: Another form.
@@ -47,15 +50,15 @@ def parse_address(text: str) -> WebAddress:
     """
     host, colon, port = text.rpartition(":")
     if not colon:
-        host, port = ("", text) if text.isdigit() else (text, str(_PORT))
+        host, port = ("", text) if text.isdigit() else (text, str(usual_port))
     elif text.endswith("]") or (text.count(":") > 1 and not host.endswith("]")):
-        host, port = text, str(_PORT)
+        host, port = text, str(usual_port)
     host = host.strip("[]") or _LOOPBACK
     plain = all(c.isalnum() or c in ".-:" for c in host)
     if not (text and plain and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise OptionError(
-            f"--web is {text!r}, expected a port (8080), or host:port such as 0.0.0.0:8080 for "
-            "every network of this machine"
+            f"--web is {text!r}, expected a port ({usual_port}), or host:port such as "
+            f"0.0.0.0:{usual_port} for every network of this machine"
         )
     return WebAddress(host, int(port))
 

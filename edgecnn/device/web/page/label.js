@@ -4,6 +4,7 @@ import { device, getJson, getLook } from "./net.js";
 import { isBlind, isUnseen, noteSeen, setBlind, veiled } from "./blind.js";
 import outbox, { give, person, takeBack } from "./outbox.js";
 import { $, make, showPicture, sleep, toast } from "./dom.js";
+import { classKeys, pressedClass, showKey } from "./keys.js";
 import { choose, isOpen, NONE } from "./sheet.js";
 import { chosen, clearChosen, forgetStrip, setUpStrip } from "./strip.js";
 import { isStretching, setUpStretch, startStretch, stretchShown } from "./stretch.js";
@@ -60,9 +61,10 @@ function origin() {
 const ago = (s) => (s < 90 ? `${Math.round(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`);
 
 function fillGrid() {
-  const button = (name, k) => {
+  const keys = classKeys(labels());
+  const button = (name) => {
     const one = make("button", name, { type: "button" });
-    if (k < 9) one.dataset.key = String(k + 1);
+    showKey(one, name, keys);
     one.addEventListener("click", () => label(name));
     return one;
   };
@@ -208,8 +210,8 @@ const KEYS = {
 function onKey(event) {
   const typing = event.target.closest("input, select, textarea, dialog");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || $("panel-label").hidden) return;
-  const button = !$("grid-box").hidden && $("grid").querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-  if (button) button.click();
+  const name = $("grid-box").hidden ? undefined : pressedClass(event, classKeys(labels()));
+  if (name !== undefined) label(name);
   else if (KEYS[event.key.toLowerCase()]) KEYS[event.key.toLowerCase()]();
 }
 

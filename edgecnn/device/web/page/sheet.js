@@ -2,18 +2,18 @@
 
 import { device, post } from "./net.js";
 import { $, make, toast } from "./dom.js";
+import { classKeys, pressedClass, showKey } from "./keys.js";
 
 export const NONE = "none of these";
 let done = null;
+let keys = new Map(); // of the classes that the sheet shows
 
 export const isOpen = () => $("sheet").open;
 
 // What a person picks: a class's name, NONE, or undefined where the sheet was closed.
 export function choose(title, nextLabels = []) {
   $("sheet-title").textContent = title;
-  const list = $("sheet-next");
-  list.replaceChildren(...nextLabels.map((name, k) => choice(name, `${k + 1}`)));
-  if (nextLabels.length) showNext();
+  if (nextLabels.length) showNext(nextLabels);
   else showAll();
   const sheet = $("sheet");
   if (!sheet.open) sheet.showModal();
@@ -22,14 +22,16 @@ export function choose(title, nextLabels = []) {
   return new Promise((then) => { done = then; });
 }
 
-function choice(name, key = "") {
+function choice(name) {
   const button = make("button", name, { type: "button" });
-  if (key) button.dataset.key = key;
+  showKey(button, name, keys);
   button.addEventListener("click", () => finish(name));
   return button;
 }
 
-function showNext() {
+function showNext(nextLabels) {
+  keys = classKeys(device.about.labels, nextLabels);
+  $("sheet-next").replaceChildren(...nextLabels.map((name) => choice(name)));
   $("sheet-next").hidden = false;
   $("sheet-all").hidden = $("sheet-search").hidden = $("sheet-new").hidden = true;
   $("sheet-more").hidden = false;
@@ -46,6 +48,7 @@ function showAll() {
 }
 
 function fill(labels) {
+  keys = classKeys(device.about.labels, labels);
   const all = $("sheet-all");
   all.replaceChildren(...labels.map((name) => choice(name)));
   all.toggleAttribute("data-long", labels.some((name) => name.length > 8));
@@ -72,8 +75,8 @@ export function setUpSheet() {
     fill(device.about.labels.filter((name) => name.toLowerCase().includes(wanted)));
   });
   $("sheet").addEventListener("keydown", (event) => {
-    const button = $("sheet-next").querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-    if (button && !$("sheet-next").hidden) button.click();
+    const name = pressedClass(event, keys);
+    if (name !== undefined) finish(name);
   });
   $("sheet-new").addEventListener("submit", async (event) => {
     event.preventDefault();

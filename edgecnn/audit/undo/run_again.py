@@ -1,0 +1,111 @@
+"""The command that records a session's source again, as the session did or with one change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from shlex import join
+
+from edgecnn.audit.ledger.change import Change
+from edgecnn.bundle.artifacts import preferred
+from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView
+from edgecnn.session.header import SessionHeader
+
+__all__ = ["changed_views", "run_again"]
+
+
+def run_again(
+    header: SessionHeader,
+    bundle: str,
+    log: str,
+    views: Sequence[FrameView] | None = None,
+    *,
+    truth: bool = True,
+) -> str:
+    """`edgecnn run` with everything that decides what the network sees, and the same labels.
+
+    Args:
+        bundle: Its path, as a person types it.
+        log: The new session.
+        views: In place of the session's own.
+        truth: Whether to name the label source again; only folders need no file.
+    """
+    words = ["edgecnn", "run", bundle, "--source", header.source or "SOURCE"]
+    for view in header.regions if views is None else views:
+        words += _region(view)
+    turned = (header.regions if views is None else views) or (WHOLE_FRAME,)
+    if turned[0].rotate:
+        words += ["--rotate", str(turned[0].rotate)]
+    if turned[0].flip:
+        words += ["--flip", turned[0].flip]
+    if header.source_color == "rgb":
+        words += ["--color", "rgb"]
+    if header.artifact != preferred([one.file for one in header.card.artifacts]):
+        words += ["--artifact", header.artifact]
+    if truth and "folder" in header.truth:
+        words += ["--truth", "folder"]
+    return join([*words, "--log", log])
+
+
+def changed_views(
+    header: SessionHeader, change: Change, shape: tuple[int, ...], *, is_one_shape: bool
+) -> tuple[FrameView, ...] | None:
+    """What to cut out and how to turn it, so that `run` makes a change to what it did before.
+
+    Args:
+        shape: Of a kept frame, which is what came of the session's own view.
+        is_one_shape: Whether all kept frames have it: only then a region can be told.
+
+    Returns:
+        None where the options of `run` can't do it.
+    """
+    views = header.regions or (WHOLE_FRAME,)
+    if change.rotate or change.flip:
+        return tuple(_turned(view, change) for view in views)
+    cut = change.region(shape)
+    if cut is None or not is_one_shape or len(views) > 1 or views[0].corners is not None:
+        return None
+    x, y, width, height = _before_turning(cut, views[0], shape)
+    left, top = views[0].region[:2] if views[0].region else (0, 0)
+    return (replace(views[0], region=(left + x, top + y, width, height)),)
+
+
+def _region(view: FrameView) -> list[str]:
+    numbers = view.corners or view.region
+    if numbers is None:
+        return []
+    name = f"{view.name}=" if view.name else ""
+    return ["--roi", name + ",".join(map(str, numbers))]
+
+
+def _turned(view: FrameView, change: Change) -> FrameView:
+    """The view, and after it the change.
+
+    A flip stands behind the turn; to go before it, a further turn goes the other way.
+    """
+    further = -change.rotate if view.flip else change.rotate
+    rotate, flip = (view.rotate + further) % 360, view.flip
+    if change.flip and flip and change.flip != flip:
+        rotate, flip = (rotate + 180) % 360, None  # both flips are half a turn
+    elif change.flip:
+        flip = None if flip == change.flip else change.flip
+    return replace(view, rotate=rotate, flip=flip)
+
+
+def _before_turning(
+    cut: tuple[int, int, int, int], view: FrameView, shape: tuple[int, ...]
+) -> tuple[int, int, int, int]:
+    """A region of what comes of a view, in pixels of what goes into its turn and flip."""
+    x, y, width, height = cut
+    high, wide = shape[:2]
+    if view.flip == "horizontal":
+        x = wide - x - width
+    if view.flip == "vertical":
+        y = high - y - height
+    if view.rotate == 90:
+        return y, wide - x - width, height, width
+    if view.rotate == 180:
+        return wide - x - width, high - y - height, width, height
+    if view.rotate == 270:
+        return high - y - height, x, height, width
+    return x, y, width, height

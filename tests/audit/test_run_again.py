@@ -1,0 +1,88 @@
+"""The command that is advised makes the change to what the session did, and keeps the rest."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from edgecnn.audit.ledger.change import Change, moved, viewed
+from edgecnn.audit.undo.run_again import changed_views, run_again
+from edgecnn.bundle.frame_view import FrameView
+from edgecnn.device.options import RunOptions
+from edgecnn.session.header import SessionHeader
+
+FRAME = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+REGIONS = (None, (8, 4, 40, 20))
+TURNS = tuple(product((0, 90, 180, 270), (None, "horizontal", "vertical")))
+
+
+@pytest.fixture
+def header(digits_bundle) -> SessionHeader:
+    return SessionHeader.of(digits_bundle, source="/frames of a meter", truth=("folder",))
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize(("rotate", "flip"), TURNS)
+def test_a_turn_or_flip_comes_after_those_of_the_session(header, region, rotate, flip):
+    view = FrameView(region, rotate, flip)
+    seen = view.apply(FRAME)
+    for further, mirror in TURNS[1:]:
+        change = viewed("another way up", FrameView(rotate=further, flip=mirror))
+        recorded = replace(header, regions=(view,))
+        (found,) = changed_views(recorded, change, seen.shape, is_one_shape=True)
+        assert np.array_equal(found.apply(FRAME), change.apply(seen))
+
+
+@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize(("rotate", "flip"), TURNS)
+def test_a_region_is_told_in_pixels_of_the_captured_frame(header, region, rotate, flip):
+    view = FrameView(region, rotate, flip)
+    seen = view.apply(FRAME)
+    change = moved("nearer", zoom=2.0, right=-0.25, down=0.25)
+    x, y, width, height = change.region(seen.shape)
+    recorded = replace(header, regions=(view,))
+    (found,) = changed_views(recorded, change, seen.shape, is_one_shape=True)
+    assert np.array_equal(found.apply(FRAME), seen[y : y + height, x : x + width])
+
+
+def test_what_no_option_does_is_none(header):
+    shape, cut = FRAME.shape, moved("nearer", zoom=1.25)
+    darker = Change("darker", lambda frame: frame // 2)
+    corners = FrameView(corners=(0, 0, 40, 2, 40, 30, 0, 30))
+    several = (FrameView((0, 0, 9, 9), name="a"), FrameView((9, 9, 9, 9), name="b"))
+    assert changed_views(header, darker, shape, is_one_shape=True) is None
+    assert changed_views(header, cut, shape, is_one_shape=False) is None
+    for views in ((corners,), several):
+        assert changed_views(replace(header, regions=views), cut, shape, is_one_shape=True) is None
+
+
+def test_the_command_repeats_what_the_session_did(header):
+    """Its words, read back as options, are those of the session."""
+    views = (
+        FrameView((0, 1, 9, 9), 90, "vertical", "hall"),
+        FrameView(None, 90, "vertical", "yard", (0, 0, 40, 2, 40, 30, 0, 30)),
+    )
+    file = header.card.artifacts[-1].file
+    recorded = replace(header, regions=views, source_color="rgb", artifact=file)
+    words = shlex.split(run_again(recorded, "digits.edgecnn", "again"))
+    values: dict[str, list[str]] = {}
+    for name, value in zip(words[3::2], words[4::2], strict=True):
+        values.setdefault(name, []).append(value)
+    options = RunOptions(
+        roi=tuple(values["--roi"]), rotate=int(values["--rotate"][0]), flip=values["--flip"][0]
+    )
+    assert options.views == views
+    assert values["--color"] == ["rgb"]
+    assert values["--artifact"] == [file]
+    assert values["--source"] == ["/frames of a meter"]
+    assert values["--truth"] == ["folder"]
+
+
+def test_a_plain_session_needs_no_options(header):
+    assert run_again(replace(header, truth=(), source="0"), "digits.edgecnn", "again") == (
+        "edgecnn run digits.edgecnn --source 0 --log again"
+    )
