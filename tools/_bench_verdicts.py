@@ -63,8 +63,9 @@ def named(text: str, options: TrainOptions) -> tuple[str, TrainOptions | None]:
     if found := re.search(r"--width (\d+) --height (\d+)", text):
         side = int(found[1])
         return found[0], replace(options, width=side, height=side)
-    if found := re.search(r"--augment (default|light)", text):
-        return found[0], replace(options, augment=found[1])
+    if found := re.search(r"--augment (default|light)(?: --epochs (\d+))?", text):
+        epochs = int(found[2] or options.most_epochs)
+        return found[0], replace(options, augment=found[1], epochs=epochs)
     if "--epochs" in text:
         return "--epochs, twice as many", replace(options, epochs=2 * options.most_epochs)
     if "--no-fine-tune" in text:

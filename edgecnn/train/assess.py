@@ -89,6 +89,7 @@ class Verdict(Record):
     larger      a larger input that the probe reads better at
     sign        what confidence on unlabelled field images says
     tuned       whether a pretrained network is more than its probe
+    epochs      how many a stronger augmentation takes, where this run was given fewer; else 0
     """
 
     train: Tally
@@ -99,6 +100,7 @@ class Verdict(Record):
     larger: LargerInput | None = None
     sign: FieldSign | None = None
     tuned: bool = dataclass_field(default=True, metadata=json_as(hidden=True))
+    epochs: int = dataclass_field(default=0, metadata=json_as(hidden=True))
 
     @property
     @computed
@@ -163,7 +165,7 @@ class Verdict(Record):
             keep = ", or keep the probe (--no-fine-tune)" if self.tuned else ""
             return f"Overfits: {better} Add images of other places{keep}."
         if self.overfits:
-            stronger = "" if self.strength == "default" else "take --augment default, "
+            stronger = "" if self.strength == "default" else f"take {self._stronger}, "
             return (
                 f"Overfits: {better} Add images, {stronger}increase --dropout or "
                 "--weight-decay, or reduce --network-width."
@@ -182,9 +184,14 @@ class Verdict(Record):
         if self.pretrained or self.strength == "default":
             return ""
         return (
-            " On crops of digits, --augment default read more on 13 devices that training never "
+            f" On crops of digits, {self._stronger} read more on 13 devices that training never "
             "saw (docs/results.md)."
         )
+
+    @property
+    def _stronger(self) -> str:
+        """With the epochs that it needs: in few it learns nothing at all."""
+        return "--augment default" + (f" --epochs {self.epochs}" if self.epochs else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +249,7 @@ def measure(
     groups = {column: [found[k] for k in task.split.test] for column, found in names.items()}
     labels = [task.data.labels[k] for k in classes]
     settings = options.pretrained, options.strength
+    epochs = options.usual_epochs if options.most_epochs < options.usual_epochs else 0
     height, width, _ = task.shape
     spec = options.input_spec((width, height))
     sign = None
@@ -253,7 +261,7 @@ def measure(
         lab,
         train.tally,
         lab_result(val, task.classes("val")).tally,
-        Verdict(*(train.tally, lab.tally, field.tally), *settings, larger, sign, tuned),
+        Verdict(*(train.tally, lab.tally, field.tally), *settings, larger, sign, tuned, epochs),
         break_down(labels, groups, scores.argmax(axis=1) == classes),
         temperature,
         confidence_error(scores, classes, temperature),

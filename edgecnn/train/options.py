@@ -325,7 +325,12 @@ class TrainOptions(Record):
     @property
     def most_epochs(self) -> int:
         """`epochs`, or the number for the network."""
-        return self.epochs or (_EPOCHS_PRETRAINED if self.pretrained else _EPOCHS)
+        return self.epochs or self.usual_epochs
+
+    @property
+    def usual_epochs(self) -> int:
+        """The number for the network, where none is given."""
+        return _EPOCHS_PRETRAINED if self.pretrained else _EPOCHS
 
     @property
     def highest_rate(self) -> float:
