@@ -156,6 +156,31 @@ def options_of(cls: Any) -> tuple[Option, ...]:
     return tuple(found)
 
 
+def typed_words(options: Any) -> list[str]:
+    """What a person types to get these options: those that are not as they are by default.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Options:
+        ...     epochs: int = option(5, "How many.", panel="x")
+        ...     check: bool = option(True, "Whether to.")
+        >>> typed_words(Options(7, check=False))
+        ['--epochs', '7', '--no-check']
+    """
+    words: list[str] = []
+    for about in options_of(type(options)):
+        value = getattr(options, about.name)
+        if value == about.default:
+            continue
+        if about.kind is bool:
+            words.append(about.flag if value else about.flag.replace("--", "--no-", 1))
+            continue
+        for one in value if about.many else (value,):
+            words += [about.flag, str(one)]
+    return words
+
+
 def typed_option(about: Option, hint: Any) -> Option:
     """Fill in what a type hint says."""
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)

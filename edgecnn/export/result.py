@@ -129,7 +129,7 @@ class ExportResult:
             return []
         worst = {k: 100 * max(error[k] for error in errors) for k in ("raw", "calibrated")}
         return [
-            f"confidence is off by {worst['calibrated']:.1f} points at most on the lab test images "
-            f"({worst['raw']:.1f} without the card's temperature)",
+            f"confidence is off by {worst['calibrated']:.1f} points on average on the lab test "
+            f"images, of the worst file ({worst['raw']:.1f} without the card's temperature)",
             "",
         ]

@@ -7,7 +7,7 @@ import io
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import numpy as np
 from edgecnn.errors import ModelError, OutputError
 from edgecnn.files.arrays import open_arrays
 from edgecnn.files.staging import write_file
+from edgecnn.option import typed_words
 from edgecnn.records import Json
+from edgecnn.train.options import TrainOptions
 from edgecnn.train.task import Task
 
 __all__ = ["KeptTraining", "TrainingState", "place_of", "task_key"]
@@ -111,14 +113,20 @@ class KeptTraining:
     def discard(self) -> None:
         self.place.unlink(missing_ok=True)
 
-    def hint(self, lab: Path, model: Path) -> str:
-        """What to say when it is interrupted; empty where nothing is kept."""
+    def hint(self, lab: Path, model: Path, options: TrainOptions) -> str:
+        """What to say when it is interrupted; empty where nothing is kept.
+
+        Args:
+            options: As a person gave them.
+        """
         if not self.epoch:
             return ""
-        same = shlex.join(["edgecnn", "train", str(lab), "-o", str(model), "--resume"])
+        words = ["edgecnn", "train", str(lab), "-o", str(model)]
+        words += typed_words(replace(options, resume=True))
         return (
-            f"the training up to epoch {self.epoch} is kept in {self.place}; `{same}` with the "
-            "same options goes on, and with --epochs 1 it ends with the best weights so far"
+            f"the training up to epoch {self.epoch} is kept in {self.place}; "
+            f"`{shlex.join(words)}` goes on, and with --epochs 1 it ends with the best weights so "
+            "far"
         )
 
 

@@ -15,6 +15,7 @@ from edgecnn.model.networks.adopt import as_float32
 from edgecnn.model.networks.backbones import BACKBONES, build_backbone
 from edgecnn.model.networks.small import build_network, load_network
 from edgecnn.model.predict import keras_scores
+from edgecnn.quiet import quiet
 from edgecnn.records import Json
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.backbone.frozen_features import FrozenFeatures
@@ -172,7 +173,8 @@ class _Trainer:
         """Train a network once."""
         task, val = self.task, self.examples("val")
         strategy = strategy_of(task.cluster)
-        tf.config.list_physical_devices()
+        with quiet():  # a driver without a card complains from C++
+            tf.config.list_physical_devices()
         keras.utils.set_random_seed(options.seed)
         with strategy.scope():
             model, network = _network(task, options)

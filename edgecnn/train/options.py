@@ -274,10 +274,6 @@ class TrainOptions(Record):
         check_options(self)
         if (self.width is None) != (self.height is None):
             raise OptionError("only one of --width and --height is given, expected both or none")
-        if self.max_ms is not None and self.width:
-            raise OptionError(
-                f"--max-ms chooses the input, but --width {self.width} gives it; leave one out"
-            )
         if self.by and self.manifest is None:
             raise OptionError(
                 f"--by {self.by[0]} needs a manifest with that column; give it with --manifest"

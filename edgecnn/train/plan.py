@@ -80,6 +80,10 @@ def make_plan(lab: Path, options: TrainOptions, *, alone: bool = True) -> Plan:
         side = min(options.width or SIDE, options.height or SIDE)
         check_backbone(str(options.network), side, options.weights)
     given = (options.width, options.height) if options.width and options.height else None
+    if given and options.max_ms is not None:
+        raise OptionError(
+            f"--max-ms chooses the input, but --width {given[0]} gives it; leave one out"
+        )
     size_wh = typical_size(lab, options.manifest)
     small = given is not None and max(given) < SIDES[0]
     network, why = _network(size_wh, options, small)

@@ -95,7 +95,7 @@ def train(
     task, frozen, trials, larger = start_with_sides(task, plan, reports, clock)
     task = settle_augmentation(task)
     kept = KeptTraining(place_of(output), task_key(task), options.resume)
-    with _told_if_interrupted(kept, lab, output):
+    with _told_if_interrupted(kept, lab, output, options):
         learned = learn(task, reports, clock, frozen, kept if cluster is None else None, larger)
         quick = learned.split.scores if learned.split else None
         tuned = learned.probe is None or not learned.probe.kept
@@ -124,14 +124,16 @@ def _check_kept(output: Path, resume: bool, reports: Reports) -> None:
 
 
 @contextmanager
-def _told_if_interrupted(kept: KeptTraining, lab: Path, output: Path) -> Iterator[None]:
+def _told_if_interrupted(
+    kept: KeptTraining, lab: Path, output: Path, options: TrainOptions
+) -> Iterator[None]:
     """Say what an interrupted training leaves; one that ends otherwise leaves nothing."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(kept.hint(lab, output)) from None
+        raise KeyboardInterrupt(kept.hint(lab, output, options)) from None
     except OutputError as error:  # nothing is wrong with the training itself
-        hint = kept.hint(lab, output)
+        hint = kept.hint(lab, output, options)
         raise OutputError(f"{error}; {hint}" if hint else str(error)) from error
     except EdgecnnError:
         if kept.epoch and not kept.resume:  # of this run

@@ -158,3 +158,13 @@ def test_a_training_takes_longer_with_more_images_pixels_and_epochs_and_no_longe
     assert training_seconds(TrainOptions(width=32, height=32, seconds=5), 9000) == 5
     probe = TrainOptions(network="efficientnet-lite0", width=224, height=224, fine_tune=False)
     assert training_seconds(probe, 1000) == pytest.approx(12)
+
+
+def test_a_limit_for_the_input_stays_with_sides_to_choose_from_and_goes_with_no_given_one(
+    photographs, weights
+):
+    plan = make_plan(photographs, TrainOptions(max_ms=4.0))
+    assert len(plan.sides) > 1
+    assert plan.options.max_ms == 4.0
+    with pytest.raises(OptionError, match="--max-ms chooses the input, but --width 96 gives it"):
+        make_plan(photographs, TrainOptions(max_ms=4.0, width=96, height=96))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
+from edgecnn.cli.main import app
 from edgecnn.errors import ModelError, OutputError
 from edgecnn.model.read import load_model
 from edgecnn.train.train import TrainOptions, train
@@ -64,7 +67,14 @@ def about(place: Path) -> dict[str, object]:
 def test_it_says_what_is_kept_and_how_to_go_on(partial, lab):
     place, said = partial
     assert f"up to epoch 2 is kept in {place}" in said
-    assert f"edgecnn train {lab} -o {place.with_suffix('')} --resume" in said
+    # What is printed is what was typed, and goes on.
+    _, command, *words = shlex.split(said.split("`")[1])
+    typed = typer.main.get_command(app).commands[command].make_context(command, words).params
+    found = {name: typed[name] for name in (*OPTIONS, "lab", "output", "resume")}
+    given = {"lab": lab, "output": place.with_suffix(""), "resume": True}
+    assert {k: str(v) for k, v in found.items()} == {
+        k: str(v) for k, v in {**OPTIONS, **given}.items()
+    }
     assert about(place)["epoch"] == 2
 
 

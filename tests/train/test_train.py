@@ -8,6 +8,8 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -337,3 +339,18 @@ def test_a_short_training_is_no_reason_to_check_no_label():
     assert _check_seconds(probe, 200) == 3.0
     assert _check_seconds(replace(probe, seconds=10.0), 200) == 1.0
     assert _check_seconds(replace(probe, fine_tune=True, epochs=20), 2000) > 3.0
+
+
+def test_a_training_says_nothing_of_its_own_on_standard_error(few, tmp_path):
+    """In a process of its own: TensorFlow complains once, when it looks for a graphics card."""
+    words = ["train", few, "-o", tmp_path / "m", "--width", 16, "--height", 16, "--epochs", 1]
+    words += ["--network", "two_layers:build", "--no-label-check", "--quiet"]
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecnn", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.stderr == ""
