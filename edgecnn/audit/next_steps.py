@@ -56,14 +56,14 @@ def next_steps(
     residual: Step | None,
     lab: Tally,
     live: Live,
-    truth: Path | None = None,
+    label_file: Path | None = None,
 ) -> tuple[NextStep, ...]:
     """The commands, best first.
 
     Args:
         bundle: The bundle's path, as a person types it.
         lab: Lab accuracy of the file that ran.
-        truth: A file of labels beside those of the one session.
+        label_file: One with labels beside those of the one session.
     """
     sessions = [session for session, _, _ in parts]
     place = join(str(session.path) for session in sessions)
@@ -82,8 +82,8 @@ def next_steps(
         options = ("--field", "--labels") if any(kept) else ("--field",)
         given = [word for o in options for s in sessions for word in (o, str(s.path))]
         adapt = f"edgecnn adapt MODEL {join(given)} -o MODEL2"
-        if truth is not None:  # `adapt` finds labels in sessions, and these are in none
-            merge = join(["edgecnn", "label", str(sessions[0].path), "--merge", str(truth)])
+        if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
+            merge = join(["edgecnn", "label", str(sessions[0].path), "--merge", str(label_file)])
             adapt = f"{merge} && {adapt}"
         closing = []
         if residual is not None and residual.low > 0:

@@ -24,8 +24,8 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.options import EvaluateOptions
 from edgecnn.errors import DataError, ImageError, listed
 from edgecnn.files.folders import LabelledFile, find_labelled
-from edgecnn.files.manifest import csv_text, only_labels, read_manifest
-from edgecnn.files.staging import check_file_place, write_file
+from edgecnn.files.manifest import check_csv_place, csv_text, only_labels, read_manifest
+from edgecnn.files.staging import write_file
 from edgecnn.files.walk import natural_key
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
 from edgecnn.render.next_lines import next_lines
@@ -146,7 +146,7 @@ def evaluate(
     options = options or EvaluateOptions()
     root = Path(data)
     if options.csv is not None:
-        check_file_place(options.csv, "a table", csv_text(_COLUMNS, ()).encode())
+        check_csv_place(options.csv, _COLUMNS)
     opened = Bundle.open(bundle)
     notes: list[str] = []
     files = find_labelled(root, options.manifest, known=opened.card.labels, notes=notes)

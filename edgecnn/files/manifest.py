@@ -12,9 +12,18 @@ from pathlib import Path, PureWindowsPath
 
 from edgecnn.errors import DataError
 from edgecnn.files.arrangement import split_role
+from edgecnn.files.staging import check_file_place
 from edgecnn.files.walk import IMAGE_SUFFIXES
 
-__all__ = ["csv_text", "labels_of", "no_labels", "only_labels", "read_columns", "read_manifest"]
+__all__ = [
+    "check_csv_place",
+    "csv_text",
+    "labels_of",
+    "no_labels",
+    "only_labels",
+    "read_columns",
+    "read_manifest",
+]
 
 # Names of columns, in any case, with or without blanks, underscores and the s of the plural.
 _FILE = (
@@ -161,6 +170,15 @@ def labels_of(
             "expected train, val or test): their images count as train"
         )
     return found
+
+
+def check_csv_place(target: Path, header: Sequence[str]) -> None:
+    """Find out before the work whether a table with these columns can be written.
+
+    Raises:
+        OutputError: See `check_file_place`.
+    """
+    check_file_place(target, "a table", csv_text(header, ()).encode())
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from edgecnn.errors import SessionError, listed
 
 __all__ = [
+    "BROKEN",
     "FRAME_BEGIN",
     "NONE_LABEL",
     "TRUTH_BEGIN",
@@ -35,6 +36,8 @@ __all__ = [
     "top_scores",
 ]
 
+# What reading a broken line of events may raise.
+BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 # What people call a frame that shows none of the classes, unless a class is called so.
 NONE_LABEL = "none of these"
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgecnn.errors import TruthError, listed
 from edgecnn.session.append import TruthAppender
-from edgecnn.session.events import VIAS, FrameEvent, TruthEvent, event_kind
+from edgecnn.session.events import BROKEN, VIAS, FrameEvent, TruthEvent, event_kind
 from edgecnn.session.layout import EVENTS_NAME, is_session, labels_beside
 from edgecnn.session.read import Session, frame_events, open_session, truth_events
 from edgecnn.session.timeline import doubt_frames, guard_width
@@ -23,7 +23,6 @@ from edgecnn.session.truth_csv import CsvLabels, Footage, labels_from_csv
 
 __all__ = ["FileLabels", "Merged", "merge_labels", "read_labels"]
 
-_BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 _EXAMPLE = '{"event": "truth", "frame": 12, "label": "cat", "via": "label"}'
 
 
@@ -178,7 +177,7 @@ def _lines(file: Path) -> Iterator[TruthEvent]:
             if event_kind(line) is None:
                 raise ValueError("no event")
             yield _checked(TruthEvent.from_line(line, 2))
-        except _BROKEN as error:
+        except BROKEN as error:
             if torn:
                 return
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -25,6 +25,7 @@ from edgecnn.accuracy.intervals import chunks, is_increasing, run_starts
 from edgecnn.errors import SessionError
 from edgecnn.session.answers import frame_key, frame_of, latest
 from edgecnn.session.events import (
+    BROKEN,
     FRAME_BEGIN,
     TRUTH_BEGIN,
     FrameEvent,
@@ -54,7 +55,6 @@ _Value = TypeVar("_Value")
 _CHUNK = 4096
 # Keys from here on are of eight bytes: two of fewer can be added in four.
 _WIDE = 1 << 30
-_BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class KeptFrame(NamedTuple):
@@ -144,7 +144,7 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
                 rows.end = str(json.loads(line).get("reason"))
             elif kind is None:
                 raise ValueError("no event")
-        except _BROKEN:
+        except BROKEN:
             if not torn:
                 rows.break_off()
     if not len(rows.key):
@@ -171,7 +171,7 @@ def read_truth(session: Session, frames: Frames, more: Iterable[TruthEvent] = ()
                 rows.add(TruthEvent.from_line(line, session.header.format))
             elif kind == "end":
                 rows.guarded = int(json.loads(line).get("guarded", 0))
-        except _BROKEN:
+        except BROKEN:
             rows.broken += kind == "truth" and not torn
     for event in more:
         rows.add(event)
@@ -186,7 +186,7 @@ def truth_events(session: Session) -> Iterator[TruthEvent]:
     """
     for kind, line, _ in _labels(session):
         if kind == "truth":
-            with suppress(*_BROKEN):
+            with suppress(*BROKEN):
                 yield TruthEvent.from_line(line, session.header.format)
 
 
@@ -201,7 +201,7 @@ def frame_events(session: Session) -> Iterator[FrameEvent]:
     num_labels, clock = len(session.card.labels), TimeOfDay()
     for kind, line, _ in _events(session, TRUTH_BEGIN):
         if kind == "frame":
-            with suppress(*_BROKEN):
+            with suppress(*BROKEN):
                 event = FrameEvent.from_line(line, session.header.format, num_labels)
                 yield event._replace(at=clock.at(event))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgecnn.files.manifest import csv_text
-from edgecnn.files.staging import check_file_place, write_file
+from edgecnn.files.manifest import check_csv_place, csv_text
+from edgecnn.files.staging import write_file
 from edgecnn.session.answers import CANT_TELL, NO_TRUTH, region_of
 from edgecnn.session.read import Frames, Session, Truth
 
@@ -24,7 +24,7 @@ def check_answers_place(target: Path) -> None:
     Raises:
         OutputError: See `check_file_place`.
     """
-    check_file_place(target, "a table", csv_text(_HEADER, ()).encode())
+    check_csv_place(target, _HEADER)
 
 
 def write_answers(target: Path, parts: Sequence[tuple[Session, Frames, Truth]]) -> None:

@@ -19,30 +19,28 @@ def run_again(
     bundle: str,
     log: str,
     views: Sequence[FrameView] | None = None,
-    *,
-    truth: bool = True,
 ) -> str:
-    """`edgecnn run` with everything that decides what the network sees, and the same labels.
+    """`edgecnn run` with everything that decides what the network sees, and the same labels where
+    these are folders, which need no file.
 
     Args:
         bundle: Its path, as a person types it.
         log: The new session.
         views: In place of the session's own.
-        truth: Whether to name the label source again; only folders need no file.
     """
+    views = (header.regions if views is None else views) or (WHOLE_FRAME,)
     words = ["edgecnn", "run", bundle, "--source", header.source or "SOURCE"]
-    for view in header.regions if views is None else views:
+    for view in views:
         words += _region(view)
-    turned = (header.regions if views is None else views) or (WHOLE_FRAME,)
-    if turned[0].rotate:
-        words += ["--rotate", str(turned[0].rotate)]
-    if turned[0].flip:
-        words += ["--flip", turned[0].flip]
+    if views[0].rotate:  # `run` turns all regions alike
+        words += ["--rotate", str(views[0].rotate)]
+    if views[0].flip:
+        words += ["--flip", views[0].flip]
     if header.source_color == "rgb":
         words += ["--color", "rgb"]
     if header.artifact != preferred([one.file for one in header.card.artifacts]):
         words += ["--artifact", header.artifact]
-    if truth and "folder" in header.truth:
+    if "folder" in header.truth:
         words += ["--truth", "folder"]
     return join([*words, "--log", log])
 
