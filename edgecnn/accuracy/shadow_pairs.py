@@ -20,6 +20,7 @@ from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Record, computed
+from edgecnn.words import number
 
 __all__ = ["FALSE_SWITCH_RATE", "PairCounts", "ShadowComparison", "ShadowPairs"]
 
@@ -89,9 +90,10 @@ class ShadowComparison(Record):
             return f"{alike}; without labels nothing says which is better"
         return (
             f"{alike}; labelled ones: the shadow {self.shadow.text()}; the bundle that ran "
-            f"{self.active.text()}; only the shadow is right on {self.only_shadow} frames, only "
-            f"the other on {self.only_active}; better on {self.won} things, worse on {self.lost}, "
-            f"exact test p = {self.p_value:.2g}: {self._verdict()}"
+            f"{self.active.text()}; only the shadow is right on "
+            f"{number(self.only_shadow, 'frame')}, only the other on {self.only_active}; better on "
+            f"{number(self.won, 'thing')}, worse on {self.lost}, exact test "
+            f"p = {self.p_value:.2g}: {self._verdict()}"
         )
 
     def why_better(self) -> str:

@@ -17,6 +17,7 @@ from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.own_device import find_foreign
 from edgecnn.bundle.head import entropy
 from edgecnn.records import Record, json_as
+from edgecnn.words import number
 
 __all__ = [
     "ALL_LAYERS",
@@ -105,7 +106,8 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
         hard = len(images) - len(sample)
         beside = f" (beside {hard} that the session kept for being hard)" if hard else ""
         return (
-            f"{len(sample)} images{beside} in {num_groups} groups of near-duplicates are too few, "
+            f"{number(len(sample), 'image')}{beside} in {number(num_groups, 'group')} of "
+            f"near-duplicates {'is' if len(sample) == 1 else 'are'} too few, "
             f"expected at least {_FEWEST} in {_FEWEST_GROUPS}; record more, at different times"
         )
     mixed = effective_classes(scores[~images.hard].argmax(axis=1))

@@ -13,6 +13,7 @@ from edgecnn.files.picked import IMAGES
 from edgecnn.records import Record, computed, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
+from edgecnn.words import number
 
 __all__ = ["AdaptEachResult", "AdaptResult", "AdaptedFile", "HarvestResult", "UndoResult"]
 
@@ -105,7 +106,8 @@ class AdaptResult(Record):
         return [f"{one.name}: {one.reason}" for one in self.steps if one.reason != "accepted"]
 
     def to_text(self) -> str:
-        counts = f"{self.images} images in {self.groups} groups, {self.labelled} labelled"
+        counts = f"{number(self.images, 'image')} in {number(self.groups, 'group')}"
+        counts += f", {self.labelled} labelled"
         if self.hard:
             counts += f", {self.hard} kept for being hard: learned with a label only"
         lines = [

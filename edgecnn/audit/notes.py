@@ -14,6 +14,7 @@ from edgecnn.session.answers import FEWEST_RANDOM
 from edgecnn.session.label_file import FileLabels
 from edgecnn.session.layout import EVENTS_NAME
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.words import number
 
 __all__ = ["contradictions", "file_notes", "network_notes", "reading_notes"]
 
@@ -68,22 +69,22 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
             notes.append(f"{name}: {_guard_text(truth.guarded)}")
         if truth.differing:
             notes.append(
-                f"{name}: {truth.differing} frames were labelled differently by "
-                f"{' and '.join(truth.people)}; the later label counts"
+                f"{name}: {' and '.join(truth.people)} labelled "
+                f"{number(truth.differing, 'frame')} differently; the later label counts"
             )
         if truth.cant_tell:
-            notes.append(f"{name}: {truth.cant_tell} frames whose label nobody can tell")
+            notes.append(f"{name}: {number(truth.cant_tell, 'frame')} whose label nobody can tell")
         if truth.unknown:
             shown = ", ".join(repr(label) for label in list(truth.unknown)[:5])
             notes.append(
-                f"{name}: {sum(truth.unknown.values())} labels that the model doesn't have "
-                f"({shown}), not counted"
+                f"{name}: {number(sum(truth.unknown.values()), 'label')} that the model doesn't "
+                f"have ({shown}), not counted"
             )
         if broken := frames.broken + truth.broken:
-            notes.append(f"{name}: {broken} broken lines in {EVENTS_NAME}, skipped")
+            notes.append(f"{name}: {number(broken, 'broken line')} in {EVENTS_NAME}, skipped")
         if frames.repeated:
             notes.append(
-                f"{name}: {frames.repeated} frames were logged twice; the later answer counts"
+                f"{name}: {number(frames.repeated, 'frame')} logged twice; the later answer counts"
             )
         if frames.end is None:
             notes.append(f"{name}: has no end event: the run is still going on or was killed")
@@ -105,18 +106,19 @@ def _label_notes(live: Live) -> list[str]:
         )
     elif counts.random >= FEWEST_RANDOM and counts.whole:
         notes.append(
-            f"live accuracy counts {counts.whole} frames of labelled stretches like the "
+            f"live accuracy counts {number(counts.whole, 'frame')} of labelled stretches like the "
             f"{counts.random} random ones: both agree, and so it is known better"
         )
     elif counts.random and counts.whole:
         notes.append(
-            f"live accuracy takes {counts.whole} frames of labelled stretches for as typical as "
-            f"the {counts.random} random ones; 30 random labels make this assumption needless"
+            f"live accuracy takes {number(counts.whole, 'frame')} of labelled stretches for as "
+            f"typical as the {counts.random} random ones; 30 random labels make this "
+            "assumption needless"
         )
     if counts.left_out:
         notes.append(
-            f"live accuracy leaves out {counts.left_out} labels of frames that a person or an "
-            "uncertain answer picked; the confusions show them"
+            f"live accuracy leaves out {number(counts.left_out, 'label')} of frames that a person "
+            "or an uncertain answer picked; the confusions show them"
         )
     if counts.seen:
         notes.append(
@@ -145,11 +147,15 @@ def file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:
     """What became of the labels of --truth."""
     if file is None or labels is None:
         return []
-    notes = [f"{file}: {len(labels.events)} labels are counted that the session does not hold"]
+    notes = [
+        f"{file}: {number(len(labels.events), 'label')} counted that the session does not hold"
+    ]
     if labels.known:
-        notes.append(f"{file}: {labels.known} labels are in the session already")
+        notes.append(f"{file}: {number(labels.known, 'label')} in the session already")
     if labels.strangers:
-        notes.append(f"{file}: {labels.strangers} labels of frames that the session does not hold")
+        notes.append(
+            f"{file}: {number(labels.strangers, 'label')} of frames that the session does not hold"
+        )
     if labels.guarded:
         notes.append(f"{file}: {_guard_text(labels.guarded)}")
     return [*notes, *labels.notes]
@@ -157,6 +163,6 @@ def file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:
 
 def _guard_text(count: int) -> str:
     return (
-        f"{count} frames near a change of the label are left unlabelled: a time can't say which "
-        "of them shows what"
+        f"{number(count, 'frame')} near a change of the label left unlabelled: a time can't say "
+        "which of them shows what"
     )

@@ -30,6 +30,7 @@ from edgecnn.files.walk import natural_key
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
+from edgecnn.words import number
 
 __all__ = ["EvaluateOptions", "Evaluation", "check_labels", "evaluate"]
 
@@ -108,7 +109,7 @@ class Evaluation(Record):
         if self.notes:
             lines += ["", *self.notes]
         if self.skipped:
-            lines += ["", f"{len(self.skipped)} images were skipped:"]
+            lines += ["", f"{number(len(self.skipped), 'image')} skipped:"]
             lines += [f"  {reason}" for _, reason in self.skipped[:_LISTED]]
             lines += ["  ..."] * (len(self.skipped) > _LISTED)
         lines += ["", f"answers: {self.csv}"] if self.csv else []

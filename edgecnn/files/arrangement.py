@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from edgecnn.errors import DataError
+from edgecnn.words import number
 
 __all__ = ["SPLITS", "Layout", "Place", "find_layout", "split_role"]
 
@@ -214,8 +215,8 @@ def _in_classes(
     if again:
         count = sum(parts[0] in again for parts in paths)
         notes.append(
-            f"{_few(again)}/ is passed over with its {count} images: its folders bear the names of "
-            "those beside it, as those of a copy"
+            f"{_few(again)}/ is passed over with its {number(count, 'image')}: its folders bear "
+            "the names of those beside it, as those of a copy"
         )
         return [None if parts[0] in again else (None, parts[:-1]) for parts in paths]
     splits = {name: role[0] for name in inner if (role := split_role(name)) and not role[1]}
@@ -281,7 +282,7 @@ def _in_splits(
         )
         notes.append(f"splits were recognized: {', '.join(sorted(said))}")
     notes += [
-        f"{top}/ is passed over with its {count} images: it has no class folders of a split"
+        f"{top}/ is passed over with its {number(count, 'image')}: no class folders of a split"
         for top, count in sorted(passed.items())
     ]
     return places

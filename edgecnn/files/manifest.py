@@ -14,6 +14,7 @@ from edgecnn.errors import DataError
 from edgecnn.files.arrangement import split_role
 from edgecnn.files.staging import check_file_place
 from edgecnn.files.walk import IMAGE_SUFFIXES
+from edgecnn.words import number
 
 __all__ = [
     "check_csv_place",
@@ -295,9 +296,15 @@ def _left_over(
     lines = []
     unlabelled = sum(not label for label, _ in found)
     if unlabelled:
-        lines.append(f"{unlabelled} images under {root} have no label in {manifest}: passed over")
+        lines.append(
+            f"{number(unlabelled, 'image')} under {root} without a label in {manifest}: passed over"
+        )
     if absent:
-        lines.append(f"{len(absent)} rows of {manifest} name no image (first: {absent[0]!r})")
+        lines.append(
+            f"{number(len(absent), 'row')} of {manifest} without an image (first: {absent[0]!r})"
+        )
     if repeated:
-        lines.append(f"{repeated} rows of {manifest} repeat an image with the same label")
+        lines.append(
+            f"{number(repeated, 'row')} of {manifest} for an image that has the same label already"
+        )
     return lines

@@ -7,7 +7,7 @@ from typing import Literal
 
 from edgecnn.records import Record
 
-__all__ = ["SEVERITIES", "Example", "Finding", "number", "percent"]
+__all__ = ["SEVERITIES", "Example", "Finding", "percent"]
 
 Severity = Literal["problem", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
@@ -37,16 +37,6 @@ class Finding(Record):
     what: str
     mend: str = ""
     examples: tuple[Example, ...] = ()
-
-
-def number(count: int, one: str, many: str | None = None) -> str:
-    """Write a count with its noun.
-
-    Example:
-        >>> number(1, "image"), number(2000, "image"), number(2, "class", "classes")
-        ('1 image', '2,000 images', '2 classes')
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def percent(share: float) -> str:

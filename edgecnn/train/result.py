@@ -15,6 +15,7 @@ from edgecnn.train.also import Also
 from edgecnn.train.assess import Breakdown, Verdict
 from edgecnn.train.backbone.result import ProbeResult, SideTrial
 from edgecnn.train.synthesis.result import Synthesis
+from edgecnn.words import number
 
 if TYPE_CHECKING:
     from edgecnn.train.augmentation.label_check import LabelCheck
@@ -74,7 +75,8 @@ class TrainResult(Record):
     def to_text(self) -> str:
         """The result for a terminal."""
         if self.worker:
-            return f"{self.worker}: done, {self.epochs} epochs; the first worker writes the model"
+            done = number(self.epochs, "epoch")
+            return f"{self.worker}: done, {done}; the first worker writes the model"
         tallies = {"train": self.train, "val": self.val, "test": self.lab}
         rows = [
             (name, split["images"], split["groups"], tallies[name].text())
@@ -84,7 +86,7 @@ class TrainResult(Record):
             table(["split", "images", "groups", "accuracy"], rows),
             "",
             "A group holds near-duplicates, a burst or a device, and is in one split only "
-            f"(largest: {self.largest_group} images).",
+            f"(largest: {number(self.largest_group, 'image')}).",
             *self.notes,
             *([self.also.to_text()] if self.also else []),
             *self._checks(),
@@ -120,8 +122,8 @@ class TrainResult(Record):
         """How the training went, and which weights the network has."""
         if self.probe is None:
             return [
-                f"{self.epochs} epochs in {self.seconds:.0f} s (ended by {self.stopped_by}); "
-                f"the weights are those of epoch {self.best_epoch}."
+                f"{number(self.epochs, 'epoch')} in {self.seconds:.0f} s (ended by "
+                f"{self.stopped_by}); the weights are those of epoch {self.best_epoch}."
             ]
         if not self.epochs:
             return [self.probe.to_text(), f"The probe is the network; {self.seconds:.0f} s in all."]
@@ -133,8 +135,8 @@ class TrainResult(Record):
         aim = f" that imitates the features of {side} px" if side else ""
         return [
             self.probe.to_text(),
-            f"{self.epochs} epochs of fine-tuning{aim}, {self.seconds:.0f} s in all (ended by "
-            f"{self.stopped_by}); the weights are {kept}.",
+            f"{number(self.epochs, 'epoch')} of fine-tuning{aim}, {self.seconds:.0f} s in all "
+            f"(ended by {self.stopped_by}); the weights are {kept}.",
         ]
 
     def _checks(self) -> list[str]:

@@ -23,6 +23,7 @@ from edgecnn.model.read import LAB_TEST_FILE, LabModel, LabTest
 from edgecnn.model.write import write_model_folder
 from edgecnn.quiet import quiet
 from edgecnn.records import Json, Progress
+from edgecnn.train.also import check_also
 from edgecnn.train.assess import Measured, group_names, measure
 from edgecnn.train.augmentation.simulated_field import training_note
 from edgecnn.train.field_images import new_frames
@@ -80,6 +81,7 @@ def train(
         _check_kept(output, options.resume, reports)
     if options.field:
         find_images(options.field)
+    check_also(options.also)
     plan = make_plan(lab, options, alone=cluster is None)
     reports.line(plan.to_text())
     task = read_task(lab, plan.options, cluster, progress)

@@ -53,6 +53,16 @@ CASES = (
         "train L -o M --max-ms 4 --width 96 --height 96",
         "train L -o M --max-ms 4",
     ),
+    read(
+        "--max-ms chooses the input of a pretrained network",
+        "train F -o O --network built-in --max-ms 4",
+        "train F -o O --network built-in --width 32 --height 32",
+    ),
+    read(
+        "is not of the network {}; leave it out",
+        "train F -o O --network efficientnet-lite0 --l2 0.001",
+        "train F -o O --network built-in --l2 0.001",
+    ),
     read("-o and --csv are both", "audit S -o x --csv x", "audit S -o x.html --csv x.csv"),
     read("--every and --max-fps say", "run B -s 0 --every 5s --max-fps 1", "run B -s 0 --every 5s"),
     read(

@@ -168,3 +168,17 @@ def test_a_limit_for_the_input_stays_with_sides_to_choose_from_and_goes_with_no_
     assert plan.options.max_ms == 4.0
     with pytest.raises(OptionError, match="--max-ms chooses the input, but --width 96 gives it"):
         make_plan(photographs, TrainOptions(max_ms=4.0, width=96, height=96))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (TrainOptions(network="efficientnet-lite0", l1=1e-4), "--l1"),
+        (TrainOptions(network="efficientnet-lite0", network_width=2.0), "--network-width"),
+        (TrainOptions(network="mine:build", dropout=0.3), "--dropout"),
+        (TrainOptions(network="built-in", max_ms=4.0), "--max-ms"),
+    ],
+)
+def test_an_option_that_the_network_would_not_use_is_refused(photographs, weights, options, named):
+    with pytest.raises(OptionError, match=f"^{named} "):
+        make_plan(photographs, options)

@@ -16,6 +16,7 @@ from edgecnn.session.headline import same_answers
 from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import Frames, Session, open_session, read_frames
 from edgecnn.session.things import link_things
+from edgecnn.words import number
 
 __all__ = ["Recordings", "read_recordings"]
 
@@ -111,7 +112,8 @@ def _of_one_bundle(
         for sha256 in (other for other in of if other != chosen):
             count = sum(session.bundle_sha256 == sha256 for session in found)
             notes.append(
-                f"{folder}: {count} sessions of bundle {sha256[:12]} were left out; audit them "
+                f"{folder}: {number(count, 'session')} of bundle {sha256[:12]} left out; audit "
+                f"them "
                 f"with --bundle {of[sha256].header.bundle_path}"
             )
     return kept, notes

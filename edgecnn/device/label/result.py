@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Record, json_as
+from edgecnn.words import number
 
 __all__ = ["LabelResult", "MergeResult"]
 
@@ -81,7 +82,7 @@ class MergeResult(Record):
     def to_text(self) -> str:
         notes = "".join(f"note: {note}\n" for note in self.notes)
         return (
-            f"added     {self.added} labels ({self.known} were there, {self.strangers} of other "
-            f"frames)\nwritten   {self.written}\n{notes}next      edgecnn audit "
+            f"added     {number(self.added, 'label')} ({self.known} were there, {self.strangers} "
+            f"of other frames)\nwritten   {self.written}\n{notes}next      edgecnn audit "
             f"{shlex.quote(str(self.session))}\n"
         )

@@ -25,6 +25,7 @@ from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.session.events import NONE_LABEL, TruthEvent
+from edgecnn.words import number
 
 __all__ = ["KeyTruth", "ShownFrame", "class_keys"]
 
@@ -147,7 +148,7 @@ class KeyTruth(TruthQueue):
         changed = self._done.pop()
         for frame, before in reversed(changed):
             self._put(frame, before, "chosen")
-        self._said = f"undone: {len(changed)} frames"
+        self._said = f"undone: {number(len(changed), 'frame')}"
 
     def _put(self, frame: int, label: str | None, why: str) -> None:
         self._labels.pop(frame, None)

@@ -31,6 +31,7 @@ from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage
 from edgecnn.errors import SourceError
 from edgecnn.session.events import TruthEvent
+from edgecnn.words import number
 
 __all__ = ["Audience", "Loop"]
 
@@ -306,7 +307,9 @@ class Loop:
         late = self._late + self._regions.late
         if late:
             where = "--log keeps them" if self._log is None else "an audit counts them"
-            self._warn(f"{late} labels came too late for the live accuracy of the run; {where}")
+            self._warn(
+                f"{number(late, 'label')} came too late for the live accuracy of the run; {where}"
+            )
 
     def _status(self) -> Status:
         now = time.monotonic()

@@ -86,8 +86,8 @@ def _line(one: Checked, test: LabTest, causes: _Causes) -> str:
     advice = (
         "calibrate with images of this task, let --compare choose among folders, or try --repair"
         if causes.are_images
-        else "its images are not the cause: rounding is, which --repair works against; a float16 "
-        "file rounds less"
+        else "its images are not the cause: rounding is; try --repair, or the float16 file, which "
+        "rounds less"
     )
     return (
         f"{one.artifact.file} {loses}disagrees with the Keras model on "

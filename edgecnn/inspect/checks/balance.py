@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgecnn.images.dataset import MIN_IMAGES
-from edgecnn.inspect.findings import Finding, number
+from edgecnn.inspect.findings import Finding
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Json, Record, json_as
+from edgecnn.words import number
 
 __all__ = ["Balance", "check_balance"]
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from edgecnn.accuracy.near_duplicates import nearest, unit_vectors
 from edgecnn.images.augmented import Copied
-from edgecnn.inspect.findings import Example, Finding, Severity, number
+from edgecnn.inspect.findings import Example, Finding, Severity
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Record, json_as
+from edgecnn.words import number
 
 __all__ = ["Copies", "Copy", "check_copies"]
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.files.walk import walk
-from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
+from edgecnn.inspect.findings import Example, Finding, Severity, percent
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Record, json_as
+from edgecnn.words import number
 
 __all__ = ["FileCheck", "check_files"]
 

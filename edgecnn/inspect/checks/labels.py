@@ -16,9 +16,10 @@ import numpy as np
 
 from edgecnn.accuracy.confidence import likeliest_temperature, softmax
 from edgecnn.accuracy.tally import Tally
-from edgecnn.inspect.findings import Example, Finding, number, percent
+from edgecnn.inspect.findings import Example, Finding, percent
 from edgecnn.inspect.scan import SIDE, Scan
 from edgecnn.records import Record, json_as
+from edgecnn.words import number
 
 __all__ = ["LabelSuspicion", "check_labels"]
 

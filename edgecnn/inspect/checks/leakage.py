@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgecnn.inspect.findings import Example, Finding, Severity, number, percent
+from edgecnn.inspect.findings import Example, Finding, Severity, percent
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Record, json_as
+from edgecnn.words import number
 
 __all__ = ["GroupCheck", "check_groups", "recognized"]
 
