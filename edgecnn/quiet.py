@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["quiet", "stdout_for_results", "without_chatter"]
+from edgecnn.records import Progress
+
+__all__ = ["load_tensorflow", "quiet", "stdout_for_results", "without_chatter"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +41,18 @@ def quiet() -> Iterator[None]:
             logging.disable(disabled)
             sink.seek(0)
             _log.debug("%s", sink.read().decode(errors="replace"))
+
+
+def load_tensorflow(progress: Progress | None) -> None:
+    """Import TensorFlow, which takes seconds, on a slow disk a minute; tell a person who waits."""
+    if "tensorflow" in sys.modules:
+        return
+    if progress:
+        progress("loading TensorFlow", 0, 1)
+    with quiet():
+        import tensorflow  # noqa: F401
+    if progress:
+        progress("loading TensorFlow", 1, 1)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from edgecnn.bundle.folder import is_bundle
 from edgecnn.errors import DataError, ModelError, OptionError, SessionError
 from edgecnn.files.staging import check_writable
 from edgecnn.images.field_files import find_field
-from edgecnn.quiet import quiet
+from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
 
 __all__ = ["AdaptEachResult", "AdaptOptions", "AdaptResult", "adapt", "adapt_each"]
@@ -169,6 +169,8 @@ def _adapt(
             f"{output} is the model that would be adapted; choose another -o, so that the old "
             "one stays"
         )
+    if kind is ParentModel and model.is_dir():
+        load_tensorflow(progress)
     parent = kind(model)
     card = parent.card
     given = labels_of(options.labels, card, options.manifest) if options.labels else None

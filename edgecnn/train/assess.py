@@ -254,7 +254,7 @@ def measure(
     spec = options.input_spec((width, height))
     sign = None
     if options.field:
-        frames = new_frames(options.field, task.data.sha256)
+        frames = new_frames(options.field, task.data.sha256, task.field_images)
         sign = read_sign(scores_of, frames, spec, temperature, scores)
     return Measured(
         scores,

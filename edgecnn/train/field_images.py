@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
@@ -17,10 +19,19 @@ from edgecnn.files.folders import file_sha256
 from edgecnn.images.field_files import find_field
 from edgecnn.records import Record, computed
 
-__all__ = ["FieldSign", "new_frames", "read_sign"]
+__all__ = ["FieldSample", "FieldSign", "look_at_field", "new_frames", "read_sign"]
 
 _MOST = 500
 _POINTS = 2.0
+_TIMED = 8  # images
+
+
+@dataclass(frozen=True)
+class FieldSample:
+    """How many field images the verdict will read, and the seconds that it takes to read one."""
+
+    count: int = 0
+    read_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,19 @@ class FieldSign(Record):
         )
 
 
-def new_frames(field: Path, known: Collection[str]) -> Iterator[np.ndarray]:
-    """Up to 500 images of a folder or of SESSIONs, evenly, BGR; none that the training reads.
+def look_at_field(field: Path, known: Collection[str]) -> FieldSample:
+    """Read a few of the images before the work: none of use is an error.
+
+    Raises:
+        DataError: As for `new_frames`.
+    """
+    start = monotonic()
+    read = len(list(islice(new_frames(field, known), _TIMED)))
+    return FieldSample(len(_sampled(field, _MOST)), (monotonic() - start) / read)
+
+
+def new_frames(field: Path, known: Collection[str], most: int = _MOST) -> Iterator[np.ndarray]:
+    """Up to `most` images of a folder or of SESSIONs, evenly, BGR; none that the training reads.
 
     One is read at a time: 500 photographs at once take gigabytes.
 
@@ -72,9 +94,7 @@ def new_frames(field: Path, known: Collection[str]) -> Iterator[np.ndarray]:
     Raises:
         DataError: There is none: when the first is asked for.
     """
-    # What a session kept for being hard is no sample of the field.
-    paths, found = [file.path for file in find_field([field]) if not file.hard], False
-    some = [paths[k] for k in evenly(len(paths), _MOST)]
+    some, found = _sampled(field, most), False
     for path in some:
         frame = readable_image(path)
         if frame is not None and file_sha256(path.read_bytes()) not in known:
@@ -85,6 +105,12 @@ def new_frames(field: Path, known: Collection[str]) -> Iterator[np.ndarray]:
             f"{field}: none of {len(some)} field images can be read and is no image of the "
             "training; name another folder, or leave --field out"
         )
+
+
+def _sampled(field: Path, most: int) -> list[Path]:
+    # What a session kept for being hard is no sample of the field.
+    paths = [file.path for file in find_field([field]) if not file.hard]
+    return [paths[k] for k in evenly(len(paths), most)]
 
 
 def read_sign(

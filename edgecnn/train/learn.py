@@ -266,7 +266,9 @@ class _Trainer:
         degraded = (monotonic() - start) / len(some)
         passes = len(self.task.measured_rows("train")) + 2 * val + test
         passes += min(MOST_TRAIN, len(self.task.split.train))  # for the replay
-        return _VERSIONS * val * each, WRITING_S + passes * each + (val + test) * degraded
+        after = WRITING_S + passes * each + (val + test) * degraded
+        after += self.task.field_images * (each + self.task.unlabelled.read_s)
+        return _VERSIONS * val * each, after
 
     def _carries_an_epoch(self, options: TrainOptions, images: Examples) -> bool:
         if self.frozen is None or options.seconds is None:

@@ -39,6 +39,7 @@ class TrainResult(Record):
     probe         the linear probe that a pretrained network started from
     sides         what the probe said of each side of the input; empty without a choice
     also          the field images that joined the training
+    unlabelled    the field images that the verdict read; the bundle can be calibrated with them
     """
 
     model: Path
@@ -67,6 +68,7 @@ class TrainResult(Record):
     sides: tuple[SideTrial, ...] = ()
     also: Also | None = None
     worker: str = field(default="", metadata=json_as(hidden=True))
+    unlabelled: Path | None = field(default=None, metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
         parts = {part.column: part.to_json() for part in self.breakdowns}
@@ -109,7 +111,7 @@ class TrainResult(Record):
                     "export",
                     self.model,
                     "--calibration",
-                    "FIELD",
+                    self.unlabelled or "FIELD",
                     "-o",
                     f"{self.model.name}.edgecnn",
                 ),

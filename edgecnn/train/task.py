@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,7 @@ from edgecnn.records import Progress
 from edgecnn.train.also import Also, join_training, read_also
 from edgecnn.train.augmentation.operations import Augmentation
 from edgecnn.train.augmentation.simulated_field import read_camera
+from edgecnn.train.field_images import FieldSample
 from edgecnn.train.fitting.cluster import Cluster, read_cluster
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.plan import training_seconds
@@ -45,6 +46,7 @@ class Task:
     hurried  whether there is no time for all training images
     lab_images  how many of the images are the lab's: the first ones
     also     the field images that joined the training
+    unlabelled  the field images that the verdict reads
     """
 
     data: Dataset
@@ -57,6 +59,7 @@ class Task:
     hurried: bool = False
     lab_images: int = 0
     also: Also | None = None
+    unlabelled: FieldSample = field(default_factory=FieldSample)
 
     def rows(self, part: Part) -> np.ndarray:
         return np.asarray(getattr(self.split, part))
@@ -78,6 +81,11 @@ class Task:
         """The rows of a part that are read in a simulated field: 100 in a hurry."""
         rows = self.rows(part)
         return rows[evenly(len(rows), _HURRIED)] if self.hurried else rows
+
+    @property
+    def field_images(self) -> int:
+        """How many unlabelled field images the verdict reads: 100 at most in a hurry."""
+        return min(self.unlabelled.count, _HURRIED) if self.hurried else self.unlabelled.count
 
     def at_side(self, side: int) -> Task:
         """The same task with its images read anew at another side in pixels.

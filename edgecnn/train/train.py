@@ -21,12 +21,12 @@ from edgecnn.model.lab_replay import replay_file
 from edgecnn.model.predict import most_certain
 from edgecnn.model.read import LAB_TEST_FILE, LabModel, LabTest
 from edgecnn.model.write import write_model_folder
-from edgecnn.quiet import quiet
+from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Json, Progress
 from edgecnn.train.also import check_also
 from edgecnn.train.assess import Measured, group_names, measure
 from edgecnn.train.augmentation.simulated_field import training_note
-from edgecnn.train.field_images import new_frames
+from edgecnn.train.field_images import look_at_field
 from edgecnn.train.kept_training import KeptTraining, place_of, task_key
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.plan import make_plan
@@ -86,10 +86,11 @@ def train(
     reports.line(plan.to_text())
     task = read_task(lab, plan.options, cluster, progress)
     if options.field:
-        next(new_frames(options.field, task.data.sha256))  # before the work: none is an error
+        task = replace(task, unlabelled=look_at_field(options.field, task.data.sha256))
     if writes:
         check_room(output, _SHRUNK * len(task.split.test) * prod(task.shape))
     names = group_names(task)
+    load_tensorflow(progress)
     with quiet():  # TensorFlow writes to the terminal at any log level
         from edgecnn.train.learn import check_synthesis, learn, start_with_sides
 
@@ -228,6 +229,7 @@ def _result(
         label_checks=task.checks,
         breakdowns=measured.breakdowns,
         also=task.also,
+        unlabelled=task.options.field,
         worker=cluster.to_text() if cluster and not cluster.is_chief else "",
     )
 

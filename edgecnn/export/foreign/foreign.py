@@ -22,7 +22,7 @@ from edgecnn.images.dataset import Dataset, load_dataset
 from edgecnn.model.networks.adopt import end_in_softmax, probes, rewire
 from edgecnn.model.predict import keras_scores, lab_result, most_certain
 from edgecnn.model.read import LabModel, LabTest, load_lab_model
-from edgecnn.quiet import quiet
+from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
 
 __all__ = ["load_any_model"]
@@ -57,6 +57,7 @@ def load_any_model(
                 f"{path} is no .keras or .h5 file and no SavedModel folder; a MODEL folder of "
                 "`edgecnn train` has its own lab test and input: leave --lab and its like out"
             )
+        load_tensorflow(progress)
         return load_lab_model(path)
     if options.lab is None:
         raise ModelError(

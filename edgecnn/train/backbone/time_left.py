@@ -60,13 +60,14 @@ def in_random_order(task: Task) -> np.ndarray:
 
 def payable_seconds(task: Task, clock: Clock) -> float | None:
     """Seconds that an image may take, if there is to be time for enough of them; None for any."""
-    left = clock.left(WRITING_S + _BUILDING_S)
+    hurried = replace(task, hurried=True)
+    left = clock.left(WRITING_S + _BUILDING_S + hurried.field_images * task.unlabelled.read_s)
     if left is None:
         return None
-    hurried = replace(task, hurried=True)
     simulated = len(hurried.simulated_rows("val")) + len(hurried.simulated_rows("test"))
     enough = min(len(task.split.train), _ENOUGH_OF_CLASS * len(task.data.labels))
-    return left / (enough + len(task.split.val) + len(task.split.test) + _FILMED * simulated)
+    answered = enough + len(task.split.val) + len(task.split.test) + hurried.field_images
+    return left / (answered + _FILMED * simulated)
 
 
 def seconds_after(task: Task, frozen: FrozenFeatures, *, tuned: bool) -> float:
@@ -83,6 +84,7 @@ def seconds_after(task: Task, frozen: FrozenFeatures, *, tuned: bool) -> float:
     val, test = len(task.split.val), len(task.split.test)
     simulated = len(task.simulated_rows("val")) + len(task.simulated_rows("test"))
     seconds = WRITING_S + test * each + simulated * (each + degrade)
+    seconds += task.field_images * (each + task.unlabelled.read_s)
     if not tuned:
         return seconds
     train = len(task.measured_rows("train")) + min(MOST_TRAIN, len(task.split.train))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from edgecnn.train.backbone.logistic_probe import Judged, fit_head, judge_featur
 from edgecnn.train.backbone.result import SideTrial
 from edgecnn.train.backbone.side import choose_side
 from edgecnn.train.backbone.time_left import fit_in_time, payable_seconds
+from edgecnn.train.field_images import FieldSample
 from edgecnn.train.options import TrainOptions
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.task import Task
@@ -162,3 +164,12 @@ def test_an_input_is_payable_if_there_is_time_for_twenty_images_of_each_class():
     assert payable_seconds(many(), Clock()) is None
     # 40 images to learn from, 300 others, and 200 of them through a camera.
     assert payable_seconds(many(), Clock(640 + 7.5)) == pytest.approx(1.0, abs=0.01)
+
+
+def test_field_images_for_the_verdict_take_of_the_time_too():
+    task = replace(many(), unlabelled=FieldSample(500, 0.5))
+    # 100 of them are answered, at a second each, and read.
+    assert payable_seconds(task, Clock(740 + 50 + 7.5)) == pytest.approx(1.0, abs=0.01)
+    less = [fit_in_time(one, Slow(), Clock(1000.0), Reports()) for one in (many(), task)]
+    assert len(less[0].split.train) - len(less[1].split.train) in range(149, 152)
+    assert [one.field_images for one in less] == [0, 100]
