@@ -142,7 +142,7 @@ class Verdict(Record):
             f"simulated field costs {field} (random cameras and no field image: it knows lenses "
             "and light, but no other scenes, backgrounds or viewpoints)."
         )
-        costs = f"Fragile: the {costs}{self._on_crops()}" if self.fragile else f"The {costs}"
+        costs = f"{'Fragile: the' if self.fragile else 'The'} {costs}{self._on_crops()}"
         lines = [table(["", "accuracy"], rows), self._fitting(seen), costs]
         if self.sign:
             lines.append(self.sign.to_text())
@@ -154,7 +154,7 @@ class Verdict(Record):
         return "\n".join(lines)
 
     def _names_a_change(self) -> bool:
-        on_crops = self.fragile and bool(self._on_crops())
+        on_crops = bool(self._on_crops())
         in_field = self.sign is not None and self.sign.loses
         return self.overfits or self.underfits or on_crops or in_field
 
