@@ -29,6 +29,7 @@ from edgecnn.files.staging import check_writable
 from edgecnn.images.field_files import find_field
 from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
+from edgecnn.words import number
 
 __all__ = ["AdaptEachResult", "AdaptOptions", "AdaptResult", "adapt", "adapt_each"]
 
@@ -234,9 +235,9 @@ def _result(
     notes: tuple[str, ...],
     why: str = "",
 ) -> AdaptResult:
-    found = [f"{images.broken} files could not be read"] if images.broken else []
+    found = [f"{number(images.broken, 'file')} that can't be read"] if images.broken else []
     if images.repeated:
-        found.append(f"{images.repeated} files were there twice")
+        found.append(f"{number(images.repeated, 'file')} there twice")
     return AdaptResult(
         model=None,
         parent=model,
