@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.adapt.data import FieldSet, labels_of, live_before, read_field, sessions_of
+from edgecnn.adapt.exchanged_labels import exchanged_labels
 from edgecnn.adapt.gate import AdaptStep, doubt, refusal
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.parent_bundle import ParentBundle
@@ -190,6 +191,7 @@ def _adapt(
         student = Student(parent.split, parent.replay, images, options, parent.from_scratch)
         notes = tuple(filter(None, (doubt(student.scores, images), note)))
         why = refusal(student.scores, images, live)
+        why = why or exchanged_labels(images.labels, student.scores, card.labels)
         if why:
             return _result(model, images, (), notes, why)
         steps = [try_framing(student), try_batch_norm(student), try_last_layer(student)]

@@ -34,6 +34,8 @@ __all__ = ["FieldSet", "GivenLabels", "labels_of", "live_before", "read_field", 
 
 _MOST = 2000  # more change nothing
 _CHUNK = 64
+# So many lab test images among the field's, and this share of them, and it is the lab's folder.
+_OF_LAB, _SHARE_OF_LAB = 10, 0.05
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class FieldSet:
             digests: SHA-256 of the lab test images: what was learned from them measures nothing.
 
         Raises:
-            DataError: None is left.
+            DataError: None is left, or so many are gone that the others come from the lab too.
         """
         rows = [k for k, digest in enumerate(self.sha256) if digest not in digests]
         if not rows:
@@ -112,6 +114,11 @@ class FieldSet:
                 f"all {len(self)} field images are lab test images, expected those of a device"
             )
         gone = len(self) - len(rows)
+        if gone >= _OF_LAB and gone > _SHARE_OF_LAB * len(self):
+            raise DataError(
+                f"{gone} of {len(self)} field images are lab test images, so the others are the "
+                "lab's too; give images of the device's own camera"
+            )
         note = f"{gone} field images are lab test images, and are left out: they only measure"
         left = self.part(np.array(rows, np.int64))
         return replace(left, passed_over=(*self.passed_over, note)) if gone else self

@@ -18,9 +18,12 @@ from edgecnn.adapt.data import FieldSet, GivenLabels, labels_of, read_field, ses
 from edgecnn.adapt.options import HarvestOptions
 from edgecnn.adapt.result import HarvestResult
 from edgecnn.bundle.card import Card
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.onboard.stored_network import lacking_files
 from edgecnn.errors import DataError, OptionError
 from edgecnn.files.folders import file_sha256
 from edgecnn.files.manifest import csv_text
+from edgecnn.files.own_folders import check_outside
 from edgecnn.files.picked import IMAGES, MANIFEST, check_replaceable
 from edgecnn.files.staging import check_writable, staged_folder
 from edgecnn.quiet import quiet
@@ -52,7 +55,7 @@ def harvest(
     Raises:
         OptionError: Not exactly one of `model` and `bundle` is given.
         DataError: No image is left to pick.
-        OutputError: The output place is taken, sorted, read-only or full.
+        OutputError: The output place is taken, sorted, among the images, read-only or full.
     """
     if (options.model is None) == (options.bundle is None):
         given = "neither" if options.model is None else "both"
@@ -62,6 +65,7 @@ def harvest(
         )
     roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
     output = Path(output)
+    check_outside(output, roots)
     check_replaceable(output)
     check_writable(output, marker=MANIFEST)
     with quiet():
@@ -99,6 +103,7 @@ def harvest(
         images.passed_over,
         options.model or options.bundle or Path(),
         tuple(roots),
+        options.bundle is None or not lacking_files(Bundle.open(options.bundle)),
     )
 
 
@@ -138,7 +143,6 @@ def _eyes(options: HarvestOptions) -> tuple[Card, _Look]:
             return split.head.scores(embedding), embedding
 
         return card, look
-    from edgecnn.bundle.folder import Bundle
     from edgecnn.calibrate.pool import view_of_bundle
 
     bundle = Path(options.bundle or "")

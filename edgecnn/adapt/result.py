@@ -33,6 +33,9 @@ _WORTH = (
 )
 
 
+_LISTED = 20
+
+
 @dataclass(frozen=True)
 class AdaptedFile(Record):
     """An artifact that got the new last layer.
@@ -123,7 +126,7 @@ class AdaptResult(Record):
         lines += self.told
         if self.suspects:
             lines.append("Labels that were held out; are they right?")
-            lines += [f"  {f}: labelled {a}, reads as {b}" for f, a, b in self.suspects]
+            lines += [f"  {line}" for line in _doubted(self.suspects)]
         if self.refusal:
             return "\n".join([*lines, f"Refused: {self.refusal}", "Nothing was written."])
         if self.model is None:
@@ -205,7 +208,7 @@ class AdaptEachResult(Record):
         lines += [f"{', '.join(names)}: {line}" for line, names in told.items()]
         for name, one in each:
             lines += [f"{name}: refused: {one.refusal}"] if one.refusal else []
-            lines += [f"{name}: {f}: labelled {a}, reads as {b}?" for f, a, b in one.suspects]
+            lines += [f"{name}: {line}" for line in _doubted(one.suspects)]
             if name in self.older:
                 lines.append(f"{name}: {self.older[name]} is of an earlier run, and stays")
         kept = "" if self.complete else f"; the others keep what they have, or {self.parent}"
@@ -257,6 +260,12 @@ class UndoResult(Record):
         return f"wrote {self.model}, a copy of {self.parent}: lab {self.lab.text()}"
 
 
+def _doubted(suspects: tuple[tuple[str, str, str], ...]) -> list[str]:
+    lines = [f"{file}: labelled {given}, reads as {read}" for file, given, read in suspects]
+    more = len(lines) - _LISTED
+    return [*lines[:_LISTED], *([f"and {more} more (--json lists all)"] if more > 0 else [])]
+
+
 @dataclass(frozen=True)
 class HarvestResult(Record):
     """What was picked to be labelled.
@@ -267,6 +276,7 @@ class HarvestResult(Record):
     classes    picked images by the class that the network reads
     passed_over  other files in the folders, a line a folder
     network, places   what picked them, a MODEL folder or a bundle, and from where
+    adaptable  whether that network can be adapted: one of another tool can't
     """
 
     output: Path
@@ -277,12 +287,14 @@ class HarvestResult(Record):
     passed_over: tuple[str, ...] = ()
     network: Path = field(default=Path("MODEL"), metadata=json_as(hidden=True))
     places: tuple[Path, ...] = field(default=(Path("SESSION"),), metadata=json_as(hidden=True))
+    adaptable: bool = field(default=True, metadata=json_as(hidden=True))
 
     def to_text(self) -> str:
         fields = [word for root in self.places for word in ("--field", root)]
         new = "NAME.edgecnn" if is_bundle(self.network) else "MODEL2"
         adapt = ("adapt", self.network, *fields, "--labels", self.output / IMAGES, "-o", new)
         train = ("train", "LAB", "--also", self.output, "-o", "MODEL2")
+        then = "adapt to this camera, or train for all" if self.adaptable else "train with them"
         left = ", ".join(f"{count} {why}" for why, count in self.left_out.items() if count)
         return "\n".join(
             [
@@ -292,7 +304,7 @@ class HarvestResult(Record):
                 "Read as: " + ", ".join(f"{label} {n}" for label, n in self.classes.items()),
                 _WORTH,
                 "Move each image to the folder of what it shows and delete those that nobody can "
-                "tell; then adapt to this camera, or train for all.",
-                *next_lines(adapt, train, wrote=self.output),
+                f"tell; then {then}.",
+                *next_lines(*([adapt] * self.adaptable), train, wrote=self.output),
             ]
         )

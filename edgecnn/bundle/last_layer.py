@@ -18,6 +18,7 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.head import Head, Lessons, refit
 
 __all__ = [
+    "SURELY",
     "UNLABELLED",
     "LastLayer",
     "find_suspects",
@@ -28,7 +29,10 @@ __all__ = [
 
 UNLABELLED = -1
 _FOLDS = 5
-_SURE, _CONTRADICTED = 0.7, 0.95  # of the teacher
+_SURE = 0.7  # of the teacher
+SURELY = 0.95
+"""A score from which on an answer contradicts a label."""
+
 # From so many labels on, the teacher's answers count half.
 _HALF = 20
 _LAB = 300  # what all replayed lab images together weigh, in images
@@ -156,5 +160,5 @@ def fold_of_groups(groups: np.ndarray, counted: np.ndarray, most: int = _FOLDS) 
 def find_suspects(labels: np.ndarray, teacher: np.ndarray) -> np.ndarray:
     """Rows whose label the teacher contradicts at 0.95 or more, int64: is this label right?"""
     known, answers = labels != UNLABELLED, teacher.argmax(axis=1)
-    sure = teacher.max(axis=1) >= _CONTRADICTED
+    sure = teacher.max(axis=1) >= SURELY
     return np.flatnonzero(known & sure & (answers != labels))

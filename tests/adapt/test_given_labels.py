@@ -97,3 +97,9 @@ def test_field_images_that_are_lab_test_images_are_left_out(two_classes, card):
     assert images.without({"other"}) is images
     with pytest.raises(DataError, match="all 80 field images are lab test images"):
         images.without(images.sha256)
+
+
+def test_a_folder_of_the_lab_s_own_images_is_refused_as_field(two_classes, card):
+    images = read_field([two_classes], card)
+    with pytest.raises(DataError, match="16 of 80 field images are lab test images, so the"):
+        images.without(set(images.sha256[::5]))

@@ -86,6 +86,15 @@ def test_the_set_covers_the_pool_better_than_the_first_images_do(tmp_path, lab):
     assert result.coverage.ranges["brightness"] > 0.8
 
 
+def test_fewer_picks_never_cover_more(tmp_path, field, lab):
+    shares = []
+    for count in (1, 3, 10, 40):
+        options = CalibrateOptions(count=count, fit=False)
+        shares.append(calibrate(field, lab, tmp_path / "out", options).coverage.pool)
+    assert shares == sorted(shares)
+    assert shares[0] < 0.1 < shares[-1]
+
+
 def test_copies_near_duplicates_flat_broken_and_lab_images_stay_out(tmp_path, field, lab):
     shutil.copy(field / "000.png", field / "copy.png")
     write(field, "near.png", np.clip(scene(1).astype(int) + 3, 0, 255).astype("u1"))

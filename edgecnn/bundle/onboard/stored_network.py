@@ -12,7 +12,7 @@ from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE, LabMemory
 from edgecnn.bundle.runtime.load import Runtime, load_runtime
 from edgecnn.errors import BundleError
 
-__all__ = ["StoredNetwork", "open_network"]
+__all__ = ["StoredNetwork", "lacking_files", "open_network"]
 
 
 @dataclass(eq=False)
@@ -32,6 +32,12 @@ class StoredNetwork:
         return np.stack(found) if found else np.empty((0, self.below.num_classes), np.float32)
 
 
+def lacking_files(bundle: Bundle) -> list[str]:
+    """The files that adapting needs and this bundle has not: one of a foreign model has none."""
+    needed = (EMBEDDING_FILE, HEAD_FILE, LAB_MEMORY_FILE)
+    return [name for name in needed if name not in bundle.files]
+
+
 def open_network(bundle: Bundle) -> tuple[StoredNetwork, LabMemory]:
     """The network of a bundle that can be adapted, and what it remembers of the lab.
 
@@ -39,10 +45,7 @@ def open_network(bundle: Bundle) -> tuple[StoredNetwork, LabMemory]:
         BundleError: The bundle lacks one of the files, or they don't fit each other.
         MissingRuntimeError: No TFLite runtime.
     """
-    lacking = [
-        name for name in (EMBEDDING_FILE, HEAD_FILE, LAB_MEMORY_FILE) if name not in bundle.files
-    ]
-    if lacking:
+    if lacking := lacking_files(bundle):
         raise BundleError(
             f"{bundle.path} has no {lacking[0]}, which adapting on a device needs; export a MODEL "
             "folder of `edgecnn train` again, with the format tflite-float32"

@@ -1,0 +1,56 @@
+"""Labels under other names: classes that the network surely reads as each other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgecnn.bundle.last_layer import SURELY, UNLABELLED
+
+__all__ = ["exchanged_labels"]
+
+_FEWEST = 3  # images of a class
+_MOSTLY = 0.8  # of them
+_SHOWN = 3
+
+
+def exchanged_labels(labels: np.ndarray, scores: np.ndarray, names: tuple[str, ...]) -> str:
+    """Why the labels can't be right as they are named; empty where nothing says so.
+
+    A class that is read as another one says nothing: the camera may do that. Only classes that
+    change places do, or most of all classes, each under a name of its own.
+
+    Args:
+        labels: int (n,): of the field images, UNLABELLED where there is none.
+        scores: float32 (n, classes): the network's, before it learned any label.
+        names: Of the classes.
+    """
+    known = (labels != UNLABELLED) & (scores.max(axis=1) >= SURELY)
+    given, read = labels[known], scores[known].argmax(axis=1)
+    moved: dict[int, int] = {}
+    for one in np.unique(given).tolist():
+        answers = np.bincount(read[given == one])
+        other = int(answers.argmax())
+        if other != one and answers.sum() >= _FEWEST and answers[other] >= _MOSTLY * answers.sum():
+            moved[one] = other
+    counts = {one: int((given == one).sum()) for one in moved}
+    places = set(moved.values())
+    renamed = len(places) == len(moved) > 2 and sum(counts.values()) > len(given) / 2
+    if not renamed:
+        moved = _changing_places(moved)
+    if not moved:
+        return ""
+    shown = ", ".join(f"{names[a]!r} as {names[b]!r}" for a, b in list(moved.items())[:_SHOWN])
+    more = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
+    return (
+        f"the labels seem to be under other names: the network surely reads the images labelled "
+        f"{shown}{more}; name them as what they show, or leave --labels out"
+    )
+
+
+def _changing_places(moved: dict[int, int]) -> dict[int, int]:
+    """Those that take the place of one another, in a circle."""
+    while True:
+        circle = {a: b for a, b in moved.items() if b in moved and a in moved.values()}
+        if len(circle) == len(moved):
+            return circle
+        moved = circle
