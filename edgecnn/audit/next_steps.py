@@ -22,6 +22,7 @@ from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.words import number
 
 __all__ = ["NextStep", "next_steps"]
 
@@ -200,7 +201,8 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
         NextStep(
             "edgecnn train LAB --also more -o MODEL2",
             f"first record this camera again, let {harvest} pick pictures of that and sort them: "
-            f"{worst.truth!r} is read as {worst.predicted!r} on {worst.frames} frames",
+            f"{worst.truth!r} is read as {worst.predicted!r} on "
+            f"{number(worst.frames, 'frame')}",
             0.0,
             100 * worst.frames / max(1, live.tally.total),
         )

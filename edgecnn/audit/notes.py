@@ -53,8 +53,8 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
     elif tally.effective is not None and tally.total:
         notes.append(
             f"live intervals count things, not frames: frames of one label that look alike show "
-            f"the same thing, so {tally.total} frames are worth {tally.effective:.0f} independent "
-            "ones"
+            f"the same thing; so {number(tally.total, 'frame')} count like {tally.effective:.0f} "
+            "independent of each other"
         )
     elif tally.total:
         notes.append("live intervals treat every image as independent of the others")

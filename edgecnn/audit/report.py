@@ -5,6 +5,7 @@ First screen: the finding in one sentence, what to do, one picture. Then picture
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from edgecnn.audit import plots
 from edgecnn.audit.live import Confusion, Misread
 from edgecnn.audit.result import AuditReport
 from edgecnn.bundle.preprocess import readable_image
+from edgecnn.records import Json
 from edgecnn.render.page import Picture, Plot, picture_uri, write_page
+from edgecnn.words import number
 
 __all__ = ["write_report"]
 
-_SHEETS, _FIRST = 8, 3
+_SHEETS, _FIRST, _NAMED = 8, 3, 3
 
 
 def write_report(report: AuditReport, target: Path, *, bundle_sha256: str) -> None:
@@ -53,20 +56,33 @@ def _plots(report: AuditReport) -> dict[str, Plot]:
 
 def _place(report: AuditReport) -> str:
     """Which device, where, when and with what, in a line."""
-    first = report.sessions[0]
-    host = first["host"] if isinstance(first["host"], dict) else {}
-    device = first["name"] or host.get("name") or "unnamed device"
+    names = [_named(session) for session in report.sessions]
+    sites = [str(session["site"]) for session in report.sessions if session["site"]]
     days = sorted({str(s["day"]) for s in report.sessions if s["day"]})
     when = " to ".join(dict.fromkeys([*days[:1], *days[-1:]])) or "no date"
     parts = [
-        f"device {device}",
-        *([f"site {first['site']}"] if first["site"] else []),
+        _joined("device", names),
+        *([_joined("site", sites)] if sites else []),
         when,
         f"bundle {report.card.name}",
     ]
     if len(report.sessions) > 1:
         parts.append(f"{len(report.sessions)} sessions")
     return " · ".join(parts)
+
+
+def _named(session: Json) -> str:
+    host = session["host"] if isinstance(session["host"], dict) else {}
+    return str(session["name"] or host.get("name") or "unnamed device")
+
+
+def _joined(what: str, names: Sequence[str]) -> str:
+    """Such as "site Graz", or "5 sites: Graz, Linz, Wien and 2 more"."""
+    each = list(dict.fromkeys(names))
+    if len(each) == 1:
+        return f"{what} {each[0]}"
+    more = f" and {len(each) - _NAMED} more" if len(each) > _NAMED else ""
+    return f"{number(len(each), what)}: {', '.join(each[:_NAMED])}{more}"
 
 
 def _first_pictures(report: AuditReport) -> list[Picture]:

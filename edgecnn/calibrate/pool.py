@@ -17,6 +17,7 @@ from edgecnn.camera.statistics import Window, common_window, frame_statistics
 from edgecnn.errors import DataError, ImageError
 from edgecnn.files.folders import file_sha256
 from edgecnn.images.field_files import Found
+from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
 
 __all__ = [
@@ -81,11 +82,13 @@ def view_of_model(folder: Path) -> View:
     Raises:
         ModelError: No MODEL folder.
     """
+    load_tensorflow(None)
     import keras
 
     from edgecnn.model.read import lab_test_digests, load_model
 
-    model, card = load_model(folder)
+    with quiet():
+        model, card = load_model(folder)
     last = model.layers[-1]
     both = keras.Model(model.inputs, [model.output, last.input])
 

@@ -295,6 +295,10 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
             raise OptionError("--log and --log-root say the same; leave one out")
         if self.every is not None and self.max_fps is not None:
             raise OptionError("--every and --max-fps say the same; leave one out")
+        if self.fail_on is not None and self.truth in ((), ("none",)) and self.web is None:
+            raise OptionError(
+                "--fail-on alarm needs labels, but neither --truth nor --web is given; add one"
+            )
         self.check_decisions()
         self.check_swaps(self.device, self.log)
         _ = self.period_s

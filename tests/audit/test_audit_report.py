@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sessions import (
     LABELS,
+    PAST_BUNDLE,
     answer_event,
     frame_event,
     record_folder,
@@ -255,3 +256,17 @@ print(json.dumps(edgecnn.audit([sys.argv[1]], options).to_json()))
     for key in ("lab", "live", "gap_points", "confusion"):
         assert there[key] == here[key]
     assert there["ledger"][1]["points"] == pytest.approx(here["ledger"][1]["points"], abs=0.5)
+
+
+def test_a_report_of_several_sites_names_them(tmp_path):
+    sites = ["Graz", "Linz", "Wien", "Ulm", "Graz"]
+    sessions = [
+        write_session(tmp_path / f"s{k}", PAST_BUNDLE, [answer_event(k, True)], site=site)
+        for k, site in enumerate(sites)
+    ]
+    target = tmp_path / "r.html"
+    for few, said in ((sessions[:2], "2 sites: Graz, Linz"), (sessions[::4], "site Graz")):
+        audit(few, AuditOptions(report=target))
+        assert f"device pi · {said} · " in _Page(target.read_text()).text
+    audit(sessions, AuditOptions(report=target))
+    assert "4 sites: Graz, Linz, Wien and 1 more" in _Page(target.read_text()).text

@@ -430,3 +430,18 @@ def test_a_place_that_can_not_be_written_to_at_the_start_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         SessionLog(HEADER, RunOptions(log_root=tmp_path / "file"), live=True)
+
+
+def test_a_recording_that_is_over_in_a_moment_keeps_to_the_bounds_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(session_log, "_CHECK_S", 1e6)  # it ends before the next look at the files
+    options = RunOptions(log=tmp_path / "s", log_mb=0.02, keep_frames=0)
+    log = SessionLog(HEADER, options, live=False)
+    Feed(log)(400)
+    log.end("source ended", {})
+    assert (tmp_path / "s" / "events.jsonl").stat().st_size < 20_000
+    assert "80 % of --log-mb 0.02" in log.notes[0]
+    options = RunOptions(log_root=tmp_path / "root", session_mb=0.01, keep_frames=0)
+    log = SessionLog(HEADER, options, live=False)
+    Feed(log)(400)
+    log.end("source ended", {})
+    assert len(sessions_below(tmp_path / "root")) > 2

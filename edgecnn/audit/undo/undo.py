@@ -21,6 +21,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.records import Progress
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.words import number
 
 __all__ = ["NOTHING_UNDONE", "NOT_IDENTIFIED", "Prescription", "Undone", "undo"]
 
@@ -181,9 +182,9 @@ def undo(
     groups = len(np.unique(kept.group))
     if kept.wrong_groups < _FEWEST_WRONG or groups < _FEWEST_GROUPS:
         note = (
-            f"framing and light: not identified; {kept.wrong_groups} different objects are misread "
-            f"among {groups} on the labelled frames that chance kept, too few to choose a setting "
-            "on one half and to score it on the other"
+            f"framing and light: not identified; {number(kept.wrong_groups, 'different object')} "
+            f"misread among {groups} on the labelled frames that chance kept, too few to choose a "
+            "setting on one half and to score it on the other"
         )
         return Undone(fragility=trial.fragility(), notes=(note,))
     families = [trial.family(FRAMING, framing_changes()), trial.family(LIGHT, light_changes())]

@@ -77,6 +77,11 @@ class SessionLog:
         if self.down is not None or self._full or self._ended:
             self.num_lost += 1
             return
+        self._write(work)
+        if self.down is None:  # a recording writes megabytes between two looks at the clock
+            self._bound()
+
+    def _write(self, work: Callable[[Recorder], None]) -> None:
         try:
             work(self._recorder)
         except OutputError as error:
@@ -115,7 +120,7 @@ class SessionLog:
             self._check_at = now + _CHECK_S
             if self._is_gone():
                 return
-            self._bound()
+            self._begin_day()
         if now >= self._expire_at:
             self._expire_at = now + _EXPIRE_S
             self._expire()
@@ -185,27 +190,34 @@ class SessionLog:
         self.notes.append(f"logging again after {time.monotonic() - down.since:.1f} s")
         self.down = None
 
+    def _begin_day(self) -> None:
+        """Go on in another session where a day is over."""
+        is_new_day = datetime.now(timezone.utc).date() > self._day
+        if self._options.log_root is not None and is_new_day:
+            self._roll()
+
     def _bound(self) -> None:
-        """Go on in another session, or log less, where a bound is reached."""
+        """Go on in another session, or log less, where it is large enough."""
         options = self._options
-        if options.log_root is not None:
-            is_new_day = datetime.now(timezone.utc).date() > self._day
-            if is_new_day or self._session.size > options.session_mb * _MB:
-                self._roll()
-        if options.log_mb is None:
+        if options.log_root is not None and self._session.size > options.session_mb * _MB:
+            self._roll()
+        if options.log_mb is None or self.down is not None:
             return
         used = self._session.size / (options.log_mb * _MB)
         if used >= 1 and not self._full:
-            self.write(lambda r: r.health(f"--log-mb {options.log_mb:g} is used up: the log ends"))
+            self._tell(f"--log-mb {options.log_mb:g} is used up: the log ends")
             self._full = True
         elif used >= _SPARSE_SHARE and not self._recorder.sparse:
             self._recorder.sparse = True
-            self.write(
-                lambda r: r.health(
-                    f"{100 * _SPARSE_SHARE:.0f} % of --log-mb {options.log_mb:g} are used: only "
-                    "frames with a label or a picture are logged from here on"
-                )
+            self._tell(
+                f"{100 * _SPARSE_SHARE:.0f} % of --log-mb {options.log_mb:g} are used: only frames "
+                "with a label or a picture are logged from here on"
             )
+
+    def _tell(self, what: str) -> None:
+        """Say it to who looks on, and to who reads the session."""
+        self.notes.append(what)
+        self._write(lambda recorder: recorder.health(what))
 
     def _roll(self) -> None:
         try:

@@ -26,6 +26,7 @@ from edgecnn.device.run.incoming import Incoming
 from edgecnn.device.run.loop import Audience, Loop
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.shadow import Shadow, load_shadow
+from edgecnn.device.run.unused_options import unused_options
 from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage
 from edgecnn.errors import OptionError
@@ -78,6 +79,8 @@ def run(
         opened = stack.enter_context(open_source(source, options, stop))
         if isinstance(opened, ImageSource):
             _warn_of_learned(opened, loaded, shadow)
+        for line in unused_options(options, opened.kind):
+            opened.warn(line)
         several = len(options.views) > 1
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
         truths = stack.enter_context(

@@ -69,10 +69,11 @@ function openTab(name) {
     $(tab.getAttribute("aria-controls")).hidden = !mine;
   }
   document.dispatchEvent(new Event("tab"));
-  if (name === "status") drawSessions();
+  if (name === "status" && !$("recorded").hidden) drawSessions();
 }
 
 function setUpTabs() {
+  $("recorded").hidden = !device.about.tabs.includes("camera"); // what is recorded already is labelled
   const tabs = [...document.querySelectorAll("[role=tab]")].filter((tab) => {
     tab.hidden = !device.about.tabs.includes(tab.id.slice(3));
     return !tab.hidden;

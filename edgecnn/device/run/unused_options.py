@@ -1,0 +1,47 @@
+"""Options of `run` that do nothing in this run: said, so that nobody counts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from edgecnn.device.options import RunOptions
+
+__all__ = ["unused_options"]
+
+_OF_LOG = ("keep_frames", "keep_mb", "keep_days", "log_every", "log_mb", "site")
+_OF_CLOCK = ("every", "max_fps", "fps", "timeout_s", "wait", "give_up")
+
+
+def unused_options(options: RunOptions, kind: str) -> Iterator[str]:
+    """A line for each reason.
+
+    Args:
+        kind: Of the source, such as "images": see `capture.sources`.
+    """
+    default = RunOptions()
+    given = {one.name for one in fields(options) if _differ(options, default, one.name)}
+
+    def among(*names: str) -> str:
+        flags = (f"--{name.removesuffix('_s').replace('_', '-')}" for name in names)
+        return ", ".join(flag for name, flag in zip(names, flags, strict=True) if name in given)
+
+    if options.log is None and options.log_root is None:
+        if flags := among(*_OF_LOG, "session_mb"):
+            yield f"{flags}: of no use without --log or --log-root"
+    elif options.log_root is None and among("session_mb"):
+        yield "--session-mb: of no use without --log-root"
+    if options.changes_only and options.output != "jsonl":
+        yield "--changes-only: of no use without --output jsonl"
+    if options.truth_offset and not any(_is_file(one) for one in options.truth):
+        yield "--truth-offset: of no use without --truth FILE.csv"
+    if kind == "images" and (flags := among(*_OF_CLOCK)):
+        yield f"{flags}: of no use for images, which have no clock; each is answered"
+
+
+def _differ(options: RunOptions, default: RunOptions, name: str) -> bool:
+    return bool(getattr(options, name) != getattr(default, name))
+
+
+def _is_file(truth: str) -> bool:
+    return truth.partition("=")[2].endswith(".csv") or truth.endswith(".csv")
