@@ -86,7 +86,7 @@ def test_the_defaults_are_good_values_and_make_a_good_class():
 def test_an_option_survives_a_config_file(command, about, tmp_path):
     file = tmp_path / "edgecnn.toml"
     file.write_text(f"[{command.name}]\n{written(about, good(about))}")
-    (value,) = read_config(file, command.name, command.options).values()
+    (value,) = read_config(file, command.name, command.options, COMMANDS).values()
     beside = about.kind is Path
     wanted = good(about)
     if beside:

@@ -26,6 +26,7 @@ from edgecnn.adapt.student import Student
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle
 from edgecnn.errors import DataError, ModelError, OptionError, SessionError
+from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_writable
 from edgecnn.images.field_files import find_field
 from edgecnn.quiet import load_tensorflow, quiet
@@ -165,6 +166,7 @@ def _adapt(
         one_of_several: Of --labels take those of these images alone, and no other images.
     """
     kind = ParentBundle if is_bundle(model) else ParentModel
+    check_outside(output, [*roots, *options.labels])
     check_writable(output, marker=kind.marker)
     if output.resolve() == model.resolve():
         raise ModelError(

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from edgecnn.cli.command import Command, Outcome, Row, declare, show_help
+from edgecnn.cli.command import COMMANDS, Outcome, Row, declare, show_help
 from edgecnn.cli.progress import be_quiet, tell
 from edgecnn.errors import EdgecnnError
 from edgecnn.option import Option
@@ -22,7 +22,6 @@ from edgecnn.quiet import stdout_for_results
 
 __all__ = ["COMMANDS", "Outcome", "app", "command", "result_lines", "text_lines"]
 
-COMMANDS: dict[str, Command] = {}
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # outputs are checked where they are written
 # Where the running command's results go.
 _STDOUT: ContextVar[Any] = ContextVar("stdout", default=sys.stdout)

@@ -19,6 +19,7 @@ from edgecnn.option import REQUIRED, Option, check_value, options_of, parse_valu
 from edgecnn.records import Json
 
 __all__ = [
+    "COMMANDS",
     "COMMON",
     "FILES",
     "Command",
@@ -44,6 +45,8 @@ FILES = "Input and output"
 _LEFT = 27  # the width of what is typed, in characters
 _OTHER = "Other"
 _HELP = Row("--help", "Show this page and stop.")
+# Every command by its name: `cli.app` fills it.
+COMMANDS: dict[str, Command] = {}
 # The options that every command has.
 COMMON = (
     Option(
@@ -129,7 +132,7 @@ class Command:
         arguments = {one.name: typed[one.name] for one in self.arguments}
         first = next((value for value in arguments.values() if value), None)
         file = find_config(typed["config"], first[0] if isinstance(first, list) else first)
-        values = read_config(file, self.name, self.options) if file else {}
+        values = read_config(file, self.name, self.options, COMMANDS) if file else {}
         for about in self.options:
             value = typed[about.name]
             if value is not None and value != []:

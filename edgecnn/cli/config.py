@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,16 +26,23 @@ def find_config(given: str | None, first: Any) -> Path | None:
     return next((file for file in (*beside, Path(FILE)) if file.is_file()), None)
 
 
-def read_config(file: Path, command: str, options: Sequence[Option]) -> Json:
+def read_config(
+    file: Path, command: str, options: Sequence[Option], commands: Collection[str]
+) -> Json:
     """The options of one command, checked, by their field's name; paths are beside the file.
 
+    Args:
+        commands: All that may have a table; those of others are left alone.
+
     Raises:
-        OptionError: It can't be read, or has an option that is unknown or has a wrong value.
+        OptionError: It can't be read, has a table of no command, or an option that is unknown or
+            has a wrong value.
     """
-    table = _load(file).get(command, {})
+    tables = _load(file)
+    for key, value in tables.items():
+        _check_table(file, key, value, command, commands)
+    table = tables.get(command, {})
     where = f"{file}: [{command}]"
-    if not isinstance(table, dict):
-        raise OptionError(f"{where} is {table!r}, expected a table of options")
     known = {about.key: about for about in options}
     values = {}
     for key, value in table.items():
@@ -47,6 +54,25 @@ def read_config(file: Path, command: str, options: Sequence[Option]) -> Json:
         checked = check_value(about, value, f"{where} {key}")
         values[about.name] = _beside(file, about, checked)
     return values
+
+
+def _check_table(file: Path, key: str, value: Any, command: str, commands: Collection[str]) -> None:
+    """Refuse what no command would ever read.
+
+    Raises:
+        OptionError: It is a table of no command, or no table.
+    """
+    if key not in commands and isinstance(value, dict):
+        near = get_close_matches(key, commands, 1)
+        known = f"did you mean [{near[0]}]?" if near else f"expected some of {', '.join(commands)}"
+        raise OptionError(f"{file}: [{key}] is the table of no command; {known}")
+    if key not in commands:
+        raise OptionError(
+            f"{file}: {key} is in no table, expected it below the name of a command, such as "
+            f"[{command}]; move it there"
+        )
+    if not isinstance(value, dict):
+        raise OptionError(f"{file}: [{key}] is {value!r}, expected a table of options")
 
 
 def _load(file: Path) -> Json:

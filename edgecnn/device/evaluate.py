@@ -22,9 +22,15 @@ from edgecnn.bundle.learned import count_learned, learned_notes
 from edgecnn.bundle.preprocess import read_image
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.options import EvaluateOptions
-from edgecnn.errors import DataError, ImageError, listed
+from edgecnn.errors import DataError, ImageError, OptionError, listed
 from edgecnn.files.folders import LabelledFile, find_labelled
-from edgecnn.files.manifest import check_csv_place, csv_text, only_labels, read_manifest
+from edgecnn.files.manifest import (
+    check_csv_place,
+    csv_text,
+    only_labels,
+    read_columns,
+    read_manifest,
+)
 from edgecnn.files.staging import write_file
 from edgecnn.files.walk import natural_key
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
@@ -118,9 +124,10 @@ class Evaluation(Record):
 
     def _next(self) -> list[str]:
         """A recorded run, which the audit can explain; only folders tell `run` their labels."""
-        told = ("--truth", "folder") if self.in_folders else ()
-        run = ("run", self.bundle, "--source", self.data, *told, "--log", "session")
-        return next_lines(run, ("audit", "session"))
+        run = ("run", self.bundle, "--source", self.data)
+        if not self.in_folders:
+            return next_lines((*run, "--log", "session"), ("label", "session"))
+        return next_lines((*run, "--truth", "folder", "--log", "session"), ("audit", "session"))
 
     def _tallies(self, keys: Sequence[str], order: Iterable[str]) -> dict[str, Tally]:
         found: dict[str, list[Answer]] = {}
@@ -143,15 +150,18 @@ def evaluate(
         DataError: No labelled image, labels that the bundle doesn't know, no image that can
             be decoded, or a group CSV that doesn't fit.
         MissingRuntimeError: No runtime, or no delegate.
+        OptionError: A column of groups and no manifest.
+        OutputError: The table can't be written.
     """
     options = options or EvaluateOptions()
     root = Path(data)
+    _check_group(options)
     if options.csv is not None:
         check_csv_place(options.csv, _COLUMNS)
     opened = Bundle.open(bundle)
     notes: list[str] = []
     files = find_labelled(root, options.manifest, known=opened.card.labels, notes=notes)
-    check_labels(files, opened.card.labels, root)
+    check_labels(files, opened.card.labels, root, options.manifest)
     notes += learned_notes(count_learned(opened.card, (f.path for f in files)), "these images")
     groups = _groups(root, files, options)
     classifier = Classifier(
@@ -188,7 +198,7 @@ def evaluate(
         lab=classifier.artifact.lab,
         bundle=Path(bundle),
         data=root,
-        in_folders=options.manifest is None,
+        in_folders=options.manifest is None or read_columns(options.manifest) is None,
         notes=tuple(notes),
         csv=options.csv,
     )
@@ -197,17 +207,39 @@ def evaluate(
     return found
 
 
-def check_labels(files: Sequence[LabelledFile], known: Sequence[str], root: Path) -> None:
-    """Refuse class folders without a label in the bundle; missing classes are fine.
+def check_labels(
+    files: Sequence[LabelledFile], known: Sequence[str], root: Path, manifest: Path | None = None
+) -> None:
+    """Refuse classes without a label in the bundle; missing classes are fine.
+
+    Args:
+        root, manifest: What names them: the folders there, or a table.
 
     Raises:
-        DataError: A class folder is unknown; the message names it and the known labels.
+        DataError: A class is unknown; the message names it and the known labels.
     """
     unknown = sorted({file.label for file in files} - set(known))
-    if unknown:
-        raise DataError(
-            f"{root} has class folders that the bundle doesn't know: {listed(unknown)}; expected "
-            f"some of {listed(known)}; rename them or point at the folder above the classes"
+    if not unknown:
+        return
+    what, mend = f"{root} has class folders", "rename them or point at the folder above the classes"
+    if columns := read_columns(manifest) if manifest else None:
+        what, mend = f"{manifest} has labels", f"write its column {columns[1]} as the bundle does"
+    raise DataError(
+        f"{what} that the bundle doesn't know: {listed(unknown)}; expected some of "
+        f"{listed(known)}; {mend}"
+    )
+
+
+def _check_group(options: EvaluateOptions) -> None:
+    """Refuse a column of groups without a table that has it.
+
+    Raises:
+        OptionError: There is none.
+    """
+    if options.manifest is None and options.group != EvaluateOptions.group:
+        raise OptionError(
+            f"--group {options.group} is a column of --manifest, which is not given; add "
+            "--manifest FILE.csv or leave it out"
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+from edgecnn.errors import OptionError
 from edgecnn.export.calibration.choice import choose_calibration
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.foreign.foreign import load_any_model
@@ -18,8 +19,9 @@ from edgecnn.export.readback.times import slow_files, with_times
 from edgecnn.export.repair.repair import repair_files
 from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.targets import make_targets
+from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_room, check_writable
-from edgecnn.images.video_frames import as_folders
+from edgecnn.images.video_frames import as_folders, is_video
 from edgecnn.records import Progress
 
 __all__ = ["DEFAULT_FORMATS", "FORMATS", "ExportOptions", "ExportResult", "export"]
@@ -50,12 +52,20 @@ def export(
     Raises:
         ModelError: The MODEL folder or the network can't be used.
         CalibrationError: The calibration images would ruin the integer models.
-        OutputError: The output place is taken, read-only or full.
+        OptionError: A step of videos and no video.
+        OutputError: The output place is taken, among the images, read-only or full.
     """
     options = options or ExportOptions()
     given = [calibration] if isinstance(calibration, Path | str) else calibration
     target, folders = Path(output), [Path(one) for one in given]
+    read = [folder for folder in (*folders, options.lab, options.field) if folder is not None]
+    check_outside(target, read)
     check_writable(target, marker="SHA256SUMS")
+    if options.video_step is not None and not any(map(is_video, folders)):
+        raise OptionError(
+            f"--video-step {options.video_step} takes every Nth frame of a video, but no "
+            "--calibration is one; leave it out"
+        )
 
     with as_folders(folders, options.video_step) as folders:
         return _export(Path(model), folders, target, options, progress)

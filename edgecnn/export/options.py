@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from edgecnn.bundle.artifacts import EXPORT_FORMATS, FULL_INTEGER, INT16
+from edgecnn.bundle.artifacts import EXPORT_FORMATS, FULL_INTEGER, INT16, ONNX_FULL_INTEGER
 from edgecnn.bundle.spec import Interpolation, Resize
 from edgecnn.errors import OptionError
 from edgecnn.option import check_options, option
@@ -27,6 +27,8 @@ _WORDS = {
     "fp32": ("tflite-float32",),
     "fp16": ("tflite-float16",),
 }
+# What --integer-io shapes and --repair mends; the 16-bit file follows the first.
+_INTEGER = (FULL_INTEGER.name, ONNX_FULL_INTEGER.name)
 _COUNTS = (50, 100, 200, 500)
 Normalize = Literal["none", "unit", "minus_one_one", "imagenet", "caffe"]
 Color = Literal["rgb", "bgr", "grey"]
@@ -149,6 +151,7 @@ class ExportOptions:
             )
         if self.integer_only and not self.repair:
             raise OptionError("--integer-only limits the repairs; add --repair or leave it out")
+        self._check_integer()
         counted = self.compare_counts != _COUNTS
         if not self.compare and (counted or self.field is not None):
             raise OptionError(
@@ -161,6 +164,20 @@ class ExportOptions:
             raise OptionError(
                 f"--{odd[0]} describes a Keras file of your own, which needs its test images; name "
                 "their folder with --lab"
+            )
+
+    def _check_integer(self) -> None:
+        """Refuse what is about integer files where none is made.
+
+        Raises:
+            OptionError: It is given.
+        """
+        ends = self.integer_io != ExportOptions.integer_io
+        given = f"--integer-io {self.integer_io}" if ends else "--repair"
+        if (ends or self.repair) and not set(_INTEGER) & set(self.formats):
+            raise OptionError(
+                f"{given} is about full-integer files, but --formats names neither "
+                f"{' nor '.join(_INTEGER)}; name one or leave it out"
             )
 
     @property

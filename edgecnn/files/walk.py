@@ -11,6 +11,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from edgecnn.errors import DataError
+from edgecnn.files.own_folders import NO_DATA
 
 __all__ = ["IMAGE_SUFFIXES", "Walk", "is_picture", "natural_key", "walk"]
 
@@ -42,11 +43,6 @@ _NEVER = frozenset(
 # What file managers and archive tools leave behind.
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 _SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
-# Folders that edgecnn writes: their pictures are the lab's, or plots, and no data.
-_NO_DATA = {
-    "a bundle": {"card.json", "SHA256SUMS"},
-    "a MODEL folder": {"card.json", "model.keras"},
-}
 _MOST_KINDS = 6
 
 
@@ -147,7 +143,7 @@ def walk(root: Path) -> Walk:
 
 
 def _refuse_no_data(root: Path, names: list[str]) -> None:
-    for kind, marks in _NO_DATA.items():
+    for kind, marks in NO_DATA.items():
         if marks.issubset(names):
             raise DataError(
                 f"{root} is {kind}, expected a folder of images; give the folder of the images "

@@ -19,6 +19,14 @@ def next_lines(*commands: Sequence[str | Path], wrote: Path | None = None) -> li
     Example:
         >>> next_lines(["label", Path("my session")], ["doctor"])
         ['next:', "  edgecnn label 'my session'", '  edgecnn doctor']
+        >>> next_lines(["evaluate", Path("-x.edgecnn")])
+        ['next:', '  edgecnn evaluate ./-x.edgecnn']
     """
     title = "next:" if wrote is None else f"wrote {wrote}; next:"
-    return [title, *(f"  edgecnn {shlex.join(map(str, words))}" for words in commands)]
+    return [title, *(f"  edgecnn {shlex.join(map(_typed, words))}" for words in commands)]
+
+
+def _typed(word: str | Path) -> str:
+    """A word as it is typed: a path that begins with a hyphen would be read as an option."""
+    is_hyphened = isinstance(word, Path) and str(word).startswith("-")
+    return f"./{word}" if is_hyphened else str(word)

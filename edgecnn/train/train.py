@@ -16,6 +16,7 @@ from edgecnn._version import __version__
 from edgecnn.bundle.card import Card
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, ModelError, OutputError
 from edgecnn.files.folders import find_images
+from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_room, check_writable
 from edgecnn.model.lab_replay import replay_file
 from edgecnn.model.predict import most_certain
@@ -76,7 +77,7 @@ def train(
     cluster = check_task(options)
     writes = cluster is None or cluster.is_chief
     if writes:
-        _check_outside(output, lab)
+        check_outside(output, [lab, *options.also, *([options.field] if options.field else [])])
         check_writable(output, marker=LAB_TEST_FILE)
         _check_kept(output, options.resume, reports)
     if options.field:
@@ -175,18 +176,6 @@ def _golden(task: Task, measured: Measured) -> tuple[Path, ...]:
             "into the MODEL folder; put them back"
         )
     return tuple(there)
-
-
-def _check_outside(output: Path, lab: Path) -> None:
-    """Refuse a MODEL folder among the images: its pictures would be read as a class.
-
-    Raises:
-        OutputError: It would lie there.
-    """
-    if lab.resolve() in (output.resolve(), *output.resolve().parents):
-        raise OutputError(
-            f"{output} lies in {lab}, whose folders are classes; choose another -o, beside it"
-        )
 
 
 def _check_installed() -> None:

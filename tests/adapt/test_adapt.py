@@ -14,7 +14,7 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.bundle.card import CARD_FILE
 from edgecnn.bundle.preprocess import read_image, to_tensor
-from edgecnn.errors import DataError, ModelError, OptionError
+from edgecnn.errors import DataError, ModelError, OptionError, OutputError
 from edgecnn.model.lab_replay import REPLAY_FILE, read_replay
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import LAB_TEST_FILE, load_lab_model, load_model
@@ -148,8 +148,10 @@ def test_a_step_that_loses_lab_images_is_rejected_and_undone(digits_model, tmp_p
 
 
 def test_bad_input_is_one_clear_line(digits_model, digits_folder, halves, tmp_path):
+    (tmp_path / "empty").mkdir()
     for arguments, error, said in (
-        ((digits_model, tmp_path, tmp_path / "n"), DataError, "no image file"),
+        ((digits_model, tmp_path / "empty", tmp_path / "n"), DataError, "no image file"),
+        ((digits_model, halves[0], halves[0] / "n"), OutputError, "choose another -o"),
         ((digits_model, halves[0], digits_model), ModelError, "choose another -o"),
         ((tmp_path, halves[0], tmp_path / "n"), ModelError, "no card.json"),
     ):

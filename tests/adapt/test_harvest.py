@@ -131,6 +131,19 @@ def test_a_data_set_with_a_manifest_of_its_own_is_not_replaced(digits_model, hal
     assert (tmp_path / "manifest.csv").is_file()
 
 
+def test_an_output_among_or_in_the_place_of_the_images_is_refused(digits_bundle, halves, tmp_path):
+    options = HarvestOptions(count=5, bundle=digits_bundle)
+    picked = tmp_path / "picked"
+    harvest(halves[0], picked, options)
+    for field, output in ((halves[0], halves[0] / "sub"), (picked, picked), (picked, picked / "x")):
+        with pytest.raises(OutputError, match="whose images are read"):
+            harvest(field, output, options)
+    with pytest.raises(OutputError, match="so that what is read is not replaced"):
+        harvest(picked / "images", picked, options)
+    assert untouched(picked / "images")
+    assert not (halves[0] / "sub").exists()
+
+
 def test_a_network_must_be_named(digits_model, halves, tmp_path):
     with pytest.raises(OptionError, match="neither"):
         harvest(halves[0], tmp_path / "picked", HarvestOptions())

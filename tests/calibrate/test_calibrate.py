@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -304,5 +305,21 @@ def test_wrong_folders_end_in_one_line_and_leave_nothing(tmp_path, field, lab):
             calibrate(roots, labs, tmp_path / "out", QUICK)
         assert "\n" not in str(error.value)
     with pytest.raises(OutputError, match="is not a folder of this command"):
-        calibrate(field, lab, field, QUICK)
+        calibrate(field, lab, write(tmp_path, "photos/1.png", scene(1)).parent, QUICK)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["field/cal", "field", "lab/cal", "exclude/cal"])
+def test_an_output_among_the_images_that_are_read_is_refused(tmp_path, field, place):
+    for name in ("lab", "exclude"):
+        write(tmp_path / name, "a/0.png", scene(1))
+    before = sorted(tmp_path.rglob("*"))
+    options = replace(QUICK, exclude=(tmp_path / "exclude",))
+    with pytest.raises(OutputError, match="whose images are read"):
+        calibrate(field, tmp_path / "lab", tmp_path / place, options)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_step_of_videos_without_a_video_is_refused(tmp_path, field, lab):
+    with pytest.raises(OptionError, match=r"--video-step 7 .* leave it out"):
+        calibrate(field, lab, tmp_path / "out", replace(QUICK, video_step=7))

@@ -64,6 +64,11 @@ CASES = (
         "train F -o O --network built-in --l2 0.001",
     ),
     read("-o and --csv are both", "audit S -o x --csv x", "audit S -o x.html --csv x.csv"),
+    read(
+        "--fail-on alarm needs labels",
+        "run B -s 0 --fail-on alarm",
+        "run B -s 0 --fail-on alarm --truth folder",
+    ),
     read("--every and --max-fps say", "run B -s 0 --every 5s --max-fps 1", "run B -s 0 --every 5s"),
     read(
         "several regions need a name each",
@@ -185,6 +190,36 @@ CASES = (
         "run B -s F --bundle-dir LAB --device edgetpu",
         "run B -s F --bundle-dir LAB",
     ),
+    read(
+        "is about full-integer files, but --formats names neither",
+        "export M --calibration F -o O --formats float32 --repair",
+        "export M --calibration F -o O --formats float32,int8 --repair",
+    ),
+    read(
+        "takes every Nth frame of a video, but no --calibration is one",
+        "export M --calibration F -o O --video-step 3",
+        "export M --calibration F -o O",
+    ),
+    read(
+        "takes every Nth frame of a video, but neither",
+        "calibrate F --lab L -o O --video-step 3",
+        "calibrate F --lab L -o O",
+    ),
+    read(
+        "is a column of --manifest",
+        "evaluate B F --group site",
+        "evaluate B F --group site --manifest T",
+    ),
+    read(
+        "names the labels of images, but no folder DATA",
+        "benchmark B --manifest T",
+        "benchmark B F --manifest T",
+    ),
+    read(
+        "chooses the file of --soak",
+        "benchmark B --artifact float32",
+        "benchmark B --artifact float32 --soak 2",
+    ),
     Case("belongs to an object detector", "inspect BOXES", "inspect BOXES --manifest BOXES_CSV"),
     Case("of --model and --bundle given", "harvest F -o O", "harvest F --bundle B -o O"),
     read(
@@ -222,6 +257,9 @@ CASES = (
     Case("or run with --device cpu", "evaluate B F --device edgetpu", "evaluate B F --device cpu"),
     Case("has no kept pictures", "label BARE", "run B -s F --keep-frames 5 --log O"),
     Case("is of one session, but", "audit S S2 --truth T", "audit S --truth T"),
+    Case(
+        "moved by --truth-offset", "run B -s F --truth T --truth-offset -1", "run B -s F --truth T"
+    ),
     Case("--merge takes one session", "label S S2 --merge T", "label S --merge T"),
     read("are for folders of images, not", "label S -o O", "label S"),
     read("can't be the name of a folder", "label F --classes a/b", "label F --classes ab"),
@@ -308,6 +346,8 @@ ELSEWHERE = {
     "images of any size; fix it with --width and --height": "tests/export/test_import.py",
     "lab images are too few to find": "tests/export/test_import.py",
     "answers NaN or infinity": "tests/export/test_import.py",
+    "which would cut the values of --normalize": "tests/export/test_import_inputs.py",
+    "can't be run on images of": "tests/export/test_import_misread.py",
     "TFLite Micro has no": "tests/export/test_micro.py",
     "expected one without control flow": "tests/export/test_micro.py",
     "expected int8 on both sides": "tests/export/test_micro.py",

@@ -14,7 +14,7 @@ import pytest
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.benchmark.benchmark import Benchmark, BenchmarkOptions, benchmark
-from edgecnn.device.benchmark.result import BenchmarkRow
+from edgecnn.device.benchmark.result import BenchmarkRow, check_plot, draw
 from edgecnn.device.benchmark.soak import soak
 from edgecnn.device.evaluate import EvaluateOptions, evaluate
 from edgecnn.device.machine.health import throttle_flags
@@ -25,6 +25,7 @@ from edgecnn.errors import (
     DataError,
     EdgecnnError,
     MissingRuntimeError,
+    OptionError,
     OutputError,
 )
 from edgecnn.records import encode
@@ -157,7 +158,11 @@ def test_what_cannot_be_done_is_refused_before_measuring(digits_bundle, few, tmp
     with pytest.raises(OutputError, match=r"expected a name that ends in \.png"):
         benchmark(digits_bundle, None, replace(SHORT, plot=tmp_path / "a.txt"), progress=never)
     with pytest.raises(ArtifactError, match="no artifact 'x'"):
-        benchmark(digits_bundle, None, replace(SHORT, artifact="x"), progress=never)
+        benchmark(digits_bundle, None, replace(SHORT, soak=2, artifact="x"), progress=never)
+    with pytest.raises(OptionError, match="--artifact float32 chooses the file of --soak"):
+        benchmark(digits_bundle, None, replace(SHORT, artifact="float32"), progress=never)
+    with pytest.raises(OptionError, match=r"no folder DATA is given"):
+        benchmark(digits_bundle, None, replace(SHORT, manifest=tmp_path / "m"), progress=never)
     for seconds in (0, -1, float("nan"), float("inf")):
         with pytest.raises(EdgecnnError, match="expected a number from 2 to 86400"):
             replace(SHORT, soak=seconds)
@@ -175,6 +180,28 @@ def test_the_plot_is_a_picture_and_named_in_the_result(result):
     assert image.shape[0] > 400
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
     assert result.plot in result.to_text()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_a_plot_replaces_a_plot_and_nothing_else(result, few, digits_bundle, tmp_path, suffix):
+    def never(*_):
+        pytest.fail("measured")
+
+    plot = tmp_path / f"plot{suffix}"
+    plot.write_bytes(draw(result, suffix))
+    check_plot(plot)
+    other = tmp_path / f"other{suffix}"
+    shutil.copy(next(few.rglob("*.png")), other)
+    for place, said in (
+        (other, "is not a plot of this command"),
+        (digits_bundle / f"layers{suffix}", "layers"),
+        (digits_bundle / f"new{suffix}", "a bundle, which holds its own files only"),
+        (few / "0" / f"plot{suffix}", "choose another --plot, beside it"),
+    ):
+        before = place.read_bytes() if place.exists() else None
+        with pytest.raises(OutputError, match=said):
+            benchmark(digits_bundle, few, replace(SHORT, plot=place), progress=never)
+        assert before == (place.read_bytes() if place.exists() else None)
 
 
 def test_the_front_holds_what_no_other_beats(result):

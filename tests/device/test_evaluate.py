@@ -14,7 +14,7 @@ import pytest
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.evaluate import EvaluateOptions, evaluate
-from edgecnn.errors import ArtifactError, BundleError, DataError
+from edgecnn.errors import ArtifactError, BundleError, DataError, OptionError, OutputError
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_broken_files_are_counted_and_named_and_the_rest_is_evaluated(digits_bun
     reasons = [entry["reason"] for entry in result.to_json()["skipped"]]
     found = ["empty", "truncated", "not an image"]
     assert all(word in reason for word, reason in zip(found, reasons, strict=True))
-    assert "3 images were skipped" in result.to_text()
+    assert "3 images skipped:" in result.to_text()
 
 
 def test_nothing_but_broken_files_is_an_error(digits_bundle, tmp_path):
@@ -185,6 +185,22 @@ def test_a_manifest_that_does_not_fit_is_refused(digits_bundle, few, tmp_path, r
         evaluate(digits_bundle, few, EvaluateOptions(manifest=tmp_path / "none.csv"))
 
 
+def test_a_column_of_groups_without_a_manifest_is_refused(digits_bundle, few):
+    with pytest.raises(OptionError, match="--group site is a column of --manifest"):
+        evaluate(digits_bundle, few, EvaluateOptions(group="site"))
+
+
+def test_a_table_is_written_through_a_link_and_into_no_bundle(digits_bundle, few, tmp_path):
+    table, link = tmp_path / "table.csv", tmp_path / "link.csv"
+    link.symlink_to(table)
+    for _ in range(2):  # its own table it may replace
+        evaluate(digits_bundle, few, EvaluateOptions(csv=link))
+    assert link.is_symlink()
+    assert len(table.read_text().splitlines()) == 61
+    with pytest.raises(OutputError, match="a bundle, which holds its own files only"):
+        evaluate(digits_bundle, few, EvaluateOptions(csv=digits_bundle / "answers.csv"))
+
+
 def test_progress_reaches_the_number_of_images(digits_bundle, few):
     seen = []
     evaluate(digits_bundle, few, progress=lambda *step: seen.append(step))
@@ -215,3 +231,11 @@ def test_photographs_larger_than_the_input_are_read_alike_twice(digits_bundle, m
     assert np.array_equal(
         [a.prediction.scores for a in first.answers], [a.prediction.scores for a in second.answers]
     )
+
+
+def test_labels_of_a_table_that_the_bundle_does_not_know_are_its_fault(digits_bundle, tmp_path):
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((8, 8, 3), np.uint8))
+    table = tmp_path / "t.csv"
+    table.write_text("file,label\n1.png,purple\n")
+    with pytest.raises(DataError, match=r"t.csv has labels that the bundle doesn't know: 'purple'"):
+        evaluate(digits_bundle, tmp_path, EvaluateOptions(manifest=table))

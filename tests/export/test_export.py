@@ -10,7 +10,7 @@ import pytest
 import edgecnn
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
-from edgecnn.errors import EdgecnnError, ImageError, ModelError, OutputError
+from edgecnn.errors import EdgecnnError, ImageError, ModelError, OptionError, OutputError
 from edgecnn.export.export import FORMATS, ExportOptions, export
 
 INTEGER = ("tflite-full-integer", "onnx-full-integer")
@@ -231,11 +231,36 @@ def test_an_impossible_format_that_was_asked_for_is_an_error(tmp_path, odd_model
         ({"max_drop": -1.0}, "max-drop is -1, expected a number from 0"),
         ({"compare_counts": (50,)}, "--compare-counts says .* add --compare"),
         ({"field": Path("field")}, "--field says .* add --compare"),
+        ({"formats": ("float32",), "repair": True}, "^--repair is about full-integer files"),
+        ({"formats": ("float32", "int16"), "integer_io": "int8"}, "^--integer-io int8 is about"),
     ],
 )
 def test_options_that_do_not_exist_are_refused_with_those_that_do(options, said):
     with pytest.raises(EdgecnnError, match=said):
         ExportOptions(**options)
+
+
+@pytest.mark.parametrize("formats", [("int8",), ("onnx",), ("micro", "int8"), ("all",)])
+def test_what_is_about_integer_files_goes_with_one_of_them(formats):
+    ExportOptions(formats=formats, repair=True, integer_io="int8")
+
+
+def test_a_bundle_among_the_images_that_are_read_is_refused(small_model, small_field, tmp_path):
+    for given in (small_field, [small_field, tmp_path]):
+        place = small_field / "o.edgecnn"
+        with pytest.raises(OutputError, match="whose images are read"):
+            export(small_model, given, place)
+        assert not place.exists()
+    (tmp_path / "judge").mkdir()
+    options = ExportOptions(compare=True, field=tmp_path / "judge")
+    with pytest.raises(OutputError, match="whose images are read"):
+        export(small_model, small_field, tmp_path / "judge" / "o.edgecnn", options)
+
+
+def test_a_step_of_videos_without_a_video_is_refused(small_model, small_field, tmp_path):
+    with pytest.raises(OptionError, match=r"--video-step 3 .* no --calibration is one"):
+        export(small_model, small_field, tmp_path / "o.edgecnn", ExportOptions(video_step=3))
+    assert list(tmp_path.iterdir()) == []
 
 
 def _no_model(folder):
@@ -344,5 +369,5 @@ def test_progress_is_reported_and_the_converters_are_silent(small_alone):
     seen = json.loads((small_alone / "progress.json").read_text())
     assert all(0 <= done <= total for _, done, total in seen)
     steps = {what.split()[0].rstrip(":") for what, _, _ in seen}
-    assert steps == {"reading", "converting", "comparing", "checking"}
+    assert steps == {"loading", "reading", "converting", "comparing", "checking"}
     assert json.loads((small_alone / "said.json").read_text()) == ["", ""]

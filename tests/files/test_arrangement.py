@@ -149,7 +149,7 @@ def test_a_split_whose_only_folder_is_no_class_is_passed_over_and_said(part):
     layout = find_layout([("train", "cat", "1"), ("train", "dog", "2"), (*part.split("/"), "3")])
     assert layout.places == (("train", ("cat",)), ("train", ("dog",)), None)
     (note,) = layout.notes
-    assert note.startswith(f"{part.split('/')[0]}/ is passed over with its 1 images")
+    assert note.startswith(f"{part.split('/')[0]}/ is passed over with its 1 image:")
 
 
 @pytest.mark.parametrize("part", ["fold", "camera ", "batch_", "Session"])
@@ -344,7 +344,7 @@ def test_rows_without_images_and_images_without_rows_are_counted(tmp_path):
     notes: list[str] = []
     assert len(find_labelled(tmp_path, table, notes=notes)) == 2
     text = "\n".join(notes)
-    assert "1 images under" in text
-    assert "1 rows of" in text
+    assert "1 image under" in text
+    assert "1 row of" in text
     assert "'9.jpg'" in text
-    assert "repeat an image" in text
+    assert "for an image that has the same label already" in text

@@ -76,6 +76,29 @@ def test_a_folder_of_another_kind_and_a_file_are_refused_before_the_work(tmp_pat
     assert names(tmp_path) == ["file", "photos"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_of_a_link_the_folder_that_it_leads_to_is_replaced_or_made(tmp_path, there):
+    link, real = tmp_path / "link", tmp_path / "deep" / "real"
+    link.symlink_to(real)
+    if there:
+        make(real, "old")
+    check_writable(link, marker="card.json")
+    make(link)
+    assert link.is_symlink()
+    assert (real / "card.json").read_text() == "new"
+    assert (names(tmp_path), names(real.parent)) == (["deep", "link"], ["real"])
+
+
+def test_a_link_that_leads_nowhere_is_refused_before_the_work(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "into_file").symlink_to(tmp_path / "file" / "below")
+    for name in ("loop", "into_file"):
+        with pytest.raises(OutputError, match=name):
+            check_writable(tmp_path / name, marker="card.json")
+    assert names(tmp_path) == ["file", "into_file", "loop"]
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 def test_a_read_only_place_is_refused(tmp_path):
     tmp_path.chmod(0o555)

@@ -27,7 +27,7 @@ from edgecnn.train.train import TrainOptions, train
 
 QUICK = TrainOptions(width=16, height=16, epochs=2, network_width=0.5, seed=3, label_check=False)
 # How a run goes and ends is the same for every network.
-QUICKER = {**QUICK.to_json(), "network": "two_layers:build"}
+QUICKER = {**QUICK.to_json(), "network": "two_layers:build", "network_width": 1.0}
 
 
 def history(model: Path) -> list[dict[str, str]]:
@@ -183,7 +183,7 @@ def test_a_network_of_ones_own_is_trained(few, tmp_path, monkeypatch):
         "    return keras.Model(x, keras.layers.Dense(num_classes)(y), name='mine')\n"
     )
     monkeypatch.chdir(tmp_path)
-    options = TrainOptions(**{**QUICK.to_json(), "network": "mine_for_train:build"})
+    options = TrainOptions(**{**QUICKER, "network": "mine_for_train:build"})
     train(few, tmp_path / "model", options)
     model, _ = load_model(tmp_path / "model")
     assert model.name == "mine"
@@ -204,7 +204,7 @@ def test_a_failing_network_leaves_an_older_model_as_it_was(quick, few, tmp_path)
     output = Path(shutil.copytree(quick[1], tmp_path / "model"))
     before = (output / "model.keras").read_bytes()
     with pytest.raises(ModelError):
-        train(few, output, TrainOptions(**{**QUICK.to_json(), "network": "nothing:here"}))
+        train(few, output, TrainOptions(**{**QUICKER, "network": "nothing:here"}))
     assert (output / "model.keras").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
@@ -221,7 +221,7 @@ def test_a_learning_rate_that_explodes_is_named(few, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     change = {"network": "explodes:build", "learning_rate": 1.0}
     with pytest.raises(ModelError, match="NaN"):
-        train(few, tmp_path / "model", TrainOptions(**{**QUICK.to_json(), **change}))
+        train(few, tmp_path / "model", TrainOptions(**{**QUICKER, **change}))
     assert not (tmp_path / "model").exists()
 
 
@@ -289,8 +289,11 @@ def test_the_meters_reach_97_percent_in_ten_minutes(meters, tmp_path):
 def test_a_model_folder_among_the_images_is_refused(few, tmp_path):
     lab = shutil.copytree(few, tmp_path / "lab")
     for place in (lab, lab / "model", lab / "0" / "model"):
-        with pytest.raises(OutputError, match="whose folders are classes; choose another -o"):
+        with pytest.raises(OutputError, match=r"whose images are read: .* choose another -o"):
             train(lab, place, TrainOptions(**QUICKER))
+    for given in ({"field": lab}, {"also": (lab,)}):
+        with pytest.raises(OutputError, match="whose images are read"):
+            train(few, lab / "model", TrainOptions(**{**QUICKER, **given}))
     assert not list(lab.rglob("model*"))
 
 

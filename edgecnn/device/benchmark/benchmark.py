@@ -14,7 +14,7 @@ from edgecnn.device.evaluate import Evaluation, check_labels, evaluate
 from edgecnn.device.machine.health import host, installed, machine_name, read_state
 from edgecnn.device.machine.isolated import call
 from edgecnn.device.options import BenchmarkOptions, EvaluateOptions
-from edgecnn.errors import ArtifactError, MissingRuntimeError
+from edgecnn.errors import ArtifactError, MissingRuntimeError, OptionError
 from edgecnn.files.folders import find_labelled
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json, Progress, Skipped, encode
@@ -38,15 +38,17 @@ def benchmark(
         BundleError: The bundle can't be used.
         DataError: `data` has no usable image, or labels that the bundle doesn't know.
         MissingRuntimeError: No artifact can run here, or there is no matplotlib for the plot.
-        OutputError: The plot can't be written.
+        OptionError: An option that has no effect.
+        OutputError: The plot can't be written, or would replace another file.
     """
     options = options or BenchmarkOptions()
+    _check_options(options, data)
     opened = Bundle.open(bundle)
     if data is not None:
         labelled = find_labelled(Path(data), options.manifest, known=opened.card.labels)
-        check_labels(labelled, opened.card.labels, Path(data))
+        check_labels(labelled, opened.card.labels, Path(data), options.manifest)
     if options.plot is not None:
-        check_plot(options.plot)
+        check_plot(options.plot, [] if data is None else [Path(data)])
     _soak_file(opened, options)  # refuses an unknown name before the measurements
     before = read_state()
     measured, skipped = _measure_all(opened, options, progress)
@@ -73,6 +75,24 @@ def benchmark(
         return found
     write_file(options.plot, draw(found, options.plot.suffix))
     return replace(found, plot=str(options.plot))
+
+
+def _check_options(options: BenchmarkOptions, data: Path | str | None) -> None:
+    """Refuse what would have no effect.
+
+    Raises:
+        OptionError: It is given.
+    """
+    if data is None and options.manifest is not None:
+        raise OptionError(
+            f"--manifest {options.manifest} names the labels of images, but no folder DATA is "
+            "given; name it behind the bundle or leave --manifest out"
+        )
+    if options.soak is None and options.artifact is not None:
+        raise OptionError(
+            f"--artifact {options.artifact} chooses the file of --soak, and all files are "
+            "measured; add --soak SECONDS or leave it out"
+        )
 
 
 def _measure_all(

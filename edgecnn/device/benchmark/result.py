@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,8 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.device.benchmark.soak import Soak
 from edgecnn.device.machine.health import throttle_flags
 from edgecnn.errors import MissingRuntimeError, OutputError
+from edgecnn.files.own_folders import check_outside
+from edgecnn.files.staging import check_file_place
 from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
@@ -19,6 +22,8 @@ from edgecnn.render.table import table
 __all__ = ["Benchmark", "BenchmarkRow", "check_plot", "draw"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
+# In the file's metadata, so that a later plot may take its place and a photograph never loses its.
+_MARK = "edgecnn benchmark"
 _NOTE = "Measured on this machine; other machines may be faster or slower."
 
 
@@ -175,11 +180,15 @@ def _cells(row: BenchmarkRow, judged: bool) -> list[str]:
     ]
 
 
-def check_plot(path: Path) -> None:
+def check_plot(path: Path, inputs: Sequence[Path] = ()) -> None:
     """Refuse before the measurements a plot that `draw` could not make after them.
 
+    Args:
+        inputs: Folders of images, which would hold the plot as one of them.
+
     Raises:
-        OutputError: The suffix is not .png, .svg or .pdf.
+        OutputError: The suffix is not .png, .svg or .pdf; or it is among the images, see
+            `check_outside`, or would replace anything but a plot, see `check_file_place`.
         MissingRuntimeError: matplotlib is not installed.
     """
     if path.suffix.lower() not in _SUFFIXES:
@@ -192,6 +201,8 @@ def check_plot(path: Path) -> None:
             "the plot needs matplotlib, which is not installed; pip install matplotlib, or leave "
             "--plot out"
         )
+    check_outside(path, inputs, "--plot")
+    check_file_place(path, "a plot", mark=_MARK.encode())
 
 
 def draw(found: Benchmark, suffix: str) -> bytes:
@@ -235,5 +246,7 @@ def draw(found: Benchmark, suffix: str) -> bytes:
     for handle in legend.legend_handles:
         handle.set_sizes([40])
     data = io.BytesIO()
-    figure.savefig(data, format=suffix.lower().removeprefix("."), dpi=120)
+    kind = suffix.lower().removeprefix(".")
+    marked = {"Software" if kind == "png" else "Creator": _MARK}
+    figure.savefig(data, format=kind, dpi=120, metadata=marked)
     return data.getvalue()

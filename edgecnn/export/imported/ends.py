@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal
 
 import numpy as np
 
+from edgecnn.errors import ArtifactError, ModelError, one_line
 from edgecnn.export.options import Color, Normalize
+from edgecnn.words import number
 
-__all__ = ["Ending", "Ends"]
+__all__ = ["Ending", "Ends", "check_one_each", "fitting"]
 
 Ending = Literal["scores", "softmax", "two_scores", "two_logits"]
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -57,3 +62,46 @@ class Ends:
         """As typed on the command line."""
         color = "" if self.color == "rgb" else f" --color {self.color}"
         return f"--normalize {self.normalize}{color}"
+
+
+def check_one_each(name: str, inputs: Sequence[str], outputs: Sequence[str], advice: str) -> None:
+    """Refuse a file that takes more than one image or gives more than one answer to it.
+
+    Args:
+        inputs, outputs: Their names.
+        advice: How to make a file with one output.
+
+    Raises:
+        ModelError: It does.
+    """
+    if len(inputs) != 1:
+        raise ModelError(
+            f"{name} has {number(len(inputs), 'input')}{_named(inputs)}, expected one image; a "
+            "classifier of camera frames can't be given anything else"
+        )
+    if len(outputs) != 1:
+        raise ModelError(
+            f"{name} has {number(len(outputs), 'output')}{_named(outputs)}, expected one score a "
+            f"class; {advice}"
+        )
+
+
+@contextmanager
+def fitting(name: str, size_hw: tuple[int, int]) -> Iterator[None]:
+    """Say it in one line when layers don't fit each other: a runtime may only notice as it runs.
+
+    Raises:
+        ArtifactError: The file can't be run on images of this size.
+    """
+    state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    try:
+        yield
+    except (state.Fail, state.InvalidArgument, state.RuntimeException, RuntimeError) as error:
+        raise ArtifactError(
+            f"{name} can't be run on images of {size_hw[1]}x{size_hw[0]} pixels, expected the size "
+            f"of its training; give that with --width and --height: {one_line(error, 300)}"
+        ) from error
+
+
+def _named(names: Sequence[str]) -> str:
+    return f" ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else ""

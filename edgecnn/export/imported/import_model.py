@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from edgecnn._version import __version__
-from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.artifacts import (
     DYNAMIC_RANGE,
     FLOAT16,
@@ -24,81 +21,39 @@ from edgecnn.bundle.artifacts import (
     ONNX_FULL_INTEGER,
     ONNX_MIXED,
 )
-from edgecnn.bundle.card import Artifact, Card, GoldenFrame
+from edgecnn.bundle.card import Card, GoldenFrame
 from edgecnn.bundle.folder import LabTestRow, write_bundle
 from edgecnn.bundle.preprocess import read_bytes, tensor_sha256
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign.label_list import read_labels
-from edgecnn.export.imported.ends import Ending, Ends
+from edgecnn.export.foreign.mismatch import Examined, explain_misreading
+from edgecnn.export.imported.endings import are_shares
+from edgecnn.export.imported.ends import Ends
 from edgecnn.export.imported.onnx_ends import OnnxFile
 from edgecnn.export.imported.options import ImportOptions
+from edgecnn.export.imported.result import ImportResult
 from edgecnn.export.imported.tflite_ends import TfliteFile
-from edgecnn.export.options import Color, Normalize
+from edgecnn.export.imported.ways import FedFile, LabImages, WantedPixels, find_wanted
 from edgecnn.export.packing.metadata import embed_tflite_metadata
 from edgecnn.export.readback.check import Checked, check_artifact
 from edgecnn.export.readback.kinds import read_kind
+from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_writable
-from edgecnn.images.dataset import Dataset, load_dataset
+from edgecnn.images.dataset import load_dataset
 from edgecnn.model.predict import lab_result, most_certain
 from edgecnn.model.read import LabTest
 from edgecnn.quiet import quiet
-from edgecnn.records import Progress, Record
-from edgecnn.render.next_lines import next_lines
-from edgecnn.render.table import table
+from edgecnn.records import Progress
 
 __all__ = ["ImportOptions", "ImportResult", "import_model"]
 
-_SEARCHED = 120  # lab images at most that choose what pixels the file wants
-_FEWEST = 10  # lab images that must remain to measure with
 _GOLDEN = 4
-_AS_GOOD = 0.01
-_SUM_ERROR = 5e-3
 _TFLITE = {
     **{one.kind: one for one in (FLOAT32, FLOAT16, DYNAMIC_RANGE, FULL_INTEGER, INT16)},
 }
 _ONNX = {"float32": ONNX_FLOAT32, "full_integer": ONNX_FULL_INTEGER}
-
-
-@dataclass(frozen=True)
-class ImportResult(Record):
-    """The bundle, its one artifact, and what the file was found to want of pixels."""
-
-    bundle: Path
-    artifact: Artifact
-    lab: Tally
-    normalize: str
-    color: str
-    notes: tuple[str, ...]
-
-    def to_text(self) -> str:
-        """The measured file, and what to do next."""
-        a = self.artifact
-        rows = [(a.file, a.kind, f"{a.bytes / 1000:.1f}", a.lab.text())]
-        color = "" if self.color == "rgb" else f" --color {self.color}"
-        return "\n".join(
-            [
-                table(("file", "kind", "kB", "lab accuracy"), rows),
-                f"pixels: --normalize {self.normalize}{color}",
-                *(f"note: {note}" for note in self.notes),
-                "",
-                *next_lines(
-                    ("benchmark", self.bundle),
-                    ("run", self.bundle, "--source", "0"),
-                    wrote=self.bundle,
-                ),
-            ]
-        )
-
-
-@dataclass(frozen=True)
-class _Lab:
-    """The lab images as input tensors, and the place of each label among the scores."""
-
-    data: Dataset
-    labels: tuple[str, ...]
-    truth: np.ndarray
 
 
 def import_model(
@@ -127,32 +82,53 @@ def import_model(
         OutputError: The output place is taken, read-only or full.
     """
     file, output, options = Path(file), Path(output), options or ImportOptions()
+    read = (file, Path(lab), labels, options.manifest)
+    check_outside(output, [one for one in read if one is not None])
     check_writable(output, marker="SHA256SUMS")
     foreign = _open(file)
+    _check_pixels(file, foreign, options)
     size_hw = _size(file, foreign, options)
     spec = InputSpec(size_hw[1], size_hw[0], options.resize, options.interpolation)
     manifest = options.manifest
     data = load_dataset(Path(lab), spec, minimum=1, manifest=manifest, progress=progress)
-    names = read_labels(file, foreign.num_scores(size_hw), data, labels)
+    # One score, that of the second class, becomes two.
+    names = read_labels(file, max(2, foreign.num_scores(size_hw)), data, labels)
     place = np.array([names.index(label) for label in data.labels], np.int32)
-    seen = _Lab(data, names, place[data.classes])
+    seen, fed = LabImages(data, names, place[data.classes]), FedFile(file.name, foreign, size_hw)
     with quiet():
-        ends, rows, notes = _choose_ends(file, foreign, size_hw, seen, options)
+        wanted = find_wanted(fed, seen, options)
+    ends, rows = wanted.ends, wanted.rows
     payload = foreign.between(ends, size_hw)
     target = _format(payload, foreign.suffix)
     if foreign.suffix == "tflite":
         payload = embed_tflite_metadata(payload, file.stem, names, spec)
     test = _lab_test(payload, target, seen, rows)
+    with quiet():
+        warnings = _doubts(fed, wanted, test, names, searched=options.normalize == "search")
     checked = check_artifact(payload, target, test, None, progress)
     checked = replace(checked, artifact=replace(checked.artifact, agreement=1.0))
-    origin = {
-        "file": file.name,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        "normalize": ends.normalize,
-        "color": ends.color,
-        "ending": ends.ending,
-    }
-    card = Card(
+    card = _card(file, ends, spec, names, test, checked)
+    _write(output, card, checked, test, [data.files[k].path for k in rows])
+    return ImportResult(
+        bundle=output,
+        artifact=checked.artifact,
+        lab=checked.artifact.lab,
+        normalize=ends.normalize,
+        color=ends.color,
+        notes=(*data.notes, *wanted.notes),
+        warnings=tuple(warnings),
+    )
+
+
+def _card(
+    file: Path,
+    ends: Ends,
+    spec: InputSpec,
+    names: tuple[str, ...],
+    test: LabTest,
+    checked: Checked,
+) -> Card:
+    return Card(
         name=file.stem,
         labels=names,
         input=spec,
@@ -160,12 +136,19 @@ def import_model(
         prior=(1 / len(names),) * len(names),
         edgecnn=__version__,
         artifacts=(checked.artifact,),
-        training={"imported": origin},
+        training={"imported": _origin(file, ends)},
     )
-    _write(output, card, checked, test, [data.files[k].path for k in rows])
-    lab_tally = checked.artifact.lab
-    said = (*data.notes, *notes)
-    return ImportResult(output, checked.artifact, lab_tally, ends.normalize, ends.color, said)
+
+
+def _origin(file: Path, ends: Ends) -> dict[str, str]:
+    """What the card keeps of where the model came from."""
+    return {
+        "file": file.name,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "normalize": ends.normalize,
+        "color": ends.color,
+        "ending": ends.ending,
+    }
 
 
 def _open(file: Path) -> TfliteFile | OnnxFile:
@@ -191,81 +174,49 @@ def _size(file: Path, foreign: TfliteFile | OnnxFile, options: ImportOptions) ->
             f"{file} takes {channels} channels; "
             + ("add --color grey" if channels == 1 else "leave --color grey out")
         )
+    fixed = [(height, options.height), (width, options.width)]
+    if any(found and given not in (None, found) for found, given in fixed):
+        raise ModelError(
+            f"{file} takes images of {width or 'any'}x{height or 'any'} pixels and no others; "
+            "leave --width and --height out"
+        )
     height, width = height or options.height, width or options.width
     if not height or not width or min(height, width) < 1:
         raise ModelError(f"{file} takes images of any size; fix it with --width and --height")
     return int(height), int(width)
 
 
-def _choose_ends(
-    file: Path,
-    foreign: TfliteFile | OnnxFile,
-    size_hw: tuple[int, int],
-    lab: _Lab,
-    options: ImportOptions,
-) -> tuple[Ends, np.ndarray, list[str]]:
-    """What goes around the file, the images to measure with, and lines for the user.
-
-    A search chooses on up to 120 images, at most half of all, and these are not measured with.
-    """
-    rows = np.arange(len(lab.data))
-    if options.normalize != "search":
-        ends = Ends(options.normalize, options.color)
-        scores = _scores(foreign, ends, size_hw, lab.data.tensors[rows[:_SEARCHED]])
-        return replace(ends, ending=_ending(file, scores)), rows, []
-    count = min(_SEARCHED, len(rows) // 2)
-    chosen = np.unique(np.linspace(0, len(rows) - 1, count).round().astype(int))
-    rest = np.setdiff1d(rows, chosen)
-    if len(rest) < _FEWEST:
+def _check_pixels(file: Path, foreign: TfliteFile | OnnxFile, options: ImportOptions) -> None:
+    """Refuse values that the file's input can't hold."""
+    if foreign.whole is None:
+        return
+    if foreign.whole == "int8":
         raise ModelError(
-            f"{len(rows)} lab images are too few to find what {file.name} wants of pixels and to "
-            "measure it; add images, or say it with --normalize"
+            f"{file} takes int8 without a scale and zero point, which can't hold the pixels 128 to "
+            "255, expected uint8, float32 or a quantized input; convert it again"
         )
-    colors: tuple[Color, ...] = ("grey",) if options.color == "grey" else ("rgb", "bgr")
-    found: dict[Ends, tuple[float, np.ndarray]] = {}
-    for normalize, color in product(get_args(Normalize), colors):
-        ends = Ends(normalize, color)
-        scores = _scores(foreign, ends, size_hw, lab.data.tensors[chosen])
-        right = _top1(scores) == lab.truth[chosen]
-        found[ends] = (float(right.mean()), scores)
-    most = max(accuracy for accuracy, _ in found.values())
-    # Of ways that are as good the plainest, which comes first.
-    best = next(ends for ends, (accuracy, _) in found.items() if most - accuracy < _AS_GOOD)
-    accuracy, scores = found[best]
-    alike = [e.text() for e, (a, _) in found.items() if most - a < _AS_GOOD and e != best]
-    notes = [
-        f"{best.text()} reads {100 * accuracy:.1f} % of {len(chosen)} lab images best; they chose "
-        f"it, so that accuracy is measured on the {len(rest)} others"
-    ]
-    if alike:
-        notes.append(f"as good within a point: {', '.join(alike)}; say what the training used")
-    return replace(best, ending=_ending(file, scores)), rest, notes
+    if options.normalize not in ("search", "none"):
+        raise ModelError(
+            f"{file} takes {foreign.whole} without a scale and zero point, which would cut the "
+            f"values of --normalize {options.normalize} to whole numbers, expected pixels as they "
+            "are; leave it out"
+        )
 
 
-def _scores(
-    foreign: TfliteFile | OnnxFile, ends: Ends, size_hw: tuple[int, int], tensors: np.ndarray
-) -> np.ndarray:
-    """The file's own answers, float32 (n, outputs), to uint8 (n, h, w, 3)."""
-    runtime = load_runtime(foreign.between(ends, size_hw), f"model_float32.{foreign.suffix}")
-    return np.stack([runtime.invoke(tensor) for tensor in tensors])
-
-
-def _top1(scores: np.ndarray) -> np.ndarray:
-    if scores.shape[1] > 1:
-        return np.asarray(scores.argmax(axis=1))
-    shares = bool((scores >= 0).all() and (scores <= 1 + _SUM_ERROR).all())
-    return np.asarray(scores[:, 0] > (0.5 if shares else 0.0)).astype(int)
-
-
-def _ending(file: Path, scores: np.ndarray) -> Ending:
-    if not np.isfinite(scores).all():
-        raise ModelError(f"{file} answers NaN or infinity to images; check --normalize")
-    shares = bool((scores >= -_SUM_ERROR).all() and (scores <= 1 + _SUM_ERROR).all())
-    if scores.shape[1] == 1:
-        return "two_scores" if shares else "two_logits"
-    # Integer scores miss a sum of 1 by up to half a step each.
-    error = _SUM_ERROR + scores.shape[1] / 512
-    return "scores" if shares and np.abs(scores.sum(axis=1) - 1).max() <= error else "softmax"
+def _doubts(
+    fed: FedFile, wanted: WantedPixels, test: LabTest, labels: tuple[str, ...], *, searched: bool
+) -> list[str]:
+    """Lines on scores that are no shares, and on a file that may be fed or labelled wrongly."""
+    ends, lines = wanted.ends, []
+    if ends.ending == "softmax" and are_shares(wanted.answers):
+        lines.append(
+            f"the scores of {fed.name} don't sum to 1 (sigmoids?): a softmax was put behind them, "
+            "which keeps the answers but says little about confidence"
+        )
+    # A search has tried every other way already.
+    others = {**({} if searched else fed.others(ends)), **fed.swapped(ends)}
+    examined = Examined(fed.name, "import", ends.text() + fed.size_text(), others)
+    return lines + explain_misreading(examined, test, labels)
 
 
 def _format(data: bytes, suffix: str) -> str:
@@ -276,7 +227,7 @@ def _format(data: bytes, suffix: str) -> str:
     return _TFLITE.get(kind, MIXED).file
 
 
-def _lab_test(payload: bytes, file: str, lab: _Lab, rows: np.ndarray) -> LabTest:
+def _lab_test(payload: bytes, file: str, lab: LabImages, rows: np.ndarray) -> LabTest:
     """The lab test, with the file's own scores as the reference: there is no other."""
     with quiet():
         runtime = load_runtime(payload, file)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ModelError
-from edgecnn.export.imported.ends import Ends
+from edgecnn.export.imported.ends import Ends, check_one_each, fitting
 from edgecnn.export.readback.onnx_graph import read_any_graph
 
 __all__ = ["OnnxFile"]
@@ -30,23 +30,31 @@ class OnnxFile:
             ModelError: It is no classifier of one image.
         """
         import onnx
+        from onnx import helper
 
         read_any_graph(data, name)
+        self._name = name
         self._model = onnx.load_from_string(data)
         graph = self._model.graph
         constants = {one.name for one in graph.initializer}
         inputs = [one for one in graph.input if one.name not in constants]
-        if len(inputs) != 1 or len(graph.output) != 1:
-            raise ModelError(
-                f"{name} has {len(inputs)} inputs and {len(graph.output)} outputs, expected one "
-                "image and one score a class"
-            )
+        check_one_each(
+            name,
+            [one.name for one in inputs],
+            [one.name for one in graph.output],
+            "choose one: onnx.utils.extract_model(file, new_file, [input], [output])",
+        )
         self._input, self._output = inputs[0], graph.output[0]
         dims = [d.dim_value or None for d in self._input.type.tensor_type.shape.dim]
         if len(dims) != 4:
             raise ModelError(f"{name} takes {dims}, expected one image of 4 dimensions")
         self._first = dims[1] in (1, 3) and dims[3] not in (1, 3)  # channels first, as PyTorch
         self.shape = tuple(dims[2:] + dims[1:2]) if self._first else tuple(dims[1:])
+        self._meaning = _meaning(graph, self._input.name)
+        kind = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
+        real = kind.kind == "f" or self._meaning is not None
+        # The name of its whole numbers, where no scale and zero point say what these mean.
+        self.whole = None if real else str(kind)
 
     def between(self, ends: Ends, size_hw: tuple[int, int]) -> bytes:
         """The file with these ends: "image" float32 (1, h, w, 3) in, "scores" (1, classes) out."""
@@ -80,8 +88,12 @@ class OnnxFile:
         if self._first:
             x = add("Transpose", [x], perm=[0, 3, 1, 2])
         element = self._input.type.tensor_type.elem_type
-        if element != TensorProto.FLOAT:
+        if self._meaning is not None:
+            x = add("QuantizeLinear", [x, *(moved.get(name, name) for name in self._meaning)])
+        elif self.whole is not None:
             x = add("Cast", [add("Round", [x])], to=element)
+        elif element != TensorProto.FLOAT:
+            x = add("Cast", [x], to=element)
         if not nodes:
             add("Identity", [x])
         nodes[-1].output[0] = moved.get(self._input.name, self._input.name)
@@ -124,15 +136,35 @@ class OnnxFile:
         if len(dims) > 1 and len(known) == len(dims) - 1:
             return int(np.prod(known))
         import onnxruntime
+        from onnx import helper
 
-        session = onnxruntime.InferenceSession(
-            self._model.SerializeToString(), providers=["CPUExecutionProvider"]
-        )
         channels = self.shape[2] or 3
         image = (1, channels, *size_hw) if self._first else (1, *size_hw, channels)
-        kind = {"tensor(uint8)": np.uint8, "tensor(int8)": np.int8}
-        dtype = kind.get(session.get_inputs()[0].type, np.float32)
-        return int(np.size(session.run(None, {self._input.name: np.zeros(image, dtype)})[0]))
+        dtype = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
+        with fitting(self._name, size_hw):
+            session = onnxruntime.InferenceSession(
+                self._model.SerializeToString(), providers=["CPUExecutionProvider"]
+            )
+            (answer,) = session.run(None, {self._input.name: np.zeros(image, dtype)})
+        return int(np.size(answer))
+
+
+def _meaning(graph: Any, name: str) -> list[str] | None:
+    """The names of the scale and zero point by which a graph reads its integer input, if it does.
+
+    They are those of all its readers: one of another kind would take the integers as they are.
+    """
+    found = []
+    for node in graph.node:
+        if name not in node.input:
+            continue
+        if node.op_type not in ("DequantizeLinear", "QLinearConv") or node.input[0] != name:
+            return None
+        found.append([one for one in node.input[1:3] if one])
+    known = {one.name for one in graph.initializer}
+    alike = bool(found) and all(one == found[0] for one in found)
+    # Without a zero point its type would not be known.
+    return found[0] if alike and len(found[0]) == 2 and known.issuperset(found[0]) else None
 
 
 def _inner(graph: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgecnn.bundle.tflite_file import read_tflite, schema
 from edgecnn.errors import ModelError
-from edgecnn.export.imported.ends import Ends
+from edgecnn.export.imported.ends import Ends, check_one_each
 from edgecnn.export.packing.flatbuffer import write_tflite
 from edgecnn.export.readback.onnx_graph import read_any_graph
 
@@ -19,7 +19,7 @@ _OFF = 1.5  # steps: an integer input that differs by no more from raw pixels ta
 
 
 class TfliteFile:
-    """A .tflite classifier; `shape` is its (height, width, channels)."""
+    """A .tflite classifier; `shape` is its (height, width, channels), None where it is open."""
 
     suffix = "tflite"
 
@@ -35,16 +35,22 @@ class TfliteFile:
         self._data = data
         read_any_graph(data, name)
         graph = read_tflite(data).subgraphs[0]
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            raise ModelError(
-                f"{name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs, expected "
-                "one image and one score a class"
-            )
+        check_one_each(
+            name,
+            _names(graph, graph.inputs),
+            _names(graph, graph.outputs),
+            "choose one and convert again: keras.Model(model.input, model.outputs[k])",
+        )
         source, result = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
         dims = [int(n) for n in source.shape]
         if len(dims) != 4:
             raise ModelError(f"{name} takes {dims}, expected (1, height, width, channels)")
-        self.shape = tuple(dims[1:])
+        open_ = source.shapeSignature
+        known = dims if open_ is None or len(open_) != 4 else [int(n) for n in open_]
+        self.shape = tuple(n if n > 0 else None for n in known[1:])
+        kind = _type_name(source)
+        # The name of its whole numbers, where no scale and zero point say what these mean.
+        self.whole = None if kind.startswith("FLOAT") or _quantization(source)[0] else kind.lower()
         self._scores = int(np.prod([int(n) for n in result.shape][1:]))
 
     def num_scores(self, _size_hw: tuple[int, int]) -> int:
@@ -57,8 +63,8 @@ class TfliteFile:
         Raw uint8 pixels go in where both ends are integers, else float32 ones.
         """
         build = _Builder(read_tflite(self._data))
-        inside = build.type_of(build.graph.outputs[0]) in _INTEGERS
-        integer = inside and build.type_of(build.graph.inputs[0]) in _INTEGERS
+        integer = build.takes_integers(build.graph.inputs[0])
+        integer = integer and build.is_quantized(build.graph.outputs[0])
         build.front(ends, size_hw, integer=integer)
         build.back(ends, self._scores, integer=integer)
         build.model.signatureDefs = []
@@ -76,14 +82,22 @@ class _Builder:
         self._new: list[Any] = []
 
     def type_of(self, index: int) -> str:
-        kinds = {v: k for k, v in vars(schema().TensorType).items() if isinstance(v, int)}
-        return str(kinds[self.graph.tensors[index].type])
+        return _type_name(self.graph.tensors[index])
+
+    def is_quantized(self, index: int) -> bool:
+        """Whether it is of 8 bits, whose meaning a scale and a zero point give."""
+        tensor = self.graph.tensors[index]
+        return _type_name(tensor) in _INTEGERS and _quantization(tensor)[0] > 0
+
+    def takes_integers(self, index: int) -> bool:
+        """Whether an input is quantized, or takes the pixels as bytes."""
+        return self.is_quantized(index) or self.type_of(index) == "UINT8"
 
     def front(self, ends: Ends, size_hw: tuple[int, int], *, integer: bool) -> None:
         old = int(self.graph.inputs[0])
         wanted = self.graph.tensors[old]
         wanted.shapeSignature = None
-        wanted.shape = np.array([1, *wanted.shape[1:]], np.int32)
+        wanted.shape = np.array([1, *size_hw, wanted.shape[3]], np.int32)
         if integer:
             image = self._tensor("image", "UINT8", [1, *size_hw, 3], 1.0, 0)
             if self._takes_pixels(ends, wanted, self.type_of(old)):
@@ -98,18 +112,34 @@ class _Builder:
             self._operation("DEQUANTIZE", [image], [x])
         else:
             image = x = self._tensor("image", "FLOAT32", [1, *size_hw, 3])
-        float_input = self.type_of(old) == "FLOAT32"
+        self._mix(ends, x, old)
+        self._prepend(image)
+
+    def _mix(self, ends: Ends, x: int, old: int) -> None:
+        """From float32 pixels to the file's own input: normalized, in its colours and its type."""
+        kind, wanted = self.type_of(old), self.graph.tensors[old]
+        quantized = _quantization(wanted)[0] > 0
         weights, bias = ends.matrix()
-        target = old if float_input else self._tensor("seen", "FLOAT32", list(wanted.shape))
+        if not quantized and not kind.startswith("FLOAT"):
+            bias = bias + np.float32(0.5)  # a cast cuts off what is behind the point
+        shape = list(wanted.shape)
+        target = old if kind == "FLOAT32" else self._tensor("seen", "FLOAT32", shape)
         sources = [x, self._constant(weights.T[:, None, None], "FLOAT32")]
         options = schema().Conv2DOptionsT()
         options.padding = schema().Padding.VALID
         options.strideH = options.strideW = 1
         options.dilationHFactor = options.dilationWFactor = 1
         self._operation("CONV_2D", [*sources, self._constant(bias, "FLOAT32")], [target], options)
-        if not float_input:
+        if target != old and quantized:
             self._operation("QUANTIZE", [target], [old])
-        self._prepend(image)
+        elif target != old:
+            self._cast(target, old)
+
+    def _cast(self, source: int, target: int) -> None:
+        options = schema().CastOptionsT()
+        options.inDataType = self.graph.tensors[source].type
+        options.outDataType = self.graph.tensors[target].type
+        self._operation("CAST", [source], [target], options)
 
     def back(self, ends: Ends, classes: int, *, integer: bool) -> None:
         old = int(self.graph.outputs[0])
@@ -120,7 +150,11 @@ class _Builder:
             scale, zero = _quantization(tensor)
             y = self._tensor("flat", kind, [1, classes], scale, zero)
             self._operation("RESHAPE", [old, self._constant([1, classes], "INT32")], [y])
-        if kind in _INTEGERS and (not integer or ends.ending.startswith("two")):
+        if kind != "FLOAT32" and not self.is_quantized(old):
+            z = self._tensor("real", "FLOAT32", [1, classes])
+            self._cast(y, z)
+            y, given = z, "FLOAT32"
+        elif kind in _INTEGERS and (not integer or ends.ending.startswith("two")):
             z = self._tensor("real", "FLOAT32", [1, classes])
             self._operation("DEQUANTIZE", [y], [z])
             y, given = z, "FLOAT32"
@@ -154,6 +188,8 @@ class _Builder:
         if ends.color != "rgb" or list(tensor.shape)[3] != 3:
             return False
         scale, zero = _quantization(tensor)
+        if not scale:
+            return ends.raw
         weights, bias = ends.matrix()
         low, high = ((v * np.diag(weights) + bias) / scale + zero for v in (0, 255))
         first, last = _INTEGERS[kind]
@@ -203,6 +239,15 @@ class _Builder:
         code.version = 2 if name in ("SOFTMAX", "DEQUANTIZE") else 1
         self.model.operatorCodes.append(code)
         return len(self.model.operatorCodes) - 1
+
+
+def _names(graph: Any, indices: Any) -> list[str]:
+    return [bytes(graph.tensors[k].name or b"").decode(errors="replace") for k in indices]
+
+
+def _type_name(tensor: Any) -> str:
+    kinds = {v: k for k, v in vars(schema().TensorType).items() if isinstance(v, int)}
+    return str(kinds[tensor.type])
 
 
 def _quantization(tensor: Any) -> tuple[float, int]:

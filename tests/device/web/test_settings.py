@@ -33,7 +33,7 @@ def test_what_is_saved_is_what_the_next_run_reads(tmp_path, before):
     saver = ViewFile(file, WHOLE_FRAME)
     for region, rotate in (((80, 0, 480, 470), 270), ((1, 2, 3, 4), 0), (None, 90)):
         assert saver.save(region, rotate) == str(file)
-        options = RunOptions(**read_config(file, "run", OPTIONS))
+        options = RunOptions(**read_config(file, "run", OPTIONS, ("run", "audit", "label")))
         assert options.views == (FrameView(region, rotate),)
     assert file.read_text().count("rotate") == 1
     if before and "shed" in before:
