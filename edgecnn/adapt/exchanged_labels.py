@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgecnn.accuracy.moved_classes import changing_places, moved_classes
 from edgecnn.bundle.last_layer import SURELY, UNLABELLED
 
 __all__ = ["exchanged_labels"]
 
 _FEWEST = 3  # images of a class
-_MOSTLY = 0.8  # of them
 _SHOWN = 3
 
 
@@ -26,17 +26,12 @@ def exchanged_labels(labels: np.ndarray, scores: np.ndarray, names: tuple[str, .
     """
     known = (labels != UNLABELLED) & (scores.max(axis=1) >= SURELY)
     given, read = labels[known], scores[known].argmax(axis=1)
-    moved: dict[int, int] = {}
-    for one in np.unique(given).tolist():
-        answers = np.bincount(read[given == one])
-        other = int(answers.argmax())
-        if other != one and answers.sum() >= _FEWEST and answers[other] >= _MOSTLY * answers.sum():
-            moved[one] = other
+    moved = moved_classes(given, read, _FEWEST)
     counts = {one: int((given == one).sum()) for one in moved}
     places = set(moved.values())
     renamed = len(places) == len(moved) > 2 and sum(counts.values()) > len(given) / 2
     if not renamed:
-        moved = _changing_places(moved)
+        moved = changing_places(moved)
     if not moved:
         return ""
     shown = ", ".join(f"{names[a]!r} as {names[b]!r}" for a, b in list(moved.items())[:_SHOWN])
@@ -45,12 +40,3 @@ def exchanged_labels(labels: np.ndarray, scores: np.ndarray, names: tuple[str, .
         f"the labels seem to be under other names: the network surely reads the images labelled "
         f"{shown}{more}; name them as what they show, or leave --labels out"
     )
-
-
-def _changing_places(moved: dict[int, int]) -> dict[int, int]:
-    """Those that take the place of one another, in a circle."""
-    while True:
-        circle = {a: b for a, b in moved.items() if b in moved and a in moved.values()}
-        if len(circle) == len(moved):
-            return circle
-        moved = circle

@@ -262,7 +262,11 @@ def _read(path: Path, name: str) -> bytes:
     except (FileNotFoundError, KeyError, NotADirectoryError) as error:
         if not path.exists():
             raise BundleError(f"{path} does not exist, expected a NAME.edgecnn folder") from error
-        hint = "; is it a bundle of `edgecnn export`?" if name == _SUMS else "; copy the bundle again, or export again"
+        hint = (
+            "; is it a bundle of `edgecnn export`?"
+            if name == _SUMS
+            else "; copy the bundle again, or export again"
+        )
         raise BundleError(f"{path} has no {name}{hint}") from error
     except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: an encrypted zip
         raise BundleError(

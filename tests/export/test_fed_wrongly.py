@@ -14,8 +14,9 @@ from edgecnn.errors import ModelError, OptionError
 from edgecnn.export.calibration.choice import choose_calibration
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.foreign.foreign import load_any_model
+from edgecnn.export.foreign.mismatch import Examined, explain_misreading
 from edgecnn.export.options import ExportOptions
-from edgecnn.model.read import load_lab_model
+from edgecnn.model.read import LabTest, load_lab_model
 
 SIDE = 16
 CLASSES = ("blue", "green", "red")
@@ -175,3 +176,20 @@ def test_a_card_whose_preprocessing_was_edited_is_noticed_by_its_golden_frames(
 
 def test_a_card_that_nobody_edited_is_read(small_model):
     assert load_lab_model(small_model).golden
+
+
+def test_two_rare_classes_that_changed_places_are_named_though_little_is_lost():
+    names = ("apple", "banana", "cherry", "date")
+    truth = np.repeat([0, 1, 2, 3], [200, 200, 6, 6])
+    read = np.where(truth == 2, 3, np.where(truth == 3, 2, truth))
+    examined = Examined("the file", "import", "--normalize none", {})
+
+    def said(answers: np.ndarray) -> list[str]:
+        scores = np.eye(4, dtype=np.float32)[answers]
+        none = np.array([""] * len(truth))
+        return explain_misreading(examined, LabTest(scores, truth, scores, none, none), names)
+
+    (line,) = said(read)
+    assert "'cherry' as 'date', 'date' as 'cherry'" in line
+    assert not said(truth)
+    assert not said(np.where(truth == 2, 3, truth))  # one way only: the camera may do that

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from edgecnn.accuracy.moved_classes import changing_places, moved_classes
 from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ModelError
@@ -24,6 +25,7 @@ from edgecnn.model.read import LabTest
 
 __all__ = ["Examined", "at_chance", "explain_misreading", "find_mismatch", "is_far_better"]
 
+_KERAS = "the Keras model"
 _SAMPLE = 120  # images: enough to tell a gain of 10 points from luck
 _FAR_MORE = 0.10
 _ALPHA = 0.00135  # of the paired test: three standard errors, one-sided
@@ -31,6 +33,7 @@ _FAIR = 0.5  # accuracy: of many ways one gains by luck, but luck makes no fair 
 _SAME_SCORES = 1e-5
 _CURED = 0.8  # accuracy: a random network may read far more than chance in some other way
 _NAMED = 12  # labels of an order that are written out
+_OF_EACH = 5  # images of a class that is read as another one
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ def find_mismatch(
         model: The user's network, from its own input.
         front: What was asked for, and what `test.keras_scores` were made with.
     """
-    if _reads_well(test):
-        return []
+    if _reads_well(test):  # nothing else is tried
+        return explain_misreading(Examined(_KERAS, "export", front.options(), {}), test, labels)
     channels = 1 if front.color == "grey" else 3
     network = rewire(model, (spec.height, spec.width, channels))
     seen = front.apply(test.tensors[_sample(test)].astype(np.float32))
@@ -83,7 +86,7 @@ def find_mismatch(
         return lambda pixels: keras_scores(network, other.apply(pixels.astype(np.float32)))
 
     others = {other.options(): fed(other) for other in _others(front)}
-    examined = Examined("the Keras model", "export", front.options(), others)
+    examined = Examined(_KERAS, "export", front.options(), others)
     return explain_misreading(examined, test, labels)
 
 
@@ -98,9 +101,10 @@ def explain_misreading(examined: Examined, test: LabTest, labels: tuple[str, ...
             images one and the same answer.
     """
     if _reads_well(test):
-        return []
+        return _exchanged(examined, test, labels)
     lines, cure = _other_way(examined, test, labels)
     lines += _other_order(examined, test, labels)
+    lines = lines or _exchanged(examined, test, labels)
     if at_chance(test):
         right = test.keras_top1 == test.labels
         _refuse_chance(examined, test, lines, cure)
@@ -199,6 +203,18 @@ def _other_order(examined: Examined, test: LabTest, labels: tuple[str, ...]) -> 
         f"{examined.what} reads {_percent(right)} of the lab images; were its scores in the order "
         f"{order}{', ...' if len(labels) > _NAMED else ''}, it would be {_percent(renamed)}: "
         "give the order of the training with --labels"
+    ]
+
+
+def _exchanged(examined: Examined, test: LabTest, labels: tuple[str, ...]) -> list[str]:
+    """Whether some classes are read as each other, which costs little where they are rare."""
+    moved = changing_places(moved_classes(test.labels, test.keras_top1, _OF_EACH))
+    if not moved:
+        return []
+    pairs = ", ".join(f"{labels[a]!r} as {labels[b]!r}" for a, b in list(moved.items())[:_NAMED])
+    return [
+        f"{examined.what} reads the lab images of {pairs}: do these folders, or their lines in "
+        "--labels, stand under each other's names?"
     ]
 
 
