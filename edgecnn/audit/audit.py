@@ -27,6 +27,7 @@ from edgecnn.records import Progress
 from edgecnn.session.headline import joined, live_alarm
 from edgecnn.session.label_file import FileLabels, read_labels
 from edgecnn.session.read import Frames, Session, Truth, read_truth
+from edgecnn.session.reading.thin_log import stands_for
 
 __all__ = ["AuditOptions", "AuditReport", "audit"]
 
@@ -104,6 +105,7 @@ def _look_at_answers(recordings: Recordings, lab: Lab, progress: Progress | None
         joined([frames.calibrated for frames in recordings.frames]),
         lab.quantized.accuracy or 0.0,
         lab.confidence,
+        stands_for(recordings.frames),
     )
     again, notes = reanswer_all(list(recordings), recordings.bundle, progress)
     return _Answers(estimate, again, notes)

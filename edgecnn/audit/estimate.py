@@ -59,7 +59,10 @@ class Estimate(Record):
 
 
 def estimate_accuracy(
-    confidence: np.ndarray, lab_accuracy: float, lab: LabConfidence | None = None
+    confidence: np.ndarray,
+    lab_accuracy: float,
+    lab: LabConfidence | None = None,
+    weight: np.ndarray | None = None,
 ) -> Estimate:
     """Estimate field accuracy from the device's answers alone.
 
@@ -76,19 +79,21 @@ def estimate_accuracy(
             given of the field, so no label.
         lab_accuracy: Of the artifact on the lab test images, in [0, 1].
         lab: The artifact's confidence on lab images, where it was measured.
+        weight: float, shape (n,): for how many field frames each stands; None where the log
+            leaves none out.
 
     Source: Guillory et al. 2021, arXiv:2107.03315; Garg et al. 2022, arXiv:2201.04234.
     """
     if not len(confidence) or float(np.ptp(confidence)) == 0:
         why = "all answers are equally sure" if len(confidence) else "no frame was answered"
         return Estimate(0.0, 1.0, UNKNOWN, why=why)
-    methods = {"average_confidence": float(confidence.mean())}
+    methods = {"average_confidence": _mean(confidence, weight)}
     if lab is not None and len(lab.confidence):
         lab_accuracy = float(lab.correct.mean())
         shift = methods["average_confidence"] - float(lab.confidence.mean())
         methods["difference_of_confidence"] = min(1.0, max(0.0, lab_accuracy + shift))
         threshold = float(np.quantile(lab.confidence, 1 - lab_accuracy))
-        methods["threshold"] = float((confidence > threshold + _SAME).mean())
+        methods["threshold"] = _mean(confidence > threshold + _SAME, weight)
     lowest, highest = min(methods.values()), max(methods.values())
     low = max(0.0, lab_accuracy - 2 * max(0.0, lab_accuracy - lowest) - _MARGIN)
     high = min(1.0, highest + _MARGIN)
@@ -96,3 +101,7 @@ def estimate_accuracy(
         why = f"confidence is so low that it allows for {100 * low:.0f} to {100 * high:.0f} %"
         return Estimate(low, high, UNKNOWN, methods, why)
     return Estimate(low, high, ASSUMED, methods)
+
+
+def _mean(values: np.ndarray, weight: np.ndarray | None) -> float:
+    return float(values.mean() if weight is None else np.average(values, weights=weight))

@@ -30,8 +30,8 @@ class AuditOptions:
     truth: Path | None = option(
         None,
         "Also count the labels of this file: FILE.csv as for `run --truth`, lines of truth "
-        "events, or a labelled copy of the session.",
-        metavar="FILE",
+        "events, or a labelled copy of the session. Of several regions a CSV names its own.",
+        metavar="[NAME=]FILE",
     )
     report: Path | None = option(
         None, "Write an HTML report.", flags="--output/-o", metavar="FILE.html"

@@ -11,6 +11,7 @@ from edgecnn.accuracy.intervals import Clusters, chunks, rows_where, run_starts,
 from edgecnn.accuracy.tally import Tally
 from edgecnn.session.answers import HARD, RANDOM, WHOLE, label_scales, number_objects, region_of
 from edgecnn.session.read import Frames
+from edgecnn.session.reading.thin_log import log_weights
 from edgecnn.session.truth_rows import Truth
 
 __all__ = [
@@ -48,7 +49,8 @@ def _alike_weights(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray
     if not (whole.any() and random.any()) or bool(weight[why == HARD].any()):
         return weight
     chance = float(truth.weight[random].sum())
-    _, alike = label_scales(len(whole), int(whole.sum()), int(random.sum()), chance)
+    size = _size(whole, log_weights(frames, ~whole))
+    _, alike = label_scales(size, int(whole.sum()), int(random.sum()), chance)
     chosen = alike[1] * truth.weight[rows] * (why == RANDOM)
     return np.asarray(alike[0] * (why == WHOLE) + chosen)
 
@@ -112,12 +114,24 @@ def live_alarm(parts: Sequence[tuple[Frames, Truth]], lab: Tally) -> Alarm:
     for (frames, truth), numbers in zip(parts, objects_shown(parts), strict=True):
         rows = labelled_rows(truth)
         counted = ((truth.why == RANDOM) | (truth.why == WHOLE))[rows]
+        counted &= ~_logged_as_hard(frames, truth)[rows]
         columns = (is_right(frames, truth, rows), numbers)
         found.append(columns if counted.all() else tuple(c[counted] for c in columns))
     right, segment = map(joined, zip(*found, strict=True))
     starts = run_starts(segment)  # of each run the first is enough
     _, first = np.unique(segment[starts], return_index=True)
     return Alarm.of(lab, int(right[starts[first]].sum()), len(first))
+
+
+def _logged_as_hard(frames: Frames, truth: Truth) -> np.ndarray:
+    """Labels that stand for themselves alone since a thin log holds their frames for being hard:
+    bool, shape (n,). The alarm weighs no labels, so that it can't count these.
+    """
+    found = np.zeros(len(frames), bool)
+    if (truth.why == RANDOM).any() and log_weights(frames) is not None:
+        found[[row for row, chance in frames.chances.items() if not chance]] = True
+        found &= (truth.why == RANDOM) & (truth.weight == 1)
+    return found
 
 
 def objects_shown(parts: Sequence[tuple[Frames, Truth]]) -> list[np.ndarray]:
@@ -202,7 +216,9 @@ def label_weights(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:
     why, confidence = truth.why, frames.calibrated
     whole, random = why == WHOLE, why == RANDOM
     chance = float(truth.weight[random].sum())
-    scales, _ = label_scales(len(why), int(whole.sum()), int(random.sum()), chance)
+    others = log_weights(frames, ~whole) if random.any() else None
+    size = _size(whole, others)
+    scales, _ = label_scales(size, int(whole.sum()), int(random.sum()), chance)
     here = whole[rows]
     if here.all():
         return np.broadcast_to(scales[0], len(rows))
@@ -219,7 +235,16 @@ def label_weights(frames: Frames, truth: Truth, rows: np.ndarray) -> np.ndarray:
     sure, asked = random & rest, uncertain & (random | hard)
     if not sure.any():
         return weight
-    scale = rest.sum() / truth.weight[sure].sum()
-    weight[sure[rows]] = worth[sure[rows]] * scale
-    weight[asked[rows]] = uncertain.sum() / asked.sum()
+    num_rest, num_uncertain = (
+        part.sum() if others is None else others[part].sum() for part in (rest, uncertain)
+    )
+    weight[sure[rows]] = worth[sure[rows]] * (num_rest / truth.weight[sure].sum())
+    weight[asked[rows]] = num_uncertain / asked.sum()
     return weight
+
+
+def _size(whole: np.ndarray, others: np.ndarray | None) -> int:
+    """How many answers there were: those of whole stretches, and what the others stand for."""
+    if others is None:
+        return len(whole)
+    return max(len(whole), int(whole.sum()) + round(float(others.sum())))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,8 @@ from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import BROKEN, VIAS, FrameEvent, TruthEvent, event_kind
 from edgecnn.session.layout import EVENTS_NAME, is_session, labels_beside
 from edgecnn.session.read import Session, frame_events, open_session, truth_events
-from edgecnn.session.timeline import doubt_frames, guard_width
+from edgecnn.session.reading.thin_log import LateReasons
+from edgecnn.session.timeline import doubt_frames, guard_width, missed
 from edgecnn.session.truth_csv import CsvLabels, Footage, labels_from_csv
 
 __all__ = ["FileLabels", "Merged", "merge_labels", "read_labels"]
@@ -59,19 +60,32 @@ class Merged:
 def read_labels(file: Path, session: Session) -> FileLabels:
     """Read the labels of a truth CSV, of lines of truth events, or of a labelled copy.
 
+    Args:
+        file: Of several regions a CSV names its own, as in "hall=truth.csv".
+
     Raises:
         TruthError: The file is absent, malformed, of another recording, or none of it is about
             this session.
         SessionError: The session's events can't be read.
     """
+    regions = region_names(session)
+    region, file = split_region(file, regions)
     if not file.exists():
+        named = ""
+        if regions and region is None:
+            named = f"; the session has regions {listed(regions)}, so write {regions[0]}=FILE"
         raise TruthError(
             f"{file} does not exist; expected a truth CSV, a file of truth events or a labelled "
-            "copy of the session"
+            f"copy of the session{named}"
         )
     if file.is_dir() or _holds_lines(file):
-        return _from_events(file, session)
-    return _from_csv(file, session)
+        return _from_events(file, session, region)
+    if regions and region is None:
+        raise TruthError(
+            f"{file} does not say which region it is about, expected one of {listed(regions)}; "
+            f"write {regions[0]}={file}"
+        )
+    return _from_csv(file, session, region)
 
 
 def merge_labels(session: Path, file: Path) -> Merged:
@@ -92,6 +106,28 @@ def merge_labels(session: Path, file: Path) -> Merged:
     return Merged(added, place, found.known, found.strangers, found.notes)
 
 
+def region_names(session: Session) -> tuple[str, ...]:
+    """The names of several regions; none where there is one."""
+    names = [view.name for view in session.header.regions if view.name]
+    if len(names) < 2:  # another program may name them in its answers alone
+        names = sorted({event.region for event in frame_events(session) if event.region})
+    return tuple(names) if len(names) > 1 else ()
+
+
+def split_region(file: Path, regions: Sequence[str]) -> tuple[str | None, Path]:
+    """The region that a file of labels names, as in "hall=truth.csv", and the file itself.
+
+    A file that is called so has no region. A path of a configuration file has the folder before.
+    """
+    if file.exists():
+        return None, file
+    for region in regions:
+        before, mark, path = f"/{file}".partition(f"/{region}=")
+        if mark and path:
+            return region, Path(before[1:]) / path
+    return None, file
+
+
 def _holds_lines(file: Path) -> bool:
     try:
         with file.open("rb") as opened:
@@ -100,13 +136,15 @@ def _holds_lines(file: Path) -> bool:
         return False  # the CSV reader says what is wrong
 
 
-def _from_events(file: Path, session: Session) -> FileLabels:
+def _from_events(file: Path, session: Session, region: str | None) -> FileLabels:
     if file.is_dir() and not is_session(file):
         raise TruthError(f"{file} is a folder and no session; expected a file of labels or a copy")
     _refuse_other(file, session)
     given = list(_of_copy(open_session(file)) if file.is_dir() else _lines(file))
     if not given:
         raise TruthError(f"{file} holds no label; expected lines such as {_EXAMPLE}")
+    if region is not None:
+        given = [one._replace(region=region) if one.region is None else one for one in given]
     held = {(event.frame, event.region) for event in frame_events(session)}
     fitting = [event for event in given if (event.frame, event.region) in held]
     if not fitting:
@@ -114,10 +152,19 @@ def _from_events(file: Path, session: Session) -> FileLabels:
             f"{file}: none of its {len(given)} labels is of a frame of {session.path} (the first: "
             f"frame {given[0].frame}); is it of another session?"
         )
+    reasons, late = LateReasons(session), []
+    if _owner(file) is None:  # a session's own labels were counted when they were given
+        late = [place for place, event in enumerate(fitting) if event.why is None]
+    for place in late if reasons.is_thin else ():
+        fitting[place] = reasons.of(fitting[place])
     known = {event.to_line() for event in (*truth_events(session), *_of_copy(session))}
     new = [event for event in fitting if event.to_line() not in known]
+    notes = reasons.note([fitting[place] for place in late])
     return FileLabels(
-        tuple(new), known=len(fitting) - len(new), strangers=len(given) - len(fitting)
+        tuple(new),
+        known=len(fitting) - len(new),
+        strangers=len(given) - len(fitting),
+        notes=tuple(f"{file}: {note}" for note in notes),
     )
 
 
@@ -199,37 +246,68 @@ def _checked(event: TruthEvent) -> TruthEvent:
     return event
 
 
-def _from_csv(file: Path, session: Session) -> FileLabels:
+def _read_csv(file: Path, session: Session) -> CsvLabels:
+    """What a truth CSV says, as `run --truth` reads it for the session's source."""
     first = next(frame_events(session), None)
     names = None
     if first is not None and first.name is not None:
         names = [event.name or "" for event in frame_events(session)]
     live = names is None and _is_live(session, first)
     csv = labels_from_csv(file, Footage(live, names), session.card.labels)
-    held = _by_csv(session)
     if csv.by == "seconds" and not live and (first is None or first.seconds is None):
         raise TruthError(
             f"{file}: {session.path} does not say when in its video a frame came; expected "
             "columns frame,label or first,last,label"
         )
-    width = _width(csv, session) if csv.by_time else 0.0
-    events, known, guarded, last = [], 0, 0, 0
+    return csv
+
+
+def _from_csv(file: Path, session: Session, region: str | None) -> FileLabels:
+    csv, held = _read_csv(file, session), _by_csv(session)
+    width = _width(csv, session, region) if csv.by_time else 0.0
+    reasons = LateReasons(session)
+    found, events, known, guarded, seen = [], [], 0, 0, _Seen()
     for event, seconds in _timed(session):
-        last = max(last, event.frame)
+        if region is not None and event.region != region:
+            continue
         label = csv.find(event.frame, event.name, seconds, event.at)
-        moment = csv.moment(seconds, event.at) if csv.by_time else None
+        moment = csv.moment(seconds, event.at) if csv.by_time else event.frame
+        seen.add(event.frame, moment)
         if label is None:
             continue
-        if moment is not None and csv.timeline.is_near_change(moment, width):
+        if csv.by_time and moment is not None and csv.timeline.is_near_change(moment, width):
             guarded += 1
-        elif held.get((event.frame, event.region)) == label:
+            continue
+        found.append(reasons.of(TruthEvent(event.frame, label, "csv", region=event.region)))
+        if held.get((event.frame, event.region)) == label:
             known += 1
         else:
-            events.append(TruthEvent(event.frame, label, "csv", why="all", region=event.region))
+            events.append(found[-1])
     if not events and not known and not guarded:
-        raise TruthError(f"{file}: none of its rows is about a frame of {session.path}; check it")
-    doubts = doubt_frames(file, csv.rows, last + 1, is_over=True) if csv.rows else []
-    return FileLabels(tuple(events), known=known, guarded=guarded, notes=(*csv.notes, *doubts))
+        why = missed(file, csv.by, csv.bounds, seen.moments)
+        raise TruthError(f"{session.path}: {why}")
+    doubts = []
+    if csv.rows:
+        doubts = doubt_frames(file, csv.rows, seen.last + 1, is_over=True, step=seen.step)
+    thin = [f"{file}: {note}" for note in reasons.note(found)]
+    notes = (*csv.notes, *doubts, *thin)
+    return FileLabels(tuple(events), known=known, guarded=guarded, notes=notes)
+
+
+@dataclass
+class _Seen:
+    """Which frames a session holds: the last, the most from one to the next, and their times."""
+
+    last: int = 0
+    step: int = 1
+    moments: tuple[float, float] | None = None
+
+    def add(self, frame: int, moment: float | None) -> None:
+        self.step = max(self.step, frame - self.last)
+        self.last = max(self.last, frame)
+        if moment is not None:
+            first, last = self.moments or (moment, moment)
+            self.moments = min(first, moment), max(last, moment)
 
 
 def _by_csv(session: Session) -> dict[tuple[int, str | None], str | None]:
@@ -261,12 +339,12 @@ def _timed(session: Session) -> Iterator[tuple[FrameEvent, float | None]]:
         yield event, seconds
 
 
-def _width(csv: CsvLabels, session: Session) -> float:
+def _width(csv: CsvLabels, session: Session, region: str | None) -> float:
     """How wide the guard band is, by the ages and times of all frames."""
     ages, moments = array("f"), array("d")
     for event, seconds in _timed(session):
         moment = csv.moment(seconds, event.at)
-        if moment is not None:
+        if moment is not None and region in (None, event.region):
             ages.append(event.age_ms)
             moments.append(moment)
     return guard_width(ages, np.diff(np.array(moments)))

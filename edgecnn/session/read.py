@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
-from edgecnn.accuracy.intervals import chunks, is_increasing, run_starts
+from edgecnn.accuracy.intervals import is_increasing
 from edgecnn.errors import SessionError
 from edgecnn.session.answers import frame_key, frame_of, latest
 from edgecnn.session.events import (
@@ -35,6 +35,7 @@ from edgecnn.session.events import (
 )
 from edgecnn.session.header import Session, open_session
 from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, labels_beside, picture_stem
+from edgecnn.session.reading.columns import days_of, moved, narrowed, spread_scores
 from edgecnn.session.truth_rows import Truth, TruthRows, appended
 
 __all__ = [
@@ -49,8 +50,6 @@ __all__ = [
     "read_truth",
     "truth_events",
 ]
-
-_Value = TypeVar("_Value")
 
 _CHUNK = 4096
 # Keys from here on are of eight bytes: two of fewer can be added in four.
@@ -90,7 +89,9 @@ class Frames:
     show (see `accuracy.objects`); None where not every frame of the session has a number.
     `shadow`, int32: what the bundle beside answered; -1 where it did not; None where it never did.
     `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
-    belong to no answer.
+    belong to no answer. `chances` maps the rows whose picture was kept once to the chance that it
+    had, 0 where chance had no part in it. `answered` is how many frames the run answered, by its
+    end; None where it does not say so.
     """
 
     key: np.ndarray
@@ -112,6 +113,8 @@ class Frames:
     pools: dict[int, str] = field(default_factory=dict)
     num_kept: int = 0
     num_foreign: int = 0
+    chances: dict[int, float] = field(default_factory=dict)
+    answered: int | None = None
 
     def __len__(self) -> int:
         return len(self.key)
@@ -141,7 +144,7 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
             if kind == "frame":
                 rows.add(FrameEvent.from_line(line, session.header.format, num_labels))
             elif kind == "end":
-                rows.end = str(json.loads(line).get("reason"))
+                rows.finish_run(json.loads(line))
             elif kind is None:
                 raise ValueError("no event")
         except BROKEN:
@@ -150,7 +153,7 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
     if not len(rows.key):
         raise SessionError(
             f"{session.path / EVENTS_NAME} holds no frame ({rows.broken} broken lines), expected "
-            "at least one; was the run stopped before its first frame?"
+            "at least one; was the run stopped before its first frame? leave this session out"
         )
     return rows.finish()
 
@@ -239,49 +242,6 @@ def _stored(session: Session) -> dict[str, str]:
         return {}
 
 
-def _spread(top: Sequence[tuple[int, float]], num_labels: int) -> tuple[float, ...]:
-    """All scores where only the best were logged: the others share what is left of 1."""
-    left = max(0.0, 1 - sum(score for _, score in top)) / max(1, num_labels - len(top))
-    best = dict(top)
-    return tuple(best.get(k, left) for k in range(num_labels))
-
-
-def _moved(column: dict[int, _Value], kept: np.ndarray | None) -> dict[int, _Value]:
-    """What is known of some rows, by their places among the rows that are kept, in that order."""
-    if kept is None:
-        return column
-    place = dict(zip(kept.tolist(), range(len(kept)), strict=True))
-    return {place[row]: value for row, value in column.items() if row in place}
-
-
-def _narrowed(column: array[float]) -> np.ndarray:
-    """A column of float32, in float16 where that is exact, as of steps of 1/256.
-
-    In the column's own memory: what is let go of between larger columns stays with the process.
-    """
-    wide = np.frombuffer(column, np.float32)
-    with np.errstate(over="ignore"):  # of scores that are none
-        for part in chunks(len(wide)):
-            if not bool((wide[part].astype(np.float16) == wide[part]).all()):
-                return wide
-    count, narrow = len(wide), np.frombuffer(column, np.float16, len(wide))
-    for part in chunks(count):
-        narrow[part] = wide[part].copy()  # further on than where it goes
-    del wide, narrow  # an array that is looked at can't shrink
-    del column[(count + 1) // 2 :]
-    return np.frombuffer(column, np.float16, count)
-
-
-def _days(runs: Sequence[tuple[int, int]], count: int, kept: np.ndarray | None) -> np.ndarray:
-    """`Frames.days` of the rows that are kept, of `count`."""
-    days = np.array(runs, np.int64)
-    if kept is None:
-        return days
-    each = np.repeat(days[:, 1], np.diff(days[:, 0], append=count))[kept]
-    starts = run_starts(each)
-    return np.stack([starts, each[starts]], axis=1)
-
-
 @dataclass
 class _Rows:
     """Grows `Frames` column by column."""
@@ -306,6 +266,8 @@ class _Rows:
     num_kept: int = 0
     broken: int = 0
     end: str | None = None
+    answered: int | None = None
+    chances: dict[int, float] = field(default_factory=dict)
     _scores: list[tuple[float, ...]] = field(default_factory=list)
     _clock: TimeOfDay = field(default_factory=TimeOfDay)
     _shown: dict[int, int] = field(default_factory=dict)
@@ -315,6 +277,13 @@ class _Rows:
         # Of most frames no picture was kept: their names need not be made.
         numbers = (stem.partition("_")[0] for stem in self.stored)
         self._pictured = {int(number) for number in numbers if number.isdecimal()}
+
+    def finish_run(self, end: Mapping[str, Any]) -> None:
+        """Note why the run ended, and how many answers there were that could be logged."""
+        self.end = str(end.get("reason"))
+        answered, lost = end.get("frames"), end.get("lines not logged", 0)
+        if isinstance(answered, int) and isinstance(lost, int):
+            self.answered = max(0, answered - lost // max(1, len(self.regions)))
 
     def break_off(self) -> None:
         """Count a broken line: what the frame after it shows is only known if that says so."""
@@ -338,6 +307,9 @@ class _Rows:
         index, score = event.top[0]
         self.index = appended(self.index, index)
         self.confidence.append(score)
+        if event.pool is not None:
+            chance = event.probability or 0.0
+            self.chances[row] = chance if event.pool == "uniform" else 0.0
         if self.session.header.shadow is not None:
             self.shadow.append(-1 if event.shadow is None else event.shadow[0])
         if event.thing is not None:
@@ -371,22 +343,24 @@ class _Rows:
         return Frames(
             key=column(self.key),
             index=column(self.index),
-            confidence=chosen(_narrowed(self.confidence)),
+            confidence=chosen(narrowed(self.confidence)),
             calibrated=column(self.calibrated),
-            images=_moved(self.images, kept),
-            kept=_moved(self.kept, kept),
-            names=_moved(self.names, kept),
+            images=moved(self.images, kept),
+            kept=moved(self.kept, kept),
+            names=moved(self.names, kept),
             regions=self.regions,
             separate=self.named == len(key),
             broken=self.broken,
             repeated=0 if kept is None else len(key) - len(kept),
             end=self.end,
-            days=_days(self.days, len(key), kept),
+            days=days_of(self.days, len(key), kept),
             thing=column(self.thing) if len(self.thing) == len(key) else None,
             shadow=column(self.shadow) if len(self.shadow) == len(key) else None,
-            scores=_moved(self.scores, kept),
-            pools=_moved(self.pools, kept),
+            scores=moved(self.scores, kept),
+            pools=moved(self.pools, kept),
             num_kept=self.num_kept,
+            chances=moved(self.chances, kept),
+            answered=self.answered,
             num_foreign=len(self.stored) - len(set(self.images.values())),
         )
 
@@ -400,7 +374,7 @@ class _Rows:
         if name is None or event.image not in (None, name):
             return
         self.images[row] = name
-        self.scores[row] = event.scores or _spread(event.top, len(self.session.card.labels))
+        self.scores[row] = event.scores or spread_scores(event.top, len(self.session.card.labels))
         if event.pool is not None:
             self.pools[row] = event.pool
         live = event.name is None and event.seconds is None

@@ -5,12 +5,24 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Span", "Timeline", "doubt_frames", "doubt_names", "doubt_times", "guard_width"]
+__all__ = [
+    "Span",
+    "Timeline",
+    "doubt_frames",
+    "doubt_names",
+    "doubt_times",
+    "guard_width",
+    "missed",
+]
+
+_HOUR = 3600.0
+_ZONES = [half / 2 for half in range(-28, 29) if half]  # hours that local times differ from UTC
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,11 @@ class Timeline:
         same = {b.start for a, b in pairwise(spans) if a.end == b.start and a.label == b.label}
         # Nothing came before the start of the source, so nothing changes there.
         self._changes = sorted(edge for edge in edges - same if edge > 0)
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Where it begins and ends; None where it is empty."""
+        return (self._starts[0], max(s.end for s in self._spans)) if self._spans else None
 
     def find(self, key: float) -> str | None:
         """The label that holds at a key, or None."""
@@ -75,6 +92,7 @@ def doubt_frames(
     most: int | None = None,
     *,
     is_over: bool = False,
+    step: int = 1,
 ) -> list[str]:
     """Say which rows begin after the last frame, and ask whether the file counts from 1.
 
@@ -85,16 +103,18 @@ def doubt_frames(
         length: How many frames the recording has; None where nobody knows.
         most: How many of them are read; None for all.
         is_over: The frames are those of a session, whose run may have ended early.
+        step: From one of them to the next. The recording may go on for less than that after the
+            last, so that its own last frame is not known.
     """
     first = min(int(span.start) for _, span in rows)
     last = max(int(span.end) - 1 for _, span in rows)
-    if first >= 1 and last in (length, most):
+    if step == 1 and first >= 1 and last in (length, most):
         how = "subtract 1 from its frames" if is_over else "`--truth-offset -1`"
         return [
             f"{path} has no row for frame 0, and its last row is frame {last} of a recording whose "
             f"last frame is {last - 1}: does it count from 1? {how}"
         ]
-    late = [line for line, span in rows if length is not None and span.start >= length]
+    late = [line for line, span in rows if length is not None and span.start >= length + step - 1]
     if length is None or not late:
         return []
     return [
@@ -128,3 +148,57 @@ def doubt_names(path: Path, absent: Sequence[str], total: int) -> list[str]:
         f"{path}: {len(absent)} of its {total} names are in no place of the source (the first: "
         f"{absent[0]!r})"
     ]
+
+
+def missed(
+    path: Path, by: str, rows: tuple[float, float] | None, frames: tuple[float, float] | None
+) -> str:
+    """Say that a file of labels is about no frame, and what it and the frames go by.
+
+    Args:
+        by: See `truth_csv.CsvLabels`.
+        rows: From where to where the file goes, the end not included; None of names.
+        frames: The first and the last frame, by the same; None where they have no time.
+    """
+    none = f"{path} is about no frame that was answered"
+    if by == "name" or rows is None:
+        return f"{none}: none of the images that were answered has one of its names"
+    if frames is None:
+        return f"{none}: it goes by time, and the frames have none; give columns frame,label"
+    if by == "frame":
+        return (
+            f"{none}: its rows go from frame {rows[0]:.0f} to {rows[1] - 1:.0f}, and the frames "
+            f"from {frames[0]:.0f} to {frames[1]:.0f}; does it count otherwise, or is it of "
+            "another recording?"
+        )
+    if by == "seconds":
+        return (
+            f"{none}: its rows go from {rows[0]:.1f} to {rows[1]:.1f} s, and the frames from "
+            f"{frames[0]:.1f} to {frames[1]:.1f} s, from the start of the source"
+        )
+    (start, end), (first, last) = ([_utc(moment) for moment in pair] for pair in (rows, frames))
+    return f"{none}: its times go from {start} to {end}, and the frames from {first} to {last}" + (
+        _zone_hint(rows, frames)
+    )
+
+
+def _utc(moment: float) -> str:
+    try:
+        found = datetime.fromtimestamp(moment, timezone.utc)
+    except (OverflowError, ValueError, OSError):  # beyond what the platform's calendar holds
+        return f"{moment:.0f} s after 1970"
+    return f"{found:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _zone_hint(rows: tuple[float, float], frames: tuple[float, float]) -> str:
+    """Ask for local times where another zone would make the two overlap."""
+    fits = [
+        hours
+        for hours in _ZONES
+        if rows[0] - hours * _HOUR <= frames[1] and frames[0] <= rows[1] - hours * _HOUR
+    ]
+    if not fits:
+        return ""
+    hours = min(fits, key=abs)
+    zone = f"{'-' if hours < 0 else '+'}{int(abs(hours)):02d}:{'30' if hours % 1 else '00'}"
+    return f"; they fit if they are times of UTC{zone}: write the zone behind each, as 12:00{zone}"

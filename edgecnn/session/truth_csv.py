@@ -15,7 +15,6 @@ read too, and decimal commas with them.
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from collections import Counter
@@ -27,6 +26,7 @@ from typing import Any, Literal
 
 from edgecnn.errors import TruthError, listed
 from edgecnn.session.events import NONE_LABEL
+from edgecnn.session.reading.truth_table import SEPARATORS, TruthTable, read_csv_text
 from edgecnn.session.timeline import Span, Timeline, doubt_frames, doubt_names, doubt_times
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "check_label",
     "labels_from_csv",
     "parse_moment",
-    "read_csv_text",
 ]
 
 _FORMS: tuple[tuple[str, ...], ...] = (
@@ -44,8 +43,8 @@ _FORMS: tuple[tuple[str, ...], ...] = (
     ("start", "end"),
     ("name",),
 )
-_SEPARATORS = {",": "commas", ";": "semicolons between the cells", "\t": "tabs between the cells"}
 _CLOCK = re.compile(r"(?:[0-9]{1,4}:)?[0-9]{1,2}:[0-9]{2}(?:\.[0-9]+)?")  # hh:mm:ss, mm:ss
+_EPOCH = 1e9  # seconds since 1970 in 2001; from the start of a source they are 31 years
 _FRAME = re.compile(r"[0-9]{1,15}(?:\.0*)?")
 _EXPECTED = "frame,label or first,last,label or start,end,label or name,label"
 
@@ -104,6 +103,11 @@ class CsvLabels:
     rows: tuple[tuple[int, Span], ...] = ()
 
     @property
+    def bounds(self) -> tuple[float, float] | None:
+        """From where to where the file goes, the end not included; None of names."""
+        return self.timeline.bounds
+
+    @property
     def by_time(self) -> bool:
         return self.by in ("seconds", "clock")
 
@@ -142,16 +146,15 @@ def labels_from_csv(path: Path, footage: Footage, labels: Sequence[str]) -> CsvL
 
 def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row], list[str]]:
     """The form (its first key column) and the rows of a truth CSV, and how they were read."""
-    text = read_csv_text(path, f"a CSV file of {_EXPECTED}", _SOURCES)
-    separator = _separator(text)
-    notes = [] if separator == "," else [f"{path} is read with {_SEPARATORS[separator]}"]
+    table = TruthTable(path, read_csv_text(path, f"a CSV file of {_EXPECTED}", _SOURCES))
+    separator = table.separator
+    notes = [] if separator == "," else [f"{path} is read with {SEPARATORS[separator]}"]
     try:
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        header = [cell.strip().lower() for cell in next(lines, [])]
-        form = _find_form(path, header)
+        header = table.header()
+        form = _find_form(f"{path} line {table.line}", header)
         places = [header.index(column) for column in (*form, "label")]
         rows = []
-        for cells in lines:
+        for cells in table:
             if not any(cell.strip() for cell in cells):
                 continue
             while len(cells) > len(header) and not cells[-1].strip():
@@ -159,26 +162,20 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row], list
             if len(cells) != len(header):
                 commas = len(cells) > len(header) and separator == ","
                 raise TruthError(
-                    f"{path} line {lines.line_num}: {len(cells)} cells, expected {len(header)} "
+                    f"{path} line {table.line}: {len(cells)} cells, expected {len(header)} "
                     f"({','.join(header)})"
                     + ("; write numbers with a point: 1.5, not 1,5" if commas else "")
                 )
             *keys, label = (cells[place].strip() for place in places)
             if form == ("start", "end"):
                 keys = [_point(key) for key in keys]
-            check_label(f"{path} line {lines.line_num}", label, labels)
-            rows.append(_Row(lines.line_num, tuple(keys), label))
+            check_label(f"{path} line {table.line}", label, labels)
+            rows.append(_Row(table.line, tuple(keys), label))
     except csv.Error as error:
-        raise TruthError(f"{path} line {lines.line_num}: not a CSV file ({error})") from error
+        raise TruthError(f"{path} line {table.line}: not a CSV file ({error})") from error
     if not rows:
         raise TruthError(f"{path} has a header and no rows; expected rows of {','.join(header)}")
     return form[0], rows, notes
-
-
-def _separator(text: str) -> str:
-    """What stands between the cells of the header: a comma, unless that has none of them."""
-    head = text.split("\n", 1)[0]
-    return max(_SEPARATORS, key=head.count)
 
 
 def _point(text: str) -> str:
@@ -202,39 +199,14 @@ def check_label(where: str, label: str, labels: Sequence[str]) -> None:
         )
 
 
-def read_csv_text(path: Path, expected: str, absent: str = "") -> str:
-    """The text of a CSV file.
-
-    Args:
-        expected: What the file has to be.
-        absent: What could have been given instead of a file that is not there.
-
-    Raises:
-        TruthError: It is absent, empty, unreadable or no text.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise TruthError(
-            f"truth {str(path)!r} does not exist; expected {absent or expected}"
-        ) from error
-    except OSError as error:
-        raise TruthError(f"can't read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise TruthError(f"{path} is not UTF-8 text; expected {expected}") from error
-    if not text.strip():
-        raise TruthError(f"{path} is empty; expected {expected}")
-    return text
-
-
-def _find_form(path: Path, header: list[str]) -> tuple[str, ...]:
+def _find_form(where: str, header: list[str]) -> tuple[str, ...]:
     twice = [column for column, count in Counter(header).items() if column and count > 1]
     if twice:
-        raise TruthError(f"{path} line 1: column {twice[0]!r} appears twice")
+        raise TruthError(f"{where}: column {twice[0]!r} appears twice")
     for form in _FORMS:
         if {*form, "label"} <= set(header):
             return form
-    raise TruthError(f"{path} line 1: columns {','.join(header)[:100]!r}, expected {_EXPECTED}")
+    raise TruthError(f"{where}: columns {','.join(header)[:100]!r}, expected {_EXPECTED}")
 
 
 def _by_frames(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
@@ -243,6 +215,12 @@ def _by_frames(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
         first, last = _whole(path, row, row.keys[0]), _whole(path, row, row.keys[-1])
         if last < first:
             raise TruthError(f"{path} line {row.line}: frames {first} to {last} run backwards")
+        if first + footage.offset < 0:
+            raise TruthError(
+                f"{path} line {row.line}: frame {first} moved by --truth-offset {footage.offset} "
+                f"is frame {first + footage.offset}, and frames count from 0; "
+                "leave --truth-offset out, or give the one of this file"
+            )
         first, last = first + footage.offset, last + footage.offset
         spans.append((row, Span(first, last + 1, row.label)))
     lines = [(row.line, span) for row, span in spans]
@@ -262,6 +240,8 @@ def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
         )
     dated = absolute and parse_moment(rows[0].keys[0], absolute=True) is not None
     absolute = absolute and (dated or bool(footage.live))
+    epoch = bool(footage.live) and _is_number(rows[0].keys[0])
+    epoch = epoch and float(rows[0].keys[0]) >= _EPOCH
     if dated and not footage.live:
         raise TruthError(
             f"{path} line {rows[0].line}: a time of day, but this source is a recording; "
@@ -278,9 +258,10 @@ def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
     notes = [f"{path}: times such as {rows[0].keys[0]} count from the recording's start"]
     lines = [(row.line, span) for row, span in spans]
     notes = notes if clock else []
+    notes += [f"{path}: times such as {rows[0].keys[0]} count from 1970 (UTC)"] if epoch else []
     notes += doubt_times(path, lines, None if absolute else footage.seconds)
     labels = _timeline(path, spans)
-    return CsvLabels("clock" if absolute else "seconds", labels, notes=tuple(notes))
+    return CsvLabels("clock" if absolute or epoch else "seconds", labels, notes=tuple(notes))
 
 
 def _by_name(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:

@@ -176,7 +176,8 @@ def align_truth(
     reason = np.full(len(key), -1, np.int8)
     worth = np.broadcast_to(1.0, len(key)) if weight is None else np.ones(len(key))
     for part in chunks(len(truth_key) if len(key) else 0):
-        asked = truth_key[part]
+        # Either may be the wider one: only some regions have a label, or only late frames.
+        asked = truth_key[part].astype(np.int64)
         # Of one type with `key`, else that is copied.
         within = np.minimum(asked, np.iinfo(key.dtype).max).astype(key.dtype)
         at = np.minimum(np.searchsorted(key, within), len(key) - 1)

@@ -46,7 +46,7 @@ def test_a_csv_and_lines_give_the_tally_of_the_same_labels_in_the_session(sessio
     assert (inside.live.tally.correct, inside.live.tally.total) == (7, 10)
     assert by_csv.live == by_lines.live == by_copy.live
     assert by_csv.live.tally == inside.live.tally
-    assert any("10 labels are counted that the session does not hold" in n for n in by_csv.notes)
+    assert any("10 labels counted that the session does not hold" in n for n in by_csv.notes)
 
 
 def test_labels_of_a_file_join_the_session_before_adapt_looks_for_them(tmp_path):
@@ -91,7 +91,7 @@ def test_two_people_who_differ_are_named_with_the_number_of_frames(session):
         for k in (2, 3):
             appender.add(TruthEvent(k, LABELS[1], "page", by="bob"))
     report = audit([session])
-    assert any("2 frames were labelled differently by ann and bob" in n for n in report.notes)
+    assert any("ann and bob labelled 2 frames differently" in n for n in report.notes)
     assert (report.live.tally.correct, report.live.tally.total) == (5, 10)
 
 
@@ -99,7 +99,7 @@ def test_frames_that_a_run_left_unlabelled_near_a_change_are_said(session, tmp_p
     log = session / "events.jsonl"
     log.write_text(log.read_text().replace('"reason"', '"guarded": 6, "reason"'))
     text = audit([session], AuditOptions(truth=labels_csv(tmp_path / "t.csv"))).to_text()
-    assert "s: 6 frames near a change of the label are left unlabelled" in text
+    assert "s: 6 frames near a change of the label left unlabelled" in text
 
 
 def test_without_labels_the_audit_names_ways_that_work(session):

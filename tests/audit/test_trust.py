@@ -125,3 +125,19 @@ def test_what_is_advised_takes_all_sessions_and_the_labels_that_there_are(tmp_pa
     kept = [line for line in lines if '"truth"' not in line or '"frame":3,' in line]
     (a / "events.jsonl").write_text("".join(f"{line}\n" for line in kept))
     assert any(" label " in step.command for step in audit(sessions).next)
+
+
+def test_a_session_without_a_frame_is_left_out_and_said(tmp_path):
+    good, other = recorded(tmp_path / "root" / "a"), recorded(tmp_path / "b", wrong_every=5)
+    newest = "2030-01-01T00:00:00+00:00"
+    empty = write_session(
+        tmp_path / "root" / "z", PAST_BUNDLE, [], sha256="0" * 64, started_at=newest
+    )
+    alone = audit([good])
+    for given in ([empty, good], [tmp_path / "root"]):
+        report = audit(given)
+        assert report.live.tally == alone.live.tally
+        assert f"{empty} holds no frame and is left out" in "".join(report.notes)
+    assert len(audit([other, tmp_path / "root"]).sessions) == 2
+    with pytest.raises(SessionError, match=r"holds no frame .* leave this session out"):
+        audit([empty])

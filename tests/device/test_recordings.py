@@ -152,6 +152,9 @@ def test_the_offset_mends_a_file_that_counts_from_1(tmp_path):
         ("start,end,label\n00:00:00,00:00:01.5,a\n00:00:01.5,00:00:03,b\n", "count from"),
         ("start;end;label\n0:00;0:01,5;a\n0:01,5;0:03;b\n", "count from"),
         ("start,end,label\n0,1.5,a\n1.5,3,b\n", ""),
+        ("sep=;\r\nstart;end;label\r\n0;1,5;a\r\n1,5;3;b\r\n", "semicolons"),
+        ('"sep=,"\nstart,end,label\n0,1.5,a\n1.5,3,b\n', ""),
+        ("sep=\t\nstart\tend\tlabel\n0\t1.5\ta\n1.5\t3\tb\n", "tabs"),
     ],
 )
 def test_the_files_of_spreadsheets_are_read_and_said(tmp_path, text, said):
@@ -171,6 +174,9 @@ def test_the_files_of_spreadsheets_are_read_and_said(tmp_path, text, said):
         ("frame,label\n0,a\n1,\n", "leave the row out"),
         ("start,end,label\n2026-01-01T10:00:00,2026-01-01T11:00:00,a\n", "hh:mm:ss from its start"),
         ("start;end;label\n1.000,5;2;a\n", "expected seconds"),
+        ("sep=|\nframe|label\n0|a\n", r"line 1: 'sep=\|', expected sep= with a comma"),
+        ("sep=;\nframe;label\n0;lion\n", "line 3: label 'lion'"),
+        ("sep=;\nnumber;label\n0;a\n", "line 2: columns 'number,label', expected frame,label"),
     ],
 )
 def test_what_is_ambiguous_is_refused_with_its_cause(tmp_path, text, message):

@@ -11,11 +11,15 @@ import pytest
 from helpers_run import events, one_line
 from sessions import PAST, PAST_BUNDLE
 
-from edgecnn.audit.audit import audit
+from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.bundle.folder import Bundle
+from edgecnn.device.label.label import LabelOptions, label
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.errors import OptionError, TruthError
+from edgecnn.session.events import TruthEvent
+from edgecnn.session.label_file import merge_labels
+from edgecnn.session.read import open_session, read_frames, read_truth
 
 LABELS = Bundle.open(PAST_BUNDLE).card.labels
 COUNT, GAP = 8, 8  # even sizes, as videos have
@@ -116,3 +120,62 @@ def test_a_truth_that_names_no_region_and_a_page_of_several_are_one_line(pairs, 
     for more in ({"web": "0"}, {"window": True}):
         with pytest.raises(OptionError, match="show one region"):
             RunOptions(roi=rois, **more)
+
+
+@pytest.fixture
+def recorded(pairs, tmp_path) -> tuple[Path, list[str]]:
+    """A session of two regions without labels, and the labels of the left one."""
+    folder, rois = pairs
+    log = tmp_path / "s"
+    run(PAST_BUNDLE, str(folder), RunOptions(roi=rois, log=log))
+    return log, [LABELS[k % 2] for k in range(COUNT)]
+
+
+def test_labels_of_the_first_region_alone_are_read(recorded, tmp_path):
+    """Their frames have short numbers, and those of the other region long ones."""
+    log, labels = recorded
+    merged = merge_labels(log, Path(f"left={write_truth(tmp_path / 't.csv', labels)}"))
+    assert merged.added == COUNT
+    opened = open_session(log)
+    frames = read_frames(opened)
+    truth = read_truth(opened, frames)
+    assert [LABELS[k] for k in truth.label[:COUNT]] == labels
+    assert (truth.label[COUNT:] == -1).all()
+    assert audit([log]).live.tally.total == COUNT
+
+
+@pytest.mark.parametrize("region", ["left", "right"])
+def test_a_file_of_labels_is_of_the_region_that_it_names(recorded, tmp_path, region):
+    log, labels = recorded
+    file = Path(f"{region}={write_truth(tmp_path / 't.csv', labels)}")
+    report = audit([log], AuditOptions(truth=file))
+    assert report.live.tally.total == COUNT
+    assert label([log], LabelOptions(merge=file)).added == COUNT
+    assert {event.get("roi") for event in events(log, "truth")} == {region}
+    assert audit([log]).live.tally == report.live.tally
+    again = label([log], LabelOptions(merge=file))
+    assert (again.added, again.known) == (0, COUNT)
+
+
+def test_a_file_that_names_no_region_of_several_is_refused(recorded, tmp_path):
+    log, labels = recorded
+    file = Path(write_truth(tmp_path / "t.csv", labels))
+    before = (log / "events.jsonl").read_bytes()
+    for wrong, said in (
+        (file, f"does not say which region it is about, expected one of .*; write left={file}"),
+        (Path(f"middle={file}"), "does not exist.*has regions .*write left=FILE"),
+    ):
+        with pytest.raises(TruthError, match=said):
+            audit([log], AuditOptions(truth=wrong))
+        with pytest.raises(TruthError, match=said):
+            label([log], LabelOptions(merge=wrong))
+    assert (log / "events.jsonl").read_bytes() == before
+
+
+def test_lines_of_labels_have_regions_themselves(recorded, tmp_path):
+    log, labels = recorded
+    lines = tmp_path / "lines.jsonl"
+    given = (TruthEvent(k, name, "label", region="right") for k, name in enumerate(labels))
+    lines.write_bytes(b"".join(event.to_line() for event in given))
+    assert merge_labels(log, lines).added == COUNT
+    assert {event.get("roi") for event in events(log, "truth")} == {"right"}

@@ -216,3 +216,83 @@ def test_a_folder_that_is_no_class_is_refused_with_the_labels_listed():
         load_truth("folder", images("cat/1.png", "lion/2.png"), LABELS)
     with pytest.raises(TruthError, match="needs an image folder"):
         load_truth("folder", recording(), LABELS)
+
+
+def at_the_end(content: str, source: Source, tmp_path: Path, **options: int) -> list[str]:
+    """What a run of ten frames, one a second, says of a truth file when it is over."""
+    truths = load_truths([write(tmp_path, content)], source, LABELS, **options)
+    source.take_warnings()
+    for k in range(10):
+        truths.observe(frame(k, seconds=k), ANSWER)
+    truths.close()
+    truths.close()  # is said once
+    return list(source.take_warnings())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "start,end,label\n2026-05-01T14:00:00,2026-05-01T14:10:00,cat\n",
+            "times go from 2026-05-01 14:00:00 UTC to 2026-05-01 14:10:00 UTC, and the frames "
+            "from 2026-05-01 12:00:00 UTC to 2026-05-01 12:00:09 UTC; they fit if they are times "
+            "of UTC+02:00: write the zone behind each, as 12:00+02:00",
+        ),
+        (
+            "start,end,label\n2026-05-01T06:30:00,2026-05-01T06:31:00,cat\n",
+            "of UTC-05:30: write the zone",
+        ),
+        ("start,end,label\n2026-04-01T12:00:00Z,2026-04-01T12:10:00Z,cat\n", "12:00:09 UTC"),
+        ("start,end,label\n20,30,cat\n", "from 20.0 to 30.0 s, and the frames from 0.0 to 9.0 s"),
+        ("first,last,label\n50,60,cat\n", "from frame 50 to 60, and the frames from 0 to 9"),
+    ],
+)
+def test_a_file_that_is_about_no_frame_of_the_run_says_so_at_its_end(tmp_path, content, said):
+    (warning,) = at_the_end(content, camera(), tmp_path)
+    assert f"{tmp_path / 'truth.csv'} is about no frame that was answered: " in warning
+    assert said in warning
+    assert ("zone" in warning) == ("zone" in said)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "start,end,label\n2026-05-01T12:00:08,2026-05-01T14:10:00,cat\n",
+        "start,end,label\n9,30,cat\n",  # its one frame is near the change
+        "frame,label\n4,cat\n",
+    ],
+)
+def test_a_file_that_is_about_some_frame_says_nothing(tmp_path, content):
+    assert at_the_end(content, camera(), tmp_path) == []
+
+
+def test_times_of_a_camera_may_be_seconds_since_1970(tmp_path):
+    start = START.timestamp()
+    source = camera()
+    file = write(tmp_path, f"start,end,label\n{start - 9:.0f},{start + 5:.0f},cat\n")
+    truth = load_truth(file, source, LABELS)
+    assert [truth(frame(k, seconds=k)) for k in range(9)] == ["cat"] * 4 + [None] * 5
+    assert any("count from 1970 (UTC)" in note for note in source.take_warnings())
+
+
+def test_a_sensor_whose_rows_all_come_after_the_run_is_said(tmp_path):
+    file = write(tmp_path, "2026-05-01T14:00:00,cat\n")
+    source = camera()
+    truths = load_truths([f"sensor:{file}"], source, LABELS)
+    for k in range(10):
+        truths.observe(frame(k, seconds=k), ANSWER)
+    truths.close()
+    (warning,) = source.take_warnings()
+    assert "is about no frame" in warning
+    assert "UTC+02:00" in warning
+
+
+def test_an_offset_that_moves_a_row_before_the_first_frame_is_refused(tmp_path):
+    file = write(tmp_path, "frame,label\n0,cat\n1,dog\n")
+    with pytest.raises(TruthError, match="line 2: frame 0 moved by --truth-offset -1") as error:
+        load_truths([file], recording(), LABELS, offset=-1)
+    one_line(error.value)
+    file = write(tmp_path, "frame,label\n1,cat\n2,dog\n")
+    truths = load_truths([file], recording(), LABELS, offset=-1)
+    truths.observe(frame(0), ANSWER)
+    assert [event.label for event in truths.take()] == ["cat"]

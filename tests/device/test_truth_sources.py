@@ -99,7 +99,7 @@ def test_a_schedule_by_seconds_leaves_a_guard_band_that_run_and_audit_count(vide
     assert second[-1] < 49
     assert result.guarded == 50 - len(labels)
     assert f"{result.guarded} of them near a change of the label" in result.to_text()
-    note = f"{result.guarded} frames near a change of the label are left unlabelled"
+    note = f"{result.guarded} frames near a change of the label left unlabelled"
     assert any(note in one for one in audit([tmp_path / "s"]).notes)
 
 
@@ -313,7 +313,7 @@ def test_several_sources_label_one_run_and_the_header_names_them(cards, tmp_path
     _, labels = run_and_audit(cards, log, str(csv), f"schedule:{plan}", "marker")
     assert [labels.get(k) for k in range(11)] == [B, B, B, A, A, C, C, C, C, C, B]
     assert audit([log]).sessions[0]["truth"] == "csv, schedule, marker"
-    assert any("6 frames were labelled differently" in note for note in audit([log]).notes)
+    assert any("labelled 6 frames differently" in note for note in audit([log]).notes)
 
 
 def test_keys_need_a_window_and_none_goes_alone():

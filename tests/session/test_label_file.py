@@ -258,7 +258,10 @@ def line(**values: object) -> str:
         ('{"event": "truth", "frame": 1, "via": "label"}\n', "is no label (no 'label')"),
         (line(frame=99), "is it of another session?"),
         ("", "is empty"),
-        ("frame,label\n99," + A + "\n", "none of its rows is about a frame"),
+        (
+            "frame,label\n99," + A + "\n",
+            "is about no frame that was answered: its rows go from frame 99",
+        ),
         ("frame,label\n1,lion\n", "'lion' is not in the bundle"),
     ],
 )
@@ -383,6 +386,24 @@ def test_rows_beyond_the_recording_are_said_by_audit_and_merge(session, tmp_path
     assert "does it count from 1? subtract 1 from its frames" in note
     file.write_text("frame,label\n" + "".join(f"{k},{A}\n" for k in range(10)))
     assert read_labels(file, open_session(session)).notes == ()
+
+
+@pytest.mark.parametrize(("rows", "doubts"), [(20, 0), (29, 0), (31, 1)])
+def test_rows_within_an_interval_after_the_last_answer_are_no_doubt(tmp_path, rows, doubts):
+    """`run --every` answers some frames, and the recording goes on after the last of them."""
+    answered = [answer_event(10 * k, True) for k in range(3)]
+    session = open_session(write_session(tmp_path / "s", PAST_BUNDLE, answered))
+    file = tmp_path / "t.csv"
+    file.write_text("frame,label\n" + "".join(f"{k},{A}\n" for k in range(1, rows + 1)))
+    assert len(read_labels(file, session).notes) == doubts
+
+
+def test_a_file_about_no_frame_is_refused_with_the_times_of_both(tmp_path):
+    session = spaced(tmp_path / "s", 100)
+    file = tmp_path / "t.csv"
+    file.write_text(f"start,end,label\n2024-05-01T12:00:00,2024-05-01T12:00:09,{A}\n")
+    with pytest.raises(TruthError, match=r"times go from .* and the frames from .*UTC\+02:00"):
+        read_labels(file, open_session(session))
 
 
 def test_a_folder_that_is_no_session_and_an_absent_file_are_refused(session, tmp_path):

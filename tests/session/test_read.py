@@ -138,7 +138,7 @@ def test_nobody_can_tell_is_no_label_and_is_said(tmp_path):
     events = [*_events(4), truth_event(3, None)]
     report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
     assert report.live.tally.total == 3
-    assert any("1 frames whose label nobody can tell" in note for note in report.notes)
+    assert any("1 frame whose label nobody can tell" in note for note in report.notes)
 
 
 def test_a_picture_is_found_by_the_frames_number_and_its_time_is_counted_on(tmp_path):

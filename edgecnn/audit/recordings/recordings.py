@@ -14,7 +14,7 @@ from edgecnn.errors import SessionError
 from edgecnn.records import Progress
 from edgecnn.session.headline import same_answers
 from edgecnn.session.layout import sessions_below
-from edgecnn.session.read import Frames, Session, open_session, read_frames
+from edgecnn.session.read import Frames, Session, frame_events, open_session, read_frames
 from edgecnn.session.things import link_things
 from edgecnn.words import number
 
@@ -99,12 +99,16 @@ def _of_one_bundle(
     A run that took in another bundle leaves sessions of several below its root.
 
     Returns:
-        The sessions, and a note on each bundle whose sessions were left out.
+        The sessions, and a note on each bundle whose sessions were left out, and on each session
+        without a frame.
     """
     wanted = None if bundle is None else Bundle.open(bundle).sha256
-    kept, notes = [], []
-    for folder in folders:
-        found = [open_session(one) for one in sessions_below(Path(folder))]
+    below = [[open_session(one) for one in sessions_below(Path(folder))] for folder in folders]
+    below, notes = _with_frames(below)
+    kept = []
+    for folder, found in zip(folders, below, strict=True):
+        if not found:
+            continue
         of = {session.bundle_sha256: session for session in found}
         last = max(found, key=lambda session: session.header.started_at or "")
         chosen = wanted if wanted in of else last.bundle_sha256
@@ -117,6 +121,22 @@ def _of_one_bundle(
                 f"with --bundle {of[sha256].header.bundle_path}"
             )
     return kept, notes
+
+
+def _with_frames(below: list[list[Session]]) -> tuple[list[list[Session]], list[str]]:
+    """The sessions that hold a frame, and a note on each other one; all where none does.
+
+    A run that is stopped before its first frame, or a service that can't reach its camera, leaves
+    such a session among others.
+    """
+    empty = [one.path for found in below for one in found if next(frame_events(one), None) is None]
+    if len(empty) == sum(map(len, below)):
+        return below, []
+    some = [[one for one in found if one.path not in empty] for found in below]
+    return some, [
+        f"{path} holds no frame and is left out: was its run stopped before the first one?"
+        for path in empty
+    ]
 
 
 def _check_same(opened: Sequence[Session]) -> None:

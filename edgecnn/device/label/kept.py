@@ -12,6 +12,7 @@ from edgecnn.session.answers import frame_key
 from edgecnn.session.events import FrameEvent
 from edgecnn.session.layout import PICTURES_NAME
 from edgecnn.session.read import Frames, Session, frame_events, open_session, read_frames
+from edgecnn.session.reading.thin_log import answered_frames
 
 __all__ = ["KeptPicture", "Recorded", "open_recorded"]
 
@@ -62,7 +63,8 @@ def open_recorded(path: Path) -> Recorded:
             "--keep-frames, and copy the whole folder"
         )
     uniform = sum(one.pool == UNIFORM for one in pictures)
-    return Recorded(session, pictures, uniform / len(frames) if uniform else None, frames)
+    chance = min(1.0, uniform / answered_frames(frames)) if uniform else None
+    return Recorded(session, pictures, chance, frames)
 
 
 def _kept(session: Session, frames: Frames) -> Iterator[KeptPicture]:

@@ -23,7 +23,8 @@ class LabelResult(Record):
         left: Not seen yet.
         written: The files or the folder that hold the labels.
         sessions: What was labelled; none for a folder.
-        live: The live accuracy of sessions; None for a folder.
+        live: The live accuracy of the sessions of the first network; None for a folder.
+        together: Those of `sessions` that ran one file of one bundle, which an audit takes.
         passed_over: Other files in a folder.
     """
 
@@ -34,6 +35,7 @@ class LabelResult(Record):
     sessions: tuple[Path, ...] = ()
     live: Tally | None = field(default=None, metadata=json_as(if_any=True))
     passed_over: tuple[str, ...] = field(default=(), metadata=json_as(if_any=True))
+    together: tuple[tuple[Path, ...], ...] = field(default=(), metadata=json_as(hidden=True))
 
     @property
     def health(self) -> str:
@@ -55,8 +57,12 @@ class LabelResult(Record):
         if not self.sessions:
             data = shlex.quote(str(self.written[0])) if self.written else "FOLDER"
             return f"next      edgecnn evaluate BUNDLE {data}\n"
-        command = "audit" if self.live is not None and self.live.total else "label"
-        return f"next      edgecnn {command} {shlex.join(map(str, self.sessions))}\n"
+        if self.live is None or not (self.live.total or len(self.together) > 1):
+            return f"next      edgecnn label {shlex.join(map(str, self.sessions))}\n"
+        lines = [shlex.join(map(str, some)) for some in self.together or (self.sessions,)]
+        return "".join(
+            f"{'' if k else 'next':10}edgecnn audit {line}\n" for k, line in enumerate(lines)
+        )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from edgecnn.errors import OptionError
 from edgecnn.records import Json
 from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
+from edgecnn.session.read import Session
 from edgecnn.session.things import link_things
 from edgecnn.session.truth_rows import TruthRows
 
@@ -149,8 +150,16 @@ class SessionDesk(Desk):
             left=len(self._places) - len(labels),
             live=self._tally(),
             sessions=tuple(one.session.path for one, _ in self._all),
+            together=tuple(map(tuple, self._together().values())),
             written=tuple(dict.fromkeys(late.place for _, late in self._all)),
         )
+
+    def _together(self) -> dict[tuple[str, str], list[Path]]:
+        """The sessions of each file of each bundle, those of the first one first."""
+        found: dict[tuple[str, str], list[Path]] = {}
+        for one, _ in self._all:
+            found.setdefault(_network(one.session), []).append(one.session.path)
+        return found
 
     def close(self) -> None:
         for _, late in self._all:
@@ -212,13 +221,18 @@ class SessionDesk(Desk):
     def _tally(self) -> Tally:
         if self._live is None:
             parts = []
-            first = self._all[0][0].session.bundle_sha256
+            first = _network(self._all[0][0].session)
             for recorded, late in self._all:
-                if recorded.session.bundle_sha256 != first:
-                    continue  # accuracy is of one bundle
+                if _network(recorded.session) != first:
+                    continue  # accuracy is of one file of one bundle, as in an audit
                 rows = TruthRows(self._card.labels, recorded.frames.regions)
                 for truth in late.truths:
                     rows.add(truth)
                 parts.append((recorded.frames, rows.finish(recorded.frames.key)))
             self._live = headline(parts)
         return self._live
+
+
+def _network(session: Session) -> tuple[str, str]:
+    """What answered: a bundle, and its file."""
+    return session.bundle_sha256, session.artifact

@@ -27,7 +27,7 @@ class SensorLog:
     """
 
     def __init__(self, path: Path, labels: Sequence[str], *, absolute: bool) -> None:
-        self._path, self._labels, self._absolute = path, labels, absolute
+        self.path, self._labels, self._absolute = path, labels, absolute
         self._times: list[float] = []
         self._names: list[str] = []
         self._offset = self._line = 0
@@ -36,6 +36,11 @@ class SensorLog:
     def newest(self) -> float:
         """The time of the last row."""
         return self._times[-1] if self._times else float("-inf")
+
+    @property
+    def oldest(self) -> float:
+        """The time of the first row."""
+        return self._times[0] if self._times else float("inf")
 
     def read_on(self, refuse: Callable[[TruthError], None]) -> float | None:
         """Read the rows that were appended, but for a last one without its line end.
@@ -52,7 +57,7 @@ class SensorLog:
         earliest = None
         for number, line in self._new_lines():
             try:
-                time, label = self._parse(f"{self._path} line {number}", line)
+                time, label = self._parse(f"{self.path} line {number}", line)
             except TruthError as error:
                 refuse(error)
                 continue
@@ -81,13 +86,13 @@ class SensorLog:
     def _new_lines(self) -> list[tuple[int, str]]:
         """The whole lines since the last call, with their numbers, without blank ones."""
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 if file.seek(0, 2) < self._offset:
                     self._offset = self._line = 0
                 file.seek(self._offset)
                 data = file.read()
         except OSError as error:
-            raise TruthError(f"can't read {self._path}: {error.strerror}") from error
+            raise TruthError(f"can't read {self.path}: {error.strerror}") from error
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
         lines = whole.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()

@@ -12,8 +12,8 @@ from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.guard_band import GuardBand
 from edgecnn.device.live.truth_keys import KeyTruth
+from edgecnn.device.live.truth_lookup import CsvTruth, LookupTruth
 from edgecnn.device.live.truth_marker import MarkerTruth
-from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.device.live.truth_schedule import load_schedule
 from edgecnn.device.live.truth_sensor import load_sensor
 from edgecnn.errors import DataError, TruthError, listed
@@ -102,19 +102,6 @@ class Truths:
             source.close()
 
 
-class LookupTruth(TruthQueue):
-    """Labels that are known before the frame comes: from folders or a CSV file."""
-
-    def __init__(self, via: str, label: Callable[[Frame], str | None]) -> None:
-        super().__init__(via)
-        self._label = label
-
-    def observe(self, frame: Frame, _answer: Prediction) -> None:
-        label = self._label(frame)
-        if label is not None:
-            self.put(TruthEvent(frame.index, label, self.via, why="all"))
-
-
 def load_truths(
     names: Sequence[str | Path],
     source: Source,
@@ -160,7 +147,8 @@ def load_truths(
         footage = Footage(
             source.live, names, source.timed, source.length, most, offset, source.seconds
         )
-        return LookupTruth("csv", _from_csv(Path(name), source, labels, guard, footage))
+        path = Path(name)
+        return CsvTruth(path, labels_from_csv(path, footage, labels), source, guard)
 
     with ExitStack() as opened:
         loaded: list[TruthSource] = []
@@ -193,24 +181,6 @@ def _keys(source: Source, labels: Sequence[str]) -> KeyTruth:
     if len(keys.keys) < len(labels):
         source.warn(f"keys reach the first {len(keys.keys)} of {len(labels)} classes")
     return keys
-
-
-def _from_csv(
-    path: Path, source: Source, labels: Sequence[str], guard: GuardBand, footage: Footage
-) -> Callable[[Frame], str | None]:
-    csv = labels_from_csv(path, footage, labels)
-    for note in csv.notes:
-        source.warn(note)
-
-    guard.is_needed = guard.is_needed or csv.by_time
-
-    def find(frame: Frame) -> str | None:
-        if not csv.by_time:
-            return csv.find(frame.index, frame.name, frame.seconds, frame.captured_at)
-        moment = csv.moment(frame.seconds, frame.captured_at)
-        return None if moment is None else guard.label(csv.timeline, moment)
-
-    return find
 
 
 def _from_folders(source: Source, labels: Sequence[str]) -> Callable[[Frame], str | None]:

@@ -12,10 +12,8 @@ changes the object, and these frames stay unlabelled.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
@@ -24,8 +22,9 @@ from edgecnn.device.live.guard_band import GuardBand
 from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.errors import TruthError
 from edgecnn.session.events import TruthEvent
+from edgecnn.session.reading.truth_table import TruthTable, read_csv_text
 from edgecnn.session.timeline import Span, Timeline
-from edgecnn.session.truth_csv import check_label, parse_moment, read_csv_text
+from edgecnn.session.truth_csv import check_label, parse_moment
 
 __all__ = ["ScheduleTruth", "load_schedule"]
 
@@ -68,11 +67,11 @@ def load_schedule(
         TruthError: It is absent or malformed (with the line number), has a label that the bundle
             lacks, or goes by seconds and the source has none.
     """
-    lines = csv.reader(io.StringIO(read_csv_text(path, _EXPECTED), newline=""), strict=True)
+    lines = TruthTable(path, read_csv_text(path, _EXPECTED))
     try:
         unit, spans = _read_rows(path, lines, labels)
     except csv.Error as error:
-        raise TruthError(f"{path} line {lines.line_num}: not a CSV file ({error})") from error
+        raise TruthError(f"{path} line {lines.line}: not a CSV file ({error})") from error
     if unit == "seconds" and isinstance(source, ImageSource):
         raise TruthError(f"{path}: images have no time; expected columns frames,label")
     if not spans:
@@ -80,19 +79,19 @@ def load_schedule(
     return ScheduleTruth(unit, Timeline(spans), guard)
 
 
-def _read_rows(path: Path, lines: Any, labels: Sequence[str]) -> tuple[str, list[Span]]:
-    header = [cell.strip().lower() for cell in next(lines, [])]
+def _read_rows(path: Path, lines: TruthTable, labels: Sequence[str]) -> tuple[str, list[Span]]:
+    header = lines.header()
     unit = next((name for name in _UNITS if name in header), None)
     if unit is None or "label" not in header:
         raise TruthError(
-            f"{path} line 1: columns {','.join(header)[:100]!r}, expected frames,label or "
-            "seconds,label"
+            f"{path} line {lines.line}: columns {','.join(header)[:100]!r}, expected frames,label "
+            "or seconds,label"
         )
     spans, start = [], 0.0
     for cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
-        where = f"{path} line {lines.line_num}"
+        where = f"{path} line {lines.line}"
         if len(cells) != len(header):
             raise TruthError(f"{where}: {len(cells)} cells, expected {len(header)}")
         length = _length(where, unit, cells[header.index(unit)].strip())

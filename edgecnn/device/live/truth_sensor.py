@@ -21,6 +21,7 @@ from edgecnn.device.live.sensor_log import SensorLog
 from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.errors import TruthError
 from edgecnn.session.events import TruthEvent
+from edgecnn.session.timeline import missed
 
 __all__ = ["SensorTruth", "load_sensor"]
 
@@ -53,7 +54,8 @@ class SensorTruth(TruthQueue):
         self._absolute = absolute
         self._undecided: deque[_Waiting] = deque()
         self._labelled: deque[_Waiting] = deque(maxlen=_REMEMBERED)
-        self._now = float("-inf")
+        self._now, self._first = float("-inf"), float("inf")
+        self._is_closed = False
         self._poll_at = 0.0
         self._unreadable = False
 
@@ -62,7 +64,7 @@ class SensorTruth(TruthQueue):
         if moment is None:
             return
         self._undecided.append(_Waiting(frame.index, moment))
-        self._now = max(self._now, moment)
+        self._now, self._first = max(self._now, moment), min(self._first, moment)
         if time.monotonic() >= self._poll_at:
             self._poll_at = time.monotonic() + _POLL_S
             self._read_on()
@@ -73,6 +75,11 @@ class SensorTruth(TruthQueue):
         if self._undecided:
             self._read_on()
             self._decide(float("inf"))
+        oldest, by = self._log.oldest, "clock" if self._absolute else "seconds"
+        if self._labelled and self._now < oldest < float("inf") and not self._is_closed:
+            rows, frames = (oldest, self._log.newest), (self._first, self._now)
+            self._warn(missed(self._log.path, by, rows, frames))
+        self._is_closed = True
 
     def _read_on(self) -> None:
         try:

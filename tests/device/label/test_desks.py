@@ -101,7 +101,7 @@ def test_labels_of_a_file_get_a_second_look_that_speaks_for_the_same_frames(sess
     desk.close()
     report = audit([session])
     assert (report.live.tally.correct, report.live.tally.total) == (before.correct - 3, 60)
-    assert any("3 frames were labelled differently by Ada and csv" in n for n in report.notes)
+    assert any("Ada and csv labelled 3 frames differently" in n for n in report.notes)
 
 
 def test_a_start_again_goes_on_and_a_label_sent_again_is_written_once(session):
@@ -129,6 +129,9 @@ def test_the_figure_is_of_the_bundle_of_the_first_session(session, tmp_path):
         assert desk.give([given(desk, desk.question("a")["frame"], "0")]) == [None]
     assert desk.state()["live"]["total"] == SessionDesk([session]).state()["live"]["total"] > 0
     desk.close()
+    # An audit takes sessions of one bundle, so that each has a command of its own.
+    last = desk.result().to_text().splitlines()[-2:]
+    assert last == [f"next      edgecnn audit {session}", f"          edgecnn audit {other}"]
 
 
 def test_what_does_not_fit_is_refused(session):

@@ -1,0 +1,1 @@
+"""What reading a session and its labels has to take care of."""

@@ -1,0 +1,19 @@
+"""The commands to try next can be typed as they are printed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from edgecnn.render.next_lines import next_lines
+
+
+@pytest.mark.parametrize("name", ["-x.edgecnn", "--json", "- x", "plain", "a b/-x"])
+def test_a_path_is_never_read_as_an_option(name):
+    (_, line) = next_lines(("evaluate", Path(name), "--threads", "2"))
+    command, evaluate, path, *rest = shlex.split(line)
+    assert (command, evaluate, rest) == ("edgecnn", "evaluate", ["--threads", "2"])
+    assert not path.startswith("-")
+    assert Path(path) == Path(name)
