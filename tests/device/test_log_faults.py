@@ -33,7 +33,7 @@ from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import sessions_below
-from edgecnn.session.read import open_session, read_frames
+from edgecnn.session.read import open_session, read_frames, read_truth
 
 CARD = Bundle.open(PAST_BUNDLE).card
 HEADER = SessionHeader("b", "0" * 64, CARD, CARD.artifacts[0].file, name="door", site="Graz")
@@ -445,3 +445,19 @@ def test_a_recording_that_is_over_in_a_moment_keeps_to_the_bounds_too(tmp_path, 
     Feed(log)(400)
     log.end("source ended", {})
     assert len(sessions_below(tmp_path / "root")) > 2
+
+
+def test_a_label_that_comes_later_brings_its_answer_into_a_log_that_left_it_out(tmp_path):
+    options = RunOptions(log=tmp_path / "s", log_every=1.0, keep_frames=0)
+    log = SessionLog(HEADER, options, live=True)
+    feed = Feed(log)
+    feed(25)
+    for frame in (13, 10, 13):  # 10 was due
+        log.truth(TruthEvent(frame, CARD.labels[0], "page", why="uniform", probability=0.5))
+    feed(10)
+    log.end("interrupted", {"frames": 35})
+    session = open_session(tmp_path / "s")
+    frames = read_frames(session)
+    assert frames.frame.tolist() == [0, 10, 13, 20, 30]
+    truth = read_truth(session, frames)
+    assert frames.frame[truth.label >= 0].tolist() == [10, 13]

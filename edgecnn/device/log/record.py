@@ -12,12 +12,13 @@ from edgecnn.device.capture.frame import Frame
 from edgecnn.device.log.keep import FrameSample
 from edgecnn.device.machine.health import read_health
 from edgecnn.device.options import RunOptions
-from edgecnn.session.events import FrameEvent, top_scores
+from edgecnn.session.events import FrameEvent, TruthEvent, top_scores
 from edgecnn.session.write import SessionWriter
 
 __all__ = ["Recorder", "Reply"]
 
 _HEALTH_S = 10.0
+_LEFT_OUT = 5000
 # All scores of frames that are not kept: of at most every tenth, and of fewer where there are many
 # classes, so that a line takes some bytes more in the mean.
 _SCORES_SHARE, _SCORES_A_FRAME = 0.1, 1.0
@@ -76,6 +77,8 @@ class Recorder:
         self.sparse = False
         self._things: dict[str | None, int | None] = {}
         self._due_frame = -1
+        # The newest answers that are not logged, by frame and region: a label may come for them.
+        self._left_out: dict[tuple[int, str | None], FrameEvent] = {}
 
     def frame(self, frame: Frame, reply: Reply) -> None:
         """Log an answer, unless `log_every` leaves it out: labelled and kept ones never."""
@@ -86,8 +89,7 @@ class Recorder:
         failure = sample.take_failure()
         if failure is not None:
             self.health(f"no pictures are kept: {failure}")
-        if not (self._is_due(frame) or kept or reply.truth is not None):
-            return
+        is_logged = self._is_due(frame) or bool(kept) or reply.truth is not None
         share = min(_SCORES_SHARE, _SCORES_A_FRAME / len(prediction.scores))
         event = FrameEvent(
             frame=frame.index,
@@ -103,11 +105,28 @@ class Recorder:
             probability=kept.probability if kept else None,
             name=frame.name,
             seconds=None if self._live else frame.seconds,
-            thing=None if reply.thing == self._things.get(reply.region) else reply.thing,
+            thing=reply.thing,
             shadow=None if beside is None else (beside.index, beside.confidence),
         )
-        self._things[reply.region] = reply.thing
-        self.session.frame(event)
+        if is_logged:
+            self._write(event)
+            return
+        self._left_out[frame.index, reply.region] = event
+        if len(self._left_out) > _LEFT_OUT:
+            del self._left_out[next(iter(self._left_out))]
+
+    def truth(self, event: TruthEvent) -> None:
+        """Log a label; and its answer, where `log_every` left that out: without it none counts."""
+        answer = self._left_out.pop((event.frame, event.region), None)
+        if answer is not None:
+            self._write(answer)
+        self.session.truth(event)
+
+    def _write(self, event: FrameEvent) -> None:
+        """Write an answer; of what its frame shows only what is not known from the one before."""
+        known = self._things.get(event.region)
+        self._things[event.region] = event.thing
+        self.session.frame(event._replace(thing=None) if event.thing == known else event)
 
     @property
     def next_frame(self) -> int:

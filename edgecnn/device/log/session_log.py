@@ -92,7 +92,7 @@ class SessionLog:
         """Write a label into the session that has its frame: it may be one before this."""
         place = next((p for after, p in self._earlier if event.frame < after), None)
         if place is None:
-            self.write(lambda recorder: recorder.session.truth(event))
+            self.write(lambda recorder: recorder.truth(event))
             return
         try:
             with TruthAppender(place) as labels:

@@ -52,10 +52,10 @@ class ImportResult(Record):
 
     def _confidence(self) -> list[str]:
         """How far the confidence is from accuracy: `import` fits no temperature."""
-        error = self.artifact.confidence_error
-        if not error:
+        error = (self.artifact.confidence_error or {}).get("raw")
+        if error is None:
             return []
         return [
-            f"confidence is off by {100 * error['raw']:.1f} points on average on the lab images "
+            f"confidence is off by {100 * error:.1f} points on average on the lab images "
             "that were measured (no temperature is fitted)"
         ]
