@@ -2,7 +2,7 @@
 
 Rows of DESIGN's table, from the bottom up; a row may import what lies below it:
 
-    errors, records, option, _version, callable, quiet, memory, words, files, render
+    errors, installed, records, option, _version, callable, quiet, memory, words, files, render
                                 each other, downwards
     accuracy
     bundle, session
@@ -39,8 +39,8 @@ LAB = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "sklearn", "flat
 LAB |= {"h5py", "ai_edge_quantizer"}
 
 # Within this row a module imports what stands before it: none imports upwards.
-BASE = ["errors", "records", "option", "_version", "callable", "quiet", "memory", "words", "files"]
-BASE += ["render"]
+BASE = ["errors", "installed", "records", "option", "_version", "callable", "quiet", "memory"]
+BASE += ["words", "files", "render"]
 GROUND = {*BASE, "accuracy"}
 FIELD = {*GROUND, "bundle", "session"}
 MAY_IMPORT: dict[str, set[str]] = {

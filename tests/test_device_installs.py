@@ -207,6 +207,32 @@ def test_bad_input_is_one_line_and_status_2(python, command, digits_bundle, tmp_
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        (("inspect", "DATA"), "inspecting needs pillow, scikit-learn"),
+        (("calibrate", "DATA", "--lab", "DATA", "-o", "OUT"), "calibrating needs matplotlib"),
+        (("train", "DATA", "-o", "OUT"), "training needs tensorflow, scikit-learn"),
+        (("export", "MODEL", "--calibration", "DATA", "-o", "OUT"), "exporting needs tensorflow"),
+        (("import", "FILE", "--lab", "DATA", "-o", "OUT"), "importing needs onnx"),
+        (("adapt", "MODEL", "--field", "DATA", "-o", "OUT"), "adapting a MODEL folder needs"),
+        (("harvest", "DATA", "--model", "MODEL", "-o", "OUT"), "harvesting needs matplotlib"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_command_of_the_lab_says_here_what_it_needs(
+    env_python, command, missing, digits_model, digits_bundle, images, tmp_path
+):
+    file = digits_bundle / "model_float32.tflite"
+    given = {"DATA": images, "MODEL": digits_model, "FILE": file, "OUT": tmp_path / "out"}
+    words = [str(given.get(word, word)) for word in command]
+    done = call(env_python("device-litert"), "-m", "edgecnn", *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert missing in line
+    assert "pip install '.[lab]' in a clone of edgecnn" in line
+
+
 def test_numpy_2_beside_tflite_runtime_is_found_before_it_dies(
     env_python, digits_bundle, images, tmp_path
 ):

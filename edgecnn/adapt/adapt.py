@@ -29,6 +29,7 @@ from edgecnn.errors import DataError, ModelError, OptionError, SessionError
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_writable
 from edgecnn.images.field_files import find_field
+from edgecnn.installed import check_installed
 from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
 from edgecnn.words import number
@@ -69,6 +70,7 @@ def adapt(
         DataError: The field images or the labels can't be used.
         ModelError: The MODEL folder can't be used, or ends in no layer that can be adapted.
         BundleError: The bundle can't be used, or was exported without what adapting needs.
+        MissingRuntimeError: A MODEL folder is given, and TensorFlow is not installed.
         OutputError: The output place is taken, read-only or full.
     """
     roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
@@ -174,6 +176,7 @@ def _adapt(
             "one stays"
         )
     if kind is ParentModel and model.is_dir():
+        check_installed("adapting a MODEL folder", "tensorflow")
         load_tensorflow(progress)
     parent = kind(model)
     card = parent.card

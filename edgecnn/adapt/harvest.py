@@ -26,6 +26,7 @@ from edgecnn.files.manifest import csv_text
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.picked import IMAGES, MANIFEST, check_replaceable
 from edgecnn.files.staging import check_writable, staged_folder
+from edgecnn.installed import check_installed
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
@@ -55,6 +56,7 @@ def harvest(
     Raises:
         OptionError: Not exactly one of `model` and `bundle` is given.
         DataError: No image is left to pick.
+        MissingRuntimeError: A library of the lab is not installed.
         OutputError: The output place is taken, sorted, among the images, read-only or full.
     """
     if (options.model is None) == (options.bundle is None):
@@ -63,6 +65,8 @@ def harvest(
             f"{given} of --model and --bundle given, expected one: the network whose embedding "
             "tells the images apart"
         )
+    needs = ("matplotlib", "tensorflow") if options.model is not None else ("matplotlib",)
+    check_installed("harvesting", *needs)
     roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
     output = Path(output)
     check_outside(output, roots)

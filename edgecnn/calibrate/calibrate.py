@@ -34,6 +34,7 @@ from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_room, check_writable, staged_folder
 from edgecnn.images.field_files import Found, find_field
 from edgecnn.images.video_frames import as_folders, is_video
+from edgecnn.installed import check_installed
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
 
@@ -63,11 +64,15 @@ def calibrate(
 
     Raises:
         DataError: A folder is missing, holds no image, or no image that can be picked.
+        MissingRuntimeError: A library of the lab is not installed.
         ModelError, BundleError: The model or bundle of the options can't be used.
         OptionError: A step of videos and no video.
         OutputError: `output` is another folder, one of the images, read-only or full.
     """
     options = options or CalibrateOptions()
+    fit = ("sklearn",) if options.fit else ()
+    model = ("tensorflow",) if options.model is not None else ()
+    check_installed("calibrating", "matplotlib", *fit, *model)
     roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
     output, lab_root = Path(output), Path(lab)
     check_outside(output, [*roots, *options.exclude, lab_root])

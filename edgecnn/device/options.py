@@ -258,7 +258,11 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
         shown="no limit",
     )
     session_mb: float = option(
-        256.0, "With --log-root, begin a new session after this many megabytes.", low=0.01, high=1e9
+        256.0,
+        "With --log-root, begin a new session after this many megabytes of answers (pictures are "
+        "not counted).",
+        low=0.01,
+        high=1e9,
     )
     web: str | None = option(
         None,
@@ -374,7 +378,7 @@ class LabelOptions:
     merge: Path | None = option(
         None,
         "Add the labels of this file, or of a labelled copy, to the session, and stop.",
-        metavar="FILE",
+        metavar="[NAME=]FILE",
     )
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from edgecnn.export.targets.targets import make_targets
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_room, check_writable
 from edgecnn.images.video_frames import as_folders, is_video
+from edgecnn.installed import check_installed
 from edgecnn.records import Progress
 
 __all__ = ["DEFAULT_FORMATS", "FORMATS", "ExportOptions", "ExportResult", "export"]
@@ -52,10 +53,14 @@ def export(
     Raises:
         ModelError: The MODEL folder or the network can't be used.
         CalibrationError: The calibration images would ruin the integer models.
+        MissingRuntimeError: A library of the lab is not installed.
         OptionError: A step of videos and no video.
         OutputError: The output place is taken, among the images, read-only or full.
     """
     options = options or ExportOptions()
+    onnx = any(name.startswith("onnx") for name in options.formats)
+    more = ("onnx", "tf2onnx", "onnxruntime") if onnx else ()
+    check_installed("exporting", "tensorflow", "scipy", "matplotlib", *more)
     given = [calibration] if isinstance(calibration, Path | str) else calibration
     target, folders = Path(output), [Path(one) for one in given]
     read = [folder for folder in (*folders, options.lab, options.field) if folder is not None]

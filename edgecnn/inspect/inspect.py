@@ -18,6 +18,7 @@ from edgecnn.inspect.checks.shares import check_shares
 from edgecnn.inspect.options import InspectOptions
 from edgecnn.inspect.result import Inspection
 from edgecnn.inspect.scan import scan_folder, scan_labelled
+from edgecnn.installed import check_installed
 from edgecnn.records import Progress
 from edgecnn.render.page import check_page
 
@@ -36,10 +37,11 @@ def inspect(
 
     Raises:
         DataError: No usable image, one class, or a manifest that does not fit.
-        MissingRuntimeError: A page is wanted and jinja2 or matplotlib is missing.
+        MissingRuntimeError: A library of the lab is not installed.
         OutputError: The page can't be written.
     """
     root, options = Path(data), options or InspectOptions()
+    check_installed("inspecting", "PIL", "sklearn")
     if options.report:
         check_page(options.report, "inspection")
     with as_folders([options.field] if options.field else [], options.video_step) as field:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +13,11 @@ import numpy as np
 
 from edgecnn._version import __version__
 from edgecnn.bundle.card import Card
-from edgecnn.errors import EdgecnnError, MissingRuntimeError, ModelError, OutputError
+from edgecnn.errors import EdgecnnError, ModelError, OutputError
 from edgecnn.files.folders import find_images
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_room, check_writable
+from edgecnn.installed import check_installed
 from edgecnn.model.lab_replay import replay_file
 from edgecnn.model.predict import most_certain
 from edgecnn.model.read import LAB_TEST_FILE, LabModel, LabTest
@@ -66,6 +66,7 @@ def train(
 
     Raises:
         DataError: The images can't be used or split.
+        MissingRuntimeError: A library of the lab is not installed.
         ModelError: The options or the user's own network can't be used.
         OutputError: The place can't be written to.
         KeyboardInterrupt: Its text says what is kept for `--resume`.
@@ -73,7 +74,7 @@ def train(
     options = options or TrainOptions()
     clock, reports = Clock(options.seconds), Reports(progress, say)
     lab, output = Path(lab), Path(output)
-    _check_installed()
+    check_installed("training", "tensorflow", "sklearn", "scipy", "matplotlib")
     cluster = check_task(options)
     writes = cluster is None or cluster.is_chief
     if writes:
@@ -176,15 +177,6 @@ def _golden(task: Task, measured: Measured) -> tuple[Path, ...]:
             "into the MODEL folder; put them back"
         )
     return tuple(there)
-
-
-def _check_installed() -> None:
-    missing = [n for n in ("tensorflow", "sklearn", "scipy", "matplotlib") if not find_spec(n)]
-    if missing:
-        raise MissingRuntimeError(
-            f"training needs {', '.join(missing)}, not installed here; pip install '.[lab]' "
-            "in a clone of edgecnn"
-        )
 
 
 def _result(

@@ -108,8 +108,8 @@ class OutputOptions:
         for label, text in self._rejected():
             if text == _CARD and chosen is None:
                 raise OptionError(
-                    "--reject card: the card has no threshold (an older model, or too few images "
-                    "to be sure of one); give a confidence such as 0.6"
+                    "--reject card: the card has no threshold (an adapted network, an older model, "
+                    "or too few images to be sure of one); give a confidence such as 0.6"
                 )
             value = chosen if text == _CARD and chosen is not None else float(text)
             if label is None:

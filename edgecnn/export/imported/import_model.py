@@ -42,6 +42,7 @@ from edgecnn.export.readback.kinds import read_kind
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_writable
 from edgecnn.images.dataset import load_dataset
+from edgecnn.installed import check_installed
 from edgecnn.model.predict import lab_result, most_certain
 from edgecnn.model.read import LabTest
 from edgecnn.quiet import quiet
@@ -79,9 +80,11 @@ def import_model(
     Raises:
         ModelError, ArtifactError: The file is damaged or no classifier of one image.
         DataError: The images can't be used.
+        MissingRuntimeError: A library of the lab is not installed.
         OutputError: The output place is taken, read-only or full.
     """
     file, output, options = Path(file), Path(output), options or ImportOptions()
+    check_installed("importing", "onnx", "onnxruntime", "scipy")
     read = (file, Path(lab), labels, options.manifest)
     check_outside(output, [one for one in read if one is not None])
     check_writable(output, marker="SHA256SUMS")
