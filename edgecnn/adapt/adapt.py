@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.accuracy.confidence import calibrated_scores
 from edgecnn.adapt.data import FieldSet, labels_of, live_before, read_field, sessions_of
 from edgecnn.adapt.exchanged_labels import exchanged_labels
 from edgecnn.adapt.gate import AdaptStep, doubt, refusal
@@ -32,6 +33,7 @@ from edgecnn.images.field_files import find_field
 from edgecnn.installed import check_installed
 from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
+from edgecnn.session.layout import is_session
 from edgecnn.words import number
 
 __all__ = ["AdaptEachResult", "AdaptOptions", "AdaptResult", "adapt", "adapt_each"]
@@ -119,6 +121,9 @@ def adapt_each(
         one = _adapt(model, [root], places[name], options, said, one_of_several=True)
         if options.labels and not one.labelled:
             one = replace(one, notes=(*one.notes, f"{name}: no label is of one of its images"))
+        if len(devices) == 1 and not is_session(root) and any(p.is_dir() for p in root.iterdir()):
+            alone = f"{root} and the folders in it count as one device; each --field is one"
+            one = replace(one, notes=(*one.notes, alone))
         found[name] = one
     older = {name: place for name, place in older.items() if not found[name].accepted}
     return AdaptEachResult(model, output, found, older)
@@ -194,7 +199,8 @@ def _adapt(
     note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)
     with quiet():
         student = Student(parent.split, parent.replay, images, options, parent.from_scratch)
-        notes = tuple(filter(None, (doubt(student.scores, images), note)))
+        sure = calibrated_scores(student.scores, card.temperature)
+        notes = tuple(filter(None, (doubt(sure, images), note)))
         why = refusal(student.scores, images, live)
         why = why or exchanged_labels(images.labels, student.scores, card.labels)
         if why:

@@ -125,7 +125,8 @@ def doubt(scores: np.ndarray, images: FieldSet) -> str:
     """Why a field set may show something else than the network knows; empty where it does not.
 
     Args:
-        scores: float32 (n, classes): of the field images.
+        scores: float32 (n, classes): of the field images, as sure as the card's temperature makes
+            them.
     """
     unsure, most = float(entropy(scores[~images.hard]).mean()), np.log(scores.shape[1])
     if unsure <= _UNSURE * most or len(images.labelled):

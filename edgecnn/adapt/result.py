@@ -146,8 +146,8 @@ class AdaptResult(Record):
         unused = "" if self.labelled else " No label of these was learned: `--labels SESSION` does."
         return [
             f"Live before, in these sessions: {self.live_before.live.text()}. Adapting can return "
-            f"at most {self.live_before.most_points:.1f} points of the gap; an audit of the next "
-            f"session says what it returned.{unused}"
+            f"at most {self.live_before.most_points:.1f} points (the upper end of the gap's 95 % "
+            f"interval); an audit of the next session says what it returned.{unused}"
         ]
 
     def then(self, model: Path) -> tuple[str | Path, ...]:

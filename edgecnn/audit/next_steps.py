@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import join, quote
 
+from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.quantiles import Z_95
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.fault import Fault
@@ -28,7 +29,7 @@ __all__ = ["NextStep", "next_steps"]
 
 _MOST = 3
 # A gap whose interval is wider than this, in points, is worth more labels first.
-_WIDE, _FEW_LABELS, _MOST_ASKED = 10.0, 100, 400
+_WIDE, _FEW_LABELS, _MOST_ASKED, _ENDLESS = 10.0, 100, 400, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def next_steps(
         if residual is not None and residual.low > 0:
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
             closing = [_adapt(adapt, most), *_collect(quote(bundle), live)]
-        found += _of_the_gap(label, closing, residual, live, checks.undone.fragility)
+        found += _of_the_gap(label, closing, residual, live, lab, checks.undone.fragility)
     return tuple(found[:_MOST])
 
 
@@ -155,6 +156,7 @@ def _of_the_gap(
     closing: list[NextStep],
     residual: Step | None,
     live: Live,
+    lab: Tally,
     fragility: Fragility | None,
 ) -> list[NextStep]:
     """Without a fault: more labels where they decide, and what closes a gap of the field.
@@ -172,10 +174,7 @@ def _of_the_gap(
         ]
     more = []
     if residual.high - residual.low > _WIDE or live.tally.total < _FEW_LABELS:
-        count = _labels_to_halve(live.tally)
-        more = [
-            NextStep(label, f"{count} more labels of other objects halve the interval of the gap")
-        ]
+        more = [NextStep(label, _what_labels_tell(live.tally, lab))]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
         return [*closing, *more]
     return [*closing[:1], *more, *closing[1:]]
@@ -185,7 +184,8 @@ def _adapt(command: str, most_points: float) -> NextStep:
     return NextStep(
         command,
         "the loss is the field's own: objects, framing and light. This adapts the network to it "
-        "and keeps only the steps that the evidence supports",
+        "and keeps only the steps that the evidence supports; what it learned from can't measure "
+        "it any more",
         0.0,
         most_points,
     )
@@ -196,10 +196,10 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
     if not live.confusions:
         return []
     worst = live.confusions[0]
-    harvest = f"`edgecnn harvest SESSION --bundle {bundle} -o more`"
+    harvest = f"`edgecnn harvest SESSION --bundle {bundle} -o picked`"
     return [
         NextStep(
-            "edgecnn train LAB --also more -o MODEL2",
+            "edgecnn train LAB --also picked -o MODEL2",
             f"first record this camera again, let {harvest} pick pictures of that and sort them: "
             f"{worst.truth!r} is read as {worst.predicted!r} on "
             f"{number(worst.frames, 'frame')}",
@@ -209,9 +209,34 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
     ]
 
 
+def _what_labels_tell(live: Tally, lab: Tally) -> str:
+    """How wide the interval of the gap is, how wide with more labels, and what the lab keeps wide."""
+    count, worth = _labels_to_halve(live), _worth(live)
+
+    def width(labels: float) -> float:
+        right = round((live.accuracy or 0.0) * labels)
+        _, low, high = difference(lab, Tally(right, round(labels)))
+        return high - low
+
+    now, then, least = (width(labels) for labels in (worth, worth + count, _ENDLESS))
+    said = (
+        f"{count} more labels of other objects narrow the interval of the gap from {now:.0f} to "
+        f"about {then:.0f} points"
+    )
+    if least > then / 2:
+        said += (
+            f"; no labels make it less than {least:.0f}, for the lab test has {lab.total} images"
+        )
+    return said
+
+
+def _worth(tally: Tally) -> float:
+    return tally.total if tally.effective is None else tally.effective
+
+
 def _labels_to_halve(tally: Tally) -> int:
     """Labels of independent frames that halve the interval: three times those that count now."""
-    worth = tally.total if tally.effective is None else tally.effective
+    worth = _worth(tally)
     low, high = tally.interval
     half = max(0.01, (high - low) / 4)
     accuracy = min(0.95, max(0.05, tally.accuracy or 0.5))

@@ -144,8 +144,8 @@ class Card(Record):
 
     @property
     def learned_pictures(self) -> frozenset[str]:
-        """The field pictures that it was trained on or adapted to: see `picture_key`."""
-        told = (self.training.get("also"), self.adaptation)
+        """The pictures that it was trained on or adapted to, of the lab's some: see `picture_key`."""
+        told = (self.training, self.training.get("also"), self.adaptation)
         return frozenset(key for one in told if one for key in one.get("pictures", ()))
 
     @property

@@ -14,7 +14,7 @@ __all__ = ["count_learned", "learned_notes"]
 
 
 def count_learned(card: Card, paths: Iterable[Path]) -> int:
-    """How many of these files it was adapted to, or trained on as field images."""
+    """How many of these files it was trained on or adapted to; of the lab's images at least."""
     known = card.learned_pictures
     return sum(_key(path) in known for path in paths if known)
 
@@ -28,8 +28,8 @@ def learned_notes(count: int, what: str, who: str = "the network") -> list[str]:
     if not count:
         return []
     return [
-        f"{who} was trained on or adapted to {count} of {what}: accuracy on images like these "
-        "flatters it"
+        f"{who} was trained on or adapted to {count} of {what}, or more: accuracy on images like "
+        "these flatters it"
     ]
 
 

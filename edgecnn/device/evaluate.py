@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 
+from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.accuracy.objects import ObjectNumbers, tally_of_objects
-from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.tally import Tally, are_apart
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.learned import count_learned, learned_notes
@@ -65,7 +67,7 @@ class Answer:
 class Evaluation(Record):
     """What came out. `skipped` are images that couldn't be decoded; `lab` is the accuracy that the
     same artifact had on the lab's test images; `notes` say how the folder was read; `csv` is the
-    table that was written."""
+    table that was written; `network` is the lab accuracy of the network in float."""
 
     artifact: str
     runtime: str
@@ -78,6 +80,7 @@ class Evaluation(Record):
     in_folders: bool = field(default=True, metadata=json_as(hidden=True))
     notes: tuple[str, ...] = ()
     csv: Path | None = None
+    network: Tally | None = field(default=None, metadata=json_as(hidden=True))
 
     @property
     @computed
@@ -106,9 +109,12 @@ class Evaluation(Record):
 
     def to_text(self) -> str:
         here, lab = self.accuracy, self.lab
-        lines = [f"accuracy  {here.text()}", f"lab       {lab.text()}"]
+        lines = [f"accuracy  {here.text()}", f"lab       {lab.text()}: this file"]
         if here.accuracy is not None and lab.accuracy is not None:
-            lines.append(f"gap       {100 * (lab.accuracy - here.accuracy):.1f} points")
+            points, low, high = difference(lab, here)
+            lines.append(f"gap       {points:.1f} points, 95 % interval {low:.1f} to {high:.1f}")
+        if self.network is not None and are_apart(self.network, lab):
+            lines.append(f"          the network in float: lab {self.network.text()}")
         lines += ["", _tally_table("class", self.per_class)]
         if len(self.per_group) > 1:
             lines += ["", _tally_table("group", self.per_group)]
@@ -125,9 +131,11 @@ class Evaluation(Record):
     def _next(self) -> list[str]:
         """A recorded run, which the audit can explain; only folders tell `run` their labels."""
         run = ("run", self.bundle, "--source", self.data)
+        names = chain(["session"], (f"session_{k}" for k in count(2)))
+        session = next(name for name in names if not Path(name).exists())
         if not self.in_folders:
-            return next_lines((*run, "--log", "session"), ("label", "session"))
-        return next_lines((*run, "--truth", "folder", "--log", "session"), ("audit", "session"))
+            return next_lines((*run, "--log", session), ("label", session))
+        return next_lines((*run, "--truth", "folder", "--log", session), ("audit", session))
 
     def _tallies(self, keys: Sequence[str], order: Iterable[str]) -> dict[str, Tally]:
         found: dict[str, list[Answer]] = {}
@@ -196,6 +204,7 @@ def evaluate(
         answers=_numbered(answers, looks),
         skipped=tuple(skipped),
         lab=classifier.artifact.lab,
+        network=classifier.card.lab.tally,
         bundle=Path(bundle),
         data=root,
         in_folders=options.manifest is None or read_columns(options.manifest) is None,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecnn._version import __version__
-from edgecnn.bundle.card import Card
+from edgecnn.bundle.card import Card, picture_key
+from edgecnn.camera.scenes import evenly
 from edgecnn.errors import EdgecnnError, ModelError, OutputError
 from edgecnn.files.folders import find_images
 from edgecnn.files.own_folders import check_outside
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["TrainOptions", "TrainResult", "train"]
 
 _NUM_GOLDEN = 4
+# Training images by which a card knows a field that holds them.
+_KNOWN = 300
 # Test images as tensors take at least this share of their bytes when they are compressed.
 _SHRUNK = 0.05
 
@@ -247,6 +250,13 @@ def _card(result: TrainResult, task: Task, learned: Learned, measured: Measured)
     )
 
 
+def _pictures_of(task: Task) -> list[str]:
+    """Some of the lab's training images, by which a field that holds them is known."""
+    rows = task.rows("train")
+    rows = rows[rows < task.lab_images]
+    return [picture_key(task.data.sha256[k]) for k in rows[evenly(len(rows), _KNOWN)]]
+
+
 def _summary(result: TrainResult, task: Task) -> Json:
     """Summarize the run for card.json, without paths of this machine."""
     options, split = task.options, task.split
@@ -265,6 +275,7 @@ def _summary(result: TrainResult, task: Task) -> Json:
     return {
         **data,
         "skipped": len(result.skipped),
+        "pictures": _pictures_of(task),
         "groups": split.groups.count,
         "duplicates": split.groups.duplicates,
         "near_duplicate_threshold": split.groups.threshold,

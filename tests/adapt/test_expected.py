@@ -45,7 +45,7 @@ def test_an_audit_after_adapting_sets_expected_beside_obtained(story, digits_bun
     assert [step.command.split()[:2] for step in was.next].count(["edgecnn", "adapt"]) == 1
     before = result.live_before
     assert (before.live, before.lab) == (was.live.tally, was.lab.quantized)
-    assert f"at most {before.most_points:.1f} points of the gap" in result.to_text()
+    assert f"at most {before.most_points:.1f} points (the upper end of the gap's" in result.to_text()
     assert Bundle.open(result.model).card.live_before == before
     now = audit(second)
     gain = now.adapted
@@ -80,14 +80,16 @@ def test_frames_that_it_was_adapted_to_say_nothing_of_what_it_returned(
         (digits_bundle, result.model, "the shadow"),
     ):
         ran = run(bundle, str(halves[0]), RunOptions(shadow=shadow, max_frames=1))
-        assert f"{who} was trained on or adapted to {used} of these images" in ran.to_text()
+        assert (
+            f"{who} was trained on or adapted to {used} of these images, or more" in ran.to_text()
+        )
 
 
-def test_the_card_knows_its_pictures_and_those_of_its_parents(story):
+def test_the_card_knows_its_pictures_and_those_of_its_parents(story, digits_bundle):
     first, result, _ = story
     card = Bundle.open(result.model).card
     mine = {picture_key(file_sha256(p.read_bytes())) for p in (first / "frames").iterdir()}
-    assert card.learned_pictures == mine
+    assert card.learned_pictures == mine | Bundle.open(digits_bundle).card.learned_pictures
     trained = replace(sample(Card), training={"also": {"pictures": ["a"]}}, adaptation=None)
     assert trained.learned_pictures == {"a"}
     assert replace(sample(Card), training={}, adaptation=None).learned_pictures == frozenset()

@@ -269,11 +269,37 @@ def test_live_accuracy_and_an_audit_are_of_one_bundle(two, expected, swapping, t
 
     of_last = audit(tmp_path / "root", AuditOptions(bundle=two["most"]))
     assert of_last.live.tally == result.bundles[1].live
-    assert sum("were left out" in note for note in of_last.notes) == 1
+    assert sum(" left out; audit" in note for note in of_last.notes) == 1
     of_first = audit(tmp_path / "root", AuditOptions(bundle=two["mean"]))
     assert of_first.live.tally == result.bundles[0].live
     with pytest.raises(SessionError, match="ran another bundle"):
         audit(sessions_below(tmp_path / "root"))
+
+
+def test_an_alarm_is_said_once_with_its_newest_figures_and_that_of_another_bundle_by_its_name(
+    two, swapping, tmp_path
+):
+    rows = "".join(f"{k},{LABELS[(k + 1) % 3]}\n" for k in range(3000))  # all wrong
+    (tmp_path / "truth.csv").write_text("frame,label\n" + rows)
+
+    def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
+        wait_for(lambda: '"alarm: ' in said(tmp_path / "root", 1))
+        put(two["most"], folder, 0)
+        wait_for(lambda: '"alarm: ' in said(tmp_path / "root", 2))
+
+    result, _ = swapping(work, truth=(str(tmp_path / "truth.csv"),))
+    assert result.alarm.raised
+    (before,) = (one for one in result.warnings if "alarm" in one)
+    assert before.startswith("alarm of mean.edgecnn: the field is worse than the lab (")
+    assert result.to_text().count(result.alarm.text()) == 1
+    assert [said(tmp_path / "root", n).count('"alarm: ') for n in (1, 2)] == [1, 1]
+
+
+def said(root: Path, number: int) -> str:
+    """The events of the session of this number, from 1; empty where there is none yet."""
+    if not is_answered(root, number):
+        return ""
+    return (sessions_below(root)[number - 1] / "events.jsonl").read_text()
 
 
 @pytest.fixture(scope="module")

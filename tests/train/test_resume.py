@@ -107,7 +107,7 @@ def test_it_ends_with_the_best_weights_so_far(partial, lab, tmp_path):
         assert f"best_{len(weights)}" not in arrays
 
 
-@pytest.mark.parametrize("change", [{"seed": 4}, {"dropout": 0.5}])
+@pytest.mark.parametrize("change", [{"seed": 4}, {"weight_decay": 0.05}])
 def test_other_options_are_another_training(partial, lab, tmp_path, change):
     shutil.copy(partial[0], tmp_path)
     with pytest.raises(ModelError, match="other images or other options"):

@@ -34,7 +34,7 @@ class ImageSource(Source):
         self.paths, self.names = paths, names
         self.length = len(names)
         self.order = _order(self.names)
-        if self.names != sorted(self.names):
+        if self.names != sorted(self.names) and all(map(_is_numbered, self.names)):
             self.warn(f"the images are read in the order of their numbers: {self.order}")
 
     def ticks(self) -> Iterator[Frame | None]:
@@ -55,6 +55,11 @@ class ImageSource(Source):
             raise SourceError(
                 f"none of {len(self.paths)} images can be decoded (first: {first}); replace them"
             )
+
+
+def _is_numbered(name: str) -> bool:
+    """Whether a name has one number, as frame10.png has, and is no digest."""
+    return re.fullmatch(r"\D*\d+\D*", Path(name).stem) is not None
 
 
 def _order(names: list[str]) -> str:
