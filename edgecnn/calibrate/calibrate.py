@@ -27,7 +27,7 @@ from edgecnn.camera.fit import FitOptions, fit_windows
 from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.scenes import MIN_FRAMES, evenly, sharp_enough
 from edgecnn.camera.statistics import Window
-from edgecnn.errors import DataError, OptionError
+from edgecnn.errors import DataError, OptionError, listed
 from edgecnn.files.folders import find_images
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.own_folders import check_outside
@@ -111,6 +111,7 @@ def _calibrate(
     files = [files[k] for k in evenly(len(files), _MOST_FIELD)]
     check_room(output, _least_bytes(files, options.count))
     paths = find_images(lab_root, notes)
+    notes += _doubtful_roles(files, roots, paths, lab_root, view)
     lab_files = [Found(paths[k], str(paths[k])) for k in evenly(len(paths), _MOST_LAB)]
     window = window_for(files, "field")
     most = FitOptions().most
@@ -137,6 +138,38 @@ def _calibrate(
     sheet = _contact_sheet(pool, lab_pool, tuple(picks), window, camera, options.seed)
     _write(output, pool, picks, result, sheet, view)
     return result
+
+
+def _doubtful_roles(
+    field: Sequence[Found],
+    roots: Sequence[Path],
+    lab: Sequence[Path],
+    root: Path,
+    view: View | None,
+) -> list[str]:
+    """Whether folders or the model seem to be given for one another, a line for each reason."""
+    of_lab = {part for path in lab for part in path.relative_to(root).parts[:-1]}
+    of_field = {
+        part
+        for file in field
+        for place in roots
+        if file.path.is_relative_to(place)
+        for part in file.path.relative_to(place).parts[:-1]
+    }
+    notes = []
+    if view is not None and len(of_lab) > 1 and of_lab.isdisjoint(view.labels):
+        notes.append(
+            f"Another task? {root} has folders {listed(sorted(of_lab))}, and none of the model's "
+            f"classes ({listed(view.labels)})"
+        )
+    if len(of_field) > 1 and not of_lab:
+        notes.append(f"Exchanged? {root} has no folder of a class, and the field has folders")
+    elif len(of_field & of_lab) > 1:
+        notes.append(
+            "The field is sorted into the lab's classes: images that are to measure stay out of "
+            "the calibration; give their folder with --exclude"
+        )
+    return notes
 
 
 def _least_bytes(files: Sequence[Found], count: int) -> int:

@@ -323,3 +323,25 @@ def test_an_output_among_the_images_that_are_read_is_refused(tmp_path, field, pl
 def test_a_step_of_videos_without_a_video_is_refused(tmp_path, field, lab):
     with pytest.raises(OptionError, match=r"--video-step 7 .* leave it out"):
         calibrate(field, lab, tmp_path / "out", replace(QUICK, video_step=7))
+
+
+def test_folders_that_are_given_for_one_another_are_asked_about(tmp_path, field, lab):
+    """The lab is sorted into classes, and the field is not."""
+    sorted_field = tmp_path / "sorted"
+    names = sorted({path.parent.name for path in lab.rglob("*.png")})
+    for k, path in enumerate(sorted(field.glob("*.png"))):
+        target = sorted_field / names[k % len(names)] / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    options = CalibrateOptions(count=10, fit=False)
+
+    def said(images: Path, own: Path) -> str:
+        return calibrate(images, own, tmp_path / "out", options).to_text()
+
+    assert "--exclude" in said(sorted_field, lab)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in lab.rglob("*.png"):
+        shutil.copy(path, flat / f"{path.parent.name}_{path.name}")
+    assert "Exchanged?" in said(sorted_field, flat)
+    assert not {"--exclude", "Exchanged?"} & set(said(field, lab).split())

@@ -89,6 +89,8 @@ def _line(one: Checked, test: LabTest, causes: _Causes) -> str:
         else "its images are not the cause: rounding is; try --repair, or the float16 file, which "
         "rounds less"
     )
+    if ties == int(other.sum()):
+        advice = "any rounding moves those, and no other calibration mends it"
     return (
         f"{one.artifact.file} {loses}disagrees with the Keras model on "
         f"{100 * (1 - one.artifact.agreement):.1f} % of the lab images: "
