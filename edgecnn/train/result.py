@@ -104,6 +104,7 @@ class TrainResult(Record):
             *(f"\n{part.to_text()}" for part in self.breakdowns),
             "",
             f"Lab accuracy: {self.lab.text()}",
+            *self._at_chance(),
             *self._confidence(),
             *self._origin(),
             *next_lines(
@@ -139,6 +140,16 @@ class TrainResult(Record):
             self.probe.to_text(),
             f"{number(self.epochs, 'epoch')} of fine-tuning{aim}, {self.seconds:.0f} s in all "
             f"(ended by {self.stopped_by}); the weights are {kept}.",
+        ]
+
+    def _at_chance(self) -> list[str]:
+        """A network that is of no use yet is not sent on without a word."""
+        most = max(self.class_counts.values(), default=0) / max(1, sum(self.class_counts.values()))
+        if len(self.class_counts) < 2 or self.lab.interval[0] > most:
+            return []
+        return [
+            f"That is no better than naming the commonest class ({100 * most:.0f} % of the training "
+            "images): train longer, or look at the labels with `edgecnn inspect`, before you export."
         ]
 
     def _checks(self) -> list[str]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from samples import sample
+
 from edgecnn.accuracy.tally import Tally
 from edgecnn.train.assess import Verdict
 from edgecnn.train.backbone.result import LargerInput, SideTrial
 from edgecnn.train.field_images import FieldSign
+from edgecnn.train.result import TrainResult
 
 TRIED = ((96, 160, 2.0), (224, 188, 11.0))
 
@@ -104,3 +109,13 @@ def test_weak_augmentation_on_crops_is_named_though_the_simulated_field_costs_no
     assert "--augment default --epochs 70" in text
     assert "Nothing to change" not in text
     assert "--augment" not in Verdict(*[Tally(158, 160)] * 3, strength="default").to_text()
+
+
+def test_a_network_at_chance_is_not_sent_on_without_a_word():
+    counts = {str(k): 40 for k in range(10)}
+    usual = {"worker": "", "splits": {}, "confidence_error": {}, "class_counts": counts}
+    result = replace(sample(TrainResult), **usual)
+    assert "no better than naming the commonest class (10 % of" in (
+        replace(result, lab=Tally(11, 120)).to_text()
+    )
+    assert "no better" not in replace(result, lab=Tally(40, 120)).to_text()
