@@ -78,7 +78,7 @@ class LabelCounts(Record):
     hard       it was asked for because its answer was uncertain
     chosen     a person picked it
     left_out   labels of the model's classes that the headline does not count
-    blind, seen  labels that a person gave without and with the answer in view
+    blind, seen  labels that a person gave without and with the answer in view; "can't tell" is none
     """
 
     whole: int

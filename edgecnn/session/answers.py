@@ -20,6 +20,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -187,6 +188,8 @@ class Answers:
         self._thing = array("q")
         # Truths that came before their answer: label, reason and weight.
         self._waiting: dict[int, tuple[int, int, float]] = {}
+        # What was said of each frame that has not settled: one may be taken back.
+        self._said: dict[int, list[_Said]] = {}
         self._settled = Clusters.none(2)
         self._settled_before = self._num_settled = 0
         # Labels of stretches and of chance among the settled, "can't tell" included, and the
@@ -226,21 +229,34 @@ class Answers:
             self._settle()
 
     def truth(self, event: TruthEvent) -> None:
-        """Hold what a frame shows. A later one replaces it."""
+        """Hold what a frame shows. A later one replaces it, or takes it back."""
         row = self._row(event.frame)
         if row is None:
             return
         self._counted = None
-        label, why, weight = event.label, why_code(event.why), chance_weight(event)
-        code = CANT_TELL if label is None else self._code.get(label, NONE_OF_THESE)
+        label, why, weight = self._now_said(event)
         if row < len(self._frame) and self._frame[row] == event.frame:
-            self._label[row], self._why[row] = code, max(why, self._why[row])
-            self._weight[row] = max(weight, self._weight[row])
+            self._label[row], self._why[row], self._weight[row] = label, why, weight
             return
-        _, reason, heavier = self._waiting.get(event.frame, (NO_TRUTH, -1, 1.0))
-        self._waiting[event.frame] = code, max(why, reason), max(weight, heavier)
+        self._waiting[event.frame] = label, why, weight
         if len(self._waiting) > self._window:
-            del self._waiting[next(iter(self._waiting))]
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest], self._said[oldest]
+
+    def _now_said(self, event: TruthEvent) -> tuple[int, int, float]:
+        """The label of a frame with this truth, its strongest reason and its highest weight."""
+        said = self._said.setdefault(event.frame, [])
+        if not event.withdrawn:
+            name = event.label
+            code = CANT_TELL if name is None else self._code.get(name, NONE_OF_THESE)
+            said.append(_Said(event.source, code, why_code(event.why), chance_weight(event)))
+        else:
+            own = [k for k, one in enumerate(said) if one.source == event.source]
+            if own:
+                del said[own[-1]]
+        if not said:
+            return NO_TRUTH, -1, 1.0
+        return said[-1].label, max(one.why for one in said), max(one.weight for one in said)
 
     @property
     def tally(self) -> Tally:
@@ -306,8 +322,19 @@ class Answers:
         self._asked += asked
         self._num_settled += count
         self._settled_before = self._frame[count]
+        for frame in self._frame[:count]:
+            self._said.pop(frame, None)
         for column in (self._frame, self._index, self._thing, self._label, self._why, self._weight):
             del column[:count]
+
+
+class _Said(NamedTuple):
+    """A truth of a frame; label and reason are codes."""
+
+    source: str
+    label: int
+    why: int
+    weight: float
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 A score is written in 256ths, the step of an integer model: a whole number from 0 to 255 for
 an integer file, and with decimals, up to 256, for a float one: five for the answer, one for
-others. Times `t` are milliseconds since
-the start of the session on a clock that never jumps. What is unknown is left out of the line.
+others. Times `t` are milliseconds since the start of the session on a clock that never jumps.
+What is unknown is left out of the line.
 """
 
 from __future__ import annotations
@@ -294,6 +294,7 @@ class TruthEvent(NamedTuple):
         why: Why this frame was asked for: "all", "uniform", "hard", "stretch" or "chosen".
         probability: With what probability it was asked for.
         at: When it was given, in UTC.
+        withdrawn: Takes back the last label that `source` gave to the frame; `label` is None.
     """
 
     frame: int
@@ -305,6 +306,12 @@ class TruthEvent(NamedTuple):
     probability: float | None = None
     at: datetime | None = None
     region: str | None = None
+    withdrawn: bool = False
+
+    @property
+    def source(self) -> str:
+        """The person; where nobody is named, how the label was given."""
+        return self.by or self.via
 
     def to_line(self) -> bytes:
         return event_line(
@@ -318,6 +325,7 @@ class TruthEvent(NamedTuple):
             why=self.why,
             p=self.probability,
             at=self.at,
+            withdrawn=self.withdrawn or None,
         )
 
     @classmethod
@@ -341,6 +349,9 @@ class TruthEvent(NamedTuple):
             raise ValueError(f"why is {why!r}, expected {listed(_WHYS)}")
         if not isinstance(probability, float | int | None):
             raise TypeError(f"p is {probability!r}, expected a number")
+        withdrawn = known("withdrawn", False)
+        if not isinstance(withdrawn, bool) or (withdrawn and data["label"] is not None):
+            raise ValueError(f"withdrawn is {withdrawn!r}, expected true with a label of null")
         return cls(
             _frame_number(data["frame"]),
             _text(data["label"]),
@@ -351,6 +362,7 @@ class TruthEvent(NamedTuple):
             probability,
             _time(data["at"]) if "at" in data else None,
             _text(known("roi")),
+            withdrawn,
         )
 
 

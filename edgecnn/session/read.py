@@ -54,6 +54,8 @@ __all__ = [
 _CHUNK = 4096
 # Keys from here on are of eight bytes: two of fewer can be added in four.
 _WIDE = 1 << 30
+# How a run says that --log-mb is used up.
+_LOG_ENDS = b": the log ends"
 
 
 class KeptFrame(NamedTuple):
@@ -91,7 +93,8 @@ class Frames:
     `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
     belong to no answer. `chances` maps the rows whose picture was kept once to the chance that it
     had, 0 where chance had no part in it. `answered` is how many frames the run answered, by its
-    end; None where it does not say so.
+    end; None where it does not say so. `cut_short` is how many frames the run answered where
+    --log-mb ended the log before it, 0 where that is not known; None where the log did not end so.
     """
 
     key: np.ndarray
@@ -115,6 +118,7 @@ class Frames:
     num_foreign: int = 0
     chances: dict[int, float] = field(default_factory=dict)
     answered: int | None = None
+    cut_short: int | None = None
 
     def __len__(self) -> int:
         return len(self.key)
@@ -145,6 +149,8 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
                 rows.add(FrameEvent.from_line(line, session.header.format, num_labels))
             elif kind == "end":
                 rows.finish_run(json.loads(line))
+            elif kind == "health" and _LOG_ENDS in line:
+                rows.cut_short = 0
             elif kind is None:
                 raise ValueError("no event")
         except BROKEN:
@@ -267,6 +273,7 @@ class _Rows:
     broken: int = 0
     end: str | None = None
     answered: int | None = None
+    cut_short: int | None = None
     chances: dict[int, float] = field(default_factory=dict)
     _scores: list[tuple[float, ...]] = field(default_factory=list)
     _clock: TimeOfDay = field(default_factory=TimeOfDay)
@@ -283,6 +290,7 @@ class _Rows:
         self.end = str(end.get("reason"))
         answered, lost = end.get("frames"), end.get("lines not logged", 0)
         if isinstance(answered, int) and isinstance(lost, int):
+            self.cut_short = None if self.cut_short is None else answered
             self.answered = max(0, answered - lost // max(1, len(self.regions)))
 
     def break_off(self) -> None:
@@ -361,6 +369,7 @@ class _Rows:
             num_kept=self.num_kept,
             chances=moved(self.chances, kept),
             answered=self.answered,
+            cut_short=self.cut_short,
             num_foreign=len(self.stored) - len(set(self.images.values())),
         )
 

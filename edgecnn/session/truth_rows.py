@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from edgecnn.session.answers import (
 )
 from edgecnn.session.events import TruthEvent
 
-__all__ = ["Truth", "TruthRows", "align_truth", "appended"]
+__all__ = ["Truth", "TruthRows", "align_truth", "appended", "standing"]
 
 # A column of integers begins in one of these, and goes on in the next.
 _WIDER = {"b": "h", "h": "i", "i": "q"}
@@ -31,11 +31,11 @@ class Truth:
     `why` says how each frame came to be labelled, int8, shape (n,): see `answers`; -1 where
     there is no label. `weight`, float64, shape (n,), is 1 / p where chance asked with
     probability p, else 1. `unknown` counts the frames with a label that the model doesn't have, by
-    label; `cant_tell` those whose label nobody can tell; `blind` and `seen` those that a person
-    labelled without and with the answer in view; `guarded` those that the run left unlabelled
-    because they were near a change of the label; `differing` those that two people labelled
-    otherwise, where the later label counts: `people` names them, or the sources where nobody is
-    named.
+    label; `cant_tell` those whose label nobody can tell; `blind` and `seen` the others that a
+    person labelled without and with the answer in view; `guarded` those that the run left
+    unlabelled because they were near a change of the label; `differing` those that two people
+    labelled otherwise, where the later label counts: `people` names them, or the sources where
+    nobody is named.
     """
 
     label: np.ndarray
@@ -55,7 +55,8 @@ class TruthRows:
     """Grows `Truth`: a label a row, in the order in which they were given.
 
     Lines that came later count as given later, unless their time says otherwise: labels that
-    were made on a copy are appended at the end, whenever they were made.
+    were made on a copy are appended at the end, whenever they were made. A withdrawal takes the
+    last label back that the same person gave to the frame.
     """
 
     def __init__(self, labels: Sequence[str], regions: Mapping[str | None, int]) -> None:
@@ -69,6 +70,7 @@ class TruthRows:
         self._why = array("b")
         # Where the person or source changes: (row, who).
         self._turns: list[tuple[int, int]] = []
+        self._withdrawn = array("q")  # rows
         # Of most labels the weight is 1, and no time is known, nor who saw what: these are
         # (row, value) of others.
         self._weight, self._given = (array("q"), array("d")), (array("q"), array("d"))
@@ -97,8 +99,9 @@ class TruthRows:
             self._codes[event.label] = NONE_OF_THESE - len(self._outside)
             self._outside.append(event.label)
         self._label = appended(self._label, self._codes[event.label])
-        who = event.by or event.via
-        person = self._people.setdefault(who, len(self._people))
+        if event.withdrawn:
+            self._withdrawn.append(len(self._key) - 1)
+        person = self._people.setdefault(event.source, len(self._people))
         if not self._turns or self._turns[-1][1] != person:
             self._turns.append((len(self._key) - 1, person))
         if event.at is not None:
@@ -114,6 +117,29 @@ class TruthRows:
         rows, who = np.array(self._turns).T
         return np.repeat(who.astype(np.int32), np.diff(rows, append=len(self._key)))
 
+    def _rows_that_count(self, key: np.ndarray, person: np.ndarray | None) -> np.ndarray | None:
+        """The rows in the order in which they were given, without those taken back; None: all."""
+        if not self._is_late and not self._withdrawn:
+            return None
+        order = np.arange(len(key))
+        if self._is_late:
+            # A label without a time was given when the newest above it was.
+            given = _column(self._given, len(key), float("-inf"))
+            newest = np.maximum.accumulate(given)
+            newest[np.array(self._given[0])] = np.array(self._given[1])
+            order = np.argsort(newest, kind="stable")
+        if not self._withdrawn:
+            return order
+        marks = np.zeros(len(key), bool)
+        marks[np.array(self._withdrawn)] = True
+        asked = order[np.isin(key[order], key[marks])]
+        who = np.zeros(len(key), int) if person is None else person
+        pairs = zip(key[asked].tolist(), who[asked].tolist(), strict=True)
+        gone = _taken_back(list(pairs), marks[asked].tolist())
+        counts = np.ones(len(key), bool)
+        counts[asked[gone]] = False
+        return np.asarray(order[counts[order]])
+
     def finish(self, known: np.ndarray) -> Truth:
         """The truth of the frames with these keys: int64, shape (n,), sorted."""
         columns = (self._key, self._label, self._why)
@@ -122,18 +148,15 @@ class TruthRows:
         person = self._person()
         weight = _column(self._weight, len(key), 1.0) if self._weight[0] else None
         blind = _column(self._blind, len(key), -1).astype(np.int8) if self._blind[0] else None
-        if self._is_late:
-            # A label without a time was given when the newest above it was.
-            given = _column(self._given, len(key), float("-inf"))
-            newest = np.maximum.accumulate(given)
-            newest[np.array(self._given[0])] = np.array(self._given[1])
-            order = np.argsort(newest, kind="stable")
-            key, label, why = (c[order] for c in (key, label, why))
+        rows = self._rows_that_count(key, person)
+        if rows is not None:
+            key, label, why = (c[rows] for c in (key, label, why))
             weight, blind, person = (
-                None if c is None else c[order] for c in (weight, blind, person)
+                None if c is None else c[rows] for c in (weight, blind, person)
             )
         said = [label] if blind is None else [label, blind]
         (aligned, *shown), why, weight = align_truth(known, key, said, why, weight)
+        shown = [one[aligned != CANT_TELL] for one in shown]
         counts = np.bincount(NONE_OF_THESE - aligned[aligned <= NONE_OF_THESE])
         differing, who = (0, []) if person is None else _differing(key, label, person, known)
         names = list(self._people)
@@ -150,6 +173,34 @@ class TruthRows:
             differing=differing,
             people=tuple(sorted(names[k] for k in who)),
         )
+
+
+def standing(events: Sequence[TruthEvent]) -> list[TruthEvent]:
+    """The labels that nobody took back, in their order.
+
+    Example:
+        >>> given = TruthEvent(0, "cat", "page", by="ann")
+        >>> standing([given, TruthEvent(0, None, "page", by="ann", withdrawn=True)])
+        []
+    """
+    places = [(event.frame, event.region, event.source) for event in events]
+    gone = set(_taken_back(places, [event.withdrawn for event in events]))
+    return [event for k, event in enumerate(events) if k not in gone]
+
+
+def _taken_back(places: Sequence[Hashable], withdrawn: Sequence[bool]) -> list[int]:
+    """The positions of withdrawals, and of the label before each that is of the same place."""
+    open_labels: dict[Hashable, list[int]] = {}
+    gone = []
+    for k, (place, takes_back) in enumerate(zip(places, withdrawn, strict=True)):
+        labels = open_labels.setdefault(place, [])
+        if not takes_back:
+            labels.append(k)
+            continue
+        gone.append(k)
+        if labels:
+            gone.append(labels.pop())
+    return gone
 
 
 def align_truth(

@@ -62,12 +62,13 @@ def test_the_label_was_given_with_the_answer_in_view():
     assert event.at is not None
 
 
-def test_undo_gives_a_frame_the_label_that_it_had():
-    found = press((2, "1"), (2, "3"), (5, "u"), (6, "u"), (7, "u"))
-    assert found == [
-        *((2, "cat", "chosen"), (2, "fox", "chosen")),
-        *((2, "cat", "chosen"), (2, None, "chosen")),
-    ]
+def test_undo_takes_the_labels_of_a_frame_back_one_by_one():
+    keys = KeyTruth(NAMES)
+    keys.observe(Frame(np.zeros((4, 4, 3), np.uint8), 2, now_utc(), 0.0), ANSWER)
+    for key in ("1", "3", "u", "u", "u"):
+        keys.press(key)
+    found = [(e.frame, e.label, e.withdrawn) for e in keys.take()]
+    assert found == [(2, "cat", False), (2, "fox", False), (2, None, True), (2, None, True)]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,26 @@ def test_any_order_of_answers_and_truths_gives_the_same_tally(answered, separate
     assert held(steps, separate=separate).tally == expected
 
 
+@given(ANSWERED, st.lists(st.tuples(st.integers(0, 79), LABELLED), max_size=20), st.booleans())
+def test_a_label_that_is_taken_back_was_never_given(answered, others, is_late):
+    steps = steps_of(answered)
+    expected = held(steps).tally
+    answers = held([] if is_late else steps)
+    for frame, (why, label) in others:
+        p = reason(frame, why).get("p")
+        answers.truth(TruthEvent(frame, label, "page", by="Ada", why=why, probability=p))
+    if is_late:  # the answers come after the first labels, as where a page is ahead of them
+        for kind, frame, value in steps:
+            if kind == "answer":
+                answers.answer(frame, value)
+        for _, frame, (why, label) in (one for one in steps if one[0] == "truth"):
+            p = reason(frame, why).get("p")
+            answers.truth(TruthEvent(frame, label, "keys", why=why, probability=p))
+    for frame, _ in others:
+        answers.truth(TruthEvent(frame, None, "page", by="Ada", withdrawn=True))
+    assert answers.tally == expected
+
+
 @given(ANSWERED, st.data())
 def test_a_changed_truth_changes_the_tally_as_if_it_had_been_given_first(answered, data):
     frame = data.draw(st.integers(0, len(answered) - 1))

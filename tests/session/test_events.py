@@ -101,6 +101,7 @@ def test_an_integer_file_logs_whole_numbers_and_what_is_unknown_is_left_out():
         by=st.none() | st.text(max_size=8),
         blind=st.none() | st.booleans(),
         why=st.sampled_from([None, "all", "hard"]),
+        withdrawn=st.just(False),
         probability=st.none() | st.floats(0.001, 1),
         at=st.none() | st.just(AT),
         region=st.sampled_from([None, "left"]),
@@ -124,6 +125,18 @@ def test_a_truth_comes_back_as_it_was_given(event):
 def test_a_truth_without_a_label_is_broken(line):
     with pytest.raises((KeyError, TypeError)):
         TruthEvent.from_line(line.encode(), 2)
+
+
+def test_a_label_that_is_taken_back_is_null_with_a_mark():
+    """An older reader takes it for "can't tell", which is no label either."""
+    event = TruthEvent(7, None, "page", by="Ada", at=AT, withdrawn=True)
+    line = json.loads(event.to_line())
+    assert (line["label"], line["withdrawn"]) == (None, True)
+    assert TruthEvent.from_line(event.to_line(), 2) == event
+    assert "withdrawn" not in json.loads(event._replace(withdrawn=False).to_line())
+    for broken in ({"label": "cat"}, {"withdrawn": 1}, {"withdrawn": None}):
+        with pytest.raises(ValueError, match="withdrawn"):
+            TruthEvent.from_line(json.dumps(line | broken).encode(), 2)
 
 
 def test_a_line_leaves_out_what_is_unknown_and_writes_times_in_utc():

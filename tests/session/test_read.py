@@ -127,6 +127,41 @@ def test_a_later_label_replaces_an_earlier_one_and_may_come_before_its_frame(tmp
     assert truth.label.tolist() == [0, 2, -1]
 
 
+def test_who_takes_a_label_back_leaves_those_that_others_gave(tmp_path):
+    ann = {"via": "label", "by": "ann", "blind": False}
+    taken_back = truth_event(0, None, via="label", by="ann", why="uniform", withdrawn=True)
+    events = [answer_event(k, True) for k in range(3)]
+    events += [truth_event(0, LABELS[1]), truth_event(0, LABELS[2], **ann, why="uniform")]
+    events += [truth_event(1, LABELS[1], **ann), truth_event(1, LABELS[2], **ann)]
+    events += [truth_event(2, LABELS[1], **ann), {**taken_back, "frame": 2, "by": "bob"}]
+    _, before = _read(write_session(tmp_path / "before", PAST_BUNDLE, events))
+    assert (before.label.tolist(), before.seen, before.differing) == ([2, 2, 1], 3, 1)
+    later = [taken_back, {**taken_back, "frame": 1}, {**taken_back, "frame": 2}]
+    _, truth = _read(write_session(tmp_path / "after", PAST_BUNDLE, events + later))
+    assert truth.label.tolist() == [1, 1, -1]
+    assert truth.why.tolist()[2] == -1
+    assert (truth.cant_tell, truth.seen, truth.differing) == (0, 1, 0)
+
+
+def test_a_withdrawal_counts_at_its_time_and_not_where_it_was_merged(tmp_path):
+    said = {"via": "label", "by": "ann"}
+    times = [f"2026-05-01T10:00:0{k}.000+00:00" for k in range(3)]
+    new = truth_event(0, LABELS[2], **said, at=times[2])
+    old = truth_event(0, LABELS[1], **said, at=times[0])
+    taken_back = truth_event(0, None, **said, at=times[1], withdrawn=True)
+    events = [answer_event(0, True), new, old, taken_back]
+    _, truth = _read(write_session(tmp_path / "merged", PAST_BUNDLE, events))
+    assert truth.label.tolist() == [2]
+
+
+def test_who_cant_tell_gave_no_label_that_leans_towards_the_answer(tmp_path):
+    seen = {"via": "label", "by": "ann", "blind": False}
+    events = [answer_event(k, True) for k in range(3)]
+    events += [truth_event(0, None, **seen), truth_event(1, LABELS[0], **seen)]
+    session = write_session(tmp_path / "session", PAST_BUNDLE, events)
+    assert any("1 of 1 labels of people were given" in note for note in audit([session]).notes)
+
+
 def test_a_label_that_the_model_does_not_have_is_left_out_and_said(tmp_path):
     events = [*_events(4), truth_event(3, "a <b>cat</b>")]
     report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from heapq import heappush, heappushpop
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from edgecnn.accuracy.shadow_pairs import ShadowComparison
+from edgecnn.audit.beside import compare_shadow
 from edgecnn.session.answers import CHOSEN, HARD, NO_TRUTH, RANDOM, WHOLE
 from edgecnn.session.headline import headline, label_weights, live_alarm
 from edgecnn.session.read import Frames
@@ -146,6 +149,56 @@ def test_uncertain_frames_of_the_page_count_as_what_they_are_of_all_answers():
     label = np.where(why < 0, NO_TRUTH, 0).astype(np.int8)
     truth = Truth(label, why, weight, broken=0, unknown={}, cant_tell=0)
     assert headline([(frames, truth)]).accuracy == pytest.approx(0.8, abs=0.02)
+
+
+def test_how_often_a_shadow_agrees_is_weighed_where_the_log_leaves_answers_out():
+    """It differs on uncertain frames, which are logged more often."""
+    shares, differs = [], np.random.default_rng(12)
+    for seed in range(20):
+        right, sure = recorded(np.random.default_rng(seed))
+        other = (sure < 0.8) & (differs.random(FRAMES) < 0.5)
+        logs = {
+            name: log_of(np.random.default_rng(99 + seed), right, sure, due)
+            for name, due in (("thin", np.arange(FRAMES) % 60 == 0), ("whole", right | True))
+        }
+        found = {name: compared(log, other) for name, log in logs.items()}
+        assert (found["whole"].frames, found["whole"].agreed) == (FRAMES, int((~other).sum()))
+        assert found["whole"].logged is None
+        assert (
+            f"same answer to {int((~other).sum())} of {FRAMES} frames" in found["whole"].to_text()
+        )
+        thin = found["thin"]
+        assert (thin.frames, thin.logged) == (FRAMES, len(logs["thin"]))
+        assert (
+            f"about {100 * thin.agreed / FRAMES:.1f} % of 3,000 frames (weighed:" in thin.to_text()
+        )
+        shares.append(thin.agreed / FRAMES - (~other).mean())
+    assert abs(np.mean(shares)) < 3 * np.std(shares) / np.sqrt(20) + 0.002
+
+
+def test_a_shadow_that_chance_kept_no_frame_of_is_not_compared():
+    right, sure = recorded(np.random.default_rng(0))
+    log = log_of(np.random.default_rng(1), right, sure, np.arange(FRAMES) % 60 == 0)
+    kept = [row for row, chance in log.chances.items() if chance]
+    shadow = np.zeros(len(log), np.int32)
+    shadow[kept] = -1
+    found = compared(replace(log, shadow=shadow), None)
+    assert (found.frames, found.agreed) == (0, 0)
+    assert "can't be compared" in found.to_text()
+
+
+def compared(log: Frames, other: np.ndarray | None) -> ShadowComparison:
+    """What an audit says of a shadow that gives another answer where `other`."""
+    if other is not None:
+        shadow = np.where(other[log.key], 2, log.index).astype(np.int32)
+        log = replace(log, shadow=shadow)
+    about = SimpleNamespace(path="other.edgecnn", sha256="0" * 64)
+    session = SimpleNamespace(header=SimpleNamespace(shadow=about))
+    none = np.full(len(log), -1, np.int8)
+    truth = Truth(none, none, np.ones(len(log)), broken=0, unknown={}, cant_tell=0)
+    found = compare_shadow([(session, log, truth)])
+    assert found is not None
+    return found
 
 
 def test_the_alarm_counts_no_frame_that_is_logged_for_being_uncertain():

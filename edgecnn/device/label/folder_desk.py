@@ -27,8 +27,12 @@ from edgecnn.session.events import NONE_LABEL
 __all__ = ["FolderDesk"]
 
 _JOURNAL = "labels.csv"
-_COLUMNS = ("path", "label", "by", "at")
+_COLUMNS = ("path", "label", "by", "at", "withdrawn")
+_TAKEN_BACK = "1"
 _LONGEST = 60
+_FORBIDDEN = '/\\:*?"<>|'  # by Windows, in the name of a folder
+
+_Row = tuple[str, str, str, str, str]
 
 
 class FolderDesk(Desk):
@@ -36,6 +40,7 @@ class FolderDesk(Desk):
 
     labels.csv in the output is the journal: a line a label, the last of an image counts. It is
     read again at the next start. An image that nobody can tell, or of no class, is in it alone.
+    Where `withdrawn` is 1 the image has no label any more.
 
     Args:
         folder: Its images are never changed.
@@ -60,12 +65,18 @@ class FolderDesk(Desk):
         self._rows = _read_journal(output / _JOURNAL)
         self._seen = SeenLabels()
         self._known = set(self._rows)
-        self._label = {row[0]: row[1] for row in self._rows}
+        self._is_old = bool(self._rows) and not _is_of_today(output / _JOURNAL)
+        self._label: dict[str, str] = {}
+        for row in self._rows:
+            self._hold(row)
         self._classes: list[str] = []
         made = sorted({row[1] for row in self._rows} - {"", NONE_LABEL})
         for name in (*classes, *made):
-            if name not in self._classes and not self.add_class(name):
-                raise OptionError(f"--classes: {name!r} can't be the name of a folder")
+            why = None if name in self._classes else self._refusal(name)
+            if why is not None:
+                raise OptionError(f"--classes: {name!r} can't be a class: {why}")
+            if name not in self._classes:
+                self._classes.append(name)
         self._leases: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -75,8 +86,9 @@ class FolderDesk(Desk):
         Raises:
             OutputError: It can't be written.
         """
-        if not (self._output / _JOURNAL).exists():
-            write_file(self._output / _JOURNAL, csv_text(_COLUMNS, []))
+        if not (self._output / _JOURNAL).exists() or self._is_old:
+            write_file(self._output / _JOURNAL, csv_text(_COLUMNS, self._rows))
+            self._is_old = False
 
     def about(self) -> Json:
         return {
@@ -116,12 +128,13 @@ class FolderDesk(Desk):
             return [self._give(given) for given in labels]
 
     def add_class(self, name: str) -> bool:
-        plain = 0 < len(name) <= _LONGEST and name.isprintable() and name == name.strip()
-        taken = name.lower() in {one.lower() for one in (*self._classes, NONE_LABEL)}
-        if not plain or taken or name.startswith(".") or set(name) & set('/\\:*?"<>|'):
+        if self._refusal(name) is not None:
             return False
         self._classes.append(name)
         return True
+
+    def class_refusal(self, name: str) -> str:
+        return self._refusal(name) or ""
 
     def result(self) -> LabelResult:
         """How far it is."""
@@ -140,12 +153,14 @@ class FolderDesk(Desk):
         if not self._seen.add(given.id):
             return None
         name = self._names[given.first]
-        row = (name, given.label or "", given.by, given.at.isoformat(timespec="milliseconds"))
+        at = given.at.isoformat(timespec="milliseconds")
+        taken_back = _TAKEN_BACK if given.withdrawn else ""
+        row = (name, given.label or "", given.by, at, taken_back)
         if row not in self._known:
             self._write(row)
         return None
 
-    def _write(self, row: tuple[str, str, str, str]) -> None:
+    def _write(self, row: _Row) -> None:
         """First the new copy, then the journal, then the old copy goes: nothing can be lost."""
         name, label = row[:2]
         before, after = self._copy_of(name, self._label.get(name, "")), self._copy_of(name, label)
@@ -169,10 +184,34 @@ class FolderDesk(Desk):
             ) from error
         self._rows.append(row)
         self._known.add(row)
-        self._label[name] = label
+        self._hold(row)
+
+    def _hold(self, row: _Row) -> None:
+        """Note what a line of the journal says of its image."""
+        self._label.pop(row[0], None)
+        if row[4] != _TAKEN_BACK:
+            self._label[row[0]] = row[1]
 
     def _copy_of(self, name: str, label: str) -> Path | None:
         return self._output / label / name if label and label != NONE_LABEL else None
+
+    def _refusal(self, name: str) -> str | None:
+        """Why a name can't be a class, which is a folder too; None where it can."""
+        taken = next((one for one in self._classes if one.lower() == name.lower()), None)
+        wrong = next((c for c in name if c in _FORBIDDEN or not c.isprintable()), None)
+        if not name or name != name.strip():
+            return "it is empty or has spaces around it"
+        if len(name) > _LONGEST:
+            return f"it has {len(name)} characters, expected at most {_LONGEST}"
+        if name.lower() == NONE_LABEL:
+            return "the page has a button for it already"
+        if taken is not None:
+            return f"it is the class {taken!r} but for upper and lower case"
+        if wrong is not None:
+            return f"the name of a folder can't have {wrong!r}"
+        if name.startswith("."):
+            return "it begins with a dot, as hidden folders do"
+        return None
 
     @staticmethod
     def _check(folder: Path, output: Path) -> None:
@@ -188,7 +227,7 @@ class FolderDesk(Desk):
             )
 
 
-def _read_journal(file: Path) -> list[tuple[str, str, str, str]]:
+def _read_journal(file: Path) -> list[_Row]:
     """The rows; a torn last line, of a program that was killed, is cut off."""
     if not file.exists():
         return []
@@ -198,9 +237,18 @@ def _read_journal(file: Path) -> list[tuple[str, str, str, str]]:
         if whole != text:
             write_file(file, whole)
         rows = list(csv.DictReader(io.StringIO(whole), strict=True))
-        found = [(row["path"], row["label"], row["by"], row["at"]) for row in rows]
-        for *_, at in found:
-            datetime.fromisoformat(at)
+        found = [
+            (row["path"], row["label"], row["by"], row["at"], row.get("withdrawn") or "")
+            for row in rows
+        ]
+        for row in found:
+            datetime.fromisoformat(row[3])
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise OptionError(f"{file} is no journal of `edgecnn label` ({error}); move it") from error
     return found
+
+
+def _is_of_today(file: Path) -> bool:
+    """Whether a journal has all columns; one of an older edgecnn has no `withdrawn`."""
+    with open(file, encoding="utf-8") as opened:
+        return opened.readline().strip() == ",".join(_COLUMNS)

@@ -29,6 +29,11 @@ class KeptPicture:
     answer: Prediction
     pool: str | None
 
+    @property
+    def name(self) -> str:
+        """The number of the frame, and the region where there are several."""
+        return f"{self.frame}" if self.region is None else f"{self.frame}, {self.region}"
+
 
 @dataclass(frozen=True)
 class Recorded:

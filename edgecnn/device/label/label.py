@@ -15,7 +15,7 @@ from edgecnn.device.web.door.address import parse_address
 from edgecnn.device.web.server import PageServer, check_web
 from edgecnn.errors import OptionError
 from edgecnn.session.label_file import merge_labels
-from edgecnn.session.layout import is_session
+from edgecnn.session.layout import is_session, sessions_below
 
 __all__ = ["LabelOptions", "LabelResult", "MergeResult", "label"]
 
@@ -31,7 +31,7 @@ def label(
     """Serve the page until Ctrl-C or SIGTERM, or merge the labels of a copy.
 
     Args:
-        paths: Sessions, or one folder of images.
+        paths: Sessions, folders of `run --log-root`, or one folder of images.
         on_link: Called with the link that lets a browser in.
 
     Raises:
@@ -40,6 +40,7 @@ def label(
         SessionError, DataError: What they hold can't be read.
         OutputError: The labels can't be written.
     """
+    paths = [one for path in paths for one in sessions_below(path)]
     if options.merge is not None:
         return _merge(paths, options.merge)
     check_web()

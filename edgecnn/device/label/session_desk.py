@@ -24,7 +24,7 @@ from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
 from edgecnn.session.read import Session
 from edgecnn.session.things import link_things
-from edgecnn.session.truth_rows import TruthRows
+from edgecnn.session.truth_rows import TruthRows, standing
 
 __all__ = ["SessionDesk"]
 
@@ -103,7 +103,7 @@ class SessionDesk(Desk):
         return {
             "run": self._run,
             "live": figure_json(live),
-            "outlook": outlook(live),
+            "outlook": outlook(live, sum(k not in self._done for k in self._uniform)),
             "left": len(self._places) - len(self._done),
             "health": self.result().health,
         }
@@ -119,7 +119,8 @@ class SessionDesk(Desk):
             answer = answer_json(self._places[held].picture.answer)
             kind = "Random" if self._why[held] == UNIFORM else "Unsure"
             note = f"{kind if held not in self._before else 'Second look:'} frame"
-            return {"frame": held, "note": f"{note} {self._places[held].picture.frame}", **answer}
+            note = f"{note} {self._places[held].picture.name}"
+            return {"frame": held, "note": note, **answer}
 
     def picture(self, frame: int) -> bytes | None:
         if not 0 <= frame < len(self._places):
@@ -167,14 +168,18 @@ class SessionDesk(Desk):
 
     def _take_in(self, recorded: Recorded, late: LateLabels) -> None:
         """Note a session's pictures, and the labels that it has already."""
-        known = {truth.frame: truth for truth in late.truths}
+        known = {(truth.frame, truth.region): truth for truth in standing(late.truths)}
         for picture in recorded.pictures:
-            truth = known.get(picture.frame)
-            if truth is not None and truth.via in _LOOKED:
-                self._done[len(self._places)] = truth.label
-            elif truth is not None:
-                self._before[len(self._places)] = truth
             self._places.append(_Place(recorded, late, picture))
+            self._note(len(self._places) - 1, known.get((picture.frame, picture.region)))
+
+    def _note(self, place: int, truth: TruthEvent | None) -> None:
+        """Whether a picture is done, has a label that gets a second look, or has none."""
+        self._done.pop(place, None)
+        if truth is not None and truth.via in _LOOKED:
+            self._done[place] = truth.label
+        elif truth is not None:
+            self._before[place] = truth
 
     def _next(self) -> int | None:
         """The next picture: by chance while the figure is not tight, then the least certain."""
@@ -207,16 +212,23 @@ class SessionDesk(Desk):
             label=given.label,
             via="label",
             by=given.by,
-            blind=given.blind,
+            blind=given.was_blind,
             why=why,
             probability=chance,
             at=given.at,
             region=place.picture.region,
+            withdrawn=given.withdrawn,
         )
         place.late.add(truth)
-        self._done[given.first] = given.label
+        self._note(given.first, self._standing(place) if given.withdrawn else truth)
         self._live = None
         return None
+
+    def _standing(self, place: _Place) -> TruthEvent | None:
+        """The label that a picture has, where one was taken back."""
+        where = (place.picture.frame, place.picture.region)
+        said = [one for one in place.late.truths if (one.frame, one.region) == where]
+        return next(reversed(standing(said)), None)
 
     def _tally(self) -> Tally:
         if self._live is None:

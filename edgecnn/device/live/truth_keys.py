@@ -76,9 +76,8 @@ class KeyTruth(TruthQueue):
         self.shown: ShownFrame | None = None
         self.from_now_on: str | None = None
         self._held = self._sticky = self._shift = False
-        self._labels: dict[int, str | None] = {}
-        # What each key changed: frames, and the labels that they had before.
-        self._done: deque[deque[tuple[int, str | None]]] = deque(maxlen=_UNDOS)
+        # The frames that each key labelled.
+        self._done: deque[deque[int]] = deque(maxlen=_UNDOS)
         self._said = ""
 
     def observe(self, frame: Frame, answer: Prediction) -> None:
@@ -137,23 +136,20 @@ class KeyTruth(TruthQueue):
 
     def _label(self, frame: int, label: str | None, why: str) -> None:
         if self._done:
-            self._done[-1].append((frame, self._labels.get(frame)))
+            self._done[-1].append(frame)
         self._put(frame, label, why)
 
     def _undo(self) -> None:
-        """Give the frames of the last key the labels that they had; "can't tell" where none."""
+        """Take the labels of the last key back: what the frames had before counts again."""
         if not self._done:
             return
         self.from_now_on, self._sticky = None, False
         changed = self._done.pop()
-        for frame, before in reversed(changed):
-            self._put(frame, before, "chosen")
+        now = datetime.now(timezone.utc)
+        for frame in reversed(changed):
+            self.put(TruthEvent(frame, None, self.via, at=now, withdrawn=True))
         self._said = f"undone: {number(len(changed), 'frame')}"
 
     def _put(self, frame: int, label: str | None, why: str) -> None:
-        self._labels.pop(frame, None)
-        self._labels[frame] = label
-        if len(self._labels) > _REMEMBERED:
-            del self._labels[next(iter(self._labels))]
         now = datetime.now(timezone.utc)
         self.put(TruthEvent(frame, label, self.via, blind=False, why=why, at=now))

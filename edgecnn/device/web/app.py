@@ -146,7 +146,8 @@ class _Routes:
         except ValueError as error:
             return _line(HTTPStatus.BAD_REQUEST, str(error))
         try:
-            answers = {one.id: self._desk.answer(one) for one in labels if one.blind}
+            blind = [one for one in labels if one.was_blind]
+            answers = {one.id: self._desk.answer(one) for one in blind}
             whys = self._desk.give(labels)
         except EdgecnnError as error:  # the page keeps them and sends them again
             return _line(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
@@ -177,8 +178,11 @@ class _Routes:
     async def classes(self, request: Request) -> Response:
         data = await _json_of(request)
         name = data.get("name") if isinstance(data, dict) else None
-        if not isinstance(name, str) or not self._desk.add_class(name.strip()):
-            return _line(HTTPStatus.BAD_REQUEST, "expected a name that can be a folder's")
+        if not isinstance(name, str):
+            return _line(HTTPStatus.BAD_REQUEST, "expected the name of a class")
+        if not self._desk.add_class(name.strip()):
+            why = self._desk.class_refusal(name.strip())
+            return _line(HTTPStatus.BAD_REQUEST, f"This can't be a class: {why}")
         return _json(self._desk.about())
 
     async def sessions(self, _: Request) -> Response:

@@ -93,8 +93,12 @@ class Desk:
         """Release files."""
 
     def add_class(self, _name: str, /) -> bool:
-        """Add a class to choose from; False where classes are fixed."""
+        """Add a class to choose from; False where it can't be one, see `class_refusal`."""
         return False
+
+    def class_refusal(self, _name: str, /) -> str:
+        """Why a name can't be added as a class."""
+        return "the classes are fixed"
 
 
 def answer_json(answer: Prediction) -> Json:
@@ -118,16 +122,21 @@ def lab_json(lab: Tally, file: Tally) -> Json:
     return {"lab": lab.to_json(), "lab_file": file.to_json() if are_apart(lab, file) else None}
 
 
-def outlook(live: Tally) -> Json:
-    """How far the figure can be trusted now, and after 20 more random frames, in points."""
+def outlook(live: Tally, left: int = _MORE) -> Json:
+    """How far the figure can be trusted now, and after up to 20 more random frames, in points.
+
+    Args:
+        left: How many random frames have no label yet.
+    """
+    num_more = min(left, _MORE)
     now = _half_points(live)
     share = 0.5 if live.accuracy is None else live.accuracy
-    more = live.total + _MORE
+    more = live.total + num_more
     worth = None if live.effective is None else live.effective * more / max(live.total, 1)
-    then = _half_points(Tally(round(share * more), more, worth))
+    then = _half_points(Tally(round(share * more), more, worth)) if more else now
     return {
         "now": round(now, 1),
-        "more": _MORE,
+        "more": num_more,
         "then": round(min(then, now), 1),
         "enough": live.total > 0 and now < _ENOUGH_POINTS,
     }

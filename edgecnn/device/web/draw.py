@@ -21,6 +21,7 @@ _FIRST_P = 0.25
 _PATIENCE = 4  # frames without a question before p is doubled
 _LEASE_S = 120.0
 _REMEMBERED = 20_000
+_TAKEN_BACK = 64  # as many as a page can undo, and some more
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Draw:
         self._waiting: dict[int, Shown] = {}
         self._leases: dict[str, tuple[int, float]] = {}
         self._asked: dict[int, float] = {}
+        self._labelled: dict[int, Shown] = {}  # the newest
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -97,8 +99,20 @@ class Draw:
         """
         probability = self._asked.get(frame)
         if probability is not None:
-            self._waiting.pop(frame, None)
+            shown = self._waiting.pop(frame, None)
+            if shown is not None:
+                self._labelled[frame] = shown
+            if len(self._labelled) > _TAKEN_BACK:
+                del self._labelled[next(iter(self._labelled))]
         return probability
+
+    def withdrawn(self, frame: int, person: str, now: float) -> float | None:
+        """Ask this person again about a frame whose label is taken back; its chance as before."""
+        shown = self._labelled.pop(frame, None)
+        if shown is not None:
+            self._waiting[frame] = shown
+            self._leases[person] = (frame, now)
+        return self._asked.get(frame)
 
     def _halve(self, leased: set[int]) -> None:
         """Frames that a person sees stay, with the chance they had when they were asked."""

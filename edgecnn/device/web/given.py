@@ -28,6 +28,7 @@ class GivenLabel:
         via: "page", "strip", "stretch" or "label".
         blind: Whether the answer was hidden.
         at: When it was given, in UTC.
+        withdrawn: It takes back what this person said of these frames last; `label` is None.
     """
 
     id: str
@@ -39,6 +40,12 @@ class GivenLabel:
     by: str
     blind: bool
     at: datetime
+    withdrawn: bool = False
+
+    @property
+    def was_blind(self) -> bool | None:
+        """For the session: a withdrawal is no label, and so neither blind nor seen."""
+        return None if self.withdrawn else self.blind
 
     @classmethod
     def read(cls, data: Any) -> GivenLabel:
@@ -56,6 +63,9 @@ class GivenLabel:
         label = data.get("label", "")
         if label is not None and not _is_name(label, 200):
             raise ValueError("label is no text of 1 to 200 characters")
+        withdrawn = data.get("withdrawn", False)
+        if not isinstance(withdrawn, bool) or (withdrawn and label is not None):
+            raise ValueError("withdrawn is not true with a label of null")
         if data.get("via") not in _VIAS or not isinstance(data.get("unseen"), bool):
             raise ValueError(
                 f"expected via as one of {', '.join(_VIAS)} and unseen as true or false"
@@ -75,6 +85,7 @@ class GivenLabel:
             by=data["by"],
             blind=data["unseen"],
             at=at,
+            withdrawn=withdrawn,
         )
 
 

@@ -251,18 +251,25 @@ class Hub(Desk):
 
     def _events(self, given: GivenLabel, frames: Sequence[int]) -> Iterator[TruthEvent]:
         for frame in frames:
-            probability = self._draw.labelled(frame) if given.via == "page" else None
+            probability = self._asked(given, frame) if given.via == "page" else None
             picked = "chosen" if probability is None else "uniform"
             yield TruthEvent(
                 frame=frame,
                 label=given.label,
                 via=given.via,
                 by=given.by,
-                blind=given.blind,
+                blind=given.was_blind,
                 why="stretch" if given.via == "stretch" else picked,
                 probability=probability,
                 at=given.at,
+                withdrawn=given.withdrawn,
             )
+
+    def _asked(self, given: GivenLabel, frame: int) -> float | None:
+        """With what chance a frame was asked; one whose label is taken back is asked again."""
+        if given.withdrawn:
+            return self._draw.withdrawn(frame, given.by, time.monotonic())
+        return self._draw.labelled(frame)
 
 
 def _card_json(shown: Shown) -> Json:

@@ -15,7 +15,7 @@ __all__ = ["LateLabels", "add_late"]
 class LateLabels:
     """The truths of a session that is over, and a way to add some.
 
-    A label that is there already (same frame, label, person and moment) is not written again, so
+    A label that is there already (same picture, label, person and moment) is not written again, so
     a page may send it again after this program was killed. Not thread-safe; close it.
 
     Raises:
@@ -64,14 +64,15 @@ def add_late(session: Path, given: GivenLabel) -> bool:
                     given.label,
                     via=given.via,
                     by=given.by,
-                    blind=given.blind,
+                    blind=given.was_blind,
                     why=why,
                     at=given.at,
+                    withdrawn=given.withdrawn,
                 )
             )
     return bool(frames)
 
 
-def _key(truth: TruthEvent) -> tuple[int, str | None, str | None, str | None]:
+def _key(truth: TruthEvent) -> tuple[object, ...]:
     at = truth.at.isoformat(timespec="milliseconds") if truth.at else None  # as lines hold it
-    return (truth.frame, truth.label, truth.by, at)
+    return (truth.frame, truth.region, truth.label, truth.withdrawn, truth.by, at)

@@ -9,9 +9,9 @@ import os
 import shutil
 import signal
 import socket
-import time
 from datetime import datetime, timezone
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from served import free_port
@@ -31,7 +31,7 @@ pytest.importorskip("starlette", reason="the extra web is not installed")
 
 def given(desk, frame: int, name: str | None, by: str = "Ada", **more) -> GivenLabel:
     return GivenLabel(
-        id=more.get("id", f"i{time.time_ns()}"),
+        id=more.get("id", uuid4().hex),
         run=more.get("run", desk.about()["run"]),
         first=frame,
         last=frame,
@@ -40,7 +40,12 @@ def given(desk, frame: int, name: str | None, by: str = "Ada", **more) -> GivenL
         by=by,
         blind=False,
         at=more.get("at", datetime.now(timezone.utc)),
+        withdrawn=more.get("withdrawn", False),
     )
+
+
+def undone(desk, frame: int) -> GivenLabel:
+    return given(desk, frame, None, withdrawn=True)
 
 
 @pytest.fixture
@@ -84,6 +89,105 @@ def test_pictures_kept_by_chance_come_first_then_the_least_certain(session):
     assert {truth.probability for truth in truths[:20]} == {20 / 60}
     assert {truth.probability for truth in truths[20:]} == {None}
     assert {(truth.via, truth.by) for truth in truths} == {("label", "Ada")}
+
+
+def test_frames_whose_label_is_undone_have_none_and_are_asked_again(session):
+    desk = SessionDesk([session])
+    left = desk.state()["left"]
+    frames = []
+    for _ in range(5):
+        frames.append(desk.question("a")["frame"])
+        desk.give([given(desk, frames[-1], "0")])
+    desk.give([undone(desk, frame) for frame in reversed(frames)])
+    assert desk.state()["left"] == left
+    assert (desk.result().labelled, desk.result().cant_tell) == (0, 0)
+    desk.close()
+    notes = " ".join(audit([session]).notes)
+    assert "nobody can tell" not in notes
+    assert "answer in view" not in notes
+    again = SessionDesk([session])
+    assert again.state()["left"] == left
+    asked = []
+    while (question := again.question("a")) is not None:
+        asked.append(question["frame"])
+        again.give([given(again, asked[-1], "0")])
+    assert sorted(asked) == list(range(left))
+    assert (again.result().labelled, again.result().cant_tell) == (left, 0)
+    again.close()
+
+
+def test_a_second_look_that_is_undone_leaves_the_label_of_the_file(session):
+    with open(session / "events.jsonl", "a") as events:
+        for k in range(60):
+            events.write(json.dumps(truth_event(k, "0", via="csv", why="all")) + "\n")
+    before = audit([session]).live.tally
+    desk = SessionDesk([session])
+    frame = desk.question("a")["frame"]
+    desk.give([given(desk, frame, "1"), undone(desk, frame)])
+    asked = []
+    while (question := desk.question("a")) is not None:
+        asked.append(question["frame"])
+        assert question["note"].startswith("Second look")
+        desk.give([given(desk, asked[-1], "0")])
+    assert frame in asked
+    desk.close()
+    report = audit([session])
+    assert report.live.tally == before
+    assert not any("differently" in note for note in report.notes)
+
+
+def test_the_page_names_the_region_and_each_region_has_its_own_label(session):
+    lines = [json.loads(line) for line in (session / "events.jsonl").read_text().splitlines()]
+    for event in lines:
+        if event["event"] == "frame" and event["frame"] == 0:
+            twin = {**event, "roi": "tens"}
+            event["roi"] = "ones"
+    text = "".join(json.dumps(event) + "\n" for event in [*lines, twin])
+    (session / "events.jsonl").write_text(text)
+    header = json.loads((session / "session.json").read_text())
+    header["regions"] = [{"name": "ones"}, {"name": "tens"}]
+    (session / "session.json").write_text(json.dumps(header))
+    picture = session / "frames" / "00000000.png"
+    for name in ("ones", "tens"):
+        shutil.copy(picture, session / "frames" / f"00000000_{name}.png")
+    picture.unlink()
+    desk = SessionDesk([session])
+    notes = {}
+    while not {"Random frame 0, ones", "Random frame 0, tens"} <= set(notes):
+        question = desk.question("a")
+        notes[question["note"]] = question["frame"]
+        desk.give([given(desk, question["frame"], "0")])
+    desk.give([undone(desk, notes["Random frame 0, tens"])])
+    desk.close()
+    again = SessionDesk([session])
+    left = [again.question(f"{k}")["note"] for k in range(again.state()["left"])]
+    assert [note[-7:] for note in left if note.endswith(("ones", "tens"))] == ["0, tens"]
+    again.close()
+
+
+def test_a_root_of_sessions_stands_for_the_sessions_in_it(session, tmp_path):
+    root = tmp_path / "root"
+    for name in ("monday", "tuesday"):
+        shutil.copytree(session, root / name)
+    (root / "notes.txt").write_text("")
+    said = label([root], LabelOptions(web=str(free_port())), on_link=interrupt)
+    assert said.sessions == (root / "monday", root / "tuesday")
+    assert not (tmp_path / "root_labelled").exists()
+
+
+def interrupt(_link: str) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_random_frames_are_advised_only_while_there_are_some(session):
+    desk = SessionDesk([session])
+    for done in range(20):
+        assert desk.state()["outlook"]["more"] == 20 - done
+        desk.give([given(desk, desk.question("a")["frame"], str(done % 2))])
+    outlook = desk.state()["outlook"]
+    assert outlook["more"] == 0
+    assert outlook["then"] == outlook["now"]
+    desk.close()
 
 
 def test_labels_of_a_file_get_a_second_look_that_speaks_for_the_same_frames(session):
@@ -217,6 +321,48 @@ def test_a_corrected_image_moves_and_a_start_again_remembers(images, tmp_path):
     assert sorted(digests(out)) == ["labels.csv"]
     rows = list(csv.DictReader((out / "labels.csv").read_text().splitlines()))
     assert [row["label"] for row in rows] == ["a", "b", ""]
+
+
+def test_an_image_whose_label_is_undone_has_none_and_is_asked_again(images, tmp_path):
+    """Also in the journal of an older edgecnn, which had no column for it."""
+    out = tmp_path / "out"
+    desk = FolderDesk(images, out, ["a"])
+    frame, name = desk.question("x")["frame"], desk.question("x")["name"]
+    desk.give([given(desk, frame, "a")])
+    journal = out / "labels.csv"
+    rows = [line.rsplit(",", 1)[0] for line in journal.read_text().splitlines()]
+    journal.write_text("\n".join(rows) + "\n")
+    assert rows[0] == "path,label,by,at"
+    old = FolderDesk(images, out)
+    old.give([undone(old, frame)])
+    for one in (old, FolderDesk(images, out)):
+        assert (one.result().labelled, one.result().cant_tell, one.result().left) == (0, 0, 10)
+        assert one.question("x") == {"frame": frame, "name": name}
+    assert sorted(digests(out)) == ["labels.csv"]
+    found = list(csv.DictReader(journal.read_text().splitlines()))
+    assert [(row["label"], row["withdrawn"]) for row in found] == [("a", ""), ("", "1")]
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["none of these"], "the page has a button for it already"),
+        (["Cat", "cat"], "it is the class 'Cat' but for upper and lower case"),
+        (['<b>..&"q"'], "the name of a folder can't have '<'"),
+        (["a\tb"], "the name of a folder can't have '\\t'"),
+        ([".x"], "it begins with a dot"),
+        (["x" * 61], "it has 61 characters, expected at most 60"),
+        ([" x"], "it is empty or has spaces around it"),
+    ],
+)
+def test_a_class_that_cant_be_one_is_refused_with_the_reason(images, tmp_path, names, why):
+    with pytest.raises(OptionError) as raised:
+        FolderDesk(images, tmp_path / "out", names)
+    assert str(raised.value).startswith(f"--classes: {names[-1]!r} can't be a class: ")
+    assert why in str(raised.value)
+    desk = FolderDesk(images, tmp_path / "out", names[:-1])
+    assert not desk.add_class(names[-1])
+    assert why in desk.class_refusal(names[-1])
 
 
 def test_a_page_that_cant_be_served_leaves_no_folder_behind(images):

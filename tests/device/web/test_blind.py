@@ -7,6 +7,8 @@ import json
 import pytest
 from served import Client, label_item
 
+from edgecnn.session.truth_rows import standing
+
 ANSWERS = ("/api/question?by=a", "/api/strip?", "/api/live.jpg?")
 OTHERS = ("/api/state?", "/api/about?", "/api/camera.jpg?", "/api/sessions?")
 HIDDEN = ("answer", "confidence", "next")
@@ -49,3 +51,29 @@ def test_the_answer_comes_with_the_reply_to_a_blind_label_alone(place):
         ("stretch", True),
         ("strip", False),
     }
+
+
+def test_a_label_that_is_taken_back_says_nothing_of_blind_and_is_asked_again(place):
+    hub, server = place
+    client = Client(server.link)
+    frame = client.get("/api/question?by=test")["question"]["frame"]
+    label = label_item("run-1", frame, "1", unseen=True)
+    client.give(label)
+    assert client.get("/api/question?by=test")["question"]["frame"] != frame
+    reply = client.give(label_item("run-1", frame, None, unseen=True, withdrawn=True))
+    assert reply["said"] == {}
+    assert client.get("/api/question?by=test")["question"]["frame"] == frame
+    given, taken_back = hub.take()
+    assert (given.withdrawn, given.blind) == (False, True)
+    assert (taken_back.withdrawn, taken_back.blind, taken_back.label) == (True, None, None)
+    assert taken_back.probability == given.probability > 0
+
+
+def test_a_stretch_is_taken_back_frame_by_frame(place):
+    hub, server = place
+    where = {"via": "stretch", "last": 9}
+    Client(server.link).give(
+        label_item("run-1", 5, "1", **where),
+        label_item("run-1", 5, None, **where, withdrawn=True),
+    )
+    assert standing(hub.take()) == []

@@ -48,6 +48,8 @@ def test_every_part_is_needed_and_has_its_type(key):
         {"by": "a\nb"},
         {"via": "keys"},
         {"at": 1 << 44},
+        {"withdrawn": True},
+        {"withdrawn": 1, "label": None},
     ],
 )
 def test_what_is_out_of_bounds_is_refused(change):

@@ -31,6 +31,14 @@ FREE = "!document.querySelector('#right').disabled"
 # Buttons that a thumb can't hit, and what sticks out of the screen.
 SMALL = """[...document.querySelectorAll("button, a, input, select")].filter(e => {
   const b = e.getBoundingClientRect(); return b.width && b.height < 64; }).map(e => e.id)"""
+# Buttons under another element or outside of the screen.
+COVERED = """[...document.querySelectorAll("button")].filter(e => {
+  const b = e.getBoundingClientRect(); if (!b.width || e.closest("dialog")) return false;
+  if (e.closest("#strip")) return false;
+  const at = document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2);
+  return b.y < 0 || b.bottom > innerHeight || !at || !e.contains(at);
+}).map(e => e.id || e.textContent)"""
+LANDSCAPE = [(844, 390), (740, 360), (667, 320)]
 WIDE = "document.documentElement.scrollWidth - innerWidth"
 HIGH = "document.documentElement.scrollHeight - innerHeight"
 
@@ -337,6 +345,29 @@ def test_every_tab_fits_can_be_hit_and_is_accessible(browser, served, tmp_path, 
     assert page.errors == []
     address = served.link.partition("/#")[0]
     assert all(one.startswith((address, "blob:", "about:")) for one, _ in page.requests)
+
+
+@pytest.mark.parametrize(
+    "size", [*LANDSCAPE, PHONE, DESKTOP], ids=lambda size: f"{size[0]}x{size[1]}"
+)
+def test_every_button_can_be_hit_without_scrolling(browser, served, tmp_path, size):
+    """A phone on its side shows the picture left and the buttons right."""
+    page = opened(browser, served.link, size)
+    asked(page)
+    for name in ("verdict", "grid"):
+        assert page.eval(COVERED) == []
+        assert page.eval(SMALL.replace("< 64", "< 44")) == []
+        assert max(page.eval(WIDE), page.eval(HIGH)) <= 0
+        page.screenshot(tmp_path / f"{name}.png")
+        view, hand = (
+            page.eval(f"(b => [b.right, b.bottom])({one}.getBoundingClientRect())")
+            for one in ("document.querySelector('.view')", "document.querySelector('#undo')")
+        )
+        assert (view[0] < hand[0] and view[1] >= hand[1] - 1) or size == PHONE
+        if name == "verdict":
+            page.tap("#blind")
+            page.wait("!document.querySelector('#grid-box').hidden")
+    assert page.errors == []
 
 
 @pytest.mark.long

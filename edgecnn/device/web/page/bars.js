@@ -30,6 +30,8 @@ export function drawBars(about, state) {
   } else if (view.enough) {
     line.dataset.enough = "1";
     line.textContent = `✓ Enough: ${state.live.total} labels, within ±${view.now.toFixed(1)} points`;
+  } else if (!view.more) {
+    line.textContent = `No random frame is left: ±${view.now.toFixed(1)} points`;
   } else if (!state.live.total) {
     line.textContent = `${view.more} random frames give ±${view.then.toFixed(0)} points`;
   } else {

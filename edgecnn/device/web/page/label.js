@@ -16,6 +16,7 @@ const MOST_UNDO = 50;
 let card = null;
 let touched = false;
 let wantsLive = false;
+let finished = false; // no frame is left to ask about
 const given = []; // what undo takes back, the newest last
 
 const labels = () => device.about.labels;
@@ -25,10 +26,11 @@ const isBusy = () => touched || isOpen();
 
 function show(next) {
   card = next;
+  finished = false;
   $("empty").hidden = Boolean(card);
   if (!card) $("picture").hidden = true;
   else showPicture($("picture"), card.url);
-  $("picture").alt = card ? `Frame ${card.name || card.frame}` : "No frame yet";
+  $("picture").alt = card ? card.note || `Frame ${card.name || card.frame}` : $("empty").textContent;
   render();
 }
 
@@ -41,7 +43,7 @@ function render() {
     says.append("Model says ", make("b", labels()[card.answer]), sure);
   }
   $("origin").textContent = card ? origin() : "";
-  $("verdict").hidden = Boolean(card) && picksClass();
+  $("verdict").hidden = finished || (Boolean(card) && picksClass());
   $("grid-box").hidden = !card || !picksClass();
   $("right").disabled = $("wrong").disabled = $("cant").disabled = !card;
   $("undo").disabled = !given.length;
@@ -86,8 +88,8 @@ function label(name) {
   if (!card) return;
   const now = card;
   card = null;
-  const id = give({ frame: now.frame, label: name, via: now.via, unseen: isUnseen(now), run: now.run });
-  remember({ ids: [id], card: now });
+  const item = { frame: now.frame, via: now.via, unseen: isUnseen(now), run: now.run, by: person() };
+  remember({ ids: [give({ ...item, label: name })], items: [item], card: now });
   if (navigator.vibrate) navigator.vibrate(10);
   $("picture").dataset.keep = now.url;
   render();
@@ -109,13 +111,13 @@ function remember(entry) {
   }
 }
 
+// A label that the device has already is withdrawn; the frame is asked about again.
 function undo() {
   const entry = given.pop();
   if (!entry) return;
   for (const [k, id] of entry.ids.entries()) {
     if (takeBack(id)) continue;
-    const item = entry.items ? entry.items[k] : { frame: entry.card.frame, via: entry.card.via, run: entry.card.run };
-    give({ ...item, label: null, unseen: isUnseen(item) }); // until it is labelled again
+    give({ ...entry.items[k], label: null, withdrawn: true }); // it has no label until somebody gives one
   }
   if (entry.card) show(entry.card);
   else render();
@@ -144,8 +146,9 @@ async function labelChosen(right) {
   if (!picked.length) return;
   const name = right ? null : await choose(`What do these ${picked.length} frames show?`);
   if (name === undefined) return;
-  const items = picked.map((one) => ({ frame: one.frame, via: "strip", run: device.about.run }));
-  const ids = items.map((item, k) => give({ ...item, unseen: isUnseen(item), label: right ? labels()[picked[k].answer] : name }));
+  const where = picked.map((one) => ({ frame: one.frame, run: device.about.run }));
+  const items = where.map((one) => ({ ...one, via: "strip", unseen: isUnseen(one), by: person() }));
+  const ids = items.map((item, k) => give({ ...item, label: right ? labels()[picked[k].answer] : name }));
   remember({ ids, items });
   clearChosen();
   toast(`${picked.length} labelled`);
@@ -173,7 +176,10 @@ async function step() {
   if (found.question && !isBusy()) return showQuestion(found.question);
   if (!live && !found.question) {
     $("empty").textContent = "Every frame has its label.";
-    if (card) show(null);
+    if (finished) return 1500;
+    show(null);
+    finished = true;
+    render();
     return 1500;
   }
   return live ? showLive() : 300;

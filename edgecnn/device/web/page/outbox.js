@@ -41,11 +41,11 @@ function remove(key) {
   localStorage.removeItem(key);
 }
 
-// Queue a label: { frame, last?, label, via, unseen }; returns its id.
+// Queue a label: { frame, last?, label, via, unseen, withdrawn?, by? }; returns its id.
 export function give(item) {
   const at = now();
   const id = `${at.toString(36)}-${letters(12)}`;
-  const full = { ...item, id, at, by: person(), run: item.run || device.about.run };
+  const full = { ...item, id, at, by: item.by || person(), run: item.run || device.about.run };
   try {
     localStorage.setItem(PREFIX + id, JSON.stringify(full));
   } catch {

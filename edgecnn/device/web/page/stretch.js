@@ -1,7 +1,7 @@
 // "From now on: X": every frame from one that was shown to another that was shown.
 
 import { isUnseen } from "./blind.js";
-import { give } from "./outbox.js";
+import { give, person } from "./outbox.js";
 import { $, toast } from "./dom.js";
 
 const SEND_MS = 1000;
@@ -32,8 +32,9 @@ export function stretchShown(card) {
 function send() {
   if (!now || now.first === null || now.last < now.first) return;
   const item = { frame: now.first, last: now.last, via: "stretch", run: now.run };
-  now.ids.push(give({ ...item, label: now.label, unseen: now.unseen }));
-  now.items.push(item);
+  const said = { ...item, unseen: now.unseen, by: person() };
+  now.ids.push(give({ ...said, label: now.label }));
+  now.items.push(said);
   now.count += now.last - now.first + 1;
   now.first = now.last + 1;
   now.unseen = true;
