@@ -10,7 +10,7 @@ That test holds for one look. Who asks after every label whether the shadow may 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
-from edgecnn.records import Record, computed
+from edgecnn.records import Record, computed, json_as
 from edgecnn.words import number
 
 __all__ = ["FALSE_SWITCH_RATE", "PairCounts", "ShadowComparison", "ShadowPairs"]
@@ -43,6 +43,8 @@ class ShadowComparison(Record):
     only_active, only_shadow  labelled frames that only one of them read right
     lost, won         things of which the shadow read fewer, or more, frames right
     first_lost, first_won  things whose first labelled frame only one of them read right
+    logged            None: `frames` and `agreed` are counted; else they are estimated from so many
+                      answers of a log that leaves others out
 
     Labels of frames that were picked because an answer was uncertain, or by a person, don't count:
     they are no sample.
@@ -60,6 +62,7 @@ class ShadowComparison(Record):
     won: int
     first_lost: int
     first_won: int
+    logged: int | None = field(default=None, metadata=json_as(if_any=True))
 
     @property
     @computed
@@ -85,16 +88,37 @@ class ShadowComparison(Record):
 
     def to_text(self) -> str:
         """A line: agreement, then accuracy and the paired test where there are labels."""
-        alike = f"{self.name} gives the same answer to {self.agreed} of {self.frames} frames"
+        alike = f"{self.name} {self._agreement()}"
         if not self.active.total:
             return f"{alike}; without labels nothing says which is better"
+        each = "" if self.logged is None else ", each counted once"
         return (
-            f"{alike}; labelled ones: the shadow {self.shadow.text()}; the bundle that ran "
+            f"{alike}; labelled ones{each}: the shadow {self.shadow.text()}; the bundle that ran "
             f"{self.active.text()}; only the shadow is right on "
             f"{number(self.only_shadow, 'frame')}, only the other on {self.only_active}; better on "
             f"{number(self.won, 'thing')}, worse on {self.lost}, exact test "
             f"p = {self.p_value:.2g}: {self._verdict()}"
         )
+
+    def _agreement(self) -> str:
+        """How often the two agree, and where that is an estimate."""
+        if self.logged is None:
+            return f"gives the same answer to {self.agreed} of {self.frames} frames"
+        if not self.frames:
+            return "can't be compared: none of its answers is logged that chance picked"
+        share = f"{100 * self.agreed / self.frames:.1f} %"
+        return (
+            f"gives the same answer to about {share} of {number(self.frames, 'frame')} (weighed: "
+            f"the log holds {self.logged} of them, the uncertain ones more often than others)"
+        )
+
+    def weighed(self, frames: float, agreed: float) -> ShadowComparison:
+        """The same with an estimate for all frames, of which the log left some out.
+
+        Args:
+            frames, agreed: Sums over the answers of both, each for as many as it stands for.
+        """
+        return replace(self, frames=round(frames), agreed=round(agreed), logged=self.frames)
 
     def why_better(self) -> str:
         """Why the shadow may take over, or why not."""

@@ -18,6 +18,7 @@ from edgecnn.records import Record
 from edgecnn.session.answers import RANDOM
 from edgecnn.session.headline import objects_shown
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.session.reading.thin_log import stands_for
 
 __all__ = ["AdaptedGain", "adapted_gain", "compare_shadow", "learned_frames"]
 
@@ -27,21 +28,29 @@ def compare_shadow(parts: Sequence[tuple[Session, Frames, Truth]]) -> ShadowComp
     found = [session.header.shadow for session, _, _ in parts if session.header.shadow]
     if not found:
         return None
-    newest, agreed, frames = found[-1], 0, 0
+    newest = found[-1]
+    both: list[tuple[Frames, np.ndarray]] = []
     rights: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     shown = objects_shown([(answers, truth) for _, answers, truth in parts])
     for (session, answers, truth), numbers in zip(parts, shown, strict=True):
         about, shadow = session.header.shadow, answers.shadow
         if shadow is None or about is None or about.sha256 != newest.sha256:
             continue
-        frames += int((shadow >= 0).sum())
-        agreed += int((shadow == answers.index).sum())
+        both.append((answers, shadow))
         rows = np.flatnonzero(truth.label >= 0)
         counted = (truth.why[rows] >= RANDOM) & (shadow[rows] >= 0)
         label, rows = truth.label[rows[counted]], rows[counted]
         rights.append((answers.index[rows] == label, shadow[rows] == label, numbers[counted]))
     counts = PairCounts.of_rows(*map(np.concatenate, zip(*rights, strict=True)))
-    return counts.comparison(newest.path, newest.sha256, frames, agreed)
+    answered = np.concatenate([shadow >= 0 for _, shadow in both])
+    agreed = np.concatenate([shadow == answers.index for answers, shadow in both])
+    sums = int(answered.sum()), int(agreed.sum())
+    as_logged = counts.comparison(newest.path, newest.sha256, *sums)
+    weight = stands_for([answers for answers, _ in both])
+    if weight is None:
+        return as_logged
+    # Uncertain answers are kept, and so logged, more often than others.
+    return as_logged.weighed(float(weight[answered].sum()), float(weight[agreed].sum()))
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
 
 
 def _what_labels_tell(live: Tally, lab: Tally) -> str:
-    """How wide the interval of the gap is, how wide with more labels, and what the lab keeps wide."""
+    """How wide the gap's interval is, how wide with more labels, and what the lab keeps wide."""
     count, worth = _labels_to_halve(live), _worth(live)
 
     def width(labels: float) -> float:

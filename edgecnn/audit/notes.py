@@ -86,6 +86,8 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
             notes.append(
                 f"{name}: {number(frames.repeated, 'frame')} logged twice; the later answer counts"
             )
+        if frames.cut_short is not None:
+            notes.append(f"{name}: {_cut_text(frames)}")
         if frames.end is None:
             notes.append(f"{name}: has no end event: the run is still going on or was killed")
     return notes
@@ -159,6 +161,15 @@ def file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:
     if labels.guarded:
         notes.append(f"{file}: {_guard_text(labels.guarded)}")
     return [*notes, *labels.notes]
+
+
+def _cut_text(frames: Frames) -> str:
+    last, ran = int(frames.frame.max()), frames.cut_short
+    of = f"the run answered {number(ran, 'frame')}" if ran else "the run went on"
+    return (
+        f"--log-mb was used up: the log ends at frame {last}, and {of}; the figures speak only for "
+        "the frames up to it"
+    )
 
 
 def _guard_text(count: int) -> str:

@@ -144,7 +144,7 @@ class Card(Record):
 
     @property
     def learned_pictures(self) -> frozenset[str]:
-        """The pictures that it was trained on or adapted to, of the lab's some: see `picture_key`."""
+        """Pictures that it was trained on or adapted to, of the lab's some: see `picture_key`."""
         told = (self.training, self.training.get("also"), self.adaptation)
         return frozenset(key for one in told if one for key in one.get("pictures", ()))
 

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from edgecnn.cli.app import Outcome, command, result_lines, text_lines
-from edgecnn.cli.command import FILES
+from edgecnn.cli.command import COMMANDS, FILES
+from edgecnn.cli.config import FILE, read_config
 from edgecnn.cli.progress import is_quiet, progress_bars, tell
 from edgecnn.device.options import (
     BenchmarkOptions,
@@ -107,7 +108,12 @@ def run(
     with panel(None if is_quiet() else sys.stderr) as on_status:
         lines = result_lines()
         found = run(bundle, source, options, on_status=on_status, on_link=_say_link, on_line=lines)
-    return found, 0 if found.ok else 1
+    status = 0 if found.ok else 1
+    if options.output == "jsonl" and text_lines() is not None:
+        # A program reads stdout line by line, each as JSON: the text is for who looks on.
+        tell(found.to_text().rstrip("\n"))
+        raise typer.Exit(status)
+    return found, status
 
 
 def _say_link(link: str) -> None:
@@ -151,7 +157,29 @@ def service(
     """Run the capture loop as a systemd service that starts with the board."""
     from edgecnn.device.service.service import service
 
-    return service(action, bundle, options), 0
+    return service(action, bundle, options, lambda path: _run_options(path, options)), 0
+
+
+def _run_options(bundle: Path, options: ServiceOptions) -> RunOptions:
+    """What `run` makes of the config file that it finds when the service starts it.
+
+    Raises:
+        OptionError: It refuses the file, or options of it beside those that the unit gives.
+    """
+    root = options.log_root.absolute()
+    # Without --config: beside the bundle, or in the working directory, which the unit sets.
+    places = (bundle.absolute().parent / FILE, root / FILE)
+    file = options.run_config or next((one for one in places if one.is_file()), None)
+    about = COMMANDS["run"]
+    values = {} if file is None else read_config(file, "run", about.options, COMMANDS)
+    if values.get("show_link"):
+        raise OptionError(f"{file}: [run] show-link prints the link and stops; leave it out")
+    for one in about.own:
+        values.pop(one.name, None)
+    try:
+        return RunOptions(**values | {"wait": True, "log_root": root})
+    except OptionError as error:
+        raise OptionError(f"{file}, beside what the service itself gives: {error}") from error
 
 
 @command("doctor", DoctorOptions, ("", "model.edgecnn"))

@@ -148,8 +148,9 @@ class TrainResult(Record):
         if len(self.class_counts) < 2 or self.lab.interval[0] > most:
             return []
         return [
-            f"That is no better than naming the commonest class ({100 * most:.0f} % of the training "
-            "images): train longer, or look at the labels with `edgecnn inspect`, before you export."
+            f"That is no better than naming the commonest class ({100 * most:.0f} % of the "
+            "training images): before you export, train longer, or look at the labels with "
+            "`edgecnn inspect`."
         ]
 
     def _checks(self) -> list[str]:

@@ -45,7 +45,9 @@ def test_an_audit_after_adapting_sets_expected_beside_obtained(story, digits_bun
     assert [step.command.split()[:2] for step in was.next].count(["edgecnn", "adapt"]) == 1
     before = result.live_before
     assert (before.live, before.lab) == (was.live.tally, was.lab.quantized)
-    assert f"at most {before.most_points:.1f} points (the upper end of the gap's" in result.to_text()
+    assert (
+        f"at most {before.most_points:.1f} points (the upper end of the gap's" in result.to_text()
+    )
     assert Bundle.open(result.model).card.live_before == before
     now = audit(second)
     gain = now.adapted

@@ -262,7 +262,7 @@ CASES = (
     ),
     Case("--merge takes one session", "label S S2 --merge T", "label S --merge T"),
     read("are for folders of images, not", "label S -o O", "label S"),
-    read("can't be the name of a folder", "label F --classes a/b", "label F --classes ab"),
+    read("can't be a class", "label F --classes a/b", "label F --classes ab"),
     Case(
         "is {}, expected a port (9100)",
         "run B -s F --metrics nowhere/",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from dataclasses import replace
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 from helpers_run import one_line
@@ -17,6 +20,7 @@ from served import free_port
 from sessions import PAST, PAST_BUNDLE
 from test_panel import STATUS
 
+from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.live.status import Trouble
 from edgecnn.device.options import RunOptions
@@ -26,6 +30,7 @@ from edgecnn.device.outputs.metrics import Metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
 from edgecnn.device.outputs.output_options import DecisionRule, OutputOptions
 from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher
+from edgecnn.device.run.loop import Loop
 from edgecnn.device.run.run import run
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
 
@@ -99,6 +104,11 @@ def test_json_lines_stand_before_the_result_and_changes_alone_can_be_had(tmp_pat
     assert len(lines) == last["frames"] > 5
     assert [line["frame"] for line in lines] == sorted(line["frame"] for line in lines)
     assert all(line["decision"] == line["label"] for line in lines)
+    without = subprocess.run(command[:-1], capture_output=True, text=True)
+    assert [json.loads(line)["frame"] for line in without.stdout.splitlines()] == [
+        line["frame"] for line in lines
+    ]
+    assert f"frames    {len(lines)} " in without.stderr
     changed = []
     options = RunOptions(output="jsonl", changes_only=True)
     run(PAST_BUNDLE, str(PAST / "field" / "frames"), options, on_line=changed.append)
@@ -109,8 +119,6 @@ def test_json_lines_stand_before_the_result_and_changes_alone_can_be_had(tmp_pat
 
 
 def test_metrics_have_both_accuracies_with_intervals_and_every_trouble():
-    from dataclasses import replace
-
     status = replace(
         STATUS,
         silent=Trouble(14.0, "x"),
@@ -118,6 +126,7 @@ def test_metrics_have_both_accuracies_with_intervals_and_every_trouble():
         faults={'damaged "frames"': 7},
     )
     text = metrics_text(status, {"temperature_c": 61.5, "throttled": "0x50005"})
+    assert "# TYPE edgecnn_labelled_total counter" in text
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     expected = {
         'edgecnn_accuracy{where="live",bound="value"}': 0.8,
@@ -135,6 +144,44 @@ def test_metrics_have_both_accuracies_with_intervals_and_every_trouble():
     assert float(values['edgecnn_accuracy{where="live",bound="low"}']) < 0.8
     for line in text.splitlines():
         assert line.startswith(("# HELP edgecnn_", "# TYPE edgecnn_", "edgecnn_"))
+
+
+def test_all_samples_of_a_metric_stand_together_below_its_help_and_type():
+    """As the text format asks for, and counters alone are called totals."""
+    many = replace(STATUS, regions={"hall": Tally(1, 2), "door": Tally(3, 4)}, faults={"x": 1})
+    name, kinds = "", {}
+    for line in metrics_text(many, {"temperature_c": 61.5}).splitlines():
+        if line.startswith("# HELP "):
+            name = line.split()[2]
+            assert name not in kinds
+        elif line.startswith("# TYPE "):
+            assert line.split()[2] == name
+            kinds[name] = line.split()[3]
+        else:
+            assert re.split("[{ ]", line)[0] == name
+    totals = {name for name in kinds if name.endswith("_total")}
+    assert {kinds[name] for name in totals} == {"counter"}
+    assert "edgecnn_labelled_total" in totals
+
+
+def test_figures_go_on_while_a_run_waits_for_labels_on_its_page():
+    shown: list[object] = []
+    loop = object.__new__(Loop)
+    loop.__dict__ |= {
+        "_truths": SimpleNamespace(take=list),
+        "_bundles": SimpleNamespace(shadow=None, take_refusals=list),
+        "_source": SimpleNamespace(take_warnings=list),
+        "_outputs": SimpleNamespace(wants_status=lambda: True, show=shown.append, failures=[]),
+        "_notifier": SimpleNamespace(alive=lambda: None),
+        "_status": lambda: STATUS,
+        "_page": None,
+        "_log": None,
+        "_hung": False,
+        "_warnings": [],
+    }
+    ticks = iter([False, False, True])
+    loop._linger(None, SimpleNamespace(wait=lambda _: next(ticks)))
+    assert shown == [STATUS, STATUS]
 
 
 def test_metrics_are_served_and_a_taken_or_wrong_address_is_one_line():

@@ -18,7 +18,7 @@ from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.device.service.options import ServiceOptions
 from edgecnn.device.service.service import service
-from edgecnn.device.service.unit_file import unit_text
+from edgecnn.device.service.unit_file import hidden_paths, unit_text
 from edgecnn.errors import EdgecnnError, OptionError
 
 needs_systemd = pytest.mark.skipif(
@@ -101,6 +101,49 @@ def test_what_can_not_be_done_is_one_line(action, bundle, options):
     with pytest.raises(EdgecnnError) as error:
         service(action, bundle, ServiceOptions(**options))
     one_line(error.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("[run]\nsmoothng = 0.5", "did you mean 'smoothing'"),
+        ('[run]\nlog = "sess"', "--log and --log-root say the same"),
+        ('metrics = "9100"', "is in no table"),
+        ("[run]\nshow-link = true", "show-link"),
+        ("[run]\nwindow = true", "no screen"),
+        ('[run]\nreject = "nobody=0.5"', "names no class"),
+        ("[rum]\nmax-fps = 2", "table of no command"),
+    ],
+)
+@pytest.mark.parametrize("given", [True, False], ids=["--run-config", "beside the bundle"])
+def test_a_config_that_run_refuses_is_no_service(tmp_path, table, words, given):
+    bundle = PAST_BUNDLE if given else shutil.copytree(PAST_BUNDLE, tmp_path / "b.edgecnn")
+    file = tmp_path / "edgecnn.toml"
+    file.write_text("[run]\nmax-fps = 2\nsource = '1'\n")
+    command = [sys.executable, "-m", "edgecnn", "service", "install", str(bundle), "--source", "0"]
+    command += ["--print-only", *(["--run-config", str(file)] if given else [])]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path.parent)
+    assert done.returncode == 0, done.stderr
+    file.write_text(table + "\n")
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in one_line(OptionError(done.stderr.strip()))
+
+
+@pytest.mark.parametrize("where", ["/tmp", "/var/tmp"])
+def test_what_the_service_can_not_see_is_refused_and_said_in_a_printed_unit(tmp_path, where):
+    root = Path(where) / "edgecnn" / "sessions"
+    with pytest.raises(OptionError, match="can't see") as error:
+        service("install", PAST_BUNDLE, ServiceOptions(source="0", log_root=root, folder=tmp_path))
+    assert str(root) in one_line(error.value)
+    assert list(tmp_path.iterdir()) == []
+    printed = service(
+        "install", PAST_BUNDLE, ServiceOptions(source="0", log_root=root, print_only=True)
+    )
+    assert f"own there: {root}" in printed.text
+    linked = tmp_path / "linked"
+    linked.symlink_to(where)
+    assert hidden_paths([linked / "a", Path(where), Path("/opt/a")]) == [linked / "a", Path(where)]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "Door"])

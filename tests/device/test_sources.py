@@ -14,6 +14,7 @@ from helpers_run import one_line, video_frames, write_video
 
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.capture.sources import open_source
+from edgecnn.device.capture.video_file import VideoSource
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError, SourceError
 
@@ -233,3 +234,22 @@ def test_a_rate_takes_frames_of_a_video_by_its_own_clock(tmp_path, pictures):
     path = write_video(tmp_path / "v.avi", sorted(pictures.iterdir()) * 5, fps=10)
     frames, _ = read(str(path), max_fps=2.0)
     assert [f.index for f in frames] == list(range(0, 60, 5))
+
+
+@pytest.mark.parametrize("fps", [3.0, 10.0, 25.0, 29.97, 30.0])
+def test_a_rate_as_high_as_that_of_the_video_takes_every_frame(tmp_path, pictures, fps):
+    path = write_video(tmp_path / "v.avi", sorted(pictures.iterdir()) * 40, fps=fps)
+    every, _ = read(str(path))
+    assert len(every) > 400
+    for rate in ({"max_fps": fps}, {"every": f"{1 / fps:.9f}s"}):
+        assert len(read(str(path), **rate)[0]) == len(every)
+
+
+def test_after_a_gap_in_the_times_of_a_video_a_rate_holds(tmp_path, pictures, monkeypatch):
+    path = write_video(tmp_path / "v.avi", sorted(pictures.iterdir()) * 5, fps=10)
+
+    def late(_: VideoSource, index: int) -> float:
+        return index / 10 + (30.0 if index > 20 else 0.0)
+
+    monkeypatch.setattr(VideoSource, "_seconds", late)
+    assert [f.index for f in read(str(path), max_fps=2.0)[0]][5:] == [21, *range(25, 60, 5)]

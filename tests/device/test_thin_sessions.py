@@ -87,6 +87,24 @@ def test_a_thin_log_with_labels_after_the_run_gives_the_figure_of_a_whole_one(
     assert again.live.per_class == report.live.per_class
 
 
+def test_an_audit_says_that_a_log_ends_before_the_run(film, tmp_path):
+    log = tmp_path / "s"
+    given = {"truth": (str(film[1]),), "keep_frames": 0}
+    run(PAST_BUNDLE, str(film[0]), RunOptions(log=log, log_mb=0.02, **given))
+    last = events(log, "frame")[-1]["frame"]
+    assert last < COUNT - 1
+    (note,) = (one for one in audit([log]).notes if "--log-mb" in one)
+    assert f"the log ends at frame {last}, and the run answered {COUNT} frames" in note
+    whole = tmp_path / "whole"
+    run(PAST_BUNDLE, str(film[0]), RunOptions(log=whole, **given))
+    assert not any("--log-mb" in one for one in audit([whole]).notes)
+    for cut in (log, whole):
+        lines = (cut / "events.jsonl").read_bytes().splitlines(keepends=True)
+        (cut / "events.jsonl").write_bytes(b"".join(lines[:-1]))  # killed
+        notes = [one for one in audit([cut]).notes if "--log-mb" in one]
+        assert ["the run went on" in one for one in notes] == [True] * (cut == log)
+
+
 def test_labels_during_the_run_count_as_they_do_in_the_run(film, tmp_path):
     """What has a label is logged, so that the log holds all that the run counts."""
     half = tmp_path / "half.csv"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -19,6 +20,8 @@ __all__ = ["VideoSource"]
 
 _AHEAD = 3
 _TICK_S, _CLOSE_S = 0.2, 3.0
+# Containers round a frame's time to a millisecond, so it may seem to come before it is due.
+_ROUNDED_S = 0.001
 
 # A frame and its time by the video's own clock, where it has one.
 _Decoded = tuple[Prepared, float | None]
@@ -61,7 +64,7 @@ class VideoSource(Source):
         for _ in range(_AHEAD):
             self._places.put(True)
         self._thread.start()
-        index, due_s = 0, 0.0
+        index, newest = 0, -1
         while not self._stop.is_set():
             try:
                 got = self._decoded.get(timeout=_TICK_S)
@@ -75,8 +78,9 @@ class VideoSource(Source):
                 raise got
             self._places.put(True)
             made, seconds = got
-            if seconds is None or seconds >= due_s:
-                due_s += self._period_s
+            period = self._period(index, seconds)
+            if period > newest:
+                newest = period
                 yield Frame.of(made, index, now_utc(), time.monotonic(), seconds)
             index += 1
 
@@ -114,6 +118,15 @@ class VideoSource(Source):
         if stamp > 0 or index == 0:
             return max(0.0, stamp)
         return index / self._fps if self._fps > 0 else 0.0
+
+    def _period(self, index: int, seconds: float | None) -> int:
+        """In which period since the start of the video a frame lies: one is taken of each.
+
+        Counted from the start, so that no rounding adds up.
+        """
+        if seconds is None or not self._period_s:
+            return index
+        return math.floor((seconds + _ROUNDED_S) / self._period_s)
 
     def _check_end(self, num_read: int) -> None:
         if num_read == 0:

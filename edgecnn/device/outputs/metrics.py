@@ -24,16 +24,14 @@ _Sample = tuple[str, str, str, dict[str, str], float]  # name, kind, help, label
 
 def metrics_text(status: Status, health: Json) -> str:
     """The figures of a run and its machine; what is unknown is left out."""
-    lines, seen = [], set()
+    groups: dict[str, list[str]] = {}  # the format wants all samples of a metric together
     for name, kind, about, labels, value in _samples(status, health):
-        if name not in seen:
-            seen.add(name)
-            lines += [f"# HELP edgecnn_{name} {about}", f"# TYPE edgecnn_{name} {kind}"]
+        head = [f"# HELP edgecnn_{name} {about}", f"# TYPE edgecnn_{name} {kind}"]
         shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-        lines.append(
+        groups.setdefault(name, head).append(
             f"edgecnn_{name}{{{shown}}} {value:.10g}" if shown else f"edgecnn_{name} {value:.10g}"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(line for group in groups.values() for line in group) + "\n"
 
 
 def _samples(status: Status, health: Json) -> Iterator[_Sample]:
@@ -80,7 +78,7 @@ def _samples(status: Status, health: Json) -> Iterator[_Sample]:
 
 def _accuracy(where: str, tally: Tally, more: dict[str, str] | None = None) -> Iterator[_Sample]:
     labels = {"where": where, **(more or {})}
-    yield "labelled_total", "gauge", "Frames with a label of the card.", labels, tally.total
+    yield "labelled_total", "counter", "Frames with a label of the card.", labels, tally.total
     if tally.accuracy is None:
         return
     low, high = tally.interval

@@ -202,6 +202,8 @@ class Loop:
         while not stop.wait(_STATUS_S):
             truths = self._truths.take()
             self._hold(truths)
+            self._show_figures()
+            self._take_warnings()
             if truths and on_status is not None:
                 on_status(self._status())
             if self._page is not None and self._page.hub.wants_status():
@@ -229,6 +231,9 @@ class Loop:
 
     def _swap(self, first_frame: int) -> None:
         """Let another bundle answer from a frame on, and tell page and log."""
+        before, alarm = self._bundles.active, self._weigh()
+        if alarm.raised:  # the alarm that is shown from here on is that of the next one
+            self._warn(f"alarm of {before.bundle.path.name}: {alarm.text()}")
         self._bundles.swap(first_frame, self._regions, self._options)
         active = self._bundles.active
         bundle, artifact = active.bundle, active.classifier.artifact
@@ -341,11 +346,14 @@ class Loop:
         )
 
     def _weigh(self) -> Alarm:
-        """The alarm; the first time that it is raised it is logged, too."""
+        """The alarm; the first time that it is raised it is logged, too.
+
+        It is no warning: who looks at the run sees it with the figures of now.
+        """
         things, right = self._regions.first_answers
         alarm = Alarm.of(self._bundles.active.lab_file, right, things)
-        if self._bundles.active.newly_alarmed(alarm):
-            self._warn(f"alarm: {alarm.text()}")
+        if self._bundles.active.newly_alarmed(alarm) and self._log is not None:
+            self._log.health(f"alarm: {alarm.text()}")
         return alarm
 
     def _faults(self) -> dict[str, int]:

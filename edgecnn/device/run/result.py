@@ -94,7 +94,8 @@ class RunResult(Figures, Record):
 
     def _next(self) -> str:
         if self.session is None:
-            return "add --log SESSION to keep frames, then `edgecnn label SESSION`"
+            then = "audit" if self.live.total else "label"
+            return f"add --log SESSION to keep frames, then `edgecnn {then} SESSION`"
         if not self.live.total:
             return f"edgecnn label {shlex.quote(str(self.session))}"
         return f"edgecnn audit {shlex.quote(str(self.session))}"

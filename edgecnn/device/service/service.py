@@ -11,9 +11,10 @@ from pathlib import Path
 
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.capture.cameras import live_kind, public_name
+from edgecnn.device.options import RunOptions
 from edgecnn.device.service.options import ServiceOptions
 from edgecnn.device.service.result import ServiceResult
-from edgecnn.device.service.unit_file import unit_text
+from edgecnn.device.service.unit_file import hidden_paths, unit_text
 from edgecnn.errors import MissingRuntimeError, OptionError, OutputError
 from edgecnn.files.staging import write_file
 
@@ -23,8 +24,17 @@ _SECONDS = 120.0
 ACTIONS = ("install", "uninstall", "status", "logs")
 
 
-def service(action: str, bundle: Path | None, options: ServiceOptions) -> ServiceResult:
+# The options that the service's run would get, for a bundle; raises OptionError where it refuses.
+ReadRun = Callable[[Path], RunOptions]
+
+
+def service(
+    action: str, bundle: Path | None, options: ServiceOptions, read_run: ReadRun | None = None
+) -> ServiceResult:
     """Do one of "install", "uninstall", "status" and "logs".
+
+    Args:
+        read_run: Reads the config file as `run` does, so that `install` refuses what it would.
 
     Raises:
         OptionError: Another action, or what it needs is missing.
@@ -33,7 +43,7 @@ def service(action: str, bundle: Path | None, options: ServiceOptions) -> Servic
         OutputError: Not allowed, or systemd refuses.
     """
     actions: dict[str, Callable[[], ServiceResult]] = {
-        "install": lambda: _install(bundle, options),
+        "install": lambda: _install(bundle, options, read_run),
         "uninstall": lambda: _uninstall(options),
         "status": lambda: _ask(
             "status", options, ["systemctl", "--no-pager", "--full", "status", options.unit]
@@ -49,7 +59,9 @@ def service(action: str, bundle: Path | None, options: ServiceOptions) -> Servic
     return actions[action]()
 
 
-def _install(bundle: Path | None, options: ServiceOptions) -> ServiceResult:
+def _install(
+    bundle: Path | None, options: ServiceOptions, read_run: ReadRun | None
+) -> ServiceResult:
     if bundle is None or options.source is None:
         missing = "BUNDLE" if bundle is None else "--source SOURCE"
         raise OptionError(f"{missing} is missing; see `edgecnn service --help`")
@@ -57,19 +69,27 @@ def _install(bundle: Path | None, options: ServiceOptions) -> ServiceResult:
         raise OptionError(
             f"--source is {options.source!r}, expected a camera or stream: a service never ends"
         )
-    Bundle.open(bundle)
+    opened = Bundle.open(bundle)
     if options.run_config is not None and not options.run_config.is_file():
         raise OptionError(
             f"--run-config is {options.run_config}, which is no file, expected a TOML file with a "
             "section [run]; check the path"
         )
+    if read_run is not None:
+        _check_run(read_run(bundle), opened)
     file = _unit_file(options)
     root = options.log_root.absolute()
-    text = unit_text(
-        _command(bundle, options, root), public_name(options.source), root, options.user
-    )
+    command = _command(bundle, options, root)
+    needed = [Path(command[0]), bundle, root]
+    hidden = hidden_paths([*needed, *([options.run_config] if options.run_config else [])])
+    text = unit_text(command, public_name(options.source), root, options.user, hidden)
     if options.print_only:
         return ServiceResult("install", file, (), text)
+    if hidden:
+        raise OptionError(
+            f"the service can't see {', '.join(map(str, hidden))}: it has a temporary folder of "
+            "its own, and the board empties that of others; move this, for example below /opt"
+        )
     _need_systemd()
     steps = [*_make_user(options.user), *_make_root(root, options.user)]
     write_file(file, text)
@@ -79,6 +99,21 @@ def _install(bundle: Path | None, options: ServiceOptions) -> ServiceResult:
         _call(["systemctl", *command])
         steps.append(f"systemctl {' '.join(command)}")
     return ServiceResult("install", file, tuple(steps))
+
+
+def _check_run(run: RunOptions, bundle: Bundle) -> None:
+    """Refuse options that end each run at once: systemd would start it again for ever.
+
+    Raises:
+        OptionError: They need a screen, or don't fit the bundle.
+    """
+    if run.window:
+        raise OptionError("[run] has window, but a service has no screen; leave it out")
+    reject = bundle.card.reject
+    try:
+        run.rule(bundle.card.labels, reject.threshold if reject else None)
+    except OptionError as error:
+        raise OptionError(f"[run]: {error}") from error
 
 
 def _uninstall(options: ServiceOptions) -> ServiceResult:

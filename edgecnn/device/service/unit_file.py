@@ -7,8 +7,10 @@ from pathlib import Path
 
 from edgecnn.errors import OptionError
 
-__all__ = ["unit_text"]
+__all__ = ["hidden_paths", "unit_text"]
 
+# The folders of which PrivateTmp gives the service one of its own.
+_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 # What cameras and accelerators need: V4L2, CSI cameras, the firmware, Edge TPUs.
 _DEVICES = (
     *("char-video4linux", "char-media", "char-dma_heap", "char-usb_device", "char-drm"),
@@ -16,7 +18,7 @@ _DEVICES = (
 )
 _UNIT = """\
 # Written by `edgecnn service install`; `edgecnn service uninstall` removes it.
-[Unit]
+{warning}[Unit]
 Description=edgecnn on {source}
 Documentation=man:systemd.service(5)
 Wants=network-online.target
@@ -72,27 +74,46 @@ WantedBy=multi-user.target
 """
 
 
-def unit_text(command: Sequence[str], source: str, root: Path, user: str) -> str:
+def unit_text(
+    command: Sequence[str], source: str, root: Path, user: str, hidden: Sequence[Path] = ()
+) -> str:
     """The unit's file.
 
     Args:
         command: What it runs: an absolute path and its arguments.
         source: The camera without secrets, for its description.
         root: The only folder that can be written.
+        hidden: Files that the service would not see: the unit says so in comments.
 
     Raises:
         OptionError: An argument holds a line end, which a unit can't hold.
     """
+    warning = "".join(
+        f"# Move this first, the service has a folder of its own there: {one.absolute()}\n"
+        for one in hidden
+    )
     for part in (*command, source, str(root)):
         if "\n" in part or "\r" in part:
             raise OptionError(f"{part!r} holds a line end, which a systemd unit can't hold")
     return _UNIT.format(
+        warning=warning,
         source=source.replace("%", "%%"),
         command=" ".join(map(_quoted, command)),
         root=_escaped(str(root)),
         user=user,
         devices="\n".join(f"DeviceAllow={device} rw" for device in _DEVICES),
     )
+
+
+def hidden_paths(paths: Sequence[Path]) -> list[Path]:
+    """Those that the service does not see, because they are in the temporary folder of others."""
+    return [
+        path for path in paths if _is_temporary(path.absolute()) or _is_temporary(path.resolve())
+    ]
+
+
+def _is_temporary(path: Path) -> bool:
+    return any(path.is_relative_to(folder) for folder in _TEMPORARY)
 
 
 def _quoted(part: str) -> str:
