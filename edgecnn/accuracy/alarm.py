@@ -88,7 +88,7 @@ def stakes(lab: Tally, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     Returns:
         float64, shape (n,): the mean over the fields that are bet on, at most 1e12.
     """
-    count = lab.total if lab.effective is None else lab.effective
+    count = lab.worth
     good = count * (lab.accuracy or 0.0) + 0.5
     bad = count + 1 - good
     # Log odds of an error in the lab, and how likely the lab's images make each (up to a factor).

@@ -48,6 +48,11 @@ class Tally(Record):
             return self.estimate
         return self.correct / self.total if self.total else None
 
+    @property
+    def worth(self) -> float:
+        """How many independent answers these count like: all where nothing says how many."""
+        return self.total if self.effective is None else self.effective
+
     @cached_property
     def interval(self) -> tuple[float, float]:
         """Jeffreys interval at 95 %; (0, 1) for no data.
@@ -58,8 +63,7 @@ class Tally(Record):
 
         Source: Brown, Cai & DasGupta 2001, doi:10.1214/ss/1009213286 (both, and the modification).
         """
-        n = self.total if self.effective is None else self.effective
-        p = self.accuracy
+        n, p = self.worth, self.accuracy
         if p is None or n <= 0:
             return (0.0, 1.0)
         right, wrong = n * p, n * (1 - p)

@@ -199,10 +199,11 @@ def _adapt(
     note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)
     with quiet():
         student = Student(parent.split, parent.replay, images, options, parent.from_scratch)
-        sure = calibrated_scores(student.scores, card.temperature)
+        scores = student.scores
+        sure = calibrated_scores(scores, card.temperature)
         notes = tuple(filter(None, (doubt(sure, images), note)))
-        why = refusal(student.scores, images, live)
-        why = why or exchanged_labels(images.labels, student.scores, card.labels)
+        why = refusal(scores, images, live)
+        why = why or exchanged_labels(images.labels, scores, card.labels)
         if why:
             return _result(model, images, (), notes, why)
         steps = [try_framing(student), try_batch_norm(student), try_last_layer(student)]

@@ -73,7 +73,7 @@ def harvest(
     check_replaceable(output)
     check_writable(output, marker=MANIFEST)
     with quiet():
-        card, look = _eyes(options)
+        card, look, adaptable = _eyes(options)
     images = read_field(roots, card, GivenLabels(_known_labels(roots, card)), progress)
     known = np.isin(images.groups, images.groups[images.labelled])
     judged = _judged_without_label(roots)
@@ -107,7 +107,7 @@ def harvest(
         images.passed_over,
         options.model or options.bundle or Path(),
         tuple(roots),
-        options.bundle is None or not lacking_files(Bundle.open(options.bundle)),
+        adaptable,
     )
 
 
@@ -133,8 +133,8 @@ def _judged_without_label(roots: Sequence[Path]) -> set[str]:
     return found
 
 
-def _eyes(options: HarvestOptions) -> tuple[Card, _Look]:
-    """The network that looks at the images."""
+def _eyes(options: HarvestOptions) -> tuple[Card, _Look, bool]:
+    """The network that looks at the images, and whether it can be adapted."""
     if options.model is not None:
         from edgecnn.model.embedding import split_trained
         from edgecnn.model.read import load_model
@@ -146,11 +146,12 @@ def _eyes(options: HarvestOptions) -> tuple[Card, _Look]:
             embedding = split.embed(tensors)
             return split.head.scores(embedding), embedding
 
-        return card, look
+        return card, look, True
     from edgecnn.calibrate.pool import view_of_bundle
 
-    bundle = Path(options.bundle or "")
-    return Bundle.open(bundle).card, view_of_bundle(bundle).look
+    path = Path(options.bundle or "")
+    bundle = Bundle.open(path)
+    return bundle.card, view_of_bundle(path).look, not lacking_files(bundle)
 
 
 def _write(output: Path, picks: FieldSet, read: Sequence[str], certain: np.ndarray) -> None:

@@ -31,8 +31,6 @@ _WORTH = (
     "as trained, 98.89 % adapted without a label, 99.04 % with 20 labels picked so and 99.06 % "
     "with 50 (docs/results.md). What they give on this device is not known before it has them."
 )
-
-
 _LISTED = 20
 
 

@@ -211,7 +211,7 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
 
 def _what_labels_tell(live: Tally, lab: Tally) -> str:
     """How wide the gap's interval is, how wide with more labels, and what the lab keeps wide."""
-    count, worth = _labels_to_halve(live), _worth(live)
+    count, worth = _labels_to_halve(live), live.worth
 
     def width(labels: float) -> float:
         right = round((live.accuracy or 0.0) * labels)
@@ -230,16 +230,11 @@ def _what_labels_tell(live: Tally, lab: Tally) -> str:
     return said
 
 
-def _worth(tally: Tally) -> float:
-    return tally.total if tally.effective is None else tally.effective
-
-
 def _labels_to_halve(tally: Tally) -> int:
     """Labels of independent frames that halve the interval: three times those that count now."""
-    worth = _worth(tally)
     low, high = tally.interval
     half = max(0.01, (high - low) / 4)
     accuracy = min(0.95, max(0.05, tally.accuracy or 0.5))
     wanted = Z_95**2 * accuracy * (1 - accuracy) / half**2
-    more = max(20.0, min(wanted - worth, _MOST_ASKED))
+    more = max(20.0, min(wanted - tally.worth, _MOST_ASKED))
     return round(more / 10) * 10

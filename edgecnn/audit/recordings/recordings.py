@@ -117,8 +117,7 @@ def _of_one_bundle(
             count = sum(session.bundle_sha256 == sha256 for session in found)
             notes.append(
                 f"{folder}: {number(count, 'session')} of bundle {sha256[:12]} left out; audit "
-                f"them "
-                f"with --bundle {of[sha256].header.bundle_path}"
+                f"them with --bundle {of[sha256].header.bundle_path}"
             )
     return kept, notes
 

@@ -83,16 +83,12 @@ def _compare(
     """
     here = labelled.tally(code == position)
     there = labelled.tally((code >= 0) & (code != position))
-    if min(_worth(here), _worth(there)) < _FEWEST:
+    if min(here.worth, there.worth) < _FEWEST:
         return None
     points, low, high = difference(there, here)
     deviation = (points - low if points > 0 else high - points) / Z_95
     chance = erfc(points / max(deviation, 1e-9) / sqrt(2)) / 2
     return here, points, low, high, chance
-
-
-def _worth(tally: Tally) -> float:
-    return float(tally.total if tally.effective is None else tally.effective)
 
 
 def _corrected(parts: list[Part]) -> tuple[Part, ...]:
