@@ -121,7 +121,10 @@ def encode(value: Any) -> Any:
         return encode(value._asdict())
     if hasattr(value, "tolist"):  # of numpy, which is not imported for it
         return encode(value.tolist())
-    return [encode(entry) for entry in value]
+    entries = list(value)
+    if _kinds(entries) == {int}:  # a matrix of a thousand classes has a million of them
+        return entries
+    return [encode(entry) for entry in entries]
 
 
 def json_text(value: Any) -> str:
@@ -152,7 +155,7 @@ def _json_lines(value: Any, line: str) -> Iterator[str]:
         line: The line end and what stands before the value's last line.
     """
     parts = list(value.values()) if isinstance(value, dict) else value
-    if not isinstance(parts, list) or not any(isinstance(part, dict | list) for part in parts):
+    if not isinstance(parts, list) or _kinds(parts).isdisjoint((dict, list)):
         yield json.dumps(value)
         return
     keys = [f"{json.dumps(str(key))}: " for key in value] if isinstance(value, dict) else None
@@ -186,6 +189,10 @@ def decode(hint: Any, value: Any) -> Any:
     if not isinstance(value, _SCALARS[hint]) or isinstance(value, bool):
         raise TypeError(f"{value!r} is no {hint.__name__}")
     return hint(value)
+
+
+def _kinds(entries: list[Any]) -> set[type]:
+    return set(map(type, entries))
 
 
 def _fields(record: Any) -> tuple[Field[Any], ...]:

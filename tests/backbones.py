@@ -171,7 +171,7 @@ def _write_model(folder: Path, name: str, network: Any, found: list[tuple[bytes,
     confusion = np.zeros((len(LABELS),) * 2, int)
     np.add.at(confusion, (labels, scores.argmax(1)), 1)
     tally = Tally(int(np.trace(confusion)), len(labels))
-    lab = LabResult(tally, tuple(tuple(map(int, row)) for row in confusion))
+    lab = LabResult.of(tally, confusion)
     card = Card(name, LABELS, SPEC, lab, (0.1,) * len(LABELS), edgecnn="0.1.0")
     (folder / "golden").mkdir(parents=True)
     network.save(folder / "model.keras")

@@ -28,7 +28,7 @@ PROGRAM = PACKAGE / "export" / "packing" / "classify.py"
 KNOWN: dict[str, dict[str, Any]] = {
     "Card": {"labels": ("k",), "prior": (1.0,), "format": 1},
     "Fault": {"kind": "path"},
-    "LabResult": {"confusion": ((1,),)},
+    "LabResult": {"read_as": ({0: 1},)},
     "Live": {"confusion": ((1,),)},
     "CameraFit": {"verdict": "alike", "ranges": {"defocus": (0.0, 1.0)}},
     "InputSpec": {"width": 8, "height": 8, "color": "RGB", "dtype": "uint8", "orient": "exif"},

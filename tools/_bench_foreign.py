@@ -330,7 +330,7 @@ def largest_share(bundle: Path) -> float:
     from edgecnn.bundle.folder import read_card
 
     card = read_card((bundle / "card.json").read_bytes(), bundle)
-    read_as = np.array(card.lab.confusion).sum(axis=0)
+    read_as = card.lab.confusion.sum(axis=0)
     return float(read_as.max() / read_as.sum())
 
 

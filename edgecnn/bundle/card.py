@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError
-from edgecnn.records import Json, Record, computed, encode
+from edgecnn.records import Json, Record, computed, encode, json_as
+from edgecnn.words import number
 
 __all__ = [
     "CARD_FILE",
@@ -27,6 +31,8 @@ __all__ = [
 
 CARD_FILE = "card.json"
 CARD_FORMAT = 1
+# A card of more labels has only those cells of its confusion matrix that are not 0.
+_WHOLE_MATRIX = 100
 
 
 @dataclass(frozen=True)
@@ -56,25 +62,57 @@ class Artifact(Record):
 
 @dataclass(frozen=True)
 class LabResult:
-    """Float accuracy on the lab's test split. confusion[i][j]: true label i read as label j."""
+    """Float accuracy on the lab's test split, and which labels were read as which.
+
+    `read_as[i]` counts the answers to images of label i, by their label; without those that never
+    came: of a thousand classes a whole matrix would be a million zeros on every device.
+    """
 
     tally: Tally
-    confusion: tuple[tuple[int, ...], ...]
+    read_as: tuple[Mapping[int, int], ...]
+
+    @classmethod
+    def of(cls, tally: Tally, confusion: ArrayLike) -> LabResult:
+        """From a confusion matrix (k, k); [i, j]: true label i read as label j."""
+        rows = np.asarray(confusion)
+        return cls(tally, tuple({int(j): int(row[j]) for j in np.flatnonzero(row)} for row in rows))
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """The confusion matrix (k, k), int64; [i, j]: true label i read as label j."""
+        matrix = np.zeros((len(self.read_as),) * 2, np.int64)
+        for row, counts in zip(matrix, self.read_as, strict=True):
+            row[list(counts)] = list(counts.values())
+        return matrix
 
     def per_class(self, labels: Sequence[str]) -> dict[str, Tally]:
         """Tally of each true class, in the order of `labels`."""
         return {
-            label: Tally(row[k], sum(row))
-            for k, (label, row) in enumerate(zip(labels, self.confusion, strict=True))
+            label: Tally(counts.get(k, 0), sum(counts.values()))
+            for k, (label, counts) in enumerate(zip(labels, self.read_as, strict=True))
         }
 
     def to_json(self, labels: Sequence[str]) -> Json:
-        confusion, per_class = encode(self.confusion), encode(self.per_class(labels))
+        few = len(self.read_as) <= _WHOLE_MATRIX
+        confusion = self.confusion.tolist() if few else encode(self.read_as)
+        per_class = encode(self.per_class(labels))
         return {**self.tally.to_json(), "confusion": confusion, "per_class": per_class}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabResult:
-        return cls(Tally.from_json(data), tuple(tuple(map(int, r)) for r in data["confusion"]))
+        rows: Sequence[Any] = data["confusion"]
+        return cls(Tally.from_json(data), tuple(_counts(row, len(rows)) for row in rows))
+
+
+def _counts(row: Any, num_labels: int) -> dict[int, int]:
+    """A row of the matrix as the file has it: a count for each label, or of those that came."""
+    if isinstance(row, list) and len(row) != num_labels:
+        raise ValueError(f"a row of {len(row)} in a confusion of {number(num_labels, 'label')}")
+    found = row if isinstance(row, dict) else dict(enumerate(row))
+    counts = {int(label): int(count) for label, count in found.items() if int(count)}
+    if not all(0 <= label < num_labels for label in counts):
+        raise ValueError(f"a label beyond the confusion's {num_labels}")
+    return counts
 
 
 @dataclass(frozen=True)
@@ -118,7 +156,7 @@ class Card(Record):
     name: str
     labels: tuple[str, ...]
     input: InputSpec
-    lab: LabResult
+    lab: LabResult = field(metadata=json_as(hidden=True))  # `to_json` needs the labels for it
     prior: tuple[float, ...]
     edgecnn: str
     artifacts: tuple[Artifact, ...] = ()
@@ -138,7 +176,7 @@ class Card(Record):
             "name": not isinstance(self.name, str) or not self.name,
             "labels": len(set(self.labels)) != count,
             "prior": len(self.prior) != count,
-            "confusion": [len(row) for row in self.lab.confusion] != [count] * count,
+            "confusion": len(self.lab.read_as) != count,
         }
         return [name for name, is_wrong in wrong.items() if is_wrong]
 

@@ -48,10 +48,7 @@ def lab_result(scores: np.ndarray, classes: np.ndarray) -> LabResult:
     predicted = scores.argmax(axis=1)
     confusion = np.zeros((scores.shape[1],) * 2, int)
     np.add.at(confusion, (classes, predicted), 1)
-    return LabResult(
-        Tally.of(predicted == classes),
-        tuple(tuple(int(n) for n in row) for row in confusion),
-    )
+    return LabResult.of(Tally.of(predicted == classes), confusion)
 
 
 def most_certain(scores: np.ndarray, count: int) -> list[int]:

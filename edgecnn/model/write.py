@@ -120,7 +120,7 @@ def _confusion_matrix(lab: LabResult, labels: Sequence[str]) -> bytes:
     """Confusion matrix of the lab test images: rows true, columns read, coloured by row share."""
     from matplotlib.figure import Figure
 
-    counts = np.array(lab.confusion)
+    counts = lab.confusion
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     side = min(24.0, max(4.0, 2 + 0.45 * len(labels)))
     figure = Figure(figsize=(side, side), layout="constrained")

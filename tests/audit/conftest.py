@@ -107,9 +107,7 @@ def _write_model(folder: Path, network, lab: Path) -> None:
         name="color",
         labels=LABELS,
         input=SPEC,
-        lab=LabResult(
-            Tally(int(np.trace(confusion)), len(y)), tuple(tuple(map(int, r)) for r in confusion)
-        ),
+        lab=LabResult.of(Tally(int(np.trace(confusion)), len(y)), confusion),
         prior=(1 / len(LABELS),) * len(LABELS),
         edgecnn="0.1.0",
         temperature=1.2,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binomtest
 
 from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.card import Card, LabResult
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import BundleError
 
@@ -94,3 +96,53 @@ def test_an_accuracy_never_lies_outside_of_its_interval():
         for correct in (0, total):
             low, high = Tally(correct, total).interval
             assert low <= correct / total <= high
+
+
+def card_of(num_labels: int, confusion: np.ndarray) -> Card:
+    lab = LabResult.of(Tally(int(np.trace(confusion)), int(confusion.sum())), confusion)
+    labels = tuple(f"class {k}" for k in range(num_labels))
+    prior = (1 / num_labels,) * num_labels
+    return Card("many", labels, InputSpec(8, 8), lab, prior, edgecnn="0.1.0")
+
+
+@pytest.mark.parametrize("num_labels", [3, 100, 101, 1000])
+def test_a_confusion_matrix_survives_the_card(num_labels):
+    rng = np.random.default_rng(num_labels)
+    confusion = np.zeros((num_labels, num_labels), int)
+    np.add.at(confusion, tuple(rng.integers(0, num_labels, (2, 500))), 1)
+    card = card_of(num_labels, confusion)
+    text = json.dumps(card.to_json())
+    again = Card.from_json(json.loads(text))
+    assert again == card
+    assert np.array_equal(again.lab.confusion, confusion)
+    classes = again.lab.per_class(card.labels).values()
+    assert [one.correct for one in classes] == np.diag(confusion).tolist()
+    assert [one.total for one in classes] == confusion.sum(axis=1).tolist()
+    if num_labels > 100:  # no device reads a million zeros at its start
+        assert len(text) < 300 * num_labels
+    else:
+        assert json.loads(text)["lab"]["confusion"] == confusion.tolist()
+
+
+def test_a_card_that_has_the_whole_matrix_of_many_labels_is_read():
+    confusion = np.eye(200, dtype=int)
+    card = card_of(200, confusion)
+    data = card.to_json()
+    data["lab"]["confusion"] = confusion.tolist()
+    assert Card.from_json(data) == card
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param([[1, 0], [0, 1], [0, 0]], id="not square"),
+        pytest.param([{"3": 1}, {}, {}], id="beyond the labels"),
+        pytest.param([{"-1": 1}, {}, {}], id="negative"),
+        pytest.param([{"a": 1}, {}, {}], id="no number"),
+    ],
+)
+def test_a_torn_confusion_matrix_is_refused(rows):
+    data = card_of(3, np.eye(3, dtype=int)).to_json()
+    data["lab"]["confusion"] = rows
+    with pytest.raises(BundleError, match="export again"):
+        Card.from_json(data)

@@ -58,9 +58,8 @@ def colour_bundle(
         Artifact(file, kind, sha256(data).hexdigest(), len(data), info, info, tally, 1.0, 0.0)
         for file, (kind, data) in files.items()
     )
-    confusion = ((3, 0, 0), (0, 3, 0), (0, 0, 3))
-    third = (1 / 3,) * 3
-    card = Card("colour", labels, spec, LabResult(tally, confusion), third, "0.1.0", artifacts)
+    third, lab = (1 / 3,) * 3, LabResult.of(tally, np.eye(3, dtype=int) * 3)
+    card = Card("colour", labels, spec, lab, third, "0.1.0", artifacts)
     runtime = load_runtime(files[PLAIN][1], PLAIN)
     golden, images = [], {}
     for k in range(100, 100 + GOLDEN):

@@ -81,7 +81,7 @@ def _write_model_folder(folder: Path, network, images: list[tuple[bytes, int]], 
         name="digits",
         labels=labels,
         input=spec,
-        lab=LabResult(tally, tuple(tuple(map(int, row)) for row in confusion)),
+        lab=LabResult.of(tally, confusion),
         prior=(0.1,) * 10,
         edgecnn="0.1.0",
     )
