@@ -5,6 +5,7 @@ network did live before it was adapted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.shadow_pairs import PairCounts, ShadowComparison
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card, LiveBefore
-from edgecnn.bundle.learned import count_learned
+from edgecnn.bundle.learned import LearnedPictures
+from edgecnn.bundle.preprocess import read_bytes
+from edgecnn.errors import ImageError
 from edgecnn.records import Record
 from edgecnn.session.answers import RANDOM
 from edgecnn.session.headline import objects_shown
@@ -119,7 +122,9 @@ def adapted_gain(card: Card, live: Tally, learned: int) -> AdaptedGain | None:
 
 def learned_frames(parts: Sequence[tuple[Session, Frames, Truth]]) -> int:
     """How many kept pictures of the sessions their network was trained on or adapted to."""
-    pictures = (
-        session.picture(name) for session, frames, _ in parts for name in frames.images.values()
-    )
-    return count_learned(parts[0][0].card, pictures)
+    learned = LearnedPictures(parts[0][0].card)
+    for session, frames, _ in parts:
+        for name in frames.images.values():
+            with suppress(ImageError):  # the audit names pictures that are gone elsewhere
+                learned.see(read_bytes(session.picture(name)))
+    return learned.count

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from hashlib import sha256
 
 from edgecnn.bundle.card import Card, picture_key
-from edgecnn.bundle.preprocess import read_bytes
-from edgecnn.errors import ImageError
-from edgecnn.files.folders import file_sha256
 
-__all__ = ["count_learned", "learned_notes"]
-
-# A folder may hold 100,000 photographs, and the run that reads them shall not wait for this.
-_MOST = 500
+__all__ = ["LearnedPictures", "learned_notes"]
 
 
-def count_learned(card: Card, paths: Iterable[Path]) -> int:
-    """How many of these files it was trained on or adapted to, at least: up to 500 are read."""
-    files, known = list(paths), card.learned_pictures
-    some = files[:: max(1, -(-len(files) // _MOST))] if known else []
-    return sum(_key(path) in known for path in some)
+class LearnedPictures:
+    """Counts, of the encoded pictures that it is shown, those that a network has learned from.
+
+    Args:
+        card: Of the network; it knows up to 300 of its training images, and all that it was
+            adapted to.
+    """
+
+    def __init__(self, card: Card) -> None:
+        self._known = card.learned_pictures
+        self.count = 0
+
+    def see(self, encoded: bytes | None) -> None:
+        """Count the bytes of a file if the network learned from them; None is nobody's file."""
+        if self._known and encoded is not None:
+            self.count += picture_key(sha256(encoded).hexdigest()) in self._known
 
 
 def learned_notes(count: int, what: str, who: str = "the network") -> list[str]:
-    """What that means for an accuracy, if there are any.
+    """What it means for an accuracy that a network has learned from so many, if any.
 
     Args:
         what: What they are part of, such as "these images".
@@ -35,11 +39,3 @@ def learned_notes(count: int, what: str, who: str = "the network") -> list[str]:
         f"{who} was trained on or adapted to {count} of {what}, or more: accuracy on images like "
         "these flatters it"
     ]
-
-
-def _key(path: Path) -> str | None:
-    """None where it can't be read: whoever answers it says so."""
-    try:
-        return picture_key(file_sha256(read_bytes(path)))
-    except ImageError:
-        return None

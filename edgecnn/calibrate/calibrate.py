@@ -27,13 +27,13 @@ from edgecnn.camera.fit import FitOptions, fit_windows
 from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.scenes import MIN_FRAMES, evenly, sharp_enough
 from edgecnn.camera.statistics import Window
-from edgecnn.errors import DataError, OptionError, listed
+from edgecnn.errors import DataError, listed
 from edgecnn.files.folders import find_images
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_room, check_writable, staged_folder
 from edgecnn.images.field_files import Found, find_field
-from edgecnn.images.video_frames import as_folders, is_video
+from edgecnn.images.video_frames import as_folders
 from edgecnn.installed import check_installed
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
@@ -77,23 +77,12 @@ def calibrate(
     output, lab_root = Path(output), Path(lab)
     check_outside(output, [*roots, *options.exclude, lab_root])
     check_writable(output, marker=MARKER)
-    _check_step([*roots, *options.exclude], options.video_step)
-    with as_folders([*roots, *options.exclude], options.video_step) as places:
+    videos = as_folders(
+        [*roots, *options.exclude], options.video_step, "neither a FIELD nor an --exclude"
+    )
+    with videos as places:
         split = len(roots)
         return _calibrate(places[:split], places[split:], lab_root, output, options, progress)
-
-
-def _check_step(places: Iterable[Path], step: int | None) -> None:
-    """Refuse a step of videos where there is none.
-
-    Raises:
-        OptionError: There is none.
-    """
-    if step is not None and not any(map(is_video, places)):
-        raise OptionError(
-            f"--video-step {step} takes every Nth frame of a video, but neither a FIELD nor an "
-            "--exclude is one; leave it out"
-        )
 
 
 def _calibrate(

@@ -20,8 +20,8 @@ from edgecnn.accuracy.objects import ObjectNumbers, tally_of_objects
 from edgecnn.accuracy.tally import Tally, are_apart
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
-from edgecnn.bundle.learned import count_learned, learned_notes
-from edgecnn.bundle.preprocess import read_image
+from edgecnn.bundle.learned import LearnedPictures, learned_notes
+from edgecnn.bundle.preprocess import decode, read_bytes
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.options import EvaluateOptions
 from edgecnn.errors import DataError, ImageError, OptionError, listed
@@ -170,7 +170,6 @@ def evaluate(
     notes: list[str] = []
     files = find_labelled(root, options.manifest, known=opened.card.labels, notes=notes)
     check_labels(files, opened.card.labels, root, options.manifest)
-    notes += learned_notes(count_learned(opened.card, (f.path for f in files)), "these images")
     groups = _groups(root, files, options)
     classifier = Classifier(
         opened,
@@ -179,14 +178,16 @@ def evaluate(
         threads=options.threads,
         runtime=options.runtime,
     )
-    answers, skipped, looks = [], [], []
+    answers, skipped, looks, learned = [], [], [], LearnedPictures(opened.card)
     for k, (file, group) in enumerate(zip(files, groups, strict=True)):
         name = file.path.relative_to(root).as_posix()
         try:
-            frame = read_image(file.path)
+            encoded = read_bytes(file.path)
+            frame = decode(encoded, str(file.path))
         except ImageError as error:
             skipped.append(Skipped(name, str(error)))
         else:
+            learned.see(encoded)
             one = classifier.answered(frame)
             looks.append(fingerprint(one.tensor, is_rgb=True))
             answers.append(Answer(name, file.label, group, one.prediction, -1))
@@ -208,7 +209,7 @@ def evaluate(
         bundle=Path(bundle),
         data=root,
         in_folders=options.manifest is None or read_columns(options.manifest) is None,
-        notes=tuple(notes),
+        notes=(*notes, *learned_notes(learned.count, "these images")),
         csv=options.csv,
     )
     if options.csv is not None:

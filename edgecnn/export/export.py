@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from edgecnn.errors import OptionError
 from edgecnn.export.calibration.choice import choose_calibration
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.foreign.foreign import load_any_model
@@ -21,7 +20,7 @@ from edgecnn.export.result import ExportResult
 from edgecnn.export.targets.targets import make_targets
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_room, check_writable
-from edgecnn.images.video_frames import as_folders, is_video
+from edgecnn.images.video_frames import as_folders
 from edgecnn.installed import check_installed
 from edgecnn.records import Progress
 
@@ -66,13 +65,7 @@ def export(
     read = [folder for folder in (*folders, options.lab, options.field) if folder is not None]
     check_outside(target, read)
     check_writable(target, marker="SHA256SUMS")
-    if options.video_step is not None and not any(map(is_video, folders)):
-        raise OptionError(
-            f"--video-step {options.video_step} takes every Nth frame of a video, but no "
-            "--calibration is one; leave it out"
-        )
-
-    with as_folders(folders, options.video_step) as folders:
+    with as_folders(folders, options.video_step, "no --calibration") as folders:
         return _export(Path(model), folders, target, options, progress)
 
 

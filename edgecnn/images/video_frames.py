@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from edgecnn.errors import DataError
+from edgecnn.errors import DataError, OptionError
 from edgecnn.quiet import quiet
 
 __all__ = ["as_folders", "is_video"]
@@ -35,18 +35,27 @@ def is_video(path: Path) -> bool:
 
 
 @contextmanager
-def as_folders(places: Sequence[Path], step: int | None = None) -> Iterator[list[Path]]:
+def as_folders(
+    places: Sequence[Path], step: int | None = None, what: str = "none of the places"
+) -> Iterator[list[Path]]:
     """The places, with a folder of frames in the place of each video while the block lasts.
 
     The folder bears the video's name, and its pictures the numbers of the frames.
 
     Args:
         step: Take every Nth frame; None takes 300 of each video, evenly, or all of fewer.
+        what: What the places are called, for a message: "no --calibration".
 
     Raises:
         DataError: A video can't be decoded.
+        OptionError: A step, and no video.
     """
     if not any(map(is_video, places)):
+        if step is not None:
+            raise OptionError(
+                f"--video-step {step} takes every Nth frame of a video, but {what} is one; leave "
+                "it out"
+            )
         yield list(places)
         return
     with tempfile.TemporaryDirectory(prefix="edgecnn-frames-") as room:

@@ -38,13 +38,15 @@ def inspect(
     Raises:
         DataError: No usable image, one class, or a manifest that does not fit.
         MissingRuntimeError: A library of the lab is not installed.
+        OptionError: A step of videos, and none.
         OutputError: The page can't be written.
     """
     root, options = Path(data), options or InspectOptions()
     check_installed("inspecting", "PIL", "sklearn")
     if options.report:
         check_page(options.report, "inspection")
-    with as_folders([options.field] if options.field else [], options.video_step) as field:
+    places = [options.field] if options.field else []
+    with as_folders(places, options.video_step, "no --field") as field:
         return _inspect(root, field[0] if field else None, options, progress)
 
 

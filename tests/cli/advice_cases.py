@@ -196,14 +196,9 @@ CASES = (
         "export M --calibration F -o O --formats float32,int8 --repair",
     ),
     read(
-        "takes every Nth frame of a video, but no --calibration is one",
+        "takes every Nth frame of a video, but {} is one",
         "export M --calibration F -o O --video-step 3",
         "export M --calibration F -o O",
-    ),
-    read(
-        "takes every Nth frame of a video, but neither",
-        "calibrate F --lab L -o O --video-step 3",
-        "calibrate F --lab L -o O",
     ),
     read(
         "is a column of --manifest",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
-from edgecnn.errors import DataError
+from edgecnn.errors import DataError, OptionError
 from edgecnn.images.video_frames import as_folders
 from edgecnn.inspect.inspect import InspectOptions, inspect
 
@@ -90,3 +90,14 @@ def test_inspect_compares_with_a_film(film, digits_folder, tmp_path):
     assert found.field.images == 40
     assert "as bright" in found.field.words
     assert "frame_0000" in page.read_text()
+
+
+def test_a_step_of_videos_is_refused_where_there_is_none(digits_field, tmp_path):
+    refused = pytest.raises(OptionError, match=r"--video-step 3 .* is one; leave it out")
+    with refused:
+        options = CalibrateOptions(video_step=3)
+        calibrate(digits_field, digits_field, tmp_path / "o", options)
+    with refused:
+        inspect(digits_field, InspectOptions(field=digits_field, video_step=3))
+    with refused:
+        inspect(digits_field, InspectOptions(video_step=3))

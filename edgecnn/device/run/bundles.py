@@ -11,6 +11,7 @@ from edgecnn.accuracy.shadow_pairs import ShadowComparison
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.classifier import Invoked
 from edgecnn.bundle.edgetpu.twin import load_twin
+from edgecnn.bundle.learned import LearnedPictures, learned_notes
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.load_classifier import Loaded
@@ -88,6 +89,7 @@ class Active:
         self.frames = self.answers = 0
         self.invokes = RecentTimes(_WINDOW)
         self.alarmed = False
+        self.learned = LearnedPictures(self.card)
         # The uncompiled file on the CPU, to compare some answers with, where there is one.
         self.twin = None
         if options.twin_every:
@@ -199,6 +201,19 @@ class Bundles:
         found = self.shadow.comparison()
         why = found.why_better()
         return Switch(None, found, f"the run ended first; {why}" if found.is_better else why)
+
+    def see(self, encoded: bytes | None) -> None:
+        """Look whether the networks learned from a picture, where it comes from a file."""
+        self.active.learned.see(encoded)
+        if self.shadow is not None:
+            self.shadow.learned.see(encoded)
+
+    def learned_notes(self) -> list[str]:
+        """What is to say where they did."""
+        told = learned_notes(self.active.learned.count, "these images")
+        if self.shadow is not None:
+            told += learned_notes(self.shadow.learned.count, "these images", "the shadow")
+        return told
 
     def take_refusals(self) -> list[str]:
         """Why bundles were not taken, since the last call."""

@@ -222,6 +222,7 @@ class Loop:
         ]
         self._frames += 1
         self._bundles.active.frames += 1
+        self._bundles.see(captured.encoded)
         self._last = (replies[0].prediction, replies[0].truth)
         self._take_warnings()
         if self._outputs:
@@ -303,7 +304,9 @@ class Loop:
                 self._log.truth(event)
 
     def _note_labels(self) -> None:
-        """Say which labels the live figure lacks, and why."""
+        """Say which labels the live figure lacks, and why, and which images flatter it."""
+        for note in self._bundles.learned_notes():
+            self._warn(note)
         if self._picked and not self._regions.tally.total:
             self._warn(
                 "live accuracy is not identified: a person picked all labelled frames; label "

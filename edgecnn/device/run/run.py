@@ -7,10 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from edgecnn.bundle.learned import count_learned, learned_notes
 from edgecnn.device.capture.cameras import live_kind, public_name
 from edgecnn.device.capture.sources import open_source
-from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Status
 from edgecnn.device.live.truth import Truths, load_truths
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
@@ -25,7 +23,7 @@ from edgecnn.device.run.bundles import Active, Bundles
 from edgecnn.device.run.incoming import Incoming
 from edgecnn.device.run.loop import Audience, Loop
 from edgecnn.device.run.result import RunResult
-from edgecnn.device.run.shadow import Shadow, load_shadow
+from edgecnn.device.run.shadow import load_shadow
 from edgecnn.device.run.unused_options import unused_options
 from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage
@@ -77,8 +75,6 @@ def run(
         stop = stack.enter_context(stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
-        if isinstance(opened, ImageSource):
-            _warn_of_learned(opened, loaded, shadow)
         for line in unused_options(options, opened.kind):
             opened.warn(line)
         several = len(options.views) > 1
@@ -128,16 +124,6 @@ def _refuse_log_in_source(source: str, options: RunOptions) -> None:
             f"{place} is inside of the source {source}, whose images the next run would mix with "
             "this session's; choose a place outside of it for --log or --log-root"
         )
-
-
-def _warn_of_learned(source: ImageSource, loaded: Loaded, shadow: Shadow | None) -> None:
-    """Say which of the images that are replayed a network has learned from."""
-    cards = {"the network": loaded.classifier.card}
-    if shadow is not None:
-        cards["the shadow"] = shadow.classifier.card
-    for who, card in cards.items():
-        for note in learned_notes(count_learned(card, source.paths), "these images", who):
-            source.warn(note)
 
 
 def _header(loaded: Loaded, source: str, options: RunOptions, truths: Truths) -> SessionHeader:

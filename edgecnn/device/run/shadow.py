@@ -8,6 +8,7 @@ from functools import partial
 from edgecnn.accuracy.shadow_pairs import ShadowComparison, ShadowPairs
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.learned import LearnedPictures
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.log.record import Reply
@@ -32,6 +33,7 @@ class Shadow:
         self.classifier, self._every = classifier, every
         self.about = ShadowBundle.of(classifier.bundle, classifier.artifact)
         self._code = {label: k for k, label in enumerate(classifier.card.labels)}
+        self.learned = LearnedPictures(classifier.card)
         self._pairs = ShadowPairs()
         self._is_on = True
 
