@@ -12,6 +12,7 @@ from pathlib import Path, PureWindowsPath
 
 from edgecnn.errors import DataError
 from edgecnn.files.arrangement import split_role
+from edgecnn.files.csv_table import CsvTable
 from edgecnn.files.staging import check_file_place
 from edgecnn.files.walk import IMAGE_SUFFIXES
 from edgecnn.words import number
@@ -33,7 +34,6 @@ _FILE = (
 )
 _LABEL = ("label", "classname", "classlabel", "class", "category", "target", "classid", "labelid")
 _SPLIT = ("split", "set", "subset", "partition", "dataset")
-_SEPARATORS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -200,24 +200,23 @@ def _read(manifest: Path) -> _Table:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{manifest} is not a UTF-8 CSV file ({error}); save it as one") from error
-    head = text.split("\n", 1)[0]
-    separator = max(_SEPARATORS, key=head.count)
-    reader = csv.DictReader(StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        columns = tuple(reader.fieldnames or ())
+        table = CsvTable(text)
+        columns = tuple(table.header())
         twice = next((name for name in columns if name and columns.count(name) > 1), None)
         if twice:
             raise DataError(f"{manifest} has two columns {twice!r}; rename or remove one of them")
         rows = []
-        for row in reader:
-            if any((cell or "").strip() for cell in row.get(None, ())):
+        for row in table:
+            if any(cell.strip() for cell in row[len(columns) :]):
                 raise DataError(
-                    f"{manifest} line {reader.line_num} has more cells than its header, expected "
+                    f"{manifest} line {table.line} has more cells than its header, expected "
                     f'{len(columns)}; put quotes around a cell with a comma in it: "big, grey"'
                 )
-            cells = {column: (row[column] or "").strip() for column in columns}
+            padded = [cell.strip() for cell in row] + [""] * (len(columns) - len(row))
+            cells = dict(zip(columns, padded, strict=False))
             if any(cells.values()):
-                rows.append((reader.line_num, cells))
+                rows.append((table.line, cells))
     except csv.Error as error:
         raise DataError(f"{manifest} is not a UTF-8 CSV file ({error}); save it as one") from error
     return _Table(manifest, columns, tuple(rows))

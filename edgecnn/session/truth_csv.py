@@ -25,8 +25,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from edgecnn.errors import TruthError, listed
+from edgecnn.files.csv_table import SEPARATORS
 from edgecnn.session.events import NONE_LABEL
-from edgecnn.session.reading.truth_table import SEPARATORS, TruthTable, read_csv_text
+from edgecnn.session.reading.truth_table import read_truth_table
 from edgecnn.session.timeline import Span, Timeline, doubt_frames, doubt_names, doubt_times
 
 __all__ = [
@@ -146,11 +147,11 @@ def labels_from_csv(path: Path, footage: Footage, labels: Sequence[str]) -> CsvL
 
 def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row], list[str]]:
     """The form (its first key column) and the rows of a truth CSV, and how they were read."""
-    table = TruthTable(path, read_csv_text(path, f"a CSV file of {_EXPECTED}", _SOURCES))
+    table = read_truth_table(path, f"a CSV file of {_EXPECTED}", _SOURCES)
     separator = table.separator
     notes = [] if separator == "," else [f"{path} is read with {SEPARATORS[separator]}"]
     try:
-        header = table.header()
+        header = [cell.strip().lower() for cell in table.header()]
         form = _find_form(f"{path} line {table.line}", header)
         places = [header.index(column) for column in (*form, "label")]
         rows = []

@@ -253,6 +253,7 @@ def test_pictures_without_a_suffix_are_found_by_their_bytes_and_others_counted(t
         ("class id,filepaths,labels\n0,1.jpg,cat\n1,2.jpg,dog\n", ("1.jpg", "2.jpg")),
         ("Width;Path;ClassId\n9;Train/1.png;cat\n9;Train/2.png;dog\n", ("1.png", "2.png")),
         ("file,label,,\r\n1.jpg,cat,,\r\n2.jpg,dog,,\r\n", ("1.jpg", "2.jpg")),
+        ("sep=;\r\nfile;label\r\n1.jpg;cat\r\n2.jpg;dog\r\n", ("1.jpg", "2.jpg")),
         ("label,path\ncat,C:\\set\\1.jpg\ndog,C:\\set\\2.jpg\n", ("1.jpg", "2.jpg")),
     ],
 )
@@ -294,6 +295,8 @@ def test_a_csv_file_beside_unlabelled_images_is_named(tmp_path):
         ("file,species\n1.jpg,a\n", r"no column of labels \(its columns: 'file', 'species'"),
         ("1.jpg,a\n2.jpg,b\n", "its columns: '1.jpg', 'a'; expected file and label"),
         ("file,label,label\n1.jpg,a,b\n", "two columns 'label'"),
+        ("sep=|\nfile|label\n1.jpg|a\n", r"'sep=\|', expected sep= with a comma"),
+        ("sep=;\nfile;label\n1.jpg;a\n1.jpg;b\n", "line 4: 1.jpg is 'b', but line 3"),
         ("file,label\nsame.jpg,a\n", "is the name of 2 images"),
     ],
 )

@@ -21,8 +21,9 @@ from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.guard_band import GuardBand
 from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.errors import TruthError
+from edgecnn.files.csv_table import CsvTable
 from edgecnn.session.events import TruthEvent
-from edgecnn.session.reading.truth_table import TruthTable, read_csv_text
+from edgecnn.session.reading.truth_table import read_truth_table
 from edgecnn.session.timeline import Span, Timeline
 from edgecnn.session.truth_csv import check_label, parse_moment
 
@@ -67,7 +68,7 @@ def load_schedule(
         TruthError: It is absent or malformed (with the line number), has a label that the bundle
             lacks, or goes by seconds and the source has none.
     """
-    lines = TruthTable(path, read_csv_text(path, _EXPECTED))
+    lines = read_truth_table(path, _EXPECTED)
     try:
         unit, spans = _read_rows(path, lines, labels)
     except csv.Error as error:
@@ -79,8 +80,8 @@ def load_schedule(
     return ScheduleTruth(unit, Timeline(spans), guard)
 
 
-def _read_rows(path: Path, lines: TruthTable, labels: Sequence[str]) -> tuple[str, list[Span]]:
-    header = lines.header()
+def _read_rows(path: Path, lines: CsvTable, labels: Sequence[str]) -> tuple[str, list[Span]]:
+    header = [cell.strip().lower() for cell in lines.header()]
     unit = next((name for name in _UNITS if name in header), None)
     if unit is None or "label" not in header:
         raise TruthError(
