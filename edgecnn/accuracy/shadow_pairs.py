@@ -240,15 +240,13 @@ class ShadowPairs:
             self._settle(next(iter(self._pairs)))
 
     def truth(self, frame: int, label: int, *, counts: bool) -> None:
-        """Hold what a frame shows; a later label replaces an earlier one.
+        """Hold what a frame shows now; it replaces what was said before.
 
         Args:
-            label: Its index; below 0 where it is none of the labels.
-            counts: Whether chance picked the frame, or a whole stretch was labelled. Once is
-                enough.
+            label: Its index; below 0 where it is none of the labels, or where none is left.
+            counts: Whether chance picked the frame, or a whole stretch was labelled.
         """
-        _, did = self._labels.get(frame, (-1, False))
-        self._labels[frame] = label, did or counts
+        self._labels[frame] = label, counts
         self._seen += counts
         if len(self._labels) > 2 * self._window:
             del self._labels[next(iter(self._labels))]

@@ -20,13 +20,24 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from edgecnn.accuracy.intervals import Clusters, run_starts, tighter
 from edgecnn.accuracy.tally import Tally
 from edgecnn.session.events import TruthEvent
+from edgecnn.session.reading.said_labels import (
+    CANT_TELL,
+    CHOSEN,
+    HARD,
+    NO_TRUTH,
+    NONE_OF_THESE,
+    RANDOM,
+    WHOLE,
+    SaidLabels,
+    chance_weight,
+    why_code,
+)
 
 __all__ = [
     "CANT_TELL",
@@ -48,12 +59,6 @@ __all__ = [
     "why_code",
 ]
 
-# Instead of the index of a label. Lower numbers are "none of these" too.
-NO_TRUTH, CANT_TELL, NONE_OF_THESE = -1, -2, -3
-# Why a frame was labelled. Of a frame labelled twice the higher one holds: a frame that chance
-# picked stays picked by chance when a person corrects its label.
-CHOSEN, HARD, RANDOM, WHOLE = range(4)
-_WHY = {"chosen": CHOSEN, "hard": HARD, "uniform": RANDOM, "stretch": WHOLE, "all": WHOLE}
 FEWEST_RANDOM = 30
 """With fewer labels of chance than this, whole stretches stand for the other frames too."""
 # Objects of settled frames that can still grow. A run forgets looks before that.
@@ -62,17 +67,6 @@ _MOST_OPEN = 4096
 _SUMS = 8
 # A frame and its region as one number, so that regions sort one after the other.
 _REGION = 1 << 44
-
-
-def why_code(why: str | None) -> int:
-    """The code of an event's `why`; sessions that don't say why labelled all they could."""
-    return _WHY[why or "all"]
-
-
-def chance_weight(event: TruthEvent) -> float:
-    """1 / p of a frame that chance picked, with p its chance to be asked; 1 where p is unknown."""
-    p = event.probability
-    return 1 / p if p is not None and 0 < p <= 1 and event.why == "uniform" else 1.0
 
 
 def frame_key(frame: int, region: int = 0) -> int:
@@ -181,7 +175,7 @@ class Answers:
         self, labels: Sequence[str], *, separate: bool = False, window: int = 10_000
     ) -> None:
         self.late = 0
-        self._code = {label: k for k, label in enumerate(labels)}
+        self._num_labels = len(labels)
         self._separate, self._window = separate, window
         self._frame, self._index, self._label = array("q"), array("i"), array("i")
         self._why, self._weight = array("b"), array("d")
@@ -189,7 +183,7 @@ class Answers:
         # Truths that came before their answer: label, reason and weight.
         self._waiting: dict[int, tuple[int, int, float]] = {}
         # What was said of each frame that has not settled: one may be taken back.
-        self._said: dict[int, list[_Said]] = {}
+        self._said = SaidLabels(labels)
         self._settled = Clusters.none(2)
         self._settled_before = self._num_settled = 0
         # Labels of stretches and of chance among the settled, "can't tell" included, and the
@@ -234,29 +228,15 @@ class Answers:
         if row is None:
             return
         self._counted = None
-        label, why, weight = self._now_said(event)
+        label, why, weight = self._said.add(event)
         if row < len(self._frame) and self._frame[row] == event.frame:
             self._label[row], self._why[row], self._weight[row] = label, why, weight
             return
         self._waiting[event.frame] = label, why, weight
         if len(self._waiting) > self._window:
             oldest = next(iter(self._waiting))
-            del self._waiting[oldest], self._said[oldest]
-
-    def _now_said(self, event: TruthEvent) -> tuple[int, int, float]:
-        """The label of a frame with this truth, its strongest reason and its highest weight."""
-        said = self._said.setdefault(event.frame, [])
-        if not event.withdrawn:
-            name = event.label
-            code = CANT_TELL if name is None else self._code.get(name, NONE_OF_THESE)
-            said.append(_Said(event.source, code, why_code(event.why), chance_weight(event)))
-        else:
-            own = [k for k, one in enumerate(said) if one.source == event.source]
-            if own:
-                del said[own[-1]]
-        if not said:
-            return NO_TRUTH, -1, 1.0
-        return said[-1].label, max(one.why for one in said), max(one.weight for one in said)
+            del self._waiting[oldest]
+            self._said.forget([oldest])
 
     @property
     def tally(self) -> Tally:
@@ -306,7 +286,7 @@ class Answers:
         starts = number_objects(np.arange(len(rows)), label, separate=self._separate)
         runs = starts.astype(np.int64) + run - (last == label[0] and not self._separate)
         # What has no number is a run of one label; numbers below 0 are free for these.
-        name = np.where(thing >= 0, thing * len(self._code) + label, -runs)
+        name = np.where(thing >= 0, thing * self._num_labels + label, -runs)
         right = index[rows] == label
         first = np.where((why == WHOLE) | (why == RANDOM), right, -1)
         held = _Objects.of(name, _sums(right, why, weight), first)
@@ -322,19 +302,9 @@ class Answers:
         self._asked += asked
         self._num_settled += count
         self._settled_before = self._frame[count]
-        for frame in self._frame[:count]:
-            self._said.pop(frame, None)
+        self._said.forget(self._frame[:count])
         for column in (self._frame, self._index, self._thing, self._label, self._why, self._weight):
             del column[:count]
-
-
-class _Said(NamedTuple):
-    """A truth of a frame; label and reason are codes."""
-
-    source: str
-    label: int
-    why: int
-    weight: float
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from edgecnn.errors import OutputError
-from edgecnn.session.events import TruthEvent
+from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.layout import EVENTS_NAME, labels_beside
 
 __all__ = ["TruthAppender"]
@@ -42,6 +42,14 @@ class TruthAppender:
 
     def add(self, event: TruthEvent) -> None:
         """Write one truth and sync it.
+
+        Raises:
+            OutputError: The disk is full or gone.
+        """
+        self._write(event.to_line())
+
+    def add_answer(self, event: FrameEvent) -> None:
+        """Write an answer that the session's log left out, before a label of its frame.
 
         Raises:
             OutputError: The disk is full or gone.

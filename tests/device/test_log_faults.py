@@ -449,7 +449,7 @@ def test_a_recording_that_is_over_in_a_moment_keeps_to_the_bounds_too(tmp_path, 
 
 def test_a_label_that_comes_later_brings_its_answer_into_a_log_that_left_it_out(tmp_path):
     options = RunOptions(log=tmp_path / "s", log_every=1.0, keep_frames=0)
-    log = SessionLog(HEADER, options, live=True)
+    log = SessionLog(replace(HEADER, truth=("page",)), options, live=True)
     feed = Feed(log)
     feed(25)
     for frame in (13, 10, 13):  # 10 was due

@@ -10,6 +10,7 @@ from random import Random
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame
 from edgecnn.device.log.keep import FrameSample
+from edgecnn.device.log.left_out import LeftOut
 from edgecnn.device.machine.health import read_health
 from edgecnn.device.options import RunOptions
 from edgecnn.session.events import FrameEvent, TruthEvent, top_scores
@@ -18,7 +19,6 @@ from edgecnn.session.write import SessionWriter
 __all__ = ["Recorder", "Reply"]
 
 _HEALTH_S = 10.0
-_LEFT_OUT = 5000
 # All scores of frames that are not kept: of at most every tenth, and of fewer where there are many
 # classes, so that a line takes some bytes more in the mean.
 _SCORES_SHARE, _SCORES_A_FRAME = 0.1, 1.0
@@ -33,6 +33,7 @@ class Reply:
         thing: See `accuracy.objects`.
         region: The name of what was classified, where there are several regions.
         shadow: The answer of the bundle beside, where it gave one.
+        may_be_asked: Whether the page may ask a person about the frame, however late.
     """
 
     prediction: Prediction
@@ -42,6 +43,7 @@ class Reply:
     thing: int | None = None
     region: str | None = None
     shadow: Prediction | None = None
+    may_be_asked: bool = False
 
 
 class Recorder:
@@ -53,6 +55,7 @@ class Recorder:
             noted as a gap.
         live: Whether the source is a camera or stream.
         regions: Names of what is classified; the bounds of kept pictures hold for all together.
+        left_out: Takes the answers that are not logged; of a run with several sessions it is one.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Recorder:
         *,
         live: bool,
         regions: Sequence[str | None] = (None,),
+        left_out: LeftOut | None = None,
     ) -> None:
         self.session = session
         self._live, self._gap_s = live, options.timeout_s + options.period_s
@@ -77,8 +81,7 @@ class Recorder:
         self.sparse = False
         self._things: dict[str | None, int | None] = {}
         self._due_frame = -1
-        # The newest answers that are not logged, by frame and region: a label may come for them.
-        self._left_out: dict[tuple[int, str | None], FrameEvent] = {}
+        self._left_out = left_out or LeftOut()
 
     def frame(self, frame: Frame, reply: Reply) -> None:
         """Log an answer, unless `log_every` leaves it out: labelled and kept ones never."""
@@ -110,14 +113,12 @@ class Recorder:
         )
         if is_logged:
             self._write(event)
-            return
-        self._left_out[frame.index, reply.region] = event
-        if len(self._left_out) > _LEFT_OUT:
-            del self._left_out[next(iter(self._left_out))]
+        else:
+            self._left_out.hold(event, may_be_asked=reply.may_be_asked)
 
     def truth(self, event: TruthEvent) -> None:
         """Log a label; and its answer, where `log_every` left that out: without it none counts."""
-        answer = self._left_out.pop((event.frame, event.region), None)
+        answer = self._left_out.take(event.frame, event.region)
         if answer is not None:
             self._write(answer)
         self.session.truth(event)

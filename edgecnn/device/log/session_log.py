@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
+from edgecnn.device.log.left_out import LeftOut
 from edgecnn.device.log.record import Recorder
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import OptionError, OutputError
@@ -65,6 +66,7 @@ class SessionLog:
         self._full = self._ended = False
         # Sessions before this one: the first frame after each, and where it is.
         self._earlier: deque[tuple[int, Path]] = deque(maxlen=_MOST_EARLIER)
+        self._left_out = LeftOut(labels_come=bool(header.truth))
         self._open()
 
     @property
@@ -94,8 +96,11 @@ class SessionLog:
         if place is None:
             self.write(lambda recorder: recorder.truth(event))
             return
+        answer = self._left_out.take(event.frame, event.region)
         try:
             with TruthAppender(place) as labels:
+                if answer is not None:  # without it the label would count nowhere
+                    labels.add_answer(answer)
                 labels.add(event)
         except OutputError:
             self.num_lost += 1
@@ -158,6 +163,7 @@ class SessionLog:
             self._options,
             live=self._live,
             regions=names if len(names) > 1 else (None,),
+            left_out=self._left_out,
         )
 
     def _is_gone(self) -> bool:

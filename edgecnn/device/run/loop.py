@@ -25,13 +25,12 @@ from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.publish import Announced, Publishers
 from edgecnn.device.run.answering import AnsweredFrame, Answering
 from edgecnn.device.run.bundles import Bundles
+from edgecnn.device.run.held_labels import HeldLabels
 from edgecnn.device.run.regions import Region, Regions
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.web.live_page import LivePage
 from edgecnn.errors import SourceError
-from edgecnn.session.events import TruthEvent
-from edgecnn.words import number
 
 __all__ = ["Audience", "Loop"]
 
@@ -82,10 +81,9 @@ class Loop:
         source.prepare = lambda frame_bgr: self._regions.prepare(
             frame_bgr, bundles.active.card.input
         )
-        self._late = 0  # labels of frames that a bundle before this one answered
+        self._labels = HeldLabels(bundles, self._regions, log)
         self._clock = ClockWatch()
         self._warnings: list[str] = []
-        self._picked = 0  # labels of frames that a person picked
         self._last: tuple[Prediction | None, str | None] = (None, None)
 
     def run(
@@ -103,7 +101,7 @@ class Loop:
         if self._page is not None and ended == _SOURCE_ENDED and not self._source.live:
             self._linger(on_status, stop)
         self._truths.close()
-        self._hold(self._truths.take())
+        self._labels.hold(self._truths.take())
         self._note_labels()
         self._take_warnings()
         if stop.is_set():
@@ -163,7 +161,7 @@ class Loop:
 
     def _tick(self, on_status: Callable[[Status], None] | None, answering: Answering) -> None:
         """Move on without a frame."""
-        self._hold(self._truths.take())
+        self._labels.hold(self._truths.take())
         if self._bundles.has_next(self._options):
             answering.hold(self._swap)
         self._show_figures(hangs=answering.hangs)
@@ -201,7 +199,7 @@ class Loop:
         """After a recording, take labels until somebody stops the run."""
         while not stop.wait(_STATUS_S):
             truths = self._truths.take()
-            self._hold(truths)
+            self._labels.hold(truths)
             self._show_figures()
             self._take_warnings()
             if truths and on_status is not None:
@@ -253,7 +251,7 @@ class Loop:
         wanted = (frame.index, region.name)
         label = next((t.label for t in reversed(truths) if (t.frame, t.region) == wanted), None)
         self._ages.add(reply.age_ms)
-        self._hold(truths)
+        self._labels.hold(truths)
         return replace(reply, truth=label)
 
     def _compare(self, frames: Sequence[Frame], replies: Sequence[Reply]) -> None:
@@ -266,6 +264,8 @@ class Loop:
         for frame, reply in zip(frames, replies, strict=True):
             if shadow is not None and is_due:
                 reply = replace(reply, shadow=shadow.answer(frame, reply, self._regions))
+            if self._page is not None and self._page.hub.may_ask(frame.index):
+                reply = replace(reply, may_be_asked=True)
             if self._log is not None:
                 self._log.frame(frame, reply)
 
@@ -289,35 +289,10 @@ class Loop:
                 )
             )
 
-    def _hold(self, truths: Sequence[TruthEvent]) -> None:
-        """Count truths, of this frame or of earlier ones, and log them."""
-        shadow = self._bundles.shadow
-        for event in truths:
-            if event.frame < self._bundles.active.first_frame:
-                self._late += 1
-            else:
-                self._regions.truth(event)
-                if shadow is not None:
-                    shadow.truth(event, self._regions)
-            self._picked += event.why == "chosen"
-            if self._log is not None:
-                self._log.truth(event)
-
     def _note_labels(self) -> None:
-        """Say which labels the live figure lacks, and why, and which images flatter it."""
-        for note in self._bundles.learned_notes():
+        """Say which images flatter the live figure, and which labels it lacks."""
+        for note in (*self._bundles.learned_notes(), *self._labels.notes()):
             self._warn(note)
-        if self._picked and not self._regions.tally.total:
-            self._warn(
-                "live accuracy is not identified: a person picked all labelled frames; label "
-                "random ones on the page (--web), or whole stretches"
-            )
-        late = self._late + self._regions.late
-        if late:
-            where = "--log keeps them" if self._log is None else "an audit counts them"
-            self._warn(
-                f"{number(late, 'label')} came too late for the live accuracy of the run; {where}"
-            )
 
     def _status(self) -> Status:
         now = time.monotonic()

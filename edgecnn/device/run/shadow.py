@@ -16,11 +16,14 @@ from edgecnn.device.options import RunOptions
 from edgecnn.device.run.incoming import load_other
 from edgecnn.device.run.regions import Regions
 from edgecnn.errors import OptionError
-from edgecnn.session.answers import RANDOM, why_code
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import ShadowBundle
+from edgecnn.session.reading.said_labels import RANDOM, SaidLabels
 
 __all__ = ["Shadow", "load_shadow"]
+
+# More frames than labels can still count for: see `ShadowPairs`.
+_MOST_SAID = 20_000
 
 
 class Shadow:
@@ -32,9 +35,8 @@ class Shadow:
     def __init__(self, classifier: Classifier, every: int) -> None:
         self.classifier, self._every = classifier, every
         self.about = ShadowBundle.of(classifier.bundle, classifier.artifact)
-        self._code = {label: k for k, label in enumerate(classifier.card.labels)}
         self.learned = LearnedPictures(classifier.card)
-        self._pairs = ShadowPairs()
+        self._pairs, self._said = ShadowPairs(), self._nothing_said()
         self._is_on = True
 
     def is_due(self, count: int) -> bool:
@@ -52,11 +54,11 @@ class Shadow:
         return shown
 
     def truth(self, event: TruthEvent, regions: Regions) -> None:
-        """Hold what a region of a frame shows."""
+        """Hold what a region of a frame shows, or take back what was said of it."""
         if event.region in regions.names:
-            label = -1 if event.label is None else self._code.get(event.label, -1)
             frame = regions.place(event.region, event.frame)
-            self._pairs.truth(frame, label, counts=why_code(event.why) >= RANDOM)
+            label, why, _ = self._said.add(event._replace(frame=frame))
+            self._pairs.truth(frame, label, counts=why >= RANDOM)
 
     def comparison(self) -> ShadowComparison:
         """How the two compare so far."""
@@ -71,7 +73,10 @@ class Shadow:
         """Another bundle answers from now on. Where it is this one, there is nothing to compare."""
         self._is_on = sha256 != self.about.sha256
         if self._is_on:
-            self._pairs = ShadowPairs()
+            self._pairs, self._said = ShadowPairs(), self._nothing_said()
+
+    def _nothing_said(self) -> SaidLabels:
+        return SaidLabels(self.classifier.card.labels, _MOST_SAID)
 
 
 def load_shadow(options: RunOptions, running: Classifier) -> Shadow | None:

@@ -99,6 +99,11 @@ class Hub(Desk):
                 self._strip.append(small)
                 self._strip_at = frame.captured
 
+    def may_ask(self, frame: int) -> bool:
+        """Whether chance picked a frame to be asked about, now or hours later."""
+        with self._lock:
+            return self._draw.shown(frame) is not None
+
     def take(self) -> Sequence[TruthEvent]:
         """The labels that came since the last call."""
         if not self._outbox:

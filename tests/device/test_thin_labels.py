@@ -1,0 +1,141 @@
+"""A label brings its answer into a log that left it out, however late it comes and wherever to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import numpy as np
+import pytest
+from helpers_run import events
+from served import Client, free_port, label_item
+from sessions import PAST_BUNDLE
+
+from edgecnn.audit.audit import audit
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame
+from edgecnn.device.log import left_out
+from edgecnn.device.log.record import Reply
+from edgecnn.device.log.session_log import SessionLog
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.run import run
+from edgecnn.files.folders import find_images
+from edgecnn.session.events import TruthEvent
+from edgecnn.session.header import SessionHeader
+from edgecnn.session.layout import sessions_below
+from edgecnn.session.read import open_session, read_frames, read_truth
+
+BUNDLE = Bundle.open(PAST_BUNDLE)
+LABELS = BUNDLE.card.labels
+HEADER = SessionHeader("b", BUNDLE.sha256, BUNDLE.card, BUNDLE.card.artifacts[0].file)
+PAGE = replace(HEADER, truth=("page",))
+ANSWER = Prediction(0, LABELS[0], 0.95, tuple([0.95] + [0.0] * (len(LABELS) - 1)))
+THIN = {"keep_frames": 0, "log_every": 3600.0}
+MOST = 20
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Answers are forgotten soon."""
+    monkeypatch.setattr(left_out, "_MOST", MOST)
+
+
+def feed(log: SessionLog, frames: range, asked: int | None = None) -> None:
+    start = time.monotonic()
+    for k in frames:
+        image = np.full((48, 40, 3), k, np.uint8)
+        frame = Frame(image, k, datetime.now(timezone.utc), start + k / 100)
+        reply = Reply(ANSWER, None, 9.0, 3.0, thing=k, may_be_asked=k == asked)
+        log.write(lambda recorder, f=frame, r=reply: recorder.frame(f, r))
+
+
+def labelled(folder) -> list[int]:
+    """The frames with a label that an audit counts."""
+    session = open_session(folder)
+    frames = read_frames(session)
+    return frames.frame[read_truth(session, frames).label >= 0].tolist()
+
+
+def test_the_answer_to_a_frame_that_a_page_may_ask_about_outlives_newer_ones(tmp_path):
+    log = SessionLog(PAGE, RunOptions(log=tmp_path / "s", **THIN), live=True)
+    feed(log, range(5 * MOST), asked=3)
+    for frame in (3, 4, 5 * MOST - 1):  # of frame 4 nobody could be asked any more
+        log.truth(TruthEvent(frame, LABELS[0], "page", why="uniform", probability=0.1))
+    log.end("done", {})
+    assert labelled(tmp_path / "s") == [3, 5 * MOST - 1]
+
+
+def test_a_label_that_comes_after_a_swap_brings_its_answer_into_the_session_before(tmp_path):
+    log = SessionLog(PAGE, RunOptions(log_root=tmp_path / "root", **THIN), live=True)
+    feed(log, range(10))
+    log.begin(BUNDLE, BUNDLE.artifact(), None)
+    feed(log, range(10, 20))
+    for frame in (7, 15):
+        log.truth(TruthEvent(frame, LABELS[0], "page", why="uniform", probability=0.5))
+    log.end("done", {})
+    before, after = sorted(sessions_below(tmp_path / "root"), key=lambda p: len(p.name))
+    assert (labelled(before), labelled(after)) == ([7], [15])
+    frames = read_frames(open_session(before))
+    assert frames.frame.tolist() == [0, 7]
+    assert frames.thing is not None
+    assert frames.thing.tolist() == [0, 7]
+
+
+def test_where_no_label_can_come_nothing_is_held(tmp_path):
+    log = SessionLog(HEADER, RunOptions(log=tmp_path / "s", **THIN), live=True)
+    feed(log, range(5))
+    log.truth(TruthEvent(3, LABELS[0], "page"))
+    log.end("done", {})
+    assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [0]
+
+
+@pytest.fixture
+def pictures(digits_field, tmp_path) -> str:
+    root = tmp_path / "pictures"
+    root.mkdir()
+    files = find_images(digits_field)
+    for k in range(6 * MOST):
+        os.link(files[k % len(files)], root / f"{k:04d}{files[k % len(files)].suffix}")
+    return str(root)
+
+
+def test_what_the_page_asks_about_is_counted_by_an_audit_of_a_thin_log(
+    digits_bundle, pictures, tmp_path, monkeypatch
+):
+    pytest.importorskip("starlette", reason="the extra web is not installed")
+    monkeypatch.setenv("EDGECNN_WEB_SECRET", str(tmp_path / "web.json"))
+    labels = Bundle.open(digits_bundle).card.labels
+    given: list[int] = []
+
+    def person(link: str) -> None:
+        client = Client(link)
+        about = client.get("/api/about")
+        while client.get("/api/state")["frame"] != 6 * MOST - 1:
+            time.sleep(0.05)
+        while (question := client.get("/api/question?by=test")["question"]) is not None:
+            assert not client.give(label_item(about["run"], question["frame"], labels[0]))[
+                "refused"
+            ]
+            given.append(question["frame"])
+        time.sleep(0.5)  # a tick of the run, which takes labels
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threads: list[threading.Thread] = []
+
+    def begin(link: str) -> None:
+        threads.append(threading.Thread(target=person, args=(link,)))
+        threads[0].start()
+
+    options = RunOptions(log=tmp_path / "s", web=str(free_port()), **THIN)
+    result = run(digits_bundle, pictures, options, on_link=begin)
+    threads[0].join()
+    assert min(given) < 5 * MOST  # forgotten, were it not for the page
+    assert result.live.total == len(given) > 0
+    assert labelled(tmp_path / "s") == sorted(given)
+    assert len(events(tmp_path / "s", "frame")) < 6 * MOST
+    assert audit([tmp_path / "s"]).live.tally.total == result.live.total
