@@ -153,3 +153,9 @@ def test_lab_test_images_among_them_are_warned_of(tmp_path):
     warnings = load(folder, [*digests, "0" * 64]).warnings
     assert len(warnings) == 1
     assert warnings[0].startswith("2 of 120 calibration images are lab test images")
+
+
+def test_a_table_of_ones_own_is_no_folder_of_calibrate(tmp_path):
+    folder = write(tmp_path / "field", [picture(k) for k in range(12)])
+    (folder / "manifest.csv").write_text("file,label\n0000.png,dark\n")
+    assert len(load(folder).files) == 12

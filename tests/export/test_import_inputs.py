@@ -163,16 +163,6 @@ def test_a_tflite_file_of_any_size_needs_one(tmp_path, colours):
     assert Classifier(result.bundle).card.input.shape == (10, 12, 3)
 
 
-def test_sigmoids_of_many_classes_are_named(tmp_path, colours):
-    layers = keras.layers
-    dense = layers.Dense(3, activation="sigmoid")
-    net = keras.Sequential([keras.Input((SIDE, SIDE, 3)), layers.GlobalAveragePooling2D(), dense])
-    dense.set_weights([KERNEL, np.full(3, -18, np.float32)])
-    file = converted(net, tmp_path / "net.tflite")
-    result = import_model(file, None, colours, tmp_path / "net.edgecnn", ImportOptions("unit"))
-    assert "don't sum to 1" in result.warnings[0]
-
-
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
 @pytest.mark.parametrize("which", ["inputs", "outputs"])
 def test_several_inputs_or_outputs_are_counted_and_the_way_out_is_named(

@@ -231,7 +231,9 @@ def _choose(folders: Sequence[Path], most: int, passed_over: list[str]) -> list[
     """(number of the folder, file), at most `most`."""
     found = []
     for folder in folders:
-        root = folder / "images" if (folder / "manifest.csv").is_file() else folder
+        # As `calibrate` writes it; a person's own table of labels may have that name too.
+        picked = (folder / "manifest.csv").is_file() and (folder / "images").is_dir()
+        root = folder / "images" if picked else folder
         try:
             found.append(find_images(root, passed_over))
         except DataError as error:

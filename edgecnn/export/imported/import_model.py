@@ -94,8 +94,10 @@ def import_model(
     spec = InputSpec(size_hw[1], size_hw[0], options.resize, options.interpolation)
     manifest = options.manifest
     data = load_dataset(Path(lab), spec, minimum=1, manifest=manifest, progress=progress)
+    _check_answers(file, foreign, size_hw)
     # One score, that of the second class, becomes two.
     names = read_labels(file, max(2, foreign.num_scores(size_hw)), data, labels)
+    sigmoids = foreign.num_scores(size_hw) > 1 and foreign.leave_out_sigmoid()
     place = np.array([names.index(label) for label in data.labels], np.int32)
     seen, fed = LabImages(data, names, place[data.classes]), FedFile(file.name, foreign, size_hw)
     with quiet():
@@ -118,7 +120,7 @@ def import_model(
         lab=checked.artifact.lab,
         normalize=ends.normalize,
         color=ends.color,
-        notes=(*data.notes, *wanted.notes),
+        notes=(*data.notes, *wanted.notes, *([_no_sigmoids(file)] if sigmoids else [])),
         warnings=tuple(warnings),
     )
 
@@ -204,6 +206,22 @@ def _check_pixels(file: Path, foreign: TfliteFile | OnnxFile, options: ImportOpt
             f"values of --normalize {options.normalize} to whole numbers, expected pixels as they "
             "are; leave it out"
         )
+
+
+def _check_answers(file: Path, foreign: TfliteFile | OnnxFile, size_hw: tuple[int, int]) -> None:
+    """Refuse a file that answers with a class instead of scores."""
+    if foreign.counts and foreign.num_scores(size_hw) == 1:
+        raise ModelError(
+            f"{file} answers one whole number an image (that of a class, as ArgMax gives it), "
+            "expected one score a class; convert it again without its last operation"
+        )
+
+
+def _no_sigmoids(file: Path) -> str:
+    return (
+        f"{file.name} ends in a sigmoid a class, whose shares don't sum to 1: a softmax stands in "
+        "the place of these, which gives the same answers"
+    )
 
 
 def _doubts(

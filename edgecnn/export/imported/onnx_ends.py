@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -15,6 +16,9 @@ from edgecnn.export.readback.onnx_graph import read_any_graph
 __all__ = ["OnnxFile"]
 
 _IMAGE, _SCORES = "image", "scores"
+# What may stand between a sigmoid, or a scale and zero point, and the output.
+_SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze"})
+_PASSED = _SHAPES | {"Cast", "DequantizeLinear", "QuantizeLinear"}
 
 
 class OnnxFile:
@@ -51,10 +55,46 @@ class OnnxFile:
         self._first = dims[1] in (1, 3) and dims[3] not in (1, 3)  # channels first, as PyTorch
         self.shape = tuple(dims[2:] + dims[1:2]) if self._first else tuple(dims[1:])
         self._meaning = _meaning(graph, self._input.name)
+        self.reach = self._reach()
         kind = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
         real = kind.kind == "f" or self._meaning is not None
         # The name of its whole numbers, where no scale and zero point say what these mean.
         self.whole = None if real else str(kind)
+        given = self._output.type.tensor_type.elem_type
+        self.counts = given in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+
+    def leave_out_sigmoid(self) -> bool:
+        """Let the file answer what goes into the sigmoids at its end, if it has some."""
+        from onnx import TensorProto, helper
+
+        graph = self._model.graph
+        found = _before(graph, self._output.name, _PASSED)
+        if not found or found[-1].op_type != "Sigmoid":
+            return False
+        kind = TensorProto.FLOAT
+        if len(found) == 1:
+            kind = self._output.type.tensor_type.elem_type
+        for node in found:
+            graph.node.remove(node)
+        source = found[-1].input[0]
+        del graph.output[:]
+        graph.output.append(helper.make_tensor_value_info(source, kind, None))
+        self._output = graph.output[0]
+        return True
+
+    def _reach(self) -> tuple[float, float, float] | None:
+        """The lowest and highest value of a quantized input, and its step."""
+        from onnx import numpy_helper
+
+        if self._meaning is None:
+            return None
+        stored = {one.name: one for one in self._model.graph.initializer}
+        scale, zero = (numpy_helper.to_array(stored[name]) for name in self._meaning)
+        if scale.size != 1 or zero.dtype not in (np.uint8, np.int8):
+            return None
+        step, limits = float(scale.ravel()[0]), np.iinfo(zero.dtype)
+        low, high = (step * (float(v) - float(zero.ravel()[0])) for v in (limits.min, limits.max))
+        return low, high, step
 
     def between(self, ends: Ends, size_hw: tuple[int, int]) -> bytes:
         """The file with these ends: "image" float32 (1, h, w, 3) in, "scores" (1, classes) out."""
@@ -100,7 +140,10 @@ class OnnxFile:
         front = list(nodes)
         nodes.clear()
         y = moved.get(self._output.name, self._output.name)
-        if self._output.type.tensor_type.elem_type != TensorProto.FLOAT:
+        scaled = _scale_of(self._model.graph, self._output.name)
+        if scaled:
+            y = add("DequantizeLinear", [y, *(moved.get(name, name) for name in scaled)])
+        elif self._output.type.tensor_type.elem_type != TensorProto.FLOAT:
             y = add("Cast", [y], to=TensorProto.FLOAT)
         y = add("Reshape", [y, constant("flat", np.array([1, -1], np.int64))])
         y, classes = self._end(y, ends, add, constant, size_hw)
@@ -165,6 +208,35 @@ def _meaning(graph: Any, name: str) -> list[str] | None:
     alike = bool(found) and all(one == found[0] for one in found)
     # Without a zero point its type would not be known.
     return found[0] if alike and len(found[0]) == 2 and known.issuperset(found[0]) else None
+
+
+def _before(graph: Any, name: str, passed: frozenset[str]) -> list[Any]:
+    """The nodes that make a value, the last one first, back to one of another kind than `passed`.
+
+    Only where nothing else reads what they make.
+    """
+    makers = {out: node for node in graph.node for out in node.output}
+    readers = Counter(one for node in graph.node for one in node.input)
+    found: list[Any] = []
+    while (node := makers.get(name)) is not None and (not found or readers[name] == 1):
+        found.append(node)
+        if node.op_type not in passed:
+            break
+        name = node.input[0]
+    return found
+
+
+def _scale_of(graph: Any, name: str) -> list[str]:
+    """The names of the scale and zero point of a quantized value; none of any other."""
+    found = _before(graph, name, _SHAPES)
+    if not found:
+        return []
+    node = found[-1]
+    if node.op_type == "QuantizeLinear":
+        return [one for one in node.input[1:3] if one]
+    # QLinearConv, QLinearMatMul, and the QLinearSoftmax and QGemm of onnxruntime.
+    own = node.op_type.startswith("QLinear") or node.op_type == "QGemm"
+    return list(node.input[-2:]) if own and all(node.input[-2:]) else []
 
 
 def _inner(graph: Any) -> Iterator[Any]:

@@ -16,6 +16,10 @@ __all__ = ["TfliteFile"]
 
 _INTEGERS = {"UINT8": (0, 255), "INT8": (-128, 127)}
 _OFF = 1.5  # steps: an integer input that differs by no more from raw pixels takes them as they are
+# Operations that take int8 from their second version on.
+_SECOND = frozenset({"SOFTMAX", "DEQUANTIZE", "GATHER", "TRANSPOSE"})
+# What may stand between a sigmoid and the output: it changes no answer.
+_PASSED = frozenset({"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE"})
 
 
 class TfliteFile:
@@ -44,14 +48,38 @@ class TfliteFile:
         source, result = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
         dims = [int(n) for n in source.shape]
         if len(dims) != 4:
-            raise ModelError(f"{name} takes {dims}, expected (1, height, width, channels)")
+            raise ModelError(f"{name} takes {dims}, expected one image of 4 dimensions")
         open_ = source.shapeSignature
-        known = dims if open_ is None or len(open_) != 4 else [int(n) for n in open_]
-        self.shape = tuple(n if n > 0 else None for n in known[1:])
+        found = dims if open_ is None or len(open_) != 4 else [int(n) for n in open_]
+        known = [n if n > 0 else None for n in found]
+        self._first = known[1] in (1, 3) and known[3] not in (1, 3)  # channels first, as PyTorch
+        self.shape = tuple(known[2:] + known[1:2]) if self._first else tuple(known[1:])
         kind = _type_name(source)
+        self.reach = _reach(kind, *_quantization(source))
+        self.counts = _type_name(result) in ("INT32", "INT64")
         # The name of its whole numbers, where no scale and zero point say what these mean.
         self.whole = None if kind.startswith("FLOAT") or _quantization(source)[0] else kind.lower()
         self._scores = int(np.prod([int(n) for n in result.shape][1:]))
+
+    def leave_out_sigmoid(self) -> bool:
+        """Let the file answer what goes into the sigmoids at its end, if it has some."""
+        model = read_tflite(self._data)
+        graph = model.subgraphs[0]
+        makers = {int(out): op for op in graph.operators for out in op.outputs}
+        end, left = int(graph.outputs[0]), []
+        while (maker := makers.get(end)) is not None:
+            name = _operator_name(model, maker)
+            left.append(maker)
+            end = int(maker.inputs[0])
+            if name == "LOGISTIC":
+                graph.operators = [op for op in graph.operators if op not in left]
+                graph.outputs = [end]
+                model.signatureDefs = []
+                self._data = write_tflite(model)
+                return True
+            if name not in _PASSED:
+                break
+        return False
 
     def num_scores(self, _size_hw: tuple[int, int]) -> int:
         """How many scores the file gives."""
@@ -65,7 +93,7 @@ class TfliteFile:
         build = _Builder(read_tflite(self._data))
         integer = build.takes_integers(build.graph.inputs[0])
         integer = integer and build.is_quantized(build.graph.outputs[0])
-        build.front(ends, size_hw, integer=integer)
+        build.front(ends, size_hw, integer=integer, first=self._first)
         build.back(ends, self._scores, integer=integer)
         build.model.signatureDefs = []
         build.model.metadata = [
@@ -93,27 +121,49 @@ class _Builder:
         """Whether an input is quantized, or takes the pixels as bytes."""
         return self.is_quantized(index) or self.type_of(index) == "UINT8"
 
-    def front(self, ends: Ends, size_hw: tuple[int, int], *, integer: bool) -> None:
+    def front(self, ends: Ends, size_hw: tuple[int, int], *, integer: bool, first: bool) -> None:
+        """Put the image in front.
+
+        Args:
+            first: Whether the file's own input has its channels first.
+        """
         old = int(self.graph.inputs[0])
         wanted = self.graph.tensors[old]
         wanted.shapeSignature = None
-        wanted.shape = np.array([1, *size_hw, wanted.shape[3]], np.int32)
-        if integer:
-            image = self._tensor("image", "UINT8", [1, *size_hw, 3], 1.0, 0)
-            if self._takes_pixels(ends, wanted, self.type_of(old)):
-                x = image
-                if self.type_of(old) == "INT8":
-                    x = self._tensor("pixels", "INT8", [1, *size_hw, 3], 1.0, -128)
-                    self._operation("QUANTIZE", [image], [x])
-                self._operation("RESHAPE", [x, self._constant(wanted.shape, "INT32")], [old])
-                self._prepend(image)
-                return
-            x = self._tensor("pixels", "FLOAT32", [1, *size_hw, 3])
-            self._operation("DEQUANTIZE", [image], [x])
+        kind, channels = self.type_of(old), int(wanted.shape[1 if first else 3])
+        shape = [1, *size_hw, channels]
+        wanted.shape = np.array([1, channels, *size_hw] if first else shape, np.int32)
+        own = self._tensor("last", kind, shape, *_quantization(wanted)) if first else old
+        image = self._tensor(
+            "image",
+            *(("UINT8", [1, *size_hw, 3], 1.0, 0) if integer else ("FLOAT32", [1, *size_hw, 3])),
+        )
+        if integer and self._takes_pixels(ends, wanted, kind, channels):
+            self._pass(image, own, kind, ends)
         else:
-            image = x = self._tensor("image", "FLOAT32", [1, *size_hw, 3])
-        self._mix(ends, x, old)
+            x = image
+            if integer:
+                x = self._tensor("pixels", "FLOAT32", [1, *size_hw, 3])
+                self._operation("DEQUANTIZE", [image], [x])
+            self._mix(ends, x, own)
+        if first:
+            order = self._constant([0, 3, 1, 2], "INT32")
+            self._operation("TRANSPOSE", [own, order], [old], schema().TransposeOptionsT())
         self._prepend(image)
+
+    def _pass(self, image: int, own: int, kind: str, ends: Ends) -> None:
+        """Pixels as the integers that they are, or these less 128, in the file's colours."""
+        shape, x = list(self.graph.tensors[image].shape), image
+        if kind == "INT8":
+            x = self._tensor("pixels", "INT8", shape, 1.0, -128)
+            self._operation("QUANTIZE", [image], [x])
+        if ends.color == "bgr":
+            y = self._tensor("bgr", kind, shape, *_quantization(self.graph.tensors[x]))
+            options = schema().GatherOptionsT()
+            options.axis = 3
+            self._operation("GATHER", [x, self._constant([2, 1, 0], "INT32")], [y], options)
+            x = y
+        self._operation("RESHAPE", [x, self._constant(shape, "INT32")], [own])
 
     def _mix(self, ends: Ends, x: int, old: int) -> None:
         """From float32 pixels to the file's own input: normalized, in its colours and its type."""
@@ -183,15 +233,15 @@ class _Builder:
         self.graph.inputs = [image]
         self._new = []
 
-    def _takes_pixels(self, ends: Ends, tensor: Any, kind: str) -> bool:
+    def _takes_pixels(self, ends: Ends, tensor: Any, kind: str, channels: int) -> bool:
         """Whether the file's integers are the pixels themselves, or these less 128."""
-        if ends.color != "rgb" or list(tensor.shape)[3] != 3:
+        if channels != 3:
             return False
         scale, zero = _quantization(tensor)
         if not scale:
             return ends.raw
         weights, bias = ends.matrix()
-        low, high = ((v * np.diag(weights) + bias) / scale + zero for v in (0, 255))
+        low, high = ((v * weights.sum(axis=0) + bias) / scale + zero for v in (0, 255))
         first, last = _INTEGERS[kind]
         return bool(np.abs(low - first).max() <= _OFF and np.abs(high - last).max() <= _OFF)
 
@@ -236,7 +286,7 @@ class _Builder:
                 return index
         code = schema().OperatorCodeT()
         code.builtinCode = code.deprecatedBuiltinCode = wanted
-        code.version = 2 if name in ("SOFTMAX", "DEQUANTIZE") else 1
+        code.version = 2 if name in _SECOND else 1
         self.model.operatorCodes.append(code)
         return len(self.model.operatorCodes) - 1
 
@@ -260,3 +310,17 @@ def _quantization(tensor: Any) -> tuple[float, int]:
 def _of_shares(kind: str) -> tuple[float, int]:
     """Scale and zero point of shares from 0 to 1, as TFLite's softmax wants them."""
     return {"UINT8": (1 / 256, 0), "INT8": (1 / 256, -128)}.get(kind, (0.0, 0))
+
+
+def _operator_name(model: Any, operator: Any) -> str:
+    kinds = {v: k for k, v in vars(schema().BuiltinOperator).items() if isinstance(v, int)}
+    code = model.operatorCodes[operator.opcodeIndex]
+    return str(kinds.get(max(code.builtinCode, code.deprecatedBuiltinCode), ""))
+
+
+def _reach(kind: str, scale: float, zero: int) -> tuple[float, float, float] | None:
+    """The lowest and highest value of a quantized input, and its step."""
+    if kind not in _INTEGERS or not scale:
+        return None
+    low, high = _INTEGERS[kind]
+    return (low - zero) * scale, (high - zero) * scale, scale

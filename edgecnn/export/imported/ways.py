@@ -33,6 +33,8 @@ _CLOSE, _ALPHA = 0.05, 0.05  # a way is near the best: in points, and not worse 
 # Of the log loss, relative and absolute: by less no way is likelier than a plainer one.
 _SAME_LOSS = (0.02, 0.002)
 _SMALLEST = 1e-7
+_OFF = 1.5  # steps of a quantized input
+_SURELY = 1.28  # standard errors: one-sided, 10 %
 _TEMPERATURES = (0.05, 50.0)
 _NAMED = 4  # near ways that are written out
 
@@ -59,6 +61,22 @@ class FedFile:
         normalize = ("none",) if self.foreign.whole else get_args(Normalize)
         colors: tuple[Color, ...] = ("grey",) if color == "grey" else ("rgb", "bgr")
         return [Ends(one, color) for one, color in product(normalize, colors)]
+
+    def said(self) -> frozenset[str]:
+        """The normalizations whose values are just those that a quantized input holds.
+
+        A converter reads these off its calibration images: what the training used.
+        """
+        if self.foreign.reach is None:
+            return frozenset()
+        low, high, step = self.foreign.reach
+
+        def fits(name: Normalize) -> bool:
+            weights, bias = Ends(name).matrix()
+            ends = ((bias.min(), low), ((255 * weights.sum(axis=0) + bias).max(), high))
+            return all(abs(wanted - held) <= _OFF * step for wanted, held in ends)
+
+        return frozenset(name for name in get_args(Normalize) if fits(name))
 
     def answers(self, ends: Ends, tensors: np.ndarray) -> np.ndarray:
         """The file's own answers, float32 (n, outputs), to uint8 (n, h, w, 3)."""
@@ -142,6 +160,10 @@ def find_wanted(fed: FedFile, lab: LabImages, options: ImportOptions) -> WantedP
     tried = [(ends, fed.answers(ends, tensors)) for ends in fed.ways(options.color)]
     finite = [(ends, answers) for ends, answers in tried if np.isfinite(answers).all()]
     ways = [_Way.of(fed.name, *one, truth) for one in finite or tried[:1]]
+    said = fed.said()
+    own = [way for way in ways if way.ends.normalize in said]
+    if own and not is_far_better(_most(ways).right, _most(own).right):
+        ways = own
     best, notes = _choose(ways)
     notes[0] += f"; they chose it, so that accuracy is measured on the {len(rest)} others"
     return WantedPixels(best.ends, rest, tuple(notes), best.answers)
@@ -186,14 +208,20 @@ class _Way:
         order = likeliest_order(self.scores.argmax(axis=1), self.truth, num_classes)
         return replace(self, scores=self.scores[:, np.argsort(order)])
 
-    def log_losses(self) -> tuple[float, float]:
-        """At the temperature that suits it best, and as it is."""
+    def losses(self) -> tuple[np.ndarray, np.ndarray]:
+        """The log loss of each image at the temperature that suits the way best, and as it is:
+        float (n,) each."""
         logits = np.log(np.maximum(self.scores, _SMALLEST))
         temperature = likeliest_temperature(logits, self.truth, *_TEMPERATURES)
         rows = np.arange(len(self.truth))
         shares = [softmax(logits, one)[rows, self.truth] for one in (temperature, 1.0)]
-        at_best, as_is = (float(-np.log(np.maximum(one, _SMALLEST)).mean()) for one in shares)
+        at_best, as_is = (-np.log(np.maximum(one, _SMALLEST)) for one in shares)
         return at_best, as_is
+
+    def log_losses(self) -> tuple[float, float]:
+        """The means of these."""
+        at_best, as_is = self.losses()
+        return float(at_best.mean()), float(as_is.mean())
 
 
 def _choose(ways: list[_Way]) -> tuple[_Way, list[str]]:
@@ -209,7 +237,7 @@ def _choose(ways: list[_Way]) -> tuple[_Way, list[str]]:
     judged = renamed if by_order else ways
     most = _most(judged).right
     near = [way for way in judged if _is_near(way.right, most)]
-    best = _likeliest(near)
+    best = _usual_colours(_likeliest(near), near)
     order = ", by the likeliest order of its scores" if by_order else ""
     notes = [
         f"{best.ends.text()} suits {len(most)} lab images best ({_percent(best)} right{order})"
@@ -241,6 +269,18 @@ def _likeliest(near: list[_Way]) -> _Way:
     if any(near[k].right.all() for k in at_best):
         return near[at_best[0]]
     return near[_lowest([loss for _, loss in losses], at_best)[0]]
+
+
+def _usual_colours(best: _Way, near: Sequence[_Way]) -> _Way:
+    """The same way in R, G, B where nothing shows that B, G, R is likelier.
+
+    Colours tell little of many tasks, and few training scripts keep OpenCV's order.
+    """
+    plain = replace(best.ends, color="rgb")
+    usual = next((way for way in near if way.ends == plain), best)
+    more = usual.losses()[0] - best.losses()[0]
+    shown = more.mean() > _SURELY * more.std() / np.sqrt(len(more))
+    return best if usual is best or shown else usual
 
 
 def _lowest(losses: Sequence[float], among: Iterable[int]) -> list[int]:

@@ -160,9 +160,9 @@ def end_in_softmax(
 ) -> tuple[keras.Model, str | None]:
     """The model with one softmax score a class, judged by what it answers to pictures.
 
-    Scores that sum to 1 stay as they are and logits get a softmax. One score (a sigmoid, or its
-    logit) becomes two: the second class's share is the score. Outputs (1, 1, classes) are
-    flattened.
+    Scores that sum to 1 stay as they are and logits get a softmax, sigmoids one in their place.
+    One score (a sigmoid, or its logit) becomes two: the second class's share is the score. Outputs
+    (1, 1, classes) are flattened.
 
     Args:
         model: From `rewire`, or any with one input and one output.
@@ -195,7 +195,14 @@ def end_in_softmax(
         sigmoid = {"sigmoid": True, "linear": False}.get(last, shares)
         x, note = _two_scores(x, sigmoid=sigmoid), f"{what} gives one score: that of the 2nd class"
     elif not (shares and np.allclose(scores.sum(axis=1), 1, atol=_SUM_ERROR)):
-        if shares:
+        linear = _without_sigmoid(model) if shares else None
+        if linear is not None:
+            x = linear
+            note = (
+                f"{what} ends in a sigmoid a class, whose shares don't sum to 1: a softmax stands "
+                "in the place of these, which gives the same answers"
+            )
+        elif shares:
             note = (
                 f"the scores of {what} don't sum to 1 (sigmoids?): a softmax was put behind them, "
                 "which keeps the answers but says little about confidence"
@@ -217,6 +224,20 @@ def unknown_class(error: BaseException) -> str | None:
     """The class or function that Keras did not find when it loaded a model, if that was it."""
     found = _UNKNOWN.search(one_line(error, 10_000))
     return found[1] if found else None
+
+
+def _without_sigmoid(model: keras.Model) -> Any | None:
+    """What goes into the sigmoids that a network ends in, flat; None where it ends otherwise."""
+    import keras
+
+    last = model.layers[-1]
+    name = getattr(getattr(last, "activation", None), "__name__", "")
+    if name != "sigmoid" or last.output is not model.outputs[0]:
+        return None
+    linear = type(last).from_config(last.get_config() | {"activation": "linear"})
+    x = linear(last.input)
+    give_weights(linear, last.get_weights())
+    return x if len(x.shape) == 2 else keras.layers.Flatten(name="flat_logits")(x)
 
 
 def _two_scores(x: Any, *, sigmoid: bool) -> Any:
