@@ -123,6 +123,8 @@ def _calibrate(
     result = replace(
         _result(output, pool, lab_pool, usable, picks, view, camera, no_camera),
         passed_over=tuple(notes),
+        lab_folder=lab_root,
+        model=options.model,
     )
     sheet = _contact_sheet(pool, lab_pool, tuple(picks), window, camera, options.seed)
     _write(output, pool, picks, result, sheet, view)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgecnn.calibrate.coverage import Coverage
 from edgecnn.camera.fitted import CameraFit
+from edgecnn.camera.statistics import WORDS
 from edgecnn.records import Json, Record, json_as
 from edgecnn.render.next_lines import next_lines
 
@@ -23,6 +24,7 @@ class CalibrateResult(Record):
     camera      the fitted camera, or None: `no_camera` says why
     warnings    what makes the pool unrepresentative
     passed_over  other files in the folders, a line a folder
+    lab_folder, model  what the commands that follow are given
     """
 
     output: Path = field(metadata=json_as("calibration"))
@@ -36,6 +38,8 @@ class CalibrateResult(Record):
     no_camera: str | None = field(metadata=json_as(hidden=True))
     warnings: tuple[str, ...]
     passed_over: tuple[str, ...] = ()
+    lab_folder: Path | None = field(default=None, metadata=json_as(hidden=True))
+    model: Path | None = field(default=None, metadata=json_as(hidden=True))
 
     def camera_json(self) -> Json:
         """The content of camera.json."""
@@ -56,13 +60,15 @@ class CalibrateResult(Record):
             counts = ", ".join(f"{label} {n}" for label, n in self.classes.items())
             lines.append(f"By predicted class: {counts}")
         narrow = sorted(c.ranges.items(), key=lambda item: item[1])[:3]
-        weakest = ", ".join(f"{name} {100 * share:.0f} %" for name, share in narrow)
+        weakest = ", ".join(f"{WORDS[name]} {100 * share:.0f} %" for name, share in narrow)
         lines.append(
             f"Coverage: {100 * c.pool:.0f} % of the field and {100 * c.lab:.0f} % of the lab "
             f"images are near a picked one; least covered ranges: {weakest}"
         )
         lines.append(self.camera.to_text() if self.camera else f"Camera: {self.no_camera}")
         lines += [f"Narrow pool: {warning}" for warning in self.warnings]
-        export = ("export", "MODEL", "--calibration", self.output, "-o", "NAME.edgecnn")
-        lines += next_lines(("train", "LAB", "-o", "MODEL"), export)
+        model = self.model or Path("MODEL")
+        export = ("export", model, "--calibration", self.output, "-o", "NAME.edgecnn")
+        train = ("train", self.lab_folder or "LAB", "-o", model)
+        lines += next_lines(*([] if self.model else [train]), export)
         return "\n".join(lines)

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
 from edgecnn.camera.simulate import Range
+from edgecnn.camera.statistics import WORDS
 from edgecnn.errors import DataError
 from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
@@ -152,5 +153,6 @@ class CameraFit(Record):
         if self.doubtful:
             lines.append(f"Doubtful: {self.doubtful}")
         if self.out_of_family:
-            lines.append(f"Still different: {', '.join(self.left)}")
+            left = ", ".join(WORDS.get(name, name) for name in self.left)
+            lines.append(f"Still different: {left}")
         return "\n".join(lines)

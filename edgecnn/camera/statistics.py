@@ -13,6 +13,7 @@ import numpy as np
 
 __all__ = [
     "STATISTICS",
+    "WORDS",
     "Distance",
     "Window",
     "common_window",
@@ -53,6 +54,38 @@ STATISTICS: tuple[str, ...] = (
     "slope",  # of the light from one side to the other, share of the mean
     "saturation",  # mean of (max - min) / max over R, G, B
 )
+
+# The same for a person.
+WORDS: dict[str, str] = {
+    "brightness": "brightness",
+    "red_green": "red against green",
+    "blue_green": "blue against green",
+    "noise_luma": "noise of brightness",
+    "noise_red": "noise of red",
+    "noise_blue": "noise of blue",
+    "sharpness": "sharpness",
+    **{
+        f"band_{k}": f"{size} detail"
+        for k, size in enumerate(
+            ("very coarse", "coarse", "medium", "fine", "very fine", "the finest")
+        )
+    },
+    "blockiness": "blocks of 8x8 pixels",
+    "quantized": "traces of JPEG",
+    "luma_p1": "the darkest tones",
+    "luma_p10": "dark tones",
+    "luma_p50": "middle tones",
+    "luma_p90": "light tones",
+    "luma_p99": "the lightest tones",
+    "dark_share": "pure black",
+    "bright_share": "pure white",
+    "flat_share": "even areas",
+    "direction": "detail across against detail down",
+    "diagonal": "detail along one diagonal against the other",
+    "corner_light": "light of the corners",
+    "slope": "light from one side",
+    "saturation": "strength of colour",
+}
 
 
 class Window:

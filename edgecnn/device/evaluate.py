@@ -24,10 +24,11 @@ from edgecnn.bundle.learned import LearnedPictures, learned_notes
 from edgecnn.bundle.preprocess import decode, read_bytes
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.options import EvaluateOptions
-from edgecnn.errors import DataError, ImageError, OptionError, listed
+from edgecnn.errors import DataError, ImageError, listed
 from edgecnn.files.folders import LabelledFile, find_labelled
 from edgecnn.files.manifest import (
     check_csv_place,
+    check_group,
     csv_text,
     only_labels,
     read_columns,
@@ -163,7 +164,7 @@ def evaluate(
     """
     options = options or EvaluateOptions()
     root = Path(data)
-    _check_group(options)
+    check_group(options.group, options.manifest)
     if options.csv is not None:
         check_csv_place(options.csv, _COLUMNS)
     opened = Bundle.open(bundle)
@@ -238,19 +239,6 @@ def check_labels(
         f"{what} that the bundle doesn't know: {listed(unknown)}; expected some of "
         f"{listed(known)}; {mend}"
     )
-
-
-def _check_group(options: EvaluateOptions) -> None:
-    """Refuse a column of groups without a table that has it.
-
-    Raises:
-        OptionError: There is none.
-    """
-    if options.manifest is None and options.group != EvaluateOptions.group:
-        raise OptionError(
-            f"--group {options.group} is a column of --manifest, which is not given; add "
-            "--manifest FILE.csv or leave it out"
-        )
 
 
 def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions) -> list[str]:

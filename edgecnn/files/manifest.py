@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path, PureWindowsPath
 
-from edgecnn.errors import DataError
+from edgecnn.errors import DataError, OptionError
 from edgecnn.files.arrangement import split_role
 from edgecnn.files.csv_table import CsvTable
 from edgecnn.files.staging import check_file_place
@@ -18,7 +18,9 @@ from edgecnn.files.walk import IMAGE_SUFFIXES
 from edgecnn.words import number
 
 __all__ = [
+    "DEFAULT_GROUP",
     "check_csv_place",
+    "check_group",
     "csv_text",
     "labels_of",
     "no_labels",
@@ -26,6 +28,9 @@ __all__ = [
     "read_columns",
     "read_manifest",
 ]
+
+DEFAULT_GROUP = "device"
+"""The column of groups that is looked for where none is named."""
 
 # Names of columns, in any case, with or without blanks, underscores and the s of the plural.
 _FILE = (
@@ -171,6 +176,19 @@ def labels_of(
             "expected train, val or test): their images count as train"
         )
     return found
+
+
+def check_group(column: str, manifest: Path | None) -> None:
+    """Refuse a column of groups without a table that has it.
+
+    Raises:
+        OptionError: There is none.
+    """
+    if manifest is None and column != DEFAULT_GROUP:
+        raise OptionError(
+            f"--group {column} is a column of --manifest, which is not given; add "
+            "--manifest FILE.csv or leave it out"
+        )
 
 
 def check_csv_place(target: Path, header: Sequence[str]) -> None:

@@ -169,6 +169,13 @@ def _give_train_every_class(
         mine = np.flatnonzero((data.classes == k) & (part != "dropped"))
         if (part[mine] == "train").any():
             continue
+        folders = {file.split for file in data.files if file.split and file.label == label}
+        if folders and "train" not in folders:
+            named = " and ".join(sorted(folders))
+            raise DataError(
+                f"{data.root}: class {label!r} has images for {named} and none for train, expected "
+                "some to learn from; add them, or leave the class out of the others"
+            )
         if any(file.split for file in data.files) or not len(mine):
             raise DataError(
                 f"{data.root}: class {label!r} has no training image, expected some that are "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.files.manifest import DEFAULT_GROUP, check_group
 from edgecnn.option import check_options, option
 
 __all__ = ["InspectOptions"]
@@ -38,8 +39,9 @@ class InspectOptions:
         shown="the folders below the classes",
     )
     group: str = option(
-        "device", "Column of --manifest: device, site, day or the like.", metavar="COLUMN"
+        DEFAULT_GROUP, "Column of --manifest: device, site, day or the like.", metavar="COLUMN"
     )
 
     def __post_init__(self) -> None:
         check_options(self)
+        check_group(self.group, self.manifest)

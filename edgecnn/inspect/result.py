@@ -106,12 +106,12 @@ class Inspection(Record):
     def _next(self) -> list[str]:
         """Training, with what this data set needs; before it the calibration on the field.
 
-        Training is left out where it would refuse a class.
+        Training is left out where it would refuse a class, or the split.
         """
         manifest = ("--manifest", self.options.manifest) if self.options.manifest else ()
         rare = ("--imbalance", self.balance.option) if self.balance.option != "none" else ()
         train = ("train", self.root, *manifest, *rare, "-o", "model")
-        trains = [train] if self.balance.trainable else []
+        trains = [train] if self.balance.trainable and self.shares.trainable else []
         if self.options.field is None:
             return next_lines(*trains) if trains else []
         field = ("calibrate", self.options.field, "--lab", self.root, "-o", "calibration")

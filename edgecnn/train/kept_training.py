@@ -53,6 +53,7 @@ class KeptTraining:
     resume    whether to go on with what is there
     epoch     how many epochs the file holds by now; 0: there is none of this training
     imitated  side in pixels of the larger input whose features it imitates; 0: none
+    earlier_s  seconds of the epochs that were done before this run
     """
 
     place: Path
@@ -60,6 +61,7 @@ class KeptTraining:
     resume: bool
     epoch: int = 0
     imitated: int = 0
+    earlier_s: float = 0.0
     _full: bool = field(default=False, init=False)
 
     def save(self, state: TrainingState) -> None:
@@ -108,6 +110,7 @@ class KeptTraining:
                 "that was interrupted, or leave --resume out to begin anew"
             )
         self.epoch, self.imitated = epoch, int(about.pop("imitated", 0))
+        self.earlier_s = float((about["seconds"] or [0.0])[-1])
         return TrainingState(epoch, about, *parts)
 
     def discard(self) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from edgecnn.bundle.spec import InputSpec, Interpolation, Resize
 from edgecnn.errors import OptionError
+from edgecnn.files.manifest import DEFAULT_GROUP, check_group
 from edgecnn.model.networks.backbones import BACKBONES
 from edgecnn.option import check_options, option
 from edgecnn.records import Record
@@ -229,7 +230,7 @@ class TrainOptions(Record):
         metavar="FOLDER",
     )
     group: str = option(
-        "device",
+        DEFAULT_GROUP,
         "Column of --manifest; images with the same value stay in the same split.",
         metavar="COLUMN",
     )
@@ -274,6 +275,7 @@ class TrainOptions(Record):
         check_options(self)
         if (self.width is None) != (self.height is None):
             raise OptionError("only one of --width and --height is given, expected both or none")
+        check_group(self.group, self.manifest)
         if self.by and self.manifest is None:
             raise OptionError(
                 f"--by {self.by[0]} needs a manifest with that column; give it with --manifest"

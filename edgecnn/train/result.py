@@ -29,6 +29,7 @@ class TrainResult(Record):
 
     splits        {"train": {"images": n, "groups": m}, "val": ..., "test": ...}
     train, val    accuracy on clean training and validation images; `lab` is that on the test split
+    seconds       of this run, and of the epochs before it where it went on with a training
     temperature   divides the logits for the card's confidence; fitted on the validation images
     confidence_error  expected calibration error on the test split: {"raw", "calibrated"}
     reject        below which confidence an answer is none; None where no threshold holds

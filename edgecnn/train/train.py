@@ -108,7 +108,7 @@ def train(
         quick = learned.split.scores if learned.split else None
         tuned = learned.probe is None or not learned.probe.kept
         measured = measure(learned.model, task, names, larger, quick, tuned=tuned)
-        result = _result(output, task, learned, measured, clock.elapsed)
+        result = _result(output, task, learned, measured, clock.elapsed + kept.earlier_s)
         result = replace(result, sides=trials)
         if writes:
             _write(result, task, learned, measured)

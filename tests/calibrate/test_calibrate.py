@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from sessions import PAST_BUNDLE, answer_event, write_session
 
 from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
+from edgecnn.camera.statistics import STATISTICS, WORDS
 from edgecnn.errors import DataError, EdgecnnError, OptionError, OutputError
 from edgecnn.files.folders import file_sha256
 
@@ -85,6 +87,13 @@ def test_the_set_covers_the_pool_better_than_the_first_images_do(tmp_path, lab):
     assert min(np.bincount(np.array(sources) // 50)) >= 5
     assert result.coverage.pool > 0.8
     assert result.coverage.ranges["brightness"] > 0.8
+
+
+def test_statistics_are_named_in_words_and_the_next_lines_have_the_folders(tmp_path, field, lab):
+    text = calibrate(field, lab, tmp_path / "set").to_text()
+    assert f"edgecnn train {lab} -o MODEL" in text
+    assert not re.search("luma_p|band_|_share|blue_green", text)
+    assert list(WORDS) == list(STATISTICS)
 
 
 def test_fewer_picks_never_cover_more(tmp_path, field, lab):

@@ -131,6 +131,15 @@ def test_folders_of_the_user_are_honoured_and_their_leaks_left_out(tmp_path, wri
     assert "2 of 62 train images are left out" in " ".join(split.notes)
 
 
+def test_a_class_without_a_training_folder_is_named_with_the_splits_that_have_it(tmp_path, write):
+    for k in range(60):
+        write(tmp_path, f"{'train' if k < 40 else 'test'}/{'ab'[k % 2]}/{k:03d}.png", k)
+    for k in range(60, 72):
+        write(tmp_path, f"test/c/{k:03d}.png", k)
+    with pytest.raises(DataError, match="class 'c' has images for test and none for train"):
+        split_dataset(load_dataset(tmp_path, SPEC))
+
+
 def test_a_missing_val_folder_comes_from_train(tmp_path, write):
     for k in range(100):
         write(tmp_path, f"{'train' if k < 80 else 'test'}/{'ab'[k % 2]}/{k:03d}.png", k)

@@ -95,6 +95,16 @@ def test_it_goes_on_where_it_ended_and_leaves_no_state(partial, lab, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_its_time_counts_the_epochs_before_the_interruption(partial, lab, tmp_path):
+    with np.load(partial[0]) as arrays:
+        parts = dict(arrays)
+    state = json.loads(str(parts["about"])) | {"seconds": [1000.0, 2000.0]}
+    with (tmp_path / "model.partial").open("wb") as file:
+        np.savez(file, **(parts | {"about": np.array(json.dumps(state))}))
+    result = train(lab, tmp_path / "model", TrainOptions(**OPTIONS, resume=True))
+    assert 2000 < result.seconds < 3000
+
+
 def test_it_ends_with_the_best_weights_so_far(partial, lab, tmp_path):
     shutil.copy(partial[0], tmp_path)
     ended = TrainOptions(**{**OPTIONS, "epochs": 1}, resume=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence, confidence_error
 from edgecnn.bundle.artifacts import (
+    DYNAMIC_RANGE,
     FLOAT32,
     FULL_INTEGER,
     HEALTHY_AGREEMENT,
@@ -31,10 +32,12 @@ from edgecnn.export.repair.repair import Repaired
 from edgecnn.model.read import LabModel, LabTest
 from edgecnn.records import Progress
 
-__all__ = ["EXPLAINED", "Checked", "CheckedFiles", "check_artifact", "check_files"]
+__all__ = ["EXPLAINED", "LOST_POINTS", "Checked", "CheckedFiles", "check_artifact", "check_files"]
 
 EXPLAINED = frozenset(one.file for one in (FULL_INTEGER, INT16, ONNX_FULL_INTEGER))
 """Files of which drop.py says why they differ."""
+LOST_POINTS = 1.0
+"""Of lab accuracy: a file that loses so many is spoken of."""
 _INTEGER = (FULL_INTEGER, INT16, ONNX_FULL_INTEGER, MIXED, ONNX_MIXED)
 _PIXELS = 32 * 128 * 128  # of all images: large inputs are compared on fewer
 
@@ -85,7 +88,8 @@ def check_files(
         one = check_artifact(data, file, lab.test, max_drop, progress, temperature=temperature)
         ok = one.artifact.ok and file not in failed
         checked[name] = replace(one, artifact=replace(one.artifact, ok=ok))
-    doubts = [line for name, one in checked.items() for line in _doubts(by_name(name), one)]
+    right = float((lab.test.keras_top1 == lab.test.labels).mean())
+    doubts = [line for name, one in checked.items() for line in _doubts(by_name(name), one, right)]
     return CheckedFiles(tuple(checked.values()), tuple(layers), tuple(doubts))
 
 
@@ -155,8 +159,8 @@ def _layer_reports(
     return reports
 
 
-def _doubts(target: ArtifactFormat, checked: Checked) -> list[str]:
-    """What is odd about an artifact."""
+def _doubts(target: ArtifactFormat, checked: Checked, right: float) -> list[str]:
+    """What is odd about an artifact; `right` is the float model's lab accuracy."""
     artifact = checked.artifact
     doubts = []
     if target.kind is not None and artifact.kind != target.kind:
@@ -164,10 +168,18 @@ def _doubts(target: ArtifactFormat, checked: Checked) -> list[str]:
             f"{artifact.file} is {artifact.kind} inside, not {target.kind}: some operations of "
             "this network have no such version, or are too small to gain by it"
         )
-    if artifact.agreement < HEALTHY_AGREEMENT and artifact.file not in EXPLAINED:
+    lost = 100 * (right - (artifact.lab.accuracy or 0))
+    poor = artifact.agreement < HEALTHY_AGREEMENT or lost >= LOST_POINTS
+    if poor and artifact.file not in EXPLAINED:
+        loses = f"loses {lost:.1f} points of lab accuracy and " if lost > 0 else ""
+        advice = (
+            "no calibration touches it: its weights are rounded to 8 bits; take the float16 file, "
+            "which rounds less"
+            if target is DYNAMIC_RANGE
+            else "look at the calibration images and at the network's largest weights"
+        )
         doubts.append(
-            f"{artifact.file} agrees with the Keras model on only "
-            f"{100 * artifact.agreement:.1f} % of the lab test images; look at the calibration "
-            "images and at the network's largest weights"
+            f"{artifact.file} {loses}agrees with the Keras model on {100 * artifact.agreement:.1f} "
+            f"% of the lab test images; {advice}"
         )
     return doubts

@@ -14,14 +14,14 @@ from edgecnn.export.calibration.choice import Chosen
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.tflite_ranges import clipped_shares
 from edgecnn.export.judge import lab_frames
-from edgecnn.export.readback.check import EXPLAINED, Checked, CheckedFiles
+from edgecnn.export.readback.check import EXPLAINED, LOST_POINTS, Checked, CheckedFiles
 from edgecnn.export.readback.layers import LayerReport
 from edgecnn.model.read import LabModel, LabTest
 from edgecnn.quiet import quiet
 
 __all__ = ["explain_drops"]
 
-_POINTS, _DISAGREE = 1.0, 0.02
+_DISAGREE = 0.02
 _LOOKED = 100  # lab images whose activations are compared with the ranges
 _CLIPPED = 0.01  # of a layer's activations: less is what healthy ranges leave out
 _FAR = 1.0  # of a difference of medians, in standard deviations of the lab's images
@@ -37,7 +37,7 @@ def explain_drops(
         for one in checked.artifacts
         if one.artifact.file in EXPLAINED
         and (
-            100 * (right - (one.artifact.lab.accuracy or 0)) >= _POINTS
+            100 * (right - (one.artifact.lab.accuracy or 0)) >= LOST_POINTS
             or 1 - one.artifact.agreement >= _DISAGREE
         )
     ]

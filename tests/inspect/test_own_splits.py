@@ -1,0 +1,35 @@
+"""`edgecnn inspect` on train and test folders of other classes, and groups without a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgecnn.errors import OptionError
+from edgecnn.inspect.inspect import inspect
+from edgecnn.inspect.options import InspectOptions
+
+
+def test_a_class_without_training_images_is_a_problem_and_no_training_is_advised(tmp_path, write):
+    for k in range(60):
+        write(tmp_path, f"{'train' if k < 40 else 'test'}/{'ab'[k % 2]}/{k:03d}.png", k)
+    for k in range(60, 72):
+        write(tmp_path, f"test/c/{k:03d}.png", k)
+    found = inspect(tmp_path)
+    (problem,) = [one for one in found.findings if one.severity == "problem"]
+    assert "`edgecnn train` can't split these images: class 'c' has images for test" in problem.what
+    assert "leave the class out" in problem.mend
+    assert "next:" not in found.to_text()
+
+
+def test_a_class_that_no_test_image_shows_is_named(tmp_path, write):
+    for k in range(90):
+        part, label = ("test", "ab"[k % 2]) if k >= 70 else ("train", "abc"[k % 3])
+        write(tmp_path, f"{part}/{label}/{k:03d}.png", k)
+    found = inspect(tmp_path)
+    assert any("test has no image of class c" in one.what for one in found.findings)
+    assert "edgecnn train" in found.to_text()
+
+
+def test_a_column_of_groups_without_a_table_is_refused():
+    with pytest.raises(OptionError, match="--group site is a column of --manifest"):
+        InspectOptions(group="site")
