@@ -17,7 +17,8 @@ class Fault(Record):
     """Something that no model can be blamed for.
 
     kind      "path": what the device does to a frame; "truth": the labels; "session": its files
-    points    what it costs, in accuracy points; None where no label says so
+    points    what it costs that session, in accuracy points; None where no label says so
+    session   the folder of the session that has it
     example   of a path: the model's input as it should be and as it is, uint8 R, G, B
     """
 
@@ -25,6 +26,7 @@ class Fault(Record):
     name: str
     points: float | None
     evidence: str
+    session: str
     example: tuple[np.ndarray, np.ndarray] | None = field(
         default=None, compare=False, metadata=json_as(hidden=True)
     )

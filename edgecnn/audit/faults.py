@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from edgecnn.audit.ledger.truth_faults import TruthFault, check_truth
 from edgecnn.audit.undo.undo import NOTHING_UNDONE, Undone
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError
-from edgecnn.records import Progress, Record, computed
+from edgecnn.records import Progress, Record, computed, json_as
+from edgecnn.session.answers import NO_TRUTH, RANDOM
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = [
@@ -36,11 +37,15 @@ LABELS = "labels (as they are -> put right)"
 
 @dataclass(frozen=True)
 class KeptFrames(Record):
-    """How many kept frames were answered again here, and on how many the device agrees."""
+    """How many kept frames were answered again here, and on how many the device agrees.
+
+    `is_same`: their scores are the device's too, in each session.
+    """
 
     frames: int
     agreed: int
     paths_tried: int
+    is_same: bool = field(default=True, metadata=json_as(hidden=True))
 
     @property
     @computed
@@ -66,6 +71,24 @@ class FieldChecks:
         """What the part of the gap that no step explains is called."""
         return UNDONE if self.undone.steps else UNEXPLAINED
 
+    def step_of(self, fault: Fault) -> Step | None:
+        """The step of the ledger that prices a fault over all sessions.
+
+        None where nothing prices it, or where sessions have other faults that it prices too.
+        """
+        cause = {"path": DEVICE_PATH, "truth": LABELS}.get(fault.kind)
+        alike = {one.name for one in self.faults if one.kind == fault.kind}
+        if fault.points is None or len(alike) > 1:
+            return None
+        return next((step for step in self.steps if step.cause == cause), None)
+
+    def sessions_with(self, fault: Fault) -> tuple[str, ...]:
+        """The folders of the sessions that have this fault."""
+        same = (
+            one.session for one in self.faults if (one.kind, one.name) == (fault.kind, fault.name)
+        )
+        return tuple(dict.fromkeys(same))
+
     def with_faults(self, more: Sequence[Fault]) -> FieldChecks:
         """The same with faults that come before all others."""
         return replace(self, faults=(*more, *self.faults))
@@ -90,6 +113,12 @@ def reanswer_all(
             found.append(None)
             notes.append(f"{session.path.name}: kept frames not re-answered: {error}")
             continue
+        if one is not None and one.fault is None and not one.is_same:
+            notes.append(
+                f"{session.path.name}: the device's scores of its kept frames are others than here "
+                f"({one.score_error:.3f} apart in the mean of 0 to 1), and none of the paths that "
+                f"were tried gives them: compare its program with classify.py of the bundle"
+            )
         if one is None:
             notes.append(
                 f"{session.path.name}: the device's path is not checked: too few kept pictures "
@@ -118,7 +147,11 @@ def check_labels(
     """
     path = step_of_kept(found, parts)
     faults = [
-        Fault("path", one.fault, step.points if step else None, one.evidence, one.example)
+        Fault(
+            *("path", one.fault, step.points if step else None, one.evidence),
+            str(one.session.path),
+            one.example,
+        )
         for one, part in zip(found, parts, strict=True)
         if one is not None and one.fault
         for step in [step_of_kept([one], [part])]
@@ -126,21 +159,38 @@ def check_labels(
     wrong = {id(one.session) for one in found if one is not None and one.fault}
     truths = [
         (part, fault)
-        for part in parts
+        for part in map(_with_a_sample, parts)
         if id(part[0]) not in wrong
         for fault in [check_truth(*part, expected)]
         if fault is not None
     ]
-    faults += [Fault("truth", f.name, f.points, f.evidence) for _, f in truths]
+    faults += [
+        Fault("truth", f.name, f.points, f.evidence, str(session.path))
+        for (session, _, _), f in truths
+    ]
     labels = _labels_step(truths, parts)
     known = [one for one in found if one is not None]
     kept = KeptFrames(
         sum(len(one.rows) for one in known),
         sum(one.agreed for one in known),
         max((one.num_tried for one in known), default=0),
+        all(one.is_same for one in known),
     )
     checks = FieldChecks(kept, tuple(step for step in (path, labels) if step), tuple(faults))
     return checks, _put_right(found, parts, truths)
+
+
+def _with_a_sample(part: _Part) -> _Part:
+    """A session without the labels of frames that a person or an uncertain answer picked.
+
+    People pick what is misread: nearly all of these labels are no answer's, and fit other answers
+    by chance as well.
+    """
+    session, frames, truth = part
+    is_picked = (truth.label >= 0) & (truth.why < RANDOM)
+    if not is_picked.any():
+        return part
+    return session, frames, replace(truth, label=np.where(is_picked, NO_TRUTH, truth.label))
 
 
 def _put_right(
@@ -175,6 +225,11 @@ def settle_path(lab: Lab, checks: FieldChecks) -> tuple[Lab, FieldChecks]:
     return lab, replace(checks, steps=rest)
 
 
+def _sample_size(part: _Part) -> int:
+    truth = part[2]
+    return int(((truth.label >= 0) & (truth.why >= RANDOM)).sum())
+
+
 def _labels_step(
     truths: Sequence[tuple[_Part, TruthFault]],
     parts: Sequence[_Part],
@@ -185,12 +240,13 @@ def _labels_step(
         return None
     before, after = [], []
     for (_, frames, truth), fault in fixed:
+        # Labels that picked a frame are in neither: see `_with_a_sample`.
         both = (truth.label >= 0) & (np.asarray(fault.label) >= 0)
         before.append(np.asarray(fault.label)[both] == frames.index[both])
         after.append(truth.label[both] == frames.index[both])
     right, wrong = np.concatenate(before), np.concatenate(after)
     # The faulty sessions' part of all labelled frames.
-    share = len(right) / max(1, sum(int((truth.label >= 0).sum()) for _, _, truth in parts))
+    share = len(right) / max(1, sum(map(_sample_size, parts)))
     low, high = paired_difference(right, wrong)
     points = 100 * share * float(right.mean() - wrong.mean())
     how = "; ".join(f"{fault.name}: {fault.evidence}" for _, fault in fixed)

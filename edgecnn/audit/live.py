@@ -47,13 +47,17 @@ class Misread(Record):
 
 @dataclass(frozen=True)
 class Confusion(Record):
-    """Frames of class `truth` read as `predicted`; `objects` of them show different objects."""
+    """Frames of class `truth` read as `predicted`; `objects` of them show different objects.
+
+    `points` of live accuracy are lost by it: labels that the headline leaves out are no part of it.
+    """
 
     truth: str
     predicted: str
     frames: int
     objects: int
     examples: tuple[Misread, ...] = field(metadata=json_as(hidden=True))
+    points: float = field(default=0.0, metadata=json_as(hidden=True))
 
 
 @dataclass(frozen=True)
@@ -242,7 +246,8 @@ class _Labelled:
             left -= len(examples)
             truth, predicted = (self.labels[i] for i in divmod(int(kinds[k]), len(self.labels)))
             objects = len(np.unique(self.segment[rows]))
-            found.append(Confusion(truth, predicted, len(rows), objects, examples))
+            points = 100 * float(self.weight[rows].sum() / max(1.0, self.weight.sum()))
+            found.append(Confusion(truth, predicted, len(rows), objects, examples, points))
         return tuple(found)
 
     def misreads(

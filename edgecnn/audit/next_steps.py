@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import join, quote
+from shlex import join
 
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.quantiles import Z_95
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.fault import Fault
-from edgecnn.audit.faults import LABELS, FieldChecks
-from edgecnn.audit.ledger.device_path import DEVICE_PATH
+from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.ledger.other_framing import FRAMING
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
@@ -68,29 +67,27 @@ def next_steps(
         label_file: One with labels beside those of the one session.
     """
     sessions = [session for session, _, _ in parts]
-    place = join(str(session.path) for session in sessions)
-    priced = {step.cause: step for step in checks.steps}
-    found = [_of_fault(fault, place, bundle, sessions[0], priced) for fault in checks.faults]
     # Of several sessions with the same fault, once.
-    found = list(dict.fromkeys(found))
+    faults = {(fault.kind, fault.name): fault for fault in reversed(checks.faults)}
+    found = [_of_fault(fault, bundle, sessions, checks) for fault in reversed(faults.values())]
     advised = checks.undone.prescription
     if advised is not None:
         found.append(_of_setting(advised, bundle, sessions[0]))
     if not checks.faults:
         kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
-        label = f"edgecnn label {place}"
+        label = _line("label", *(session.path for session in sessions))
         if kept and all(kept):
             label = _record_more(sessions[0].header, bundle)
         options = ("--field", "--labels") if any(kept) else ("--field",)
-        given = [word for o in options for s in sessions for word in (o, str(s.path))]
-        adapt = f"edgecnn adapt MODEL {join(given)} -o MODEL2"
+        given = [word for o in options for s in sessions for word in (o, s.path)]
+        adapt = _line("adapt", "MODEL", *given, "-o", "MODEL2")
         if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
-            merge = join(["edgecnn", "label", str(sessions[0].path), "--merge", str(label_file)])
+            merge = _line("label", sessions[0].path, "--merge", label_file)
             adapt = f"{merge} && {adapt}"
         closing = []
         if residual is not None and residual.low > 0:
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
-            closing = [_adapt(adapt, most), *_collect(quote(bundle), live)]
+            closing = [_adapt(adapt, most), *_collect(bundle, live)]
         found += _of_the_gap(label, closing, residual, live, lab, checks.undone.fragility)
     return tuple(found[:_MOST])
 
@@ -106,7 +103,7 @@ def _of_setting(advised: Prescription, bundle: str, session: Session) -> NextSte
     else:
         how = "lock the exposure or change the lamp until the picture looks so"
     return NextStep(
-        run_again(session.header, bundle, "again", views),
+        run_again(session.header, bundle, "changed", views),
         f"the errors fall if each frame is changed: {change.name} ({how}); measured on "
         "objects that had no part in the choice",
         max(0.0, advised.returned.low),
@@ -114,17 +111,27 @@ def _of_setting(advised: Prescription, bundle: str, session: Session) -> NextSte
     )
 
 
+def _line(*words: str | Path) -> str:
+    """A command as it is typed; a path that begins with a hyphen would be read as an option."""
+    typed = (
+        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+        for word in words
+    )
+    return join(["edgecnn", *typed])
+
+
 def _of_fault(
-    fault: Fault, place: str, bundle: str, session: Session, priced: dict[str, Step]
+    fault: Fault, bundle: str, sessions: Sequence[Session], checks: FieldChecks
 ) -> NextStep:
-    again = run_again(session.header, bundle, "again")
+    having = checks.sessions_with(fault)
+    faulty = [session for session in sessions if str(session.path) in having]
+    again, step = run_again(faulty[0].header, bundle, "again"), checks.step_of(fault)
     if fault.kind == "truth":
-        step = priced.get(LABELS)
         return NextStep(
-            f"edgecnn label {place}",
+            _line("label", *(session.path for session in faulty)),
             f"put the labels right ({fault.name}), then check 20 frames on this page; until then "
             "live accuracy says nothing of the model",
-            *_ends(step if fault.points is not None else None),
+            *_ends(step),
         )
     if fault.kind == "session":
         return NextStep(
@@ -136,7 +143,7 @@ def _of_fault(
         again,
         f"repair the device's program ({fault.name}): {Path(bundle).name}/classify.py shows how a "
         "frame becomes the input; this records the same source by the right path, to compare",
-        *_ends(priced.get(DEVICE_PATH) if fault.points is not None else None),
+        *_ends(step),
     )
 
 
@@ -196,15 +203,15 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
     if not live.confusions:
         return []
     worst = live.confusions[0]
-    harvest = f"`edgecnn harvest SESSION --bundle {bundle} -o picked`"
+    harvest = f"`{_line('harvest', 'SESSION', '--bundle', Path(bundle), '-o', 'picked')}`"
     return [
         NextStep(
-            "edgecnn train LAB --also picked -o MODEL2",
+            "edgecnn train LAB --also picked -o MODEL3",  # MODEL2 is what adapting wrote
             f"first record this camera again, let {harvest} pick pictures of that and sort them: "
             f"{worst.truth!r} is read as {worst.predicted!r} on "
             f"{number(worst.frames, 'frame')}",
             0.0,
-            100 * worst.frames / max(1, live.tally.total),
+            worst.points,
         )
     ]
 

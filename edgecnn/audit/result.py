@@ -64,6 +64,13 @@ class AuditReport:
         return (low, high)
 
     @property
+    def is_within_max_gap(self) -> bool:
+        """Whether the gap is known and at most `max_gap`; True without such a limit."""
+        if self.options.max_gap is None:
+            return True
+        return self.gap_points is not None and self.gap_points <= self.options.max_gap
+
+    @property
     def ok(self) -> bool:
         """Whether the gap is at most `max_gap` (an unknown gap is not), and nothing is found that
         `fail_on` names.
@@ -71,11 +78,7 @@ class AuditReport:
         found: set[str] = {fault.kind for fault in self.checks.faults}
         if self.alarm.raised:
             found.add("alarm")
-        if found & set(self.options.fail_on):
-            return False
-        if self.options.max_gap is None:
-            return True
-        return self.gap_points is not None and self.gap_points <= self.options.max_gap
+        return not found & set(self.options.fail_on) and self.is_within_max_gap
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -100,7 +103,12 @@ class AuditReport:
     def verdict(self) -> str:
         """The finding in one sentence."""
         return verdict(
-            self.lab.float_tally, self.live, self.estimate, self.checks, self.gap_interval
+            self.lab.float_tally,
+            self.live,
+            self.estimate,
+            self.checks,
+            self.gap_interval,
+            len(self.sessions),
         )
 
     @property
@@ -111,7 +119,7 @@ class AuditReport:
     @property
     def class_mix(self) -> str | None:
         """A sentence, where a single class holds the errors."""
-        return class_mix(self.live.confusion, self.card.prior, self.card.labels)
+        return class_mix(self.live.per_class, self.live.tally, self.card.prior)
 
     @property
     def apart_from_the_steps(self) -> list[str]:

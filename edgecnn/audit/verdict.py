@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import UNKNOWN, Estimate
-from edgecnn.audit.fault import Fault
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
 from edgecnn.bundle.card import Card
@@ -16,6 +16,7 @@ __all__ = ["Overfitting", "verdict"]
 
 # One confusion that holds this share of the errors is named.
 _MAINLY = 0.4
+_NAMED = 3  # sessions
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def verdict(
     estimate: Estimate,
     checks: FieldChecks,
     gap: tuple[float, float] | None,
+    num_sessions: int = 1,
 ) -> str:
     """What is wrong, in one sentence; what is not known is said to be so.
 
@@ -61,13 +63,16 @@ def verdict(
         gap: 95 % interval of the gap in points; None without field labels.
     """
     if checks.faults:
-        return _of_fault(checks.faults[0], live.tally)
+        return _of_fault(checks, live.tally, num_sessions)
     points = gap_points(lab, live.tally)
     if points is None or gap is None:
         if live.label_counts.left_out:
             return "People picked all labelled frames: live accuracy and the gap are unknown."
         known = "" if estimate.flag == UNKNOWN else f" The answers alone suggest {_band(estimate)}."
-        return f"The session has no field labels: live accuracy and the gap are unknown.{known}"
+        whose = "The session has" if num_sessions == 1 else "The sessions have"
+        path = _path(checks).removeprefix("; ")
+        path = f" {path[0].upper()}{path[1:]}." if path else ""
+        return f"{whose} no field labels: live accuracy and the gap are unknown.{path}{known}"
     size = f"{abs(points):.1f} points"
     if gap[0] > 0:
         return f"Live accuracy is {size} below lab accuracy{_cause(live, checks)}."
@@ -76,31 +81,37 @@ def verdict(
     return f"No gap is proved: the difference of {points:.1f} points may be chance."
 
 
-def _of_fault(fault: Fault, live: Tally) -> str:
-    cost = ""
-    if fault.points is not None:
-        lost = f"{fault.points:.1f} points" if fault.points >= 0.05 else "nothing on these frames"
+def _of_fault(checks: FieldChecks, live: Tally, num_sessions: int) -> str:
+    """The first fault, in which sessions it is, and what it costs over all of them."""
+    fault, where, cost = checks.faults[0], "", ""
+    step, having = checks.step_of(fault), checks.sessions_with(fault)
+    points = fault.points if num_sessions == 1 else None
+    points = points if step is None else step.points
+    if points is not None:
+        lost = f"{points:.1f} points" if points >= 0.05 else "nothing on these frames"
         cost = f", which costs {lost}"
+    if len(having) < num_sessions:
+        names = [Path(session).name for session in having]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        shown = ", ".join(names[:_NAMED])
+        where = f" ({len(having)} of {num_sessions} sessions: {shown}{more})"
     if fault.kind == "path":
-        return f"The device does not do what the lab did: {fault.name}{cost}."
+        return f"The device does not do what the lab did{where}: {fault.name}{cost}."
     if fault.kind == "truth":
-        return f"The labels are wrong, not the model: {fault.name}{cost}."
-    return f"The session can't be trusted: {fault.name} (live {live.percent})."
+        return f"The labels are wrong, not the model{where}: {fault.name}{cost}."
+    return f"The session can't be trusted{where}: {fault.name} (live {live.percent})."
 
 
 def _cause(live: Live, checks: FieldChecks) -> str:
     """What is known of the cause where nothing is broken."""
-    kept = checks.kept
-    proved = ""
-    if kept.frames:
-        proved = f"; the device works as the lab did ({kept.agreed} of {kept.frames} frames agree)"
+    proved = _path(checks)
     advised = checks.undone.prescription
     if advised is not None:
         return (
             f"{proved}; {advised.returned.points:.1f} of them come back if each frame is changed: "
             f"{advised.change.name}"
         )
-    wrong = sum(c.frames for c in live.confusions)
+    wrong = sum(map(sum, live.confusion)) - sum(row[k] for k, row in enumerate(live.confusion))
     if live.confusions and live.confusions[0].frames >= _MAINLY * wrong:
         worst = live.confusions[0]
         return (
@@ -108,6 +119,17 @@ def _cause(live: Live, checks: FieldChecks) -> str:
             f"{worst.predicted!r}"
         )
     return proved
+
+
+def _path(checks: FieldChecks) -> str:
+    """What the kept frames say of the device's path where no fault is found."""
+    kept = checks.kept
+    if not kept.frames:
+        return ""
+    agree = f"({kept.agreed} of {kept.frames} frames agree)"
+    if kept.is_same:
+        return f"; the device works as the lab did {agree}"
+    return f"; the device's scores are not the lab's {agree}, for a reason that is not known here"
 
 
 def _band(estimate: Estimate) -> str:

@@ -79,6 +79,16 @@ def test_the_page_shows_both_accuracies_the_gap_and_how_it_was_made(written):
     assert re.search(r"SHA-256 [0-9a-f]{64}", text)
 
 
+def test_the_page_says_the_alarm_and_of_the_gap_alone_whether_it_is_allowed(session, tmp_path):
+    limits = AuditOptions(report=tmp_path / "r.html", max_gap=100, fail_on=("alarm",))
+    report = audit([session], limits)
+    assert report.alarm.raised
+    assert not report.ok
+    text = _Page((tmp_path / "r.html").read_text()).text
+    assert "allowed: 100.0 points, passed" in text
+    assert f"alarm: {report.alarm.text()}" in text
+
+
 def test_the_page_loads_nothing_and_runs_nothing(written):
     page = _Page(written[1].read_text())
     assert not {"script", "link", "iframe", "object"} & set(page.tags)

@@ -67,6 +67,16 @@ def test_labels_of_a_file_join_the_session_before_adapt_looks_for_them(tmp_path)
     assert " && " not in "".join(step.command for step in audit([session]).next)
 
 
+def test_a_session_whose_name_begins_with_a_hyphen_is_no_option_of_what_is_advised(
+    tmp_path, monkeypatch
+):
+    events = [answer_event(k, k % 3 != 0, truth=k % len(LABELS)) for k in range(60)]
+    write_session(tmp_path / "-x", PAST_BUNDLE, events)
+    monkeypatch.chdir(tmp_path)
+    (advised,) = (step.command for step in audit([Path("-x")]).next)
+    assert advised == "edgecnn label ./-x"
+
+
 def test_the_command_takes_a_csv_and_refuses_a_bad_one_with_status_2(session, tmp_path, capfd):
     def command(*args: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as done:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.ledger.class_mix import class_mix
 
-NAMES = ("a", "b", "c")
 EVEN = (1 / 3, 1 / 3, 1 / 3)
+
+
+def said(confusion):
+    tallies = [Tally(row[k], sum(row)) for k, row in enumerate(confusion)]
+    live = Tally(sum(one.correct for one in tallies), sum(one.total for one in tallies))
+    return class_mix(dict(zip("abc", tallies, strict=True)), live, EVEN)
 
 
 @pytest.mark.parametrize(
@@ -19,15 +25,21 @@ EVEN = (1 / 3, 1 / 3, 1 / 3)
     ],
 )
 def test_nothing_is_said_where_no_class_holds_the_errors(confusion):
-    assert class_mix(confusion, EVEN, NAMES) is None
+    assert said(confusion) is None
 
 
 def test_the_class_that_holds_the_errors_is_named_with_what_another_mix_would_give():
-    text = class_mix([[180, 0, 20], [0, 50, 0], [0, 1, 49]], EVEN, NAMES)
+    text = said([[180, 0, 20], [0, 50, 0], [0, 1, 49]])
     assert text.startswith("20 of 21 errors are of one class: 'a', read right on 180 of 200 frames")
     assert text.endswith("would be 96.0 %, not 93.0 %")
 
 
 def test_a_class_that_the_field_never_shows_is_left_out():
-    text = class_mix([[180, 0, 20], [0, 50, 0], [0, 0, 0]], EVEN, NAMES)
+    text = said([[180, 0, 20], [0, 50, 0], [0, 0, 0]])
     assert text.endswith("would be 95.0 %, not 92.0 %")
+
+
+def test_the_other_mix_is_set_beside_the_live_figure_of_the_report():
+    recalls = {"a": Tally(80, 100, estimate=0.9), "b": Tally(50, 50), "c": Tally(0, 0)}
+    text = class_mix(recalls, Tally(130, 150, estimate=0.88), EVEN)
+    assert text.endswith("would be 95.0 %, not 88.0 %")

@@ -177,7 +177,40 @@ def test_pictures_that_were_compressed_again_accuse_nobody(quality, tmp_path, cl
         jpeg = cv2.imencode(".jpg", cv2.imread(str(file)), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         file.with_suffix(".jpg").write_bytes(jpeg.tobytes())
         file.unlink()
-    assert audit([session]).checks.faults == ()
+    report = audit([session])
+    assert report.checks.faults == ()
+    assert report.checks.kept.is_same
+
+
+def test_a_path_that_none_of_those_tried_is_does_not_work_as_the_lab_did(
+    tmp_path, classifier, pictures
+):
+    def cut(frame: np.ndarray) -> np.ndarray:
+        return right_path(cv2.resize(frame[3:-3, 3:-3], (40, 40)))
+
+    report = audit([record(tmp_path / "s", classifier, pictures, cut)])
+    assert report.checks.faults == ()
+    assert "works as the lab did" not in report.verdict
+    assert "the device's scores are not the lab's" in report.verdict
+    assert any("none of the paths that were tried gives them" in note for note in report.notes)
+
+
+def test_a_fault_of_one_session_is_named_with_it_and_priced_over_all(
+    tmp_path, classifier, pictures
+):
+    half = NUM_FRAMES // 2
+    sound = record(tmp_path / "sound", classifier, pictures[:half], right_path)
+    turned = record(tmp_path / "turned", classifier, pictures[half:], DEVICES["turn"][0])
+    head = json.loads((turned / "session.json").read_text()) | {"source": "/dev/video7"}
+    (turned / "session.json").write_text(json.dumps(head))
+    report = audit([sound, turned])
+    (fault,) = report.checks.faults
+    assert fault.session == str(turned)
+    (step,) = (step for step in report.steps if step.cause.startswith("device path"))
+    assert step.points < fault.points
+    assert "(1 of 2 sessions: turned): the picture turned by 90" in report.verdict
+    assert f"costs {step.points:.1f} points" in report.verdict
+    assert "--source /dev/video7" in report.next[0].command
 
 
 def test_without_labels_a_fault_is_named_and_not_priced(tmp_path, classifier, pictures):

@@ -96,3 +96,30 @@ def test_a_session_without_a_clock_has_no_days(tmp_path):
     report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
     assert report.drift == ()
     assert not [part for part in report.weak_parts if part.field == "day"]
+
+
+def thinned(path: Path, days: int, thin_from: int, a_day: int = 100) -> Path:
+    """A log that holds every answer at first, and later those alone whose picture was kept.
+
+    One answer in eight is uncertain on every day; half of these are kept for that.
+    """
+    rng = np.random.default_rng(1)
+    events = []
+    for frame in range(days * a_day):
+        day, moment = frame // a_day, FIRST_DAY + timedelta(days=frame / a_day)
+        is_hard = frame % 8 == 0
+        event = answer_event(frame, True, frame % len(LABELS), 0.5 if is_hard else 0.95)
+        event |= {"t": round(86_400_000 * frame / a_day), "at": moment.isoformat()}
+        p = min(1.0, 150 / (frame + 1))
+        if rng.random() < p:
+            event |= {"pool": "uniform", "p": round(p, 6)}
+        elif is_hard and frame % 16 == 0:
+            event |= {"pool": "hard", "p": 0}
+        if day < thin_from or "pool" in event:
+            events.append(event)
+    end = {"event": "end", "reason": "done", "frames": days * a_day}
+    return write_session(path, PAST_BUNDLE, [*events, end])
+
+
+def test_a_log_that_leaves_sure_answers_out_is_no_change_of_the_field(tmp_path):
+    assert not audit([thinned(tmp_path / "s", days=16, thin_from=9)]).drift

@@ -7,9 +7,9 @@ holds nearly all errors. So the class is named, and no points are blamed on its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
+from edgecnn.accuracy.tally import Tally
 
 __all__ = ["class_mix"]
 
@@ -19,36 +19,41 @@ _MAINLY, _FEWEST = 0.6, 5
 _APART = 1.0
 
 
-def class_mix(
-    confusion: Sequence[Sequence[int]], prior: Sequence[float], labels: Sequence[str]
-) -> str | None:
+def class_mix(recalls: Mapping[str, Tally], live: Tally, prior: Sequence[float]) -> str | None:
     """One sentence of the class that holds most errors; None where no class does.
 
     Args:
-        confusion: Counts of the labelled field frames; rows are the labels, columns the answers.
+        recalls: Of each class by its label, as the report shows them: labels that the headline
+            leaves out are in none.
+        live: The headline.
         prior: Class shares of the training images.
 
     Example:
-        >>> class_mix([[90, 10], [0, 20]], [0.5, 0.5], ["0", "1"])
+        >>> recalls = {"0": Tally(90, 100), "1": Tally(20, 20)}
+        >>> class_mix(recalls, Tally(110, 120), [0.5, 0.5])
         "10 of 10 errors are of one class: '0', read right on 90 of 100 frames; at the lab's class \
 mix live accuracy would be 95.0 %, not 91.7 %"
     """
-    counts = np.array(confusion)
-    total, right = counts.sum(axis=1), counts.diagonal()
-    errors = total - right
-    worst = int(errors.argmax())
-    if errors.sum() < _FEWEST or errors[worst] < _MAINLY * errors.sum():
+    errors = {label: one.total - one.correct for label, one in recalls.items()}
+    worst, total = max(errors, key=lambda label: errors[label]), sum(errors.values())
+    if total < _FEWEST or errors[worst] < _MAINLY * total:
         return None
     text = (
-        f"{errors[worst]} of {errors.sum()} errors are of one class: {labels[worst]!r}, read right "
-        f"on {right[worst]} of {total[worst]} frames"
+        f"{errors[worst]} of {total} errors are of one class: {worst!r}, read right on "
+        f"{recalls[worst].correct} of {recalls[worst].total} frames"
     )
-    seen = total > 0
-    share = np.array(prior, float) * seen
-    if not share.sum():
+    found = [
+        (share, one.accuracy)
+        for share, one in zip(prior, recalls.values(), strict=True)
+        if one.accuracy is not None
+    ]
+    whole = sum(share for share, _ in found)
+    if not whole or live.accuracy is None:
         return text
-    live = 100 * right.sum() / total.sum()
-    even = 100 * float((share * right / np.maximum(total, 1)).sum() / share.sum())
-    if abs(even - live) < _APART:
+    even = sum(share * accuracy for share, accuracy in found) / whole
+    if 100 * abs(even - live.accuracy) < _APART:
         return text
-    return f"{text}; at the lab's class mix live accuracy would be {even:.1f} %, not {live:.1f} %"
+    return (
+        f"{text}; at the lab's class mix live accuracy would be {100 * even:.1f} %, not "
+        f"{live.percent}"
+    )

@@ -21,6 +21,7 @@ from edgecnn.audit.ledger.step import Step
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import MissingRuntimeError, SessionError
 from edgecnn.records import Progress
+from edgecnn.session.answers import RANDOM
 from edgecnn.session.layout import is_session
 from edgecnn.session.read import Frames, Session, Truth, open_session
 
@@ -141,7 +142,8 @@ def step_of_kept(
     before, after = [], []
     for one, (_, frames, truth) in known:
         sampled = np.array([frames.by_chance(int(row)) for row in one.rows])
-        counted = sampled & (truth.label[one.rows] >= 0)
+        # A person who picks frames to label picks misread ones.
+        counted = sampled & (truth.label[one.rows] >= 0) & (truth.why[one.rows] >= RANDOM)
         label = truth.label[one.rows[counted]]
         before.append(one.index[counted] == label)
         after.append(frames.index[one.rows[counted]] == label)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from edgecnn.audit.ledger.match import FEWEST, Match, find_match, moved_labels, score_distance
@@ -17,7 +18,7 @@ from edgecnn.audit.ledger.paths import answer, other_paths
 from edgecnn.bundle.artifacts import twin_of
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
-from edgecnn.bundle.preprocess import read_image, to_tensor
+from edgecnn.bundle.preprocess import decode, read_image, to_tensor
 from edgecnn.errors import ImageError, MissingRuntimeError
 from edgecnn.records import Progress
 from edgecnn.session.read import Frames, Session
@@ -27,6 +28,11 @@ __all__ = ["Reanswered", "reanswer", "spread"]
 # At most so many pictures, and so many by each other path.
 _MOST, _MOST_TRIED = 400, 150
 _EXACT = 1e-9
+# Scores that are further apart in the mean are of another path: crops and blurs that nobody sees
+# move those of digits by 0.03 to 0.08. JPEG moved those of noisy crops by up to 2.5 times of what
+# it does when it compresses them once more.
+_NEAR, _TIMES = 0.015, 3.0
+_QUALITY, _GRID = 95, 3
 _LABEL_ORDER = "the labels in another order"
 # Answers by pictures of the frames before or after: up to so many frames away.
 _FURTHEST, _LAG_AGREES = 60, 0.9
@@ -46,6 +52,9 @@ class Reanswered:
         lag: A picture's answer is logged so many frames later; 0: with its own frame.
         num_tried: How many other paths were tried.
         unreadable: Kept pictures that can't be decoded.
+        score_error: Mean distance of the scores from those that the device logged, of the frames
+            that chance kept: see `match.score_distance`.
+        allowed_error: The largest such distance of the same path.
         example: What the bundle makes of the first kept frame, and what the named fault makes of
             it: two tensors, uint8 (height, width, 3), R, G, B; None where none is named.
     """
@@ -59,6 +68,8 @@ class Reanswered:
     lag: int = 0
     num_tried: int = 0
     unreadable: int = 0
+    score_error: float = 0.0
+    allowed_error: float = _NEAR
     example: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
@@ -72,6 +83,11 @@ class Reanswered:
         if self.match.unrelated:
             return "the pictures don't belong to their answers"
         return "a path that is not known here" if self.match.unknown else None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the device did what the bundle does here; without it nothing need be wrong."""
+        return self.fault is None and self.score_error <= self.allowed_error
 
     @property
     def evidence(self) -> str:
@@ -103,7 +119,8 @@ def reanswer(
     own = _own_scores(bundle, file, pictures, logged, progress)
     agreed = int((own.argmax(axis=1) == logged.argmax(axis=1)).sum())
     match, lag, tried = Match(), 0, 0
-    if score_distance(logged, own).max() > _EXACT:
+    apart = score_distance(logged, own)
+    if apart.max() > _EXACT:
         part = spread(range(len(rows)), _MOST_TRIED)
         some = [pictures[k] for k in part]
         others = _other_scores(bundle, file, some, progress)
@@ -115,9 +132,49 @@ def reanswer(
         if match.unrelated or match.unknown:
             lag = _lag(frames, rows, own)
     example = _example(bundle, pictures[0], match)
+    by_chance = np.array([frames.by_chance(row) for row in kept])
+    error = float(apart[by_chance if by_chance.any() else slice(None)].mean())
+    allowed = _NEAR
+    if error > _NEAR:
+        names = [frames.images[row] for row in kept]
+        allowed += _TIMES * _compression_error(bundle, file, names, pictures, own)
     return Reanswered(
-        session, rows, own.argmax(axis=1), agreed, file, match, lag, tried, unreadable, example
+        session,
+        rows,
+        own.argmax(axis=1),
+        agreed,
+        file,
+        match,
+        lag,
+        tried,
+        unreadable,
+        error,
+        allowed,
+        example,
     )
+
+
+def _compression_error(
+    bundle: Bundle,
+    file: str,
+    names: Sequence[str],
+    pictures: Sequence[np.ndarray],
+    own: np.ndarray,
+) -> float:
+    """By how much the scores move when kept JPEG pictures are compressed once more; 0 of others.
+
+    The blocks begin elsewhere, since in their own places a picture stays nearly as it is.
+    """
+    lossy = [k for k, name in enumerate(names) if Path(name).suffix.lower() in (".jpg", ".jpeg")]
+    again = []
+    for k in spread(lossy, _MOST_TRIED):
+        moved = cv2.copyMakeBorder(pictures[k], _GRID, 0, _GRID, 0, cv2.BORDER_REPLICATE)
+        data = cv2.imencode(".jpg", moved, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+        again.append(decode(data.tobytes())[_GRID:, _GRID:])
+    if not again:
+        return 0.0
+    scores = _scores(Classifier(bundle, file), again, None)
+    return float(score_distance(own[spread(lossy, _MOST_TRIED)], scores).mean())
 
 
 def _example(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from edgecnn.audit.fault import Fault
 from edgecnn.audit.recordings.find_bundle import find_bundle
@@ -117,7 +118,7 @@ def _of_one_bundle(
             count = sum(session.bundle_sha256 == sha256 for session in found)
             notes.append(
                 f"{folder}: {number(count, 'session')} of bundle {sha256[:12]} left out; audit "
-                f"them with --bundle {of[sha256].header.bundle_path}"
+                f"them with --bundle {quote(of[sha256].header.bundle_path)}"
             )
     return kept, notes
 

@@ -69,6 +69,7 @@ def check_files(session: Session, frames: Frames) -> tuple[list[Fault], list[str
                 None,
                 f"{outside} of {len(frames)} answers of {name}; scores are written in "
                 "256ths, confidence as a fraction",
+                str(session.path),
             )
         )
     unlike = [
@@ -84,6 +85,7 @@ def check_files(session: Session, frames: Frames) -> tuple[list[Fault], list[str
                 None,
                 f"{len(unlike)} of {len(frames.scores)} kept frames of {name}, frame "
                 f"{int(frames.frame[unlike[0]])} first",
+                str(session.path),
             )
         )
     if frames.num_kept and not frames.images:

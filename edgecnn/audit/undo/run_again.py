@@ -29,6 +29,7 @@ def run_again(
         views: In place of the session's own.
     """
     views = (header.regions if views is None else views) or (WHOLE_FRAME,)
+    bundle = f"./{bundle}" if bundle.startswith("-") else bundle  # else read as an option
     words = ["edgecnn", "run", bundle, "--source", header.source or "SOURCE"]
     for view in views:
         words += _region(view)

@@ -77,13 +77,19 @@ def _by_day(table: FrameTable, labels: Sequence[str]) -> tuple[np.ndarray, dict[
     starts = table.days[:, 0]
     days, of_run = np.unique(table.days[:, 1], return_inverse=True)
     sure, answered = np.zeros(len(days)), np.zeros((len(labels), len(days)))
+    logged = np.zeros(len(days), int)
     for first, end, day in zip(
         starts, np.append(starts[1:], len(table.index)), of_run, strict=True
     ):
-        sure[day] += table.confidence[first:end].sum(dtype=float)
-        answered[:, day] += np.bincount(table.index[first:end], minlength=len(labels))
+        confidence, index = table.confidence[first:end], table.index[first:end]
+        # A thin log holds more uncertain answers than the device gave.
+        weight = None if table.weight is None else table.weight[first:end]
+        sure[day] += confidence.sum(dtype=float) if weight is None else confidence @ weight
+        answered[:, day] += np.bincount(index, weight, minlength=len(labels))
+        logged[day] += len(index) if weight is None else (weight > 0).sum()
     counts = answered.sum(axis=0)
-    good = (days > 0) & (counts >= _FEWEST_FRAMES)
+    good = (days > 0) & (logged >= _FEWEST_FRAMES)
+    counts = np.where(good, counts, 1)  # the others are left out below
     series = {"confidence": sure / counts}
     for label, number in zip(labels, answered, strict=True):
         series[f"share of answers {label!r}"] = number / counts

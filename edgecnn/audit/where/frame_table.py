@@ -22,6 +22,7 @@ from edgecnn.session.headline import (
     objects_shown,
 )
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.session.reading.thin_log import stands_for
 
 __all__ = ["Field", "FrameTable", "Labelled", "Looks"]
 
@@ -83,6 +84,7 @@ class FrameTable:
     """Columns of shape (n,), one session after the other.
 
     index, confidence   the answer, and what its score is worth
+    weight              float64, for how many answers each stands; None where logs leave none out
     days                shape (r, 2): from this row on the day, since year 1 in UTC; 0: unknown
     fields              by name: those in which not all frames are equal
     """
@@ -93,6 +95,7 @@ class FrameTable:
     fields: dict[str, Field]
     labelled: Labelled
     looks: Looks
+    weight: np.ndarray | None = None
 
     @classmethod
     def of(cls, parts: Sequence[tuple[Session, Frames, Truth]]) -> FrameTable:
@@ -110,7 +113,8 @@ class FrameTable:
             "sharpness": _thirds(looks.row, looks.sharpness),
         }
         several = {name: field for name, field in fields.items() if len(field.values) > 1}
-        return cls(index, confidence, joined(days), several, _labelled(parts), looks)
+        weight = stands_for([frames for _, frames, _ in parts])
+        return cls(index, confidence, joined(days), several, _labelled(parts), looks, weight)
 
 
 def _starts(parts: Sequence[tuple[Session, Frames, Truth]]) -> np.ndarray:

@@ -68,9 +68,17 @@ def weak_parts(table: FrameTable) -> tuple[Part, ...]:
             compared = _compare(table.labelled, code, position)
             if compared is not None:
                 rows = every == position
-                sure = round(float(table.confidence[rows].mean()), 4)
+                sure = round(_mean_confidence(table, rows), 4)
                 found.append(Part(name, value, int(rows.sum()), sure, *compared))
     return _corrected(found)
+
+
+def _mean_confidence(table: FrameTable, rows: np.ndarray) -> float:
+    confidence = table.confidence[rows]
+    weight = None if table.weight is None else table.weight[rows]
+    if weight is None or not weight.any():
+        return float(confidence.mean())
+    return float(np.average(confidence, weights=weight))
 
 
 def _compare(

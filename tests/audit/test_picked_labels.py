@@ -1,0 +1,62 @@
+"""Labels of frames that a person picked: misread ones nearly all, and no sample of the field."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
+
+from edgecnn.audit.audit import audit
+
+NUM_FRAMES, EVERY = 600, 6
+
+
+def field_with_labels(path, *, picked: bool, by_chance: bool):
+    """A frame in five is misread; chance asks for one in six, a person labels misread ones."""
+    events = []
+    for k in range(NUM_FRAMES):
+        is_right = k % 5 != 0
+        truth = k // 2 % len(LABELS)
+        events.append(answer_event(k, is_right, truth=truth))
+        if by_chance and k % EVERY == 0:
+            events.append(truth_event(k, LABELS[truth], why="uniform", p=1 / EVERY))
+        elif picked and not is_right:
+            events.append(truth_event(k, LABELS[truth], why="chosen"))
+    return write_session(path, PAST_BUNDLE, [*events, {"event": "end", "reason": "done"}])
+
+
+def test_right_labels_of_misread_frames_are_not_accused_of_a_shift(tmp_path):
+    report = audit([field_with_labels(tmp_path / "s", picked=True, by_chance=False)])
+    assert report.live.label_counts.chosen == NUM_FRAMES / 5
+    assert report.checks.faults == ()
+    assert report.verdict.startswith("People picked all labelled frames")
+
+
+def test_picked_labels_promise_no_points(tmp_path):
+    alone = audit([field_with_labels(tmp_path / "alone", picked=False, by_chance=True)])
+    both = audit([field_with_labels(tmp_path / "both", picked=True, by_chance=True)])
+    assert both.live.tally == alone.live.tally
+    assert both.live.label_counts.left_out == 100
+    points = {
+        name: sum(one.points for one in report.live.confusions)
+        for name, report in (("alone", alone), ("both", both))
+    }
+    lost = 100 * (1 - alone.live.tally.accuracy)
+    assert points == {"alone": pytest.approx(lost), "both": pytest.approx(lost)}
+    (step,) = (step for step in both.next if " train " in step.command)
+    assert step.points_high <= lost
+
+
+def test_all_errors_are_counted_though_the_largest_confusions_alone_are_listed(tmp_path):
+    """One confusion holds 90 of 237 errors, which is no two fifths; 20 of the others are listed."""
+    events, size = [], len(LABELS)
+    pairs = [(0, 1)] * 30 + [(a, b) for a in range(size) for b in range(size) if a != b and b != 1]
+    pairs += [(k, k) for k in range(size)] * 30
+    rng = np.random.default_rng(0)
+    for k, (truth, read) in enumerate(rng.permutation(pairs * 3).tolist()):
+        event = answer_event(k, True, truth=read)
+        events += [event, truth_event(k, LABELS[truth])]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert len(report.live.confusions) == 20
+    assert report.verdict.startswith("Live accuracy is")
+    assert "errors are" not in report.verdict
