@@ -170,6 +170,7 @@ def _run_options(bundle: Path, options: ServiceOptions) -> RunOptions:
     # Without --config: beside the bundle, or in the working directory, which the unit sets.
     places = (bundle.absolute().parent / FILE, root / FILE)
     file = options.run_config or next((one for one in places if one.is_file()), None)
+    file = None if file is None else file.absolute()  # as the service reads it
     about = COMMANDS["run"]
     values = {} if file is None else read_config(file, "run", about.options, COMMANDS)
     if values.get("show_link"):

@@ -60,7 +60,9 @@ class Feed:
             at = START + timedelta(seconds=seconds) + self.wall
             bgr = np.random.default_rng(self.count).integers(0, 255, (48, 40, 3), np.uint8)
             frame = Frame(bgr, self.count, at, self.begin + seconds)
-            self.log.write(lambda r, f=frame: r.frame(f, Reply(ANSWER, None, 9.0, 3.0)))
+            self.log.write(
+                lambda r, f=frame: r.frame(f, Reply(ANSWER, None, 9.0, 3.0)), frame.index
+            )
             self.log.tick()
             self.count += 1
 
@@ -327,10 +329,10 @@ class Slow(SessionLog):
         super().__init__(header, RunOptions(log=folder, keep_frames=keep_frames), live=True)
         self.goes_on = False
 
-    def write(self, work: Callable) -> None:
+    def write(self, work: Callable, frame: int | None = None) -> None:
         while not self.goes_on:
             time.sleep(0.01)
-        super().write(work)
+        super().write(work, frame)
 
 
 @pytest.mark.clock

@@ -14,6 +14,7 @@ import pytest
 from helpers_run import one_line
 from sessions import PAST, PAST_BUNDLE
 
+from edgecnn.bundle.folder import Bundle
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.device.service.options import ServiceOptions
@@ -89,6 +90,7 @@ def test_what_systemd_reads_otherwise_is_escaped():
         ("install", None, {"source": "0"}),
         ("install", PAST_BUNDLE, {}),
         ("install", PAST_BUNDLE, {"source": "film.mp4"}),
+        ("install", PAST_BUNDLE, {"source": "picamera2:size=big"}),
         ("install", Path("none.edgecnn"), {"source": "0"}),
         *(
             ("install", PAST_BUNDLE, {"source": "0", "print_only": True, "run_config": path})
@@ -113,13 +115,24 @@ def test_what_can_not_be_done_is_one_line(action, bundle, options):
         ("[run]\nwindow = true", "no screen"),
         ('[run]\nreject = "nobody=0.5"', "names no class"),
         ("[rum]\nmax-fps = 2", "table of no command"),
+        ('[run]\ntruth = "nosuch.csv"', "nosuch.csv' does not exist"),
+        ('[run]\ntruth = ["marker", "schedule:nosuch.csv"]', "nosuch.csv' does not exist"),
+        ('[run]\ntruth = "sensor:nosuch.csv"', "nosuch.csv' does not exist"),
+        ('[run]\ntruth = "labels.csv"', "'nobody'"),
+        ('[run]\ntruth = "folder"', "needs an image folder"),
+        ('[run]\ntruth = "good.csv"\nroi = ["a=0,0,9,9", "b=9,0,9,9"]', "which region"),
+        ('[run]\nshadow = "nosuch.edgecnn"', "nosuch.edgecnn does not exist"),
+        (f'[run]\nshadow = "{PAST_BUNDLE}"', "is the bundle that runs"),
+        ('[run]\nbundle-dir = "nosuch"', "is no folder"),
     ],
 )
 @pytest.mark.parametrize("given", [True, False], ids=["--run-config", "beside the bundle"])
 def test_a_config_that_run_refuses_is_no_service(tmp_path, table, words, given):
     bundle = PAST_BUNDLE if given else shutil.copytree(PAST_BUNDLE, tmp_path / "b.edgecnn")
     file = tmp_path / "edgecnn.toml"
-    file.write_text("[run]\nmax-fps = 2\nsource = '1'\n")
+    (tmp_path / "labels.csv").write_text("frame,label\n0,nobody\n")
+    (tmp_path / "good.csv").write_text(f"frame,label\n0,{Bundle.open(bundle).card.labels[0]}\n")
+    file.write_text("[run]\nmax-fps = 2\nsource = '1'\ntruth = 'good.csv'\n")
     command = [sys.executable, "-m", "edgecnn", "service", "install", str(bundle), "--source", "0"]
     command += ["--print-only", *(["--run-config", str(file)] if given else [])]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path.parent)

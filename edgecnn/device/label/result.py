@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Record, json_as
+from edgecnn.render.next_lines import next_lines
 from edgecnn.words import number
 
 __all__ = ["LabelResult", "MergeResult"]
@@ -55,14 +56,10 @@ class LabelResult(Record):
     def _next(self) -> str:
         """Of sessions that have labels: what they say of the accuracy, and why."""
         if not self.sessions:
-            data = shlex.quote(str(self.written[0])) if self.written else "FOLDER"
-            return f"next      edgecnn evaluate BUNDLE {data}\n"
+            return _next_text([("evaluate", "BUNDLE", *self.written[:1])])
         if self.live is None or not (self.live.total or len(self.together) > 1):
-            return f"next      edgecnn label {shlex.join(map(str, self.sessions))}\n"
-        lines = [shlex.join(map(str, some)) for some in self.together or (self.sessions,)]
-        return "".join(
-            f"{'' if k else 'next':10}edgecnn audit {line}\n" for k, line in enumerate(lines)
-        )
+            return _next_text([("label", *self.sessions)])
+        return _next_text([("audit", *some) for some in self.together or (self.sessions,)])
 
 
 @dataclass(frozen=True)
@@ -89,6 +86,12 @@ class MergeResult(Record):
         notes = "".join(f"note: {note}\n" for note in self.notes)
         return (
             f"added     {number(self.added, 'label')} ({self.known} were there, {self.strangers} "
-            f"of other frames)\nwritten   {self.written}\n{notes}next      edgecnn audit "
-            f"{shlex.quote(str(self.session))}\n"
+            f"of other frames)\nwritten   {self.written}\n{notes}"
+            f"{_next_text([('audit', self.session)])}"
         )
+
+
+def _next_text(commands: Sequence[Sequence[str | Path]]) -> str:
+    """A line a command, the first of them after "next"."""
+    lines = [line.strip() for line in next_lines(*commands)[1:]]
+    return "".join(f"{'' if k else 'next':10}{line}\n" for k, line in enumerate(lines))

@@ -21,7 +21,7 @@ from edgecnn.files.arrangement import find_layout
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.truth_csv import Footage, labels_from_csv
 
-__all__ = ["TruthSource", "Truths", "load_truths"]
+__all__ = ["TruthSource", "Truths", "load_truths", "split_region"]
 
 
 class TruthSource(Protocol):
@@ -155,7 +155,7 @@ def load_truths(
         about: list[str | None] = []
         for name in map(str, names):
             if name != "none":
-                region, what = _split_region(name, regions)
+                region, what = split_region(name, regions)
                 loaded.append(load(what))
                 about.append(region)
                 opened.callback(loaded[-1].close)
@@ -163,8 +163,12 @@ def load_truths(
     return Truths([*loaded, *more], guard, [*about, *[None] * len(more)])
 
 
-def _split_region(name: str, regions: Sequence[str]) -> tuple[str | None, str]:
-    """The region that a truth source is about, and the source; no region where there is one."""
+def split_region(name: str, regions: Sequence[str]) -> tuple[str | None, str]:
+    """The region that a truth source is about, and the source; no region where there is one.
+
+    Raises:
+        TruthError: It names none of several.
+    """
     if not regions:
         return None, name
     region, mark, what = name.partition("=")

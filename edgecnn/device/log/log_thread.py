@@ -73,6 +73,11 @@ class LogThread:
         return self._log.folder
 
     @property
+    def sessions(self) -> tuple[tuple[Path, ...], ...]:
+        """See `SessionLog.sessions`; for when the log has ended."""
+        return self._log.sessions
+
+    @property
     def num_lost(self) -> int:
         """Lines that could not be written."""
         return self._log.num_lost + self.num_missed
@@ -116,7 +121,7 @@ class LogThread:
         if self._live:
             self._put_live(frame, reply)
         elif self._waits_its_turn():
-            self._put(lambda recorder: recorder.frame(frame, reply))
+            self._queue(lambda: self._write(frame, reply))
         else:
             self.num_missed += 1
 
@@ -158,10 +163,13 @@ class LogThread:
 
         def write() -> None:
             self._written += count
-            self._log.write(lambda recorder: recorder.frame(shown, reply))
+            self._write(shown, reply)
 
         if self._queue(write, _MOST_ANSWERS):
             self._given += count
+
+    def _write(self, frame: Frame, reply: Reply) -> None:
+        self._log.write(lambda recorder: recorder.frame(frame, reply), frame.index)
 
     def _waits_its_turn(self) -> bool:
         """Hold a recording's frame until the log has caught up; False where nothing is logged."""

@@ -63,10 +63,12 @@ class SessionLog:
         self.num_lost = self.num_outages = 0
         self.notes: deque[str] = deque()  # what has to be said: of another thread
         self._retry_at = self._check_at = self._expire_at = 0.0
-        self._full = self._ended = False
+        self._full = self._ended = self._is_over = False
+        self._newest = -1  # frame of which an answer or a label has come
         # Sessions before this one: the first frame after each, and where it is.
         self._earlier: deque[tuple[int, Path]] = deque(maxlen=_MOST_EARLIER)
         self._left_out = LeftOut(labels_come=bool(header.truth))
+        self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
         self._open()
 
     @property
@@ -74,8 +76,22 @@ class SessionLog:
         """The session that is written now."""
         return self._session.folder
 
-    def write(self, work: Callable[[Recorder], None]) -> None:
-        """Have something written, or count it as lost while nothing can be."""
+    @property
+    def sessions(self) -> tuple[tuple[Path, ...], ...]:
+        """The sessions of each file of each bundle, in their order: an audit takes one of these."""
+        together: dict[tuple[str, str], list[Path]] = {}
+        for network, folder in self._written:
+            together.setdefault(network, []).append(folder)
+        return tuple(map(tuple, together.values()))
+
+    def write(self, work: Callable[[Recorder], None], frame: int | None = None) -> None:
+        """Have something written, or count it as lost while nothing can be.
+
+        Args:
+            frame: The number of the frame that it is about.
+        """
+        if frame is not None:
+            self._begin_frame(frame)
         if self.down is not None or self._full or self._ended:
             self.num_lost += 1
             return
@@ -92,6 +108,7 @@ class SessionLog:
 
     def truth(self, event: TruthEvent) -> None:
         """Write a label into the session that has its frame: it may be one before this."""
+        self._begin_frame(event.frame)  # a label may come before the answer
         place = next((p for after, p in self._earlier if event.frame < after), None)
         if place is None:
             self.write(lambda recorder: recorder.truth(event))
@@ -156,7 +173,8 @@ class SessionLog:
         if folder is None:
             raise OptionError("neither --log nor --log-root is given")
         self._session = SessionWriter(folder, self._header)
-        self._opened, self._full = self._header, False
+        self._opened, self._full, self._is_over = self._header, False, False
+        self._written.append(((self._header.bundle_sha256, self._header.artifact), folder))
         names = [view.name for view in self._header.regions]
         self._recorder = Recorder(
             self._session,
@@ -197,16 +215,23 @@ class SessionLog:
         self.down = None
 
     def _begin_day(self) -> None:
-        """Go on in another session where a day is over."""
+        """Have another session begun where a day is over."""
         is_new_day = datetime.now(timezone.utc).date() > self._day
-        if self._options.log_root is not None and is_new_day:
+        self._is_over = self._is_over or (self._options.log_root is not None and is_new_day)
+
+    def _begin_frame(self, frame: int) -> None:
+        """Go on in another session where this one is over: no frame is parted from its labels."""
+        if frame <= self._newest:
+            return
+        self._newest = frame
+        if self._is_over and self.down is None:
             self._roll()
 
     def _bound(self) -> None:
-        """Go on in another session, or log less, where it is large enough."""
+        """Have another session begun, or log less, where this one is large enough."""
         options = self._options
         if options.log_root is not None and self._session.size > options.session_mb * _MB:
-            self._roll()
+            self._is_over = True
         if options.log_mb is None or self.down is not None:
             return
         used = self._session.size / (options.log_mb * _MB)

@@ -19,7 +19,7 @@ from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import BundleError, EdgecnnError, OptionError
 
-__all__ = ["Incoming", "load_other"]
+__all__ = ["Incoming", "check_bundle_dir", "check_labels", "load_other"]
 
 _END_S = 3.0
 
@@ -33,15 +33,39 @@ def load_other(bundle: Bundle, options: RunOptions, labels: Sequence[str]) -> Lo
         MissingRuntimeError: No runtime.
     """
     card = bundle.card
-    if card.labels != tuple(labels):
-        raise BundleError(
-            f"{bundle.path} has other labels than the bundle that runs, expected the same in the "
-            "same order; start another run with it"
-        )
+    check_labels(bundle, labels)
     options.rule(card.labels, card.reject.threshold if card.reject else None)
     loaded = load_classifier(bundle, options)
     check_golden(loaded.classifier)
     return loaded
+
+
+def check_labels(bundle: Bundle, labels: Sequence[str]) -> None:
+    """Refuse a bundle that can answer in no place of another.
+
+    Raises:
+        BundleError: It has other labels.
+    """
+    if bundle.card.labels != tuple(labels):
+        raise BundleError(
+            f"{bundle.path} has other labels than the bundle that runs, expected the same in the "
+            "same order; start another run with it"
+        )
+
+
+def check_bundle_dir(folder: Path) -> None:
+    """Refuse what no bundles can be put into.
+
+    Raises:
+        OptionError: There is no such folder, or it is a bundle itself.
+    """
+    if not folder.is_dir():
+        raise OptionError(f"--bundle-dir {folder} is no folder; make it, or name another")
+    if is_bundle(folder):
+        raise OptionError(
+            f"--bundle-dir {folder} is a bundle itself, expected a folder that bundles are put "
+            "into; name that"
+        )
 
 
 class Incoming:
@@ -59,13 +83,7 @@ class Incoming:
     """
 
     def __init__(self, folder: Path, options: RunOptions, running: Classifier) -> None:
-        if not folder.is_dir():
-            raise OptionError(f"--bundle-dir {folder} is no folder; make it, or name another")
-        if is_bundle(folder):
-            raise OptionError(
-                f"--bundle-dir {folder} is a bundle itself, expected a folder that bundles are put "
-                "into; name that"
-            )
+        check_bundle_dir(folder)
         self._folder, self._options = folder, options
         self._labels = running.card.labels
         self._answers = running.bundle.sha256

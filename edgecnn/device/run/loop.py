@@ -387,6 +387,7 @@ class Loop:
             ended=ended,
             ok=not (self._options.fail_on == "alarm" and status.alarm.raised),
             session=None if self._log is None else self._log.folder,
+            sessions=() if self._log is None else self._log.sessions,
             fallback=active.fallback,
             warnings=tuple(self._warnings),
             twin=twin,

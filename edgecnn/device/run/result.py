@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +11,13 @@ from edgecnn.accuracy.tally import are_apart
 from edgecnn.bundle.edgetpu.twin import TwinReport
 from edgecnn.device.live.status import Figures
 from edgecnn.device.run.bundles import BundleShare, Switch
-from edgecnn.records import Record
+from edgecnn.records import Record, json_as
+from edgecnn.render.next_lines import next_lines
 
 __all__ = ["RunResult"]
+
+# With more sessions than this the next command takes the folder that holds them.
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class RunResult(Figures, Record):
         bundles: What each bundle answered, in their order; `live` is that of the last one.
         shadow: The bundle beside, compared with the one that ran; None without one.
         switch: Whether the shadow took over, and why or why not; None where it never may.
+        sessions: What was written, of each bundle by itself; `session` is the last of them.
         warnings: What went wrong without ending the run (broken images, reconnects).
     """
 
@@ -50,6 +55,7 @@ class RunResult(Figures, Record):
     bundles: tuple[BundleShare, ...] = ()
     shadow: ShadowComparison | None = None
     switch: Switch | None = None
+    sessions: tuple[tuple[Path, ...], ...] = field(default=(), metadata=json_as(hidden=True))
 
     def to_text(self) -> str:
         gap = "" if self.gap_points is None else f"gap       {self.gap_points:+.1f} points\n"
@@ -93,9 +99,16 @@ class RunResult(Figures, Record):
         return "".join(lines)
 
     def _next(self) -> str:
+        """What to do with the sessions; an audit takes those of one bundle."""
+        is_labelled = any(share.live.total for share in self.bundles) or self.live.total > 0
+        then = "audit" if is_labelled else "label"
         if self.session is None:
-            then = "audit" if self.live.total else "label"
             return f"add --log SESSION to keep frames, then `edgecnn {then} SESSION`"
-        if not self.live.total:
-            return f"edgecnn label {shlex.quote(str(self.session))}"
-        return f"edgecnn audit {shlex.quote(str(self.session))}"
+        sessions = self.sessions or ((self.session,),)
+        if sum(map(len, sessions)) > _MOST_NAMED:
+            sessions = ((self.session.parent,),)
+        if not is_labelled:
+            sessions = (tuple(one for some in sessions for one in some),)
+        commands: list[Sequence[str | Path]] = [(then, *some) for some in sessions]
+        lines = next_lines(*commands)[1:]
+        return f"\n{'':10}".join(line.strip() for line in lines)

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgecnn.bundle.folder import Bundle
-from edgecnn.device.capture.cameras import live_kind, public_name
+from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.options import RunOptions
+from edgecnn.device.service.check_run import check_run, check_source
 from edgecnn.device.service.options import ServiceOptions
 from edgecnn.device.service.result import ServiceResult
 from edgecnn.device.service.unit_file import hidden_paths, unit_text
@@ -65,22 +66,18 @@ def _install(
     if bundle is None or options.source is None:
         missing = "BUNDLE" if bundle is None else "--source SOURCE"
         raise OptionError(f"{missing} is missing; see `edgecnn service --help`")
-    if live_kind(options.source) is None:
-        raise OptionError(
-            f"--source is {options.source!r}, expected a camera or stream: a service never ends"
-        )
+    check_source(options.source)
     opened = Bundle.open(bundle)
     if options.run_config is not None and not options.run_config.is_file():
         raise OptionError(
             f"--run-config is {options.run_config}, which is no file, expected a TOML file with a "
             "section [run]; check the path"
         )
-    if read_run is not None:
-        _check_run(read_run(bundle), opened)
-    file = _unit_file(options)
     root = options.log_root.absolute()
+    named = [] if read_run is None else check_run(read_run(bundle), opened, root)
+    file = _unit_file(options)
     command = _command(bundle, options, root)
-    needed = [Path(command[0]), bundle, root]
+    needed = [Path(command[0]), bundle, root, *named]
     hidden = hidden_paths([*needed, *([options.run_config] if options.run_config else [])])
     text = unit_text(command, public_name(options.source), root, options.user, hidden)
     if options.print_only:
@@ -99,21 +96,6 @@ def _install(
         _call(["systemctl", *command])
         steps.append(f"systemctl {' '.join(command)}")
     return ServiceResult("install", file, tuple(steps))
-
-
-def _check_run(run: RunOptions, bundle: Bundle) -> None:
-    """Refuse options that end each run at once: systemd would start it again for ever.
-
-    Raises:
-        OptionError: They need a screen, or don't fit the bundle.
-    """
-    if run.window:
-        raise OptionError("[run] has window, but a service has no screen; leave it out")
-    reject = bundle.card.reject
-    try:
-        run.rule(bundle.card.labels, reject.threshold if reject else None)
-    except OptionError as error:
-        raise OptionError(f"[run]: {error}") from error
 
 
 def _uninstall(options: ServiceOptions) -> ServiceResult:

@@ -1,0 +1,58 @@
+"""A run that writes several sessions: no frame is parted from its labels, and all are named."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from helpers_run import events
+
+from edgecnn.audit.audit import audit
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.run import run
+
+ROI = ("left=0,0,20,44", "right=16,0,20,44")
+
+
+def named(text: str) -> list[list[str]]:
+    """The commands that a result names at its end."""
+    lines = text[text.index("\nnext ") :].replace("next", "").strip().splitlines()
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.mark.parametrize("roi", [(), ROI], ids=["one", "regions"])
+def test_a_session_that_is_full_ends_between_two_frames(roi, digits_bundle, digits_field, tmp_path):
+    truth = tuple(f"{one.partition('=')[0]}=folder" for one in roi) or ("folder",)
+    options = RunOptions(
+        log_root=tmp_path / "root", session_mb=0.01, roi=roi, truth=truth, keep_frames=0
+    )
+    result = run(digits_bundle, str(digits_field), options)
+    (sessions,) = result.sessions
+    assert len(sessions) > 3
+    for session in sessions:
+        places = [
+            {(event["frame"], event.get("roi")) for event in events(session, kind)}
+            for kind in ("frame", "truth")
+        ]
+        assert places[0] == places[1]
+    report = audit(list(sessions))
+    found, expected = report.live.tally, result.live
+    assert (found.correct, found.total) == (expected.correct, expected.total)
+    assert expected.total == result.frames * max(1, len(roi))
+
+
+def test_the_next_command_names_the_sessions_of_the_run_or_the_folder_of_very_many(
+    digits_bundle, digits_field, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for mb, truth in ((0.03, "folder"), (0.03, "none"), (0.01, "folder")):
+        root = Path(f"-{mb}{truth}")  # a name that a shell takes for an option
+        options = RunOptions(log_root=root, session_mb=mb, truth=truth, keep_frames=0)
+        result = run(digits_bundle, str(digits_field), options)
+        ((program, then, *paths),) = named(result.to_text())
+        assert (program, then) == ("edgecnn", "audit" if truth == "folder" else "label")
+        (sessions,) = result.sessions
+        expected = sessions if len(sessions) <= 8 else [root]
+        assert len(sessions) > 1
+        assert paths == [f"./{one}" for one in expected]
