@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from edgecnn.accuracy.intervals import Clusters, confusion, rows_where
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Json, Record, json_as
-from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, frame_of
+from edgecnn.session.answers import CHOSEN, HARD, RANDOM, WHOLE, frame_key, frame_of, region_of
 from edgecnn.session.headline import (
     headline,
     is_right,
@@ -31,7 +31,7 @@ _SLICES, _SMALLEST_SLICE = 40, 15
 
 @dataclass(frozen=True)
 class Misread(Record):
-    """A wrong answer: session folder, frame, labels, top score, picture (where it was kept).
+    """A wrong answer: session folder, frame and region, labels, top score, picture if it was kept.
 
     `confidence` is the model's own score, `calibrated` what it is worth: see `confidence.py`.
     """
@@ -43,6 +43,7 @@ class Misread(Record):
     confidence: float
     image: Path | None
     calibrated: float
+    region: str | None = field(default=None, metadata=json_as(if_any=True))
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,21 @@ class Confusion(Record):
 
 @dataclass(frozen=True)
 class Slice(Record):
-    """Accuracy of a run of consecutive labelled frames, `first` to `last` of `session`."""
+    """Accuracy of a run of consecutive labelled frames, `first` to `last` of `session`.
+
+    Of a session with several regions of one `region`.
+    """
 
     session: str
     first: int = field(metadata=json_as("first_frame"))
     last: int = field(metadata=json_as("last_frame"))
     tally: Tally = field(metadata=json_as(hidden=True))
+    region: str | None = field(default=None, metadata=json_as(if_any=True))
+
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """What has a time of its own."""
+        return self.session, self.region
 
     def to_json(self) -> Json:
         return super().to_json() | self.tally.to_json()
@@ -271,21 +281,32 @@ class _Labelled:
         return tuple(map(self._misread, rows[best].tolist()))
 
     def over_time(self) -> tuple[Slice, ...]:
-        """Up to 40 stretches of equal length in each session, each worth 15 answers or more."""
+        """Up to 40 stretches of equal length in each session, or each of its regions; each worth
+        15 answers or more.
+        """
         slices = []
         whole = self.tally
         worth = 1.0 if whole.effective is None else whole.effective / max(1, whole.total)
-        for (session, _, _), first, end in zip(
-            self.parts, self.starts[:-1], self.starts[1:], strict=True
-        ):
+        for session, name, first, end in self._places():
             rows = rows_where(self.weight[first:end] > 0)
             rows += first
             count = max(1, min(_SLICES, int(len(rows) * worth) // _SMALLEST_SLICE))
             for part in np.array_split(rows, count):
                 if len(part):
                     begin, last = (self._frame(int(place)) for place in part[[0, -1]])
-                    slices.append(Slice(str(session.path), begin, last, self.part(part)))
+                    slices.append(Slice(str(session.path), begin, last, self.part(part), name))
         return tuple(slices)
+
+    def _places(self) -> Iterator[tuple[Session, str | None, int, int]]:
+        """The labelled frames of each region, from one place to another; they are sorted so."""
+        for (session, frames, _), rows, start in zip(
+            self.parts, self.rows, self.starts[:-1].tolist(), strict=True
+        ):
+            keys = [frame_key(0, number) for number in frames.regions.values()]
+            row = np.searchsorted(frames.key, np.array(keys, frames.key.dtype))
+            here = [*np.searchsorted(rows, row).tolist(), len(rows)]
+            for name, first, end in zip(frames.regions, here, here[1:], strict=False):
+                yield session, name, start + first, start + end
 
     def _frame(self, place: int) -> int:
         """The number of a frame in its session."""
@@ -303,6 +324,7 @@ class _Labelled:
             confidence=round(float(frames.confidence[row]), 4),
             image=session.picture(name) if name else None,
             calibrated=round(float(frames.calibrated[row]), 4),
+            region=list(frames.regions)[int(region_of(frames.key[row : row + 1])[0])],
         )
 
 

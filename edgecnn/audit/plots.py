@@ -23,6 +23,7 @@ __all__ = ["class_plot", "confusion_plot", "time_plot", "waterfall_plot"]
 
 _LAB, _LIVE, _LOSS, _WIN, _REST = "#4a86c8", "#e08a2e", "#cc4b4b", "#4f9d5b", "#8b8b8b"
 _MOST_CLASSES, _MOST_CELLS = 40, 16
+_MOST_STARTS = 4  # of sessions, each with a tick
 
 
 def waterfall_plot(report: AuditReport) -> Plot:
@@ -127,7 +128,7 @@ def time_plot(report: AuditReport) -> Plot:
     """Live accuracy of consecutive stretches of frames, with intervals, and the lab's."""
     slices = report.live.over_time
     lab_low, lab_high = (100 * end for end in report.lab.float_tally.interval)
-    starts = [k for k in range(1, len(slices)) if slices[k].session != slices[k - 1].session]
+    starts = [k for k in range(1, len(slices)) if slices[k].place != slices[k - 1].place]
 
     def draw(axes: Any, ink: str) -> None:
         x = np.arange(len(slices))
@@ -135,15 +136,18 @@ def time_plot(report: AuditReport) -> Plot:
         bounds = np.array([part.tally.interval for part in slices]) * 100
         axes.axhspan(lab_low, lab_high, color=_LAB, alpha=0.3, linewidth=0, label="lab")
         axes.vlines(x, bounds[:, 0], bounds[:, 1], color=_LIVE, alpha=0.45, linewidth=4)
-        axes.plot(x, values, "o-", color=_LIVE, markersize=4, label="live")
+        for part in np.split(x, starts):
+            label = "live" if not part.size or part[0] == 0 else None
+            axes.plot(part, values[part], "o-", color=_LIVE, markersize=4, label=label)
         for start in starts:
             axes.axvline(start - 0.5, color=ink, linewidth=0.6, linestyle="--")
-        shown = sorted({0, len(slices) // 2, len(slices) - 1})
+        within = starts if 0 < len(starts) <= _MOST_STARTS else [len(slices) // 2]
+        shown = sorted({0, *within, len(slices) - 1})
         axes.set_xticks(shown, [str(slices[k].first) for k in shown])
         axes.set_ylim(0, 102)
         axes.set_xlabel("first frame of the stretch")
         axes.set_ylabel("accuracy, %")
-        axes.legend(loc="lower left", frameon=False, labelcolor=ink)
+        legend_above(axes, ink)
 
     return _render(draw, 2.8, "Live accuracy over time")
 

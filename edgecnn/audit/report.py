@@ -122,7 +122,8 @@ def _picture(misread: Misread, *, named: bool = False) -> Picture:
         (f"a frame of {read_as}",),
         (
             f"{100 * misread.calibrated:.0f} % sure",
-            f"{Path(misread.session).name}, frame {misread.frame}",
+            f"{Path(misread.session).name}, frame {misread.frame}"
+            + (f", {misread.region}" if misread.region else ""),
         ),
         title=read_as if named else "",
         missing="picture not kept",

@@ -98,6 +98,20 @@ def test_a_session_without_a_clock_has_no_days(tmp_path):
     assert not [part for part in report.weak_parts if part.field == "day"]
 
 
+def test_each_region_has_a_time_of_its_own(tmp_path):
+    events = []
+    for frame in range(120):
+        truth = int(frame * 5 % 8)
+        for region, is_right in (("left", False), ("right", True)):
+            event = answer_event(frame, is_right, truth=truth, roi=region)
+            events += [event, truth_event(frame, LABELS[truth], roi=region)]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    found = [(part.region, part.first, part.tally.accuracy) for part in report.live.over_time]
+    assert {region: accuracy for region, _, accuracy in found} == {"left": 0.0, "right": 1.0}
+    assert [region for region, first, _ in found if first == 0] == ["left", "right"]
+    assert {misread.region for misread in report.live.worst} == {"left"}
+
+
 def thinned(path: Path, days: int, thin_from: int, a_day: int = 100) -> Path:
     """A log that holds every answer at first, and later those alone whose picture was kept.
 
