@@ -100,7 +100,7 @@ def class_names(files: Collection[LabelledFile]) -> list[str]:
     """The classes in sorted order.
 
     Raises:
-        DataError: Fewer than two classes, or a name that labels.txt can't hold.
+        DataError: Fewer than two classes, or a name that labels.txt or a folder can't have.
     """
     counts = Counter(file.label for file in files)
     odd = next((label for label in sorted(counts) if not label.isprintable()), None)
@@ -109,12 +109,23 @@ def class_names(files: Collection[LabelledFile]) -> list[str]:
             f"the class folder {odd!r} has control characters in its name, expected a name that "
             "fits on one line; rename it"
         )
+    # A manifest may name it; `harvest` and `label` make a folder of each class, and read it again.
+    odd = next((label for label in sorted(counts) if _is_no_folder(label)), None)
+    if odd is not None:
+        raise DataError(
+            f"no folder can have the name of the class {odd!r}, expected a name without / and \\ "
+            "that begins with no dot, as `edgecnn harvest` makes a folder of each class; rename it"
+        )
     if len(counts) < 2:
         raise DataError(
             f"found one class ({next(iter(counts))!r} with {len(files)} images), expected at least "
             "two class folders; point at the folder above"
         )
     return sorted(counts)
+
+
+def _is_no_folder(label: str) -> bool:
+    return "/" in label or "\\" in label or label.startswith(".")
 
 
 def file_sha256(data: bytes) -> str:

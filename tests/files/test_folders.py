@@ -54,6 +54,15 @@ def test_names_with_spaces_newlines_and_any_script_survive(tmp_path):
     assert sorted(name for name, _, _ in found(tmp_path)) == sorted(odd)
 
 
+@pytest.mark.parametrize("label", ["dry/wet", "..", ".cat", "a\\b"])
+def test_a_label_that_can_be_no_folder_is_refused(tmp_path, label):
+    """`harvest` would write its picture elsewhere, or where nothing reads it."""
+    touch(tmp_path, "1.png", "2.png")
+    (tmp_path / "labels.csv").write_text(f"file,label\n1.png,{label}\n2.png,dog\n")
+    with pytest.raises(DataError, match="no folder can have the name of the class"):
+        class_names(find_labelled(tmp_path, tmp_path / "labels.csv"))
+
+
 def test_hidden_and_other_files_are_passed_over(tmp_path):
     touch(tmp_path, "a/1.png", "a/._1.png", "a/Thumbs.db", ".git/x.png", "a/.cache/y.png", "n.txt")
     assert [name for name, _, _ in found(tmp_path)] == ["a/1.png"]

@@ -102,7 +102,8 @@ def fit_network(
     )
     keeper = Keeper(kept, schedule, stopping)
     keeper.bring_back(model)
-    callbacks = _callbacks(schedule, None if keep_last else stopping, options, reports)
+    callbacks = _callbacks(schedule, None if keep_last else stopping, options)
+    callbacks += [_Teller(reports, schedule, keeper.epoch)] if reports else []
     # What the epochs that are done have seen is not drawn again.
     fresh = replace(options, seed=options.seed + keeper.epoch)
     batches = training_batches(train, num_classes, fresh)
@@ -140,14 +141,11 @@ def _callbacks(
     schedule: Schedule,
     stopping: keras.callbacks.EarlyStopping | None,
     options: TrainOptions,
-    reports: Reports | None,
 ) -> list[keras.callbacks.Callback]:
     """In the order in which they are called."""
     callbacks = [schedule, stopping, keras.callbacks.TerminateOnNaN()]
     if options.ema:  # first, so that the others see the averages
         callbacks.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if reports:
-        callbacks.append(_Teller(reports, schedule))
     return [one for one in callbacks if one is not None]
 
 
@@ -268,11 +266,12 @@ class Schedule(keras.callbacks.Callback):  # type: ignore[misc]
 class _Teller(keras.callbacks.Callback):  # type: ignore[misc]
     """Says after the first steps how long the training will take, then reports each epoch."""
 
-    def __init__(self, reports: Reports, schedule: Schedule) -> None:
+    def __init__(self, reports: Reports, schedule: Schedule, done: int) -> None:
         super().__init__()
         self.reports, self.schedule = reports, schedule
         self.epochs = schedule.options.most_epochs
-        reports.step("epoch", 0, self.epochs)
+        if reports.progress:
+            reports.progress("epoch", done, self.epochs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         if self.schedule.step == _FIRST_STEPS:
