@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +38,7 @@ from edgecnn.files.walk import natural_key
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
+from edgecnn.session.layout import new_session
 from edgecnn.words import number
 
 __all__ = ["EvaluateOptions", "Evaluation", "check_labels", "evaluate"]
@@ -132,8 +132,7 @@ class Evaluation(Record):
     def _next(self) -> list[str]:
         """A recorded run, which the audit can explain; only folders tell `run` their labels."""
         run = ("run", self.bundle, "--source", self.data)
-        names = chain(["session"], (f"session_{k}" for k in count(2)))
-        session = next(name for name in names if not Path(name).exists())
+        session = new_session()
         if not self.in_folders:
             return next_lines((*run, "--log", session), ("label", session))
         return next_lines((*run, "--truth", "folder", "--log", session), ("audit", session))

@@ -351,14 +351,18 @@ def _seconds(flag: str, text: str) -> float:
     return found
 
 
+LABEL_PORT = 8090
+"""Where `label` serves its page, where `--web` names no port."""
+
+
 @dataclass(frozen=True)
 class LabelOptions:
     """Where the labelling page is served, and what becomes of a folder of images."""
 
     web: str = option(
-        "127.0.0.1:8090",
-        "Serve the page here. A port serves this machine only; 0.0.0.0:8090 serves its networks "
-        "too, for a phone.",
+        f"127.0.0.1:{LABEL_PORT}",
+        f"Serve the page here. A port serves this machine only; 0.0.0.0:{LABEL_PORT} serves its "
+        "networks too, for a phone.",
         panel="Input and output",
         metavar="ADDR",
     )

@@ -12,8 +12,7 @@ import heapq
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from math import isfinite
 from operator import index as as_integer
 from pathlib import Path
@@ -28,7 +27,6 @@ __all__ = [
     "TRUTH_BEGIN",
     "VIAS",
     "FrameEvent",
-    "TimeOfDay",
     "TruthEvent",
     "event_kind",
     "event_line",
@@ -42,7 +40,6 @@ BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, Rec
 NONE_LABEL = "none of these"
 
 _UNIT = 256  # a score of 1
-_MILLISECOND, _DAY_MS = timedelta(milliseconds=1), 86_400_000
 _TOP = 3
 # Of more classes than this, a line with all scores leaves out those below an integer model's step.
 _MOST_SCORES = 32
@@ -248,37 +245,6 @@ class FrameEvent(NamedTuple):
             name=_text(data.get("name")),
             image=_text(data.get("image")),
         )
-
-
-@dataclass
-class TimeOfDay:
-    """Tells the time of day of events that leave it out, from the last that said it."""
-
-    _last: tuple[int, datetime] | None = None
-    # A day in milliseconds since the start, by the last event that said the time.
-    _day: tuple[int, int, int] = (0, 0, 0)
-
-    def day(self, event: FrameEvent) -> int:
-        """The day of an event in days since year 1, UTC; 0 where unknown."""
-        begin, end, day = self._day
-        if event.at is None and event.t_ms is not None and begin <= event.t_ms < end:
-            return day
-        at = self.at(event)
-        if at is None:
-            return 0
-        if event.t_ms is not None:
-            midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
-            begin = event.t_ms - (at - midnight) // _MILLISECOND
-            self._day = begin, begin + _DAY_MS, at.toordinal()
-        return at.toordinal()
-
-    def at(self, event: FrameEvent) -> datetime | None:
-        if event.t_ms is not None and event.at is not None:
-            self._last = (event.t_ms, event.at)
-        if event.at is not None or event.t_ms is None or self._last is None:
-            return event.at
-        t_ms, at = self._last
-        return at + timedelta(milliseconds=event.t_ms - t_ms)
 
 
 class TruthEvent(NamedTuple):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 
 __all__ = [
     "EVENTS_NAME",
+    "GOES_ON_IN",
     "HEADER_NAME",
     "PICTURES_NAME",
     "is_session",
     "labels_beside",
+    "new_session",
     "picture_stem",
     "sessions_below",
 ]
@@ -17,6 +20,8 @@ __all__ = [
 HEADER_NAME = "session.json"
 EVENTS_NAME = "events.jsonl"
 PICTURES_NAME = "frames"
+GOES_ON_IN = "goes on in "
+"""How a session ends where its run goes on in another one; the name of that follows."""
 
 
 def is_session(folder: Path) -> bool:
@@ -32,6 +37,12 @@ def sessions_below(place: Path) -> list[Path]:
     if is_session(place) or not place.is_dir():
         return [place]
     return sorted(folder for folder in place.iterdir() if is_session(folder)) or [place]
+
+
+def new_session() -> str:
+    """A name for a session that a next command may write into the working directory."""
+    names = chain(["session"], (f"session_{k}" for k in count(2)))
+    return next(name for name in names if not Path(name).exists())
 
 
 def labels_beside(session: Path) -> Path:

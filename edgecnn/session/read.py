@@ -29,13 +29,13 @@ from edgecnn.session.events import (
     FRAME_BEGIN,
     TRUTH_BEGIN,
     FrameEvent,
-    TimeOfDay,
     TruthEvent,
     event_lines,
 )
 from edgecnn.session.header import Session, open_session
 from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, labels_beside, picture_stem
 from edgecnn.session.reading.columns import days_of, moved, narrowed, spread_scores
+from edgecnn.session.reading.time_of_day import TimeOfDay
 from edgecnn.session.truth_rows import Truth, TruthRows, appended
 
 __all__ = [

@@ -251,3 +251,10 @@ def test_an_absent_edge_tpu_library_is_no_trouble_and_a_broken_one_is(tmp_path):
 def test_a_full_disk_is_warned_of(tmp_path):
     assert checks.disk(tmp_path, least_mb=0).status == "ok"
     assert checks.disk(tmp_path, least_mb=1e12).status == "warn"
+
+
+def test_the_next_command_names_a_session_that_is_free(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "--log session" in Diagnosis(()).to_text()
+    (tmp_path / "session").mkdir()
+    assert Diagnosis(()).to_text().endswith("--log session_2")

@@ -12,6 +12,7 @@ from edgecnn.device.doctor.checks import Check, hardware, software
 from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
 from edgecnn.records import Record, computed, json_as
 from edgecnn.render.next_lines import next_lines
+from edgecnn.session.layout import new_session
 
 if TYPE_CHECKING:
     from edgecnn.bundle.card import Card
@@ -40,7 +41,7 @@ class Diagnosis(Record):
     def to_text(self) -> str:
         lines = [self._said()]
         if self.ok:
-            run = ("run", self.bundle or "BUNDLE", "--source", "0", "--log", "session")
+            run = ("run", self.bundle or "BUNDLE", "--source", "0", "--log", new_session())
             lines += next_lines(run)
         return "\n".join(lines)
 

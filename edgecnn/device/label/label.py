@@ -10,7 +10,7 @@ from edgecnn.device.label.folder_desk import FolderDesk
 from edgecnn.device.label.result import LabelResult, MergeResult
 from edgecnn.device.label.session_desk import SessionDesk
 from edgecnn.device.machine.signals import stop_on_signals
-from edgecnn.device.options import LabelOptions
+from edgecnn.device.options import LABEL_PORT, LabelOptions
 from edgecnn.device.web.door.address import parse_address
 from edgecnn.device.web.server import PageServer, check_web
 from edgecnn.errors import OptionError
@@ -18,8 +18,6 @@ from edgecnn.session.label_file import merge_labels
 from edgecnn.session.layout import is_session, sessions_below
 
 __all__ = ["LabelOptions", "LabelResult", "MergeResult", "label"]
-
-_PORT = 8090  # that of the option's default
 
 
 def label(
@@ -44,7 +42,7 @@ def label(
     if options.merge is not None:
         return _merge(paths, options.merge)
     check_web()
-    address = parse_address(options.web, _PORT)
+    address = parse_address(options.web, LABEL_PORT)
     desk = _desk(paths, options)
     with closing(desk), stop_on_signals() as stop, PageServer(desk, address) as server:
         desk.begin()  # what can't be served leaves no folder behind

@@ -23,7 +23,7 @@ from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader, ShadowBundle
-from edgecnn.session.layout import PICTURES_NAME, is_session
+from edgecnn.session.layout import GOES_ON_IN, PICTURES_NAME, is_session
 from edgecnn.session.write import SessionWriter
 
 __all__ = ["Down", "SessionLog"]
@@ -266,7 +266,7 @@ class SessionLog:
         self._open()
         self._earlier.append((after, before.folder))
         with suppress(OutputError):
-            before.end(f"goes on in {self.folder.name}")
+            before.end(f"{GOES_ON_IN}{self.folder.name}")
 
     def _expire(self) -> None:
         """Delete pictures that are older than --keep-days, in all sessions of the root."""

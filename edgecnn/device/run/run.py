@@ -97,7 +97,7 @@ def run(
             session = SessionLog(header, options, live=opened.live)
             log = stack.enter_context(LogThread(session, live=opened.live))
         if page is not None:
-            stack.enter_context(page.serve(log.folder if log else None, on_link))
+            stack.enter_context(page.serve(log, on_link))
         name = options.name or str(host()["name"]) or "edgecnn"
         outputs = stack.enter_context(open_outputs(options, name, on_line))
         notifier = stack.enter_context(Notifier())

@@ -17,7 +17,7 @@ from edgecnn.device.web.door.address import parse_address
 from edgecnn.device.web.hub import Hub
 from edgecnn.device.web.server import PageServer, check_web
 from edgecnn.device.web.settings import ViewFile
-from edgecnn.device.web.shelf import Shelf, session_id
+from edgecnn.device.web.shelf import Recording, Shelf, session_id
 
 __all__ = ["LivePage"]
 
@@ -48,19 +48,19 @@ class LivePage:
         self._offset: float | None = None
 
     @contextmanager
-    def serve(self, session: Path | None, on_link: Callable[[str], None] | None) -> Iterator[None]:
+    def serve(self, log: Recording | None, on_link: Callable[[str], None] | None) -> Iterator[None]:
         """Serve until the block ends.
 
         Args:
-            session: The folder that is being recorded, if any.
+            log: Says which session is being recorded; None where nothing is.
             on_link: Called with the link that lets a phone in.
 
         Raises:
             OptionError: The address is taken.
             OutputError: The token can't be kept.
         """
-        if session is not None:
-            self.hub.record(session_id(session), Shelf(session))
+        if log is not None:
+            self.hub.record(session_id(log.folder), Shelf(log))
         with PageServer(self.hub, self._address) as server:
             if on_link is not None:
                 on_link(server.link)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from edgecnn.device.web.given import GivenLabel
 from edgecnn.device.web.late import add_late
 from edgecnn.errors import EdgecnnError
 from edgecnn.records import Json
+from edgecnn.session.events import BROKEN, FRAME_BEGIN, event_lines
 from edgecnn.session.header import read_header
-from edgecnn.session.layout import HEADER_NAME, is_session
+from edgecnn.session.layout import EVENTS_NAME, GOES_ON_IN, HEADER_NAME, is_session
 
-__all__ = ["Shelf", "session_id", "zip_stream"]
+__all__ = ["Recording", "Shelf", "session_id", "zip_stream"]
 
 _CHUNK = 1 << 18
 
@@ -26,15 +29,28 @@ def session_id(folder: Path) -> str:
     return hashlib.sha256((folder / HEADER_NAME).read_bytes()).hexdigest()[:20]
 
 
-class Shelf:
-    """The sessions in the folder that holds `current`."""
+class Recording(Protocol):
+    """What writes the sessions of a run."""
 
-    def __init__(self, current: Path) -> None:
-        self._current = current.absolute()
+    @property
+    def folder(self) -> Path:
+        """The session that is written now: a run may go on in another one."""
+
+
+class Shelf:
+    """The sessions in the folder that holds those of the run.
+
+    Args:
+        log: Says which session is being recorded.
+    """
+
+    def __init__(self, log: Recording) -> None:
+        self._log = log
+        self._first = log.folder.absolute()
 
     def sessions(self) -> list[Json]:
         """Name, start and size of each, newest first."""
-        found = []
+        found, newest = [], self._log.folder.absolute()
         for folder in self._folders():
             with suppress(EdgecnnError, OSError):
                 found.append(
@@ -42,7 +58,7 @@ class Shelf:
                         "name": folder.name,
                         "started": read_header(folder).started_at,
                         "bytes": sum(map(_size, _files(folder))),
-                        "open": folder == self._current,
+                        "open": folder == newest,
                     }
                 )
         return sorted(found, key=lambda one: str(one["started"]), reverse=True)
@@ -52,18 +68,42 @@ class Shelf:
         return next((folder for folder in self._folders() if folder.name == name), None)
 
     def give(self, given: GivenLabel) -> bool:
-        """Add a label to the session that its run wrote; False where it is not here."""
-        for folder in self._folders():
-            with suppress(OSError):
-                if folder != self._current and session_id(folder) == given.run:
-                    return add_late(folder, given)
-        return False
+        """Add a label to the sessions that its run wrote; False where none here has its frame."""
+        found = False
+        for folder in self._of_run(given.run):
+            found = add_late(folder, given) or found
+        return found
+
+    def _of_run(self, run: str) -> Iterator[Path]:
+        """The sessions of a run that has ended, in their order; `run` names the first of them."""
+        left = {folder.name: folder for folder in self._folders() if folder != self._first}
+        folder = next((one for one in left.values() if _names(run, one)), None)
+        while folder is not None:
+            yield left.pop(folder.name)
+            folder = left.get(_goes_on_in(folder) or "")
 
     def _folders(self) -> list[Path]:
         try:
-            return [path for path in sorted(self._current.parent.iterdir()) if is_session(path)]
+            return [path for path in sorted(self._first.parent.iterdir()) if is_session(path)]
         except OSError:
             return []
+
+
+def _names(run: str, folder: Path) -> bool:
+    try:
+        return session_id(folder) == run
+    except OSError:
+        return False
+
+
+def _goes_on_in(folder: Path) -> str | None:
+    """The name of the session that follows one of a run, where there is one."""
+    reason = ""
+    with suppress(*BROKEN, EdgecnnError):
+        for kind, line, _ in event_lines(folder / EVENTS_NAME, FRAME_BEGIN):
+            if kind == "end":
+                reason = str(json.loads(line)["reason"])
+    return reason.removeprefix(GOES_ON_IN) if reason.startswith(GOES_ON_IN) else None
 
 
 def zip_stream(folder: Path) -> Iterator[bytes]:

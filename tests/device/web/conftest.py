@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -53,7 +54,7 @@ def place(tmp_path, monkeypatch, digits_bundle) -> Iterator[tuple[Hub, PageServe
     )
     (tmp_path / "secret").mkdir()
     (tmp_path / "sessions").mkdir()
-    hub.record("run-1", Shelf(tmp_path / "sessions" / "session"))
+    hub.record("run-1", Shelf(SimpleNamespace(folder=tmp_path / "sessions" / "session")))
     rng = np.random.default_rng(0)
     hub.state()  # somebody looks: the strip fills
     for k in range(40):

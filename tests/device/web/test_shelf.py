@@ -1,0 +1,82 @@
+"""The sessions that the page lists, and labels of a run that has ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sessions import PAST_BUNDLE
+
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame
+from edgecnn.device.log.record import Reply
+from edgecnn.device.log.session_log import SessionLog
+from edgecnn.device.options import RunOptions
+from edgecnn.device.web.given import GivenLabel
+from edgecnn.device.web.shelf import Shelf, session_id
+from edgecnn.session.header import SessionHeader
+from edgecnn.session.read import open_session, truth_events
+
+BUNDLE = Bundle.open(PAST_BUNDLE)
+LABELS = BUNDLE.card.labels
+HEADER = SessionHeader("b", BUNDLE.sha256, BUNDLE.card, BUNDLE.artifact().file)
+ANSWER = Prediction(0, LABELS[0], 0.5, tuple([0.5] * len(LABELS)))
+
+
+def begin(root: Path, name: str) -> SessionLog:
+    return SessionLog(replace(HEADER, name=name), RunOptions(log_root=root), live=True)
+
+
+def feed(log: SessionLog, frames: range) -> None:
+    for k in frames:
+        image = np.full((48, 40, 3), k, np.uint8)
+        frame = Frame(image, k, datetime.now(timezone.utc), time.monotonic())
+        log.write(lambda recorder, f=frame: recorder.frame(f, Reply(ANSWER, None, 1.0, 1.0)), k)
+
+
+def given(run: str, first: int, last: int) -> GivenLabel:
+    via = "page" if first == last else "stretch"
+    now = datetime.now(timezone.utc)
+    return GivenLabel(f"i{first}", run, first, last, LABELS[1], via, "ann", False, now)
+
+
+@pytest.fixture
+def ended(tmp_path) -> tuple[str, list[Path]]:
+    """The name of a run that wrote three sessions, and these."""
+    log = begin(tmp_path, "before")
+    folders = [log.folder]
+    for first in (0, 10, 20):
+        if first:
+            log.begin(BUNDLE, BUNDLE.artifact(), None)
+            folders.append(log.folder)
+        feed(log, range(first, first + 10))
+    log.end("interrupted", {})
+    return session_id(folders[0]), folders
+
+
+def labelled(folder: Path) -> list[int]:
+    return [event.frame for event in truth_events(open_session(folder))]
+
+
+def test_a_label_of_a_run_that_has_ended_finds_its_frame_in_whichever_session(ended, tmp_path):
+    run, folders = ended
+    shelf = Shelf(begin(tmp_path, "now"))
+    assert shelf.give(given(run, 25, 25))
+    assert shelf.give(given(run, 8, 11))
+    assert [labelled(folder) for folder in folders] == [[8, 9], [10, 11], [25]]
+    assert not shelf.give(given(run, 99, 99))
+    assert not shelf.give(given("0" * 20, 3, 3))
+
+
+def test_the_session_that_is_recorded_now_is_said_to_be(ended, tmp_path):
+    log = begin(tmp_path, "now")
+    feed(log, range(3))
+    shelf = Shelf(log)
+    for _ in range(2):
+        assert [one["name"] for one in shelf.sessions() if one["open"]] == [log.folder.name]
+        log.begin(BUNDLE, BUNDLE.artifact(), None)
