@@ -211,3 +211,36 @@ def test_the_scale_of_an_integer_input_says_its_normalization(tmp_path, colours,
     wanted = (own.get_tensor(scores["index"])[0].astype(float) - zero) * scale
     given = load_runtime(payload, file.name).invoke(np.ascontiguousarray(pixels))
     np.testing.assert_allclose(given, wanted, atol=1e-6)
+
+
+def test_an_onnx_file_of_half_floats_is_fed_raw_pixels(tmp_path, colours):
+    """A Cast in front and one behind it: no two have one name."""
+    narrow = helper.make_node("Cast", ["y"], ["z"], to=TensorProto.FLOAT16)
+    file = onnx_net(tmp_path / "net.onnx", narrow, kind=TensorProto.FLOAT16)
+    model = onnx.load(file)
+    model.graph.node.insert(0, helper.make_node("Cast", ["half"], ["x"], to=TensorProto.FLOAT))
+    shape = [None, SIDE, SIDE, 3]
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("half", TensorProto.FLOAT16, shape))
+    onnx.save(model, file)
+    options = ImportOptions(normalize="none")
+    result = import_model(file, None, colours, tmp_path / "net.edgecnn", options)
+    assert result.lab.accuracy == 1.0
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "tflite"])
+def test_a_file_of_several_images_at_once_is_refused(tmp_path, colours, suffix):
+    file = tmp_path / f"net.{suffix}"
+    if suffix == "onnx":
+        same = helper.make_node("Identity", ["y"], ["z"])
+        model = onnx.load(onnx_net(file, same, kind=TensorProto.FLOAT))
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+        onnx.save(model, file)
+    else:
+        net = colour_net()
+        given = tf.TensorSpec((4, SIDE, SIDE, 3), tf.float32)
+        run = tf.function(lambda x: net(x, training=False), input_signature=[given])
+        concrete = [run.get_concrete_function()]
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(concrete, net)
+        file.write_bytes(converter.convert())
+    with pytest.raises(ModelError, match="takes 4 images at once, expected one"):
+        import_model(file, None, colours, tmp_path / "net.edgecnn")

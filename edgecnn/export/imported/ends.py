@@ -14,7 +14,7 @@ from edgecnn.errors import ArtifactError, ModelError, one_line
 from edgecnn.export.options import Color, Normalize
 from edgecnn.words import number
 
-__all__ = ["Ending", "Ends", "check_one_each", "fitting"]
+__all__ = ["Ending", "Ends", "check_batch", "check_one_each", "fitting"]
 
 Ending = Literal["scores", "softmax", "two_scores", "two_logits"]
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -83,6 +83,19 @@ def check_one_each(name: str, inputs: Sequence[str], outputs: Sequence[str], adv
         raise ModelError(
             f"{name} has {number(len(outputs), 'output')}{_named(outputs)}, expected one score a "
             f"class; {advice}"
+        )
+
+
+def check_batch(name: str, batch: int | None) -> None:
+    """Refuse a file that takes several images at once and no other number.
+
+    Raises:
+        ModelError: It does.
+    """
+    if batch not in (None, 1):
+        raise ModelError(
+            f"{name} takes {batch} images at once, expected one; convert it again with a batch of "
+            "1, or an open one"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ModelError
-from edgecnn.export.imported.ends import Ends, check_one_each, fitting
+from edgecnn.export.imported.ends import Ends, check_batch, check_one_each, fitting
 from edgecnn.export.readback.onnx_graph import read_any_graph
 
 __all__ = ["OnnxFile"]
@@ -52,6 +52,7 @@ class OnnxFile:
         dims = [d.dim_value or None for d in self._input.type.tensor_type.shape.dim]
         if len(dims) != 4:
             raise ModelError(f"{name} takes {dims}, expected one image of 4 dimensions")
+        check_batch(name, dims[0])
         self._first = dims[1] in (1, 3) and dims[3] not in (1, 3)  # channels first, as PyTorch
         self.shape = tuple(dims[2:] + dims[1:2]) if self._first else tuple(dims[1:])
         self._meaning = _meaning(graph, self._input.name)
@@ -110,9 +111,10 @@ class OnnxFile:
         moved = {name: prefix + name for name in (_IMAGE, _SCORES) if name in used}
         _rename(graph, moved)
         nodes: list[Any] = []
+        numbers = count()
 
         def add(kind: str, sources: list[str], **attributes: Any) -> str:
-            target = f"{prefix}{kind.lower()}_{len(nodes)}"
+            target = f"{prefix}{kind.lower()}_{next(numbers)}"
             nodes.append(helper.make_node(kind, sources, [target], name=target, **attributes))
             return target
 

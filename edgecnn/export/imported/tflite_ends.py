@@ -8,7 +8,7 @@ import numpy as np
 
 from edgecnn.bundle.tflite_file import read_tflite, schema
 from edgecnn.errors import ModelError
-from edgecnn.export.imported.ends import Ends, check_one_each
+from edgecnn.export.imported.ends import Ends, check_batch, check_one_each
 from edgecnn.export.packing.flatbuffer import write_tflite
 from edgecnn.export.readback.onnx_graph import read_any_graph
 
@@ -52,6 +52,7 @@ class TfliteFile:
         open_ = source.shapeSignature
         found = dims if open_ is None or len(open_) != 4 else [int(n) for n in open_]
         known = [n if n > 0 else None for n in found]
+        check_batch(name, known[0])
         self._first = known[1] in (1, 3) and known[3] not in (1, 3)  # channels first, as PyTorch
         self.shape = tuple(known[2:] + known[1:2]) if self._first else tuple(known[1:])
         kind = _type_name(source)
