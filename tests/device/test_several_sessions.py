@@ -46,12 +46,20 @@ def test_the_next_command_names_the_sessions_of_the_run_or_the_folder_of_very_ma
     digits_bundle, digits_field, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    for mb, truth in ((0.03, "folder"), (0.03, "none"), (0.01, "folder")):
-        root = Path(f"-{mb}{truth}")  # a name that a shell takes for an option
-        options = RunOptions(log_root=root, session_mb=mb, truth=truth, keep_frames=0)
+    for mb, truth, keep in (
+        (0.03, "folder", 0),
+        (0.03, "none", 2),
+        (0.03, "none", 0),  # without a picture `label` refuses it
+        (0.01, "folder", 0),
+    ):
+        root = Path(f"-{mb}{truth}{keep}")  # a name that a shell takes for an option
+        options = RunOptions(log_root=root, session_mb=mb, truth=truth, keep_frames=keep)
         result = run(digits_bundle, str(digits_field), options)
         ((program, then, *paths),) = named(result.to_text())
-        assert (program, then) == ("edgecnn", "audit" if truth == "folder" else "label")
+        assert (program, then) == ("edgecnn", "label" if keep else "audit")
+        if truth == "none" and not keep:
+            assert paths[-2:] == ["--truth", "FILE.csv"]
+            del paths[-2:]
         (sessions,) = result.sessions
         expected = sessions if len(sessions) <= 8 else [root]
         assert len(sessions) > 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.bundle.spec import Prediction
+from edgecnn.device.web.shelf import session_id
 from edgecnn.errors import OptionError
 from edgecnn.session.answers import frame_key
 from edgecnn.session.events import FrameEvent
@@ -14,7 +15,7 @@ from edgecnn.session.layout import PICTURES_NAME
 from edgecnn.session.read import Frames, Session, frame_events, open_session, read_frames
 from edgecnn.session.reading.thin_log import answered_frames
 
-__all__ = ["KeptPicture", "Recorded", "open_recorded"]
+__all__ = ["KeptPicture", "Recorded", "open_recorded", "open_sessions"]
 
 UNIFORM = "uniform"
 
@@ -49,6 +50,46 @@ class Recorded:
     pictures: tuple[KeptPicture, ...]
     probability: float | None
     frames: Frames
+
+
+def open_sessions(paths: Sequence[Path]) -> tuple[list[Recorded], list[str]]:
+    """Read sessions that are labelled together, each once however often it is given.
+
+    Returns:
+        The sessions, and why others are left out: a run that was stopped at its start leaves a
+        session without a frame, and nobody can take it out of a folder that is being written.
+
+    Raises:
+        SessionError: A session can't be read.
+        OptionError: None is left, or two are copies of one: labels would go to one of them.
+    """
+    once = list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
+    found: list[Recorded] = []
+    notes: list[str] = []
+    seen: dict[str, Path] = {}
+    for path in once:
+        first = seen.setdefault(session_id(open_session(path).path), path)
+        if first != path:
+            raise OptionError(f"{path} is a copy of {first}: give one of them, with all labels")
+        why = _why_empty(path) if len(once) > 1 else None
+        if why is None:
+            found.append(open_recorded(path))
+        else:
+            notes.append(f"{path} {why} and is left out")
+    if not found:
+        raise OptionError(f"{notes[0]}; none of the {len(once)} sessions can be labelled")
+    return found, notes
+
+
+def _why_empty(path: Path) -> str | None:
+    """Why a session gives a person nothing to look at; None where it may."""
+    if next(frame_events(open_session(path)), None) is None:
+        return "holds no frame"
+    try:
+        has_any = any((path / PICTURES_NAME).iterdir())
+    except OSError:
+        has_any = False
+    return None if has_any else "has no kept pictures"
 
 
 def open_recorded(path: Path) -> Recorded:

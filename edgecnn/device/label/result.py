@@ -26,7 +26,7 @@ class LabelResult(Record):
         sessions: What was labelled; none for a folder.
         live: The live accuracy of the sessions of the first network; None for a folder.
         together: Those of `sessions` that ran one file of one bundle, which an audit takes.
-        passed_over: Other files in a folder.
+        passed_over: Other files in a folder, and sessions with nothing to look at.
     """
 
     labelled: int

@@ -11,7 +11,7 @@ from random import Random
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.preprocess import readable_image
-from edgecnn.device.label.kept import UNIFORM, KeptPicture, Recorded, open_recorded
+from edgecnn.device.label.kept import UNIFORM, KeptPicture, Recorded, open_sessions
 from edgecnn.device.label.result import LabelResult
 from edgecnn.device.web.desk import Desk, answer_json, figure_json, lab_json, outlook
 from edgecnn.device.web.given import GivenLabel, SeenLabels
@@ -47,13 +47,13 @@ class SessionDesk(Desk):
 
     Raises:
         SessionError: A session can't be read.
-        OptionError: One has no pictures, or they are of models with other labels.
+        OptionError: None has pictures, or they are of models with other labels.
     """
 
     mode = "session"
 
     def __init__(self, sessions: Sequence[Path]) -> None:
-        opened = [open_recorded(path) for path in sessions]
+        opened, self._left_out = open_sessions(sessions)
         linked = link_things([one.session for one in opened], [one.frames for one in opened])
         opened = [replace(one, frames=f) for one, f in zip(opened, linked, strict=True)]
         self._all = [(one, LateLabels(one.session.path)) for one in opened]
@@ -61,7 +61,8 @@ class SessionDesk(Desk):
         for one in opened[1:]:
             if one.session.card.labels != self._card.labels:
                 raise OptionError(
-                    f"{one.session.path} has other classes than {sessions[0]}; label them apart"
+                    f"{one.session.path} has other classes than {opened[0].session.path}; label "
+                    "them apart"
                 )
         self._places: list[_Place] = []
         self._done: dict[int, str | None] = {}
@@ -69,7 +70,7 @@ class SessionDesk(Desk):
         self._live: Tally | None = None
         for recorded, late in self._all:
             self._take_in(recorded, late)
-        names = "".join(session_id(path) for path in sessions)
+        names = "".join(session_id(one.session.path) for one in opened)
         self._run = hashlib.sha256(names.encode()).hexdigest()[:20]
         numbers = range(len(self._places))
         uniform = [k for k in numbers if self._places[k].picture.pool == UNIFORM]
@@ -153,6 +154,7 @@ class SessionDesk(Desk):
             sessions=tuple(one.session.path for one, _ in self._all),
             together=tuple(map(tuple, self._together().values())),
             written=tuple(dict.fromkeys(late.place for _, late in self._all)),
+            passed_over=tuple(self._left_out),
         )
 
     def _together(self) -> dict[tuple[str, str], list[Path]]:

@@ -13,6 +13,7 @@ from edgecnn.device.live.status import Figures
 from edgecnn.device.run.bundles import BundleShare, Switch
 from edgecnn.records import Record, json_as
 from edgecnn.render.next_lines import next_lines
+from edgecnn.session.layout import PICTURES_NAME
 
 __all__ = ["RunResult"]
 
@@ -107,8 +108,18 @@ class RunResult(Figures, Record):
         sessions = self.sessions or ((self.session,),)
         if sum(map(len, sessions)) > _MOST_NAMED:
             sessions = ((self.session.parent,),)
-        if not is_labelled:
+        more: tuple[str, ...] = ()
+        if not is_labelled and not _has_pictures(self.session):  # nothing to look at
+            then, more = "audit", ("--truth", "FILE.csv")
+        elif not is_labelled:
             sessions = (tuple(one for some in sessions for one in some),)
-        commands: list[Sequence[str | Path]] = [(then, *some) for some in sessions]
+        commands: list[Sequence[str | Path]] = [(then, *some, *more) for some in sessions]
         lines = next_lines(*commands)[1:]
         return f"\n{'':10}".join(line.strip() for line in lines)
+
+
+def _has_pictures(session: Path) -> bool:
+    try:
+        return any((session / PICTURES_NAME).iterdir())
+    except OSError:
+        return False

@@ -168,7 +168,8 @@ def test_the_page_names_the_region_and_each_region_has_its_own_label(session):
 def test_a_root_of_sessions_stands_for_the_sessions_in_it(session, tmp_path):
     root = tmp_path / "root"
     for name in ("monday", "tuesday"):
-        shutil.copytree(session, root / name)
+        header = shutil.copytree(session, root / name) / "session.json"
+        header.write_text(json.dumps(json.loads(header.read_text()) | {"name": name}))
     (root / "notes.txt").write_text("")
     said = label([root], LabelOptions(web=str(free_port())), on_link=interrupt)
     assert said.sessions == (root / "monday", root / "tuesday")
@@ -414,3 +415,35 @@ def test_sessions_and_folders_do_not_mix(session, images):
     ):
         with pytest.raises(OptionError):
             label(paths, options)
+
+
+def test_a_session_that_is_given_twice_is_labelled_once_and_copies_are_refused(session, tmp_path):
+    once = SessionDesk([session])
+    twice = SessionDesk([session, session.parent / "." / session.name])
+    assert twice.state()["left"] == once.state()["left"]
+    assert twice.result().sessions == (session,)
+    copy = shutil.copytree(session, tmp_path / "copy")
+    with pytest.raises(OptionError, match="is a copy of"):
+        SessionDesk([session, copy])
+    once.close()
+    twice.close()
+
+
+def test_sessions_with_nothing_to_look_at_are_left_out_and_said(session, digits_bundle, tmp_path):
+    labels = Bundle.open(digits_bundle).card.labels
+    scores = [1.0] + [0.0] * (len(labels) - 1)
+    root = tmp_path / "root"
+    root.mkdir()
+    session = session.rename(root / "b")
+    empty = {"a": [], "c": [frame_event(0, scores)]}
+    for name, events in empty.items():
+        write_session(root / name, digits_bundle, events, name=name)
+    desk = SessionDesk([root / name for name in "abc"])
+    desk.give([given(desk, desk.question("a")["frame"], "0")])
+    found = desk.result()
+    assert (found.sessions, found.labelled) == ((session,), 1)
+    assert f"{root / 'a'} holds no frame and is left out" in found.to_text()
+    assert f"{root / 'c'} has no kept pictures and is left out" in found.to_text()
+    desk.close()
+    with pytest.raises(OptionError, match="none of the 2 sessions"):
+        SessionDesk([root / "a", root / "c"])
