@@ -35,6 +35,7 @@ ALL_LAYERS = "all layers"
 
 _FEWEST, _FEWEST_GROUPS = 20, 10
 _UNSURE = 0.4  # of the entropy of guesses; of 13 meters, groceries and a film at most 0.13
+_NOT_TRIED = "not tried"  # what the reason of such a step begins with
 _BROKEN_LABELS = 2  # more than it fixes
 _LEAST_CLASSES = 0.65  # of those that as many images of an even mix would show
 
@@ -79,6 +80,13 @@ class AdaptStep(Record):
     fixed: int | None = None
     broken: int | None = None
     lab: LabCheck | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What came of it, in a word or two."""
+        if self.accepted:
+            return "accepted"
+        return "not tried" if self.reason.startswith(_NOT_TRIED) else "rejected"
 
 
 def effective_classes(classes: np.ndarray) -> float:
@@ -147,7 +155,7 @@ def broke_labels(pair: Paired) -> str:
 
 def nothing_sure(threshold: float) -> str:
     """Why a step has nothing to learn from: no label, and no score of this height."""
-    return f"no image has a label, and no answer is {100 * threshold:.0f} % sure"
+    return f"{_NOT_TRIED}: no image has a label, and no answer is {100 * threshold:.0f} % sure"
 
 
 def _classes_seen(num_classes: int, count: int) -> float:

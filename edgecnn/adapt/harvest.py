@@ -74,7 +74,9 @@ def harvest(
     check_writable(output, marker=MANIFEST)
     with quiet():
         card, look, adaptable = _eyes(options)
-    images = read_field(roots, card, GivenLabels(_known_labels(roots, card)), progress)
+    by_root = {root: _known_labels([root], card) for root in roots}
+    classes = {digest: label for one in by_root.values() for digest, label in one.items()}
+    images = read_field(roots, card, GivenLabels(classes), progress)
     known = np.isin(images.groups, images.groups[images.labelled])
     judged = _judged_without_label(roots)
     seen = np.array([digest in judged for digest in images.sha256], bool) & ~known
@@ -108,6 +110,7 @@ def harvest(
         options.model or options.bundle or Path(),
         tuple(roots),
         adaptable,
+        tuple(root for root, known_there in by_root.items() if known_there),
     )
 
 

@@ -237,7 +237,7 @@ def _row(step: AdaptStep) -> tuple[str, ...]:
     before, after = step.entropy_before, step.entropy_after
     return (
         step.name,
-        "accepted" if step.accepted else "rejected" if step.lab else "not tried",
+        step.verdict,
         "" if before is None or after is None else f"{before:.3f} -> {after:.3f}",
         shown(step.changed, "{:.1f} %", 100),
         shown(step.fixed, "{:.0f}"),
@@ -274,6 +274,7 @@ class HarvestResult(Record):
     classes    picked images by the class that the network reads
     passed_over  other files in the folders, a line a folder
     network, places   what picked them, a MODEL folder or a bundle, and from where
+    labelled   those places whose sessions have labels: adapting learns from these too
     adaptable  whether that network can be adapted: one of another tool can't
     """
 
@@ -286,11 +287,14 @@ class HarvestResult(Record):
     network: Path = field(default=Path("MODEL"), metadata=json_as(hidden=True))
     places: tuple[Path, ...] = field(default=(Path("SESSION"),), metadata=json_as(hidden=True))
     adaptable: bool = field(default=True, metadata=json_as(hidden=True))
+    labelled: tuple[Path, ...] = field(default=(), metadata=json_as(hidden=True))
 
     def to_text(self) -> str:
         fields = [word for root in self.places for word in ("--field", root)]
         new = "NAME.edgecnn" if is_bundle(self.network) else "MODEL2"
-        adapt = ("adapt", self.network, *fields, "--labels", self.output / IMAGES, "-o", new)
+        places = (self.output / IMAGES, *self.labelled)
+        labels = [word for place in places for word in ("--labels", place)]
+        adapt = ("adapt", self.network, *fields, *labels, "-o", new)
         train = ("train", "LAB", "--also", self.output, "-o", "MODEL2")
         then = "adapt to this camera, or train for all" if self.adaptable else "train with them"
         left = ", ".join(f"{count} {why}" for why, count in self.left_out.items() if count)

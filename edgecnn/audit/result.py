@@ -17,7 +17,7 @@ from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.next_steps import NextStep
 from edgecnn.audit.options import AuditOptions
-from edgecnn.audit.verdict import Overfitting, verdict
+from edgecnn.audit.verdict import Overfitting, shown_points, verdict
 from edgecnn.audit.where.drift import Drift
 from edgecnn.audit.where.weak_parts import Part
 from edgecnn.bundle.card import Card
@@ -225,9 +225,8 @@ class AuditReport:
         lines.append(f"live   {self.live.tally.text()}")
         gap, interval = self.gap_points, self.gap_interval
         if gap is not None and interval is not None:
-            lines.append(
-                f"gap    {gap:.1f} points, 95 % interval {interval[0]:.1f} to {interval[1]:.1f}"
-            )
+            low, high = map(shown_points, interval)
+            lines.append(f"gap    {shown_points(gap)} points, 95 % interval {low} to {high}")
         if self.alarm.things:
             lines.append(f"alarm  {self.alarm.text()}")
         lines.append(f"label-free band  {self.estimate.to_text()}")

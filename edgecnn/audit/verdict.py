@@ -12,7 +12,7 @@ from edgecnn.audit.live import Live
 from edgecnn.bundle.card import Card
 from edgecnn.records import Record
 
-__all__ = ["Overfitting", "verdict"]
+__all__ = ["Overfitting", "shown_points", "verdict"]
 
 # One confusion that holds this share of the errors is named.
 _MAINLY = 0.4
@@ -78,7 +78,12 @@ def verdict(
         return f"Live accuracy is {size} below lab accuracy{_cause(live, checks)}."
     if gap[1] < 0:
         return f"Live accuracy is {size} above lab accuracy."
-    return f"No gap is proved: the difference of {points:.1f} points may be chance."
+    return f"No gap is proved: the difference of {shown_points(points)} points may be chance."
+
+
+def shown_points(points: float) -> str:
+    """Points with one digit; 0.0 has no sign."""
+    return f"{round(points, 1) + 0.0:.1f}"
 
 
 def _of_fault(checks: FieldChecks, live: Tally, num_sessions: int) -> str:

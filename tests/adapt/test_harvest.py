@@ -65,6 +65,20 @@ def test_the_time_of_processing_is_no_time_of_an_image(digits_bundle, halves, tm
         assert {row["time"] for row in csv.DictReader(text)} == {""}
 
 
+def test_the_labels_that_sessions_have_are_not_forgotten_in_what_is_advised(
+    digits_bundle, halves, tmp_path
+):
+    session = record_folder(tmp_path / "s", digits_bundle, halves[0], truth=False)
+    log = session / "events.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    first = next(json.loads(line) for line in lines if "pool" in line)
+    log.write_text("".join([*lines, json.dumps(truth_event(first["frame"], "3")) + "\n"]))
+    plain = record_folder(tmp_path / "t", digits_bundle, halves[1], truth=False)
+    picked = tmp_path / "picked"
+    result = harvest([session, plain], picked, HarvestOptions(count=20, bundle=digits_bundle))
+    assert f" --labels {picked / 'images'} --labels {session} -o " in result.to_text()
+
+
 def test_what_labels_gave_is_what_the_results_say(tmp_path):
     text = HarvestResult(tmp_path, 20, 40, {}, {"a": 20}).to_text()
     text_of_results = (REPO / "docs" / "results.md").read_text()

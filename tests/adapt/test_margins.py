@@ -12,6 +12,7 @@ import pytest
 from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.data import read_field
 from edgecnn.adapt.options import AdaptOptions
+from edgecnn.adapt.result import AdaptResult
 from edgecnn.adapt.steps.refit_last_layer import try_last_layer
 from edgecnn.adapt.steps.surest_margins import find_margins, try_framing
 from edgecnn.adapt.student import Student
@@ -100,6 +101,21 @@ def test_pictures_that_are_framed_as_in_the_lab_stay_whole(opened, digits_field)
     )
     whole, cut = (right(n, card, images) for n in (network, framed(network, margins)))
     assert Paired.of(cut, whole).p_better > 0.05
+
+
+def test_margins_that_were_sought_and_not_found_are_tried(opened, digits_field):
+    network, card, replay = opened
+    images = read_field([digits_field], card)
+    for options, expected in (
+        (AdaptOptions(), "rejected"),
+        (AdaptOptions(framing=False), "not tried"),
+    ):
+        student = Student(split_network(network), replay, images, options, from_scratch=True)
+        step = try_framing(student)
+        assert not step.accepted
+        result = AdaptResult(None, Path("model"), len(images), 0, len(images), (step,))
+        (row,) = (line for line in result.to_text().splitlines() if line.startswith("framing  "))
+        assert row.split("   ")[1].strip() == expected, step.reason
 
 
 def test_what_is_cut_off_is_said_in_percent_of_the_picture():
