@@ -13,6 +13,8 @@ from edgecnn.render.next_lines import next_lines
 
 __all__ = ["CalibrateResult"]
 
+_MIN_EXPORTED = 10  # images that `export` takes at least
+
 
 @dataclass(frozen=True)
 class CalibrateResult(Record):
@@ -70,5 +72,9 @@ class CalibrateResult(Record):
         model = self.model or Path("MODEL")
         export = ("export", model, "--calibration", self.output, "-o", "NAME.edgecnn")
         train = ("train", self.lab_folder or "LAB", "-o", model)
-        lines += next_lines(*([] if self.model else [train]), export)
+        exports = self.picked >= _MIN_EXPORTED
+        if not exports:
+            lines.append(f"Too few for an export: `edgecnn export` takes {_MIN_EXPORTED} or more")
+        following = [*([] if self.model else [train]), *([export] if exports else [])]
+        lines += next_lines(*following) if following else []
         return "\n".join(lines)

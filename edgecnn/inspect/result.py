@@ -104,7 +104,8 @@ class Inspection(Record):
         return "\n".join([*lines, *([""] if following else []), *following])
 
     def _next(self) -> list[str]:
-        """Training, with what this data set needs; before it the calibration on the field.
+        """Training, with what this data set needs; before it the calibration on the field, unless
+        that is the lab.
 
         Training is left out where it would refuse a class, or the split.
         """
@@ -112,7 +113,8 @@ class Inspection(Record):
         rare = ("--imbalance", self.balance.option) if self.balance.option != "none" else ()
         train = ("train", self.root, *manifest, *rare, "-o", "model")
         trains = [train] if self.balance.trainable and self.shares.trainable else []
-        if self.options.field is None:
+        only_lab = self.field is not None and self.field.of_lab == self.field.images
+        if self.options.field is None or only_lab:
             return next_lines(*trains) if trains else []
         field = ("calibrate", self.options.field, "--lab", self.root, "-o", "calibration")
         return next_lines(field, *trains)

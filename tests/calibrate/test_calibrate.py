@@ -96,6 +96,14 @@ def test_statistics_are_named_in_words_and_the_next_lines_have_the_folders(tmp_p
     assert list(WORDS) == list(STATISTICS)
 
 
+def test_too_few_images_for_an_export_are_said_and_no_export_is_advised(tmp_path, lab):
+    for k in range(4):
+        write(tmp_path / "field", f"{k}.png", scene(300 + k))
+    text = calibrate(tmp_path / "field", lab, tmp_path / "set", QUICK).to_text()
+    assert "Too few for an export: `edgecnn export` takes 10 or more" in text
+    assert "edgecnn export MODEL" not in text
+
+
 def test_fewer_picks_never_cover_more(tmp_path, field, lab):
     shares = []
     for count in (1, 3, 10, 40):

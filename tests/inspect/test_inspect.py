@@ -263,7 +263,8 @@ def test_the_lab_itself_as_field_is_no_difference(two_classes):
     found = inspect(two_classes, InspectOptions(field=two_classes)).field
     assert found.words.startswith("field images look like lab images")
     assert all(trait.difference == 0 for trait in found.traits)
-    assert [f.severity for f in found.findings] == ["note"]
+    assert [f.severity for f in found.findings] == ["warning", "note"]
+    assert "are lab images" in found.findings[0].what
 
 
 def test_names_of_any_script_and_markup_stand_in_the_page_as_text(tmp_path, write):

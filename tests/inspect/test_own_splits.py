@@ -33,3 +33,18 @@ def test_a_class_that_no_test_image_shows_is_named(tmp_path, write):
 def test_a_column_of_groups_without_a_table_is_refused():
     with pytest.raises(OptionError, match="--group site is a column of --manifest"):
         InspectOptions(group="site")
+
+
+def test_lab_images_are_no_field_and_no_calibration_on_them_is_advised(two_classes, tmp_path):
+    found = inspect(two_classes, InspectOptions(field=two_classes))
+    assert "edgecnn calibrate" not in found.to_text().partition("next:")[2]
+    few = tmp_path / "field"
+    few.mkdir()
+    for path in sorted(two_classes.rglob("*.png"))[:3]:
+        (few / path.name).write_bytes(path.read_bytes() + b"anew")
+    (note,) = (
+        one
+        for one in inspect(two_classes, InspectOptions(field=few)).findings
+        if "may be chance" in one.what
+    )
+    assert "the field has 3 images only" in note.what

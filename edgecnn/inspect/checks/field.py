@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgecnn.camera.scenes import MIN_FRAMES
 from edgecnn.inspect.findings import Finding
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Json, Record, json_as
@@ -42,12 +43,16 @@ class Trait(Record):
 
 @dataclass(frozen=True)
 class FieldCheck(Record):
-    """The differences, largest first; `words` states the clear ones in one line."""
+    """The differences, largest first; `words` states the clear ones in one line.
+
+    of_lab  field images that are files of the lab
+    """
 
     images: int
     broken: int
     traits: tuple[Trait, ...]
     words: str
+    of_lab: int = field(metadata=json_as(hidden=True))
     findings: tuple[Finding, ...] = field(metadata=json_as(hidden=True))
 
 
@@ -96,9 +101,37 @@ def check_field(lab: Scan, field: Scan) -> FieldCheck:
     traits = [_trait(m, lab_values[m.name], field_values[m.name]) for m in _MEASURES]
     traits.sort(key=lambda trait: -abs(trait.difference))
     words = _sentence([trait for trait in traits if abs(trait.difference) >= _CLEAR])
-    return FieldCheck(
-        len(field), len(field.data.skipped), tuple(traits), words, _findings(traits, words, field)
-    )
+    known = set(lab.data.sha256)
+    of_lab = sum(digest in known for digest in field.data.sha256)
+    findings = (*_doubts(field, of_lab), *_findings(traits, words, field))
+    return FieldCheck(len(field), len(field.data.skipped), tuple(traits), words, of_lab, findings)
+
+
+def _doubts(field: Scan, of_lab: int) -> list[Finding]:
+    """Whether the images can speak for the field."""
+    findings = []
+    if of_lab:
+        findings.append(
+            Finding(
+                "warning",
+                "field",
+                f"{of_lab:,} of {number(len(field), 'field image')} "
+                f"{'is a lab image' if of_lab == 1 else 'are lab images'}, which say nothing of "
+                "the field",
+                "give images from the camera that the model will meet; `edgecnn calibrate` picks "
+                "no lab image",
+            )
+        )
+    if len(field) < MIN_FRAMES:
+        findings.append(
+            Finding(
+                "note",
+                "field",
+                f"the field has {number(len(field), 'image')} only: what differs may be chance",
+                f"add some: `edgecnn calibrate` fits a camera to {MIN_FRAMES} or more",
+            )
+        )
+    return findings
 
 
 def _sentence(clear: list[Trait]) -> str:
