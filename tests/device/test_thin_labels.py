@@ -94,6 +94,17 @@ def test_where_no_label_can_come_nothing_is_held(tmp_path):
     assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [0]
 
 
+def test_a_video_is_thinned_by_its_own_clock_however_fast_it_is_read(tmp_path):
+    log = SessionLog(PAGE, RunOptions(log=tmp_path / "s", keep_frames=0, log_every=2.0), live=False)
+    start = time.monotonic()
+    for k in range(60):  # ten a second, read in 60 ms
+        image = np.full((48, 40, 3), k, np.uint8)
+        frame = Frame(image, k, datetime.now(timezone.utc), start + k / 1000, seconds=k / 10)
+        log.write(lambda recorder, f=frame: recorder.frame(f, Reply(ANSWER, None, 9.0, 3.0)))
+    log.end("done", {})
+    assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [0, 20, 40]
+
+
 @pytest.fixture
 def pictures(digits_field, tmp_path) -> str:
     root = tmp_path / "pictures"

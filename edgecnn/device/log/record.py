@@ -154,11 +154,15 @@ class Recorder:
         self.session.gap(max(0, start), end, "camera silent")
 
     def _is_due(self, frame: Frame) -> bool:
-        """Whether `log_every` lets a frame through, with all its regions."""
+        """Whether `log_every` lets a frame through, with all its regions.
+
+        A video's own clock counts, as for `--every`: how fast it is read says nothing.
+        """
         if self.sparse:
             return False
-        if frame.captured - self._logged_at >= self._every_s:
-            self._logged_at, self._due_frame = frame.captured, frame.index
+        now = frame.captured if self._live or frame.seconds is None else frame.seconds
+        if now - self._logged_at >= self._every_s:
+            self._logged_at, self._due_frame = now, frame.index
         return frame.index == self._due_frame
 
     def _note_gap(self, frame: Frame) -> None:
