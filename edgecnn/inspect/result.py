@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
 
+from edgecnn.files.manifest import DEFAULT_GROUP
 from edgecnn.inspect.checks.background import BackgroundCheck
 from edgecnn.inspect.checks.balance import Balance
 from edgecnn.inspect.checks.copies import Copies
@@ -111,7 +112,9 @@ class Inspection(Record):
         """
         manifest = ("--manifest", self.options.manifest) if self.options.manifest else ()
         rare = ("--imbalance", self.balance.option) if self.balance.option != "none" else ()
-        train = ("train", self.root, *manifest, *rare, "-o", "model")
+        column = self.options.group
+        group = ("--group", column) if column != DEFAULT_GROUP else ()
+        train = ("train", self.root, *manifest, *group, *rare, "-o", "model")
         trains = [train] if self.balance.trainable and self.shares.trainable else []
         only_lab = self.field is not None and self.field.of_lab == self.field.images
         if self.options.field is None or only_lab:

@@ -48,3 +48,12 @@ def test_lab_images_are_no_field_and_no_calibration_on_them_is_advised(two_class
         if "may be chance" in one.what
     )
     assert "the field has 3 images only" in note.what
+
+
+def test_the_next_line_keeps_the_column_of_groups(two_classes, tmp_path):
+    files = sorted(two_classes.rglob("*.png"))
+    table = tmp_path / "sites.csv"
+    rows = [f"{path.relative_to(two_classes)},site{k % 9}" for k, path in enumerate(files)]
+    table.write_text("\n".join(["file,site", *rows]) + "\n")
+    text = inspect(two_classes, InspectOptions(manifest=table, group="site")).to_text()
+    assert f"edgecnn train {two_classes} --manifest {table} --group site" in text
