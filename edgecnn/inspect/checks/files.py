@@ -100,12 +100,14 @@ def _broken_findings(scan: Scan) -> list[Finding]:
         return []
     kinds = Counter(kind for _, kind in broken).most_common()
     summary = ", ".join(f"{count} {kind.replace('-', ' ')}" for kind, count in kinds)
+    phones = {"heic", "avif"} & {kind for kind, _ in kinds}
+    extra = "; in a clone pip install '.[heif]' reads HEIC and AVIF" if phones else ""
     return [
         Finding(
             "problem",
             "files",
             f"{number(len(broken), 'file')} can't be read: {summary}",
-            "copy or convert them again, or delete them; `edgecnn train` leaves them out",
+            f"copy or convert them again, or delete them{extra}; `edgecnn train` leaves them out",
             tuple(Example((file,), kind) for file, kind in broken),
         )
     ]

@@ -1,4 +1,4 @@
-"""`edgecnn inspect` on train and test folders of other classes, and groups without a table."""
+"""What `edgecnn inspect` advises on splits, groups, fields and pictures of phones."""
 
 from __future__ import annotations
 
@@ -57,3 +57,9 @@ def test_the_next_line_keeps_the_column_of_groups(two_classes, tmp_path):
     table.write_text("\n".join(["file,site", *rows]) + "\n")
     text = inspect(two_classes, InspectOptions(manifest=table, group="site")).to_text()
     assert f"edgecnn train {two_classes} --manifest {table} --group site" in text
+
+
+def test_pictures_of_phones_are_not_only_called_broken(two_classes):
+    (two_classes / "a" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 50)
+    (problem,) = (one for one in inspect(two_classes).findings if one.severity == "problem")
+    assert "pip install '.[heif]'" in problem.mend
