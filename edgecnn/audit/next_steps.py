@@ -95,15 +95,18 @@ def next_steps(
 def _of_setting(advised: Prescription, bundle: str, session: Session) -> NextStep:
     """The one setting that returned most on objects that did not choose it."""
     change, shape = advised.change, advised.shape
-    views = changed_views(session.header, change, shape, is_one_shape=advised.is_one_shape)
-    if views is not None:
+    header = session.header
+    views = changed_views(header, change, shape, is_one_shape=advised.is_one_shape)
+    if change.swaps_colour:
+        header = replace(header, source_color="bgr" if header.source_color == "rgb" else "rgb")
+    if views is not None or change.swaps_colour:
         how = "these options do it"
     elif advised.cause == FRAMING:
         how = "move or turn the camera, or the region that your program cuts out"
     else:
         how = "lock the exposure or change the lamp until the picture looks so"
     return NextStep(
-        run_again(session.header, bundle, "changed", views),
+        run_again(header, bundle, "changed", views),
         f"the errors fall if each frame is changed: {change.name} ({how}); measured on "
         "objects that had no part in the choice",
         max(0.0, advised.returned.low),

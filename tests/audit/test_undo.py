@@ -203,3 +203,26 @@ def test_what_a_person_can_set_is_an_option_of_run(color_folders, tmp_path):
     report = report_of(folder, tmp_path / "session")
     assert "80 % of the frame, from the left" in report.next[0].why
     assert " --roi 0,4,32,32 " in report.next[0].command
+
+
+@pytest.mark.parametrize(("color", "advised"), [("bgr", True), ("rgb", False)])
+def test_a_source_that_delivers_red_for_blue_is_told_apart_from_other_light(
+    color, advised, color_folders, tmp_path
+):
+    """Of blue digits: where both colours come, it might as well be labels that changed places."""
+    blue = tmp_path / "blue"
+    for file in color_folders.field.glob("blue*/*"):
+        (blue / file.parent.name).mkdir(parents=True, exist_ok=True)
+        (blue / file.parent.name / file.name).write_bytes(file.read_bytes())
+    exchange = slice(None, None, -1 if color == "bgr" else 1)
+    source = planted(blue, tmp_path / "source", 40, lambda frame: frame[..., exchange])
+    height, width = cv2.imread(str(next(source.rglob("*.png")))).shape[:2]
+    # With a region the session keeps what was classified, and not the file.
+    whole = (f"0,0,{width},{height}",)
+    options = RunOptions(truth=("folder",), log=tmp_path / "s", color=color, roi=whole)
+    run(PAST_BUNDLE, str(source), options)
+    report = audit([tmp_path / "s"])
+    assert report.checks.faults == ()
+    assert "red and blue exchanged" in report.verdict
+    assert "these options do it" in report.next[0].why
+    assert (" --color rgb " in report.next[0].command) == advised

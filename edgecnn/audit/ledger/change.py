@@ -25,6 +25,7 @@ class Change:
             change that `run --roi` can't do.
         rotate: Degrees clockwise, as of `run --rotate`.
         flip: As of `run --flip`, after the turn.
+        swaps_colour: As the other `run --color` does.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Change:
     cut: tuple[float, float, float, float] | None = None
     rotate: int = 0
     flip: Flip | None = None
+    swaps_colour: bool = False
 
     def region(self, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
         """`cut` in pixels of a frame of this shape: (x, y, width, height)."""

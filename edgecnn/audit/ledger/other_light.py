@@ -36,6 +36,8 @@ def light_changes() -> Sequence[Change]:
         Change("softer", partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=_SIGMA)),
         Change("without a tint", _grey_world),
         Change("without colour", _grey),
+        # A source that delivers R, G, B, as many of GStreamer do, and was not said to.
+        Change("red and blue exchanged", _exchanged, swaps_colour=True),
     ]
 
 
@@ -83,3 +85,7 @@ def _grey_world(frame: np.ndarray) -> np.ndarray:
 
 def _grey(frame: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+
+
+def _exchanged(frame: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(frame[..., ::-1])
