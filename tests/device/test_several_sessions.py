@@ -64,3 +64,9 @@ def test_the_next_command_names_the_sessions_of_the_run_or_the_folder_of_very_ma
         expected = sessions if len(sessions) <= 8 else [root]
         assert len(sessions) > 1
         assert paths == [f"./{one}" for one in expected]
+
+
+def test_answers_of_several_regions_without_truth_are_no_frames(digits_bundle, digits_field):
+    options = RunOptions(roi=ROI, truth=("left=folder",), max_frames=5)
+    text = run(digits_bundle, str(digits_field), options).to_text()
+    assert "frames    5 (0 dropped, 5 answers without truth)" in text

@@ -26,7 +26,7 @@ class RunResult(Figures, Record):
     """How a run went.
 
     Args:
-        unlabelled: Frames of all bundles without truth, which no live accuracy counts.
+        unlabelled: Answers of all bundles and regions without truth, which no live accuracy counts.
         guarded: Those of them that truth by time left out, near a change of the label.
         ended: "source ended", "max frames" or "interrupted".
         ok: False where --fail-on says so.
@@ -74,13 +74,14 @@ class RunResult(Figures, Record):
         session = "" if self.session is None else f"session   {self.session}\n"
         alarm = f"alarm     {self.alarm.text()}\n" if self.alarm.things else ""
         order = "" if self.order is None else f"order     {self.order}\n"
+        each = "answers " if self.regions else ""  # a frame has one of each region
         near = f", {self.guarded} of them near a change of the label" if self.guarded else ""
         return (
             f"lab       {self.lab.text()}\n{file}"
             f"live      {self.live.text()}\n{regions}"
             f"{gap}"
             f"{alarm}{self._bundles_text()}{order}"
-            f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} without "
+            f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} {each}without "
             f"truth{near}), {self.fps:.1f} a second; {self.ended}\n"
             f"age       {self.age_ms.text()}\n"
             f"invoke    {self.invoke_ms.text()} ({self.artifact} on {self.device})\n"
