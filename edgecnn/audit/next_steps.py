@@ -69,7 +69,10 @@ def next_steps(
     sessions = [session for session, _, _ in parts]
     # Of several sessions with the same fault, once.
     faults = {(fault.kind, fault.name): fault for fault in reversed(checks.faults)}
-    found = [_of_fault(fault, bundle, sessions, checks) for fault in reversed(faults.values())]
+    found = [
+        _of_fault(fault, bundle, sessions, checks, label_file)
+        for fault in reversed(faults.values())
+    ]
     advised = checks.undone.prescription
     if advised is not None:
         found.append(_of_setting(advised, bundle, sessions[0]))
@@ -124,11 +127,22 @@ def _line(*words: str | Path) -> str:
 
 
 def _of_fault(
-    fault: Fault, bundle: str, sessions: Sequence[Session], checks: FieldChecks
+    fault: Fault,
+    bundle: str,
+    sessions: Sequence[Session],
+    checks: FieldChecks,
+    label_file: Path | None,
 ) -> NextStep:
     having = checks.sessions_with(fault)
     faulty = [session for session in sessions if str(session.path) in having]
     again, step = run_again(faulty[0].header, bundle, "again"), checks.step_of(fault)
+    if fault.kind == "truth" and label_file is not None:
+        return NextStep(
+            _line("audit", faulty[0].path, "--truth", label_file),
+            f"first put the labels of {label_file} right ({fault.name}); until then live accuracy "
+            "says nothing of the model",
+            *_ends(step),
+        )
     if fault.kind == "truth":
         return NextStep(
             _line("label", *(session.path for session in faulty)),

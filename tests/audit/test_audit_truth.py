@@ -7,6 +7,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
@@ -65,6 +66,19 @@ def test_labels_of_a_file_join_the_session_before_adapt_looks_for_them(tmp_path)
     assert audit([session]).live.tally == report.live.tally
     assert shlex.split(adapt)[:2] == ["edgecnn", "adapt"]
     assert " && " not in "".join(step.command for step in audit([session]).next)
+
+
+def test_of_wrong_labels_in_a_file_the_file_is_to_be_put_right(tmp_path):
+    classes = np.random.default_rng(0).integers(0, len(LABELS), 200).tolist()
+    events = [answer_event(k, True, truth=label) for k, label in enumerate(classes)]
+    session = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    file = tmp_path / "late.csv"
+    rows = [f"{k + 7},{LABELS[label]}\n" for k, label in enumerate(classes[:-7])]
+    file.write_text("frame,label\n" + "".join(rows))
+    report = audit([session], AuditOptions(truth=file))
+    assert "labels come 7 frames late" in report.verdict
+    assert report.next[0].command == f"edgecnn audit {session} --truth {file}"
+    assert f"put the labels of {file} right" in report.next[0].why
 
 
 def test_a_session_whose_name_begins_with_a_hyphen_is_no_option_of_what_is_advised(
