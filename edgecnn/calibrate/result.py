@@ -62,19 +62,25 @@ class CalibrateResult(Record):
             counts = ", ".join(f"{label} {n}" for label, n in self.classes.items())
             lines.append(f"By predicted class: {counts}")
         narrow = sorted(c.ranges.items(), key=lambda item: item[1])[:3]
-        weakest = ", ".join(f"{WORDS[name]} {100 * share:.0f} %" for name, share in narrow)
+        weakest = ", ".join(
+            f"{WORDS.get(name, name)} {100 * share:.0f} %" for name, share in narrow
+        )
         lines.append(
             f"Coverage: {100 * c.pool:.0f} % of the field and {100 * c.lab:.0f} % of the lab "
             f"images are near a picked one; least covered ranges: {weakest}"
         )
         lines.append(self.camera.to_text() if self.camera else f"Camera: {self.no_camera}")
         lines += [f"Narrow pool: {warning}" for warning in self.warnings]
-        model = self.model or Path("MODEL")
-        export = ("export", model, "--calibration", self.output, "-o", "NAME.edgecnn")
-        train = ("train", self.lab_folder or "LAB", "-o", model)
-        exports = self.picked >= _MIN_EXPORTED
-        if not exports:
+        model, lab = self.model or Path("MODEL"), self.lab_folder or "LAB"
+        following: list[tuple[str | Path, ...]] = []
+        if self.model is None:
+            following.append(("train", lab, "-o", model))
+        if self.picked >= _MIN_EXPORTED:
+            bundle = ("--calibration", self.output, "-o", "NAME.edgecnn")
+            following.append(("export", model, *bundle))
+        else:
             lines.append(f"Too few for an export: `edgecnn export` takes {_MIN_EXPORTED} or more")
-        following = [*([] if self.model else [train]), *([export] if exports else [])]
-        lines += next_lines(*following) if following else []
+            place = ("--lab", lab, "-o", self.output)
+            following.insert(0, ("calibrate", "MORE_FIELD_IMAGES", *place))
+        lines += next_lines(*following)
         return "\n".join(lines)

@@ -114,7 +114,7 @@ def class_names(files: Collection[LabelledFile]) -> list[str]:
     if odd is not None:
         raise DataError(
             f"no folder can have the name of the class {odd!r}, expected a name without / and \\ "
-            "that begins with no dot, as `edgecnn harvest` makes a folder of each class; rename it"
+            "that begins with no dot, as pictures are sorted into folders of these names; rename it"
         )
     if len(counts) < 2:
         raise DataError(
