@@ -16,7 +16,7 @@ import numpy as np
 
 from edgecnn.audit.audit import audit
 from edgecnn.bundle.preprocess import to_tensor
-from edgecnn.bundle.runtime.io_tensors import Runtime
+from edgecnn.bundle.runtime.io_tensors import Runtime, quantize
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.device.run.run import RunOptions, run
 
@@ -97,7 +97,7 @@ def _row(name: str, session: Path) -> str:
 @contextlib.contextmanager
 def faulty(fault: Fault) -> Iterator[None]:
     """Let `run` make the model's input with a fault."""
-    right = Runtime.invoke
+    right = Runtime.output_of
     waiting: list[np.ndarray] = []
 
     def make(frame: np.ndarray, spec: InputSpec) -> np.ndarray:
@@ -107,15 +107,18 @@ def faulty(fault: Fault) -> Iterator[None]:
         waiting.append(values.astype(np.float32))  # no picture: it takes the tensor's place later
         return to_tensor(frame, spec)
 
-    def invoke(self: Runtime, tensor: np.ndarray) -> np.ndarray:
-        return self.invoke_real(waiting.pop()) if waiting else right(self, tensor)
+    def output_of(self: Runtime, tensor: np.ndarray) -> np.ndarray:
+        return (
+            self._run(quantize(waiting.pop(), self.input)[None]) if waiting else right(self, tensor)
+        )
 
     with (
         mock.patch("edgecnn.bundle.classifier.to_tensor", make),
-        mock.patch.object(Runtime, "invoke", invoke),
+        mock.patch.object(Runtime, "output_of", output_of),
         mock.patch("edgecnn.device.run.run.check_golden", return_value=None),
     ):
         yield
+    assert not waiting, "the fault was not planted"
 
 
 def _shuffle(frames: Path) -> None:

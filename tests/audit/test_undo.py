@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,14 +10,20 @@ import numpy as np
 import pytest
 from sessions import PAST_BUNDLE
 
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.audit import audit
 from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
 from edgecnn.audit.ledger.other_light import LIGHT, light_changes
+from edgecnn.audit.undo.changed_answers import labelled_frames
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.placebo import placebo_changes
 from edgecnn.audit.undo.splits import measure_return
+from edgecnn.bundle.classifier import Classifier
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
+from edgecnn.session.events import TruthEvent
+from edgecnn.session.header import open_session
+from edgecnn.session.read import read_frames, read_truth
 
 EVERY = [*framing_changes(), *light_changes(), *placebo_changes(3)]
 
@@ -226,3 +233,43 @@ def test_a_source_that_delivers_red_for_blue_is_told_apart_from_other_light(
     assert "red and blue exchanged" in report.verdict
     assert "these options do it" in report.next[0].why
     assert (" --color rgb " in report.next[0].command) == advised
+
+
+def test_two_causes_at_once_are_both_priced(color_folders, tmp_path):
+    """No one setting undoes both; the second is tried where the first is set."""
+
+    def both(frame: np.ndarray) -> np.ndarray:
+        return np.bitwise_not(shifted(frame))
+
+    report = report_of(
+        planted(color_folders.field, tmp_path / "both", 25, both), tmp_path / "session"
+    )
+    found = {one.cause: one for one in report.steps}
+    assert found[FRAMING].points > 5
+    assert found[LIGHT].points > 5
+    assert sum(one.points for one in report.steps) + report.residual.points == pytest.approx(
+        report.gap_points, abs=0.1
+    )
+    assert "' is set: " in found[FRAMING].evidence
+
+
+@pytest.mark.parametrize("known_on_site", [True, False])
+def test_hard_pictures_stand_for_the_hard_frames_alone(known_on_site, color_folders, tmp_path):
+    """Whether mistakes were known when pictures were kept or not: half of them are hard ones."""
+    folder = planted(color_folders.field, tmp_path / "images", 60, lambda frame: frame)
+    options = RunOptions(log=tmp_path / "session", keep_frames=60)
+    if known_on_site:
+        options = replace(options, truth=("folder",))
+    run(PAST_BUNDLE, str(folder), options)
+    session = open_session(options.log)
+    frames = read_frames(session, keep_names=True)
+    later = [TruthEvent(k, Path(name).parent.name, "csv") for k, name in frames.names.items()]
+    truth = read_truth(session, frames, () if known_on_site else later)
+    live = Tally.of(frames.index == truth.label)
+    kept = labelled_frames([(session, frames, truth)], Classifier(PAST_BUNDLE))
+    assert not kept.sampled.all()
+    assert kept.weight.sum() == pytest.approx(live.total)
+    assert kept.accuracy == pytest.approx(live.accuracy)
+    # As many pictures of chance alone would show fewer errors.
+    shown = (~kept.right).sum() / len(kept.right)
+    assert shown > 1.3 * (1 - live.accuracy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,16 +20,19 @@ __all__ = ["KeptLabelled", "answer_changed", "labelled_frames"]
 
 # So many labelled frames are read, and of those so many are tried.
 _MOST, _MOST_RIGHT, _MOST_WRONG = 400, 100, 150
+# So many pictures stand for the frames whose answers are about as sure.
+_PICTURES_A_PART = 10
 
 
 @dataclass(frozen=True)
 class KeptLabelled:
-    """Labelled frames that chance kept, as the bundle's own path answers them here.
+    """Labelled kept frames, as the bundle's own path answers them here.
 
     frames   pictures, uint8 (h, w, 3), B, G, R
     label, index   int64, shape (n,): the label, and the answer as they are
-    weight   float64, shape (n,): for how many of the kept labelled frames each stands
+    weight   float64, shape (n,): for how many of the session's frames each stands
     group    int64, shape (n,): frames with the same number show the same object
+    sampled  bool, shape (n,): whether chance alone kept it
     """
 
     frames: list[np.ndarray]
@@ -37,6 +40,7 @@ class KeptLabelled:
     index: np.ndarray
     weight: np.ndarray
     group: np.ndarray
+    sampled: np.ndarray
 
     @property
     def right(self) -> np.ndarray:
@@ -47,6 +51,11 @@ class KeptLabelled:
     def accuracy(self) -> float:
         """Of the frames for which these stand, a fraction."""
         return float(self.right @ self.weight / self.weight.sum())
+
+    def under(self, change: Change, classifier: Classifier) -> KeptLabelled:
+        """The same frames changed, and what is answered to them then."""
+        index = answer_changed(self.frames, change, classifier)
+        return replace(self, frames=[change.apply(one) for one in self.frames], index=index)
 
     @property
     def is_one_shape(self) -> bool:
@@ -62,19 +71,17 @@ class KeptLabelled:
 def labelled_frames(
     parts: Sequence[tuple[Session, Frames, Truth]], classifier: Classifier
 ) -> KeptLabelled | None:
-    """The labelled frames that chance kept and the headline counts; None where there is none.
+    """The kept frames whose labels the headline counts; None where there is none.
 
-    Of many an even choice is taken, apart of those that are misread and those that are not.
+    Half of the pictures were kept for being hard. They show most of the errors, and stand for
+    less: see `_stands_for`. Of many an even choice is taken, apart of those that are misread and
+    those that are not.
     """
     numbers = ObjectNumbers()
-    pictures, label, index, weight, thing = [], [], [], [], []
+    pictures, label, index, weight, thing, sampled = [], [], [], [], [], []
     for session, frames, truth in parts:
-        labelled = [row for row in sorted(frames.images) if truth.label[row] >= 0]
-        worth = dict(
-            zip(labelled, label_weights(frames, truth, np.array(labelled, int)), strict=True)
-        )
-        rows = [row for row in labelled if worth[row] > 0 and frames.by_chance(row)]
-        for row in spread(rows, max(1, _MOST // len(parts))):
+        worth = _stands_for(frames, truth)
+        for row in spread(list(worth), max(1, _MOST // len(parts))):
             picture = readable_image(session.picture(frames.images[row]))
             if picture is None:
                 continue
@@ -84,11 +91,39 @@ def labelled_frames(
             index.append(int(classifier.runtime.invoke(tensor).argmax()))
             weight.append(float(worth[row]))
             thing.append(numbers.number(fingerprint(tensor, is_rgb=True)))
+            sampled.append(frames.by_chance(row))
     if not pictures:
         return None
     labels, answers = np.array(label), np.array(index)
     group = np.array(thing) * (int(labels.max()) + 1) + labels
-    return _thinned(KeptLabelled(pictures, labels, answers, np.array(weight), group))
+    found = (labels, answers, np.array(weight), group, np.array(sampled))
+    return _thinned(KeptLabelled(pictures, *found))
+
+
+def _stands_for(frames: Frames, truth: Truth) -> dict[int, float]:
+    """For how many frames each labelled picture stands, by row; of those that the headline counts.
+
+    A picture was kept by chance, or for an answer that was unsure or known to be wrong. So among
+    answers that are alike in both it is a sample: those that are right, and those that are wrong,
+    are each cut into parts of like confidence, and the pictures of a part stand for its frames.
+
+    Source: post-stratification: Holt & Smith 1979, doi:10.2307/2344652.
+    """
+    rows = np.flatnonzero(truth.label >= 0)
+    weight = label_weights(frames, truth, rows)
+    is_right = frames.index[rows] == truth.label[rows]
+    has_picture = np.isin(rows, list(frames.images)) & (weight > 0)
+    found: dict[int, float] = {}
+    for side in (is_right, ~is_right):
+        confidence = frames.calibrated[rows[side]]
+        shown = np.flatnonzero(has_picture & side)
+        ends = np.sort(frames.calibrated[rows[shown]])[_PICTURES_A_PART - 1 : -1 : _PICTURES_A_PART]
+        frames_of = np.bincount(np.searchsorted(ends, confidence), weight[side], len(ends) + 1)
+        part = np.searchsorted(ends, frames.calibrated[rows[shown]])
+        pictures_of = np.bincount(part, weight[shown], len(ends) + 1)
+        worth = weight[shown] * frames_of[part] / pictures_of[part]
+        found |= dict(zip(rows[shown].tolist(), worth.tolist(), strict=True))
+    return dict(sorted(found.items()))
 
 
 def _thinned(found: KeptLabelled) -> KeptLabelled:
@@ -106,6 +141,7 @@ def _thinned(found: KeptLabelled) -> KeptLabelled:
         found.index[rows],
         np.array(weight),
         found.group[rows],
+        found.sampled[rows],
     )
 
 
