@@ -44,7 +44,7 @@ def decode_heif(data: bytes, name: str) -> np.ndarray:
             raise ImportError("this Pillow has no AVIF")
     except ImportError as error:
         raise ImageError(
-            f"{name} is a {kind} picture, which needs pip install 'edgecnn[heif]' (here: "
+            f"{name} is a {kind} picture, which needs pip install '.[heif]' in a clone (here: "
             f"{error}); or save it as JPEG"
         ) from error
     try:

@@ -93,9 +93,18 @@ def _beside(file: Path, about: Option, value: Any) -> Any:
     if about.many:
         return tuple(_beside(file, replace(about, many=False), one) for one in value)
     if about.may_be_path:
-        kind, colon, path = value.rpartition(":")  # such as schedule:FILE
-        if (file.parent / value).exists():
-            return str(file.parent / value)
-        if kind.isalpha() and path and (file.parent / path).exists():
-            return f"{kind}{colon}{file.parent / path}"
+        return _found_beside(file.parent, value)
     return file.parent / value if about.kind is Path else value
+
+
+def _found_beside(folder: Path, text: str) -> str:
+    """A text that names a file there, such as FILE, schedule:FILE or REGION=FILE, with its path."""
+    if (folder / text).exists():
+        return str(folder / text)
+    region, equals, rest = text.partition("=")
+    if equals:
+        return f"{region}={_found_beside(folder, rest)}"
+    kind, colon, path = text.rpartition(":")
+    if kind.isalpha() and path and (folder / path).exists():
+        return f"{kind}{colon}{folder / path}"
+    return text

@@ -191,7 +191,7 @@ def _as_output_error(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
-            f"can't write {target}: {reason}; check the folder or choose another -o"
+            f"can't write {target}: {reason}; check the folder or choose another place"
         ) from error
 
 

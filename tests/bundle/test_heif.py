@@ -25,7 +25,7 @@ def test_one_that_can_not_be_read_is_named_as_what_it_is(data, kind):
     with pytest.raises(ImageError, match=rf"photo\.jpg is a (damaged )?{kind} picture") as caught:
         decode(data, "photo.jpg")
     assert "\n" not in str(caught.value)
-    assert "edgecnn[heif]" in str(caught.value) or "damaged" in str(caught.value)
+    assert ".[heif]" in str(caught.value) or "damaged" in str(caught.value)
 
 
 def test_an_avif_picture_is_read():

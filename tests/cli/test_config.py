@@ -108,6 +108,12 @@ def test_a_text_that_names_a_file_beside_the_config_is_that_file(read, tmp_path)
     got = read("run", "b.edgecnn", "--config", file)
     assert got["source"] == "rtsp://host/x"
     assert got["options"].truth == (f"schedule:{tmp_path / 'plan.csv'}", "marker")
+    file.write_text('[run]\ntruth = ["left=plan.csv", "right=schedule:plan.csv", "gate=marker"]\n')
+    assert read("run", "b.edgecnn", "--config", file)["options"].truth == (
+        f"left={tmp_path / 'plan.csv'}",
+        f"right=schedule:{tmp_path / 'plan.csv'}",
+        "gate=marker",
+    )
     file.write_text('[run]\nsource = "film.mp4"\ntruth = "folder"\nlog = "session"\n')
     (tmp_path / "film.mp4").write_bytes(b"")
     got = read("run", "b.edgecnn", "--config", file)

@@ -30,7 +30,7 @@ from edgecnn.errors import (
     SourceError,
     TruthError,
 )
-from edgecnn.session.read import open_session
+from edgecnn.session.read import open_session, read_frames
 
 NUM_VIDEO = 300
 PATIENCE_S = 120.0
@@ -204,16 +204,23 @@ def test_a_wrong_channel_order_costs_accuracy_and_naming_it_mends_it(
     digits_bundle, digits_field, tmp_path
 ):
     for path in sorted(digits_field.rglob("*.png"))[:100]:
-        swapped = tmp_path / path.relative_to(digits_field)
-        swapped.parent.mkdir(exist_ok=True)
+        swapped = tmp_path / "images" / path.relative_to(digits_field)
+        swapped.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(swapped), cv2.imread(str(path))[..., ::-1])
-    right = run(digits_bundle, str(tmp_path), RunOptions(truth="folder", color="rgb"))
+    options = RunOptions(truth="folder", color="rgb", log=tmp_path / "s")
+    right = run(digits_bundle, str(tmp_path / "images"), options)
     by_hand = Classifier(digits_bundle)
     expected = sum(
         by_hand(cv2.imread(str(p))).label == p.parent.name
         for p in sorted(digits_field.rglob("*.png"))[:100]
     )
     assert right.live.correct == expected
+    # The session has what was classified: nobody would say that the device swaps colours.
+    frames = read_frames(open_session(tmp_path / "s"), keep_names=True)
+    for row, kept in list(frames.images.items())[:5]:
+        shown = cv2.imread(str(tmp_path / "s" / "frames" / kept)).astype(int)
+        was = cv2.imread(str(digits_field / frames.names[row])).astype(int)
+        assert abs(shown - was).mean() < 6
 
 
 @pytest.mark.clock

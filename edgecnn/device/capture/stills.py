@@ -50,7 +50,9 @@ class ImageSource(Source):
                 self.warnings.append(str(error))
                 continue
             good += 1
-            yield Frame(bgr, index, now_utc(), time.monotonic(), name, None, encoded)
+            # A session keeps what was classified; with exchanged colours that is not the file.
+            kept = None if self._swap else encoded
+            yield Frame(bgr, index, now_utc(), time.monotonic(), name, None, kept)
         if not good and not self._stop.is_set():
             raise SourceError(
                 f"none of {len(self.paths)} images can be decoded (first: {first}); replace them"
