@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -21,7 +21,11 @@ def placebo_changes(count: int) -> Sequence[Change]:
 
 
 def _pattern(frame: np.ndarray, *, seed: int) -> np.ndarray:
-    height, width = frame.shape[:2]
+    return cv2.add(frame, _levels(seed, *frame.shape[:2]), dtype=cv2.CV_8U)
+
+
+@lru_cache(maxsize=1)  # frames mostly have one size, and one pattern is tried on all of them
+def _levels(seed: int, height: int, width: int) -> np.ndarray:
+    """What a pattern adds: float32, shape (height, width, 3)."""
     cells = np.random.default_rng(seed).normal(0, _LEVELS, (_CELLS, _CELLS, 3))
-    large = cv2.resize(cells, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.clip(np.rint(frame + large), 0, 255).astype(np.uint8)
+    return cv2.resize(cells.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
