@@ -6,6 +6,9 @@ A label is on the disk before `add` returns: a person gave it and can't be asked
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from edgecnn.errors import OutputError
@@ -13,6 +16,8 @@ from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.layout import EVENTS_NAME, labels_beside
 
 __all__ = ["TruthAppender"]
+
+_AT_ONCE = 1000  # lines
 
 
 class TruthAppender:
@@ -46,15 +51,21 @@ class TruthAppender:
         Raises:
             OutputError: The disk is full or gone.
         """
-        self._write(event.to_line())
+        self.add_all((event,))
 
-    def add_answer(self, event: FrameEvent) -> None:
-        """Write an answer that the session's log left out, before a label of its frame.
+    def add_all(self, events: Iterable[FrameEvent | TruthEvent]) -> None:
+        """Write truths and sync them together: a stretch may have 100,000.
+
+        Args:
+            events: An answer that the session's log left out comes before the label of its frame.
 
         Raises:
             OutputError: The disk is full or gone.
         """
-        self._write(event.to_line())
+        lines = (event.to_line() for event in events)
+        while some := b"".join(islice(lines, _AT_ONCE)):
+            self._write(some)
+        self._sync()
 
     def close(self) -> None:
         if self._file >= 0:
@@ -77,12 +88,20 @@ class TruthAppender:
             if os.read(self._file, 1) != b"\n":
                 self._write(b"\n")
 
-    def _write(self, line: bytes) -> None:
-        try:
-            rest = memoryview(line)
+    def _write(self, lines: bytes) -> None:
+        with self._as_output_error():
+            rest = memoryview(lines)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
+
+    def _sync(self) -> None:
+        with self._as_output_error():
             os.fsync(self._file)
+
+    @contextmanager
+    def _as_output_error(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise OutputError(
                 f"can't write a label to {self.place}: {error.strerror}; free the place"

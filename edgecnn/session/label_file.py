@@ -100,8 +100,7 @@ def merge_labels(session: Path, file: Path) -> Merged:
     """
     found = read_labels(file, open_session(session))
     with TruthAppender(session) as appender:
-        for event in found.events:
-            appender.add(event)
+        appender.add_all(found.events)
         added, place = len(found.events), appender.place
     return Merged(added, place, found.known, found.strangers, found.notes)
 

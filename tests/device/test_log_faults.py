@@ -137,8 +137,8 @@ def test_another_bundle_gets_a_session_of_its_own_and_late_labels_go_where_their
     feed(5)
     feed.log.begin(*bundle_after, None)
     feed(5)
-    feed.log.truth(TruthEvent(1, CARD.labels[0], "page"))
-    feed.log.truth(TruthEvent(7, CARD.labels[1], "page"))
+    feed.log.truths([TruthEvent(1, CARD.labels[0], "page")])
+    feed.log.truths([TruthEvent(7, CARD.labels[1], "page")])
     feed.log.end("interrupted", {})
     first, second = sessions_below(tmp_path / "root")
     for folder, sha256, frames, label in (
@@ -455,7 +455,7 @@ def test_a_label_that_comes_later_brings_its_answer_into_a_log_that_left_it_out(
     feed = Feed(log)
     feed(25)
     for frame in (13, 10, 13):  # 10 was due
-        log.truth(TruthEvent(frame, CARD.labels[0], "page", why="uniform", probability=0.5))
+        log.truths([TruthEvent(frame, CARD.labels[0], "page", why="uniform", probability=0.5)])
     feed(10)
     log.end("interrupted", {"frames": 35})
     session = open_session(tmp_path / "s")

@@ -64,7 +64,7 @@ def test_a_label_that_is_taken_back_leaves_the_one_before_it_to_the_comparison(t
     given += [TruthEvent(k, labels[0], "page", by="bob", why="chosen") for k in (5, 7)]
     for event in given:
         beside.truth(event, regions)
-        log.truth(event)
+        log.truths([event])
     log.end("done", {"frames": KINDS})
     found = beside.comparison()
     assert found.active.total == 4

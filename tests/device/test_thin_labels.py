@@ -65,7 +65,7 @@ def test_the_answer_to_a_frame_that_a_page_may_ask_about_outlives_newer_ones(tmp
     log = SessionLog(PAGE, RunOptions(log=tmp_path / "s", **THIN), live=True)
     feed(log, range(5 * MOST), asked=3)
     for frame in (3, 4, 5 * MOST - 1):  # of frame 4 nobody could be asked any more
-        log.truth(TruthEvent(frame, LABELS[0], "page", why="uniform", probability=0.1))
+        log.truths([TruthEvent(frame, LABELS[0], "page", why="uniform", probability=0.1)])
     log.end("done", {})
     assert labelled(tmp_path / "s") == [3, 5 * MOST - 1]
 
@@ -76,7 +76,7 @@ def test_a_label_that_comes_after_a_swap_brings_its_answer_into_the_session_befo
     log.begin(BUNDLE, BUNDLE.artifact(), None)
     feed(log, range(10, 20))
     for frame in (7, 15):
-        log.truth(TruthEvent(frame, LABELS[0], "page", why="uniform", probability=0.5))
+        log.truths([TruthEvent(frame, LABELS[0], "page", why="uniform", probability=0.5)])
     log.end("done", {})
     before, after = sorted(sessions_below(tmp_path / "root"), key=lambda p: len(p.name))
     assert (labelled(before), labelled(after)) == ([7], [15])
@@ -86,10 +86,21 @@ def test_a_label_that_comes_after_a_swap_brings_its_answer_into_the_session_befo
     assert frames.thing.tolist() == [0, 7]
 
 
+def test_a_label_before_its_answer_keeps_the_answer_in_a_thin_log(tmp_path):
+    """Of several regions one may be labelled while the next one is answered still."""
+    log = SessionLog(PAGE, RunOptions(log=tmp_path / "s", **THIN), live=True)
+    feed(log, range(3))
+    log.truths([TruthEvent(3, LABELS[0], "page", why="uniform", probability=0.5)])
+    feed(log, range(3, 6))
+    log.end("done", {})
+    assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [0, 3]
+    assert labelled(tmp_path / "s") == [3]
+
+
 def test_where_no_label_can_come_nothing_is_held(tmp_path):
     log = SessionLog(HEADER, RunOptions(log=tmp_path / "s", **THIN), live=True)
     feed(log, range(5))
-    log.truth(TruthEvent(3, LABELS[0], "page"))
+    log.truths([TruthEvent(3, LABELS[0], "page")])
     log.end("done", {})
     assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ _TICK_S, _END_S = 0.2, 3.0
 # a card writes slowly, a camera's frames wait without pictures beyond so many bytes.
 _MOST_FRAMES, _MOST_BYTES = 8, 64e6
 _MOST_ANSWERS, _MOST_LINES = 1000, 50_000
+_LABELS = 5000  # that are written without a pause
 _PAUSE_S = 0.001
 
 
@@ -125,8 +126,11 @@ class LogThread:
         else:
             self.num_missed += 1
 
-    def truth(self, event: TruthEvent) -> None:
-        self._queue(partial(self._log.truth, event))
+    def truths(self, events: Sequence[TruthEvent]) -> None:
+        """Log labels; a person may give very many at once, which wait as a few things to do."""
+        for first in range(0, len(events), _LABELS):
+            some = events[first : first + _LABELS]
+            self._queue(partial(self._log.truths, some), lines=len(some))
 
     def health(self, message: str) -> None:
         self._put(lambda recorder: recorder.health(message))
@@ -144,12 +148,12 @@ class LogThread:
     def _put(self, work: Callable[[Recorder], None]) -> None:
         self._queue(partial(self._log.write, work))
 
-    def _queue(self, work: Callable[[], None], most: int = _MOST_LINES) -> bool:
+    def _queue(self, work: Callable[[], None], most: int = _MOST_LINES, lines: int = 1) -> bool:
         is_taken = self._waiting.qsize() < most
         if is_taken:
             self._waiting.put(work)
         else:
-            self.num_missed += 1
+            self.num_missed += lines
         return is_taken
 
     def _put_live(self, frame: Frame, reply: Reply) -> None:

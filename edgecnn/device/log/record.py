@@ -82,9 +82,13 @@ class Recorder:
         self._things: dict[str | None, int | None] = {}
         self._due_frame = -1
         self._left_out = left_out or LeftOut()
+        # Labels that came before their answers: of a frame with several regions.
+        self._labelled: set[tuple[int, str | None]] = set()
 
     def frame(self, frame: Frame, reply: Reply) -> None:
         """Log an answer, unless `log_every` leaves it out: labelled and kept ones never."""
+        if frame.index >= self.next_frame:
+            self._labelled = {one for one in self._labelled if one[0] >= frame.index}
         self._note_gap(frame)
         prediction, beside = reply.prediction, reply.shadow
         sample = self._samples[reply.region]
@@ -92,7 +96,8 @@ class Recorder:
         failure = sample.take_failure()
         if failure is not None:
             self.health(f"no pictures are kept: {failure}")
-        is_logged = self._is_due(frame) or bool(kept) or reply.truth is not None
+        is_labelled = reply.truth is not None or (frame.index, reply.region) in self._labelled
+        is_logged = self._is_due(frame) or bool(kept) or is_labelled
         share = min(_SCORES_SHARE, _SCORES_A_FRAME / len(prediction.scores))
         event = FrameEvent(
             frame=frame.index,
@@ -121,6 +126,8 @@ class Recorder:
         answer = self._left_out.take(event.frame, event.region)
         if answer is not None:
             self._write(answer)
+        elif event.frame >= self.next_frame - 1:
+            self._labelled.add((event.frame, event.region))
         self.session.truth(event)
 
     def _write(self, event: FrameEvent) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from edgecnn.bundle.card import Artifact
@@ -21,7 +23,7 @@ from edgecnn.device.log.record import Recorder
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
-from edgecnn.session.events import TruthEvent
+from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.header import SessionHeader, ShadowBundle
 from edgecnn.session.layout import GOES_ON_IN, PICTURES_NAME, is_session
 from edgecnn.session.write import SessionWriter
@@ -106,21 +108,30 @@ class SessionLog:
             self.num_lost += 1
             self._go_down(str(error))
 
-    def truth(self, event: TruthEvent) -> None:
-        """Write a label into the session that has its frame: it may be one before this."""
+    def truths(self, events: Iterable[TruthEvent]) -> None:
+        """Write labels into the sessions that have their frames: these may be before this one."""
+        for place, some in groupby(events, self._place):
+            if place is None:
+                for event in some:
+                    self.write(partial(Recorder.truth, event=event))
+            else:
+                self._add_to(place, list(some))
+
+    def _place(self, event: TruthEvent) -> Path | None:
+        """The earlier session that a label belongs to; None where it is the one of now."""
         self._begin_frame(event.frame)  # a label may come before the answer
-        place = next((p for after, p in self._earlier if event.frame < after), None)
-        if place is None:
-            self.write(lambda recorder: recorder.truth(event))
-            return
-        answer = self._left_out.take(event.frame, event.region)
+        return next((place for after, place in self._earlier if event.frame < after), None)
+
+    def _add_to(self, place: Path, events: Sequence[TruthEvent]) -> None:
+        lines: list[FrameEvent | TruthEvent] = []
+        for event in events:
+            answer = self._left_out.take(event.frame, event.region)
+            lines += (event,) if answer is None else (answer, event)  # without it none counts
         try:
             with TruthAppender(place) as labels:
-                if answer is not None:  # without it the label would count nowhere
-                    labels.add_answer(answer)
-                labels.add(event)
+                labels.add_all(lines)
         except OutputError:
-            self.num_lost += 1
+            self.num_lost += len(events)
 
     def begin(self, bundle: Bundle, artifact: Artifact, shadow: ShadowBundle | None) -> None:
         """Go on in a new session: this bundle answers from here on, with this one beside it."""

@@ -38,8 +38,8 @@ class HeldLabels:
                     shadow.truth(event, self._regions)
             if event.why == "chosen":
                 self._picked += -1 if event.withdrawn else 1
-            if self._log is not None:
-                self._log.truth(event)
+        if self._log is not None:
+            self._log.truths(labels)
 
     def notes(self) -> list[str]:
         """Which labels the live figure lacks, and why."""

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import re
+from array import array
+from contextlib import suppress
 from pathlib import Path
+
+import numpy as np
 
 from edgecnn.device.web.given import GivenLabel
 from edgecnn.session.append import TruthAppender
-from edgecnn.session.events import TruthEvent
-from edgecnn.session.read import frame_events, open_session, truth_events
+from edgecnn.session.events import BROKEN, TRUTH_BEGIN, TruthEvent, event_lines
+from edgecnn.session.header import open_session
+from edgecnn.session.layout import EVENTS_NAME, GOES_ON_IN, labels_beside
+from edgecnn.session.read import truth_events
 
-__all__ = ["LateLabels", "add_late"]
+__all__ = ["EndedSession", "LateLabels", "session_size"]
+
+# A frame's number is taken from the raw line: a session may have millions.
+_FRAME = re.compile(rb'"frame"\s*:\s*(\d+)')
+_MOST_FRAME = (1 << 44) - 1
 
 
 class LateLabels:
@@ -51,26 +63,69 @@ class LateLabels:
         self._appender.close()
 
 
-def add_late(session: Path, given: GivenLabel) -> bool:
-    """Add a page's label to the session of a run that has ended; False without such a frame."""
-    answered = (event.frame for event in frame_events(open_session(session)))
-    frames = sorted({frame for frame in answered if given.first <= frame <= given.last})
-    why = "stretch" if given.via == "stretch" else "chosen"
-    with LateLabels(session) as late:
-        for frame in frames:
-            late.add(
-                TruthEvent(
-                    frame,
-                    given.label,
-                    via=given.via,
-                    by=given.by,
-                    blind=given.was_blind,
-                    why=why,
-                    at=given.at,
-                    withdrawn=given.withdrawn,
-                )
+class EndedSession:
+    """A session of a run that has ended, read once for all labels that come for it.
+
+    goes_on_in   the name of the session that follows it; None where none does
+    first, last  its frames; -1 where it has none
+    size         see `session_size`, when it was read or written to
+
+    Raises:
+        SessionError: The session can't be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._session = open_session(folder)
+        self.size = session_size(folder)
+        frames, reason = array("q"), ""
+        for kind, line, _ in event_lines(folder / EVENTS_NAME, TRUTH_BEGIN):
+            if kind == "frame" and (found := _FRAME.search(line)):
+                frames.append(min(int(found.group(1)), _MOST_FRAME))
+            elif kind == "end":
+                with suppress(*BROKEN):
+                    reason = str(json.loads(line)["reason"])
+        self._frames = np.unique(np.frombuffer(frames, np.int64))
+        self.first = int(self._frames[0]) if len(frames) else -1
+        self.last = int(self._frames[-1]) if len(frames) else -1
+        goes_on = reason.startswith(GOES_ON_IN)
+        self.goes_on_in = reason.removeprefix(GOES_ON_IN) if goes_on else None
+        # What no person gave is no label that a page may send again.
+        self._known = {_key(one) for one in truth_events(self._session) if one.by is not None}
+
+    def add(self, given: GivenLabel) -> bool:
+        """Write a page's label, unless it is there; False without such a frame.
+
+        Raises:
+            OutputError: Neither the session nor the place beside it can be written to.
+        """
+        first, after = np.searchsorted(self._frames, [given.first, given.last + 1])
+        why = "stretch" if given.via == "stretch" else "chosen"
+        truths = [
+            TruthEvent(
+                frame,
+                given.label,
+                via=given.via,
+                by=given.by,
+                blind=given.was_blind,
+                why=why,
+                at=given.at,
+                withdrawn=given.withdrawn,
             )
-    return bool(frames)
+            for frame in self._frames[first:after].tolist()
+        ]
+        new = [truth for truth in truths if _key(truth) not in self._known]
+        if new:
+            with TruthAppender(self._session.path) as labels:
+                labels.add_all(new)
+            self._known.update(map(_key, new))
+            self.size = session_size(self._session.path)
+        return bool(truths)
+
+
+def session_size(session: Path) -> tuple[int, ...]:
+    """Bytes of the events and of the labels beside them: they grow when somebody writes."""
+    places = (session / EVENTS_NAME, labels_beside(session))
+    return tuple(place.stat().st_size if place.exists() else 0 for place in places)
 
 
 def _key(truth: TruthEvent) -> tuple[object, ...]:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edgecnn.device.web.given import GivenLabel
-from edgecnn.device.web.late import add_late
+from edgecnn.device.web.late import EndedSession, session_size
 from edgecnn.errors import EdgecnnError
 from edgecnn.records import Json
-from edgecnn.session.events import BROKEN, FRAME_BEGIN, event_lines
 from edgecnn.session.header import read_header
-from edgecnn.session.layout import EVENTS_NAME, GOES_ON_IN, HEADER_NAME, is_session
+from edgecnn.session.layout import HEADER_NAME, is_session
 
 __all__ = ["Recording", "Shelf", "session_id", "zip_stream"]
 
 _CHUNK = 1 << 18
+_MOST_READ = 4  # sessions of ended runs, of up to 10 MB
 
 
 def session_id(folder: Path) -> str:
@@ -37,6 +36,22 @@ class Recording(Protocol):
         """The session that is written now: a run may go on in another one."""
 
 
+class _Place(NamedTuple):
+    """What a session has of its run: its frames from `first` to `last`, and what follows it.
+
+    It holds while the session is of this size.
+    """
+
+    first: int
+    last: int
+    goes_on_in: str | None
+    size: tuple[int, ...]
+
+    @classmethod
+    def of(cls, one: EndedSession) -> _Place:
+        return cls(one.first, one.last, one.goes_on_in, one.size)
+
+
 class Shelf:
     """The sessions in the folder that holds those of the run.
 
@@ -47,6 +62,8 @@ class Shelf:
     def __init__(self, log: Recording) -> None:
         self._log = log
         self._first = log.folder.absolute()
+        self._places: dict[Path, _Place] = {}
+        self._ended: dict[Path, EndedSession] = {}
 
     def sessions(self) -> list[Json]:
         """Name, start and size of each, newest first."""
@@ -70,17 +87,33 @@ class Shelf:
     def give(self, given: GivenLabel) -> bool:
         """Add a label to the sessions that its run wrote; False where none here has its frame."""
         found = False
-        for folder in self._of_run(given.run):
-            found = add_late(folder, given) or found
+        for folder, place in self._of_run(given.run):
+            if place.first <= given.last and given.first <= place.last:
+                one = self._read(folder)
+                found = one.add(given) or found
+                self._places[folder] = _Place.of(one)
         return found
 
-    def _of_run(self, run: str) -> Iterator[Path]:
+    def _of_run(self, run: str) -> Iterator[tuple[Path, _Place]]:
         """The sessions of a run that has ended, in their order; `run` names the first of them."""
         left = {folder.name: folder for folder in self._folders() if folder != self._first}
         folder = next((one for one in left.values() if _names(run, one)), None)
         while folder is not None:
-            yield left.pop(folder.name)
-            folder = left.get(_goes_on_in(folder) or "")
+            place = self._places.get(folder)
+            if place is None or place.size != session_size(folder):
+                self._places[folder] = place = _Place.of(self._read(folder))
+            yield left.pop(folder.name), place
+            folder = left.get(place.goes_on_in or "")
+
+    def _read(self, folder: Path) -> EndedSession:
+        """A session; the newest that were read are held, as labels come for one again and again."""
+        one = self._ended.pop(folder, None)
+        if one is None or one.size != session_size(folder):
+            one = EndedSession(folder)
+        self._ended[folder] = one
+        if len(self._ended) > _MOST_READ:
+            del self._ended[next(iter(self._ended))]
+        return one
 
     def _folders(self) -> list[Path]:
         try:
@@ -94,16 +127,6 @@ def _names(run: str, folder: Path) -> bool:
         return session_id(folder) == run
     except OSError:
         return False
-
-
-def _goes_on_in(folder: Path) -> str | None:
-    """The name of the session that follows one of a run, where there is one."""
-    reason = ""
-    with suppress(*BROKEN, EdgecnnError):
-        for kind, line, _ in event_lines(folder / EVENTS_NAME, FRAME_BEGIN):
-            if kind == "end":
-                reason = str(json.loads(line)["reason"])
-    return reason.removeprefix(GOES_ON_IN) if reason.startswith(GOES_ON_IN) else None
 
 
 def zip_stream(folder: Path) -> Iterator[bytes]:

@@ -17,10 +17,12 @@ from edgecnn.device.capture.frame import Frame
 from edgecnn.device.log.record import Reply
 from edgecnn.device.log.session_log import SessionLog
 from edgecnn.device.options import RunOptions
+from edgecnn.device.web import shelf as shelf_module
 from edgecnn.device.web.given import GivenLabel
+from edgecnn.device.web.late import EndedSession as Ended
 from edgecnn.device.web.shelf import Shelf, session_id
 from edgecnn.session.header import SessionHeader
-from edgecnn.session.read import open_session, truth_events
+from edgecnn.session.read import frame_events, open_session, truth_events
 
 BUNDLE = Bundle.open(PAST_BUNDLE)
 LABELS = BUNDLE.card.labels
@@ -71,6 +73,32 @@ def test_a_label_of_a_run_that_has_ended_finds_its_frame_in_whichever_session(en
     assert [labelled(folder) for folder in folders] == [[8, 9], [10, 11], [25]]
     assert not shelf.give(given(run, 99, 99))
     assert not shelf.give(given("0" * 20, 3, 3))
+
+
+def test_sessions_are_read_once_for_all_labels_and_again_where_others_write(
+    ended, tmp_path, monkeypatch
+):
+    run, folders = ended
+    read = []
+    monkeypatch.setattr(shelf_module, "EndedSession", lambda one: read.append(one) or Ended(one))
+    shelf = Shelf(begin(tmp_path, "now"))
+    labels = given(run, 25, 25), given(run, 8, 11), given(run, 27, 27)
+    assert all(map(shelf.give, 2 * labels))  # a page may send a label again
+    assert read == folders
+    assert [labelled(folder) for folder in folders] == [[8, 9], [10, 11], [25, 27]]
+    with (folders[0] / "events.jsonl").open("ab") as file:
+        file.write(next(frame_events(open_session(folders[0])))._replace(frame=5000).to_line())
+    assert shelf.give(given(run, 5000, 5000))
+    assert read == [*folders, folders[0]]
+    assert labelled(folders[0]) == [8, 9, 5000]
+
+
+def test_a_label_that_is_sent_again_to_a_run_of_after_is_not_written_again(ended, tmp_path):
+    run, folders = ended
+    label = given(run, 3, 3)
+    for _ in range(2):
+        assert Shelf(begin(tmp_path, "now")).give(label)
+    assert labelled(folders[0]) == [3]
 
 
 def test_the_session_that_is_recorded_now_is_said_to_be(ended, tmp_path):
