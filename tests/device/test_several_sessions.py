@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ ROI = ("left=0,0,20,44", "right=16,0,20,44")
 
 def named(text: str) -> list[list[str]]:
     """The commands that a result names at its end."""
-    lines = text[text.index("\nnext ") :].replace("next", "").strip().splitlines()
+    lines = text[text.index("\nnext ") :].removeprefix("\nnext").strip().splitlines()
     return [shlex.split(line) for line in lines]
 
 
@@ -64,6 +65,29 @@ def test_the_next_command_names_the_sessions_of_the_run_or_the_folder_of_very_ma
         expected = sessions if len(sessions) <= 8 else [root]
         assert len(sessions) > 1
         assert paths == [f"./{one}" for one in expected]
+
+
+@pytest.mark.parametrize("truth", ["folder", "none"])
+def test_the_next_command_after_many_sessions_of_several_bundles_is_one_that_an_audit_takes(
+    truth, digits_bundle, digits_field, tmp_path
+):
+    options = RunOptions(log=tmp_path / "s", truth=(truth,), keep_frames=0, max_frames=9)
+    result = run(digits_bundle, str(digits_field), options)
+    first, second = ([tmp_path / f"{name}{k}" for k in range(10)] for name in "ab")
+    many = replace(result, session=second[-1], sessions=(tuple(first), tuple(second)))
+    ((_, then, *paths),) = named(many.to_text())
+    assert (then, paths[:8]) == ("audit", list(map(str, second[-8:])))
+    assert paths[8:] == ([] if truth == "folder" else ["--truth", "FILE.csv"])
+
+
+def test_a_run_whose_last_session_has_just_begun_has_pictures_to_label(
+    digits_bundle, digits_field, tmp_path
+):
+    options = RunOptions(log=tmp_path / "s", max_frames=9)
+    result = run(digits_bundle, str(digits_field), options)
+    new = tmp_path / "new"
+    later = replace(result, session=new, sessions=((tmp_path / "s", new),))
+    assert named(later.to_text()) == [["edgecnn", "label", str(tmp_path / "s"), str(new)]]
 
 
 def test_answers_of_several_regions_without_truth_are_no_frames(digits_bundle, digits_field):

@@ -17,7 +17,8 @@ from edgecnn.session.layout import PICTURES_NAME
 
 __all__ = ["RunResult"]
 
-# With more sessions than this the next command takes the folder that holds them.
+# With more sessions than this the next command takes the folder that holds them, or, of several
+# bundles, the newest of the one that ran last.
 _MOST_NAMED = 8
 
 
@@ -107,13 +108,17 @@ class RunResult(Figures, Record):
         if self.session is None:
             return f"add --log SESSION to keep frames, then `edgecnn {then} SESSION`"
         sessions = self.sessions or ((self.session,),)
-        if sum(map(len, sessions)) > _MOST_NAMED:
-            sessions = ((self.session.parent,),)
+        written = tuple(one for some in sessions for one in some)
         more: tuple[str, ...] = ()
-        if not is_labelled and not _has_pictures(self.session):  # nothing to look at
+        if not is_labelled and not any(map(_has_pictures, written)):  # nothing to look at
             then, more = "audit", ("--truth", "FILE.csv")
         elif not is_labelled:
-            sessions = (tuple(one for some in sessions for one in some),)
+            sessions = (written,)
+        if len(written) > _MOST_NAMED and len(sessions) == 1:
+            sessions = ((self.session.parent,),)
+        elif len(written) > _MOST_NAMED:  # an audit refuses a folder of several bundles
+            newest = next(some for some in reversed(sessions) if self.session in some)
+            sessions = (newest[-_MOST_NAMED:],)
         commands: list[Sequence[str | Path]] = [(then, *some, *more) for some in sessions]
         lines = next_lines(*commands)[1:]
         return f"\n{'':10}".join(line.strip() for line in lines)
