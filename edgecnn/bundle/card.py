@@ -112,6 +112,8 @@ def _counts(row: Any, num_labels: int) -> dict[int, int]:
     counts = {int(label): int(count) for label, count in found.items() if int(count)}
     if not all(0 <= label < num_labels for label in counts):
         raise ValueError(f"a label beyond the confusion's {num_labels}")
+    if min(counts.values(), default=0) < 0:
+        raise ValueError("a count below 0 in the confusion")
     return counts
 
 
@@ -218,7 +220,7 @@ class Card(Record):
             if not 0.01 <= card.temperature <= 100:
                 raise ValueError(f"temperature {card.temperature}, expected 0.01 to 100")
             return card
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(
                 f"card is not readable ({type(error).__name__}: {error}); export again"
             ) from error

@@ -138,6 +138,8 @@ def test_a_card_that_has_the_whole_matrix_of_many_labels_is_read():
         pytest.param([[1, 0], [0, 1], [0, 0]], id="not square"),
         pytest.param([{"3": 1}, {}, {}], id="beyond the labels"),
         pytest.param([{"-1": 1}, {}, {}], id="negative"),
+        pytest.param([{"1": -1}, {}, {}], id="a negative count"),
+        pytest.param([{"1": float("inf")}, {}, {}], id="infinitely many"),
         pytest.param([{"a": 1}, {}, {}], id="no number"),
     ],
 )
