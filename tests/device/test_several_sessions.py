@@ -56,11 +56,10 @@ def test_the_next_command_names_the_sessions_of_the_run_or_the_folder_of_very_ma
         root = Path(f"-{mb}{truth}{keep}")  # a name that a shell takes for an option
         options = RunOptions(log_root=root, session_mb=mb, truth=truth, keep_frames=keep)
         result = run(digits_bundle, str(digits_field), options)
-        ((program, then, *paths),) = named(result.to_text())
+        *before, (program, then, *paths) = named(result.to_text())
         assert (program, then) == ("edgecnn", "label" if keep else "audit")
-        if truth == "none" and not keep:
-            assert paths[-2:] == ["--truth", "FILE.csv"]
-            del paths[-2:]
+        merged = paths if truth == "none" and not keep else []
+        assert before == [["edgecnn", "label", one, "--merge", "FILE.csv"] for one in merged]
         (sessions,) = result.sessions
         expected = sessions if len(sessions) <= 8 else [root]
         assert len(sessions) > 1
@@ -75,9 +74,11 @@ def test_the_next_command_after_many_sessions_of_several_bundles_is_one_that_an_
     result = run(digits_bundle, str(digits_field), options)
     first, second = ([tmp_path / f"{name}{k}" for k in range(10)] for name in "ab")
     many = replace(result, session=second[-1], sessions=(tuple(first), tuple(second)))
-    ((_, then, *paths),) = named(many.to_text())
-    assert (then, paths[:8]) == ("audit", list(map(str, second[-8:])))
-    assert paths[8:] == ([] if truth == "folder" else ["--truth", "FILE.csv"])
+    newest = list(map(str, second[-8:]))
+    *before, last = named(many.to_text())
+    assert last == ["edgecnn", "audit", *newest]
+    merged = newest if truth == "none" else []
+    assert before == [["edgecnn", "label", one, "--merge", "FILE.csv"] for one in merged]
 
 
 def test_a_run_whose_last_session_has_just_begun_has_pictures_to_label(

@@ -104,24 +104,33 @@ class RunResult(Figures, Record):
     def _next(self) -> str:
         """What to do with the sessions; an audit takes those of one bundle."""
         is_labelled = any(share.live.total for share in self.bundles) or self.live.total > 0
-        then = "audit" if is_labelled else "label"
         if self.session is None:
+            then = "audit" if is_labelled else "label"
             return f"add --log SESSION to keep frames, then `edgecnn {then} SESSION`"
         sessions = self.sessions or ((self.session,),)
         written = tuple(one for some in sessions for one in some)
-        more: tuple[str, ...] = ()
-        if not is_labelled and not any(map(_has_pictures, written)):  # nothing to look at
-            then, more = "audit", ("--truth", "FILE.csv")
-        elif not is_labelled:
+        is_shown = not is_labelled and any(map(_has_pictures, written))
+        if is_shown:
             sessions = (written,)
-        if len(written) > _MOST_NAMED and len(sessions) == 1:
-            sessions = ((self.session.parent,),)
-        elif len(written) > _MOST_NAMED:  # an audit refuses a folder of several bundles
+        if len(written) > _MOST_NAMED:  # a folder of several bundles is not audited
             newest = next(some for some in reversed(sessions) if self.session in some)
-            sessions = (newest[-_MOST_NAMED:],)
-        commands: list[Sequence[str | Path]] = [(then, *some, *more) for some in sessions]
+            is_whole = len(sessions) == 1 and (is_labelled or is_shown)
+            sessions = ((self.session.parent,) if is_whole else newest[-_MOST_NAMED:],)
+        commands: list[Sequence[str | Path]]
+        commands = [("label" if is_shown else "audit", *some) for some in sessions]
+        if not is_labelled and not is_shown:  # nothing to look at
+            commands = _with_file(sessions, "FILE.csv")
         lines = next_lines(*commands)[1:]
         return f"\n{'':10}".join(line.strip() for line in lines)
+
+
+def _with_file(sessions: Sequence[Sequence[Path]], file: str) -> list[Sequence[str | Path]]:
+    """The commands that bring the labels of a file; an audit takes it for one session alone."""
+    written = [one for some in sessions for one in some]
+    if len(written) == 1:
+        return [("audit", *written, "--truth", file)]
+    merged: list[Sequence[str | Path]] = [("label", one, "--merge", file) for one in written]
+    return [*merged, *(("audit", *some) for some in sessions)]
 
 
 def _has_pictures(session: Path) -> bool:
