@@ -129,8 +129,9 @@ def _with_file(sessions: Sequence[Sequence[Path]], file: str) -> list[Sequence[s
     written = [one for some in sessions for one in some]
     if len(written) == 1:
         return [("audit", *written, "--truth", file)]
-    merged: list[Sequence[str | Path]] = [("label", one, "--merge", file) for one in written]
-    return [*merged, *(("audit", *some) for some in sessions)]
+    commands: list[Sequence[str | Path]] = [("label", one, "--merge", file) for one in written]
+    commands += [("audit", *some) for some in sessions]
+    return commands
 
 
 def _has_pictures(session: Path) -> bool:
