@@ -72,14 +72,14 @@ class OnnxFile:
         found = _before(graph, self._output.name, _PASSED)
         if not found or found[-1].op_type != "Sigmoid":
             return False
-        kind = TensorProto.FLOAT
-        if len(found) == 1:
-            kind = self._output.type.tensor_type.elem_type
         for node in found:
             graph.node.remove(node)
-        source = found[-1].input[0]
+        # Of which width these floats are a file need not say.
+        name = self._output.name
+        wide = helper.make_node("Cast", [found[-1].input[0]], [name], to=TensorProto.FLOAT)
+        graph.node.append(wide)
         del graph.output[:]
-        graph.output.append(helper.make_tensor_value_info(source, kind, None))
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
         self._output = graph.output[0]
         return True
 
