@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import paired_difference
 from edgecnn.audit.fault import Fault
-from edgecnn.audit.ledger.device_path import DEVICE_PATH, step_of_kept
+from edgecnn.audit.ledger.device_path import DEVICE_PATH, live_weight, step_of_kept
 from edgecnn.audit.ledger.ledger import UNDONE, UNEXPLAINED, Lab
 from edgecnn.audit.ledger.reanswer import Reanswered, reanswer
-from edgecnn.audit.ledger.step import Step
+from edgecnn.audit.ledger.step import Step, lost_points
 from edgecnn.audit.ledger.truth_faults import TruthFault, check_truth
 from edgecnn.audit.undo.undo import NOTHING_UNDONE, Undone
 from edgecnn.bundle.folder import Bundle
@@ -225,11 +224,6 @@ def settle_path(lab: Lab, checks: FieldChecks) -> tuple[Lab, FieldChecks]:
     return lab, replace(checks, steps=rest)
 
 
-def _sample_size(part: _Part) -> int:
-    truth = part[2]
-    return int(((truth.label >= 0) & (truth.why >= RANDOM)).sum())
-
-
 def _labels_step(
     truths: Sequence[tuple[_Part, TruthFault]],
     parts: Sequence[_Part],
@@ -238,16 +232,15 @@ def _labels_step(
     fixed = [(part, fault) for part, fault in truths if fault.label is not None]
     if not fixed:
         return None
-    before, after = [], []
-    for (_, frames, truth), fault in fixed:
+    sizes = {id(session): live_weight(frames, truth) for session, frames, truth in parts}
+    pairs, shares = [], []
+    for (session, frames, truth), fault in fixed:
         # Labels that picked a frame are in neither: see `_with_a_sample`.
         both = (truth.label >= 0) & (np.asarray(fault.label) >= 0)
-        before.append(np.asarray(fault.label)[both] == frames.index[both])
-        after.append(truth.label[both] == frames.index[both])
-    right, wrong = np.concatenate(before), np.concatenate(after)
-    # The faulty sessions' part of all labelled frames.
-    share = len(right) / max(1, sum(map(_sample_size, parts)))
-    low, high = paired_difference(right, wrong)
-    points = 100 * share * float(right.mean() - wrong.mean())
+        right = np.asarray(fault.label)[both] == frames.index[both]
+        pairs.append((right, np.asarray(truth.label[both] == frames.index[both])))
+        # The session's part of live accuracy, and of that the labels that can be put right.
+        known = len(right) / max(1, int((truth.label >= 0).sum()))
+        shares.append(known * sizes[id(session)] / max(1.0, sum(sizes.values())))
     how = "; ".join(f"{fault.name}: {fault.evidence}" for _, fault in fixed)
-    return Step(LABELS, points, 100 * share * low, 100 * share * high, how)
+    return Step(LABELS, *lost_points(pairs, shares), how)

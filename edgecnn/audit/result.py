@@ -27,6 +27,7 @@ from edgecnn.render.table import table
 __all__ = ["AuditReport"]
 
 _NOTHING = 0.05  # points that print as 0.0
+_MUCH = 1.0
 _SHOWN = 8  # parts and changes
 
 
@@ -133,6 +134,11 @@ class AuditReport:
             for step in self.lab.steps
             if gap is not None and step.points > max(gap, _NOTHING)
         ]
+        if self.residual and self.residual.points <= -_MUCH and self.residual.high < 0:
+            found.append(
+                f"the steps explain {-self.residual.points:.1f} points more than the whole gap: "
+                "frames put right are read better than the lab images, or steps overlap"
+            )
         found += [self.overfitting.to_text()] if self.overfitting else []
         return found
 

@@ -113,7 +113,7 @@ def _cause(live: Live, checks: FieldChecks) -> str:
     advised = checks.undone.prescription
     if advised is not None:
         return (
-            f"{proved}; {advised.returned.points:.1f} of them come back if each frame is changed: "
+            f"{proved}; {advised.returned.points:.1f} points come back if each frame is changed: "
             f"{advised.change.name}"
         )
     wrong = sum(map(sum, live.confusion)) - sum(row[k] for k, row in enumerate(live.confusion))

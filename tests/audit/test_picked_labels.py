@@ -60,3 +60,28 @@ def test_all_errors_are_counted_though_the_largest_confusions_alone_are_listed(t
     assert len(report.live.confusions) == 20
     assert report.verdict.startswith("Live accuracy is")
     assert "errors are" not in report.verdict
+
+
+def test_wrong_labels_of_one_session_cost_by_its_part_of_live_accuracy(tmp_path):
+    """Few labels of chance stand for the many frames of a session that is sound."""
+    rng = np.random.default_rng(1)
+    classes = rng.integers(0, len(LABELS), 200)
+    events = []
+    for k, truth in enumerate(classes.tolist()):
+        late = LABELS[int(classes[max(0, k - 3)])]
+        events += [answer_event(k, True, truth=truth), truth_event(k, late)]
+    end = {"event": "end", "reason": "done"}
+    late = write_session(tmp_path / "late", PAST_BUNDLE, [*events, end])
+    events = []
+    for k in range(1800):
+        truth = k // 2 % len(LABELS)
+        events.append(answer_event(k, True, truth=truth))
+        if k % 18 == 0:
+            events.append(truth_event(k, LABELS[truth], why="uniform", p=1 / 18))
+    sound = write_session(tmp_path / "sound", PAST_BUNDLE, [*events, end])
+    report = audit([late, sound])
+    (step,) = (step for step in report.steps if step.cause.startswith("labels"))
+    wrong = 100 * (1 - report.live.tally.accuracy)
+    assert wrong < 10
+    assert step.points == pytest.approx(wrong, abs=0.3)
+    assert step.low < step.points < step.high

@@ -213,6 +213,18 @@ def test_a_fault_of_one_session_is_named_with_it_and_priced_over_all(
     assert "--source /dev/video7" in report.next[0].command
 
 
+def test_a_short_session_costs_by_its_part_of_all_labelled_frames(tmp_path, classifier, pictures):
+    """It keeps more of its frames than a long one: twice as many pictures of a third of all."""
+    sound = record(tmp_path / "sound", classifier, pictures[40:], right_path, keep_every=4)
+    turned = record(tmp_path / "turned", classifier, pictures[:40], DEVICES["turn"][0])
+    right = record(tmp_path / "right", classifier, pictures[:40], right_path)
+    lost = audit([right]).live.tally.correct - audit([turned]).live.tally.correct
+    report = audit([sound, turned])
+    (step,) = (step for step in report.steps if step.cause.startswith("device path"))
+    assert step.points == pytest.approx(100 * lost / NUM_FRAMES)
+    assert step.low < step.points < step.high
+
+
 def test_without_labels_a_fault_is_named_and_not_priced(tmp_path, classifier, pictures):
     session = record(tmp_path / "s", classifier, pictures, DEVICES["mirror"][0])
     events = (session / "events.jsonl").read_text().splitlines(keepends=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -14,10 +17,13 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.audit import audit
 from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
 from edgecnn.audit.ledger.other_light import LIGHT, light_changes
-from edgecnn.audit.undo.changed_answers import labelled_frames
+from edgecnn.audit.ledger.step import Step
+from edgecnn.audit.undo import changed_answers
+from edgecnn.audit.undo.changed_answers import KeptLabelled, labelled_frames
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.placebo import placebo_changes
-from edgecnn.audit.undo.splits import measure_return
+from edgecnn.audit.undo.splits import Return, measure_return
+from edgecnn.audit.undo.undo import NOT_IDENTIFIED, _both, _Trial
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
@@ -55,6 +61,11 @@ def test_a_setting_that_cures_most_errors_returns_what_it_cures():
         found.append(result.points)
         truth.append(100 * won[0].mean())
     assert np.mean(found) == pytest.approx(np.mean(truth), abs=1.5)
+
+
+def test_the_interval_holds_the_points_though_a_few_splits_lose_much():
+    found = Return(0, np.repeat([5.0, -60.0], [185, 15]), 1.0, 0.01)
+    assert found.low <= found.points <= found.high
 
 
 def test_settings_that_do_nothing_return_nothing_though_the_best_of_many_is_taken():
@@ -250,7 +261,18 @@ def test_two_causes_at_once_are_both_priced(color_folders, tmp_path):
     assert sum(one.points for one in report.steps) + report.residual.points == pytest.approx(
         report.gap_points, abs=0.1
     )
-    assert "' is set: " in found[FRAMING].evidence
+    said = " ".join(found[cause].evidence for cause in (FRAMING, LIGHT))
+    # Of each setting its own points: the ledger's are their sum.
+    own = [float(n) for n in re.findall(r"is best and returns ([+-][0-9.]+) points", said)]
+    assert sum(own) == pytest.approx(found[FRAMING].points + found[LIGHT].points, abs=0.2)
+    first = report.checks.undone.prescription
+    assert f"with {first.change.name!r} already set: " in said
+    assert f"; {first.returned.points:.1f} points come back if each frame" in report.verdict
+    assert any(abs(first.returned.points - one) <= 0.06 for one in own)
+    assert not any("more than the whole gap" in line for line in report.apart_from_the_steps)
+    rest = replace(report.residual, points=-5.0, low=-8.0, high=-2.0)
+    more = replace(report, residual=rest).apart_from_the_steps
+    assert any("explain 5.0 points more than the whole gap" in line for line in more)
 
 
 @pytest.mark.parametrize("known_on_site", [True, False])
@@ -273,3 +295,57 @@ def test_hard_pictures_stand_for_the_hard_frames_alone(known_on_site, color_fold
     # As many pictures of chance alone would show fewer errors.
     shown = (~kept.right).sum() / len(kept.right)
     assert shown > 1.3 * (1 - live.accuracy)
+
+
+def recorded(source: Path, log: Path, keep: int):
+    run(PAST_BUNDLE, str(source), RunOptions(truth=("folder",), log=log, keep_frames=keep))
+    session = open_session(log)
+    frames = read_frames(session)
+    return session, frames, read_truth(session, frames)
+
+
+def test_of_several_sessions_each_stands_for_its_own_frames(color_folders, tmp_path):
+    """Of many pictures some are read; these stand for all of their session, as those of others."""
+    much = planted(color_folders.field, tmp_path / "much", 60, lambda frame: frame)
+    few = tmp_path / "few"
+    for file in list(much.rglob("*.png"))[::8]:
+        target = few / file.relative_to(much)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(target), np.bitwise_not(cv2.imread(str(file))))
+    parts = [
+        recorded(much, tmp_path / "one", 500),
+        *(recorded(few, tmp_path / f"few{k}", 500) for k in range(5)),
+    ]
+    right = np.concatenate([f.index == t.label for _, f, t in parts])
+    kept = labelled_frames(parts, Classifier(PAST_BUNDLE))
+    assert len(kept.label) < len(right)
+    assert kept.weight.sum() == pytest.approx(len(right))
+    assert kept.accuracy == pytest.approx(right.mean(), abs=0.005)
+
+
+def test_frames_surer_than_every_picture_are_stood_for():
+    """Scores of integer files are often equal: no part may be left without a picture."""
+    sure = np.repeat([0.9, 0.99, 1.0], [400, 500, 100])
+    label, images = np.zeros(len(sure), int), dict.fromkeys(range(400, 900, 20), "picture")
+    frames = SimpleNamespace(index=label, calibrated=sure, images=images)
+    with mock.patch.object(
+        changed_answers, "label_weights", lambda frames, truth, rows: np.ones(len(rows))
+    ):
+        found = changed_answers._stands_for(frames, SimpleNamespace(label=label), 400)
+    assert sum(found.values()) == pytest.approx(len(sure))
+    assert found.keys() == images.keys()
+
+
+def test_a_cause_that_only_a_further_setting_shows_is_no_part_of_the_rest():
+    first = (Step(NOT_IDENTIFIED, 9.0, 6.0, 12.0, "rivals"),)
+    more = (Step(FRAMING, 0.0, -1.0, 1.0, "none"), Step(LIGHT, 3.0, 1.0, 5.0, "darker"))
+    found = _both(first, more, "with 'nearer' already set: ")
+    assert [(one.cause, one.points) for one in found] == [(NOT_IDENTIFIED, 9.0), (LIGHT, 3.0)]
+    assert found[1].evidence == "with 'nearer' already set: darker"
+
+
+def test_without_a_misread_frame_of_chance_nothing_is_said_of_nudges():
+    frames = [np.zeros((4, 4, 3), np.uint8)] * 2
+    zeros, ones = np.zeros(2, int), np.ones(2)
+    kept = KeptLabelled(frames, zeros, zeros + 1, ones, zeros, np.zeros(2, bool))
+    assert _Trial(kept, Classifier(PAST_BUNDLE), None).fragility() is None

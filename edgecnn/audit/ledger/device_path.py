@@ -8,7 +8,7 @@ Lab images that are answered on the auditor's own machine say nothing of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,16 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.estimate import LabConfidence
 from edgecnn.audit.ledger import lab_answers
 from edgecnn.audit.ledger.reanswer import Reanswered
-from edgecnn.audit.ledger.step import Step
+from edgecnn.audit.ledger.step import Step, lost_points
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import MissingRuntimeError, SessionError
 from edgecnn.records import Progress
 from edgecnn.session.answers import RANDOM
+from edgecnn.session.headline import label_weights, labelled_rows
 from edgecnn.session.layout import is_session
 from edgecnn.session.read import Frames, Session, Truth, open_session
 
-__all__ = ["DEVICE_PATH", "LabPath", "measure_on_lab", "step_of_kept"]
+__all__ = ["DEVICE_PATH", "LabPath", "live_weight", "measure_on_lab", "step_of_kept"]
 
 DEVICE_PATH = "device path (the bundle's own path -> what the device did)"
 # So many labelled frames that chance kept are needed to say what a fault costs.
@@ -125,7 +126,8 @@ def step_of_kept(
     """The step measured on the kept frames of all sessions; None where it can't be priced.
 
     Where all answers agree nothing was lost, with or without labels. Else the labelled frames
-    that chance kept are counted: those that were kept because they are hard are no sample.
+    that chance kept are counted: those that were kept because they are hard are no sample. A short
+    session keeps about as many as a long one: each counts by its part of the live figure.
     Pictures that are not what was answered tell no price.
 
     Args:
@@ -139,20 +141,29 @@ def step_of_kept(
     if agreed == count:
         most = 100 * Tally(0, count).interval[1]
         return Step(DEVICE_PATH, 0.0, -most, most, how)
-    before, after = [], []
+    pairs, sizes = [], []
     for one, (_, frames, truth) in known:
         sampled = np.array([frames.by_chance(int(row)) for row in one.rows])
         # A person who picks frames to label picks misread ones.
         counted = sampled & (truth.label[one.rows] >= 0) & (truth.why[one.rows] >= RANDOM)
         label = truth.label[one.rows[counted]]
-        before.append(one.index[counted] == label)
-        after.append(frames.index[one.rows[counted]] == label)
-    own, device = np.concatenate(before), np.concatenate(after)
-    if len(own) < _FEWEST:
+        device = np.asarray(frames.index[one.rows[counted]] == label)
+        pairs.append((np.asarray(one.index[counted] == label), device))
+        sizes.append(live_weight(frames, truth) if len(label) else 0.0)
+    own, device = map(np.concatenate, zip(*pairs, strict=True))
+    if len(own) < _FEWEST or not sum(sizes):
         return None
-    return Step.paired(
-        DEVICE_PATH, own, device, f"{how}; of", what="labelled frames kept by chance"
-    )
+    what = "labelled frames kept by chance"
+    if len(known) > 1:
+        what += " (each session counts by its part of live accuracy)"
+    points, low, high = lost_points(pairs, [size / sum(sizes) for size in sizes])
+    step = Step.paired(DEVICE_PATH, own, device, f"{how}; of", what=what)
+    return replace(step, points=points, low=low, high=high)
+
+
+def live_weight(frames: Frames, truth: Truth) -> float:
+    """For how many frames the labels of a session speak in live accuracy."""
+    return float(label_weights(frames, truth, labelled_rows(truth)).sum())
 
 
 def _evidence(found: Sequence[Reanswered], count: int, agreed: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from edgecnn.accuracy.intervals import paired_difference
 from edgecnn.accuracy.paired import Paired
 from edgecnn.records import Record
 
-__all__ = ["Step"]
+__all__ = ["Step", "lost_points"]
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,30 @@ class Step(Record):
             100 * high,
             f"{how} {len(before)} {what}: {change.lost} lost, {change.won} won",
         )
+
+
+def lost_points(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], shares: Sequence[float]
+) -> tuple[float, float, float]:
+    """Points lost between two answers to each of some frames of several sessions, with their 95 %
+    interval: (points, low, high).
+
+    Args:
+        pairs: Of each session which frames were answered right before and after: bool, shape (n,).
+        shares: The part of the live figure that each session is.
+
+    Example:
+        >>> right, wrong = np.ones(20, bool), np.zeros(20, bool)
+        >>> lost_points([(right, wrong), (right, right)], [0.25, 0.75])[0]
+        25.0
+
+    Source: Zou & Donner 2008, doi:10.1002/sim.3095 (the interval of a sum from those of its parts).
+    """
+    points, below, above = 0.0, 0.0, 0.0
+    for (before, after), share in zip(pairs, shares, strict=True):
+        lost = float(before.mean() - after.mean()) if len(before) else 0.0
+        low, high = paired_difference(before, after)
+        points += 100 * share * lost
+        below = hypot(below, 100 * share * (lost - low))
+        above = hypot(above, 100 * share * (high - lost))
+    return points, points - below, points + above

@@ -80,8 +80,7 @@ def labelled_frames(
     numbers = ObjectNumbers()
     pictures, label, index, weight, thing, sampled = [], [], [], [], [], []
     for session, frames, truth in parts:
-        worth = _stands_for(frames, truth)
-        for row in spread(list(worth), max(1, _MOST // len(parts))):
+        for row, worth in _stands_for(frames, truth, max(1, _MOST // len(parts))).items():
             picture = readable_image(session.picture(frames.images[row]))
             if picture is None:
                 continue
@@ -89,7 +88,7 @@ def labelled_frames(
             pictures.append(picture)
             label.append(int(truth.label[row]))
             index.append(int(classifier.runtime.invoke(tensor).argmax()))
-            weight.append(float(worth[row]))
+            weight.append(worth)
             thing.append(numbers.number(fingerprint(tensor, is_rgb=True)))
             sampled.append(frames.by_chance(row))
     if not pictures:
@@ -100,8 +99,9 @@ def labelled_frames(
     return _thinned(KeptLabelled(pictures, *found))
 
 
-def _stands_for(frames: Frames, truth: Truth) -> dict[int, float]:
+def _stands_for(frames: Frames, truth: Truth, most: int) -> dict[int, float]:
     """For how many frames each labelled picture stands, by row; of those that the headline counts.
+    Of many pictures `most`, evenly: these stand for all frames then.
 
     A picture was kept by chance, or for an answer that was unsure or known to be wrong. So among
     answers that are alike in both it is a sample: those that are right, and those that are wrong,
@@ -113,11 +113,14 @@ def _stands_for(frames: Frames, truth: Truth) -> dict[int, float]:
     weight = label_weights(frames, truth, rows)
     is_right = frames.index[rows] == truth.label[rows]
     has_picture = np.isin(rows, list(frames.images)) & (weight > 0)
+    has_picture = np.isin(np.arange(len(rows)), spread(np.flatnonzero(has_picture).tolist(), most))
     found: dict[int, float] = {}
     for side in (is_right, ~is_right):
         confidence = frames.calibrated[rows[side]]
         shown = np.flatnonzero(has_picture & side)
-        ends = np.sort(frames.calibrated[rows[shown]])[_PICTURES_A_PART - 1 : -1 : _PICTURES_A_PART]
+        sure = np.sort(frames.calibrated[rows[shown]])
+        ends = sure[_PICTURES_A_PART - 1 :: _PICTURES_A_PART]
+        ends = ends[ends < sure[-1:]]  # the last part has no end, and a picture at least
         frames_of = np.bincount(np.searchsorted(ends, confidence), weight[side], len(ends) + 1)
         part = np.searchsorted(ends, frames.calibrated[rows[shown]])
         pictures_of = np.bincount(part, weight[shown], len(ends) + 1)
@@ -133,8 +136,8 @@ def _thinned(found: KeptLabelled) -> KeptLabelled:
         every = np.flatnonzero(side).tolist()
         taken = spread(every, most)
         rows += taken
-        scale = len(every) / max(1, len(taken))
-        weight += [scale * worth for worth in found.weight[taken].tolist()]
+        shown = found.weight[taken]
+        weight += (shown * (found.weight[every].sum() / shown.sum() if taken else 1)).tolist()
     return KeptLabelled(
         [found.frames[row] for row in rows],
         found.label[rows],

@@ -55,6 +55,7 @@ class Fragility(Record):
     def to_text(self) -> str:
         """One line for the terminal and the page."""
         return (
-            f"of {self.misread} misread kept frames small nudges cure {self.fragile} (crop, adapt, "
-            f"augment), and nothing cures {self.solid} (label them and add such images)"
+            f"of {self.misread} misread frames that chance kept small nudges cure {self.fragile} "
+            f"(crop, adapt, augment), and nothing cures {self.solid} (label them and add such "
+            "images)"
         )

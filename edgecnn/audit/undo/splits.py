@@ -21,7 +21,7 @@ class Return:
 
     chosen   the setting that the whole of the groups chooses; None where none is clearly better
     splits   float64, shape (200,): what each split returns, in points
-    points   mean over the splits; low, high: between them lie 80 % of the splits
+    points   mean over the splits; low, high: between them are the mean and 80 % of the splits
     often    the share of splits in which some setting was chosen
     chance   of a best setting as clear as this, if all settings won and lost by chance alone
     """
@@ -37,11 +37,11 @@ class Return:
 
     @property
     def low(self) -> float:
-        return float(np.percentile(self.splits, _LOW))
+        return min(self.points, float(np.percentile(self.splits, _LOW)))
 
     @property
     def high(self) -> float:
-        return float(np.percentile(self.splits, _HIGH))
+        return max(self.points, float(np.percentile(self.splits, _HIGH)))
 
     def beats(self, other: Return, *, points: float, often: float) -> bool:
         """Whether it returns clearly more than another family of settings on the same splits.

@@ -163,10 +163,12 @@ class _Trial:
             families = [replace(family, placebo=placebo) for family in families]
         return families
 
-    def fragility(self) -> Fragility:
-        """How the misread frames answer to small nudges."""
+    def fragility(self) -> Fragility | None:
+        """How the misread frames answer to small nudges; None where chance kept none."""
         # Pictures that were kept for being hard are fragile more often than others.
         rows = np.flatnonzero(~self.kept.right & self.kept.sampled)
+        if not len(rows):
+            return None
         return Fragility.of(np.stack([self._read(nudge, rows) for nudge in nudges()]))
 
 
@@ -200,38 +202,44 @@ def undo(
         )
         return Undone(fragility=trial.fragility(), notes=(note,))
     first = _judge(trial.families(), kept, trial.fragility())
-    found, steps = first, first.steps
+    found, steps, names = first, first.steps, ""
     for _ in range(_MORE):
         if found.prescription is None:
             break
         change = found.prescription.change
+        names += f"{' and ' if names else ''}{change.name!r}"
         kept = kept.under(change, classifier)
         if 100 * (expected - kept.accuracy) < _LEAST or kept.wrong_groups < _FEWEST_WRONG:
             break
         found = _judge(replace(trial, kept=kept).families(), kept, None)
-        steps = _both(steps, found.steps, change)
+        steps = _both(steps, found.steps, f"with {names} already set: ")
     return replace(first, steps=steps)
 
 
-def _both(first: Sequence[Step], last: Sequence[Step], change: Change) -> tuple[Step, ...]:
-    """The steps so far, and what one more setting returns where the last one is made.
+def _both(first: Sequence[Step], last: Sequence[Step], where: str) -> tuple[Step, ...]:
+    """The steps so far, and what one more setting returns where those before are made.
 
     A shift has two directions, and a cause seldom comes alone.
+
+    Args:
+        where: What the evidence of the last steps begins with: the settings before.
     """
     then = {step.cause: step for step in last if step.points > 0}
-    return tuple(
+    known = {step.cause for step in first}
+    own = (replace(s, evidence=where + s.evidence) for s in last if s.cause not in known)
+    added = tuple(
         Step(
             step.cause,
             step.points + more.points,
             step.low + more.low,
             step.high + more.high,
-            (f"{step.evidence}; " if step.points else "")
-            + f"where {change.name!r} is set: {more.evidence}",
+            (f"{step.evidence}; " if step.points else "") + where + more.evidence,
         )
         if (more := then.get(step.cause))
         else step
         for step in first
     )
+    return (*added, *(step for step in own if step.points > 0))
 
 
 def _judge(
@@ -286,9 +294,9 @@ def _step(family: _Family, kept: KeptLabelled) -> Step:
             )
         return Step(family.cause, 0.0, min(0.0, found.low), max(0.0, found.high), how)
     how = (
-        f"{tried}; {best.name!r} is best; chosen on half of the objects and scored on the rest, "
-        "mean of 200 splits, of which the interval holds 80 %; faint patterns that mean nothing "
-        f"return {placebo.points:+.1f}"
+        f"{tried}; {best.name!r} is best and returns {found.points:+.1f} points; chosen on half of "
+        "the objects and scored on the rest, mean of 200 splits, of which the interval holds 80 %; "
+        f"faint patterns that mean nothing return {placebo.points:+.1f}"
     )
     return Step(family.cause, found.points, found.low, found.high, how)
 
@@ -307,6 +315,7 @@ def _rivals(families: Sequence[_Family], kept: KeptLabelled, mended: tuple[int, 
     first, second, both = mended
     how = (
         f"{names[0]!r} mends {first} misread objects and {names[1]!r} {second}, {both} of them the "
-        "same; the interval holds 80 % of 200 splits"
+        f"same; the better returns {found.points:+.1f} points; the interval holds 80 % of 200 "
+        "splits"
     )
     return Step(NOT_IDENTIFIED, found.points, found.low, found.high, how)
