@@ -60,7 +60,7 @@ def waterfall_plot(report: AuditReport) -> Plot:
         axes.invert_yaxis()
         axes.set_xlim(left_end, 100 + 0.25 * (100 - left_end))
         axes.set_xticks(range(left_end, 101, 20 if left_end < 40 else 10 if left_end < 80 else 5))
-        axes.set_xlabel(f"accuracy, %{start}\n(thin line: 95 % interval)")
+        axes.set_xlabel(f"accuracy, %{start}\n(thin line: interval)")
 
     return _render(draw, 1.2 + 0.45 * (len(steps) + 2), "Waterfall from lab to live accuracy")
 

@@ -245,7 +245,7 @@ class AuditReport:
     def _ledger_text(self) -> str:
         """The ledger; steps that lose nothing share a line."""
         shown = [*self.losing_steps, *([self.residual] if self.residual else [])]
-        rows = [(s.cause, f"{s.points:+.2f}", f"{s.low:+.2f} to {s.high:+.2f}") for s in shown]
+        rows = [(s.cause, f"{s.points:+.2f}", s.interval) for s in shown]
         if self.idle_steps:
             rows.insert(0, (self.idle_text, "0.0", ""))
         if self.residual:

@@ -205,6 +205,8 @@ def test_a_planted_cause_is_priced_and_prescribed(
     )
     assert word in report.next[0].why
     assert word in report.verdict
+    (line,) = (line for line in report.to_text().splitlines() if line.startswith(f"{cause} "))
+    assert line.endswith("(80 %)")  # the column is of 95 % else
     assert report.next[0].points_high >= found.points
     assert all(one.points < 2 for one in healthy.steps)
 

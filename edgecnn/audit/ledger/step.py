@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import hypot
 
 import numpy as np
 
 from edgecnn.accuracy.intervals import paired_difference
 from edgecnn.accuracy.paired import Paired
-from edgecnn.records import Record
+from edgecnn.records import Record, json_as
 
 __all__ = ["Step", "lost_points"]
 
 
 @dataclass(frozen=True)
 class Step(Record):
-    """One line of the ledger; `points`, `low` and `high` in accuracy points."""
+    """One line of the ledger; `points`, `low` and `high` in accuracy points.
+
+    holds   percent: of what the interval is; the evidence says of what where it is not 95
+    """
 
     cause: str
     points: float
     low: float
     high: float
     evidence: str
+    holds: int = field(default=95, metadata=json_as(hidden=True))
+
+    @property
+    def interval(self) -> str:
+        """As the ledger prints it."""
+        other = "" if self.holds == 95 else f" ({self.holds} %)"
+        return f"{self.low:+.2f} to {self.high:+.2f}{other}"
 
     @classmethod
     def paired(

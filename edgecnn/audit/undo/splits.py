@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Return", "measure_return"]
+__all__ = ["HOLDS", "Return", "measure_return"]
 
 _SPLITS = 200
 # A setting is chosen if what it wins exceeds what it loses by so many standard errors.
 _CLEAR = 1.5
 _LOW, _HIGH = 10, 90
+HOLDS = _HIGH - _LOW
+"""Percent of the splits that an interval holds."""
 _FLIPS = 999
 
 

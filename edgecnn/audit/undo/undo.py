@@ -14,7 +14,7 @@ from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.undo.changed_answers import KeptLabelled, answer_changed, labelled_frames
 from edgecnn.audit.undo.fragile import Fragility, nudges
 from edgecnn.audit.undo.placebo import placebo_changes
-from edgecnn.audit.undo.splits import Return, measure_return
+from edgecnn.audit.undo.splits import HOLDS, Return, measure_return
 from edgecnn.bundle.artifacts import twin_of
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
@@ -234,6 +234,7 @@ def _both(first: Sequence[Step], last: Sequence[Step], where: str) -> tuple[Step
             step.low + more.low,
             step.high + more.high,
             (f"{step.evidence}; " if step.points else "") + where + more.evidence,
+            HOLDS,
         )
         if (more := then.get(step.cause))
         else step
@@ -292,19 +293,19 @@ def _step(family: _Family, kept: KeptLabelled) -> Step:
                 f"{tried}: {best.name!r} returns {found.points:+.1f} points on objects that did "
                 f"not choose it, but faint patterns that mean nothing {placebo.points:+.1f}"
             )
-        return Step(family.cause, 0.0, min(0.0, found.low), max(0.0, found.high), how)
+        return Step(family.cause, 0.0, min(0.0, found.low), max(0.0, found.high), how, HOLDS)
     how = (
         f"{tried}; {best.name!r} is best and returns {found.points:+.1f} points; chosen on half of "
         "the objects and scored on the rest, mean of 200 splits, of which the interval holds 80 %; "
         f"faint patterns that mean nothing return {placebo.points:+.1f}"
     )
-    return Step(family.cause, found.points, found.low, found.high, how)
+    return Step(family.cause, found.points, found.low, found.high, how, HOLDS)
 
 
 def _shadowed(less: _Family, more: _Family) -> Step:
     """The step of a family that mends what the other mends as well, and more besides."""
     how = f"what {less.best and less.best.name!r} mends, {more.best and more.best.name!r} mends too"
-    return Step(less.cause, 0.0, 0.0, max(0.0, less.returned.high), how)
+    return Step(less.cause, 0.0, 0.0, max(0.0, less.returned.high), how, HOLDS)
 
 
 def _rivals(families: Sequence[_Family], kept: KeptLabelled, mended: tuple[int, int, int]) -> Step:
@@ -318,4 +319,4 @@ def _rivals(families: Sequence[_Family], kept: KeptLabelled, mended: tuple[int, 
         f"same; the better returns {found.points:+.1f} points; the interval holds 80 % of 200 "
         "splits"
     )
-    return Step(NOT_IDENTIFIED, found.points, found.low, found.high, how)
+    return Step(NOT_IDENTIFIED, found.points, found.low, found.high, how, HOLDS)
