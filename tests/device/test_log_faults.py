@@ -294,6 +294,30 @@ def test_a_root_gets_dated_sessions_that_an_audit_takes_together(tmp_path):
     assert sessions_below(folders[0]) == [folders[0]]
 
 
+def test_where_no_other_session_can_be_begun_the_one_of_now_goes_on(tmp_path, monkeypatch):
+    options = RunOptions(log_root=tmp_path / "root", session_mb=0.01, keep_frames=0)
+    log = SessionLog(HEADER, options, live=True)
+    feed = Feed(log)
+    dated = session_log._dated
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(session_log, "_dated", lambda _: tmp_path / "file" / "s")
+    feed(200)
+    (folder,) = sessions_below(tmp_path / "root")
+    assert len(read(folder, "frame")) == 200
+    assert (log.num_lost, log.num_outages, len(log.notes)) == (0, 0, 1)
+    monkeypatch.setattr(session_log, "_dated", dated)
+    feed(5)
+    log.end("interrupted", {})
+    after = next(one for one in sessions_below(tmp_path / "root") if one != folder)
+    assert [line["frame"] for line in read(after, "frame")] == list(range(200, 205))
+
+
+def test_a_root_that_is_deleted_while_pictures_expire_ends_no_log(tmp_path):
+    log = SessionLog(HEADER, RunOptions(log_root=tmp_path / "root", keep_days=1), live=True)
+    shutil.rmtree(tmp_path / "root")
+    log._expire()
+
+
 def test_old_pictures_expire_and_their_answers_stay(tmp_path):
     options = RunOptions(log_root=tmp_path, keep_days=1, session_mb=0.01, keep_frames=4)
     log = SessionLog(HEADER, options, live=True)

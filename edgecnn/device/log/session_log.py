@@ -65,6 +65,7 @@ class SessionLog:
         self.num_lost = self.num_outages = 0
         self.notes: deque[str] = deque()  # what has to be said: of another thread
         self._retry_at = self._check_at = self._expire_at = 0.0
+        self._roll_at = float("-inf")  # later after another session could not be begun
         self._full = self._ended = self._is_over = False
         self._newest = -1  # frame of which an answer or a label has come
         # Sessions before this one: the first frame after each, and where it is.
@@ -137,7 +138,10 @@ class SessionLog:
         """Go on in a new session: this bundle answers from here on, with this one beside it."""
         self._header = self._header.of_other(bundle, artifact, shadow)
         if self.down is None:
-            self._roll()
+            try:
+                self._go_on()
+            except OutputError as error:  # the session of now is of another bundle
+                self._go_down(str(error))
 
     def tick(self) -> None:
         """Sync, look after the files and the bounds, and try again what failed."""
@@ -185,6 +189,7 @@ class SessionLog:
             raise OptionError("neither --log nor --log-root is given")
         self._session = SessionWriter(folder, self._header)
         self._opened, self._full, self._is_over = self._header, False, False
+        self._roll_at = float("-inf")
         self._written.append(((self._header.bundle_sha256, self._header.artifact), folder))
         names = [view.name for view in self._header.regions]
         self._recorder = Recorder(
@@ -235,8 +240,17 @@ class SessionLog:
         if frame <= self._newest:
             return
         self._newest = frame
-        if self._is_over and self.down is None:
-            self._roll()
+        if self._is_over and self.down is None and time.monotonic() >= self._roll_at:
+            self._roll_or_stay()
+
+    def _roll_or_stay(self) -> None:
+        """Go on in another session, or in this one where no other can be begun."""
+        try:
+            self._go_on()
+        except OutputError as error:
+            if self._roll_at == float("-inf"):
+                self.notes.append(f"no new session: {error}; {self.folder.name} goes on")
+            self._roll_at = time.monotonic() + _RETRY_S
 
     def _bound(self) -> None:
         """Have another session begun, or log less, where this one is large enough."""
@@ -261,12 +275,6 @@ class SessionLog:
         self.notes.append(what)
         self._write(lambda recorder: recorder.health(what))
 
-    def _roll(self) -> None:
-        try:
-            self._go_on()
-        except OutputError as error:
-            self._go_down(str(error))
-
     def _go_on(self) -> None:
         """End this session and go on in another.
 
@@ -285,7 +293,10 @@ class SessionLog:
         if days is None:
             return
         oldest = time.time() - days * _DAY_S
-        sessions = [self.folder] if root is None else [p for p in root.iterdir() if is_session(p)]
+        sessions = [self.folder]
+        if root is not None:
+            with suppress(OSError):  # a root that was deleted, or a disk that is away
+                sessions = [place for place in root.iterdir() if is_session(place)]
         for session in sessions:
             with suppress(OSError):
                 for picture in (session / PICTURES_NAME).iterdir():
