@@ -25,7 +25,8 @@ from edgecnn.device.log.session_log import SessionLog
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.files.folders import find_images
-from edgecnn.session.events import TruthEvent
+from edgecnn.session.answers import Answers
+from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import open_session, read_frames, read_truth
@@ -84,6 +85,20 @@ def test_a_label_that_comes_after_a_swap_brings_its_answer_into_the_session_befo
     assert frames.frame.tolist() == [0, 7]
     assert frames.thing is not None
     assert frames.thing.tolist() == [0, 7]
+
+
+def test_a_thin_log_holds_answers_for_as_long_as_the_live_figure_takes_their_labels(
+    tmp_path, monkeypatch
+):
+    monkeypatch.undo()
+    count = 15_000
+    held, live = left_out.LeftOut(), Answers(LABELS)
+    for k in range(count):
+        held.hold(FrameEvent(k, k, ((0, 0.9),), 0.9, 9.0, 3.0), may_be_asked=False)
+        live.answer(k, 0)
+    live.truth(TruthEvent(0, LABELS[0], "page", why="stretch"))
+    assert (live.late, live.tally.total) == (0, 1)
+    assert held.take(0, None) is not None
 
 
 def test_a_label_before_its_answer_keeps_the_answer_in_a_thin_log(tmp_path):

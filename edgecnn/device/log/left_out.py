@@ -6,7 +6,8 @@ from edgecnn.session.events import FrameEvent
 
 __all__ = ["LeftOut"]
 
-_MOST = 5000
+# As many as the live figure takes labels for (see `Answers`), so that an audit counts these too.
+_MOST = 20_000  # about 13 MB
 
 _Place = tuple[int, str | None]  # frame and region
 
