@@ -19,6 +19,7 @@ from edgecnn.files.folders import find_images
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_room, check_writable
 from edgecnn.installed import check_installed
+from edgecnn.memory import return_free_memory
 from edgecnn.model.lab_replay import replay_file
 from edgecnn.model.predict import most_certain
 from edgecnn.model.read import LAB_TEST_FILE, LabModel, LabTest
@@ -151,6 +152,7 @@ def _told_if_interrupted(
 
 
 def _write(result: TrainResult, task: Task, learned: Learned, measured: Measured) -> None:
+    return_free_memory()  # pictures are drawn below, and training has left much of it
     data, rows = task.data, task.split.test
     model = LabModel(
         result.model,

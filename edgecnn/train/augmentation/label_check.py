@@ -136,8 +136,8 @@ def check_labels(
     probe = Probe(embed(images), found, _folds(rows, groups, seed))
     checks = []
     for name, operation in operations.items():
-        changed = embed(np.asarray(operation(images), np.float32))
-        besides = [embed(np.asarray(beside[name](images), np.float32))] if name in beside else []
+        changed = embed(operation(images))
+        besides = [embed(beside[name](images))] if name in beside else []
         check = _check(name, probe, changed, besides)
         doubted = check.keeps is False or check.p_value < _DOUBTFUL
         # Colours that fade in part teach the full ones, and yet some images lose all of theirs.
@@ -155,13 +155,16 @@ def as_operation(layer: keras.layers.Layer, seed: int = 0) -> Operation:
 
     def once(images: np.ndarray) -> np.ndarray:
         if isinstance(layer, PictureLayer):  # without TensorFlow, which costs more than the change
-            return layer.change(images.round().astype(np.uint8), rng).astype(np.float32)
+            whole = np.stack([image.round().astype(np.uint8) for image in images])
+            return layer.change(whole, rng)
         return np.array(layer(images, training=True), np.float32)
 
     def change(images: np.ndarray) -> np.ndarray:
         changed = once(images)
         for _ in range(_REDRAWS):
-            same = (np.abs(changed - images) < 0.5).all(axis=(1, 2, 3))
+            # One by one: there are copies enough of all images.
+            pairs = zip(changed, images, strict=True)
+            same = np.array([(np.abs(after - before) < 0.5).all() for after, before in pairs])
             if not same.any():
                 break
             changed[same] = once(images[same])

@@ -13,6 +13,7 @@ __all__ = ["FOLDS", "Probe", "embed"]
 FOLDS = 5
 _SIDE, _CELLS, _ORIENTATIONS, _PIXELS = 30, 5, 8, 6
 _SHRINKAGE = 0.1
+_AT_ONCE = 64
 
 
 def embed(images: np.ndarray) -> np.ndarray:
@@ -21,13 +22,19 @@ def embed(images: np.ndarray) -> np.ndarray:
     Orientations have no sign, so only the colours depend on polarity.
 
     Args:
-        images: float32 in [0, 255], shape (n, height, width, 3).
+        images: In [0, 255], uint8 or float32, shape (n, height, width, 3).
 
     Returns:
         float32, shape (n, 308).
 
     Source: orientations as Dalal and Triggs 2005, doi:10.1109/CVPR.2005.177.
     """
+    some = (images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE))
+    return np.concatenate([_embedded(np.asarray(part, np.float32)) for part in some])
+
+
+def _embedded(images: np.ndarray) -> np.ndarray:
+    """`embed` of few images: what it makes on the way takes more memory than they do."""
     small = np.stack([_resized(image, _SIDE) for image in images])
     colours = np.stack([_resized(image, _PIXELS) for image in images]) / 255 - 0.5
     down, across = np.gradient(small, axis=1), np.gradient(small, axis=2)
