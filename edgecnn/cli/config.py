@@ -101,8 +101,8 @@ def _found_beside(folder: Path, text: str) -> str:
     """A text that names a file there, such as FILE, schedule:FILE or REGION=FILE, with its path."""
     if (folder / text).exists():
         return str(folder / text)
-    region, equals, rest = text.partition("=")
-    if equals:
+    region, _, rest = text.partition("=")
+    if rest and "/" not in region:  # the address of a stream may have a = too
         return f"{region}={_found_beside(folder, rest)}"
     kind, colon, path = text.rpartition(":")
     if kind.isalpha() and path and (folder / path).exists():

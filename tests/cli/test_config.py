@@ -118,6 +118,10 @@ def test_a_text_that_names_a_file_beside_the_config_is_that_file(read, tmp_path)
     (tmp_path / "film.mp4").write_bytes(b"")
     got = read("run", "b.edgecnn", "--config", file)
     assert got["source"] == str(tmp_path / "film.mp4")
+    stream = "http://camera/stream?file=film.mp4"
+    file.write_text(f'[run]\nsource = "{stream}"\ntruth = ["left="]\n')
+    got = read("run", "b.edgecnn", "--config", file)
+    assert (got["source"], got["options"].truth) == (stream, ("left=",))
 
 
 def test_an_option_that_a_command_needs_may_come_from_the_file_or_is_named(edgecnn, read, tmp_path):
