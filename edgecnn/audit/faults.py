@@ -39,12 +39,14 @@ class KeptFrames(Record):
     """How many kept frames were answered again here, and on how many the device agrees.
 
     `is_same`: their scores are the device's too, in each session.
+    `lost_in_lab`: over the lab images the device surely loses points.
     """
 
     frames: int
     agreed: int
     paths_tried: int
     is_same: bool = field(default=True, metadata=json_as(hidden=True))
+    lost_in_lab: bool = field(default=False, metadata=json_as(hidden=True))
 
     @property
     @computed
@@ -215,6 +217,8 @@ def settle_path(lab: Lab, checks: FieldChecks) -> tuple[Lab, FieldChecks]:
     """
     on_lab = [step for step in lab.steps if step.cause == DEVICE_PATH]
     on_field = [step for step in checks.steps if step.cause == DEVICE_PATH]
+    if on_lab and on_lab[0].low > 0:
+        checks = replace(checks, kept=replace(checks.kept, lost_in_lab=True))
     if not on_lab or not on_field:
         return lab, checks
     if any(fault.kind == "path" for fault in checks.faults):

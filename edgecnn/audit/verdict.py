@@ -129,6 +129,8 @@ def _cause(live: Live, checks: FieldChecks) -> str:
 def _path(checks: FieldChecks) -> str:
     """What the kept frames say of the device's path where no fault is found."""
     kept = checks.kept
+    if kept.lost_in_lab:
+        return "; over the lab images the device does not do what the lab did"
     if not kept.frames:
         return ""
     agree = f"({kept.agreed} of {kept.frames} frames agree)"
