@@ -311,6 +311,33 @@ def test_a_stop_ends_the_run_whatever_happens(fake_camera, tmp_path, number, fau
     assert events(log, "end")[0]["reason"] == "interrupted"
 
 
+def test_figures_go_on_while_a_run_waits_for_labels_on_its_page(tmp_path):
+    images, metrics = tmp_path / "images", free_port()
+    images.mkdir()
+    for k in range(3):
+        cv2.imwrite(str(images / f"{k}.png"), np.full((24, 24, 3), 60 * k, np.uint8))
+    command = [sys.executable, "-m", "edgecnn", "run", str(PAST_BUNDLE), "--source", str(images)]
+    command += ["--metrics", str(metrics), "--web", str(free_port())]
+    environment = {**os.environ, "PYTHONPATH": f"{REPO}{os.pathsep}{os.environ['PYTHONPATH']}"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def up_s() -> float:
+        figures = scraped(metrics)
+        return figures["edgecnn_up_seconds"] if figures.get("edgecnn_frames_total") == 3 else 0.0
+
+    try:
+        wait_until(lambda: up_s() > 0, process)
+        first = up_s()
+        wait_until(lambda: up_s() > first + 1.5, process)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
 # How metrics call what is wrong with pictures.
 SEEN = {"damaged": "damaged frames", "frozen": "frozen", "size": "size changes"}
 

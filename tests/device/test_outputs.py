@@ -12,7 +12,6 @@ import urllib.request
 from dataclasses import replace
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from types import SimpleNamespace
 
 import pytest
 from helpers_run import one_line
@@ -30,7 +29,6 @@ from edgecnn.device.outputs.metrics import Metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
 from edgecnn.device.outputs.output_options import DecisionRule, OutputOptions
 from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher
-from edgecnn.device.run.loop import Loop
 from edgecnn.device.run.run import run
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
 
@@ -162,26 +160,6 @@ def test_all_samples_of_a_metric_stand_together_below_its_help_and_type():
     totals = {name for name in kinds if name.endswith("_total")}
     assert {kinds[name] for name in totals} == {"counter"}
     assert "edgecnn_labelled_total" in totals
-
-
-def test_figures_go_on_while_a_run_waits_for_labels_on_its_page():
-    shown: list[object] = []
-    loop = object.__new__(Loop)
-    loop.__dict__ |= {
-        "_truths": SimpleNamespace(take=list),
-        "_bundles": SimpleNamespace(shadow=None, take_refusals=list),
-        "_source": SimpleNamespace(take_warnings=list),
-        "_outputs": SimpleNamespace(wants_status=lambda: True, show=shown.append, failures=[]),
-        "_notifier": SimpleNamespace(alive=lambda: None),
-        "_status": lambda: STATUS,
-        "_page": None,
-        "_log": None,
-        "_hung": False,
-        "_warnings": [],
-    }
-    ticks = iter([False, False, True])
-    loop._linger(None, SimpleNamespace(wait=lambda _: next(ticks)))
-    assert shown == [STATUS, STATUS]
 
 
 def test_metrics_are_served_and_a_taken_or_wrong_address_is_one_line():
