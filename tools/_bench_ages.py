@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+from _free_port import free_port
 
 REPO = Path(__file__).resolve().parents[1]
 CAMERAS = REPO / "tests" / "device"
@@ -70,9 +70,7 @@ def unpacked(commit: str, folder: Path) -> Path:
 @contextmanager
 def camera(kind: str) -> Iterator[str]:
     """The address of a camera whose pictures carry the time."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command, environment = [sys.executable, __file__, "serve", str(port)], dict(os.environ)
     if kind == "rtsp":
         command = ["/usr/bin/python3", str(CAMERAS / "rtsp_server.py"), str(port)]

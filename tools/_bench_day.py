@@ -24,6 +24,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
+from _free_port import free_port
+
 FPS, HOUR = 10, 36_000
 # The log may fall behind by less than the 3 s of the made-up clock that it may not answer.
 MOST_WAITING, SCRAPE_S = 16, 0.5
@@ -88,12 +90,6 @@ def broker() -> Iterator[str | None]:
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def rss_mb() -> float:

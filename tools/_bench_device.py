@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+from _free_port import free_port
 
 LOOPS = {
     "bare": "invoke() alone",
@@ -81,14 +82,6 @@ def memory_and_start(bundle: Path, film: Path, frames: int) -> str:
         f"`edgecnn run` with log and metrics: {used.ru_maxrss / 1024:.0f} MB at most; first answer "
         f"{first_s:.1f} s after its start."
     )
-
-
-def free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port
 
 
 def mobilenet_bundle(path: Path) -> None:

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+from _free_port import free_port
 
 from edgecnn.accuracy.quantiles import student_quantile
 from edgecnn.bundle.classifier import Classifier
@@ -164,7 +165,7 @@ def tables(bundle: Path, video: Path, rounds: int, seconds: float) -> Iterator[s
     with tempfile.TemporaryDirectory() as name:
         os.environ["EDGECNN_WEB_SECRET"] = str(Path(name) / "web.json")
         loop = _Loop(bundle, video, Path(name))
-        with PageServer(loop.hub, WebAddress("127.0.0.1", _free_port())) as server:
+        with PageServer(loop.hub, WebAddress("127.0.0.1", free_port())) as server:
             loop.run(seconds)
             for _, who in itertools.product(range(rounds), found):
                 if who == "nobody":
@@ -203,12 +204,6 @@ def _mean_text(shares: list[float]) -> str:
         return mean
     half = student_quantile(len(shares) - 1) * statistics.stdev(shares) / len(shares) ** 0.5
     return f"{mean} (+-{100 * half:.1f})"
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _client(who: str, link: str, seconds: float) -> int:

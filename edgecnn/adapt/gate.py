@@ -86,7 +86,7 @@ class AdaptStep(Record):
         """What came of it, in a word or two."""
         if self.accepted:
             return "accepted"
-        return "not tried" if self.reason.startswith(_NOT_TRIED) else "rejected"
+        return _NOT_TRIED if self.reason.startswith(_NOT_TRIED) else "rejected"
 
 
 def effective_classes(classes: np.ndarray) -> float:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from edgecnn.bundle.card import Card, picture_key
+from edgecnn.files.folders import file_sha256
 
 __all__ = ["LearnedPictures", "learned_notes"]
 
@@ -24,7 +23,7 @@ class LearnedPictures:
     def see(self, encoded: bytes | None) -> None:
         """Count the bytes of a file if the network learned from them; None is nobody's file."""
         if self._known and encoded is not None:
-            self.count += picture_key(sha256(encoded).hexdigest()) in self._known
+            self.count += picture_key(file_sha256(encoded)) in self._known
 
 
 def learned_notes(count: int, what: str, who: str = "the network") -> list[str]:

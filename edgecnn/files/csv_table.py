@@ -53,3 +53,7 @@ class CsvTable:
     def header(self) -> list[str]:
         """The names of the columns; none of an empty file."""
         return next(self._rows, [])
+
+    def plain_header(self) -> list[str]:
+        """The names of the columns in small letters, without the spaces around them."""
+        return [name.strip().lower() for name in self.header()]

@@ -151,7 +151,7 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row], list
     separator = table.separator
     notes = [] if separator == "," else [f"{path} is read with {SEPARATORS[separator]}"]
     try:
-        header = [cell.strip().lower() for cell in table.header()]
+        header = table.plain_header()
         form = _find_form(f"{path} line {table.line}", header)
         places = [header.index(column) for column in (*form, "label")]
         rows = []

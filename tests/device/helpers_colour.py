@@ -20,6 +20,7 @@ from edgecnn.bundle.spec import InputSpec, TensorInfo
 PLAIN = "model_full_integer_quant.tflite"
 LABELS = ("red", "green", "blue")
 SPEC = InputSpec(width=12, height=10)
+LARGER = InputSpec(width=14, height=12)
 SCORES = T((1, 3), "uint8", scale=1.0)
 GOLDEN = 6
 
@@ -42,6 +43,15 @@ def strongest(spec: InputSpec = SPEC, operation: str = "MEAN") -> bytes:
     """A network that takes the mean (or REDUCE_MAX) of each colour over all pixels."""
     image = T((1, *spec.shape), "uint8", scale=1.0)
     return one_op(operation, [image, const([1, 2])], [SCORES], {"keepDims": False})
+
+
+def two_bundles(root: Path) -> dict[str, Path]:
+    """Two bundles of the same labels; their inputs and some of their answers differ."""
+    most = {PLAIN: ("full_integer", strongest(LARGER, "REDUCE_MAX"))}
+    return {
+        "mean": colour_bundle(root / "mean.edgecnn"),
+        "most": colour_bundle(root / "most.edgecnn", most, spec=LARGER),
+    }
 
 
 def colour_bundle(

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers_colour import PLAIN, colour_bundle, picture, strongest
+from helpers_colour import picture, two_bundles
 
 from edgecnn.audit.audit import audit
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.bundle.spec import InputSpec
 from edgecnn.device.capture.frame import Frame, now_utc
 from edgecnn.device.load_classifier import Loaded
 from edgecnn.device.log.session_log import SessionLog
@@ -24,18 +23,11 @@ from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
 
 KINDS = 30
-LARGER = InputSpec(width=14, height=12)
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory) -> dict[str, Path]:
-    """Two bundles of the same labels; their inputs and some of their answers differ."""
-    root = tmp_path_factory.mktemp("two")
-    most = {PLAIN: ("full_integer", strongest(LARGER, "REDUCE_MAX"))}
-    return {
-        "mean": colour_bundle(root / "mean.edgecnn"),
-        "most": colour_bundle(root / "most.edgecnn", most, spec=LARGER),
-    }
+    return two_bundles(tmp_path_factory.mktemp("two"))
 
 
 def test_a_label_that_is_taken_back_leaves_the_one_before_it_to_the_comparison(two, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_colour import LABELS, PLAIN, colour_bundle, encoded, picture, strongest
+from helpers_colour import LABELS, PLAIN, colour_bundle, encoded, picture, two_bundles
 from helpers_run import events, one_line
 
 from edgecnn.accuracy.paired import Paired
@@ -24,7 +24,6 @@ from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.bundle.card import CARD_FILE
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
-from edgecnn.bundle.spec import InputSpec
 from edgecnn.device.capture.frame import Frame, Source, now_utc
 from edgecnn.device.evaluate import evaluate
 from edgecnn.device.load_classifier import Loaded
@@ -43,19 +42,12 @@ PATIENCE_S = 120.0
 # copied between them, and a bundle that is half copied is taken for one that stays as it is.
 WATCH_S = 0.02
 KINDS = 30  # pictures of the source, again and again
-LARGER = InputSpec(width=14, height=12)
 NAMES = ("mean", "most")
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory) -> dict[str, Path]:
-    """Two bundles of the same labels; their inputs and some of their answers differ."""
-    root = tmp_path_factory.mktemp("two")
-    most = {PLAIN: ("full_integer", strongest(LARGER, "REDUCE_MAX"))}
-    return {
-        "mean": colour_bundle(root / "mean.edgecnn"),
-        "most": colour_bundle(root / "most.edgecnn", most, spec=LARGER),
-    }
+    return two_bundles(tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,8 +54,8 @@ class KeptLabelled:
 
     def under(self, change: Change, classifier: Classifier) -> KeptLabelled:
         """The same frames changed, and what is answered to them then."""
-        index = answer_changed(self.frames, change, classifier)
-        return replace(self, frames=[change.apply(one) for one in self.frames], index=index)
+        frames = [change.apply(frame) for frame in self.frames]
+        return replace(self, frames=frames, index=_answers(frames, classifier))
 
     @property
     def is_one_shape(self) -> bool:
@@ -152,6 +152,9 @@ def answer_changed(
     frames: Sequence[np.ndarray], change: Change, classifier: Classifier
 ) -> np.ndarray:
     """The answers to frames under a change: int64, shape (n,)."""
+    return _answers(map(change.apply, frames), classifier)
+
+
+def _answers(frames: Iterable[np.ndarray], classifier: Classifier) -> np.ndarray:
     spec, invoke = classifier.card.input, classifier.runtime.invoke
-    answers = [int(invoke(to_tensor(change.apply(frame), spec)).argmax()) for frame in frames]
-    return np.array(answers, np.int64)
+    return np.array([int(invoke(to_tensor(frame, spec)).argmax()) for frame in frames], np.int64)

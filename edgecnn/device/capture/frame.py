@@ -28,7 +28,8 @@ class Frame:
         captured: The same time in seconds of `time.monotonic()`.
         name: Path below an image folder, else None.
         seconds: Time from the start of the source, by the video's own clock; None for images.
-        encoded: The image file's bytes; None for cameras and videos.
+        encoded: The image file's bytes; None for cameras and videos, and where its colours were
+            exchanged.
         uncut_bgr: The picture that a region was cut out of; None where all of it is classified.
         tensor, thing: What the model takes, and the number of what it shows (see
             `accuracy.objects`), where the source's thread has found them already.

@@ -81,7 +81,7 @@ def load_schedule(
 
 
 def _read_rows(path: Path, lines: CsvTable, labels: Sequence[str]) -> tuple[str, list[Span]]:
-    header = [cell.strip().lower() for cell in lines.header()]
+    header = lines.plain_header()
     unit = next((name for name in _UNITS if name in header), None)
     if unit is None or "label" not in header:
         raise TruthError(
