@@ -19,12 +19,14 @@ from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
 from edgecnn.audit.ledger.other_light import LIGHT, light_changes
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.undo import changed_answers
-from edgecnn.audit.undo.changed_answers import KeptLabelled, labelled_frames
+from edgecnn.audit.undo import undo as undoing
+from edgecnn.audit.undo.changed_answers import KeptLabelled, Readers, labelled_frames
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.placebo import placebo_changes
 from edgecnn.audit.undo.splits import Return, measure_return
 from edgecnn.audit.undo.undo import NOT_IDENTIFIED, _both, _Trial
 from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.session.events import TruthEvent
@@ -325,6 +327,34 @@ def test_of_several_sessions_each_stands_for_its_own_frames(color_folders, tmp_p
     assert kept.accuracy == pytest.approx(right.mean(), abs=0.005)
 
 
+def test_a_setting_that_spoils_too_much_is_read_in_part_and_not_chosen(
+    color_folders, tmp_path, monkeypatch
+):
+    folder = planted(color_folders.field, tmp_path / "images", 60, lambda frame: frame)
+    parts = [recorded(folder, tmp_path / "session", 500)]
+    readers = Readers(bundle := Bundle.open(PAST_BUNDLE), bundle.artifact(None).file)
+    kept = labelled_frames(parts, readers.one)
+    count = mock.Mock(wraps=readers.answers)
+    monkeypatch.setattr(readers, "answers", count)
+
+    def tried(block: int) -> tuple[np.ndarray, int]:
+        monkeypatch.setattr(undoing, "_BLOCK", block)
+        count.reset_mock()
+        won = _Trial(kept, readers, None)._won(LIGHT, light_changes())
+        return won, sum(len(call.args[0]) for call in count.call_args_list)
+
+    (some, fewer), (every, all_of_them) = tried(16), tried(10_000)
+    returns = every @ kept.weight > 0
+    assert returns.any()
+    assert not returns.all()
+    assert (some[returns] == every[returns]).all()
+    assert (some[~returns] @ kept.weight <= 0).all()
+    assert fewer < 0.8 * all_of_them
+    # What was not read counts as what was: about as much is spoiled as if all had been read.
+    near = 0.15 * kept.weight.sum()
+    assert some[~returns] @ kept.weight == pytest.approx(every[~returns] @ kept.weight, abs=near)
+
+
 def test_frames_surer_than_every_picture_are_stood_for():
     """Scores of integer files are often equal: no part may be left without a picture."""
     sure = np.repeat([0.9, 0.99, 1.0], [400, 500, 100])
@@ -350,4 +380,5 @@ def test_without_a_misread_frame_of_chance_nothing_is_said_of_nudges():
     frames = [np.zeros((4, 4, 3), np.uint8)] * 2
     zeros, ones = np.zeros(2, int), np.ones(2)
     kept = KeptLabelled(frames, zeros, zeros + 1, ones, zeros, np.zeros(2, bool))
-    assert _Trial(kept, Classifier(PAST_BUNDLE), None).fragility() is None
+    readers = Readers(bundle := Bundle.open(PAST_BUNDLE), bundle.artifact(None).file)
+    assert _Trial(kept, readers, None).fragility() is None

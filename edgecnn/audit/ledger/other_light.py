@@ -14,9 +14,10 @@ __all__ = ["LIGHT", "light_changes"]
 
 LIGHT = "light (tone, polarity and sharpness of the picture)"
 
-# Deviation of the blur of "softer" and "sharper", in pixels, and of "evenly lit", of the long side.
-_SIGMA, _LARGE = 1.0, 0.25
-_DARKEST, _BRIGHTEST = 1.0, 99.0
+# Deviation of the blur of "softer" and "sharper", in pixels, and of "evenly lit", of the long side
+# of a picture that is shrunk to so many pixels: so wide a blur leaves no more.
+_SIGMA, _LARGE, _SMALL = 1.0, 0.25, 64
+_DARKEST, _BRIGHTEST = 0.01, 0.99
 
 
 def light_changes() -> Sequence[Change]:
@@ -42,7 +43,7 @@ def light_changes() -> Sequence[Change]:
 
 
 def _table(frame: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Map grey levels: float, shape (256,)."""
+    """Map grey levels, of all channels alike or of each: float, shape (256,) or (1, 256, 3)."""
     return cv2.LUT(frame, np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
@@ -51,21 +52,27 @@ def _gamma(frame: np.ndarray, *, power: float) -> np.ndarray:
 
 
 def _contrast(frame: np.ndarray, *, gain: float) -> np.ndarray:
-    middle = float(frame.mean())
+    middle = float(np.mean(cv2.mean(frame)[:3]))
     return _table(frame, middle + gain * (np.arange(256) - middle))
 
 
 def _full_contrast(frame: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(frame, (_DARKEST, _BRIGHTEST))
+    count = cv2.calcHist([frame.reshape(-1)], [0], None, [256], [0, 256])
+    below = np.cumsum(count) / frame.size
+    low, high = np.searchsorted(below, (_DARKEST, _BRIGHTEST))
     return _table(frame, (np.arange(256) - low) * (255 / max(1.0, high - low)))
 
 
 def _evenly_lit(frame: np.ndarray) -> np.ndarray:
     """Divide by the light that falls on each place, taken from a wide blur."""
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    light = cv2.GaussianBlur(grey, (0, 0), _LARGE * max(grey.shape))
-    level = np.maximum(light, 1) / max(1.0, float(light.mean()))
-    return np.clip(np.rint(frame / level[..., None]), 0, 255).astype(np.uint8)
+    scale = min(1.0, _SMALL / max(grey.shape))
+    size = [max(1, round(scale * side)) for side in reversed(grey.shape)]
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), _LARGE * max(small.shape))
+    light = cv2.resize(blurred, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    gain = max(1.0, float(light.mean())) / np.maximum(light, 1)
+    return cv2.multiply(frame, cv2.merge([gain] * 3), dtype=cv2.CV_8U)
 
 
 def _inverted(frame: np.ndarray) -> np.ndarray:
@@ -78,9 +85,9 @@ def _sharper(frame: np.ndarray, *, amount: float) -> np.ndarray:
 
 
 def _grey_world(frame: np.ndarray) -> np.ndarray:
-    means = frame.reshape(-1, 3).mean(axis=0)
+    means = np.array(cv2.mean(frame)[:3])
     gains = means.mean() / np.maximum(means, 1)
-    return np.asarray(np.clip(np.rint(frame * gains), 0, 255), np.uint8)
+    return _table(frame, np.arange(256)[None, :, None] * gains)
 
 
 def _grey(frame: np.ndarray) -> np.ndarray:
@@ -88,4 +95,4 @@ def _grey(frame: np.ndarray) -> np.ndarray:
 
 
 def _exchanged(frame: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(frame[..., ::-1])
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)

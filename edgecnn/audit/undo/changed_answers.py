@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,16 +14,49 @@ from edgecnn.accuracy.objects import ObjectNumbers
 from edgecnn.audit.ledger.change import Change
 from edgecnn.audit.ledger.reanswer import spread
 from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import readable_image, to_tensor
 from edgecnn.session.headline import label_weights
 from edgecnn.session.read import Frames, Session, Truth
 
-__all__ = ["KeptLabelled", "answer_changed", "labelled_frames"]
+__all__ = ["KeptLabelled", "Readers", "labelled_frames"]
 
 # So many labelled frames are read, and of those so many are tried.
 _MOST, _MOST_RIGHT, _MOST_WRONG = 400, 100, 150
 # So many pictures stand for the frames whose answers are about as sure.
 _PICTURES_A_PART = 10
+_MOST_READERS = 8
+
+
+class Readers:
+    """Classifiers of one file, one for each core, that answer changed frames together.
+
+    Raises:
+        MissingRuntimeError: No runtime.
+        ArtifactError: The file can't be used here.
+    """
+
+    def __init__(self, bundle: Bundle, artifact: str) -> None:
+        count = min(_MOST_READERS, os.cpu_count() or 1)
+        self._classifiers = [Classifier(bundle, artifact) for _ in range(count)]
+
+    @property
+    def one(self) -> Classifier:
+        return self._classifiers[0]
+
+    def answers(self, frames: Sequence[np.ndarray], change: Change | None = None) -> np.ndarray:
+        """The answers to frames, uint8 B, G, R, as they are or under a change: int64, (n,)."""
+
+        def share(classifier: Classifier, rows: np.ndarray) -> list[int]:
+            read = classifier.runtime.invoke
+            some = [frames[row] for row in rows]
+            changed = map(change.apply, some) if change else some
+            return [int(read(to_tensor(f, classifier.card.input)).argmax()) for f in changed]
+
+        shares = np.array_split(np.arange(len(frames)), len(self._classifiers))
+        with ThreadPoolExecutor(len(shares)) as pool:
+            found = list(pool.map(share, self._classifiers, shares))
+        return np.concatenate(found).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -52,10 +87,10 @@ class KeptLabelled:
         """Of the frames for which these stand, a fraction."""
         return float(self.right @ self.weight / self.weight.sum())
 
-    def under(self, change: Change, classifier: Classifier) -> KeptLabelled:
+    def under(self, change: Change, readers: Readers) -> KeptLabelled:
         """The same frames changed, and what is answered to them then."""
         frames = [change.apply(frame) for frame in self.frames]
-        return replace(self, frames=frames, index=_answers(frames, classifier))
+        return replace(self, frames=frames, index=readers.answers(frames))
 
     @property
     def is_one_shape(self) -> bool:
@@ -146,15 +181,3 @@ def _thinned(found: KeptLabelled) -> KeptLabelled:
         found.group[rows],
         found.sampled[rows],
     )
-
-
-def answer_changed(
-    frames: Sequence[np.ndarray], change: Change, classifier: Classifier
-) -> np.ndarray:
-    """The answers to frames under a change: int64, shape (n,)."""
-    return _answers(map(change.apply, frames), classifier)
-
-
-def _answers(frames: Iterable[np.ndarray], classifier: Classifier) -> np.ndarray:
-    spec, invoke = classifier.card.input, classifier.runtime.invoke
-    return np.array([int(invoke(to_tensor(frame, spec)).argmax()) for frame in frames], np.int64)

@@ -24,7 +24,7 @@ def _pattern(frame: np.ndarray, *, seed: int) -> np.ndarray:
     return cv2.add(frame, _levels(seed, *frame.shape[:2]), dtype=cv2.CV_8U)
 
 
-@lru_cache(maxsize=1)  # frames mostly have one size, and one pattern is tried on all of them
+@lru_cache(maxsize=8)  # frames have few sizes, and one pattern is tried on all of them
 def _levels(seed: int, height: int, width: int) -> np.ndarray:
     """What a pattern adds: float32, shape (height, width, 3)."""
     cells = np.random.default_rng(seed).normal(0, _LEVELS, (_CELLS, _CELLS, 3))

@@ -11,12 +11,11 @@ from edgecnn.audit.ledger.change import Change
 from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
 from edgecnn.audit.ledger.other_light import LIGHT, light_changes
 from edgecnn.audit.ledger.step import Step
-from edgecnn.audit.undo.changed_answers import KeptLabelled, answer_changed, labelled_frames
+from edgecnn.audit.undo.changed_answers import KeptLabelled, Readers, labelled_frames
 from edgecnn.audit.undo.fragile import Fragility, nudges
 from edgecnn.audit.undo.placebo import placebo_changes
 from edgecnn.audit.undo.splits import HOLDS, Return, measure_return
 from edgecnn.bundle.artifacts import twin_of
-from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.records import Progress
@@ -37,6 +36,8 @@ _LEAST, _OFTEN, _CHANCE = 1.0, 0.5, 0.05
 _SAME, _COMPARABLE = 0.6, 0.5
 # So many settings are tried on top of the first.
 _MORE = 2
+# Frames that are read right are tried so many at a time.
+_BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ _TELL_APART = (
 
 @dataclass(frozen=True)
 class _Family:
-    """Settings of one cause, and what they return; won: int, shape (settings, n).
+    """Settings of one cause, and what they return; won: float64, shape (settings, n).
 
     placebo  what faint patterns return; None as long as they were not tried
     """
@@ -124,7 +125,7 @@ class _Trial:
     """Tries settings on labelled kept frames."""
 
     kept: KeptLabelled
-    classifier: Classifier
+    readers: Readers
     progress: Progress | None
 
     def family(self, cause: str, changes: Sequence[Change]) -> _Family:
@@ -133,25 +134,40 @@ class _Trial:
         return _Family(cause, changes, won, measure_return(won, self.kept.weight, self.kept.group))
 
     def _won(self, cause: str, changes: Sequence[Change]) -> np.ndarray:
-        """1 where a setting reads a misread frame right, -1 the other way: int, (settings, n).
+        """1 where a setting reads a misread frame right, -1 the other way: float64, (settings, n).
 
         A setting that mends fewer than two objects can't be chosen: what it spoils is not tried.
         """
         kept = self.kept
         wrong, right = np.flatnonzero(~kept.right), np.flatnonzero(kept.right)
-        won = np.zeros((len(changes), len(kept.label)), int)
+        won = np.zeros((len(changes), len(kept.label)))
         for k, change in enumerate(changes):
             mended = self._read(change, wrong)
             if len(np.unique(kept.group[wrong[mended]])) > 1:
                 won[k, wrong] = mended
-                won[k, right] = self._read(change, right) * 1 - 1
+                won[k, right] = -self._spoiled(change, right, kept.weight[wrong] @ mended)
             if self.progress:
                 self.progress(cause.split(" (")[0], k + 1, len(changes))
         return won
 
+    def _spoiled(self, change: Change, rows: np.ndarray, enough: float) -> np.ndarray:
+        """1 where a setting misreads a frame that is read right as it is: float64, shape (rows,).
+
+        Args:
+            enough: Once frames of this weight are spoiled the setting can't be chosen, and the
+                rest is not read: each of it counts as the mean of those that were.
+        """
+        weight, blocks = self.kept.weight[rows], -(-len(rows) // _BLOCK)
+        spoiled = np.full(len(rows), np.nan)
+        for first in range(blocks):
+            spoiled[first::blocks] = ~self._read(change, rows[first::blocks])
+            if np.nansum(spoiled * weight) >= enough:
+                break
+        return np.nan_to_num(spoiled, nan=float(np.nanmean(spoiled)) if blocks else 0.0)
+
     def _read(self, change: Change, rows: np.ndarray) -> np.ndarray:
         """Which frames are read right under a change: bool, shape (rows,)."""
-        answers = answer_changed([self.kept.frames[row] for row in rows], change, self.classifier)
+        answers = self.readers.answers([self.kept.frames[row] for row in rows], change)
         return np.asarray(answers == self.kept.label[rows])
 
     def families(self) -> list[_Family]:
@@ -186,13 +202,13 @@ def undo(
     """
     artifact = parts[0][0].artifact
     try:
-        classifier = Classifier(bundle, twin_of(artifact) or artifact)
+        readers = Readers(bundle, twin_of(artifact) or artifact)
     except (MissingRuntimeError, ArtifactError):
         return NOTHING_UNDONE  # the note on the kept frames says why already
-    kept = labelled_frames(parts, classifier)
+    kept = labelled_frames(parts, readers.one)
     if kept is None or 100 * (expected - kept.accuracy) < _LEAST:
         return NOTHING_UNDONE
-    trial = _Trial(kept, classifier, progress)
+    trial = _Trial(kept, readers, progress)
     groups = len(np.unique(kept.group))
     if kept.wrong_groups < _FEWEST_WRONG or groups < _FEWEST_GROUPS:
         note = (
@@ -208,7 +224,7 @@ def undo(
             break
         change = found.prescription.change
         names += f"{' and ' if names else ''}{change.name!r}"
-        kept = kept.under(change, classifier)
+        kept = kept.under(change, readers)
         if 100 * (expected - kept.accuracy) < _LEAST or kept.wrong_groups < _FEWEST_WRONG:
             break
         found = _judge(replace(trial, kept=kept).families(), kept, None)
