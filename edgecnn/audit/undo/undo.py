@@ -163,7 +163,8 @@ class _Trial:
             spoiled[first::blocks] = ~self._read(change, rows[first::blocks])
             if np.nansum(spoiled * weight) >= enough:
                 break
-        return np.nan_to_num(spoiled, nan=float(np.nanmean(spoiled)) if blocks else 0.0)
+        rest = float(np.nanmean(spoiled)) if blocks else 0.0
+        return np.where(np.isnan(spoiled), rest, spoiled)
 
     def _read(self, change: Change, rows: np.ndarray) -> np.ndarray:
         """Which frames are read right under a change: bool, shape (rows,)."""
