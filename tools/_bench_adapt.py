@@ -32,7 +32,7 @@ from edgecnn.bundle.preprocess import read_image
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.recipe import Recipe
-from edgecnn.model.embedding import split_network
+from edgecnn.model.embedding import SplitNetwork, split_network
 from edgecnn.model.lab_replay import Replay, read_replay
 from edgecnn.model.read import load_model
 from edgecnn.session.ranking import rank_frames
@@ -110,7 +110,7 @@ def table(
 ) -> Iterator[str]:
     """Print a row a method: the mean over devices and models."""
     wanted = list(methods(with_labels, integer, all_layers))
-    found = [_Bench(model, field).measure(wanted) for model in models]
+    found = [Network(model, field).measure(wanted) for model in models]
     yield (
         "| method | mean, % | error falls by | of each training, % | worst device | harmed "
         "| lab, points: mean | worst | s a device |"
@@ -131,7 +131,7 @@ def _row(name: str, found: list[_Found], base: list[_Found]) -> str:
         for device, a, b, images in zip(
             one.devices, one.accuracy, start.accuracy, one.images, strict=True
         )
-        if b - a > _HARM_POINTS and (b - a) * images / 100 >= _HARM_IMAGES - 0.5
+        if is_harmed(b - a, images)
     ]
     each = [_fall(one.accuracy, start.accuracy) for one, start in zip(found, base, strict=True)]
     cells = (
@@ -144,6 +144,11 @@ def _row(name: str, found: list[_Found], base: list[_Found]) -> str:
         f"{np.mean([one.seconds for one in found]):.1f}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def is_harmed(points: float, images: int) -> bool:
+    """Whether so many points lost of so many images are harm."""
+    return points > _HARM_POINTS and points * images / 100 >= _HARM_IMAGES - 0.5
 
 
 def _fall(after: np.ndarray, before: np.ndarray) -> float:
@@ -162,7 +167,7 @@ class _Found:
     seconds: np.ndarray
 
 
-class _Bench:
+class Network:
     """One MODEL and the devices."""
 
     def __init__(self, model: Path, field: Path) -> None:
@@ -171,6 +176,11 @@ class _Bench:
         self.weights = self.network.get_weights()
         folders = sorted(path for path in field.iterdir() if path.is_dir())
         self.devices = [_device(folder, self.card) for folder in folders]
+
+    def as_trained(self) -> SplitNetwork:
+        """The network before all steps."""
+        self.network.set_weights(self.weights)
+        return split_network(self.network)
 
     def measure(self, wanted: list[Method]) -> dict[str, _Found]:
         right = {one.name: np.zeros(len(self.devices)) for one in wanted}
@@ -208,13 +218,12 @@ class _Bench:
 
     def _student(self, device: Device, half: int, sight: Sight) -> Student:
         """The network after the steps before the last layer."""
-        self.network.set_weights(self.weights)
         rows = np.flatnonzero(device.half == half)
         if sight.count:
             few = min(sight.count, len(rows))
             rows = rows[np.linspace(0, len(rows) - 1, few).round().astype(int)]
         images = device.images.part(rows)
-        split, options = split_network(self.network), AdaptOptions()
+        split, options = self.as_trained(), AdaptOptions()
         student = Student(split, self.replay, images, options, from_scratch=True)
         if not refusal(student.scores, images):
             if sight.framing:
