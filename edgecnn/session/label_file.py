@@ -325,7 +325,8 @@ def _is_live(session: Session, first: FrameEvent | None) -> bool:
 
 def _timed(session: Session) -> Iterator[tuple[FrameEvent, float | None]]:
     """Each answer, and its seconds from the start of the source, as `run --truth` has them."""
-    start_ms: int | None = None
+    run = session.header.run
+    start_ms = None if run is None else run.first_frame_ms
     start_at: datetime | None = None
     for event in frame_events(session):
         start_ms = event.t_ms if start_ms is None else start_ms

@@ -232,6 +232,11 @@ class SessionWriter:
         self._is_synced, self._sync_due = True, time.monotonic() + _SYNC_S
 
     @property
+    def header(self) -> SessionHeader:
+        """What session.json says."""
+        return self._header
+
+    @property
     def size(self) -> int:
         """Bytes of the events so far."""
         return self._size

@@ -34,6 +34,7 @@ from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import open_session, read_frames, read_truth
+from edgecnn.session.reading.thin_log import answered_frames
 
 CARD = Bundle.open(PAST_BUNDLE).card
 HEADER = SessionHeader("b", "0" * 64, CARD, CARD.artifacts[0].file, name="door", site="Graz")
@@ -292,6 +293,26 @@ def test_a_root_gets_dated_sessions_that_an_audit_takes_together(tmp_path):
     head = open_session(folders[1]).header
     assert (head.name, head.site) == ("door", "Graz")
     assert sessions_below(folders[0]) == [folders[0]]
+
+
+def test_a_later_session_says_when_its_run_began_and_counts_its_own_answers(bundle_after, tmp_path):
+    log = SessionLog(HEADER, RunOptions(log_root=tmp_path / "root", keep_frames=8), live=True)
+    start, step = time.monotonic() - 7.0, 2  # every other frame of the camera is dropped
+    for k in range(160):
+        if k == 20:
+            log.begin(*bundle_after, None)
+        bgr = np.random.default_rng(k).integers(0, 255, (48, 40, 3), np.uint8)
+        frame = Frame(bgr, step * k, START + timedelta(seconds=k / 10), start + k / 10)
+        log.write(lambda r, f=frame: r.frame(f, Reply(ANSWER, None, 9.0, 3.0)), frame.index)
+        log.tick()
+    log.end("interrupted", {"frames": 160})
+    first, later = (open_session(one).header for one in sessions_below(tmp_path / "root"))
+    assert (first.run, later.run.started_at) == (None, first.started_at)
+    began, here = (datetime.fromisoformat(one.started_at) for one in (first, later))
+    passed_ms = (here - began).total_seconds() * 1000
+    assert later.run.first_frame_ms == pytest.approx(-7000 - passed_ms, abs=100)
+    for session, count in zip(sessions_below(tmp_path / "root"), (20, 140), strict=True):
+        assert answered_frames(read_frames(open_session(session))) == count
 
 
 def test_where_no_other_session_can_be_begun_the_one_of_now_goes_on(tmp_path, monkeypatch):

@@ -213,6 +213,18 @@ def test_truth_by_time_leaves_a_guard_band_of_the_age_plus_one_frame(tmp_path):
     assert read_labels(file, session) == found
 
 
+def test_seconds_count_from_the_start_of_the_run_in_each_of_its_sessions(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text(f"start,end,label\n0,60,{A}\n60,90,{B}\n")
+    run = {"started_at": "2024-05-01T09:58:55.000+00:00", "first_frame_ms": 5000 - 60_000}
+    for name, expected in (("later", [B] * 58), ("first", [A] * 60)):
+        more = {"run": run} if name == "later" else {}
+        events = [answer_event(k, True) | {"t": 5000 + 100 * k, "age": 1.0} for k in range(60)]
+        session = open_session(write_session(tmp_path / name, PAST_BUNDLE, events, **more))
+        found = read_labels(file, session).events
+        assert [event.label for event in found] == expected
+
+
 def test_a_recording_is_asked_by_the_clock_of_its_video_not_by_when_it_was_read(tmp_path):
     file = tmp_path / "t.csv"
     file.write_text(f"start,end,label\n0,3,{A}\n")

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
@@ -24,7 +24,7 @@ from edgecnn.device.options import RunOptions
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import FrameEvent, TruthEvent
-from edgecnn.session.header import SessionHeader, ShadowBundle
+from edgecnn.session.header import RunPart, SessionHeader, ShadowBundle
 from edgecnn.session.layout import GOES_ON_IN, PICTURES_NAME, is_session
 from edgecnn.session.write import SessionWriter
 
@@ -67,6 +67,8 @@ class SessionLog:
         self._retry_at = self._check_at = self._expire_at = 0.0
         self._roll_at = float("-inf")  # later after another session could not be begun
         self._full = self._ended = self._is_over = False
+        # The start of the first session, and when the run's first frame was captured.
+        self._run: tuple[str, float] | None = None
         self._newest = -1  # frame of which an answer or a label has come
         # Sessions before this one: the first frame after each, and where it is.
         self._earlier: deque[tuple[int, Path]] = deque(maxlen=_MOST_EARLIER)
@@ -187,7 +189,7 @@ class SessionLog:
             folder = _dated(self._options.log_root)
         if folder is None:
             raise OptionError("neither --log nor --log-root is given")
-        self._session = SessionWriter(folder, self._header)
+        self._session = SessionWriter(folder, self._header_of_now())
         self._opened, self._full, self._is_over = self._header, False, False
         self._roll_at = float("-inf")
         self._written.append(((self._header.bundle_sha256, self._header.artifact), folder))
@@ -199,6 +201,14 @@ class SessionLog:
             regions=names if len(names) > 1 else (None,),
             left_out=self._left_out,
         )
+
+    def _header_of_now(self) -> SessionHeader:
+        """The header, with where the run began if that was in an earlier session."""
+        if self._run is None:
+            return self._header
+        started_at, first_frame = self._run
+        first_frame_ms = round((first_frame - time.monotonic()) * 1000)
+        return replace(self._header, run=RunPart(started_at, first_frame_ms))
 
     def _is_gone(self) -> bool:
         """Whether somebody deleted what is written."""
@@ -282,6 +292,9 @@ class SessionLog:
             OutputError: That can't be begun.
         """
         before, after = self._session, self._recorder.next_frame
+        first_frame, started_at = self._recorder.first_frame, before.header.started_at
+        if self._run is None and first_frame is not None and started_at is not None:
+            self._run = started_at, first_frame
         self._open()
         self._earlier.append((after, before.folder))
         with suppress(OutputError):
