@@ -138,7 +138,8 @@ class FolderDesk(Desk):
 
     def result(self) -> LabelResult:
         """How far it is."""
-        found = [self._label[name] for name in self._names if name in self._label]
+        with self._lock:
+            found = [self._label[name] for name in self._names if name in self._label]
         cant_tell = found.count("")
         left = len(self._names) - len(found)
         passed = tuple(self._passed_over)

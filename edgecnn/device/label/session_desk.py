@@ -22,7 +22,7 @@ from edgecnn.errors import OptionError
 from edgecnn.records import Json
 from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
-from edgecnn.session.read import Session
+from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.session.things import link_things
 from edgecnn.session.truth_rows import TruthRows, standing
 
@@ -40,6 +40,22 @@ class _Place:
     recorded: Recorded
     late: LateLabels
     picture: KeptPicture
+
+
+class _Counted:
+    """The labels of a session as they count now: each is taken in once."""
+
+    def __init__(self, frames: Frames, late: LateLabels, labels: Sequence[str]) -> None:
+        self.frames = frames
+        self._late, self._num_taken = late, 0
+        self._rows = TruthRows(labels, frames.regions)
+
+    def truth(self) -> Truth:
+        """What all labels say that are there by now."""
+        for truth in self._late.truths[self._num_taken :]:
+            self._rows.add(truth)
+        self._num_taken = len(self._late.truths)
+        return self._rows.finish(self.frames.key)
 
 
 class SessionDesk(Desk):
@@ -68,6 +84,10 @@ class SessionDesk(Desk):
         self._done: dict[int, str | None] = {}
         self._before: dict[int, TruthEvent] = {}
         self._live: Tally | None = None
+        first = _network(opened[0].session)
+        # Accuracy is of one file of one bundle, as in an audit.
+        counted = ((one, late) for one, late in self._all if _network(one.session) == first)
+        self._counted = [_Counted(one.frames, late, self._card.labels) for one, late in counted]
         for recorded, late in self._all:
             self._take_in(recorded, late)
         names = "".join(session_id(one.session.path) for one in opened)
@@ -81,7 +101,7 @@ class SessionDesk(Desk):
         self._why: dict[int, str] = {}
         self._seen = SeenLabels()
         self._pictures: dict[int, bytes] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def about(self) -> Json:
         return {
@@ -100,14 +120,15 @@ class SessionDesk(Desk):
         return next((one.lab for one in self._card.artifacts if one.file == file), lab)
 
     def state(self) -> Json:
-        live = self._tally()
-        return {
-            "run": self._run,
-            "live": figure_json(live),
-            "outlook": outlook(live, sum(k not in self._done for k in self._uniform)),
-            "left": len(self._places) - len(self._done),
-            "health": self.result().health,
-        }
+        with self._lock:
+            live = self._tally()
+            return {
+                "run": self._run,
+                "live": figure_json(live),
+                "outlook": outlook(live, sum(k not in self._done for k in self._uniform)),
+                "left": len(self._places) - len(self._done),
+                "health": self.result().health,
+            }
 
     def question(self, person: str) -> Json | None:
         with self._lock:
@@ -234,16 +255,7 @@ class SessionDesk(Desk):
 
     def _tally(self) -> Tally:
         if self._live is None:
-            parts = []
-            first = _network(self._all[0][0].session)
-            for recorded, late in self._all:
-                if _network(recorded.session) != first:
-                    continue  # accuracy is of one file of one bundle, as in an audit
-                rows = TruthRows(self._card.labels, recorded.frames.regions)
-                for truth in late.truths:
-                    rows.add(truth)
-                parts.append((recorded.frames, rows.finish(recorded.frames.key)))
-            self._live = headline(parts)
+            self._live = headline([(one.frames, one.truth()) for one in self._counted])
         return self._live
 
 

@@ -27,7 +27,8 @@ class Look:
 
 
 class Desk:
-    """The base: it offers no picture and takes no label. Methods are called in the web thread.
+    """The base: it offers no picture and takes no label. Methods are called in the web thread, and
+    `give` in others beside it.
 
     `mode` is "live", "session" or "folder".
     """

@@ -250,9 +250,12 @@ class Hub(Desk):
         return None
 
     def _known(self, given: GivenLabel) -> array[int]:
-        """The frames of a label that were answered."""
+        """The frames of a label that were answered; one that was asked about may be very old."""
         first = bisect_left(self._answered, given.first)
-        return self._answered[first : bisect_right(self._answered, given.last)]
+        found = self._answered[first : bisect_right(self._answered, given.last)]
+        if not found and given.first == given.last and self._draw.was_asked(given.first):
+            found.append(given.first)
+        return found
 
     def _events(self, given: GivenLabel, frames: Sequence[int]) -> Iterator[TruthEvent]:
         for frame in frames:
