@@ -429,21 +429,27 @@ def test_a_session_that_is_given_twice_is_labelled_once_and_copies_are_refused(s
     twice.close()
 
 
-def test_sessions_with_nothing_to_look_at_are_left_out_and_said(session, digits_bundle, tmp_path):
+def test_labels_of_sessions_with_nothing_to_look_at_count_as_in_the_audit(
+    session, digits_bundle, tmp_path
+):
     labels = Bundle.open(digits_bundle).card.labels
     scores = [1.0] + [0.0] * (len(labels) - 1)
     root = tmp_path / "root"
     root.mkdir()
     session = session.rename(root / "b")
-    empty = {"a": [], "c": [frame_event(0, scores)]}
+    empty = {"a": [], "c": [frame_event(0, scores), truth_event(0, "1")]}
     for name, events in empty.items():
         write_session(root / name, digits_bundle, events, name=name)
     desk = SessionDesk([root / name for name in "abc"])
     desk.give([given(desk, desk.question("a")["frame"], "0")])
     found = desk.result()
-    assert (found.sessions, found.labelled) == ((session,), 1)
+    assert (found.sessions, found.labelled) == ((session, root / "c"), 1)
+    assert found.live == audit([root]).live.tally
+    assert (found.live.correct, found.live.total) == (1, 2)
+    assert found.to_text().endswith(f"next      edgecnn audit {session} {root / 'c'}\n")
     assert f"{root / 'a'} holds no frame and is left out" in found.to_text()
-    assert f"{root / 'c'} has no kept pictures and is left out" in found.to_text()
+    assert f"{root / 'c'} has no kept pictures to look at; its labels count" in found.to_text()
+    assert found.written == (session / "events.jsonl",)
     desk.close()
     with pytest.raises(OptionError, match="none of the 2 sessions"):
         SessionDesk([root / "a", root / "c"])
