@@ -400,6 +400,42 @@ def test_rows_beyond_the_recording_are_said_by_audit_and_merge(session, tmp_path
     assert read_labels(file, open_session(session)).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("header", "rows", "strangers"),
+    [
+        ("frame,label", ["0", "7", "8"], 2),  # of the frames that the camera dropped
+        ("first,last,label", ["0,8", "5,9", "11,12"], 2),
+        ("start,end,label", ["0,0.1", "0.9,1.1", "0.5,0.6"], 1),
+    ],
+)
+def test_rows_about_no_frame_of_the_log_are_counted_and_said(tmp_path, header, rows, strangers):
+    events = [answer_event(k, True) | {"t": 100 * k, "age": 0.1} for k in (0, 1, 2, 10, 20)]
+    session = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join([header, *(f"{row},{A}" for row in rows)]) + "\n")
+    assert read_labels(file, open_session(session)).strangers == strangers
+    of = "label" if strangers == 1 else "labels"
+    said = f"{file}: {strangers} {of} of frames that the session does not hold"
+    assert said in audit([session], AuditOptions(truth=file)).notes
+    assert f"{strangers} of other frames)" in label([session], LabelOptions(merge=file)).to_text()
+
+
+def test_a_file_that_is_missing_is_said_before_the_long_work(tmp_path):
+    done: list[str] = []
+    options = AuditOptions(truth=tmp_path / "none.csv", bundle=PAST_BUNDLE)
+    with pytest.raises(TruthError, match="does not exist"):
+        audit([PAST / "field"], options, progress=lambda what, *_: done.append(what))
+    assert set(done) == {"reading sessions"}
+
+
+def test_names_of_no_image_are_counted(tmp_path):
+    events = [answer_event(k, True, name=f"{k}.png") for k in range(3)]
+    session = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    file = tmp_path / "t.csv"
+    file.write_text(f"name,label\n0.png,{A}\n1.png,{A}\nb/2.png,{A}\n")
+    assert read_labels(file, open_session(session)).strangers == 1
+
+
 @pytest.mark.parametrize(("rows", "doubts"), [(20, 0), (29, 0), (31, 1)])
 def test_rows_within_an_interval_after_the_last_answer_are_no_doubt(tmp_path, rows, doubts):
     """`run --every` answers some frames, and the recording goes on after the last of them."""
