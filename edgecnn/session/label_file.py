@@ -287,7 +287,7 @@ def _from_csv(file: Path, session: Session, region: str | None) -> FileLabels:
         why = missed(file, csv.by, csv.bounds, seen.moments)
         raise TruthError(f"{session.path}: {why}")
     doubts = []
-    if csv.by == "frame":
+    if csv.by == "frame" and not reasons.goes_on:
         doubts = doubt_frames(file, csv.rows, seen.last + 1, is_over=True, step=seen.step)
     thin = [f"{file}: {note}" for note in reasons.note(found)]
     notes = (*csv.notes, *doubts, *thin)
@@ -301,12 +301,12 @@ class _Seen:
     goes: their numbers or times.
     """
 
-    last: int = 0
+    last: int = -1
     step: int = 1
     keys: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, frame: int, moment: float | None) -> None:
-        self.step = max(self.step, frame - self.last)
+        self.step = max(self.step, frame - self.last if self.keys else 1)
         self.last = max(self.last, frame)
         if moment is not None:
             self.keys.append(moment)

@@ -428,6 +428,17 @@ def test_a_file_that_is_missing_is_said_before_the_long_work(tmp_path):
     assert set(done) == {"reading sessions"}
 
 
+@pytest.mark.parametrize(("reason", "doubts"), [("goes on in b", 0), ("source ended", 1)])
+def test_rows_for_the_next_session_of_a_run_are_no_doubt(tmp_path, reason, doubts):
+    events = [answer_event(k, True) for k in range(50, 60)]
+    end = {"event": "end", "t": 9999, "reason": reason}
+    session = write_session(tmp_path / "a", PAST_BUNDLE, [*events, end])
+    file = tmp_path / "t.csv"
+    file.write_text("frame,label\n" + "".join(f"{k},{A}\n" for k in range(80)))
+    found = read_labels(file, open_session(session))
+    assert (len(found.events), found.strangers, len(found.notes)) == (10, 70, doubts)
+
+
 def test_names_of_no_image_are_counted(tmp_path):
     events = [answer_event(k, True, name=f"{k}.png") for k in range(3)]
     session = write_session(tmp_path / "s", PAST_BUNDLE, events)
