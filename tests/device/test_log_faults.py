@@ -119,6 +119,23 @@ def test_a_session_folder_that_is_deleted_is_made_anew(feed, tmp_path):
     assert read_frames(open_session(tmp_path / "s")).end == "interrupted"
 
 
+def test_after_an_outage_frames_say_again_which_thing_they_show(tmp_path):
+    log, now = SessionLog(HEADER, RunOptions(log=tmp_path / "s"), live=True), time.monotonic()
+    for k, thing in enumerate((0, 1, 1, 1, 1)):
+        if k == 2:
+            (tmp_path / "s" / "events.jsonl").unlink()
+            log.tick()
+        frame = Frame(np.zeros((48, 40, 3), np.uint8), k, START, now + k / 10)
+        log.write(lambda r, f=frame, t=thing: r.frame(f, Reply(ANSWER, None, 9.0, 3.0, t)), k)
+        if k == 2:
+            log.tick()
+    log.end("interrupted", {})
+    frames = read_frames(open_session(tmp_path / "s"))
+    assert frames.frame.tolist() == [3, 4]
+    assert frames.thing is not None
+    assert frames.thing.tolist() == [1, 1]
+
+
 def test_an_events_file_that_is_deleted_is_made_anew_beside_its_header(feed, tmp_path):
     feed(5)
     before = (tmp_path / "s" / "session.json").read_bytes()

@@ -137,6 +137,10 @@ class Recorder:
         self._things[event.region] = event.thing
         self.session.frame(event._replace(thing=None) if event.thing == known else event)
 
+    def after_outage(self) -> None:
+        """Lines were lost: the next ones say anew what is said once only."""
+        self._things.clear()
+
     @property
     def next_frame(self) -> int:
         """The number after that of the last frame."""

@@ -230,6 +230,7 @@ class SessionLog:
         try:
             if self._opened is self._header:
                 session.reopen()
+                self._recorder.after_outage()
             else:  # another bundle answers by now
                 self._go_on()
                 session = self._session
