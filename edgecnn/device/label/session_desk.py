@@ -229,7 +229,7 @@ class SessionDesk(Desk):
             return "it belongs to other sessions"
         if given.label not in {*self._card.labels, NONE_LABEL, None}:
             return "no class of this model"
-        if not self._seen.add(given.id):
+        if given.id in self._seen:
             return None
         place = self._places[given.first]
         uniform = place.picture.pool == UNIFORM
@@ -251,6 +251,7 @@ class SessionDesk(Desk):
             withdrawn=given.withdrawn,
         )
         place.late.add(truth)
+        self._seen.add(given.id)
         self._note(given.first, self._standing(place) if given.withdrawn else truth)
         self._live = None
         return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
 import shutil
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from uuid import uuid4
@@ -23,7 +26,7 @@ from edgecnn.device.label.folder_desk import FolderDesk
 from edgecnn.device.label.label import LabelOptions, label
 from edgecnn.device.label.session_desk import SessionDesk
 from edgecnn.device.web.given import GivenLabel
-from edgecnn.errors import OptionError
+from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.read import open_session, truth_events
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
@@ -322,6 +325,50 @@ def test_a_corrected_image_moves_and_a_start_again_remembers(images, tmp_path):
     assert sorted(digests(out)) == ["labels.csv"]
     rows = list(csv.DictReader((out / "labels.csv").read_text().splitlines()))
     assert [row["label"] for row in rows] == ["a", "b", ""]
+
+
+@contextmanager
+def full_disk(monkeypatch) -> Iterator[None]:
+    """Takes 20 bytes of a line of labels, or all, and nothing to the end."""
+    write = os.write
+
+    def writing(handle: int, data: memoryview) -> int:
+        if len(data) <= 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(handle, data[:20])
+
+    def syncing(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", writing)
+        patch.setattr(os, "fsync", syncing)
+        yield
+
+
+def test_a_label_that_a_full_disk_refused_is_written_when_it_is_sent_again(session, monkeypatch):
+    desk = SessionDesk([session])
+    label = given(desk, desk.question("a")["frame"], "1")
+    with full_disk(monkeypatch), pytest.raises(OutputError):
+        desk.give([label])
+    assert desk.give([label]) == [None]
+    desk.close()
+    assert [event.label for event in truth_events(open_session(session))] == ["1"]
+
+
+def test_an_image_that_a_full_disk_refused_is_sorted_when_it_is_sent_again(
+    images, tmp_path, monkeypatch
+):
+    desk = FolderDesk(images, tmp_path / "out", ["a"])
+    question = desk.question("x")
+    label = given(desk, question["frame"], "a")
+    with full_disk(monkeypatch), pytest.raises(OutputError):
+        desk.give([label])
+    journal = tmp_path / "out" / "labels.csv"
+    journal.write_bytes(journal.read_bytes()[:-9])
+    assert desk.give([label]) == [None]
+    assert (desk.result().labelled, desk.question("x")["frame"] != question["frame"]) == (1, True)
+    assert FolderDesk(images, tmp_path / "out").result().labelled == 1
 
 
 def test_an_image_whose_label_is_undone_has_none_and_is_asked_again(images, tmp_path):
