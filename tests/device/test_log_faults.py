@@ -136,6 +136,22 @@ def test_after_an_outage_frames_say_again_which_thing_they_show(tmp_path):
     assert frames.thing.tolist() == [1, 1]
 
 
+def test_what_a_person_says_while_nothing_can_be_written_is_written_after_it(feed, tmp_path):
+    feed(3)
+    (tmp_path / "s" / "events.jsonl").unlink()
+    feed.log.tick()
+    assert feed.log.down is not None
+    label = CARD.labels[0]
+    feed.log.truths([TruthEvent(3, label, "page", by="ann", at=START), TruthEvent(4, label, "csv")])
+    assert feed.log.num_lost == 2
+    feed.log.tick()
+    assert feed.log.num_lost == 1  # that of the file
+    feed(2)
+    feed.log.end("interrupted", {})
+    check_session_frames(tmp_path / "s", [3, 4])
+    assert [(e["frame"], e["by"]) for e in read(tmp_path / "s", "truth")] == [(3, "ann")]
+
+
 def test_an_events_file_that_is_deleted_is_made_anew_beside_its_header(feed, tmp_path):
     feed(5)
     before = (tmp_path / "s" / "session.json").read_bytes()

@@ -34,7 +34,7 @@ _RETRY_S, _CHECK_S, _EXPIRE_S = 2.0, 2.0, 600.0
 _DAY_S, _MB = 86_400.0, 1e6
 # From this share of --log-mb on, only frames with a label or a picture are logged.
 _SPARSE_SHARE = 0.8
-_MOST_EARLIER = 1000
+_MOST_EARLIER, _MOST_WAITING = 1000, 100_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class SessionLog:
         self._newest = -1  # frame of which an answer or a label has come
         # Sessions before this one: the first frame after each, and where it is.
         self._earlier: deque[tuple[int, Path]] = deque(maxlen=_MOST_EARLIER)
+        self._waiting: list[TruthEvent] = []
         self._left_out = LeftOut(labels_come=bool(header.truth))
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
         self._open()
@@ -116,9 +117,16 @@ class SessionLog:
         for place, some in groupby(events, self._place):
             if place is None:
                 for event in some:
-                    self.write(partial(Recorder.truth, event=event))
+                    self._label(event)
             else:
                 self._add_to(place, list(some))
+
+    def _label(self, event: TruthEvent) -> None:
+        """Write a label; what a person gave while nothing can be written waits for that."""
+        self.write(partial(Recorder.truth, event=event))
+        is_given = event.at is not None  # of other sources none has a time
+        if self.down is not None and is_given and len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(event)
 
     def _place(self, event: TruthEvent) -> Path | None:
         """The earlier session that a label belongs to; None where it is the one of now."""
@@ -240,6 +248,9 @@ class SessionLog:
             return
         self.notes.append(f"logging again after {time.monotonic() - down.since:.1f} s")
         self.down = None
+        waiting, self._waiting = self._waiting, []
+        self.num_lost -= len(waiting)
+        self.truths(waiting)
 
     def _begin_day(self) -> None:
         """Have another session begun where a day is over."""
