@@ -139,8 +139,7 @@ class FolderDesk(Desk):
 
     def result(self) -> LabelResult:
         """How far it is."""
-        with self._lock:
-            found = [self._label[name] for name in self._names if name in self._label]
+        found = [self._label[name] for name in self._names if name in self._label]
         cant_tell = found.count("")
         left = len(self._names) - len(found)
         passed = tuple(self._passed_over)

@@ -109,7 +109,7 @@ class SessionDesk(Desk):
         self._why: dict[int, str] = {}
         self._seen = SeenLabels()
         self._pictures: dict[int, bytes] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def about(self) -> Json:
         return {
@@ -128,15 +128,14 @@ class SessionDesk(Desk):
         return next((one.lab for one in self._card.artifacts if one.file == file), lab)
 
     def state(self) -> Json:
-        with self._lock:
-            live = self._tally()
-            return {
-                "run": self._run,
-                "live": figure_json(live),
-                "outlook": outlook(live, sum(k not in self._done for k in self._uniform)),
-                "left": len(self._places) - len(self._done),
-                "health": self.result().health,
-            }
+        live = self._tally()
+        return {
+            "run": self._run,
+            "live": figure_json(live),
+            "outlook": outlook(live, sum(k not in self._done for k in self._uniform)),
+            "left": len(self._places) - len(self._done),
+            "health": self.result().health,
+        }
 
     def question(self, person: str) -> Json | None:
         with self._lock:

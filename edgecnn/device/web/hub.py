@@ -224,6 +224,10 @@ class Hub(Desk):
     def session_folder(self, name: str) -> Path | None:
         return self._shelf.folder(name) if self._shelf else None
 
+    def takes_long(self, labels: Sequence[GivenLabel], /) -> bool:
+        """A label of a run that has ended may have its whole session read first."""
+        return any(given.run != self._run for given in labels)
+
     def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
         return [self._give(given) for given in labels]
 
