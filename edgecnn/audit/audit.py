@@ -68,9 +68,10 @@ def audit(
     recordings = read_recordings(
         sessions, options.bundle, progress, keep_names=options.csv is not None
     )
+    file = _read_file(recordings, options.truth)  # a missing one is said before the long work
     lab = measure_lab(recordings.first, recordings.bundle, options.lab, progress)
     answers = _look_at_answers(recordings, lab, progress)
-    labels = _read_labels(recordings, options.truth)
+    labels = _read_labels(recordings, file)
     lab, checks = _check_field(recordings, lab, answers, labels, progress)
     report = _explain(recordings, lab, checks, answers, labels, options)
     if options.report is not None:
@@ -100,7 +101,7 @@ class _Labels:
 
 
 def _look_at_answers(recordings: Recordings, lab: Lab, progress: Progress | None) -> _Answers:
-    """All that needs no label: it comes before they are read, so it can't see them."""
+    """All that needs no label, and is given none."""
     estimate = estimate_accuracy(
         joined([frames.calibrated for frames in recordings.frames]),
         lab.quantized.accuracy or 0.0,
@@ -111,16 +112,20 @@ def _look_at_answers(recordings: Recordings, lab: Lab, progress: Progress | None
     return _Answers(estimate, again, notes)
 
 
-def _read_labels(recordings: Recordings, file: Path | None) -> _Labels:
-    """The labels that the sessions hold, and those of a file for one session."""
+def _read_file(recordings: Recordings, file: Path | None) -> FileLabels | None:
+    """The labels of --truth, which are for one session."""
     if file is not None and len(recordings.sessions) > 1:
         raise OptionError(
             f"--truth {file} is of one session, but {len(recordings.sessions)} are given; audit "
             "them one by one, or merge the labels into their session"
         )
-    labels = None if file is None else read_labels(file, recordings.first)
-    more = () if labels is None else labels.events
-    return _Labels([(s, f, read_truth(s, f, more)) for s, f in recordings], labels)
+    return None if file is None else read_labels(file, recordings.first)
+
+
+def _read_labels(recordings: Recordings, file: FileLabels | None) -> _Labels:
+    """The labels that the sessions hold, and those of a file."""
+    more = () if file is None else file.events
+    return _Labels([(s, f, read_truth(s, f, more)) for s, f in recordings], file)
 
 
 def _check_field(

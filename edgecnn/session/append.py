@@ -37,7 +37,6 @@ class TruthAppender:
         except OSError:
             self.place = labels_beside(session)
             self._file = self._open_beside(session)
-        self._end_torn_line()
 
     def __enter__(self) -> TruthAppender:
         return self
@@ -62,6 +61,7 @@ class TruthAppender:
         Raises:
             OutputError: The disk is full or gone.
         """
+        self._end_torn_line()
         lines = (event.to_line() for event in events)
         while some := b"".join(islice(lines, _AT_ONCE)):
             self._write(some)
@@ -82,7 +82,7 @@ class TruthAppender:
             ) from error
 
     def _end_torn_line(self) -> None:
-        """A killed run left half a line: end it, so that the first label is a line of its own."""
+        """A killed run or a full disk left half a line: end it, so that a label has its own."""
         if os.fstat(self._file).st_size:
             os.lseek(self._file, -1, os.SEEK_END)
             if os.read(self._file, 1) != b"\n":

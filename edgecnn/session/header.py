@@ -19,6 +19,7 @@ from edgecnn.session.layout import HEADER_NAME, PICTURES_NAME
 
 __all__ = [
     "SESSION_FORMAT",
+    "RunPart",
     "Session",
     "SessionHeader",
     "ShadowBundle",
@@ -45,6 +46,18 @@ class ShadowBundle(Record):
 
 
 @dataclass(frozen=True)
+class RunPart(Record):
+    """What a session needs of its run, where the run began in an earlier session.
+
+    started_at      when the first session of the run started, as in its header
+    first_frame_ms  when the run's first frame was captured, on the clock of this session: below 0
+    """
+
+    started_at: str
+    first_frame_ms: int
+
+
+@dataclass(frozen=True)
 class SessionHeader(Record):
     """What was measured: enough for an audit without the bundle, and never a label of the field.
 
@@ -63,6 +76,7 @@ class SessionHeader(Record):
         name, site: What people call this device and its place, where they said so.
         started_at: UTC, ISO 8601; the moment from which events count their time.
         shadow: What answered beside the bundle, where something did.
+        run: Where the run began in an earlier session; else None.
     """
 
     bundle_path: str = field(metadata=json_as(hidden=True))
@@ -83,6 +97,7 @@ class SessionHeader(Record):
     site: str | None = None
     started_at: str | None = None
     shadow: ShadowBundle | None = None
+    run: RunPart | None = None
     edgecnn: str | None = __version__
     format: int = SESSION_FORMAT
 
@@ -91,6 +106,11 @@ class SessionHeader(Record):
         """Whether the source was a video or images: of these the header has the whole path."""
         source = Path(self.source or "")
         return source.is_absolute() and source.parts[1:2] != ("dev",)
+
+    @property
+    def run_key(self) -> tuple[str | None, str | None]:
+        """Where a session has a `run`, it is alike in all sessions of that."""
+        return self.boot_id, self.started_at if self.run is None else self.run.started_at
 
     @classmethod
     def of(cls, bundle: Path | str, artifact: str | None = None, **known: Any) -> SessionHeader:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from edgecnn.session.events import BROKEN, VIAS, FrameEvent, TruthEvent, event_k
 from edgecnn.session.layout import EVENTS_NAME, is_session, labels_beside
 from edgecnn.session.read import Session, frame_events, open_session, truth_events
 from edgecnn.session.reading.thin_log import LateReasons
-from edgecnn.session.timeline import doubt_frames, guard_width, missed
+from edgecnn.session.timeline import Span, doubt_frames, guard_width, missed
 from edgecnn.session.truth_csv import CsvLabels, Footage, labels_from_csv
 
 __all__ = ["FileLabels", "Merged", "merge_labels", "read_labels"]
@@ -34,7 +34,8 @@ class FileLabels:
     Args:
         events: In the order of the file.
         known: Labels that the session has already.
-        strangers: Labels of frames that the session does not hold.
+        strangers: Labels of frames that the session does not hold; of a CSV the rows that are
+            about none that it holds.
         guarded: Frames that were left unlabelled because they are near a change of the label.
         notes: How the file was read, where that is not plain, and what to doubt.
     """
@@ -286,27 +287,41 @@ def _from_csv(file: Path, session: Session, region: str | None) -> FileLabels:
         why = missed(file, csv.by, csv.bounds, seen.moments)
         raise TruthError(f"{session.path}: {why}")
     doubts = []
-    if csv.rows:
+    if csv.by == "frame" and not reasons.goes_on:
         doubts = doubt_frames(file, csv.rows, seen.last + 1, is_over=True, step=seen.step)
     thin = [f"{file}: {note}" for note in reasons.note(found)]
     notes = (*csv.notes, *doubts, *thin)
-    return FileLabels(tuple(events), known=known, guarded=guarded, notes=notes)
+    strangers = csv.num_absent + seen.num_without(csv.rows)
+    return FileLabels(tuple(events), known, strangers, guarded, notes)
 
 
 @dataclass
 class _Seen:
-    """Which frames a session holds: the last, the most from one to the next, and their times."""
+    """Which frames a session holds: the last, the most from one to the next, and by what a CSV
+    goes: their numbers or times.
+    """
 
-    last: int = 0
+    last: int = -1
     step: int = 1
-    moments: tuple[float, float] | None = None
+    keys: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, frame: int, moment: float | None) -> None:
-        self.step = max(self.step, frame - self.last)
+        self.step = max(self.step, frame - self.last if self.keys else 1)
         self.last = max(self.last, frame)
         if moment is not None:
-            first, last = self.moments or (moment, moment)
-            self.moments = min(first, moment), max(last, moment)
+            self.keys.append(moment)
+
+    @property
+    def moments(self) -> tuple[float, float] | None:
+        """The first and the last; None where there is none."""
+        return (min(self.keys), max(self.keys)) if self.keys else None
+
+    def num_without(self, rows: Sequence[tuple[int, Span]]) -> int:
+        """How many rows of a CSV are about no frame here."""
+        keys = np.sort(np.array(self.keys))
+        ends = [(span.start, span.end) for _, span in rows]
+        first, after = np.searchsorted(keys, np.array(ends).reshape(-1, 2).T)
+        return int((first == after).sum())
 
 
 def _by_csv(session: Session) -> dict[tuple[int, str | None], str | None]:
@@ -325,7 +340,8 @@ def _is_live(session: Session, first: FrameEvent | None) -> bool:
 
 def _timed(session: Session) -> Iterator[tuple[FrameEvent, float | None]]:
     """Each answer, and its seconds from the start of the source, as `run --truth` has them."""
-    start_ms: int | None = None
+    run = session.header.run
+    start_ms = None if run is None else run.first_frame_ms
     start_at: datetime | None = None
     for event in frame_events(session):
         start_ms = event.t_ms if start_ms is None else start_ms

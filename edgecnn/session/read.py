@@ -13,17 +13,16 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
 from edgecnn.accuracy.intervals import is_increasing
 from edgecnn.errors import SessionError
-from edgecnn.session.answers import frame_key, frame_of, latest
+from edgecnn.session.answers import frame_key, latest
 from edgecnn.session.events import (
     BROKEN,
     FRAME_BEGIN,
@@ -35,6 +34,7 @@ from edgecnn.session.events import (
 from edgecnn.session.header import Session, open_session
 from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, labels_beside, picture_stem
 from edgecnn.session.reading.columns import days_of, moved, narrowed, spread_scores
+from edgecnn.session.reading.frames import Frames, KeptFrame
 from edgecnn.session.reading.time_of_day import TimeOfDay
 from edgecnn.session.truth_rows import Truth, TruthRows, appended
 
@@ -56,81 +56,6 @@ _CHUNK = 4096
 _WIDE = 1 << 30
 # How a run says that --log-mb is used up.
 _LOG_ENDS = b": the log ends"
-
-
-class KeptFrame(NamedTuple):
-    """What is known of a kept picture. Of a recording, when it was processed is no time of it.
-
-    Args:
-        time: When a camera captured it, in UTC; None of a recording.
-        hard: Whether it was kept for being hard.
-        seconds: Its time from the start of a video.
-        name: Its file in an image folder.
-    """
-
-    time: datetime | None
-    hard: bool
-    seconds: float | None = None
-    name: str | None = None
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What the device answered, in the order of region and frame; no label of the field.
-
-    Columns of shape (n,): `key` tells region and frame (see `answers.frame_key`), int32 where one
-    region's numbers are below 2^30, else int64. `index` is int8 to int32: it holds each index,
-    but no product of two. `confidence` and `calibrated` are the top score as the device gave it
-    (float16 where that is exact, else float32), and after temperature scaling by the card's
-    temperature (float32). `images` and `names` map a row to the picture that was kept and to the
-    file name in an image folder (kept on request), `kept` the rows with a picture to what is known
-    of it, `scores` and `pools` the rows with a picture to all scores (where only the best were
-    logged, the others share what is left) and to why it was kept. `days` has shape (r, 2): from
-    this row on frames were captured on this day, in days since year 1, UTC; 0 where unknown.
-    `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the frames
-    show (see `accuracy.objects`); None where not every frame of the session has a number.
-    `shadow`, int32: what the bundle beside answered; -1 where it did not; None where it never did.
-    `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
-    belong to no answer. `chances` maps the rows whose picture was kept once to the chance that it
-    had, 0 where chance had no part in it. `answered` is how many frames the run answered, by its
-    end; None where it does not say so. `cut_short` is how many frames the run answered where
-    --log-mb ended the log before it, 0 where that is not known; None where the log did not end so.
-    """
-
-    key: np.ndarray
-    index: np.ndarray
-    confidence: np.ndarray
-    calibrated: np.ndarray
-    images: dict[int, str]
-    kept: dict[int, KeptFrame]
-    names: dict[int, str]
-    regions: dict[str | None, int]
-    separate: bool
-    broken: int
-    repeated: int
-    end: str | None
-    days: np.ndarray
-    thing: np.ndarray | None = None
-    shadow: np.ndarray | None = None
-    scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
-    pools: dict[int, str] = field(default_factory=dict)
-    num_kept: int = 0
-    num_foreign: int = 0
-    chances: dict[int, float] = field(default_factory=dict)
-    answered: int | None = None
-    cut_short: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.key)
-
-    @property
-    def frame(self) -> np.ndarray:
-        """The frame numbers, of the type of `key`, shape (n,)."""
-        return frame_of(self.key)
-
-    def by_chance(self, row: int) -> bool:
-        """Whether the picture of a row is one of a sample: kept for no known reason."""
-        return self.pools.get(row, "uniform") == "uniform"
 
 
 def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
@@ -291,7 +216,8 @@ class _Rows:
         answered, lost = end.get("frames"), end.get("lines not logged", 0)
         if isinstance(answered, int) and isinstance(lost, int):
             self.cut_short = None if self.cut_short is None else answered
-            self.answered = max(0, answered - lost // max(1, len(self.regions)))
+            if self.session.header.run is None:  # else these are of earlier sessions too
+                self.answered = max(0, answered - lost // max(1, len(self.regions)))
 
     def break_off(self) -> None:
         """Count a broken line: what the frame after it shows is only known if that says so."""

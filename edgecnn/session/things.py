@@ -1,13 +1,14 @@
 """The same thing in several sessions: numbers of things that hold across them.
 
-A run numbers what its frames show; the next run starts again from 0. Of things whose picture was
+A run numbers what its frames show, through all sessions that it writes; the next run starts again
+from 0. Of things whose picture was
 kept, the looks say which of them return. A thing without a kept picture counts anew in each
-session: nothing is left to know it by.
+run: nothing is left to know it by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,13 +30,20 @@ def link_things(sessions: Sequence[Session], frames: Sequence[Frames]) -> list[F
     if len(frames) == 1 or any(one.thing is None for one in frames):
         return list(frames)
     known: dict[int, int] = {}
+    names: dict[Hashable, np.ndarray] = {}  # of the things of each run
     numbers, linked, taken = ObjectNumbers(), [], 0
     for session, one in zip(sessions, frames, strict=True):
         local = np.asarray(one.thing, np.int64)
-        name = taken + np.arange(int(local.max(initial=-1)) + 1)
+        run, begins = session.header.run_key, session.header.run is None
+        before = np.zeros(0, np.int64) if begins else names.get(run, np.zeros(0, np.int64))
+        new = max(0, int(local.max(initial=-1)) + 1 - len(before))
+        name = np.concatenate([before, taken + np.arange(new)])
         for thing, picture in _pictures(session, one, local).items():
-            name[thing] = known.setdefault(numbers.number(picture), int(name[thing]))
-        taken += len(name)
+            found = known.setdefault(numbers.number(picture), int(name[thing]))
+            if thing >= len(before):
+                name[thing] = found
+        taken += new
+        names[run] = name
         linked.append(replace(one, thing=name[local]))
     return linked
 

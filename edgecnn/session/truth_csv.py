@@ -94,7 +94,8 @@ class CsvLabels:
         timeline: The labels by number or time.
         names: The labels by file.
         notes: How the file was read, where that is not plain, and what to doubt.
-        rows: Each row's line in the file and its frames, where the file goes by these.
+        rows: Each row's line in the file, and its frames or times; none where it goes by names.
+        num_absent: Names that are of no image.
     """
 
     by: Literal["frame", "name", "seconds", "clock"]
@@ -102,6 +103,7 @@ class CsvLabels:
     names: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     rows: tuple[tuple[int, Span], ...] = ()
+    num_absent: int = 0
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -262,7 +264,8 @@ def _by_time(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
     notes += [f"{path}: times such as {rows[0].keys[0]} count from 1970 (UTC)"] if epoch else []
     notes += doubt_times(path, lines, None if absolute else footage.seconds)
     labels = _timeline(path, spans)
-    return CsvLabels("clock" if absolute or epoch else "seconds", labels, notes=tuple(notes))
+    by: Literal["clock", "seconds"] = "clock" if absolute or epoch else "seconds"
+    return CsvLabels(by, labels, notes=tuple(notes), rows=tuple(lines))
 
 
 def _by_name(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
@@ -288,8 +291,9 @@ def _by_name(path: Path, rows: list[_Row], footage: Footage) -> CsvLabels:
             f"{path}: none of its {len(table)} names is in the source (the first: "
             f"{rows[0].keys[0]!r}; the source's first: {footage.names[0]!r})"
         )
-    notes = doubt_names(path, [name for name in table if name not in hit], len(table))
-    return CsvLabels("name", names=found, notes=tuple(notes))
+    absent = [name for name in table if name not in hit]
+    notes = doubt_names(path, absent, len(table))
+    return CsvLabels("name", names=found, notes=tuple(notes), num_absent=len(absent))
 
 
 def _file_name(cell: str) -> str:

@@ -92,7 +92,7 @@ class SessionWriter:
         self._is_new = not folder.exists()
         self._num_frames = 0
         self._file = -1
-        self._size = 0
+        self._size = self._torn = 0
         self._is_synced = True
         self._start = time.monotonic()
         self._sync_due = self._start + _FIRST_SYNC_S
@@ -232,6 +232,11 @@ class SessionWriter:
         self._is_synced, self._sync_due = True, time.monotonic() + _SYNC_S
 
     @property
+    def header(self) -> SessionHeader:
+        """What session.json says."""
+        return self._header
+
+    @property
     def size(self) -> int:
         """Bytes of the events so far."""
         return self._size
@@ -292,6 +297,8 @@ class SessionWriter:
             rest = memoryview(line)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
+                self._torn = len(line) - len(rest)
+            self._torn = 0
             self._size += len(line)
         self._is_synced = False
         self.sync()
@@ -319,10 +326,16 @@ class SessionWriter:
             ) from error
 
     def _drop_torn_line(self) -> None:
-        """A full disk takes half a line: cut it off again, if the disk lets us, and stop."""
+        """A full disk takes half a line: cut it off again, if the disk lets us, and stop.
+
+        Others append labels meanwhile, so that the file is longer than what this wrote.
+        """
         if self._file >= 0:
+            torn, self._torn = self._torn, 0
             with suppress(OSError):  # a read-only disk; readers skip a torn last line
-                os.ftruncate(self._file, self._size)
+                end = os.lseek(self._file, 0, os.SEEK_CUR)
+                if torn and end == os.fstat(self._file).st_size:
+                    os.ftruncate(self._file, end - torn)
             self._close()
 
     def _discard(self) -> None:

@@ -34,6 +34,7 @@ from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import open_session, read_frames, read_truth
+from edgecnn.session.reading.thin_log import answered_frames
 
 CARD = Bundle.open(PAST_BUNDLE).card
 HEADER = SessionHeader("b", "0" * 64, CARD, CARD.artifacts[0].file, name="door", site="Graz")
@@ -116,6 +117,39 @@ def test_a_session_folder_that_is_deleted_is_made_anew(feed, tmp_path):
     feed.log.end("interrupted", {})
     check_session(tmp_path / "s", [5, 6, 7, 8, 9], [f"not logged: {tmp_path / 's'} was deleted"])
     assert read_frames(open_session(tmp_path / "s")).end == "interrupted"
+
+
+def test_after_an_outage_frames_say_again_which_thing_they_show(tmp_path):
+    log, now = SessionLog(HEADER, RunOptions(log=tmp_path / "s"), live=True), time.monotonic()
+    for k, thing in enumerate((0, 1, 1, 1, 1)):
+        if k == 2:
+            (tmp_path / "s" / "events.jsonl").unlink()
+            log.tick()
+        frame = Frame(np.zeros((48, 40, 3), np.uint8), k, START, now + k / 10)
+        log.write(lambda r, f=frame, t=thing: r.frame(f, Reply(ANSWER, None, 9.0, 3.0, t)), k)
+        if k == 2:
+            log.tick()
+    log.end("interrupted", {})
+    frames = read_frames(open_session(tmp_path / "s"))
+    assert frames.frame.tolist() == [3, 4]
+    assert frames.thing is not None
+    assert frames.thing.tolist() == [1, 1]
+
+
+def test_what_a_person_says_while_nothing_can_be_written_is_written_after_it(feed, tmp_path):
+    feed(3)
+    (tmp_path / "s" / "events.jsonl").unlink()
+    feed.log.tick()
+    assert feed.log.down is not None
+    label = CARD.labels[0]
+    feed.log.truths([TruthEvent(3, label, "page", by="ann", at=START), TruthEvent(4, label, "csv")])
+    assert feed.log.num_lost == 2
+    feed.log.tick()
+    assert feed.log.num_lost == 1  # that of the file
+    feed(2)
+    feed.log.end("interrupted", {})
+    check_session_frames(tmp_path / "s", [3, 4])
+    assert [(e["frame"], e["by"]) for e in read(tmp_path / "s", "truth")] == [(3, "ann")]
 
 
 def test_an_events_file_that_is_deleted_is_made_anew_beside_its_header(feed, tmp_path):
@@ -292,6 +326,26 @@ def test_a_root_gets_dated_sessions_that_an_audit_takes_together(tmp_path):
     head = open_session(folders[1]).header
     assert (head.name, head.site) == ("door", "Graz")
     assert sessions_below(folders[0]) == [folders[0]]
+
+
+def test_a_later_session_says_when_its_run_began_and_counts_its_own_answers(bundle_after, tmp_path):
+    log = SessionLog(HEADER, RunOptions(log_root=tmp_path / "root", keep_frames=8), live=True)
+    start, step = time.monotonic() - 7.0, 2  # every other frame of the camera is dropped
+    for k in range(160):
+        if k == 20:
+            log.begin(*bundle_after, None)
+        bgr = np.random.default_rng(k).integers(0, 255, (48, 40, 3), np.uint8)
+        frame = Frame(bgr, step * k, START + timedelta(seconds=k / 10), start + k / 10)
+        log.write(lambda r, f=frame: r.frame(f, Reply(ANSWER, None, 9.0, 3.0)), frame.index)
+        log.tick()
+    log.end("interrupted", {"frames": 160})
+    first, later = (open_session(one).header for one in sessions_below(tmp_path / "root"))
+    assert (first.run, later.run.started_at) == (None, first.started_at)
+    began, here = (datetime.fromisoformat(one.started_at) for one in (first, later))
+    passed_ms = (here - began).total_seconds() * 1000
+    assert later.run.first_frame_ms == pytest.approx(-7000 - passed_ms, abs=100)
+    for session, count in zip(sessions_below(tmp_path / "root"), (20, 140), strict=True):
+        assert answered_frames(read_frames(open_session(session))) == count
 
 
 def test_where_no_other_session_can_be_begun_the_one_of_now_goes_on(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timezone
 
 import pytest
@@ -34,17 +35,19 @@ CONNECT, PUBLISH, PING, DISCONNECT = 1, 3, 12, 14
 class Broker:
     """Takes one client; `got` has topic, payload and whether it is retained."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.got: list[tuple[str, bytes, bool]] = []
         self.connect = b""
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.client = self.listener
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
 
     def serve(self) -> None:
         client, _ = self.listener.accept()
-        with client, client.makefile("rb") as stream:
+        self.client = client
+        with suppress(OSError), client, client.makefile("rb") as stream:
             while head := stream.read(1):
                 kind, flags = head[0] >> 4, head[0] & 15
                 body = stream.read(self.length(stream))
@@ -84,6 +87,11 @@ class Broker:
             assert time.monotonic() < limit
             time.sleep(0.02)
 
+    def drop(self) -> None:
+        """Break off, as a broker that is stopped."""
+        self.client.shutdown(socket.SHUT_RDWR)
+        self.close()
+
     def close(self) -> None:
         self.thread.join(PATIENCE_S)
         self.listener.close()
@@ -106,7 +114,7 @@ def test_decisions_figures_and_presence_are_published_and_retained():
     assert json.loads(broker.wait_for("home/door/figures"))["gap_points"] == 17.0
     output.close()
     broker.close()
-    assert [json.loads(p)["frame"] for name, p, _ in broker.got if name == "home/door/state"] == [1]
+    assert {json.loads(p)["frame"] for name, p, _ in broker.got if name == "home/door/state"} == {1}
     assert all(retained for _, _, retained in broker.got)
     assert broker.got[-1][:2] == ("home/door/available", b"offline")
     for part in (b"home/door/available", b"offline", b"me", b"s@cret"):
@@ -174,6 +182,22 @@ def test_a_real_broker_keeps_the_state_of_a_run_and_learns_that_it_was_killed(mo
     assert json.loads(got[config])["availability_topic"] == "home/door/available"
     gone = retained(mosquitto, {"home/door/available": b"offline", "home/door/state": None})
     assert json.loads(gone["home/door/state"])["frame"] >= state["frame"]
+
+
+def test_a_decision_that_came_while_the_broker_was_away_is_published_when_it_is_back():
+    port = free_port()
+    output = Mqtt(f"mqtt://127.0.0.1:{port}/door", "door")
+    with pytest.raises(OutputDownError):
+        output.send(answered(1, changed=True))
+    broker = Broker(port)
+    output.show(STATUS)
+    assert json.loads(broker.wait_for("door/state"))["frame"] == 1
+    broker.drop()
+    output.send(answered(2, changed=True))
+    again = Broker(port)
+    assert json.loads(again.wait_for("door/state"))["frame"] == 2
+    output.close()
+    again.close()
 
 
 def wait_for_port(port: int) -> None:

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -160,6 +162,16 @@ def test_all_samples_of_a_metric_stand_together_below_its_help_and_type():
     totals = {name for name in kinds if name.endswith("_total")}
     assert {kinds[name] for name in totals} == {"counter"}
     assert "edgecnn_labelled_total" in totals
+
+
+def test_who_asks_for_metrics_before_the_first_figures_gets_these():
+    metrics = Metrics(str(free_port()))
+    with closing(metrics), ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(urllib.request.urlopen, f"http://127.0.0.1:{metrics.port}/metrics")
+        assert not wait([asked], 0.3).done
+        metrics.show(STATUS)
+        with asked.result() as reply:
+            assert b"edgecnn_frames_total" in reply.read()
 
 
 def test_metrics_are_served_and_a_taken_or_wrong_address_is_one_line():

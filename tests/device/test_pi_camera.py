@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers_run import one_line
+from sessions import PAST_BUNDLE
 
 from edgecnn.device.capture import pi_camera
 from edgecnn.device.capture.pi_camera import PiSettings, open_pi_camera, parse_pi_camera
 from edgecnn.device.capture.sources import open_source
+from edgecnn.device.options import RunOptions
+from edgecnn.device.run.run import run
 from edgecnn.errors import SourceError
+from edgecnn.session.read import open_session
 
 COLOUR_BGR = (10, 120, 230)
 
@@ -65,3 +70,13 @@ def test_a_stamp_of_another_clock_is_not_taken():
     assert pi_camera.plausible(90.0, 100.0) == 100.0
     assert pi_camera.plausible(101.0, 100.0) == 100.0
     assert pi_camera.plausible(99.5, 100.0) == 99.5
+
+
+def test_a_session_of_a_camera_is_none_of_a_folder_with_its_name(
+    fake_camera, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "picamera2").mkdir()
+    run(PAST_BUNDLE, "picamera2", RunOptions(log=Path("s"), max_frames=2))
+    header = open_session(Path("s")).header
+    assert (header.source, header.ran_over_files) == ("picamera2", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,26 @@ def test_a_session_that_is_full_ends_between_two_frames(roi, digits_bundle, digi
     found, expected = report.live.tally, result.live
     assert (found.correct, found.total) == (expected.correct, expected.total)
     assert expected.total == result.frames * max(1, len(roi))
+
+
+def test_what_returns_in_another_session_of_the_run_is_no_other_thing(
+    digits_bundle, digits_field, tmp_path
+):
+    pictures = sorted(digits_field.rglob("*.png"))[::25]
+    for k in range(300):
+        one = pictures[k // 5 % len(pictures)]
+        place = tmp_path / "field" / one.parent.name / f"{k}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(one, place)
+    options = RunOptions(
+        log_root=tmp_path / "root", session_mb=0.01, truth=("folder",), keep_frames=2
+    )
+    result = run(digits_bundle, str(tmp_path / "field"), options)
+    (sessions,) = result.sessions
+    report = audit(list(sessions))
+    assert len(sessions) > 2
+    assert report.live.tally == result.live
+    assert (report.alarm.things, report.alarm.right) == (result.alarm.things, result.alarm.right)
 
 
 def test_the_next_command_names_the_sessions_of_the_run_or_the_folder_of_very_many(

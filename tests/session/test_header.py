@@ -11,7 +11,7 @@ from sessions import PAST, PAST_BUNDLE, write_session
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.errors import SessionError
-from edgecnn.session.header import SessionHeader, read_header, write_header
+from edgecnn.session.header import RunPart, SessionHeader, read_header, write_header
 from edgecnn.session.layout import HEADER_NAME
 
 HEADER = SessionHeader(
@@ -32,6 +32,7 @@ HEADER = SessionHeader(
     name="door 3",
     site="Köln",
     started_at="2024-05-01T10:00:00.000+00:00",
+    run=RunPart("2024-05-01T09:00:00.000+00:00", -3_600_000),
 )
 
 
@@ -49,7 +50,7 @@ def test_format_2_has_the_keys_that_docs_name(tmp_path):
     assert list(data) == [
         *("format", "edgecnn", "bundle", "card", "artifact", "artifact_sha256", "device"),
         *("fallback", "runtime", "source", "source_color", "truth", "regions", "host"),
-        *("boot_id", "name", "site", "started_at", "shadow"),
+        *("boot_id", "name", "site", "started_at", "shadow", "run"),
     ]
     assert data["format"] == 2
     assert data["regions"][1] == {"region": None, "rotate": 0, "flip": None, "name": "right"}

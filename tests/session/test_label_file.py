@@ -213,6 +213,18 @@ def test_truth_by_time_leaves_a_guard_band_of_the_age_plus_one_frame(tmp_path):
     assert read_labels(file, session) == found
 
 
+def test_seconds_count_from_the_start_of_the_run_in_each_of_its_sessions(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text(f"start,end,label\n0,60,{A}\n60,90,{B}\n")
+    run = {"started_at": "2024-05-01T09:58:55.000+00:00", "first_frame_ms": 5000 - 60_000}
+    for name, expected in (("later", [B] * 58), ("first", [A] * 60)):
+        more = {"run": run} if name == "later" else {}
+        events = [answer_event(k, True) | {"t": 5000 + 100 * k, "age": 1.0} for k in range(60)]
+        session = open_session(write_session(tmp_path / name, PAST_BUNDLE, events, **more))
+        found = read_labels(file, session).events
+        assert [event.label for event in found] == expected
+
+
 def test_a_recording_is_asked_by_the_clock_of_its_video_not_by_when_it_was_read(tmp_path):
     file = tmp_path / "t.csv"
     file.write_text(f"start,end,label\n0,3,{A}\n")
@@ -386,6 +398,53 @@ def test_rows_beyond_the_recording_are_said_by_audit_and_merge(session, tmp_path
     assert "does it count from 1? subtract 1 from its frames" in note
     file.write_text("frame,label\n" + "".join(f"{k},{A}\n" for k in range(10)))
     assert read_labels(file, open_session(session)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "strangers"),
+    [
+        ("frame,label", ["0", "7", "8"], 2),  # of the frames that the camera dropped
+        ("first,last,label", ["0,8", "5,9", "11,12"], 2),
+        ("start,end,label", ["0,0.1", "0.9,1.1", "0.5,0.6"], 1),
+    ],
+)
+def test_rows_about_no_frame_of_the_log_are_counted_and_said(tmp_path, header, rows, strangers):
+    events = [answer_event(k, True) | {"t": 100 * k, "age": 0.1} for k in (0, 1, 2, 10, 20)]
+    session = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    file = tmp_path / "t.csv"
+    file.write_text("\n".join([header, *(f"{row},{A}" for row in rows)]) + "\n")
+    assert read_labels(file, open_session(session)).strangers == strangers
+    of = "label" if strangers == 1 else "labels"
+    said = f"{file}: {strangers} {of} of frames that the session does not hold"
+    assert said in audit([session], AuditOptions(truth=file)).notes
+    assert f"{strangers} of other frames)" in label([session], LabelOptions(merge=file)).to_text()
+
+
+def test_a_file_that_is_missing_is_said_before_the_long_work(tmp_path):
+    done: list[str] = []
+    options = AuditOptions(truth=tmp_path / "none.csv", bundle=PAST_BUNDLE)
+    with pytest.raises(TruthError, match="does not exist"):
+        audit([PAST / "field"], options, progress=lambda what, *_: done.append(what))
+    assert set(done) == {"reading sessions"}
+
+
+@pytest.mark.parametrize(("reason", "doubts"), [("goes on in b", 0), ("source ended", 1)])
+def test_rows_for_the_next_session_of_a_run_are_no_doubt(tmp_path, reason, doubts):
+    events = [answer_event(k, True) for k in range(50, 60)]
+    end = {"event": "end", "t": 9999, "reason": reason}
+    session = write_session(tmp_path / "a", PAST_BUNDLE, [*events, end])
+    file = tmp_path / "t.csv"
+    file.write_text("frame,label\n" + "".join(f"{k},{A}\n" for k in range(80)))
+    found = read_labels(file, open_session(session))
+    assert (len(found.events), found.strangers, len(found.notes)) == (10, 70, doubts)
+
+
+def test_names_of_no_image_are_counted(tmp_path):
+    events = [answer_event(k, True, name=f"{k}.png") for k in range(3)]
+    session = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    file = tmp_path / "t.csv"
+    file.write_text(f"name,label\n0.png,{A}\n1.png,{A}\nb/2.png,{A}\n")
+    assert read_labels(file, open_session(session)).strangers == 1
 
 
 @pytest.mark.parametrize(("rows", "doubts"), [(20, 0), (29, 0), (31, 1)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -16,6 +18,7 @@ from edgecnn.device.capture.frame import Frame
 from edgecnn.device.log.record import Recorder, Reply
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import OutputError
+from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.header import SessionHeader, read_header
 from edgecnn.session.read import kept_pictures, open_session, read_frames, read_truth
@@ -144,6 +147,36 @@ def test_an_error_after_a_frame_ends_the_session_and_is_said(tmp_path):
     assert lines(tmp_path / "s", "end")[0]["reason"] == "error: 'x'"
     with pytest.raises(OutputError, match="holds a session already"):
         SessionWriter(tmp_path / "s", HEADER)
+
+
+@pytest.mark.parametrize("written", [0, 20])
+def test_a_full_disk_takes_no_label_that_somebody_else_added(tmp_path, monkeypatch, written):
+    write, is_full = os.write, False
+
+    def writing(handle: int, data: memoryview) -> int:
+        nonlocal is_full
+        if not is_full:
+            return write(handle, data)
+        if len(data) > 20 and written:
+            return write(handle, data[:written])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    place = tmp_path / "s"
+    writer = SessionWriter(place, HEADER)
+    writer.frame(answered(0, 5, START))
+    with TruthAppender(place) as labels:
+        labels.add(TruthEvent(0, "a label", "label", by="ann"))
+    writer.frame(answered(1, 45, None))
+    before = (place / "events.jsonl").read_bytes()
+    monkeypatch.setattr(os, "write", writing)
+    is_full = True
+    for _ in range(2):
+        with pytest.raises(OutputError):
+            writer.frame(answered(2, 85, None))
+        assert (place / "events.jsonl").read_bytes() == before
+        is_full = False
+        writer.reopen()
+        is_full = True
 
 
 def test_a_silence_of_the_camera_is_a_gap_and_dropped_frames_are_not(tmp_path):

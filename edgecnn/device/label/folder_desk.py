@@ -77,6 +77,7 @@ class FolderDesk(Desk):
                 raise OptionError(f"--classes: {name!r} can't be a class: {why}")
             if name not in self._classes:
                 self._classes.append(name)
+        self._is_torn = False  # whether a full disk may have taken half a line
         self._leases: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -150,7 +151,7 @@ class FolderDesk(Desk):
             return "it belongs to another folder"
         if given.label not in {*self._classes, NONE_LABEL, None}:
             return "no class of this folder"
-        if not self._seen.add(given.id):
+        if given.id in self._seen:
             return None
         name = self._names[given.first]
         at = given.at.isoformat(timespec="milliseconds")
@@ -158,6 +159,7 @@ class FolderDesk(Desk):
         row = (name, given.label or "", given.by, at, taken_back)
         if row not in self._known:
             self._write(row)
+        self._seen.add(given.id)
         return None
 
     def _write(self, row: _Row) -> None:
@@ -167,6 +169,9 @@ class FolderDesk(Desk):
         journal = self._output / _JOURNAL
         self.begin()
         try:
+            if self._is_torn:
+                _whole_lines(journal)
+            self._is_torn = True
             if after is not None and after != before:
                 after.parent.mkdir(parents=True, exist_ok=True)
                 staged = after.with_name(f".{after.name}")
@@ -182,6 +187,7 @@ class FolderDesk(Desk):
             raise OutputError(
                 f"can't write {self._output}: {error.strerror}; free the place or choose another -o"
             ) from error
+        self._is_torn = False
         self._rows.append(row)
         self._known.add(row)
         self._hold(row)
@@ -227,16 +233,21 @@ class FolderDesk(Desk):
             )
 
 
+def _whole_lines(file: Path) -> str:
+    """The text; a torn last line, of a killed program or a full disk, is cut off the file."""
+    text = file.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        write_file(file, whole)
+    return whole
+
+
 def _read_journal(file: Path) -> list[_Row]:
-    """The rows; a torn last line, of a program that was killed, is cut off."""
+    """The rows of the journal."""
     if not file.exists():
         return []
     try:
-        text = file.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            write_file(file, whole)
-        rows = list(csv.DictReader(io.StringIO(whole), strict=True))
+        rows = list(csv.DictReader(io.StringIO(_whole_lines(file)), strict=True))
         found = [
             (row["path"], row["label"], row["by"], row["at"], row.get("withdrawn") or "")
             for row in rows

@@ -15,7 +15,7 @@ from edgecnn.session.layout import PICTURES_NAME
 from edgecnn.session.read import Frames, Session, frame_events, open_session, read_frames
 from edgecnn.session.reading.thin_log import answered_frames
 
-__all__ = ["KeptPicture", "Recorded", "open_recorded", "open_sessions"]
+__all__ = ["KeptPicture", "Recorded", "open_sessions"]
 
 UNIFORM = "uniform"
 
@@ -56,58 +56,45 @@ def open_sessions(paths: Sequence[Path]) -> tuple[list[Recorded], list[str]]:
     """Read sessions that are labelled together, each once however often it is given.
 
     Returns:
-        The sessions, and why others are left out: a run that was stopped at its start leaves a
-        session without a frame, and nobody can take it out of a folder that is being written.
+        The sessions, also those without pictures, whose labels count in the figure and in the
+        audit that follows; and a note on each of these, and on those that are left out: a run that
+        was stopped at its start leaves a session without a frame, and nobody can take it out of a
+        folder that is being written.
 
     Raises:
         SessionError: A session can't be read.
-        OptionError: None is left, or two are copies of one: labels would go to one of them.
+        OptionError: None has pictures, or two are copies of one: labels would go to one of them.
     """
     once = list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
     found: list[Recorded] = []
     notes: list[str] = []
     seen: dict[str, Path] = {}
     for path in once:
-        first = seen.setdefault(session_id(open_session(path).path), path)
+        session = open_session(path)
+        first = seen.setdefault(session_id(session.path), path)
         if first != path:
             raise OptionError(f"{path} is a copy of {first}: give one of them, with all labels")
-        why = _why_empty(path) if len(once) > 1 else None
-        if why is None:
-            found.append(open_recorded(path))
-        else:
-            notes.append(f"{path} {why} and is left out")
-    if not found:
-        raise OptionError(f"{notes[0]}; none of the {len(once)} sessions can be labelled")
+        if len(once) > 1 and next(frame_events(session), None) is None:
+            notes.append(f"{path} holds no frame and is left out")
+            continue
+        found.append(_recorded(session))
+        if not found[-1].pictures:
+            notes.append(f"{path} has no kept pictures to look at; its labels count")
+    if not any(one.pictures for one in found):
+        which = once[0] if len(once) == 1 else f"none of the {len(once)} sessions"
+        has = "has no kept pictures" if len(once) == 1 else "has kept pictures"
+        raise OptionError(
+            f"{which} {has}, expected some in {PICTURES_NAME}/; record with --keep-frames, and "
+            "copy the whole folder"
+        )
     return found, notes
 
 
-def _why_empty(path: Path) -> str | None:
-    """Why a session gives a person nothing to look at; None where it may."""
-    if next(frame_events(open_session(path)), None) is None:
-        return "holds no frame"
-    try:
-        has_any = any((path / PICTURES_NAME).iterdir())
-    except OSError:
-        has_any = False
-    return None if has_any else "has no kept pictures"
-
-
-def open_recorded(path: Path) -> Recorded:
-    """Read a session's answers and find its pictures.
-
-    Raises:
-        SessionError: It can't be read.
-        OptionError: It has no pictures.
-    """
-    session = open_session(path)
+def _recorded(session: Session) -> Recorded:
+    """A session's answers and pictures."""
     frames = read_frames(session)
     found = {one.file: one for one in _kept(session, frames)}
     pictures = tuple(sorted(found.values(), key=lambda one: one.frame))
-    if not pictures:
-        raise OptionError(
-            f"{path} has no kept pictures, expected some in {PICTURES_NAME}/; record it with "
-            "--keep-frames, and copy the whole folder"
-        )
     uniform = sum(one.pool == UNIFORM for one in pictures)
     chance = min(1.0, uniform / answered_frames(frames)) if uniform else None
     return Recorded(session, pictures, chance, frames)

@@ -24,9 +24,11 @@ class LabelResult(Record):
         left: Not seen yet.
         written: The files or the folder that hold the labels.
         sessions: What was labelled; none for a folder.
-        live: The live accuracy of the sessions of the first network; None for a folder.
+        live: The live accuracy of the sessions of the network that is labelled first; None for a
+            folder.
         together: Those of `sessions` that ran one file of one bundle, which an audit takes.
-        passed_over: Other files in a folder, and sessions with nothing to look at.
+        passed_over: Other files in a folder, and sessions with nothing to look at: the labels of
+            those that hold answers count.
     """
 
     labelled: int

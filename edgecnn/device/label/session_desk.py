@@ -22,7 +22,7 @@ from edgecnn.errors import OptionError
 from edgecnn.records import Json
 from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
-from edgecnn.session.read import Session
+from edgecnn.session.read import Session, Truth, truth_events
 from edgecnn.session.things import link_things
 from edgecnn.session.truth_rows import TruthRows, standing
 
@@ -42,35 +42,63 @@ class _Place:
     picture: KeptPicture
 
 
+class _Counted:
+    """The labels of a session as they count now: each is taken in once.
+
+    Args:
+        truths: A list that grows; None where no picture of the session can be labelled.
+    """
+
+    def __init__(self, recorded: Recorded, truths: list[TruthEvent] | None) -> None:
+        self.frames, session = recorded.frames, recorded.session
+        self._truths = list(truth_events(session)) if truths is None else truths
+        self._num_taken = 0
+        self._rows = TruthRows(session.card.labels, self.frames.regions)
+
+    def truth(self) -> Truth:
+        """What all labels say that are there by now."""
+        for truth in self._truths[self._num_taken :]:
+            self._rows.add(truth)
+        self._num_taken = len(self._truths)
+        return self._rows.finish(self.frames.key)
+
+
 class SessionDesk(Desk):
     """The kept pictures of sessions, and where their labels go.
 
     Raises:
         SessionError: A session can't be read.
-        OptionError: None has pictures, or they are of models with other labels.
+        OptionError: None has pictures, or some are of models with other labels.
     """
 
     mode = "session"
 
     def __init__(self, sessions: Sequence[Path]) -> None:
-        opened, self._left_out = open_sessions(sessions)
+        opened, self._notes = open_sessions(sessions)
         linked = link_things([one.session for one in opened], [one.frames for one in opened])
         opened = [replace(one, frames=f) for one, f in zip(opened, linked, strict=True)]
-        self._all = [(one, LateLabels(one.session.path)) for one in opened]
-        self._card = opened[0].session.card
-        for one in opened[1:]:
-            if one.session.card.labels != self._card.labels:
+        self._opened = [one.session for one in opened]
+        self._first = next(one.session for one in opened if one.pictures)
+        self._card = self._first.card
+        for session in self._opened:
+            if session.card.labels != self._card.labels:
                 raise OptionError(
-                    f"{one.session.path} has other classes than {opened[0].session.path}; label "
-                    "them apart"
+                    f"{session.path} has other classes than {self._first.path}; label them apart"
                 )
+        self._all = [(one, LateLabels(one.session.path)) for one in opened if one.pictures]
         self._places: list[_Place] = []
         self._done: dict[int, str | None] = {}
         self._before: dict[int, TruthEvent] = {}
         self._live: Tally | None = None
+        truths = {one.session.path: late.truths for one, late in self._all}
+        self._counted = [
+            _Counted(one, truths.get(one.session.path))
+            for one in opened
+            if _network(one.session) == _network(self._first)
+        ]  # accuracy is of one file of one bundle, as in an audit
         for recorded, late in self._all:
             self._take_in(recorded, late)
-        names = "".join(session_id(one.session.path) for one in opened)
+        names = "".join(session_id(one.session.path) for one, _ in self._all)
         self._run = hashlib.sha256(names.encode()).hexdigest()[:20]
         numbers = range(len(self._places))
         uniform = [k for k in numbers if self._places[k].picture.pool == UNIFORM]
@@ -86,7 +114,7 @@ class SessionDesk(Desk):
     def about(self) -> Json:
         return {
             "mode": self.mode,
-            "name": self._all[0][0].session.path.name,
+            "name": self._first.path.name,
             "run": self._run,
             "labels": list(self._card.labels),
             **lab_json(self._card.lab.tally, self._lab_of_file()),
@@ -96,7 +124,7 @@ class SessionDesk(Desk):
 
     def _lab_of_file(self) -> Tally:
         """The lab accuracy of the file that ran."""
-        file, lab = self._all[0][0].session.artifact, self._card.lab.tally
+        file, lab = self._first.artifact, self._card.lab.tally
         return next((one.lab for one in self._card.artifacts if one.file == file), lab)
 
     def state(self) -> Json:
@@ -151,17 +179,17 @@ class SessionDesk(Desk):
             cant_tell=sum(label is None for label in labels),
             left=len(self._places) - len(labels),
             live=self._tally(),
-            sessions=tuple(one.session.path for one, _ in self._all),
+            sessions=tuple(one.path for one in self._opened),
             together=tuple(map(tuple, self._together().values())),
             written=tuple(dict.fromkeys(late.place for _, late in self._all)),
-            passed_over=tuple(self._left_out),
+            passed_over=tuple(self._notes),
         )
 
     def _together(self) -> dict[tuple[str, str], list[Path]]:
         """The sessions of each file of each bundle, those of the first one first."""
-        found: dict[tuple[str, str], list[Path]] = {}
-        for one, _ in self._all:
-            found.setdefault(_network(one.session), []).append(one.session.path)
+        found: dict[tuple[str, str], list[Path]] = {_network(self._first): []}
+        for one in self._opened:
+            found.setdefault(_network(one), []).append(one.path)
         return found
 
     def close(self) -> None:
@@ -200,7 +228,7 @@ class SessionDesk(Desk):
             return "it belongs to other sessions"
         if given.label not in {*self._card.labels, NONE_LABEL, None}:
             return "no class of this model"
-        if not self._seen.add(given.id):
+        if given.id in self._seen:
             return None
         place = self._places[given.first]
         uniform = place.picture.pool == UNIFORM
@@ -222,6 +250,7 @@ class SessionDesk(Desk):
             withdrawn=given.withdrawn,
         )
         place.late.add(truth)
+        self._seen.add(given.id)
         self._note(given.first, self._standing(place) if given.withdrawn else truth)
         self._live = None
         return None
@@ -234,16 +263,7 @@ class SessionDesk(Desk):
 
     def _tally(self) -> Tally:
         if self._live is None:
-            parts = []
-            first = _network(self._all[0][0].session)
-            for recorded, late in self._all:
-                if _network(recorded.session) != first:
-                    continue  # accuracy is of one file of one bundle, as in an audit
-                rows = TruthRows(self._card.labels, recorded.frames.regions)
-                for truth in late.truths:
-                    rows.add(truth)
-                parts.append((recorded.frames, rows.finish(recorded.frames.key)))
-            self._live = headline(parts)
+            self._live = headline([(one.frames, one.truth()) for one in self._counted])
         return self._live
 
 

@@ -77,6 +77,7 @@ class Recorder:
         self._random = Random(1)
         self._health_at = self._logged_at = float("-inf")
         self._last: tuple[int, float] | None = None
+        self.first_frame: float | None = None  # when it was captured, of `time.monotonic()`
         # Near the end of the budget only frames with a label or a picture are logged.
         self.sparse = False
         self._things: dict[str | None, int | None] = {}
@@ -136,6 +137,10 @@ class Recorder:
         self._things[event.region] = event.thing
         self.session.frame(event._replace(thing=None) if event.thing == known else event)
 
+    def after_outage(self) -> None:
+        """Lines were lost: the next ones say anew what is said once only."""
+        self._things.clear()
+
     @property
     def next_frame(self) -> int:
         """The number after that of the last frame."""
@@ -175,6 +180,8 @@ class Recorder:
     def _note_gap(self, frame: Frame) -> None:
         """Log a gap before a frame that came late, though none before it was dropped."""
         last, self._last = self._last, (frame.index, frame.captured)
+        if last is None:
+            self.first_frame = frame.captured
         if not self._live or last is None:
             return
         if frame.index == last[0] + 1 and frame.captured - last[1] > self._gap_s:

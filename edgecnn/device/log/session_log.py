@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
@@ -24,7 +24,7 @@ from edgecnn.device.options import RunOptions
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import FrameEvent, TruthEvent
-from edgecnn.session.header import SessionHeader, ShadowBundle
+from edgecnn.session.header import RunPart, SessionHeader, ShadowBundle
 from edgecnn.session.layout import GOES_ON_IN, PICTURES_NAME, is_session
 from edgecnn.session.write import SessionWriter
 
@@ -34,7 +34,7 @@ _RETRY_S, _CHECK_S, _EXPIRE_S = 2.0, 2.0, 600.0
 _DAY_S, _MB = 86_400.0, 1e6
 # From this share of --log-mb on, only frames with a label or a picture are logged.
 _SPARSE_SHARE = 0.8
-_MOST_EARLIER = 1000
+_MOST_EARLIER, _MOST_WAITING = 1000, 100_000
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,12 @@ class SessionLog:
         self._retry_at = self._check_at = self._expire_at = 0.0
         self._roll_at = float("-inf")  # later after another session could not be begun
         self._full = self._ended = self._is_over = False
+        # The start of the first session, and when the run's first frame was captured.
+        self._run: tuple[str, float] | None = None
         self._newest = -1  # frame of which an answer or a label has come
         # Sessions before this one: the first frame after each, and where it is.
         self._earlier: deque[tuple[int, Path]] = deque(maxlen=_MOST_EARLIER)
+        self._waiting: list[TruthEvent] = []
         self._left_out = LeftOut(labels_come=bool(header.truth))
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
         self._open()
@@ -114,9 +117,16 @@ class SessionLog:
         for place, some in groupby(events, self._place):
             if place is None:
                 for event in some:
-                    self.write(partial(Recorder.truth, event=event))
+                    self._label(event)
             else:
                 self._add_to(place, list(some))
+
+    def _label(self, event: TruthEvent) -> None:
+        """Write a label; what a person gave while nothing can be written waits for that."""
+        self.write(partial(Recorder.truth, event=event))
+        is_given = event.at is not None  # of other sources none has a time
+        if self.down is not None and is_given and len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(event)
 
     def _place(self, event: TruthEvent) -> Path | None:
         """The earlier session that a label belongs to; None where it is the one of now."""
@@ -187,7 +197,7 @@ class SessionLog:
             folder = _dated(self._options.log_root)
         if folder is None:
             raise OptionError("neither --log nor --log-root is given")
-        self._session = SessionWriter(folder, self._header)
+        self._session = SessionWriter(folder, self._header_of_now())
         self._opened, self._full, self._is_over = self._header, False, False
         self._roll_at = float("-inf")
         self._written.append(((self._header.bundle_sha256, self._header.artifact), folder))
@@ -199,6 +209,14 @@ class SessionLog:
             regions=names if len(names) > 1 else (None,),
             left_out=self._left_out,
         )
+
+    def _header_of_now(self) -> SessionHeader:
+        """The header, with where the run began if that was in an earlier session."""
+        if self._run is None:
+            return self._header
+        started_at, first_frame = self._run
+        first_frame_ms = round((first_frame - time.monotonic()) * 1000)
+        return replace(self._header, run=RunPart(started_at, first_frame_ms))
 
     def _is_gone(self) -> bool:
         """Whether somebody deleted what is written."""
@@ -220,6 +238,7 @@ class SessionLog:
         try:
             if self._opened is self._header:
                 session.reopen()
+                self._recorder.after_outage()
             else:  # another bundle answers by now
                 self._go_on()
                 session = self._session
@@ -229,6 +248,9 @@ class SessionLog:
             return
         self.notes.append(f"logging again after {time.monotonic() - down.since:.1f} s")
         self.down = None
+        waiting, self._waiting = self._waiting, []
+        self.num_lost -= len(waiting)
+        self.truths(waiting)
 
     def _begin_day(self) -> None:
         """Have another session begun where a day is over."""
@@ -282,6 +304,9 @@ class SessionLog:
             OutputError: That can't be begun.
         """
         before, after = self._session, self._recorder.next_frame
+        first_frame, started_at = self._recorder.first_frame, before.header.started_at
+        if self._run is None and first_frame is not None and started_at is not None:
+            self._run = started_at, first_frame
         self._open()
         self._earlier.append((after, before.folder))
         with suppress(OutputError):

@@ -18,7 +18,7 @@ from edgecnn.records import Json
 
 __all__ = ["Metrics", "metrics_text"]
 
-_HEALTH_S = 10.0
+_HEALTH_S, _FIRST_S = 10.0, 5.0
 _Sample = tuple[str, str, str, dict[str, str], float]  # name, kind, help, labels, value
 
 
@@ -113,6 +113,7 @@ class Metrics:
                 f"can't serve metrics at {address}: {error.strerror}; choose another --metrics"
             ) from error
         self._text = ""
+        self._has_text = threading.Event()
         self._health: Json = {}
         self._health_at = float("-inf")
         self._thread = threading.Thread(
@@ -127,7 +128,8 @@ class Metrics:
 
     @property
     def text(self) -> str:
-        """The newest figures."""
+        """The newest figures; whoever asks at the start of a run waits for the first ones."""
+        self._has_text.wait(_FIRST_S)
         return self._text
 
     def send(self, answered: Announced) -> None:
@@ -137,6 +139,7 @@ class Metrics:
         if time.monotonic() - self._health_at >= _HEALTH_S:
             self._health, self._health_at = read_health(), time.monotonic()
         self._text = metrics_text(status, self._health)
+        self._has_text.set()
 
     def close(self) -> None:
         self._server.shutdown()

@@ -25,6 +25,8 @@ _GOODBYE_S = 2.0
 class Mqtt:
     """Publishes decisions when they change, retained, and that the run is there.
 
+    What changed while the broker was away is published when it is there again: the newest of it.
+
     TOPIC/state has the answer as JSON, TOPIC/figures the live figures, TOPIC/available "online", or
     "offline" by the broker's last will.
 
@@ -53,18 +55,17 @@ class Mqtt:
         self._device = _plain(name)
         self._topic = parts.path.strip("/") or f"edgecnn/{self._device}"
         self._title = name
+        self._newest: dict[str, str] = {}  # by topic
         self._client = self._make_client(parts.scheme == "mqtts")
         if parts.username:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
         self._started = False
 
     def send(self, answered: Announced) -> None:
-        self._connect()
         if answered.decision.changed:
             self._publish("state", answered.to_json())
 
     def show(self, status: Status) -> None:
-        self._connect()
         live = status.live
         self._publish(
             "figures",
@@ -95,7 +96,7 @@ class Mqtt:
         client.will_set(f"{self._topic}/available", "offline", qos=1, retain=True)
         client.max_queued_messages_set(100)
         # Not a method of ours: a circle of references leaves paho's sockets to the collector.
-        client.on_connect = partial(_announce, self._title, self._device, self._topic)
+        client.on_connect = partial(_announce, self._title, self._device, self._topic, self._newest)
         if encrypted:
             client.tls_set()
         return client
@@ -112,7 +113,12 @@ class Mqtt:
         self._started = True
 
     def _publish(self, what: str, data: Json) -> None:
-        self._client.publish(f"{self._topic}/{what}", json.dumps(data), qos=0, retain=True)
+        """Publish it now, or with the next connection."""
+        topic, text = f"{self._topic}/{what}", json.dumps(data)
+        self._newest[topic] = text
+        self._connect()
+        if self._client.is_connected():
+            self._client.publish(topic, text, qos=0, retain=True)
 
 
 def discovery(title: str, device: str, topic: str) -> Json:
@@ -131,12 +137,16 @@ def discovery(title: str, device: str, topic: str) -> Json:
     }
 
 
-def _announce(title: str, device: str, topic: str, client: Any, *_: Any) -> None:
-    """Say that the run is there, and what it is, on each connection."""
+def _announce(
+    title: str, device: str, topic: str, newest: dict[str, str], client: Any, *_: Any
+) -> None:
+    """Say that the run is there, what it is, and what holds now, on each connection."""
     client.publish(f"{topic}/available", "online", qos=1, retain=True)
     config = discovery(title, device, topic)
     where = f"homeassistant/sensor/edgecnn_{device}/config"
     client.publish(where, json.dumps(config), qos=1, retain=True)
+    for name, text in list(newest.items()):
+        client.publish(name, text, qos=0, retain=True)
 
 
 def _plain(name: str) -> str:

@@ -129,6 +129,7 @@ def _refuse_log_in_source(source: str, options: RunOptions) -> None:
 def _header(loaded: Loaded, source: str, options: RunOptions, truths: Truths) -> SessionHeader:
     classifier = loaded.classifier
     bundle, path = classifier.bundle, Path(source)
+    is_file = live_kind(source) is None and path.exists()  # a folder may be called as a camera is
     return SessionHeader(
         bundle_path=str(bundle.path.resolve()),
         bundle_sha256=bundle.sha256,
@@ -138,7 +139,7 @@ def _header(loaded: Loaded, source: str, options: RunOptions, truths: Truths) ->
         device=loaded.device,
         fallback=loaded.fallback,
         runtime=classifier.runtime.name,
-        source=str(path.resolve()) if path.exists() else public_name(source),
+        source=str(path.resolve()) if is_file else public_name(source),
         source_color=options.color,
         truth=truths.via,
         regions=() if all(view.is_whole for view in options.views) else options.views,

@@ -148,7 +148,10 @@ class _Routes:
         try:
             blind = [one for one in labels if one.was_blind]
             answers = {one.id: self._desk.answer(one) for one in blind}
-            whys = self._desk.give(labels)
+            if self._desk.takes_long(labels):
+                whys = await asyncio.to_thread(self._desk.give, labels)
+            else:  # at once: a page asks for the next frame while its label is on the way
+                whys = self._desk.give(labels)
         except EdgecnnError as error:  # the page keeps them and sends them again
             return _line(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
         pairs = list(zip(labels, whys, strict=True))

@@ -27,7 +27,8 @@ class Look:
 
 
 class Desk:
-    """The base: it offers no picture and takes no label. Methods are called in the web thread.
+    """The base: it offers no picture and takes no label. Methods are called in the web thread, but
+    `give` in another one where `takes_long` says so.
 
     `mode` is "live", "session" or "folder".
     """
@@ -53,6 +54,10 @@ class Desk:
     def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
         """Take labels: for each None, or in words why it can't be used, now or later."""
         raise NotImplementedError
+
+    def takes_long(self, _labels: Sequence[GivenLabel], /) -> bool:
+        """Whether `give` may take seconds for these labels."""
+        return False
 
     def answer(self, _given: GivenLabel, /) -> int | None:
         """The model's answer to a frame that a label is about to be given; None if forgotten."""

@@ -92,6 +92,10 @@ class Draw:
         """A waiting frame."""
         return self._waiting.get(frame)
 
+    def was_asked(self, frame: int) -> bool:
+        """Whether a person was asked about a frame."""
+        return frame in self._asked
+
     def labelled(self, frame: int) -> float | None:
         """Note that a frame has its label; its chance to be asked, None where nobody asked.
 

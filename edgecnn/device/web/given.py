@@ -95,8 +95,11 @@ class SeenLabels:
     def __init__(self) -> None:
         self._ids: dict[str, None] = {}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._ids
+
     def add(self, name: str) -> bool:
-        """Note an id; False where it was there already."""
+        """Note an id, once its label is kept; False where it was there already."""
         if name in self._ids:
             return False
         self._ids[name] = None

@@ -224,6 +224,10 @@ class Hub(Desk):
     def session_folder(self, name: str) -> Path | None:
         return self._shelf.folder(name) if self._shelf else None
 
+    def takes_long(self, labels: Sequence[GivenLabel], /) -> bool:
+        """A label of a run that has ended may have its whole session read first."""
+        return any(given.run != self._run for given in labels)
+
     def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
         return [self._give(given) for given in labels]
 
@@ -250,9 +254,12 @@ class Hub(Desk):
         return None
 
     def _known(self, given: GivenLabel) -> array[int]:
-        """The frames of a label that were answered."""
+        """The frames of a label that were answered; one that was asked about may be very old."""
         first = bisect_left(self._answered, given.first)
-        return self._answered[first : bisect_right(self._answered, given.last)]
+        found = self._answered[first : bisect_right(self._answered, given.last)]
+        if not found and given.first == given.last and self._draw.was_asked(given.first):
+            found.append(given.first)
+        return found
 
     def _events(self, given: GivenLabel, frames: Sequence[int]) -> Iterator[TruthEvent]:
         for frame in frames:

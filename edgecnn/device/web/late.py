@@ -6,6 +6,7 @@ import json
 import re
 from array import array
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgecnn.session.events import BROKEN, TRUTH_BEGIN, TruthEvent, event_lines
 from edgecnn.session.header import open_session
 from edgecnn.session.layout import EVENTS_NAME, GOES_ON_IN, labels_beside
 from edgecnn.session.read import truth_events
+from edgecnn.session.reading.thin_log import LateReasons
 
 __all__ = ["EndedSession", "LateLabels", "session_size"]
 
@@ -99,7 +101,7 @@ class EndedSession:
             OutputError: Neither the session nor the place beside it can be written to.
         """
         first, after = np.searchsorted(self._frames, [given.first, given.last + 1])
-        why = "stretch" if given.via == "stretch" else "chosen"
+        is_stretch = given.via == "stretch"
         truths = [
             TruthEvent(
                 frame,
@@ -107,12 +109,14 @@ class EndedSession:
                 via=given.via,
                 by=given.by,
                 blind=given.was_blind,
-                why=why,
+                why="stretch" if is_stretch else "chosen",
                 at=given.at,
                 withdrawn=given.withdrawn,
             )
             for frame in self._frames[first:after].tolist()
         ]
+        if is_stretch and truths and self._reasons.is_thin:
+            truths = list(map(self._reasons.of, truths))
         new = [truth for truth in truths if _key(truth) not in self._known]
         if new:
             with TruthAppender(self._session.path) as labels:
@@ -120,6 +124,11 @@ class EndedSession:
             self._known.update(map(_key, new))
             self.size = session_size(self._session.path)
         return bool(truths)
+
+    @cached_property
+    def _reasons(self) -> LateReasons:
+        """A log that leaves answers out holds more of the uncertain frames of a stretch."""
+        return LateReasons(self._session)
 
 
 def session_size(session: Path) -> tuple[int, ...]:

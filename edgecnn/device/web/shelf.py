@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -64,6 +65,8 @@ class Shelf:
         self._first = log.folder.absolute()
         self._places: dict[Path, _Place] = {}
         self._ended: dict[Path, EndedSession] = {}
+        self._ids: dict[tuple[Path, int], str] = {}
+        self._lock = threading.Lock()
 
     def sessions(self) -> list[Json]:
         """Name, start and size of each, newest first."""
@@ -87,23 +90,34 @@ class Shelf:
     def give(self, given: GivenLabel) -> bool:
         """Add a label to the sessions that its run wrote; False where none here has its frame."""
         found = False
-        for folder, place in self._of_run(given.run):
-            if place.first <= given.last and given.first <= place.last:
-                one = self._read(folder)
-                found = one.add(given) or found
-                self._places[folder] = _Place.of(one)
+        with self._lock:
+            for folder, place in self._of_run(given.run):
+                if place.first <= given.last and given.first <= place.last:
+                    one = self._read(folder)
+                    found = one.add(given) or found
+                    self._places[folder] = _Place.of(one)
         return found
 
     def _of_run(self, run: str) -> Iterator[tuple[Path, _Place]]:
         """The sessions of a run that has ended, in their order; `run` names the first of them."""
         left = {folder.name: folder for folder in self._folders() if folder != self._first}
-        folder = next((one for one in left.values() if _names(run, one)), None)
+        folder = next((one for one in left.values() if self._id(one) == run), None)
         while folder is not None:
             place = self._places.get(folder)
             if place is None or place.size != session_size(folder):
                 self._places[folder] = place = _Place.of(self._read(folder))
             yield left.pop(folder.name), place
             folder = left.get(place.goes_on_in or "")
+
+    def _id(self, folder: Path) -> str | None:
+        """See `session_id`; a header is read once while nobody writes it anew."""
+        try:
+            key = folder, (folder / HEADER_NAME).stat().st_mtime_ns
+            if key not in self._ids:
+                self._ids[key] = session_id(folder)
+        except OSError:
+            return None
+        return self._ids[key]
 
     def _read(self, folder: Path) -> EndedSession:
         """A session; the newest that were read are held, as labels come for one again and again."""
@@ -120,13 +134,6 @@ class Shelf:
             return [path for path in sorted(self._first.parent.iterdir()) if is_session(path)]
         except OSError:
             return []
-
-
-def _names(run: str, folder: Path) -> bool:
-    try:
-        return session_id(folder) == run
-    except OSError:
-        return False
 
 
 def zip_stream(folder: Path) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from edgecnn.session.answers import WHOLE, frame_key, frame_of, region_of
 from edgecnn.session.events import TruthEvent
+from edgecnn.session.layout import GOES_ON_IN
 from edgecnn.session.read import Frames, Session, read_frames, read_truth
 from edgecnn.words import number
 
@@ -90,6 +91,11 @@ class LateReasons:
     def is_thin(self) -> bool:
         """Whether the log leaves answers out."""
         return self._weights is not None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run goes on in another session, which holds frames after these."""
+        return (self._frames.end or "").startswith(GOES_ON_IN)
 
     def of(self, event: TruthEvent) -> TruthEvent:
         """A label with its reason, and with what probability the log holds its frame."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
 import shutil
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from uuid import uuid4
@@ -23,7 +26,7 @@ from edgecnn.device.label.folder_desk import FolderDesk
 from edgecnn.device.label.label import LabelOptions, label
 from edgecnn.device.label.session_desk import SessionDesk
 from edgecnn.device.web.given import GivenLabel
-from edgecnn.errors import OptionError
+from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.read import open_session, truth_events
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
@@ -324,6 +327,50 @@ def test_a_corrected_image_moves_and_a_start_again_remembers(images, tmp_path):
     assert [row["label"] for row in rows] == ["a", "b", ""]
 
 
+@contextmanager
+def full_disk(monkeypatch) -> Iterator[None]:
+    """Takes 20 bytes of a line of labels, or all, and nothing to the end."""
+    write = os.write
+
+    def writing(handle: int, data: memoryview) -> int:
+        if len(data) <= 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(handle, data[:20])
+
+    def syncing(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", writing)
+        patch.setattr(os, "fsync", syncing)
+        yield
+
+
+def test_a_label_that_a_full_disk_refused_is_written_when_it_is_sent_again(session, monkeypatch):
+    desk = SessionDesk([session])
+    label = given(desk, desk.question("a")["frame"], "1")
+    with full_disk(monkeypatch), pytest.raises(OutputError):
+        desk.give([label])
+    assert desk.give([label]) == [None]
+    desk.close()
+    assert [event.label for event in truth_events(open_session(session))] == ["1"]
+
+
+def test_an_image_that_a_full_disk_refused_is_sorted_when_it_is_sent_again(
+    images, tmp_path, monkeypatch
+):
+    desk = FolderDesk(images, tmp_path / "out", ["a"])
+    question = desk.question("x")
+    label = given(desk, question["frame"], "a")
+    with full_disk(monkeypatch), pytest.raises(OutputError):
+        desk.give([label])
+    journal = tmp_path / "out" / "labels.csv"
+    journal.write_bytes(journal.read_bytes()[:-9])
+    assert desk.give([label]) == [None]
+    assert (desk.result().labelled, desk.question("x")["frame"] != question["frame"]) == (1, True)
+    assert FolderDesk(images, tmp_path / "out").result().labelled == 1
+
+
 def test_an_image_whose_label_is_undone_has_none_and_is_asked_again(images, tmp_path):
     """Also in the journal of an older edgecnn, which had no column for it."""
     out = tmp_path / "out"
@@ -429,21 +476,27 @@ def test_a_session_that_is_given_twice_is_labelled_once_and_copies_are_refused(s
     twice.close()
 
 
-def test_sessions_with_nothing_to_look_at_are_left_out_and_said(session, digits_bundle, tmp_path):
+def test_labels_of_sessions_with_nothing_to_look_at_count_as_in_the_audit(
+    session, digits_bundle, tmp_path
+):
     labels = Bundle.open(digits_bundle).card.labels
     scores = [1.0] + [0.0] * (len(labels) - 1)
     root = tmp_path / "root"
     root.mkdir()
     session = session.rename(root / "b")
-    empty = {"a": [], "c": [frame_event(0, scores)]}
+    empty = {"a": [], "c": [frame_event(0, scores), truth_event(0, "1")]}
     for name, events in empty.items():
         write_session(root / name, digits_bundle, events, name=name)
     desk = SessionDesk([root / name for name in "abc"])
     desk.give([given(desk, desk.question("a")["frame"], "0")])
     found = desk.result()
-    assert (found.sessions, found.labelled) == ((session,), 1)
+    assert (found.sessions, found.labelled) == ((session, root / "c"), 1)
+    assert found.live == audit([root]).live.tally
+    assert (found.live.correct, found.live.total) == (1, 2)
+    assert found.to_text().endswith(f"next      edgecnn audit {session} {root / 'c'}\n")
     assert f"{root / 'a'} holds no frame and is left out" in found.to_text()
-    assert f"{root / 'c'} has no kept pictures and is left out" in found.to_text()
+    assert f"{root / 'c'} has no kept pictures to look at; its labels count" in found.to_text()
+    assert found.written == (session / "events.jsonl",)
     desk.close()
     with pytest.raises(OptionError, match="none of the 2 sessions"):
         SessionDesk([root / "a", root / "c"])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from random import Random
 
 import numpy as np
 import pytest
+from served import label_item
 
 from edgecnn.bundle.spec import Prediction
+from edgecnn.device.capture.frame import Frame, now_utc
+from edgecnn.device.web import hub as hub_module
 from edgecnn.device.web.draw import Draw, Shown
+from edgecnn.device.web.given import GivenLabel
 from edgecnn.device.web.pictures import LazyPicture
 
 ANSWER = Prediction(0, "a", 1.0, (1.0, 0.0))
@@ -105,3 +110,23 @@ def test_a_frame_that_nobody_asked_for_has_no_chance():
         offer(draw, 5)
     assert draw.labelled(5) is None
     assert len(draw) == 1
+
+
+def test_a_frame_that_is_asked_about_takes_its_label_however_old_it_is(place, monkeypatch):
+    hub, _ = place
+    monkeypatch.setattr(hub_module, "_ANSWERED", 20)  # as if it were 200,000 frames long
+    oldest = hub.question("Ada")["frame"]
+    picture = np.zeros((8, 8, 3), np.uint8)
+    answer = Prediction(0, "0", 0.9, tuple([0.1] * 10))
+    for k in range(40, 140):
+        hub.observe(Frame(picture, k, now_utc(), time.monotonic()), answer)
+
+    def refused(frame: int) -> str | None:
+        item = label_item("run-1", frame, hub.about()["labels"][0])
+        return hub.give([GivenLabel.read(item)])[0]
+
+    assert refused(oldest) is None
+    (event,) = hub.take()
+    assert (event.frame, event.why) == (oldest, "uniform")
+    never_asked = next(k for k in range(40) if k != oldest)
+    assert refused(never_asked) == "a frame that this run did not answer"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 import pytest
+from served import Client, label_item
 from sessions import PAST_BUNDLE
 
 from edgecnn.bundle.folder import Bundle
@@ -22,7 +25,14 @@ from edgecnn.device.web.given import GivenLabel
 from edgecnn.device.web.late import EndedSession as Ended
 from edgecnn.device.web.shelf import Shelf, session_id
 from edgecnn.session.header import SessionHeader
-from edgecnn.session.read import frame_events, open_session, truth_events
+from edgecnn.session.headline import headline
+from edgecnn.session.read import (
+    frame_events,
+    open_session,
+    read_frames,
+    read_truth,
+    truth_events,
+)
 
 BUNDLE = Bundle.open(PAST_BUNDLE)
 LABELS = BUNDLE.card.labels
@@ -108,3 +118,52 @@ def test_the_session_that_is_recorded_now_is_said_to_be(ended, tmp_path):
     for _ in range(2):
         assert [one["name"] for one in shelf.sessions() if one["open"]] == [log.folder.name]
         log.begin(BUNDLE, BUNDLE.artifact(), None)
+
+
+def test_the_page_answers_while_the_session_of_a_late_label_is_read(
+    ended, tmp_path, place, monkeypatch
+):
+    run, folders = ended
+    hub, server = place
+    hub.record("run-1", Shelf(begin(tmp_path, "now")))
+    is_reading, is_over = threading.Event(), threading.Event()
+
+    def read_slowly(folder: Path) -> Ended:
+        is_reading.set()
+        assert is_over.wait(60)
+        return Ended(folder)
+
+    monkeypatch.setattr(shelf_module, "EndedSession", read_slowly)
+    sender, client = Client(server.link), Client(server.link)
+    item = label_item(run, 3, LABELS[1])
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(sender.give, item)
+        assert is_reading.wait(60)
+        assert client.get("/api/state")["run"] == "run-1"
+        is_over.set()
+        assert sent.result()["done"] == [item["id"]]
+    assert labelled(folders[0]) == [3]
+
+
+def test_a_late_stretch_over_a_log_that_leaves_answers_out_speaks_for_all_of_its_frames(tmp_path):
+    """Of uncertain answers, which are wrong, the log holds more than of the others."""
+    options = RunOptions(log_root=tmp_path, log_every=1.7, keep_frames=60)
+    log, sure = SessionLog(HEADER, options, live=True), (0.99, *[0.01] * (len(LABELS) - 1))
+    unsure = (0.3, 0.5, *[0.03] * (len(LABELS) - 2))
+    begun = time.monotonic()
+    for k in range(1000):
+        is_hard = k % 10 == 0
+        scores = unsure if is_hard else sure
+        reply = Reply(Prediction(1 if is_hard else 0, "", max(scores), scores), None, 1.0, 1.0, k)
+        frame = Frame(
+            np.full((8, 8, 3), k % 250, np.uint8), k, datetime.now(timezone.utc), begun + k / 10
+        )
+        log.write(lambda recorder, f=frame, a=reply: recorder.frame(f, a), k)
+    log.end("interrupted", {"frames": 1000})
+    Shelf(begin(tmp_path, "now")).give(
+        replace(given(session_id(log.folder), 0, 999), label=LABELS[0])
+    )
+    session = open_session(log.folder)
+    frames = read_frames(session)
+    live = headline([(frames, read_truth(session, frames))])
+    assert live.interval[0] < 0.9 < live.interval[1]
