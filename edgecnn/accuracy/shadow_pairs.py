@@ -43,8 +43,8 @@ class ShadowComparison(Record):
     only_active, only_shadow  labelled frames that only one of them read right
     lost, won         things of which the shadow read fewer, or more, frames right
     first_lost, first_won  things whose first labelled frame only one of them read right
-    logged            None: `frames` and `agreed` are counted; else they are estimated from so many
-                      answers of a log that leaves others out
+    logged            None: `frames` and `agreed` are counted; else they and both accuracies are
+                      estimated from so many answers of a log that leaves others out
 
     Labels of frames that were picked because an answer was uncertain, or by a person, don't count:
     they are no sample.
@@ -91,7 +91,7 @@ class ShadowComparison(Record):
         alike = f"{self.name} {self._agreement()}"
         if not self.active.total:
             return f"{alike}; without labels nothing says which is better"
-        each = "" if self.logged is None else ", each counted once"
+        each = "" if self.logged is None else " (weighed too)"
         return (
             f"{alike}; labelled ones{each}: the shadow {self.shadow.text()}; the bundle that ran "
             f"{self.active.text()}; only the shadow is right on "
@@ -112,13 +112,23 @@ class ShadowComparison(Record):
             f"the log holds {self.logged} of them, the uncertain ones more often than others)"
         )
 
-    def weighed(self, frames: float, agreed: float) -> ShadowComparison:
-        """The same with an estimate for all frames, of which the log left some out.
+    def weighed(
+        self, frames: float, agreed: float, active: Tally, shadow: Tally
+    ) -> ShadowComparison:
+        """The same with estimates for all frames, of which the log left some out.
 
         Args:
             frames, agreed: Sums over the answers of both, each for as many as it stands for.
+            active, shadow: Their accuracy, by labels that count for as many.
         """
-        return replace(self, frames=round(frames), agreed=round(agreed), logged=self.frames)
+        return replace(
+            self,
+            frames=round(frames),
+            agreed=round(agreed),
+            active=active,
+            shadow=shadow,
+            logged=self.frames,
+        )
 
     def why_better(self) -> str:
         """Why the shadow may take over, or why not."""

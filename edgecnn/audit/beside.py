@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from edgecnn.bundle.preprocess import read_bytes
 from edgecnn.errors import ImageError
 from edgecnn.records import Record
 from edgecnn.session.answers import RANDOM
-from edgecnn.session.headline import objects_shown
+from edgecnn.session.headline import headline, objects_shown
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.session.reading.thin_log import stands_for
 
@@ -32,28 +32,39 @@ def compare_shadow(parts: Sequence[tuple[Session, Frames, Truth]]) -> ShadowComp
     if not found:
         return None
     newest = found[-1]
-    both: list[tuple[Frames, np.ndarray]] = []
+    both: list[tuple[Frames, np.ndarray, Truth]] = []
     rights: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     shown = objects_shown([(answers, truth) for _, answers, truth in parts])
     for (session, answers, truth), numbers in zip(parts, shown, strict=True):
         about, shadow = session.header.shadow, answers.shadow
         if shadow is None or about is None or about.sha256 != newest.sha256:
             continue
-        both.append((answers, shadow))
+        both.append((answers, shadow, _of_frames(shadow >= 0, truth)))
         rows = np.flatnonzero(truth.label >= 0)
         counted = (truth.why[rows] >= RANDOM) & (shadow[rows] >= 0)
         label, rows = truth.label[rows[counted]], rows[counted]
         rights.append((answers.index[rows] == label, shadow[rows] == label, numbers[counted]))
     counts = PairCounts.of_rows(*map(np.concatenate, zip(*rights, strict=True)))
-    answered = np.concatenate([shadow >= 0 for _, shadow in both])
-    agreed = np.concatenate([shadow == answers.index for answers, shadow in both])
+    answered = np.concatenate([shadow >= 0 for _, shadow, _ in both])
+    agreed = np.concatenate([shadow == answers.index for answers, shadow, _ in both])
     sums = int(answered.sum()), int(agreed.sum())
     as_logged = counts.comparison(newest.path, newest.sha256, *sums)
-    weight = stands_for([answers for answers, _ in both])
+    weight = stands_for([answers for answers, _, _ in both])
     if weight is None:
         return as_logged
     # Uncertain answers are kept, and so logged, more often than others.
-    return as_logged.weighed(float(weight[answered].sum()), float(weight[agreed].sum()))
+    return as_logged.weighed(
+        float(weight[answered].sum()),
+        float(weight[agreed].sum()),
+        headline([(answers, truth) for answers, _, truth in both]),
+        headline([(replace(answers, index=shadow), truth) for answers, shadow, truth in both]),
+    )
+
+
+def _of_frames(chosen: np.ndarray, truth: Truth) -> Truth:
+    """The labels of some frames. chosen: bool, shape (n,)."""
+    label, why = (np.where(chosen, column, -1) for column in (truth.label, truth.why))
+    return replace(truth, label=label, why=why)
 
 
 @dataclass(frozen=True)

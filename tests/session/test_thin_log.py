@@ -187,7 +187,26 @@ def test_a_shadow_that_chance_kept_no_frame_of_is_not_compared():
     assert "can't be compared" in found.to_text()
 
 
-def compared(log: Frames, other: np.ndarray | None) -> ShadowComparison:
+def test_labels_of_a_thin_log_say_how_good_both_are_on_all_frames():
+    """A shadow that reads half of the errors right, and spoils a twentieth of the rest."""
+    errors = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        right, sure = recorded(rng)
+        better = right ^ (rng.random(FRAMES) < np.where(right, 0.05, 0.5))
+        log = log_of(rng, right, sure, np.arange(FRAMES) % 20 == 0)
+        truth = labelled_later(log)
+        shadow = np.where(better[log.key], 0, 1).astype(np.int32)
+        found = compared(replace(log, shadow=shadow), None, truth)
+        assert found.active == headline([(log, truth)])
+        assert "labelled ones (weighed too)" in found.to_text()
+        pairs = (found.active, right), (found.shadow, better)
+        errors.append([one.accuracy - whole.mean() for one, whole in pairs])
+    bias = np.abs(np.mean(errors, axis=0))
+    assert (bias < 3 * np.std(errors, axis=0) / np.sqrt(20) + 0.005).all()
+
+
+def compared(log: Frames, other: np.ndarray | None, truth: Truth | None = None) -> ShadowComparison:
     """What an audit says of a shadow that gives another answer where `other`."""
     if other is not None:
         shadow = np.where(other[log.key], 2, log.index).astype(np.int32)
@@ -195,8 +214,8 @@ def compared(log: Frames, other: np.ndarray | None) -> ShadowComparison:
     about = SimpleNamespace(path="other.edgecnn", sha256="0" * 64)
     session = SimpleNamespace(header=SimpleNamespace(shadow=about))
     none = np.full(len(log), -1, np.int8)
-    truth = Truth(none, none, np.ones(len(log)), broken=0, unknown={}, cant_tell=0)
-    found = compare_shadow([(session, log, truth)])
+    unlabelled = Truth(none, none, np.ones(len(log)), broken=0, unknown={}, cant_tell=0)
+    found = compare_shadow([(session, log, truth or unlabelled)])
     assert found is not None
     return found
 
