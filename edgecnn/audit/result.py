@@ -20,6 +20,7 @@ from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.verdict import Overfitting, shown_points, verdict
 from edgecnn.audit.where.drift import Drift
 from edgecnn.audit.where.weak_parts import Part
+from edgecnn.audit.where.weak_sessions import WeakSessions
 from edgecnn.bundle.card import Card
 from edgecnn.records import Json, encode
 from edgecnn.render.table import table
@@ -43,6 +44,7 @@ class AuditReport:
     checks: FieldChecks
     residual: Step | None
     weak_parts: tuple[Part, ...]
+    weak_sessions: WeakSessions | None
     drift: tuple[Drift, ...]
     shadow: ShadowComparison | None
     adapted: AdaptedGain | None
@@ -110,6 +112,7 @@ class AuditReport:
             self.checks,
             self.gap_interval,
             len(self.sessions),
+            self.weak_sessions,
         )
 
     @property
@@ -145,7 +148,10 @@ class AuditReport:
     @property
     def where(self) -> list[str]:
         """The parts of the field that are surely worse than the rest, then what changed when."""
-        found = [part.to_text() for part in self.weak_parts if part.is_sure][:_SHOWN]
+        sure: dict[tuple[int, str], list[str]] = {}  # a name for each field of the same frames
+        for part in (part for part in self.weak_parts if part.is_sure):
+            sure.setdefault((part.frames, part.figures), []).append(part.name)
+        found = [f"{', '.join(names)}: {text}" for (_, text), names in sure.items()][:_SHOWN]
         if self.drift:
             found += [one.to_text() for one in self.drift[:_SHOWN]]
             found.append("a change shows that the field is another one, not that it is worse")
@@ -228,7 +234,7 @@ class AuditReport:
         lines = [f"lab    {self.lab.float_tally.text()}"]
         if are_apart(self.lab.float_tally, self.lab.quantized):
             lines.append(f"       the file that ran: {self.lab.quantized.text()}")
-        lines.append(f"live   {self.live.tally.text()}")
+        lines.append(f"live   {self.live.text}")
         gap, interval = self.gap_points, self.gap_interval
         if gap is not None and interval is not None:
             low, high = map(shown_points, interval)

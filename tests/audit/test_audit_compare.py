@@ -98,6 +98,7 @@ def test_a_bgr_rgb_swap_between_lab_and_device_shows_in_the_device_path_step(
     # The session keeps what was classified: no label and no light is blamed for what the lab shows.
     assert report.checks.faults == ()
     assert "over the lab images the device does not do what the lab did" in report.verdict
+    assert report.next[0].command.startswith(f"edgecnn audit {swapped_lab_session} --bundle ")
     assert all(abs(step.points) < 3 for step in report.checks.steps)
     assert abs(_step(report, "quantization").points) < 3
     # What is left is what the field costs without the swap, not the swap itself.
