@@ -58,7 +58,8 @@ def test_what_is_left_is_as_uncertain_as_the_steps_before_it():
     measured = Lab(lab, lab, lab, ())
     alone = residual(measured, live)
     step = Step("light", 4.0, 1.0, 9.0, "on field frames")
-    left = residual(measured, live, [step])
+    none_taken = Step("framing", 0.0, 0.0, 19.0, "none returns points", holds=80)
+    left = residual(measured, live, [step, none_taken])
     assert left.points == pytest.approx(alone.points - 4)
     # The step may return 5 points more, and then less is left.
     below, above = left.points - left.low, left.high - left.points

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
-from edgecnn.audit.audit import audit
+from edgecnn.audit.audit import AuditOptions, audit
 
 NUM_FRAMES, EVERY = 600, 6
 
@@ -101,7 +101,12 @@ def test_who_picked_the_labelled_frames_is_said_wherever_live_accuracy_is(why, w
         events.append(answer_event(k, k % 5 != 0, confidence=0.9 - k / 1000))
         if k % 5 == 0:
             events.append(truth_event(k, LABELS[0], why=why[k % len(why)]))
-    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    options = AuditOptions(report=tmp_path / "r.html")
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)], options)
+    page = (tmp_path / "r.html").read_text()
+    assert f"not identified: {who} picked all 20 labelled frames" in page
+    assert "no labelled frames" not in page
+    assert "The largest confusions" in page  # these speak for themselves
     assert report.verdict.startswith(f"{who.capitalize()} picked all labelled frames: ")
     text = report.to_text()
     assert f"live   not identified: {who} picked all 20 labelled frames\n" in text

@@ -16,7 +16,7 @@ from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import LabConfidence
 from edgecnn.audit.ledger.device_path import LabPath, measure_on_lab
 from edgecnn.audit.ledger.quantization import answers_column, from_answers, from_card
-from edgecnn.audit.ledger.step import Step
+from edgecnn.audit.ledger.step import FULL, Step
 from edgecnn.bundle.folder import Bundle
 from edgecnn.records import Progress
 from edgecnn.session.read import Session
@@ -102,6 +102,8 @@ def residual(
     points = gap - sum(step.points for step in (*lab.steps, *more))
     # These images may be only a part of the lab test: the interval follows the residual.
     left, low, high = difference(lab.reached, live)
-    below = hypot(left - low, *(step.high - step.points for step in more))
-    above = hypot(high - left, *(step.points - step.low for step in more))
+    # Where no setting of framing or light is taken, nothing was measured that could be less.
+    measured = [step for step in more if step.points or step.holds == FULL]
+    below = hypot(left - low, *(step.high - step.points for step in measured))
+    above = hypot(high - left, *(step.points - step.low for step in measured))
     return Step(name, points, points - below, points + above, "what no step explains")
