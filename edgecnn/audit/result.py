@@ -74,14 +74,23 @@ class AuditReport:
         return self.gap_points is not None and self.gap_points <= self.options.max_gap
 
     @property
+    def not_passed(self) -> list[str]:
+        """The limits of the user's that were exceeded."""
+        found: set[str] = {fault.kind for fault in self.checks.faults}
+        if self.alarm.raised:
+            found.add("alarm")
+        limits = [f"--fail-on {kind}" for kind in self.options.fail_on if kind in found]
+        if not self.is_within_max_gap:
+            gap = "unknown" if self.gap_points is None else f"{self.gap_points:.2f}"
+            limits.append(f"--max-gap {self.options.max_gap:g}: the gap is {gap}")
+        return limits
+
+    @property
     def ok(self) -> bool:
         """Whether the gap is at most `max_gap` (an unknown gap is not), and nothing is found that
         `fail_on` names.
         """
-        found: set[str] = {fault.kind for fault in self.checks.faults}
-        if self.alarm.raised:
-            found.add("alarm")
-        return not found & set(self.options.fail_on) and self.is_within_max_gap
+        return not self.not_passed
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -221,6 +230,7 @@ class AuditReport:
             lines.append(f"report: {self.options.report}")
         if self.options.csv:
             lines.append(f"answers: {self.options.csv}")
+        lines += [f"not passed: {limit}" for limit in self.not_passed]
         return "\n".join(lines).rstrip()
 
     def _next_text(self) -> list[str]:
