@@ -14,7 +14,7 @@ from edgecnn.audit.ledger.answers_csv import check_answers_place, write_answers
 from edgecnn.audit.ledger.ledger import Lab, measure_lab, residual
 from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.live import measure_live
-from edgecnn.audit.next_steps import Measured, next_steps
+from edgecnn.audit.next_steps import GapFigures, next_steps
 from edgecnn.audit.notes import contradictions, file_notes, network_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.recordings.recordings import Recordings, read_recordings
@@ -176,7 +176,7 @@ def _explain(
         shadow=compare_shadow(parts),
         adapted=adapted_gain(card, live.tally, learned),
         next=next_steps(
-            parts, recordings.bundle_path, checks, Measured(lab, live, left, weak), options
+            parts, recordings.bundle_path, checks, GapFigures(lab, live, left, weak), options
         ),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f in recordings),
         notes=(

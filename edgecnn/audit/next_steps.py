@@ -28,7 +28,7 @@ from edgecnn.session.layout import is_session
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.words import number
 
-__all__ = ["Measured", "NextStep", "next_steps"]
+__all__ = ["GapFigures", "NextStep", "next_steps"]
 
 _MOST = 3
 _NEW_MODEL = ("-o", "MODEL2")
@@ -56,7 +56,7 @@ class NextStep(Record):
 
 
 @dataclass(frozen=True)
-class Measured:
+class GapFigures:
     """The figures that decide what is worth doing; residual is None without field labels, weak
     where no session makes most of the gap.
     """
@@ -85,7 +85,7 @@ def next_steps(
     parts: Sequence[tuple[Session, Frames, Truth]],
     bundle: str,
     checks: FieldChecks,
-    found_out: Measured,
+    found_out: GapFigures,
     options: AuditOptions,
 ) -> tuple[NextStep, ...]:
     """The commands, best first.
@@ -252,7 +252,7 @@ def _ends(step: Step | None) -> tuple[float | None, float | None]:
 
 
 def _of_the_gap(
-    label: str, closing: list[NextStep], found_out: Measured, fragility: Fragility | None
+    label: str, closing: list[NextStep], found_out: GapFigures, fragility: Fragility | None
 ) -> list[NextStep]:
     """Without a fault: more labels where they decide, and what closes a gap of the field.
 
