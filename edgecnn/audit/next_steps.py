@@ -24,14 +24,15 @@ from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
 from edgecnn.session.header import SessionHeader
-from edgecnn.session.layout import is_session
+from edgecnn.session.layout import is_session, sessions_below
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.words import number
 
 __all__ = ["GapFigures", "NextStep", "next_steps"]
 
 _MOST = 3
-_NEW_MODEL = ("-o", "MODEL2")
+_NEW_MODEL: tuple[str, ...] = ("-o", "MODEL2")
+_MANY = 3  # sessions that a command names
 # A gap whose interval is wider than this, in points, is worth more labels first.
 _WIDE, _FEW_LABELS, _MOST_ASKED, _ENDLESS = 10.0, 100, 400, 1_000_000
 
@@ -108,13 +109,16 @@ def next_steps(
         found.append(_of_setting(advised, bundle, sessions))
     if not checks.faults:
         kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
-        label = _line("label", *(session.path for session in sessions))
+        places = _places(sessions)
+        label = _line("label", *places)
         if kept and all(kept):
             label = _record_more(sessions[0].header, bundle)
-        given = [word for session in sessions for word in ("--field", session.path)]
+        where = _NEW_MODEL
+        if _is_each_a_device(sessions):
+            where, places = ("--per", "device", "-o", "MODELS"), [one.path for one in sessions]
+        given = [word for place in places for word in ("--field", place)]
         if any(kept):
-            given += [word for session in sessions for word in ("--labels", session.path)]
-        where = ("--per", "device", "-o", "MODELS") if _is_each_a_device(sessions) else _NEW_MODEL
+            given += [word for place in places for word in ("--labels", place)]
         adapt = _line("adapt", "MODEL", *given, *where)
         if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
             merge = _line("label", sessions[0].path, "--merge", label_file)
@@ -126,6 +130,15 @@ def next_steps(
             closing = [_adapt(adapt, most), *_collect(bundle, live)]
         found += _of_the_gap(label, closing, found_out, checks.undone.fragility)
     return tuple(found[:_MOST])
+
+
+def _places(sessions: Sequence[Session]) -> list[Path]:
+    """The sessions; of many their root, where it holds no others and no new MODEL folder."""
+    paths = [session.path for session in sessions]
+    root = paths[0].parent
+    if len(paths) <= _MANY or sessions_below(root) != sorted(paths):
+        return paths
+    return paths if Path.cwd().is_relative_to(root.resolve()) else [root]
 
 
 def _is_each_a_device(sessions: Sequence[Session]) -> bool:
@@ -142,7 +155,7 @@ def _of_other_sessions(
     images, whose kept frames show what the device did to them.
     """
     found = []
-    if weak is not None:
+    if weak is not None and weak.sessions:
         part = weak.part
         found = [
             NextStep(

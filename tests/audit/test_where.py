@@ -187,3 +187,36 @@ def test_each_device_is_to_be_adapted_by_itself(tmp_path):
 
     assert advised(("hall", "yard")).endswith(" --per device -o MODELS")
     assert advised(("hall", "hall")).endswith(" -o MODEL2")
+
+
+def test_many_sessions_of_one_root_are_named_by_it(tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    for k in range(5):
+        weeks(root / f"s{k}", often(0.6), about(0.9), days=8)
+
+    def adapt(*places: Path) -> str:
+        return next(step.command for step in audit(places).next if " adapt " in step.command)
+
+    assert adapt(root) == f"edgecnn adapt MODEL --field {root} -o MODEL2"
+    first = [root / f"s{k}" for k in range(4)]  # and not the fifth
+    assert adapt(*first).count(" --field ") == 4
+    monkeypatch.chdir(root)  # MODEL2 would be among the sessions that are read
+    assert adapt(root).count(" --field ") == 5
+
+
+def test_a_region_that_makes_most_of_the_gap_is_named(tmp_path):
+    rng = np.random.default_rng(0)
+    events = []
+    for name, share in (("left", 0.95), ("right", 0.3)):
+        for k in range(300):
+            truth = int(rng.integers(len(LABELS)))
+            events.append(answer_event(k, bool(rng.random() < share), truth, roi=name))
+            events.append(truth_event(k, LABELS[truth], roi=name))
+    regions = [
+        {"region": [x, 0, 9, 9], "rotate": 0, "flip": None, "name": name}
+        for x, name in ((0, "left"), (9, "right"))
+    ]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events, regions=regions)])
+    (part,) = (part for part in report.weak_parts if part.value == "right")
+    assert f"; region right is {part.points:.1f} points below the rest." in report.verdict
+    assert not any(" audit " in step.command for step in report.next)

@@ -1,4 +1,4 @@
-"""Whole sessions that are worse than the rest: what the finding names and is looked at first."""
+"""Whole sessions, or a region, that are worse than the rest: the finding names them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edgecnn.session.read import Session
 
 __all__ = ["WeakSessions", "differing_views", "weak_sessions"]
 
+_REGION = "region"
 _KNOWN_BY = ("name", "site", "session")
 _WHOLE = {(None, None)}
 _VIEWS: dict[str, Callable[[SessionHeader], object]] = {
@@ -25,8 +26,9 @@ _VIEWS: dict[str, Callable[[SessionHeader], object]] = {
 
 @dataclass(frozen=True)
 class WeakSessions:
-    """Sessions that have one value of a header field, and are surely worse than all others.
+    """Sessions with one value of a header field, or a region: surely worse than all others.
 
+    sessions   none of a region
     views   the options of `run` by which they see another part of a frame than the others do
     """
 
@@ -50,20 +52,22 @@ class WeakSessions:
 def weak_sessions(
     sessions: Sequence[Session], parts: Sequence[Part], gap: float | None
 ) -> WeakSessions | None:
-    """The sessions that make most of the gap: they are further below the rest than all together
-    are below the lab. None where no part of whole sessions is.
+    """The sessions, or the region, that make most of the gap: they are further below the rest than
+    all together are below the lab. None where none are.
 
     Args:
         gap: Points between lab and live accuracy; None without field labels.
     """
     values = header_values(sessions)
-    sure = [part for part in parts if part.is_sure and part.field in values]
+    sure = [part for part in parts if part.is_sure and part.field in (*values, _REGION)]
     worst = max(sure, key=lambda part: part.points, default=None)
     if worst is None or gap is None or not 0 < gap <= worst.points:
         return None
     # Of fields that hold the same frames the one by which a person knows them.
     alike = {part.field: part for part in sure if part.same_frames(worst)}
-    worst = next(alike[name] for name in (*_KNOWN_BY, *values) if name in alike)
+    worst = next((alike[name] for name in (*_KNOWN_BY, *values) if name in alike), worst)
+    if worst.field == _REGION:
+        return WeakSessions(worst, (), ())
     of_each = zip(sessions, values[worst.field], strict=True)
     weak = tuple(session for session, value in of_each if value == worst.value)
     rest = [session for session in sessions if session not in weak]
