@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,6 +30,7 @@ from edgecnn.session.headline import headline
 from edgecnn.session.layout import is_session, sessions_below
 from edgecnn.session.read import open_session, read_frames, read_truth
 from edgecnn.session.things import link_things
+from edgecnn.words import number
 
 __all__ = ["FieldSet", "GivenLabels", "labels_of", "live_before", "read_field", "sessions_of"]
 
@@ -238,7 +240,7 @@ def live_before(roots: Sequence[Path], card: Card) -> LiveBefore | None:
 
 
 def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -> GivenLabels:
-    """The class of each labelled image.
+    """The class of each labelled image; one that has two has none.
 
     Args:
         roots: Folders with one folder a class; SESSIONs with truth, or folders of them.
@@ -248,13 +250,18 @@ def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -
         DataError: A folder is no class of the card, or nothing is labelled.
         SessionError: A session can't be read.
     """
-    found: dict[str, int] = {}
+    given: dict[str, set[int]] = defaultdict(set)
     notes: list[str] = []
     for place in (place for root in roots for place in sessions_below(root)):
         if is_session(place):
-            found |= _session_labels(place)
+            labels = _session_labels(place)
         else:
-            found |= _folder_labels(place, card, manifest, notes)
+            labels = _folder_labels(place, card, manifest, notes)
+        for digest, label in labels:
+            given[digest].add(label)
+    found = {digest: labels.pop() for digest, labels in given.items() if len(labels) == 1}
+    if two := len(given) - len(found):
+        notes.append(f"{number(two, 'image')} with two labels: taken for unlabelled")
     if not found:
         named = ", ".join(map(str, roots))
         raise DataError(
@@ -266,7 +273,8 @@ def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -
 
 def _folder_labels(
     root: Path, card: Card, manifest: Path | None, notes: list[str]
-) -> dict[str, int]:
+) -> list[tuple[str, int]]:
+    """Of each file, by its digest."""
     codes = {label: k for k, label in enumerate(card.labels)}
     root = class_folders(root)
     files = find_labelled(root, manifest, known=card.labels, notes=notes)
@@ -277,14 +285,16 @@ def _folder_labels(
             f"{root} has images of {strange[0]!r}, which is no class of the model "
             f"({', '.join(card.labels[:10])}); leave these images out"
         )
-    return {file_sha256(file.path.read_bytes()): codes[file.label] for file in files}
+    return [(file_sha256(file.path.read_bytes()), codes[file.label]) for file in files]
 
 
-def _session_labels(root: Path) -> dict[str, int]:
-    """Of the kept pictures with a truth that is a class."""
+def _session_labels(root: Path) -> list[tuple[str, int]]:
+    """By their digests, of the kept pictures with a truth that is a class."""
     session = open_session(root)
     frames = read_frames(session)
     truth = read_truth(session, frames)
     rows = [row for row in frames.images if truth.label[row] >= 0]
     pictures = {row: session.picture(frames.images[row]) for row in rows}
-    return {file_sha256(path.read_bytes()): int(truth.label[row]) for row, path in pictures.items()}
+    return [
+        (file_sha256(path.read_bytes()), int(truth.label[row])) for row, path in pictures.items()
+    ]

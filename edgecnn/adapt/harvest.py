@@ -46,7 +46,8 @@ def harvest(
     *,
     progress: Progress | None = None,
 ) -> HarvestResult:
-    """Pick the images that are most worth a label; what has a label or looks like it is left out.
+    """Pick the images that are most worth a label; what has a label or looks like it is left out,
+    and so are lab test images: nothing may be learned from them.
 
     Args:
         field: SESSION folders, or image folders.
@@ -55,28 +56,29 @@ def harvest(
 
     Raises:
         OptionError: Not exactly one of `model` and `bundle` is given.
-        DataError: No image is left to pick.
+        DataError: No image is left to pick, or they are the lab's.
         MissingRuntimeError: A library of the lab is not installed.
         OutputError: The output place is taken, sorted, among the images, read-only or full.
     """
     if (options.model is None) == (options.bundle is None):
-        given = "neither" if options.model is None else "both"
+        which = "neither" if options.model is None else "both"
         raise OptionError(
-            f"{given} of --model and --bundle given, expected one: the network whose embedding "
+            f"{which} of --model and --bundle given, expected one: the network whose embedding "
             "tells the images apart"
         )
     needs = ("matplotlib", "tensorflow") if options.model is not None else ("matplotlib",)
     check_installed("harvesting", *needs)
-    roots = [Path(field)] if isinstance(field, str | Path) else [Path(root) for root in field]
+    given = [field] if isinstance(field, str | Path) else field
+    roots = list(dict.fromkeys(map(Path, given)))
     output = Path(output)
     check_outside(output, roots)
     check_replaceable(output)
     check_writable(output, marker=MANIFEST)
     with quiet():
-        card, look, adaptable = _eyes(options)
+        card, look, lab_test, adaptable = _eyes(options)
     by_root = {root: _known_labels([root], card) for root in roots}
     classes = {digest: label for one in by_root.values() for digest, label in one.items()}
-    images = read_field(roots, card, GivenLabels(classes), progress)
+    images = read_field(roots, card, GivenLabels(classes), progress).without(lab_test)
     known = np.isin(images.groups, images.groups[images.labelled])
     judged = _judged_without_label(roots)
     seen = np.array([digest in judged for digest in images.sha256], bool) & ~known
@@ -136,11 +138,13 @@ def _judged_without_label(roots: Sequence[Path]) -> set[str]:
     return found
 
 
-def _eyes(options: HarvestOptions) -> tuple[Card, _Look, bool]:
-    """The network that looks at the images, and whether it can be adapted."""
+def _eyes(options: HarvestOptions) -> tuple[Card, _Look, frozenset[str], bool]:
+    """The network that looks at the images, the digests of its lab test, and whether it can be
+    adapted.
+    """
     if options.model is not None:
         from edgecnn.model.embedding import split_trained
-        from edgecnn.model.read import load_model
+        from edgecnn.model.read import lab_test_digests, load_model
 
         network, card = load_model(options.model)
         split = split_trained(network, card)
@@ -149,12 +153,13 @@ def _eyes(options: HarvestOptions) -> tuple[Card, _Look, bool]:
             embedding = split.embed(tensors)
             return split.head.scores(embedding), embedding
 
-        return card, look, True
+        return card, look, lab_test_digests(options.model), True
     from edgecnn.calibrate.pool import view_of_bundle
 
     path = Path(options.bundle or "")
     bundle = Bundle.open(path)
-    return bundle.card, view_of_bundle(path).look, not lacking_files(bundle)
+    lab_test = frozenset(row.sha256 for row in bundle.lab_test())
+    return bundle.card, view_of_bundle(path).look, lab_test, not lacking_files(bundle)
 
 
 def _write(output: Path, picks: FieldSet, read: Sequence[str], certain: np.ndarray) -> None:

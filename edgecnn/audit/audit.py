@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.accuracy.tally import gap_points
 from edgecnn.audit.beside import adapted_gain, compare_shadow, learned_frames
 from edgecnn.audit.estimate import Estimate, estimate_accuracy
 from edgecnn.audit.faults import FieldChecks, check_labels, reanswer_all, settle_path
@@ -13,7 +14,7 @@ from edgecnn.audit.ledger.answers_csv import check_answers_place, write_answers
 from edgecnn.audit.ledger.ledger import Lab, measure_lab, residual
 from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.live import measure_live
-from edgecnn.audit.next_steps import next_steps
+from edgecnn.audit.next_steps import GapFigures, next_steps
 from edgecnn.audit.notes import contradictions, file_notes, network_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.recordings.recordings import Recordings, read_recordings
@@ -22,6 +23,7 @@ from edgecnn.audit.undo.undo import undo
 from edgecnn.audit.where.drift import find_drift
 from edgecnn.audit.where.frame_table import FrameTable
 from edgecnn.audit.where.weak_parts import weak_parts
+from edgecnn.audit.where.weak_sessions import weak_sessions
 from edgecnn.errors import OptionError
 from edgecnn.records import Progress
 from edgecnn.session.headline import joined, live_alarm
@@ -162,6 +164,9 @@ def _explain(
     alarm = live_alarm([(f, t) for _, f, t in parts], lab.quantized)
     table = FrameTable.of(parts)
     left = residual(lab, live.tally, checks.steps, name=checks.rest)
+    worse = weak_parts(table)
+    gap = gap_points(lab.float_tally, live.tally)
+    weak = weak_sessions(recordings.sessions, worse, gap)
     return AuditReport(
         card=card,
         lab=lab,
@@ -170,12 +175,13 @@ def _explain(
         estimate=estimate,
         checks=checks,
         residual=left,
-        weak_parts=weak_parts(table),
+        weak_parts=worse,
+        weak_sessions=weak,
         drift=find_drift(table, card.labels),
         shadow=compare_shadow(parts),
         adapted=adapted_gain(card, live.tally, learned),
         next=next_steps(
-            *(parts, recordings.bundle_path, checks, left, lab.quantized, live), options.truth
+            parts, recordings.bundle_path, checks, GapFigures(lab, live, left, weak), options
         ),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f in recordings),
         notes=(

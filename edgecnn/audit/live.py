@@ -93,6 +93,7 @@ class LabelCounts(Record):
     chosen     a person picked it
     left_out   labels of the model's classes that the headline does not count
     blind, seen  labels that a person gave without and with the answer in view; "can't tell" is none
+    differing  frames that two people labelled otherwise; `people` names them
     """
 
     whole: int
@@ -102,6 +103,17 @@ class LabelCounts(Record):
     left_out: int
     blind: int
     seen: int
+    differing: int = 0
+    people: tuple[str, ...] = field(default=(), metadata=json_as(hidden=True))
+
+    @property
+    def picked_by(self) -> str:
+        """Who picked the frames whose labels are no sample."""
+        who = [name for name, count in _PICKERS.items() if getattr(self, count)]
+        return " and ".join(who or _PICKERS)
+
+
+_PICKERS = {"people": "chosen", "uncertain answers": "hard"}
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,14 @@ class Live:
     over_time: tuple[Slice, ...]
     label_counts: LabelCounts
     has_time: bool = True
+
+    @property
+    def text(self) -> str:
+        """Live accuracy as a person reads it, or why it is not known."""
+        counts = self.label_counts
+        if self.tally.total or not counts.left_out:
+            return self.tally.text()
+        return f"not identified: {counts.picked_by} picked all {counts.left_out} labelled frames"
 
 
 def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> Live:
@@ -155,6 +175,8 @@ def _label_counts(truths: Sequence[Truth], table: _Labelled) -> LabelCounts:
         left_out=int((table.weight == 0).sum()),
         blind=sum(truth.blind for truth in truths),
         seen=sum(truth.seen for truth in truths),
+        differing=sum(truth.differing for truth in truths),
+        people=tuple(dict.fromkeys(name for truth in truths for name in truth.people)),
     )
 
 

@@ -12,21 +12,27 @@ from edgecnn.accuracy.quantiles import Z_95
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.fault import Fault
 from edgecnn.audit.faults import FieldChecks
+from edgecnn.audit.ledger.ledger import Lab
 from edgecnn.audit.ledger.other_framing import FRAMING
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
+from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.run_again import changed_views, run_again
 from edgecnn.audit.undo.undo import Prescription
+from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
 from edgecnn.session.header import SessionHeader
+from edgecnn.session.layout import is_session, sessions_below
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.words import number
 
-__all__ = ["NextStep", "next_steps"]
+__all__ = ["GapFigures", "NextStep", "next_steps"]
 
 _MOST = 3
+_NEW_MODEL: tuple[str, ...] = ("-o", "MODEL2")
+_MANY = 3  # sessions that a command names
 # A gap whose interval is wider than this, in points, is worth more labels first.
 _WIDE, _FEW_LABELS, _MOST_ASKED, _ENDLESS = 10.0, 100, 400, 1_000_000
 
@@ -50,22 +56,45 @@ class NextStep(Record):
         return f"returns {self.points_low:.1f} to {self.points_high:.1f} points"
 
 
+@dataclass(frozen=True)
+class GapFigures:
+    """The figures that decide what is worth doing; residual is None without field labels, weak
+    where no session makes most of the gap.
+    """
+
+    lab: Lab
+    live: Live
+    residual: Step | None
+    weak: WeakSessions | None = None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether steps leave more of the gap than the labels leave open."""
+        if self.residual is None:
+            return False
+        left, low, _ = difference(self.lab.reached, self.live.tally)
+        return self.residual.points > left - low
+
+    @property
+    def gap_width(self) -> float:
+        """Of the 95 % interval of the gap, in points."""
+        _, low, high = difference(self.lab.quantized, self.live.tally)
+        return high - low
+
+
 def next_steps(
     parts: Sequence[tuple[Session, Frames, Truth]],
     bundle: str,
     checks: FieldChecks,
-    residual: Step | None,
-    lab: Tally,
-    live: Live,
-    label_file: Path | None = None,
+    found_out: GapFigures,
+    options: AuditOptions,
 ) -> tuple[NextStep, ...]:
     """The commands, best first.
 
     Args:
         bundle: The bundle's path, as a person types it.
-        lab: Lab accuracy of the file that ran.
-        label_file: One with labels beside those of the one session.
     """
+    label_file, residual, live = options.truth, found_out.residual, found_out.live
     sessions = [session for session, _, _ in parts]
     # Of several sessions with the same fault, once.
     faults = {(fault.kind, fault.name): fault for fault in reversed(checks.faults)}
@@ -73,39 +102,99 @@ def next_steps(
         _of_fault(fault, bundle, sessions, checks, label_file)
         for fault in reversed(faults.values())
     ]
+    if not checks.faults:
+        found += _of_other_sessions(checks, bundle, found_out.weak, options.lab)
     advised = checks.undone.prescription
     if advised is not None:
-        found.append(_of_setting(advised, bundle, sessions[0]))
+        found.append(_of_setting(advised, bundle, sessions))
     if not checks.faults:
         kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
-        label = _line("label", *(session.path for session in sessions))
+        places = _places(sessions)
+        label = _line("label", *places)
         if kept and all(kept):
             label = _record_more(sessions[0].header, bundle)
-        options = ("--field", "--labels") if any(kept) else ("--field",)
-        given = [word for o in options for s in sessions for word in (o, s.path)]
-        adapt = _line("adapt", "MODEL", *given, "-o", "MODEL2")
+        where = _NEW_MODEL
+        if _is_each_a_device(sessions):
+            where, places = ("--per", "device", "-o", "MODELS"), [one.path for one in sessions]
+        given = [word for place in places for word in ("--field", place)]
+        if any(kept):
+            given += [word for place in places for word in ("--labels", place)]
+        adapt = _line("adapt", "MODEL", *given, *where)
         if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
             merge = _line("label", sessions[0].path, "--merge", label_file)
             adapt = f"{merge} && {adapt}"
         closing = []
-        if residual is not None and residual.low > 0:
+        if residual is not None and found_out.is_left:
+            lab = found_out.lab.quantized
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
             closing = [_adapt(adapt, most), *_collect(bundle, live)]
-        found += _of_the_gap(label, closing, residual, live, lab, checks.undone.fragility)
+        found += _of_the_gap(label, closing, found_out, checks.undone.fragility)
     return tuple(found[:_MOST])
 
 
-def _of_setting(advised: Prescription, bundle: str, session: Session) -> NextStep:
+def _places(sessions: Sequence[Session]) -> list[Path]:
+    """The sessions; of many their root, where it holds no others and no new MODEL folder."""
+    paths = [session.path for session in sessions]
+    root = paths[0].parent
+    if len(paths) <= _MANY or sessions_below(root) != sorted(paths):
+        return paths
+    return paths if Path.cwd().is_relative_to(root.resolve()) else [root]
+
+
+def _is_each_a_device(sessions: Sequence[Session]) -> bool:
+    """Whether each session is the only one of a device, under a folder name of its own."""
+    heads = [session.header for session in sessions]
+    devices = {head.name or str(head.host.get("name")) for head in heads}
+    return len(sessions) == len(devices) == len({one.path.name for one in sessions}) > 1
+
+
+def _of_other_sessions(
+    checks: FieldChecks, bundle: str, weak: WeakSessions | None, labs: Sequence[Path]
+) -> list[NextStep]:
+    """What another audit says: of the sessions that make most of the gap, and of one over the lab
+    images, whose kept frames show what the device did to them.
+    """
+    found = []
+    if weak is not None and weak.sessions:
+        part = weak.part
+        found = [
+            NextStep(
+                _line("audit", *(one.path for one in weak.sessions), "--bundle", Path(bundle)),
+                f"{weak.to_text()} ({part.low:.1f} to {part.high:.1f}): see what is wrong there "
+                "before all others are changed",
+            )
+        ]
+    recorded = [lab for lab in labs if is_session(lab)]
+    if checks.kept.lost_in_lab and recorded:
+        found.append(
+            NextStep(
+                _line("audit", *recorded, "--bundle", Path(bundle)),
+                "over the lab images the device loses points that no field frame explains: see "
+                "what it did to them, and how that session's options and program differ",
+            )
+        )
+    return found
+
+
+def _of_setting(advised: Prescription, bundle: str, sessions: Sequence[Session]) -> NextStep:
     """The one setting that returned most on objects that did not choose it."""
     change, shape = advised.change, advised.shape
-    header = session.header
+    header = sessions[0].header
+    if unlike := differing_views(sessions):
+        return NextStep(
+            _line("audit", sessions[0].path, "--bundle", Path(bundle)),
+            f"the errors of all sessions fall if each frame is changed: {change.name}; but they "
+            f"were recorded with unlike {' and '.join(unlike)}, so that no one setting is right "
+            "for all: audit them one by one",
+        )
     views = changed_views(header, change, shape, is_one_shape=advised.is_one_shape)
     if change.swaps_colour:
         header = replace(header, source_color="bgr" if header.source_color == "rgb" else "rgb")
     if views is not None or change.swaps_colour:
         how = "these options do it"
     elif advised.cause == FRAMING:
-        how = "move or turn the camera, or the region that your program cuts out"
+        region = "--roi" if header.regions else "the region that your program cuts out"
+        how = f"move or turn the camera, or change {region}"
     else:
         how = "lock the exposure or change the lamp until the picture looks so"
     return NextStep(
@@ -176,12 +265,7 @@ def _ends(step: Step | None) -> tuple[float | None, float | None]:
 
 
 def _of_the_gap(
-    label: str,
-    closing: list[NextStep],
-    residual: Step | None,
-    live: Live,
-    lab: Tally,
-    fragility: Fragility | None,
+    label: str, closing: list[NextStep], found_out: GapFigures, fragility: Fragility | None
 ) -> list[NextStep]:
     """Without a fault: more labels where they decide, and what closes a gap of the field.
 
@@ -192,13 +276,13 @@ def _of_the_gap(
         label: The command that brings more labels.
         closing: Adaptation, then other images; empty where there is no gap to close.
     """
-    if residual is None:
-        return [
-            NextStep(label, "no field labels: 100 random ones tell live accuracy within 10 points")
-        ]
+    live = found_out.live
+    if found_out.residual is None:
+        why = "these labels are no sample" if live.label_counts.left_out else "no field labels"
+        return [NextStep(label, f"{why}: 100 random ones tell live accuracy within 10 points")]
     more = []
-    if residual.high - residual.low > _WIDE or live.tally.total < _FEW_LABELS:
-        more = [NextStep(label, _what_labels_tell(live.tally, lab))]
+    if found_out.gap_width > _WIDE or live.tally.total < _FEW_LABELS:
+        more = [NextStep(label, _what_labels_tell(live.tally, found_out.lab.quantized))]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
         return [*closing, *more]
     return [*closing[:1], *more, *closing[1:]]
@@ -216,8 +300,8 @@ def _adapt(command: str, most_points: float) -> NextStep:
 
 
 def _collect(bundle: str, live: Live) -> list[NextStep]:
-    """Images of the largest confusion, where there is one."""
-    if not live.confusions:
+    """Images of the largest confusion, where there is one; one object alone makes none."""
+    if not live.confusions or live.confusions[0].objects < 2:
         return []
     worst = live.confusions[0]
     harvest = f"`{_line('harvest', 'SESSION', '--bundle', Path(bundle), '-o', 'picked')}`"

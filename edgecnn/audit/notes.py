@@ -97,10 +97,7 @@ def _label_notes(live: Live) -> list[str]:
     """For which frames the labels speak, and how many were given with the answer in view."""
     notes, counts = [], live.label_counts
     if not live.tally.total and counts.left_out:
-        return [
-            f"live accuracy is not identified: people or uncertain answers picked all "
-            f"{counts.left_out} labelled frames; label random frames or a whole stretch too"
-        ]
+        return [f"live accuracy is {live.text}; label random frames or a whole stretch too"]
     if live.tally.estimate is not None:
         notes.append(
             f"live accuracy counts labels by the frames that they stand for: {counts.random} "

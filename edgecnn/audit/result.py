@@ -20,6 +20,7 @@ from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.verdict import Overfitting, shown_points, verdict
 from edgecnn.audit.where.drift import Drift
 from edgecnn.audit.where.weak_parts import Part
+from edgecnn.audit.where.weak_sessions import WeakSessions
 from edgecnn.bundle.card import Card
 from edgecnn.records import Json, encode
 from edgecnn.render.table import table
@@ -43,6 +44,7 @@ class AuditReport:
     checks: FieldChecks
     residual: Step | None
     weak_parts: tuple[Part, ...]
+    weak_sessions: WeakSessions | None
     drift: tuple[Drift, ...]
     shadow: ShadowComparison | None
     adapted: AdaptedGain | None
@@ -72,14 +74,23 @@ class AuditReport:
         return self.gap_points is not None and self.gap_points <= self.options.max_gap
 
     @property
+    def not_passed(self) -> list[str]:
+        """The limits of the user's that were exceeded."""
+        found: set[str] = {fault.kind for fault in self.checks.faults}
+        if self.alarm.raised:
+            found.add("alarm")
+        limits = [f"--fail-on {kind}" for kind in self.options.fail_on if kind in found]
+        if not self.is_within_max_gap:
+            gap = "unknown" if self.gap_points is None else f"{self.gap_points:.2f}"
+            limits.append(f"--max-gap {self.options.max_gap:g}: the gap is {gap}")
+        return limits
+
+    @property
     def ok(self) -> bool:
         """Whether the gap is at most `max_gap` (an unknown gap is not), and nothing is found that
         `fail_on` names.
         """
-        found: set[str] = {fault.kind for fault in self.checks.faults}
-        if self.alarm.raised:
-            found.add("alarm")
-        return not found & set(self.options.fail_on) and self.is_within_max_gap
+        return not self.not_passed
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -110,6 +121,7 @@ class AuditReport:
             self.checks,
             self.gap_interval,
             len(self.sessions),
+            self.weak_sessions,
         )
 
     @property
@@ -145,7 +157,10 @@ class AuditReport:
     @property
     def where(self) -> list[str]:
         """The parts of the field that are surely worse than the rest, then what changed when."""
-        found = [part.to_text() for part in self.weak_parts if part.is_sure][:_SHOWN]
+        sure: dict[tuple[int, str], list[str]] = {}  # a name for each field of the same frames
+        for part in (part for part in self.weak_parts if part.is_sure):
+            sure.setdefault((part.frames, part.figures), []).append(part.name)
+        found = [f"{', '.join(names)}: {text}" for (_, text), names in sure.items()][:_SHOWN]
         if self.drift:
             found += [one.to_text() for one in self.drift[:_SHOWN]]
             found.append("a change shows that the field is another one, not that it is worse")
@@ -215,6 +230,7 @@ class AuditReport:
             lines.append(f"report: {self.options.report}")
         if self.options.csv:
             lines.append(f"answers: {self.options.csv}")
+        lines += [f"not passed: {limit}" for limit in self.not_passed]
         return "\n".join(lines).rstrip()
 
     def _next_text(self) -> list[str]:
@@ -228,7 +244,7 @@ class AuditReport:
         lines = [f"lab    {self.lab.float_tally.text()}"]
         if are_apart(self.lab.float_tally, self.lab.quantized):
             lines.append(f"       the file that ran: {self.lab.quantized.text()}")
-        lines.append(f"live   {self.live.tally.text()}")
+        lines.append(f"live   {self.live.text}")
         gap, interval = self.gap_points, self.gap_interval
         if gap is not None and interval is not None:
             low, high = map(shown_points, interval)

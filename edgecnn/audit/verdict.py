@@ -9,13 +9,15 @@ from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import UNKNOWN, Estimate
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
+from edgecnn.audit.where.weak_sessions import WeakSessions
 from edgecnn.bundle.card import Card
 from edgecnn.records import Record
 
 __all__ = ["Overfitting", "shown_points", "verdict"]
 
-# One confusion that holds this share of the errors is named.
-_MAINLY = 0.4
+# One confusion that holds this share of so many errors is named, and so are labels that differ
+# where they may be this share of the gap.
+_MAINLY, _FEWEST = 0.4, 5
 _NAMED = 3  # sessions
 
 
@@ -55,27 +57,30 @@ def verdict(
     checks: FieldChecks,
     gap: tuple[float, float] | None,
     num_sessions: int = 1,
+    weak: WeakSessions | None = None,
 ) -> str:
     """What is wrong, in one sentence; what is not known is said to be so.
 
     Args:
         lab: Accuracy of the Keras model in the lab.
         gap: 95 % interval of the gap in points; None without field labels.
+        weak: The sessions that make most of the gap.
     """
     if checks.faults:
         return _of_fault(checks, live.tally, num_sessions)
     points = gap_points(lab, live.tally)
     if points is None or gap is None:
-        if live.label_counts.left_out:
-            return "People picked all labelled frames: live accuracy and the gap are unknown."
         known = "" if estimate.flag == UNKNOWN else f" The answers alone suggest {_band(estimate)}."
         whose = "The session has" if num_sessions == 1 else "The sessions have"
+        why = f"{whose} no field labels"
+        if live.label_counts.left_out:
+            why = f"{live.label_counts.picked_by.capitalize()} picked all labelled frames"
         path = _path(checks).removeprefix("; ")
         path = f" {path[0].upper()}{path[1:]}." if path else ""
-        return f"{whose} no field labels: live accuracy and the gap are unknown.{path}{known}"
+        return f"{why}: live accuracy and the gap are unknown.{path}{known}"
     size = f"{abs(points):.1f} points"
     if gap[0] > 0:
-        return f"Live accuracy is {size} below lab accuracy{_cause(live, checks)}."
+        return f"Live accuracy is {size} below lab accuracy{_cause(live, checks, points, weak)}."
     if gap[1] < 0:
         return f"Live accuracy is {size} above lab accuracy."
     return f"No gap is proved: the difference of {shown_points(points)} points may be chance."
@@ -107,9 +112,18 @@ def _of_fault(checks: FieldChecks, live: Tally, num_sessions: int) -> str:
     return f"The session can't be trusted{where}: {fault.name} (live {live.percent})."
 
 
-def _cause(live: Live, checks: FieldChecks) -> str:
+def _cause(live: Live, checks: FieldChecks, gap: float, weak: WeakSessions | None) -> str:
     """What is known of the cause where nothing is broken."""
     proved = _path(checks)
+    if weak is not None:
+        return f"{proved}; {weak.to_text()}"
+    counts = live.label_counts
+    # Where two people differ one of them is wrong.
+    if counts.differing and 100 * counts.differing >= _MAINLY * gap * live.tally.total:
+        return (
+            f"{proved}; {' and '.join(counts.people)} labelled {counts.differing} of "
+            f"{live.tally.total} frames differently"
+        )
     advised = checks.undone.prescription
     if advised is not None:
         return (
@@ -117,7 +131,7 @@ def _cause(live: Live, checks: FieldChecks) -> str:
             f"{advised.change.name}"
         )
     wrong = sum(map(sum, live.confusion)) - sum(row[k] for k, row in enumerate(live.confusion))
-    if live.confusions and live.confusions[0].frames >= _MAINLY * wrong:
+    if wrong >= _FEWEST and live.confusions[0].frames >= _MAINLY * wrong:
         worst = live.confusions[0]
         return (
             f"{proved}; {worst.frames} of {wrong} errors are {worst.truth!r} read as "

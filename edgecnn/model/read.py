@@ -191,6 +191,8 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
         BundleError: Its card.json can't be read.
     """
     folder = Path(folder)
+    if not folder.exists():
+        raise ModelError(f"{folder} does not exist, expected a MODEL folder of `edgecnn train`")
     file, card_file = folder / MODEL_FILE, folder / CARD_FILE
     for needed in (card_file, file):
         if not needed.is_file():

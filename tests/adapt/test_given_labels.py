@@ -103,3 +103,18 @@ def test_a_folder_of_the_lab_s_own_images_is_refused_as_field(two_classes, card)
     images = read_field([two_classes], card)
     with pytest.raises(DataError, match="16 of 80 field images are lab test images, so the"):
         images.without(set(images.sha256[::5]))
+
+
+def test_an_image_with_two_labels_counts_without_one(two_classes, card, tmp_path):
+    other = tmp_path / "other" / "b"
+    other.mkdir(parents=True)
+    files = sorted((two_classes / "a").iterdir())
+    for file in files[:3]:
+        shutil.copy(file, other)
+    shutil.copy(next((two_classes / "b").iterdir()), other)  # the same label twice is one
+    given = labels_of([two_classes, other.parent], card)
+    assert len(given.classes) == 80 - 3
+    assert given.notes[-1] == "3 images with two labels: taken for unlabelled"
+    images = read_field([two_classes], card, given)
+    assert len(images.labelled) == 80 - 3
+    assert given.notes[-1] in images.passed_over

@@ -6,12 +6,14 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from sessions import record_folder, truth_event
 
 from edgecnn.adapt.harvest import HarvestOptions, HarvestResult, harvest
+from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import DataError, OptionError, OutputError
 from edgecnn.files.folders import find_labelled
 from edgecnn.files.picked import untouched
@@ -164,3 +166,22 @@ def test_a_network_must_be_named(digits_model, halves, tmp_path):
     both = HarvestOptions(model=digits_model, bundle=digits_model)
     with pytest.raises(OptionError, match="both"):
         harvest(halves[0], tmp_path / "picked", both)
+
+
+@pytest.mark.parametrize("by_bundle", [False, True])
+def test_nothing_of_the_lab_test_is_picked(
+    by_bundle, digits_model, digits_bundle, digits_folder, halves, tmp_path
+):
+    network = {"bundle": digits_bundle} if by_bundle else {"model": digits_model}
+    options = HarvestOptions(count=1000, **network)
+    with pytest.raises(DataError, match="are lab test images, so the others are the lab's too"):
+        harvest(digits_folder, tmp_path / "picked", options)
+    tests = {row.sha256 for row in Bundle.open(digits_bundle).lab_test()}
+    files = {hashlib.sha256(p.read_bytes()).hexdigest(): p for p in digits_folder.rglob("*.png")}
+    field = shutil.copytree(halves[0], tmp_path / "field")
+    for digest in sorted(tests)[:2]:
+        shutil.copy(files[digest], field / f"{digest}.png")
+    result = harvest([field, field], tmp_path / "picked", options)
+    assert "2 field images are lab test images, and are left out" in result.to_text()
+    assert not digests(tmp_path / "picked" / "images") & tests
+    assert f" --field {field} --labels " in result.to_text()  # it was given twice

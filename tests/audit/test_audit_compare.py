@@ -98,6 +98,7 @@ def test_a_bgr_rgb_swap_between_lab_and_device_shows_in_the_device_path_step(
     # The session keeps what was classified: no label and no light is blamed for what the lab shows.
     assert report.checks.faults == ()
     assert "over the lab images the device does not do what the lab did" in report.verdict
+    assert report.next[0].command.startswith(f"edgecnn audit {swapped_lab_session} --bundle ")
     assert all(abs(step.points) < 3 for step in report.checks.steps)
     assert abs(_step(report, "quantization").points) < 3
     # What is left is what the field costs without the swap, not the swap itself.
@@ -182,11 +183,19 @@ def test_without_labels_everything_but_the_gap_is_there(color_bundle, color_fold
     assert "--truth" in report.to_text()
     gated = audit([session], AuditOptions(max_gap=5))
     assert not gated.ok
+    assert gated.to_text().endswith("\nnot passed: --max-gap 5: the gap is unknown")
 
 
 def test_the_gate_closes_when_the_gap_is_too_wide(field_session):
     gap = audit([field_session]).gap_points
     assert audit([field_session], AuditOptions(max_gap=gap + 0.01)).ok
+    gated = audit([field_session], AuditOptions(max_gap=1, fail_on=("path", "alarm")))
+    assert not gated.ok
+    lines = gated.to_text().splitlines()
+    assert lines[-2:] == [
+        "not passed: --fail-on alarm",
+        f"not passed: --max-gap 1: the gap is {gap:.2f}",
+    ]
     assert not audit([field_session], AuditOptions(max_gap=gap - 0.01)).ok
 
 

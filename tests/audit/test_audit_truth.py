@@ -136,3 +136,15 @@ def test_one_file_of_labels_is_of_one_session(session, tmp_path):
     other = shutil.copytree(session, tmp_path / "other")
     with pytest.raises(OptionError, match="is of one session, but 2 are given"):
         audit([session, other], AuditOptions(truth=labels_csv(tmp_path / "t.csv")))
+
+
+@pytest.mark.parametrize(("differing", "named"), [(60, True), (2, False)])
+def test_people_who_differ_on_much_of_the_gap_are_in_the_finding(differing, named, tmp_path):
+    events = []
+    for k in range(200):
+        events.append(answer_event(k, k % 3 != 0, truth=k % 4, g=k))
+        events.append(truth_event(k, LABELS[k % 4], why="uniform", p=0.5, by="ann", via="page"))
+        if k < differing:
+            events.append(truth_event(k, LABELS[7], why="uniform", p=0.5, by="bob", via="page"))
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert ("ann and bob labelled 60 of 200 frames differently" in report.verdict) == named

@@ -51,3 +51,17 @@ def test_a_step_counts_what_was_lost_and_won():
 def test_without_field_labels_nothing_is_left_to_explain():
     tally = Tally(9, 10)
     assert residual(Lab(tally, tally, tally, ()), Tally(0, 0)) is None
+
+
+def test_what_is_left_is_as_uncertain_as_the_steps_before_it():
+    lab, live = Tally(980, 1000), Tally(800, 1000)
+    measured = Lab(lab, lab, lab, ())
+    alone = residual(measured, live)
+    step = Step("light", 4.0, 1.0, 9.0, "on field frames")
+    none_taken = Step("framing", 0.0, 0.0, 19.0, "none returns points", holds=80)
+    left = residual(measured, live, [step, none_taken])
+    assert left.points == pytest.approx(alone.points - 4)
+    # The step may return 5 points more, and then less is left.
+    below, above = left.points - left.low, left.high - left.points
+    assert below == pytest.approx(np.hypot(alone.points - alone.low, 5))
+    assert above == pytest.approx(np.hypot(alone.high - alone.points, 3))

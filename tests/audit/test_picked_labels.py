@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
-from edgecnn.audit.audit import audit
+from edgecnn.audit.audit import AuditOptions, audit
 
 NUM_FRAMES, EVERY = 600, 6
 
@@ -85,3 +85,42 @@ def test_wrong_labels_of_one_session_cost_by_its_part_of_live_accuracy(tmp_path)
     assert wrong < 10
     assert step.points == pytest.approx(wrong, abs=0.3)
     assert step.low < step.points < step.high
+
+
+@pytest.mark.parametrize(
+    ("why", "who"),
+    [
+        (("chosen",), "people"),
+        (("hard",), "uncertain answers"),
+        (("chosen", "hard"), "people and uncertain answers"),
+    ],
+)
+def test_who_picked_the_labelled_frames_is_said_wherever_live_accuracy_is(why, who, tmp_path):
+    events = []
+    for k in range(100):
+        events.append(answer_event(k, k % 5 != 0, confidence=0.9 - k / 1000))
+        if k % 5 == 0:
+            events.append(truth_event(k, LABELS[0], why=why[k % len(why)]))
+    options = AuditOptions(report=tmp_path / "r.html")
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)], options)
+    page = (tmp_path / "r.html").read_text()
+    assert f"not identified: {who} picked all 20 labelled frames" in page
+    assert "no labelled frames" not in page
+    assert "The largest confusions" in page  # these speak for themselves
+    assert report.verdict.startswith(f"{who.capitalize()} picked all labelled frames: ")
+    text = report.to_text()
+    assert f"live   not identified: {who} picked all 20 labelled frames\n" in text
+    assert "no labelled frames" not in text
+    assert "no field labels" not in text
+    assert report.next[0].why.startswith("these labels are no sample: ")
+
+
+def test_a_few_errors_name_no_confusion(tmp_path):
+    events = []
+    for k in range(20):
+        event = answer_event(k, k != 3, truth=k % len(LABELS))
+        events += [event, truth_event(k, LABELS[k % len(LABELS)])]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert report.live.confusions[0].frames == 1
+    assert "errors are" not in report.verdict
+    assert not any(" train " in step.command for step in report.next)

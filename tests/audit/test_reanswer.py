@@ -293,3 +293,32 @@ def test_the_paths_that_are_tried_have_names_of_their_own():
         assert len(names) == len(set(names)) >= 20
         frame = np.random.default_rng(0).integers(0, 255, (50, 40, 3), np.uint8)
         assert {path.values(frame).shape for path in other_paths(spec)} == {spec.shape}
+
+
+@pytest.mark.parametrize("faulty", [1, 2])
+def test_a_fault_of_one_region_is_named_with_the_region(faulty, classifier, pictures, tmp_path):
+    """The first regions are turned; where all of three were, no region would have to be named."""
+    events, kept = [], {}
+    names = ("hall", "yard", "roof")
+    for k, (label, data) in enumerate(pictures):
+        region = k % len(names)
+        device = DEVICES["turn"][0] if region < faulty else right_path
+        values = np.asarray(device(decode(data))).astype(np.float32)
+        scores = classifier.runtime.invoke_real(values)
+        sure = float(calibrated_confidence(scores, classifier.card.temperature, 1 / 256))
+        logged = [round(256 * float(score), 1) for score in scores]
+        more = {"pool": "uniform", "p": 1.0, "scores": logged, "roi": names[region]}
+        kept[f"{k:08d}_{names[region]}.png"] = data
+        events += [frame_event(k, scores, sure) | more, truth_event(k, label, roi=names[region])]
+    regions = [
+        {"region": [x, 0, 40, 40], "rotate": 0, "flip": None, "name": name}
+        for x, name in enumerate(names)
+    ]
+    session = write_session(tmp_path / "s", PAST_BUNDLE, events, regions=regions)
+    for name, data in kept.items():
+        (session / "frames" / name).write_bytes(data)
+    report = audit([session])
+    (fault,) = report.checks.faults
+    turned = "the picture turned by 90 degrees clockwise"
+    assert fault.name == "; ".join(f"{turned} (region {name})" for name in names[:faulty])
+    assert fault.points > 10

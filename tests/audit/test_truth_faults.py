@@ -12,6 +12,7 @@ from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_sessi
 from edgecnn.audit.audit import AuditOptions, audit
 
 NUM_FRAMES, LAB = 600, 0.967
+REGIONS = ("left", "right")
 
 
 def film(seed: int = 0, mean_length: int = 12) -> np.ndarray:
@@ -199,3 +200,51 @@ def test_the_gate_and_the_verdict_name_the_labels(tmp_path):
     assert report.verdict.startswith("The labels are wrong, not the model: labels come 12 frames")
     assert report.next[0].command == f"edgecnn label {path}"
     assert json.loads(json.dumps(report.to_json()))["faults"][0]["kind"] == "truth"
+
+
+def two_regions(path: Path, left, right, told_left, told_right) -> Path:
+    """A session of two regions: what is read in each, and how each is labelled."""
+    events = []
+    for name, read, told in zip(REGIONS, (left, right), (told_left, told_right), strict=True):
+        for k, (index, label) in enumerate(zip(read, told, strict=True)):
+            event = answer_event(k, True, truth=int(index), confidence=0.95, roi=name)
+            events.append(event)
+            if label >= 0:
+                events.append(truth_event(k, LABELS[int(label)], roi=name))
+    regions = [
+        {"region": [x, 0, 9, 9], "rotate": 0, "flip": None, "name": name}
+        for x, name in zip((0, 9), REGIONS, strict=True)
+    ]
+    end = {"event": "end", "reason": "done"}
+    return write_session(path, PAST_BUNDLE, [*events, end], regions=regions)
+
+
+@pytest.mark.parametrize("name", ["left", "right"])
+def test_labels_that_are_wrong_in_one_region_are_found_there(name, tmp_path):
+    seen = film(seed=3, mean_length=6), film(seed=4, mean_length=6)
+    told = [
+        delayed(one, 7) if region == name else one
+        for region, one in zip(REGIONS, seen, strict=True)
+    ]
+    report = audit([two_regions(tmp_path / "s", *map(answers, seen), *told)])
+    fault = only_fault(report)
+    assert fault.name == f"labels come 7 frames late (region {name})"
+    assert report.live.tally.accuracy + fault.points / 100 == pytest.approx(0.95, abs=0.03)
+    step = next(step for step in report.steps if step.cause.startswith("labels"))
+    assert step.points == pytest.approx(fault.points, abs=1)
+
+
+def test_labels_of_regions_that_are_exchanged_are_found(tmp_path):
+    seen = film(seed=3, mean_length=6), film(seed=4, mean_length=6)
+    read = [answers(one) for one in seen]
+    report = audit([two_regions(tmp_path / "s", *read, *reversed(seen))])
+    assert only_fault(report).name == (
+        "labels are of other regions: 'left' has those of 'right', 'right' has those of 'left'"
+    )
+    assert audit([two_regions(tmp_path / "t", *read, *seen)]).checks.faults == ()
+
+
+def test_one_weak_region_is_not_excused_by_its_labels(tmp_path):
+    seen = film(seed=3, mean_length=6), film(seed=4, mean_length=6)
+    read = answers(seen[0]), answers(seen[1], accuracy=0.3)
+    assert audit([two_regions(tmp_path / "s", *read, *seen)]).checks.faults == ()

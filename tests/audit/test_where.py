@@ -137,3 +137,86 @@ def thinned(path: Path, days: int, thin_from: int, a_day: int = 100) -> Path:
 
 def test_a_log_that_leaves_sure_answers_out_is_no_change_of_the_field(tmp_path):
     assert not audit([thinned(tmp_path / "s", days=16, thin_from=9)]).drift
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({}, "session s1"),
+        ({"name": "camera 7"}, "name camera 7"),
+        (
+            {"regions": [{"region": [0, 0, 9, 9], "rotate": 90, "flip": None, "name": None}]},
+            "session s1, recorded with another --roi and --rotate,",
+        ),
+        ({"source_color": "rgb"}, "session s1, recorded with another --color,"),
+    ],
+)
+def test_a_session_that_makes_most_of_the_gap_is_named_and_looked_at_first(header, said, tmp_path):
+    others = {"name": "camera 6"} if "name" in header else {}
+    paths = [
+        weeks(tmp_path / f"s{k}", often(share), about(0.9), days=8, **more)
+        for k, (share, more) in enumerate(((0.95, others), (0.3, header), (0.95, others)))
+    ]
+    report = audit(paths)
+    assert report.weak_sessions.sessions[0].path == paths[1]
+    points = max(part.points for part in report.weak_parts)
+    assert f"; {said} is {points:.1f} points below the rest." in report.verdict
+    assert report.next[0].command.startswith(f"edgecnn audit {paths[1]} --bundle ")
+    # One line for all fields in which it is alone.
+    assert sum(str(paths[1]) in line for line in report.where) == 1
+    assert len(report.where) == len(set(report.where)) == 1
+
+
+def test_no_session_is_named_where_all_are_about_as_bad(tmp_path):
+    paths = [
+        weeks(tmp_path / f"s{k}", often(share), about(0.9), days=8, name=f"camera {k}")
+        for k, share in enumerate((0.55, 0.5, 0.45))
+    ]
+    report = audit(paths)
+    assert "below the rest" not in report.verdict
+    assert not any(" audit " in step.command for step in report.next)
+
+
+def test_each_device_is_to_be_adapted_by_itself(tmp_path):
+    def advised(names: tuple[str, str]) -> str:
+        paths = [
+            weeks(tmp_path / "-".join(names) / f"s{k}", often(0.6), about(0.9), days=8, name=name)
+            for k, name in enumerate(names)
+        ]
+        return next(step.command for step in audit(paths).next if " adapt " in step.command)
+
+    assert advised(("hall", "yard")).endswith(" --per device -o MODELS")
+    assert advised(("hall", "hall")).endswith(" -o MODEL2")
+
+
+def test_many_sessions_of_one_root_are_named_by_it(tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    for k in range(5):
+        weeks(root / f"s{k}", often(0.6), about(0.9), days=8)
+
+    def adapt(*places: Path) -> str:
+        return next(step.command for step in audit(places).next if " adapt " in step.command)
+
+    assert adapt(root) == f"edgecnn adapt MODEL --field {root} -o MODEL2"
+    first = [root / f"s{k}" for k in range(4)]  # and not the fifth
+    assert adapt(*first).count(" --field ") == 4
+    monkeypatch.chdir(root)  # MODEL2 would be among the sessions that are read
+    assert adapt(root).count(" --field ") == 5
+
+
+def test_a_region_that_makes_most_of_the_gap_is_named(tmp_path):
+    rng = np.random.default_rng(0)
+    events = []
+    for name, share in (("left", 0.95), ("right", 0.3)):
+        for k in range(300):
+            truth = int(rng.integers(len(LABELS)))
+            events.append(answer_event(k, bool(rng.random() < share), truth, roi=name))
+            events.append(truth_event(k, LABELS[truth], roi=name))
+    regions = [
+        {"region": [x, 0, 9, 9], "rotate": 0, "flip": None, "name": name}
+        for x, name in ((0, "left"), (9, "right"))
+    ]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events, regions=regions)])
+    (part,) = (part for part in report.weak_parts if part.value == "right")
+    assert f"; region right is {part.points:.1f} points below the rest." in report.verdict
+    assert not any(" audit " in step.command for step in report.next)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 from pathlib import Path
 
 from edgecnn.accuracy.intervals import difference
@@ -15,7 +16,7 @@ from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import LabConfidence
 from edgecnn.audit.ledger.device_path import LabPath, measure_on_lab
 from edgecnn.audit.ledger.quantization import answers_column, from_answers, from_card
-from edgecnn.audit.ledger.step import Step
+from edgecnn.audit.ledger.step import FULL, Step
 from edgecnn.bundle.folder import Bundle
 from edgecnn.records import Progress
 from edgecnn.session.read import Session
@@ -86,17 +87,23 @@ def residual(
     """The gap that the steps don't explain, as a last step; None without field labels.
 
     Its interval is that of the difference between the accuracy after the last step of the lab
-    images and live.
+    images and live, widened by those of the steps that were measured on field frames: what these
+    return more or less, the residual has less or more. The same frames are in both, so it is
+    rather too wide.
 
     Args:
         more: The steps that were measured on field frames.
+
+    Source: Zou & Donner 2008, doi:10.1002/sim.3095 (the interval of a sum from those of its parts).
     """
     gap = gap_points(lab.float_tally, live)
     if gap is None:
         return None
     points = gap - sum(step.points for step in (*lab.steps, *more))
+    # These images may be only a part of the lab test: the interval follows the residual.
     left, low, high = difference(lab.reached, live)
-    # The interval is centred on the last step's own images; it follows the residual when
-    # those are only a part of the lab test.
-    shift = points - left
-    return Step(name, points, low + shift, high + shift, "what no step explains")
+    # Where no setting of framing or light is taken, nothing was measured that could be less.
+    measured = [step for step in more if step.points or step.holds == FULL]
+    below = hypot(left - low, *(step.high - step.points for step in measured))
+    above = hypot(high - left, *(step.points - step.low for step in measured))
+    return Step(name, points, points - below, points + above, "what no step explains")

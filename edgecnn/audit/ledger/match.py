@@ -13,7 +13,7 @@ import numpy as np
 
 from edgecnn.accuracy.paired import Paired
 
-__all__ = ["FEWEST", "Match", "find_match", "moved_labels", "score_distance"]
+__all__ = ["FEWEST", "Match", "find_match", "match_regions", "moved_labels", "score_distance"]
 
 # With fewer kept frames nothing is said.
 FEWEST = 10
@@ -82,6 +82,30 @@ def find_match(logged: np.ndarray, own: np.ndarray, others: Mapping[str, np.ndar
         return Match()
     unrelated = _is_unrelated(logged, own)
     return Match(unrelated=unrelated, unknown=not unrelated)
+
+
+def match_regions(
+    logged: np.ndarray,
+    own: np.ndarray,
+    others: Mapping[str, np.ndarray],
+    regions: Mapping[str | None, np.ndarray],
+) -> Match:
+    """The same, and where nothing fits all frames what fits those of single regions.
+
+    Args:
+        regions: The frames of each region by its name: int, shape (k,).
+    """
+    found = find_match(logged, own, others)
+    if found.names or len(regions) < 2:
+        return found
+    told, by_fault = [], own.copy()
+    for name, rows in regions.items():
+        some = {way: scores[rows] for way, scores in others.items()}
+        one = find_match(logged[rows], own[rows], some)
+        if one.names:
+            told.append(f"{' or '.join(one.names)} (region {name})")
+            by_fault[rows] = some[one.names[0]]
+    return Match(("; ".join(told),), _agreement(logged, by_fault)) if told else found
 
 
 def moved_labels(logged: np.ndarray, own: np.ndarray) -> np.ndarray | None:

@@ -13,7 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgecnn.audit.ledger.match import FEWEST, Match, find_match, moved_labels, score_distance
+from edgecnn.audit.ledger.match import (
+    FEWEST,
+    Match,
+    match_regions,
+    moved_labels,
+    score_distance,
+)
 from edgecnn.audit.ledger.paths import answer, other_paths
 from edgecnn.bundle.artifacts import twin_of
 from edgecnn.bundle.classifier import Classifier
@@ -21,6 +27,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import decode, read_image, to_tensor
 from edgecnn.errors import ImageError, MissingRuntimeError
 from edgecnn.records import Progress
+from edgecnn.session.answers import region_of
 from edgecnn.session.read import Frames, Session
 
 __all__ = ["Reanswered", "reanswer", "spread"]
@@ -128,7 +135,7 @@ def reanswer(
         moved = moved_labels(logged[part], own[part])
         if moved is not None:
             others[_LABEL_ORDER] = moved
-        match = find_match(logged[part], own[part], others)
+        match = match_regions(logged[part], own[part], others, _by_region(frames, rows[part]))
         if match.unrelated or match.unknown:
             lag = _lag(frames, rows, own)
     example = _example(bundle, pictures[0], match)
@@ -155,6 +162,12 @@ def reanswer(
         allowed,
         example,
     )
+
+
+def _by_region(frames: Frames, rows: np.ndarray) -> dict[str | None, np.ndarray]:
+    """Which of these rows are of each region, by its name."""
+    number = region_of(frames.key[rows])
+    return {name: np.flatnonzero(number == k) for name, k in frames.regions.items()}
 
 
 def _compression_error(

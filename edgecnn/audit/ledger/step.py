@@ -12,7 +12,10 @@ from edgecnn.accuracy.intervals import paired_difference
 from edgecnn.accuracy.paired import Paired
 from edgecnn.records import Record, json_as
 
-__all__ = ["Step", "lost_points"]
+__all__ = ["FULL", "Step", "lost_points"]
+
+FULL = 95
+"""Percent that the interval of a step holds, but where its evidence says how many."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,12 @@ class Step(Record):
     low: float
     high: float
     evidence: str
-    holds: int = field(default=95, metadata=json_as(hidden=True))
+    holds: int = field(default=FULL, metadata=json_as(hidden=True))
 
     @property
     def interval(self) -> str:
         """As the ledger prints it."""
-        other = "" if self.holds == 95 else f" ({self.holds} %)"
+        other = "" if self.holds == FULL else f" ({self.holds} %)"
         return f"{self.low:+.2f} to {self.high:+.2f}{other}"
 
     @classmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -19,8 +19,10 @@ import numpy as np
 from edgecnn.accuracy.intervals import confusion
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
+from edgecnn.audit.recordings.exchanges import best_order, exchanged_regions, region_rows
 from edgecnn.audit.recordings.label_comparison import LabelComparison
 from edgecnn.audit.recordings.label_lag import MOST, answers_of_labels, best_lag, shifted
+from edgecnn.session.answers import NO_TRUTH
 from edgecnn.session.headline import is_right, labelled_rows
 from edgecnn.session.read import Frames, Session, Truth, frame_events, read_frames
 
@@ -44,7 +46,6 @@ _MANY = 4
 # Labels in an unknown order: nothing is left of the agreement (Cohen's kappa), but the numbers
 # of frames of each class agree.
 _KAPPA, _OVERLAP = 0.1, 0.9
-_EQUAL = 1e-9
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,34 @@ class _Hypothesis:
 def check_truth(
     session: Session, frames: Frames, truth: Truth, expected: float
 ) -> TruthFault | None:
-    """Find out whether the labels of a session are shifted, reversed, reordered or renamed.
+    """Find out whether the labels of a session are shifted, reversed, reordered or renamed, in all
+    of its regions or in some.
 
     Args:
         expected: Accuracy of the artifact in the lab, a fraction.
     """
+    found = _fault_of(session, frames, truth, expected)
+    if found is not None or len(frames.regions) < 2:
+        return found
+    names, label = [], truth.label.copy()
+    for name, rows in region_rows(frames).items():
+        alone = np.full_like(truth.label, NO_TRUTH)
+        alone[rows] = truth.label[rows]
+        fault = _fault_of(session, frames, replace(truth, label=alone), expected)
+        if fault is not None and fault.label is not None:
+            names.append(f"{fault.name} (region {name})")
+            label[rows] = fault.label[rows]
+        elif fault is not None:
+            found = replace(fault, name=f"{fault.name} (region {name})")
+    if not names:
+        return found
+    before = Tally.of(is_right(frames, truth, labelled_rows(truth)))
+    after = Tally.of((label == frames.index)[label >= 0])
+    return TruthFault("; ".join(names), before, after, label)
+
+
+def _fault_of(session: Session, frames: Frames, truth: Truth, expected: float) -> TruthFault | None:
+    """The fault of all labels together."""
     right = is_right(frames, truth, labelled_rows(truth))
     before = Tally.of(right)
     if len(right) < _FEWEST or 100 * (expected - float(right.mean())) < _LEAST_POINTS:
@@ -136,7 +160,12 @@ def _hypotheses(session: Session, frames: Frames, truth: Truth) -> Iterator[_Hyp
     if frames.separate:
         for name, label in _sorted_otherwise(session, frames, truth):
             yield _Hypothesis(name, label, separate=True)
-    lag = best_lag(frames.key, frames.index, truth.label)
+    if len(frames.regions) > 1 and (exchanged := exchanged_regions(frames, truth.label)):
+        yield _Hypothesis(*exchanged, frames.separate)
+    # The lag is sought in the first region that has a label.
+    first = int((truth.label >= 0).argmax())
+    rows = next(rows for rows in region_rows(frames).values() if first < rows.stop)
+    lag = best_lag(frames.key[rows], frames.index[rows], truth.label[rows])
     if lag:
         other = shifted(frames.key, truth.label, lag)
         yield _Hypothesis(_shift_name(lag, "frames", 0), other, lag=lag)
@@ -223,7 +252,7 @@ def _renamed(counts: np.ndarray, names: Sequence[str]) -> tuple[str, np.ndarray]
         counts: int, shape (classes, classes): label by answer.
     """
     size = len(names)
-    order = _best_order(counts)
+    order = best_order(counts)
     moved = np.flatnonzero(order != np.arange(size))
     if len(moved) < 2 or counts[moved].sum(axis=1).min() < _FEWEST_MOVED:
         return None
@@ -242,27 +271,6 @@ def _renamed(counts: np.ndarray, names: Sequence[str]) -> tuple[str, np.ndarray]
     pairs = ", ".join(f"{names[k]!r} is {names[order[k]]!r}" for k in moved[:3].tolist())
     more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
     return f"labels have other names: {pairs}{more}", order
-
-
-def _best_order(counts: np.ndarray) -> np.ndarray:
-    """The new name of each class with which most answers fit: int64, shape (classes,).
-
-    From each class at its own place, pairs exchange names as long as that gains. Classes count
-    alike, however often they are seen.
-
-    Args:
-        counts: int, shape (classes, classes): label by answer.
-    """
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    order = np.arange(len(share))
-    while True:
-        now = share[np.arange(len(share)), order]
-        crossed = share[:, order]
-        gain = crossed + crossed.T - now[:, None] - now[None, :]
-        first, second = np.unravel_index(int(gain.argmax()), gain.shape)
-        if gain[first, second] <= _EQUAL:
-            return order
-        order[[first, second]] = order[[second, first]]
 
 
 def _sorted_otherwise(

@@ -24,7 +24,7 @@ from edgecnn.session.headline import (
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.session.reading.thin_log import stands_for
 
-__all__ = ["Field", "FrameTable", "Labelled", "Looks"]
+__all__ = ["Field", "FrameTable", "Labelled", "Looks", "header_values"]
 
 _THIRDS = ("lowest third", "middle third", "highest third")
 # At most so many pictures of a session are measured; thirds of fewer in all say nothing.
@@ -137,13 +137,18 @@ def _labelled(parts: Sequence[tuple[Session, Frames, Truth]]) -> Labelled:
     return Labelled(joined(is_there), right, None if (weight == 1).all() else weight, thing)
 
 
-def _header_fields(parts: Sequence[tuple[Session, Frames, Truth]]) -> dict[str, Field]:
-    headers = [session.header for session, _, _ in parts]
+def header_values(sessions: Sequence[Session]) -> dict[str, list[str]]:
+    """What the header of each session says, by field; empty where it says nothing."""
+    headers = [session.header for session in sessions]
     texts = {name: [str(getattr(head, name) or "") for head in headers] for name in _HEADER}
     texts["host"] = [str(head.host.get("name") or "") for head in headers]
-    texts["session"] = [str(session.path) for session, _, _ in parts]
+    texts["session"] = [str(session.path) for session in sessions]
+    return texts
+
+
+def _header_fields(parts: Sequence[tuple[Session, Frames, Truth]]) -> dict[str, Field]:
     found = {}
-    for name, values in texts.items():
+    for name, values in header_values([session for session, _, _ in parts]).items():
         known = sorted({value for value in values if value})
         code = [known.index(value) if value else -1 for value in values]
         if len(known) > 1:  # else no part of the frames differs from another

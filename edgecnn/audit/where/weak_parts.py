@@ -45,12 +45,21 @@ class Part(Record):
         """Whether this is more than the worst of many."""
         return self.chance <= _SURE
 
-    def to_text(self) -> str:
-        """One line for the terminal and the page."""
+    @property
+    def name(self) -> str:
+        return f"{self.field} {self.value}"
+
+    @property
+    def figures(self) -> str:
+        """The part beside the rest, for the terminal and the page."""
         return (
-            f"{self.field} {self.value}: {self.live.text()}, {self.points:.1f} points below the "
-            f"rest ({self.low:.1f} to {self.high:.1f})"
+            f"{self.live.text()}, {self.points:.1f} points below the rest ({self.low:.1f} to "
+            f"{self.high:.1f})"
         )
+
+    def same_frames(self, other: Part) -> bool:
+        """Whether it has the frames of another part: of one device name and host are one part."""
+        return (self.frames, self.figures) == (other.frames, other.figures)
 
 
 def weak_parts(table: FrameTable) -> tuple[Part, ...]:
