@@ -19,6 +19,7 @@ from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_l
 from edgecnn.images.augmented import square
 from edgecnn.images.tensors import Memory, TensorFile, Tensors, make_store
 from edgecnn.records import Progress, Skipped
+from edgecnn.words import number
 
 __all__ = [
     "MIN_IMAGES",
@@ -36,6 +37,8 @@ _Found = TypeVar("_Found")
 _MAX_BROKEN = 0.5
 _MAX_CLASSES = 1000
 _CHUNK = 256
+_BLACK = 16  # of 255: above the high byte of 12-bit samples
+_MANY_BLACK = 0.05  # of the images
 _SMALLEST, _LARGEST = 32, 96  # suggested sides of the input, in pixels
 
 
@@ -92,7 +95,7 @@ class Dataset:
         prints = np.stack(fingerprints)
         return cls(
             *(root, tuple(labels), files, tensors, classes, prints, np.stack(squares), sha256),
-            *(tuple(skipped), tuple(notes)),
+            *(tuple(skipped), (*notes, *_blackness(root, prints))),
         )
 
     def __len__(self) -> int:
@@ -180,6 +183,18 @@ def fitting_size(size_wh: tuple[float, float]) -> tuple[int, int]:
         return min(_LARGEST, max(_SMALLEST, int(np.ceil(side * scale / 8)) * 8))
 
     return fit(size_wh[0]), fit(size_wh[1])
+
+
+def _blackness(root: Path, fingerprints: np.ndarray) -> list[str]:
+    """A line where many images are nearly black."""
+    count = int((fingerprints.max(axis=1) < _BLACK).sum())
+    if count < _MANY_BLACK * len(fingerprints):
+        return []
+    return [
+        f"{root}: {count:,} of {number(len(fingerprints), 'image')} are nearly black (nothing "
+        f"above {_BLACK - 1} of 255); of 16-bit files the high byte is read: if theirs hold 10 or "
+        "12 bits, multiply the values by 64 or 16"
+    ]
 
 
 def _read_all(
