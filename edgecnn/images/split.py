@@ -10,8 +10,9 @@ import numpy as np
 from edgecnn.accuracy.near_duplicates import components, nearest, unit_vectors
 from edgecnn.errors import DataError
 from edgecnn.images.dataset import Dataset
-from edgecnn.images.split_groups import GroupOptions, Groups, find_groups
+from edgecnn.images.split_groups import FEWEST_DEVICES, GroupOptions, Groups, find_groups
 from edgecnn.records import Json
+from edgecnn.words import number
 
 __all__ = ["Split", "split_dataset"]
 
@@ -79,10 +80,13 @@ def split_dataset(
     notes += [lopsided] if lopsided else []
     for name in ("test", "val"):
         if not len(found[name]):
+            way = "add images of other scenes and devices, or raise --near-duplicate"
+            if options and 0 < groups.devices < FEWEST_DEVICES:
+                way = f"{options.column} has {number(groups.devices, 'value')}: leave --group out"
             raise DataError(
-                f"{data.root}: {len(data)} images form {groups.count} groups of near-duplicates, "
-                f"bursts or devices (largest {groups.largest}), too few for a {name} split; "
-                "add images of other scenes and devices, or raise --near-duplicate"
+                f"{data.root}: {len(data)} images form {number(groups.count, 'group')} of "
+                f"near-duplicates, bursts or devices (largest {groups.largest}), too few for a "
+                f"{name} split; {way}"
             )
         absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
         if absent:
