@@ -22,7 +22,15 @@ from edgecnn.images.augmented import Copied, find_copied
 from edgecnn.images.dataset import Dataset
 from edgecnn.words import number
 
-__all__ = ["FEWEST_DEVICES", "GroupOptions", "Groups", "captured_at", "find_devices", "find_groups", "near_ids"]
+__all__ = [
+    "FEWEST_DEVICES",
+    "GroupOptions",
+    "Groups",
+    "captured_at",
+    "find_devices",
+    "find_groups",
+    "near_ids",
+]
 
 FEWEST_DEVICES = 3  # devices: one for each of train, validation and test
 _TIGHTER = (0.98, 0.985, 0.99, 0.995)
@@ -191,9 +199,7 @@ def find_devices(
     return []
 
 
-def _enough(
-    devices: list[str | None], options: GroupOptions, notes: list[str]
-) -> list[str | None]:
+def _enough(devices: list[str | None], options: GroupOptions, notes: list[str]) -> list[str | None]:
     """The devices, or [] where a column that nobody asked for names too few for a split."""
     distinct = len(set(devices) - {None})
     if not distinct or distinct >= FEWEST_DEVICES or options.column != GroupOptions.column:
