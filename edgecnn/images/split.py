@@ -80,13 +80,19 @@ def split_dataset(
     notes += [lopsided] if lopsided else []
     for name in ("test", "val"):
         if not len(found[name]):
-            way = "add images of other scenes and devices, or raise --near-duplicate"
-            if options and 0 < groups.devices < FEWEST_DEVICES:
-                way = f"{options.column} has {number(groups.devices, 'value')}: leave --group out"
-            raise DataError(
+            too_few = (
                 f"{data.root}: {len(data)} images form {number(groups.count, 'group')} of "
                 f"near-duplicates, bursts or devices (largest {groups.largest}), too few for a "
-                f"{name} split; {way}"
+                f"{name} split"
+            )
+            if options and 0 < groups.devices < FEWEST_DEVICES:
+                values = number(groups.devices, "value")
+                raise DataError(
+                    f"{too_few}; {options.column} has {values}: leave --group out, or name a "
+                    "column with more"
+                )
+            raise DataError(
+                f"{too_few}; add images of other scenes and devices, or raise --near-duplicate"
             )
         absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
         if absent:
