@@ -58,7 +58,10 @@ class DemoOptions:
 
 @dataclass(frozen=True)
 class DemoResult(Record):
-    """The demo's folder, its audit report, its export, and its times."""
+    """The demo's folder, its audit report, its export, and its times.
+
+    ended_early  that the training had too little time, in a sentence; "": it had enough
+    """
 
     output: Path
     report: AuditReport = field(metadata=json_as(hidden=True))
@@ -66,6 +69,7 @@ class DemoResult(Record):
     fps: float = field(metadata=json_as(digits=1))
     seconds: float = field(metadata=json_as(digits=1))
     closing: Closing | None = None
+    ended_early: str = field(default="", metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
         audit = self.report.to_json()
@@ -85,13 +89,18 @@ class DemoResult(Record):
             f"lab    {self.report.lab.float_tally.text()}: NIST digits, as scanned",
             f"live   {self.report.live.tally.text()}: other writers, filmed",
             f"gap    {found['gap_points']:.1f} points, 95 % interval {low:.1f} to {high:.1f}",
+            *([self.ended_early] if self.ended_early else []),
             "",
             "where the points go",
             *(f"{points:+8.1f}  {cause}" for cause, points in ledger),
             *(["", self.closing.to_text()] if self.closing else []),
             "",
             f"files in {self.output} ({self.seconds:.0f} s, {self.fps:.0f} frames a second)",
-            *(f"  {name:<16} {what}" for name, what in _FILES.items()),
+            *(
+                f"  {name:<16} {what}"
+                for name, what in _FILES.items()
+                if (self.output / name).exists()
+            ),
             "",
             "next",
             *(f"  {line}" for line in _next_commands(self.output)),
@@ -99,14 +108,15 @@ class DemoResult(Record):
         return "\n".join(lines)
 
 
-_MORE_FILES = ("truth.csv", "audit.json", "first_half", "picked", "adapted_20", "model.partial")
+_MORE_FILES = ("truth.csv", "audit.json", "first_half", "picked", "model.partial")
 _FILES = {
     "lab/": "NIST digits, one folder a class",
     "model/": "the trained network, its history and confusion matrix",
     "digits.edgecnn/": "the bundle: TFLite and ONNX models, card, golden frames",
     "field.mp4": "the field video; truth.csv has the label of each frame",
     "session/": "what the capture loop logged",
-    "adapted/": "the network after adapting without a label; adapted_20/ with 20 labels (picked/)",
+    "adapted/": "the network after adapting without a label",
+    "adapted_20/": "the network after adapting with 20 labels (picked/)",
     "report.html": "the audit, for a browser; audit.json has the same figures",
 }
 
@@ -135,13 +145,15 @@ def run_demo(
     _clear(output)
     demo = _Demo(output, options, progress, say)
     demo.write_lab(*lab_digits)
-    demo.train()
+    ended_early = demo.train()
     exported = demo.export(calibration)
     demo.film()
     fps = demo.run()
     report = demo.audit()
     closing = demo.adapt()
-    result = DemoResult(output, report, exported, fps, time.monotonic() - start, closing)
+    result = DemoResult(
+        output, report, exported, fps, time.monotonic() - start, closing, ended_early
+    )
     write_file(output / _MARKER, json.dumps(result.to_json(), indent=1) + "\n")
     return result
 
@@ -168,7 +180,8 @@ class _Demo:
                     _, data = cv2.imencode(".png", images[k])
                     (stage / str(label) / f"nist_{k:04d}.png").write_bytes(bytes(data))
 
-    def train(self) -> None:
+    def train(self) -> str:
+        """Train; returns what is to be said where the training had too little time."""
         from edgecnn.train.train import TrainOptions, train
 
         with self._step("2/7 train: a small augmented CNN on the lab's digits"):
@@ -184,6 +197,15 @@ class _Demo:
                 self.output / "lab", self.output / "model", options, progress=self.progress
             )
         self.say(f"    lab accuracy {result.lab.text()}")
+        if result.epochs == self.options.epochs or result.stopped_by != "time budget":
+            return ""
+        ended_early = (
+            f"The training was ended after {result.epochs} of {self.options.epochs} epochs by its "
+            f"{self.options.train_seconds:.0f} seconds: this machine is slow or busy, and a whole "
+            "training reads more. Run the demo again when nothing else runs."
+        )
+        self.say(f"    {ended_early}")
+        return ended_early
 
     def export(self, calibration: Path) -> ExportResult:
         from edgecnn.export.export import DEFAULT_FORMATS, ExportOptions, export

@@ -91,6 +91,7 @@ def find_labelled(
     else:
         _refuse_links(found)
         labelled = _by_folders(found, known, notes, manifest)
+        notes += found.empty_note()
     notes += found.notes(manifest if table is not None else None)
     notes += _alike(labelled)
     return labelled

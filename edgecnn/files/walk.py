@@ -54,6 +54,7 @@ class Walk:
     passed   other files that are not hidden, counted by suffix
     boxes    folders with pictures beside which an object detector's labels lie
     twice    (folder, the folder of the same place that was read), for links to one folder
+    folders  all folders that were read
     """
 
     root: Path
@@ -62,6 +63,22 @@ class Walk:
     tables: list[Path] = field(default_factory=list)
     boxes: list[Path] = field(default_factory=list)
     twice: list[tuple[Path, Path]] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+
+    def empty_note(self) -> list[str]:
+        """One line on the folders without a picture, which people expect to be classes."""
+        holding = {file.parent for file in self.files}
+        full = {self.root, *holding, *(above for folder in holding for above in folder.parents)}
+        empty = sorted(
+            folder.relative_to(self.root).as_posix()
+            for folder in self.folders
+            if folder not in full and folder.parent in full
+        )
+        if not empty:
+            return []
+        more = ", ..." if len(empty) > _MOST_KINDS else ""
+        what = "the folder" if len(empty) == 1 else f"{len(empty)} folders:"
+        return [f"{self.root}: no picture in {what} {', '.join(empty[:_MOST_KINDS])}{more}"]
 
     def notes(self, used: Path | None = None) -> list[str]:
         """One line on what was passed over; `used` is a file that was read otherwise."""
@@ -132,6 +149,7 @@ def walk(root: Path) -> Walk:
             if not here.is_relative_to(first):
                 found.twice.append((here, first))
             continue
+        found.folders.append(here)
         if here == root:
             _refuse_no_data(root, names)
         subfolders[:] = sorted(

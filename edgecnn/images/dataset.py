@@ -19,23 +19,32 @@ from edgecnn.files.folders import LabelledFile, class_names, file_sha256, find_l
 from edgecnn.images.augmented import square
 from edgecnn.images.tensors import Memory, TensorFile, Tensors, make_store
 from edgecnn.records import Progress, Skipped
+from edgecnn.words import number
 
 __all__ = [
+    "BIT_DEPTH",
     "MIN_IMAGES",
     "Dataset",
     "Seen",
     "fitting_size",
     "load_dataset",
+    "nearly_black",
     "read_in_order",
     "suggest_size",
     "typical_size",
 ]
 
+BIT_DEPTH = (
+    "of 16-bit files edgecnn keeps the high byte: if theirs hold 10 or 12 bits, multiply the "
+    "values by 64 or 16"
+)
 MIN_IMAGES = 10  # for each class: one for each fold of the split
 _Found = TypeVar("_Found")
 _MAX_BROKEN = 0.5
 _MAX_CLASSES = 1000
 _CHUNK = 256
+_BLACK = 16  # of 255: above the high byte of 12-bit samples
+_MANY_BLACK = 0.05  # of the images
 _SMALLEST, _LARGEST = 32, 96  # suggested sides of the input, in pixels
 
 
@@ -140,6 +149,7 @@ def load_dataset(
     usable = _without_contradictions(root, images, skipped)
     kept = [images[k] for k in usable]
     _check_counts(root, labels, kept, minimum)
+    notes += _blackness(root, kept)
     return Dataset.of(root, labels, kept, tensors.keep(np.array(usable)), skipped, notes)
 
 
@@ -180,6 +190,26 @@ def fitting_size(size_wh: tuple[float, float]) -> tuple[int, int]:
         return min(_LARGEST, max(_SMALLEST, int(np.ceil(side * scale / 8)) * 8))
 
     return fit(size_wh[0]), fit(size_wh[1])
+
+
+def nearly_black(fingerprints: np.ndarray) -> np.ndarray:
+    """The rows of images that are as dark as 12-bit samples in 16-bit files are read.
+
+    Args:
+        fingerprints: uint8, shape (n, 256).
+    """
+    return np.flatnonzero(fingerprints.max(axis=1) < _BLACK)
+
+
+def _blackness(root: Path, images: Sequence[Seen]) -> list[str]:
+    """A line where many images are nearly black."""
+    count = len(nearly_black(np.stack([image.fingerprint for image in images])))
+    if count < _MANY_BLACK * len(images):
+        return []
+    return [
+        f"{root}: {count:,} of {number(len(images), 'image')} are nearly black (nothing above "
+        f"{_BLACK - 1} of 255); {BIT_DEPTH}"
+    ]
 
 
 def _read_all(

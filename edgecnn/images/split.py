@@ -10,8 +10,9 @@ import numpy as np
 from edgecnn.accuracy.near_duplicates import components, nearest, unit_vectors
 from edgecnn.errors import DataError
 from edgecnn.images.dataset import Dataset
-from edgecnn.images.split_groups import GroupOptions, Groups, find_groups
+from edgecnn.images.split_groups import FEWEST_DEVICES, GroupOptions, Groups, find_groups
 from edgecnn.records import Json
+from edgecnn.words import number
 
 __all__ = ["Split", "split_dataset"]
 
@@ -79,10 +80,19 @@ def split_dataset(
     notes += [lopsided] if lopsided else []
     for name in ("test", "val"):
         if not len(found[name]):
+            too_few = (
+                f"{data.root}: {len(data)} images form {number(groups.count, 'group')} of "
+                f"near-duplicates, bursts or devices (largest {groups.largest}), too few for a "
+                f"{name} split"
+            )
+            if options and 0 < groups.devices < FEWEST_DEVICES:
+                values = number(groups.devices, "value")
+                raise DataError(
+                    f"{too_few}; {options.column} has {values}: leave --group out, or name a "
+                    "column with more"
+                )
             raise DataError(
-                f"{data.root}: {len(data)} images form {groups.count} groups of near-duplicates, "
-                f"bursts or devices (largest {groups.largest}), too few for a {name} split; "
-                "add images of other scenes and devices, or raise --near-duplicate"
+                f"{too_few}; add images of other scenes and devices, or raise --near-duplicate"
             )
         absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
         if absent:

@@ -20,9 +20,19 @@ from edgecnn.accuracy.near_duplicates import (
 from edgecnn.files.manifest import only_labels, read_manifest
 from edgecnn.images.augmented import Copied, find_copied
 from edgecnn.images.dataset import Dataset
+from edgecnn.words import number
 
-__all__ = ["GroupOptions", "Groups", "captured_at", "find_devices", "find_groups", "near_ids"]
+__all__ = [
+    "FEWEST_DEVICES",
+    "GroupOptions",
+    "Groups",
+    "captured_at",
+    "find_devices",
+    "find_groups",
+    "near_ids",
+]
 
+FEWEST_DEVICES = 3  # devices: one for each of train, validation and test
 _TIGHTER = (0.98, 0.985, 0.99, 0.995)
 # A group of near-duplicates above this share of the mean class size distorts the class shares.
 _LARGEST_SHARE = 0.25
@@ -90,7 +100,7 @@ def find_groups(data: Dataset, options: GroupOptions | None = None) -> Groups:
     copies = _links_of_equal(data.sha256)
     threshold, near = _near_links(data, options.threshold, notes)
     copied = _copied(data, components(len(data), np.concatenate([copies, near])), notes)
-    devices = find_devices(data, options, notes)
+    devices = _enough(find_devices(data, options, notes), options, notes)
     by_device = _links_of_equal(devices) if devices else np.empty((0, 2), np.int64)
     bursts = _burst_links(data, options.burst_seconds)
     links = [copies, near, copied.links, by_device, bursts]
@@ -179,13 +189,25 @@ def find_devices(
         return read_manifest(options.manifest, options.column, files, data.root)
     folders = ["/".join(file.below) or None for file in data.files]
     distinct = len(set(folders) - {None})
-    if distinct >= 3:
+    if distinct >= FEWEST_DEVICES:
         return folders
     if distinct:
         notes.append(
             f"{distinct} folder(s) below the classes: too few to be devices, so a split may divide "
             "them"
         )
+    return []
+
+
+def _enough(devices: list[str | None], options: GroupOptions, notes: list[str]) -> list[str | None]:
+    """The devices, or [] where a column that nobody asked for names too few for a split."""
+    distinct = len(set(devices) - {None})
+    if not distinct or distinct >= FEWEST_DEVICES or options.column != GroupOptions.column:
+        return devices
+    notes.append(
+        f"{number(distinct, 'value')} in the column {options.column}: too few to be kept apart, so "
+        "a split may divide them"
+    )
     return []
 
 

@@ -6,7 +6,7 @@ Unlike `load_dataset`, a scan refuses and drops nothing, so that the inspection 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -73,8 +73,7 @@ def scan_labelled(
     """
     notes: list[str] = []
     files = find_labelled(root, manifest, notes=notes)
-    scan = _scan(root, files, tuple(class_names(files)), None, progress)
-    return replace(scan, data=replace(scan.data, notes=tuple(notes)))
+    return _scan(root, files, tuple(class_names(files)), None, notes, progress)
 
 
 def scan_folder(root: Path, window: Window, *, progress: Progress | None = None) -> Scan:
@@ -85,8 +84,7 @@ def scan_folder(root: Path, window: Window, *, progress: Progress | None = None)
     """
     notes: list[str] = []
     files = [LabelledFile(path, "") for path in find_images(root, notes)]
-    scan = _scan(root, files, ("",), window, progress)
-    return replace(scan, data=replace(scan.data, notes=tuple(notes)))
+    return _scan(root, files, ("",), window, notes, progress)
 
 
 def _scan(
@@ -94,6 +92,7 @@ def _scan(
     files: Sequence[LabelledFile],
     labels: tuple[str, ...],
     window: Window | None,
+    notes: Sequence[str],
     progress: Progress | None,
 ) -> Scan:
     window = window or _sample_window(root, files)
@@ -112,7 +111,7 @@ def _scan(
     if not looks:
         raise _nothing_usable(root, len(files))
     seen, tensors, headers, sizes, around = zip(*looks, strict=True)
-    data = Dataset.of(root, labels, seen, np.stack(tensors), broken)
+    data = Dataset.of(root, labels, seen, np.stack(tensors), broken, notes)
     sizes_wh, stack = np.array(sizes, np.int32), np.concatenate(statistics)
     return Scan(data, headers, sizes_wh, stack, np.stack(around), window)
 

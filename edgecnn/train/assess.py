@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -254,8 +255,10 @@ def measure(
     spec = options.input_spec((width, height))
     sign = None
     if options.field:
-        frames = new_frames(options.field, task.data.sha256, task.field_images)
+        left_out: list[Path] = []
+        frames = new_frames(options.field, task.data.sha256, task.field_images, left_out)
         sign = read_sign(scores_of, frames, spec, temperature, scores)
+        sign = replace(sign, left_out=len(left_out))
     return Measured(
         scores,
         lab,

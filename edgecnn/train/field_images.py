@@ -18,6 +18,7 @@ from edgecnn.errors import DataError
 from edgecnn.files.folders import file_sha256
 from edgecnn.images.field_files import find_field
 from edgecnn.records import Record, computed
+from edgecnn.words import number
 
 __all__ = ["FieldSample", "FieldSign", "look_at_field", "new_frames", "read_sign"]
 
@@ -28,7 +29,7 @@ _TIMED = 8  # images
 
 @dataclass(frozen=True)
 class FieldSample:
-    """How many field images the verdict will read, and the seconds that it takes to read one."""
+    """How many field images the verdict will look at, and the seconds that it takes to read one."""
 
     count: int = 0
     read_s: float = 0.0
@@ -40,11 +41,14 @@ class FieldSign(Record):
 
     Where confidence is as good in the field as in the lab, the difference is the loss of accuracy
     (Guillory et al. 2021, arXiv:2107.03315); on real devices it was about half of it.
+
+    left_out  how many others are images of the training
     """
 
     images: int
     confidence: float
     lab_confidence: float
+    left_out: int = 0
 
     @property
     @computed
@@ -58,8 +62,10 @@ class FieldSign(Record):
 
     def to_text(self) -> str:
         """A line or two: what it says, how sure that is, and what to do."""
+        others = number(self.left_out, "other")
+        left = f" ({others} left out: images of the training)" if self.left_out else ""
         seen = (
-            f"On {self.images} unlabelled field images the mean confidence is "
+            f"On {self.images} unlabelled field images{left} the mean confidence is "
             f"{self.confidence:.1f} %, on the lab's test images {self.lab_confidence:.1f} %"
         )
         if not self.loses:
@@ -83,13 +89,19 @@ def look_at_field(field: Path, known: Collection[str]) -> FieldSample:
     return FieldSample(len(_sampled(field, _MOST)), (monotonic() - start) / read)
 
 
-def new_frames(field: Path, known: Collection[str], most: int = _MOST) -> Iterator[np.ndarray]:
+def new_frames(
+    field: Path,
+    known: Collection[str],
+    most: int = _MOST,
+    left_out: list[Path] | None = None,
+) -> Iterator[np.ndarray]:
     """Up to `most` images of a folder or of SESSIONs, evenly, BGR; none that the training reads.
 
     One is read at a time: 500 photographs at once take gigabytes.
 
     Args:
         known: SHA-256 of the lab's images and those of --also: of these confidence says nothing.
+        left_out: Takes those that the training reads.
 
     Raises:
         DataError: There is none: when the first is asked for.
@@ -97,9 +109,13 @@ def new_frames(field: Path, known: Collection[str], most: int = _MOST) -> Iterat
     some, found = _sampled(field, most), False
     for path in some:
         frame = readable_image(path)
-        if frame is not None and file_sha256(path.read_bytes()) not in known:
+        if frame is None:
+            continue
+        if file_sha256(path.read_bytes()) not in known:
             found = True
             yield frame
+        elif left_out is not None:
+            left_out.append(path)
     if not found:
         raise DataError(
             f"{field}: none of {len(some)} field images can be read and is no image of the "

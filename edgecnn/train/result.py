@@ -40,7 +40,8 @@ class TrainResult(Record):
     probe         the linear probe that a pretrained network started from
     sides         what the probe said of each side of the input; empty without a choice
     also          the field images that joined the training
-    unlabelled    the field images that the verdict read; the bundle can be calibrated with them
+    read          the lab's images
+    unlabelled    the field images that the verdict read; `calibrate` can pick from them
     """
 
     model: Path
@@ -69,6 +70,7 @@ class TrainResult(Record):
     sides: tuple[SideTrial, ...] = ()
     also: Also | None = None
     worker: str = field(default="", metadata=json_as(hidden=True))
+    read: Path | None = field(default=None, metadata=json_as(hidden=True))
     unlabelled: Path | None = field(default=None, metadata=json_as(hidden=True))
 
     def to_json(self) -> Json:
@@ -108,19 +110,22 @@ class TrainResult(Record):
             *self._at_chance(),
             *self._confidence(),
             *self._origin(),
-            *next_lines(
-                (
-                    "export",
-                    self.model,
-                    "--calibration",
-                    self.unlabelled or "FIELD",
-                    "-o",
-                    f"{self.model.name}.edgecnn",
-                ),
-                wrote=self.model,
-            ),
+            *next_lines(*self._next(), wrote=self.model),
         ]
         return "\n".join(lines)
+
+    def _next(self) -> list[tuple[str | Path, ...]]:
+        """Calibrating, where there are field images, and exporting.
+
+        A whole field folder is not for `export`: `calibrate` leaves out the lab's own images.
+        """
+        target = ("-o", f"{self.model.name}.edgecnn")
+        if self.unlabelled is None or self.read is None:
+            return [("export", self.model, "--calibration", "FIELD", *target)]
+        return [
+            ("calibrate", self.unlabelled, "--lab", self.read, "-o", "calibration"),
+            ("export", self.model, "--calibration", "calibration", *target),
+        ]
 
     def _course(self) -> list[str]:
         """How the training went, and which weights the network has."""

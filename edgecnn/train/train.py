@@ -215,6 +215,7 @@ def _result(
         label_checks=task.checks,
         breakdowns=measured.breakdowns,
         also=task.also,
+        read=task.data.root,
         unlabelled=task.options.field,
         worker=cluster.to_text() if cluster and not cluster.is_chief else "",
     )

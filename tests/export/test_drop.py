@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from time import sleep
 
 import cv2
+import numpy as np
 from samples import sample
 
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.preprocess import decode
 from edgecnn.export.export import ExportOptions, export
-from edgecnn.export.readback.times import slow_files
+from edgecnn.export.readback.check import Checked, CheckedFiles
+from edgecnn.export.readback.times import slow_files, with_times
 
 
 def test_a_file_made_of_dark_images_says_that_they_are_dark_and_what_it_clips(
@@ -38,6 +41,34 @@ def test_a_file_that_takes_far_longer_than_float_is_named():
     plain = replace(sample(Artifact), time_ratio=1.2)
     (line,) = slow_files([plain, replace(plain, file="model_a.tflite", time_ratio=12.4)])
     assert line.startswith("model_a.tflite takes 12 times as long")
+
+
+def test_a_file_that_other_programs_interrupt_in_most_rounds_is_not_called_slow():
+    class Interrupted:
+        """Takes a millisecond, but 10 in two of three turns, as on a machine with other work."""
+
+        turns = 0
+
+        def __init__(self, waits_ms: tuple[float, ...]) -> None:
+            self.waits_ms = waits_ms
+
+        def invoke(self, _: np.ndarray) -> None:
+            self.turns += 1
+            sleep(self.waits_ms[self.turns % len(self.waits_ms)] / 1000)
+
+    files = ("model_float32.tflite", "model_full_integer_quant.tflite")
+    waits = ((1.0,), (1.0, 10.0, 10.0))
+    nothing = np.empty(0)
+    checked = CheckedFiles(
+        tuple(
+            Checked(replace(sample(Artifact), file=file), b"", nothing, nothing, Interrupted(each))
+            for file, each in zip(files, waits, strict=True)
+        ),
+        (),
+        (),
+    )
+    timed = with_times(checked, np.zeros((8, 8, 3), np.uint8))
+    assert not slow_files(one.artifact for one in timed.artifacts)
 
 
 def test_a_file_that_agrees_says_nothing(small_result):

@@ -143,3 +143,17 @@ def test_a_named_pipe_is_no_picture_and_nothing_waits_for_it(tmp_path):
     found = walk(tmp_path)
     assert [path.name for path in found.files] == ["c.jpg", "d.jpg"]
     assert found.passed == {".jpg": 1, "without suffix": 1}
+
+
+def test_a_class_folder_without_a_picture_is_named(tmp_path):
+    for name in ("lab/cat/day1/1.png", "lab/dog/2.png", "lab/docs/deep/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"")
+    notes: list[str] = []
+    find_labelled(tmp_path / "lab", notes=notes)
+    assert f"{tmp_path / 'lab'}: no picture in the folder docs" in notes
+    (tmp_path / "lab" / "horse").mkdir()
+    (tmp_path / "lab" / ".git").mkdir()
+    (tmp_path / "lab" / "dog" / "more").mkdir()
+    find_labelled(tmp_path / "lab", notes=notes)
+    assert f"{tmp_path / 'lab'}: no picture in 3 folders: docs, dog/more, horse" in notes

@@ -162,3 +162,16 @@ def test_the_input_size_follows_the_images(tmp_path, write, shape, size_wh):
     for k in range(6):
         write(tmp_path, f"{'ab'[k % 2]}/{k}.png", np.full((*shape, 3), 40 * k, np.uint8))
     assert suggest_size(tmp_path) == size_wh
+
+
+def test_12_bit_pictures_in_16_bit_files_are_said_to_be_nearly_black(two_classes):
+    assert not load_dataset(two_classes, SPEC).notes
+    for path in sorted((two_classes / "a").glob("*.png")):
+        deep = read_image(path).astype(np.uint16) << 4
+        cv2.imwrite(str(path), deep)
+    (note,) = load_dataset(two_classes, SPEC).notes
+    assert "40 of 80 images are nearly black" in note
+    assert "multiply the values by 64 or 16" in note
+    for path in sorted((two_classes / "a").glob("*.png")):
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED) * 16)
+    assert not load_dataset(two_classes, SPEC).notes

@@ -73,6 +73,25 @@ def test_devices_of_a_manifest_lie_on_one_side(two_classes):
     assert set(found.values()) == set(PARTS)
 
 
+def test_two_devices_are_too_few_to_be_kept_apart(two_classes):
+    """A table names one or two devices: it is no reason not to train."""
+    names = sorted(p.relative_to(two_classes).as_posix() for p in two_classes.rglob("*.png"))
+    manifest = two_classes / "manifest.csv"
+
+    def write(column: str) -> None:
+        rows = [f"{name},phone{k % 2}" for k, name in enumerate(names)]
+        manifest.write_text("\n".join([f"path,{column}", *rows]))
+
+    data = load_dataset(two_classes, SPEC)
+    write("device")
+    split = split_dataset(data, options=GroupOptions(manifest=manifest))
+    assert "2 values in the column device: too few to be kept apart" in " ".join(split.notes)
+    assert split.groups.devices == 0
+    write("phone")
+    with pytest.raises(DataError, match="phone has 2 values: leave --group out"):
+        split_dataset(data, options=GroupOptions(manifest=manifest, column="phone"))
+
+
 def test_folders_below_the_classes_are_devices(tmp_path, write):
     for k in range(96):
         write(tmp_path, f"{'ab'[k % 2]}/meter{k // 2 % 6}/{k:03d}.png", k)
@@ -160,7 +179,7 @@ def test_the_seed_decides_the_split(two_classes):
 def test_images_that_are_all_one_scene_cannot_be_split(tmp_path, write, scene):
     for k in range(60):
         write(tmp_path, f"{'ab'[k % 2]}/{k}.png", noisy(scene(1), k))
-    with pytest.raises(DataError, match="1 groups of near-duplicates") as error:
+    with pytest.raises(DataError, match="1 group of near-duplicates") as error:
         split_dataset(load_dataset(tmp_path, SPEC))
     assert "\n" not in str(error.value)
 

@@ -79,6 +79,16 @@ def test_what_most_images_are_is_not_odd(tmp_path, scene, write):
     assert inspect(tmp_path).files.findings == ()
 
 
+def test_pictures_of_12_bits_in_16_bit_files_are_nearly_black_even_where_all_are(tmp_path, scene):
+    for k in range(40):
+        (tmp_path / "ab"[k % 2]).mkdir(exist_ok=True)
+        deep = scene(k).astype(np.uint16) << 4
+        cv2.imwrite(str(tmp_path / "ab"[k % 2] / f"{k}.png"), deep)
+    found = inspect(tmp_path).files
+    assert found.odd == {"nearly-black": 40}
+    assert found.findings[0].what == "40 files (100 %) are nearly black"
+
+
 def test_a_kind_that_sits_in_one_class_is_said_to_give_it_away(two_classes, scene, write):
     for k in range(12):
         grey = cv2.cvtColor(scene(500 + k), cv2.COLOR_BGR2GRAY)

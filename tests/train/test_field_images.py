@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import cv2
 import keras
@@ -50,7 +51,9 @@ def test_images_of_the_training_say_nothing_of_the_field(tmp_path):
     for k in range(3):
         cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((8, 8, 3), k, np.uint8))
     known = [file_sha256((tmp_path / f"{k}.png").read_bytes()) for k in range(3)]
-    assert len(list(new_frames(tmp_path, known[:2]))) == 1
+    left_out: list[Path] = []
+    assert len(list(new_frames(tmp_path, known[:2], left_out=left_out))) == 1
+    assert [path.name for path in left_out] == ["0.png", "1.png"]
     with pytest.raises(DataError, match="none of 3 field images can be read and is no image of"):
         next(new_frames(tmp_path, known))
 

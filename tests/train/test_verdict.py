@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from samples import sample
 
@@ -69,7 +70,7 @@ def test_the_change_is_named_or_there_is_none():
     assert "Nothing to change" in Verdict(*good, pretrained=True).to_text()
     trials = [SideTrial(side, Tally(right, 200), 1.0, ms) for side, right, ms in TRIED]
     text = Verdict(*good, pretrained=True, larger=LargerInput(*trials)).to_text()
-    assert "94.0 % of 200 training images at 224 px and 80.0 % at 96 px" in text
+    assert "200 of the training images alone reads 94.0 % of them at 224 px and 80.0 %" in text
     assert "5.5 times the time an image" in text
     assert "Nothing to change" not in text
 
@@ -82,6 +83,8 @@ def test_field_images_without_labels_show_a_loss_or_none():
     assert "about 13 points, or up to 26" in lower.to_text()
     assert "edgecnn adapt" in lower.to_text()
     assert "Nothing to change" not in lower.to_text()
+    some = replace(lower, sign=FieldSign(166, 84.0, 97.0, left_out=12)).to_text()
+    assert "(12 others left out: images of the training)" in some
     equal = Verdict(*good, sign=FieldSign(166, 96.5, 97.0)).to_text()
     assert "no sign of a loss, and no proof" in equal
     assert "Nothing to change was found." in equal
@@ -119,3 +122,16 @@ def test_a_network_at_chance_is_not_sent_on_without_a_word():
         replace(result, lab=Tally(11, 120)).to_text()
     )
     assert "no better" not in replace(result, lab=Tally(40, 120)).to_text()
+
+
+def test_field_images_are_picked_by_calibrate_before_the_export():
+    """The whole folder may hold the lab's own images: `calibrate` leaves them out."""
+    places = {"model": Path("m"), "read": Path("lab"), "worker": "", "confidence_error": {}}
+    result = replace(sample(TrainResult), **places, splits={})
+    without = replace(result, unlabelled=None).to_text()
+    assert without.endswith("\n  edgecnn export m --calibration FIELD -o m.edgecnn")
+    text = replace(result, unlabelled=Path("f")).to_text()
+    assert text.endswith(
+        "\n  edgecnn calibrate f --lab lab -o calibration"
+        "\n  edgecnn export m --calibration calibration -o m.edgecnn"
+    )

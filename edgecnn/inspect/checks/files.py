@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.files.walk import walk
+from edgecnn.images.dataset import BIT_DEPTH, nearly_black
 from edgecnn.inspect.findings import Example, Finding, Severity, percent
 from edgecnn.inspect.scan import Scan
 from edgecnn.records import Record, json_as
@@ -34,6 +35,7 @@ _ODD: dict[str, tuple[Severity, str, str]] = {
         "have 16 bits a sample",
         "save them as 8-bit images: edgecnn keeps the high byte, other programs scale or clip",
     ),
+    "nearly-black": ("warning", "are nearly black", BIT_DEPTH),
     "grey": (
         "warning",
         "are grey among coloured ones",
@@ -114,7 +116,7 @@ def _broken_findings(scan: Scan) -> list[Finding]:
 
 
 def _odd_files(scan: Scan) -> dict[str, list[int]]:
-    """Indices of the images of each kind in _ODD; a kind of most images is not odd."""
+    """Indices of the images of each kind in _ODD; a kind of most images is not odd (black is)."""
     found: dict[str, list[int]] = {kind: [] for kind in _ODD}
     for k, header in enumerate(scan.headers):
         if header:
@@ -125,8 +127,10 @@ def _odd_files(scan: Scan) -> dict[str, list[int]]:
     relative, bend = area / np.median(area), aspect / np.median(aspect)
     found["very-large"] = np.flatnonzero((relative > _LARGE) | (area > _HUGE)).tolist()
     found["very-small"] = np.flatnonzero(relative < _SMALL).tolist()
+    black = found["nearly-black"] = nearly_black(scan.data.fingerprints).tolist()
     found["odd-aspect"] = np.flatnonzero((bend > _ASPECT) | (bend < 1 / _ASPECT)).tolist()
-    return {kind: items for kind, items in found.items() if 0 < len(items) < _USUAL * len(scan)}
+    odd = {kind: items for kind, items in found.items() if 0 < len(items) < _USUAL * len(scan)}
+    return odd | ({"nearly-black": black} if black else {})
 
 
 def _odd_findings(scan: Scan, odd: dict[str, list[int]]) -> list[Finding]:

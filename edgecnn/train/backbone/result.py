@@ -69,8 +69,8 @@ class LargerInput(Record):
         taken, better = self.taken, self.better
         side = better.side
         return (
-            f"Small input: the probe reads {better.accuracy.percent} of {better.accuracy.total} "
-            f"training images at {side} px and {taken.accuracy.percent} at {taken.side} px "
-            f"(cross-validated; {better.ms / taken.ms:.1f} times the time an image). Take --width "
-            f"{side} --height {side}."
+            f"Small input: a probe on {better.accuracy.total} of the training images alone reads "
+            f"{better.accuracy.percent} of them at {side} px and {taken.accuracy.percent} at "
+            f"{taken.side} px (cross-validated; {better.ms / taken.ms:.1f} times the time an "
+            f"image). Take --width {side} --height {side}."
         )
