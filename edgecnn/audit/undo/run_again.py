@@ -13,6 +13,16 @@ from edgecnn.session.header import SessionHeader
 
 __all__ = ["changed_views", "run_again"]
 
+# What `run --truth` takes for each word of the header that needs no person; a header holds no
+# path, so that a file has a placeholder.
+_TRUTH = {
+    "folder": "folder",
+    "csv": "FILE.csv",
+    "schedule": "schedule:FILE",
+    "sensor": "sensor:FILE.csv",
+    "marker": "marker",
+}
+
 
 def run_again(
     header: SessionHeader,
@@ -21,7 +31,7 @@ def run_again(
     views: Sequence[FrameView] | None = None,
 ) -> str:
     """`edgecnn run` with everything that decides what the network sees, and the same labels where
-    these are folders, which need no file.
+    no person gave them.
 
     Args:
         bundle: Its path, as a person types it.
@@ -41,8 +51,10 @@ def run_again(
         words += ["--color", "rgb"]
     if header.artifact != preferred([one.file for one in header.card.artifacts]):
         words += ["--artifact", header.artifact]
-    if "folder" in header.truth:
-        words += ["--truth", "folder"]
+    region = "REGION=" if len(views) > 1 else ""  # the header doesn't say which it is about
+    for source in header.truth:
+        if source in _TRUTH:
+            words += ["--truth", region + _TRUTH[source]]
     return join([*words, "--log", log])
 
 
