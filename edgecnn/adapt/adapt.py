@@ -60,7 +60,7 @@ def adapt(
     """Adapt a network to one camera; a step that the evidence does not support is undone.
 
     Of the lab test only the files' digests are read before all steps are decided: it is for the
-    report, and field images that are in it are left out.
+    report. Field images that are in it or that the network was trained on are left out.
 
     Args:
         model: MODEL folder of `edgecnn train` or of an earlier `adapt`; or a bundle, whose last
@@ -190,6 +190,7 @@ def _adapt(
         given = replace(given, roots=())
     try:
         images = read_field(roots, card, given, progress).without(parent.lab_test)
+        images = images.untrained(card.trained_pictures, parent.lab_tensors)
     except (DataError, SessionError) as error:
         if not one_of_several:
             raise
