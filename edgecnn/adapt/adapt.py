@@ -8,11 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import join
 
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_scores
-from edgecnn.adapt.data import FieldSet, labels_of, live_before, read_field, sessions_of
+from edgecnn.adapt.data import (
+    FieldSet,
+    labels_of,
+    live_before,
+    read_field,
+    recorded_views,
+    sessions_of,
+)
 from edgecnn.adapt.exchanged_labels import exchanged_labels
 from edgecnn.adapt.gate import AdaptStep, doubt, refusal
 from edgecnn.adapt.options import AdaptOptions
@@ -221,6 +229,11 @@ def _adapt(
     )
     if not any(step.accepted for step in steps):
         return result
+    views = recorded_views([*roots, *(given.roots if given else ())])
+    if any(views):
+        whose = f"{roots[0].resolve().name}: " if one_of_several else ""
+        view = views[0] if len(views) == 1 else ()
+        result = replace(result, notes=(*result.notes, whose + _seen(views)), run_with=view)
     return parent.write(result, output, student)
 
 
@@ -230,6 +243,24 @@ def _live(options: AdaptOptions, card: Card) -> FieldSet | None:
         return None
     images = read_field([options.live], card)
     return (images.sample if len(images.sample) else images).newest(_NEWEST)
+
+
+def _seen(views: Sequence[tuple[str, ...]]) -> str:
+    """What the sessions' views ask of who runs the new bundle.
+
+    Args:
+        views: See `recorded_views`.
+    """
+    shown = "; ".join(join(words) or "whole frames" for words in views)
+    if len(views) > 1:
+        return (
+            f"recorded with unlike views ({shown}), and adapted to all of them: run the new bundle "
+            "with one of these"
+        )
+    return (
+        f"recorded with {shown}: run the new bundle with the same, else it sees other pictures "
+        "than those that it was adapted to"
+    )
 
 
 def _suspects(student: Student, card: Card) -> tuple[tuple[str, str, str], ...]:

@@ -18,6 +18,7 @@ from edgecnn.accuracy.near_duplicates import (
     unit_vectors,
 )
 from edgecnn.bundle.card import Card, LiveBefore, picture_key
+from edgecnn.bundle.frame_view import view_options
 from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.camera.scenes import evenly
@@ -32,7 +33,15 @@ from edgecnn.session.read import open_session, read_frames, read_truth
 from edgecnn.session.things import link_things
 from edgecnn.words import number
 
-__all__ = ["FieldSet", "GivenLabels", "labels_of", "live_before", "read_field", "sessions_of"]
+__all__ = [
+    "FieldSet",
+    "GivenLabels",
+    "labels_of",
+    "live_before",
+    "read_field",
+    "recorded_views",
+    "sessions_of",
+]
 
 _MOST = 2000  # more change nothing
 _CHUNK = 64
@@ -239,6 +248,15 @@ def _choose(labelled: Sequence[Found], others: Sequence[Found]) -> list[Found]:
 def sessions_of(roots: Sequence[Path]) -> list[Path]:
     """The sessions among some folders and in them, as `run --log-root` leaves them."""
     return [one for root in roots for one in sessions_below(root) if is_session(one)]
+
+
+def recorded_views(roots: Sequence[Path]) -> list[tuple[str, ...]]:
+    """The options of `run` by which the sessions among some folders saw their frames, each once.
+
+    Those of a session that took whole frames are none.
+    """
+    heads = [open_session(one).header for one in sessions_of(roots)]
+    return list(dict.fromkeys(tuple(view_options(h.regions, h.source_color)) for h in heads))
 
 
 def _check_session(root: Path, card: Card) -> None:
