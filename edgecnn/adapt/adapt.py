@@ -207,7 +207,9 @@ def _adapt(
     checked = live is not None or bool(sessions_of(roots))
     note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)
     with quiet():
-        student = Student(parent.split, parent.replay, images, options, parent.from_scratch)
+        student = Student(
+            parent.split, parent.replay, images, options, parent.from_scratch, card.adapting_loss
+        )
         scores = student.scores
         sure = calibrated_scores(scores, card.temperature)
         notes = tuple(filter(None, (doubt(sure, images), note)))

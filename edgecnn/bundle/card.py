@@ -194,6 +194,11 @@ class Card(Record):
         return self.trained_pictures | frozenset((self.adaptation or {}).get("pictures", ()))
 
     @property
+    def adapting_loss(self) -> float:
+        """Points of the lab's validation images that all adapting since training has lost."""
+        return float((self.adaptation or {}).get("lost_points", 0.0))
+
+    @property
     def framing(self) -> str | None:
         """The margins that the network cuts off every picture; None where it sees it whole."""
         return (self.adaptation or {}).get("framing")
