@@ -8,11 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import join
 
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_scores
-from edgecnn.adapt.data import FieldSet, labels_of, live_before, read_field, sessions_of
+from edgecnn.adapt.data import (
+    FieldSet,
+    labels_of,
+    live_before,
+    read_field,
+    recorded_views,
+    sessions_of,
+)
 from edgecnn.adapt.exchanged_labels import exchanged_labels
 from edgecnn.adapt.gate import AdaptStep, doubt, refusal
 from edgecnn.adapt.options import AdaptOptions
@@ -60,7 +68,7 @@ def adapt(
     """Adapt a network to one camera; a step that the evidence does not support is undone.
 
     Of the lab test only the files' digests are read before all steps are decided: it is for the
-    report, and field images that are in it are left out.
+    report. Field images that are in it or that the network was trained on are left out.
 
     Args:
         model: MODEL folder of `edgecnn train` or of an earlier `adapt`; or a bundle, whose last
@@ -190,6 +198,7 @@ def _adapt(
         given = replace(given, roots=())
     try:
         images = read_field(roots, card, given, progress).without(parent.lab_test)
+        images = images.untrained(card.trained_pictures, parent.lab_tensors)
     except (DataError, SessionError) as error:
         if not one_of_several:
             raise
@@ -198,7 +207,9 @@ def _adapt(
     checked = live is not None or bool(sessions_of(roots))
     note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)
     with quiet():
-        student = Student(parent.split, parent.replay, images, options, parent.from_scratch)
+        student = Student(
+            parent.split, parent.replay, images, options, parent.from_scratch, card.adapting_loss
+        )
         scores = student.scores
         sure = calibrated_scores(scores, card.temperature)
         notes = tuple(filter(None, (doubt(sure, images), note)))
@@ -220,6 +231,11 @@ def _adapt(
     )
     if not any(step.accepted for step in steps):
         return result
+    views = recorded_views([*roots, *(given.roots if given else ())])
+    if any(views):
+        whose = f"{roots[0].resolve().name}: " if one_of_several else ""
+        view = views[0] if len(views) == 1 else ()
+        result = replace(result, notes=(*result.notes, whose + _seen(views)), run_with=view)
     return parent.write(result, output, student)
 
 
@@ -229,6 +245,24 @@ def _live(options: AdaptOptions, card: Card) -> FieldSet | None:
         return None
     images = read_field([options.live], card)
     return (images.sample if len(images.sample) else images).newest(_NEWEST)
+
+
+def _seen(views: Sequence[tuple[str, ...]]) -> str:
+    """What the sessions' views ask of who runs the new bundle.
+
+    Args:
+        views: See `recorded_views`.
+    """
+    shown = "; ".join(join(words) or "whole frames" for words in views)
+    if len(views) > 1:
+        return (
+            f"recorded with unlike views ({shown}), and adapted to all of them: run the new bundle "
+            "with one of these"
+        )
+    return (
+        f"recorded with {shown}: run the new bundle with the same, else it sees other pictures "
+        "than those that it was adapted to"
+    )
 
 
 def _suspects(student: Student, card: Card) -> tuple[tuple[str, str, str], ...]:

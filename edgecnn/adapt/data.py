@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,8 @@ from edgecnn.accuracy.near_duplicates import (
     link_near_duplicates,
     unit_vectors,
 )
-from edgecnn.bundle.card import Card, LiveBefore
+from edgecnn.bundle.card import Card, LiveBefore, picture_key
+from edgecnn.bundle.frame_view import view_options
 from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.camera.scenes import evenly
@@ -32,7 +33,15 @@ from edgecnn.session.read import open_session, read_frames, read_truth
 from edgecnn.session.things import link_things
 from edgecnn.words import number
 
-__all__ = ["FieldSet", "GivenLabels", "labels_of", "live_before", "read_field", "sessions_of"]
+__all__ = [
+    "FieldSet",
+    "GivenLabels",
+    "labels_of",
+    "live_before",
+    "read_field",
+    "recorded_views",
+    "sessions_of",
+]
 
 _MOST = 2000  # more change nothing
 _CHUNK = 64
@@ -121,9 +130,44 @@ class FieldSet:
                 f"{gone} of {len(self)} field images are lab test images, so the others are the "
                 "lab's too; give images of the device's own camera"
             )
-        note = f"{gone} field images are lab test images, and are left out: they only measure"
+        are = "is a lab test image" if gone == 1 else "are lab test images"
+        return self._left(rows, f"{are}, left out: such images only measure")
+
+    def untrained(self, pictures: Collection[str], tensors: Iterable[np.ndarray] = ()) -> FieldSet:
+        """Those that are no images of the training, as far as these are known.
+
+        Images that an earlier `adapt` learned from are none: they are of the field.
+
+        Args:
+            pictures: See `Card.trained_pictures`.
+            tensors: uint8 (height, width, 3) RGB of others.
+
+        Raises:
+            DataError: None is left.
+        """
+        known = {tensor.tobytes() for tensor in tensors}
+        rows = [
+            k
+            for k, digest in enumerate(self.sha256)
+            if picture_key(digest) not in pictures
+            and not (known and self.tensors[k].tobytes() in known)
+        ]
+        if not rows:
+            raise DataError(
+                f"all {len(self)} field images are images of the training, expected those of a "
+                "device"
+            )
+        one = len(self) - len(rows) == 1
+        are = "is an image of the training" if one else "are images of the training"
+        return self._left(rows, f"{are}, left out; not all of its images are known")
+
+    def _left(self, rows: Sequence[int], why: str) -> FieldSet:
+        """These rows, and a line on how many others there were and what they are."""
+        if len(rows) == len(self):
+            return self
+        note = f"{number(len(self) - len(rows), 'field image')} {why}"
         left = self.part(np.array(rows, np.int64))
-        return replace(left, passed_over=(*self.passed_over, note)) if gone else self
+        return replace(left, passed_over=(*self.passed_over, note))
 
     def newest(self, count: int) -> FieldSet:
         """The newest images; of those without a time the last ones."""
@@ -204,6 +248,15 @@ def _choose(labelled: Sequence[Found], others: Sequence[Found]) -> list[Found]:
 def sessions_of(roots: Sequence[Path]) -> list[Path]:
     """The sessions among some folders and in them, as `run --log-root` leaves them."""
     return [one for root in roots for one in sessions_below(root) if is_session(one)]
+
+
+def recorded_views(roots: Sequence[Path]) -> list[tuple[str, ...]]:
+    """The options of `run` by which the sessions among some folders saw their frames, each once.
+
+    Those of a session that took whole frames are none.
+    """
+    heads = [open_session(one).header for one in sessions_of(roots)]
+    return list(dict.fromkeys(tuple(view_options(h.regions, h.source_color)) for h in heads))
 
 
 def _check_session(root: Path, card: Card) -> None:

@@ -47,7 +47,7 @@ def harvest(
     progress: Progress | None = None,
 ) -> HarvestResult:
     """Pick the images that are most worth a label; what has a label or looks like it is left out,
-    and so are lab test images: nothing may be learned from them.
+    and so are lab test images, from which nothing may be learned, and images of the training.
 
     Args:
         field: SESSION folders, or image folders.
@@ -79,6 +79,7 @@ def harvest(
     by_root = {root: _known_labels([root], card) for root in roots}
     classes = {digest: label for one in by_root.values() for digest, label in one.items()}
     images = read_field(roots, card, GivenLabels(classes), progress).without(lab_test)
+    images = images.untrained(card.trained_pictures)
     known = np.isin(images.groups, images.groups[images.labelled])
     judged = _judged_without_label(roots)
     seen = np.array([digest in judged for digest in images.sha256], bool) & ~known

@@ -51,8 +51,8 @@ def _temperature(student: Student, card: Card) -> float:
 def _summary(result: AdaptResult, student: Student, parent: Card) -> Json:
     """What the card keeps: no path of this machine.
 
-    `images` and `pictures` are those that it learned from; `pictures` and `framing`, the margins
-    that are cut off, are also those of the parents.
+    `images` and `pictures` are those that it learned from; `pictures`, `framing`, the margins that
+    are cut off, and `lost_points`, of the validation images, are also those of the parents.
     """
     data, images = result.to_json(), student.images
     digest = hashlib.sha256("\n".join(sorted(images.sha256)).encode()).hexdigest()
@@ -64,5 +64,6 @@ def _summary(result: AdaptResult, student: Student, parent: Card) -> Json:
         **{key: data[key] for key in (*kept, "live_before")},
         "images": len(learned),
         "framing": student.framing or parent.framing,
+        "lost_points": round(parent.adapting_loss + student.lab.loss_points, 4),
         "pictures": sorted(pictures),
     }

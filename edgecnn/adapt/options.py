@@ -36,7 +36,8 @@ class AdaptOptions:
     )
     max_loss: float = option(
         1.0,
-        "Reject a step that loses more than this many points on the lab's validation images.",
+        "Reject a step that loses more than this many points on the lab's validation images, "
+        "together with what earlier adapting lost.",
         low=0,
         high=100,
         metavar="POINTS",

@@ -75,6 +75,7 @@ class ParentBundle:
         if self.replay.test_rows.max() >= len(rows):
             raise BundleError(f"{path}: {LAB_MEMORY_FILE} is of another lab test; export again")
         self.lab_test = frozenset(row.sha256 for row in rows)
+        self.lab_tensors: tuple[np.ndarray, ...] = ()  # it remembers no image
         self._rows = [rows[k] for k in self.replay.test_rows]
         codes = {label: k for k, label in enumerate(self.card.labels)}
         self._labels = np.array([codes[row.label] for row in self._rows])

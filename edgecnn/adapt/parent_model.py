@@ -37,6 +37,7 @@ class ParentModel:
         self.path = path
         self.replay: Replay = read_replay(path, self.card)
         self.lab_test = lab_test_digests(path)
+        self.lab_tensors = (*self.replay.train_tensors, *self.replay.val_tensors)
 
     @property
     def from_scratch(self) -> bool:

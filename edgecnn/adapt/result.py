@@ -68,6 +68,7 @@ class AdaptResult(Record):
     left_out  of a bundle: artifacts that can't take another last layer
     passed_over  how the folders were read, and other files in them, a line each
     live_before  what the network did live in the sessions among the folders; None without labels
+    run_with  the options of `run` by which all sessions saw their frames; a note says so too
     """
 
     model: Path | None
@@ -89,6 +90,7 @@ class AdaptResult(Record):
     live_before: LiveBefore | None = None
     hard: int = 0
     calibration: Path | None = field(default=None, metadata=json_as(hidden=True))
+    run_with: tuple[str, ...] = field(default=(), metadata=json_as(hidden=True))
 
     @property
     @computed
@@ -134,7 +136,7 @@ class AdaptResult(Record):
         if self.lab and self.lab_before:
             lines.append(f"Lab test before  {self.lab_before.text()}")
             lines.append(f"Lab test after   {self.lab.text()}")
-        then = next_lines(self.then(self.model), wrote=self.model)
+        then = next_lines(*self.then(self.model), wrote=self.model)
         return "\n".join([*lines, *self._files(), *self._expected(), _UNKNOWN, *then])
 
     def _expected(self) -> list[str]:
@@ -148,11 +150,14 @@ class AdaptResult(Record):
             f"interval); an audit of the next session says what it returned.{unused}"
         ]
 
-    def then(self, model: Path) -> tuple[str | Path, ...]:
-        """The command to try next with what was written."""
-        if self.calibration is None:
-            return ("doctor", model)
-        return ("export", model, "--calibration", self.calibration, "-o", "NAME.edgecnn")
+    def then(self, model: Path) -> list[tuple[str | Path, ...]]:
+        """The commands to try next with what was written; how to run it where a view needs that."""
+        bundle: Path | str = model if self.calibration is None else "NAME.edgecnn"
+        first: tuple[str | Path, ...] = ("doctor", model)
+        if self.calibration is not None:
+            first = ("export", model, "--calibration", self.calibration, "-o", bundle)
+        run = ("run", bundle, "--source", "SOURCE", *self.run_with)
+        return [first, run] if self.run_with else [first]
 
     def _files(self) -> list[str]:
         lines = [
@@ -217,7 +222,7 @@ class AdaptEachResult(Record):
         done = [one for one in self.devices.values() if one.model is not None]
         if not done or done[0].model is None:
             return "\n".join(lines)
-        then = next_lines(done[0].then(done[0].model), wrote=self.output)
+        then = next_lines(*done[0].then(done[0].model), wrote=self.output)
         return "\n".join([*lines, _UNKNOWN, *then])
 
 

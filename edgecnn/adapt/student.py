@@ -45,6 +45,7 @@ class Student:
         replay: Its lab images; of a bundle's network their embeddings alone.
         images: The field set.
         from_scratch: Whether its weights come from these lab images alone.
+        lost_before: Points of the validation images that earlier adapting has lost.
 
     `teacher`, `suspects` and `layer` are those of the last layer's step; `layer` is None until one
     was accepted.
@@ -55,6 +56,7 @@ class Student:
     images: FieldSet
     options: AdaptOptions
     from_scratch: bool
+    lost_before: float = 0.0
     teacher: Teacher | None = None
     suspects: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     layer: LastLayer | None = None
@@ -148,8 +150,12 @@ class Student:
 
     @property
     def allowed_loss(self) -> float:
-        """How many points of the validation images a step may cost."""
-        return 100.0 if self.options.for_this_camera_only else self.options.max_loss
+        """How many points of the validation images a step may cost: with what was lost before, or
+        adapting again and again would lose as many each time.
+        """
+        if self.options.for_this_camera_only:
+            return 100.0
+        return max(0.0, self.options.max_loss - max(0.0, self.lost_before))
 
     def unsure(self, scores: np.ndarray) -> float:
         """Mean entropy of the field's sample."""
@@ -178,8 +184,10 @@ class Student:
         if not why_not and lab.loss_points > allowed:
             why_not = (
                 f"loses {lab.loss_points:.1f} points of {lab.before.total} validation images, "
-                f"allowed are {allowed:g}"
+                f"allowed are {allowed:.3g}"
             )
+            if self.lost_before > 0:
+                why_not += f": adapting has lost {self.lost_before:.1f} before"
         return AdaptStep(
             name,
             not why_not,

@@ -104,6 +104,7 @@ def next_steps(
     ]
     if not checks.faults:
         found += _of_other_sessions(checks, bundle, found_out.weak, options.lab)
+        found += _of_region(found_out.weak, bundle, sessions)
     advised = checks.undone.prescription
     if advised is not None:
         found.append(_of_setting(advised, bundle, sessions))
@@ -174,6 +175,27 @@ def _of_other_sessions(
             )
         )
     return found
+
+
+def _of_region(
+    weak: WeakSessions | None, bundle: str, sessions: Sequence[Session]
+) -> list[NextStep]:
+    """Of a region that makes most of the gap: what is tried on all regions together finds no
+    setting for one of them.
+    """
+    if weak is None or weak.sessions:
+        return []
+    part = weak.part
+    for header in (session.header for session in sessions):
+        views = [view for view in header.regions if view.name == part.value]
+        if views and len(header.regions) > 1:
+            why = (
+                f"{weak.to_text()} ({part.low:.1f} to {part.high:.1f}), and one setting of framing "
+                "and light was sought for all regions: record this one alone, and an audit of "
+                "that seeks its own"
+            )
+            return [NextStep(run_again(header, bundle, "alone", views), why)]
+    return []
 
 
 def _of_setting(advised: Prescription, bundle: str, sessions: Sequence[Session]) -> NextStep:

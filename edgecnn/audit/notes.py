@@ -14,6 +14,7 @@ from edgecnn.session.answers import FEWEST_RANDOM
 from edgecnn.session.label_file import FileLabels
 from edgecnn.session.layout import EVENTS_NAME
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.session.reading.thin_log import log_weights
 from edgecnn.words import number
 
 __all__ = ["contradictions", "file_notes", "network_notes", "reading_notes"]
@@ -79,6 +80,11 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
             notes.append(
                 f"{name}: {number(sum(truth.unknown.values()), 'label')} that the model doesn't "
                 f"have ({shown}), not counted"
+            )
+        if truth.strangers and log_weights(frames) is None:  # else it leaves answers out on purpose
+            notes.append(
+                f"{name}: {number(truth.strangers, 'label')} of frames that the log does not hold, "
+                "not counted"
             )
         if broken := frames.broken + truth.broken:
             notes.append(f"{name}: {number(broken, 'broken line')} in {EVENTS_NAME}, skipped")

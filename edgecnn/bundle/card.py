@@ -183,10 +183,20 @@ class Card(Record):
         return [name for name, is_wrong in wrong.items() if is_wrong]
 
     @property
-    def learned_pictures(self) -> frozenset[str]:
-        """Pictures that it was trained on or adapted to, of the lab's some: see `picture_key`."""
-        told = (self.training, self.training.get("also"), self.adaptation)
+    def trained_pictures(self) -> frozenset[str]:
+        """Pictures that it was trained on, of the lab's some: see `picture_key`."""
+        told = (self.training, self.training.get("also"))
         return frozenset(key for one in told if one for key in one.get("pictures", ()))
+
+    @property
+    def learned_pictures(self) -> frozenset[str]:
+        """Pictures that it was trained on, as above, or adapted to."""
+        return self.trained_pictures | frozenset((self.adaptation or {}).get("pictures", ()))
+
+    @property
+    def adapting_loss(self) -> float:
+        """Points of the lab's validation images that all adapting since training has lost."""
+        return float((self.adaptation or {}).get("lost_points", 0.0))
 
     @property
     def framing(self) -> str | None:

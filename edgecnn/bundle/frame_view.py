@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -12,7 +13,7 @@ import numpy as np
 from edgecnn.errors import EdgecnnError, ImageError
 from edgecnn.records import Record, json_as
 
-__all__ = ["WHOLE_FRAME", "Flip", "FrameView"]
+__all__ = ["WHOLE_FRAME", "Flip", "FrameView", "view_options"]
 
 Flip = Literal["horizontal", "vertical"]
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -126,3 +127,28 @@ def _straightened(frame_bgr: np.ndarray, corners: tuple[int, ...]) -> np.ndarray
 
 
 WHOLE_FRAME = FrameView()
+
+
+def view_options(views: Sequence[FrameView], color: str | None) -> list[str]:
+    """The options of `edgecnn run` by which it sees of a frame what these views show.
+
+    Args:
+        views: `run` turns all of them alike; none for the whole frame.
+        color: Of the source, "bgr" or "rgb".
+
+    Example:
+        >>> view_options([FrameView(region=(0, 0, 4, 2), rotate=90)], "rgb")
+        ['--roi', '0,0,4,2', '--rotate', '90', '--color', 'rgb']
+    """
+    words = []
+    for view in views:
+        numbers = view.corners or view.region
+        if numbers is not None:
+            name = f"{view.name}=" if view.name else ""
+            words += ["--roi", name + ",".join(map(str, numbers))]
+    first = views[0] if views else WHOLE_FRAME
+    if first.rotate:
+        words += ["--rotate", str(first.rotate)]
+    if first.flip:
+        words += ["--flip", first.flip]
+    return [*words, *(["--color", "rgb"] if color == "rgb" else [])]

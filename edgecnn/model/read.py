@@ -25,7 +25,7 @@ import numpy as np
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import CARD_FILE, Card
-from edgecnn.bundle.folder import read_card
+from edgecnn.bundle.folder import is_bundle, read_card
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.errors import BundleError, ModelError, one_line
 from edgecnn.files.arrays import open_arrays
@@ -194,6 +194,11 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
     if not folder.exists():
         raise ModelError(f"{folder} does not exist, expected a MODEL folder of `edgecnn train`")
     file, card_file = folder / MODEL_FILE, folder / CARD_FILE
+    if not file.is_file() and is_bundle(folder):
+        raise ModelError(
+            f"{folder} is a bundle, expected a MODEL folder of `edgecnn train`; where a command "
+            "takes a bundle too, name it with --bundle"
+        )
     for needed in (card_file, file):
         if not needed.is_file():
             raise ModelError(

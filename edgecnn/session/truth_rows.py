@@ -35,7 +35,7 @@ class Truth:
     person labelled without and with the answer in view; `guarded` those that the run left
     unlabelled because they were near a change of the label; `differing` those that two people
     labelled otherwise, where the later label counts: `people` names them, or the sources where
-    nobody is named.
+    nobody is named; `strangers` the frames with a label that the log does not hold.
     """
 
     label: np.ndarray
@@ -49,6 +49,7 @@ class Truth:
     guarded: int = 0
     differing: int = 0
     people: tuple[str, ...] = ()
+    strangers: int = 0
 
 
 class TruthRows:
@@ -61,6 +62,7 @@ class TruthRows:
 
     def __init__(self, labels: Sequence[str], regions: Mapping[str | None, int]) -> None:
         self.broken = self.guarded = 0
+        self._elsewhere: set[tuple[str | None, int]] = set()  # labelled, of no region of the log
         self._codes: dict[str | None, int] = {label: k for k, label in enumerate(labels)}
         self._codes[None] = CANT_TELL
         self._outside: list[str] = []
@@ -79,13 +81,15 @@ class TruthRows:
         self._is_late = False  # whether a label says that it was given before one above it
 
     def add(self, event: TruthEvent) -> None:
-        """Take a label in; one of a region that was not classified is passed over.
+        """Take a label in; one of a region that was not classified is only counted.
 
         Raises:
             ValueError: No such frame can be.
         """
         region = self._regions.get(event.region)
         if region is None:
+            place = event.region, frame_key(event.frame)
+            (self._elsewhere.discard if event.withdrawn else self._elsewhere.add)(place)
             return
         # First all that can fail: columns stay of one length.
         key, why, weight = frame_key(event.frame, region), why_code(event.why), chance_weight(event)
@@ -172,6 +176,7 @@ class TruthRows:
             guarded=self.guarded,
             differing=differing,
             people=tuple(sorted(names[k] for k in who)),
+            strangers=_num_strangers(key, known) + len(self._elsewhere),
         )
 
 
@@ -240,6 +245,21 @@ def align_truth(
         if weight is not None:
             np.maximum.at(worth, at, weight[part][hit])
     return found, reason, worth
+
+
+def _num_strangers(key: np.ndarray, known: np.ndarray) -> int:
+    """How many frames of the labels with these keys are none of the known ones, which are sorted.
+
+    There may be millions of either: nothing of their size is made.
+    """
+    found = np.zeros(0, np.int64)
+    for part in chunks(len(key) if len(known) else 0):
+        asked = key[part].astype(np.int64)
+        # Of one type with `known`, else that is copied.
+        within = np.minimum(asked, np.iinfo(known.dtype).max).astype(known.dtype)
+        at = np.minimum(np.searchsorted(known, within), len(known) - 1)
+        found = np.union1d(found, asked[known[at] != asked])
+    return len(found)
 
 
 def appended(column: array[int], value: int) -> array[int]:

@@ -7,14 +7,16 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.adapt import AdaptOptions, adapt
-from edgecnn.bundle.card import CARD_FILE
+from edgecnn.bundle.card import CARD_FILE, picture_key
 from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.errors import DataError, ModelError, OptionError, OutputError
+from edgecnn.files.folders import file_sha256
 from edgecnn.model.lab_replay import REPLAY_FILE, read_replay
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import LAB_TEST_FILE, load_lab_model, load_model
@@ -99,6 +101,32 @@ def test_what_the_lab_test_holds_decides_nothing(digits_model, halves, adapted, 
     with pytest.raises(ModelError, match="lab_test"):
         adapt(model, halves[0], tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("by_bundle", [False, True])
+def test_images_of_the_training_are_no_field_images_and_those_of_an_earlier_adapt_are(
+    by_bundle, digits_model, digits_bundle, digits_folder, halves, tmp_path
+):
+    """The card knows some of their files; a MODEL folder also knows copies in another format."""
+    parent = digits_bundle if by_bundle else digits_model
+    card = load_model(digits_model)[1]
+    seen = {tensor.tobytes() for tensor in read_replay(digits_model, card).train_tensors}
+    first, *others = [
+        path
+        for path in sorted(digits_folder.rglob("*.png"))
+        if picture_key(file_sha256(path.read_bytes())) in card.trained_pictures
+        and to_tensor(read_image(path), card.input).tobytes() in seen
+    ][:4]
+    field = shutil.copytree(halves[0], tmp_path / "field")
+    shutil.copy(first, field)
+    for k, path in enumerate(others):
+        cv2.imwrite(str(field / f"{k}.bmp"), read_image(path))
+    result = adapt(parent, field, tmp_path / "new.edgecnn")
+    count = "1 field image is an image" if by_bundle else "4 field images are images"
+    assert f"{count} of the training, left out" in result.to_text()
+    again = adapt(result.model, halves[0], tmp_path / "again.edgecnn")
+    assert "of the training" not in again.to_text()
+    assert again.images == len(list(halves[0].rglob("*.png")))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from samples import sample
 from edgecnn.adapt import data
 from edgecnn.adapt.data import labels_of, read_field
 from edgecnn.adapt.options import AdaptOptions
-from edgecnn.bundle.card import Card
+from edgecnn.bundle.card import Card, picture_key
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, OptionError
 
@@ -93,7 +93,9 @@ def test_field_images_that_are_lab_test_images_are_left_out(two_classes, card):
     images = read_field([two_classes], card)
     left = images.without(set(images.sha256[:3]))
     assert left.sha256 == images.sha256[3:]
-    assert "3 field images are lab test images, and are left out" in left.passed_over[-1]
+    assert "3 field images are lab test images, left out" in left.passed_over[-1]
+    one = images.without(images.sha256[:1])
+    assert one.passed_over[-1].startswith("1 field image is a lab test image, left out: ")
     assert images.without({"other"}) is images
     with pytest.raises(DataError, match="all 80 field images are lab test images"):
         images.without(images.sha256)
@@ -103,6 +105,23 @@ def test_a_folder_of_the_lab_s_own_images_is_refused_as_field(two_classes, card)
     images = read_field([two_classes], card)
     with pytest.raises(DataError, match="16 of 80 field images are lab test images, so the"):
         images.without(set(images.sha256[::5]))
+
+
+def test_images_of_the_training_are_known_by_their_files_or_by_what_the_network_saw(
+    two_classes, card
+):
+    images = read_field([two_classes], card)
+    keys = {picture_key(digest) for digest in images.sha256[:3]}
+    left = images.untrained(keys, images.tensors[2:5])
+    assert left.sha256 == images.sha256[5:]
+    assert left.passed_over[-1] == (
+        "5 field images are images of the training, left out; not all of its images are known"
+    )
+    one = images.untrained(keys & {picture_key(images.sha256[0])})
+    assert one.passed_over[-1].startswith("1 field image is an image of the training, left out;")
+    assert images.untrained({"other"}) is images
+    with pytest.raises(DataError, match="all 80 field images are images of the training"):
+        images.untrained((), images.tensors)
 
 
 def test_an_image_with_two_labels_counts_without_one(two_classes, card, tmp_path):

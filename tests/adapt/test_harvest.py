@@ -182,6 +182,6 @@ def test_nothing_of_the_lab_test_is_picked(
     for digest in sorted(tests)[:2]:
         shutil.copy(files[digest], field / f"{digest}.png")
     result = harvest([field, field], tmp_path / "picked", options)
-    assert "2 field images are lab test images, and are left out" in result.to_text()
+    assert "2 field images are lab test images, left out" in result.to_text()
     assert not digests(tmp_path / "picked" / "images") & tests
     assert f" --field {field} --labels " in result.to_text()  # it was given twice

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,16 @@ import pytest
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.adapt import AdaptOptions, adapt
+from edgecnn.adapt.data import read_field
+from edgecnn.adapt.gate import AdaptStep
+from edgecnn.adapt.student import Student
 from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER
 from edgecnn.bundle.card import CARD_FILE
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.head import EMBEDDING_FILE
 from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE, LabMemory
+from edgecnn.bundle.onboard.stored_network import open_network
 from edgecnn.bundle.preprocess import read_image
 from edgecnn.device.doctor.doctor import examine
 from edgecnn.errors import BundleError
@@ -117,6 +122,54 @@ def test_an_adapted_bundle_can_be_adapted_again(halves, adapted, tmp_path):
     again = adapt(adapted.model, halves[0], tmp_path / "again.edgecnn")
     assert [step.name for step in again.steps] == ["framing", "batch norm", "last layer"]
     assert again.lab_before in (None, adapted.lab)
+
+
+def test_what_adapting_lost_is_added_up_in_the_card_and_counts_when_it_is_adapted_again(
+    digits_bundle, halves, adapted, tmp_path, monkeypatch
+):
+    first = Bundle.open(adapted.model).card.adapting_loss
+    assert first == pytest.approx(adapted.val.loss_points, abs=1e-3)
+    made = []
+
+    def student(*args):
+        made.append(Student(*args))
+        return made[-1]
+
+    monkeypatch.setattr("edgecnn.adapt.adapt.Student", student)
+    again = adapt(adapted.model, halves[1], tmp_path / "again.edgecnn")
+    assert made[0].lost_before == first
+    both = first + again.val.loss_points
+    assert Bundle.open(again.model).card.adapting_loss == pytest.approx(both, abs=1e-3)
+    assert Bundle.open(digits_bundle).card.adapting_loss == 0
+
+
+def test_a_step_may_lose_only_what_earlier_adapting_left_of_the_limit(digits_bundle, halves):
+    """Each time counted from its own parent, ten adaptations would lose ten points."""
+    bundle = Bundle.open(digits_bundle)
+    split, replay = open_network(bundle)
+    images = read_field([halves[0]], bundle.card)
+
+    def judged(lost_before: float, worse: bool = True) -> AdaptStep:
+        student = Student(split, replay, images, AdaptOptions(), False, lost_before)
+        heads = [
+            replace(split.head, bias=split.head.bias + k * 0.02 * np.eye(10)[3])
+            for k in range(1, 400)
+        ]
+        losing = (
+            head
+            for head in heads
+            if 0 < student.check_lab(student.reads_val(head)).loss_points <= 1
+        )
+        head = next(losing) if worse else split.head
+        return student.judged("a step", student.scores, head, "")
+
+    assert judged(0.0).accepted
+    assert judged(-3.0).accepted
+    rejected = judged(0.5)
+    assert not rejected.accepted
+    assert "allowed are 0.5: adapting has lost 0.5 before" in rejected.reason
+    assert judged(5.0, worse=False).accepted  # the limit is used up: what loses nothing may go on
+    assert not judged(5.0).accepted
 
 
 def test_one_class_is_refused_on_the_board_too(digits_bundle, halves, tmp_path):

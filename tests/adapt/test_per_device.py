@@ -13,6 +13,7 @@ from edgecnn.adapt.adapt import AdaptOptions, adapt, adapt_each
 from edgecnn.adapt.go_back import go_back
 from edgecnn.bundle.folder import Bundle
 from edgecnn.cli.lab import adapt as command
+from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import DataError, OptionError, OutputError
 
 
@@ -135,3 +136,28 @@ def test_the_command_says_by_its_status_that_a_device_was_refused(
     assert "next:" not in result.to_text()
     with pytest.raises(OptionError, match="--per and --undo"):
         command(digits_bundle, tmp_path / "out", AdaptOptions(), undo=True, per="device")
+
+
+def test_the_view_that_sessions_were_recorded_with_is_asked_for_when_the_new_bundle_runs(
+    digits_bundle, halves, tmp_path
+):
+    """Adapted to a cut, turned or mirrored picture, a network reads the whole frame worse."""
+    for name, cut in (("hall", {"roi": ("2,2,32,40",)}), ("yard", {"color": "rgb"})):
+        run(digits_bundle, str(halves[0]), RunOptions(log=tmp_path / name, **cut))
+    run(digits_bundle, str(halves[0]), RunOptions(log=tmp_path / "whole"))
+    sessions = [tmp_path / "hall", tmp_path / "yard"]
+    options = AdaptOptions(for_this_camera_only=True)
+    one = adapt(digits_bundle, sessions[0], tmp_path / "one.edgecnn", options)
+    note = "recorded with --roi 2,2,32,40: run the new bundle with the same, else it sees other"
+    assert sum(line.startswith(note) for line in one.to_text().splitlines()) == 1
+    assert any(line.startswith(note) for line in Bundle.open(one.model).card.adaptation["notes"])
+    assert f"run {one.model} --source SOURCE --roi 2,2,32,40" in one.to_text().splitlines()[-1]
+    each = adapt_each(digits_bundle, sessions, tmp_path / "each", options)
+    text = each.to_text()
+    assert "hall: recorded with --roi 2,2,32,40: run" in text
+    assert "yard: recorded with --color rgb: run" in text
+    both = adapt(digits_bundle, sessions, tmp_path / "both.edgecnn", options).to_text()
+    assert "unlike views (--roi 2,2,32,40; --color rgb), and adapted to all" in both
+    assert " run " not in both.partition("next:")[2]
+    plain = adapt(digits_bundle, tmp_path / "whole", tmp_path / "plain.edgecnn", options)
+    assert "recorded with" not in plain.to_text()

@@ -126,6 +126,42 @@ def test_frames_that_a_run_left_unlabelled_near_a_change_are_said(session, tmp_p
     assert "s: 6 frames near a change of the label left unlabelled" in text
 
 
+def strangers_said(session: Path) -> list[str]:
+    return [note for note in audit([session]).notes if "that the log does not hold" in note]
+
+
+def test_labels_of_frames_that_the_log_lacks_are_said(session):
+    """Frames 20 to 22 have no answer there, whether the label is in the log or beside it."""
+    with TruthAppender(session) as appender:
+        for k in range(18, 23):
+            appender.add(TruthEvent(k, LABELS[0], "page", by="ann"))
+        appender.add(TruthEvent(22, LABELS[1], "page", by="ann"))
+        appender.add(TruthEvent(23, LABELS[1], "page", by="ann"))
+        appender.add(TruthEvent(23, None, "page", by="ann", withdrawn=True))
+    assert strangers_said(session) == [
+        "s: 3 labels of frames that the log does not hold, not counted"
+    ]
+
+
+def test_a_label_of_a_region_that_the_log_lacks_is_said_and_those_of_its_frames_are_not(session):
+    with TruthAppender(session) as appender:
+        appender.add(TruthEvent(3, LABELS[0], "page"))
+    assert strangers_said(session) == []
+    with TruthAppender(session) as appender:
+        appender.add(TruthEvent(3, LABELS[0], "page", region="yard"))
+    assert strangers_said(session) == [
+        "s: 1 label of frames that the log does not hold, not counted"
+    ]
+
+
+def test_a_log_that_leaves_answers_out_on_purpose_may_lack_a_labelled_frame(tmp_path):
+    events = [answer_event(k, True) for k in range(0, 400, 10)]
+    events[0] |= {"pool": "uniform", "p": 1}
+    events += [truth_event(k, LABELS[0]) for k in range(200)]
+    events.append({"event": "end", "reason": "source ended", "frames": 400})
+    assert strangers_said(write_session(tmp_path / "thin", PAST_BUNDLE, events)) == []
+
+
 def test_without_labels_the_audit_names_ways_that_work(session):
     note = next(n for n in audit([session]).notes if n.startswith("no field labels"))
     for way in ("edgecnn label", "--truth FILE.csv"):

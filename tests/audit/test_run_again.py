@@ -79,10 +79,32 @@ def test_the_command_repeats_what_the_session_did(header):
     assert values["--color"] == ["rgb"]
     assert values["--artifact"] == [file]
     assert values["--source"] == ["/frames of a meter"]
-    assert values["--truth"] == ["folder"]
+    assert values["--truth"] == ["REGION=folder"]  # several regions: which is not known
 
 
 def test_a_plain_session_needs_no_options(header):
     assert run_again(replace(header, truth=(), source="0"), "digits.edgecnn", "again") == (
         "edgecnn run digits.edgecnn --source 0 --log again"
     )
+
+
+@pytest.mark.parametrize(
+    ("truth", "advised"),
+    [
+        (("folder",), "folder"),
+        (("csv",), "FILE.csv"),
+        (("schedule",), "schedule:FILE"),
+        (("sensor", "page"), "sensor:FILE.csv"),
+        (("marker",), "marker"),
+    ],
+)
+def test_labels_that_no_person_gave_come_with_the_new_run_too(header, truth, advised):
+    """A file has a placeholder: the header says how the labels came, and no path."""
+    words = run_again(replace(header, truth=truth, source="0"), "digits.edgecnn", "again")
+    assert words == f"edgecnn run digits.edgecnn --source 0 --truth {advised} --log again"
+
+
+def test_of_several_regions_a_label_source_names_its_own(header):
+    views = (FrameView((0, 0, 9, 9), name="hall"), FrameView((9, 9, 9, 9), name="yard"))
+    found = run_again(replace(header, truth=("csv",), regions=views), "digits.edgecnn", "again")
+    assert "--truth REGION=FILE.csv --log" in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -225,6 +226,31 @@ def test_what_a_person_can_set_is_an_option_of_run(color_folders, tmp_path):
     report = report_of(folder, tmp_path / "session")
     assert "80 % of the frame, from the left" in report.next[0].why
     assert " --roi 0,4,32,32 " in report.next[0].command
+
+
+def test_one_region_that_is_turned_is_recorded_alone_and_its_audit_finds_the_turn(
+    color_folders, tmp_path
+):
+    """Of both regions together no one setting helps: the audit says so and how to go on."""
+
+    def two(frame: np.ndarray) -> np.ndarray:
+        upright = cv2.resize(frame, (40, 40))
+        return np.hstack([upright, cv2.rotate(upright, cv2.ROTATE_90_CLOCKWISE)])
+
+    folder = planted(color_folders.field, tmp_path / "two", 25, two)
+    rois, names = ("hall=0,0,40,40", "yard=40,0,40,40"), ("hall=folder", "yard=folder")
+    run(PAST_BUNDLE, str(folder), RunOptions(truth=names, log=tmp_path / "s", roi=rois))
+    report = audit([tmp_path / "s"])
+    assert report.checks.undone.prescription is None
+    assert "region yard is" in report.verdict
+    assert "no one setting of framing or light" in report.to_text()
+    words = shlex.split(report.next[0].command)
+    assert words[words.index("--roi") :] == (
+        ["--roi", "yard=40,0,40,40", "--truth", "folder", "--log", "alone"]
+    )
+    run(PAST_BUNDLE, str(folder), RunOptions(truth=("folder",), log=tmp_path / "a", roi=rois[1:]))
+    alone = audit([tmp_path / "a"])
+    assert " --rotate 270 " in alone.next[0].command
 
 
 @pytest.mark.parametrize(("color", "advised"), [("bgr", True), ("rgb", False)])

@@ -220,3 +220,6 @@ def test_a_region_that_makes_most_of_the_gap_is_named(tmp_path):
     (part,) = (part for part in report.weak_parts if part.value == "right")
     assert f"; region right is {part.points:.1f} points below the rest." in report.verdict
     assert not any(" audit " in step.command for step in report.next)
+    # What is tried on all regions together finds no setting for one of them.
+    assert " --source 0 --roi right=9,0,9,9 --truth folder --log alone" in report.next[0].command
+    assert "was sought for all regions: record this one alone" in report.next[0].why

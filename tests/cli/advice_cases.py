@@ -217,6 +217,7 @@ CASES = (
     ),
     Case("belongs to an object detector", "inspect BOXES", "inspect BOXES --manifest BOXES_CSV"),
     Case("of --model and --bundle given", "harvest F -o O", "harvest F --bundle B -o O"),
+    Case("is a bundle, expected a MODEL", "harvest F --model B -o O", "harvest F --bundle B -o O"),
     read(
         "--no-fine-tune needs a pretrained",
         "train F -o O --no-fine-tune",
@@ -251,6 +252,7 @@ CASES = (
     # The device.
     Case("or run with --device cpu", "evaluate B F --device edgetpu", "evaluate B F --device cpu"),
     Case("has no kept pictures", "label BARE", "run B -s F --keep-frames 5 --log O"),
+    Case("record with --keep-frames, and", "label BARE", "run B -s F --keep-frames 5 --log O"),
     Case("is of one session, but", "audit S S2 --truth T", "audit S --truth T"),
     Case(
         "moved by --truth-offset", "run B -s F --truth T --truth-offset -1", "run B -s F --truth T"

@@ -24,7 +24,7 @@ from edgecnn.session.read import Session
 __all__ = ["UNDONE", "UNEXPLAINED", "Lab", "measure_lab", "residual"]
 
 UNEXPLAINED = "not explained: objects, framing and light that the lab never showed"
-UNDONE = "not explained: what no setting of framing or light undoes"
+UNDONE = "not explained: what no one setting of framing or light undoes"
 
 
 @dataclass(frozen=True)

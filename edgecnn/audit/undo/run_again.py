@@ -8,10 +8,20 @@ from shlex import join
 
 from edgecnn.audit.ledger.change import Change
 from edgecnn.bundle.artifacts import preferred
-from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView
+from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView, view_options
 from edgecnn.session.header import SessionHeader
 
 __all__ = ["changed_views", "run_again"]
+
+# What `run --truth` takes for each word of the header that needs no person; a header holds no
+# path, so that a file has a placeholder.
+_TRUTH = {
+    "folder": "folder",
+    "csv": "FILE.csv",
+    "schedule": "schedule:FILE",
+    "sensor": "sensor:FILE.csv",
+    "marker": "marker",
+}
 
 
 def run_again(
@@ -21,7 +31,7 @@ def run_again(
     views: Sequence[FrameView] | None = None,
 ) -> str:
     """`edgecnn run` with everything that decides what the network sees, and the same labels where
-    these are folders, which need no file.
+    no person gave them.
 
     Args:
         bundle: Its path, as a person types it.
@@ -31,18 +41,13 @@ def run_again(
     views = (header.regions if views is None else views) or (WHOLE_FRAME,)
     bundle = f"./{bundle}" if bundle.startswith("-") else bundle  # else read as an option
     words = ["edgecnn", "run", bundle, "--source", header.source or "SOURCE"]
-    for view in views:
-        words += _region(view)
-    if views[0].rotate:  # `run` turns all regions alike
-        words += ["--rotate", str(views[0].rotate)]
-    if views[0].flip:
-        words += ["--flip", views[0].flip]
-    if header.source_color == "rgb":
-        words += ["--color", "rgb"]
+    words += view_options(views, header.source_color)
     if header.artifact != preferred([one.file for one in header.card.artifacts]):
         words += ["--artifact", header.artifact]
-    if "folder" in header.truth:
-        words += ["--truth", "folder"]
+    region = "REGION=" if len(views) > 1 else ""  # the header doesn't say which it is about
+    for source in header.truth:
+        if source in _TRUTH:
+            words += ["--truth", region + _TRUTH[source]]
     return join([*words, "--log", log])
 
 
@@ -67,14 +72,6 @@ def changed_views(
     x, y, width, height = _before_turning(cut, views[0], shape)
     left, top = views[0].region[:2] if views[0].region else (0, 0)
     return (replace(views[0], region=(left + x, top + y, width, height)),)
-
-
-def _region(view: FrameView) -> list[str]:
-    numbers = view.corners or view.region
-    if numbers is None:
-        return []
-    name = f"{view.name}=" if view.name else ""
-    return ["--roi", name + ",".join(map(str, numbers))]
 
 
 def _turned(view: FrameView, change: Change) -> FrameView:
