@@ -146,7 +146,8 @@ def _try(
     student = Student(split, bench.replay, images, options, from_scratch=True)
     if again:
         _steps(student)
-        student = Student(student.split, bench.replay, images, options, from_scratch=True)
+        lost = student.lab.loss_points
+        student = Student(student.split, bench.replay, images, options, True, lost)
         student.remember_lab(bench.replay.train_tensors)
     trials.total += 1
     if refusal(student.scores, images, live):

@@ -22,7 +22,7 @@ from edgecnn.adapt.data import (
     sessions_of,
 )
 from edgecnn.adapt.exchanged_labels import exchanged_labels
-from edgecnn.adapt.gate import AdaptStep, doubt, refusal
+from edgecnn.adapt.gate import AdaptStep, doubt, nothing_new, refusal
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.parent_bundle import ParentBundle
 from edgecnn.adapt.parent_model import ParentModel
@@ -213,7 +213,7 @@ def _adapt(
         scores = student.scores
         sure = calibrated_scores(scores, card.temperature)
         notes = tuple(filter(None, (doubt(sure, images), note)))
-        why = refusal(scores, images, live)
+        why = nothing_new(images, card.learned_pictures) or refusal(scores, images, live)
         why = why or exchanged_labels(images.labels, scores, card.labels)
         if why:
             return _result(model, images, (), notes, why)

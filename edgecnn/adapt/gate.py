@@ -7,6 +7,7 @@ images became surer or more stable, and whether the images are this camera's and
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.own_device import find_foreign
+from edgecnn.bundle.card import picture_key
 from edgecnn.bundle.head import entropy
 from edgecnn.records import Record, json_as
 from edgecnn.words import number
@@ -26,6 +28,7 @@ __all__ = [
     "broke_labels",
     "doubt",
     "effective_classes",
+    "nothing_new",
     "nothing_sure",
     "refusal",
 ]
@@ -37,6 +40,7 @@ _FEWEST, _FEWEST_GROUPS = 20, 10
 _UNSURE = 0.4  # of the entropy of guesses; of 13 meters, groceries and a film at most 0.13
 _NOT_TRIED = "not tried"  # what the reason of such a step begins with
 _BROKEN_LABELS = 2  # more than it fixes
+_KNOWN = 0.9  # of the field set
 _LEAST_CLASSES = 0.65  # of those that as many images of an even mix would show
 
 
@@ -127,6 +131,25 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
             "others; record until more have come by"
         )
     return "" if live is None else find_foreign(sample, live)
+
+
+def nothing_new(images: FieldSet, learned: Collection[str]) -> str:
+    """Why images teach nothing that the network was not taught before; empty where they may.
+
+    Of 13 meters none gained in the mean when it was adapted to the same images once more, and some
+    lost (docs/results.md).
+
+    Args:
+        learned: See `Card.learned_pictures`.
+    """
+    known = sum(picture_key(digest) in learned for digest in images.sha256)
+    if len(images.labelled) or known < _KNOWN * len(images):
+        return ""
+    return (
+        f"the network was adapted to {known} of these {number(len(images), 'image')} before: "
+        "without labels they teach it nothing new; give new ones or labels, or adapt the model "
+        "that it comes from"
+    )
 
 
 def doubt(scores: np.ndarray, images: FieldSet) -> str:

@@ -126,7 +126,11 @@ def test_images_of_the_training_are_no_field_images_and_those_of_an_earlier_adap
     assert f"{count} of the training, left out" in result.to_text()
     again = adapt(result.model, halves[0], tmp_path / "again.edgecnn")
     assert "of the training" not in again.to_text()
-    assert again.images == len(list(halves[0].rglob("*.png")))
+    count = len(list(halves[0].rglob("*.png")))
+    assert again.images == count
+    assert f"the network was adapted to {count} of these {count} images before" in again.refusal
+    labels = AdaptOptions(labels=(halves[0],))
+    assert not adapt(result.model, halves[0], tmp_path / "labelled", labels).refusal
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_renamed_parent_is_found_and_a_changed_one_is_not_taken(family):
 
 
 def test_a_bundle_that_is_adapted_again_still_says_what_its_network_cuts_off(family, halves):
-    result = adapt(family[1], halves[0], family[1].with_name("again.edgecnn"))
+    result = adapt(family[1], halves[1], family[1].with_name("again.edgecnn"))
     assert Bundle.open(result.model).card.framing == "cut off: 8 % left"
 
 

@@ -119,7 +119,7 @@ def test_the_lab_figures_are_what_the_new_files_make_of_the_lab_test(
 
 
 def test_an_adapted_bundle_can_be_adapted_again(halves, adapted, tmp_path):
-    again = adapt(adapted.model, halves[0], tmp_path / "again.edgecnn")
+    again = adapt(adapted.model, halves[1], tmp_path / "again.edgecnn")
     assert [step.name for step in again.steps] == ["framing", "batch norm", "last layer"]
     assert again.lab_before in (None, adapted.lab)
 

@@ -155,7 +155,7 @@ class _Trial:
 
         Args:
             enough: Once frames of this weight are spoiled the setting can't be chosen, and the
-                rest is not read: each of it counts as the mean of those that were.
+                rest is not read: each of it counts as one of those that were.
         """
         weight, blocks = self.kept.weight[rows], -(-len(rows) // _BLOCK)
         spoiled = np.full(len(rows), np.nan)
@@ -163,8 +163,9 @@ class _Trial:
             spoiled[first::blocks] = ~self._read(change, rows[first::blocks])
             if np.nansum(spoiled * weight) >= enough:
                 break
-        rest = float(np.nanmean(spoiled)) if blocks else 0.0
-        return np.where(np.isnan(spoiled), rest, spoiled)
+        unread = np.isnan(spoiled)
+        spoiled[unread] = np.resize(spoiled[~unread], int(unread.sum()))
+        return spoiled
 
     def _read(self, change: Change, rows: np.ndarray) -> np.ndarray:
         """Which frames are read right under a change: bool, shape (rows,)."""
