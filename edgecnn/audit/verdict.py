@@ -120,10 +120,8 @@ def _cause(live: Live, checks: FieldChecks, gap: float, weak: WeakSessions | Non
     counts = live.label_counts
     # Where two people differ one of them is wrong.
     if counts.differing and 100 * counts.differing >= _MAINLY * gap * counts.labelled:
-        people = " and ".join(counts.people)
-        return (
-            f"{proved}; {people} labelled {counts.differing} of {counts.labelled} frames differently"
-        )
+        which = f"{counts.differing} of {counts.labelled} frames"
+        return f"{proved}; {' and '.join(counts.people)} labelled {which} differently"
     advised = checks.undone.prescription
     if advised is not None:
         return (
