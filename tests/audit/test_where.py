@@ -143,7 +143,7 @@ def test_a_log_that_leaves_sure_answers_out_is_no_change_of_the_field(tmp_path):
     ("header", "said"),
     [
         ({}, "session s1"),
-        ({"name": "camera 7"}, "name camera 7"),
+        ({"name": "camera 7"}, "the device called camera 7"),
         (
             {"regions": [{"region": [0, 0, 9, 9], "rotate": 90, "flip": None, "name": None}]},
             "session s1, recorded with another --roi and --rotate,",
