@@ -62,9 +62,7 @@ _PARTS: dict[str, _Chosen] = {
     "two classes": lambda half, rng: half.of_classes(rng, 2),
     "half of the classes": lambda half, rng: half.of_classes(rng, half.num_classes // 2),
     "images that are read as one class": lambda half, rng: half.of_one_answer(rng),
-    "the darkest fifth": lambda half, _: half.lowest_fifth(
-        half.images.tensors.mean(axis=(1, 2, 3))
-    ),
+    "the darkest fifth": lambda half, _: half.lowest_fifth(half.brightness),
     "the least certain fifth": lambda half, _: half.lowest_fifth(half.sure),
     "40 images": lambda half, rng: half.some(rng, 40),
     "80 images": lambda half, rng: half.some(rng, 80),

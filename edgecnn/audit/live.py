@@ -107,6 +107,11 @@ class LabelCounts(Record):
     people: tuple[str, ...] = field(default=(), metadata=json_as(hidden=True))
 
     @property
+    def labelled(self) -> int:
+        """All frames with a label."""
+        return self.whole + self.random + self.hard + self.chosen
+
+    @property
     def picked_by(self) -> str:
         """Who picked the frames whose labels are no sample."""
         who = [name for name, count in _PICKERS.items() if getattr(self, count)]

@@ -304,7 +304,8 @@ def _of_the_gap(
         return [NextStep(label, f"{why}: 100 random ones tell live accuracy within 10 points")]
     more = []
     if found_out.gap_width > _WIDE or live.tally.total < _FEW_LABELS:
-        more = [NextStep(label, _what_labels_tell(live.tally, found_out.lab.quantized))]
+        told = _what_labels_tell(live.tally, found_out.lab.quantized)
+        more = [NextStep(label, told)] if told else []
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
         return [*closing, *more]
     return [*closing[:1], *more, *closing[1:]]
@@ -340,7 +341,9 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
 
 
 def _what_labels_tell(live: Tally, lab: Tally) -> str:
-    """How wide the gap's interval is, how wide with more labels, and what the lab keeps wide."""
+    """How wide the gap's interval is, how wide with more labels, and what the lab keeps wide; ""
+    where more labels narrow it by less than a point.
+    """
     count, worth = _labels_to_halve(live), live.worth
 
     def width(labels: float) -> float:
@@ -349,6 +352,8 @@ def _what_labels_tell(live: Tally, lab: Tally) -> str:
         return high - low
 
     now, then, least = (width(labels) for labels in (worth, worth + count, _ENDLESS))
+    if now - then < 1:
+        return ""
     said = (
         f"{count} more labels of other objects narrow the interval of the gap from {now:.0f} to "
         f"about {then:.0f} points"

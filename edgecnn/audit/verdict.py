@@ -119,11 +119,9 @@ def _cause(live: Live, checks: FieldChecks, gap: float, weak: WeakSessions | Non
         return f"{proved}; {weak.to_text()}"
     counts = live.label_counts
     # Where two people differ one of them is wrong.
-    if counts.differing and 100 * counts.differing >= _MAINLY * gap * live.tally.total:
-        return (
-            f"{proved}; {' and '.join(counts.people)} labelled {counts.differing} of "
-            f"{live.tally.total} frames differently"
-        )
+    if counts.differing and 100 * counts.differing >= _MAINLY * gap * counts.labelled:
+        which = f"{counts.differing} of {counts.labelled} frames"
+        return f"{proved}; {' and '.join(counts.people)} labelled {which} differently"
     advised = checks.undone.prescription
     if advised is not None:
         return (

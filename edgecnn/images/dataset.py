@@ -207,8 +207,8 @@ def _blackness(root: Path, images: Sequence[Seen]) -> list[str]:
     if count < _MANY_BLACK * len(images):
         return []
     return [
-        f"{root}: {count:,} of {number(len(images), 'image')} are nearly black (nothing above "
-        f"{_BLACK - 1} of 255); {BIT_DEPTH}"
+        f"{root}: {count:,} of {number(len(images), 'image')} are nearly black (nothing but spots "
+        f"above {_BLACK - 1} of 255); {BIT_DEPTH}"
     ]
 
 

@@ -184,3 +184,17 @@ def test_people_who_differ_on_much_of_the_gap_are_in_the_finding(differing, name
             events.append(truth_event(k, LABELS[7], why="uniform", p=0.5, by="bob", via="page"))
     report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
     assert ("ann and bob labelled 60 of 200 frames differently" in report.verdict) == named
+
+
+def test_of_frames_that_people_label_differently_all_labelled_ones_are_the_whole(tmp_path):
+    """Also those that an uncertain answer picked, which live accuracy leaves out."""
+    events = []
+    for k in range(200):
+        why = "uniform" if k < 50 else "hard"
+        events.append(answer_event(k, k % 3 != 0, truth=k % 4, g=k))
+        events.append(truth_event(k, LABELS[k % 4], why=why, by="ann", via="page"))
+        if why == "hard":
+            events.append(truth_event(k, LABELS[7], why=why, by="bob", via="page"))
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert report.live.tally.total == 50
+    assert "ann and bob labelled 150 of 200 frames differently" in report.verdict

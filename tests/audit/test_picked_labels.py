@@ -124,3 +124,13 @@ def test_a_few_errors_name_no_confusion(tmp_path):
     assert report.live.confusions[0].frames == 1
     assert "errors are" not in report.verdict
     assert not any(" train " in step.command for step in report.next)
+
+
+@pytest.mark.parametrize(("wrong", "named"), [(4, False), (6, True)])
+def test_a_confusion_is_in_the_finding_from_five_errors_on(wrong, named, tmp_path):
+    events = []
+    for k in range(2 * wrong):
+        events += [answer_event(k, k >= wrong, truth=0, g=k), truth_event(k, LABELS[0])]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert "points below lab accuracy" in report.verdict
+    assert ("errors are" in report.verdict) == named

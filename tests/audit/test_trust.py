@@ -141,3 +141,14 @@ def test_a_session_without_a_frame_is_left_out_and_said(tmp_path):
     assert len(audit([other, tmp_path / "root"]).sessions) == 2
     with pytest.raises(SessionError, match=r"holds no frame .* leave this session out"):
         audit([empty])
+
+
+@pytest.mark.parametrize(("num_labels", "advised"), [(40, True), (1200, False)])
+def test_more_labels_are_advised_only_where_they_narrow_the_gap(num_labels, advised, tmp_path):
+    """The lab test has 60 images: no labels make the interval less than 10 points wide."""
+    events = []
+    for k in range(num_labels):
+        events += [answer_event(k, k % 3 != 0, k % 4, g=k), truth_event(k, LABELS[k % 4])]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert report.gap_interval[1] - report.gap_interval[0] > 10
+    assert any("more labels" in step.why for step in report.next) == advised

@@ -226,6 +226,12 @@ def test_what_a_person_can_set_is_an_option_of_run(color_folders, tmp_path):
     report = report_of(folder, tmp_path / "session")
     assert "80 % of the frame, from the left" in report.next[0].why
     assert " --roi 0,4,32,32 " in report.next[0].command
+    other = planted(color_folders.field, tmp_path / "other", 26, far)
+    options = RunOptions(truth=("folder",), log=tmp_path / "cut", roi=("0,0,40,40",))
+    run(PAST_BUNDLE, str(other), options)
+    both = audit([tmp_path / "session", tmp_path / "cut"]).next[0]
+    assert both.command.startswith(f"edgecnn audit {tmp_path / 'session'} --bundle ")
+    assert "recorded with unlike --roi, so that no one setting is right for all" in both.why
 
 
 def test_one_region_that_is_turned_is_recorded_alone_and_its_audit_finds_the_turn(

@@ -143,7 +143,7 @@ def test_a_log_that_leaves_sure_answers_out_is_no_change_of_the_field(tmp_path):
     ("header", "said"),
     [
         ({}, "session s1"),
-        ({"name": "camera 7"}, "name camera 7"),
+        ({"name": "camera 7"}, "the device called camera 7"),
         (
             {"regions": [{"region": [0, 0, 9, 9], "rotate": 90, "flip": None, "name": None}]},
             "session s1, recorded with another --roi and --rotate,",
@@ -175,6 +175,18 @@ def test_no_session_is_named_where_all_are_about_as_bad(tmp_path):
     report = audit(paths)
     assert "below the rest" not in report.verdict
     assert not any(" audit " in step.command for step in report.next)
+
+
+def test_a_worse_session_that_makes_little_of_the_gap_is_not_the_finding(tmp_path):
+    """The others are far below the lab too."""
+    paths = [
+        weeks(tmp_path / f"s{k}", often(share), about(0.9), days=20)
+        for k, share in enumerate((0.35, 0.5, 0.5, 0.5))
+    ]
+    report = audit(paths)
+    assert any(part.is_sure and part.value == str(paths[0]) for part in report.weak_parts)
+    assert report.weak_sessions is None
+    assert "below the rest" not in report.verdict
 
 
 def test_each_device_is_to_be_adapted_by_itself(tmp_path):

@@ -186,7 +186,9 @@ def test_missing_demo_package_is_named_before_anything_is_written(tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("epochs", "stopped_by"), [(1, "time budget"), (2, "epochs")])
+@pytest.mark.parametrize(
+    ("epochs", "stopped_by"), [(1, "time budget"), (2, "epochs"), (1, "plateau")]
+)
 def test_a_training_that_a_busy_machine_cut_short_is_said(
     tmp_path, monkeypatch, epochs, stopped_by
 ):

@@ -200,6 +200,33 @@ def test_a_decision_that_came_while_the_broker_was_away_is_published_when_it_is_
     again.close()
 
 
+def test_no_older_decision_is_published_after_a_newer_one(monkeypatch):
+    port = free_port()
+    output = Mqtt(f"mqtt://127.0.0.1:{port}/door", "door")
+    with pytest.raises(OutputDownError):
+        output.send(answered(1, changed=True))
+    publish, newer = (
+        output._client.publish,
+        threading.Thread(target=output.send, args=(answered(2, changed=True),)),
+    )
+
+    def slowly(topic: str, text: str, **more: object) -> object:
+        if topic == "door/state" and newer.ident is None:
+            newer.start()
+            newer.join(0.3)
+        return publish(topic, text, **more)
+
+    monkeypatch.setattr(output._client, "publish", slowly)
+    broker = Broker(port)
+    output.show(STATUS)
+    broker.wait_for("door/state")
+    newer.join(PATIENCE_S)
+    output.close()
+    broker.close()
+    states = [json.loads(text)["frame"] for topic, text, _ in broker.got if topic == "door/state"]
+    assert states == [1, 2]
+
+
 def wait_for_port(port: int) -> None:
     limit = time.monotonic() + PATIENCE_S
     while time.monotonic() < limit:

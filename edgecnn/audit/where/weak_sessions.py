@@ -40,7 +40,11 @@ class WeakSessions:
     def name(self) -> str:
         """What a person calls them, and what is known to be different with them."""
         part = self.part
-        name = f"session {Path(part.value).name}" if part.field == "session" else part.name
+        names = {
+            "session": f"session {Path(part.value).name}",
+            "name": f"the device called {part.value}",
+        }
+        name = names.get(part.field, part.name)
         how = f", recorded with another {' and '.join(self.views)}," if self.views else ""
         return f"{name}{how}"
 

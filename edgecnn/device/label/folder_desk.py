@@ -235,11 +235,11 @@ class FolderDesk(Desk):
 
 def _whole_lines(file: Path) -> str:
     """The text; a torn last line, of a killed program or a full disk, is cut off the file."""
-    text = file.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
+    raw = file.read_bytes()  # no text: a letter of several bytes may be torn
+    whole = raw[: raw.rfind(b"\n") + 1]
+    if whole != raw:
         write_file(file, whole)
-    return whole
+    return whole.decode()
 
 
 def _read_journal(file: Path) -> list[_Row]:

@@ -124,6 +124,10 @@ class SessionLog:
     def _label(self, event: TruthEvent) -> None:
         """Write a label; what a person gave while nothing can be written waits for that."""
         self.write(partial(Recorder.truth, event=event))
+        self._let_wait(event)
+
+    def _let_wait(self, event: TruthEvent) -> None:
+        """Have a label that a person gave written again after an outage."""
         is_given = event.at is not None  # of other sources none has a time
         if self.down is not None and is_given and len(self._waiting) < _MOST_WAITING:
             self._waiting.append(event)
@@ -143,6 +147,8 @@ class SessionLog:
                 labels.add_all(lines)
         except OutputError:
             self.num_lost += len(events)
+            for event in events:
+                self._let_wait(event)
 
     def begin(self, bundle: Bundle, artifact: Artifact, shadow: ShadowBundle | None) -> None:
         """Go on in a new session: this bundle answers from here on, with this one beside it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -56,6 +57,7 @@ class Mqtt:
         self._topic = parts.path.strip("/") or f"edgecnn/{self._device}"
         self._title = name
         self._newest: dict[str, str] = {}  # by topic
+        self._lock = threading.Lock()  # so that no older one is published after it
         self._client = self._make_client(parts.scheme == "mqtts")
         if parts.username:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
@@ -96,7 +98,9 @@ class Mqtt:
         client.will_set(f"{self._topic}/available", "offline", qos=1, retain=True)
         client.max_queued_messages_set(100)
         # Not a method of ours: a circle of references leaves paho's sockets to the collector.
-        client.on_connect = partial(_announce, self._title, self._device, self._topic, self._newest)
+        client.on_connect = partial(
+            _announce, self._title, self._device, self._topic, self._newest, self._lock
+        )
         if encrypted:
             client.tls_set()
         return client
@@ -115,10 +119,12 @@ class Mqtt:
     def _publish(self, what: str, data: Json) -> None:
         """Publish it now, or with the next connection."""
         topic, text = f"{self._topic}/{what}", json.dumps(data)
-        self._newest[topic] = text
+        with self._lock:
+            self._newest[topic] = text
         self._connect()
-        if self._client.is_connected():
-            self._client.publish(topic, text, qos=0, retain=True)
+        with self._lock:
+            if self._client.is_connected():
+                self._client.publish(topic, text, qos=0, retain=True)
 
 
 def discovery(title: str, device: str, topic: str) -> Json:
@@ -138,15 +144,22 @@ def discovery(title: str, device: str, topic: str) -> Json:
 
 
 def _announce(
-    title: str, device: str, topic: str, newest: dict[str, str], client: Any, *_: Any
+    title: str,
+    device: str,
+    topic: str,
+    newest: dict[str, str],
+    lock: threading.Lock,
+    client: Any,
+    *_: Any,
 ) -> None:
     """Say that the run is there, what it is, and what holds now, on each connection."""
     client.publish(f"{topic}/available", "online", qos=1, retain=True)
     config = discovery(title, device, topic)
     where = f"homeassistant/sensor/edgecnn_{device}/config"
     client.publish(where, json.dumps(config), qos=1, retain=True)
-    for name, text in list(newest.items()):
-        client.publish(name, text, qos=0, retain=True)
+    with lock:
+        for name, text in newest.items():
+            client.publish(name, text, qos=0, retain=True)
 
 
 def _plain(name: str) -> str:

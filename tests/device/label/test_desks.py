@@ -365,7 +365,7 @@ def test_an_image_that_a_full_disk_refused_is_sorted_when_it_is_sent_again(
     with full_disk(monkeypatch), pytest.raises(OutputError):
         desk.give([label])
     journal = tmp_path / "out" / "labels.csv"
-    journal.write_bytes(journal.read_bytes()[:-9])
+    journal.write_bytes(journal.read_bytes()[:-9] + "ö".encode()[:1])
     assert desk.give([label]) == [None]
     assert (desk.result().labelled, desk.question("x")["frame"] != question["frame"]) == (1, True)
     assert FolderDesk(images, tmp_path / "out").result().labelled == 1
