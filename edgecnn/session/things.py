@@ -1,9 +1,8 @@
 """The same thing in several sessions: numbers of things that hold across them.
 
 A run numbers what its frames show, through all sessions that it writes; the next run starts again
-from 0. Of things whose picture was
-kept, the looks say which of them return. A thing without a kept picture counts anew in each
-run: nothing is left to know it by.
+from 0. Of things whose picture was kept, the looks say which of them return. A thing without a
+kept picture counts anew in each run: nothing is left to know it by.
 """
 
 from __future__ import annotations
