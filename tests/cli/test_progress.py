@@ -33,7 +33,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "Inspection": {"balance": Balance((ClassCount("a", 30, 30),) * 2, 1.0, 2.0, "none", ())},
     "TrainResult": {"worker": "", "splits": {}, "confidence_error": {}},
     "ExportResult": {"artifacts": ()},
-    "AdaptResult": {"refusal": None},
+    "AdaptResult": {"refusal": None, "run_with": ("--roi", "1,2,30,40")},
     "ServiceResult": {"action": "install"},
     "Benchmark": {
         "rows": (),
