@@ -142,11 +142,12 @@ def nothing_new(images: FieldSet, learned: Collection[str]) -> str:
     Args:
         learned: See `Card.learned_pictures`.
     """
-    known = sum(picture_key(digest) in learned for digest in images.sha256)
-    if len(images.labelled) or known < _KNOWN * len(images):
+    sample = images.sample  # without a label nothing is learned from the others
+    known = sum(picture_key(digest) in learned for digest in sample.sha256)
+    if len(images.labelled) or not known or known < _KNOWN * len(sample):
         return ""
     return (
-        f"the network was adapted to {known} of these {number(len(images), 'image')} before: "
+        f"the network was adapted to {known} of these {number(len(sample), 'image')} before: "
         "without labels they teach it nothing new; give new ones or labels, or adapt the model "
         "that it comes from"
     )

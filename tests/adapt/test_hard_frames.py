@@ -57,6 +57,9 @@ def test_the_card_knows_as_learned_only_what_was_learned(
     learned = {picture_key(digest) for digest in images.sample.sha256}
     assert known == learned | load_model(digits_model)[1].learned_pictures
     assert told["images"] == len(images.sample)
+    again = adapt(tmp_path / "new", session, tmp_path / "again")
+    count = len(images.sample)
+    assert f"the network was adapted to {count} of these {count} images before" in again.refusal
 
 
 def test_answers_that_are_little_better_than_guesses_raise_doubt(digits_model, halves):
