@@ -347,7 +347,5 @@ def _session_labels(root: Path) -> list[tuple[str, int]]:
     frames = read_frames(session)
     truth = read_truth(session, frames)
     rows = [row for row in frames.images if truth.label[row] >= 0]
-    pictures = {row: session.picture(frames.images[row]) for row in rows}
-    return [
-        (file_sha256(path.read_bytes()), int(truth.label[row])) for row, path in pictures.items()
-    ]
+    pictures = (session.picture(frames.images[row]).read_bytes() for row in rows)
+    return list(zip(map(file_sha256, pictures), truth.label[rows].tolist(), strict=True))

@@ -158,9 +158,8 @@ def _eyes(options: HarvestOptions) -> tuple[Card, _Look, frozenset[str], bool]:
     from edgecnn.calibrate.pool import view_of_bundle
 
     path = Path(options.bundle or "")
-    bundle = Bundle.open(path)
-    lab_test = frozenset(row.sha256 for row in bundle.lab_test())
-    return bundle.card, view_of_bundle(path).look, lab_test, not lacking_files(bundle)
+    bundle, view = Bundle.open(path), view_of_bundle(path)
+    return bundle.card, view.look, view.lab_test, not lacking_files(bundle)
 
 
 def _write(output: Path, picks: FieldSet, read: Sequence[str], certain: np.ndarray) -> None:

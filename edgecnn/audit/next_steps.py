@@ -31,7 +31,6 @@ from edgecnn.words import number
 __all__ = ["GapFigures", "NextStep", "next_steps"]
 
 _MOST = 3
-_NEW_MODEL: tuple[str, ...] = ("-o", "MODEL2")
 _MANY = 3  # sessions that a command names
 # A gap whose interval is wider than this, in points, is worth more labels first.
 _WIDE, _FEW_LABELS, _MOST_ASKED, _ENDLESS = 10.0, 100, 400, 1_000_000
@@ -114,7 +113,7 @@ def next_steps(
         label = _line("label", *places)
         if kept and all(kept):
             label = _record_more(sessions[0].header, bundle)
-        where = _NEW_MODEL
+        where: tuple[str, ...] = ("-o", "MODEL2")
         if _is_each_a_device(sessions):
             where, places = ("--per", "device", "-o", "MODELS"), [one.path for one in sessions]
         given = [word for place in places for word in ("--field", place)]

@@ -159,7 +159,7 @@ class AuditReport:
         """The parts of the field that are surely worse than the rest, then what changed when."""
         sure: dict[tuple[int, str], list[str]] = {}  # a name for each field of the same frames
         for part in (part for part in self.weak_parts if part.is_sure):
-            sure.setdefault((part.frames, part.figures), []).append(part.name)
+            sure.setdefault(part.held, []).append(part.name)
         found = [f"{', '.join(names)}: {text}" for (_, text), names in sure.items()][:_SHOWN]
         if self.drift:
             found += [one.to_text() for one in self.drift[:_SHOWN]]

@@ -27,7 +27,6 @@ from edgecnn.audit.undo.placebo import placebo_changes
 from edgecnn.audit.undo.splits import Return, measure_return
 from edgecnn.audit.undo.undo import NOT_IDENTIFIED, _both, _Trial
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.bundle.folder import Bundle
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.session.events import TruthEvent
@@ -364,8 +363,8 @@ def test_a_setting_that_spoils_too_much_is_read_in_part_and_not_chosen(
 ):
     folder = planted(color_folders.field, tmp_path / "images", 60, lambda frame: frame)
     parts = [recorded(folder, tmp_path / "session", 500)]
-    readers = Readers(bundle := Bundle.open(PAST_BUNDLE), bundle.artifact(None).file)
-    kept = labelled_frames(parts, readers.one)
+    readers = Readers(classifier := Classifier(PAST_BUNDLE))
+    kept = labelled_frames(parts, classifier)
     count = mock.Mock(wraps=readers.answers)
     monkeypatch.setattr(readers, "answers", count)
 
@@ -412,5 +411,5 @@ def test_without_a_misread_frame_of_chance_nothing_is_said_of_nudges():
     frames = [np.zeros((4, 4, 3), np.uint8)] * 2
     zeros, ones = np.zeros(2, int), np.ones(2)
     kept = KeptLabelled(frames, zeros, zeros + 1, ones, zeros, np.zeros(2, bool))
-    readers = Readers(bundle := Bundle.open(PAST_BUNDLE), bundle.artifact(None).file)
+    readers = Readers(Classifier(PAST_BUNDLE))
     assert _Trial(kept, readers, None).fragility() is None

@@ -14,7 +14,6 @@ from edgecnn.accuracy.objects import ObjectNumbers
 from edgecnn.audit.ledger.change import Change
 from edgecnn.audit.ledger.reanswer import spread
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import readable_image, to_tensor
 from edgecnn.session.headline import label_weights
 from edgecnn.session.read import Frames, Session, Truth
@@ -29,20 +28,12 @@ _MOST_READERS = 8
 
 
 class Readers:
-    """Classifiers of one file, one for each core, that answer changed frames together.
+    """A classifier and others of its file, one for each core, that answer changed frames."""
 
-    Raises:
-        MissingRuntimeError: No runtime.
-        ArtifactError: The file can't be used here.
-    """
-
-    def __init__(self, bundle: Bundle, artifact: str) -> None:
-        count = min(_MOST_READERS, os.cpu_count() or 1)
-        self._classifiers = [Classifier(bundle, artifact) for _ in range(count)]
-
-    @property
-    def one(self) -> Classifier:
-        return self._classifiers[0]
+    def __init__(self, one: Classifier) -> None:
+        more = min(_MOST_READERS, os.cpu_count() or 1) - 1
+        others = (Classifier(one.bundle, one.artifact.file) for _ in range(more))
+        self._classifiers = [one, *others]
 
     def answers(self, frames: Sequence[np.ndarray], change: Change | None = None) -> np.ndarray:
         """The answers to frames, uint8 B, G, R, as they are or under a change: int64, (n,)."""

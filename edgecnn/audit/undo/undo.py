@@ -16,6 +16,7 @@ from edgecnn.audit.undo.fragile import Fragility, nudges
 from edgecnn.audit.undo.placebo import placebo_changes
 from edgecnn.audit.undo.splits import HOLDS, Return, measure_return
 from edgecnn.bundle.artifacts import twin_of
+from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.records import Progress
@@ -204,12 +205,13 @@ def undo(
     """
     artifact = parts[0][0].artifact
     try:
-        readers = Readers(bundle, twin_of(artifact) or artifact)
+        classifier = Classifier(bundle, twin_of(artifact) or artifact)
     except (MissingRuntimeError, ArtifactError):
         return NOTHING_UNDONE  # the note on the kept frames says why already
-    kept = labelled_frames(parts, readers.one)
+    kept = labelled_frames(parts, classifier)
     if kept is None or 100 * (expected - kept.accuracy) < _LEAST:
         return NOTHING_UNDONE
+    readers = Readers(classifier)
     trial = _Trial(kept, readers, progress)
     groups = len(np.unique(kept.group))
     if kept.wrong_groups < _FEWEST_WRONG or groups < _FEWEST_GROUPS:

@@ -57,9 +57,10 @@ class Part(Record):
             f"{self.high:.1f})"
         )
 
-    def same_frames(self, other: Part) -> bool:
-        """Whether it has the frames of another part: of one device name and host are one part."""
-        return (self.frames, self.figures) == (other.frames, other.figures)
+    @property
+    def held(self) -> tuple[int, str]:
+        """Alike in parts that hold the same frames: of one device name and host are one part."""
+        return self.frames, self.figures
 
 
 def weak_parts(table: FrameTable) -> tuple[Part, ...]:

@@ -68,7 +68,7 @@ def weak_sessions(
     if worst is None or gap is None or not 0 < gap <= worst.points:
         return None
     # Of fields that hold the same frames the one by which a person knows them.
-    alike = {part.field: part for part in sure if part.same_frames(worst)}
+    alike = {part.field: part for part in sure if part.held == worst.held}
     worst = next((alike[name] for name in (*_KNOWN_BY, *values) if name in alike), worst)
     if worst.field == _REGION:
         return WeakSessions(worst, (), ())
