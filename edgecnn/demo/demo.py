@@ -52,7 +52,7 @@ class DemoOptions:
     lab_per_class: int = 500
     frames: int = 1000
     epochs: int = 14
-    train_seconds: float = 150.0
+    train_seconds: float = 600.0
     formats: tuple[str, ...] | None = None
 
 

@@ -21,7 +21,7 @@ from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.errors import DataError, ModelError, OutputError
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_model
-from edgecnn.train.fitting.fit_network import Schedule
+from edgecnn.train.fitting.schedule import Schedule
 from edgecnn.train.task import _check_seconds, read_task
 from edgecnn.train.train import TrainOptions, train
 
@@ -153,7 +153,7 @@ def test_every_option_trains(few, tmp_path, change):
 def test_the_time_budget_ends_a_run(few, tmp_path, monkeypatch):
     """On a clock of the test's own, by which a step takes a hundredth of the budget or less."""
     ticks = itertools.count(step=0.5)
-    monkeypatch.setattr("edgecnn.train.fitting.fit_network.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("edgecnn.train.fitting.schedule.monotonic", lambda: next(ticks))
     for module in ("learn", "reports"):  # all that is no training takes no time
         monkeypatch.setattr(f"edgecnn.train.{module}.monotonic", lambda: 0.0)
     options = TrainOptions(**{**QUICKER, "epochs": 5000, "patience": 5000, "seconds": 103})

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
+from edgecnn.train.fitting.schedule import Schedule
 from edgecnn.train.kept_training import KeptTraining, TrainingState
-
-if TYPE_CHECKING:
-    from edgecnn.train.fitting.fit_network import Schedule
 
 __all__ = ["Keeper"]
 
