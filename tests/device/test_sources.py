@@ -134,6 +134,17 @@ def test_a_video_of_a_varying_frame_rate_is_not_taken_for_a_cut_off_one():
     assert warnings == []
 
 
+def test_a_pipe_that_only_this_process_has_is_refused():
+    """Its frames would never come: cameras and streams are read in a process of their own."""
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(SourceError, match="a pipe without a name, expected a named one"):
+            open_source(f"/dev/fd/{reader}")
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def test_rgb_sources_are_turned_to_bgr(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.uint8([[[1, 2, 3]]]))
     assert read(str(tmp_path))[0][0].frame_bgr.tolist() == [[[1, 2, 3]]]
