@@ -37,6 +37,7 @@ __all__ = [
     "TruthError",
     "listed",
     "one_line",
+    "reason_of",
 ]
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -108,3 +109,13 @@ def listed(names: Sequence[str]) -> str:
     """The first 20 names for a message, and how many more there are."""
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return ", ".join(map(repr, names[:20])) + more
+
+
+def reason_of(error: Exception) -> str:
+    """What is wrong with JSON that could not be read as a record.
+
+    Example:
+        >>> reason_of(KeyError("labels"))
+        "no 'labels'"
+    """
+    return f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Skipped",
     "computed",
     "encode",
+    "expect_object",
     "json_as",
     "json_text",
 ]
@@ -28,8 +30,13 @@ Json = dict[str, Any]
 # (name of the work, number done, total): the command line draws it, not the library. What is new
 # about a step follows a colon: "training: validation 93.1 %".
 Progress = Callable[[str, int, int], None]
-# What JSON has for each of these types.
-_SCALARS: Any = {int: int, float: int | float, str: str, Path: str}
+# What JSON has for each of these types, and what a person calls that.
+_SCALARS: Any = {
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+    str: (str, "a text"),
+    Path: (str, "a text"),
+}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Record = TypeVar("_Record", bound="Record")
 
@@ -96,11 +103,16 @@ class Record:
         """Read what `to_json` wrote; entries that it does not know are left alone.
 
         Raises:
-            KeyError, TypeError, ValueError: It is something else.
+            KeyError, TypeError, ValueError: It is something else; the message says what.
         """
-        hints = get_type_hints(cls)
-        known = {one.name: _key(one) for one in _fields(cls)}
-        return cls(**{n: decode(hints[n], data[key]) for n, key in known.items() if key in data})
+        hints, known = get_type_hints(cls), {}
+        for one in _fields(cls):
+            key = _key(one)
+            if key in data:
+                known[one.name] = decode(hints[one.name], data[key], key)
+            elif one.default is MISSING and one.default_factory is MISSING:
+                raise KeyError(key)
+        return cls(**known)
 
 
 def encode(value: Any) -> Any:
@@ -166,8 +178,25 @@ def _json_lines(value: Any, line: str) -> Iterator[str]:
     yield line + ("}" if keys else "]")
 
 
-def decode(hint: Any, value: Any) -> Any:
+def expect_object(value: Any, name: str) -> Mapping[str, Any]:
+    """A value of JSON that has to be an object.
+
+    Raises:
+        TypeError: It is another one.
+    """
+    if not isinstance(value, Mapping):
+        raise _misfit(name, value, "an object")
+    return value
+
+
+def decode(hint: Any, value: Any, name: str = "value") -> Any:
     """What `encode` made of a value of this type, as that value again.
+
+    Args:
+        name: What a message calls it.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is something else.
 
     Example:
         >>> decode(tuple[float, ...], [1, 2])
@@ -175,20 +204,37 @@ def decode(hint: Any, value: Any) -> Any:
     """
     if get_origin(hint) in (Union, types.UnionType):
         kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
-        return None if value is None else decode(kinds[0], value)
+        return None if value is None else decode(kinds[0], value, name)
     args = get_args(hint)
     if get_origin(hint) is tuple:
-        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
-        return tuple(decode(kind, one) for kind, one in zip(kinds, value, strict=True))
+        return tuple(_decoded_list(args, value, name))
     if get_origin(hint) is dict:
-        return {str(key): decode(args[1], one) for key, one in value.items()}
+        entries = expect_object(value, name).items()
+        return {str(key): decode(args[1], one, str(key)) for key, one in entries}
     if isinstance(hint, type) and issubclass(hint, Record):
-        return hint.from_json(value)
+        return hint.from_json(expect_object(value, name))
     if hint not in _SCALARS:
         return value
-    if not isinstance(value, _SCALARS[hint]) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no {hint.__name__}")
+    kind, called = _SCALARS[hint]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _misfit(name, value, called)
     return hint(value)
+
+
+def _decoded_list(hints: tuple[Any, ...], value: Any, name: str) -> Iterator[Any]:
+    """The entries of a list, whose types are as in `tuple[...]`."""
+    if not isinstance(value, list | tuple):
+        raise _misfit(name, value, "a list")
+    kinds = [hints[0]] * len(value) if hints[-1] is Ellipsis else hints
+    if len(kinds) != len(value):
+        raise _misfit(name, value, f"a list of {len(kinds)}")
+    for kind, one in zip(kinds, value, strict=True):
+        yield decode(kind, one, f"a value of {name}")
+
+
+def _misfit(name: str, value: Any, expected: str) -> TypeError:
+    found = "null" if value is None else shortened(value)
+    return TypeError(f"{name} is {found}, expected {expected}")
 
 
 def _kinds(entries: list[Any]) -> set[type]:

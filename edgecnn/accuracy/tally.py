@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +102,18 @@ class Tally(Record):
         worth = "" if self.effective is None else f" (worth {self.effective:.0f} independent)"
         counted = f"of {self.total}" if self.estimate is None else f"from {self.total} labels"
         return f"{self.percent} {counted}{worth}, 95 % interval {self.range}"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Tally:
+        """Read one.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is something else, or counts more than there is.
+        """
+        tally = super().from_json(data)
+        if not 0 <= tally.correct <= tally.total:
+            raise ValueError(f"correct is {tally.correct} of a total of {tally.total}")
+        return tally
 
     def to_json(self) -> Json:
         low, high = self.interval

@@ -13,8 +13,8 @@ from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import InputSpec, TensorInfo
-from edgecnn.errors import BundleError
-from edgecnn.records import Json, Record, computed, encode, json_as
+from edgecnn.errors import BundleError, reason_of
+from edgecnn.records import Json, Record, computed, encode, expect_object, json_as
 from edgecnn.words import number
 
 __all__ = [
@@ -101,6 +101,8 @@ class LabResult:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabResult:
         rows: Sequence[Any] = data["confusion"]
+        if not isinstance(rows, list):
+            raise TypeError("confusion is no list of rows")
         return cls(Tally.from_json(data), tuple(_counts(row, len(rows)) for row in rows))
 
 
@@ -226,14 +228,14 @@ class Card(Record):
                 "export again or install the edgecnn that wrote it"
             )
         try:
-            card = super().from_json({**data, "lab": LabResult.from_json(data["lab"])})
+            lab = LabResult.from_json(expect_object(data["lab"], "lab"))
+            card = super().from_json({**data, "lab": lab})
             if not 0.01 <= card.temperature <= 100:
                 raise ValueError(f"temperature {card.temperature}, expected 0.01 to 100")
+            _ = card.live_before, card.learned_pictures, card.adapting_loss  # torn ones raise here
             return card
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise BundleError(
-                f"card is not readable ({type(error).__name__}: {error}); export again"
-            ) from error
+            raise BundleError(f"card is not readable ({reason_of(error)}); export again") from error
 
 
 @dataclass(frozen=True)

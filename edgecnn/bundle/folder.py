@@ -101,13 +101,16 @@ class Bundle:
     def artifact(self, name: str | None = None) -> Artifact:
         """An artifact by file name or kind; None takes the one meant for devices.
 
+        Of several of a kind it is the one meant for devices too: not every device runs ONNX.
+
         Raises:
             ArtifactError: The bundle has no such artifact.
         """
         artifacts = self.card.artifacts
-        wanted = name or preferred([a.file for a in artifacts])
-        by_name = {a.file: a for a in artifacts} | {a.kind: a for a in artifacts}
-        if wanted in by_name:
+        by_name = {a.file: a for a in artifacts}
+        of_kind = [a.file for a in artifacts if name in (None, a.kind)]
+        wanted = name if name in by_name else preferred(of_kind)
+        if wanted is not None:
             return by_name[wanted]
         have = ", ".join(a.file for a in artifacts) or "none"
         raise ArtifactError(f"{self.path} has no artifact {name!r}; it has {have}")

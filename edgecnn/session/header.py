@@ -12,10 +12,11 @@ from edgecnn._version import __version__
 from edgecnn.bundle.card import Artifact, Card
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
-from edgecnn.errors import EdgecnnError, SessionError
+from edgecnn.errors import EdgecnnError, SessionError, reason_of
 from edgecnn.files.staging import write_file
-from edgecnn.records import Json, Record, json_as, json_text
+from edgecnn.records import Json, Record, decode, expect_object, json_as, json_text
 from edgecnn.session.layout import HEADER_NAME, PICTURES_NAME
+from edgecnn.words import number
 
 __all__ = [
     "SESSION_FORMAT",
@@ -164,10 +165,11 @@ class SessionHeader(Record):
         """Read either format; format 1 names one label source, "none" without any."""
         known = {key: value for key, value in data.items() if value is not None}
         truth = known.get("truth", [])
-        sources = [truth] if isinstance(truth, str) else truth
+        sources = decode(tuple[str, ...], [truth] if isinstance(truth, str) else truth, "truth")
+        bundle = expect_object(data["bundle"], "bundle")
         more = {
-            "bundle_path": data["bundle"]["path"],
-            "bundle_sha256": data["bundle"]["sha256"],
+            "bundle_path": bundle["path"],
+            "bundle_sha256": bundle["sha256"],
             "truth": [name for name in sources if name != "none"],
             "edgecnn": data.get("edgecnn"),
         }
@@ -253,12 +255,17 @@ def read_header(session: Path) -> SessionHeader:
             "audit it with the edgecnn that wrote it"
         )
     try:
-        return SessionHeader.from_json(data)
-    except (KeyError, TypeError, ValueError, AttributeError, EdgecnnError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        if "NoneType" in reason:  # in the words of a person
-            reason = "a value is null where an object or a text is expected"
-        raise SessionError(f"{file} is incomplete ({reason}); record the session again") from error
+        header = SessionHeader.from_json(data)
+        if torn := header.card.torn_fields():
+            count = number(len(header.card.labels), "label")
+            raise ValueError(f"card: {', '.join(torn)} can't be those of its {count}")
+    except (KeyError, TypeError, ValueError, EdgecnnError) as error:
+        reason = reason_of(error).removesuffix("; export again")
+        raise SessionError(
+            f"{file} is not as the run wrote it ({reason}); undo what was changed "
+            "in it, or copy the session from its device again"
+        ) from error
+    return header
 
 
 @dataclass(frozen=True)

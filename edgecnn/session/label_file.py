@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.errors import TruthError, listed
+from edgecnn.errors import TruthError, listed, reason_of
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import BROKEN, VIAS, FrameEvent, TruthEvent, event_kind
 from edgecnn.session.layout import EVENTS_NAME, is_session, labels_beside
@@ -227,9 +227,9 @@ def _lines(file: Path) -> Iterator[TruthEvent]:
         except BROKEN as error:
             if torn:
                 return
-            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise TruthError(
-                f"{file} line {number} is no label ({reason}); expected lines such as {_EXAMPLE}"
+                f"{file} line {number} is no label ({reason_of(error)}); expected lines such as "
+                f"{_EXAMPLE}"
             ) from error
 
 

@@ -14,6 +14,7 @@ from edgecnn.session.answers import (
     NONE_OF_THESE,
     chance_weight,
     frame_key,
+    latest,
     why_code,
 )
 from edgecnn.session.events import TruthEvent
@@ -62,7 +63,9 @@ class TruthRows:
 
     def __init__(self, labels: Sequence[str], regions: Mapping[str | None, int]) -> None:
         self.broken = self.guarded = 0
-        self._elsewhere: set[tuple[str | None, int]] = set()  # labelled, of no region of the log
+        # Labels of regions that the log does not have, as keys: ~key where one is taken back.
+        self._elsewhere = array("q")
+        self._others: dict[str | None, int] = {}  # these regions
         self._codes: dict[str | None, int] = {label: k for k, label in enumerate(labels)}
         self._codes[None] = CANT_TELL
         self._outside: list[str] = []
@@ -88,8 +91,9 @@ class TruthRows:
         """
         region = self._regions.get(event.region)
         if region is None:
-            place = event.region, frame_key(event.frame)
-            (self._elsewhere.discard if event.withdrawn else self._elsewhere.add)(place)
+            other = self._others.setdefault(event.region, len(self._others))
+            key = frame_key(event.frame, other)
+            self._elsewhere.append(~key if event.withdrawn else key)
             return
         # First all that can fail: columns stay of one length.
         key, why, weight = frame_key(event.frame, region), why_code(event.why), chance_weight(event)
@@ -176,7 +180,7 @@ class TruthRows:
             guarded=self.guarded,
             differing=differing,
             people=tuple(sorted(names[k] for k in who)),
-            strangers=_num_strangers(key, known) + len(self._elsewhere),
+            strangers=_num_strangers(key, known) + _num_standing(self._elsewhere),
         )
 
 
@@ -260,6 +264,15 @@ def _num_strangers(key: np.ndarray, known: np.ndarray) -> int:
         at = np.minimum(np.searchsorted(known, within), len(known) - 1)
         found = np.union1d(found, asked[known[at] != asked])
     return len(found)
+
+
+def _num_standing(rows: array[int]) -> int:
+    """How many keys there are whose last row is not ~key."""
+    if not rows:
+        return 0
+    said = np.frombuffer(rows, np.int64)
+    last = latest(np.maximum(said, ~said))
+    return int((said[last] >= 0).sum())
 
 
 def appended(column: array[int], value: int) -> array[int]:

@@ -148,9 +148,14 @@ def test_a_label_of_a_region_that_the_log_lacks_is_said_and_those_of_its_frames_
         appender.add(TruthEvent(3, LABELS[0], "page"))
     assert strangers_said(session) == []
     with TruthAppender(session) as appender:
-        appender.add(TruthEvent(3, LABELS[0], "page", region="yard"))
+        for frame in (3, 3, 4, 5):
+            appender.add(TruthEvent(frame, LABELS[0], "page", region="yard"))
+        for frame in (4, 5):
+            appender.add(TruthEvent(frame, None, "page", region="yard", withdrawn=True))
+        appender.add(TruthEvent(5, LABELS[1], "page", region="yard"))
+        appender.add(TruthEvent(3, LABELS[0], "page", region="shed"))
     assert strangers_said(session) == [
-        "s: 1 label of frames that the log does not hold, not counted"
+        "s: 3 labels of frames that the log does not hold, not counted"
     ]
 
 

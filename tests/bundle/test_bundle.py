@@ -197,6 +197,8 @@ def test_artifacts_are_found_by_file_and_by_kind(digits_bundle):
     for artifact in bundle.card.artifacts:
         assert bundle.artifact(artifact.file) == artifact
         assert bundle.artifact(artifact.kind).kind == artifact.kind
+    assert bundle.artifact("float32").file == "model_float32.tflite"
+    assert {"model_float32.tflite", "model_float32.onnx"} <= {a.file for a in bundle.card.artifacts}
     with pytest.raises(ArtifactError, match=r"no artifact 'model\.pt'; it has model_float32"):
         bundle.artifact("model.pt")
 

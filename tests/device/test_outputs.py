@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
@@ -193,22 +194,22 @@ def test_metrics_are_served_and_a_taken_or_wrong_address_is_one_line():
 class Receiver:
     """A web server that keeps what is posted."""
 
-    def __init__(self, status: int = 200) -> None:
+    def __init__(self, status: int = 200, port: int = 0) -> None:
         self.got: list[dict] = []
-        receiver = self
+        self.status, receiver = status, self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.got.append(json.loads(body))
-                self.send_response(status)
+                self.send_response(receiver.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
             def log_message(self, *args):
                 pass
 
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.server = HTTPServer(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook?token=secret"
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
@@ -231,6 +232,13 @@ def test_a_webhook_gets_json_and_its_failure_tells_no_secret():
         refusing.close()
     with pytest.raises(OptionError, match="expected an http:// address"):
         Webhook("ftp://x")
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    limit = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
 
 
 class Stuck:
@@ -262,15 +270,58 @@ def test_an_output_that_hangs_loses_answers_and_no_time_and_is_tried_again():
     for frame in range(1000):
         publisher.put(answered(frame))
         publisher.put(answered(frame, changed=False))
-    assert publisher.dropped >= 700
+    assert publisher.num_dropped >= 700
     stuck.go.set()
-    limit = time.monotonic() + PATIENCE_S
-    while not stuck.sent:
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    until(lambda: bool(stuck.sent))
     publisher.close()
     assert stuck.sent == sorted(set(stuck.sent))
     assert stuck.sent[-1] == 999
+
+
+def test_a_webhook_whose_server_was_away_gets_each_change_in_its_order():
+    port = free_port()
+    publisher = Publisher(Webhook(f"http://127.0.0.1:{port}/"), changes_only=True)
+    for frame in range(3):
+        publisher.put(answered(frame))
+        until(lambda: publisher.failure is not None)
+    receiver = Receiver(port=port)
+    try:
+        until(lambda: len(receiver.got) == 3)
+        publisher.close()
+        assert [one["frame"] for one in receiver.got] == [0, 1, 2]
+        assert publisher.num_dropped == 0
+    finally:
+        receiver.close()
+
+
+def test_an_answer_that_a_webhook_refuses_keeps_none_of_the_others_from_it():
+    receiver = Receiver(422)
+    try:
+        publisher = Publisher(Webhook(receiver.url), changes_only=True)
+        publisher.put(answered(0))
+        until(lambda: publisher.num_dropped == 1)
+        receiver.status = 200
+        publisher.put(answered(1))
+        until(lambda: len(receiver.got) == 2)
+        publisher.close()
+        assert [one["frame"] for one in receiver.got] == [0, 1]
+        assert publisher.num_dropped == 1
+    finally:
+        receiver.close()
+
+
+def test_the_result_counts_what_waits_for_a_server_that_stays_away():
+    options = RunOptions(webhook=f"http://127.0.0.1:{free_port()}/")
+    result = run(PAST_BUNDLE, str(PAST / "field" / "frames"), options)
+    lines: list[str] = []
+    run(
+        PAST_BUNDLE,
+        str(PAST / "field" / "frames"),
+        RunOptions(output="jsonl"),
+        on_line=lines.append,
+    )
+    num_changes = sum(json.loads(line)["changed"] for line in lines)
+    assert result.faults["answers not sent"] == num_changes > 1
 
 
 def test_a_reader_that_is_gone_rests_its_output():

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from edgecnn.device.capture.sources import open_source
 from edgecnn.device.capture.video_file import VideoSource
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError, SourceError
+
+UNEVEN = Path(__file__).parents[1] / "data" / "video" / "uneven.mkv"
 
 
 @pytest.fixture
@@ -120,6 +123,26 @@ def test_a_cut_off_video_gives_what_it_holds_and_a_warning(tmp_path, pictures):
     frames, warnings = read(str(path))
     assert 0 < len(frames) < 120
     assert "cut off" in warnings[0]
+
+
+def test_a_video_of_a_varying_frame_rate_is_not_taken_for_a_cut_off_one():
+    """Its 10 frames span 2 seconds at 10 a second: Matroska tells OpenCV of 20."""
+    frames, warnings = read(str(UNEVEN))
+    assert [f.seconds for f in frames] == pytest.approx(
+        [*np.arange(5) / 10, *np.arange(15, 20) / 10]
+    )
+    assert warnings == []
+
+
+def test_a_pipe_that_only_this_process_has_is_refused():
+    """Its frames would never come: cameras and streams are read in a process of their own."""
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(SourceError, match="a pipe without a name, expected a named one"):
+            open_source(f"/dev/fd/{reader}")
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_rgb_sources_are_turned_to_bgr(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -98,7 +99,7 @@ def test_a_thin_log_holds_answers_for_as_long_as_the_live_figure_takes_their_lab
         live.answer(k, 0)
     live.truth(TruthEvent(0, LABELS[0], "page", why="stretch"))
     assert (live.late, live.tally.total) == (0, 1)
-    assert held.take(0, None) is not None
+    assert held.find(0, None) is not None
 
 
 def test_a_label_before_its_answer_keeps_the_answer_in_a_thin_log(tmp_path):
@@ -110,6 +111,31 @@ def test_a_label_before_its_answer_keeps_the_answer_in_a_thin_log(tmp_path):
     log.end("done", {})
     assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [0, 3]
     assert labelled(tmp_path / "s") == [3]
+
+
+@pytest.mark.parametrize("first", [7, 15])
+def test_the_label_that_finds_the_disk_full_is_written_later_with_its_answer(
+    tmp_path, monkeypatch, first
+):
+    """One of the session before, and one of the session of now."""
+    log = SessionLog(PAGE, RunOptions(log_root=tmp_path / "root", **THIN), live=True)
+    feed(log, range(10))
+    log.begin(BUNDLE, BUNDLE.artifact(), None)
+    feed(log, range(10, 20))
+    before, after = sorted(sessions_below(tmp_path / "root"), key=lambda p: len(p.name))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    now = datetime.now(timezone.utc)
+    given = TruthEvent(first, LABELS[0], "page", why="uniform", probability=0.5, at=now)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        log.truths([given])
+    assert log.num_lost == 1
+    log.end("done", {})
+    assert log.num_lost == 0
+    assert labelled(before) + labelled(after) == [first]
 
 
 def test_where_no_label_can_come_nothing_is_held(tmp_path):

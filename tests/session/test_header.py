@@ -74,9 +74,14 @@ def test_a_later_field_is_passed_over(tmp_path):
     ("change", "said"),
     [
         ({"format": 3}, "format 3, this edgecnn reads formats 1 and 2"),
-        ({"card": {"format": 1}}, "incomplete"),
-        ({"artifact": None, "card": None}, "incomplete"),
-        ({"host": "pi"}, "incomplete"),
+        ({"card": {"format": 1}}, "no 'lab'"),
+        ({"card": "x"}, "card is 'x', expected an object"),
+        ({"artifact": None}, "no 'artifact'"),
+        ({"device": 5}, "device is 5, expected a text"),
+        ({"host": "pi"}, "host is 'pi', expected an object"),
+        ({"truth": 5}, "truth is 5, expected a list"),
+        ({"regions": ["hall"]}, "a value of regions is 'hall', expected an object"),
+        ({"regions": [{"region": [0, 0, 9]}]}, r"region is \[0, 0, 9\], expected a list of 4"),
         ({"regions": [{"rotate": 45}]}, "rotate is 45"),
         ({"regions": [{"region": [0, 0, 0, 9]}]}, "region is"),
         ({"regions": [{"name": "../x"}]}, "the region's name"),
@@ -87,6 +92,29 @@ def test_a_header_that_cannot_be_used_is_refused_in_one_line(tmp_path, change, s
     with pytest.raises(SessionError, match=said) as caught:
         read_header(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("bundle", "x", "bundle is 'x', expected an object"),
+        ("bundle", {"path": "x"}, "no 'sha256'"),
+        ("labels", "abc", "labels is 'abc', expected a list"),
+        ("prior", [1.0], "prior can't be those of its 8 labels"),
+        ("lab", None, "lab is null, expected an object"),
+        ("lab", {"correct": 9, "total": 3, "confusion": []}, "correct is 9 of a total of 3"),
+        ("adaptation", {"live_before": "x"}, "no 'live'"),
+    ],
+)
+def test_a_bundle_or_card_in_it_that_cannot_be_used_is_refused(tmp_path, part, value, said):
+    path = write_session(tmp_path / "s", PAST_BUNDLE, [])
+    data = json.loads((path / HEADER_NAME).read_text())
+    (data if part in data else data["card"])[part] = value
+    (path / HEADER_NAME).write_text(json.dumps(data))
+    with pytest.raises(SessionError, match=said) as caught:
+        read_header(path)
+    assert "\n" not in str(caught.value)
+    assert "export again" not in str(caught.value)
 
 
 def test_differences_name_what_the_device_path_is_made_of():

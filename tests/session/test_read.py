@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from datetime import datetime
 
 import numpy as np
@@ -12,7 +13,9 @@ from sessions import LABELS, NOW, PAST, PAST_BUNDLE, answer_event, truth_event, 
 
 from edgecnn.audit.audit import audit
 from edgecnn.errors import EdgecnnError, SessionError
+from edgecnn.session.events import TruthEvent
 from edgecnn.session.read import KeptFrame, kept_pictures, open_session, read_frames, read_truth
+from edgecnn.session.truth_rows import TruthRows
 
 POISON = (
     b'{"event":"truth","frame":BOOM\n',
@@ -294,3 +297,14 @@ def test_frames_of_any_number_keep_their_number_and_their_label(tmp_path, first)
     assert frames.key.itemsize == (4 if first == 0 else 8)
     assert truth.label.tolist() == [-1, 1, -1, -1, -1, 2]
     assert audit([tmp_path / "s"]).live.tally.total == 2
+
+
+def test_labels_of_a_region_that_the_log_lacks_take_a_few_bytes_each():
+    count, rows = 50_000, TruthRows(["a"], {None: 0})
+    tracemalloc.start()
+    for frame in range(count):
+        rows.add(TruthEvent(frame, "a", "page", region="yard"))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 12 * count
+    assert rows.finish(np.arange(3)).strangers == count

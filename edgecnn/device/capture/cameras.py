@@ -162,7 +162,7 @@ def live_kind(source: str) -> str | None:
     None for files and folders.
 
     Raises:
-        SourceError: An address of a kind that can't be opened.
+        SourceError: An address of a kind that can't be opened, or a pipe without a name.
     """
     if source.partition(":")[0] == "picamera2":
         return "picamera2"
@@ -172,13 +172,29 @@ def live_kind(source: str) -> str | None:
         return "camera"
     scheme, mark, _ = source.partition("://")
     if not mark:
-        return "stream" if Path(source).is_fifo() else None
+        return "stream" if _is_named_pipe(Path(source)) else None
     if scheme.lower() not in _SCHEMES:
         raise SourceError(
             f"source {public_name(source)!r} has scheme {scheme!r}, "
             f"expected one of {', '.join(_SCHEMES)}"
         )
     return "stream"
+
+
+def _is_named_pipe(path: Path) -> bool:
+    """Whether another process can open a pipe too: a camera is read in one of its own.
+
+    Raises:
+        SourceError: It is a pipe that only this process has, such as /dev/stdin.
+    """
+    if not path.is_fifo():
+        return False
+    if path.resolve().is_relative_to("/proc"):
+        raise SourceError(
+            f"source {str(path)!r} is a pipe without a name, expected a named one (see `man "
+            "mkfifo`) or an address such as tcp://127.0.0.1:8888; have the program write there"
+        )
+    return True
 
 
 def open_capture(source: str, timeout_s: float, *, one_thread: bool = True) -> Capture:

@@ -64,7 +64,7 @@ class VideoSource(Source):
         for _ in range(_AHEAD):
             self._places.put(True)
         self._thread.start()
-        index, newest = 0, -1
+        index, newest, last_s = 0, -1, None
         while not self._stop.is_set():
             try:
                 got = self._decoded.get(timeout=_TICK_S)
@@ -72,12 +72,13 @@ class VideoSource(Source):
                 yield None
                 continue
             if got is None:
-                self._check_end(index)
+                self._check_end(index, last_s)
                 return
             if isinstance(got, EdgecnnError):
                 raise got
             self._places.put(True)
             made, seconds = got
+            last_s = seconds
             period = self._period(index, seconds)
             if period > newest:
                 newest = period
@@ -128,12 +129,14 @@ class VideoSource(Source):
             return index
         return math.floor((seconds + _ROUNDED_S) / self._period_s)
 
-    def _check_end(self, num_read: int) -> None:
+    def _check_end(self, num_read: int, last_s: float | None) -> None:
         if num_read == 0:
             raise SourceError(
                 f"{self._path} opens but holds no frame that can be decoded; record it again"
             )
-        if num_read < self._expected:  # without an index, the count is 0 or negative
+        # Matroska counts by its duration: too many where the frame rate varies.
+        is_whole = last_s is not None and round(last_s * self._fps) >= self._expected - 1
+        if num_read < self._expected and not is_whole:  # without an index, it is 0 or negative
             self.warnings.append(
                 f"{self._path} ended at frame {num_read} of {self._expected}; it may be cut off"
             )

@@ -36,7 +36,12 @@ class LeftOut:
         if len(held) > _MOST:
             del held[next(iter(held))]
 
-    def take(self, frame: int, region: str | None) -> FrameEvent | None:
+    def find(self, frame: int, region: str | None) -> FrameEvent | None:
         """The answer to a frame that a label came for; None where it is logged or forgotten."""
         place = (frame, region)
-        return self._newest.pop(place, None) or self._asked.pop(place, None)
+        return self._newest.get(place) or self._asked.get(place)
+
+    def forget(self, frame: int, region: str | None) -> None:
+        """Hold an answer no longer: it was logged."""
+        for held in (self._newest, self._asked):
+            held.pop((frame, region), None)

@@ -124,9 +124,10 @@ class Recorder:
 
     def truth(self, event: TruthEvent) -> None:
         """Log a label; and its answer, where `log_every` left that out: without it none counts."""
-        answer = self._left_out.take(event.frame, event.region)
+        answer = self._left_out.find(event.frame, event.region)
         if answer is not None:
             self._write(answer)
+            self._left_out.forget(event.frame, event.region)  # a full disk may not have taken it
         elif event.frame >= self.next_frame - 1:
             self._labelled.add((event.frame, event.region))
         self.session.truth(event)

@@ -124,13 +124,20 @@ class SessionLog:
     def _label(self, event: TruthEvent) -> None:
         """Write a label; what a person gave while nothing can be written waits for that."""
         self.write(partial(Recorder.truth, event=event))
-        self._let_wait(event)
+        if self.down is not None:
+            self._let_wait(event)
 
     def _let_wait(self, event: TruthEvent) -> None:
         """Have a label that a person gave written again after an outage."""
         is_given = event.at is not None  # of other sources none has a time
-        if self.down is not None and is_given and len(self._waiting) < _MOST_WAITING:
+        if is_given and len(self._waiting) < _MOST_WAITING:
             self._waiting.append(event)
+
+    def _write_waiting(self) -> None:
+        """Try again to write the labels that wait."""
+        waiting, self._waiting = self._waiting, []
+        self.num_lost -= len(waiting)
+        self.truths(waiting)
 
     def _place(self, event: TruthEvent) -> Path | None:
         """The earlier session that a label belongs to; None where it is the one of now."""
@@ -140,7 +147,7 @@ class SessionLog:
     def _add_to(self, place: Path, events: Sequence[TruthEvent]) -> None:
         lines: list[FrameEvent | TruthEvent] = []
         for event in events:
-            answer = self._left_out.take(event.frame, event.region)
+            answer = self._left_out.find(event.frame, event.region)
             lines += (event,) if answer is None else (answer, event)  # without it none counts
         try:
             with TruthAppender(place) as labels:
@@ -149,6 +156,9 @@ class SessionLog:
             self.num_lost += len(events)
             for event in events:
                 self._let_wait(event)
+        else:
+            for event in events:
+                self._left_out.forget(event.frame, event.region)
 
     def begin(self, bundle: Bundle, artifact: Artifact, shadow: ShadowBundle | None) -> None:
         """Go on in a new session: this bundle answers from here on, with this one beside it."""
@@ -169,6 +179,9 @@ class SessionLog:
                 self._retry_at = now + _RETRY_S
                 self._try_again(self.down)
             return
+        if self._waiting and now >= self._retry_at:  # of an earlier session that was full
+            self._retry_at = now + _RETRY_S
+            self._write_waiting()
         if now >= self._check_at:
             self._check_at = now + _CHECK_S
             if self._is_gone():
@@ -186,6 +199,8 @@ class SessionLog:
         if self.down is None:
             self._is_gone()
         self._try_again(self.down)
+        if self.down is None:
+            self._write_waiting()
         self._ended = True
         if self.down is None:
             with suppress(OutputError):
@@ -254,9 +269,7 @@ class SessionLog:
             return
         self.notes.append(f"logging again after {time.monotonic() - down.since:.1f} s")
         self.down = None
-        waiting, self._waiting = self._waiting, []
-        self.num_lost -= len(waiting)
-        self.truths(waiting)
+        self._write_waiting()
 
     def _begin_day(self) -> None:
         """Have another session begun where a day is over."""

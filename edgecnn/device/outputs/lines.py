@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.live.status import Status
-from edgecnn.device.outputs.publish import Announced, OutputDownError
+from edgecnn.device.outputs.publish import Announced, AnswerRefusedError, OutputDownError
 from edgecnn.errors import OptionError
 
 __all__ = ["JsonLines", "Webhook"]
 
 _POST_S = 10.0
+# Of these a server means that the same request may be taken later: RFC 9110, RFC 6585.
+_LATER = (408, 425, 429)
 
 
 class JsonLines:
@@ -67,7 +69,9 @@ class Webhook:
                 pass
         except urllib.error.HTTPError as error:
             error.close()
-            raise OutputDownError(f"{public_name(self._url)} answers {error.code}") from error
+            is_refused = 400 <= error.code < 500 and error.code not in _LATER
+            kind = AnswerRefusedError if is_refused else OutputDownError
+            raise kind(f"{public_name(self._url)} answers {error.code}") from error
         except (OSError, ValueError) as error:  # URLError is an OSError
             raise OutputDownError(f"{public_name(self._url)}: {error}") from error
 

@@ -15,7 +15,14 @@ from edgecnn.device.outputs.decision import Decision
 from edgecnn.errors import one_line
 from edgecnn.records import Json
 
-__all__ = ["Announced", "Output", "OutputDownError", "Publisher", "Publishers"]
+__all__ = [
+    "Announced",
+    "AnswerRefusedError",
+    "Output",
+    "OutputDownError",
+    "Publisher",
+    "Publishers",
+]
 
 _MOST_WAITING = 256
 _STATUS_S, _END_S = 1.0, 1.0
@@ -24,6 +31,10 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 class OutputDownError(Exception):
     """An output can't be reached now; the message says why. It is tried again."""
+
+
+class AnswerRefusedError(OutputDownError):
+    """An output was reached and does not take this answer: it would not take it later either."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +97,12 @@ class Publisher:
     Args:
         changes_only: Send an answer only when the decision changed.
 
-    `dropped` counts answers that were not sent, `failure` says why the output rests.
+    `failure` says why the output rests.
     """
 
     def __init__(self, output: Output, *, changes_only: bool) -> None:
         self._output, self._changes_only = output, changes_only
-        self.dropped = 0
+        self._dropped = 0
         self.failure: str | None = None
         self._waiting: deque[Announced] = deque()
         self._status: Status | None = None
@@ -107,9 +118,14 @@ class Publisher:
             return
         if len(self._waiting) >= _MOST_WAITING:  # the newest answers are worth most
             self._waiting.popleft()
-            self.dropped += 1
+            self._dropped += 1
         self._waiting.append(answered)
         self._wake.set()
+
+    @property
+    def num_dropped(self) -> int:
+        """Answers that were not sent; those that wait only once it has ended."""
+        return self._dropped + (len(self._waiting) if self._closing.is_set() else 0)
 
     def show(self, status: Status) -> None:
         """Hand the run's figures over."""
@@ -135,8 +151,9 @@ class Publisher:
                 self._send_all()
             except OutputDownError as error:
                 self.failure = f"{self._output.name}: {one_line(error)}"
-                if self._closing.wait(pause):
+                if self._closing.is_set():
                     break
+                self._closing.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 self._wake.set()
             else:
@@ -151,8 +168,11 @@ class Publisher:
             answered = self._waiting.popleft()
             try:
                 self._output.send(answered)
+            except AnswerRefusedError:
+                self._dropped += 1
+                raise
             except OutputDownError:
-                self.dropped += 1
+                self._waiting.appendleft(answered)
                 raise
 
 
@@ -173,6 +193,10 @@ class Publishers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Have all send what waits, and end; a second each at most."""
         for publisher in self._publishers:
             publisher.stop()
         for publisher in self._publishers:
@@ -202,4 +226,4 @@ class Publishers:
     @property
     def num_dropped(self) -> int:
         """Answers that outputs did not get."""
-        return sum(one.dropped for one in self._publishers)
+        return sum(one.num_dropped for one in self._publishers)

@@ -108,6 +108,7 @@ class Loop:
             ended = "interrupted"
         elif self._source.lost:
             ended = "camera lost"
+        self._outputs.close()  # the result counts what they did not get
         status = self._status()
         if on_status is not None:
             on_status(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +110,25 @@ def test_a_label_that_is_sent_again_to_a_run_of_after_is_not_written_again(ended
     for _ in range(2):
         assert Shelf(begin(tmp_path, "now")).give(label)
     assert labelled(folders[0]) == [3]
+
+
+def test_a_label_that_is_sent_again_while_a_slow_disk_takes_it_is_written_once(
+    ended, tmp_path, monkeypatch
+):
+    """Without a lock it happens on a disk of every day: in 1 of 40 tries."""
+    run, folders = ended
+    shelf, write = Shelf(begin(tmp_path, "now")), os.write
+    assert shelf.give(given(run, 5, 5))
+
+    def slowly(handle: int, data: bytes) -> int:
+        time.sleep(0.2)
+        return write(handle, data)
+
+    label = given(run, 3, 3)
+    monkeypatch.setattr(os, "write", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(shelf.give, (label, label)))
+    assert labelled(folders[0]) == [5, 3]
 
 
 def test_the_session_that_is_recorded_now_is_said_to_be(ended, tmp_path):
