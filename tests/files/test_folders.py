@@ -157,3 +157,15 @@ def test_a_class_folder_without_a_picture_is_named(tmp_path):
     (tmp_path / "lab" / "dog" / "more").mkdir()
     find_labelled(tmp_path / "lab", notes=notes)
     assert f"{tmp_path / 'lab'}: no picture in 3 folders: docs, dog/more, horse" in notes
+
+
+def test_a_table_with_the_labels_of_one_folder_is_named(tmp_path):
+    touch(tmp_path, "images/a.png", "images/b.png")
+    with pytest.raises(DataError, match="found one class"):
+        class_names(find_labelled(tmp_path))
+    table = tmp_path / "meta.csv"
+    table.write_text("Image ID;label\na;cat\nb;dog\n")
+    with pytest.raises(DataError, match=f"column label.*add --manifest {table}"):
+        find_labelled(tmp_path)
+    assert class_names(find_labelled(tmp_path, table)) == ["cat", "dog"]
+    assert len(find_labelled(tmp_path, known=["images"])) == 2  # field images of one class
