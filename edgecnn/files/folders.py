@@ -16,6 +16,7 @@ from edgecnn.errors import DataError
 from edgecnn.files.arrangement import find_layout
 from edgecnn.files.manifest import labels_of, no_labels, read_columns
 from edgecnn.files.picked import class_folders
+from edgecnn.files.spelling import spelt
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
 __all__ = [
@@ -84,7 +85,7 @@ def find_labelled(
     table = labels_of(manifest, files, root, notes) if manifest is not None else None
     if table is not None:
         labelled = [
-            LabelledFile(path, label, split)
+            LabelledFile(path, spelt(label, known), split)
             for path, (label, split) in zip(files, table, strict=True)
             if label
         ]
