@@ -128,8 +128,10 @@ class ExportResult:
         if not errors:
             return []
         worst = {k: 100 * max(error[k] for error in errors) for k in ("raw", "calibrated")}
+        # A model of the user's own has none.
+        raw = f" ({worst['raw']:.1f} without the card's temperature)"
         return [
             f"confidence is off by {worst['calibrated']:.1f} points on average on the lab test "
-            f"images, of the worst file ({worst['raw']:.1f} without the card's temperature)",
+            f"images, of the worst file{raw if worst['raw'] != worst['calibrated'] else ''}",
             "",
         ]

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from edgecnn.errors import DataError
+from edgecnn.files.spelling import spelt
 from edgecnn.words import number
 
 __all__ = ["SPLITS", "Layout", "Place", "find_layout", "split_role"]
@@ -100,6 +101,7 @@ def find_layout(paths: Sequence[tuple[str, ...]], known: Collection[str] = ()) -
         DataError: Splits without class folders, or folders that may be either.
     """
     notes: list[str] = []
+    paths = [tuple(spelt(part, known) for part in parts) for parts in paths]
     rest, wrapper = _unwrapped(paths, known)
     if wrapper:
         notes.append(f"the class folders were found in {wrapper}/")

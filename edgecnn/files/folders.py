@@ -16,6 +16,7 @@ from edgecnn.errors import DataError
 from edgecnn.files.arrangement import find_layout
 from edgecnn.files.manifest import labels_of, no_labels, read_columns
 from edgecnn.files.picked import class_folders
+from edgecnn.files.spelling import spelt
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
 __all__ = [
@@ -84,7 +85,7 @@ def find_labelled(
     table = labels_of(manifest, files, root, notes) if manifest is not None else None
     if table is not None:
         labelled = [
-            LabelledFile(path, label, split)
+            LabelledFile(path, spelt(label, known), split)
             for path, (label, split) in zip(files, table, strict=True)
             if label
         ]
@@ -168,8 +169,14 @@ def _by_folders(
         raise DataError(
             f"{loose[0]} is in no class folder, expected {found.root}/<class>/<image>; {why}"
         )
-    if manifest and len({file.label for file in labelled}) < 2:
-        raise DataError(f"{no_labels(manifest)}; rename its columns so")
+    if len({file.label for file in labelled}) < 2:
+        if manifest:
+            raise DataError(f"{no_labels(manifest)}; rename its columns so")
+        if labelled and not known and (table := _table_of_labels(found, found.files)):
+            raise DataError(
+                f"all images are in the folder {labelled[0].label}, expected a folder for each "
+                f"class; their labels may be in {table}"
+            )
     notes += [f"{no_labels(manifest)}: the labels are the folders'"] if manifest else []
     return labelled
 
@@ -189,11 +196,8 @@ def _way_out(found: Walk, loose: Collection[Path]) -> str:
     """What to do with images outside class folders; a CSV file beside them may hold the labels."""
     if class_folders(found.root) != found.root:
         return f"`edgecnn harvest` made it: give {class_folders(found.root)}"
-    beside = [*found.tables, *sorted(found.root.parent.glob("*.csv"))]
-    for table in beside:
-        columns = read_columns(table)
-        if columns is not None and _names_any(table, loose):
-            return f"its labels may be in {table} (column {columns[1]}): add --manifest {table}"
+    if table := _table_of_labels(found, loose):
+        return f"its labels may be in {table}"
     if 2 * len(loose) < len(found.files):
         return (
             f"most others are: move {'it' if len(loose) == 1 else f'these {len(loose)} images'} "
@@ -203,6 +207,15 @@ def _way_out(found: Walk, loose: Collection[Path]) -> str:
         "make one folder for each class and move the images there, or name the labels with "
         "--manifest FILE.csv (columns file and label)"
     )
+
+
+def _table_of_labels(found: Walk, files: Collection[Path]) -> str:
+    """A CSV file in the folder or beside it that may hold the labels, and how to give it; or ''."""
+    for table in [*found.tables, *sorted(found.root.parent.glob("*.csv"))]:
+        columns = read_columns(table)
+        if columns is not None and _names_any(table, files):
+            return f"{table} (column {columns[1]}): add --manifest {table}"
+    return ""
 
 
 def _names_any(table: Path, files: Collection[Path]) -> bool:

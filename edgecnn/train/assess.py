@@ -64,7 +64,7 @@ class Breakdown(Record):
         shown = list(self.tallies.items())[:_MOST_ROWS]
         text = table([self.column, "accuracy"], [(n, t.text()) for n, t in shown])
         more = len(self.tallies) - len(shown)
-        lines = [text, *([f"... and {more} better ones in card.json"] if more else [])]
+        lines = [text, *([f"... and {more} others, none worse, in card.json"] if more else [])]
         if self.unknown:
             lines.append(f"({self.unknown} test images have no {self.column}.)")
         w = self.worst

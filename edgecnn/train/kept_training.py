@@ -106,8 +106,9 @@ class KeptTraining:
             key, epoch = about.pop("key"), int(about.pop("epoch"))
         if key != self.key:
             raise ModelError(
-                f"{self.place} is of other images or other options; give those of the training "
-                "that was interrupted, or leave --resume out to begin anew"
+                f"{self.place} is of other images or other options, or the images have other "
+                "names or labels now; give those of the training that was interrupted, or leave "
+                "--resume out to begin anew"
             )
         self.epoch, self.imitated = epoch, int(about.pop("imitated", 0))
         self.earlier_s = float((about["seconds"] or [0.0])[-1])
@@ -144,9 +145,17 @@ def place_of(model: Path) -> Path:
 
 
 def task_key(task: Task) -> str:
-    """A digest of the images, the labels, and the options that shape a training."""
+    """A digest of the images with their labels, of those that train never sees, and of the options.
+
+    A file that got another name or label would change the split: images that the training has
+    seen would be among those that measure it.
+    """
     options = {k: v for k, v in task.options.to_json().items() if k not in _LOOSE}
-    about = [list(task.data.labels), sorted(task.data.sha256), options]
+    unseen = {
+        part: sorted(task.data.sha256[row] for row in task.rows(part)) for part in ("val", "test")
+    }
+    labelled = sorted(zip(task.data.sha256, task.data.classes.tolist(), strict=True))
+    about = [list(task.data.labels), labelled, unseen, options]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 

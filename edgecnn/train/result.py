@@ -153,9 +153,11 @@ class TrainResult(Record):
         most = max(self.class_counts.values(), default=0) / max(1, sum(self.class_counts.values()))
         if len(self.class_counts) < 2 or self.lab.interval[0] > most:
             return []
+        above = self.lab.accuracy is not None and self.lab.accuracy > most
         return [
-            f"That is no better than naming the commonest class ({100 * most:.0f} % of the "
-            "training images): before you export, train longer, or look at the labels with "
+            f"That is {'not surely' if above else 'no'} better than naming the commonest class "
+            f"({100 * most:.0f} % of the training images): before you export, "
+            f"{'add images, ' if above else ''}train longer, or look at the labels with "
             "`edgecnn inspect`."
         ]
 

@@ -15,6 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.errors import ModelError
 from edgecnn.export.imported.import_model import ImportOptions, import_model
+from edgecnn.export.imported.onnx_ends import OnnxFile
+from edgecnn.export.imported.ways import FedFile
 
 SIDE = 16
 CLASSES = ("blue", "green", "red")
@@ -132,6 +134,32 @@ def test_an_onnx_input_of_another_type_is_met_by_its_meaning(tmp_path, colours, 
     logits = (frame_bgr[..., ::-1] / 255).mean(axis=(0, 1)) @ (KERNEL / 6)
     expected = np.exp(logits) / np.exp(logits).sum()
     assert np.abs(np.array(classifier(frame_bgr).scores) - expected).max() < 2e-3
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero", "expected"),
+    [
+        (1 / 255, -128, {"unit"}),
+        (0.8 / 255, -128, {"unit"}),
+        (1.7 / 255, 22, {"minus_one_one"}),
+        (4.2 / 255, -1, {"imagenet"}),
+        (0.7, -128, {"none"}),
+        (0.9, -9, {"caffe"}),
+        (100.0, 0, set()),
+    ],
+)
+def test_the_scale_of_an_input_says_its_normalization_without_black_or_white_too(
+    tmp_path, scale, zero, expected
+):
+    """The calibration images of a converter need not hold each value."""
+    file = onnx_net(tmp_path / "net.onnx", "DequantizeLinear", TensorProto.INT8)
+    model = onnx.load(file)
+    values = {"scale": np.float32(scale), "zero": np.int8(zero)}
+    for tensor in model.graph.initializer:
+        if tensor.name in values:
+            tensor.CopyFrom(numpy_helper.from_array(np.array(values[tensor.name]), tensor.name))
+    foreign = OnnxFile(model.SerializeToString(), file.name)
+    assert FedFile(file.name, foreign, (SIDE, SIDE)).said() == expected
 
 
 def test_a_single_sigmoid_has_two_labels(tmp_path, colours):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.convert.onnx_maker import OnnxMaker
 from edgecnn.export.convert.recipe import Recipe
+from edgecnn.export.foreign.keras_file import load_keras_file
 
 SPEC = InputSpec(width=32, height=24)
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, *SPEC.shape), np.uint8)
@@ -28,10 +32,19 @@ def nested():
     return keras.Model(image, layers.Conv2D(4, 3)(adapted()(image)))
 
 
+def saved():
+    """A SavedModel, which holds the mean of its Normalization as a tensor of its own."""
+    image = keras.Input(SPEC.shape)
+    with TemporaryDirectory() as folder:
+        keras.Model(image, layers.Conv2D(4, 3)(adapted()(image))).export(folder, verbose=False)
+        return load_keras_file(Path(folder))
+
+
 STARTS = {
     "Normalization": adapted,
     "Normalization of one mean": lambda: layers.Normalization(None, mean=127.0, variance=3000.0),
     "Normalization in a network": nested,
+    "Normalization in a SavedModel": saved,
     "Resizing": lambda: layers.Resizing(16, 16),
     "Resizing to the nearest pixel": lambda: layers.Resizing(16, 16, "nearest"),
     "a convolution on raw pixels": lambda: layers.Conv2D(4, 3, activation="relu"),

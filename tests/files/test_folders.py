@@ -157,3 +157,28 @@ def test_a_class_folder_without_a_picture_is_named(tmp_path):
     (tmp_path / "lab" / "dog" / "more").mkdir()
     find_labelled(tmp_path / "lab", notes=notes)
     assert f"{tmp_path / 'lab'}: no picture in 3 folders: docs, dog/more, horse" in notes
+
+
+def test_a_table_with_the_labels_of_one_folder_is_named(tmp_path):
+    touch(tmp_path, "images/a.png", "images/b.png")
+    with pytest.raises(DataError, match="found one class"):
+        class_names(find_labelled(tmp_path))
+    table = tmp_path / "meta.csv"
+    table.write_text("Image ID;label\na;cat\nb;dog\n")
+    with pytest.raises(DataError, match=f"column label.*add --manifest {table}"):
+        find_labelled(tmp_path)
+    assert class_names(find_labelled(tmp_path, table)) == ["cat", "dog"]
+    assert len(find_labelled(tmp_path, known=["images"])) == 2  # field images of one class
+
+
+def test_accents_that_macos_writes_apart_are_the_same_label(tmp_path):
+    """Else one folder in two encodings is two classes, and a bundle knows its own label not."""
+    apart, composed = "A\u0308pfel", "\u00c4pfel"
+    touch(tmp_path, f"lab/{apart}/1.png", f"lab/{composed}/2.png", "lab/Birne/3.png")
+    assert class_names(find_labelled(tmp_path / "lab")) == ["Birne", composed]
+    for spelling in (apart, composed):  # as an older bundle may have it
+        labels = {file.label for file in find_labelled(tmp_path / "lab", known=["Birne", spelling])}
+        assert labels == {"Birne", spelling}
+    table = tmp_path / "labels.csv"
+    table.write_text(f"file,label\nlab/{apart}/1.png,{apart}\nlab/Birne/3.png,Birne\n")
+    assert class_names(find_labelled(tmp_path, table)) == ["Birne", composed]

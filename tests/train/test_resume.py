@@ -133,6 +133,22 @@ def test_other_images_are_another_training(partial, lab, tmp_path):
         train(more, tmp_path / "model", TrainOptions(**OPTIONS, resume=True))
 
 
+@pytest.mark.parametrize("change", ["labels", "names"])
+def test_images_with_other_labels_or_names_are_another_training(partial, lab, tmp_path, change):
+    """Else the split would be another: seen images would be among those that measure."""
+    shutil.copy(partial[0], tmp_path)
+    moved = Path(shutil.copytree(lab, tmp_path / "lab"))
+    if change == "labels":
+        for label, other in ("01", "10"):
+            shutil.move(sorted((moved / label).iterdir())[0], moved / other / f"from_{label}.png")
+    else:
+        images = sorted((moved / "0").iterdir())
+        for k, path in enumerate(images):
+            path.rename(path.with_name(f"renamed_{len(images) - k:02d}.png"))
+    with pytest.raises(ModelError, match="other images or other options"):
+        train(moved, tmp_path / "model", TrainOptions(**OPTIONS, resume=True))
+
+
 def test_nothing_and_a_torn_file_can_not_be_gone_on_with(partial, lab, tmp_path):
     resume = TrainOptions(**OPTIONS, resume=True)
     with pytest.raises(ModelError, match=r"model\.partial does not exist"):

@@ -22,6 +22,7 @@ from edgecnn.export.convert.recipe import refusing
 from edgecnn.export.packing.metadata import preprocessing_text
 from edgecnn.export.ranges.methods import RANGE_METHODS, observe
 from edgecnn.export.ranges.taps import open_tap
+from edgecnn.model.tflite_network import freeze
 from edgecnn.quiet import quiet
 
 __all__ = [
@@ -42,22 +43,24 @@ _RAW_PIXELS = {"image": [{"rmin": np.float32(0), "rmax": np.float32(255)}]}
 def convert_onnx(network: Any, spec: InputSpec) -> bytes:
     """Convert to float32 ONNX: "image" float32 (1, height, width, 3), "scores" (1, classes).
 
-    Through a TensorFlow function: tf2onnx's own `from_keras` does not know Keras 3.
+    Through TensorFlow's graph: tf2onnx's own `from_keras` does not know Keras 3.
 
     Raises:
         ModelError: The network holds an operation that ONNX can't express.
     """
     with quiet():
-        import tensorflow as tf
         import tf2onnx
 
-        signature = [tf.TensorSpec((1, *spec.shape), tf.float32, name="image")]
-        function = tf.function(
-            lambda image: network(image, training=False), input_signature=signature
-        )
-        _keep_statistics(network)
+        # tf2onnx takes tensors that a network holds beside its variables (the mean of a
+        # Normalization, those of a SavedModel) for inputs: frozen, they are constants.
+        frozen = freeze(network, spec.shape)
     with refusing("convert the network to ONNX"):
-        model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
+        model, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph.as_graph_def(),
+            input_names=[frozen.inputs[0].name],
+            output_names=[frozen.outputs[0].name],
+            opset=_OPSET,
+        )
         spell_out(model)
         _rename(model, model.graph.input[0].name, "image")
         _rename(model, model.graph.output[0].name, "scores")
@@ -67,19 +70,6 @@ def convert_onnx(network: Any, spec: InputSpec) -> bytes:
         # tf2onnx passes operations on that ONNX does not have; only loading finds them.
         load_runtime(data, ONNX_FLOAT32.file)
     return data
-
-
-def _keep_statistics(network: Any) -> None:
-    """Make the mean and variance of Normalization layers constants of the graph.
-
-    Keras holds them as tensors, which tf2onnx would take for inputs of the network.
-    """
-    import keras
-
-    for layer in network._flatten_layers():
-        if isinstance(layer, keras.layers.Normalization) and hasattr(layer, "mean"):
-            for name in ("mean", "variance"):
-                setattr(layer, name, np.array(keras.ops.convert_to_numpy(getattr(layer, name))))
 
 
 def quantize_onnx(

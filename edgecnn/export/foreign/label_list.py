@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from edgecnn.errors import ModelError
+from edgecnn.files.spelling import spelt
 from edgecnn.images.dataset import Dataset
 
 __all__ = ["read_labels"]
@@ -37,7 +38,7 @@ def read_labels(path: Path, num_classes: int, data: Dataset, file: Path | None) 
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ModelError(f"can't read the labels in {file}: {reason}") from error
-    labels = [line.strip() for line in text.split("\n") if line.strip()]
+    labels = [spelt(line.strip()) for line in text.split("\n") if line.strip()]
     numbered = [_NUMBERED.fullmatch(label) for label in labels]
     if all(m and int(m[1]) == k for k, m in enumerate(numbered)):
         labels = [m[2] for m in numbered if m]

@@ -34,6 +34,7 @@ _CLOSE, _ALPHA = 0.05, 0.05  # a way is near the best: in points, and not worse 
 _SAME_LOSS = (0.02, 0.002)
 _SMALLEST = 1e-7
 _OFF = 1.5  # steps of a quantized input
+_MOSTLY = 0.5  # of all values that the input holds or that a normalization makes
 _SURELY = 1.28  # standard errors: one-sided, 10 %
 _TEMPERATURES = (0.05, 50.0)
 _NAMED = 4  # near ways that are written out
@@ -65,18 +66,28 @@ class FedFile:
     def said(self) -> frozenset[str]:
         """The normalizations whose values are just those that a quantized input holds.
 
-        A converter reads these off its calibration images: what the training used.
+        A converter reads these off its calibration images: what the training used. Those may have
+        held no black and no white: else the normalizations whose values are mostly the same.
         """
         if self.foreign.reach is None:
             return frozenset()
         low, high, step = self.foreign.reach
 
-        def fits(name: Normalize) -> bool:
+        def values(name: Normalize) -> tuple[float, float]:
             weights, bias = Ends(name).matrix()
-            ends = ((bias.min(), low), ((255 * weights.sum(axis=0) + bias).max(), high))
-            return all(abs(wanted - held) <= _OFF * step for wanted, held in ends)
+            return float(bias.min()), float((255 * weights.sum(axis=0) + bias).max())
 
-        return frozenset(name for name in get_args(Normalize) if fits(name))
+        def apart(name: Normalize) -> float:
+            first, last = values(name)
+            return max(abs(first - low), abs(last - high)) / step
+
+        def shared(name: Normalize) -> float:
+            first, last = values(name)
+            return (min(last, high) - max(first, low)) / (max(last, high) - min(first, low))
+
+        every = get_args(Normalize)
+        just = frozenset(name for name in every if apart(name) <= _OFF)
+        return just or frozenset(name for name in every if shared(name) >= _MOSTLY)
 
     def answers(self, ends: Ends, tensors: np.ndarray) -> np.ndarray:
         """The file's own answers, float32 (n, outputs), to uint8 (n, h, w, 3)."""
