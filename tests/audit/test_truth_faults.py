@@ -162,6 +162,14 @@ def test_a_permuted_label_list_is_found_though_the_model_is_weak(order, tmp_path
     assert report.live.tally.accuracy + fault.points / 100 == pytest.approx(0.65, abs=0.05)
 
 
+def test_the_names_of_two_weak_classes_are_found_exchanged(tmp_path):
+    seen = film()
+    read = np.where(np.isin(seen, (2, 3)), answers(seen, 0.65, seed=2), answers(seen))
+    read = np.where(np.isin(seen, (2, 3)) & (read != seen), 6, read)
+    report = audit([session(tmp_path / "s", read, np.array([0, 1, 3, 2, 4, 5, 6, 7])[seen])])
+    assert "'blue 2' is 'blue 3', 'blue 3' is 'blue 2'" in only_fault(report).name
+
+
 def test_a_confusion_that_goes_one_way_is_no_exchange_of_names(tmp_path):
     seen = film()
     read = np.where(seen == 6, 5, answers(seen))

@@ -216,6 +216,22 @@ def test_many_sessions_of_one_root_are_named_by_it(tmp_path, monkeypatch):
     assert adapt(root).count(" --field ") == 5
 
 
+@pytest.mark.parametrize("source", ["0", "folder/"])
+def test_a_change_in_the_middle_of_a_session_is_said(source, tmp_path):
+    """A camera that was moved; in a folder of images nothing comes before anything else."""
+    rng = np.random.default_rng(0)
+    events = []
+    for k in range(600):
+        truth = int(rng.integers(len(LABELS)))
+        more = {"name": f"{k:04d}.png"} if source != "0" else {}
+        right = bool(rng.random() < (0.95 if k < 400 else 0.6))
+        events.append(answer_event(k, right, truth, **more))
+        events.append(truth_event(k, LABELS[truth]))
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events, source=source)])
+    said = [line for line in report.where if line.startswith("time last third: ")]
+    assert len(said) == (source == "0")
+
+
 def test_a_region_that_makes_most_of_the_gap_is_named(tmp_path):
     rng = np.random.default_rng(0)
     events = []
