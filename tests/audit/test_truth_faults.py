@@ -210,6 +210,20 @@ def test_the_gate_and_the_verdict_name_the_labels(tmp_path):
     assert json.loads(json.dumps(report.to_json()))["faults"][0]["kind"] == "truth"
 
 
+def test_labels_that_make_little_of_the_gap_are_not_blamed_for_all_of_it(tmp_path):
+    seen = film()
+    late = session(tmp_path / "late", answers(seen), delayed(seen, 12))
+    weak = [session(tmp_path / f"w{k}", answers(seen, 0.2, seed=k), seen) for k in range(4)]
+    report = audit([late, *weak])
+    points = only_fault(report).points
+    assert report.verdict.startswith("The labels are wrong (1 of 5 sessions: late): labels come 12")
+    assert report.verdict.endswith(f" points; the gap is {report.gap_points:.1f} points.")
+    assert points > report.gap_points / 2  # in its own session
+    alone = audit([late]).verdict
+    assert alone.startswith("The labels are wrong, not the model: ")
+    assert "the gap is" not in alone
+
+
 def two_regions(path: Path, left, right, told_left, told_right) -> Path:
     """A session of two regions: what is read in each, and how each is labelled."""
     events = []
