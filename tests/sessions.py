@@ -11,6 +11,7 @@ import numpy as np
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import read_image
+from edgecnn.session.layout import picture_stem
 
 # What edgecnn 0.1.0 wrote at commit e6e79ac: a bundle and sessions of format 1.
 PAST = Path(__file__).parent / "data" / "v0_1_0"
@@ -49,6 +50,13 @@ def write_session(
     lines = [e if isinstance(e, bytes) else json.dumps(e).encode() + b"\n" for e in events]
     (path / "events.jsonl").write_bytes(b"".join(lines))
     return path
+
+
+def keep_pictures(session: Path, count: int = 30) -> Path:
+    """Files for the pictures of the first frames; nothing can read them."""
+    for frame in range(count):
+        (session / "frames" / f"{picture_stem(frame)}.png").touch()
+    return session
 
 
 def frame_event(frame: int, scores, confidence: float | None = None, **more) -> dict:

@@ -37,6 +37,7 @@ def exchanged_labels(labels: np.ndarray, scores: np.ndarray, names: tuple[str, .
     shown = ", ".join(f"{names[a]!r} as {names[b]!r}" for a, b in list(moved.items())[:_SHOWN])
     more = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
     return (
-        f"the labels seem to be under other names: the network surely reads the images labelled "
-        f"{shown}{more}; name them as what they show, or leave --labels out"
+        f"the network surely reads the images labelled {shown}{more}: the labels seem to be under "
+        "other names, so name them as what they show, or leave --labels out; or the pictures are "
+        "turned, mirrored or in exchanged colours, so put these right first"
     )

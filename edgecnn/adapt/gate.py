@@ -18,6 +18,7 @@ from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.own_device import find_foreign
 from edgecnn.bundle.card import picture_key
 from edgecnn.bundle.head import entropy
+from edgecnn.bundle.last_layer import FEWEST_GROUPS, FEWEST_IMAGES
 from edgecnn.records import Record, json_as
 from edgecnn.words import number
 
@@ -36,7 +37,6 @@ __all__ = [
 ALL_LAYERS = "all layers"
 """The step of `--all-layers`."""
 
-_FEWEST, _FEWEST_GROUPS = 20, 10
 _UNSURE = 0.4  # of the entropy of guesses; of 13 meters, groceries and a film at most 0.13
 _NOT_TRIED = "not tried"  # what the reason of such a step begins with
 _BROKEN_LABELS = 2  # more than it fixes
@@ -114,13 +114,13 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
     """
     sample, num_classes = images.sample, scores.shape[1]
     num_groups = len(np.unique(sample.groups))
-    if len(sample) < _FEWEST or num_groups < _FEWEST_GROUPS:
+    if len(sample) < FEWEST_IMAGES or num_groups < FEWEST_GROUPS:
         hard = len(images) - len(sample)
         beside = f" (beside {hard} that the session kept for being hard)" if hard else ""
         return (
             f"{number(len(sample), 'image')}{beside} in {number(num_groups, 'group')} of "
             f"near-duplicates {'is' if len(sample) == 1 else 'are'} too few, "
-            f"expected at least {_FEWEST} in {_FEWEST_GROUPS}; record more, at different times"
+            f"expected at least {FEWEST_IMAGES} in {FEWEST_GROUPS}; record more, at different times"
         )
     mixed = effective_classes(scores[~images.hard].argmax(axis=1))
     least = max(1.5, _LEAST_CLASSES * _classes_seen(num_classes, len(sample)))

@@ -141,7 +141,8 @@ def _check_field(
     is measured with these put right, else the answers are wrong for another reason.
     """
     # What the device loses over lab images no label and no light is to be blamed for.
-    found, sound = check_labels(answers.again, labels.parts, lab.reached.accuracy or 0.0)
+    expected = lab.reached.accuracy or 0.0
+    found, sound = check_labels(answers.again, labels.parts, recordings.bundle, expected, progress)
     lab, checks = settle_path(lab, found)
     checks = checks.with_faults(recordings.faults)
     if recordings.faults or recordings.bundle is None or not sound:
@@ -188,6 +189,7 @@ def _explain(
             *recordings.notes,
             *lab.notes,
             *answers.notes,
+            *checks.notes,
             *checks.undone.notes,
             *reading_notes(parts, live),
             *network_notes(card, learned),

@@ -14,6 +14,7 @@ from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.shadow_pairs import PairCounts, ShadowComparison
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card, LiveBefore
+from edgecnn.bundle.last_layer import FEWEST_GROUPS, FEWEST_IMAGES
 from edgecnn.bundle.learned import LearnedPictures
 from edgecnn.bundle.preprocess import read_bytes
 from edgecnn.errors import ImageError
@@ -22,8 +23,9 @@ from edgecnn.session.answers import RANDOM
 from edgecnn.session.headline import headline, objects_shown
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.session.reading.thin_log import stands_for
+from edgecnn.words import number
 
-__all__ = ["AdaptedGain", "adapted_gain", "compare_shadow", "learned_frames"]
+__all__ = ["AdaptedGain", "adapted_gain", "compare_shadow", "learned_frames", "too_few_to_adapt"]
 
 
 def compare_shadow(parts: Sequence[tuple[Session, Frames, Truth]]) -> ShadowComparison | None:
@@ -139,3 +141,25 @@ def learned_frames(parts: Sequence[tuple[Session, Frames, Truth]]) -> int:
             with suppress(ImageError):  # the audit names pictures that are gone elsewhere
                 learned.see(read_bytes(session.picture(name)))
     return learned.count
+
+
+def too_few_to_adapt(frames: Sequence[Frames], *, each: bool) -> str:
+    """Why `adapt` would refuse the kept pictures of some sessions; empty where it takes them.
+
+    Args:
+        each: Whether each session is adapted to by itself.
+    """
+    kept = [[row for row in one.images if one.by_chance(row)] for one in frames]
+    things = [
+        len(rows) if one.thing is None else len(np.unique(one.thing[rows]))
+        for one, rows in zip(frames, kept, strict=True)
+    ]
+    take = min if each else sum
+    pictures, shown = take(map(len, kept)), take(things)
+    if pictures >= FEWEST_IMAGES and shown >= FEWEST_GROUPS:
+        return ""
+    return (
+        f"record more: `edgecnn adapt` takes {FEWEST_IMAGES} pictures or more of {FEWEST_GROUPS} "
+        f"things, and chance kept {number(pictures, 'picture')} of {shown}"
+        f"{' in one of the sessions' if each else ''}"
+    )

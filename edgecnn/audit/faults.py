@@ -13,6 +13,7 @@ from edgecnn.audit.ledger.ledger import UNDONE, UNEXPLAINED, Lab
 from edgecnn.audit.ledger.reanswer import Reanswered, reanswer
 from edgecnn.audit.ledger.step import Step, lost_points
 from edgecnn.audit.ledger.truth_faults import TruthFault, check_truth
+from edgecnn.audit.undo.changed_picture import picture_at_fault
 from edgecnn.audit.undo.undo import NOTHING_UNDONE, Undone
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError
@@ -60,12 +61,14 @@ class FieldChecks:
     """What the field frames say besides accuracy: steps of the ledger, and faults.
 
     undone   what other framing and light return, the faults put right
+    notes    what looked like a fault and is none
     """
 
     kept: KeptFrames
     steps: tuple[Step, ...] = ()
     faults: tuple[Fault, ...] = ()
     undone: Undone = NOTHING_UNDONE
+    notes: tuple[str, ...] = ()
 
     @property
     def rest(self) -> str:
@@ -134,13 +137,15 @@ def reanswer_all(
 def check_labels(
     found: Sequence[Reanswered | None],
     parts: Sequence[_Part],
+    bundle: Bundle | None,
     expected: float,
+    progress: Progress | None = None,
 ) -> tuple[FieldChecks, list[_Part]]:
     """Price the device's path by the field labels, and check the labels themselves.
 
     Labels are checked where the path is not at fault: else the answers are wrong for another
-    reason. Also gives the sessions with their labels put right, without those whose pictures or
-    labels can't be.
+    reason. They are not accused where a changed picture explains as much. Also gives the sessions
+    with their labels put right, without those whose pictures or labels can't be.
 
     Args:
         found: Of each session, by `reanswer_all`.
@@ -158,13 +163,14 @@ def check_labels(
         for step in [step_of_kept([one], [part])]
     ]
     wrong = {id(one.session) for one in found if one is not None and one.fault}
-    truths = [
-        (part, fault)
-        for part in map(_with_a_sample, parts)
-        if id(part[0]) not in wrong
-        for fault in [check_truth(*part, expected)]
-        if fault is not None
-    ]
+    truths, notes = [], []
+    for part in map(_with_a_sample, parts):
+        fault = None if id(part[0]) in wrong else check_truth(*part, expected)
+        other = fault and bundle and picture_at_fault(part, fault, bundle, expected, progress)
+        if other:
+            notes.append(f"{part[0].path.name}: {other}")
+        elif fault is not None:
+            truths.append((part, fault))
     faults += [
         Fault("truth", f.name, f.points, f.evidence, str(session.path))
         for (session, _, _), f in truths
@@ -177,7 +183,8 @@ def check_labels(
         max((one.num_tried for one in known), default=0),
         all(one.is_same for one in known),
     )
-    checks = FieldChecks(kept, tuple(step for step in (path, labels) if step), tuple(faults))
+    steps = tuple(step for step in (path, labels) if step)
+    checks = FieldChecks(kept, steps, tuple(faults), notes=tuple(notes))
     return checks, _put_right(found, parts, truths)
 
 

@@ -10,6 +10,7 @@ from shlex import join
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.quantiles import Z_95
 from edgecnn.accuracy.tally import Tally
+from edgecnn.audit.beside import too_few_to_adapt
 from edgecnn.audit.fault import Fault
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.ledger.ledger import Lab
@@ -114,7 +115,8 @@ def next_steps(
         if kept and all(kept):
             label = _record_more(sessions[0].header, bundle)
         where: tuple[str, ...] = ("-o", "MODEL2")
-        if _is_each_a_device(sessions):
+        each = _is_each_a_device(sessions)
+        if each:
             where, places = ("--per", "device", "-o", "MODELS"), [one.path for one in sessions]
         given = [word for place in places for word in ("--field", place)]
         if any(kept):
@@ -127,7 +129,10 @@ def next_steps(
         if residual is not None and found_out.is_left:
             lab = found_out.lab.quantized
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
-            closing = [_adapt(adapt, most), *_collect(bundle, live)]
+            first = _adapt(adapt, most)
+            if few := too_few_to_adapt([frames for _, frames, _ in parts], each=each):
+                first = NextStep(_record_more(sessions[0].header, bundle), few)
+            closing = [first, *_collect(bundle, live)]
         found += _of_the_gap(label, closing, found_out, checks.undone.fragility)
     return tuple(found[:_MOST])
 
@@ -305,6 +310,8 @@ def _of_the_gap(
     if found_out.gap_width > _WIDE or live.tally.total < _FEW_LABELS:
         told = _what_labels_tell(live.tally, found_out.lab.quantized)
         more = [NextStep(label, told)] if told else []
+    if more and closing and closing[0].command == label:
+        return [*more, *closing[1:]]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
         return [*closing, *more]
     return [*closing[:1], *more, *closing[1:]]

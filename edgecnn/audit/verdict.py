@@ -67,7 +67,7 @@ def verdict(
         weak: The sessions that make most of the gap.
     """
     if checks.faults:
-        return _of_fault(checks, live.tally, num_sessions)
+        return _of_fault(checks, live.tally, num_sessions, gap_points(lab, live.tally))
     points = gap_points(lab, live.tally)
     if points is None or gap is None:
         known = "" if estimate.flag == UNKNOWN else f" The answers alone suggest {_band(estimate)}."
@@ -91,15 +91,20 @@ def shown_points(points: float) -> str:
     return f"{round(points, 1) + 0.0:.1f}"
 
 
-def _of_fault(checks: FieldChecks, live: Tally, num_sessions: int) -> str:
-    """The first fault, in which sessions it is, and what it costs over all of them."""
-    fault, where, cost = checks.faults[0], "", ""
+def _of_fault(checks: FieldChecks, live: Tally, num_sessions: int, gap: float | None) -> str:
+    """The first fault, in which sessions it is, and what it costs over all of them: of the gap,
+    where it makes less than half of that.
+    """
+    fault, where, cost, culprit = checks.faults[0], "", "", ", not the model"
     step, having = checks.step_of(fault), checks.sessions_with(fault)
     points = fault.points if num_sessions == 1 else None
     points = points if step is None else step.points
     if points is not None:
         lost = f"{points:.1f} points" if points >= 0.05 else "nothing on these frames"
         cost = f", which costs {lost}"
+        if gap is not None and 2 * points < gap:
+            cost += f"; the gap is {gap:.1f} points"
+            culprit = ""
     if len(having) < num_sessions:
         names = [Path(session).name for session in having]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -108,7 +113,7 @@ def _of_fault(checks: FieldChecks, live: Tally, num_sessions: int) -> str:
     if fault.kind == "path":
         return f"The device does not do what the lab did{where}: {fault.name}{cost}."
     if fault.kind == "truth":
-        return f"The labels are wrong, not the model{where}: {fault.name}{cost}."
+        return f"The labels are wrong{culprit}{where}: {fault.name}{cost}."
     return f"The session can't be trusted{where}: {fault.name} (live {live.percent})."
 
 

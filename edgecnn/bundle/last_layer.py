@@ -18,6 +18,8 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.head import Head, Lessons, refit
 
 __all__ = [
+    "FEWEST_GROUPS",
+    "FEWEST_IMAGES",
     "SURELY",
     "UNLABELLED",
     "LastLayer",
@@ -28,6 +30,8 @@ __all__ = [
 ]
 
 UNLABELLED = -1
+FEWEST_IMAGES, FEWEST_GROUPS = 20, 10
+"""Adapting refuses fewer field images, or near-duplicates of fewer things."""
 _FOLDS = 5
 _SURE = 0.7  # of the teacher
 SURELY = 0.95

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
+from sessions import LABELS, PAST_BUNDLE, answer_event, keep_pictures, truth_event, write_session
 
 from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.cli.main import app
@@ -53,7 +53,7 @@ def test_a_csv_and_lines_give_the_tally_of_the_same_labels_in_the_session(sessio
 def test_labels_of_a_file_join_the_session_before_adapt_looks_for_them(tmp_path):
     classes = [k % len(LABELS) for k in range(60)]
     events = [answer_event(k, k % 3 != 0, truth=label) for k, label in enumerate(classes)]
-    session = write_session(tmp_path / "a session", PAST_BUNDLE, events)
+    session = keep_pictures(write_session(tmp_path / "a session", PAST_BUNDLE, events))
     rows = "".join(f"{k},{k},{LABELS[label]}\n" for k, label in enumerate(classes))
     file = tmp_path / "t.csv"
     file.write_text(f"first,last,label\n{rows}")

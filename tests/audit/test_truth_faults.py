@@ -162,6 +162,14 @@ def test_a_permuted_label_list_is_found_though_the_model_is_weak(order, tmp_path
     assert report.live.tally.accuracy + fault.points / 100 == pytest.approx(0.65, abs=0.05)
 
 
+def test_the_names_of_two_weak_classes_are_found_exchanged(tmp_path):
+    seen = film()
+    read = np.where(np.isin(seen, (2, 3)), answers(seen, 0.65, seed=2), answers(seen))
+    read = np.where(np.isin(seen, (2, 3)) & (read != seen), 6, read)
+    report = audit([session(tmp_path / "s", read, np.array([0, 1, 3, 2, 4, 5, 6, 7])[seen])])
+    assert "'blue 2' is 'blue 3', 'blue 3' is 'blue 2'" in only_fault(report).name
+
+
 def test_a_confusion_that_goes_one_way_is_no_exchange_of_names(tmp_path):
     seen = film()
     read = np.where(seen == 6, 5, answers(seen))
@@ -200,6 +208,20 @@ def test_the_gate_and_the_verdict_name_the_labels(tmp_path):
     assert report.verdict.startswith("The labels are wrong, not the model: labels come 12 frames")
     assert report.next[0].command == f"edgecnn label {path}"
     assert json.loads(json.dumps(report.to_json()))["faults"][0]["kind"] == "truth"
+
+
+def test_labels_that_make_little_of_the_gap_are_not_blamed_for_all_of_it(tmp_path):
+    seen = film()
+    late = session(tmp_path / "late", answers(seen), delayed(seen, 12))
+    weak = [session(tmp_path / f"w{k}", answers(seen, 0.2, seed=k), seen) for k in range(4)]
+    report = audit([late, *weak])
+    points = only_fault(report).points
+    assert report.verdict.startswith("The labels are wrong (1 of 5 sessions: late): labels come 12")
+    assert report.verdict.endswith(f" points; the gap is {report.gap_points:.1f} points.")
+    assert points > report.gap_points / 2  # in its own session
+    alone = audit([late]).verdict
+    assert alone.startswith("The labels are wrong, not the model: ")
+    assert "the gap is" not in alone
 
 
 def two_regions(path: Path, left, right, told_left, told_right) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
+from sessions import LABELS, PAST_BUNDLE, answer_event, keep_pictures, truth_event, write_session
 
 from edgecnn.audit.audit import audit
 
@@ -192,7 +192,9 @@ def test_a_worse_session_that_makes_little_of_the_gap_is_not_the_finding(tmp_pat
 def test_each_device_is_to_be_adapted_by_itself(tmp_path):
     def advised(names: tuple[str, str]) -> str:
         paths = [
-            weeks(tmp_path / "-".join(names) / f"s{k}", often(0.6), about(0.9), days=8, name=name)
+            keep_pictures(
+                weeks(tmp_path / "-".join(names) / f"s{k}", often(0.6), about(0.9), 8, name=name)
+            )
             for k, name in enumerate(names)
         ]
         return next(step.command for step in audit(paths).next if " adapt " in step.command)
@@ -201,19 +203,49 @@ def test_each_device_is_to_be_adapted_by_itself(tmp_path):
     assert advised(("hall", "hall")).endswith(" -o MODEL2")
 
 
+@pytest.mark.parametrize(("names", "count", "is_enough"), [("ab", 19, False), ("aa", 10, True)])
+def test_adapting_is_advised_where_it_would_take_the_pictures(names, count, is_enough, tmp_path):
+    """Of several devices each needs pictures enough."""
+    paths = [
+        weeks(tmp_path / f"s{k}", often(0.6), about(0.9), days=8, name=name)
+        for k, name in enumerate(names)
+    ]
+    for path in paths:
+        keep_pictures(path, count)
+    found = audit(paths).next
+    assert any(" adapt " in step.command for step in found) == is_enough
+    assert is_enough or found[0].command.startswith("edgecnn run ")
+
+
 def test_many_sessions_of_one_root_are_named_by_it(tmp_path, monkeypatch):
     root = tmp_path / "root"
     for k in range(5):
-        weeks(root / f"s{k}", often(0.6), about(0.9), days=8)
+        keep_pictures(weeks(root / f"s{k}", often(0.6), about(0.9), days=8))
 
     def adapt(*places: Path) -> str:
         return next(step.command for step in audit(places).next if " adapt " in step.command)
 
-    assert adapt(root) == f"edgecnn adapt MODEL --field {root} -o MODEL2"
+    assert adapt(root) == f"edgecnn adapt MODEL --field {root} --labels {root} -o MODEL2"
     first = [root / f"s{k}" for k in range(4)]  # and not the fifth
     assert adapt(*first).count(" --field ") == 4
     monkeypatch.chdir(root)  # MODEL2 would be among the sessions that are read
     assert adapt(root).count(" --field ") == 5
+
+
+@pytest.mark.parametrize("source", ["0", "folder/"])
+def test_a_change_in_the_middle_of_a_session_is_said(source, tmp_path):
+    """A camera that was moved; in a folder of images nothing comes before anything else."""
+    rng = np.random.default_rng(0)
+    events = []
+    for k in range(600):
+        truth = int(rng.integers(len(LABELS)))
+        more = {"name": f"{k:04d}.png"} if source != "0" else {}
+        right = bool(rng.random() < (0.95 if k < 400 else 0.6))
+        events.append(answer_event(k, right, truth, **more))
+        events.append(truth_event(k, LABELS[truth]))
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events, source=source)])
+    said = [line for line in report.where if line.startswith("time last third: ")]
+    assert len(said) == (source == "0")
 
 
 def test_a_region_that_makes_most_of_the_gap_is_named(tmp_path):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import hypot
 from pathlib import Path
 
 from edgecnn.accuracy.intervals import difference
@@ -16,7 +15,7 @@ from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import LabConfidence
 from edgecnn.audit.ledger.device_path import LabPath, measure_on_lab
 from edgecnn.audit.ledger.quantization import answers_column, from_answers, from_card
-from edgecnn.audit.ledger.step import FULL, Step
+from edgecnn.audit.ledger.step import FULL, Step, added
 from edgecnn.bundle.folder import Bundle
 from edgecnn.records import Progress
 from edgecnn.session.read import Session
@@ -93,17 +92,14 @@ def residual(
 
     Args:
         more: The steps that were measured on field frames.
-
-    Source: Zou & Donner 2008, doi:10.1002/sim.3095 (the interval of a sum from those of its parts).
     """
     gap = gap_points(lab.float_tally, live)
     if gap is None:
         return None
     points = gap - sum(step.points for step in (*lab.steps, *more))
-    # These images may be only a part of the lab test: the interval follows the residual.
-    left, low, high = difference(lab.reached, live)
     # Where no setting of framing or light is taken, nothing was measured that could be less.
     measured = [step for step in more if step.points or step.holds == FULL]
-    below = hypot(left - low, *(step.high - step.points for step in measured))
-    above = hypot(high - left, *(step.points - step.low for step in measured))
-    return Step(name, points, points - below, points + above, "what no step explains")
+    found = difference(lab.reached, live)
+    left, low, high = added([found, *((-s.points, -s.high, -s.low) for s in measured)])
+    # These images may be only a part of the lab test: the interval follows the residual.
+    return Step(name, points, points + low - left, points + high - left, "what no step explains")

@@ -12,7 +12,7 @@ from edgecnn.accuracy.intervals import paired_difference
 from edgecnn.accuracy.paired import Paired
 from edgecnn.records import Record, json_as
 
-__all__ = ["FULL", "Step", "lost_points"]
+__all__ = ["FULL", "Step", "added", "lost_points"]
 
 FULL = 95
 """Percent that the interval of a step holds, but where its evidence says how many."""
@@ -66,6 +66,21 @@ class Step(Record):
         )
 
 
+def added(parts: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    """The sum of some figures with its interval, from theirs: (points, low, high) each.
+
+    Example:
+        >>> added([(10.0, 7.0, 13.0), (5.0, 1.0, 9.0)])
+        (15.0, 10.0, 20.0)
+
+    Source: Zou & Donner 2008, doi:10.1002/sim.3095.
+    """
+    points = sum(point for point, _, _ in parts)
+    below = hypot(*(point - low for point, low, _ in parts))
+    above = hypot(*(high - point for point, _, high in parts))
+    return points, points - below, points + above
+
+
 def lost_points(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]], shares: Sequence[float]
 ) -> tuple[float, float, float]:
@@ -80,14 +95,10 @@ def lost_points(
         >>> right, wrong = np.ones(20, bool), np.zeros(20, bool)
         >>> lost_points([(right, wrong), (right, right)], [0.25, 0.75])[0]
         25.0
-
-    Source: Zou & Donner 2008, doi:10.1002/sim.3095 (the interval of a sum from those of its parts).
     """
-    points, below, above = 0.0, 0.0, 0.0
+    parts = []
     for (before, after), share in zip(pairs, shares, strict=True):
         lost = float(before.mean() - after.mean()) if len(before) else 0.0
         low, high = paired_difference(before, after)
-        points += 100 * share * lost
-        below = hypot(below, 100 * share * (lost - low))
-        above = hypot(above, 100 * share * (high - lost))
-    return points, points - below, points + above
+        parts.append((100 * share * lost, 100 * share * low, 100 * share * high))
+    return added(parts)

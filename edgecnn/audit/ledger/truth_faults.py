@@ -40,6 +40,8 @@ _CHANCE_OF_NAMES = 0.05
 # An exchange of names: this share of each class that moves must be answered by its new name, and
 # this one by its own.
 _MOVED, _KEPT, _FEWEST_MOVED = 0.8, 0.1, 3
+# Of a weak model, half of a class that has so many frames.
+_ENOUGH = 10
 # Where at least so many move, all of them together have to fit as `_FITS` says: that many
 # confusions of a weak model do not close to a circle.
 _MANY = 4
@@ -244,9 +246,9 @@ def _is_told_apart(found: LabelComparison) -> bool:
 def _renamed(counts: np.ndarray, names: Sequence[str]) -> tuple[str, np.ndarray] | None:
     """Classes that exchanged their names: what to say, and the index that each label should be.
 
-    Every class that moves must be answered by its new name nearly always and by its own nearly
-    never, and the classes must change places among themselves: real confusions go one way. Where
-    many move, what holds of each holds of all together.
+    Every class that moves must be answered by its new name mostly and by its own nearly never,
+    and the classes must change places among themselves: real confusions go one way. Where many
+    move, what holds of each holds of all together.
 
     Args:
         counts: int, shape (classes, classes): label by answer.
@@ -259,13 +261,13 @@ def _renamed(counts: np.ndarray, names: Sequence[str]) -> tuple[str, np.ndarray]
     total = counts[moved].sum(axis=1)
     named, own = counts[moved, order[moved]], counts[moved, moved]
     if len(moved) < _MANY:
-        fits = bool((named >= _MOVED * total).all() and (own <= _KEPT * total).all())
+        share = np.where(total >= _ENOUGH, _FITS, _MOVED)
+        fits = bool((named >= share * total).all() and (own <= _KEPT * total).all())
     else:
         rest = np.setdiff1d(np.arange(size), moved)
         elsewhere = counts[rest, rest].sum() / max(1, counts[rest].sum())
-        share = named.sum() / total.sum()
         fits = bool(own.sum() <= _FITS_NOT * total.sum() and (named > own).all())
-        fits &= bool(share >= max(_FITS, _AS_ELSEWHERE * elsewhere))
+        fits &= bool(named.sum() >= max(_FITS, _AS_ELSEWHERE * elsewhere) * total.sum())
     if not fits:
         return None
     pairs = ", ".join(f"{names[k]!r} is {names[order[k]]!r}" for k in moved[:3].tolist())

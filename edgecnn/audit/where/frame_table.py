@@ -12,6 +12,7 @@ import numpy as np
 from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.ledger.reanswer import spread
+from edgecnn.audit.recordings.exchanges import region_rows
 from edgecnn.bundle.preprocess import readable_image, to_tensor
 from edgecnn.session.answers import frame_key
 from edgecnn.session.headline import (
@@ -27,6 +28,7 @@ from edgecnn.session.reading.thin_log import stands_for
 __all__ = ["Field", "FrameTable", "Labelled", "Looks", "header_values"]
 
 _THIRDS = ("lowest third", "middle third", "highest third")
+_TIMES = ("first third", "middle third", "last third")
 # At most so many pictures of a session are measured; thirds of fewer in all say nothing.
 _MOST_PICTURES, _FEWEST_PICTURES = 400, 60
 _HEADER = ("device", "runtime", "source", "name", "site")
@@ -109,6 +111,7 @@ class FrameTable:
             **_header_fields(parts),
             "region": _region(parts),
             "day": _day(joined(days)),
+            "time": _times(parts),
             "brightness": _thirds(looks.row, looks.brightness),
             "sharpness": _thirds(looks.row, looks.sharpness),
         }
@@ -172,6 +175,20 @@ def _day(days: np.ndarray) -> Field:
     unknown = int(known[0] == 0)
     values = tuple(date.fromordinal(int(one)).isoformat() for one in known[unknown:])
     return Field(values, np.stack([days[:, 0], code - unknown], axis=1))
+
+
+def _times(parts: Sequence[tuple[Session, Frames, Truth]]) -> Field:
+    """By third of each session, or region: of a camera or film, and of one day."""
+    runs, known = [], False
+    for start, (_, frames, _) in zip(_starts(parts).tolist(), parts, strict=True):
+        has_time = not frames.separate and len(np.unique(frames.days[:, 1])) == 1
+        known |= has_time
+        for rows in region_rows(frames).values():
+            size = rows.stop - rows.start
+            for k in range(len(_TIMES)):
+                first = start + rows.start + size * k // len(_TIMES)
+                runs.append((first, k if has_time else -1))
+    return Field(_TIMES if known else (), np.array(runs, int).reshape(-1, 2))
 
 
 def _thirds(row: np.ndarray, values: np.ndarray) -> Field:

@@ -1,0 +1,75 @@
+"""Errors that look like wrong labels, but are the picture's: turned, mirrored, in other colours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgecnn.audit.ledger.other_framing import framing_changes
+from edgecnn.audit.ledger.other_light import light_changes
+from edgecnn.audit.ledger.truth_faults import TruthFault
+from edgecnn.audit.undo.changed_answers import Readers, labelled_frames
+from edgecnn.bundle.artifacts import twin_of
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
+from edgecnn.errors import ArtifactError, MissingRuntimeError
+from edgecnn.records import Progress
+from edgecnn.session.answers import NO_TRUTH
+from edgecnn.session.read import Frames, Session, Truth
+
+__all__ = ["picture_at_fault"]
+
+# Fewer kept frames whose labels seem wrong say nothing. A changed picture has to fit the labels as
+# they are nearly as well as the answers fit the other labels, or close half of the loss.
+_FEWEST, _AS_WELL, _CLOSES = 10, 0.9, 0.5
+
+
+def picture_at_fault(
+    part: tuple[Session, Frames, Truth],
+    fault: TruthFault,
+    bundle: Bundle,
+    expected: float,
+    progress: Progress | None = None,
+) -> str | None:
+    """What explains the errors as well as a fault of the labels does; None where nothing does.
+
+    Upside down a 6 is read as a 9 and a 9 as a 6, as if the names were exchanged. But turned back
+    the pictures fit their labels, which those of other things never do.
+
+    Args:
+        expected: Accuracy of the artifact in the lab, a fraction.
+    """
+    session, frames, truth = part
+    try:
+        classifier = Classifier(bundle, twin_of(session.artifact) or session.artifact)
+    except (MissingRuntimeError, ArtifactError):
+        return None  # the note on the kept frames says why
+    seems_wrong = truth.label >= 0
+    if fault.label is not None:
+        seems_wrong &= fault.label != truth.label
+    some = replace(truth, label=np.where(seems_wrong, truth.label, NO_TRUTH))
+    kept = labelled_frames([(session, frames, some)], classifier)
+    if kept is None or len(kept.label) < _FEWEST:
+        return None
+    if fault.label is None:
+        before = fault.before.accuracy or 0.0
+        enough = before + _CLOSES * (expected - before)
+    else:
+        fits = fault.label[seems_wrong] == frames.index[seems_wrong]
+        enough = _AS_WELL * float(fits.mean())
+    changes, readers = [*framing_changes(), *light_changes()], Readers(classifier)
+    shares = []
+    for k, change in enumerate(changes):
+        right = readers.answers(kept.frames, change) == kept.label
+        shares.append(float(right @ kept.weight / kept.weight.sum()))
+        if progress:
+            progress("labels", k + 1, len(changes))
+    best = int(np.argmax(shares))
+    if shares[best] < enough:
+        return None
+    return (
+        f"the errors look as if {fault.name}, but {100 * shares[best]:.0f} % of those frames fit "
+        f"their labels as they are if each frame is changed: {changes[best].name}; look at 20 "
+        "frames to see which it is"
+    )
