@@ -13,7 +13,7 @@ def test_a_program_does_what_the_commands_do(digits_bundle, digits_folder, digit
     import edgecnn
     from edgecnn.device.run.run import RunOptions, run
 
-    small = {"width": 16, "height": 16, "network": "two_layers:build"}
+    small = {"width": 16, "height": 16, "network": "two_layers:build", "label_check": False}
     options = edgecnn.TrainOptions(epochs=1, augment="none", **small)
     model = edgecnn.train(digits_folder, tmp_path / "m", options).model
     exported = edgecnn.export(

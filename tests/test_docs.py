@@ -64,8 +64,8 @@ QUICK: dict[str, list[str]] = {
     "export": ["--edgetpu", "off"],
     "calibrate": ["--count", "40"],
 }
-# As many as find the planted cameras of tests/camera; the command has no option for it.
-QUICK_FIT = partial(FitOptions, cameras=220, refine=100, set_size=16)
+# What it finds is the matter of tests/camera; the command has no option for it.
+QUICK_FIT = partial(FitOptions, cameras=60, refine=30, set_size=16)
 FORMATS = ["--formats", "tflite-float32,tflite-full-integer"]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgecnn.accuracy.near_duplicates import components, nearest, unit_vectors
 from edgecnn.errors import DataError
+from edgecnn.files.arrangement import SPLITS
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.split_groups import FEWEST_DEVICES, GroupOptions, Groups, find_groups
 from edgecnn.records import Json
@@ -17,7 +18,6 @@ from edgecnn.words import number
 __all__ = ["Split", "split_dataset"]
 
 _FOLDS = 10
-_NAMES = ("train", "val", "test")
 # A part is lopsided when its share is wrong by this factor, and by so much of all images.
 _FAR, _FAR_SHARE = 1.5, 0.03
 _MANY = 100
@@ -45,7 +45,7 @@ class Split:
                 "images": len(getattr(self, name)),
                 "groups": len(np.unique(self.groups.ids[getattr(self, name)])),
             }
-            for name in _NAMES
+            for name in SPLITS
         }
 
 
@@ -75,7 +75,7 @@ def split_dataset(
     }
     _carve(missing, part, data, groups, seed)
     _give_train_every_class(data, part, groups, notes)
-    found = {name: np.flatnonzero(part == name) for name in _NAMES}
+    found = {name: np.flatnonzero(part == name) for name in SPLITS}
     lopsided = _lopsided(found, missing, groups)
     notes += [lopsided] if lopsided else []
     for name in ("test", "val"):
@@ -128,7 +128,7 @@ def _carve(
 
 def _lopsided(found: dict[str, np.ndarray], wanted: dict[str, float], groups: Groups) -> str:
     """Say where a part that was taken from train is far from its share."""
-    counts = [len(found[name]) for name in _NAMES]
+    counts = [len(found[name]) for name in SPLITS]
     total = sum(counts)
 
     def is_far(name: str) -> bool:

@@ -18,19 +18,18 @@ __all__ = ["fitting_batch", "keras_scores", "lab_result", "most_certain"]
 _BATCH_PIXELS, _MOST = 300_000, 256
 
 
-def keras_scores(model: keras.Model, tensors: Tensors, batch_size: int | None = None) -> np.ndarray:
+def keras_scores(model: keras.Model, tensors: Tensors) -> np.ndarray:
     """Scores of input tensors, a batch at a time, in inference mode.
 
     Args:
         tensors: uint8, shape (n, height, width, 3), as `preprocess.to_tensor` gives them.
-        batch_size: None: see `fitting_batch`.
 
     Returns:
         float32, shape (n, classes).
     """
     if not len(tensors):
         return np.empty((0, model.output_shape[-1]), np.float32)
-    batch_size = batch_size or fitting_batch(tensors)
+    batch_size = fitting_batch(tensors)
     batches = [
         np.asarray(model.predict_on_batch(tensors[k : k + batch_size].astype(np.float32)))
         for k in range(0, len(tensors), batch_size)

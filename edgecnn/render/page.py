@@ -39,6 +39,7 @@ __all__ = [
 # Narrow, so that the text stays readable when a phone shrinks the plot to its width.
 PLOT_WIDTH = 5.2
 _START = b"<!doctype html"
+_PICTURE_SIDE = 120
 _RC = {
     "svg.fonttype": "none",  # text stays text: the browser has fonts for every script
     "svg.hashsalt": "edgecnn",
@@ -143,11 +144,11 @@ def legend_above(axes: Any, ink: str) -> None:
     )
 
 
-def picture_uri(frame: np.ndarray | None, side: int = 120) -> str | None:
-    """A BGR image, uint8 (height, width, 3), as a data URI of at most `side` pixels a side."""
+def picture_uri(frame: np.ndarray | None) -> str | None:
+    """A BGR image, uint8 (height, width, 3), as a data URI of at most 120 pixels a side."""
     if frame is None:
         return None
-    scale = side / max(frame.shape[:2])
+    scale = _PICTURE_SIDE / max(frame.shape[:2])
     if scale < 1:
         size_wh = [max(1, round(length * scale)) for length in frame.shape[1::-1]]
         frame = np.asarray(cv2.resize(frame, size_wh, interpolation=cv2.INTER_AREA))

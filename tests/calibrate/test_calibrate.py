@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ import pytest
 from sessions import PAST_BUNDLE, answer_event, write_session
 
 from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
+from edgecnn.camera.fit import FitOptions
 from edgecnn.camera.statistics import STATISTICS, WORDS
 from edgecnn.errors import DataError, EdgecnnError, OptionError, OutputError
 from edgecnn.files.folders import file_sha256
@@ -89,7 +91,11 @@ def test_the_set_covers_the_pool_better_than_the_first_images_do(tmp_path, lab):
     assert result.coverage.ranges["brightness"] > 0.8
 
 
-def test_statistics_are_named_in_words_and_the_next_lines_have_the_folders(tmp_path, field, lab):
+def test_statistics_are_named_in_words_and_the_next_lines_have_the_folders(
+    tmp_path, field, lab, monkeypatch
+):
+    little = partial(FitOptions, cameras=40, refine=20, set_size=16)
+    monkeypatch.setattr("edgecnn.calibrate.calibrate.FitOptions", little)
     text = calibrate(field, lab, tmp_path / "set").to_text()
     assert f"edgecnn train {lab} -o MODEL" in text
     assert not re.search("luma_p|band_|_share|blue_green", text)

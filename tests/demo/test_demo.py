@@ -63,7 +63,7 @@ def finished(tmp_path_factory) -> tuple[Path, DemoResult, list[str]]:
     (output / "session" / "stale.txt").write_text("of the first run")
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        little = partial(TrainOptions, network="two_layers:build")
+        little = partial(TrainOptions, network="two_layers:build", label_check=False)
         patch.setattr("edgecnn.train.train.TrainOptions", little)
         return output, run_demo(output, SMALL, say=said.append), said
 

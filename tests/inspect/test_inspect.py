@@ -387,9 +387,11 @@ def test_swapped_labels_of_classes_of_one_shape_and_two_colours_are_found(tmp_pa
 @pytest.mark.meters
 def test_swapped_labels_of_real_crops_are_found(meters, tmp_path):
     root = tmp_path / "lab"
-    shutil.copytree(meters / "lab", root)
+    files = sorted(p.relative_to(meters / "lab") for p in (meters / "lab").rglob("*.*"))[::3]
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).symlink_to(meters / "lab" / file)
     rng = np.random.default_rng(3)
-    files = sorted(p.relative_to(root) for p in root.rglob("*.*"))
     swapped = set()
     for k in rng.choice(len(files), PLANTED, replace=False):
         wrong = str((int(files[k].parts[0]) + int(rng.integers(1, 10))) % 10)

@@ -209,9 +209,7 @@ def two_digits(tmp_path_factory, write_digits):
 
 
 def test_train_by_name_fine_tunes_and_the_card_says_whose_weights(package, tmp_path, two_digits):
-    options = TrainOptions(
-        network="efficientnet-lite0", width=32, height=32, epochs=1, augment="none", batch_size=8
-    )
+    options = replace(TUNE, width=32, height=32, epochs=1, label_check=False)
     lines: list[str] = []
     result = train(two_digits, tmp_path / "model", options, say=lines.append)
     card = Card.from_json(json.loads((tmp_path / "model" / "card.json").read_text()))
@@ -270,10 +268,15 @@ def test_the_quick_embedding_is_that_of_keras_with_the_weights_of_then(package):
     assert np.array_equal(quick.embed(images[:0]), split.embed(images[:0]))
 
 
-def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(package, two_digits):
+@pytest.fixture(scope="module")
+def frozen(package) -> FrozenFeatures:
+    """The network in the form that gives features: to convert it takes seconds."""
+    return FrozenFeatures("efficientnet-lite0", "imagenet")
+
+
+def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(frozen, two_digits):
     options = TrainOptions(network="efficientnet-lite0", width=128, height=128, near_duplicate=1)
     task = read_task(two_digits, options, None, None)
-    frozen = FrozenFeatures("efficientnet-lite0", "imagenet")
     lines: list[str] = []
     say = Reports(lambda *_: None, lines.append)
     chosen, trials, _ = settle_side(task, frozen, (64, 128), Clock(), say)
@@ -287,7 +290,7 @@ def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(package
     assert "at most 0.01 ms" in lines[1]
 
 
-def test_a_larger_input_is_named_where_the_images_show_more_there(package, tmp_path):
+def test_a_larger_input_is_named_where_the_images_show_more_there(frozen, tmp_path):
     rng = np.random.default_rng(0)
     for k in range(60):
         fine = np.tile(np.repeat([-50, 50], 2), 32)[None].repeat(128, axis=0)
@@ -297,7 +300,7 @@ def test_a_larger_input_is_named_where_the_images_show_more_there(package, tmp_p
         cv2.imwrite(str(path), (ground + (fine.T if k % 2 else fine)).clip(0, 255).astype(np.uint8))
     options = TrainOptions(network="efficientnet-lite0", width=32, height=32, near_duplicate=1)
     task = read_task(tmp_path / "lab", options, None, None)
-    larger = try_larger(task, FrozenFeatures("efficientnet-lite0", "imagenet"), 128, Clock())
+    larger = try_larger(task, frozen, 128, Clock())
     assert larger is not None
     assert (larger.taken.side, larger.better.side) == (32, 128)
     assert larger.better.accuracy.accuracy > larger.taken.accuracy.accuracy

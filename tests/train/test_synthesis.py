@@ -190,6 +190,7 @@ def test_an_untrained_generator_is_rejected_and_leaves_the_training_as_it_was(
         network="two_layers:build",
         augment="none",
         near_duplicate=1.0,
+        label_check=False,
         synthesize="3",
         synthesis_steps=1,
     )

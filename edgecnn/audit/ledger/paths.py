@@ -18,9 +18,8 @@ from edgecnn.bundle.preprocess import to_tensor
 from edgecnn.bundle.runtime.io_tensors import Runtime
 from edgecnn.bundle.spec import InputSpec, Interpolation, Resize
 
-__all__ = ["OWN", "OtherPath", "answer", "other_paths"]
+__all__ = ["OtherPath", "answer", "other_paths"]
 
-OWN = "the bundle's own path"
 # Letterbox colours that programs use where the bundle has none: black and YOLO's grey.
 _PADS = {"black": (0, 0, 0), "grey": (114, 114, 114)}
 # Mean and deviation of ImageNet's pixels in R, G, B, as most programs have them.

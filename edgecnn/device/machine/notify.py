@@ -42,13 +42,13 @@ class Notifier:
         """The run has begun; a camera may still be awaited."""
         self._send("READY=1")
 
-    def alive(self, status: str = "") -> None:
+    def alive(self) -> None:
         """The loop moves on."""
         now = time.monotonic()
         if self._socket is None or now < self._due:
             return
         self._due = now + self._every_s
-        self._send(f"WATCHDOG=1\nSTATUS={status}" if status else "WATCHDOG=1")
+        self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:
         if self._socket is None:

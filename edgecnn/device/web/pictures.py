@@ -38,14 +38,14 @@ class LazyPicture:
             return self._jpeg
 
 
-def shrink(frame_bgr: np.ndarray, side: int = _SIDE) -> np.ndarray:
-    """The frame, or a smaller copy of it that fits into a square of `side` pixels.
+def shrink(frame_bgr: np.ndarray) -> np.ndarray:
+    """The frame, or a smaller copy of it that fits into a square of 480 pixels.
 
     Halved as often as that fits, then linear: a quarter of the time of one resize by area, which
     is fast by whole halves only.
     """
     height, width = frame_bgr.shape[:2]
-    scale = side / max(height, width)
+    scale = _SIDE / max(height, width)
     if scale >= 1:
         return frame_bgr
     size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))

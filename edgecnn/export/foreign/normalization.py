@@ -13,18 +13,19 @@ import numpy as np
 
 from edgecnn.export.options import Color, Normalize
 
-__all__ = ["Front"]
+__all__ = ["AFFINE", "GREY", "Front"]
 
 # ImageNet's mean and standard deviation of R, G, B pixels / 255, as torchvision has them.
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 # (scale, offset) of R, G, B: value = pixel * scale + offset
-_AFFINE: dict[str, tuple[Any, Any]] = {
+AFFINE: dict[str, tuple[Any, Any]] = {
+    "none": (1.0, 0.0),
     "unit": (1 / 255, 0.0),
     "minus_one_one": (1 / 127.5, -1.0),
     "imagenet": (1 / (255 * _STD), -_MEAN / _STD),
     "caffe": (1.0, [-123.68, -116.779, -103.939]),
 }
-_GREY = [0.299, 0.587, 0.114]  # ITU-R BT.601, as OpenCV and Pillow make an image grey
+GREY = [0.299, 0.587, 0.114]  # ITU-R BT.601, as OpenCV and Pillow make an image grey
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ class Front:
 
         layers: list[Any] = []
         if self.normalize != "none":
-            scale, offset = (np.asarray(v).tolist() for v in _AFFINE[self.normalize])
+            scale, offset = (np.asarray(v).tolist() for v in AFFINE[self.normalize])
             layers.append(keras.layers.Rescaling(scale, offset, name="normalize"))
         if self.color != "rgb":
             # A 1x1 convolution: slicing channels backwards has no integer kernel.
-            mix = np.eye(3)[::-1] if self.color == "bgr" else np.reshape(_GREY, (3, 1))
+            mix = np.eye(3)[::-1] if self.color == "bgr" else np.reshape(GREY, (3, 1))
             layer = keras.layers.Conv2D(
                 mix.shape[1], 1, use_bias=False, trainable=False, name=self.color
             )

@@ -11,25 +11,16 @@ from typing import Literal
 import numpy as np
 
 from edgecnn.errors import ArtifactError, ModelError, one_line
-from edgecnn.export.options import Color, Normalize
+from edgecnn.export.foreign.normalization import AFFINE, GREY, Front
 from edgecnn.words import number
 
 __all__ = ["Ending", "Ends", "check_batch", "check_one_each", "fitting"]
 
 Ending = Literal["scores", "softmax", "two_scores", "two_logits"]
-_MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-_AFFINE: dict[str, tuple[np.ndarray, np.ndarray]] = {
-    "none": (np.ones(3), np.zeros(3)),
-    "unit": (np.full(3, 1 / 255), np.zeros(3)),
-    "minus_one_one": (np.full(3, 1 / 127.5), np.full(3, -1.0)),
-    "imagenet": (1 / (255 * _STD), -_MEAN / _STD),
-    "caffe": (np.ones(3), np.array([-123.68, -116.779, -103.939])),
-}
-_GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
-class Ends:
+class Ends(Front):
     """How raw R, G, B pixels become the file's input, and its answer one score a class.
 
     ending  scores      the answers are scores already
@@ -38,15 +29,13 @@ class Ends:
             two_logits  its logit
     """
 
-    normalize: Normalize = "none"
-    color: Color = "rgb"
     ending: Ending = "scores"
 
     def matrix(self) -> tuple[np.ndarray, np.ndarray]:
         """(weights, bias): value = pixel_rgb @ weights + bias; float32 (3, c) and (c,)."""
-        scale, offset = _AFFINE[self.normalize]
+        scale, offset = (np.broadcast_to(v, 3) for v in AFFINE[self.normalize])
         if self.color == "grey":
-            weights, bias = (_GREY * scale)[:, None], np.array([float((_GREY * offset).sum())])
+            weights, bias = (scale * GREY)[:, None], np.array([float((offset * GREY).sum())])
         else:
             weights, bias = np.diag(scale), offset
             if self.color == "bgr":
@@ -57,11 +46,6 @@ class Ends:
     def raw(self) -> bool:
         """Whether pixels go in as they are."""
         return self.normalize == "none" and self.color == "rgb"
-
-    def text(self) -> str:
-        """As typed on the command line."""
-        color = "" if self.color == "rgb" else f" --color {self.color}"
-        return f"--normalize {self.normalize}{color}"
 
 
 def check_one_each(name: str, inputs: Sequence[str], outputs: Sequence[str], advice: str) -> None:

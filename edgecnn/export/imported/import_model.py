@@ -236,7 +236,7 @@ def _doubts(
         )
     # A search has tried every other way already.
     others = {**({} if searched else fed.others(ends)), **fed.swapped(ends)}
-    examined = Examined(fed.name, "import", ends.text() + fed.size_text(), others)
+    examined = Examined(fed.name, "import", ends.options() + fed.size_text(), others)
     return lines + explain_misreading(examined, test, labels)
 
 

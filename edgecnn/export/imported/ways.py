@@ -106,7 +106,9 @@ class FedFile:
         """Scores of uint8 images in every other way, by the options that ask for it."""
         plain = replace(ends, ending="scores")
         size = self.size_text()
-        return {way.text() + size: self._fed(way) for way in self.ways(ends.color) if way != plain}
+        return {
+            way.options() + size: self._fed(way) for way in self.ways(ends.color) if way != plain
+        }
 
     def swapped(self, ends: Ends) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         """The same for an input of swapped width and height, where the file leaves both open."""
@@ -122,7 +124,7 @@ class FedFile:
             except ArtifactError:  # it is of this size only, however open its input is
                 return np.zeros((len(tensors), 2), np.float32)
 
-        return {ends.text() + other.size_text(): scores}
+        return {ends.options() + other.size_text(): scores}
 
     def size_text(self) -> str:
         """The options of its size, if it needs any, with a space before them."""
@@ -251,11 +253,11 @@ def _choose(ways: list[_Way]) -> tuple[_Way, list[str]]:
     best = _usual_colours(_likeliest(near), near)
     order = ", by the likeliest order of its scores" if by_order else ""
     notes = [
-        f"{best.ends.text()} suits {len(most)} lab images best ({_percent(best)} right{order})"
+        f"{best.ends.options()} suits {len(most)} lab images best ({_percent(best)} right{order})"
     ]
     others = [way for way in near if way is not best]
     if others:
-        named = ", ".join(f"{way.ends.text()} ({_percent(way)})" for way in others[:_NAMED])
+        named = ", ".join(f"{way.ends.options()} ({_percent(way)})" for way in others[:_NAMED])
         notes.append(
             f"about as good: {named}{', ...' if len(others) > _NAMED else ''}; the lower log loss "
             "decided, or the plainer way where that is alike; say what the training used with "

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import nearest, unit_vectors
+from edgecnn.files.arrangement import SPLITS
 from edgecnn.images.augmented import Copied
 from edgecnn.inspect.findings import Example, Finding, Severity
 from edgecnn.inspect.scan import Scan
@@ -22,7 +23,6 @@ _SAME_PICTURE = 0.99
 # Mean difference of red - green and blue - green, as a share of the brightness.
 _SAME_COLOURS = 0.1
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float, copied: Cop
     """
     data = scan.data
     part = np.array([file.split or "" for file in data.files])
-    rank = np.array([_SPLITS.index(p) if p in _SPLITS else -1 for p in part])
+    rank = np.array([SPLITS.index(p) if p in SPLITS else -1 for p in part])
     between = [(rank == k, (rank >= 0) & (rank < k)) for k in (1, 2)]
     splits = _matches(scan, between, threshold)
     several = [(data.classes == k, data.classes > k) for k in range(len(data.labels) - 1)]

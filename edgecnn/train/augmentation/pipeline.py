@@ -6,7 +6,7 @@ compression. The default makes no mirror images, because a mirrored 2 is no digi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,11 +39,9 @@ def layers_of(augmentation: Augmentation, seed: int) -> PictureLayers | None:
     return PictureLayers(layers, seed, name="augmentation") if layers else None
 
 
-def build_augmentation(
-    strength: str, seed: int, without: Collection[str] = ()
-) -> PictureLayers | None:
-    """Build the layers of a strength in STRENGTHS without some operations; None for "none"."""
-    return layers_of(STRENGTHS[strength].without(without), seed)
+def build_augmentation(strength: str, seed: int) -> PictureLayers | None:
+    """Build the layers of a strength in STRENGTHS; None for "none"."""
+    return layers_of(STRENGTHS[strength], seed)
 
 
 def single_operations(augmentation: Augmentation, seed: int) -> dict[str, PictureLayers]:

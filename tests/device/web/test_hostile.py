@@ -158,8 +158,9 @@ def test_what_no_class_run_or_frame_fits_is_refused_by_name(place):
     assert [(event.frame, event.label) for event in hub.take()] == [(4, "1")]
 
 
-def test_a_slow_or_silent_connection_is_cut_and_others_are_served(place):
+def test_a_slow_or_silent_connection_is_cut_and_others_are_served(place, monkeypatch):
     """Two hundred at once: most are refused, and those that stay silent are closed."""
+    monkeypatch.setattr("edgecnn.device.web.server._HEAD_S", 3.0)
     _, server = place
     client = Client(server.link)
     client.get("/api/state")
@@ -194,8 +195,9 @@ def test_a_huge_head_and_nonsense_get_a_short_answer(place):
     assert Client(server.link).get("/api/state")
 
 
-def test_a_body_without_an_end_is_cut(place):
+def test_a_body_without_an_end_is_cut(place, monkeypatch):
     """It says 60,000 bytes and sends ten: the request ends by itself."""
+    monkeypatch.setattr("edgecnn.device.web.door.guard._REQUEST_S", 3.0)
     hub, server = place
     client = Client(server.link)
     host, port = client.host.split(":")
