@@ -23,6 +23,8 @@ from edgecnn.quiet import stdout_for_results
 __all__ = ["COMMANDS", "Outcome", "app", "command", "result_lines", "text_lines"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # outputs are checked where they are written
+# A place that does not even say whether it is there: any question about a path may find that out.
+_SHUT = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG)
 # Where the running command's results go.
 _STDOUT: ContextVar[Any] = ContextVar("stdout", default=sys.stdout)
 # Whether the running command was asked for JSON.
@@ -57,9 +59,10 @@ def command(
     """Register a command: print its result, turn its errors into one line and a status.
 
     The function gets its arguments, the options in its signature (`Annotated[Path, Option(...)]`)
-    and `options`, a value of `options_class`. Status 2 is an EdgecnnError or a full disk, 130 an
-    interruption; else it is the function's own: 1 when a gate failed. With --json stdout carries
-    one JSON object and nothing else, whatever the libraries print.
+    and `options`, a value of `options_class`. Status 2 is an EdgecnnError, a full disk or a place
+    that can't be looked into, 130 an interruption; else it is the function's own: 1 when a gate
+    failed. With --json stdout carries one JSON object and nothing else, whatever the libraries
+    print.
     """
 
     def register(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
@@ -78,12 +81,10 @@ def command(
                     tell(f"edgecnn {name}: {error}")
                     raise typer.Exit(2) from None
                 except OSError as error:
-                    if error.errno not in _FULL:
+                    reason = _of_place(error)
+                    if reason is None:
                         raise
-                    tell(
-                        f"edgecnn {name}: can't write {error.filename or 'a temporary file'}: "
-                        f"{error.strerror}; free some room, or set TMPDIR to a folder that has it"
-                    )
+                    tell(f"edgecnn {name}: {reason}")
                     raise typer.Exit(2) from None
                 except KeyboardInterrupt as stopped:
                     left = str(stopped) or "nothing half-written is left"
@@ -100,6 +101,18 @@ def command(
         return function
 
     return register
+
+
+def _of_place(error: OSError) -> str | None:
+    """What is wrong with the disk or a path, in one line; None where it is another fault."""
+    if error.errno in _FULL:
+        return (
+            f"can't write {error.filename or 'a temporary file'}: {error.strerror}; free some "
+            "room, or set TMPDIR to a folder that has it"
+        )
+    if error.errno in _SHUT and error.filename is not None:
+        return f"can't look at {error.filename}: {error.strerror}; check the path and its rights"
+    return None
 
 
 def _parameter(about: Option) -> inspect.Parameter:

@@ -162,6 +162,8 @@ def declare(
                 replace(typed, name=parameter.name, default=REQUIRED if missing else default)
             )
         elif about is not None:
+            # Who reads it says in one line that it can't: typer would draw a box.
+            parameter.annotation.__metadata__[0].readable = False
             arguments.append(parameter)
     return Command(name, function, tuple(arguments), tuple(own), options_class, examples)
 

@@ -83,10 +83,11 @@ class TruthAppender:
 
     def _end_torn_line(self) -> None:
         """A killed run or a full disk left half a line: end it, so that a label has its own."""
-        if os.fstat(self._file).st_size:
-            os.lseek(self._file, -1, os.SEEK_END)
-            if os.read(self._file, 1) != b"\n":
-                self._write(b"\n")
+        with self._as_output_error():
+            size = os.fstat(self._file).st_size
+            is_torn = size and os.pread(self._file, 1, size - 1) != b"\n"
+        if is_torn:
+            self._write(b"\n")
 
     def _write(self, lines: bytes) -> None:
         with self._as_output_error():

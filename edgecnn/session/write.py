@@ -89,7 +89,7 @@ class SessionWriter:
         check_session_place(Path(folder))
         self.folder, self._header = Path(folder), header
         folder = self.folder
-        self._is_new = not folder.exists()
+        self._is_new = False
         self._num_frames = 0
         self._file = -1
         self._size = self._torn = 0
@@ -98,6 +98,7 @@ class SessionWriter:
         self._sync_due = self._start + _FIRST_SYNC_S
         self._clock: tuple[int, datetime] | None = None
         with self._as_output_error():
+            self._is_new = not folder.exists()
             (folder / PICTURES_NAME).mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._file = os.open(folder / EVENTS_NAME, flags, 0o666)  # one run claims it
@@ -264,7 +265,8 @@ class SessionWriter:
             if self._size and os.pread(self._file, 1, self._size - 1) != b"\n":
                 os.write(self._file, b"\n")  # ends a torn line
                 self._size += 1
-        if not is_session(self.folder):
+            has_header = is_session(self.folder)
+        if not has_header:
             write_header(self.folder, self._header)
         self._sync_folders()
         self._clock = None

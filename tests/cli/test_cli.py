@@ -250,6 +250,31 @@ def test_a_full_place_for_temporary_files_is_one_line(edgecnn, tmp_path, two_cla
     assert_one_line(edgecnn("inspect", two_classes, *args), "No space left", "TMPDIR")
 
 
+@pytest.mark.parametrize("command", ["audit", "label", "inspect", "run --log-root"])
+def test_a_path_that_the_system_does_not_look_at_is_one_line(
+    edgecnn, digits_bundle, digits_field, command
+):
+    """So are folders that others may not enter, such as those of a service; root may."""
+    name, _, option = command.partition(" ")
+    place = "x" * 300
+    args = (digits_bundle, "--source", digits_field, option, place) if option else (place,)
+    assert_one_line(edgecnn(name, *args), "File name too long")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving up the rights of root needs root")
+def test_a_folder_that_others_may_not_enter_is_one_line(tmp_path):
+    shut = tmp_path / "shut"
+    (shut / "session").mkdir(parents=True)
+    shut.chmod(0)
+    few = "-dac_override,-dac_read_search"
+    for place in (shut, shut / "session"):
+        audit = [sys.executable, "-m", "edgecnn", "audit", place]
+        command = ["setpriv", f"--bounding-set={few}", f"--inh-caps={few}", *audit]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert_one_line((done.returncode, done.stdout, done.stderr), "Permission denied")
+    shut.chmod(0o700)
+
+
 # ---- wrong bundles --------------------------------------------------------------------------
 
 

@@ -390,6 +390,34 @@ def test_where_no_other_session_can_be_begun_the_one_of_now_goes_on(tmp_path, mo
     assert [line["frame"] for line in read(after, "frame")] == list(range(200, 205))
 
 
+@pytest.mark.parametrize("moment", ["another bundle", "another day"])
+def test_a_disk_that_fails_where_another_session_begins_ends_no_log(
+    feed_root, bundle_after, tmp_path, monkeypatch, moment
+):
+    feed_root(3)
+    stat = os.stat
+
+    def failing(path, *more, **named):
+        if isinstance(path, str | Path) and str(path).startswith(str(tmp_path / "root" / "2")):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return stat(path, *more, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", failing)
+        if moment == "another bundle":
+            feed_root.log.begin(*bundle_after, None)
+        else:
+            feed_root.log._day = feed_root.log._day - timedelta(days=1)
+            feed_root.log._begin_day()
+        feed_root(3)
+    feed_root.log.tick()
+    feed_root(3)
+    feed_root.log.end("interrupted", {})
+    sessions = sessions_below(tmp_path / "root")
+    assert len(sessions) == 2
+    assert [frame["frame"] for one in sessions for frame in read(one, "frame")][-3:] == [6, 7, 8]
+
+
 def test_a_root_that_is_deleted_while_pictures_expire_ends_no_log(tmp_path):
     log = SessionLog(HEADER, RunOptions(log_root=tmp_path / "root", keep_days=1), live=True)
     shutil.rmtree(tmp_path / "root")

@@ -262,7 +262,7 @@ def test_pictures_that_are_gone_and_names_that_leave_the_folder_are_not_opened(t
         (lambda p: (p / "session.json").write_text("{"), "is not JSON"),
         (lambda p: (p / "session.json").write_text("[1]"), "format None"),
         (lambda p: (p / "session.json").write_text('{"format": 9}'), "format 9"),
-        (lambda p: (p / "session.json").write_text('{"format": 2}'), "incomplete"),
+        (lambda p: (p / "session.json").write_text('{"format": 2}'), "no 'bundle'"),
         (lambda p: (p / "events.jsonl").unlink(), "events.jsonl is missing"),
         (lambda p: (p / "events.jsonl").write_bytes(b""), "holds no frame"),
         (lambda p: (p / "events.jsonl").write_bytes(b'{"event":"frame"}\n'), "1 broken lines"),

@@ -349,7 +349,16 @@ class SessionLog:
 
 
 def _dated(root: Path) -> Path:
-    """A new folder below a root, named by the time in UTC."""
+    """A new folder below a root, named by the time in UTC.
+
+    Raises:
+        OutputError: The disk fails, or nobody may look into the root.
+    """
     name = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
     names = (name, *(f"{name}-{k}" for k in range(2, 1000)))
-    return next(root / one for one in names if not (root / one).exists())
+    try:
+        return next(root / one for one in names if not (root / one).exists())
+    except OSError as error:
+        raise OutputError(
+            f"can't look into {root}: {error.strerror}; check it, or choose another --log-root"
+        ) from error
