@@ -226,6 +226,7 @@ def test_train_imitates_an_input_that_shows_more_also_when_it_goes_on(tmp_path):
         epochs=14,
         batch_size=4,
         imbalance="class_weights",
+        label_check=False,
     )
     lines: list[str] = []
 

@@ -78,12 +78,19 @@ def test_it_says_what_is_kept_and_how_to_go_on(partial, lab):
     assert about(place)["epoch"] == 2
 
 
-def test_it_goes_on_where_it_ended_and_leaves_no_state(partial, lab, tmp_path):
-    shutil.copy(partial[0], tmp_path)
+def test_it_goes_on_where_it_ended_counts_the_time_before_and_leaves_no_state(
+    partial, lab, tmp_path
+):
+    with np.load(partial[0]) as arrays:
+        parts = dict(arrays)
+    state = json.loads(str(parts["about"])) | {"seconds": [1000.0, 2000.0]}
+    with (tmp_path / "model.partial").open("wb") as file:
+        np.savez(file, **(parts | {"about": np.array(json.dumps(state))}))
     epochs: list[str] = []
     options = TrainOptions(**OPTIONS, resume=True)
     result = train(lab, tmp_path / "model", options, say=epochs.append)
     assert result.epochs == 4
+    assert 2000 < result.seconds < 3000
     assert [line[:12] for line in epochs if line.startswith("epoch")] == [
         "epoch 3 of 4",
         "epoch 4 of 4",
@@ -93,16 +100,6 @@ def test_it_goes_on_where_it_ended_and_leaves_no_state(partial, lab, tmp_path):
     assert [float(row["val_loss"]) for row in rows[:2]] == kept["val_loss"]
     assert len({row["learning_rate"] for row in rows}) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_its_time_counts_the_epochs_before_the_interruption(partial, lab, tmp_path):
-    with np.load(partial[0]) as arrays:
-        parts = dict(arrays)
-    state = json.loads(str(parts["about"])) | {"seconds": [1000.0, 2000.0]}
-    with (tmp_path / "model.partial").open("wb") as file:
-        np.savez(file, **(parts | {"about": np.array(json.dumps(state))}))
-    result = train(lab, tmp_path / "model", TrainOptions(**OPTIONS, resume=True))
-    assert 2000 < result.seconds < 3000
 
 
 def test_it_ends_with_the_best_weights_so_far(partial, lab, tmp_path):
