@@ -30,15 +30,18 @@ class WorstGroup(Record):
     high: float = field(metadata=json_as("gap_high"))
 
 
-def per_group(names: Sequence[str | None], correct: Sequence[bool]) -> dict[str, Tally]:
+def per_group(
+    names: Sequence[str | None], correct: Sequence[bool], whole: Tally
+) -> dict[str, Tally]:
     """Count right answers by group, the worst group first; leave out answers without a group.
 
     Args:
         names: Group of each answer.
         correct: Whether each answer was right.
+        whole: The tally of all: an answer of a group is worth as much.
 
     Example:
-        >>> per_group(["a", "b", "b", None], [True, True, False, False])
+        >>> per_group(["a", "b", "b", None], [True, True, False, False], Tally(2, 4))
         {'b': Tally(50.0 % of 2, 95 % interval 6.1-93.9), 'a': Tally(100.0 % of 1, \
 95 % interval 2.5-100.0)}
     """
@@ -46,7 +49,8 @@ def per_group(names: Sequence[str | None], correct: Sequence[bool]) -> dict[str,
     for name, right in zip(names, correct, strict=True):
         if name is not None:
             tallies[name] = tallies.get(name, Tally(0, 0)) + Tally(int(right), 1)
-    return dict(sorted(tallies.items(), key=lambda item: (item[1].accuracy or 0.0, item[0])))
+    found = {name: tally.worth_as(whole) for name, tally in tallies.items()}
+    return dict(sorted(found.items(), key=lambda item: (item[1].accuracy or 0.0, item[0])))
 
 
 def worst_group(tallies: dict[str, Tally]) -> WorstGroup | None:

@@ -19,7 +19,7 @@ where the frame before looks otherwise. A thing whose looks are forgotten counts
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from edgecnn.accuracy.intervals import Clusters
 from edgecnn.accuracy.near_duplicates import unit_vector
 from edgecnn.accuracy.tally import Tally
 
-__all__ = ["ObjectNumbers", "tally_of_objects"]
+__all__ = ["ObjectNumbers", "number_things", "tally_of_objects"]
 
 _LOOKS = 1000
 _ALIKE = 0.95
@@ -121,7 +121,29 @@ class ObjectNumbers:
         return self._count - 1
 
 
-def tally_of_objects(correct: Sequence[bool], number: Sequence[int], label: Sequence[str]) -> Tally:
+def number_things(fingerprints: Sequence[np.ndarray], order: Iterable[int]) -> np.ndarray:
+    """Number the things that some pictures show: int64, shape (n,).
+
+    Args:
+        fingerprints: See `ObjectNumbers.number`.
+        order: The rows as they are seen; each once.
+
+    Example:
+        >>> ramp = np.arange(256, dtype=np.uint8)
+        >>> number_things([ramp, ramp[::-1], ramp // 2], range(3)).tolist()
+        [0, 1, 0]
+    """
+    numbers, found = ObjectNumbers(), np.zeros(len(fingerprints), np.int64)
+    for row in order:
+        found[row] = numbers.number(fingerprints[row])
+    return found
+
+
+def tally_of_objects(
+    correct: Sequence[bool] | np.ndarray,
+    number: Sequence[int] | np.ndarray,
+    label: Sequence[str] | np.ndarray,
+) -> Tally:
     """The tally of answers to images: those of one thing under one label are one cluster.
 
     Args:
@@ -129,6 +151,6 @@ def tally_of_objects(correct: Sequence[bool], number: Sequence[int], label: Sequ
         number: From `ObjectNumbers`.
         label: The true class of each image.
     """
-    _, code = np.unique(np.array(label, str), return_inverse=True)
+    _, code = np.unique(np.asarray(label), return_inverse=True)
     things = np.array(number, int) * (int(code.max(initial=0)) + 1) + code
     return Clusters.of(np.array(correct, bool), things).tally()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -89,8 +89,22 @@ class Tally(Record):
         low, high = self.interval
         return f"{100 * low:.1f}-{100 * high:.1f}"
 
+    def worth_as(self, whole: Tally) -> Tally:
+        """This count of a part of what `whole` counts: an answer is worth what one is worth there.
+
+        Example:
+            >>> Tally(9, 10).worth_as(Tally(90, 100, effective=50.0)).worth
+            5.0
+        """
+        if whole.effective is None or not self.total:
+            return self
+        share = self.total / max(1, whole.total)
+        return replace(self, effective=max(1.0, whole.effective * share))
+
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.correct + other.correct, self.total + other.total)
+        both = self.effective is None and other.effective is None
+        effective = None if both else self.worth + other.worth
+        return Tally(self.correct + other.correct, self.total + other.total, effective)
 
     def __repr__(self) -> str:
         return f"Tally({self.text()})"

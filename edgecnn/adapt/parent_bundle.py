@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
-from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.new_card import new_card
 from edgecnn.adapt.result import AdaptedFile, AdaptResult
 from edgecnn.adapt.student import Student
 from edgecnn.bundle.artifacts import FLOAT32
-from edgecnn.bundle.card import CARD_FILE, Artifact, GoldenFrame
+from edgecnn.bundle.card import CARD_FILE, Artifact, GoldenFrame, LabResult
 from edgecnn.bundle.folder import Bundle, LabTestRow, write_bundle
 from edgecnn.bundle.head import EMBEDDING_FILE, HEAD_FILE
 from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE
@@ -86,10 +85,10 @@ class ParentBundle:
         old = [artifact for artifact in self.card.artifacts if artifact.file in self.replay.test]
         with quiet():
             new = [self._rewrite(artifact, student) for artifact in old]
-        lab = lab_result(self._float_scores(), self._labels)
+        lab = self._lab_result(self._float_scores())
         result = replace(
             result,
-            lab_before=lab_result(self._before, self._labels).tally,
+            lab_before=self._lab_result(self._before).tally,
             lab=lab.tally,
             files=tuple(self._check(one, student) for one in new),
             notes=(*result.notes, self._note()),
@@ -119,6 +118,11 @@ class ParentBundle:
             "bundle remembers of them; no image was read."
         )
 
+    def _lab_result(self, scores: np.ndarray) -> LabResult:
+        """Of the remembered lab test; no image says which show one thing, but the card knows."""
+        found = lab_result(scores, self._labels, np.arange(len(scores)))
+        return replace(found, tally=found.tally.worth_as(self.card.lab.tally))
+
     def _float_scores(self) -> np.ndarray:
         """Of the remembered lab test, by the float network as it is now."""
         return self.split.head.scores(self.replay.test[FLOAT32.file])
@@ -134,7 +138,7 @@ class ParentBundle:
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
             output=runtime.output,
-            lab=Tally.of(lab.argmax(axis=1) == self._labels),
+            lab=self._lab_result(lab).tally,
             agreement=float((lab.argmax(axis=1) == wanted.argmax(axis=1)).mean()),
             max_output_error=float(np.abs(lab - wanted).max()),
             confidence_error=None,

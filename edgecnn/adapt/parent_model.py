@@ -50,7 +50,7 @@ class ParentModel:
         assert isinstance(split, SplitNetwork)  # of a MODEL folder it is
         adapted = replace(parent, path=output, network=split.network)
         scores = adapted.scores(parent.test.tensors)
-        lab = lab_result(scores, parent.test.labels)
+        lab = lab_result(scores, parent.test.labels, parent.test.things)
         result = replace(
             result,
             model=output,

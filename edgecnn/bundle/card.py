@@ -88,7 +88,7 @@ class LabResult:
     def per_class(self, labels: Sequence[str]) -> dict[str, Tally]:
         """Tally of each true class, in the order of `labels`."""
         return {
-            label: Tally(counts.get(k, 0), sum(counts.values()))
+            label: Tally(counts.get(k, 0), sum(counts.values())).worth_as(self.tally)
             for k, (label, counts) in enumerate(zip(labels, self.read_as, strict=True))
         }
 

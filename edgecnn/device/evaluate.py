@@ -15,7 +15,7 @@ import numpy as np
 
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.near_duplicates import fingerprint
-from edgecnn.accuracy.objects import ObjectNumbers, tally_of_objects
+from edgecnn.accuracy.objects import number_things, tally_of_objects
 from edgecnn.accuracy.tally import Tally, are_apart
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
@@ -254,9 +254,8 @@ def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions)
 def _numbered(answers: Sequence[Answer], looks: Sequence[np.ndarray]) -> tuple[Answer, ...]:
     """The answers with the numbers of things, in the order in which `run` reads the folder."""
     order = sorted(range(len(answers)), key=lambda k: natural_key(answers[k].file))
-    numbers = ObjectNumbers()
-    things = {k: numbers.number(looks[k]) for k in order}
-    return tuple(replace(answer, thing=things[k]) for k, answer in enumerate(answers))
+    things = number_things(looks, order).tolist()
+    return tuple(replace(one, thing=thing) for one, thing in zip(answers, things, strict=True))
 
 
 def _table(answers: Iterable[Answer]) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.near_duplicates import fingerprint
+from edgecnn.accuracy.objects import number_things, tally_of_objects
 from edgecnn.bundle.card import LabResult
 from edgecnn.images.tensors import Tensors
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["fitting_batch", "keras_scores", "lab_result", "most_certain"]
+__all__ = ["fitting_batch", "keras_scores", "lab_result", "most_certain", "things_in"]
 
 _BATCH_PIXELS, _MOST = 300_000, 256
 
@@ -42,12 +44,28 @@ def fitting_batch(tensors: Tensors) -> int:
     return max(1, min(_MOST, _BATCH_PIXELS // int(np.prod(tensors.shape[1:3]))))
 
 
-def lab_result(scores: np.ndarray, classes: np.ndarray) -> LabResult:
-    """Accuracy and confusion of scores (n, k) against true classes (n,); ties: lower index."""
+def lab_result(scores: np.ndarray, classes: np.ndarray, things: np.ndarray) -> LabResult:
+    """Accuracy and confusion of scores (n, k) against true classes (n,); ties: lower index.
+
+    Args:
+        things: int, shape (n,): what the images show, see `accuracy.objects`.
+    """
     predicted = scores.argmax(axis=1)
     confusion = np.zeros((scores.shape[1],) * 2, int)
     np.add.at(confusion, (classes, predicted), 1)
-    return LabResult.of(Tally.of(predicted == classes), confusion)
+    return LabResult.of(tally_of_objects(predicted == classes, things, classes), confusion)
+
+
+def things_in(tensors: Tensors, order: Iterable[int] | None = None) -> np.ndarray:
+    """Number what images show as `evaluate` and `run` number it: int64, shape (n,).
+
+    Args:
+        tensors: uint8, shape (n, height, width, 3).
+        order: The rows as they are seen; None: as they are.
+    """
+    rows = range(len(tensors))
+    looks = [fingerprint(tensors[k], is_rgb=True) for k in rows]
+    return number_things(looks, rows if order is None else order)
 
 
 def most_certain(scores: np.ndarray, count: int) -> list[int]:

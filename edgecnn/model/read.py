@@ -18,11 +18,13 @@ import importlib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgecnn.accuracy.objects import tally_of_objects
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle, read_card
@@ -30,11 +32,12 @@ from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.errors import BundleError, ModelError, one_line
 from edgecnn.files.arrays import open_arrays
 from edgecnn.files.folders import IMAGE_SUFFIXES
+from edgecnn.files.walk import natural_key
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.model.networks.adopt import unknown_class
 from edgecnn.model.networks.small import importable_here
-from edgecnn.model.predict import keras_scores
+from edgecnn.model.predict import keras_scores, things_in
 from edgecnn.quiet import quiet
 
 if TYPE_CHECKING:
@@ -89,9 +92,15 @@ class LabTest:
         """int64, shape (n,): the float model's answers."""
         return np.asarray(self.keras_scores.argmax(axis=1))
 
+    @cached_property
+    def things(self) -> np.ndarray:
+        """int64, shape (n,): what each image shows; `evaluate` numbers the same files alike."""
+        order = sorted(range(len(self.files)), key=lambda k: natural_key(str(self.files[k])))
+        return things_in(self.tensors, order)
+
     def tally(self, top1: np.ndarray) -> Tally:
-        """How many of these answers are right."""
-        return Tally.of(top1 == self.labels)
+        """How many of these answers are right; those of one thing are no independent answers."""
+        return tally_of_objects(top1 == self.labels, self.things, self.labels)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.images.split_groups import GroupOptions, find_devices
 from edgecnn.images.tensors import ChosenTensors, Tensors
-from edgecnn.model.predict import keras_scores, lab_result
+from edgecnn.model.predict import keras_scores, lab_result, things_in
 from edgecnn.records import Record, computed, json_as
 from edgecnn.render.table import table
 from edgecnn.train.augmentation.simulated_field import FieldTensors
@@ -237,16 +237,22 @@ def measure(
     some = task.tensors("test")[:_FEW]
     if quick and np.abs(quick(some) - np.asarray(model(some, training=False))).max() < _SAME:
         scores_of = quick
-    rows, options = task.measured_rows("train"), task.options
-    seen = scores_of(ChosenTensors(task.data.tensors, rows))
-    train, val = lab_result(seen, task.data.classes[rows]), scores_of(task.tensors("val"))
+    options = task.options
+
+    def of(rows: np.ndarray, scores: np.ndarray) -> LabResult:
+        things = things_in(ChosenTensors(task.data.tensors, rows))
+        return lab_result(scores, task.data.classes[rows], things)
+
+    rows = task.measured_rows("train")
+    train = of(rows, scores_of(ChosenTensors(task.data.tensors, rows)))
+    val = of(task.rows("val"), scores_of(task.tensors("val")))
     # On clean validation images, which are mostly right, it comes out as 1 and says nothing.
     val_scores, val_classes = _in_field(scores_of, task, "val", _FIELD_SEED + 1)
     temperature = fit_temperature(val_scores, val_classes)
     scores, classes = scores_of(task.tensors("test")), task.classes("test")
-    lab = lab_result(scores, classes)
+    lab = of(task.rows("test"), scores)
     field_scores, field_classes = _in_field(scores_of, task, "test", _FIELD_SEED)
-    field = lab_result(field_scores, field_classes)
+    field = of(task.simulated_rows("test"), field_scores)
     groups = {column: [found[k] for k in task.split.test] for column, found in names.items()}
     labels = [task.data.labels[k] for k in classes]
     settings = options.pretrained, options.strength
@@ -263,9 +269,9 @@ def measure(
         scores,
         lab,
         train.tally,
-        lab_result(val, task.classes("val")).tally,
+        val.tally,
         Verdict(*(train.tally, lab.tally, field.tally), *settings, larger, sign, tuned, epochs),
-        break_down(labels, groups, scores.argmax(axis=1) == classes),
+        break_down(labels, groups, scores.argmax(axis=1) == classes, lab.tally),
         temperature,
         confidence_error(scores, classes, temperature),
         fit_reject(
@@ -302,7 +308,10 @@ def group_names(task: Task) -> dict[str, list[str | None]]:
 
 
 def break_down(
-    classes: Sequence[str], groups: dict[str, list[str | None]], correct: np.ndarray
+    classes: Sequence[str],
+    groups: dict[str, list[str | None]],
+    correct: np.ndarray,
+    whole: Tally,
 ) -> tuple[Breakdown, ...]:
     """Accuracy by class and by each column.
 
@@ -310,12 +319,13 @@ def break_down(
         classes: Label of each test image.
         groups: For each column the value of each test image, None where unknown.
         correct: bool, shape (n,): which images were read correctly.
+        whole: The tally of all: an answer of a part is worth as much.
     """
     right = correct.tolist()
     columns: dict[str, Sequence[str | None]] = {"class": classes, **groups}
     found = []
     for column, names in columns.items():
-        tallies = per_group(names, right)
+        tallies = per_group(names, right, whole)
         unknown = sum(name is None for name in names)
         found.append(Breakdown(column, tallies, worst_group(tallies), unknown))
     return tuple(found)

@@ -52,7 +52,7 @@ def test_a_null_in_the_header_is_said_in_words(key, tmp_path):
     with pytest.raises(SessionError) as error:
         audit([session])
     assert "NoneType" not in str(error.value)
-    assert "record the session again" in str(error.value)
+    assert "as the run wrote it" in str(error.value)
 
 
 def test_a_newer_version_is_noted(tmp_path):

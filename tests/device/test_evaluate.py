@@ -239,3 +239,18 @@ def test_labels_of_a_table_that_the_bundle_does_not_know_are_its_fault(digits_bu
     table.write_text("file,label\n1.png,purple\n")
     with pytest.raises(DataError, match=r"t.csv has labels that the bundle doesn't know: 'purple'"):
         evaluate(digits_bundle, tmp_path, EvaluateOptions(manifest=table))
+
+
+def test_the_lab_figure_of_a_bundle_is_that_of_its_images(digits_bundle, digits_folder, tmp_path):
+    """Also its interval: digits that look alike are no independent answers there either."""
+    bundle = Bundle.open(digits_bundle)
+    for row in bundle.lab_test():
+        place = tmp_path / row.file
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(digits_folder / row.file, place)
+    found, lab = evaluate(digits_bundle, tmp_path).accuracy, bundle.artifact().lab
+    assert lab.effective < lab.total
+    assert found.text() == lab.text()
+    assert bundle.card.lab.tally.worth < lab.total
+    worth = [tally.worth for tally in bundle.card.lab.per_class(bundle.card.labels).values()]
+    assert sum(worth) == pytest.approx(bundle.card.lab.tally.worth)

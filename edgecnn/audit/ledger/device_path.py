@@ -101,7 +101,8 @@ def _measure(
     differs = int((predicted != expected).sum())
     how = f"{answers.how}; other answers than the lab's on {differs}; paired on"
     step = Step.paired(DEVICE_PATH, expected == label, right, how)
-    return LabPath(step, Tally.of(right), confidence, tuple(notes))
+    reached = Tally.of(right).worth_as(session.card.lab.tally)
+    return LabPath(step, reached, confidence, tuple(notes))
 
 
 def _check_lab_session(session: Session, recorded: Session) -> list[str]:

@@ -63,7 +63,7 @@ def measure_lab(
     if column is None:
         quantization = from_card(session.card, session.artifact)
     else:
-        quantization = from_answers(rows, column)
+        quantization = from_answers(rows, column, session.card)
     path = LabPath()
     if bundle and column and labs:
         path = measure_on_lab(session, bundle, column, labs, progress)

@@ -29,15 +29,27 @@ class Quantization:
     notes: tuple[str, ...] = ()
 
 
-def from_answers(rows: Sequence[LabTestRow], column: str) -> Quantization:
-    """Compare the answers of the float model and of an artifact, image by image."""
+def from_answers(rows: Sequence[LabTestRow], column: str, card: Card) -> Quantization:
+    """Compare the answers of the float model and of an artifact, image by image.
+
+    Args:
+        card: Its tallies know which images show one thing.
+    """
     label = np.array([row.label for row in rows])
     floats = np.array([row.predicted["keras"] for row in rows]) == label
     quantized = np.array([row.predicted[column] for row in rows]) == label
     step = Step.paired(
         QUANTIZATION, floats, quantized, f"{column} against the float model, paired on"
     )
-    return Quantization(Tally.of(floats), Tally.of(quantized), step)
+    file = next((one.lab for one in card.artifacts if one.file == column), card.lab.tally)
+    return Quantization(_known(floats, card.lab.tally), _known(quantized, file), step)
+
+
+def _known(right: np.ndarray, said: Tally) -> Tally:
+    """The card's tally of these answers; of others one whose answers are worth as much."""
+    tally = Tally.of(right)
+    is_said = (tally.correct, tally.total) == (said.correct, said.total)
+    return said if is_said else tally.worth_as(said)
 
 
 def from_card(card: Card, file: str) -> Quantization:

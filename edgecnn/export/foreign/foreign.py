@@ -91,7 +91,7 @@ def _load_foreign(
         name=path.stem,
         labels=labels,
         input=spec,
-        lab=lab_result(test.keras_scores, test.labels),
+        lab=lab_result(test.keras_scores, test.labels, test.things),
         prior=(1 / len(labels),) * len(labels),
         edgecnn=__version__,
         training={"imported": _origin(path, options)},

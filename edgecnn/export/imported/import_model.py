@@ -137,7 +137,7 @@ def _card(
         name=file.stem,
         labels=names,
         input=spec,
-        lab=lab_result(test.keras_scores, test.labels),
+        lab=lab_result(test.keras_scores, test.labels, test.things),
         prior=(1 / len(names),) * len(names),
         edgecnn=__version__,
         artifacts=(checked.artifact,),

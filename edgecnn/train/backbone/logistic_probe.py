@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecnn.accuracy.confidence import softmax
-from edgecnn.accuracy.tally import Tally
 from edgecnn.train.fitting.imbalance import class_weights
 from edgecnn.train.options import TrainOptions
 
@@ -48,10 +47,6 @@ class Judged:
     penalty: float
     right: np.ndarray
     losses: np.ndarray
-
-    @property
-    def tally(self) -> Tally:
-        return Tally.of(self.right)
 
 
 def judge_features(

@@ -21,9 +21,11 @@ from time import monotonic
 import keras
 import numpy as np
 
+from edgecnn.accuracy.objects import tally_of_objects
 from edgecnn.accuracy.paired import Paired
 from edgecnn.model.embedding import SplitNetwork
 from edgecnn.model.networks.backbones import HEAD
+from edgecnn.model.predict import things_in
 from edgecnn.train.backbone.frozen_features import FrozenFeatures, views_of
 from edgecnn.train.backbone.larger_features import Aim
 from edgecnn.train.backbone.logistic_probe import (
@@ -87,7 +89,8 @@ def probe(
     head = fit_head(views, train.classes, num_classes, judged.penalty, options)
     scores = head.scores(views[0]), head.scores(seen)
     seconds = round(monotonic() - start, 1)
-    result = ProbeResult(judged.tally, len(views), judged.penalty, seconds)
+    tally = tally_of_objects(judged.right, things_in(train.tensors), train.classes)
+    result = ProbeResult(tally, len(views), judged.penalty, seconds)
     reports.line(result.to_text())
     row = _row(scores, (train.classes, val.classes), seconds)
     return Probed(head, *scores, row, result)

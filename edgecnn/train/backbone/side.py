@@ -8,7 +8,9 @@ from time import monotonic
 import cv2
 import numpy as np
 
+from edgecnn.accuracy.objects import tally_of_objects
 from edgecnn.images.tensors import ChosenTensors, Tensors
+from edgecnn.model.predict import things_in
 from edgecnn.train.backbone.frozen_features import FrozenFeatures
 from edgecnn.train.backbone.logistic_probe import Judged, judge_features
 from edgecnn.train.backbone.result import LargerInput, SideTrial
@@ -100,7 +102,8 @@ def _tried(
     judged = min(found, key=lambda one: float(one.losses.mean()))
     side = images.shape[1]
     loss, ms = float(judged.losses.mean()), 1000 * frozen.seconds(side, side)
-    return judged, SideTrial(side, judged.tally, loss, ms)
+    things = things_in(images, np.argsort(rows))
+    return judged, SideTrial(side, tally_of_objects(judged.right, things, classes), loss, ms)
 
 
 def _larger(trials: Sequence[SideTrial], judged: Sequence[Judged], side: int) -> LargerInput | None:
