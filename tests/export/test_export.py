@@ -12,6 +12,7 @@ from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import EdgecnnError, ImageError, ModelError, OptionError, OutputError
 from edgecnn.export.export import FORMATS, ExportOptions, export
+from edgecnn.model.read import load_lab_model
 
 INTEGER = ("tflite-full-integer", "onnx-full-integer")
 
@@ -29,6 +30,17 @@ def test_all_seven_artifacts_are_written_and_checked_on_every_lab_image(small_re
         assert artifact.lab.total == 600
         assert artifact.agreement > 0.98
         assert artifact.ok
+
+
+def test_the_lab_figure_of_an_older_model_is_counted_anew(digits_model, tmp_path):
+    """It took digits that look alike for independent answers."""
+    model = copy(digits_model, tmp_path)
+    lab = load_lab_model(model).card.lab
+    assert lab.tally.effective < lab.tally.total
+    card = json.loads((model / "card.json").read_text())
+    card["lab"] = {key: value for key, value in card["lab"].items() if key != "effective"}
+    (model / "card.json").write_text(json.dumps(card))
+    assert load_lab_model(model).card.lab == lab
 
 
 def test_float_artifacts_compute_what_keras_computes(small_result):
