@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgecnn.accuracy.objects import tally_of_objects
 from edgecnn.accuracy.tally import Tally
 from edgecnn.errors import OutputError
 from edgecnn.records import Progress, Record
@@ -142,13 +143,12 @@ def _second_half(output: Path, truth: list[str], half: int) -> tuple[np.ndarray,
 
 
 def _tally(model: Path, tensors: np.ndarray, labels: list[str]) -> Tally:
-    from edgecnn.model.predict import keras_scores
+    from edgecnn.model.predict import keras_scores, things_in
     from edgecnn.model.read import load_model
     from edgecnn.quiet import quiet
 
     with quiet():
         network, card = load_model(model)
         read = keras_scores(network, tensors).argmax(axis=1)
-    return Tally.of(
-        np.array([card.labels[k] == label for k, label in zip(read, labels, strict=True)])
-    )
+    right = [card.labels[k] == label for k, label in zip(read, labels, strict=True)]
+    return tally_of_objects(right, things_in(tensors), labels)
