@@ -349,11 +349,14 @@ def difference(first: Tally, second: Tally) -> tuple[float, float, float]:
     return (points, 100 * low, 100 * high)
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, whole: Tally | None = None
+) -> tuple[float, float]:
     """95 % interval of the drop from `first` to `second`, answers to the same images.
 
     Args:
         first, second: bool, shape (n,): which images were answered right.
+        whole: A tally of such images: one is worth as much here; None: each stands for itself.
 
     Returns:
         Fractions in [-1, 1]; (-1, 1) for no images.
@@ -370,7 +373,10 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, flo
         cross = max(cross - n / 2, 0.0)
     margins = float(both + lost) * (won + neither) * (both + won) * (lost + neither)
     phi = cross / sqrt(margins) if margins else 0.0
-    return _square_and_add(Tally(both + lost, n), Tally(both + won, n), phi)
+    before, after = Tally(both + lost, n), Tally(both + won, n)
+    if whole is not None:
+        before, after = before.worth_as(whole), after.worth_as(whole)
+    return _square_and_add(before, after, phi)
 
 
 def _square_and_add(first: Tally, second: Tally, phi: float) -> tuple[float, float]:

@@ -34,6 +34,17 @@ def test_the_difference_of_two_accuracies_agrees_with_newcombes_published_exampl
     assert (low, high) == pytest.approx((0.0524, 0.3339), abs=2e-3)
 
 
+def test_copies_don_t_narrow_a_paired_difference():
+    """Every image four times, and a tally that knows it: as if each were there once."""
+    once = _paired(36, 12, 2, 0)
+    copies = [np.repeat(one, 4) for one in once]
+    known = Tally(192, 200, effective=50.0)
+    # The continuity correction is for a whole image, and here it is for a quarter of one.
+    assert paired_difference(*copies, known) == pytest.approx(paired_difference(*once), abs=0.02)
+    low, high = paired_difference(*copies)
+    assert high - low < 0.6 * np.diff(paired_difference(*copies, known))[0]
+
+
 def test_the_paired_difference_agrees_with_newcombes_published_example():
     low, high = paired_difference(*_paired(36, 12, 2, 0))
     assert (low, high) == pytest.approx((0.0569, 0.3404), abs=1.5e-2)

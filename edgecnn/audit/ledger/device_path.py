@@ -100,8 +100,9 @@ def _measure(
         return LabPath(confidence=confidence, notes=tuple(notes))
     differs = int((predicted != expected).sum())
     how = f"{answers.how}; other answers than the lab's on {differs}; paired on"
-    step = Step.paired(DEVICE_PATH, expected == label, right, how)
-    reached = Tally.of(right).worth_as(session.card.lab.tally)
+    whole = session.card.lab.tally
+    step = Step.paired(DEVICE_PATH, expected == label, right, how, whole=whole)
+    reached = Tally.of(right).worth_as(whole)
     return LabPath(step, reached, confidence, tuple(notes))
 
 

@@ -38,9 +38,8 @@ def from_answers(rows: Sequence[LabTestRow], column: str, card: Card) -> Quantiz
     label = np.array([row.label for row in rows])
     floats = np.array([row.predicted["keras"] for row in rows]) == label
     quantized = np.array([row.predicted[column] for row in rows]) == label
-    step = Step.paired(
-        QUANTIZATION, floats, quantized, f"{column} against the float model, paired on"
-    )
+    how = f"{column} against the float model, paired on"
+    step = Step.paired(QUANTIZATION, floats, quantized, how, whole=card.lab.tally)
     file = next((one.lab for one in card.artifacts if one.file == column), card.lab.tally)
     return Quantization(_known(floats, card.lab.tally), _known(quantized, file), step)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgecnn.accuracy.intervals import paired_difference
 from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Record, json_as
 
 __all__ = ["FULL", "Step", "added", "lost_points"]
@@ -47,6 +48,7 @@ class Step(Record):
         how: str,
         *,
         what: str = "lab test images",
+        whole: Tally | None = None,
     ) -> Step:
         """A step between two answers to each of some images.
 
@@ -54,8 +56,9 @@ class Step(Record):
             before, after: bool, shape (n,): which images were answered right.
             how: The evidence, before the counts.
             what: The images.
+            whole: See `paired_difference`.
         """
-        low, high = paired_difference(before, after)
+        low, high = paired_difference(before, after, whole)
         change = Paired.of(before, after)
         return cls(
             cause,
