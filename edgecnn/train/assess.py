@@ -23,7 +23,8 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.images.split_groups import GroupOptions, find_devices
 from edgecnn.images.tensors import ChosenTensors, Tensors
-from edgecnn.model.predict import keras_scores, lab_result, things_in
+from edgecnn.model.predict import keras_scores, lab_result
+from edgecnn.model.read import LabTest
 from edgecnn.records import Record, computed, json_as
 from edgecnn.render.table import table
 from edgecnn.train.augmentation.simulated_field import FieldTensors
@@ -240,8 +241,8 @@ def measure(
     options = task.options
 
     def of(rows: np.ndarray, scores: np.ndarray) -> LabResult:
-        things = things_in(ChosenTensors(task.data.tensors, rows))
-        return lab_result(scores, task.data.classes[rows], things)
+        part = LabTest.of(task.data, rows, scores)
+        return lab_result(scores, part.labels, part.things)
 
     rows = task.measured_rows("train")
     train = of(rows, scores_of(ChosenTensors(task.data.tensors, rows)))
