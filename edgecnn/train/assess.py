@@ -282,6 +282,7 @@ def measure(
                 field_scores.argmax(1) == field_classes,
             ),
             options.reject_error,
+            field.tally,
         ),
     )
 
