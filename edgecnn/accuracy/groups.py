@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.objects import tally_of_objects
 from edgecnn.accuracy.tally import Tally
 from edgecnn.records import Record, json_as
 
@@ -31,25 +34,30 @@ class WorstGroup(Record):
 
 
 def per_group(
-    names: Sequence[str | None], correct: Sequence[bool], whole: Tally
+    names: Sequence[str | None], correct: np.ndarray, thing: np.ndarray, label: Sequence[str]
 ) -> dict[str, Tally]:
     """Count right answers by group, the worst group first; leave out answers without a group.
 
     Args:
         names: Group of each answer.
-        correct: Whether each answer was right.
-        whole: The tally of all: an answer of a group is worth as much.
+        correct: bool, shape (n,): whether each answer was right.
+        thing: int, shape (n,): what each image shows, see `accuracy.objects`.
+        label: The true class of each image.
 
     Example:
-        >>> per_group(["a", "b", "b", None], [True, True, False, False], Tally(2, 4))
+        >>> right, thing = np.array([True, True, False, False]), np.arange(4)
+        >>> per_group(["a", "b", "b", None], right, thing, "cccc")
         {'b': Tally(50.0 % of 2, 95 % interval 6.1-93.9), 'a': Tally(100.0 % of 1, \
 95 % interval 2.5-100.0)}
     """
-    tallies: dict[str, Tally] = {}
-    for name, right in zip(names, correct, strict=True):
+    groups: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
         if name is not None:
-            tallies[name] = tallies.get(name, Tally(0, 0)) + Tally(int(right), 1)
-    found = {name: tally.worth_as(whole) for name, tally in tallies.items()}
+            groups.setdefault(name, []).append(row)
+    found = {
+        name: tally_of_objects(correct[rows], thing[rows], [label[row] for row in rows])
+        for name, rows in groups.items()
+    }
     return dict(sorted(found.items(), key=lambda item: (item[1].accuracy or 0.0, item[0])))
 
 

@@ -75,12 +75,14 @@ def fit_reject(
     chosen_on: tuple[np.ndarray, np.ndarray],
     measured_on: tuple[np.ndarray, np.ndarray],
     error: float,
+    whole: Tally,
 ) -> Reject | None:
     """Choose a threshold on some answers and measure it on others.
 
     Args:
         chosen_on, measured_on: Confidence and whether right, as of `choose_threshold`.
         error: The share of accepted answers that may be wrong.
+        whole: The tally of all that it is measured on: an accepted answer is worth as much.
     """
     threshold = choose_threshold(*chosen_on, error)
     if threshold is None:
@@ -88,4 +90,5 @@ def fit_reject(
     confidence, correct = measured_on
     taken = confidence >= threshold
     coverage = float(taken.mean()) if len(taken) else 0.0
-    return Reject(threshold, error, round(coverage, 6), Tally.of(correct[taken]))
+    accepted = Tally.of(correct[taken]).worth_as(whole)
+    return Reject(threshold, error, round(coverage, 6), accepted)

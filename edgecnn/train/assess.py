@@ -23,7 +23,8 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.images.split_groups import GroupOptions, find_devices
 from edgecnn.images.tensors import ChosenTensors, Tensors
-from edgecnn.model.predict import keras_scores, lab_result, things_in
+from edgecnn.model.predict import keras_scores, lab_result
+from edgecnn.model.read import LabTest
 from edgecnn.records import Record, computed, json_as
 from edgecnn.render.table import table
 from edgecnn.train.augmentation.simulated_field import FieldTensors
@@ -239,20 +240,20 @@ def measure(
         scores_of = quick
     options = task.options
 
-    def of(rows: np.ndarray, scores: np.ndarray) -> LabResult:
-        things = things_in(ChosenTensors(task.data.tensors, rows))
-        return lab_result(scores, task.data.classes[rows], things)
+    def of(rows: np.ndarray, scores: np.ndarray) -> tuple[LabResult, LabTest]:
+        part = LabTest.of(task.data, rows, scores)
+        return lab_result(scores, part.labels, part.things), part
 
     rows = task.measured_rows("train")
-    train = of(rows, scores_of(ChosenTensors(task.data.tensors, rows)))
-    val = of(task.rows("val"), scores_of(task.tensors("val")))
+    train, _ = of(rows, scores_of(ChosenTensors(task.data.tensors, rows)))
+    val, _ = of(task.rows("val"), scores_of(task.tensors("val")))
     # On clean validation images, which are mostly right, it comes out as 1 and says nothing.
     val_scores, val_classes = _in_field(scores_of, task, "val", _FIELD_SEED + 1)
     temperature = fit_temperature(val_scores, val_classes)
     scores, classes = scores_of(task.tensors("test")), task.classes("test")
-    lab = of(task.rows("test"), scores)
+    lab, test = of(task.rows("test"), scores)
     field_scores, field_classes = _in_field(scores_of, task, "test", _FIELD_SEED)
-    field = of(task.simulated_rows("test"), field_scores)
+    field, _ = of(task.simulated_rows("test"), field_scores)
     groups = {column: [found[k] for k in task.split.test] for column, found in names.items()}
     labels = [task.data.labels[k] for k in classes]
     settings = options.pretrained, options.strength
@@ -271,7 +272,7 @@ def measure(
         train.tally,
         val.tally,
         Verdict(*(train.tally, lab.tally, field.tally), *settings, larger, sign, tuned, epochs),
-        break_down(labels, groups, scores.argmax(axis=1) == classes, lab.tally),
+        break_down(labels, groups, scores.argmax(axis=1) == classes, test.things),
         temperature,
         confidence_error(scores, classes, temperature),
         fit_reject(
@@ -281,6 +282,7 @@ def measure(
                 field_scores.argmax(1) == field_classes,
             ),
             options.reject_error,
+            field.tally,
         ),
     )
 
@@ -311,7 +313,7 @@ def break_down(
     classes: Sequence[str],
     groups: dict[str, list[str | None]],
     correct: np.ndarray,
-    whole: Tally,
+    thing: np.ndarray,
 ) -> tuple[Breakdown, ...]:
     """Accuracy by class and by each column.
 
@@ -319,13 +321,12 @@ def break_down(
         classes: Label of each test image.
         groups: For each column the value of each test image, None where unknown.
         correct: bool, shape (n,): which images were read correctly.
-        whole: The tally of all: an answer of a part is worth as much.
+        thing: int, shape (n,): what each image shows, see `accuracy.objects`.
     """
-    right = correct.tolist()
     columns: dict[str, Sequence[str | None]] = {"class": classes, **groups}
     found = []
     for column, names in columns.items():
-        tallies = per_group(names, right, whole)
+        tallies = per_group(names, correct, thing, classes)
         unknown = sum(name is None for name in names)
         found.append(Breakdown(column, tallies, worst_group(tallies), unknown))
     return tuple(found)

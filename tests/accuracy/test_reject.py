@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgecnn.accuracy.reject import choose_threshold, fit_reject
+from edgecnn.accuracy.tally import Tally
 
 
 def answers(count: int, seed: int, steps: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -32,11 +33,12 @@ def test_the_error_that_was_asked_for_is_exceeded_in_one_of_twenty_choices_at_mo
 
 def test_a_threshold_takes_the_answers_of_its_own_confidence_and_more_of_a_better_network():
     confidence, right = answers(2000, 1)
-    found = fit_reject((confidence, right), answers(2000, 2), 0.15)
+    found = fit_reject((confidence, right), answers(2000, 2), 0.15, Tally(0, 2000, effective=500.0))
     assert found is not None
     assert found.threshold in confidence
     assert found.accepted.total == pytest.approx(found.coverage * 2000, abs=0.1)
     assert found.accepted.accuracy > 0.83
+    assert found.accepted.worth == pytest.approx(found.coverage * 500, abs=0.1)
     better = choose_threshold(confidence, right | (np.arange(2000) % 2 == 0), 0.15)
     assert better < found.threshold
     assert "are accepted, of these right" in found.text()

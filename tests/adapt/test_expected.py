@@ -108,6 +108,9 @@ def test_live_before_is_of_this_network_and_of_labels_that_are_a_sample(
     none = record_folder(tmp_path / "none", digits_bundle, halves[0], truth=False)
     assert live_before([none], card) is None
     assert live_before([first], card) == result.live_before
+    # An older edgecnn counted the same answers of the lab as independent.
+    older = replace(card.lab, tally=replace(card.lab.tally, effective=None))
+    assert live_before([first], replace(card, lab=older)) == result.live_before
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_exchanged_colours_are_not_taken_for_exchanged_names(color_folders, tmp_
     assert "fit their labels as they are if each frame is changed: red and blue" in said[0]
 
 
-@pytest.mark.parametrize("pair", [("blue 0", "blue 3"), ("red 1", "blue 2")])
+@pytest.mark.parametrize("pair", [("blue 0", "blue 3"), ("red 1", "blue 2"), ("red 0", "blue 0")])
 def test_names_that_are_exchanged_are_found_though_pictures_were_kept(
     pair, color_folders, tmp_path
 ):

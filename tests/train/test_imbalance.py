@@ -156,7 +156,7 @@ def test_accuracy_is_told_by_class_and_group_the_worst_first():
     classes = ["a"] * 20 + ["b"] * 20
     sites = ["x", "y"] * 19 + [None, None]
     correct = np.array([True] * 20 + [False] * 5 + [True] * 15)
-    by_class, by_site = break_down(classes, {"site": sites}, correct)
+    by_class, by_site = break_down(classes, {"site": sites}, correct, np.arange(40))
     assert list(by_class.tallies) == ["b", "a"]
     assert by_class.worst.name == "b"
     assert by_class.worst.points == pytest.approx(25)

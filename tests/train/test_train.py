@@ -20,7 +20,7 @@ import pytest
 from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.errors import DataError, ModelError, OutputError
 from edgecnn.model.predict import keras_scores
-from edgecnn.model.read import load_model
+from edgecnn.model.read import load_lab_model, load_model
 from edgecnn.train.fitting.schedule import Schedule
 from edgecnn.train.task import _check_seconds, read_task
 from edgecnn.train.train import TrainOptions, train
@@ -86,6 +86,20 @@ def test_the_model_folder_holds_what_export_needs(quick, few):
     digests = {hashlib.sha256(p.read_bytes()).hexdigest() for p in (output / "golden").iterdir()}
     assert len(digests) == 4
     assert digests <= set(test["sha256"].tolist())
+
+
+def test_the_lab_figure_is_the_one_that_export_and_evaluate_count(few, tmp_path):
+    """They number things by the frames of a film as they were taken: 2.png before 10.png."""
+    shutil.copytree(few, tmp_path / "lab" / "train")
+    for label, height in (("0", 8), ("1", 16)):
+        place = tmp_path / "lab" / "test" / label
+        place.mkdir(parents=True)
+        for k in range(30):
+            frame = np.zeros((48, 48, 3), np.uint8)
+            frame[height : height + 20, k // 2 + 4 : k // 2 + 20] = 200
+            cv2.imwrite(str(place / f"{k}.png"), frame)
+    result = train(tmp_path / "lab", tmp_path / "model", TrainOptions(**QUICKER))
+    assert load_lab_model(tmp_path / "model").card.lab.tally == result.lab
 
 
 def test_pictures_and_history_can_be_read(quick):

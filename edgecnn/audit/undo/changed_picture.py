@@ -9,6 +9,7 @@ import numpy as np
 from edgecnn.audit.ledger.other_framing import framing_changes
 from edgecnn.audit.ledger.other_light import light_changes
 from edgecnn.audit.ledger.truth_faults import TruthFault
+from edgecnn.audit.recordings.exchanges import region_rows
 from edgecnn.audit.undo.changed_answers import Readers, labelled_frames
 from edgecnn.bundle.artifacts import twin_of
 from edgecnn.bundle.classifier import Classifier
@@ -20,8 +21,8 @@ from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = ["picture_at_fault"]
 
-# Fewer kept frames whose labels seem wrong say nothing. A changed picture has to fit the labels as
-# they are nearly as well as the answers fit the other labels, or close half of the loss.
+# Fewer kept frames that are misread say nothing. A changed picture has to return nearly as much as
+# other labels do, or where nobody can say these half of the loss.
 _FEWEST, _AS_WELL, _CLOSES = 10, 0.9, 0.5
 
 
@@ -35,7 +36,8 @@ def picture_at_fault(
     """What explains the errors as well as a fault of the labels does; None where nothing does.
 
     Upside down a 6 is read as a 9 and a 9 as a 6, as if the names were exchanged. But turned back
-    the pictures fit their labels, which those of other things never do.
+    all pictures fit their labels; where only names are exchanged, those of other things no longer
+    do.
 
     Args:
         expected: Accuracy of the artifact in the lab, a fraction.
@@ -45,19 +47,17 @@ def picture_at_fault(
         classifier = Classifier(bundle, twin_of(session.artifact) or session.artifact)
     except (MissingRuntimeError, ArtifactError):
         return None  # the note on the kept frames says why
-    seems_wrong = truth.label >= 0
-    if fault.label is not None:
-        seems_wrong &= fault.label != truth.label
-    some = replace(truth, label=np.where(seems_wrong, truth.label, NO_TRUTH))
-    kept = labelled_frames([(session, frames, some)], classifier)
-    if kept is None or len(kept.label) < _FEWEST:
+    label = np.where(_in_doubt(frames, truth, fault), truth.label, NO_TRUTH)
+    kept = labelled_frames([(session, frames, replace(truth, label=label))], classifier)
+    if kept is None or int((~kept.right).sum()) < _FEWEST:
         return None
+    before = float((label == frames.index)[label >= 0].mean())
     if fault.label is None:
-        before = fault.before.accuracy or 0.0
         enough = before + _CLOSES * (expected - before)
     else:
-        fits = fault.label[seems_wrong] == frames.index[seems_wrong]
-        enough = _AS_WELL * float(fits.mean())
+        put_right = (label >= 0) & (fault.label >= 0)
+        after = float((fault.label == frames.index)[put_right].mean())
+        enough = before + _AS_WELL * (after - before)
     changes, readers = [*framing_changes(), *light_changes()], Readers(classifier)
     shares = []
     for k, change in enumerate(changes):
@@ -69,7 +69,18 @@ def picture_at_fault(
     if shares[best] < enough:
         return None
     return (
-        f"the errors look as if {fault.name}, but {100 * shares[best]:.0f} % of those frames fit "
+        f"the errors look as if {fault.name}, but {100 * shares[best]:.0f} % of these frames fit "
         f"their labels as they are if each frame is changed: {changes[best].name}; look at 20 "
         "frames to see which it is"
     )
+
+
+def _in_doubt(frames: Frames, truth: Truth, fault: TruthFault) -> np.ndarray:
+    """The frames of the regions in which labels seem wrong: bool, shape (n,)."""
+    seems_wrong = truth.label >= 0
+    if fault.label is not None:
+        seems_wrong &= fault.label != truth.label
+    found = np.zeros(len(truth.label), bool)
+    for rows in region_rows(frames).values():
+        found[rows] = seems_wrong[rows].any()
+    return found

@@ -1,4 +1,4 @@
-"""Fragile or solid: which errors small nudges cure, and which nothing cures."""
+"""Fragile or solid: which errors small nudges cure, and which none of them cures."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ class Fragility(Record):
         return (
             f"of {self.misread} misread frames that chance kept small nudges cure {self.fragile} "
             f"(crop, adapt, augment), and none of the nudges cures {self.solid} (what no setting "
-            "above mends: label it and add such images)"
+            "above undoes: label it and add such images)"
         )
