@@ -23,7 +23,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.images.split_groups import GroupOptions, find_devices
 from edgecnn.images.tensors import ChosenTensors, Tensors
-from edgecnn.model.predict import keras_scores, lab_result
+from edgecnn.model.predict import keras_scores, lab_result, things_in
 from edgecnn.model.read import LabTest
 from edgecnn.records import Record, computed, json_as
 from edgecnn.render.table import table
@@ -240,20 +240,21 @@ def measure(
         scores_of = quick
     options = task.options
 
-    def of(rows: np.ndarray, scores: np.ndarray) -> tuple[LabResult, LabTest]:
-        part = LabTest.of(task.data, rows, scores)
-        return lab_result(scores, part.labels, part.things), part
+    def of(rows: np.ndarray, scores: np.ndarray) -> Tally:
+        things = things_in(ChosenTensors(task.data.tensors, rows))
+        return lab_result(scores, task.data.classes[rows], things).tally
 
     rows = task.measured_rows("train")
-    train, _ = of(rows, scores_of(ChosenTensors(task.data.tensors, rows)))
-    val, _ = of(task.rows("val"), scores_of(task.tensors("val")))
+    train = of(rows, scores_of(ChosenTensors(task.data.tensors, rows)))
+    val = of(task.rows("val"), scores_of(task.tensors("val")))
     # On clean validation images, which are mostly right, it comes out as 1 and says nothing.
     val_scores, val_classes = _in_field(scores_of, task, "val", _FIELD_SEED + 1)
     temperature = fit_temperature(val_scores, val_classes)
     scores, classes = scores_of(task.tensors("test")), task.classes("test")
-    lab, test = of(task.rows("test"), scores)
+    test = LabTest.of(task.data, task.rows("test"), scores)
+    lab = lab_result(scores, test.labels, test.things)
     field_scores, field_classes = _in_field(scores_of, task, "test", _FIELD_SEED)
-    field, _ = of(task.simulated_rows("test"), field_scores)
+    field = of(task.simulated_rows("test"), field_scores)
     groups = {column: [found[k] for k in task.split.test] for column, found in names.items()}
     labels = [task.data.labels[k] for k in classes]
     settings = options.pretrained, options.strength
@@ -269,9 +270,9 @@ def measure(
     return Measured(
         scores,
         lab,
-        train.tally,
-        val.tally,
-        Verdict(*(train.tally, lab.tally, field.tally), *settings, larger, sign, tuned, epochs),
+        train,
+        val,
+        Verdict(*(train, lab.tally, field), *settings, larger, sign, tuned, epochs),
         break_down(labels, groups, scores.argmax(axis=1) == classes, test.things),
         temperature,
         confidence_error(scores, classes, temperature),
@@ -282,7 +283,7 @@ def measure(
                 field_scores.argmax(1) == field_classes,
             ),
             options.reject_error,
-            field.tally,
+            field,
         ),
     )
 

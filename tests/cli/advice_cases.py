@@ -361,6 +361,7 @@ ELSEWHERE = {
     "page needs {}": "tests/cli/test_cli.py",
     "expected a folder that `edgecnn run --log`": "it names what makes such a folder",
     "can't use {} as --log": "needs a folder that can't be read",
+    "or choose another --log-root": "tests/device/test_log_faults.py",
     "can't write session": "tests/device/test_log_faults.py",
     "every operation of the added augmentation": "tests/train/test_label_check.py",
     "a person has sorted since `edgecnn harvest`": "tests/adapt/test_harvest.py",

@@ -232,7 +232,7 @@ def test_a_soak_sets_the_first_minute_beside_the_steady_state(digits_bundle, hot
     options = replace(SHORT, soak=4, artifact="float32")
     result = benchmark(digits_bundle, None, options)
     found = result.soak
-    assert found.file == "model_float32.onnx"
+    assert found.file == "model_float32.tflite"
     assert found.frames > 4
     assert found.window_s == 2
     total = (found.first.fps + found.last.fps) * found.window_s
