@@ -40,7 +40,9 @@ class Reject(Record):
         )
 
 
-def choose_threshold(confidence: np.ndarray, correct: np.ndarray, error: float) -> float | None:
+def choose_threshold(
+    confidence: np.ndarray, correct: np.ndarray, error: float, share: float = 1.0
+) -> float | None:
     """The lowest confidence from which on answers are wrong in at most this share, 95 % sure.
 
     The surest quarter of the answers is tried first (but not fewer than could ever show it), then
@@ -51,6 +53,7 @@ def choose_threshold(confidence: np.ndarray, correct: np.ndarray, error: float) 
         confidence: Shape (n,), in [0, 1].
         correct: bool, shape (n,).
         error: In (0, 1).
+        share: How many independent answers one is worth, in (0, 1].
 
     Returns:
         None where no threshold can be shown to hold, as with too few answers.
@@ -61,11 +64,11 @@ def choose_threshold(confidence: np.ndarray, correct: np.ndarray, error: float) 
     order = np.argsort(-confidence, kind="stable")
     falling, wrong = confidence[order], np.cumsum(~correct[order])
     ends = np.flatnonzero(np.append(np.diff(falling) < 0, True))  # equal ones go together
-    fewest = max(ceil(log(1 - _SURE) / log(1 - error)), len(order) // 4)
+    fewest = max(ceil(log(1 - _SURE) / log(1 - error) / share), len(order) // 4)
     found = None
     for last in ends[ends + 1 >= fewest].tolist() if len(order) else ():
         mistakes, right = int(wrong[last]), last + 1 - int(wrong[last])
-        if not right or beta_quantile(_SURE, mistakes + 1, right) > error:
+        if not right or beta_quantile(_SURE, share * mistakes + 1, share * right) > error:
             break
         found = float(falling[last])
     return found
@@ -75,20 +78,21 @@ def fit_reject(
     chosen_on: tuple[np.ndarray, np.ndarray],
     measured_on: tuple[np.ndarray, np.ndarray],
     error: float,
-    whole: Tally,
+    wholes: tuple[Tally, Tally],
 ) -> Reject | None:
     """Choose a threshold on some answers and measure it on others.
 
     Args:
         chosen_on, measured_on: Confidence and whether right, as of `choose_threshold`.
         error: The share of accepted answers that may be wrong.
-        whole: The tally of all that it is measured on: an accepted answer is worth as much.
+        wholes: The tallies of all answers of both: an accepted one is worth as much.
     """
-    threshold = choose_threshold(*chosen_on, error)
+    chosen, measured = wholes
+    threshold = choose_threshold(*chosen_on, error, chosen.worth / max(1, chosen.total))
     if threshold is None:
         return None
     confidence, correct = measured_on
     taken = confidence >= threshold
     coverage = float(taken.mean()) if len(taken) else 0.0
-    accepted = Tally.of(correct[taken]).worth_as(whole)
+    accepted = Tally.of(correct[taken]).worth_as(measured)
     return Reject(threshold, error, round(coverage, 6), accepted)

@@ -121,7 +121,7 @@ class ParentBundle:
     def _lab_result(self, scores: np.ndarray) -> LabResult:
         """Of the remembered lab test; no image says which show one thing, but the card knows."""
         found = lab_result(scores, self._labels, np.arange(len(scores)))
-        return replace(found, tally=found.tally.worth_as(self.card.lab.tally))
+        return replace(found, tally=found.tally.worth_as(self.card.lab.tally), worth=())
 
     def _float_scores(self) -> np.ndarray:
         """Of the remembered lab test, by the float network as it is now."""

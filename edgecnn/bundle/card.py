@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError, reason_of
-from edgecnn.records import Json, Record, computed, encode, expect_object, json_as
+from edgecnn.records import Json, Record, computed, decode, encode, expect_object, json_as
 from edgecnn.words import number
 
 __all__ = [
@@ -66,16 +66,22 @@ class LabResult:
 
     `read_as[i]` counts the answers to images of label i, by their label; without those that never
     came: of a thousand classes a whole matrix would be a million zeros on every device.
+    `worth[i]` is how many independent answers those are worth (see `Tally`); where it is empty,
+    as many an answer as all together are.
     """
 
     tally: Tally
     read_as: tuple[Mapping[int, int], ...]
+    worth: tuple[float | None, ...] = ()
 
     @classmethod
-    def of(cls, tally: Tally, confusion: ArrayLike) -> LabResult:
+    def of(
+        cls, tally: Tally, confusion: ArrayLike, worth: tuple[float | None, ...] = ()
+    ) -> LabResult:
         """From a confusion matrix (k, k); [i, j]: true label i read as label j."""
         rows = np.asarray(confusion)
-        return cls(tally, tuple({int(j): int(row[j]) for j in np.flatnonzero(row)} for row in rows))
+        read_as = ({int(j): int(row[j]) for j in np.flatnonzero(row)} for row in rows)
+        return cls(tally, tuple(read_as), _if_any(worth))
 
     @property
     def confusion(self) -> np.ndarray:
@@ -87,10 +93,12 @@ class LabResult:
 
     def per_class(self, labels: Sequence[str]) -> dict[str, Tally]:
         """Tally of each true class, in the order of `labels`."""
-        return {
-            label: Tally(counts.get(k, 0), sum(counts.values())).worth_as(self.tally)
-            for k, (label, counts) in enumerate(zip(labels, self.read_as, strict=True))
-        }
+        found = {}
+        for k, (label, counts) in enumerate(zip(labels, self.read_as, strict=True)):
+            one = Tally(counts.get(k, 0), sum(counts.values()))
+            worth = self.worth[k] if self.worth else one.worth_as(self.tally).effective
+            found[label] = replace(one, effective=worth)
+        return found
 
     def to_json(self, labels: Sequence[str]) -> Json:
         few = len(self.read_as) <= _WHOLE_MATRIX
@@ -103,7 +111,22 @@ class LabResult:
         rows: Sequence[Any] = data["confusion"]
         if not isinstance(rows, list):
             raise TypeError("confusion is no list of rows")
-        return cls(Tally.from_json(data), tuple(_counts(row, len(rows)) for row in rows))
+        read_as = tuple(_counts(row, len(rows)) for row in rows)
+        per_class = expect_object(data.get("per_class", {}), "per_class")
+        worth = tuple(_worth(label, one) for label, one in per_class.items())
+        worth = _if_any(worth) if len(worth) == len(rows) else ()
+        return cls(Tally.from_json(data), read_as, worth)
+
+
+def _if_any(worth: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """Empty where every answer to every class stands for itself: then all together do, too."""
+    return worth if any(one is not None for one in worth) else ()
+
+
+def _worth(label: str, tally: Any) -> float | None:
+    """What the answers to a class are worth, as the file has it."""
+    found = expect_object(tally, label).get("effective")
+    return None if found is None else float(decode(float, found, "effective"))
 
 
 def _counts(row: Any, num_labels: int) -> dict[int, int]:

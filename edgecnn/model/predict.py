@@ -53,7 +53,11 @@ def lab_result(scores: np.ndarray, classes: np.ndarray, things: np.ndarray) -> L
     predicted = scores.argmax(axis=1)
     confusion = np.zeros((scores.shape[1],) * 2, int)
     np.add.at(confusion, (classes, predicted), 1)
-    return LabResult.of(tally_of_objects(predicted == classes, things, classes), confusion)
+    right = predicted == classes
+    of_class = [classes == k for k in range(scores.shape[1])]
+    each = [tally_of_objects(right[of], things[of], classes[of]) for of in of_class]
+    whole = tally_of_objects(right, things, classes)
+    return LabResult.of(whole, confusion, tuple(one.effective for one in each))
 
 
 def things_in(tensors: Tensors, order: Iterable[int] | None = None) -> np.ndarray:

@@ -18,6 +18,7 @@ from edgecnn.accuracy.confidence import (
 )
 from edgecnn.accuracy.groups import WorstGroup, per_group, worst_group
 from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.objects import tally_of_objects
 from edgecnn.accuracy.reject import Reject, fit_reject
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
@@ -241,8 +242,8 @@ def measure(
     options = task.options
 
     def of(rows: np.ndarray, scores: np.ndarray) -> Tally:
-        things = things_in(ChosenTensors(task.data.tensors, rows))
-        return lab_result(scores, task.data.classes[rows], things).tally
+        things, truth = things_in(ChosenTensors(task.data.tensors, rows)), task.data.classes[rows]
+        return tally_of_objects(scores.argmax(axis=1) == truth, things, truth)
 
     rows = task.measured_rows("train")
     train = of(rows, scores_of(ChosenTensors(task.data.tensors, rows)))
@@ -283,7 +284,7 @@ def measure(
                 field_scores.argmax(1) == field_classes,
             ),
             options.reject_error,
-            field,
+            (of(task.simulated_rows("val"), val_scores), field),
         ),
     )
 

@@ -33,7 +33,8 @@ def test_the_error_that_was_asked_for_is_exceeded_in_one_of_twenty_choices_at_mo
 
 def test_a_threshold_takes_the_answers_of_its_own_confidence_and_more_of_a_better_network():
     confidence, right = answers(2000, 1)
-    found = fit_reject((confidence, right), answers(2000, 2), 0.15, Tally(0, 2000, effective=500.0))
+    wholes = Tally(0, 2000), Tally(0, 2000, effective=500.0)
+    found = fit_reject((confidence, right), answers(2000, 2), 0.15, wholes)
     assert found is not None
     assert found.threshold in confidence
     assert found.accepted.total == pytest.approx(found.coverage * 2000, abs=0.1)
@@ -42,6 +43,14 @@ def test_a_threshold_takes_the_answers_of_its_own_confidence_and_more_of_a_bette
     better = choose_threshold(confidence, right | (np.arange(2000) % 2 == 0), 0.15)
     assert better < found.threshold
     assert "are accepted, of these right" in found.text()
+
+
+def test_copies_show_no_threshold_that_each_once_does_not_show():
+    confidence, right = answers(500, 3)
+    once = choose_threshold(confidence, right, 0.1)
+    copies = np.repeat(confidence, 4), np.repeat(right, 4)
+    assert choose_threshold(*copies, 0.1) < once
+    assert choose_threshold(*copies, 0.1, share=0.25) == once
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,6 +123,15 @@ def test_a_confusion_matrix_survives_the_card(num_labels):
         assert len(text) < 300 * num_labels
     else:
         assert json.loads(text)["lab"]["confusion"] == confusion.tolist()
+
+
+def test_what_the_answers_to_each_class_are_worth_survives_the_card():
+    """A class that was filmed as one thing, and one of twenty things."""
+    lab = LabResult.of(Tally(36, 40, effective=21.0), [[18, 2], [2, 18]], (1.0, None))
+    card = replace(card_of(2, lab.confusion), lab=lab)
+    assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
+    one, twenty = lab.per_class(card.labels).values()
+    assert (one.worth, twenty.worth) == (1, 20)
 
 
 def test_a_card_that_has_the_whole_matrix_of_many_labels_is_read():
