@@ -57,20 +57,22 @@ def test_keys_typed_in_a_window_give_the_same_tally_everywhere(env_python, scree
         text=True,
     )
 
-    def xdotool(*args: str) -> None:
-        subprocess.run(["xdotool", *args], env=environment, check=True, timeout=PATIENCE_S)
+    def xdotool(*args: str) -> bool:
+        done = subprocess.run(["xdotool", *args], env=environment, check=False, timeout=PATIENCE_S)
+        return done.returncode == 0
 
     def truths() -> list[dict]:
         return events(log, "truth") if (log / "events.jsonl").exists() else []
 
-    xdotool("search", "--sync", "--name", "edgecnn", "windowfocus", "--sync")
+    # A window that is not drawn yet takes no focus.
+    wait_for(lambda: xdotool("search", "--name", "edgecnn", "windowfocus", "--sync"), run)
     for key in ("1", "x", "n"):
         before = len(truths())
-        xdotool("key", key)
+        assert xdotool("key", key)
         wait_for(lambda before=before: len(truths()) > before, run)
-    xdotool("key", "shift+2")
+    assert xdotool("key", "shift+2")
     wait_for(lambda: len(truths()) > 20, run)
-    xdotool("key", "q")
+    assert xdotool("key", "q")
     out, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0
     result = json.loads(out)
