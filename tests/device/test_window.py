@@ -27,7 +27,8 @@ def screen() -> Iterator[str]:
     for program in ("Xvfb", "xdotool"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24"]
+    # Else it drops whoever connects while its only client, a short one, goes.
+    command = ["Xvfb", "-noreset", "-displayfd", "1", "-screen", "0", "800x600x24"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         assert server.stdout is not None
         yield f":{server.stdout.readline().decode().strip()}"
