@@ -223,6 +223,9 @@ def _of_setting(advised: Prescription, bundle: str, sessions: Sequence[Session])
         how = f"move or turn the camera, or change {region}"
     else:
         how = "lock the exposure or change the lamp until the picture looks so"
+    if header.ran_over_files and views is None and not change.swaps_colour:
+        # The same files would show the same again.
+        header, how = replace(header, source="NEW_RECORDING"), f"record anew: {how}"
     return NextStep(
         run_again(header, bundle, "changed", views),
         f"the errors fall if each frame is changed: {change.name} ({how}); measured on "

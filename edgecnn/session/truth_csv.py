@@ -43,6 +43,7 @@ _FORMS: tuple[tuple[str, ...], ...] = (
     ("first", "last"),
     ("start", "end"),
     ("name",),
+    ("file",),  # as `evaluate --csv` and manifests call it
 )
 _CLOCK = re.compile(r"(?:[0-9]{1,4}:)?[0-9]{1,2}:[0-9]{2}(?:\.[0-9]+)?")  # hh:mm:ss, mm:ss
 _EPOCH = 1e9  # seconds since 1970 in 2001; from the start of a source they are 31 years
@@ -138,7 +139,7 @@ def labels_from_csv(path: Path, footage: Footage, labels: Sequence[str]) -> CsvL
             malformed (with the line number), or a form that this source can't be asked by.
     """
     form, rows, notes = _read_rows(path, labels)
-    if form == "name":
+    if form in ("name", "file"):
         found = _by_name(path, rows, footage)
     elif form == "start":
         found = _by_time(path, rows, footage)

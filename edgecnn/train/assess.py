@@ -180,7 +180,8 @@ class Verdict(Record):
             return (
                 f"Underfits: even training images are read at {self.train.percent} only; {change}."
             )
-        return f"No overfitting found: {better}"
+        strong = "strong " if difference(self.train, self.test)[1] > 0 else ""
+        return f"No {strong}overfitting found: {better}"
 
     def _on_crops(self) -> str:
         """What was measured on real devices, for the network of that measurement only."""

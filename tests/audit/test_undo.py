@@ -386,6 +386,26 @@ def test_a_setting_that_spoils_too_much_is_read_in_part_and_not_chosen(
     assert some[~returns] @ kept.weight == pytest.approx(every[~returns] @ kept.weight, abs=near)
 
 
+class SmearReader:
+    """Answers 1 to a picture whose lowest rows are all alike, as an edge that is drawn out is."""
+
+    def answers(self, frames, change):
+        changed = [frame if change is None else change.apply(frame) for frame in frames]
+        return np.array([int(np.ptp(one[-4:], axis=0).max() < 8) for one in changed], np.int64)
+
+
+def test_what_only_a_drawn_out_edge_mends_is_not_mended():
+    """Pictures of one class that is read as another, without what the lab showed below it."""
+    rng = np.random.default_rng(8)
+    frames = [rng.integers(0, 255, (64, 48, 3)).astype(np.uint8) for _ in range(30)]
+    wrong = np.zeros(30, np.int64)
+    kept = KeptLabelled(frames, wrong + 1, wrong, np.ones(30), np.arange(30), np.ones(30, bool))
+    changes = [one for one in framing_changes() if "bottom" in one.name and one.refilled]
+    smeared = SmearReader().answers(frames, changes[0])
+    assert smeared.all(), "the edge alone would mend them all"
+    assert not _Trial(kept, SmearReader(), None)._won(FRAMING, changes).any()
+
+
 def test_frames_surer_than_every_picture_are_stood_for():
     """Scores of integer files are often equal: no part may be left without a picture."""
     sure = np.repeat([0.9, 0.99, 1.0], [400, 500, 100])

@@ -350,7 +350,7 @@ def test_kept_frames_are_the_mistakes_and_a_uniform_sample_named_by_their_events
     planted = set(range(5, len(names), len(names) // 15))
     labels = [str((int(a) + 1) % 10) if k in planted else a for k, a in enumerate(answers)]
     rows = "".join(f"{n},{label}\n" for n, label in zip(names, labels, strict=True))
-    (tmp_path / "truth.csv").write_text("name,label\n" + rows)
+    (tmp_path / "truth.csv").write_text("file,label\n" + rows)
     log = tmp_path / "s"
     options = RunOptions(truth=tmp_path / "truth.csv", log=log, keep_frames=60)
     result = run(digits_bundle, str(digits_field), options)

@@ -26,6 +26,8 @@ class Change:
         rotate: Degrees clockwise, as of `run --rotate`.
         flip: As of `run --flip`, after the turn.
         swaps_colour: As the other `run --color` does.
+        refilled: As `apply`, but what lies outside of the frame is its mirror image; None where
+            nothing of that comes into view.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Change:
     rotate: int = 0
     flip: Flip | None = None
     swaps_colour: bool = False
+    refilled: Callable[[np.ndarray], np.ndarray] | None = None
 
     def region(self, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
         """`cut` in pixels of a frame of this shape: (x, y, width, height)."""
@@ -60,12 +63,15 @@ def moved(name: str, *, zoom: float = 1.0, right: float = 0.0, down: float = 0.0
     left, top = 0.5 + right - share / 2, 0.5 + down - share / 2
     inside = min(left, top) >= 0 and max(left, top) + share <= 1
     cut = (left, top, share, share) if inside else None
-    return Change(name, partial(_warp, zoom=zoom, right=right, down=down, degrees=0.0), cut)
+    warp = partial(_warp, zoom=zoom, right=right, down=down, degrees=0.0)
+    refilled = None if inside else partial(warp, border=cv2.BORDER_REFLECT)
+    return Change(name, warp, cut, refilled=refilled)
 
 
 def turned_by(name: str, degrees: float) -> Change:
     """Turn the content clockwise by a small angle about the middle."""
-    return Change(name, partial(_warp, zoom=1.0, right=0.0, down=0.0, degrees=degrees))
+    warp = partial(_warp, zoom=1.0, right=0.0, down=0.0, degrees=degrees)
+    return Change(name, warp, refilled=partial(warp, border=cv2.BORDER_REFLECT))
 
 
 def viewed(name: str, view: FrameView) -> Change:
@@ -74,12 +80,17 @@ def viewed(name: str, view: FrameView) -> Change:
 
 
 def _warp(
-    frame: np.ndarray, *, zoom: float, right: float, down: float, degrees: float
+    frame: np.ndarray,
+    *,
+    zoom: float,
+    right: float,
+    down: float,
+    degrees: float,
+    border: int = cv2.BORDER_REPLICATE,
 ) -> np.ndarray:
     height, width = frame.shape[:2]
     middle = ((width - 1) / 2, (height - 1) / 2)
     matrix = np.array(cv2.getRotationMatrix2D(middle, -degrees, zoom), float)
     matrix[:, 2] -= zoom * np.array([right * width, down * height])
-    return cv2.warpAffine(
-        frame, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    size_wh = (width, height)
+    return cv2.warpAffine(frame, matrix, size_wh, flags=cv2.INTER_LINEAR, borderMode=border)

@@ -56,6 +56,6 @@ class Fragility(Record):
         """One line for the terminal and the page."""
         return (
             f"of {self.misread} misread frames that chance kept small nudges cure {self.fragile} "
-            f"(crop, adapt, augment), and none of the nudges cures {self.solid} (what no setting "
-            "above undoes: label it and add such images)"
+            f"(crop, adapt, augment), and none of the nudges cures {self.solid} (where no setting "
+            "above does: label them and add such images)"
         )
