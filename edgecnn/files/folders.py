@@ -213,15 +213,19 @@ def _table_of_labels(found: Walk, files: Collection[Path]) -> str:
     """A CSV file in the folder or beside it that may hold the labels, and how to give it; or ''."""
     for table in [*found.tables, *sorted(found.root.parent.glob("*.csv"))]:
         columns = read_columns(table)
-        if columns is not None and _names_any(table, files):
+        if columns is not None and _labels_any(table, found, files):
             return f"{table} (column {columns[1]}): add --manifest {table}"
     return ""
 
 
-def _names_any(table: Path, files: Collection[Path]) -> bool:
-    """Whether a CSV file has the name of one of these files, with or without its suffix."""
-    text = table.read_text(encoding="utf-8", errors="replace")
-    return any(file.stem in text for file in files)
+def _labels_any(table: Path, found: Walk, files: Collection[Path]) -> bool:
+    """Whether `--manifest` with this CSV file would label one of these files."""
+    try:
+        labels = labels_of(table, found.files, found.root, []) or []
+    except DataError:  # it is of other images, such as those that `evaluate --csv` was about
+        return False
+    known = {file for file, (label, _) in zip(found.files, labels, strict=False) if label}
+    return not known.isdisjoint(files)
 
 
 def _refuse_links(found: Walk) -> None:

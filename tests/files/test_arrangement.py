@@ -283,6 +283,18 @@ def test_a_csv_file_beside_unlabelled_images_is_named(tmp_path):
         find_labelled(tmp_path)
 
 
+def test_a_csv_file_of_other_images_is_not_named(tmp_path):
+    """As `evaluate --csv` writes one beside: its images have the same names in other folders."""
+    images = tmp_path / "field"
+    put(images, "1.jpg", "2.jpg")
+    (tmp_path / "answers.csv").write_text(
+        "file,label,answer\ncat/1.jpg,cat,dog\ndog/2.jpg,dog,dog\n"
+    )
+    with pytest.raises(DataError) as error:
+        find_labelled(images)
+    assert "answers.csv" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
