@@ -284,12 +284,10 @@ def test_a_csv_file_beside_unlabelled_images_is_named(tmp_path):
 
 
 def test_a_csv_file_of_other_images_is_not_named(tmp_path):
-    """As `evaluate --csv` writes one beside: its images have the same names in other folders."""
+    """As `evaluate --csv` writes one beside; its names hold those of these images."""
     images = tmp_path / "field"
     put(images, "1.jpg", "2.jpg")
-    (tmp_path / "answers.csv").write_text(
-        "file,label,answer\ncat/1.jpg,cat,dog\ndog/2.jpg,dog,dog\n"
-    )
+    (tmp_path / "answers.csv").write_text("file,label,answer\na/001.jpg,a,b\nb/002.jpg,b,b\n")
     with pytest.raises(DataError) as error:
         find_labelled(images)
     assert "answers.csv" not in str(error.value)
