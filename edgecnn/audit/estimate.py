@@ -98,7 +98,7 @@ def estimate_accuracy(
     low = max(0.0, lab_accuracy - 2 * max(0.0, lab_accuracy - lowest) - _MARGIN)
     high = min(1.0, highest + _MARGIN)
     if high - low > _WIDEST:
-        why = f"confidence is so low that it allows for {100 * low:.0f} to {100 * high:.0f} %"
+        why = f"the confidence of the answers allows for {100 * low:.0f} to {100 * high:.0f} %"
         return Estimate(low, high, UNKNOWN, methods, why)
     return Estimate(low, high, ASSUMED, methods)
 

@@ -111,9 +111,9 @@ def next_steps(
     if not checks.faults:
         kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
         places = _places(sessions)
-        label = _line("label", *places)
+        label, record = _line("label", *places), _record_more(sessions[0].header, bundle)
         if kept and all(kept):
-            label = _record_more(sessions[0].header, bundle)
+            label = record
         where: tuple[str, ...] = ("-o", "MODEL2")
         each = _is_each_a_device(sessions)
         if each:
@@ -131,9 +131,10 @@ def next_steps(
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
             first = _adapt(adapt, most)
             if few := too_few_to_adapt([frames for _, frames, _ in parts], each=each):
-                first = NextStep(_record_more(sessions[0].header, bundle), few)
+                first = NextStep(record, few)
             closing = [first, *_collect(bundle, live)]
-        found += _of_the_gap(label, closing, found_out, checks.undone.fragility)
+        more = _more_labels(label, record, kept.count(False), found_out)
+        found += _of_the_gap(label, more, closing, found_out, checks.undone.fragility)
     return tuple(found[:_MOST])
 
 
@@ -294,7 +295,11 @@ def _ends(step: Step | None) -> tuple[float | None, float | None]:
 
 
 def _of_the_gap(
-    label: str, closing: list[NextStep], found_out: GapFigures, fragility: Fragility | None
+    label: str,
+    more: list[NextStep],
+    closing: list[NextStep],
+    found_out: GapFigures,
+    fragility: Fragility | None,
 ) -> list[NextStep]:
     """Without a fault: more labels where they decide, and what closes a gap of the field.
 
@@ -302,22 +307,32 @@ def _of_the_gap(
     speaks against. Errors that no nudge cures then need images of what the lab never showed.
 
     Args:
-        label: The command that brings more labels.
+        label: The command that brings labels; more: what more of them tell, if that is much.
         closing: Adaptation, then other images; empty where there is no gap to close.
     """
     live = found_out.live
     if found_out.residual is None:
         why = "these labels are no sample" if live.label_counts.left_out else "no field labels"
         return [NextStep(label, f"{why}: 100 random ones tell live accuracy within 10 points")]
-    more = []
-    if found_out.gap_width > _WIDE or live.tally.total < _FEW_LABELS:
-        told = _what_labels_tell(live.tally, found_out.lab.quantized)
-        more = [NextStep(label, told)] if told else []
-    if more and closing and closing[0].command == label:
+    if more and closing and closing[0].command == more[0].command:
         return [*more, *closing[1:]]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
         return [*closing, *more]
     return [*closing[:1], *more, *closing[1:]]
+
+
+def _more_labels(label: str, record: str, waiting: int, found_out: GapFigures) -> list[NextStep]:
+    """More labels, where they narrow the gap's interval: of the pictures that wait for one, or of
+    others where these are too few.
+    """
+    live = found_out.live.tally
+    if found_out.gap_width <= _WIDE and live.total >= _FEW_LABELS:
+        return []
+    wanted, lab = _labels_to_halve(live), found_out.lab.quantized
+    for command, count in ((label, min(wanted, waiting)), (record, wanted)):
+        if told := _what_labels_tell(live, lab, count):
+            return [NextStep(command, told)]
+    return []
 
 
 def _adapt(command: str, most_points: float) -> NextStep:
@@ -349,11 +364,11 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
     ]
 
 
-def _what_labels_tell(live: Tally, lab: Tally) -> str:
-    """How wide the gap's interval is, how wide with more labels, and what the lab keeps wide; ""
-    where more labels narrow it by less than a point.
+def _what_labels_tell(live: Tally, lab: Tally, count: int) -> str:
+    """How wide the gap's interval is, how wide with so many more labels, and what the lab keeps
+    wide; "" where they narrow it by less than a point.
     """
-    count, worth = _labels_to_halve(live), live.worth
+    worth = live.worth
 
     def width(labels: float) -> float:
         right = round((live.accuracy or 0.0) * labels)

@@ -94,11 +94,12 @@ def test_missing_and_foreign_pictures_are_noted(tmp_path):
 
 
 def test_every_command_that_is_advised_exists(tmp_path):
-    session = recorded(tmp_path / "a folder")
+    session = recorded(tmp_path / "s")
+    edit(session, lambda head: head.update(source="a camera"))
     advised = audit([session]).next
     assert 1 <= len(advised) <= 3
     assert {step.command.split()[1] for step in advised} <= set(COMMANDS)
-    assert any("'" in step.command for step in advised)  # a path with a space is quoted
+    assert any("'" in step.command for step in advised)  # a source with a space is quoted
 
 
 def test_what_is_advised_takes_all_sessions_and_the_labels_that_there_are(tmp_path):
