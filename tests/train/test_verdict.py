@@ -27,7 +27,10 @@ def test_a_network_that_knows_its_images_overfits():
 def test_a_gap_that_chance_explains_is_no_overfitting():
     verdict = Verdict(Tally(1000, 1000), Tally(19, 20), Tally(18, 20))
     assert not verdict.overfits
-    assert "No overfitting found" in verdict.to_text()
+    assert verdict.gaps["train_test"]["low"] > 0
+    assert "No strong overfitting found" in verdict.to_text()
+    alike = Verdict(Tally(990, 1000), Tally(297, 300), Tally(295, 300))
+    assert "No overfitting found" in alike.to_text()
 
 
 def test_a_network_that_a_camera_ruins_is_fragile():
