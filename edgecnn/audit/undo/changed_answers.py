@@ -13,12 +13,15 @@ from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.accuracy.objects import ObjectNumbers
 from edgecnn.audit.ledger.change import Change
 from edgecnn.audit.ledger.reanswer import spread
+from edgecnn.bundle.artifacts import twin_of
 from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import readable_image, to_tensor
+from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.session.headline import label_weights
 from edgecnn.session.read import Frames, Session, Truth
 
-__all__ = ["KeptLabelled", "Readers", "labelled_frames"]
+__all__ = ["KeptLabelled", "Readers", "labelled_frames", "open_classifier"]
 
 # So many labelled frames are read, and of those so many are tried.
 _MOST, _MOST_RIGHT, _MOST_WRONG = 400, 100, 150
@@ -48,6 +51,17 @@ class Readers:
         with ThreadPoolExecutor(len(shares)) as pool:
             found = list(pool.map(share, self._classifiers, shares))
         return np.concatenate(found).astype(np.int64)
+
+
+def open_classifier(bundle: Bundle, artifact: str) -> Classifier | None:
+    """What answers the frames of an artifact here; an Edge TPU file's by its uncompiled twin.
+
+    None where it can't run here: the note on the kept frames says why.
+    """
+    try:
+        return Classifier(bundle, twin_of(artifact) or artifact)
+    except (MissingRuntimeError, ArtifactError):
+        return None
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,8 @@ from edgecnn.audit.ledger.other_framing import framing_changes
 from edgecnn.audit.ledger.other_light import light_changes
 from edgecnn.audit.ledger.truth_faults import TruthFault
 from edgecnn.audit.recordings.exchanges import region_rows
-from edgecnn.audit.undo.changed_answers import Readers, labelled_frames
-from edgecnn.bundle.artifacts import twin_of
-from edgecnn.bundle.classifier import Classifier
+from edgecnn.audit.undo.changed_answers import Readers, labelled_frames, open_classifier
 from edgecnn.bundle.folder import Bundle
-from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.records import Progress
 from edgecnn.session.answers import NO_TRUTH
 from edgecnn.session.read import Frames, Session, Truth
@@ -43,10 +40,9 @@ def picture_at_fault(
         expected: Accuracy of the artifact in the lab, a fraction.
     """
     session, frames, truth = part
-    try:
-        classifier = Classifier(bundle, twin_of(session.artifact) or session.artifact)
-    except (MissingRuntimeError, ArtifactError):
-        return None  # the note on the kept frames says why
+    classifier = open_classifier(bundle, session.artifact)
+    if classifier is None:
+        return None
     label = np.where(_in_doubt(frames, truth, fault), truth.label, NO_TRUTH)
     kept = labelled_frames([(session, frames, replace(truth, label=label))], classifier)
     if kept is None or int((~kept.right).sum()) < _FEWEST:

@@ -11,14 +11,16 @@ from edgecnn.audit.ledger.change import Change
 from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
 from edgecnn.audit.ledger.other_light import LIGHT, light_changes
 from edgecnn.audit.ledger.step import Step
-from edgecnn.audit.undo.changed_answers import KeptLabelled, Readers, labelled_frames
+from edgecnn.audit.undo.changed_answers import (
+    KeptLabelled,
+    Readers,
+    labelled_frames,
+    open_classifier,
+)
 from edgecnn.audit.undo.fragile import Fragility, nudges
 from edgecnn.audit.undo.placebo import placebo_changes
 from edgecnn.audit.undo.splits import HOLDS, Return, measure_return
-from edgecnn.bundle.artifacts import twin_of
-from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
-from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.records import Progress
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.words import number
@@ -215,11 +217,9 @@ def undo(
         expected: Accuracy of the artifact in the lab, a fraction; nothing is tried where the
             frames are read as well.
     """
-    artifact = parts[0][0].artifact
-    try:
-        classifier = Classifier(bundle, twin_of(artifact) or artifact)
-    except (MissingRuntimeError, ArtifactError):
-        return NOTHING_UNDONE  # the note on the kept frames says why already
+    classifier = open_classifier(bundle, parts[0][0].artifact)
+    if classifier is None:
+        return NOTHING_UNDONE
     kept = labelled_frames(parts, classifier)
     if kept is None or 100 * (expected - kept.accuracy) < _LEAST:
         return NOTHING_UNDONE
