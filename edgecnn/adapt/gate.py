@@ -137,7 +137,7 @@ def nothing_new(images: FieldSet, learned: Collection[str]) -> str:
     """Why images teach nothing that the network was not taught before; empty where they may.
 
     Of 13 meters none gained in the mean when it was adapted to the same images once more, and some
-    lost (docs/results.md).
+    lost (docs/results/adapt.md).
 
     Args:
         learned: See `Card.learned_pictures`.

@@ -5,7 +5,7 @@ themselves are compared, in 4x6 colours: the energy distance between the field s
 live frames, in units of the distance between halves of the live frames. Halves of whole groups
 say how much the scene changes; of random frames, how alike two sets of one device are.
 
-The limits come from 13 meters (docs/results.md).
+The limits come from 13 meters (docs/results/adapt.md).
 
 Source: Szekely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018.
 """

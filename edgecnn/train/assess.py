@@ -189,7 +189,7 @@ class Verdict(Record):
             return ""
         return (
             f" On crops of digits, {self._stronger} read more on 13 devices that training never "
-            "saw (docs/results.md)."
+            "saw (docs/results/train.md)."
         )
 
     @property

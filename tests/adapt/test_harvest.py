@@ -83,7 +83,7 @@ def test_the_labels_that_sessions_have_are_not_forgotten_in_what_is_advised(
 
 def test_what_labels_gave_is_what_the_results_say(tmp_path):
     text = HarvestResult(tmp_path, 20, 40, {}, {"a": 20}).to_text()
-    text_of_results = (REPO / "docs" / "results.md").read_text()
+    text_of_results = (REPO / "docs" / "results" / "adapt.md").read_text()
     rows = text_of_results.split("\nLabels, over cached embeddings")[1].split("\n\n")[1]
     for method in (
         "| as trained",

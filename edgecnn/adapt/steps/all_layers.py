@@ -3,7 +3,7 @@
 The last layer alone can't undo what the layers below it lose of a camera's pictures. Half of each
 batch is of the field and half of the lab, lightly augmented, so that a few hundred field images
 are not learned by heart; batch norm keeps its statistics. The steps and rates were chosen on the
-demo's film and on groceries (docs/results.md).
+demo's film and on groceries (docs/results/adapt.md).
 """
 
 from __future__ import annotations
