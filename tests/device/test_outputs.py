@@ -245,6 +245,8 @@ class Stuck:
     """An output that hangs until it is let go, and then fails once."""
 
     name = "stuck"
+    failure = None
+    num_dropped = 0
 
     def __init__(self) -> None:
         self.go, self.sent, self.failed = threading.Event(), [], False

@@ -99,6 +99,8 @@ class Metrics:
     """
 
     name = "metrics"
+    failure = None
+    num_dropped = 0
 
     def __init__(self, address: str) -> None:
         try:

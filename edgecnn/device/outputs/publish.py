@@ -78,10 +78,17 @@ class Announced:
 class Output(Protocol):
     """Takes answers and figures; called from one thread, and may wait.
 
-    Each method may raise OutputDownError: the output then rests for a while.
+    Each method may raise OutputDownError: the output then rests for a while. One that connects
+    again by itself says in `failure` why it can't yet, and in `num_dropped` what it lost meanwhile.
     """
 
     name: str
+
+    @property
+    def failure(self) -> str | None: ...
+
+    @property
+    def num_dropped(self) -> int: ...
 
     def send(self, answered: Announced) -> None: ...
 
@@ -96,14 +103,12 @@ class Publisher:
 
     Args:
         changes_only: Send an answer only when the decision changed.
-
-    `failure` says why the output rests.
     """
 
     def __init__(self, output: Output, *, changes_only: bool) -> None:
         self._output, self._changes_only = output, changes_only
         self._dropped = 0
-        self.failure: str | None = None
+        self._failure: str | None = None
         self._waiting: deque[Announced] = deque()
         self._status: Status | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
@@ -125,7 +130,14 @@ class Publisher:
     @property
     def num_dropped(self) -> int:
         """Answers that were not sent; those that wait only once it has ended."""
-        return self._dropped + (len(self._waiting) if self._closing.is_set() else 0)
+        waiting = len(self._waiting) if self._closing.is_set() else 0
+        return self._dropped + self._output.num_dropped + waiting
+
+    @property
+    def failure(self) -> str | None:
+        """Why the output gets nothing now."""
+        cause = self._failure or self._output.failure
+        return None if cause is None else f"{self._output.name}: {cause}"
 
     def show(self, status: Status) -> None:
         """Hand the run's figures over."""
@@ -150,14 +162,14 @@ class Publisher:
             try:
                 self._send_all()
             except OutputDownError as error:
-                self.failure = f"{self._output.name}: {one_line(error)}"
+                self._failure = one_line(error)
                 if self._closing.is_set():
                     break
                 self._closing.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 self._wake.set()
             else:
-                self.failure, pause = None, _FIRST_PAUSE_S
+                self._failure, pause = None, _FIRST_PAUSE_S
         self._output.close()
 
     def _send_all(self) -> None:
@@ -220,8 +232,8 @@ class Publishers:
 
     @property
     def failures(self) -> list[str]:
-        """Why outputs rest."""
-        return [one.failure for one in self._publishers if one.failure is not None]
+        """Why outputs get nothing now."""
+        return [cause for one in self._publishers if (cause := one.failure) is not None]
 
     @property
     def num_dropped(self) -> int:
