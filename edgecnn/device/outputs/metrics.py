@@ -41,8 +41,14 @@ def _samples(status: Status, health: Json) -> Iterator[_Sample]:
     for name, tally in status.regions.items():
         yield from _accuracy("live", tally, {"region": name})
     none: dict[str, str] = {}
+    if status.reject is not None:
+        yield from _accuracy("not_rejected", status.reject.rest)
+        about = "Answers below --reject, of the bundle that answers."
+        yield "rejected_total", "counter", about, none, status.reject.rejected
     if status.gap_points is not None:
         yield "gap_points", "gauge", "Lab minus live accuracy in points.", none, status.gap_points
+    about = "1 where the labels show that the field is worse than the lab."
+    yield "alarm", "gauge", about, none, status.alarm.raised
     yield "frames_total", "counter", "Frames that were answered.", none, status.frames
     yield "dropped_total", "counter", "Frames that came meanwhile.", none, status.dropped
     yield "fps", "gauge", "Answers a second since the start.", none, status.fps

@@ -317,6 +317,7 @@ class Loop:
             age_ms=self._ages.percentiles,
             invoke_ms=active.invokes.percentiles,
             regions=self._regions.tallies,
+            reject=self._regions.reject,
             prediction=prediction,
             truth=truth,
             bundle=active.bundle.sha256,

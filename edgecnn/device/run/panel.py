@@ -45,6 +45,8 @@ def render(status: Status) -> Panel:
     rows.add_row("live accuracy", Text(status.live.text(), style="bold"))
     for name, tally in status.regions.items():
         rows.add_row(f"  {name}", tally.text())
+    if status.reject is not None:
+        rows.add_row("rejected", status.reject.text())
     rows.add_row("lab accuracy", status.lab.text())
     if are_apart(status.lab, status.lab_file):
         rows.add_row("of this file", Text(status.lab_file.text(), style="bold yellow"))
