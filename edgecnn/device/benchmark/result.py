@@ -16,7 +16,7 @@ from edgecnn.errors import MissingRuntimeError, OutputError
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_file_place
 from edgecnn.records import Json, Record, Skipped, json_as
-from edgecnn.render.next_lines import next_lines
+from edgecnn.render.next_lines import camera_source, next_lines
 from edgecnn.render.table import table
 from edgecnn.session.layout import new_session
 
@@ -144,7 +144,7 @@ class Benchmark(Record):
         lines += [f"skipped {file}: {reason}" for file, reason in self.skipped]
         lines += [self.soak.to_text()] if self.soak else []
         lines += [f"plot: {self.plot}"] if self.plot else []
-        run = ("run", self.bundle, "--source", "0", "--log", new_session())
+        run = ("run", self.bundle, "--source", camera_source(), "--log", new_session())
         return "\n".join([*lines, _NOTE, *next_lines(run)])
 
     def _state(self) -> str:

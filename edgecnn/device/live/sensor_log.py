@@ -31,16 +31,16 @@ class SensorLog:
         self._times: list[float] = []
         self._names: list[str] = []
         self._offset = self._line = 0
+        self.oldest = float("inf")  # the time of the first row that was ever read
+
+    def __len__(self) -> int:
+        """How many rows are held."""
+        return len(self._times)
 
     @property
     def newest(self) -> float:
         """The time of the last row."""
         return self._times[-1] if self._times else float("-inf")
-
-    @property
-    def oldest(self) -> float:
-        """The time of the first row."""
-        return self._times[0] if self._times else float("inf")
 
     def read_on(self, refuse: Callable[[TruthError], None]) -> float | None:
         """Read the rows that were appended, but for a last one without its line end.
@@ -64,8 +64,14 @@ class SensorLog:
             at = bisect_right(self._times, time)
             self._times.insert(at, time)
             self._names.insert(at, label)
+            self.oldest = min(self.oldest, time)
             earliest = time if earliest is None else min(earliest, time)
         return earliest
+
+    def forget(self, before: float) -> None:
+        """Hold rows no longer that are over before a time: the last of them holds still."""
+        over = max(0, bisect_right(self._times, before) - 1)
+        del self._times[:over], self._names[:over]
 
     def find(self, key: float) -> str | None:
         """The label that holds at a time, or None."""
