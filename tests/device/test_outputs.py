@@ -26,14 +26,14 @@ from test_panel import STATUS
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
-from edgecnn.device.live.status import Rejected, Trouble
+from edgecnn.device.live.status import Rejected, Status, Trouble
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.decision import Decider, Decision
 from edgecnn.device.outputs.lines import JsonLines, Webhook
 from edgecnn.device.outputs.metrics import Metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
 from edgecnn.device.outputs.output_options import DecisionRule, OutputOptions
-from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher
+from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher, Publishers
 from edgecnn.device.run.run import run
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
 
@@ -387,6 +387,28 @@ def test_the_result_counts_what_waits_for_a_server_that_stays_away():
     )
     num_changes = sum(json.loads(line)["changed"] for line in lines)
     assert result.faults["answers not sent"] == num_changes > 1
+
+
+class Shown(Stuck):
+    """An output that holds the figures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.figures: list[Status] = []
+        self.go.set()
+
+    def show(self, status) -> None:
+        self.figures.append(status)
+
+
+def test_the_last_figures_that_an_output_gets_are_those_of_the_result(monkeypatch):
+    """A broker keeps them: whoever asks later must find what the run ended with."""
+    shown = Shown()
+    outputs = Publishers([Publisher(shown, changes_only=True)])
+    monkeypatch.setattr("edgecnn.device.run.run.open_outputs", lambda *_: outputs)
+    result = run(PAST_BUNDLE, str(PAST / "field" / "frames"), RunOptions())
+    last = shown.figures[-1]
+    assert (last.frames, last.live, last.fps) == (result.frames, result.live, result.fps)
 
 
 def test_a_reader_that_is_gone_rests_its_output():

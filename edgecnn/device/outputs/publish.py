@@ -156,7 +156,7 @@ class Publisher:
 
     def _work(self) -> None:
         pause = _FIRST_PAUSE_S
-        while not (self._closing.is_set() and not self._waiting):
+        while not self._closing.is_set() or self._waiting or self._status is not None:
             self._wake.wait()
             self._wake.clear()
             try:

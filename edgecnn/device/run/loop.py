@@ -110,6 +110,7 @@ class Loop:
             ended = "interrupted"
         elif self._source.lost:
             ended = "camera lost"
+        self._outputs.show(self._status())
         self._outputs.close()  # the result counts what they did not get
         self._notices.say_new(self._outputs.failures)
         status = self._status()
