@@ -343,6 +343,17 @@ def test_an_output_that_hangs_loses_answers_and_no_time_and_is_tried_again():
     assert stuck.sent[-1] == 999
 
 
+@pytest.mark.clock
+def test_an_answer_that_hangs_on_its_way_at_the_end_was_not_sent():
+    stuck = Stuck()
+    publisher = Publisher(stuck, changes_only=True)
+    publisher.put(answered(0))
+    publisher.put(answered(1))
+    publisher.close()
+    assert publisher.num_dropped == 2
+    stuck.go.set()
+
+
 def test_a_webhook_whose_server_was_away_gets_each_change_in_its_order():
     port = free_port()
     publisher = Publisher(Webhook(f"http://127.0.0.1:{port}/"), changes_only=True)

@@ -107,7 +107,7 @@ class Publisher:
 
     def __init__(self, output: Output, *, changes_only: bool) -> None:
         self._output, self._changes_only = output, changes_only
-        self._dropped = 0
+        self._dropped = self._in_flight = 0
         self._failure: str | None = None
         self._waiting: deque[Announced] = deque()
         self._status: Status | None = None
@@ -129,8 +129,8 @@ class Publisher:
 
     @property
     def num_dropped(self) -> int:
-        """Answers that were not sent; those that wait only once it has ended."""
-        waiting = len(self._waiting) if self._closing.is_set() else 0
+        """Answers that were not sent; those that wait or are on their way once it has ended."""
+        waiting = len(self._waiting) + self._in_flight if self._closing.is_set() else 0
         return self._dropped + self._output.num_dropped + waiting
 
     @property
@@ -177,7 +177,7 @@ class Publisher:
         if status is not None:
             self._output.show(status)
         while self._waiting:
-            answered = self._waiting.popleft()
+            answered, self._in_flight = self._waiting.popleft(), 1
             try:
                 self._output.send(answered)
             except AnswerRefusedError:
@@ -186,6 +186,8 @@ class Publisher:
             except OutputDownError:
                 self._waiting.appendleft(answered)
                 raise
+            finally:
+                self._in_flight = 0
 
 
 class Publishers:

@@ -100,16 +100,16 @@ class Loop:
         """
         ended = self._go_on(on_status, window, stop)
         self._ended_at = time.monotonic()
+        if stop.is_set():
+            ended = "interrupted"
+        elif self._source.lost:
+            ended = "camera lost"
         if self._page is not None and ended == _SOURCE_ENDED and not self._source.live:
             self._linger(on_status, stop)
         self._truths.close()
         self._labels.hold(self._truths.take())
         self._note_labels()
         self._take_warnings()
-        if stop.is_set():
-            ended = "interrupted"
-        elif self._source.lost:
-            ended = "camera lost"
         self._outputs.show(self._status())
         self._outputs.close()  # the result counts what they did not get
         self._notices.say_new(self._outputs.failures)
