@@ -137,6 +137,8 @@ class Publisher:
     def failure(self) -> str | None:
         """Why the output gets nothing now."""
         cause = self._failure or self._output.failure
+        if not self._thread.is_alive() and not self._closing.is_set():
+            cause = "its thread died; please report it"
         return None if cause is None else f"{self._output.name}: {cause}"
 
     def show(self, status: Status) -> None:
