@@ -131,8 +131,7 @@ class Mqtt:
             raise OutputDownError(f"{self._shown}: {error}") from error
         self._client.loop_start()
         self._started = True
-        if not self._link.has_answered.wait(_WELCOME_S):
-            self._link.failure = f"{self._shown}: the broker does not answer"
+        self._link.wait()
 
     def _publish(self, what: str, data: Json) -> None:
         """Publish it now, or with the next connection."""
@@ -162,17 +161,25 @@ class _Link:
         self.device = _plain(title)
         self.newest: dict[str, str] = {}
         self.lock = threading.Lock()
-        self.has_answered = threading.Event()
+        self._has_answered = threading.Event()
         self.failure: str | None = None
         self.num_replaced = 0
         self.has_unsent = self.is_closing = False
 
+    def wait(self) -> None:
+        """Wait a moment for the broker's answer, so that what comes first is not replaced."""
+        self._has_answered.wait(_WELCOME_S)
+        with self.lock:
+            if not self._has_answered.is_set():
+                self.failure = f"{self._shown}: the broker does not answer"
+
     def answered(self, client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
         """Say that the run is there, what it is, and what holds now, on each connection."""
-        if reason.is_failure:
-            self.failure = f"{self._shown}: the broker refuses the connection: {reason}"
-        else:
-            self.failure = None
+        refused = f"{self._shown}: the broker refuses the connection: {reason}"
+        with self.lock:
+            self.failure = refused if reason.is_failure else None
+            self._has_answered.set()
+        if not reason.is_failure:
             client.publish(f"{self._topic}/available", "online", qos=1, retain=True)
             config = json.dumps(discovery(self._title, self.device, self._topic))
             where = f"homeassistant/sensor/edgecnn_{self.device}/config"
@@ -181,7 +188,6 @@ class _Link:
                 self.has_unsent = False
                 for name, text in self.newest.items():
                     client.publish(name, text, qos=0, retain=True)
-        self.has_answered.set()
 
     def broken(self, _client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
         """Note that the connection is gone; why a broker refuses it is said already."""
