@@ -103,6 +103,10 @@ def test_a_schedule_by_seconds_leaves_a_guard_band_that_run_and_audit_count(vide
     assert f"{result.guarded} of them near a change of the label" in result.to_text()
     note = f"{result.guarded} frames near a change of the label left unlabelled"
     assert any(note in one for one in audit([tmp_path / "s"]).notes)
+    # What another source labels is no frame without a label.
+    file = write(tmp_path / "all.csv", f"first,last,label\n0,59,{A}\n")
+    both = run(PAST_BUNDLE, str(video), RunOptions(truth=(f"schedule:{plan}", str(file))))
+    assert (both.unlabelled, both.guarded) == (0, 0)
 
 
 @pytest.mark.parametrize(

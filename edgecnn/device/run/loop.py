@@ -363,15 +363,16 @@ class Loop:
     def _finish(self, status: Status, ended: str) -> RunResult:
         active, shadow = self._bundles.active, self._bundles.shadow
         twin = active.twin.report() if active.twin else None
-        outage = self._source.outage
+        outage, unlabelled = self._source.outage, self._bundles.unlabelled(status.live)
+        # Another source may have labelled what truth by time left out.
+        guarded = min(self._truths.guarded, unlabelled)
         if self._log is not None:
             if twin:
                 self._log.health(f"twin: {twin.to_text()}")
             if outage is not None and status.frames:
                 self._log.outage(outage.since)
             counts = {"frames": status.frames, "dropped": status.dropped, **status.faults}
-            if self._truths.guarded:
-                counts["guarded"] = self._truths.guarded
+            counts |= {"guarded": guarded} if guarded else {}
             self._log.end(ended, counts)
         if outage is not None and self._source.lost:
             kept = "" if self._log is None else f"; {self._log.folder} has what came before"
@@ -380,8 +381,8 @@ class Loop:
             )
         return RunResult(
             **{one.name: getattr(status, one.name) for one in fields(Figures)},
-            unlabelled=self._bundles.unlabelled(status.live),
-            guarded=self._truths.guarded,
+            unlabelled=unlabelled,
+            guarded=guarded,
             artifact=active.classifier.artifact.file,
             device=active.device,
             ended=ended,
