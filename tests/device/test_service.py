@@ -18,6 +18,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.device.service.options import ServiceOptions
+from edgecnn.device.service.result import ServiceResult
 from edgecnn.device.service.service import service
 from edgecnn.device.service.unit_file import hidden_paths, unit_text
 from edgecnn.errors import EdgecnnError, OptionError
@@ -169,6 +170,18 @@ def test_what_the_service_can_not_see_is_refused_and_said_in_a_printed_unit(tmp_
 def test_a_unit_has_a_plain_name(name):
     with pytest.raises(OptionError, match="--unit is"):
         ServiceOptions(unit=name)
+
+
+def test_the_next_lines_name_the_unit_that_was_installed():
+    def lines(unit: str) -> list[str]:
+        place = Path("/etc/systemd/system") / f"{unit}.service"
+        return ServiceResult("install", place, ("wrote it",)).to_text().splitlines()[-2:]
+
+    assert lines("edgecnn") == ["  edgecnn service status", "  edgecnn service logs"]
+    assert lines("door") == [
+        "  edgecnn service status --unit door",
+        "  edgecnn service logs --unit door",
+    ]
 
 
 def test_the_command_prints_the_unit_and_changes_nothing():
