@@ -310,6 +310,13 @@ def test_a_sensor_at_a_camera_may_say_utc_or_seconds_since_1970(tmp_path):
     log.write_text(f"1777636900,{C}\n")  # rotated
     assert sensor.read_on(pytest.fail) == 1777636900.0
     assert sensor.find(start + 100) == C
+    # A program that writes the file anew each time: it has grown, and its first rows are others.
+    rows = "".join(f"17776369{s},{A}\n" for s in range(30, 99))
+    write(tmp_path / "new.csv", f"1777636910,{B}\n1777636900,{C}\n{rows}").replace(log)
+    count = len(sensor)
+    assert sensor.read_on(pytest.fail) == 1777636910.0
+    assert [sensor.find(start + s) for s in (109, 110, 130)] == [C, B, A]
+    assert len(sensor) == count + 70
 
 
 def test_a_sensor_that_writes_for_months_is_held_in_part_and_says_the_same(tmp_path):

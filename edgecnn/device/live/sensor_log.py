@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ class SensorLog:
         self._times: list[float] = []
         self._names: list[str] = []
         self._offset = self._line = 0
+        self._place: tuple[int, int] | None = None  # of the file that was read last
         self.oldest = float("inf")  # the time of the first row that was ever read
 
     def __len__(self) -> int:
@@ -62,6 +64,8 @@ class SensorLog:
                 refuse(error)
                 continue
             at = bisect_right(self._times, time)
+            if at and (self._times[at - 1], self._names[at - 1]) == (time, label):
+                continue  # of a file that was replaced by a longer one
             self._times.insert(at, time)
             self._names.insert(at, label)
             self.oldest = min(self.oldest, time)
@@ -93,7 +97,9 @@ class SensorLog:
         """The whole lines since the last call, with their numbers, without blank ones."""
         try:
             with self.path.open("rb") as file:
-                if file.seek(0, 2) < self._offset:
+                found = os.fstat(file.fileno())
+                place, self._place = self._place, (found.st_dev, found.st_ino)
+                if found.st_size < self._offset or place not in (None, self._place):
                     self._offset = self._line = 0
                 file.seek(self._offset)
                 data = file.read()
