@@ -81,9 +81,21 @@ def stdout_for_results() -> Iterator[Any]:
     keep = os.dup(1)
     os.dup2(2, 1)
     try:
-        with os.fdopen(os.dup(keep), "w", encoding="utf-8", errors="backslashreplace") as stdout:
+        stdout = os.fdopen(os.dup(keep), "w", encoding="utf-8", errors="backslashreplace")
+        try:
             yield stdout
+        finally:
+            _close(stdout)
     finally:
         sys.stdout.flush()
         os.dup2(keep, 1)
         os.close(keep)
+
+
+def _close(stdout: Any) -> None:
+    """Write what waits; of a full disk the error names stdout, as it names a file elsewhere."""
+    try:
+        stdout.close()
+    except OSError as error:
+        error.filename = "stdout"
+        raise

@@ -71,27 +71,27 @@ def command(
         def run(**typed: Any) -> None:
             # A supervisor's signal ends it like Ctrl-C does, so that staged files are removed.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-            with stdout_for_results() as stdout:
-                _STDOUT.set(stdout)
-                be_quiet(typed["quiet"] or False)
-                _JSON.set(bool(typed["json"]))
-                try:
+            try:
+                with stdout_for_results() as stdout:
+                    _STDOUT.set(stdout)
+                    be_quiet(typed["quiet"] or False)
+                    _JSON.set(bool(typed["json"]))
                     result, status = declared.call(typed)
-                except EdgecnnError as error:
-                    tell(f"edgecnn {name}: {error}")
-                    raise typer.Exit(2) from None
-                except OSError as error:
-                    reason = _of_place(error)
-                    if reason is None:
-                        raise
-                    tell(f"edgecnn {name}: {reason}")
-                    raise typer.Exit(2) from None
-                except KeyboardInterrupt as stopped:
-                    left = str(stopped) or "nothing half-written is left"
-                    tell(f"edgecnn {name}: interrupted; {left}")
-                    raise typer.Exit(130) from None
-                text = json.dumps(result.to_json()) if typed["json"] else result.to_text()
-                stdout.write(text.rstrip("\n") + "\n")
+                    text = json.dumps(result.to_json()) if typed["json"] else result.to_text()
+                    stdout.write(text.rstrip("\n") + "\n")
+            except EdgecnnError as error:
+                tell(f"edgecnn {name}: {error}")
+                raise typer.Exit(2) from None
+            except OSError as error:
+                reason = _of_place(error)
+                if reason is None:
+                    raise
+                tell(f"edgecnn {name}: {reason}")
+                raise typer.Exit(2) from None
+            except KeyboardInterrupt as stopped:
+                left = str(stopped) or "nothing half-written is left"
+                tell(f"edgecnn {name}: interrupted; {left}")
+                raise typer.Exit(130) from None
             raise typer.Exit(status)
 
         parameters = [*declared.arguments, *map(_parameter, declared.shown)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -39,7 +40,19 @@ def main() -> None:
     # Read when a command imports numpy. Threads only wait for each other over matrices as small as
     # these: the probe of 1,300 images takes 9 s of processor time on two busy cores, and 2 s so.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _open_closed()
     app(prog_name="edgecnn")
+
+
+def _open_closed() -> None:
+    """Open what a supervisor closed: a file would get its number, and what libraries print."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _show_version(wanted: bool) -> None:

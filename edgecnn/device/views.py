@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import cv2
+import numpy as np
 
 from edgecnn.bundle.frame_view import Flip, FrameView
 from edgecnn.errors import EdgecnnError, OptionError
 
-__all__ = ["parse_views"]
+__all__ = ["overlaps", "parse_views"]
+
+_MUCH = 0.5
 
 
 def parse_views(rois: Sequence[str], rotate: int, flip: Flip | None) -> tuple[FrameView, ...]:
@@ -56,3 +62,24 @@ def _view(roi: str, rotate: int, flip: Flip | None) -> FrameView:
         return FrameView(None, rotate, flip, label, values)
     x, y, width, height = values
     return FrameView((x, y, width, height), rotate, flip, label)
+
+
+def overlaps(views: Sequence[FrameView]) -> Iterator[str]:
+    """What to say of regions that show the same thing: half of the smaller one or more."""
+    for one, other in combinations(views, 2):
+        ours, theirs = _outline(one), _outline(other)
+        shared, _ = cv2.intersectConvexConvex(ours, theirs)
+        share = shared / max(1.0, min(map(cv2.contourArea, (ours, theirs))))
+        if share >= _MUCH:
+            yield (
+                f"--roi {one.name} and {other.name} share {100 * share:.0f} % of their picture: "
+                "what is counted of both counts one thing twice, so that its interval is too "
+                "narrow; go by each region's own"
+            )
+
+
+def _outline(view: FrameView) -> np.ndarray:
+    if view.corners is not None:
+        return np.array(view.corners, np.float32).reshape(4, 2)
+    x, y, width, height = view.region or (0, 0, 0, 0)
+    return np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], np.float32)

@@ -13,7 +13,7 @@ from edgecnn.export.readback.layers import LayerReport
 from edgecnn.export.repair.result import Repair
 from edgecnn.export.targets.micro import Micro
 from edgecnn.records import Json, encode
-from edgecnn.render.next_lines import next_lines
+from edgecnn.render.next_lines import camera_source, next_lines
 from edgecnn.render.table import table
 
 __all__ = ["ExportResult"]
@@ -87,7 +87,7 @@ class ExportResult:
             *next_lines(
                 ("evaluate", self.bundle, "FOLDER_OF_LABELLED_IMAGES"),
                 ("benchmark", self.bundle),
-                ("run", self.bundle, "--source", "0"),
+                ("run", self.bundle, "--source", camera_source()),
                 wrote=self.bundle,
             )
         ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["next_lines"]
+__all__ = ["camera_source", "next_lines"]
 
 
 def next_lines(*commands: Sequence[str | Path], wrote: Path | None = None) -> list[str]:
@@ -24,6 +25,16 @@ def next_lines(*commands: Sequence[str | Path], wrote: Path | None = None) -> li
     """
     title = "next:" if wrote is None else f"wrote {wrote}; next:"
     return [title, *(f"  edgecnn {shlex.join(map(_typed, words))}" for words in commands)]
+
+
+def camera_source(devices: Path = Path("/dev")) -> str:
+    """What follows `--source` in such a line: the first camera, or a word where none is here.
+
+    Args:
+        devices: Where Linux has its cameras; other systems have no such folder of them.
+    """
+    is_linux = devices != Path("/dev") or sys.platform == "linux"
+    return "SOURCE" if is_linux and not any(devices.glob("video*")) else "0"
 
 
 def _typed(word: str | Path) -> str:

@@ -276,6 +276,11 @@ CASES = (
         "run B -s F --mqtt here",
         "run B -s F --mqtt mqtt://u:p@here/t",
     ),
+    read(
+        "--mqtt is {}, expected a topic",
+        "run B -s F --mqtt mqtt://here/t/+",
+        "run B -s F --mqtt mqtt://here/home/door",
+    ),
     read("which names no host", "run B -s F --mqtt mqtt:///t", "run B -s F --mqtt mqtt://here/t"),
     Case("is inside of the source", "run B -s F --log-root F", "run B -s F --log O"),
     Case("is a file, expected a new folder", "run B -s F --log T", "run B -s F --log O"),

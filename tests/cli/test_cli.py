@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sessions import PAST_BUNDLE
 
 from edgecnn.bundle.folder import seal
 
@@ -248,6 +250,16 @@ def test_a_full_place_for_temporary_files_is_one_line(edgecnn, tmp_path, two_cla
     monkeypatch.setattr("edgecnn.images.video_frames._take_frames", frames_on_a_full_disk)
     args = ("--field", tmp_path / "film.mp4")
     assert_one_line(edgecnn("inspect", two_classes, *args), "No space left", "TMPDIR")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_full_disk_below_stdout_is_one_line_and_a_closed_one_is_no_fault():
+    command = [sys.executable, "-m", "edgecnn", "service", "install", str(PAST_BUNDLE)]
+    shell = f"{shlex.join([*command, '-s', '0', '--print-only'])}"
+    full = subprocess.run(f"{shell} > /dev/full", shell=True, capture_output=True, text=True)
+    assert_one_line((full.returncode, full.stdout, full.stderr), "can't write stdout", "No space")
+    closed = subprocess.run(f"{shell} >&-", shell=True, capture_output=True, text=True)
+    assert (closed.returncode, closed.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", ["audit", "label", "inspect", "run --log-root"])

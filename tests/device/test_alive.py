@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -19,11 +20,13 @@ from mjpeg_server import PATIENCE_S, mjpeg_server, picture
 from served import free_port
 from sessions import PAST_BUNDLE
 
+from edgecnn.device.capture import latest
+from edgecnn.device.capture.camera_process import Delivery
 from edgecnn.device.capture.picture_watch import PictureWatch
 from edgecnn.device.capture.sources import open_source
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
-from edgecnn.errors import SourceError
+from edgecnn.errors import MissingRuntimeError, SourceError
 
 pytestmark = pytest.mark.clock
 REPO = Path(__file__).resolve().parents[2]
@@ -149,6 +152,41 @@ def test_a_source_that_never_gave_a_frame_ends_with_its_cause_unless_it_is_waite
         found[0].warnings
     )
     audit_reads(log, 3)
+
+
+class Scarce:
+    """A process that reads a camera, on a board whose memory is used up now and then."""
+
+    starts = 0
+    is_alive = False
+
+    def __init__(self, *_: object) -> None:
+        Scarce.starts += 1
+        if Scarce.starts == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if Scarce.starts == 3:
+            raise MissingRuntimeError("can't start a second Python for the camera")
+        self.left = [Delivery(np.zeros((4, 4, 3), np.uint8), 0, time.monotonic())]
+
+    def open(self) -> None:
+        pass
+
+    def read(self) -> Delivery:
+        if not self.left:
+            raise SourceError("unplugged")
+        return self.left.pop()
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_camera_is_opened_again_though_memory_was_used_up_meanwhile(monkeypatch):
+    monkeypatch.setattr(latest, "CameraProcess", Scarce)
+    monkeypatch.setattr(Scarce, "starts", 0)
+    with open_source("0", RunOptions(wait=True, give_up=60)) as source:
+        frames = iter(source)
+        assert [next(frames).index, next(frames).index] == [0, 1]
+    assert Scarce.starts >= 4
 
 
 def damaged(number: int) -> bytes:

@@ -131,7 +131,10 @@ def test_without_images_there_is_lab_accuracy_only(digits_bundle):
     assert all(row["accuracy"] is None for row in plain.to_json()["artifacts"])
     header = plain.to_text().splitlines()[2]
     assert "lab" in header
+    assert "95 %" in header
     assert "field" not in header
+    total = plain.rows[0].lab.total
+    assert f"lab: of {total} test images" in plain.to_text().splitlines()
 
 
 def test_artifacts_that_cannot_run_here_are_passed_over_with_the_reason(digits_bundle):

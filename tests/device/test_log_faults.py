@@ -390,7 +390,7 @@ def test_where_no_other_session_can_be_begun_the_one_of_now_goes_on(tmp_path, mo
     assert [line["frame"] for line in read(after, "frame")] == list(range(200, 205))
 
 
-@pytest.mark.parametrize("moment", ["another bundle", "another day"])
+@pytest.mark.parametrize("moment", ["another bundle", "another day", "clock set back"])
 def test_a_disk_that_fails_where_another_session_begins_ends_no_log(
     feed_root, bundle_after, tmp_path, monkeypatch, moment
 ):
@@ -407,7 +407,8 @@ def test_a_disk_that_fails_where_another_session_begins_ends_no_log(
         if moment == "another bundle":
             feed_root.log.begin(*bundle_after, None)
         else:
-            feed_root.log._day = feed_root.log._day - timedelta(days=1)
+            days = 1 if moment == "another day" else -3650  # it was ahead by years
+            feed_root.log._day = feed_root.log._day - timedelta(days=days)
             feed_root.log._begin_day()
         feed_root(3)
     feed_root.log.tick()

@@ -35,7 +35,8 @@ CONNECT, PUBLISH, PING, DISCONNECT = 1, 3, 12, 14
 class Broker:
     """Takes one client; `got` has topic, payload and whether it is retained."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, code: int = 0) -> None:
+        self.code = code
         self.got: list[tuple[str, bytes, bool]] = []
         self.connect = b""
         self.listener = socket.create_server(("127.0.0.1", port))
@@ -53,7 +54,7 @@ class Broker:
                 body = stream.read(self.length(stream))
                 if kind == CONNECT:
                     self.connect = body
-                    client.sendall(bytes([0x20, 2, 0, 0]))
+                    client.sendall(bytes([0x20, 2, 0, self.code]))
                 elif kind == PUBLISH:
                     self.publish(client, flags, body)
                 elif kind == PING:
@@ -130,6 +131,21 @@ def test_a_broker_that_is_not_there_is_a_failure_without_its_password():
     assert "secret" not in str(error.value)
 
 
+def test_a_broker_that_refuses_is_said_and_what_it_did_not_get_is_counted():
+    not_authorized = 5
+    broker = Broker(code=not_authorized)
+    output = Mqtt(f"mqtt://me:secret@127.0.0.1:{broker.port}/door", "door")
+    output.send(answered(1, changed=True))
+    output.send(answered(2, changed=True))
+    output.show(STATUS)
+    assert "the broker refuses the connection: Not authorized" in str(output.failure)
+    assert "secret" not in str(output.failure)
+    assert output.num_dropped == 1  # the newest may still go out
+    output.close()
+    assert output.num_dropped == 2
+    broker.close()
+
+
 @pytest.fixture
 def mosquitto() -> Iterator[int]:
     """The port of a real broker."""
@@ -192,10 +208,17 @@ def test_a_decision_that_came_while_the_broker_was_away_is_published_when_it_is_
     broker = Broker(port)
     output.show(STATUS)
     assert json.loads(broker.wait_for("door/state"))["frame"] == 1
+    assert output.failure is None
     broker.drop()
+    limit = time.monotonic() + PATIENCE_S
+    while output.failure is None:
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    assert "the connection broke off" in output.failure
     output.send(answered(2, changed=True))
     again = Broker(port)
     assert json.loads(again.wait_for("door/state"))["frame"] == 2
+    assert (output.failure, output.num_dropped) == (None, 0)
     output.close()
     again.close()
 

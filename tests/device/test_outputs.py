@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -24,14 +26,14 @@ from test_panel import STATUS
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
-from edgecnn.device.live.status import Trouble
+from edgecnn.device.live.status import Rejected, Status, Trouble
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.decision import Decider, Decision
 from edgecnn.device.outputs.lines import JsonLines, Webhook
 from edgecnn.device.outputs.metrics import Metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
 from edgecnn.device.outputs.output_options import DecisionRule, OutputOptions
-from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher
+from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher, Publishers
 from edgecnn.device.run.run import run
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
 
@@ -150,6 +152,7 @@ def test_metrics_have_both_accuracies_with_intervals_and_every_trouble():
 def test_all_samples_of_a_metric_stand_together_below_its_help_and_type():
     """As the text format asks for, and counters alone are called totals."""
     many = replace(STATUS, regions={"hall": Tally(1, 2), "door": Tally(3, 4)}, faults={"x": 1})
+    many = replace(many, reject=Rejected(10, 4, Tally(5, 6)))
     name, kinds = "", {}
     for line in metrics_text(many, {"temperature_c": 61.5}).splitlines():
         if line.startswith("# HELP "):
@@ -162,7 +165,7 @@ def test_all_samples_of_a_metric_stand_together_below_its_help_and_type():
             assert re.split("[{ ]", line)[0] == name
     totals = {name for name in kinds if name.endswith("_total")}
     assert {kinds[name] for name in totals} == {"counter"}
-    assert "edgecnn_labelled_total" in totals
+    assert {"edgecnn_labelled_total", "edgecnn_rejected_total"} <= totals
 
 
 def test_who_asks_for_metrics_before_the_first_figures_gets_these():
@@ -196,14 +199,23 @@ class Receiver:
 
     def __init__(self, status: int = 200, port: int = 0) -> None:
         self.got: list[dict] = []
+        self.gets, self.authorization = 0, ""
         self.status, receiver = status, self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.got.append(json.loads(body))
+                receiver.authorization = self.headers.get("Authorization", "")
                 self.send_response(receiver.status)
+                if receiver.status == 301:
+                    self.send_header("Location", "/moved?token=secret")
                 self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def do_GET(self):
+                receiver.gets += 1
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, *args):
@@ -230,8 +242,59 @@ def test_a_webhook_gets_json_and_its_failure_tells_no_secret():
     finally:
         receiver.close()
         refusing.close()
-    with pytest.raises(OptionError, match="expected an http:// address"):
-        Webhook("ftp://x")
+
+
+def test_a_webhook_whose_server_moved_is_said_to_have_and_keeps_its_answer():
+    """A client that follows asks there for a page, and the answer is in nobody's hands."""
+    receiver = Receiver(301)
+    try:
+        publisher = Publisher(Webhook(receiver.url), changes_only=True)
+        publisher.put(answered(0))
+        until(lambda: publisher.failure is not None)
+        assert "301, moved to http://127.0.0.1" in publisher.failure
+        assert "secret" not in publisher.failure
+        receiver.status = 200
+        publisher.close()
+        assert (receiver.gets, publisher.num_dropped) == (0, 0)
+        assert [one["frame"] for one in receiver.got] == [0] * len(receiver.got)
+    finally:
+        receiver.close()
+
+
+def test_a_webhook_with_a_user_says_who_it_is():
+    receiver = Receiver()
+    try:
+        hook = Webhook(receiver.url.replace("://", "://me:s%40cret@"))
+        hook.send(answered(3))
+    finally:
+        receiver.close()
+    assert base64.b64decode(receiver.authorization.removeprefix("Basic ")) == b"me:s@cret"
+    with pytest.raises(OutputDownError) as error:
+        hook.send(answered(4))
+    assert "cret" not in str(error.value)
+
+
+def test_a_server_that_speaks_no_http_is_a_failure_like_others():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def reply() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(b"220 mail at your service\r\n")
+
+        threading.Thread(target=reply, daemon=True).start()
+        with pytest.raises(OutputDownError, match="220 mail"):
+            Webhook(f"http://127.0.0.1:{server.getsockname()[1]}/").send(answered(0))
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "http://", "http://h:99999/", "http://h:x/", "http://[::1", "http://h/a b"]
+)
+def test_a_webhook_that_is_no_address_is_one_line(url):
+    with pytest.raises(OptionError, match="expected an http:// address") as error:
+        Webhook(url)
+    one_line(error.value)
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -245,6 +308,8 @@ class Stuck:
     """An output that hangs until it is let go, and then fails once."""
 
     name = "stuck"
+    failure = None
+    num_dropped = 0
 
     def __init__(self) -> None:
         self.go, self.sent, self.failed = threading.Event(), [], False
@@ -276,6 +341,17 @@ def test_an_output_that_hangs_loses_answers_and_no_time_and_is_tried_again():
     publisher.close()
     assert stuck.sent == sorted(set(stuck.sent))
     assert stuck.sent[-1] == 999
+
+
+@pytest.mark.clock
+def test_an_answer_that_hangs_on_its_way_at_the_end_was_not_sent():
+    stuck = Stuck()
+    publisher = Publisher(stuck, changes_only=True)
+    publisher.put(answered(0))
+    publisher.put(answered(1))
+    publisher.close()
+    assert publisher.num_dropped == 2
+    stuck.go.set()
 
 
 def test_a_webhook_whose_server_was_away_gets_each_change_in_its_order():
@@ -324,6 +400,28 @@ def test_the_result_counts_what_waits_for_a_server_that_stays_away():
     assert result.faults["answers not sent"] == num_changes > 1
 
 
+class Shown(Stuck):
+    """An output that holds the figures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.figures: list[Status] = []
+        self.go.set()
+
+    def show(self, status) -> None:
+        self.figures.append(status)
+
+
+def test_the_last_figures_that_an_output_gets_are_those_of_the_result(monkeypatch):
+    """A broker keeps them: whoever asks later must find what the run ended with."""
+    shown = Shown()
+    outputs = Publishers([Publisher(shown, changes_only=True)])
+    monkeypatch.setattr("edgecnn.device.run.run.open_outputs", lambda *_: outputs)
+    result = run(PAST_BUNDLE, str(PAST / "field" / "frames"), RunOptions())
+    last = shown.figures[-1]
+    assert (last.frames, last.live, last.fps) == (result.frames, result.live, result.fps)
+
+
 def test_a_reader_that_is_gone_rests_its_output():
     def gone(_line: str) -> None:
         raise BrokenPipeError(32, "Broken pipe")
@@ -332,7 +430,13 @@ def test_a_reader_that_is_gone_rests_its_output():
         JsonLines(gone).send(answered(0))
 
 
-@pytest.mark.parametrize("url", ["http://x/y", "mqtt://", "mqtt://a:b@:99999/x", "nothing"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://x/y", "mqtt://", "mqtt://a:b@:99999/x", "nothing"),
+        *("mqtt://x/a/#", "mqtt://x/+/b", "mqtt://x/$SYS/y", "mqtt://x/a?b"),
+    ],
+)
 def test_an_mqtt_address_that_is_none_is_one_line(url):
     with pytest.raises(EdgecnnError) as error:
         Mqtt(url, "door")

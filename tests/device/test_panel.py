@@ -14,11 +14,14 @@ from rich.console import Console
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
+from edgecnn.device.live.status import Rejected, Trouble
 from edgecnn.device.machine.percentiles import Percentiles
 from edgecnn.device.outputs.metrics import metrics_text
 from edgecnn.device.run import window
+from edgecnn.device.run.notices import Notices
 from edgecnn.device.run.panel import panel, render
 from edgecnn.device.run.run import RunOptions, Status, run
+from edgecnn.device.web.measures import HealthLine
 from edgecnn.errors import MissingRuntimeError
 
 NO_ALARM = Alarm(0, 0, 1.0)
@@ -35,6 +38,7 @@ STATUS = Status(
     age_ms=Percentiles(12.0, 34.0),
     invoke_ms=Percentiles(5.6, 7.8),
     regions={},
+    reject=None,
     prediction=Prediction(1, "seven [7]", 0.91, (0.09, 0.91)),
     truth="nine",
 )
@@ -59,6 +63,28 @@ def test_the_panel_shows_live_beside_lab_and_everything_else():
         "p50 5.6 ms, p95 7.8 ms",
     ):
         assert part in text
+    rejecting = text_of(replace(STATUS, reject=Rejected(120, 30, Tally(70, 80))))
+    assert "30 of 120 answers (25.0 %); others: 87.5 % of 80, 95 %" in " ".join(rejecting.split())
+
+
+def test_the_page_says_that_a_camera_is_silent_and_nothing_is_logged():
+    line = HealthLine()
+    assert line.text(STATUS).startswith("Running for 1:02:05")
+    down = replace(STATUS, silent=Trouble(14.0, "unplugged"), unlogged=Trouble(3.0, "disk full"))
+    said = line.text(down)
+    assert said.startswith("No frame for 0:00:14: unplugged. Not logging for 0:00:03: disk full. ")
+
+
+def test_of_very_many_warnings_the_first_and_the_newest_are_held():
+    notices = Notices(None)
+    for k in range(1200):
+        notices.say(f"outage {k}")
+    assert (notices.held[0], notices.held[-1], notices.newest) == ("outage 0", *["outage 1199"] * 2)
+    assert notices.held[500] == "200 warnings left out here; --log keeps all"
+    assert len(notices.held) == 1001
+    for failures in (["away"], ["away"], [], ["away"]):  # said once an outage
+        notices.say_new(failures)
+    assert notices.held[-3:] == ("outage 1199", "away", "away")
 
 
 def test_the_lab_accuracy_of_the_file_stands_beside_that_of_the_network_where_it_is_another():
@@ -73,7 +99,7 @@ def test_the_lab_accuracy_of_the_file_stands_beside_that_of_the_network_where_it
 def test_the_panel_can_be_drawn_before_anything_is_known():
     nothing = Percentiles.of([])
     text = text_of(
-        Status(*(0, 0), *[Tally(0, 0)] * 3, None, NO_ALARM, 0.0, nothing, nothing, {}, 0.0)
+        Status(*(0, 0), *[Tally(0, 0)] * 3, None, NO_ALARM, 0.0, nothing, nothing, {}, None, 0.0)
     )
     assert "no labelled frames" in text
     assert "none yet" in text

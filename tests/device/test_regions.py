@@ -71,7 +71,7 @@ def test_each_region_has_its_own_answers_truth_and_pictures_and_the_audit_agrees
     )
     lines: list[str] = []
     log = tmp_path / "both"
-    options = RunOptions(roi=rois, truth=truth, log=log, output="jsonl")
+    options = RunOptions(roi=rois, truth=truth, log=log, output="jsonl", reject="0.6")
     result = run(PAST_BUNDLE, str(folder), options, on_line=lines.append)
     both = events(log, "frame")
     assert result.frames == COUNT
@@ -87,10 +87,27 @@ def test_each_region_has_its_own_answers_truth_and_pictures_and_the_audit_agrees
     regions = json.loads((log / "session.json").read_text())["regions"]
     assert [region["name"] for region in regions] == ["left", "right"]
     said = [json.loads(line) for line in lines]
+    sure = [one for one in said if one["confidence"] >= 0.6]
+    right = [one["truth"] == one["label"] for one in sure if one["truth"] in LABELS]
+    assert result.reject is not None
+    assert 0 < len(sure) < len(said)
+    assert sure == [one for one in said if one["decision"] is not None]
+    assert (result.reject.answers, result.reject.rejected) == (len(said), len(said) - len(sure))
+    assert (result.reject.rest.correct, result.reject.rest.total) == (sum(right), len(right))
+    assert f"{len(said) - len(sure)} of {len(said)} answers" in result.to_text()
     assert [(one["frame"], one["region"]) for one in said[:3]] == [
         (0, "left"), (0, "right"), (1, "left"),
     ]  # fmt: skip
-    assert said[-1]["reading"] == f"{answers['left'][-1]} {answers['right'][-1]}"
+    assert [one["label"] for one in said[-2:]] == [answers["left"][-1], answers["right"][-1]]
+    assert said[-1]["reading"] == " ".join(one["decision"] or "?" for one in said[-2:])
+    assert not result.warnings
+
+
+def test_regions_that_show_the_same_are_said_to_count_it_twice(pairs):
+    folder, (left, _) = pairs
+    options = RunOptions(roi=(left, "part=4,4,4,4", "beside=20,0,16,20"), max_frames=1)
+    (said,) = run(PAST_BUNDLE, str(folder), options).warnings
+    assert said.startswith("--roi left and part share 100 % of their picture")
 
 
 def test_a_video_is_cut_by_its_own_thread_to_the_same_answers(pairs, tmp_path):

@@ -21,6 +21,7 @@ from edgecnn.audit.audit import audit
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.frame_view import FrameView
+from edgecnn.device.machine.signals import stop_on_signals
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import (
     BundleError,
@@ -450,6 +451,19 @@ def test_a_killed_run_loses_no_line_that_it_logged(child):
     assert [e["frame"] for e in frames] == list(range(len(frames)))
     assert {e["frame"] for e in frames[:-1]} <= truths
     assert json.loads((log / "session.json").read_text())["format"] == 2
+
+
+def test_a_closed_terminal_ends_a_run_unless_nohup_started_it():
+    with stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.is_set()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.clock

@@ -18,6 +18,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.device.service.options import ServiceOptions
+from edgecnn.device.service.result import ServiceResult
 from edgecnn.device.service.service import service
 from edgecnn.device.service.unit_file import hidden_paths, unit_text
 from edgecnn.errors import EdgecnnError, OptionError
@@ -113,6 +114,12 @@ def test_what_can_not_be_done_is_one_line(action, bundle, options):
         ('metrics = "9100"', "is in no table"),
         ("[run]\nshow-link = true", "show-link"),
         ("[run]\nwindow = true", "no screen"),
+        ("[run]\nmax-frames = 5", "never ends"),
+        ('[run]\nartifact = "nosuch"', "no artifact 'nosuch'"),
+        ('[run]\nwebhook = "here"', "--webhook is 'here'"),
+        ('[run]\nmqtt = "mqtt://here/+"', "expected a topic"),
+        ('[run]\nmetrics = "x:y"', "--metrics is 'x:y'"),
+        ('[run]\nweb = "99999"', "--web is '99999'"),
         ('[run]\nreject = "nobody=0.5"', "names no class"),
         ("[rum]\nmax-fps = 2", "table of no command"),
         ('[run]\ntruth = "nosuch.csv"', "nosuch.csv' does not exist"),
@@ -163,6 +170,18 @@ def test_what_the_service_can_not_see_is_refused_and_said_in_a_printed_unit(tmp_
 def test_a_unit_has_a_plain_name(name):
     with pytest.raises(OptionError, match="--unit is"):
         ServiceOptions(unit=name)
+
+
+def test_the_next_lines_name_the_unit_that_was_installed():
+    def lines(unit: str) -> list[str]:
+        place = Path("/etc/systemd/system") / f"{unit}.service"
+        return ServiceResult("install", place, ("wrote it",)).to_text().splitlines()[-2:]
+
+    assert lines("edgecnn") == ["  edgecnn service status", "  edgecnn service logs"]
+    assert lines("door") == [
+        "  edgecnn service status --unit door",
+        "  edgecnn service logs --unit door",
+    ]
 
 
 def test_the_command_prints_the_unit_and_changes_nothing():

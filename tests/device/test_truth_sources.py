@@ -17,9 +17,11 @@ from edgecnn.audit.audit import audit
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source, now_utc
+from edgecnn.device.live.guard_band import GuardBand
 from edgecnn.device.live.sensor_log import SensorLog
 from edgecnn.device.live.truth import load_truths
 from edgecnn.device.live.truth_marker import MarkerTruth
+from edgecnn.device.live.truth_sensor import SensorTruth
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run import regions
 from edgecnn.device.run.result import RunResult
@@ -101,6 +103,10 @@ def test_a_schedule_by_seconds_leaves_a_guard_band_that_run_and_audit_count(vide
     assert f"{result.guarded} of them near a change of the label" in result.to_text()
     note = f"{result.guarded} frames near a change of the label left unlabelled"
     assert any(note in one for one in audit([tmp_path / "s"]).notes)
+    # What another source labels is no frame without a label.
+    file = write(tmp_path / "all.csv", f"first,last,label\n0,59,{A}\n")
+    both = run(PAST_BUNDLE, str(video), RunOptions(truth=(f"schedule:{plan}", str(file))))
+    assert (both.unlabelled, both.guarded) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -267,11 +273,14 @@ def test_a_wrong_row_stops_a_run_before_it_starts_and_is_a_warning_later(video, 
     options = RunOptions(truth=(f"sensor:{log}",))
     with pytest.raises(TruthError, match=r"sensor\.csv line 1: label 'lion' is not in the bundle"):
         run(PAST_BUNDLE, str(video), options)
-    log.write_text(f"0,{A}\n")
+    log.write_text(f"0,{A}\n0.5,tiger\n0.6,bear\n")
     at_frame(20, lambda: append(log, "1,lion\nsoon,red 1\n"))
     result = run(PAST_BUNDLE, str(video), options)
-    assert [w for w in result.warnings if "line 2: label 'lion'" in w]
-    assert [w for w in result.warnings if "line 3: 'soon', expected seconds from the start" in w]
+    (said,) = [w for w in result.warnings if w.startswith("passed over: ")]
+    assert "line 2: label 'tiger' is not in the bundle" in said
+    assert said.endswith("; 1 more row wrong too")
+    assert [w for w in result.warnings if "line 4: label 'lion'" in w]
+    assert [w for w in result.warnings if "line 5: 'soon', expected seconds from the start" in w]
     assert result.live.total > 50
     with pytest.raises(TruthError, match="start the program that writes it first"):
         run(PAST_BUNDLE, str(video), RunOptions(truth=(f"sensor:{tmp_path / 'no.csv'}",)))
@@ -301,6 +310,28 @@ def test_a_sensor_at_a_camera_may_say_utc_or_seconds_since_1970(tmp_path):
     log.write_text(f"1777636900,{C}\n")  # rotated
     assert sensor.read_on(pytest.fail) == 1777636900.0
     assert sensor.find(start + 100) == C
+    # A program that writes the file anew each time: it has grown, and its first rows are others.
+    rows = "".join(f"17776369{s},{A}\n" for s in range(30, 99))
+    write(tmp_path / "new.csv", f"1777636910,{B}\n1777636900,{C}\n{rows}").replace(log)
+    count = len(sensor)
+    assert sensor.read_on(pytest.fail) == 1777636910.0
+    assert [sensor.find(start + s) for s in (109, 110, 130)] == [C, B, A]
+    assert len(sensor) == count + 70
+
+
+def test_a_sensor_that_writes_for_months_is_held_in_part_and_says_the_same(tmp_path):
+    """The rows of what can still be labelled, and the one that holds then."""
+    seconds = 30_000
+    rows = "".join(f"{s},{(A, B)[s % 2]}\n" for s in range(seconds))
+    log = SensorLog(write(tmp_path / "sensor.csv", rows), LABELS, absolute=False)
+    sensor = SensorTruth(log, GuardBand(), pytest.fail, absolute=False)
+    for k, moment in enumerate((seconds - 9.5, seconds - 8.5, seconds - 7.5)):
+        frame = Frame(picture(0), k, now_utc(), captured=0.0, seconds=moment)
+        sensor.observe(frame, Prediction(0, A, 1.0, (1.0,)))
+    sensor.close()
+    assert [event.label for event in sensor.take()] == [A, B, A]
+    assert 10 <= len(log) <= 12
+    assert log.oldest == 0
 
 
 # ---- several sources, and what goes with what -----------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgecnn.render.next_lines import next_lines
+from edgecnn.render.next_lines import camera_source, next_lines
 
 
 @pytest.mark.parametrize("name", ["-x.edgecnn", "--json", "- x", "plain", "a b/-x"])
@@ -17,3 +17,9 @@ def test_a_path_is_never_read_as_an_option(name):
     assert (command, evaluate, rest) == ("edgecnn", "evaluate", ["--threads", "2"])
     assert not path.startswith("-")
     assert Path(path) == Path(name)
+
+
+def test_a_camera_is_named_where_one_is_there(tmp_path):
+    assert camera_source(tmp_path) == "SOURCE"
+    (tmp_path / "video0").touch()
+    assert camera_source(tmp_path) == "0"

@@ -39,7 +39,7 @@ HEADER = SessionHeader(
 def test_a_header_comes_back_as_it_was_written(tmp_path):
     write_header(tmp_path, HEADER)
     assert read_header(tmp_path) == HEADER
-    bare = SessionHeader("b", "0", HEADER.card, "a")
+    bare = SessionHeader("b", "0", HEADER.card, HEADER.artifact)
     write_header(tmp_path, bare)
     assert read_header(tmp_path) == bare
 
@@ -77,6 +77,9 @@ def test_a_later_field_is_passed_over(tmp_path):
         ({"card": {"format": 1}}, "no 'lab'"),
         ({"card": "x"}, "card is 'x', expected an object"),
         ({"artifact": None}, "no 'artifact'"),
+        ({"artifact": "other.tflite"}, "artifact is 'other.tflite', expected 'model_float32"),
+        ({"started_at": "yesterday"}, "started_at is 'yesterday', expected a time"),
+        ({"run": {"started_at": "x", "first_frame_ms": 0}}, "started_at is 'x', expected a time"),
         ({"device": 5}, "device is 5, expected a text"),
         ({"host": "pi"}, "host is 'pi', expected an object"),
         ({"truth": 5}, "truth is 5, expected a list"),

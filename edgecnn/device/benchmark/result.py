@@ -16,7 +16,7 @@ from edgecnn.errors import MissingRuntimeError, OutputError
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_file_place
 from edgecnn.records import Json, Record, Skipped, json_as
-from edgecnn.render.next_lines import next_lines
+from edgecnn.render.next_lines import camera_source, next_lines
 from edgecnn.render.table import table
 from edgecnn.session.layout import new_session
 
@@ -124,10 +124,12 @@ class Benchmark(Record):
         return {**super().to_json(), "front": best, "note": _NOTE}
 
     def to_text(self) -> str:
-        headers = ["artifact", "kB", "lab", *(["field", "95 %"] if self.judged else []), "as float"]
+        headers = ["artifact", "kB", "lab", "95 %", *(["field", "95 %"] if self.judged else [])]
+        headers += ["as float"]
         headers += ["invoke", "p95", "total", "p95", "MB", "threads"]
         lines = [self.title, ""]
         lines += [table(headers, [_cells(row, self.judged) for row in self.rows]), ""]
+        lines += [self._counts()] if self.rows else []
         lines += [
             "times in ms, median and 95th percentile: invoke in the interpreter, total from frame "
             "to scores; MB: peak memory",
@@ -144,8 +146,14 @@ class Benchmark(Record):
         lines += [f"skipped {file}: {reason}" for file, reason in self.skipped]
         lines += [self.soak.to_text()] if self.soak else []
         lines += [f"plot: {self.plot}"] if self.plot else []
-        run = ("run", self.bundle, "--source", "0", "--log", new_session())
+        run = ("run", self.bundle, "--source", camera_source(), "--log", new_session())
         return "\n".join([*lines, _NOTE, *next_lines(run)])
+
+    def _counts(self) -> str:
+        """How many images the accuracies are of."""
+        field = max((row.accuracy.total for row in self.rows if row.accuracy), default=0)
+        said = f"lab: of {max(row.lab.total for row in self.rows)} test images"
+        return f"{said}; field: of {field}" if field else said
 
     def _state(self) -> str:
         """Threads, runtimes, clock, temperature and throttling, as far as known."""
@@ -170,6 +178,7 @@ def _cells(row: BenchmarkRow, judged: bool) -> list[str]:
         row.file,
         f"{row.bytes / 1000:.0f}",
         row.lab.percent,
+        row.lab.range,
         *([row.accuracy.percent, row.accuracy.range] if row.accuracy else [""] * (2 * judged)),
         "" if same is None else f"{100 * same:.1f} %",
         f"{row.invoke_ms['p50']:.2f}",

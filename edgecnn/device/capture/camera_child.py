@@ -202,8 +202,9 @@ class _Child:
 
 def main() -> None:
     """Read the source that stdin names."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; the parent decides
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # sent to the whole group; the parent decides
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     out = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not come between our lines
     line = bytearray()

@@ -136,13 +136,21 @@ class LiveSource(Source):
                     process = self._start()
                 self._read(process)
             except (MissingRuntimeError, ImageError) as error:
-                with self._condition:
-                    self._failure = error
-                    self._condition.notify_all()
-                break
+                # What read the camera before will again: a process may not start for a moment.
+                if isinstance(error, ImageError) or self._mail is None:
+                    with self._condition:
+                        self._failure = error
+                        self._condition.notify_all()
+                    break
+                self._note_outage(str(error))
             except SourceError as error:
                 self._note_outage(str(error))
                 if process is not None and not process.is_alive:
+                    process.close()
+                    process = None
+            except OSError as error:  # memory or files are used up: others may free some
+                self._note_outage(f"can't read {self._name}: {error.strerror or error}")
+                if process is not None:
                     process.close()
                     process = None
             pause = (

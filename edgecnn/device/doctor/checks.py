@@ -257,8 +257,11 @@ def temperature() -> Check:
 
 def disk(folder: Path = Path(), least_mb: float = 200) -> Check:
     """Check that the current folder has room for a session."""
-    free_mb = shutil.disk_usage(folder).free / 1e6
-    found = f"{free_mb / 1000:.1f} GB free in {folder.resolve()}"
+    try:
+        free_mb, place = shutil.disk_usage(folder).free / 1e6, folder.resolve()
+    except OSError:  # somebody deleted the working directory
+        return Check("disk", "warn", "the current folder is gone", "change to another one")
+    found = f"{free_mb / 1000:.1f} GB free in {place}"
     if free_mb < least_mb:
         return Check("disk", "warn", found, f"free {least_mb:.0f} MB, or log elsewhere")
     return Check("disk", "ok", found)

@@ -11,7 +11,7 @@ from edgecnn.bundle.artifacts import FULL_INTEGER
 from edgecnn.device.doctor.checks import Check, hardware, software
 from edgecnn.errors import BundleError, EdgecnnError, MissingRuntimeError
 from edgecnn.records import Record, computed, json_as
-from edgecnn.render.next_lines import next_lines
+from edgecnn.render.next_lines import camera_source, next_lines
 from edgecnn.session.layout import new_session
 
 if TYPE_CHECKING:
@@ -41,7 +41,14 @@ class Diagnosis(Record):
     def to_text(self) -> str:
         lines = [self._said()]
         if self.ok:
-            run = ("run", self.bundle or "BUNDLE", "--source", "0", "--log", new_session())
+            run = (
+                "run",
+                self.bundle or "BUNDLE",
+                "--source",
+                camera_source(),
+                "--log",
+                new_session(),
+            )
             lines += next_lines(run)
         return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,16 +32,17 @@ class SensorLog:
         self._times: list[float] = []
         self._names: list[str] = []
         self._offset = self._line = 0
+        self._place: tuple[int, int] | None = None  # of the file that was read last
+        self.oldest = float("inf")  # the time of the first row that was ever read
+
+    def __len__(self) -> int:
+        """How many rows are held."""
+        return len(self._times)
 
     @property
     def newest(self) -> float:
         """The time of the last row."""
         return self._times[-1] if self._times else float("-inf")
-
-    @property
-    def oldest(self) -> float:
-        """The time of the first row."""
-        return self._times[0] if self._times else float("inf")
 
     def read_on(self, refuse: Callable[[TruthError], None]) -> float | None:
         """Read the rows that were appended, but for a last one without its line end.
@@ -62,10 +64,18 @@ class SensorLog:
                 refuse(error)
                 continue
             at = bisect_right(self._times, time)
+            if at and (self._times[at - 1], self._names[at - 1]) == (time, label):
+                continue  # of a file that was replaced by a longer one
             self._times.insert(at, time)
             self._names.insert(at, label)
+            self.oldest = min(self.oldest, time)
             earliest = time if earliest is None else min(earliest, time)
         return earliest
+
+    def forget(self, before: float) -> None:
+        """Hold rows no longer that are over before a time: the last of them holds still."""
+        over = max(0, bisect_right(self._times, before) - 1)
+        del self._times[:over], self._names[:over]
 
     def find(self, key: float) -> str | None:
         """The label that holds at a time, or None."""
@@ -87,7 +97,9 @@ class SensorLog:
         """The whole lines since the last call, with their numbers, without blank ones."""
         try:
             with self.path.open("rb") as file:
-                if file.seek(0, 2) < self._offset:
+                found = os.fstat(file.fileno())
+                place, self._place = self._place, (found.st_dev, found.st_ino)
+                if found.st_size < self._offset or place not in (None, self._place):
                     self._offset = self._line = 0
                 file.seek(self._offset)
                 data = file.read()

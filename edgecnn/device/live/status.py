@@ -9,9 +9,26 @@ from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.machine.percentiles import Percentiles
-from edgecnn.records import json_as
+from edgecnn.records import Record, json_as
 
-__all__ = ["Figures", "Status", "Trouble"]
+__all__ = ["Figures", "Rejected", "Status", "Trouble"]
+
+
+@dataclass(frozen=True)
+class Rejected(Record):
+    """What --reject does to single answers.
+
+    answers, rejected  how many there were, and how many of them were too unsure
+    rest               live accuracy of the others
+    """
+
+    answers: int
+    rejected: int
+    rest: Tally
+
+    def text(self) -> str:
+        share = f"{100 * self.rejected / max(1, self.answers):.1f} %"
+        return f"{self.rejected} of {self.answers} answers ({share}); others: {self.rest.text()}"
 
 
 @dataclass(frozen=True)
@@ -23,6 +40,7 @@ class Figures:
     alarm       whether the labels show that the field is worse than the lab
     age_ms      from capture to answer, of the last 10,000 answers
     regions     live accuracy of each region, where there are several
+    reject      what --reject does; None without it
     """
 
     frames: int
@@ -36,6 +54,7 @@ class Figures:
     age_ms: Percentiles
     invoke_ms: Percentiles
     regions: dict[str, Tally]
+    reject: Rejected | None
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,13 @@ from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.errors import TruthError
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.timeline import missed
+from edgecnn.words import number
 
 __all__ = ["SensorTruth", "load_sensor"]
 
 _POLL_S = 0.1
 _PATIENCE_S = 2.0
-_REMEMBERED = 10_000
+_REMEMBERED = _MOST_ROWS = 10_000
 
 
 class _Waiting(NamedTuple):
@@ -92,6 +93,9 @@ class SensorTruth(TruthQueue):
         self._unreadable = False
         if earliest is not None:
             self._change_from(earliest - self._guard.width_s)
+        if len(self._log) > _MOST_ROWS:  # a sensor may write for months
+            held = (one.moment for some in (self._labelled, self._undecided) for one in some)
+            self._log.forget(min(held, default=float("-inf")) - self._guard.width_s)
 
     def _decide(self, until: float) -> None:
         """Label the frames that waited and were captured before a time."""
@@ -120,7 +124,7 @@ def load_sensor(path: Path, source: Source, labels: Sequence[str], guard: GuardB
     """Open the file that another program appends to.
 
     Raises:
-        TruthError: It is absent, has a row that is wrong by now, or images are the source.
+        TruthError: It is absent, has wrong rows alone by now, or images are the source.
     """
     if isinstance(source, ImageSource):
         raise TruthError(f"sensor {path}: images have no time; give a camera, stream or video")
@@ -129,9 +133,11 @@ def load_sensor(path: Path, source: Source, labels: Sequence[str], guard: GuardB
             f"sensor file {str(path)!r} does not exist; start the program that writes it first"
         )
     log = SensorLog(path, labels, absolute=source.live)
-    log.read_on(_refuse)
+    wrong: list[TruthError] = []
+    log.read_on(wrong.append)
+    if wrong and not len(log):
+        raise wrong[0]
+    if wrong:  # a row of months ago must not keep a service from starting again
+        more = f"; {number(len(wrong) - 1, 'more row')} wrong too" if len(wrong) > 1 else ""
+        source.warn(f"passed over: {wrong[0]}{more}")
     return SensorTruth(log, guard, source.warn, absolute=source.live)
-
-
-def _refuse(error: TruthError) -> None:
-    raise error

@@ -273,7 +273,8 @@ class SessionLog:
 
     def _begin_day(self) -> None:
         """Have another session begun where a day is over."""
-        is_new_day = datetime.now(timezone.utc).date() > self._day
+        # Not only a later day: a clock that was ahead is set back to the day of now.
+        is_new_day = datetime.now(timezone.utc).date() != self._day
         self._is_over = self._is_over or (self._options.log_root is not None and is_new_day)
 
     def _begin_frame(self, frame: int) -> None:

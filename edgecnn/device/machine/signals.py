@@ -13,7 +13,9 @@ __all__ = ["stop_on_signals"]
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; only a main thread may have handlers.
+    """An event that SIGINT, SIGTERM and SIGHUP set; only a main thread may have handlers.
+
+    SIGHUP comes where the terminal is closed; who starts a program with nohup has it ignored.
 
     The first signal puts the old handlers back, so a second one works as ever.
     """
@@ -30,7 +32,11 @@ def stop_on_signals() -> Iterator[threading.Event]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    asked = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        asked.append(hangup)
+    before = {n: signal.getsignal(n) for n in asked}
     for number in before:
         signal.signal(number, handle)
     try:

@@ -48,8 +48,7 @@ class Decider:
     def decide(self, answer: Prediction) -> Decision:
         """Take an answer in."""
         index, confidence = self._smooth(answer)
-        least = self.rule.least_of.get(index, self.rule.least)
-        self._last.append(index if confidence >= least else None)
+        self._last.append(None if self.rule.rejects(index, confidence) else index)
         best, count = Counter(self._last).most_common(1)[0]
         before = self._decided
         if count >= self.rule.agree:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
+from urllib.parse import unquote, urljoin, urlsplit
 
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.live.status import Status
@@ -27,6 +30,8 @@ class JsonLines:
     """
 
     name = "jsonl"
+    failure = None
+    num_dropped = 0
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -45,38 +50,70 @@ class JsonLines:
 
 
 class Webhook:
-    """Posts each answer to an address as JSON.
+    """Posts each answer to an address as JSON; a user and password in it are sent as such.
 
     Raises:
         OptionError: It is no http address.
     """
 
     name = "webhook"
+    failure = None
+    num_dropped = 0
 
     def __init__(self, url: str) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise OptionError(f"--webhook is {public_name(url)!r}, expected an http:// address")
-        self._url = url
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            parts = urlsplit("")
+        is_plain = url.isascii() and url.isprintable() and " " not in url
+        if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+            raise OptionError(
+                f"--webhook is {public_name(url)!r}, expected an http:// address such as "
+                "http://host:8000/path, with %20 for a space"
+            )
+        self._shown = public_name(url)
+        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        self._headers = {"Content-Type": "application/json", "User-Agent": "edgecnn"}
+        if parts.username is not None:
+            who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            basic = base64.b64encode(who.encode()).decode()
+            self._headers["Authorization"] = f"Basic {basic}"
+        self._open = urllib.request.build_opener(_NoRedirect).open
 
     def send(self, answered: Announced) -> None:
-        request = urllib.request.Request(
-            self._url,
-            json.dumps(answered.to_json()).encode(),
-            {"Content-Type": "application/json", "User-Agent": "edgecnn"},
-        )
+        data = json.dumps(answered.to_json()).encode()
+        request = urllib.request.Request(self._url, data, self._headers)
         try:
-            with urllib.request.urlopen(request, timeout=_POST_S):
+            with self._open(request, timeout=_POST_S):
                 pass
         except urllib.error.HTTPError as error:
             error.close()
             is_refused = 400 <= error.code < 500 and error.code not in _LATER
             kind = AnswerRefusedError if is_refused else OutputDownError
-            raise kind(f"{public_name(self._url)} answers {error.code}") from error
-        except (OSError, ValueError) as error:  # URLError is an OSError
-            raise OutputDownError(f"{public_name(self._url)}: {error}") from error
+            raise kind(f"{self._shown} answers {error.code}{_moved(self._url, error)}") from error
+        except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
+            raise OutputDownError(f"{self._shown}: {error}") from error
 
     def show(self, status: Status) -> None:
         """Only answers are posted."""
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for a failure: what would be sent there is a GET without the answer."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _moved(url: str, error: urllib.error.HTTPError) -> str:
+    """Where a server sends its clients, if it does."""
+    place = error.headers.get("Location") if 300 <= error.code < 400 else None
+    return (
+        ""
+        if place is None
+        else f", moved to {public_name(urljoin(url, place))}; give that to --webhook"
+    )

@@ -12,11 +12,11 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.device.live.status import Status
 from edgecnn.device.machine.health import read_health
 from edgecnn.device.outputs.publish import Announced
-from edgecnn.device.web.door.address import parse_address
+from edgecnn.device.web.door.address import WebAddress, parse_address
 from edgecnn.errors import OptionError
 from edgecnn.records import Json
 
-__all__ = ["Metrics", "metrics_text"]
+__all__ = ["Metrics", "check_metrics", "metrics_text"]
 
 _HEALTH_S, _FIRST_S = 10.0, 5.0
 _Sample = tuple[str, str, str, dict[str, str], float]  # name, kind, help, labels, value
@@ -41,8 +41,14 @@ def _samples(status: Status, health: Json) -> Iterator[_Sample]:
     for name, tally in status.regions.items():
         yield from _accuracy("live", tally, {"region": name})
     none: dict[str, str] = {}
+    if status.reject is not None:
+        yield from _accuracy("not_rejected", status.reject.rest)
+        about = "Answers below --reject, of the bundle that answers."
+        yield "rejected_total", "counter", about, none, status.reject.rejected
     if status.gap_points is not None:
         yield "gap_points", "gauge", "Lab minus live accuracy in points.", none, status.gap_points
+    about = "1 where the labels show that the field is worse than the lab."
+    yield "alarm", "gauge", about, none, status.alarm.raised
     yield "frames_total", "counter", "Frames that were answered.", none, status.frames
     yield "dropped_total", "counter", "Frames that came meanwhile.", none, status.dropped
     yield "fps", "gauge", "Answers a second since the start.", none, status.fps
@@ -91,6 +97,20 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
+def check_metrics(address: str) -> WebAddress:
+    """Where figures are to be served.
+
+    Raises:
+        OptionError: The address is none.
+    """
+    try:
+        return parse_address(address)
+    except OptionError as error:
+        raise OptionError(
+            f"--metrics is {address!r}, expected a port (9100) or host:port"
+        ) from error
+
+
 class Metrics:
     """Serves the newest figures.
 
@@ -99,15 +119,13 @@ class Metrics:
     """
 
     name = "metrics"
+    failure = None
+    num_dropped = 0
 
     def __init__(self, address: str) -> None:
+        where = check_metrics(address)
         try:
-            where = parse_address(address)
             self._server = _Server((where.host, where.port), _handler(self))
-        except OptionError as error:
-            raise OptionError(
-                f"--metrics is {address!r}, expected a port (9100) or host:port"
-            ) from error
         except OSError as error:
             raise OptionError(
                 f"can't serve metrics at {address}: {error.strerror}; choose another --metrics"

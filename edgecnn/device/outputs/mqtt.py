@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
-from functools import partial
 from importlib import import_module
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,6 +21,7 @@ __all__ = ["Mqtt", "discovery"]
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _KEEP_ALIVE_S = 30
 _GOODBYE_S = 2.0
+_WELCOME_S = 5.0
 
 
 class Mqtt:
@@ -52,16 +53,30 @@ class Mqtt:
             ) from error
         if not parts.hostname:
             raise OptionError(f"--mqtt is {public_name(url)!r}, which names no host")
+        topic = parts.path.strip("/")
+        if set("#?") & set(url) or "+" in topic or topic.startswith("$"):
+            raise OptionError(
+                f"--mqtt is {public_name(url)!r}, expected a topic without +, # and ?, and without "
+                "$ at its start, such as mqtt://host/home/door; in a password write %23 for #"
+            )
         self._host, self._port, self._shown = parts.hostname, port, public_name(url)
-        self._device = _plain(name)
-        self._topic = parts.path.strip("/") or f"edgecnn/{self._device}"
-        self._title = name
-        self._newest: dict[str, str] = {}  # by topic
-        self._lock = threading.Lock()  # so that no older one is published after it
+        self._topic = topic or f"edgecnn/{_plain(name)}"
+        self._link = _Link(self._shown, name, self._topic)
         self._client = self._make_client(parts.scheme == "mqtts")
         if parts.username:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
         self._started = False
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing can be published now."""
+        return self._link.failure
+
+    @property
+    def num_dropped(self) -> int:
+        """Decisions that the broker did not get, as a newer one came before it was back."""
+        link = self._link
+        return link.num_replaced + (link.is_closing and link.has_unsent)
 
     def send(self, answered: Announced) -> None:
         if answered.decision.changed:
@@ -80,6 +95,7 @@ class Mqtt:
         )
 
     def close(self) -> None:
+        self._link.is_closing = True
         if self._started:
             last = self._client.publish(f"{self._topic}/available", "offline", qos=1, retain=True)
             if last.rc == 0:  # closed before its answers are read, a connection drops what it sent
@@ -94,13 +110,13 @@ class Mqtt:
             raise MissingRuntimeError(
                 "--mqtt needs paho-mqtt, which is not installed; pip install paho-mqtt"
             ) from error
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"edgecnn-{self._device}")
+        # Of two clients with one name a broker turns the older away, so a board's second run would.
+        name = f"edgecnn-{self._link.device}-{os.getpid()}"
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name)
         client.will_set(f"{self._topic}/available", "offline", qos=1, retain=True)
         client.max_queued_messages_set(100)
-        # Not a method of ours: a circle of references leaves paho's sockets to the collector.
-        client.on_connect = partial(
-            _announce, self._title, self._device, self._topic, self._newest, self._lock
-        )
+        # Not methods of ours: a circle of references leaves paho's sockets to the collector.
+        client.on_connect, client.on_disconnect = self._link.answered, self._link.broken
         if encrypted:
             client.tls_set()
         return client
@@ -115,16 +131,68 @@ class Mqtt:
             raise OutputDownError(f"{self._shown}: {error}") from error
         self._client.loop_start()
         self._started = True
+        self._link.wait()
 
     def _publish(self, what: str, data: Json) -> None:
         """Publish it now, or with the next connection."""
         topic, text = f"{self._topic}/{what}", json.dumps(data)
-        with self._lock:
-            self._newest[topic] = text
+        with self._link.lock:
+            self._link.newest[topic] = text
         self._connect()
-        with self._lock:
-            if self._client.is_connected():
+        with self._link.lock:
+            is_there = self._client.is_connected()
+            if is_there:
                 self._client.publish(topic, text, qos=0, retain=True)
+            if what == "state":
+                self._link.num_replaced += not is_there and self._link.has_unsent
+                self._link.has_unsent = not is_there
+
+
+class _Link:
+    """What holds now, for the thread of paho, and what that thread says of the connection.
+
+    newest   what is published last, by topic
+    lock     held while it is published, so that no older one is published after it
+    num_replaced, has_unsent   decisions that a newer one replaced unsent, and whether one waits
+    """
+
+    def __init__(self, shown: str, title: str, topic: str) -> None:
+        self._shown, self._title, self._topic = shown, title, topic
+        self.device = _plain(title)
+        self.newest: dict[str, str] = {}
+        self.lock = threading.Lock()
+        self._has_answered = threading.Event()
+        self.failure: str | None = None
+        self.num_replaced = 0
+        self.has_unsent = self.is_closing = False
+
+    def wait(self) -> None:
+        """Wait a moment for the broker's answer, so that what comes first is not replaced."""
+        self._has_answered.wait(_WELCOME_S)
+        with self.lock:
+            if not self._has_answered.is_set():
+                self.failure = f"{self._shown}: the broker does not answer"
+
+    def answered(self, client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
+        """Say that the run is there, what it is, and what holds now, on each connection."""
+        refused = f"{self._shown}: the broker refuses the connection: {reason}"
+        with self.lock:
+            self.failure = refused if reason.is_failure else None
+            self._has_answered.set()
+        if not reason.is_failure:
+            client.publish(f"{self._topic}/available", "online", qos=1, retain=True)
+            config = json.dumps(discovery(self._title, self.device, self._topic))
+            where = f"homeassistant/sensor/edgecnn_{self.device}/config"
+            client.publish(where, config, qos=1, retain=True)
+            with self.lock:
+                self.has_unsent = False
+                for name, text in self.newest.items():
+                    client.publish(name, text, qos=0, retain=True)
+
+    def broken(self, _client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
+        """Note that the connection is gone; why a broker refuses it is said already."""
+        if not self.is_closing and self.failure is None:
+            self.failure = f"{self._shown}: the connection broke off: {reason}"
 
 
 def discovery(title: str, device: str, topic: str) -> Json:
@@ -141,25 +209,6 @@ def discovery(title: str, device: str, topic: str) -> Json:
         "availability_topic": f"{topic}/available",
         "device": {"identifiers": [f"edgecnn_{device}"], "name": title, "manufacturer": "edgecnn"},
     }
-
-
-def _announce(
-    title: str,
-    device: str,
-    topic: str,
-    newest: dict[str, str],
-    lock: threading.Lock,
-    client: Any,
-    *_: Any,
-) -> None:
-    """Say that the run is there, what it is, and what holds now, on each connection."""
-    client.publish(f"{topic}/available", "online", qos=1, retain=True)
-    config = discovery(title, device, topic)
-    where = f"homeassistant/sensor/edgecnn_{device}/config"
-    client.publish(where, json.dumps(config), qos=1, retain=True)
-    with lock:
-        for name, text in newest.items():
-            client.publish(name, text, qos=0, retain=True)
 
 
 def _plain(name: str) -> str:

@@ -33,6 +33,15 @@ class DecisionRule:
     least: float = 0.0
     least_of: dict[int, float] = field(default_factory=dict)
 
+    @property
+    def may_reject(self) -> bool:
+        """Whether any answer can be too unsure."""
+        return self.least > 0 or any(self.least_of.values())
+
+    def rejects(self, index: int, confidence: float) -> bool:
+        """Whether an answer is too unsure."""
+        return confidence < self.least_of.get(index, self.least)
+
 
 @dataclass(frozen=True)
 class OutputOptions:

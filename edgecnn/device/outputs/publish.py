@@ -78,10 +78,17 @@ class Announced:
 class Output(Protocol):
     """Takes answers and figures; called from one thread, and may wait.
 
-    Each method may raise OutputDownError: the output then rests for a while.
+    Each method may raise OutputDownError: the output then rests for a while. One that connects
+    again by itself says in `failure` why it can't yet, and in `num_dropped` what it lost meanwhile.
     """
 
     name: str
+
+    @property
+    def failure(self) -> str | None: ...
+
+    @property
+    def num_dropped(self) -> int: ...
 
     def send(self, answered: Announced) -> None: ...
 
@@ -96,14 +103,12 @@ class Publisher:
 
     Args:
         changes_only: Send an answer only when the decision changed.
-
-    `failure` says why the output rests.
     """
 
     def __init__(self, output: Output, *, changes_only: bool) -> None:
         self._output, self._changes_only = output, changes_only
-        self._dropped = 0
-        self.failure: str | None = None
+        self._dropped = self._in_flight = 0
+        self._failure: str | None = None
         self._waiting: deque[Announced] = deque()
         self._status: Status | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
@@ -124,8 +129,17 @@ class Publisher:
 
     @property
     def num_dropped(self) -> int:
-        """Answers that were not sent; those that wait only once it has ended."""
-        return self._dropped + (len(self._waiting) if self._closing.is_set() else 0)
+        """Answers that were not sent; those that wait or are on their way once it has ended."""
+        waiting = len(self._waiting) + self._in_flight if self._closing.is_set() else 0
+        return self._dropped + self._output.num_dropped + waiting
+
+    @property
+    def failure(self) -> str | None:
+        """Why the output gets nothing now."""
+        cause = self._failure or self._output.failure
+        if not self._thread.is_alive() and not self._closing.is_set():
+            cause = "its thread died; please report it"
+        return None if cause is None else f"{self._output.name}: {cause}"
 
     def show(self, status: Status) -> None:
         """Hand the run's figures over."""
@@ -144,20 +158,20 @@ class Publisher:
 
     def _work(self) -> None:
         pause = _FIRST_PAUSE_S
-        while not (self._closing.is_set() and not self._waiting):
+        while not self._closing.is_set() or self._waiting or self._status is not None:
             self._wake.wait()
             self._wake.clear()
             try:
                 self._send_all()
             except OutputDownError as error:
-                self.failure = f"{self._output.name}: {one_line(error)}"
+                self._failure = one_line(error)
                 if self._closing.is_set():
                     break
                 self._closing.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 self._wake.set()
             else:
-                self.failure, pause = None, _FIRST_PAUSE_S
+                self._failure, pause = None, _FIRST_PAUSE_S
         self._output.close()
 
     def _send_all(self) -> None:
@@ -165,7 +179,7 @@ class Publisher:
         if status is not None:
             self._output.show(status)
         while self._waiting:
-            answered = self._waiting.popleft()
+            answered, self._in_flight = self._waiting.popleft(), 1
             try:
                 self._output.send(answered)
             except AnswerRefusedError:
@@ -174,6 +188,8 @@ class Publisher:
             except OutputDownError:
                 self._waiting.appendleft(answered)
                 raise
+            finally:
+                self._in_flight = 0
 
 
 class Publishers:
@@ -220,8 +236,8 @@ class Publishers:
 
     @property
     def failures(self) -> list[str]:
-        """Why outputs rest."""
-        return [one.failure for one in self._publishers if one.failure is not None]
+        """Why outputs get nothing now."""
+        return [cause for one in self._publishers if (cause := one.failure) is not None]
 
     @property
     def num_dropped(self) -> int:

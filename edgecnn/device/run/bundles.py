@@ -123,7 +123,7 @@ class Active:
         invoke_ms = answered.timing.invoke_ms
         self.answers += 1
         self.invokes.add(invoke_ms)
-        regions.answer(region, frame.index, answered.prediction.index, thing)
+        regions.answer(region, frame.index, answered.prediction, thing)
         return Reply(answered.prediction, None, age_ms, invoke_ms, thing, region.name)
 
     def compare_twin(self, frame: Frame, prediction: Prediction, every: int) -> str | None:

@@ -26,6 +26,7 @@ from edgecnn.device.outputs.publish import Announced, Publishers
 from edgecnn.device.run.answering import AnsweredFrame, Answering
 from edgecnn.device.run.bundles import Bundles
 from edgecnn.device.run.held_labels import HeldLabels
+from edgecnn.device.run.notices import Notices
 from edgecnn.device.run.regions import Region, Regions
 from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.window import PreviewWindow
@@ -35,7 +36,6 @@ from edgecnn.errors import SourceError
 __all__ = ["Audience", "Loop"]
 
 _STATUS_S = 0.2
-_MAX_WARNINGS = 1000
 # Percentiles are those of the newest frames, at most this many: memory stays the same for days.
 _WINDOW = 10_000
 _SOURCE_ENDED = "source ended"
@@ -75,6 +75,7 @@ class Loop:
         self._hung = False
         self._ages = RecentTimes(_WINDOW)
         self._start = time.monotonic()
+        self._ended_at: float | None = None  # from then on labels may come, but no frames
         is_folder = source.kind == ImageSource.kind
         labels, rule = bundles.active.card.labels, bundles.active.rule(options)
         self._regions = Regions(options.views, labels, rule, separate=is_folder)
@@ -83,7 +84,7 @@ class Loop:
         )
         self._labels = HeldLabels(bundles, self._regions, log)
         self._clock = ClockWatch()
-        self._warnings: list[str] = []
+        self._notices = Notices(log)
         self._last: tuple[Prediction | None, str | None] = (None, None)
 
     def run(
@@ -98,17 +99,20 @@ class Loop:
             SourceError: It gave no frame at all, or was away for too long.
         """
         ended = self._go_on(on_status, window, stop)
+        self._ended_at = time.monotonic()
+        if stop.is_set():
+            ended = "interrupted"
+        elif self._source.lost:
+            ended = "camera lost"
         if self._page is not None and ended == _SOURCE_ENDED and not self._source.live:
             self._linger(on_status, stop)
         self._truths.close()
         self._labels.hold(self._truths.take())
         self._note_labels()
         self._take_warnings()
-        if stop.is_set():
-            ended = "interrupted"
-        elif self._source.lost:
-            ended = "camera lost"
+        self._outputs.show(self._status())
         self._outputs.close()  # the result counts what they did not get
+        self._notices.say_new(self._outputs.failures)
         status = self._status()
         if on_status is not None:
             on_status(status)
@@ -141,7 +145,9 @@ class Loop:
                 if self._bundles.has_next(self._options):
                     answering.hold(self._swap)
             if answering.hangs:
-                self._warn("the model hung when the run was stopped; its last frame is left out")
+                self._notices.say(
+                    "the model hung when the run was stopped; its last frame is left out"
+                )
         return "max frames" if self._frames == self._options.max_frames else _SOURCE_ENDED
 
     def _answering(self, stop: threading.Event) -> Answering:
@@ -180,15 +186,13 @@ class Loop:
             hangs: The model has not answered for some seconds.
         """
         if hangs and not self._hung:
-            self._warn("the model has not answered for some seconds: a driver may hang")
+            self._notices.say("the model has not answered for some seconds: a driver may hang")
         self._hung = hangs
         if not hangs:
             self._notifier.alive()
         if self._outputs.wants_status():
             self._outputs.show(self._status())
-            for failure in self._outputs.failures:
-                if failure not in self._warnings:
-                    self._warn(failure)
+            self._notices.say_new(self._outputs.failures)
 
     def _show(self, captured: Frame, page: LivePage) -> None:
         """Hand the page a frame and the figures."""
@@ -214,7 +218,7 @@ class Loop:
         if self._source.live:
             was_set = self._clock.see(captured.captured_at, captured.captured)
             if was_set is not None:
-                self._warn(was_set)
+                self._notices.say(was_set)
         replies = [
             self._reply(frame, invoked, region, answered.at)
             for frame, invoked, region in zip(frames, answered.invoked, self._regions, strict=True)
@@ -233,7 +237,7 @@ class Loop:
         """Let another bundle answer from a frame on, and tell page and log."""
         before, alarm = self._bundles.active, self._weigh()
         if alarm.raised:  # the alarm that is shown from here on is that of the next one
-            self._warn(f"alarm of {before.bundle.path.name}: {alarm.text()}")
+            self._notices.say(f"alarm of {before.bundle.path.name}: {alarm.text()}")
         self._bundles.swap(first_frame, self._regions, self._options)
         active = self._bundles.active
         bundle, artifact = active.bundle, active.classifier.artifact
@@ -260,7 +264,7 @@ class Loop:
         active, shadow = self._bundles.active, self._bundles.shadow
         wrong = active.compare_twin(frames[0], replies[0].prediction, self._options.twin_every)
         if wrong:
-            self._warn(f"frame {frames[0].index}: {wrong}")
+            self._notices.say(f"frame {frames[0].index}: {wrong}")
         is_due = shadow is not None and shadow.is_due(active.frames - 1)
         for frame, reply in zip(frames, replies, strict=True):
             if shadow is not None and is_due:
@@ -293,7 +297,7 @@ class Loop:
     def _note_labels(self) -> None:
         """Say which images flatter the live figure, and which labels it lacks."""
         for note in (*self._bundles.learned_notes(), *self._labels.notes()):
-            self._warn(note)
+            self._notices.say(note)
 
     def _status(self) -> Status:
         now = time.monotonic()
@@ -310,15 +314,16 @@ class Loop:
             frames=self._frames,
             dropped=self._source.dropped,
             elapsed_s=elapsed_s,
-            fps=self._frames / max(elapsed_s, 1e-9),
+            fps=self._frames / max((self._ended_at or now) - self._start, 1e-9),
             age_ms=self._ages.percentiles,
             invoke_ms=active.invokes.percentiles,
             regions=self._regions.tallies,
+            reject=self._regions.reject,
             prediction=prediction,
             truth=truth,
             bundle=active.bundle.sha256,
             swaps=self._bundles.num_swaps,
-            warning=self._warnings[-1] if self._warnings else active.fallback,
+            warning=self._notices.newest or active.fallback,
             silent=None if outage is None else Trouble(now - outage.since, outage.cause),
             unlogged=None if down is None else Trouble(now - down.since, down.cause),
             faults=self._faults(),
@@ -351,28 +356,23 @@ class Loop:
 
     def _take_warnings(self) -> None:
         for message in (*self._source.take_warnings(), *self._bundles.take_refusals()):
-            self._warn(message)
+            self._notices.say(message)
         for message in () if self._log is None else self._log.take_notes():
-            self._warn(message)
-
-    def _warn(self, message: str) -> None:
-        if len(self._warnings) < _MAX_WARNINGS:
-            self._warnings.append(message)
-        if self._log is not None:
-            self._log.health(message)
+            self._notices.say(message)
 
     def _finish(self, status: Status, ended: str) -> RunResult:
         active, shadow = self._bundles.active, self._bundles.shadow
         twin = active.twin.report() if active.twin else None
-        outage = self._source.outage
+        outage, unlabelled = self._source.outage, self._bundles.unlabelled(status.live)
+        # Another source may have labelled what truth by time left out.
+        guarded = min(self._truths.guarded, unlabelled)
         if self._log is not None:
             if twin:
                 self._log.health(f"twin: {twin.to_text()}")
             if outage is not None and status.frames:
                 self._log.outage(outage.since)
             counts = {"frames": status.frames, "dropped": status.dropped, **status.faults}
-            if self._truths.guarded:
-                counts["guarded"] = self._truths.guarded
+            counts |= {"guarded": guarded} if guarded else {}
             self._log.end(ended, counts)
         if outage is not None and self._source.lost:
             kept = "" if self._log is None else f"; {self._log.folder} has what came before"
@@ -381,8 +381,8 @@ class Loop:
             )
         return RunResult(
             **{one.name: getattr(status, one.name) for one in fields(Figures)},
-            unlabelled=self._bundles.unlabelled(status.live),
-            guarded=self._truths.guarded,
+            unlabelled=unlabelled,
+            guarded=guarded,
             artifact=active.classifier.artifact.file,
             device=active.device,
             ended=ended,
@@ -390,7 +390,7 @@ class Loop:
             session=None if self._log is None else self._log.folder,
             sessions=() if self._log is None else self._log.sessions,
             fallback=active.fallback,
-            warnings=tuple(self._warnings),
+            warnings=self._notices.held,
             twin=twin,
             bundles=self._bundles.shares(status.live),
             shadow=None if shadow is None else shadow.comparison(),

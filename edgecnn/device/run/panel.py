@@ -16,6 +16,7 @@ from rich.text import Text
 from edgecnn.accuracy.tally import are_apart
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.live.status import Status
+from edgecnn.words import number
 
 __all__ = ["panel", "render"]
 
@@ -41,10 +42,12 @@ def render(status: Status) -> Panel:
     """The panel as something that rich can print."""
     rows = Table.grid(padding=(0, 2))
     if status.swaps:
-        rows.add_row("bundle", f"{status.bundle[:12]}, after {status.swaps} swaps")
+        rows.add_row("bundle", f"{status.bundle[:12]}, after {number(status.swaps, 'swap')}")
     rows.add_row("live accuracy", Text(status.live.text(), style="bold"))
     for name, tally in status.regions.items():
         rows.add_row(f"  {name}", tally.text())
+    if status.reject is not None:
+        rows.add_row("rejected", status.reject.text())
     rows.add_row("lab accuracy", status.lab.text())
     if are_apart(status.lab, status.lab_file):
         rows.add_row("of this file", Text(status.lab_file.text(), style="bold yellow"))

@@ -14,6 +14,7 @@ from edgecnn.bundle.frame_view import FrameView
 from edgecnn.bundle.preprocess import to_tensor
 from edgecnn.bundle.spec import InputSpec, Prediction
 from edgecnn.device.capture.frame import Frame, Prepared
+from edgecnn.device.live.status import Rejected
 from edgecnn.device.outputs.decision import Decider, Decision
 from edgecnn.device.outputs.output_options import DecisionRule
 from edgecnn.session.answers import Answers
@@ -88,13 +89,13 @@ class Regions:
         )
         self._number = {region.name: k for k, region in enumerate(self._all)}
         self._labels, self._separate = labels, separate
-        self._answers = self._answers_of_all()
+        self._begin(rule)
 
     def start_over(self, rule: DecisionRule) -> None:
         """Count anew, for another bundle of the same labels."""
         for region in self._all:
             region.start_over(Answers(self._labels, separate=self._separate), rule)
-        self._answers = self._answers_of_all()
+        self._begin(rule)
 
     def __iter__(self) -> Iterator[Region]:
         return iter(self._all)
@@ -123,12 +124,20 @@ class Regions:
             return [frame, *others]
         return [self._cut_here(frame, region.view) for region in self._all]
 
-    def answer(self, region: Region, frame: int, index: int, thing: int) -> None:
+    def answer(self, region: Region, frame: int, answer: Prediction, thing: int) -> None:
         """Count an answer to a region of a frame."""
+        index = answer.index
         region.answers.answer(frame, index, thing)
+        everywhere = self.place(region.name, frame), index, self.place(region.name, thing)
         if self._answers is not region.answers:
-            everywhere = self.place(region.name, frame)
-            self._answers.answer(everywhere, index, self.place(region.name, thing))
+            self._answers.answer(*everywhere)
+        self._num_answers += 1
+        if self._rest is None:
+            return
+        if self._rule.rejects(index, answer.confidence):
+            self._num_rejected += 1
+        else:
+            self._rest.answer(*everywhere)
 
     def truth(self, event: TruthEvent) -> None:
         """Count what a region of a frame shows; other regions are passed over."""
@@ -136,8 +145,11 @@ class Regions:
         if number is None:
             return
         self._all[number].answers.truth(event)
+        everywhere = event._replace(frame=self.place(event.region, event.frame))
         if len(self._all) > 1:
-            self._answers.truth(event._replace(frame=self.place(event.region, event.frame)))
+            self._answers.truth(everywhere)
+        if self._rest is not None:
+            self._rest.truth(everywhere)
 
     @property
     def names(self) -> Collection[str | None]:
@@ -148,6 +160,13 @@ class Regions:
     def tally(self) -> Tally:
         """The headline of all regions."""
         return self._answers.tally
+
+    @property
+    def reject(self) -> Rejected | None:
+        """What --reject does; None without it."""
+        if self._rest is None:
+            return None
+        return Rejected(self._num_answers, self._num_rejected, self._rest.tally)
 
     @property
     def first_answers(self) -> tuple[int, int]:
@@ -175,10 +194,16 @@ class Regions:
         """A frame's or thing's number among those of all regions."""
         return number * len(self._all) + self._number[region]
 
-    def _answers_of_all(self) -> Answers:
-        if len(self._all) == 1:
-            return self._all[0].answers
-        return Answers(self._labels, separate=self._separate)
+    def _begin(self, rule: DecisionRule) -> None:
+        """Count all regions together, and apart what `rule` does not reject."""
+
+        def count() -> Answers:
+            return Answers(self._labels, separate=self._separate)
+
+        self._rule = rule
+        self._answers = self._all[0].answers if len(self._all) == 1 else count()
+        self._rest = count() if rule.may_reject else None
+        self._num_answers = self._num_rejected = 0
 
     def _cut_here(self, frame: Frame, view: FrameView) -> Frame:
         if view.is_whole:

@@ -75,12 +75,13 @@ class RunResult(Figures, Record):
         session = "" if self.session is None else f"session   {self.session}\n"
         alarm = f"alarm     {self.alarm.text()}\n" if self.alarm.things else ""
         order = "" if self.order is None else f"order     {self.order}\n"
+        rejected = "" if self.reject is None else f"rejected  {self.reject.text()}\n"
         each = "answers " if self.regions else ""  # a frame has one of each region
         near = f", {self.guarded} of them near a change of the label" if self.guarded else ""
         return (
             f"lab       {self.lab.text()}\n{file}"
             f"live      {self.live.text()}\n{regions}"
-            f"{gap}"
+            f"{rejected}{gap}"
             f"{alarm}{self._bundles_text()}{order}"
             f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} {each}without "
             f"truth{near}), {self.fps:.1f} a second; {self.ended}\n"

@@ -26,6 +26,7 @@ from edgecnn.device.run.result import RunResult
 from edgecnn.device.run.shadow import load_shadow
 from edgecnn.device.run.unused_options import unused_options
 from edgecnn.device.run.window import PreviewWindow
+from edgecnn.device.views import overlaps
 from edgecnn.device.web.live_page import LivePage
 from edgecnn.errors import OptionError
 from edgecnn.session.header import SessionHeader
@@ -75,7 +76,7 @@ def run(
         stop = stack.enter_context(stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
-        for line in unused_options(options, opened.kind):
+        for line in (*unused_options(options, opened.kind), *overlaps(options.views)):
             opened.warn(line)
         several = len(options.views) > 1
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []

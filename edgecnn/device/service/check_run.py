@@ -12,8 +12,13 @@ from edgecnn.device.capture.frame import Source
 from edgecnn.device.capture.pi_camera import parse_pi_camera
 from edgecnn.device.live.truth import load_truths, split_region
 from edgecnn.device.options import RunOptions
+from edgecnn.device.outputs.lines import Webhook
+from edgecnn.device.outputs.metrics import check_metrics
+from edgecnn.device.outputs.mqtt import Mqtt
 from edgecnn.device.run.incoming import check_bundle_dir, check_labels
-from edgecnn.errors import BundleError, OptionError, TruthError
+from edgecnn.device.web.door.address import parse_address
+from edgecnn.device.web.server import check_web
+from edgecnn.errors import ArtifactError, BundleError, OptionError, TruthError
 
 __all__ = ["check_run", "check_source"]
 
@@ -47,14 +52,21 @@ def check_run(run: RunOptions, bundle: Bundle, root: Path) -> list[Path]:
         The files and folders that the options name.
 
     Raises:
-        OptionError: They need a screen or don't fit the bundle, or a file is absent or wrong.
+        OptionError: They need a screen, end the run or don't fit the bundle, an address is none,
+            or a file is absent or wrong.
+        MissingRuntimeError: What an output or the page needs is not installed.
     """
     if run.window:
         raise OptionError("[run] has window, but a service has no screen; leave it out")
+    if run.max_frames is not None:
+        raise OptionError("[run] has max-frames, but a service never ends; leave it out")
     reject = bundle.card.reject
     try:
         run.rule(bundle.card.labels, reject.threshold if reject else None)
-    except OptionError as error:
+        if run.artifact is not None:
+            bundle.artifact(run.artifact)
+        _check_outputs(run)
+    except (OptionError, ArtifactError) as error:
         raise OptionError(f"[run]: {error}") from error
     try:
         return [*_check_truth(run, bundle, root), *_check_bundles(run, bundle)]
@@ -62,6 +74,18 @@ def check_run(run: RunOptions, bundle: Bundle, root: Path) -> list[Path]:
         raise OptionError(
             f"[run]: {error}; relative paths are looked for beside the configuration file"
         ) from error
+
+
+def _check_outputs(run: RunOptions) -> None:
+    if run.webhook is not None:
+        Webhook(run.webhook)
+    if run.mqtt is not None:
+        Mqtt(run.mqtt, run.name or "edgecnn")
+    if run.metrics is not None:
+        check_metrics(run.metrics)
+    if run.web is not None:
+        parse_address(run.web)
+        check_web()
 
 
 def _check_truth(run: RunOptions, bundle: Bundle, root: Path) -> list[Path]:

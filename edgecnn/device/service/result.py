@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.device.service.options import ServiceOptions
 from edgecnn.records import Record
 from edgecnn.render.next_lines import next_lines
 
@@ -34,4 +35,6 @@ class ServiceResult(Record):
         """What is to be looked at after an installation."""
         if self.action != "install" or not self.steps:
             return []
-        return next_lines(("service", "status"), ("service", "logs"))
+        usual = self.unit.stem == ServiceOptions().unit
+        named = () if usual else ("--unit", self.unit.stem)
+        return next_lines(("service", "status", *named), ("service", "logs", *named))

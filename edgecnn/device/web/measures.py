@@ -51,7 +51,10 @@ class HealthLine:
             self._machine = _machine_text()
         running = timedelta(seconds=int(status.elapsed_s))
         dropped = f"{status.dropped} dropped" if status.dropped else "none dropped"
+        silent = f"No frame {status.silent.text()}. " if status.silent else ""
+        unlogged = f"Not logging {status.unlogged.text()}. " if status.unlogged else ""
         return (
+            f"{silent}{unlogged}"
             f"Running for {running} at {status.fps:.1f} frames a second, {dropped}. {self._machine}"
         ).strip()
 

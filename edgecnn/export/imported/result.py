@@ -8,7 +8,7 @@ from pathlib import Path
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Artifact
 from edgecnn.records import Record
-from edgecnn.render.next_lines import next_lines
+from edgecnn.render.next_lines import camera_source, next_lines
 from edgecnn.render.table import table
 
 __all__ = ["ImportResult"]
@@ -44,7 +44,7 @@ class ImportResult(Record):
                 "",
                 *next_lines(
                     ("benchmark", self.bundle),
-                    ("run", self.bundle, "--source", "0"),
+                    ("run", self.bundle, "--source", camera_source()),
                     wrote=self.bundle,
                 ),
             ]
