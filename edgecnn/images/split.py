@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -91,9 +93,9 @@ def split_dataset(
                     f"{too_few}; {options.column} has {values}: leave --group out, or name a "
                     "column with more"
                 )
-            raise DataError(
-                f"{too_few}; add images of other scenes and devices, or raise --near-duplicate"
-            )
+            shares = {"val_share": val_share, "test_share": test_share}
+            ways = _other_ways(data, options or GroupOptions(), seed=seed, **shares)
+            raise DataError(f"{too_few}; add images of other scenes and devices{ways}")
         absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
         if absent:
             names = ", ".join(data.labels[k] for k in absent)
@@ -101,6 +103,22 @@ def split_dataset(
             why = ": its folder has none" if own else ", whose images form too few groups"
             notes.append(f"{name} has no image of class {names}{why}")
     return Split(**found, groups=groups, notes=(*groups.notes, *notes), lopsided=lopsided)
+
+
+def _other_ways(data: Dataset, options: GroupOptions, **more: Any) -> str:
+    """What else would make a split possible: each is tried."""
+    ways = []
+    if options.threshold < 1:
+        near = "--near-duplicate 1 (near-duplicates on both sides make lab accuracy too good)"
+        ways.append((near, replace(options, threshold=1.0)))
+    if options.burst_seconds > 0:
+        ways.append(("--burst-seconds 0", replace(options, burst_seconds=0.0)))
+    found = []
+    for way, changed in ways:
+        with suppress(DataError):
+            split_dataset(data, options=changed, **more)
+            found.append(f", or take {way}")
+    return "".join(found)
 
 
 def _carve(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shlex
 from collections.abc import Sequence
@@ -66,6 +65,8 @@ class KeptTraining:
 
     def save(self, state: TrainingState) -> None:
         """Write it, unless the disk is full: the training itself goes on."""
+        if self._full:
+            return
         parts = {"weights": state.weights, "optimizer": state.optimizer, "best": state.best}
         arrays: dict[str, Any] = {
             f"{name}_{k}": one for name, part in parts.items() for k, one in enumerate(part)
@@ -76,12 +77,9 @@ class KeptTraining:
             "imitated": self.imitated,
             **state.about,
         }
-        raw = io.BytesIO()
-        np.savez(raw, about=np.array(json.dumps(about)), **arrays)
-        if self._full:
-            return
+        arrays["about"] = np.array(json.dumps(about))
         try:
-            write_file(self.place, raw.getvalue())
+            write_file(self.place, lambda file: np.savez(file, **arrays))
             self.epoch = state.epoch
         except OutputError:
             self._full = True

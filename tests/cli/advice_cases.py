@@ -352,7 +352,6 @@ ELSEWHERE = {
     "which this network can't be brought to": "tests/export/test_micro.py",
     "of image tensors in": "tests/images/test_tensors.py",
     "--synthesize is ": "tests/train/test_train.py",
-    "scenes and devices, or raise --near-duplicate": "tests/images/test_split.py",
     "leave --group out, or name a": "tests/images/test_split.py",
     "which holds the lab images that `edgecnn adapt`": "needs a training",
     "weights of efficientnet-lite0 are not installed": "needs a machine without the weights",

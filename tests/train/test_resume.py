@@ -6,6 +6,7 @@ import csv
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import typer
 from edgecnn.cli.main import app
 from edgecnn.errors import ModelError, OutputError
 from edgecnn.model.read import load_model
+from edgecnn.train.task import Task
 from edgecnn.train.train import TrainOptions, train
 
 OPTIONS = {
@@ -102,7 +104,13 @@ def test_it_goes_on_where_it_ended_counts_the_time_before_and_leaves_no_state(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_it_ends_with_the_best_weights_so_far(partial, lab, tmp_path):
+def test_it_ends_with_the_best_weights_so_far(partial, lab, tmp_path, monkeypatch):
+    """Also where the label check, which reads fewer images for fewer epochs, says otherwise."""
+
+    def settle(task: Task) -> Task:
+        return replace(task, options=replace(task.options, without=("invert",)))
+
+    monkeypatch.setattr("edgecnn.train.train.settle_augmentation", settle)
     shutil.copy(partial[0], tmp_path)
     ended = TrainOptions(**{**OPTIONS, "epochs": 1}, resume=True)
     result = train(lab, tmp_path / "model", ended)
