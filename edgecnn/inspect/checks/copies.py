@@ -188,7 +188,8 @@ def _class_findings(copies: Copies) -> list[Finding]:
             "problem",
             same,
             f"{number(len(same), 'picture')} {_is(same)} in two classes",
-            "one of the two labels is wrong: keep the picture in the right class only",
+            "one of the two labels is wrong: keep the picture in the right class only "
+            "(`edgecnn train` leaves out a file that two classes have)",
         ),
         *_pairs(
             "note",
