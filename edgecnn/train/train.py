@@ -103,7 +103,8 @@ def train(
     check_synthesis(task)
     task, frozen, trials, larger = start_with_sides(task, plan, reports, clock)
     # Without what the label check says: how many images it reads hangs on --epochs.
-    kept = KeptTraining(place_of(output), task_key(task), options.resume)
+    height, width, _ = task.shape
+    kept = KeptTraining(place_of(output), task_key(task), options.resume, (width, height))
     task = settle_augmentation(task)
     with _told_if_interrupted(kept, lab, output, options):
         learned = learn(task, reports, clock, frozen, kept if cluster is None else None, larger)

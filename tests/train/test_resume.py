@@ -130,6 +130,13 @@ def test_other_options_are_another_training(partial, lab, tmp_path, change):
     assert (tmp_path / "model.partial").exists()
 
 
+def test_an_input_of_another_size_is_named(partial, lab, tmp_path):
+    shutil.copy(partial[0], tmp_path)
+    other = TrainOptions(**{**OPTIONS, "width": 24, "height": 20}, resume=True)
+    with pytest.raises(ModelError, match=r"16x16 px, and .* 24x20; add --width 16 --height 16, or"):
+        train(lab, tmp_path / "model", other)
+
+
 def test_other_images_are_another_training(partial, lab, tmp_path):
     shutil.copy(partial[0], tmp_path)
     more = Path(shutil.copytree(lab, tmp_path / "lab"))
