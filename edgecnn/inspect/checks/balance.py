@@ -107,7 +107,7 @@ def _findings(counts: tuple[ClassCount, ...], ratio: float | None, option: str) 
                 "balance",
                 f"{number(len(few), 'class has', 'classes have')} fewer than {MIN_IMAGES} usable "
                 f"images: {named}",
-                "add images or remove the folder: `edgecnn train` refuses such a class",
+                "add images or leave the class out: `edgecnn train` refuses such a class",
             )
         )
     if ratio is not None and ratio >= _EVEN:
