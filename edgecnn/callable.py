@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from inspect import getdoc, signature
+from inspect import Signature, getdoc, signature
 from types import ModuleType
 from typing import Any
 
@@ -31,13 +31,17 @@ class _CallablePackage(ModuleType):
         return function
 
     @property
+    def __signature__(self) -> Signature:
+        return signature(self._function)
+
+    @property
     def __doc__(self) -> str:  # type: ignore[override]
         """That of the function, with its options: what `help(edgecnn.train)` shows."""
         function, options = self._function, f"{self._target[1].capitalize()}Options"
         declared = options_of(getattr(import_module(f"{self.__name__}.options"), options))
         lines = [f"    {one.name}: {one.help}" for one in declared]
         title = f"Options, the fields of edgecnn.{options}:"
-        head = f"{self._target[1]}{signature(function)}"
+        head = f"{self._target[1]}{self.__signature__}"
         return "\n".join([head, "", getdoc(function) or "", "", title, *lines])
 
 
