@@ -31,6 +31,7 @@ from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.backbone.result import LargerInput
 from edgecnn.train.field_images import FieldSign, field_frames, read_sign
 from edgecnn.train.task import Part, Task
+from edgecnn.words import number
 
 if TYPE_CHECKING:
     import keras
@@ -39,6 +40,7 @@ __all__ = ["Breakdown", "Measured", "Verdict", "break_down", "group_names", "mea
 
 _POINTS = 2.0  # a gap that is surely larger is reported
 _FITTED = 0.9
+_FEWEST = 50  # independent test images: with fewer, ten points of overfitting go unseen
 _FIELD_SEED = 20_000  # other degradations than those of the validation images
 _MOST_ROWS = 12
 _FEW, _SAME = 4, 1e-4
@@ -152,7 +154,12 @@ class Verdict(Record):
             lines.append(self.larger.to_text())
         elif not self._names_a_change():
             more = "" if self.sign else "; --field with unlabelled field images would say more"
-            lines.append(f"Nothing to change was found{more}.")
+            few = (
+                f" {number(self.test.total, 'test image')} can't show much: add images."
+                if self.test.worth < _FEWEST
+                else ""
+            )
+            lines.append(f"Nothing to change was found{more}.{few}")
         return "\n".join(lines)
 
     def _names_a_change(self) -> bool:

@@ -70,7 +70,11 @@ def test_a_simulated_field_alone_asks_for_no_stronger_augmentation():
 
 def test_the_change_is_named_or_there_is_none():
     good = (Tally(990, 1000), Tally(297, 300), Tally(290, 300))
-    assert "Nothing to change" in Verdict(*good, pretrained=True).to_text()
+    text = Verdict(*good, pretrained=True).to_text()
+    assert "Nothing to change" in text
+    assert "can't show much" not in text
+    few = replace(Verdict(*good, pretrained=True), test=Tally(4, 4), field=Tally(4, 4))
+    assert "would say more. 4 test images can't show much: add images." in few.to_text()
     trials = [SideTrial(side, Tally(right, 200), 1.0, ms) for side, right, ms in TRIED]
     text = Verdict(*good, pretrained=True, larger=LargerInput(*trials)).to_text()
     assert "200 of the training images alone reads 94.0 % of them at 224 px and 80.0 %" in text
