@@ -351,6 +351,7 @@ ELSEWHERE = {
     "which adapting on a device needs": "needs a bundle of an older edgecnn",
     "which this network can't be brought to": "tests/export/test_micro.py",
     "of image tensors in": "tests/images/test_tensors.py",
+    "for the image tensors; make it": "tests/images/test_tensors.py",
     "--synthesize is ": "tests/train/test_train.py",
     "leave --group out, or name a": "tests/images/test_split.py",
     "which holds the lab images that `edgecnn adapt`": "needs a training",
