@@ -30,7 +30,8 @@ class Split:
     """Indices into the data set. No group is in two parts, except where the user's folders say so.
 
     Images of the user's train or val folder that a later part has too are in none. `lopsided`
-    says where a part is far from the share asked for; it is one of the notes.
+    says where a part is far from the share asked for, and `lacking` which class val or test has
+    no image of for want of groups; they are among the notes.
     """
 
     train: np.ndarray
@@ -39,6 +40,7 @@ class Split:
     groups: Groups
     notes: tuple[str, ...] = ()
     lopsided: str = ""
+    lacking: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, Json]:
         """{"train": {"images": n, "groups": m}, "val": ..., "test": ...}"""
@@ -80,6 +82,7 @@ def split_dataset(
     found = {name: np.flatnonzero(part == name) for name in SPLITS}
     lopsided = _lopsided(found, missing, groups)
     notes += [lopsided] if lopsided else []
+    lacking: list[str] = []
     for name in ("test", "val"):
         if not len(found[name]):
             too_few = (
@@ -102,7 +105,11 @@ def split_dataset(
             own = any(file.split == name for file in data.files)
             why = ": its folder has none" if own else ", whose images form too few groups"
             notes.append(f"{name} has no image of class {names}{why}")
-    return Split(**found, groups=groups, notes=(*groups.notes, *notes), lopsided=lopsided)
+            lacking += [] if own else notes[-1:]
+    notes = [*groups.notes, *notes]
+    return Split(
+        **found, groups=groups, notes=tuple(notes), lopsided=lopsided, lacking=tuple(lacking)
+    )
 
 
 def _other_ways(data: Dataset, options: GroupOptions, **more: Any) -> str:

@@ -11,6 +11,7 @@ from edgecnn.errors import DataError
 from edgecnn.images.dataset import load_dataset
 from edgecnn.images.split import split_dataset
 from edgecnn.images.split_groups import GroupOptions, captured_at, find_groups
+from edgecnn.inspect.checks.shares import check_shares
 
 SPEC = InputSpec(width=16, height=16)
 PARTS = ("train", "val", "test")
@@ -204,6 +205,8 @@ def test_a_class_of_one_scene_goes_to_train_and_says_so(two_classes, write, scen
     for k in range(12):
         write(two_classes, f"c/{k}.png", noisy(scene(900), k))
     data = load_dataset(two_classes, SPEC)
+    lines = check_shares(data, GroupOptions()).findings
+    assert [line.what for line in lines if "test has no image of class c, whose" in line.what]
     split = split_dataset(data)
     assert {s for name, s in sides(data, split).items() if name.startswith("c/")} == {"train"}
     assert "no image of class c" in " ".join(split.notes)

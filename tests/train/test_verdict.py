@@ -8,7 +8,7 @@ from pathlib import Path
 from samples import sample
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.train.assess import Verdict
+from edgecnn.train.assess import Breakdown, Verdict
 from edgecnn.train.backbone.result import LargerInput, SideTrial
 from edgecnn.train.field_images import FieldSign
 from edgecnn.train.result import TrainResult
@@ -133,6 +133,15 @@ def test_a_network_at_chance_is_not_sent_on_without_a_word():
     few = replace(result, lab=Tally(4, 4), class_counts={"a": 11, "b": 10}).to_text()
     assert "not surely better than naming the commonest class (52 %" in few
     assert "add images" in few
+
+
+def test_a_class_that_no_test_image_is_of_is_named_beside_lab_accuracy():
+    by_class = Breakdown("class", {"a": Tally(9, 10)}, None)
+    usual = {"worker": "", "splits": {}, "confidence_error": {}, "class_counts": {"a": 9, "b": 9}}
+    result = replace(sample(TrainResult), **usual, breakdowns=(by_class,))
+    assert "No test image is of class b: lab accuracy does not say" in result.to_text()
+    both = replace(by_class, tallies={"a": Tally(9, 10), "b": Tally(0, 10)})
+    assert "No test image" not in replace(result, breakdowns=(both,)).to_text()
 
 
 def test_field_images_are_picked_by_calibrate_before_the_export():
