@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import pydoc
 import subprocess
 import sys
 
 import cv2
+
+from edgecnn.option import options_of
 
 
 def test_a_program_does_what_the_commands_do(digits_bundle, digits_folder, digits_field, tmp_path):
@@ -39,6 +43,19 @@ def test_the_names_survive_the_import_of_their_packages():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [True] * 4
+
+
+def test_help_shows_what_is_called_and_each_of_its_options():
+    import edgecnn
+
+    for name in ("adapt", "audit", "calibrate", "export", "train"):
+        text = pydoc.plain(pydoc.render_doc(getattr(edgecnn, name)))
+        assert f"edgecnn.{name} - {name}(" in text
+        options = options_of(getattr(edgecnn, f"{name.capitalize()}Options"))
+        assert options
+        for one in options:
+            assert f"{one.name}: {one.help}" in text
+        assert "options" in inspect.signature(getattr(edgecnn, name)).parameters
 
 
 def test_a_person_who_asks_for_the_names_is_told_them():

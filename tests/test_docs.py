@@ -208,7 +208,7 @@ def test_the_python_of_the_pages_runs(page, ran, workplace, monkeypatch):
     """Training and export are not run again: only what they are given is checked."""
     monkeypatch.chdir(workplace)
     for name in ("train", "export"):
-        module, function = getattr(edgecnn, name).__call_target__
+        module, function = getattr(edgecnn, name)._target
         signature = inspect.signature(getattr(import_module(module), function))
         monkeypatch.setattr(edgecnn, name, signature.bind, raising=False)
     for block in code(page, "python"):

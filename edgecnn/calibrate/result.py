@@ -79,8 +79,12 @@ class CalibrateResult(Record):
             bundle = ("--calibration", self.output, "-o", "NAME.edgecnn")
             following.append(("export", model, *bundle))
         else:
-            lines.append(f"Too few for an export: `edgecnn export` takes {_MIN_EXPORTED} or more")
+            more = self.pool - sum(self.left_out.values()) > self.picked
+            lines.append(
+                f"Too few for an export: `edgecnn export` takes {_MIN_EXPORTED} or more"
+                + ("; --count allowed no more" if more else "")
+            )
             place = ("--lab", lab, "-o", self.output)
-            following.insert(0, ("calibrate", "MORE_FIELD_IMAGES", *place))
+            following.insert(0, ("calibrate", "FIELD" if more else "MORE_FIELD_IMAGES", *place))
         lines += next_lines(*following)
         return "\n".join(lines)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from edgecnn.errors import OutputError
 from edgecnn.files.own_folders import check_not_within
@@ -116,20 +117,24 @@ def check_room(target: Path, needed: float) -> None:
         )
 
 
-def write_file(target: Path, data: bytes | str) -> None:
+def write_file(target: Path, data: bytes | str | Callable[[BinaryIO], object]) -> None:
     """Write a file whole or not at all; of a link, what it leads to, and the link stays.
+
+    Args:
+        data: What it holds, or what writes that to a file: large data need no copy in memory.
 
     Raises:
         OutputError: The place is a folder, a device or a pipe, read-only or full.
     """
     raw = data.encode() if isinstance(data, str) else data
+    write = raw if callable(raw) else lambda file: file.write(raw)
     with _as_output_error(target):
         place = _regular(target)
         place.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(raw)
+                write(file)
             Path(name).chmod(0o666 & ~_umask())
             Path(name).replace(place)
         except BaseException:

@@ -68,11 +68,13 @@ class Copied:
     """Links of augmented copies: int64, shape (n, 2), and the images that have a sister.
 
     by_name, by_look  numbers of images; those of the first are not counted again in the second
+    counted  the links that are counted: those by look are of no near-duplicates
     """
 
     links: np.ndarray
     by_name: int
     by_look: int
+    counted: np.ndarray
 
     def notes(self) -> list[str]:
         """One line on them, for the user."""
@@ -139,9 +141,10 @@ def find_copied(
     named = _by_name([path.name for path in paths], classes, squares)
     looks = _by_look(paths, classes, squares)
     first = np.unique(named)
-    apart = known[looks[:, 0]] != known[looks[:, 1]] if len(looks) else np.empty(0, bool)
+    apart = known[looks[:, 0]] != known[looks[:, 1]]
     new = np.setdiff1d(looks[apart], first)
-    return Copied(np.concatenate([named, looks]), len(first), len(new))
+    counted = np.concatenate([named, looks[apart]])
+    return Copied(np.concatenate([named, looks]), len(first), len(new), counted)
 
 
 def _by_name(names: Sequence[str], classes: np.ndarray, squares: np.ndarray) -> np.ndarray:

@@ -296,5 +296,5 @@ def _check_counts(root: Path, labels: list[str], images: list[Seen], minimum: in
     if few:
         raise DataError(
             f"{root}: too few usable images (class {', '.join(few[:5])}), expected at least "
-            f"{minimum} in each class; add images or remove the folder"
+            f"{minimum} in each class; add images or leave the class out"
         )

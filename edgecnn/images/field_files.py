@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
+from edgecnn.files.walk import is_picture
 from edgecnn.images.split_groups import captured_at
 from edgecnn.session.layout import PICTURES_NAME, is_session, sessions_below
 from edgecnn.session.read import KeptFrame, kept_pictures
@@ -56,6 +57,8 @@ def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Fo
     """
     for root in roots:
         if root.is_file():
+            if is_picture(root):
+                raise DataError(f"{root} is a picture, expected its folder or a SESSION")
             raise DataError(
                 f"{root} is a file, expected a folder or SESSION; of a video "
                 f"`edgecnn run BUNDLE --source {root} --log SESSION` makes one"

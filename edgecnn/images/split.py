@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,8 @@ class Split:
     """Indices into the data set. No group is in two parts, except where the user's folders say so.
 
     Images of the user's train or val folder that a later part has too are in none. `lopsided`
-    says where a part is far from the share asked for; it is one of the notes.
+    says where a part is far from the share asked for, and `lacking` which class val or test has
+    no image of for want of groups; they are among the notes.
     """
 
     train: np.ndarray
@@ -37,6 +40,7 @@ class Split:
     groups: Groups
     notes: tuple[str, ...] = ()
     lopsided: str = ""
+    lacking: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, Json]:
         """{"train": {"images": n, "groups": m}, "val": ..., "test": ...}"""
@@ -78,6 +82,7 @@ def split_dataset(
     found = {name: np.flatnonzero(part == name) for name in SPLITS}
     lopsided = _lopsided(found, missing, groups)
     notes += [lopsided] if lopsided else []
+    lacking: list[str] = []
     for name in ("test", "val"):
         if not len(found[name]):
             too_few = (
@@ -91,16 +96,36 @@ def split_dataset(
                     f"{too_few}; {options.column} has {values}: leave --group out, or name a "
                     "column with more"
                 )
-            raise DataError(
-                f"{too_few}; add images of other scenes and devices, or raise --near-duplicate"
-            )
+            shares = {"val_share": val_share, "test_share": test_share}
+            ways = _other_ways(data, options or GroupOptions(), seed=seed, **shares)
+            raise DataError(f"{too_few}; add images of other scenes and devices{ways}")
         absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
         if absent:
             names = ", ".join(data.labels[k] for k in absent)
             own = any(file.split == name for file in data.files)
             why = ": its folder has none" if own else ", whose images form too few groups"
             notes.append(f"{name} has no image of class {names}{why}")
-    return Split(**found, groups=groups, notes=(*groups.notes, *notes), lopsided=lopsided)
+            lacking += [] if own else notes[-1:]
+    notes = [*groups.notes, *notes]
+    return Split(
+        **found, groups=groups, notes=tuple(notes), lopsided=lopsided, lacking=tuple(lacking)
+    )
+
+
+def _other_ways(data: Dataset, options: GroupOptions, **more: Any) -> str:
+    """What else would make a split possible: each is tried."""
+    ways = []
+    if options.threshold < 1:
+        near = "--near-duplicate 1 (near-duplicates on both sides make lab accuracy too good)"
+        ways.append((near, replace(options, threshold=1.0)))
+    if options.burst_seconds > 0:
+        ways.append(("--burst-seconds 0", replace(options, burst_seconds=0.0)))
+    found = []
+    for way, changed in ways:
+        with suppress(DataError):
+            split_dataset(data, options=changed, **more)
+            found.append(f", or take {way}")
+    return "".join(found)
 
 
 def _carve(

@@ -170,7 +170,8 @@ def _copied(data: Dataset, near: np.ndarray, notes: list[str]) -> Copied:
     copied = find_copied(paths, data.classes, data.squares, near)
     largest = int(np.bincount(components(len(data), copied.links)).max())
     if largest > max(60, int(_LARGEST_SHARE * len(data) / len(data.labels))):
-        return Copied(np.empty((0, 2), np.int64), 0, 0)
+        none = np.empty((0, 2), np.int64)
+        return Copied(none, 0, 0, none)
     notes += copied.notes()
     return copied
 

@@ -91,6 +91,11 @@ class TensorFile:
         self._size, self._tensor, self._cache = size, shape, cache
         self._count = 0
         self._rows = np.empty(0, int)
+        if not cache.is_dir():
+            raise OutputError(
+                f"{cache} {'is no folder' if cache.exists() else 'does not exist'}, expected one "
+                "for the image tensors; make it, or name another with --cache"
+            )
         try:
             free = shutil.disk_usage(cache).free
             # Unbuffered: with a full disk, a file with a filled buffer could not be closed.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +29,9 @@ from edgecnn.records import Record, computed, json_as
 from edgecnn.render.table import table
 from edgecnn.train.augmentation.simulated_field import FieldTensors
 from edgecnn.train.backbone.result import LargerInput
-from edgecnn.train.field_images import FieldSign, new_frames, read_sign
+from edgecnn.train.field_images import FieldSign, field_frames, read_sign
 from edgecnn.train.task import Part, Task
+from edgecnn.words import number
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +40,7 @@ __all__ = ["Breakdown", "Measured", "Verdict", "break_down", "group_names", "mea
 
 _POINTS = 2.0  # a gap that is surely larger is reported
 _FITTED = 0.9
+_FEWEST = 50  # independent test images: with fewer, ten points of overfitting go unseen
 _FIELD_SEED = 20_000  # other degradations than those of the validation images
 _MOST_ROWS = 12
 _FEW, _SAME = 4, 1e-4
@@ -153,7 +154,12 @@ class Verdict(Record):
             lines.append(self.larger.to_text())
         elif not self._names_a_change():
             more = "" if self.sign else "; --field with unlabelled field images would say more"
-            lines.append(f"Nothing to change was found{more}.")
+            few = (
+                f" {number(self.test.total, 'test image')} can't show much: add images."
+                if self.test.worth < _FEWEST
+                else ""
+            )
+            lines.append(f"Nothing to change was found{more}.{few}")
         return "\n".join(lines)
 
     def _names_a_change(self) -> bool:
@@ -237,18 +243,16 @@ def measure(
         tuned: Whether a pretrained network is more than its probe.
     """
     scores_of: Callable[[Tensors], np.ndarray] = partial(keras_scores, model)
-    some = task.tensors("test")[:_FEW]
-    if quick and np.abs(quick(some) - np.asarray(model(some, training=False))).max() < _SAME:
+    few = task.tensors("test")[:_FEW]
+    if quick and np.abs(quick(few) - np.asarray(model(few, training=False))).max() < _SAME:
         scores_of = quick
     options = task.options
 
-    def of(rows: np.ndarray, scores: np.ndarray) -> Tally:
-        things, truth = things_in(ChosenTensors(task.data.tensors, rows)), task.data.classes[rows]
-        return tally_of_objects(scores.argmax(axis=1) == truth, things, truth)
-
     rows = task.measured_rows("train")
-    train = of(rows, scores_of(ChosenTensors(task.data.tensors, rows)))
-    val = of(task.rows("val"), scores_of(task.tensors("val")))
+    some = ChosenTensors(task.data.tensors, rows)
+    train = _tally(scores_of(some), task.data.classes[rows], things_in(some))
+    val_things = things_in(task.tensors("val"))
+    val = _tally(scores_of(task.tensors("val")), task.classes("val"), val_things)
     # On clean validation images, which are mostly right, it comes out as 1 and says nothing.
     val_scores, val_classes = _in_field(scores_of, task, "val", _FIELD_SEED + 1)
     temperature = fit_temperature(val_scores, val_classes)
@@ -256,7 +260,10 @@ def measure(
     test = LabTest.of(task.data, task.rows("test"), scores)
     lab = lab_result(scores, test.labels, test.things)
     field_scores, field_classes = _in_field(scores_of, task, "test", _FIELD_SEED)
-    field = of(task.simulated_rows("test"), field_scores)
+    things = test.things[np.isin(task.rows("test"), task.simulated_rows("test"))]
+    field = _tally(field_scores, field_classes, things)
+    things = val_things[np.isin(task.rows("val"), task.simulated_rows("val"))]
+    val_field = _tally(val_scores, val_classes, things)
     groups = {column: [found[k] for k in task.split.test] for column, found in names.items()}
     labels = [task.data.labels[k] for k in classes]
     settings = options.pretrained, options.strength
@@ -265,10 +272,8 @@ def measure(
     spec = options.input_spec((width, height))
     sign = None
     if options.field:
-        left_out: list[Path] = []
-        frames = new_frames(options.field, task.data.sha256, task.field_images, left_out)
+        frames = field_frames(options.field, task.data.sha256, task.field_images)
         sign = read_sign(scores_of, frames, spec, temperature, scores)
-        sign = replace(sign, left_out=len(left_out))
     return Measured(
         scores,
         lab,
@@ -285,9 +290,13 @@ def measure(
                 field_scores.argmax(1) == field_classes,
             ),
             options.reject_error,
-            (of(task.simulated_rows("val"), val_scores), field),
+            (val_field, field),
         ),
     )
+
+
+def _tally(scores: np.ndarray, classes: np.ndarray, things: np.ndarray) -> Tally:
+    return tally_of_objects(scores.argmax(axis=1) == classes, things, classes)
 
 
 def _in_field(

@@ -20,7 +20,7 @@ from edgecnn.images.field_files import find_field
 from edgecnn.records import Record, computed
 from edgecnn.words import number
 
-__all__ = ["FieldSample", "FieldSign", "look_at_field", "new_frames", "read_sign"]
+__all__ = ["FieldSample", "FieldSign", "field_frames", "look_at_field", "read_sign"]
 
 _MOST = 500
 _POINTS = 2.0
@@ -82,40 +82,35 @@ def look_at_field(field: Path, known: Collection[str]) -> FieldSample:
     """Read a few of the images before the work: none of use is an error.
 
     Raises:
-        DataError: As for `new_frames`.
+        DataError: As for `field_frames`.
     """
     start = monotonic()
-    read = len(list(islice(new_frames(field, known), _TIMED)))
+    new = (frame for frame in field_frames(field, known) if frame is not None)
+    read = len(list(islice(new, _TIMED)))
     return FieldSample(len(_sampled(field, _MOST)), (monotonic() - start) / read)
 
 
-def new_frames(
-    field: Path,
-    known: Collection[str],
-    most: int = _MOST,
-    left_out: list[Path] | None = None,
-) -> Iterator[np.ndarray]:
-    """Up to `most` images of a folder or of SESSIONs, evenly, BGR; none that the training reads.
+def field_frames(
+    field: Path, known: Collection[str], most: int = _MOST
+) -> Iterator[np.ndarray | None]:
+    """Up to `most` images of a folder or of SESSIONs, evenly, BGR; None for one of the training.
 
     One is read at a time: 500 photographs at once take gigabytes.
 
     Args:
         known: SHA-256 of the lab's images and those of --also: of these confidence says nothing.
-        left_out: Takes those that the training reads.
 
     Raises:
-        DataError: There is none: when the first is asked for.
+        DataError: There is none but these: at the end.
     """
     some, found = _sampled(field, most), False
     for path in some:
         frame = readable_image(path)
         if frame is None:
             continue
-        if file_sha256(path.read_bytes()) not in known:
-            found = True
-            yield frame
-        elif left_out is not None:
-            left_out.append(path)
+        new = file_sha256(path.read_bytes()) not in known
+        found = found or new
+        yield frame if new else None
     if not found:
         raise DataError(
             f"{field}: none of {len(some)} field images can be read and is no image of the "
@@ -131,7 +126,7 @@ def _sampled(field: Path, most: int) -> list[Path]:
 
 def read_sign(
     scores_of: Callable[[np.ndarray], np.ndarray],
-    frames: Iterable[np.ndarray],
+    frames: Iterable[np.ndarray | None],
     spec: InputSpec,
     temperature: float,
     lab_scores: np.ndarray,
@@ -140,10 +135,11 @@ def read_sign(
 
     Args:
         scores_of: The network's scores of tensors, of the size of `spec`.
-        frames: See `new_frames`.
+        frames: See `field_frames`.
         lab_scores: float32, shape (n, classes), of the lab's test images.
     """
-    tensors = [to_tensor(frame, spec) for frame in frames]
+    found = [None if frame is None else to_tensor(frame, spec) for frame in frames]
+    tensors = [tensor for tensor in found if tensor is not None]
     both = (scores_of(np.stack(tensors)), lab_scores)
     seen, lab = (100 * float(calibrated_confidence(part, temperature).mean()) for part in both)
-    return FieldSign(len(tensors), seen, lab)
+    return FieldSign(len(tensors), seen, lab, left_out=len(found) - len(tensors))

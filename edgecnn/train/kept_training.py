@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shlex
 from collections.abc import Sequence
@@ -51,6 +50,7 @@ class KeptTraining:
 
     key       says which images and options it is of: see `task_key`
     resume    whether to go on with what is there
+    size_wh   of the network's input
     epoch     how many epochs the file holds by now; 0: there is none of this training
     imitated  side in pixels of the larger input whose features it imitates; 0: none
     earlier_s  seconds of the epochs that were done before this run
@@ -59,6 +59,7 @@ class KeptTraining:
     place: Path
     key: str
     resume: bool
+    size_wh: tuple[int, int]
     epoch: int = 0
     imitated: int = 0
     earlier_s: float = 0.0
@@ -66,6 +67,8 @@ class KeptTraining:
 
     def save(self, state: TrainingState) -> None:
         """Write it, unless the disk is full: the training itself goes on."""
+        if self._full:
+            return
         parts = {"weights": state.weights, "optimizer": state.optimizer, "best": state.best}
         arrays: dict[str, Any] = {
             f"{name}_{k}": one for name, part in parts.items() for k, one in enumerate(part)
@@ -74,14 +77,12 @@ class KeptTraining:
             "key": self.key,
             "epoch": state.epoch,
             "imitated": self.imitated,
+            "size_wh": self.size_wh,
             **state.about,
         }
-        raw = io.BytesIO()
-        np.savez(raw, about=np.array(json.dumps(about)), **arrays)
-        if self._full:
-            return
+        arrays["about"] = np.array(json.dumps(about))
         try:
-            write_file(self.place, raw.getvalue())
+            write_file(self.place, lambda file: np.savez(file, **arrays))
             self.epoch = state.epoch
         except OutputError:
             self._full = True
@@ -104,6 +105,13 @@ class KeptTraining:
             about = json.loads(str(arrays["about"]))
             parts = [_numbered(arrays, name) for name in ("weights", "optimizer", "best")]
             key, epoch = about.pop("key"), int(about.pop("epoch"))
+        width, height = about.pop("size_wh", self.size_wh)
+        if (width, height) != self.size_wh:  # --seconds may choose otherwise on a busier machine
+            raise ModelError(
+                f"{self.place} is of an input of {width}x{height} px, and this training has "
+                f"{self.size_wh[0]}x{self.size_wh[1]}; add --width {width} --height {height}, or "
+                "leave --resume out to begin anew"
+            )
         if key != self.key:
             raise ModelError(
                 f"{self.place} is of other images or other options, or the images have other "

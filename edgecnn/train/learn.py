@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edgecnn.memory import return_free_memory
 from edgecnn.model.embedding import SplitNetwork, split_network
 from edgecnn.model.lab_replay import MOST_TRAIN
 from edgecnn.model.networks.adopt import as_float32
@@ -190,6 +191,7 @@ class _Trainer:
                 fit = fit_network(model, images, val, timed, reports, kept=self.kept)
             else:
                 use_head(model, probed.head)
+                return_free_memory()  # of the probe and the label check: training takes much
                 if options.fine_tune and self._carries_an_epoch(timed, images):
                     before = model.get_weights()
                     fit = fine_tune(model, probed, images, val, timed, reports, self.kept, aim)

@@ -107,6 +107,7 @@ class TrainResult(Record):
             *(f"\n{part.to_text()}" for part in self.breakdowns),
             "",
             f"Lab accuracy: {self.lab.text()}",
+            *self._untested(),
             *self._at_chance(),
             *self._confidence(),
             *self._origin(),
@@ -147,6 +148,16 @@ class TrainResult(Record):
             f"{number(self.epochs, 'epoch')} of fine-tuning{aim}, {self.seconds:.0f} s in all "
             f"(ended by {self.stopped_by}); the weights are {kept}.",
         ]
+
+    def _untested(self) -> list[str]:
+        """Classes that no test image is of: lab accuracy says nothing of them."""
+        by_class = next((part for part in self.breakdowns if part.column == "class"), None)
+        tested = by_class.tallies if by_class else {}
+        names = [label for label in self.class_counts if label not in tested]
+        if not tested or not names:
+            return []
+        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        return [f"No test image is of class {shown}: lab accuracy does not say how it is read."]
 
     def _at_chance(self) -> list[str]:
         """A network that is of no use yet is not sent on without a word."""

@@ -102,8 +102,10 @@ def train(
 
     check_synthesis(task)
     task, frozen, trials, larger = start_with_sides(task, plan, reports, clock)
+    # Without what the label check says: how many images it reads hangs on --epochs.
+    height, width, _ = task.shape
+    kept = KeptTraining(place_of(output), task_key(task), options.resume, (width, height))
     task = settle_augmentation(task)
-    kept = KeptTraining(place_of(output), task_key(task), options.resume)
     with _told_if_interrupted(kept, lab, output, options):
         learned = learn(task, reports, clock, frozen, kept if cluster is None else None, larger)
         quick = learned.split.scores if learned.split else None

@@ -105,9 +105,14 @@ def test_statistics_are_named_in_words_and_the_next_lines_have_the_folders(
 def test_too_few_images_for_an_export_are_said_and_no_export_is_advised(tmp_path, lab):
     for k in range(4):
         write(tmp_path / "field", f"{k}.png", scene(300 + k))
-    text = calibrate(tmp_path / "field", lab, tmp_path / "set", QUICK).to_text()
-    assert "Too few for an export: `edgecnn export` takes 10 or more" in text
+    result = calibrate(tmp_path / "field", lab, tmp_path / "set", QUICK)
+    text = result.to_text()
+    assert "Too few for an export: `edgecnn export` takes 10 or more\n" in text
     assert "edgecnn export MODEL" not in text
+    chosen = replace(result, pool=12).to_text()  # with --count 4
+    assert "takes 10 or more; --count allowed no more\n" in chosen
+    assert "MORE_FIELD_IMAGES" in text
+    assert "MORE_FIELD_IMAGES" not in chosen
 
 
 def test_fewer_picks_never_cover_more(tmp_path, field, lab):
@@ -327,6 +332,8 @@ def test_wrong_folders_end_in_one_line_and_leave_nothing(tmp_path, field, lab):
         with pytest.raises(EdgecnnError, match="does not exist") as error:
             calibrate(roots, labs, tmp_path / "out", QUICK)
         assert "\n" not in str(error.value)
+    with pytest.raises(DataError, match=r"000\.png is a picture, expected its folder or a SESSION"):
+        calibrate(field / "000.png", lab, tmp_path / "out", QUICK)
     with pytest.raises(OutputError, match="is not a folder of this command"):
         calibrate(field, lab, write(tmp_path, "photos/1.png", scene(1)).parent, QUICK)
     assert not (tmp_path / "out").exists()

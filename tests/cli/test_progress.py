@@ -30,7 +30,7 @@ RESULTS = (
 
 # Where a sample is not what a person sees.
 USUAL: dict[str, dict[str, Any]] = {
-    "Inspection": {"balance": Balance((ClassCount("a", 30, 30),) * 2, 1.0, 2.0, "none", ())},
+    "Inspection": {"balance": Balance((ClassCount("a", 30, 30, 30),) * 2, 1.0, 2.0, "none", ())},
     "TrainResult": {"worker": "", "splits": {}, "confidence_error": {}},
     "ExportResult": {"artifacts": ()},
     "AdaptResult": {"refusal": None, "run_with": ("--roi", "1,2,30,40")},

@@ -11,6 +11,7 @@ from edgecnn.errors import DataError
 from edgecnn.images.dataset import load_dataset
 from edgecnn.images.split import split_dataset
 from edgecnn.images.split_groups import GroupOptions, captured_at, find_groups
+from edgecnn.inspect.checks.shares import check_shares
 
 SPEC = InputSpec(width=16, height=16)
 PARTS = ("train", "val", "test")
@@ -179,15 +180,33 @@ def test_the_seed_decides_the_split(two_classes):
 def test_images_that_are_all_one_scene_cannot_be_split(tmp_path, write, scene):
     for k in range(60):
         write(tmp_path, f"{'ab'[k % 2]}/{k}.png", noisy(scene(1), k))
+    data = load_dataset(tmp_path, SPEC)
     with pytest.raises(DataError, match="1 group of near-duplicates") as error:
-        split_dataset(load_dataset(tmp_path, SPEC))
+        split_dataset(data)
     assert "\n" not in str(error.value)
+    assert "take --near-duplicate 1 " in str(error.value)
+    assert "burst" not in str(error.value).partition(";")[2]
+    assert len(split_dataset(data, options=GroupOptions(threshold=1.0)).test)
+
+
+def test_what_would_not_split_the_images_is_not_advised(tmp_path, write):
+    for k in range(60):  # one picture a class
+        write(tmp_path, f"copies/{'ab'[k % 2]}/{k}.png", k % 2)
+        write(tmp_path, f"burst/{'ab'[k % 2]}/20240131-1000{k:02d}.png", k)
+    with pytest.raises(DataError, match=r"add images of other scenes and devices$"):
+        split_dataset(load_dataset(tmp_path / "copies", SPEC))
+    burst = load_dataset(tmp_path / "burst", SPEC)
+    with pytest.raises(DataError, match=r"devices, or take --burst-seconds 0$"):
+        split_dataset(burst)
+    assert len(split_dataset(burst, options=GroupOptions(burst_seconds=0)).test)
 
 
 def test_a_class_of_one_scene_goes_to_train_and_says_so(two_classes, write, scene):
     for k in range(12):
         write(two_classes, f"c/{k}.png", noisy(scene(900), k))
     data = load_dataset(two_classes, SPEC)
+    lines = check_shares(data, GroupOptions()).findings
+    assert [line.what for line in lines if "test has no image of class c, whose" in line.what]
     split = split_dataset(data)
     assert {s for name, s in sides(data, split).items() if name.startswith("c/")} == {"train"}
     assert "no image of class c" in " ".join(split.notes)

@@ -105,8 +105,11 @@ def test_a_disk_that_fills_up_is_one_line(pixels, monkeypatch, tmp_path):
 
 
 def test_a_cache_that_is_no_folder_is_named(tmp_path):
-    with pytest.raises(OutputError, match=r"nowhere.*No such file"):
+    with pytest.raises(OutputError, match=r"nowhere does not exist, .* make it, or .* --cache"):
         make_store(10, SHAPE, 0, tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file is no folder"):
+        make_store(10, SHAPE, 0, tmp_path / "file")
 
 
 def test_a_data_set_in_a_file_is_the_one_in_memory(two_classes, tmp_path_factory):

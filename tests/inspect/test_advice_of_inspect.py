@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from edgecnn.errors import OptionError
+from edgecnn.bundle.spec import InputSpec
+from edgecnn.errors import DataError, OptionError
+from edgecnn.images.dataset import load_dataset
 from edgecnn.inspect.inspect import inspect
 from edgecnn.inspect.options import InspectOptions
 
@@ -19,6 +23,20 @@ def test_a_class_without_training_images_is_a_problem_and_no_training_is_advised
     assert "`edgecnn train` can't split these images: class 'c' has images for test" in problem.what
     assert "leave the class out" in problem.mend
     assert "next:" not in found.to_text()
+
+
+def test_files_that_two_classes_have_are_counted_as_train_counts_them(tmp_path, write):
+    for k in range(62):
+        write(tmp_path, f"{'ab'[k % 2] if k < 50 else 'c'}/{k:03d}.png", k)
+    for k in range(50, 56):
+        shutil.copy(tmp_path / "c" / f"{k:03d}.png", tmp_path / "a")
+    shutil.copy(tmp_path / "b" / "001.png", tmp_path / "b" / "copy.png")
+    text = inspect(tmp_path).to_text()
+    assert "fewer than 10 usable images: c (6 that no other class has)" in text
+    assert "next:" not in text
+    with pytest.raises(DataError, match="class 'c' 6"):
+        load_dataset(tmp_path, InputSpec(width=16, height=16))
+    assert "augmented copies" not in text
 
 
 def test_a_class_that_no_test_image_shows_is_named(tmp_path, write):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import cv2
 import keras
@@ -15,7 +14,7 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError
 from edgecnn.files.folders import file_sha256
 from edgecnn.model.predict import keras_scores
-from edgecnn.train.field_images import new_frames, read_sign
+from edgecnn.train.field_images import field_frames, read_sign
 from edgecnn.train.train import TrainOptions, train
 
 SHAPE = (16, 16, 3)
@@ -38,7 +37,7 @@ def test_confidence_in_the_field_is_set_beside_that_in_the_lab(tmp_path):
     (tmp_path / "torn.png").write_bytes(b"\x89PNG")
     lab = np.array([[0.1, 0.9], [0.05, 0.95]], np.float32)
     scores_of = partial(keras_scores, brightness_network())
-    frames = list(new_frames(tmp_path, ()))
+    frames = list(field_frames(tmp_path, ()))
     sign = read_sign(scores_of, frames, InputSpec(width=16, height=16), 1.0, lab)
     assert sign.images == 2
     expected = 100 * np.mean([1 / (1 + np.exp(-3.0)), 0.5])
@@ -51,11 +50,13 @@ def test_images_of_the_training_say_nothing_of_the_field(tmp_path):
     for k in range(3):
         cv2.imwrite(str(tmp_path / f"{k}.png"), np.full((8, 8, 3), k, np.uint8))
     known = [file_sha256((tmp_path / f"{k}.png").read_bytes()) for k in range(3)]
-    left_out: list[Path] = []
-    assert len(list(new_frames(tmp_path, known[:2], left_out=left_out))) == 1
-    assert [path.name for path in left_out] == ["0.png", "1.png"]
+    frames = list(field_frames(tmp_path, known[:2]))
+    assert [frame is None for frame in frames] == [True, True, False]
+    spec, lab = InputSpec(width=16, height=16), np.float32([[0.1, 0.9]])
+    sign = read_sign(partial(keras_scores, brightness_network()), frames, spec, 1.0, lab)
+    assert (sign.images, sign.left_out) == (1, 2)
     with pytest.raises(DataError, match="none of 3 field images can be read and is no image of"):
-        next(new_frames(tmp_path, known))
+        list(field_frames(tmp_path, known))
 
 
 def test_a_folder_without_images_is_refused_before_the_work(tmp_path):
@@ -73,4 +74,4 @@ def test_what_a_session_kept_for_being_hard_is_no_sign_of_a_loss(tmp_path):
         picture = np.full((8, 8, 3), 10 * k, np.uint8)
         cv2.imwrite(str(session / "frames" / f"{k:08d}.png"), picture)
     for place in (session, tmp_path / "logs"):
-        assert [int(frame[0, 0, 0]) for frame in new_frames(place, set())] == [0, 30, 60]
+        assert [int(frame[0, 0, 0]) for frame in field_frames(place, set())] == [0, 30, 60]

@@ -6,6 +6,7 @@ import csv
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import typer
 from edgecnn.cli.main import app
 from edgecnn.errors import ModelError, OutputError
 from edgecnn.model.read import load_model
+from edgecnn.train.task import Task
 from edgecnn.train.train import TrainOptions, train
 
 OPTIONS = {
@@ -102,7 +104,13 @@ def test_it_goes_on_where_it_ended_counts_the_time_before_and_leaves_no_state(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_it_ends_with_the_best_weights_so_far(partial, lab, tmp_path):
+def test_it_ends_with_the_best_weights_so_far(partial, lab, tmp_path, monkeypatch):
+    """Also where the label check, which reads fewer images for fewer epochs, says otherwise."""
+
+    def settle(task: Task) -> Task:
+        return replace(task, options=replace(task.options, without=("invert",)))
+
+    monkeypatch.setattr("edgecnn.train.train.settle_augmentation", settle)
     shutil.copy(partial[0], tmp_path)
     ended = TrainOptions(**{**OPTIONS, "epochs": 1}, resume=True)
     result = train(lab, tmp_path / "model", ended)
@@ -120,6 +128,13 @@ def test_other_options_are_another_training(partial, lab, tmp_path, change):
     with pytest.raises(ModelError, match="other images or other options"):
         train(lab, tmp_path / "model", TrainOptions(**{**OPTIONS, **change}, resume=True))
     assert (tmp_path / "model.partial").exists()
+
+
+def test_an_input_of_another_size_is_named(partial, lab, tmp_path):
+    shutil.copy(partial[0], tmp_path)
+    other = TrainOptions(**{**OPTIONS, "width": 24, "height": 20}, resume=True)
+    with pytest.raises(ModelError, match=r"16x16 px, and .* 24x20; add --width 16 --height 16, or"):
+        train(lab, tmp_path / "model", other)
 
 
 def test_other_images_are_another_training(partial, lab, tmp_path):

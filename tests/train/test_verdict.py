@@ -8,7 +8,7 @@ from pathlib import Path
 from samples import sample
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.train.assess import Verdict
+from edgecnn.train.assess import Breakdown, Verdict
 from edgecnn.train.backbone.result import LargerInput, SideTrial
 from edgecnn.train.field_images import FieldSign
 from edgecnn.train.result import TrainResult
@@ -70,7 +70,11 @@ def test_a_simulated_field_alone_asks_for_no_stronger_augmentation():
 
 def test_the_change_is_named_or_there_is_none():
     good = (Tally(990, 1000), Tally(297, 300), Tally(290, 300))
-    assert "Nothing to change" in Verdict(*good, pretrained=True).to_text()
+    text = Verdict(*good, pretrained=True).to_text()
+    assert "Nothing to change" in text
+    assert "can't show much" not in text
+    few = replace(Verdict(*good, pretrained=True), test=Tally(4, 4), field=Tally(4, 4))
+    assert "would say more. 4 test images can't show much: add images." in few.to_text()
     trials = [SideTrial(side, Tally(right, 200), 1.0, ms) for side, right, ms in TRIED]
     text = Verdict(*good, pretrained=True, larger=LargerInput(*trials)).to_text()
     assert "200 of the training images alone reads 94.0 % of them at 224 px and 80.0 %" in text
@@ -129,6 +133,15 @@ def test_a_network_at_chance_is_not_sent_on_without_a_word():
     few = replace(result, lab=Tally(4, 4), class_counts={"a": 11, "b": 10}).to_text()
     assert "not surely better than naming the commonest class (52 %" in few
     assert "add images" in few
+
+
+def test_a_class_that_no_test_image_is_of_is_named_beside_lab_accuracy():
+    by_class = Breakdown("class", {"a": Tally(9, 10)}, None)
+    usual = {"worker": "", "splits": {}, "confidence_error": {}, "class_counts": {"a": 9, "b": 9}}
+    result = replace(sample(TrainResult), **usual, breakdowns=(by_class,))
+    assert "No test image is of class b: lab accuracy does not say" in result.to_text()
+    both = replace(by_class, tallies={"a": Tally(9, 10), "b": Tally(0, 10)})
+    assert "No test image" not in replace(result, breakdowns=(both,)).to_text()
 
 
 def test_field_images_are_picked_by_calibrate_before_the_export():

@@ -20,11 +20,15 @@ _OPTION = "class_weights"  # value for `edgecnn train --imbalance`
 
 @dataclass(frozen=True)
 class ClassCount:
-    """The usable images of a class; `distinct` counts each group of near-duplicates once."""
+    """The usable images of a class; `distinct` counts each group of near-duplicates once.
+
+    alone  images whose file is in no other class: `train` takes only these
+    """
 
     label: str
     images: int
     distinct: int
+    alone: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Balance(Record):
     @property
     def trainable(self) -> bool:
         """Whether `edgecnn train` takes all classes."""
-        return all(one.images >= MIN_IMAGES for one in self.classes)
+        return all(one.alone >= MIN_IMAGES for one in self.classes)
 
     @property
     def ratio_text(self) -> str:
@@ -68,11 +72,16 @@ def check_balance(scan: Scan, near_ids: np.ndarray) -> Balance:
         near_ids: int64, shape (n,): equal for near-duplicates.
     """
     labels, classes = scan.data.labels, scan.data.classes
+    of: dict[str, set[int]] = {}
+    for sha256, k in zip(scan.data.sha256, classes.tolist(), strict=True):
+        of.setdefault(sha256, set()).add(k)
+    alone = np.array([len(of[sha256]) == 1 for sha256 in scan.data.sha256], bool)
     counts = tuple(
         ClassCount(
             label,
             int((classes == k).sum()),
             len(np.unique(near_ids[classes == k])),
+            int(alone[classes == k].sum()),
         )
         for k, label in enumerate(labels)
     )
@@ -86,16 +95,19 @@ def check_balance(scan: Scan, near_ids: np.ndarray) -> Balance:
 
 def _findings(counts: tuple[ClassCount, ...], ratio: float | None, option: str) -> list[Finding]:
     findings = []
-    few = [c for c in counts if c.images < MIN_IMAGES]
+    few = [c for c in counts if c.alone < MIN_IMAGES]
     if few:
-        named = ", ".join(f"{c.label} ({c.images})" for c in few[:8])
+        named = ", ".join(
+            f"{c.label} ({c.alone}{'' if c.alone == c.images else ' that no other class has'})"
+            for c in few[:8]
+        )
         findings.append(
             Finding(
                 "problem",
                 "balance",
                 f"{number(len(few), 'class has', 'classes have')} fewer than {MIN_IMAGES} usable "
                 f"images: {named}",
-                "add images or remove the folder: `edgecnn train` refuses such a class",
+                "add images or leave the class out: `edgecnn train` refuses such a class",
             )
         )
     if ratio is not None and ratio >= _EVEN:
@@ -112,7 +124,7 @@ def _findings(counts: tuple[ClassCount, ...], ratio: float | None, option: str) 
                 "not at accuracy alone",
             )
         )
-    thin = [c for c in counts if c.images >= MIN_IMAGES and c.distinct < 0.3 * c.images]
+    thin = [c for c in counts if c.alone >= MIN_IMAGES and c.distinct < 0.3 * c.images]
     if thin:
         named = ", ".join(f"{c.label} ({c.distinct} of {c.images})" for c in thin[:8])
         findings.append(

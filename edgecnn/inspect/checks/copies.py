@@ -161,10 +161,10 @@ def _split_findings(copies: Copies, held: int) -> list[Finding]:
 
 def _augmented(scan: Scan, copied: Copied) -> list[Finding]:
     """Copies that were augmented on disk, and those of them on two sides of the user's split."""
-    if not len(copied.links):
+    if not len(copied.counted):
         return []
     names, parts = scan.data.name, [file.split for file in scan.data.files]
-    pairs = [(int(a), int(b)) for a, b in copied.links]
+    pairs = [(int(a), int(b)) for a, b in copied.counted]
     across = [(a, b) for a, b in pairs if parts[a] != parts[b]]
     leaking = len({k for pair in across for k in pair if parts[k] in ("val", "test")})
     where = f"; {number(leaking, 'image')} in val and test have one in another split"
@@ -188,7 +188,8 @@ def _class_findings(copies: Copies) -> list[Finding]:
             "problem",
             same,
             f"{number(len(same), 'picture')} {_is(same)} in two classes",
-            "one of the two labels is wrong: keep the picture in the right class only",
+            "one of the two labels is wrong: keep the picture in the right class only "
+            "(`edgecnn train` leaves out a file that two classes have)",
         ),
         *_pairs(
             "note",

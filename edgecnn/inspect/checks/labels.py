@@ -258,7 +258,7 @@ def _findings(
             "labels",
             f"{number(count, 'label')} of {held_out.total:,} {'is' if count == 1 else 'are'} "
             f"worth a look: {wrong}",
-            "look at them in this order and move each image to the class that it shows; such a "
+            "look at them in this order and give each image the label of what it shows; such a "
             f"list contains {percent(recall)} of labels swapped at random",
             tuple(Example((s.file,), f"{s.given}, perhaps {s.suggested}") for s in suspects),
         ),

@@ -43,6 +43,16 @@ def check_shares(data: Dataset, grouping: GroupOptions) -> SplitShares:
         what, _, mend = str(error).removeprefix(f"{data.root}: ").partition("; ")
         return SplitShares(0, 0, 0, (Finding("problem", "groups", f"{_REFUSED}: {what}", mend),))
     findings: tuple[Finding, ...] = _lacking(data)
+    findings += tuple(
+        Finding(
+            "warning",
+            "groups",
+            f"as `edgecnn train` splits these images, {line}: no figure says how it is read there",
+            "add images of other scenes and recordings of it, or give train, val and test folders "
+            "of your own",
+        )
+        for line in split.lacking
+    )
     if split.lopsided:
         findings += (
             Finding(

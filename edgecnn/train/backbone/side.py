@@ -148,13 +148,14 @@ def choose_side(trials: Sequence[SideTrial], judged: Sequence[Judged], max_ms: f
 def _text(trials: Sequence[SideTrial], side: int, max_ms: float | None) -> str:
     """One line with the price of each side, relative to the smallest."""
     parts = [
-        f"{one.side} px {one.accuracy.percent} ({one.ms / trials[0].ms:.1f}x the time)"
+        f"{one.side} px {one.accuracy.percent} (log loss {one.loss:.3f}, "
+        f"{one.ms / trials[0].ms:.1f}x the time)"
         for one in trials
     ]
     limit = "" if max_ms is None else f", at most {max_ms:g} ms an image here"
     return (
         f"Input: {side} px{limit}. The probe on {trials[0].accuracy.total} training images reads "
-        f"at {', '.join(parts)}."
+        f"at {', '.join(parts)}. The smallest whose log loss is as good as the lowest is taken."
     )
 
 
