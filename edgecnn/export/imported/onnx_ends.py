@@ -177,9 +177,8 @@ class OnnxFile:
     def num_scores(self, size_hw: tuple[int, int]) -> int:
         """How many scores the file gives: by its own shape, or by trying."""
         dims = [d.dim_value for d in self._output.type.tensor_type.shape.dim]
-        known = [n for n in dims[1:] if n]
-        if len(dims) > 1 and len(known) == len(dims) - 1:
-            return int(np.prod(known))
+        if len(dims) > 1 and all(dims[1:]):
+            return int(np.prod([dims[0] or 1, *dims[1:]]))
         import onnxruntime
         from onnx import helper
 
