@@ -162,6 +162,35 @@ def test_the_scale_of_an_input_says_its_normalization_without_black_or_white_too
     assert FedFile(file.name, foreign, (SIDE, SIDE)).said() == expected
 
 
+def test_pixels_that_an_integer_input_cuts_off_are_counted(tmp_path, colours):
+    """A converter that saw dark images leaves an input that holds dark pixels only."""
+    file = onnx_net(tmp_path / "net.onnx", "DequantizeLinear", TensorProto.INT8)
+    options, model = ImportOptions(normalize="unit"), onnx.load(file)
+    assert not import_model(file, None, colours, tmp_path / "net.edgecnn", options).warnings
+    scale = next(one for one in model.graph.initializer if one.name == "scale")
+    for step, said in ((0.4 / 255, "from 0 to 0.4: with --normalize unit"), (1e-9, "same scores")):
+        scale.CopyFrom(numpy_helper.from_array(np.float32(step), "scale"))
+        file.write_bytes(model.SerializeToString())
+        if said == "same scores":
+            with pytest.raises(ModelError, match=rf"{said}: .* cut off; give the --normalize"):
+                import_model(file, None, colours, tmp_path / "net.edgecnn", options)
+        else:
+            found = import_model(file, None, colours, tmp_path / "net.edgecnn", options)
+            assert said in found.warnings[0]
+
+
+def test_weights_in_a_file_beside_an_onnx_file_are_read(tmp_path, colours):
+    """As PyTorch writes them today."""
+    file = onnx_net(tmp_path / "net.onnx", "Cast", TensorProto.FLOAT)
+    beside = {"save_as_external_data": True, "location": "net.onnx.data", "size_threshold": 0}
+    onnx.save(onnx.load(file), file, **beside)
+    result = import_model(file, None, colours, tmp_path / "net.edgecnn")
+    assert result.lab.accuracy == 1.0
+    (tmp_path / "net.onnx.data").unlink()
+    with pytest.raises(ModelError, match=r"in another file, net.onnx.data, .*copy both files"):
+        import_model(file, None, colours, tmp_path / "net.edgecnn")
+
+
 def test_a_single_sigmoid_has_two_labels(tmp_path, colours):
     two = tmp_path / "two"
     for name in CLASSES[:2]:

@@ -19,7 +19,7 @@ def with_own_weights(data: bytes, file: Path) -> bytes:
         ModelError: The file with the weights is not there, or not whole.
     """
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx import checker, external_data_helper
 
     try:
