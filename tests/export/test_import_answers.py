@@ -178,7 +178,10 @@ def test_16_bit_scores_of_tflite_are_read_by_their_scale(tmp_path, colours, acti
     """Cast alone, 0.6 and 0.4 would be 19,661 and 13,107: every answer would be sure."""
     file = quantized(colour_net(activation), tmp_path / "net.tflite", 1 / 255, tf.int16)
     result = import_model(file, None, colours, tmp_path / "net.edgecnn", UNIT)
-    check_scores(result.bundle, colours, 0.02)
+    classifier = check_scores(result.bundle, colours, 0.02)
+    unsure = classifier(np.full((SIDE, SIDE, 3), (120, 115, 110), np.uint8))
+    shares = np.exp(np.array([120, 115, 110]) / 255 * 36)
+    np.testing.assert_allclose(unsure.scores, shares / shares.sum(), rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("form", ["squeezed", "column"])
