@@ -10,6 +10,7 @@ import pytest
 from sessions import LABELS, answer_event, record_folder, truth_event, write_session
 
 import edgecnn
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.run.run import RunOptions, run
@@ -274,6 +275,9 @@ def test_the_text_says_what_the_json_says(field_session, lab_session):
     assert f"{report.gap_points:.1f} points" in text
     assert "device path" in text
     assert "not explained" in text
+    lost = replace(report, lab=replace(report.lab, quantized=Tally(1, 4))).to_text()
+    assert f"{report.gap_points:.1f} points, 95 % interval" in lost
+    assert ": to the network in float" in lost
 
 
 def test_an_artifact_that_the_card_lacks_leaves_the_step_open(field_session, tmp_path):
