@@ -103,10 +103,10 @@ def freeze(network: Any, shape: tuple[int | None, ...]) -> Any:
 
 
 def _without_casts(frozen: Any) -> Any:
-    """The same function without a cast of its pixels to whole numbers and back.
+    """The same function without a cast of its pixels to another type and back.
 
-    So a Keras `Input(dtype="uint8")` comes out. Pixels are whole numbers already, and these casts
-    would leave a file that computes in float what lies between them.
+    So a Keras `Input(dtype="uint8")` comes out. Each of these types holds pixels as they are, and
+    the casts would leave a file that computes in float what lies between them.
 
     Returns:
         `frozen` itself where there are none.
@@ -120,15 +120,15 @@ def _without_casts(frozen: Any) -> Any:
         node = nodes.get(name.partition(":")[0])
         return behind(node.input[0]) if node is not None and node.op == "Identity" else node
 
-    whole = (tf.uint8, tf.uint16, tf.int16, tf.int32, tf.int64)
+    exact = (tf.uint8, tf.uint16, tf.int16, tf.int32, tf.int64, tf.float16)
     changed = False
     for node in (one for one in graph.node if one.op == "Cast"):
-        to_whole = behind(node.input[0])
-        if node.attr["DstT"].type != tf.float32 or node.attr["SrcT"].type not in whole:
+        narrow = behind(node.input[0])
+        if node.attr["DstT"].type != tf.float32 or node.attr["SrcT"].type not in exact:
             continue
-        if to_whole.op != "Cast" or behind(to_whole.input[0]).op != "Placeholder":
+        if narrow.op != "Cast" or behind(narrow.input[0]).op != "Placeholder":
             continue
-        node.op, node.input[:] = "Identity", [to_whole.input[0]]
+        node.op, node.input[:] = "Identity", [narrow.input[0]]
         node.attr.clear()
         node.attr["T"].type = tf.float32.as_datatype_enum
         changed = True

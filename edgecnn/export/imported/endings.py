@@ -8,7 +8,7 @@ from edgecnn.accuracy.confidence import softmax
 from edgecnn.errors import ModelError
 from edgecnn.export.imported.ends import Ending
 
-__all__ = ["are_parts", "are_shares", "as_scores", "find_ending"]
+__all__ = ["are_shares", "as_scores", "find_ending"]
 
 _SUM_ERROR = 5e-3
 
@@ -16,13 +16,6 @@ _SUM_ERROR = 5e-3
 def are_shares(answers: np.ndarray) -> bool:
     """Whether all answers are from 0 to 1."""
     return bool((answers >= -_SUM_ERROR).all() and (answers <= 1 + _SUM_ERROR).all())
-
-
-def are_parts(answers: np.ndarray) -> bool:
-    """Whether all answers are from 0 to 1, or parts of another sum, such as percentages."""
-    sums = answers.sum(axis=1)
-    alike = (answers >= 0).all() and np.ptp(sums) <= 2 * _SUM_ERROR * sums.mean()
-    return are_shares(answers) or bool(alike)
 
 
 def find_ending(name: str, answers: np.ndarray) -> Ending:

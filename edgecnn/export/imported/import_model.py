@@ -29,7 +29,7 @@ from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign.label_list import read_labels
 from edgecnn.export.foreign.mismatch import Examined, all_alike, explain_misreading
-from edgecnn.export.imported.endings import are_parts
+from edgecnn.export.imported.endings import are_shares
 from edgecnn.export.imported.ends import Ends
 from edgecnn.export.imported.onnx_ends import OnnxFile
 from edgecnn.export.imported.onnx_weights import with_own_weights
@@ -44,6 +44,7 @@ from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_writable
 from edgecnn.images.dataset import load_dataset
 from edgecnn.installed import check_installed
+from edgecnn.model.networks.adopt import are_parts
 from edgecnn.model.predict import lab_result, most_certain
 from edgecnn.model.read import LabTest
 from edgecnn.quiet import quiet
@@ -233,7 +234,8 @@ def _doubts(
 ) -> list[str]:
     """Lines on scores that are no shares, and on a file that may be fed or labelled wrongly."""
     ends, lines = wanted.ends, []
-    if ends.ending == "softmax" and are_parts(wanted.answers):
+    answers = wanted.answers
+    if ends.ending == "softmax" and (are_shares(answers) or are_parts(answers)):
         lines.append(
             f"the scores of {fed.name} don't sum to 1 (sigmoids?): a softmax was put behind them, "
             "which keeps the answers but says little about confidence"

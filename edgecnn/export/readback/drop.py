@@ -108,7 +108,7 @@ def _advice_on_images(one: Checked, field: JudgedFrames) -> str:
     )
     other = "let --compare choose among folders, or try --repair"
     if agrees.mean() < HEALTHY_AGREEMENT:
-        return f"{found}, too; calibrate with images of this task, {other}"
+        return f"{found}; calibrate with images of this task, {other}"
     return (
         f"{found}: keep them if they are what its camera will see; if not, calibrate with such "
         f"images, {other}"
