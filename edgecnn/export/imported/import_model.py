@@ -305,6 +305,7 @@ def _write(output: Path, card: Card, checked: Checked, test: LabTest, files: lis
             str(test.sha256[k]),
             card.labels[test.labels[k]],
             {file: card.labels[answers[k]]},
+            {file: float(checked.confidence[k])},
         )
         for k in range(len(test.labels))
     ]
