@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.bundle.tflite_file import read_tflite, schema
+from edgecnn.bundle.tflite_file import is_compiled, read_tflite, schema
 from edgecnn.errors import ModelError
 from edgecnn.export.imported.ends import Ends, check_batch, check_one_each
 from edgecnn.export.packing.flatbuffer import write_tflite
@@ -37,7 +37,11 @@ class TfliteFile:
         if data[4:8] != b"TFL3":
             raise ModelError(f"{name} is no TFLite file (no TFL3 mark); copy it again")
         self._data = data
-        read_any_graph(data, name)
+        if is_compiled(read_any_graph(data, name)):
+            raise ModelError(
+                f"{name} is compiled for an Edge TPU, so that no other machine can measure it; "
+                "import the file that it was compiled from"
+            )
         graph = read_tflite(data).subgraphs[0]
         check_one_each(
             name,
