@@ -44,7 +44,8 @@ def byte_net(color: str = "rgb") -> keras.Model:
 def onnx_net(path: Path, front: str, kind: int) -> Path:
     """Means of the channels of 0..1 pixels, times KERNEL / 6, from an input of another type.
 
-    front: DequantizeLinear, of scale 1/255, or Cast: the numbers are taken as they are.
+    front: DequantizeLinear, of scale 1/255, or the same by channel, or Cast: the numbers are taken
+        as they are.
     """
     np_kind = helper.tensor_dtype_to_np_dtype(kind)
     scale = 1.0 if np_kind.kind == "f" else 1 / 255  # a real input is in 0..1
@@ -55,13 +56,16 @@ def onnx_net(path: Path, front: str, kind: int) -> Path:
             helper.make_node("Mul", ["c", "scale"], ["d"]),
         ]
     else:
-        nodes = [helper.make_node("DequantizeLinear", ["x", "scale", "zero"], ["d"])]
+        axis = {"axis": 3} if front == "by channel" else {}
+        nodes = [helper.make_node("DequantizeLinear", ["x", "scale", "zero"], ["d"], **axis)]
     nodes += [
         helper.make_node("ReduceMean", ["d"], ["m"], axes=[1, 2], keepdims=0),
         helper.make_node("MatMul", ["m", "kernel"], ["y"]),
     ]
     kernel = KERNEL / 6  # far from certainty: a wrong pixel shows
     constants = {"scale": np.float32(scale), "zero": np.array(zero, np_kind), "kernel": kernel}
+    if front == "by channel":
+        constants |= {"scale": np.float32([scale] * 3), "zero": np.array([zero] * 3, np_kind)}
     graph = helper.make_graph(
         nodes,
         "net",
@@ -121,6 +125,7 @@ def test_int8_without_a_scale_holds_no_pixels(tmp_path, colours):
     [
         ("DequantizeLinear", TensorProto.UINT8),
         ("DequantizeLinear", TensorProto.INT8),
+        ("by channel", TensorProto.INT8),
         ("Cast", TensorProto.FLOAT16),
         ("Cast", TensorProto.DOUBLE),
     ],

@@ -131,7 +131,8 @@ class OnnxFile:
             x = add("Transpose", [x], perm=[0, 3, 1, 2])
         element = self._input.type.tensor_type.elem_type
         if self._meaning is not None:
-            x = add("QuantizeLinear", [x, *(moved.get(name, name) for name in self._meaning)])
+            meaning = [moved.get(name, name) for name in self._meaning]
+            x = add("QuantizeLinear", [x, *meaning], **_axis(self._model.graph, self._input.name))
         elif self.whole is not None:
             x = add("Cast", [add("Round", [x])], to=element)
         elif element != TensorProto.FLOAT:
@@ -209,6 +210,13 @@ def _meaning(graph: Any, name: str) -> list[str] | None:
     alike = bool(found) and all(one == found[0] for one in found)
     # Without a zero point its type would not be known.
     return found[0] if alike and len(found[0]) == 2 and known.issuperset(found[0]) else None
+
+
+def _axis(graph: Any, name: str) -> dict[str, int]:
+    """The axis of an integer input's scales, where they are one a channel and it is said."""
+    readers = [node for node in graph.node if name in node.input]
+    told = [one.i for node in readers for one in node.attribute if one.name == "axis"]
+    return {"axis": told[0]} if told else {}
 
 
 def _before(graph: Any, name: str, passed: frozenset[str]) -> list[Any]:
