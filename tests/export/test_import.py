@@ -148,6 +148,8 @@ def test_a_tflite_file_answers_as_before(tmp_path, digits_bundle, digits_folder,
     options = ImportOptions(normalize="none", color=color)
     result = import_model(path, None, digits_folder, tmp_path / "net.edgecnn", options)
     imported = Classifier(result.bundle)
+    program = imported.bundle.read("classify.py")
+    assert program == Bundle.open(digits_bundle).read("classify.py")
     if color == "rgb":
         assert imported.artifact.kind == own.artifact.kind
     for image in sorted((digits_folder / "7").glob("*.png"))[:5]:

@@ -37,7 +37,7 @@ from edgecnn.export.imported.options import ImportOptions
 from edgecnn.export.imported.result import ImportResult
 from edgecnn.export.imported.tflite_ends import TfliteFile
 from edgecnn.export.imported.ways import FedFile, LabImages, WantedPixels, find_wanted, spread
-from edgecnn.export.packing.metadata import embed_tflite_metadata
+from edgecnn.export.packing.metadata import embed_tflite_metadata, own_program
 from edgecnn.export.readback.check import Checked, check_artifact
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.files.own_folders import check_outside
@@ -310,5 +310,6 @@ def _write(output: Path, card: Card, checked: Checked, test: LabTest, files: lis
         for k in range(len(test.labels))
     ]
     report = (json.dumps({"imported": card.training["imported"]}, indent=1) + "\n").encode()
-    contents = {file: checked.data, "quantization.json": report}
+    program = own_program() if builtin else {}
+    contents = {file: checked.data, **program, "quantization.json": report}
     write_bundle(output, card, contents, golden, images, rows)
