@@ -24,6 +24,7 @@ from edgecnn.export.imported.import_model import ImportOptions, import_model
 from edgecnn.export.imported.tflite_ends import TfliteFile
 from edgecnn.export.options import ExportOptions
 from edgecnn.export.readback.kinds import read_kind
+from edgecnn.model.networks.adopt import end_in_softmax
 
 SIDE = 16
 CLASSES = ("blue", "green", "red")
@@ -143,6 +144,18 @@ def test_sigmoids_of_many_classes_become_shares_that_mean_something(tmp_path, co
     classifier = check_scores(target, colours, {"uint8": 0.15, "half": 1e-2}.get(form, 1e-4))
     if form == "uint8":
         assert classifier.artifact.kind == "full_integer"
+
+
+def test_percentages_of_a_keras_network_are_warned_of_and_logits_are_not():
+    layers, pictures = keras.layers, np.zeros((2, 2, 2, 3), np.uint8)
+    pictures[1] = 255
+    for last, said in ((layers.Rescaling(100.0), True), (layers.ReLU(), False)):
+        scores = layers.Dense(3, activation="softmax" if said else None)
+        inner = [layers.GlobalAveragePooling2D(), scores, last]
+        net = keras.Sequential([keras.Input((2, 2, 3)), *inner])
+        scores.set_weights([np.float32([[0.01, 0, 0]] * 3), np.float32([0, 1, 2])])
+        _, note = end_in_softmax("net", net, pictures)
+        assert (note is not None and "don't sum to 1" in note) == said
 
 
 @pytest.mark.parametrize(("kind", "factor"), [("Sigmoid", 0.5), ("Softmax", 100)])
