@@ -113,6 +113,10 @@ def _without_casts(frozen: Any) -> Any:
     """
     import tensorflow as tf
 
+    exact = (tf.uint8, tf.uint16, tf.int16, tf.int32, tf.int64, tf.float16)
+    casts = [one for one in frozen.graph.get_operations() if one.type == "Cast"]
+    if not any(one.outputs[0].dtype in exact for one in casts):
+        return frozen  # without a copy of its weights, which the graph's definition holds
     graph = frozen.graph.as_graph_def()
     nodes = {node.name: node for node in graph.node}
 
@@ -120,7 +124,6 @@ def _without_casts(frozen: Any) -> Any:
         node = nodes.get(name.partition(":")[0])
         return behind(node.input[0]) if node is not None and node.op == "Identity" else node
 
-    exact = (tf.uint8, tf.uint16, tf.int16, tf.int32, tf.int64, tf.float16)
     changed = False
     for node in (one for one in graph.node if one.op == "Cast"):
         narrow = behind(node.input[0])
