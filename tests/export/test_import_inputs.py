@@ -225,6 +225,31 @@ def test_a_tflite_file_of_any_size_needs_one(tmp_path, colours):
     assert Classifier(result.bundle).card.input.shape == (10, 12, 3)
 
 
+def test_an_onnx_file_of_any_size_and_order_has_its_channels_where_its_convolution_has_them(
+    tmp_path, colours
+):
+    nodes = [
+        helper.make_node("Mul", ["x", "one"], ["m"]),
+        helper.make_node("Conv", ["m", "same"], ["c"]),
+        helper.make_node("ReduceMean", ["c"], ["p"], axes=[2, 3], keepdims=0),
+        helper.make_node("MatMul", ["p", "kernel"], ["y"]),
+    ]
+    same = np.eye(3, dtype=np.float32)[:, :, None, None]
+    constants = {"one": np.float32(1), "same": same, "kernel": np.ascontiguousarray(KERNEL)}
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", "c", "h", "w"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 3])],
+        [numpy_helper.from_array(v, name) for name, v in constants.items()],
+    )
+    opset, file = [helper.make_opsetid("", 13)], tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), file)
+    options = ImportOptions(normalize="unit", width=12, height=10)
+    result = import_model(file, None, colours, tmp_path / "net.edgecnn", options)
+    assert result.lab.accuracy == 1.0
+
+
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
 @pytest.mark.parametrize("which", ["inputs", "outputs"])
 def test_several_inputs_or_outputs_are_counted_and_the_way_out_is_named(

@@ -18,6 +18,7 @@ __all__ = ["OnnxFile"]
 _IMAGE, _SCORES = "image", "scores"
 # What may stand between a sigmoid, or a scale and zero point, and the output.
 _SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze"})
+_PIXELWISE = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Sub"})
 _PASSED = _SHAPES | {"Cast", "DequantizeLinear", "QuantizeLinear"}
 
 
@@ -53,6 +54,8 @@ class OnnxFile:
         if len(dims) != 4:
             raise ModelError(f"{name} takes {dims}, expected one image of 4 dimensions")
         check_batch(name, dims[0])
+        if dims[1] is None and dims[3] is None:
+            dims[1] = _convolved_channels(graph, self._input.name)
         self._first = dims[1] in (1, 3) and dims[3] not in (1, 3)  # channels first, as PyTorch
         self.shape = tuple(dims[2:] + dims[1:2]) if self._first else tuple(dims[1:])
         self._meaning = _meaning(graph, self._input.name)
@@ -192,6 +195,18 @@ class OnnxFile:
             )
             (answer,) = session.run(None, {self._input.name: np.zeros(image, dtype)})
         return int(np.size(answer))
+
+
+def _convolved_channels(graph: Any, name: str) -> int | None:
+    """The channels of an input that says no size, if a Conv reads it: they come first for that."""
+    sizes = {one.name: list(one.dims) for one in graph.initializer}
+    for node in graph.node:
+        if node.op_type in _PIXELWISE and name in node.input:
+            name = node.output[0]
+        elif node.op_type == "Conv" and node.input[0] == name and node.input[1] in sizes:
+            groups = [one.i for one in node.attribute if one.name == "group"]
+            return int(sizes[node.input[1]][1] * (groups or [1])[0])
+    return None
 
 
 def _meaning(graph: Any, name: str) -> list[str] | None:
