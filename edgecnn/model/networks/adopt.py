@@ -30,7 +30,6 @@ _UNKNOWN = re.compile(r"(?:Could not locate (?:class|function)|Unknown [a-z ]+:?
 _HALF = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
 # Scores that were computed in float16 miss a sum of 1 by up to this.
 _SUM_ERROR = 5e-3
-_SUMS_ALIKE = 0.05  # relative: shares that were cut to whole numbers miss their sum by up to this
 _SAME = 1e-3  # of the scores of a copy, relative
 
 
@@ -218,7 +217,7 @@ def end_in_softmax(
 def are_parts(scores: np.ndarray) -> bool:
     """Whether scores (n, classes) are parts of a sum that is the same for all, as percentages."""
     sums = scores.sum(axis=1)
-    return bool((scores >= 0).all() and np.ptp(sums) <= _SUMS_ALIKE * sums.mean())
+    return bool((scores >= 0).all() and np.ptp(sums) <= 2 * _SUM_ERROR * sums.mean())
 
 
 def probes(input_shape: tuple[int, int, int]) -> np.ndarray:
