@@ -248,7 +248,9 @@ class AuditReport:
         gap, interval = self.gap_points, self.gap_interval
         if gap is not None and interval is not None:
             low, high = map(shown_points, interval)
-            lines.append(f"gap    {shown_points(gap)} points, 95 % interval {low} to {high}")
+            same = self.lab.quantized.accuracy == self.lab.float_tally.accuracy
+            to = "" if same else ": to the network in float"
+            lines.append(f"gap    {shown_points(gap)} points, 95 % interval {low} to {high}{to}")
         if self.alarm.things:
             lines.append(f"alarm  {self.alarm.text()}")
         lines.append(f"label-free band  {self.estimate.to_text()}")

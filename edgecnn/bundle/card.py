@@ -224,6 +224,12 @@ class Card(Record):
         return float((self.adaptation or {}).get("lost_points", 0.0))
 
     @property
+    def has_float(self) -> bool:
+        """Whether the network in float is known: `import` has one file of another tool alone."""
+        imported = self.training.get("imported")
+        return not isinstance(imported, Mapping) or "ending" not in imported
+
+    @property
     def framing(self) -> str | None:
         """The margins that the network cuts off every picture; None where it sees it whole."""
         return (self.adaptation or {}).get("framing")

@@ -16,7 +16,7 @@ import numpy as np
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.accuracy.objects import number_things, tally_of_objects
-from edgecnn.accuracy.tally import Tally, are_apart
+from edgecnn.accuracy.tally import Tally, are_apart, gap_points
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.learned import LearnedPictures, learned_notes
@@ -113,9 +113,12 @@ class Evaluation(Record):
         lines = [f"accuracy  {here.text()}", f"lab       {lab.text()}: this file"]
         if here.accuracy is not None and lab.accuracy is not None:
             points, low, high = difference(lab, here)
-            lines.append(f"gap       {points:.1f} points, 95 % interval {low:.1f} to {high:.1f}")
+            interval = f"95 % interval {low:.1f} to {high:.1f}"
+            lines.append(f"gap       {points:.1f} points, {interval}: to this file")
         if self.network is not None and are_apart(self.network, lab):
             lines.append(f"          the network in float: lab {self.network.text()}")
+            if (gap := gap_points(self.network, here)) is not None:
+                lines.append(f"          `run` and `audit` count the gap to it: {gap:.1f} points")
         lines += ["", _tally_table("class", self.per_class)]
         if len(self.per_group) > 1:
             lines += ["", _tally_table("group", self.per_group)]

@@ -98,4 +98,44 @@ def freeze(network: Any, shape: tuple[int | None, ...]) -> Any:
         function = tf.function(
             lambda image: network(image, training=False), input_signature=[signature]
         )
-        return convert_variables_to_constants_v2(function.get_concrete_function())
+        frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+        return _without_casts(frozen)
+
+
+def _without_casts(frozen: Any) -> Any:
+    """The same function without a cast of its pixels to another type and back.
+
+    So a Keras `Input(dtype="uint8")` comes out. Each of these types holds pixels as they are, and
+    the casts would leave a file that computes in float what lies between them.
+
+    Returns:
+        `frozen` itself where there are none.
+    """
+    import tensorflow as tf
+
+    exact = (tf.uint8, tf.uint16, tf.int16, tf.int32, tf.int64, tf.float16)
+    casts = [one for one in frozen.graph.get_operations() if one.type == "Cast"]
+    if not any(one.outputs[0].dtype in exact for one in casts):
+        return frozen  # without a copy of its weights, which the graph's definition holds
+    graph = frozen.graph.as_graph_def()
+    nodes = {node.name: node for node in graph.node}
+
+    def behind(name: str) -> Any:
+        node = nodes.get(name.partition(":")[0])
+        return behind(node.input[0]) if node is not None and node.op == "Identity" else node
+
+    changed = False
+    for node in (one for one in graph.node if one.op == "Cast"):
+        narrow = behind(node.input[0])
+        if node.attr["DstT"].type != tf.float32 or node.attr["SrcT"].type not in exact:
+            continue
+        if narrow.op != "Cast" or behind(narrow.input[0]).op != "Placeholder":
+            continue
+        node.op, node.input[:] = "Identity", [narrow.input[0]]
+        node.attr.clear()
+        node.attr["T"].type = tf.float32.as_datatype_enum
+        changed = True
+    if not changed:
+        return frozen
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
+    return wrapped.prune([t.name for t in frozen.inputs], [t.name for t in frozen.outputs])

@@ -6,14 +6,20 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from sessions import LABELS, answer_event, record_folder, truth_event, write_session
+from sessions import ARTIFACT, LABELS, answer_event, record_folder, truth_event, write_session
 
 import edgecnn
+from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.audit.estimate import LabConfidence
+from edgecnn.audit.ledger.ledger import measure_lab
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import DataError, SessionError
+from edgecnn.export.imported.import_model import ImportOptions, import_model
+from edgecnn.session.header import open_session
 
 TALLY = {"correct", "total", "accuracy", "low", "high"}
 
@@ -274,6 +280,28 @@ def test_the_text_says_what_the_json_says(field_session, lab_session):
     assert f"{report.gap_points:.1f} points" in text
     assert "device path" in text
     assert "not explained" in text
+    lost = replace(report, lab=replace(report.lab, quantized=Tally(1, 4))).to_text()
+    assert f"{report.gap_points:.1f} points, 95 % interval" in lost
+    assert ": to the network in float" in lost
+
+
+def test_an_imported_file_has_no_network_in_float_and_its_lab_images_are_answered(
+    color_bundle, color_folders, tmp_path
+):
+    """Its tallies were compared with each other: "quantization +0.0" was known of no network."""
+    options = ImportOptions(normalize="none")
+    result = import_model(
+        color_bundle / ARTIFACT, None, color_folders.lab, tmp_path / "own.edgecnn", options
+    )
+    bundle = Bundle.open(result.bundle)
+    assert (bundle.card.has_float, Bundle.open(color_bundle).card.has_float) == (False, True)
+    session = write_session(tmp_path / "session", result.bundle, [])
+    lab = measure_lab(open_session(session), bundle, [color_folders.lab])
+    assert lab.steps == ()
+    assert "quantization not measured" in lab.notes[0]
+    assert not any("lab images not answered" in note for note in lab.notes)
+    rows = LabConfidence.of_rows(bundle.lab_test(), ARTIFACT)
+    np.testing.assert_allclose(lab.confidence.confidence, rows.confidence, atol=1e-3)
 
 
 def test_an_artifact_that_the_card_lacks_leaves_the_step_open(field_session, tmp_path):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edgecnn.accuracy.tally import Tally, are_apart
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.evaluate import EvaluateOptions, evaluate
@@ -65,7 +67,13 @@ def test_text_shows_both_accuracies_and_the_gap(digits_bundle, few):
     assert result.accuracy.text() in text
     assert result.lab.text() in text
     gap = 100 * (result.lab.accuracy - result.accuracy.accuracy)
-    assert f"{gap:.1f} points" in text
+    assert f"gap       {gap:.1f} points" in text
+    assert "to this file" in text
+    # `run` and `audit` count it to the network: where that is better by enough, both are shown.
+    better = replace(result, network=Tally(result.lab.total, result.lab.total))
+    gap = 100 * (1 - result.accuracy.accuracy)
+    assert ("gap to it: " in text) == are_apart(result.network, result.lab)
+    assert f"`run` and `audit` count the gap to it: {gap:.1f} points" in better.to_text()
 
 
 def test_every_artifact_can_be_asked_for(digits_bundle, few):

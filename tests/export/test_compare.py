@@ -160,6 +160,9 @@ def test_the_advised_images_calibrate_and_flat_frames_are_not_judged_by(chosen):
     assert held_out["flat"] == 0
     assert held_out["field"] == 24
     assert all(c.agreement.total == sum(held_out.values()) for c in chosen.comparison.cells)
+    # Digits of one shape are one thing: these agreements have an interval as accuracies have.
+    cell = max(chosen.comparison.cells, key=lambda c: c.agreement.correct)
+    assert cell.agreement.worth <= len(set(cell.things.tolist())) < cell.agreement.total
 
 
 def test_no_frame_of_a_given_field_is_calibrated_with(lab, small_field, image_folder):
@@ -277,6 +280,7 @@ def cell(name="a", lost=(), drop=0.0, num_sets=1, clipped=0.0, **more):
         "lab": Tally(90, 100),
         "agreement": Tally(int(agrees.sum()), 200),
         "clipped": {"conv": clipped},
+        "things": np.arange(200),
         **more,
     }
     return Cell(name=name, num_sets=num_sets, drop=drop, agrees=agrees, **values)
@@ -299,6 +303,12 @@ def test_a_difference_counts_when_chance_would_not_make_it():
 def test_two_draws_of_the_same_frames_are_no_more_evidence_than_one():
     same, some = cell(), cell(lost=range(5))
     assert not is_worse([some] * 10, [same] * 10)
+
+
+def test_frames_of_one_thing_are_no_more_evidence_than_one():
+    things = np.minimum(np.arange(200), 188)[::-1]
+    same, many = cell(things=things), cell(lost=range(12), things=things)
+    assert not is_worse([many], [same])
 
 
 @pytest.mark.parametrize(

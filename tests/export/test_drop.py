@@ -10,11 +10,14 @@ import cv2
 import numpy as np
 from samples import sample
 
+from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.bundle.card import Artifact
-from edgecnn.bundle.preprocess import decode
+from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.preprocess import decode, read_image, to_tensor
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.readback.check import Checked, CheckedFiles
 from edgecnn.export.readback.times import slow_files, with_times
+from edgecnn.model.read import load_lab_model
 
 
 def test_a_file_made_of_dark_images_says_that_they_are_dark_and_what_it_clips(
@@ -35,6 +38,11 @@ def test_a_file_made_of_dark_images_says_that_they_are_dark_and_what_it_clips(
     assert "far from the lab's in brightness" in line
     assert "--compare" in line
     assert "--repair" in line
+    lab, integers = load_lab_model(small_model), Classifier(result.bundle)
+    tensors = np.stack([to_tensor(read_image(path), lab.card.input) for path in dark.iterdir()])
+    same = lab.scores(tensors).argmax(1) == [integers.runtime.invoke(t).argmax() for t in tensors]
+    assert f"on {100 * same.mean():.1f} % of the {len(tensors)} calibration images" in line
+    assert ("keep them if" in line) == (same.mean() >= HEALTHY_AGREEMENT)
 
 
 def test_a_file_that_takes_far_longer_than_float_is_named():

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from one_op import T, one_op
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.bundle.classifier import Classifier
@@ -17,6 +18,7 @@ from edgecnn.export.imported.tflite_ends import TfliteFile
 
 CLASSES = ("blue", "green", "red")
 SIDE = 16
+COMPILED = one_op("edgetpu-custom-op", [T((1, SIDE, SIDE, 3))], [T((1, 3))], custom=True)
 
 
 def colour_net(*, first: bool, mean: float, scale: float, bgr: bool = False) -> bytes:
@@ -146,6 +148,8 @@ def test_a_tflite_file_answers_as_before(tmp_path, digits_bundle, digits_folder,
     options = ImportOptions(normalize="none", color=color)
     result = import_model(path, None, digits_folder, tmp_path / "net.edgecnn", options)
     imported = Classifier(result.bundle)
+    program = imported.bundle.read("classify.py")
+    assert program == Bundle.open(digits_bundle).read("classify.py")
     if color == "rgb":
         assert imported.artifact.kind == own.artifact.kind
     for image in sorted((digits_folder / "7").glob("*.png"))[:5]:
@@ -170,6 +174,7 @@ def test_labels_are_named_in_the_order_of_the_scores(tmp_path, colours):
         ("net.tflite", b"nothing", ModelError, "no TFL3 mark"),
         ("net.onnx", b"\x00\xffnothing", ArtifactError, "net"),
         ("none.onnx", None, ModelError, "can't read"),
+        ("net.tflite", COMPILED, ModelError, "Edge TPU, .*; import the file that it was compiled"),
     ],
 )
 def test_what_is_no_classifier_is_refused_in_one_line(

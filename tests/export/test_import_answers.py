@@ -24,6 +24,7 @@ from edgecnn.export.imported.import_model import ImportOptions, import_model
 from edgecnn.export.imported.tflite_ends import TfliteFile
 from edgecnn.export.options import ExportOptions
 from edgecnn.export.readback.kinds import read_kind
+from edgecnn.model.networks.adopt import end_in_softmax
 
 SIDE = 16
 CLASSES = ("blue", "green", "red")
@@ -57,7 +58,11 @@ def quantized(net: keras.Model, path: Path, scale: float, kind: tf.DType) -> Pat
     converter = tf.lite.TFLiteConverter.from_keras_model(net)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = images
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        if kind == tf.int16
+        else tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+    ]
     converter.inference_input_type = converter.inference_output_type = kind
     path.write_bytes(converter.convert())
     return path
@@ -141,12 +146,25 @@ def test_sigmoids_of_many_classes_become_shares_that_mean_something(tmp_path, co
         assert classifier.artifact.kind == "full_integer"
 
 
-def test_shares_that_are_no_sigmoids_are_warned_of(tmp_path, colours):
-    half = helper.make_node("Mul", ["s", "half"], ["z"])
-    sigmoid = helper.make_node("Sigmoid", ["y"], ["s"])
-    net = onnx_net(
-        tmp_path / "net.onnx", sigmoid, half, kind=TensorProto.FLOAT, half=np.float32(0.5)
-    )
+def test_percentages_of_a_keras_network_are_warned_of_and_logits_are_not():
+    layers, pictures = keras.layers, np.zeros((2, 2, 2, 3), np.uint8)
+    pictures[1] = 255
+    for last, said in ((layers.Rescaling(100.0), True), (layers.ReLU(), False)):
+        scores = layers.Dense(3, activation="softmax" if said else None)
+        inner = [layers.GlobalAveragePooling2D(), scores, last]
+        net = keras.Sequential([keras.Input((2, 2, 3)), *inner])
+        scores.set_weights([np.float32([[0.01, 0, 0]] * 3), np.float32([0, 1, 2])])
+        _, note = end_in_softmax("net", net, pictures)
+        assert (note is not None and "don't sum to 1" in note) == said
+
+
+@pytest.mark.parametrize(("kind", "factor"), [("Sigmoid", 0.5), ("Softmax", 100)])
+def test_shares_that_are_no_sigmoids_are_warned_of(tmp_path, colours, kind, factor):
+    """Percentages too."""
+    scaled = helper.make_node("Mul", ["s", "factor"], ["z"])
+    shares = helper.make_node(kind, ["y"], ["s"])
+    constants = {"factor": np.float32(factor)}
+    net = onnx_net(tmp_path / "net.onnx", shares, scaled, kind=TensorProto.FLOAT, **constants)
     result = import_model(net, None, colours, tmp_path / "net.edgecnn", UNIT)
     assert "don't sum to 1" in result.warnings[0]
 
@@ -166,6 +184,28 @@ def test_integer_scores_of_onnx_are_read_by_their_scale(tmp_path, colours, softm
     file = onnx_net(tmp_path / "net.onnx", *ends, kind=element, step=np.float32(step), zero=zero)
     result = import_model(file, None, colours, tmp_path / "net.edgecnn", UNIT)
     check_scores(result.bundle, colours, 0.02 if softmax else 0.06)
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+def test_16_bit_scores_of_tflite_are_read_by_their_scale(tmp_path, colours, activation):
+    """Cast alone, 0.6 and 0.4 would be 19,661 and 13,107: every answer would be sure."""
+    file = quantized(colour_net(activation), tmp_path / "net.tflite", 1 / 255, tf.int16)
+    result = import_model(file, None, colours, tmp_path / "net.edgecnn", UNIT)
+    classifier = check_scores(result.bundle, colours, 0.02)
+    unsure = classifier(np.full((SIDE, SIDE, 3), (120, 115, 110), np.uint8))
+    shares = np.exp(np.array([120, 115, 110]) / 255 * 36)
+    np.testing.assert_allclose(unsure.scores, shares / shares.sum(), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("form", ["squeezed", "column"])
+def test_scores_without_a_batch_are_counted(tmp_path, colours, form):
+    """[3] and [3, 1] instead of [1, 3]: they were taken for one score."""
+    net, file = colour_net(), tmp_path / "net.tflite"
+    shape = {"squeezed": (3,), "column": (3, 1)}[form]
+    turned = keras.layers.Lambda(lambda scores: tf.reshape(scores, shape), output_shape=shape[1:])
+    plain(keras.Model(net.input, turned(net.output)), file)
+    result = import_model(file, None, colours, tmp_path / "net.edgecnn", UNIT)
+    check_scores(result.bundle, colours, 1e-4)
 
 
 @pytest.mark.parametrize("suffix", ["onnx", "tflite"])

@@ -44,7 +44,8 @@ def byte_net(color: str = "rgb") -> keras.Model:
 def onnx_net(path: Path, front: str, kind: int) -> Path:
     """Means of the channels of 0..1 pixels, times KERNEL / 6, from an input of another type.
 
-    front: DequantizeLinear, of scale 1/255, or Cast: the numbers are taken as they are.
+    front: DequantizeLinear, of scale 1/255, or the same by channel, or Cast: the numbers are taken
+        as they are.
     """
     np_kind = helper.tensor_dtype_to_np_dtype(kind)
     scale = 1.0 if np_kind.kind == "f" else 1 / 255  # a real input is in 0..1
@@ -55,13 +56,16 @@ def onnx_net(path: Path, front: str, kind: int) -> Path:
             helper.make_node("Mul", ["c", "scale"], ["d"]),
         ]
     else:
-        nodes = [helper.make_node("DequantizeLinear", ["x", "scale", "zero"], ["d"])]
+        axis = {"axis": 3} if front == "by channel" else {}
+        nodes = [helper.make_node("DequantizeLinear", ["x", "scale", "zero"], ["d"], **axis)]
     nodes += [
         helper.make_node("ReduceMean", ["d"], ["m"], axes=[1, 2], keepdims=0),
         helper.make_node("MatMul", ["m", "kernel"], ["y"]),
     ]
     kernel = KERNEL / 6  # far from certainty: a wrong pixel shows
     constants = {"scale": np.float32(scale), "zero": np.array(zero, np_kind), "kernel": kernel}
+    if front == "by channel":
+        constants |= {"scale": np.float32([scale] * 3), "zero": np.array([zero] * 3, np_kind)}
     graph = helper.make_graph(
         nodes,
         "net",
@@ -121,6 +125,7 @@ def test_int8_without_a_scale_holds_no_pixels(tmp_path, colours):
     [
         ("DequantizeLinear", TensorProto.UINT8),
         ("DequantizeLinear", TensorProto.INT8),
+        ("by channel", TensorProto.INT8),
         ("Cast", TensorProto.FLOAT16),
         ("Cast", TensorProto.DOUBLE),
     ],
@@ -162,6 +167,35 @@ def test_the_scale_of_an_input_says_its_normalization_without_black_or_white_too
     assert FedFile(file.name, foreign, (SIDE, SIDE)).said() == expected
 
 
+def test_pixels_that_an_integer_input_cuts_off_are_counted(tmp_path, colours):
+    """A converter that saw dark images leaves an input that holds dark pixels only."""
+    file = onnx_net(tmp_path / "net.onnx", "DequantizeLinear", TensorProto.INT8)
+    options, model = ImportOptions(normalize="unit"), onnx.load(file)
+    assert not import_model(file, None, colours, tmp_path / "net.edgecnn", options).warnings
+    scale = next(one for one in model.graph.initializer if one.name == "scale")
+    for step, said in ((0.4 / 255, "from 0 to 0.4: with --normalize unit"), (1e-9, "same scores")):
+        scale.CopyFrom(numpy_helper.from_array(np.float32(step), "scale"))
+        file.write_bytes(model.SerializeToString())
+        if said == "same scores":
+            with pytest.raises(ModelError, match=rf"{said}: .* cut off; give the --normalize"):
+                import_model(file, None, colours, tmp_path / "net.edgecnn", options)
+        else:
+            found = import_model(file, None, colours, tmp_path / "net.edgecnn", options)
+            assert said in found.warnings[0]
+
+
+def test_weights_in_a_file_beside_an_onnx_file_are_read(tmp_path, colours):
+    """As PyTorch writes them today."""
+    file = onnx_net(tmp_path / "net.onnx", "Cast", TensorProto.FLOAT)
+    beside = {"save_as_external_data": True, "location": "net.onnx.data", "size_threshold": 0}
+    onnx.save(onnx.load(file), file, **beside)
+    result = import_model(file, None, colours, tmp_path / "net.edgecnn")
+    assert result.lab.accuracy == 1.0
+    (tmp_path / "net.onnx.data").unlink()
+    with pytest.raises(ModelError, match=r"in another file, net.onnx.data, .*copy both files"):
+        import_model(file, None, colours, tmp_path / "net.edgecnn")
+
+
 def test_a_single_sigmoid_has_two_labels(tmp_path, colours):
     two = tmp_path / "two"
     for name in CLASSES[:2]:
@@ -189,6 +223,31 @@ def test_a_tflite_file_of_any_size_needs_one(tmp_path, colours):
     result = import_model(file, None, colours, tmp_path / "net.edgecnn", options)
     assert result.lab.accuracy == 1.0
     assert Classifier(result.bundle).card.input.shape == (10, 12, 3)
+
+
+def test_an_onnx_file_of_any_size_and_order_has_its_channels_where_its_convolution_has_them(
+    tmp_path, colours
+):
+    nodes = [
+        helper.make_node("Mul", ["x", "one"], ["m"]),
+        helper.make_node("Conv", ["m", "same"], ["c"]),
+        helper.make_node("ReduceMean", ["c"], ["p"], axes=[2, 3], keepdims=0),
+        helper.make_node("MatMul", ["p", "kernel"], ["y"]),
+    ]
+    same = np.eye(3, dtype=np.float32)[:, :, None, None]
+    constants = {"one": np.float32(1), "same": same, "kernel": np.ascontiguousarray(KERNEL)}
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", "c", "h", "w"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 3])],
+        [numpy_helper.from_array(v, name) for name, v in constants.items()],
+    )
+    opset, file = [helper.make_opsetid("", 13)], tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), file)
+    options = ImportOptions(normalize="unit", width=12, height=10)
+    result = import_model(file, None, colours, tmp_path / "net.edgecnn", options)
+    assert result.lab.accuracy == 1.0
 
 
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])

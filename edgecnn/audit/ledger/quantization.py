@@ -32,9 +32,13 @@ class Quantization:
 def from_answers(rows: Sequence[LabTestRow], column: str, card: Card) -> Quantization:
     """Compare the answers of the float model and of an artifact, image by image.
 
+    Without the float model's answers the card's tallies are compared.
+
     Args:
         card: Its tallies know which images show one thing.
     """
+    if "keras" not in rows[0].predicted:
+        return from_card(card, column)
     label = np.array([row.label for row in rows])
     floats = np.array([row.predicted["keras"] for row in rows]) == label
     quantized = np.array([row.predicted[column] for row in rows]) == label
@@ -54,6 +58,9 @@ def _known(right: np.ndarray, said: Tally) -> Tally:
 def from_card(card: Card, file: str) -> Quantization:
     """Compare the tallies of the card, which can't be paired."""
     before = card.lab.tally
+    if not card.has_float:
+        note = f"quantization not measured: {file} was imported, its network in float is not known"
+        return Quantization(before, before, None, (note,))
     after = next((artifact.lab for artifact in card.artifacts if artifact.file == file), None)
     if after is None:
         note = f"quantization not measured: the card has no {file}"
@@ -68,6 +75,4 @@ def from_card(card: Card, file: str) -> Quantization:
 def answers_column(rows: Sequence[LabTestRow], file: str) -> str | None:
     """The column of an artifact's answers; an Edge TPU file has those of its uncompiled twin."""
     have = rows[0].predicted if rows else {}
-    if "keras" not in have:
-        return None
     return next((name for name in (file, twin_of(file)) if name in have), None)

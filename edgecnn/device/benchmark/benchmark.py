@@ -65,7 +65,7 @@ def benchmark(
         machine={**host(), **after, "before": before},
         threads=options.threads,
         runtimes={name: installed(name.replace("_", "-")) or "of unknown version" for name in used},
-        rows=tuple(_row(artifact, reply, judged, options) for artifact, reply in measured),
+        rows=tuple(_row(opened, artifact, reply, judged, options) for artifact, reply in measured),
         skipped=tuple(skipped),
         bundle=Path(bundle),
         soak=soak,
@@ -179,7 +179,11 @@ def _device(file: str, options: BenchmarkOptions) -> str:
 
 
 def _row(
-    artifact: Artifact, reply: Json, judged: dict[str, Evaluation], options: BenchmarkOptions
+    bundle: Bundle,
+    artifact: Artifact,
+    reply: Json,
+    judged: dict[str, Evaluation],
+    options: BenchmarkOptions,
 ) -> BenchmarkRow:
     mine, reference = judged.get(artifact.file), judged.get(FLOAT32.file)
     agreement = None
@@ -193,7 +197,7 @@ def _row(
         bytes=artifact.bytes,
         threads=options.threads,
         lab=artifact.lab,
-        lab_agreement=artifact.agreement,
+        lab_agreement=artifact.agreement if bundle.card.has_float else None,
         accuracy=mine.accuracy if mine else None,
         agreement=agreement,
         **reply,

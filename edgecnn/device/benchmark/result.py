@@ -35,7 +35,8 @@ class BenchmarkRow(Record):
     invoke_ms, preprocess_ms, total_ms  {"p50", "p95"} in ms: inside the interpreter, before it,
                    and from a frame of `frame_wh` to scores
     rss_mb         peak memory of a process that runs nothing else
-    lab, lab_agreement  from the card: accuracy, and agreement with the Keras model, on the lab test
+    lab, lab_agreement  from the card: accuracy, and agreement with the network in float, on the lab
+                   test; None where that network is not known, as of an imported file
     clock_mhz      the processor's clock at the end of the measurement
     accuracy, agreement  on the labelled images given here: accuracy, and the share of images with
                    the same answer as model_float32.tflite; None without images
@@ -55,7 +56,7 @@ class BenchmarkRow(Record):
     total_ms: Json
     rss_mb: float
     lab: Tally
-    lab_agreement: float
+    lab_agreement: float | None
     clock_mhz: float | None = None
     accuracy: Tally | None = None
     agreement: float | None = None

@@ -65,15 +65,17 @@ def advise(cells: Sequence[Cell], names: Sequence[str]) -> Advice:
 def is_worse(cells: Sequence[Cell], than: Sequence[Cell]) -> bool:
     """Whether `cells` agree with the float model less often, by more than noise.
 
-    Paired: only frames on which the two differ count (sign test, two-sided, 5 %). The draws of
-    one variant are averaged on each frame first, since they are not independent frames.
+    Paired: only things on which the two differ count (sign test, two-sided, 5 %). The draws of
+    one variant, and the frames of one thing, are averaged first: they are not independent.
     """
     change = Paired.of(_agrees(than), _agrees(cells))
     return change.lost > change.won and change.p_value < _ALPHA
 
 
 def _agrees(cells: Sequence[Cell]) -> np.ndarray:
-    return np.asarray(np.mean([cell.agrees for cell in cells], axis=0))
+    """By thing: how often the draws agree on its frames."""
+    of_frames, things = np.mean([cell.agrees for cell in cells], axis=0), cells[0].things
+    return np.asarray(np.bincount(things, of_frames) / np.bincount(things))
 
 
 def _agreement(cells: Sequence[Cell]) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.objects import tally_of_objects
 from edgecnn.bundle.artifacts import FULL_INTEGER, ONNX_FULL_INTEGER
 from edgecnn.errors import CalibrationError, ModelError
 from edgecnn.export.calibration.advice import advise
@@ -26,6 +26,8 @@ from edgecnn.export.judge import Judge, JudgedFrames, lab_frames
 from edgecnn.export.options import ExportOptions
 from edgecnn.export.ranges.methods import RANGE_METHODS, Observed, join
 from edgecnn.export.readback.layer_names import layer_names
+from edgecnn.files.walk import natural_key
+from edgecnn.model.predict import things_in
 from edgecnn.model.read import LabModel
 from edgecnn.records import Progress
 
@@ -77,7 +79,7 @@ def compare_calibration(
         _Pool(one.source, tensors, [model.measure(t, one.source, progress) for t in tensors])
         for one, tensors in zip(sets, draws, strict=True)
     ]
-    bench = _Bench(lab, makers, held_out.frames, progress)
+    bench = _Bench(lab, makers, held_out, progress)
     variants = list(_variants(bench, _mixes(pools, options.compare_counts), options))
     cells = []
     for k, variant in enumerate(variants):
@@ -92,9 +94,11 @@ def compare_calibration(
 
 @dataclass(frozen=True)
 class _HeldOut:
-    """Frames to judge by, the digests of their files, and how many come from each source."""
+    """Frames to judge by, what each shows, the digests of their files, and how many come from each
+    source."""
 
     frames: JudgedFrames
+    things: np.ndarray
     digests: frozenset[str]
     sources: dict[str, int]
 
@@ -151,7 +155,9 @@ def _hold_out(sets: Sequence[Calibration], field: Calibration | None) -> _HeldOu
     tensors = np.concatenate([one.tensors[chosen] for one, chosen in parts])
     scores = np.concatenate([one.scores[chosen] for one, chosen in parts])
     sources = {one.source: len(chosen) for one, chosen in parts}
-    return _HeldOut(JudgedFrames(tensors, scores), frozenset(seen), sources)
+    names = [str(one.files[k]) for one, chosen in parts for k in chosen]
+    things = things_in(tensors, sorted(range(len(names)), key=lambda k: natural_key(names[k])))
+    return _HeldOut(JudgedFrames(tensors, scores), things, frozenset(seen), sources)
 
 
 def _shuffled(images: Calibration) -> list[int]:
@@ -219,13 +225,13 @@ class _Bench:
     """Makes the models and measures them on the lab test images and the held-out frames."""
 
     def __init__(
-        self, lab: LabModel, makers: Makers, held_out: JudgedFrames, progress: Progress | None
+        self, lab: LabModel, makers: Makers, held_out: _HeldOut, progress: Progress | None
     ) -> None:
         self._lab, self._makers, self._held_out = lab, makers, held_out
-        self._judge = Judge(lab_frames(lab.test), held_out)
+        self._judge = Judge(lab_frames(lab.test), held_out.frames)
         self._model = makers.tflite.range_model(lab.network)
         self.activation_bytes = self._model.activation_bytes
-        frames, kept = held_out.tensors[:_CLIPPED_FRAMES], _VALUES // _CLIPPED_FRAMES
+        frames, kept = held_out.frames.tensors[:_CLIPPED_FRAMES], _VALUES // _CLIPPED_FRAMES
         self._seen = self._model.measure(frames, "held-out frames", progress, kept)
         names = {node.name: node.origin for node in self._model.tap.nodes}
         self._layers = layer_names(names, lab.network)
@@ -243,7 +249,8 @@ class _Bench:
         data, mix = self._make(variant), variant.mix
         target = ONNX_FULL_INTEGER if variant.back_end == _ONNX else FULL_INTEGER
         trial = self._judge.run(data, target.file)
-        agrees = self._held_out.agrees(trial.field)
+        frames, things = self._held_out.frames, self._held_out.things
+        agrees = frames.agrees(trial.field)
         return Cell(
             name=mix.name,
             num_sets=mix.num_sets,
@@ -254,9 +261,10 @@ class _Bench:
             draw=mix.draw,
             lab=self._lab.test.tally(trial.lab.argmax(axis=1)),
             drop=self._judge.lab.drop_points(trial.lab),
-            agreement=Tally.of(agrees),
+            agreement=tally_of_objects(agrees, things, frames.scores.argmax(axis=1)),
             clipped=self._clipped(data) if target is FULL_INTEGER else {},
             agrees=agrees,
+            things=things,
         )
 
     def _make(self, variant: _Variant) -> bytes:

@@ -36,7 +36,8 @@ class Cell(Record):
     of two disjoint ones. drop: points of lab accuracy lost against the float model.
     agreement: held-out frames on which the answer is the float model's. clipped: share of the
     held-out activations beyond the model's range, by layer, TFLite only. agrees: bool, shape
-    (held-out frames,).
+    (held-out frames,). things: int, the same shape: what each frame shows; frames of one thing are
+    no independent answers.
     """
 
     name: str = field(metadata=json_as("set"))
@@ -51,6 +52,7 @@ class Cell(Record):
     agreement: Tally
     clipped: dict[str, float]
     agrees: np.ndarray = field(repr=False, compare=False, metadata=json_as(hidden=True))
+    things: np.ndarray = field(repr=False, compare=False, metadata=json_as(hidden=True))
 
     @property
     def variant(self) -> tuple[str, str, str, str]:

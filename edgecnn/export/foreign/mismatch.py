@@ -23,7 +23,14 @@ from edgecnn.model.networks.adopt import end_in_softmax, rewire
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import LabTest
 
-__all__ = ["Examined", "at_chance", "explain_misreading", "find_mismatch", "is_far_better"]
+__all__ = [
+    "Examined",
+    "all_alike",
+    "at_chance",
+    "explain_misreading",
+    "find_mismatch",
+    "is_far_better",
+]
 
 _KERAS = "the Keras model"
 _SAMPLE = 120  # images: enough to tell a gain of 10 points from luck
@@ -51,6 +58,11 @@ class Examined:
     command: str
     asked: str
     others: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+
+
+def all_alike(test: LabTest) -> bool:
+    """Whether the float model gives every image the same scores."""
+    return bool(np.ptp(test.keras_scores, axis=0).max() < _SAME_SCORES)
 
 
 def at_chance(test: LabTest) -> bool:
@@ -176,7 +188,7 @@ def _refuse_chance(examined: Examined, test: LabTest, lines: list[str], cure: fl
     """Refuse what no command mends: a model that is fed wrongly, or that can't tell classes."""
     right = test.keras_top1 == test.labels
     where = f"lab accuracy is at chance ({_percent(right)} of {len(right)} images)"
-    same = np.ptp(test.keras_scores, axis=0).max() < _SAME_SCORES
+    same = all_alike(test)
     if lines and (same or cure >= _CURED):
         raise ModelError(f"{where}: {lines[0]}")
     if same:

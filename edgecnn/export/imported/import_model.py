@@ -28,21 +28,23 @@ from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign.label_list import read_labels
-from edgecnn.export.foreign.mismatch import Examined, explain_misreading
+from edgecnn.export.foreign.mismatch import Examined, all_alike, explain_misreading
 from edgecnn.export.imported.endings import are_shares
 from edgecnn.export.imported.ends import Ends
 from edgecnn.export.imported.onnx_ends import OnnxFile
+from edgecnn.export.imported.onnx_weights import with_own_weights
 from edgecnn.export.imported.options import ImportOptions
 from edgecnn.export.imported.result import ImportResult
 from edgecnn.export.imported.tflite_ends import TfliteFile
-from edgecnn.export.imported.ways import FedFile, LabImages, WantedPixels, find_wanted
-from edgecnn.export.packing.metadata import embed_tflite_metadata
+from edgecnn.export.imported.ways import FedFile, LabImages, WantedPixels, find_wanted, spread
+from edgecnn.export.packing.metadata import embed_tflite_metadata, own_program
 from edgecnn.export.readback.check import Checked, check_artifact
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_writable
 from edgecnn.images.dataset import load_dataset
 from edgecnn.installed import check_installed
+from edgecnn.model.networks.adopt import are_parts
 from edgecnn.model.predict import lab_result, most_certain
 from edgecnn.model.read import LabTest
 from edgecnn.quiet import quiet
@@ -51,6 +53,7 @@ from edgecnn.records import Progress
 __all__ = ["ImportOptions", "ImportResult", "import_model"]
 
 _GOLDEN = 4
+_CUT_OFF = 0.1  # of the values of lab images: healthy calibration images leave out less
 _TFLITE = {
     **{one.kind: one for one in (FLOAT32, FLOAT16, DYNAMIC_RANGE, FULL_INTEGER, INT16)},
 }
@@ -167,7 +170,9 @@ def _open(file: Path) -> TfliteFile | OnnxFile:
         data = file.read_bytes()
     except OSError as error:
         raise ModelError(f"can't read {file}: {error.strerror}; check the path") from error
-    return OnnxFile(data, file.name) if suffix == ".onnx" else TfliteFile(data, file.name)
+    if suffix == ".onnx":
+        return OnnxFile(with_own_weights(data, file), file.name)
+    return TfliteFile(data, file.name)
 
 
 def _size(file: Path, foreign: TfliteFile | OnnxFile, options: ImportOptions) -> tuple[int, int]:
@@ -229,15 +234,38 @@ def _doubts(
 ) -> list[str]:
     """Lines on scores that are no shares, and on a file that may be fed or labelled wrongly."""
     ends, lines = wanted.ends, []
-    if ends.ending == "softmax" and are_shares(wanted.answers):
+    answers = wanted.answers
+    if ends.ending == "softmax" and (are_shares(answers) or are_parts(answers)):
         lines.append(
             f"the scores of {fed.name} don't sum to 1 (sigmoids?): a softmax was put behind them, "
             "which keeps the answers but says little about confidence"
         )
+    lines += _cut_off(fed, ends, test)
     # A search has tried every other way already.
     others = {**({} if searched else fed.others(ends)), **fed.swapped(ends)}
     examined = Examined(fed.name, "import", ends.options() + fed.size_text(), others)
     return lines + explain_misreading(examined, test, labels)
+
+
+def _cut_off(fed: FedFile, ends: Ends, test: LabTest) -> list[str]:
+    """A line on pixels that an integer input can't hold: those of its converter were others.
+
+    Raises:
+        ModelError: So that each image gets the same scores.
+    """
+    share = fed.cut_off(ends, test.tensors[spread(np.arange(len(test.labels)))])
+    if fed.foreign.reach is None or share < _CUT_OFF:
+        return []
+    low, high, _ = fed.foreign.reach
+    line = (
+        f"the integer input of {fed.name} holds values from {low:.3g} to {high:.3g}: with "
+        f"{ends.options()} {100 * share:.0f} % of those of the lab images are cut off; give the "
+        "--normalize of the training, or convert it again with images of its task: those that it "
+        "was calibrated with were too dark or too dull"
+    )
+    if all_alike(test):
+        raise ModelError(f"{fed.name} gives every image the same scores: {line}")
+    return [line]
 
 
 def _format(data: bytes, suffix: str) -> str:
@@ -277,9 +305,11 @@ def _write(output: Path, card: Card, checked: Checked, test: LabTest, files: lis
             str(test.sha256[k]),
             card.labels[test.labels[k]],
             {file: card.labels[answers[k]]},
+            {file: float(checked.confidence[k])},
         )
         for k in range(len(test.labels))
     ]
     report = (json.dumps({"imported": card.training["imported"]}, indent=1) + "\n").encode()
-    contents = {file: checked.data, "quantization.json": report}
+    program = own_program() if builtin else {}
+    contents = {file: checked.data, **program, "quantization.json": report}
     write_bundle(output, card, contents, golden, images, rows)

@@ -18,6 +18,7 @@ __all__ = ["OnnxFile"]
 _IMAGE, _SCORES = "image", "scores"
 # What may stand between a sigmoid, or a scale and zero point, and the output.
 _SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze"})
+_PIXELWISE = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Sub"})
 _PASSED = _SHAPES | {"Cast", "DequantizeLinear", "QuantizeLinear"}
 
 
@@ -53,6 +54,8 @@ class OnnxFile:
         if len(dims) != 4:
             raise ModelError(f"{name} takes {dims}, expected one image of 4 dimensions")
         check_batch(name, dims[0])
+        if dims[1] is None and dims[3] is None:
+            dims[1] = _convolved_channels(graph, self._input.name)
         self._first = dims[1] in (1, 3) and dims[3] not in (1, 3)  # channels first, as PyTorch
         self.shape = tuple(dims[2:] + dims[1:2]) if self._first else tuple(dims[1:])
         self._meaning = _meaning(graph, self._input.name)
@@ -131,7 +134,8 @@ class OnnxFile:
             x = add("Transpose", [x], perm=[0, 3, 1, 2])
         element = self._input.type.tensor_type.elem_type
         if self._meaning is not None:
-            x = add("QuantizeLinear", [x, *(moved.get(name, name) for name in self._meaning)])
+            meaning = [moved.get(name, name) for name in self._meaning]
+            x = add("QuantizeLinear", [x, *meaning], **_axis(self._model.graph, self._input.name))
         elif self.whole is not None:
             x = add("Cast", [add("Round", [x])], to=element)
         elif element != TensorProto.FLOAT:
@@ -177,9 +181,8 @@ class OnnxFile:
     def num_scores(self, size_hw: tuple[int, int]) -> int:
         """How many scores the file gives: by its own shape, or by trying."""
         dims = [d.dim_value for d in self._output.type.tensor_type.shape.dim]
-        known = [n for n in dims[1:] if n]
-        if len(dims) > 1 and len(known) == len(dims) - 1:
-            return int(np.prod(known))
+        if len(dims) > 1 and all(dims[1:]):
+            return int(np.prod([dims[0] or 1, *dims[1:]]))
         import onnxruntime
         from onnx import helper
 
@@ -192,6 +195,18 @@ class OnnxFile:
             )
             (answer,) = session.run(None, {self._input.name: np.zeros(image, dtype)})
         return int(np.size(answer))
+
+
+def _convolved_channels(graph: Any, name: str) -> int | None:
+    """The channels of an input that says no size, if a Conv reads it: they come first for that."""
+    sizes = {one.name: list(one.dims) for one in graph.initializer}
+    for node in graph.node:
+        if node.op_type in _PIXELWISE and name in node.input:
+            name = node.output[0]
+        elif node.op_type == "Conv" and node.input[0] == name and node.input[1] in sizes:
+            groups = [one.i for one in node.attribute if one.name == "group"]
+            return int(sizes[node.input[1]][1] * (groups or [1])[0])
+    return None
 
 
 def _meaning(graph: Any, name: str) -> list[str] | None:
@@ -210,6 +225,13 @@ def _meaning(graph: Any, name: str) -> list[str] | None:
     alike = bool(found) and all(one == found[0] for one in found)
     # Without a zero point its type would not be known.
     return found[0] if alike and len(found[0]) == 2 and known.issuperset(found[0]) else None
+
+
+def _axis(graph: Any, name: str) -> dict[str, int]:
+    """The axis of an integer input's scales, where they are one a channel and it is said."""
+    readers = [node for node in graph.node if name in node.input]
+    told = [one.i for node in readers for one in node.attribute if one.name == "axis"]
+    return {"axis": told[0]} if told else {}
 
 
 def _before(graph: Any, name: str, passed: frozenset[str]) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.bundle.tflite_file import read_tflite, schema
+from edgecnn.bundle.tflite_file import is_compiled, read_tflite, schema
 from edgecnn.errors import ModelError
 from edgecnn.export.imported.ends import Ends, check_batch, check_one_each
 from edgecnn.export.packing.flatbuffer import write_tflite
@@ -37,7 +37,11 @@ class TfliteFile:
         if data[4:8] != b"TFL3":
             raise ModelError(f"{name} is no TFLite file (no TFL3 mark); copy it again")
         self._data = data
-        read_any_graph(data, name)
+        if is_compiled(read_any_graph(data, name)):
+            raise ModelError(
+                f"{name} is compiled for an Edge TPU, so that no other machine can measure it; "
+                "import the file that it was compiled from"
+            )
         graph = read_tflite(data).subgraphs[0]
         check_one_each(
             name,
@@ -60,7 +64,8 @@ class TfliteFile:
         self.counts = _type_name(result) in ("INT32", "INT64")
         # The name of its whole numbers, where no scale and zero point say what these mean.
         self.whole = None if kind.startswith("FLOAT") or _quantization(source)[0] else kind.lower()
-        self._scores = int(np.prod([int(n) for n in result.shape][1:]))
+        # Of one image: a batch of 1 may be squeezed away, or stand behind the scores.
+        self._scores = int(np.prod([int(n) for n in result.shape]))
 
     def leave_out_sigmoid(self) -> bool:
         """Let the file answer what goes into the sigmoids at its end, if it has some."""
@@ -201,13 +206,15 @@ class _Builder:
             scale, zero = _quantization(tensor)
             y = self._tensor("flat", kind, [1, classes], scale, zero)
             self._operation("RESHAPE", [old, self._constant([1, classes], "INT32")], [y])
-        if kind != "FLOAT32" and not self.is_quantized(old):
+        scaled = kind in (*_INTEGERS, "INT16") and _quantization(tensor)[0] > 0
+        # Integers of 8 bits stay what they are between integer ends.
+        stays = scaled and integer and not ends.ending.startswith("two")
+        if kind != "FLOAT32" and not stays:
             z = self._tensor("real", "FLOAT32", [1, classes])
-            self._cast(y, z)
-            y, given = z, "FLOAT32"
-        elif kind in _INTEGERS and (not integer or ends.ending.startswith("two")):
-            z = self._tensor("real", "FLOAT32", [1, classes])
-            self._operation("DEQUANTIZE", [y], [z])
+            if scaled:
+                self._operation("DEQUANTIZE", [y], [z])
+            else:
+                self._cast(y, z)
             y, given = z, "FLOAT32"
         if ends.ending.startswith("two"):
             sigmoid = ends.ending == "two_scores"

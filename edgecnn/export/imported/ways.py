@@ -25,7 +25,7 @@ from edgecnn.export.imported.tflite_ends import TfliteFile
 from edgecnn.export.options import Color, Normalize
 from edgecnn.images.dataset import Dataset
 
-__all__ = ["FedFile", "LabImages", "WantedPixels", "find_wanted"]
+__all__ = ["FedFile", "LabImages", "WantedPixels", "find_wanted", "spread"]
 
 _SEARCHED = 120  # lab images at most that choose what pixels the file wants
 _FEWEST = 10  # lab images that must remain to measure with
@@ -88,6 +88,15 @@ class FedFile:
         every = get_args(Normalize)
         just = frozenset(name for name in every if apart(name) <= _OFF)
         return just or frozenset(name for name in every if shared(name) >= _MOSTLY)
+
+    def cut_off(self, ends: Ends, tensors: np.ndarray) -> float:
+        """The share of values of uint8 images (n, h, w, 3) that a quantized input can't hold."""
+        if self.foreign.reach is None:
+            return 0.0
+        low, high, step = self.foreign.reach
+        weights, bias = ends.matrix()
+        values = tensors.astype(np.float32) @ weights + bias
+        return float(((values < low - step) | (values > high + step)).mean())
 
     def answers(self, ends: Ends, tensors: np.ndarray) -> np.ndarray:
         """The file's own answers, float32 (n, outputs), to uint8 (n, h, w, 3)."""
@@ -160,9 +169,9 @@ def find_wanted(fed: FedFile, lab: LabImages, options: ImportOptions) -> WantedP
     rows = np.arange(len(lab.data))
     if options.normalize != "search":
         ends = Ends(options.normalize, options.color)
-        answers = fed.answers(ends, lab.data.tensors[_spread(rows, _SEARCHED)])
+        answers = fed.answers(ends, lab.data.tensors[spread(rows)])
         return WantedPixels(replace(ends, ending=find_ending(fed.name, answers)), rows, (), answers)
-    chosen = _spread(rows, min(_SEARCHED, len(rows) // 2))
+    chosen = spread(rows, min(_SEARCHED, len(rows) // 2))
     rest = np.setdiff1d(rows, chosen)
     if len(rest) < _FEWEST:
         raise ModelError(
@@ -182,7 +191,7 @@ def find_wanted(fed: FedFile, lab: LabImages, options: ImportOptions) -> WantedP
     return WantedPixels(best.ends, rest, tuple(notes), best.answers)
 
 
-def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+def spread(rows: np.ndarray, count: int = _SEARCHED) -> np.ndarray:
     """So many rows, evenly from all: images come class by class."""
     return np.unique(np.linspace(0, len(rows) - 1, count).round().astype(int))
 

@@ -13,12 +13,19 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from pathlib import Path
 from typing import Any
 
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.export.packing.flatbuffer import read_tflite, schema, write_tflite
 
-__all__ = ["INPUT_FILE", "LABELS_FILE", "embed_tflite_metadata", "preprocessing_text"]
+__all__ = [
+    "INPUT_FILE",
+    "LABELS_FILE",
+    "embed_tflite_metadata",
+    "own_program",
+    "preprocessing_text",
+]
 
 _RESIZE = {
     "stretch": "Resize the whole image to {size}, whatever its aspect ratio.",
@@ -38,6 +45,7 @@ _HALVING = (
 )
 
 LABELS_FILE, INPUT_FILE = "labels.txt", "input.json"
+_PROGRAM = "classify.py"
 # Numbers of the schema's enums and unions.
 _DESCRIPTIONS, _TENSOR_AXIS_LABELS = 1, 2
 _RGB = 1
@@ -74,6 +82,11 @@ def embed_tflite_metadata(
             # A ZipInfo without a time: the same model gives the same bytes.
             archive.writestr(zipfile.ZipInfo(name), text)
     return stream.getvalue()
+
+
+def own_program() -> dict[str, bytes]:
+    """The program that runs a .tflite file by this metadata without edgecnn, by its file name."""
+    return {_PROGRAM: (Path(__file__).parent / _PROGRAM).read_bytes()}
 
 
 def _signature(model: Any) -> Any:

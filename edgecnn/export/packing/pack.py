@@ -19,6 +19,7 @@ from edgecnn.bundle.runtime.load import Runtime, load_runtime
 from edgecnn.export.calibration.choice import Chosen
 from edgecnn.export.calibration.images import Calibration
 from edgecnn.export.packing.cut_head import head_files
+from edgecnn.export.packing.metadata import own_program
 from edgecnn.export.packing.remember import memory_file
 from edgecnn.export.readback.anatomy import read_anatomy
 from edgecnn.export.readback.check import Checked, CheckedFiles
@@ -35,7 +36,6 @@ __all__ = ["BundleContents", "pack"]
 
 _QUANTIZATION_FILE = "quantization.json"
 _OF_EACH = 4  # golden frames from lab and field
-_PROGRAM = "classify.py"  # every bundle carries it, as it is in this package
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,12 @@ def pack(
         "compare": chosen.comparison.to_json() if chosen.comparison else None,
         "repair": [found.to_json() for found in repaired.repairs],
     }
-    program = (Path(__file__).parent / _PROGRAM).read_bytes()
     micro = targets.micro.files if targets.micro else {}
     files = {
         **checked.data(),
         **({compiled.artifact.file: compiled.data} if compiled else {}),
         **_adaptable(lab, checked.data()),
-        _PROGRAM: program,
+        **own_program(),
         **{file: text.encode() for file, text in micro.items()},
         **chosen.files(),
         **({LAYERS_PLOT: plot_layers(checked.layers)} if checked.layers else {}),

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.bundle.artifacts import FULL_INTEGER
+from edgecnn.bundle.artifacts import FULL_INTEGER, HEALTHY_AGREEMENT
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.calibration.choice import Chosen
 from edgecnn.export.convert.makers import Makers
 from edgecnn.export.convert.tflite_ranges import clipped_shares
-from edgecnn.export.judge import lab_frames
+from edgecnn.export.judge import JudgedFrames, lab_frames
 from edgecnn.export.readback.check import EXPLAINED, LOST_POINTS, Checked, CheckedFiles
 from edgecnn.export.readback.layers import LayerReport
 from edgecnn.model.read import LabModel, LabTest
@@ -44,7 +44,8 @@ def explain_drops(
     if not lossy:
         return []
     causes = _Causes(_how_far(lab, chosen), _clipped(lab, makers, checked), checked.layers)
-    return [_line(one, lab.test, causes) for one in lossy]
+    field = JudgedFrames(chosen.images.tensors, chosen.images.scores)
+    return [_line(one, lab.test, causes, field) for one in lossy]
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class _Causes:
         return found
 
 
-def _line(one: Checked, test: LabTest, causes: _Causes) -> str:
+def _line(one: Checked, test: LabTest, causes: _Causes, field: JudgedFrames) -> str:
     right = float((test.keras_top1 == test.labels).mean())
     lost = 100 * (right - (one.artifact.lab.accuracy or 0))
     loses = f"loses {lost:.1f} points of lab accuracy and " if lost > 0 else ""
@@ -84,7 +85,7 @@ def _line(one: Checked, test: LabTest, causes: _Causes) -> str:
     ties = int((other & ~lab_frames(test).clear()).sum())
     where = [f"{ties} of these {int(other.sum())} are near ties of the Keras model"] if ties else []
     advice = (
-        "calibrate with images of this task, let --compare choose among folders, or try --repair"
+        _advice_on_images(one, field)
         if causes.are_images
         else "its images are not the cause: rounding is; try --repair, or the float16 file, which "
         "rounds less"
@@ -95,6 +96,22 @@ def _line(one: Checked, test: LabTest, causes: _Causes) -> str:
         f"{one.artifact.file} {loses}disagrees with the Keras model on "
         f"{100 * (1 - one.artifact.agreement):.1f} % of the lab images: "
         f"{'; '.join([*where, *causes.of(one.artifact.file), advice])}"
+    )
+
+
+def _advice_on_images(one: Checked, field: JudgedFrames) -> str:
+    """Images of the field may look unlike the lab's: the file is for them, if they are of it."""
+    agrees = field.agrees(np.stack([one.runtime.invoke(tensor) for tensor in field.tensors]))
+    found = (
+        f"it agrees with the Keras model on {100 * agrees.mean():.1f} % of the {len(agrees)} "
+        "calibration images"
+    )
+    other = "let --compare choose among folders, or try --repair"
+    if agrees.mean() < HEALTHY_AGREEMENT:
+        return f"{found}; calibrate with images of this task, {other}"
+    return (
+        f"{found}: keep them if they are what its camera will see; if not, calibrate with such "
+        f"images, {other}"
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import keras
 
 __all__ = [
+    "are_parts",
     "as_float32",
     "check_ends",
     "end_in_softmax",
@@ -202,7 +203,7 @@ def end_in_softmax(
                 f"{what} ends in a sigmoid a class, whose shares don't sum to 1: a softmax stands "
                 "in the place of these, which gives the same answers"
             )
-        elif shares:
+        elif shares or are_parts(scores):
             note = (
                 f"the scores of {what} don't sum to 1 (sigmoids?): a softmax was put behind them, "
                 "which keeps the answers but says little about confidence"
@@ -211,6 +212,12 @@ def end_in_softmax(
     if x is model.outputs[0]:
         return model, None
     return keras.Model(model.inputs, x, name=model.name), note
+
+
+def are_parts(scores: np.ndarray) -> bool:
+    """Whether scores (n, classes) are parts of a sum that is the same for all, as percentages."""
+    sums = scores.sum(axis=1)
+    return bool((scores >= 0).all() and np.ptp(sums) <= 2 * _SUM_ERROR * sums.mean())
 
 
 def probes(input_shape: tuple[int, int, int]) -> np.ndarray:
