@@ -104,6 +104,42 @@ def test_a_short_shift_is_found_though_the_model_is_weak(by, said, tmp_path):
     assert said in only_fault(report).name
 
 
+def test_of_a_film_that_repeats_itself_the_shortest_shift_of_a_few_labels_is_named(tmp_path):
+    rng = np.random.default_rng(9)
+    seen = np.tile(rng.integers(len(LABELS), size=130), 5)[:NUM_FRAMES]
+    for seed in range(3):
+        few = np.random.default_rng(seed).random(NUM_FRAMES) < 0.15
+        told = np.where(few, delayed(seen, 3), -1)
+        fault = only_fault(audit([session(tmp_path / f"{seed}", answers(seen, 0.8), told)]))
+        assert fault.name == "labels come 3 frames late"
+
+
+@pytest.mark.parametrize(
+    ("by", "begin", "every", "said"),
+    [
+        (-1, 300, 1, "on labels come 1 frame early"),
+        (1, 300, 1, "on labels come 1 frame late"),
+        (5, 400, 1, "on labels come 5 frames late"),
+        (-4, 280, 4, "on labels come 1 label early"),
+    ],
+)
+@pytest.mark.parametrize("accuracy", [0.95, 0.7])
+def test_labels_after_a_line_that_was_left_out_or_doubled_are_found(
+    by, begin, every, said, accuracy, tmp_path
+):
+    """One frame in `every` has a label."""
+    seen = np.random.default_rng(3).integers(len(LABELS), size=NUM_FRAMES + 9)
+    read, later = answers(seen, accuracy)[:NUM_FRAMES], np.roll(seen, by)[:NUM_FRAMES]
+    told = np.where(np.arange(NUM_FRAMES) < begin, seen[:NUM_FRAMES], later)
+    told[np.arange(NUM_FRAMES) % every > 0] = -1
+    report = audit([session(tmp_path / "s", read, told)])
+    fault = only_fault(report)
+    assert fault.name.endswith(said)
+    assert int(fault.name.split()[2]) == pytest.approx(begin, abs=5 * every)
+    right = report.live.tally.accuracy + fault.points / 100
+    assert right == pytest.approx(accuracy, abs=0.05)
+
+
 def test_labels_that_are_late_by_seconds_are_found_where_the_rate_changes(tmp_path):
     rng = np.random.default_rng(4)
     t = np.cumsum(rng.choice([30, 60, 250], NUM_FRAMES)).astype(int)
