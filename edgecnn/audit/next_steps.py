@@ -312,8 +312,8 @@ def _of_the_gap(
     """
     live = found_out.live
     if found_out.residual is None:
-        why = "these labels are no sample" if live.label_counts.left_out else "no field labels"
-        return [NextStep(label, f"{why}: 100 random ones tell live accuracy within 10 points")]
+        why = live.unknown_since or "no field labels"
+        return [NextStep(label, f"{why}: 100 random labels tell live accuracy within 10 points")]
     if more and closing and closing[0].command == more[0].command:
         return [*more, *closing[1:]]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
