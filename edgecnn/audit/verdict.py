@@ -89,8 +89,8 @@ def verdict(
         return f"Live accuracy is {size} below lab accuracy{cause}.{_of_no_class(live)}"
     if gap[1] < 0:
         return f"Live accuracy is {size} above lab accuracy.{_of_no_class(live)}"
-    left_out = _of_no_class(live)
-    return f"No gap is proved: the difference of {shown_points(points)} points may be chance.{left_out}"
+    size = f"{shown_points(points)} points"
+    return f"No gap is proved: the difference of {size} may be chance.{_of_no_class(live)}"
 
 
 def shown_points(points: float) -> str:
