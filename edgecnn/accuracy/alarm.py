@@ -78,7 +78,8 @@ class Alarm(Record):
         if not self.raised:
             return f"none ({self.seen})"
         rate = f"{100 * FALSE_ALARM_RATE:.0f}"
-        return f"the field is worse than the lab ({self.seen}; a false alarm in {rate} % of runs at most)"
+        false = f"a false alarm in {rate} % of runs at most"
+        return f"the field is worse than the lab ({self.seen}; {false})"
 
 
 def stakes(lab: Tally, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:

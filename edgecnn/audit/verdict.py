@@ -20,7 +20,8 @@ __all__ = ["Overfitting", "shown_points", "verdict"]
 # where they may be this share of the gap.
 _MAINLY, _FEWEST = 0.4, 5
 _WIDE = 10.0  # an interval of the gap, in points
-_MANY = 0.2  # so large a share of the labels is said at once
+# So large a share of the labels is said at once, and so small a one of the gap is said to be small.
+_MANY = 0.2
 _NAMED = 3  # sessions
 
 
@@ -136,8 +137,10 @@ def _cause(live: Live, checks: FieldChecks, gap: float, weak: WeakSessions | Non
         return f"{proved}; {' and '.join(counts.people)} labelled {which} differently"
     advised = checks.undone.prescription
     if advised is not None:
+        points = advised.returned.points
+        only = "only " if points < _MANY * gap else ""
         return (
-            f"{proved}; {advised.returned.points:.1f} points come back if each frame is changed: "
+            f"{proved}; {only}{points:.1f} points come back if each frame is changed: "
             f"{advised.change.name}"
         )
     wrong = sum(map(sum, live.confusion)) - sum(row[k] for k, row in enumerate(live.confusion))

@@ -10,6 +10,7 @@ import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
 from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.session.label_file import merge_labels
 
 NUM_FRAMES, LAB = 600, 0.967
 REGIONS = ("left", "right")
@@ -239,10 +240,16 @@ def test_a_folder_in_the_order_of_its_classes_is_not_accused(tmp_path):
 def test_the_gate_and_the_verdict_name_the_labels(tmp_path):
     seen = film()
     path = session(tmp_path / "s", answers(seen), delayed(seen, 12))
+    head = json.loads((path / "session.json").read_text())
+    (path / "session.json").write_text(json.dumps(head | {"truth": ["csv"]}))
     report = audit([path], AuditOptions(fail_on=("truth",)))
     assert not report.ok
     assert report.verdict.startswith("The labels are wrong, not the model: labels come 12 frames")
-    assert report.next[0].command == f"edgecnn label {path}"
+    assert report.next[0].command == f"edgecnn label {path} --merge FILE.csv"
+    right = tmp_path / "FILE.csv"
+    right.write_text("frame,label\n" + "".join(f"{k},{LABELS[c]}\n" for k, c in enumerate(seen)))
+    merge_labels(path, right)
+    assert audit([path], AuditOptions(fail_on=("truth",))).ok
     assert json.loads(json.dumps(report.to_json()))["faults"][0]["kind"] == "truth"
 
 

@@ -27,6 +27,7 @@ from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.placebo import placebo_changes
 from edgecnn.audit.undo.splits import Return, measure_return
 from edgecnn.audit.undo.undo import NOT_IDENTIFIED, _both, _Trial
+from edgecnn.audit.verdict import _cause
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
@@ -304,6 +305,9 @@ def test_two_causes_at_once_are_both_priced(color_folders, tmp_path):
     first = report.checks.undone.prescription
     assert f"with {first.change.name!r} already set: " in said
     assert f"; {first.returned.points:.1f} points come back if each frame" in report.verdict
+    assert f"; only {first.returned.points:.1f} points come" in _cause(
+        report.live, report.checks, 6 * first.returned.points, None
+    )
     assert any(abs(first.returned.points - one) <= 0.06 for one in own)
     assert not any("more than the whole gap" in line for line in report.apart_from_the_steps)
     rest = replace(report.residual, points=-5.0, low=-8.0, high=-2.0)
