@@ -66,17 +66,20 @@ class Alarm(Record):
         """Whether the evidence is enough."""
         return self.evidence >= 1 / FALSE_ALARM_RATE
 
+    @property
+    def seen(self) -> str:
+        """What it is judged by."""
+        return f"{self.right} of {self.things} different things right"
+
     def text(self) -> str:
         """As a person reads it."""
         if not self.things:
             return "unknown: no labelled frames"
-        seen = f"{self.right} of {self.things} different things right"
         if not self.raised:
-            return f"none ({seen})"
+            return f"none ({self.seen})"
         rate = f"{100 * FALSE_ALARM_RATE:.0f}"
-        return (
-            f"the field is worse than the lab ({seen}; a false alarm in {rate} % of runs at most)"
-        )
+        false = f"a false alarm in {rate} % of runs at most"
+        return f"the field is worse than the lab ({self.seen}; {false})"
 
 
 def stakes(lab: Tally, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 manifest.csv        file, sha256, source, what the network reads and how sure it is
 contact_sheet.png   all of them
-images/<class>/     the images, each in the folder of what the network reads
+images/<class>/     a folder a class; each image is in that of what the network reads
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def harvest(
     rows = rank_frames(embedding, certain, left.groups, options.count, options.seed)
     picks = left.part(rows)
     read = scores[rows].argmax(axis=1)
-    _write(output, picks, [card.labels[k] for k in read], certain[rows])
+    _write(output, picks, [card.labels[k] for k in read], certain[rows], card.labels)
     labelled = len(images.labelled)
     return HarvestResult(
         output,
@@ -162,12 +162,19 @@ def _eyes(options: HarvestOptions) -> tuple[Card, _Look, frozenset[str], bool]:
     return bundle.card, view.look, view.lab_test, not lacking_files(bundle)
 
 
-def _write(output: Path, picks: FieldSet, read: Sequence[str], certain: np.ndarray) -> None:
+def _write(
+    output: Path,
+    picks: FieldSet,
+    read: Sequence[str],
+    certain: np.ndarray,
+    labels: Sequence[str],
+) -> None:
     rows = []
     with staged_folder(output, marker=MANIFEST) as stage:
+        for label in labels:  # an image may show a class that the network reads in none
+            (stage / IMAGES / label).mkdir(parents=True, exist_ok=True)
         for k, (file, label) in enumerate(zip(picks.files, read, strict=True)):
             name = f"{IMAGES}/{label}/{k:04d}{file.path.suffix.lower()}"
-            (stage / name).parent.mkdir(parents=True, exist_ok=True)
             (stage / name).write_bytes(file.path.read_bytes())
             time = file.time.isoformat() if file.time else ""
             rows.append([name, picks.sha256[k], file.source, time, label, f"{certain[k]:.3f}"])

@@ -273,7 +273,7 @@ def _doubted(suspects: tuple[tuple[str, str, str], ...]) -> list[str]:
 class HarvestResult(Record):
     """What was picked to be labelled.
 
-    output     the folder: a folder for each class that the network reads, to be corrected
+    output     the folder: a folder for each class, where the images are by what the network reads
     picked     images in it; of `candidates` that were left
     left_out   images that were not candidates, by reason
     classes    picked images by the class that the network reads

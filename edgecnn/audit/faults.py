@@ -10,7 +10,7 @@ import numpy as np
 from edgecnn.audit.fault import Fault
 from edgecnn.audit.ledger.device_path import DEVICE_PATH, live_weight, step_of_kept
 from edgecnn.audit.ledger.ledger import UNDONE, UNEXPLAINED, Lab
-from edgecnn.audit.ledger.reanswer import Reanswered, reanswer
+from edgecnn.audit.ledger.reanswer import UNKNOWN_PATH, Reanswered, reanswer
 from edgecnn.audit.ledger.step import Step, lost_points
 from edgecnn.audit.ledger.truth_faults import TruthFault, check_truth
 from edgecnn.audit.undo.changed_picture import picture_at_fault
@@ -152,16 +152,7 @@ def check_labels(
         expected: Accuracy of the artifact in the lab, a fraction.
     """
     path = step_of_kept(found, parts)
-    faults = [
-        Fault(
-            *("path", one.fault, step.points if step else None, one.evidence),
-            str(one.session.path),
-            one.example,
-        )
-        for one, part in zip(found, parts, strict=True)
-        if one is not None and one.fault
-        for step in [step_of_kept([one], [part])]
-    ]
+    faults = [one for pair in zip(found, parts, strict=True) if (one := _of_path(*pair))]
     wrong = {id(one.session) for one in found if one is not None and one.fault}
     truths, notes = [], []
     for part in map(_with_a_sample, parts):
@@ -186,6 +177,17 @@ def check_labels(
     steps = tuple(step for step in (path, labels) if step)
     checks = FieldChecks(kept, steps, tuple(faults), notes=tuple(notes))
     return checks, _put_right(found, parts, truths)
+
+
+def _of_path(one: Reanswered | None, part: _Part) -> Fault | None:
+    """What is wrong with a device's path: a fault that its scores tell, or one that no path which
+    was tried explains, but that surely costs points.
+    """
+    step = None if one is None else step_of_kept([one], [part])
+    if one is None or one.is_same or not (one.fault or (step and step.low > 0)):
+        return None
+    name, points = one.fault or UNKNOWN_PATH, None if step is None else step.points
+    return Fault("path", name, points, one.evidence, str(one.session.path), one.example)
 
 
 def _with_a_sample(part: _Part) -> _Part:

@@ -22,6 +22,7 @@ from edgecnn.session.headline import (
     objects_shown,
 )
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.words import number
 
 __all__ = ["Confusion", "LabelCounts", "Live", "Misread", "Slice", "measure_live"]
 
@@ -94,6 +95,7 @@ class LabelCounts(Record):
     left_out   labels of the model's classes that the headline does not count
     blind, seen  labels that a person gave without and with the answer in view; "can't tell" is none
     differing  frames that two people labelled otherwise; `people` names them
+    no_class   labels that the model does not have, "none of these" among them
     """
 
     whole: int
@@ -104,6 +106,7 @@ class LabelCounts(Record):
     blind: int
     seen: int
     differing: int = 0
+    no_class: int = field(default=0, metadata=json_as(hidden=True))
     people: tuple[str, ...] = field(default=(), metadata=json_as(hidden=True))
 
     @property
@@ -142,10 +145,18 @@ class Live:
     @property
     def text(self) -> str:
         """Live accuracy as a person reads it, or why it is not known."""
+        return f"not identified: {self.unknown_since}" if self.unknown_since else self.tally.text()
+
+    @property
+    def unknown_since(self) -> str:
+        """Why labels tell no accuracy; empty where they do, and where there is none."""
         counts = self.label_counts
-        if self.tally.total or not counts.left_out:
-            return self.tally.text()
-        return f"not identified: {counts.picked_by} picked all {counts.left_out} labelled frames"
+        if self.tally.total or not counts.labelled:
+            return ""
+        if counts.left_out:
+            return f"{counts.picked_by} picked all {counts.left_out} labelled frames"
+        frames = number(counts.labelled, "labelled frame")
+        return f"none of {frames} has a label of the model's classes"
 
 
 def measure_live(parts: Sequence[tuple[Session, Frames, Truth]], labels: Sequence[str]) -> Live:
@@ -181,6 +192,7 @@ def _label_counts(truths: Sequence[Truth], table: _Labelled) -> LabelCounts:
         blind=sum(truth.blind for truth in truths),
         seen=sum(truth.seen for truth in truths),
         differing=sum(truth.differing for truth in truths),
+        no_class=sum(sum(truth.unknown.values()) for truth in truths),
         people=tuple(dict.fromkeys(name for truth in truths for name in truth.people)),
     )
 

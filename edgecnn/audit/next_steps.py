@@ -255,20 +255,10 @@ def _of_fault(
     having = checks.sessions_with(fault)
     faulty = [session for session in sessions if str(session.path) in having]
     again, step = run_again(faulty[0].header, bundle, "again"), checks.step_of(fault)
-    if fault.kind == "truth" and label_file is not None:
-        return NextStep(
-            _line("audit", faulty[0].path, "--truth", label_file),
-            f"first put the labels of {label_file} right ({fault.name}); until then live accuracy "
-            "says nothing of the model",
-            *_ends(step),
-        )
     if fault.kind == "truth":
-        return NextStep(
-            _line("label", *(session.path for session in faulty)),
-            f"put the labels right ({fault.name}), then check 20 frames on this page; until then "
-            "live accuracy says nothing of the model",
-            *_ends(step),
-        )
+        command, how = _put_right(faulty[0], again, label_file)
+        why = f"{how} ({fault.name}); until then live accuracy says nothing of the model"
+        return NextStep(command, why, *_ends(step))
     if fault.kind == "session":
         return NextStep(
             again,
@@ -281,6 +271,17 @@ def _of_fault(
         "frame becomes the input; this records the same source by the right path, to compare",
         *_ends(step),
     )
+
+
+def _put_right(session: Session, again: str, label_file: Path | None) -> tuple[str, str]:
+    """How labels are put right where they came from; a page asks about kept pictures alone."""
+    if label_file is not None:
+        command = _line("audit", session.path, "--truth", label_file)
+        return command, f"first put the labels of {label_file} right"
+    if "folder" in session.header.truth:
+        return again, "first move the images to the folders of what they show"
+    file = "FILE.csv" if len(session.header.regions) < 2 else "REGION=FILE.csv"
+    return _line("label", session.path, "--merge", file), "first write the right labels to it"
 
 
 def _record_more(header: SessionHeader, bundle: str) -> str:
@@ -312,8 +313,8 @@ def _of_the_gap(
     """
     live = found_out.live
     if found_out.residual is None:
-        why = "these labels are no sample" if live.label_counts.left_out else "no field labels"
-        return [NextStep(label, f"{why}: 100 random ones tell live accuracy within 10 points")]
+        why = live.unknown_since or "no field labels"
+        return [NextStep(label, f"{why}: 100 random labels tell live accuracy within 10 points")]
     if more and closing and closing[0].command == more[0].command:
         return [*more, *closing[1:]]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:

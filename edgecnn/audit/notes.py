@@ -46,7 +46,7 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
     """What a reader has to know to trust the figures."""
     notes = _label_notes(live)
     tally = live.tally
-    if not tally.total and not live.label_counts.left_out:
+    if not live.label_counts.labelled:
         notes.append(
             "no field labels: label the session with `edgecnn label SESSION`, give this audit "
             "--truth FILE.csv with columns frame,label, or record with --truth"
@@ -102,7 +102,7 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
 def _label_notes(live: Live) -> list[str]:
     """For which frames the labels speak, and how many were given with the answer in view."""
     notes, counts = [], live.label_counts
-    if not live.tally.total and counts.left_out:
+    if live.unknown_since:
         return [f"live accuracy is {live.text}; label random frames or a whole stretch too"]
     if live.tally.estimate is not None:
         notes.append(
@@ -152,9 +152,7 @@ def file_notes(file: Path | None, labels: FileLabels | None) -> list[str]:
     """What became of the labels of --truth."""
     if file is None or labels is None:
         return []
-    notes = [
-        f"{file}: {number(len(labels.events), 'label')} counted that the session does not hold"
-    ]
+    notes = [f"{file}: {number(len(labels.events), 'label')} read that the session does not hold"]
     if labels.known:
         notes.append(f"{file}: {number(labels.known, 'label')} in the session already")
     if labels.strangers:

@@ -113,8 +113,8 @@ class AuditReport:
 
     @property
     def verdict(self) -> str:
-        """The finding in one sentence."""
-        return verdict(
+        """The finding in one sentence; in two, where frames and things say different things."""
+        found = verdict(
             self.lab.float_tally,
             self.live,
             self.estimate,
@@ -123,6 +123,10 @@ class AuditReport:
             len(self.sessions),
             self.weak_sessions,
         )
+        gap = self.gap_interval
+        if self.alarm.raised and not self.checks.faults and gap and gap[0] <= 0:
+            found += f" But by things the alarm is raised: {self.alarm.seen}."
+        return found
 
     @property
     def overfitting(self) -> Overfitting | None:

@@ -12,12 +12,16 @@ from edgecnn.audit.live import Live
 from edgecnn.audit.where.weak_sessions import WeakSessions
 from edgecnn.bundle.card import Card
 from edgecnn.records import Record
+from edgecnn.words import number
 
 __all__ = ["Overfitting", "shown_points", "verdict"]
 
 # One confusion that holds this share of so many errors is named, and so are labels that differ
 # where they may be this share of the gap.
 _MAINLY, _FEWEST = 0.4, 5
+_WIDE = 10.0  # an interval of the gap, in points
+# So large a share of the labels is said at once, and so small a one of the gap is said to be small.
+_MANY = 0.2
 _NAMED = 3  # sessions
 
 
@@ -72,18 +76,22 @@ def verdict(
     if points is None or gap is None:
         known = "" if estimate.flag == UNKNOWN else f" The answers alone suggest {_band(estimate)}."
         whose = "The session has" if num_sessions == 1 else "The sessions have"
-        why = f"{whose} no field labels"
-        if live.label_counts.left_out:
-            why = f"{live.label_counts.picked_by.capitalize()} picked all labelled frames"
+        why = live.unknown_since or f"{whose} no field labels"
+        why = why[0].upper() + why[1:]
         path = _path(checks).removeprefix("; ")
         path = f" {path[0].upper()}{path[1:]}." if path else ""
         return f"{why}: live accuracy and the gap are unknown.{path}{known}"
     size = f"{abs(points):.1f} points"
+    if gap[1] - gap[0] > _WIDE:  # a few labels say that there is a gap, but not how wide it is
+        low, high = sorted(map(abs, gap))
+        size += f" ({low:.1f} to {high:.1f})"
     if gap[0] > 0:
-        return f"Live accuracy is {size} below lab accuracy{_cause(live, checks, points, weak)}."
+        cause = _cause(live, checks, points, weak)
+        return f"Live accuracy is {size} below lab accuracy{cause}.{_of_no_class(live)}"
     if gap[1] < 0:
-        return f"Live accuracy is {size} above lab accuracy."
-    return f"No gap is proved: the difference of {shown_points(points)} points may be chance."
+        return f"Live accuracy is {size} above lab accuracy.{_of_no_class(live)}"
+    size = f"{shown_points(points)} points"
+    return f"No gap is proved: the difference of {size} may be chance.{_of_no_class(live)}"
 
 
 def shown_points(points: float) -> str:
@@ -129,8 +137,10 @@ def _cause(live: Live, checks: FieldChecks, gap: float, weak: WeakSessions | Non
         return f"{proved}; {' and '.join(counts.people)} labelled {which} differently"
     advised = checks.undone.prescription
     if advised is not None:
+        points = advised.returned.points
+        only = "only " if points < _MANY * gap else ""
         return (
-            f"{proved}; {advised.returned.points:.1f} points come back if each frame is changed: "
+            f"{proved}; {only}{points:.1f} points come back if each frame is changed: "
             f"{advised.change.name}"
         )
     wrong = sum(map(sum, live.confusion)) - sum(row[k] for k, row in enumerate(live.confusion))
@@ -141,6 +151,15 @@ def _cause(live: Live, checks: FieldChecks, gap: float, weak: WeakSessions | Non
             f"{worst.predicted!r}"
         )
     return proved
+
+
+def _of_no_class(live: Live) -> str:
+    """Where many frames show nothing that the model can name: no accuracy counts these."""
+    counts = live.label_counts
+    if counts.no_class < max(_FEWEST, _MANY * counts.labelled):
+        return ""
+    which = f"{counts.no_class} of {number(counts.labelled, 'labelled frame')}"
+    return f" Live accuracy leaves out {which} that show none of the model's classes."
 
 
 def _path(checks: FieldChecks) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from edgecnn.errors import DataError
 from edgecnn.files.arrangement import find_layout
 from edgecnn.files.manifest import labels_of, no_labels, read_columns
-from edgecnn.files.picked import class_folders
+from edgecnn.files.picked import class_folders, picked_rows
 from edgecnn.files.spelling import spelt
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
@@ -92,7 +92,8 @@ def find_labelled(
     else:
         _refuse_links(found)
         labelled = _by_folders(found, known, notes, manifest)
-        notes += found.empty_note()
+        if not picked_rows(root):  # `harvest` makes a folder a class, and few images
+            notes += found.empty_note()
     notes += found.notes(manifest if table is not None else None)
     notes += _alike(labelled)
     return labelled

@@ -44,6 +44,7 @@ _FEWEST = 50  # independent test images: with fewer, ten points of overfitting g
 _FIELD_SEED = 20_000  # other degradations than those of the validation images
 _MOST_ROWS = 12
 _FEW, _SAME = 4, 1e-4
+_NOTHING = 0.05  # points that print as 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class Breakdown(Record):
         if self.unknown:
             lines.append(f"({self.unknown} test images have no {self.column}.)")
         w = self.worst
-        if w:
+        if w and w.points < _NOTHING:
+            lines.append(f"No {self.column} with 10 test images is behind the others.")
+        elif w:
             lines.append(
                 f"Worst {self.column}: {w.name}, {w.points:.1f} points behind the others (95 % "
                 f"interval {w.low:.1f} to {w.high:.1f}; the worst of many looks worse than it is)."

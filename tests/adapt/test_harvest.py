@@ -33,9 +33,12 @@ def test_the_picked_images_lie_in_the_folder_of_what_they_read_as(digits_model, 
     (halves[0] / "notes.txt").unlink()
     assert result.picked == 20
     assert "1 file that is no picture is passed over: 1 .txt" in result.to_text()
-    images = tmp_path / "picked" / "images"
-    files = find_labelled(images)
-    assert len(files) == 20
+    images, notes = tmp_path / "picked" / "images", []
+    files = find_labelled(images, notes=notes)
+    assert (len(files), notes) == (20, [])
+    # Also those that the network reads in no image: a person may see them.
+    assert len({f.label for f in files}) < 10
+    assert sorted(f.name for f in images.iterdir()) == [str(k) for k in range(10)]
     assert digests(images) <= digests(halves[0])
     with open(tmp_path / "picked" / "manifest.csv", newline="") as text:
         rows = list(csv.DictReader(text))

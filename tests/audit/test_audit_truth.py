@@ -47,7 +47,7 @@ def test_a_csv_and_lines_give_the_tally_of_the_same_labels_in_the_session(sessio
     assert (inside.live.tally.correct, inside.live.tally.total) == (7, 10)
     assert by_csv.live == by_lines.live == by_copy.live
     assert by_csv.live.tally == inside.live.tally
-    assert any("10 labels counted that the session does not hold" in n for n in by_csv.notes)
+    assert any("10 labels read that the session does not hold" in n for n in by_csv.notes)
 
 
 def test_labels_of_a_file_join_the_session_before_adapt_looks_for_them(tmp_path):

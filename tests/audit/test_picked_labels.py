@@ -29,7 +29,7 @@ def test_right_labels_of_misread_frames_are_not_accused_of_a_shift(tmp_path):
     report = audit([field_with_labels(tmp_path / "s", picked=True, by_chance=False)])
     assert report.live.label_counts.chosen == NUM_FRAMES / 5
     assert report.checks.faults == ()
-    assert report.verdict.startswith("People picked all labelled frames")
+    assert report.verdict.startswith("People picked all 120 labelled frames")
 
 
 def test_picked_labels_promise_no_points(tmp_path):
@@ -107,12 +107,31 @@ def test_who_picked_the_labelled_frames_is_said_wherever_live_accuracy_is(why, w
     assert f"not identified: {who} picked all 20 labelled frames" in page
     assert "no labelled frames" not in page
     assert "The largest confusions" in page  # these speak for themselves
-    assert report.verdict.startswith(f"{who.capitalize()} picked all labelled frames: ")
+    assert report.verdict.startswith(f"{who.capitalize()} picked all 20 labelled frames: ")
     text = report.to_text()
     assert f"live   not identified: {who} picked all 20 labelled frames\n" in text
     assert "no labelled frames" not in text
     assert "no field labels" not in text
-    assert report.next[0].why.startswith("these labels are no sample: ")
+    assert report.next[0].why.startswith(f"{who} picked all 20 labelled frames: ")
+
+
+@pytest.mark.parametrize(("label", "no_class"), [("none of these", 0), (None, 0), (LABELS[0], 20)])
+def test_labels_outside_of_the_model_are_labels_and_are_said_at_once(label, no_class, tmp_path):
+    """Of all labelled frames, or of a third of them."""
+    events = [answer_event(k, k % 5 != 0) for k in range(100)]
+    events += [truth_event(k, "none of these" if k < no_class else label) for k in range(60)]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    if no_class:
+        said = " Live accuracy leaves out 20 of 60 labelled frames that show none of the model's"
+        assert report.live.tally.total == 40
+        assert said in report.verdict
+        return
+    said = "none of 60 labelled frames has a label of the model's classes"
+    assert report.verdict.startswith(f"N{said[1:]}: live accuracy and the gap are unknown.")
+    text = report.to_text()
+    assert f"live   not identified: {said}\n" in text
+    assert "no field labels" not in text
+    assert "no labelled frames" not in text
 
 
 def test_a_few_errors_name_no_confusion(tmp_path):
@@ -132,5 +151,6 @@ def test_a_confusion_is_in_the_finding_from_five_errors_on(wrong, named, tmp_pat
     for k in range(2 * wrong):
         events += [answer_event(k, k >= wrong, truth=0, g=k), truth_event(k, LABELS[0])]
     report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
-    assert "points below lab accuracy" in report.verdict
+    low, high = report.gap_interval
+    assert f" points ({low:.1f} to {high:.1f}) below lab accuracy" in report.verdict
     assert ("errors are" in report.verdict) == named

@@ -185,14 +185,35 @@ def test_pictures_that_were_compressed_again_accuse_nobody(quality, tmp_path, cl
 def test_a_path_that_none_of_those_tried_is_does_not_work_as_the_lab_did(
     tmp_path, classifier, pictures
 ):
-    def cut(frame: np.ndarray) -> np.ndarray:
-        return right_path(cv2.resize(frame[3:-3, 3:-3], (40, 40)))
+    rng = np.random.default_rng(0)
 
-    report = audit([record(tmp_path / "s", classifier, pictures, cut)])
+    def noisy(frame: np.ndarray) -> np.ndarray:
+        return right_path(np.clip(frame + rng.normal(0, 40, frame.shape), 0, 255).astype(np.uint8))
+
+    report = audit([record(tmp_path / "s", classifier, pictures, noisy)])
     assert report.checks.faults == ()
     assert "works as the lab did" not in report.verdict
     assert "the device's scores are not the lab's" in report.verdict
     assert any("none of the paths that were tried gives them" in note for note in report.notes)
+
+
+def test_a_path_that_is_not_known_but_surely_costs_points_is_a_fault(
+    tmp_path, classifier, pictures
+):
+    """The answers are mostly the lab's, so that the scores alone accuse nobody."""
+
+    def cut(frame: np.ndarray) -> np.ndarray:
+        return right_path(cv2.resize(frame[5:-5, 5:-5], (40, 40)))
+
+    session = record(tmp_path / "s", classifier, pictures, cut)
+    report = audit([session], AuditOptions(fail_on=("path",)))
+    kept = report.checks.kept
+    assert kept.agreed >= 0.8 * kept.frames
+    (fault,) = report.checks.faults
+    assert (fault.kind, report.ok) == ("path", False)
+    assert f"a path that is not known here, which costs {fault.points:.1f} points" in report.verdict
+    assert report.next[0].why.startswith("repair the device's program")
+    assert 0 < report.next[0].points_low < fault.points
 
 
 def test_a_fault_of_one_session_is_named_with_it_and_priced_over_all(

@@ -158,3 +158,17 @@ def test_a_field_that_is_worse_than_the_lab_raises_the_alarm_and_fails_the_gate(
     assert audited.alarm.raised
     assert not audited.ok
     assert audit([log], AuditOptions(fail_on=("path", "truth", "session"))).ok
+
+
+def test_where_one_thing_holds_most_frames_the_finding_says_that_the_others_are_misread(tmp_path):
+    """Frames say that there is no gap, things that there is one: neither is left out."""
+    events = []
+    for k in range(320):
+        other = k >= 300  # ten of twenty things that are seen once are misread
+        truth = k % len(LABELS) if other else 0
+        answer = answer_event(k, not (other and k % 2), truth=truth, g=k if other else 0)
+        events += [answer, truth_event(k, LABELS[truth])]
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert report.verdict.startswith("No gap is proved: ")
+    assert report.alarm.raised
+    assert report.verdict.endswith("the alarm is raised: 11 of 21 different things right.")

@@ -10,6 +10,7 @@ import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
 from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.session.label_file import merge_labels
 
 NUM_FRAMES, LAB = 600, 0.967
 REGIONS = ("left", "right")
@@ -102,6 +103,42 @@ def test_a_short_shift_is_found_though_the_model_is_weak(by, said, tmp_path):
     seen = film(mean_length=6)
     report = audit([session(tmp_path / "s", answers(seen, 0.7), delayed(seen, by))])
     assert said in only_fault(report).name
+
+
+def test_of_a_film_that_repeats_itself_the_shortest_shift_of_a_few_labels_is_named(tmp_path):
+    rng = np.random.default_rng(9)
+    seen = np.tile(rng.integers(len(LABELS), size=130), 5)[:NUM_FRAMES]
+    for seed in range(3):
+        few = np.random.default_rng(seed).random(NUM_FRAMES) < 0.15
+        told = np.where(few, delayed(seen, 3), -1)
+        fault = only_fault(audit([session(tmp_path / f"{seed}", answers(seen, 0.8), told)]))
+        assert fault.name == "labels come 3 frames late"
+
+
+@pytest.mark.parametrize(
+    ("by", "begin", "every", "said"),
+    [
+        (-1, 300, 1, "on labels come 1 frame early"),
+        (1, 300, 1, "on labels come 1 frame late"),
+        (5, 400, 1, "on labels come 5 frames late"),
+        (-4, 280, 4, "on labels come 1 label early"),
+    ],
+)
+@pytest.mark.parametrize("accuracy", [0.95, 0.7])
+def test_labels_after_a_line_that_was_left_out_or_doubled_are_found(
+    by, begin, every, said, accuracy, tmp_path
+):
+    """One frame in `every` has a label."""
+    seen = np.random.default_rng(3).integers(len(LABELS), size=NUM_FRAMES + 9)
+    read, later = answers(seen, accuracy)[:NUM_FRAMES], np.roll(seen, by)[:NUM_FRAMES]
+    told = np.where(np.arange(NUM_FRAMES) < begin, seen[:NUM_FRAMES], later)
+    told[np.arange(NUM_FRAMES) % every > 0] = -1
+    report = audit([session(tmp_path / "s", read, told)])
+    fault = only_fault(report)
+    assert fault.name.endswith(said)
+    assert int(fault.name.split()[2]) == pytest.approx(begin, abs=5 * every)
+    right = report.live.tally.accuracy + fault.points / 100
+    assert right == pytest.approx(accuracy, abs=0.05)
 
 
 def test_labels_that_are_late_by_seconds_are_found_where_the_rate_changes(tmp_path):
@@ -203,10 +240,16 @@ def test_a_folder_in_the_order_of_its_classes_is_not_accused(tmp_path):
 def test_the_gate_and_the_verdict_name_the_labels(tmp_path):
     seen = film()
     path = session(tmp_path / "s", answers(seen), delayed(seen, 12))
+    head = json.loads((path / "session.json").read_text())
+    (path / "session.json").write_text(json.dumps(head | {"truth": ["csv"]}))
     report = audit([path], AuditOptions(fail_on=("truth",)))
     assert not report.ok
     assert report.verdict.startswith("The labels are wrong, not the model: labels come 12 frames")
-    assert report.next[0].command == f"edgecnn label {path}"
+    assert report.next[0].command == f"edgecnn label {path} --merge FILE.csv"
+    right = tmp_path / "FILE.csv"
+    right.write_text("frame,label\n" + "".join(f"{k},{LABELS[c]}\n" for k, c in enumerate(seen)))
+    merge_labels(path, right)
+    assert audit([path], AuditOptions(fail_on=("truth",))).ok
     assert json.loads(json.dumps(report.to_json()))["faults"][0]["kind"] == "truth"
 
 

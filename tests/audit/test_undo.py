@@ -19,19 +19,21 @@ from edgecnn.audit.audit import audit
 from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
 from edgecnn.audit.ledger.other_light import LIGHT, light_changes
 from edgecnn.audit.ledger.step import Step
-from edgecnn.audit.undo import changed_answers
+from edgecnn.audit.ledger.truth_faults import TruthFault
+from edgecnn.audit.undo import changed_answers, changed_picture
 from edgecnn.audit.undo import undo as undoing
 from edgecnn.audit.undo.changed_answers import KeptLabelled, Readers, labelled_frames
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.placebo import placebo_changes
 from edgecnn.audit.undo.splits import Return, measure_return
 from edgecnn.audit.undo.undo import NOT_IDENTIFIED, _both, _Trial
+from edgecnn.audit.verdict import _cause
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import open_session
-from edgecnn.session.read import read_frames, read_truth
+from edgecnn.session.read import Truth, read_frames, read_truth
 
 EVERY = [*framing_changes(), *light_changes(), *placebo_changes(3)]
 
@@ -302,7 +304,10 @@ def test_two_causes_at_once_are_both_priced(color_folders, tmp_path):
     assert sum(own) == pytest.approx(found[FRAMING].points + found[LIGHT].points, abs=0.2)
     first = report.checks.undone.prescription
     assert f"with {first.change.name!r} already set: " in said
-    assert f"; {first.returned.points:.1f} points come back if each frame" in report.verdict
+    points = first.returned.points
+    assert f"; only {points:.1f} points come back if each frame" in report.verdict
+    large = _cause(report.live, report.checks, 4 * points, None)
+    assert f"; {points:.1f} points come back if each frame" in large
     assert any(abs(first.returned.points - one) <= 0.06 for one in own)
     assert not any("more than the whole gap" in line for line in report.apart_from_the_steps)
     rest = replace(report.residual, points=-5.0, low=-8.0, high=-2.0)
@@ -404,6 +409,18 @@ def test_what_only_a_drawn_out_edge_mends_is_not_mended():
     smeared = SmearReader().answers(frames, changes[0])
     assert smeared.all(), "the edge alone would mend them all"
     assert not _Trial(kept, SmearReader(), None)._won(FRAMING, changes).any()
+    # Nor does it save labels from being accused.
+    frames = SimpleNamespace(index=wrong, regions={None: 0}, key=wrong)
+    part = (mock.Mock(), frames, Truth(wrong + 1, wrong, wrong, 0, {}, 0))
+    fault = TruthFault("labels run backwards", Tally(0, 30), None, None)
+    with mock.patch.multiple(
+        changed_picture,
+        framing_changes=lambda: changes,
+        labelled_frames=lambda *_: kept,
+        open_classifier=mock.Mock(),
+        Readers=lambda _: SmearReader(),
+    ):
+        assert changed_picture.picture_at_fault(part, fault, mock.Mock(), 0.9) is None
 
 
 def test_frames_surer_than_every_picture_are_stood_for():

@@ -165,6 +165,8 @@ def test_accuracy_is_told_by_class_and_group_the_worst_first():
     assert "25.0 points" in by_class.to_text()
     assert "2 test images have no site" in by_site.to_text()
     assert by_class.to_json()["worst"]["gap_low"] > 0
+    (alike,) = break_down(classes, {}, np.ones(40, bool), np.arange(40))
+    assert "No class with 10 test images is behind the others." in alike.to_text()
 
 
 @pytest.fixture

@@ -29,9 +29,11 @@ from edgecnn.errors import ImageError, MissingRuntimeError
 from edgecnn.records import Progress
 from edgecnn.session.answers import region_of
 from edgecnn.session.read import Frames, Session
+from edgecnn.words import number
 
-__all__ = ["Reanswered", "reanswer", "spread"]
+__all__ = ["UNKNOWN_PATH", "Reanswered", "reanswer", "spread"]
 
+UNKNOWN_PATH = "a path that is not known here"
 # At most so many pictures, and so many by each other path.
 _MOST, _MOST_TRIED = 400, 150
 _EXACT = 1e-9
@@ -86,10 +88,11 @@ class Reanswered:
             return " or ".join(self.match.names)
         if self.lag:
             way = "late" if self.lag > 0 else "early"
-            return f"answers come {abs(self.lag)} frames {way}: they are of other pictures"
+            frames = number(abs(self.lag), "frame")
+            return f"answers come {frames} {way}: they are of other pictures"
         if self.match.unrelated:
             return "the pictures don't belong to their answers"
-        return "a path that is not known here" if self.match.unknown else None
+        return UNKNOWN_PATH if self.match.unknown else None
 
     @property
     def is_same(self) -> bool:

@@ -21,8 +21,8 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.recordings.exchanges import best_order, exchanged_regions, region_rows
 from edgecnn.audit.recordings.label_comparison import LabelComparison
-from edgecnn.audit.recordings.label_lag import MOST, answers_of_labels, best_lag, shifted
-from edgecnn.session.answers import NO_TRUTH
+from edgecnn.audit.recordings.label_lag import MOST, answers_of_labels, best_lag, late_part, shifted
+from edgecnn.session.answers import NO_TRUTH, region_of
 from edgecnn.session.headline import is_right, labelled_rows
 from edgecnn.session.read import Frames, Session, Truth, frame_events, read_frames
 
@@ -37,6 +37,8 @@ _CLOSES, _CHANCE = 0.5, 0.002
 _FEWEST_CHANGED, _FITS_NOT, _FITS, _AS_ELSEWHERE = 30, 0.15, 0.5, 0.85
 # Names that are exchanged have passed a stricter test already.
 _CHANCE_OF_NAMES = 0.05
+# The best of many parts, in points more than all labels together return.
+_CHANCE_OF_PART, _CLEARLY = 1e-6, 5.0
 # An exchange of names: this share of each class that moves must be answered by its new name, and
 # this one by its own.
 _MOVED, _KEPT, _FEWEST_MOVED = 0.8, 0.1, 3
@@ -144,8 +146,15 @@ def _fault_of(session: Session, frames: Frames, truth: Truth, expected: float) -
             found.append(TruthFault(one.name, before, after, one.label))
         elif one.lag:
             found += _shift_of_few(frames, truth, one, before, expected)
-    if found:
-        return max(found, key=lambda fault: fault.points or 0.0)
+    best = max(found, key=lambda fault: fault.points or 0.0, default=None)
+    if (late := _late_part(frames, truth)) is not None:
+        after = _improvement(frames, truth, late, expected)
+        part = TruthFault(late.name, before, after, late.label)
+        # Of labels that are all late the part without the errors at either end fits a bit better.
+        if after and (best is None or (part.points or 0.0) > (best.points or 0.0) + _CLEARLY):
+            return part
+    if best is not None:
+        return best
     if _is_shuffled(_confusion(session, frames, truth), expected):
         return TruthFault("labels are in another order than the frames", before, None, None)
     return None
@@ -174,6 +183,26 @@ def _hypotheses(session: Session, frames: Frames, truth: Truth) -> Iterator[_Hyp
     if not frames.separate:
         for name, label in _shifted_by_time(session, frames, truth):
             yield _Hypothesis(name, label)
+
+
+def _late_part(frames: Frames, truth: Truth) -> _Hypothesis | None:
+    """Labels of a part that come late or early, as after a line that somebody left out."""
+    rows = labelled_rows(truth)
+    if len(np.unique(region_of(frames.key[rows[[0, -1]]]))) > 1:
+        return None  # each region is looked at by itself
+    found = late_part(frames.index[rows], truth.label[rows])
+    if found is None:
+        return None
+    lag, part, put_right = found
+    label = truth.label.copy()
+    label[rows] = put_right
+    numbers = frames.frame[rows[part]]
+    first, last = int(numbers[0]), int(numbers[-1])
+    unit = "frames" if last - first + 1 == len(numbers) else "labels"
+    # The last answers may be wrong by themselves.
+    until = "on" if len(rows) - part.stop <= abs(lag) + _FEWEST_MOVED else f"to {last}"
+    name = f"from frame {first} {until} {_shift_name(lag, unit, 0)}"
+    return _Hypothesis(name, label, frames.separate, _CHANCE_OF_PART)
 
 
 def _changed(label: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -306,7 +335,7 @@ def _by_number(name: str) -> tuple[tuple[int, int | str], ...]:
 
 def _shift_name(lag: float, unit: str, digits: int) -> str:
     way = "late" if lag > 0 else "early"
-    unit = "frame" if (unit, abs(lag)) == ("frames", 1) else unit
+    unit = unit[:-1] if abs(lag) == 1 and not digits else unit
     return f"labels come {abs(lag):.{digits}f} {unit} {way}"
 
 

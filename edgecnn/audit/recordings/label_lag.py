@@ -7,11 +7,13 @@ import numpy as np
 from edgecnn.accuracy.intervals import chunks
 from edgecnn.session.answers import region_of
 
-__all__ = ["MOST", "answers_of_labels", "best_lag", "shifted"]
+__all__ = ["MOST", "answers_of_labels", "best_lag", "late_part", "shifted"]
 
 # Labels are shifted by up to this share of the frames, of which at most so many are looked at.
 _FURTHEST, MOST = 1 / 3, 1 << 18
 _MOST_CLASSES = 64
+# Shares that differ by less are alike.
+_ALIKE = 0.005
 
 
 def shifted(key: np.ndarray, label: np.ndarray, lag: int) -> np.ndarray:
@@ -71,11 +73,52 @@ def best_lag(position: np.ndarray, index: np.ndarray, label: np.ndarray) -> int:
     right = np.fft.irfft(hits, size)
     count = np.fft.irfft(pairs, size)
     furthest = int(span * _FURTHEST)
-    lags = np.concatenate([np.arange(furthest + 1), np.arange(-furthest, 0)])
+    lags = np.arange(-furthest, furthest + 1)
     share = np.where(count[lags] >= 0.5 * count[0], right[lags] / np.maximum(count[lags], 1), 0)
-    # Of shifts that fit alike, as in a film that repeats itself, the shortest.
-    alike = lags[share >= share.max() - 0.005]
-    return int(alike[np.argmin(np.abs(alike))])
+    best = int(share.argmax())
+    error = 2 * np.sqrt(max(0.0, share[best] * (1 - share[best])) / max(1.0, count[lags[best]]))
+    # Several shifts fit alike where a film repeats itself: then the shortest, and what fits best
+    # beside it.
+    alike = share >= share[best] - max(_ALIKE, error)
+    shortest = int(lags[alike][np.abs(lags[alike]).argmin()]) + furthest
+    last = np.append(np.flatnonzero(~alike), len(lags))
+    first = int(last[last < shortest].max(initial=-1)) + 1
+    near = np.arange(first, int(last[last > shortest].min()))
+    near = near[share[near] >= share[near].max() - _ALIKE]
+    return int(lags[near][np.abs(lags[near]).argmin()])
+
+
+def late_part(index: np.ndarray, label: np.ndarray) -> tuple[int, slice, np.ndarray] | None:
+    """By how many places the labels of a part are late, which part, and all labels with that one
+    put right, -1 where that is unknown; None: of none.
+
+    A line that somebody left out, or wrote twice, moves all labels after it. The lag is sought in
+    the halves and in the first and last quarter. The part is where most more fit.
+
+    Args:
+        index, label: int, shape (n,): of the labelled frames alone, in their order.
+    """
+    count, most, found = len(label), 0, None
+    for first, end in ((0, 2), (2, 4), (0, 1), (3, 4)):
+        rows = slice(first * count // 4, end * count // 4)
+        lag = best_lag(np.arange(len(index[rows])), index[rows], label[rows])
+        moved = _moved_by(label, lag)
+        gain = (moved == index) * 1 - ((label == index) & (moved >= 0))
+        total = np.concatenate([[0], np.cumsum(gain)])
+        rise = total - np.minimum.accumulate(total)
+        if rise.max() > most:
+            last = int(rise.argmax())
+            start = int(total[:last].argmin())
+            right = np.concatenate([label[:start], moved[start:last], label[last:]])
+            most, found = int(rise.max()), (lag, slice(start, last), right)
+    return found
+
+
+def _moved_by(label: np.ndarray, lag: int) -> np.ndarray:
+    """Labels that come `lag` places late, put right; -1 where there is none."""
+    found = np.full(len(label), -1, label.dtype)
+    found[max(0, -lag) : len(label) - max(0, lag)] = label[max(0, lag) : len(label) + min(0, lag)]
+    return found
 
 
 def _filled(place: np.ndarray, label: np.ndarray, span: int) -> np.ndarray:

@@ -92,6 +92,23 @@ class KeptLabelled:
         """Of the frames for which these stand, a fraction."""
         return float(self.right @ self.weight / self.weight.sum())
 
+    def read_right(self, change: Change, readers: Readers, rows: np.ndarray) -> np.ndarray:
+        """Which frames are read right under a change: bool, shape (rows,).
+
+        Where that brings into view what the camera did not see, a misread frame has to be read
+        right however it is filled in: edges that are drawn out can look like a class.
+        """
+        right = self._fits(change, readers, rows)
+        mended = right & ~self.right[rows]
+        if change.refilled is not None and mended.any():
+            again = replace(change, apply=change.refilled)
+            right[mended] = self._fits(again, readers, rows[mended])
+        return right
+
+    def _fits(self, change: Change, readers: Readers, rows: np.ndarray) -> np.ndarray:
+        answers = readers.answers([self.frames[row] for row in rows], change)
+        return np.asarray(answers == self.label[rows])
+
     def under(self, change: Change, readers: Readers) -> KeptLabelled:
         """The same frames changed, and what is answered to them then."""
         frames = [change.apply(frame) for frame in self.frames]

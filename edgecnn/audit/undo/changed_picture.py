@@ -55,9 +55,9 @@ def picture_at_fault(
         after = float((fault.label == frames.index)[put_right].mean())
         enough = before + _AS_WELL * (after - before)
     changes, readers = [*framing_changes(), *light_changes()], Readers(classifier)
-    shares = []
+    every, shares = np.arange(len(kept.label)), []
     for k, change in enumerate(changes):
-        right = readers.answers(kept.frames, change) == kept.label
+        right = kept.read_right(change, readers, every)
         shares.append(float(right @ kept.weight / kept.weight.sum()))
         if progress:
             progress("labels", k + 1, len(changes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,8 +17,8 @@ _FRAGILE = 3
 
 
 def nudges() -> Sequence[Change]:
-    """Seven changes that a person would not notice."""
-    return [
+    """Seven changes that a person would not notice, nor what they fill in at the edge."""
+    made = [
         moved("left", right=-0.04),
         moved("right", right=0.04),
         moved("up", down=-0.04),
@@ -27,6 +27,7 @@ def nudges() -> Sequence[Change]:
         turned_by("one way", -4),
         turned_by("the other way", 4),
     ]
+    return [replace(nudge, refilled=None) for nudge in made]
 
 
 @dataclass(frozen=True)

@@ -145,25 +145,13 @@ class _Trial:
         wrong, right = np.flatnonzero(~kept.right), np.flatnonzero(kept.right)
         won = np.zeros((len(changes), len(kept.label)))
         for k, change in enumerate(changes):
-            mended = self._mended(change, wrong)
+            mended = self._read(change, wrong)
             if len(np.unique(kept.group[wrong[mended]])) > 1:
                 won[k, wrong] = mended
                 won[k, right] = -self._spoiled(change, right, kept.weight[wrong] @ mended)
             if self.progress:
                 self.progress(cause.split(" (")[0], k + 1, len(changes))
         return won
-
-    def _mended(self, change: Change, rows: np.ndarray) -> np.ndarray:
-        """Which misread frames are read right under a change: bool, shape (rows,).
-
-        Where that brings into view what the camera did not see, however it is filled in: edges
-        that are drawn out can look like a class.
-        """
-        mended = self._read(change, rows)
-        if change.refilled is not None and mended.any():
-            again = replace(change, apply=change.refilled)
-            mended[mended] = self._read(again, rows[mended])
-        return mended
 
     def _spoiled(self, change: Change, rows: np.ndarray, enough: float) -> np.ndarray:
         """1 where a setting misreads a frame that is read right as it is: float64, shape (rows,).
@@ -184,8 +172,7 @@ class _Trial:
 
     def _read(self, change: Change, rows: np.ndarray) -> np.ndarray:
         """Which frames are read right under a change: bool, shape (rows,)."""
-        answers = self.readers.answers([self.kept.frames[row] for row in rows], change)
-        return np.asarray(answers == self.kept.label[rows])
+        return self.kept.read_right(change, self.readers, rows)
 
     def families(self) -> list[_Family]:
         """Both families, and what patterns return where one of them seems to return points."""

@@ -26,6 +26,9 @@ ASKED = (
 GRID = "!document.querySelector('#grid-box').hidden"
 SHEET = "document.querySelector('#sheet').open"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# More classes than the sheet shows beside its suggestions.
+MANY = """import("/net.js").then(({ device }) => {
+    for (let k = 0; k < 20; k += 1) device.about.labels.push(`more ${k}`); })"""
 HINT = "getComputedStyle({}, '::after').content"
 
 
@@ -104,9 +107,11 @@ def test_a_digit_key_gives_the_class_of_that_name_in_sheet_and_grid(browser, ses
         page.wait(ASKED)
         page.key("w")
         page.wait(SHEET)
-        page.tap("#sheet-more")
-        page.key("5")
-        assert grows(given_to(session), 4) == "5"
+        others = buttons(page, "#sheet-all")  # few classes are all in view
+        assert sorted(buttons(page, "#sheet-next") + others) == list("0123456789")
+        assert page.eval("document.querySelector('#sheet-more').hidden")
+        page.key(others[0])
+        assert grows(given_to(session), 4) == others[0]
         page.wait(ASKED)
         page.key("b")
         page.wait(GRID)
@@ -139,11 +144,26 @@ def test_where_classes_are_words_keys_go_by_position_and_the_buttons_show_them(
         page.key("2")
         assert grows(given_to(session), 1) == offered[1]
         page.wait(ASKED)
+        page.key("w")
+        page.wait(SHEET)
+        offered = buttons(page, "#sheet-next")
+        page.key("4")  # the first of those below them
+        assert grows(given_to(session), 2) == next(n for n in WORDS if n not in offered)
+        page.wait(ASKED)
+        page.eval(MANY)
+        page.key("w")
+        page.wait(SHEET)
+        assert page.eval("document.querySelector('#sheet-all').hidden")
+        page.tap("#sheet-more")
+        assert len(buttons(page, "#sheet-all")) == 30
+        page.key("2")
+        assert grows(given_to(session), 3) == "one"
+        page.wait(ASKED)
         page.key("b")
         page.wait(GRID)
         assert buttons(page, "#grid") == list(WORDS)
         page.key("2")
-        assert grows(given_to(session), 2) == "one"
+        assert grows(given_to(session), 4) == "one"
         assert page.errors == []
 
 

@@ -5,6 +5,7 @@ import { $, make, toast } from "./dom.js";
 import { classKeys, pressedClass, showKey } from "./keys.js";
 
 export const NONE = "none of these";
+const FEW = 24; // so many classes need no search, and no further tap to be seen
 let done = null;
 let keys = new Map(); // of the classes that the sheet shows
 
@@ -30,25 +31,29 @@ function choice(name) {
 }
 
 function showNext(nextLabels) {
-  keys = classKeys(device.about.labels, nextLabels);
+  const { labels } = device.about;
+  const others = labels.length > FEW ? [] : labels.filter((name) => !nextLabels.includes(name));
+  fill(others, nextLabels);
   $("sheet-next").replaceChildren(...nextLabels.map((name) => choice(name)));
   $("sheet-next").hidden = false;
-  $("sheet-all").hidden = $("sheet-search").hidden = $("sheet-new").hidden = true;
-  $("sheet-more").hidden = false;
+  $("sheet-all").hidden = !others.length;
+  $("sheet-search").hidden = $("sheet-new").hidden = true;
+  $("sheet-more").hidden = labels.length <= FEW;
 }
 
 function showAll() {
   const labels = device.about.labels;
   $("sheet-next").hidden = $("sheet-more").hidden = true;
   $("sheet-all").hidden = false;
-  $("sheet-search").hidden = labels.length <= 24;
+  $("sheet-search").hidden = labels.length <= FEW;
   $("sheet-search").value = "";
   $("sheet-new").hidden = device.about.fixed;
   fill(labels);
 }
 
-function fill(labels) {
-  keys = classKeys(device.about.labels, labels);
+// Show these classes; those of `before` are shown above them.
+function fill(labels, before = []) {
+  keys = classKeys(device.about.labels, [...before, ...labels]);
   const all = $("sheet-all");
   all.replaceChildren(...labels.map((name) => choice(name)));
   all.toggleAttribute("data-long", labels.some((name) => name.length > 8));
