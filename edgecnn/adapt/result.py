@@ -29,7 +29,8 @@ _HEADERS = (
 _WORTH = (
     "How many labels are worth it: on thirteen meters three networks read 97.27 % of other images "
     "as trained, 98.89 % adapted without a label, 99.04 % with 20 labels picked so and 99.06 % "
-    "with 50 (docs/results/adapt.md). What they give on this device is not known before it has them."
+    "with 50 (docs/results/adapt.md). What they give on this device is not known until it has "
+    "them."
 )
 _LISTED = 20
 

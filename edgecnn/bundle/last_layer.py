@@ -1,11 +1,11 @@
 """Fit the last layer again: to labels, to the teacher's answers, and to the lab.
 
 The teacher need not be sure: learning from its sure answers alone leaves out the classes that the
-camera shows badly, and the layer forgets them (docs/results/adapt.md). Labels count fully. The teacher's
-answers to the other images count less the more labels there are, and the replayed lab images keep
-the layer from forgetting. The result lies between the layer as it was and the fit, the nearer to
-the fit the more images there are. Cross-validation by group says, before anything is accepted,
-what it does to held-out images.
+camera shows badly, and the layer forgets them (docs/results/adapt.md). Labels count fully. The
+teacher's answers to the other images count less the more labels there are, and the replayed lab
+images keep the layer from forgetting. The result lies between the layer as it was and the fit, the
+nearer to the fit the more images there are. Cross-validation by group says, before anything is
+accepted, what it does to held-out images.
 """
 
 from __future__ import annotations

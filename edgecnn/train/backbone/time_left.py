@@ -95,7 +95,8 @@ def fit_in_time(task: Task, frozen: FrozenFeatures, clock: Clock, reports: Repor
     """The task with as many training images as there is time to look at.
 
     Where that is not all of them, the probe on the images as they are is the network. A large
-    input and few images read more in the field than a small one and all of them (docs/results/train.md).
+    input and few images read more in the field than a small one and all of them
+    (docs/results/train.md).
     """
     if clock.seconds is None:
         return task
