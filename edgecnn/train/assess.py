@@ -246,7 +246,7 @@ def measure(
         things, truth = things_in(ChosenTensors(task.data.tensors, rows)), task.data.classes[rows]
         return tally_of_objects(scores.argmax(axis=1) == truth, things, truth)
 
-    rows = task.measured_rows("train")
+    rows = task.measured_rows()
     train = of(rows, scores_of(ChosenTensors(task.data.tensors, rows)))
     val = of(task.rows("val"), scores_of(task.tensors("val")))
     # On clean validation images, which are mostly right, it comes out as 1 and says nothing.
