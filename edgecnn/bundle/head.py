@@ -23,6 +23,7 @@ from edgecnn.files.arrays import open_arrays
 __all__ = ["EMBEDDING_FILE", "HEAD_FILE", "Head", "Lessons", "entropy", "refit"]
 
 EMBEDDING_FILE, HEAD_FILE = "model_embedding_float32.tflite", "head.npz"
+_MOST_STEPS = 1000
 _MEMORY = 10  # steps that the minimizer remembers
 _ENOUGH = 1e-7  # of the gradient: 1e-5 leaves scores 2e-3 from those of the best fit
 
@@ -102,7 +103,7 @@ def entropy(scores: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(found, 0.0) + 0.0)  # never -0.0
 
 
-def refit(head: Head, lessons: Lessons, l2: float, most_steps: int = 1000) -> Head:
+def refit(head: Head, lessons: Lessons, l2: float) -> Head:
     """The head that fits the lessons best and stays near the one that it comes from.
 
     It minimizes the weighted mean cross-entropy plus l2 / 2 times the squared distance of the
@@ -136,18 +137,18 @@ def refit(head: Head, lessons: Lessons, l2: float, most_steps: int = 1000) -> He
         slope = np.concatenate([(x.T @ error + l2 * pull).ravel(), error.sum(axis=0)])
         return float(missed + l2 / 2 * (pull**2).sum()), slope
 
-    found = _minimize(loss, np.concatenate([start.ravel(), head.bias]), most_steps)
+    found = _minimize(loss, np.concatenate([start.ravel(), head.bias]))
     weights = (found[: start.size].reshape(shape) / size).astype(np.float32)
     return Head(weights, found[start.size :].astype(np.float32))
 
 
 def _minimize(
-    loss: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, most_steps: int
+    loss: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray
 ) -> np.ndarray:
     """L-BFGS with a backtracking line search: scipy is not on every board."""
     at, (value, slope) = start, loss(start)
     memory: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_MEMORY)
-    for _ in range(most_steps):
+    for _ in range(_MOST_STEPS):
         if np.abs(slope).max() < _ENOUGH:
             break
         way = _direction(slope, memory)

@@ -102,7 +102,7 @@ def _calibrate(
     paths = find_images(lab_root, notes)
     notes += _doubtful_roles(files, roots, paths, lab_root, view)
     lab_files = [Found(paths[k], str(paths[k])) for k in evenly(len(paths), _MOST_LAB)]
-    window = window_for(files, "field")
+    window = window_for(files)
     most = FitOptions().most
     pool = read_pool(files, window, view, most, what="field", progress=progress)
     lab_pool = read_pool(lab_files, window, None, _MOST_LAB, what="lab", progress=progress)

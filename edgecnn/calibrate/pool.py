@@ -119,8 +119,8 @@ def view_of_bundle(path: Path) -> View:
     return View(card.input, card.labels, look, lab_test)
 
 
-def window_for(files: Sequence[Found], what: str) -> Window:
-    """The window for the sizes that these files have.
+def window_for(files: Sequence[Found]) -> Window:
+    """The window for the sizes that these files of the field have.
 
     Raises:
         DataError: None of the files that were tried can be decoded.
@@ -128,7 +128,7 @@ def window_for(files: Sequence[Found], what: str) -> Window:
     tried = (readable_image(files[k].path) for k in evenly(len(files), _SIZE_SAMPLE))
     frames = [frame for frame in tried if frame is not None]
     if not frames:
-        raise DataError(f"no {what} image can be decoded; check the folder")
+        raise DataError("no field image can be decoded; check the folder")
     return common_window(frames)
 
 

@@ -97,24 +97,25 @@ class TruthRows:
             return
         # First all that can fail: columns stay of one length.
         key, why, weight = frame_key(event.frame, region), why_code(event.why), chance_weight(event)
+        row = len(self._key)
         self._key = appended(self._key, key)
         self._why.append(why)
         if event.blind is not None:
-            _append(self._blind, len(self._key) - 1, event.blind)
+            _append(self._blind, row, event.blind)
         if weight != 1:
-            _append(self._weight, len(self._key) - 1, weight)
+            _append(self._weight, row, weight)
         if event.label is not None and event.label not in self._codes:
             self._codes[event.label] = NONE_OF_THESE - len(self._outside)
             self._outside.append(event.label)
         self._label = appended(self._label, self._codes[event.label])
         if event.withdrawn:
-            self._withdrawn.append(len(self._key) - 1)
+            self._withdrawn.append(row)
         person = self._people.setdefault(event.source, len(self._people))
         if not self._turns or self._turns[-1][1] != person:
-            self._turns.append((len(self._key) - 1, person))
+            self._turns.append((row, person))
         if event.at is not None:
             given = event.at.timestamp()
-            _append(self._given, len(self._key) - 1, given)
+            _append(self._given, row, given)
             self._is_late = self._is_late or given < self._newest
             self._newest = max(self._newest, given)
 

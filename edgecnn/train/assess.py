@@ -251,7 +251,7 @@ def measure(
         scores_of = quick
     options = task.options
 
-    rows = task.measured_rows("train")
+    rows = task.measured_rows()
     some = ChosenTensors(task.data.tensors, rows)
     train = _tally(scores_of(some), task.data.classes[rows], things_in(some))
     val_things = things_in(task.tensors("val"))

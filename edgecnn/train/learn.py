@@ -266,7 +266,7 @@ class _Trainer:
         start = monotonic()
         keras_scores(model, field)
         degraded = (monotonic() - start) / len(some)
-        passes = len(self.task.measured_rows("train")) + 2 * val + test
+        passes = len(self.task.measured_rows()) + 2 * val + test
         passes += min(MOST_TRAIN, len(self.task.split.train))  # for the replay
         after = WRITING_S + passes * each + (val + test) * degraded
         after += self.task.field_images * (each + self.task.unlabelled.read_s)

@@ -70,10 +70,10 @@ class Task:
     def classes(self, part: Part) -> np.ndarray:
         return np.asarray(self.data.classes[self.rows(part)])
 
-    def measured_rows(self, part: Part) -> np.ndarray:
-        """The rows that measure a part: a pretrained network reads 500 training images."""
-        rows = self.rows(part)
-        if part != "train" or not self.options.pretrained or len(rows) <= _MEASURED:
+    def measured_rows(self) -> np.ndarray:
+        """The training images that are measured: 500 of a pretrained network, else all."""
+        rows = self.rows("train")
+        if not self.options.pretrained or len(rows) <= _MEASURED:
             return rows
         return np.sort(np.random.default_rng(self.options.seed).permutation(rows)[:_MEASURED])
 

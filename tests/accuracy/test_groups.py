@@ -41,4 +41,5 @@ def test_the_interval_is_that_of_the_audit():
 
 def test_a_handful_of_answers_is_no_group_to_accuse():
     assert worst_group({"a": Tally(0, 9), "b": Tally(90, 100)}) is None
+    assert worst_group({"a": Tally(0, 10), "b": Tally(90, 100)}).name == "a"
     assert worst_group({}) is None

@@ -13,6 +13,7 @@ from edgecnn.accuracy.intervals import (
     Clusters,
     difference,
     paired_difference,
+    tighter,
 )
 from edgecnn.accuracy.tally import Tally
 
@@ -106,6 +107,18 @@ def test_one_object_is_worth_one_answer_however_long_it_is_filmed():
     assert Clusters.of(np.ones(5000, bool), np.zeros(5000, int)).tally().effective == 1.0
 
 
+def test_few_clusters_widen_the_interval_as_students_t_does():
+    """12 clusters of 50 answers, 40 or 10 of them right, by the formulas of `_effective`."""
+    right = np.tile(np.repeat([True, False, True, False], [40, 10, 10, 40]), 6)
+    rho = (12 / 11 * 12 * 15**2 / 0.25 - 600) / (12 * 50 * 49)
+    learnt = 12 * rho / 14  # two clusters of rho = 1 are assumed beside the 12
+    spread = 600 + (learnt + 2 / 14) * 12 * 50 * 49
+    between, t = learnt * 12 * 50 * 49 / spread, 2.200985  # of 11 degrees of freedom
+    expected = 600**2 / spread / (1 + between * ((t / 1.959964) ** 2 - 1))
+    found = Clusters.of(right, np.repeat(np.arange(12), 50)).tally()
+    assert found.effective == pytest.approx(expected, rel=1e-4)
+
+
 def test_frames_without_errors_are_worth_as_many_as_there_are_objects():
     assert Clusters.of(
         np.ones(400, bool), np.repeat(np.arange(40), 10)
@@ -152,6 +165,35 @@ def test_answers_of_parts_of_known_size_differ_only_from_their_own_part():
     assert found.effective == pytest.approx(worth, rel=0.1)
     assert found.effective > 1.2 * answers.tally().effective
     assert answers.tally(apart=True).accuracy == answers.tally().accuracy
+
+
+def test_three_right_answers_do_not_show_that_half_of_the_field_has_no_errors():
+    part, right = np.repeat([0, 1], [3, 60]), np.arange(63) % 10 != 5
+    found = Clusters.of(right, np.arange(63), part, (0.5 / np.array([3, 60]))[part], strata=2)
+    assert found.tally(apart=True).effective < 63
+
+
+def test_the_narrower_tally_counts_where_it_lies_in_the_inner_half_of_its_own_side():
+    exact = Tally(98, 100)  # 93.6 to 99.6
+    assert tighter(exact, near := Tally(9620, 10_000)) == near
+    assert tighter(exact, Tally(9580, 10_000)) == exact
+    assert tighter(exact, Tally(9900, 10_000)) == exact
+    assert tighter(exact, near := Tally(9860, 10_000)) == near
+    assert tighter(exact, Tally(49, 50)) == exact  # wider
+
+
+def test_an_interval_is_the_mirror_image_of_that_of_the_errors():
+    for right, total in ((0, 9), (1, 9), (4, 9), (9, 9)):
+        low, high = Tally(right, total).interval
+        assert Tally(total - right, total).interval == pytest.approx((1 - high, 1 - low), abs=1e-6)
+    # Clopper & Pearson: of nine that are all wrong (1 - p)^9 = 2.5 %.
+    assert Tally(0, 9).interval[1] == pytest.approx(1 - 0.025 ** (1 / 9), abs=1e-6)
+
+
+def test_a_part_is_worth_one_answer_at_least():
+    whole = Tally(90, 100, effective=10.0)
+    assert Tally(18, 20).worth_as(whole).worth == pytest.approx(2)
+    assert Tally(1, 1).worth_as(whole).worth == 1
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0.1, 50))

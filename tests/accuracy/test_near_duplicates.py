@@ -56,6 +56,12 @@ def test_light_noise_jpeg_and_size_do_not_hide_a_duplicate(scene):
         assert (vectors @ vectors[0] > DEFAULT_THRESHOLD).all()
 
 
+def test_a_picture_is_as_bright_as_a_person_sees_it_in_either_order_of_colours():
+    red_bgr = np.full((20, 20, 3), (0, 0, 255), np.uint8)
+    for found in (fingerprint(red_bgr), fingerprint(red_bgr[..., ::-1].copy(), is_rgb=True)):
+        assert found.tolist() == [76] * 256  # 29.9 % of 255; blue would be 29
+
+
 def test_different_scenes_are_not_linked(scene):
     vectors = unit_vectors(np.stack([fingerprint(scene(k)) for k in range(300)]))
     assert len(link_near_duplicates(vectors, DEFAULT_THRESHOLD)) == 0
@@ -85,6 +91,12 @@ def test_tiles_give_the_groups_that_all_pairs_give(monkeypatch):
         rows, correlation = nearest(vectors[:30], vectors[30:])
         assert (rows == (vectors[:30] @ vectors[30:].T).argmax(axis=1)).all()
         assert correlation == pytest.approx((vectors[:30] @ vectors[30:].T).max(axis=1), abs=1e-5)
+
+
+def test_of_equals_the_first_is_nearest_also_in_another_tile(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "_TILE", 3)
+    others = np.tile(np.eye(4, dtype=np.float32), (3, 1))
+    assert nearest(np.eye(4, dtype=np.float32), others)[0].tolist() == [0, 1, 2, 3]
 
 
 def test_nothing_is_nearest_among_none():

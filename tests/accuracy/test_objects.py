@@ -43,6 +43,15 @@ def test_a_belt_that_brings_the_next_thing_slowly_shows_another_one():
     assert found == sorted(found)
 
 
+def test_what_looks_like_two_things_is_the_first_of_them():
+    """The second was the first in another light: it gives its frames back."""
+    middle, apart, other = looks(3).astype(float)
+    first, second = 0.81 * middle + 0.19 * apart, 0.81 * middle + 0.19 * (255 - apart)
+    between = 0.45 * first + 0.55 * second
+    seen = [one.astype(np.uint8) for one in (first, second, other, between, other, second)]
+    assert numbered(seen) == [0, 1, 2, 0, 2, 1]
+
+
 def test_pictures_without_contrast_show_one_thing():
     blank = np.full(256, 9, np.uint8)
     assert numbered([blank, looks(1)[0], blank + 40, looks(1)[0]]) == [0, 1, 0, 1]

@@ -36,7 +36,10 @@ def test_a_threshold_takes_the_answers_of_its_own_confidence_and_more_of_a_bette
     wholes = Tally(0, 2000), Tally(0, 2000, effective=500.0)
     found = fit_reject((confidence, right), answers(2000, 2), 0.15, wholes)
     assert found is not None
-    assert found.threshold in confidence
+    assert found.threshold == choose_threshold(confidence, right, 0.15)
+    copied = fit_reject((confidence, right), answers(2000, 2), 0.15, wholes[::-1])
+    assert copied.threshold == choose_threshold(confidence, right, 0.15, share=0.25)
+    assert copied.threshold > found.threshold
     assert found.accepted.total == pytest.approx(found.coverage * 2000, abs=0.1)
     assert found.accepted.accuracy > 0.83
     assert found.accepted.worth == pytest.approx(found.coverage * 500, abs=0.1)

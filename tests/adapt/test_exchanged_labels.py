@@ -41,6 +41,8 @@ def test_folders_that_are_all_shifted_by_one_are_named_also_where_a_class_has_no
 def test_a_camera_that_lets_one_class_look_like_another_is_not_accused():
     read = np.where(EVERY == 2, 5, EVERY)
     assert exchanged_labels(EVERY, scores_of(read), NAMES) == ""
+    three = np.where(EVERY < 3, EVERY + 5, EVERY)  # each as one of its own, but no circle
+    assert exchanged_labels(EVERY, scores_of(three), NAMES) == ""
     collapsed = np.where(EVERY < 6, 1, EVERY)  # most of all classes, but read as the same one
     assert exchanged_labels(EVERY, scores_of(collapsed), NAMES) == ""
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from samples import sample
 
+from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.data import FieldSet, read_field
-from edgecnn.adapt.gate import LabCheck, effective_classes, refusal
+from edgecnn.adapt.gate import LabCheck, broke_labels, doubt, effective_classes, refusal
 from edgecnn.adapt.own_device import find_foreign
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.last_layer import UNLABELLED
@@ -56,7 +57,8 @@ def scores_of(classes: np.ndarray, count: int = 10) -> np.ndarray:
 def field_of(count: int, groups: int) -> FieldSet:
     tensors = np.zeros((count, 2, 2, 3), np.uint8)
     labels = np.full(count, UNLABELLED)
-    return FieldSet((), ("",) * count, tensors, np.arange(count) % groups, labels, labels > 0, 0, 0)
+    names, group = ("",) * count, np.arange(count) % groups
+    return FieldSet(names, names, tensors, group, labels, labels > 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,29 @@ def test_few_images_and_few_classes_are_refused(count, groups, classes, refused)
     images = field_of(count, groups)
     found = refusal(scores_of(np.arange(count) % classes), images)
     assert (refused in found) if refused else not found
+
+
+def test_images_that_were_kept_for_being_hard_say_nothing_of_the_field():
+    """Of 200 images 100 are hard: they show all classes, and no answer to them is sure."""
+    hard = np.arange(200) >= 100
+    images = replace(field_of(200, 100), hard=hard)
+    mixed = scores_of(np.where(hard, np.arange(200), np.arange(200) % 2) % 10)
+    assert "few classes" in refusal(mixed, images)
+    unsure = np.where(hard[:, None], np.float32(0.1), scores_of(np.arange(200) % 10))
+    assert not doubt(unsure, images)
+    assert "Look at the field images" in doubt(unsure[::-1], images)
+
+
+def test_with_a_label_few_classes_and_unsure_answers_are_no_reason_to_refuse():
+    images = field_of(200, 100)
+    images.labels[0] = 1
+    assert not refusal(scores_of(np.arange(200) % 2), images)
+    assert not doubt(np.full((200, 10), 0.1, np.float32), images)
+
+
+def test_one_held_out_label_is_no_evidence_and_what_is_fixed_counts_against_what_is_broken():
+    for lost, won, said in ((1, 0, False), (2, 0, True), (5, 4, False), (5, 3, True)):
+        assert bool(broke_labels(Paired(lost, won))) == said
 
 
 def test_effective_classes_are_the_classes_of_an_even_mix_and_fewer_of_a_skewed_one():

@@ -43,3 +43,8 @@ def test_the_other_mix_is_set_beside_the_live_figure_of_the_report():
     recalls = {"a": Tally(80, 100, estimate=0.9), "b": Tally(50, 50), "c": Tally(0, 0)}
     text = class_mix(recalls, Tally(130, 150, estimate=0.88), EVEN)
     assert text.endswith("would be 95.0 %, not 88.0 %")
+
+
+def test_a_rare_class_that_is_read_worse_makes_the_other_mix_the_lower_figure():
+    text = said([[10, 5, 5], [0, 200, 0], [0, 0, 200]])
+    assert text.endswith("would be 83.3 %, not 97.6 %")

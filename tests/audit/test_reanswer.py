@@ -246,6 +246,22 @@ def test_a_short_session_costs_by_its_part_of_all_labelled_frames(tmp_path, clas
     assert step.low < step.points < step.high
 
 
+def test_a_fault_is_priced_on_frames_that_chance_kept_and_nobody_picked(
+    tmp_path, classifier, pictures
+):
+    session = record(tmp_path / "s", classifier, pictures, DEVICES["turn"][0])
+    events = [json.loads(e) for e in (session / "events.jsonl").read_text().splitlines()]
+    for event in events:
+        if event["event"] == "frame" and event["frame"] < 10:
+            event["pool"] = "hard"
+            del event["p"]
+        if event["event"] == "truth" and 10 <= event["frame"] < 30:
+            event["why"] = "chosen"
+    (session / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+    (step,) = (s for s in audit([session]).steps if s.cause.startswith("device path"))
+    assert f" {NUM_FRAMES - 30} labelled frames kept by chance" in step.evidence
+
+
 def test_without_labels_a_fault_is_named_and_not_priced(tmp_path, classifier, pictures):
     session = record(tmp_path / "s", classifier, pictures, DEVICES["mirror"][0])
     events = (session / "events.jsonl").read_text().splitlines(keepends=True)
@@ -287,7 +303,9 @@ def test_a_way_that_fits_only_a_little_better_is_not_named():
 def test_a_way_that_fits_as_well_is_named_too():
     rng = np.random.default_rng(2)
     logged, own = rng.dirichlet(np.full(5, 0.2), 100), rng.dirichlet(np.full(5, 0.2), 100)
-    assert find_match(logged, own, {"a": logged, "b": logged, "c": own}).names == ("a", "b")
+    nearly = 0.99 * logged + 0.01 * own
+    ways = {"c": own, "b": nearly, "a": logged, "d": 0.9 * logged + 0.1 * own}
+    assert find_match(logged, own, ways).names == ("a", "b")
 
 
 def test_a_device_that_answers_anything_is_said_to_be_unknown():
@@ -302,6 +320,8 @@ def test_labels_move_only_where_each_class_has_one_place():
     own = np.eye(4)[np.repeat(np.arange(4), 5)]
     assert moved_labels(own, own) is None
     assert (moved_labels(own[:, [1, 0, 2, 3]], own) == own[:, [1, 0, 2, 3]]).all()
+    turned = own[:, [1, 2, 0, 3]]
+    assert (moved_labels(turned, own) == turned).all()
     both = own.copy()
     both[:5] = own[5]  # two classes are answered alike: a confusion, no order
     assert moved_labels(both, own) is None

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
+from edgecnn.accuracy.paired import Paired
 from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.audit.ledger.truth_faults import _is_told_apart
+from edgecnn.audit.recordings.label_comparison import LabelComparison
 from edgecnn.session.label_file import merge_labels
 
 NUM_FRAMES, LAB = 600, 0.967
@@ -151,6 +154,11 @@ def test_labels_that_are_late_by_seconds_are_found_where_the_rate_changes(tmp_pa
     words = only_fault(report).name.split()
     assert words[3:] == ["seconds", "late"]
     assert float(words[2]) == pytest.approx(3, abs=0.15)
+    # Lines that are torn, and frames that were logged again, take no other frame its time.
+    place = session(tmp_path / "torn", answers(seen), told, t=t.tolist()) / "events.jsonl"
+    lines = place.read_text().splitlines()
+    place.write_text("\n".join([lines[0], *['{"event": "frame", "fra'] * 9, lines[0], *lines[1:]]))
+    assert only_fault(audit([place.parent])).name.split() == words
 
 
 def test_labels_that_run_backwards_are_found(tmp_path):
@@ -205,6 +213,13 @@ def test_the_names_of_two_weak_classes_are_found_exchanged(tmp_path):
     read = np.where(np.isin(seen, (2, 3)) & (read != seen), 6, read)
     report = audit([session(tmp_path / "s", read, np.array([0, 1, 3, 2, 4, 5, 6, 7])[seen])])
     assert "'blue 2' is 'blue 3', 'blue 3' is 'blue 2'" in only_fault(report).name
+
+
+def test_labels_that_fit_already_are_not_told_apart_by_fitting_others_too():
+    counts = {"total": 100, "num_before": 50, "num_after": 90, "changed": 50, "changed_after": 45}
+    for before, expected in ((0, True), (7, True), (8, False), (40, False)):
+        found = LabelComparison(Paired(0, 9), changed_before=before, **counts)
+        assert _is_told_apart(found) == expected
 
 
 def test_a_confusion_that_goes_one_way_is_no_exchange_of_names(tmp_path):
@@ -294,6 +309,8 @@ def test_labels_that_are_wrong_in_one_region_are_found_there(name, tmp_path):
     report = audit([two_regions(tmp_path / "s", *map(answers, seen), *told)])
     fault = only_fault(report)
     assert fault.name == f"labels come 7 frames late (region {name})"
+    counted = int(fault.evidence.split(" of ")[1].split()[0])
+    assert counted == pytest.approx(2 * NUM_FRAMES, abs=20)  # those of both regions
     assert report.live.tally.accuracy + fault.points / 100 == pytest.approx(0.95, abs=0.03)
     step = next(step for step in report.steps if step.cause.startswith("labels"))
     assert step.points == pytest.approx(fault.points, abs=1)

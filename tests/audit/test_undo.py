@@ -157,6 +157,24 @@ def test_the_region_of_a_change_shows_what_the_change_shows():
         assert difference < 6, change.name
 
 
+def test_a_setting_of_the_framing_does_what_its_name_says():
+    frame = np.zeros((200, 200, 3), np.uint8)
+    cv2.circle(frame, (100, 40), 6, (255, 255, 255), -1)  # above the middle
+
+    def bright(name: str) -> tuple[int, int]:
+        change = next(one for one in framing_changes() if one.name == name)
+        rows, columns = np.nonzero(change.apply(frame)[..., 0] > 128)
+        return round(float(columns.mean())), round(float(rows.mean()))
+
+    x, y = bright("turned by 14 degrees clockwise")
+    assert (x, y) == pytest.approx((100 + 60 * np.sin(np.radians(14)), 42), abs=1)
+    assert bright("turned by 14 degrees counterclockwise")[0] == pytest.approx(200 - x, abs=1)
+    assert bright("16 % towards the top") == pytest.approx((100, 72), abs=1)
+    # The upper 80 %, without a tenth on each side, fill the frame.
+    assert bright("80 % of the frame, from the top") == pytest.approx((100, 50), abs=1)
+    assert bright("turned by 90 degrees clockwise") == pytest.approx((159, 100), abs=1)
+
+
 # ---- audits of planted sessions --------------------------------------------------------------
 
 

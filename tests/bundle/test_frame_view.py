@@ -65,6 +65,9 @@ def test_values_that_make_no_sense_are_refused(values):
 def test_corners_of_a_rectangle_cut_as_its_region_does():
     corners = FrameView(corners=(2, 1, 7, 1, 7, 4, 2, 4), rotate=90)
     assert np.array_equal(corners.apply(FRAME), FrameView((2, 1, 5, 3), 90).apply(FRAME))
+    # Given from another corner on, each pixel is where a turn brings it.
+    turned = FrameView(corners=(2, 4, 2, 1, 7, 1, 7, 4))
+    assert np.array_equal(turned.apply(FRAME), corners.apply(FRAME))
     with pytest.raises(ImageError, match="not inside of the frame of 8x6"):
         FrameView(corners=(2, 1, 9, 1, 9, 4, 2, 4)).apply(FRAME)
 

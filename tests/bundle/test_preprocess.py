@@ -91,6 +91,13 @@ def test_halving_averages_all_that_falls_on_a_pixel(h, w, times):
     assert error.max() <= 0.5 * times, "each halving rounds once"
 
 
+def test_a_side_that_is_halved_once_ends_the_halving_of_the_other():
+    frame = noise(48, 16)
+    half = to_tensor(frame, InputSpec(8, 24))
+    expected = cv2.resize(half, (8, 6), interpolation=cv2.INTER_LINEAR)
+    assert np.array_equal(to_tensor(frame, InputSpec(8, 6)), expected)
+
+
 def test_a_frame_of_the_right_size_is_not_resampled():
     frame = noise(32, 24)
     for interpolation in ("halving", "linear", "area", "cubic", "nearest"):
@@ -173,6 +180,14 @@ def test_a_file_cut_short_anywhere_is_never_taken_for_whole(name):
         except ImageError:
             continue
         assert np.array_equal(frame, whole), f"{end} of {len(data)} bytes"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_bytes_that_fill_the_place_before_a_marker_are_passed_over(count):
+    """ITU T.81, B.1.1.2: any marker may be preceded by any number of bytes 0xFF."""
+    data = ENCODED["rgb.jpg"]
+    filled = data[:2] + b"\xff" * count + data[2:]
+    assert np.array_equal(decode(filled), decode(data))
 
 
 @pytest.mark.parametrize(

@@ -338,17 +338,19 @@ def test_a_budget_holds_and_says_when_it_leaves_out_what(tmp_path):
 def test_a_root_gets_dated_sessions_that_an_audit_takes_together(tmp_path):
     options = RunOptions(log_root=tmp_path / "root", session_mb=0.01, keep_frames=0)
     log = SessionLog(HEADER, options, live=True)
-    Feed(log)(200)
+    Feed(log)(300)
     log.end("interrupted", {})
     folders = sessions_below(tmp_path / "root")
-    assert len(folders) >= 2
+    assert len(folders) >= 3
     assert folders == sorted(folders)
     frames = [read_frames(open_session(folder)) for folder in folders]
-    assert [n for one in frames for n in one.frame.tolist()] == list(range(200))
+    assert [n for one in frames for n in one.frame.tolist()] == list(range(300))
     assert [one.end for one in frames[:-1]] == [f"goes on in {f.name}" for f in folders[1:]]
     assert frames[-1].end == "interrupted"
-    head = open_session(folders[1]).header
+    first, head, *later = (open_session(folder).header for folder in folders)
     assert (head.name, head.site) == ("door", "Graz")
+    # All say when the run began, not when the session before them did.
+    assert {one.run.started_at for one in (head, *later)} == {first.started_at}
     assert sessions_below(folders[0]) == [folders[0]]
 
 

@@ -13,8 +13,12 @@ from sessions import PAST, PAST_BUNDLE
 
 from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.frame_view import FrameView
+from edgecnn.bundle.spec import Prediction
 from edgecnn.device.label.label import LabelOptions, label
 from edgecnn.device.options import RunOptions
+from edgecnn.device.outputs.output_options import DecisionRule
+from edgecnn.device.run.regions import Regions
 from edgecnn.device.run.run import run
 from edgecnn.errors import OptionError, TruthError
 from edgecnn.session.events import TruthEvent
@@ -196,3 +200,15 @@ def test_lines_of_labels_have_regions_themselves(recorded, tmp_path):
     lines.write_bytes(b"".join(event.to_line() for event in given))
     assert merge_labels(log, lines).added == COUNT
     assert {event.get("roi") for event in events(log, "truth")} == {"right"}
+
+
+def test_the_reading_has_a_place_for_each_region_also_where_nothing_is_decided_yet():
+    views = [FrameView((9 * k, 0, 9, 9), name=name) for k, name in enumerate(("a", "b", "c"))]
+    rule = DecisionRule(agree=2, window=3)
+    regions = Regions(views, LABELS, rule, separate=False)
+    assert regions.reading == "? ? ?"
+    for index, region in enumerate(regions):
+        for _ in range(1 if region.name == "b" else 2):
+            region.decide(Prediction(index, LABELS[index], 0.9, tuple(np.eye(len(LABELS))[index])))
+    assert regions.reading == f"{LABELS[0]} ? {LABELS[2]}"
+    assert Regions([FrameView()], LABELS, rule, separate=False).reading is None

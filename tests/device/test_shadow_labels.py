@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers_colour import picture, two_bundles
@@ -17,6 +18,7 @@ from edgecnn.device.log.session_log import SessionLog
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.output_options import DecisionRule
 from edgecnn.device.run.bundles import Active
+from edgecnn.device.run.held_labels import HeldLabels
 from edgecnn.device.run.regions import Regions
 from edgecnn.device.run.shadow import Shadow
 from edgecnn.session.events import TruthEvent
@@ -61,3 +63,20 @@ def test_a_label_that_is_taken_back_leaves_the_one_before_it_to_the_comparison(t
     found = beside.comparison()
     assert found.active.total == 4
     assert audit([tmp_path / "s"]).shadow == found
+
+
+def test_labels_reach_the_shadow_and_those_that_are_taken_back_are_said_no_more():
+    regions = Regions(RunOptions().views, ("a", "b"), DecisionRule(), separate=True)
+    seen: list[int] = []
+    shadow = SimpleNamespace(truth=lambda event, _regions: seen.append(event.frame))
+    active = SimpleNamespace(first_frame=10)  # an earlier bundle answered those before it
+    held = HeldLabels(SimpleNamespace(shadow=shadow, active=active), regions, None)
+    late = TruthEvent(3, "a", "page", by="ann", why="uniform")
+    held.hold([late, late, late._replace(label=None, withdrawn=True)])
+    assert [note.split(" came")[0] for note in held.notes()] == ["2 labels"]
+    picked = TruthEvent(12, "a", "page", by="ann", why="chosen")
+    held.hold([picked])
+    assert "a person picked all labelled frames" in held.notes()[0]
+    held.hold([picked._replace(label=None, withdrawn=True)])
+    assert len(held.notes()) == 1
+    assert seen == [12, 12]

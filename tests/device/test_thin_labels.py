@@ -68,8 +68,10 @@ def test_the_answer_to_a_frame_that_a_page_may_ask_about_outlives_newer_ones(tmp
     feed(log, range(5 * MOST), asked=3)
     for frame in (3, 4, 5 * MOST - 1):  # of frame 4 nobody could be asked any more
         log.truths([TruthEvent(frame, LABELS[0], "page", why="uniform", probability=0.1)])
+    log.truths([TruthEvent(3, LABELS[1], "page", why="uniform", probability=0.1)])  # corrected
     log.end("done", {})
     assert labelled(tmp_path / "s") == [3, 5 * MOST - 1]
+    assert read_frames(open_session(tmp_path / "s")).repeated == 0  # its answer came once
 
 
 def test_a_label_that_comes_after_a_swap_brings_its_answer_into_the_session_before(tmp_path):

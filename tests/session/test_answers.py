@@ -147,6 +147,21 @@ def test_a_truth_that_comes_too_late_is_counted_and_changes_nothing():
     assert answers.late == 2
     answers.truth(TruthEvent(9, LABELS[0], "keys"))
     assert answers.tally.total == 1
+    answers.truth(TruthEvent(3, LABELS[0], "keys"))  # the newest of those that settled
+    assert (answers.tally.total, answers.late) == (1, 3)
+    answers.truth(TruthEvent(4, LABELS[0], "keys"))  # the oldest that did not
+    assert (answers.tally.total, answers.late) == (2, 3)
+
+
+@pytest.mark.parametrize("window", [2, 100])
+def test_a_thing_is_judged_by_its_first_answer_that_has_a_label(window):
+    answers = Answers(LABELS, window=window)
+    for frame, (thing, index) in enumerate([(0, 0), (0, 1), (0, 1), (1, 1), (1, 0), (0, 1)]):
+        answers.answer(frame, index, thing)
+        if frame:
+            answers.truth(TruthEvent(frame, LABELS[thing], "keys"))
+    # The first thing was read wrong at frame 1, its first with a label, the second right.
+    assert answers.first_answers == (2, 1)
 
 
 def test_one_object_filmed_for_days_is_worth_one_answer_and_takes_no_memory():
@@ -163,6 +178,7 @@ def test_truths_that_wait_for_an_answer_take_bounded_memory():
     answers = Answers(LABELS, window=10)
     for k in range(1000):
         answers.truth(TruthEvent(k, LABELS[0], "keys"))
+    assert len(answers._said._said) == 10
     for k in range(1000):
         answers.answer(k, 0)
     assert answers.tally.total == 10

@@ -222,6 +222,15 @@ def test_of_a_session_that_cannot_be_read_no_picture_time_is_known(tmp_path):
     assert kept_pictures(path) == {}
 
 
+def test_of_a_frame_that_was_logged_twice_the_later_answer_counts(tmp_path):
+    again = [answer_event(1, True), answer_event(0, False)]
+    path = write_session(tmp_path / "s", PAST_BUNDLE, [*_events(3, wrong=[1]), *again])
+    frames, truth = _read(path)
+    assert frames.frame.tolist() == [0, 1, 2]
+    assert (frames.index == truth.label).tolist() == [False, True, True]
+    assert (frames.repeated, frames.broken) == (2, 0)
+
+
 def test_regions_of_one_frame_are_answers_of_their_own(tmp_path):
     events = []
     for k in range(6):

@@ -143,6 +143,8 @@ def test_the_seed_decides_the_model(quick, few, tmp_path):
     "change",
     [
         {
+            "network": "two_layers:build",
+            "network_width": 1.0,
             "imbalance": "class_weights",
             "augment": "none",
             "label_smoothing": 0.1,

@@ -56,9 +56,7 @@ class Return:
         return is_more and float((more > 0).mean()) >= often
 
 
-def measure_return(
-    won: np.ndarray, weight: np.ndarray, group: np.ndarray, *, seed: int = 0
-) -> Return:
+def measure_return(won: np.ndarray, weight: np.ndarray, group: np.ndarray) -> Return:
     """Measure a family of settings.
 
     Args:
@@ -71,7 +69,7 @@ def measure_return(
     count = int(member.max()) + 1
     size = np.bincount(member, weights=weight, minlength=count)
     gain = np.stack([np.bincount(member, weights=weight * row, minlength=count) for row in won])
-    choosing = _halves(count, seed)
+    choosing = _halves(count)
     chosen = np.array([_choose(gain[:, half]) for half in choosing])
     returned = np.array(
         [
@@ -84,11 +82,11 @@ def measure_return(
         None if best < 0 else best,
         returned,
         float((chosen >= 0).mean()),
-        _chance(gain, seed),
+        _chance(gain),
     )
 
 
-def _chance(gain: np.ndarray, seed: int) -> float:
+def _chance(gain: np.ndarray) -> float:
     """The chance of the clearest of all settings: what each object gains gets a random sign, for
     all settings together.
 
@@ -99,7 +97,7 @@ def _chance(gain: np.ndarray, seed: int) -> float:
     if not used.any():
         return 1.0
     sizes = gain[used] / spread[used, None]
-    signs = np.random.default_rng(seed).choice((-1.0, 1.0), (_FLIPS, gain.shape[1]))
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (_FLIPS, gain.shape[1]))
     largest = (signs @ sizes.T).max(axis=1)
     seen = sizes.sum(axis=1).max()
     return float((1 + (largest >= seen - 1e-9).sum()) / (1 + _FLIPS))
@@ -117,8 +115,7 @@ def _choose(gain: np.ndarray) -> int:
     return int(wins.argmax()) if wins.any() else -1
 
 
-def _halves(count: int, seed: int) -> np.ndarray:
+def _halves(count: int) -> np.ndarray:
     """Random halves of the groups: bool, shape (splits, groups)."""
-    rng = np.random.default_rng(seed)
-    place = rng.permuted(np.tile(np.arange(count), (_SPLITS, 1)), axis=1)
+    place = np.random.default_rng(0).permuted(np.tile(np.arange(count), (_SPLITS, 1)), axis=1)
     return np.asarray(place < (count + 1) // 2)

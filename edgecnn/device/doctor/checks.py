@@ -233,14 +233,15 @@ def edgetpu(library: str = "libedgetpu.so.1") -> Check:
 def pycoral() -> Iterator[Check]:
     """Name the package of that name on PyPI, which has nothing to do with Coral boards."""
     number = installed("pycoral")
-    if number is None or _has_file("pycoral", "pycoral/utils/edgetpu.py"):
+    if number is None or _is_of_coral():
         return
     found = f"{number} is another project of that name (a program about coral reefs)"
     yield Check("pycoral", "warn", found, "pip uninstall pycoral; edgecnn needs no pycoral")
 
 
-def _has_file(distribution: str, name: str) -> bool:
-    return name in {file.as_posix() for file in files(distribution) or ()}
+def _is_of_coral() -> bool:
+    found = {file.as_posix() for file in files("pycoral") or ()}
+    return "pycoral/utils/edgetpu.py" in found
 
 
 def temperature() -> Check:

@@ -87,7 +87,7 @@ def seconds_after(task: Task, frozen: FrozenFeatures, *, tuned: bool) -> float:
     seconds += task.field_images * (each + task.unlabelled.read_s)
     if not tuned:
         return seconds
-    train = len(task.measured_rows("train")) + min(MOST_TRAIN, len(task.split.train))
+    train = len(task.measured_rows()) + min(MOST_TRAIN, len(task.split.train))
     return seconds + _CONVERSION_S + (train + val) * each
 
 
