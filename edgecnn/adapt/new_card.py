@@ -15,7 +15,7 @@ from edgecnn.bundle.card import Card, LabResult, picture_key
 from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.records import Json
 
-__all__ = ["new_card"]
+__all__ = ["new_card", "temperature_after"]
 
 
 def new_card(
@@ -31,21 +31,31 @@ def new_card(
         card,
         lab=lab,
         edgecnn=__version__,
-        temperature=_temperature(student, card),
+        temperature=temperature_after(
+            card.temperature, *student.val_scores, student.replay.val_labels
+        ),
         reject=None,  # it was chosen for the answers of another network
         adaptation=_summary(result, student, card),
         parent=hashlib.sha256(card_bytes).hexdigest(),
     )
 
 
-def _temperature(student: Student, card: Card) -> float:
-    """The parent's temperature, times what the steps changed it on the validation images.
+def temperature_after(
+    temperature: float, before: np.ndarray, after: np.ndarray, labels: np.ndarray
+) -> float:
+    """The parent's temperature, times what the steps raised it on the validation images.
 
-    How sure the answers are changes with the last layer, so the temperature has to follow.
+    How sure the answers are changes with the last layer, so the temperature has to follow. It is
+    never lowered: few validation images are misread, and a lower one would rest on one or two
+    (docs/results/adapt.md).
+
+    Args:
+        temperature: The parent's.
+        before, after: float32 (m, classes): scores of the validation images.
+        labels: int (m,): their classes.
     """
-    labels = student.replay.val_labels
-    before, after = (fit_temperature(one, labels) for one in student.val_scores)
-    return float(np.clip(card.temperature * after / before, 0.01, 100))
+    was, now = (fit_temperature(one, labels) for one in (before, after))
+    return float(np.clip(temperature * max(1.0, now / was), 0.01, 100))
 
 
 def _summary(result: AdaptResult, student: Student, parent: Card) -> Json:
