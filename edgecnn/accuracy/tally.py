@@ -55,6 +55,11 @@ class Tally(Record):
         """How many independent answers these count like: all where nothing says how many."""
         return self.total if self.effective is None else self.effective
 
+    @property
+    def repeats(self) -> bool:
+        """Whether answers repeat each other so much that they count like fewer, as printed."""
+        return round(self.worth) != self.total
+
     @cached_property
     def interval(self) -> tuple[float, float]:
         """Jeffreys interval at 95 %; (0, 1) for no data.
@@ -113,7 +118,7 @@ class Tally(Record):
         """As a person reads it: '94.3 % of 450, 95 % interval 91.8-96.1'."""
         if self.accuracy is None:
             return "no labelled frames"
-        worth = "" if self.effective is None else f" (worth {self.effective:.0f} independent)"
+        worth = f" (worth {self.worth:.0f} independent)" if self.repeats else ""
         counted = f"of {self.total}" if self.estimate is None else f"from {self.total} labels"
         return f"{self.percent} {counted}{worth}, 95 % interval {self.range}"
 

@@ -28,9 +28,9 @@ _HEADERS = (
 # docs/results/adapt.md: labels chosen by `harvest`.
 _WORTH = (
     "How many labels are worth it: on thirteen meters three networks read 97.27 % of other images "
-    "as trained, 98.89 % adapted without a label, 99.04 % with 20 labels picked so and 99.06 % "
-    "with 50 (docs/results/adapt.md). What they give on this device is not known until it has "
-    "them."
+    "right as trained, 98.89 % adapted without a label, 99.04 % with 20 labels picked so and "
+    "99.06 % with 50 (docs/results/adapt.md). What labels give on this device is not known before "
+    "it has them."
 )
 _LISTED = 20
 
@@ -144,7 +144,7 @@ class AdaptResult(Record):
         """What it may return, where the sessions have labels that are a sample."""
         if self.live_before is None:
             return []
-        unused = "" if self.labelled else " No label of these was learned: `--labels SESSION` does."
+        unused = "" if self.labelled else " To learn their labels too, add `--labels SESSION`."
         return [
             f"Live before, in these sessions: {self.live_before.live.text()}. Adapting can return "
             f"at most {self.live_before.most_points:.1f} points (the upper end of the gap's 95 % "

@@ -52,10 +52,18 @@ class Estimate(Record):
     why: str = ""
 
     def to_text(self) -> str:
-        """One line: '88.1-97.0 % (assumes calibrated confidence)', or why there is no band."""
+        """One line: '88.1-97.0 %, by the answers alone ...', or why there is no band."""
         if self.flag == UNKNOWN:
             return f"{UNKNOWN}: {self.why}"
-        return f"{100 * self.low:.1f}-{100 * self.high:.1f} % ({self.flag})"
+        return (
+            f"{self.range}, by the answers alone: without labels, and as if confidence were as "
+            "true in the field as in the lab"
+        )
+
+    @property
+    def range(self) -> str:
+        """The band in percent: '88.1-97.0 %'."""
+        return f"{100 * self.low:.1f}-{100 * self.high:.1f} %"
 
 
 def estimate_accuracy(

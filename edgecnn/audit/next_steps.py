@@ -230,7 +230,7 @@ def _of_setting(advised: Prescription, bundle: str, sessions: Sequence[Session])
     return NextStep(
         run_again(header, bundle, "changed", views),
         f"the errors fall if each frame is changed: {change.name} ({how}); measured on "
-        "objects that had no part in the choice",
+        "things that had no part in the choice",
         max(0.0, advised.returned.low),
         advised.returned.high,
     )
@@ -380,7 +380,7 @@ def _what_labels_tell(live: Tally, lab: Tally, count: int) -> str:
     if now - then < 1:
         return ""
     said = (
-        f"{count} more labels of other objects narrow the interval of the gap from {now:.0f} to "
+        f"{count} more labels of other things narrow the interval of the gap from {now:.0f} to "
         f"about {then:.0f} points"
     )
     if least > then / 2:

@@ -37,7 +37,7 @@ def contradictions(live: Live, estimate: Estimate, checks: FieldChecks) -> list[
         return []
     return [
         f"live accuracy {live.tally.percent} is far below what the answers alone suggest "
-        f"({estimate.to_text()}): the model is surely wrong, or the labels are; look at 20 frames "
+        f"({estimate.range}): the model is surely wrong, or the labels are; look at 20 frames "
         "before you trust either"
     ]
 
@@ -52,11 +52,12 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
             "--truth FILE.csv with columns frame,label, or record with --truth"
         )
     elif tally.effective is not None and tally.total:
-        notes.append(
-            f"live intervals count things, not frames: frames of one label that look alike show "
-            f"the same thing; so {number(tally.total, 'frame')} count like {tally.effective:.0f} "
-            "independent of each other"
-        )
+        if tally.repeats:
+            notes.append(
+                f"live intervals count things, not frames: frames of one label that look alike "
+                f"show the same thing, so {number(tally.total, 'frame')} count like "
+                f"{tally.effective:,.0f} independent ones"
+            )
     elif tally.total:
         notes.append("live intervals treat every image as independent of the others")
     for session, frames, truth in parts:

@@ -257,7 +257,7 @@ class AuditReport:
             lines.append(f"gap    {shown_points(gap)} points, 95 % interval {low} to {high}{to}")
         if self.alarm.things:
             lines.append(f"alarm  {self.alarm.text()}")
-        lines.append(f"label-free band  {self.estimate.to_text()}")
+        lines.append(f"band   {self.estimate.to_text()}")
         if self.shadow is not None:
             lines.append(f"shadow {self.shadow.to_text()}")
         if self.adapted is not None:
@@ -286,4 +286,4 @@ class AuditReport:
 
     def _confusions_text(self) -> str:
         rows = [(c.truth, c.predicted, c.frames, c.objects) for c in self.live.confusions[:8]]
-        return table(("truth", "read as", "frames", "objects"), rows)
+        return table(("truth", "read as", "frames", "things"), rows)

@@ -110,11 +110,14 @@ class Evaluation(Record):
 
     def to_text(self) -> str:
         here, lab = self.accuracy, self.lab
-        lines = [f"accuracy  {here.text()}", f"lab       {lab.text()}: this file"]
+        # Of an imported file the only one; else the network in float may have another.
+        is_only = self.network is None or self.network.accuracy == lab.accuracy
+        whose, to = ("", "") if is_only else (": this file", ": to this file")
+        lines = [f"accuracy  {here.text()}", f"lab       {lab.text()}{whose}"]
         if here.accuracy is not None and lab.accuracy is not None:
             points, low, high = difference(lab, here)
             interval = f"95 % interval {low:.1f} to {high:.1f}"
-            lines.append(f"gap       {points:.1f} points, {interval}: to this file")
+            lines.append(f"gap       {points:.1f} points, {interval}{to}")
         if self.network is not None and are_apart(self.network, lab):
             lines.append(f"          the network in float: lab {self.network.text()}")
             if (gap := gap_points(self.network, here)) is not None:

@@ -35,6 +35,11 @@ def test_the_difference_of_two_accuracies_agrees_with_newcombes_published_exampl
     assert (low, high) == pytest.approx((0.0524, 0.3339), abs=2e-3)
 
 
+def test_what_answers_are_worth_is_said_where_they_repeat_each_other():
+    assert "of 200 (worth 50 independent), 95 %" in Tally(192, 200, effective=50.0).text()
+    assert "of 200, 95 %" in Tally(192, 200, effective=199.7).text()
+
+
 def test_copies_don_t_narrow_a_paired_difference():
     """Every image four times, and a tally that knows it: as if each were there once."""
     once = _paired(36, 12, 2, 0)

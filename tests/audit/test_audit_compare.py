@@ -253,6 +253,7 @@ def test_the_label_free_band_holds_the_truth_where_nothing_changed(
     report = audit([lab_session], AuditOptions(lab=(color_folders.lab,)))
     assert report.estimate.low <= report.live.tally.accuracy <= report.estimate.high
     assert report.estimate.flag == "assumes calibrated confidence"
+    assert f"\nband   {report.estimate.range}, by the answers alone" in report.to_text()
 
 
 def test_confidence_that_never_changes_identifies_nothing(color_bundle, tmp_path):

@@ -68,9 +68,12 @@ def test_text_shows_both_accuracies_and_the_gap(digits_bundle, few):
     assert result.lab.text() in text
     gap = 100 * (result.lab.accuracy - result.accuracy.accuracy)
     assert f"gap       {gap:.1f} points" in text
-    assert "to this file" in text
+    # Which lab accuracy the gap is to is said where there is another one.
+    assert ("to this file" in text) == (result.network.accuracy != result.lab.accuracy)
+    assert "to this file" not in replace(result, network=result.lab).to_text()
     # `run` and `audit` count it to the network: where that is better by enough, both are shown.
     better = replace(result, network=Tally(result.lab.total, result.lab.total))
+    assert f"{result.lab.text()}: this file" in better.to_text()
     gap = 100 * (1 - result.accuracy.accuracy)
     assert ("gap to it: " in text) == are_apart(result.network, result.lab)
     assert f"`run` and `audit` count the gap to it: {gap:.1f} points" in better.to_text()

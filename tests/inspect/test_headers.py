@@ -62,7 +62,9 @@ def test_an_inspection_counts_odd_files_and_shapes(two_classes, scene, write):
     (two_classes / "b" / "photo.heic").write_bytes(b"x")
     (two_classes / "Thumbs.db").write_bytes(b"x")
     (two_classes / "notes.xyz").write_bytes(b"x")
-    found = inspect(two_classes).files
+    inspection = inspect(two_classes)
+    assert inspection.to_text().count("1 .xyz") == 1
+    found = inspection.files
     odd = {"16-bit": 2, "grey": 1, "alpha": 1, "cmyk": 1, "exif-rotated": 1, "animated": 1}
     shapes = {"wrong-suffix": 1, "odd-aspect": 1, "very-small": 1}
     # The turned picture is 48 wide and 40 high: no odd shape yet.

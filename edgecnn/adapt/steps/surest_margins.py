@@ -48,7 +48,7 @@ def try_framing(student: Student) -> AdaptStep:
 
     margins = find_margins(split.scores, student.images.sample, allowed)
     if not margins:
-        why = "without margins the answers become surer by less than a fifth, or by chance"
+        why = "cutting margins off makes the answers surer by less than a fifth, or by chance"
         return AdaptStep(_NAME, False, why)
     try:
         network = framed(split.network, margins)

@@ -56,7 +56,7 @@ class Fragility(Record):
     def to_text(self) -> str:
         """One line for the terminal and the page."""
         return (
-            f"of {self.misread} misread frames that chance kept small nudges cure {self.fragile} "
-            f"(crop, adapt, augment), and none of the nudges cures {self.solid} (where no setting "
-            "above does: label them and add such images)"
+            f"of {self.misread} misread frames that chance kept, small nudges of the picture cure "
+            f"{self.fragile} (crop, adapt or augment), and no nudge cures {self.solid} (where no "
+            "setting above does, label them and add such images)"
         )

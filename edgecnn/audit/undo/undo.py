@@ -215,7 +215,7 @@ def undo(
     groups = len(np.unique(kept.group))
     if kept.wrong_groups < _FEWEST_WRONG or groups < _FEWEST_GROUPS:
         note = (
-            f"framing and light: not identified; {number(kept.wrong_groups, 'different object')} "
+            f"framing and light: not identified; {number(kept.wrong_groups, 'different thing')} "
             f"misread among {groups} on the labelled kept frames, too few to choose a "
             "setting on one half and to score it on the other"
         )
@@ -306,16 +306,16 @@ def _step(family: _Family, kept: KeptLabelled) -> Step:
     found, best, placebo = family.returned, family.best, family.placebo
     tried = f"{len(family.changes)} settings tried on {len(kept.label)} labelled kept frames"
     if not family.holds or best is None or placebo is None:
-        how = f"{tried}: none returns points on objects that did not choose it"
+        how = f"{tried}: none returns points on things that did not choose it"
         if family.is_clear and best is not None and placebo is not None:
             how = (
-                f"{tried}: {best.name!r} returns {found.points:+.1f} points on objects that did "
+                f"{tried}: {best.name!r} returns {found.points:+.1f} points on things that did "
                 f"not choose it, but faint patterns that mean nothing {placebo.points:+.1f}"
             )
         return Step(family.cause, 0.0, min(0.0, found.low), max(0.0, found.high), how, HOLDS)
     how = (
         f"{tried}; {best.name!r} is best and returns {found.points:+.1f} points; chosen on half of "
-        "the objects and scored on the rest, mean of 200 splits, of which the interval holds 80 %; "
+        "the things and scored on the rest, mean of 200 splits, of which the interval holds 80 %; "
         f"faint patterns that mean nothing return {placebo.points:+.1f}"
     )
     return Step(family.cause, found.points, found.low, found.high, how, HOLDS)
@@ -334,7 +334,7 @@ def _rivals(families: Sequence[_Family], kept: KeptLabelled, mended: tuple[int, 
     names = [family.best.name for family in families if family.best]
     first, second, both = mended
     how = (
-        f"{names[0]!r} mends {first} misread objects and {names[1]!r} {second}, {both} of them the "
+        f"{names[0]!r} mends {first} misread things and {names[1]!r} {second}, {both} of them the "
         f"same; the better returns {found.points:+.1f} points; the interval holds 80 % of 200 "
         "splits"
     )

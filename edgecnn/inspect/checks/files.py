@@ -84,7 +84,7 @@ def check_files(scan: Scan) -> FileCheck:
     """Count broken and odd files of a scan."""
     odd = _odd_files(scan)
     other = _other_files(scan.data.root)
-    findings = [*_broken_findings(scan), *_odd_findings(scan, odd), *_other_finding(other)]
+    findings = [*_broken_findings(scan), *_odd_findings(scan, odd)]
     width, height = np.median(scan.sizes_wh, axis=0)
     return FileCheck(
         dict(Counter(kind for _, kind in scan.data.skipped)),
@@ -160,17 +160,3 @@ def _class_hint(scan: Scan, items: list[int]) -> str:
 def _other_files(root: Path) -> dict[str, int]:
     """Count the files that are no pictures, by suffix."""
     return dict(walk(root).passed.most_common())
-
-
-def _other_finding(other: dict[str, int]) -> list[Finding]:
-    if not other:
-        return []
-    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in list(other.items())[:6])
-    return [
-        Finding(
-            "note",
-            "files",
-            f"files that are no pictures are skipped: {kinds}",
-            "convert pictures among them (such as a camera's raw files) to JPEG or PNG",
-        )
-    ]
