@@ -12,7 +12,7 @@ from edgecnn._version import __version__
 from edgecnn.bundle.card import Artifact, Card
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
-from edgecnn.errors import EdgecnnError, SessionError, listed, reason_of
+from edgecnn.errors import EdgecnnError, SessionError, reason_of
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json, Record, decode, expect_object, json_as, json_text
 from edgecnn.session.layout import HEADER_NAME, PICTURES_NAME
@@ -103,15 +103,12 @@ class SessionHeader(Record):
     edgecnn: str | None = __version__
     format: int = SESSION_FORMAT
 
-    def check_known(self) -> None:
-        """Refuse a file that the card lacks, and a start that is no time.
+    def check_times(self) -> None:
+        """Refuse a start that is no time.
 
         Raises:
-            ValueError: There is one.
+            ValueError: It is none.
         """
-        files = [one.file for one in self.card.artifacts]
-        if self.artifact not in files:
-            raise ValueError(f"artifact is {self.artifact!r}, expected {listed(files)}")
         for at in (self.started_at, None if self.run is None else self.run.started_at):
             if at is not None and parse_moment(at, absolute=True) is None:
                 raise ValueError(f"started_at is {at!r}, expected a time such as 2026-05-01T10:00Z")
@@ -273,7 +270,7 @@ def read_header(session: Path) -> SessionHeader:
         if torn := header.card.torn_fields():
             count = number(len(header.card.labels), "label")
             raise ValueError(f"card: {', '.join(torn)} can't be those of its {count}")
-        header.check_known()
+        header.check_times()
     except (KeyError, TypeError, ValueError, EdgecnnError) as error:
         reason = reason_of(error).removesuffix("; export again")
         raise SessionError(
