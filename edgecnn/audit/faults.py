@@ -153,10 +153,10 @@ def check_labels(
     """
     path = step_of_kept(found, parts)
     faults = [one for pair in zip(found, parts, strict=True) if (one := _of_path(*pair))]
-    wrong = {id(one.session) for one in found if one is not None and one.fault}
+    wrong = {one.session for one in faults}
     truths, notes = [], []
     for part in map(_with_a_sample, parts):
-        fault = None if id(part[0]) in wrong else check_truth(*part, expected)
+        fault = None if str(part[0].path) in wrong else check_truth(*part, expected)
         other = fault and bundle and picture_at_fault(part, fault, bundle, expected, progress)
         if other:
             notes.append(f"{part[0].path.name}: {other}")

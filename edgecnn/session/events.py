@@ -32,6 +32,7 @@ __all__ = [
     "event_line",
     "event_lines",
     "top_scores",
+    "utc_time",
 ]
 
 # What reading a broken line of events may raise.
@@ -55,6 +56,7 @@ VIAS = (
 _CONFIDENCE_DIGITS = 6
 # The kind of an event is read from the raw line, so that a line of another kind is never parsed.
 _KIND = re.compile(rb'"event"\s*:\s*"(\w+)"')
+_FRACTION = re.compile(r"\.\d+")  # of a second
 # As `event_line` begins a line: found faster.
 _BEGIN = b'{"event":"'
 FRAME_BEGIN, TRUTH_BEGIN = _BEGIN + b'frame"', _BEGIN + b'truth"'
@@ -217,7 +219,7 @@ class FrameEvent(NamedTuple):
             float(data["c"]),
             float(data["age"]),
             float(data["invoke"]),
-            _time(data["at"]) if "at" in data else None,
+            utc_time(data["at"]) if "at" in data else None,
             region,
             None if scores is None else tuple([score / _UNIT for score in scores]),
             pool,
@@ -240,7 +242,7 @@ class FrameEvent(NamedTuple):
             confidence=None,
             age_ms=float(data["age_ms"]),
             invoke_ms=float(data["invoke_ms"]),
-            at=_time(data["captured_at"]),
+            at=utc_time(data["captured_at"]),
             scores=scores,
             name=_text(data.get("name")),
             image=_text(data.get("image")),
@@ -326,7 +328,7 @@ class TruthEvent(NamedTuple):
             None if blind is None else bool(blind),
             why,
             probability,
-            _time(data["at"]) if "at" in data else None,
+            utc_time(data["at"]) if "at" in data else None,
             _text(known("roi")),
             withdrawn,
         )
@@ -373,7 +375,17 @@ def _text(value: Any) -> str | None:
     return value
 
 
-def _time(text: str) -> datetime:
-    """A time of day in UTC, unless the text names another zone."""
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+def utc_time(text: str) -> datetime:
+    """An ISO 8601 time; UTC unless the text names another zone.
+
+    Python 3.10 reads neither the Z nor other fractions of a second than of 3 or 6 digits.
+
+    Example:
+        >>> utc_time("2026-05-01T10:00:00.123456789Z").isoformat()
+        '2026-05-01T10:00:00.123456+00:00'
+        >>> utc_time("2026-05-01T10:00:00.5+02:00").isoformat()
+        '2026-05-01T10:00:00.500000+02:00'
+    """
+    text = _FRACTION.sub(lambda found: found[0][:7].ljust(7, "0"), text)
+    moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "zZ" else text)
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

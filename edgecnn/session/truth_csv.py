@@ -20,13 +20,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from edgecnn.errors import TruthError, listed
 from edgecnn.files.csv_table import SEPARATORS
-from edgecnn.session.events import NONE_LABEL
+from edgecnn.session.events import NONE_LABEL, utc_time
 from edgecnn.session.reading.truth_table import read_truth_table
 from edgecnn.session.timeline import Span, Timeline, doubt_frames, doubt_names, doubt_times
 
@@ -365,10 +365,8 @@ def parse_moment(text: str, *, absolute: bool) -> float | None:
         (60.0, 2.0)
     """
     try:
-        if absolute:  # Python 3.10 does not read the Z
-            moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "zZ" else text)
-            zoned = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-            return zoned.timestamp()
+        if absolute:
+            return utc_time(text).timestamp()
         seconds = 0.0
         for part in text.split(":") if _CLOCK.fullmatch(text) else [text]:
             seconds = 60 * seconds + float(part)

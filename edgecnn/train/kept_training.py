@@ -106,11 +106,11 @@ class KeptTraining:
             parts = [_numbered(arrays, name) for name in ("weights", "optimizer", "best")]
             key, epoch = about.pop("key"), int(about.pop("epoch"))
         width, height = about.pop("size_wh", self.size_wh)
-        if (width, height) != self.size_wh:  # --seconds may choose otherwise on a busier machine
+        if (width, height) != self.size_wh:  # a busier machine may choose another
             raise ModelError(
                 f"{self.place} is of an input of {width}x{height} px, and this training has "
-                f"{self.size_wh[0]}x{self.size_wh[1]}; add --width {width} --height {height}, or "
-                "leave --resume out to begin anew"
+                f"{self.size_wh[0]}x{self.size_wh[1]}; add --width {width} --height {height}, "
+                "without --max-ms, or leave --resume out to begin anew"
             )
         if key != self.key:
             raise ModelError(

@@ -15,7 +15,10 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.audit.estimate import LabConfidence
 from edgecnn.audit.ledger.ledger import measure_lab
+from edgecnn.audit.undo.run_again import run_again
 from edgecnn.bundle.folder import Bundle
+from edgecnn.device.benchmark.benchmark import benchmark
+from edgecnn.device.options import BenchmarkOptions
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import DataError, SessionError
 from edgecnn.export.imported.import_model import ImportOptions, import_model
@@ -296,6 +299,11 @@ def test_an_imported_file_has_no_network_in_float_and_its_lab_images_are_answere
     )
     bundle = Bundle.open(result.bundle)
     assert (bundle.card.has_float, Bundle.open(color_bundle).card.has_float) == (False, True)
+    short = BenchmarkOptions(warmup=1, warmup_seconds=0.01, repeats=2)
+    floats = tmp_path / "floats.edgecnn"
+    import_model(color_bundle / "model_float32.tflite", None, color_folders.lab, floats, options)
+    (row,) = benchmark(floats, color_folders.lab, short).rows
+    assert (row.lab_agreement, row.agreement) == (None, None)
     session = write_session(tmp_path / "session", result.bundle, [])
     lab = measure_lab(open_session(session), bundle, [color_folders.lab])
     assert lab.steps == ()
@@ -313,6 +321,7 @@ def test_an_artifact_that_the_card_lacks_leaves_the_step_open(field_session, tmp
     report = audit([copied])
     assert report.lab.steps == ()
     assert report.residual.points == pytest.approx(report.gap_points)
+    assert "--artifact" not in run_again(open_session(copied).header, "B", "again")
     assert any("quantization not measured" in note for note in report.notes)
     assert any("kept frames not re-answered" in note for note in report.notes)
     assert replace(report, notes=()).to_json()["ledger"] == []

@@ -371,7 +371,7 @@ ELSEWHERE = {
     "every operation of the added augmentation": "tests/train/test_label_check.py",
     "a person has sorted since `edgecnn harvest`": "tests/adapt/test_harvest.py",
     "is of other images or other options": "tests/train/test_resume.py",
-    "; add --width {} --height {}, or leave --resume": "tests/train/test_resume.py",
+    "; add --width {} --height {}, without --max-ms, or": "tests/train/test_resume.py",
     "leave --resume out to begin anew": "tests/train/test_resume.py",
     "use --epochs alone": "tests/train/test_distributed.py",
     "--resume goes on with the training of one": "tests/train/test_distributed.py",

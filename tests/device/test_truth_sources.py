@@ -317,6 +317,14 @@ def test_a_sensor_at_a_camera_may_say_utc_or_seconds_since_1970(tmp_path):
     assert sensor.read_on(pytest.fail) == 1777636910.0
     assert [sensor.find(start + s) for s in (109, 110, 130)] == [C, B, A]
     assert len(sensor) == count + 70
+    # Its wrong rows are said once, however often it is written anew.
+    wrong: list[str] = []
+    for more in ("", f"1777636999,{B}\n"):
+        write(tmp_path / "new.csv", f"soon,{B}\n{rows}{more}").replace(log)
+        sensor.read_on(lambda error: wrong.append(str(error)))
+    (said,) = wrong
+    assert "line 1: 'soon'" in said
+    assert sensor.find(start + 199) == B
 
 
 def test_a_sensor_that_writes_for_months_is_held_in_part_and_says_the_same(tmp_path):

@@ -133,7 +133,9 @@ def test_other_options_are_another_training(partial, lab, tmp_path, change):
 def test_an_input_of_another_size_is_named(partial, lab, tmp_path):
     shutil.copy(partial[0], tmp_path)
     other = TrainOptions(**{**OPTIONS, "width": 24, "height": 20}, resume=True)
-    with pytest.raises(ModelError, match=r"16x16 px, and .* 24x20; add --width 16 --height 16, or"):
+    with pytest.raises(
+        ModelError, match=r"16x16 px, .* 24x20; add --width 16 --height 16, without"
+    ):
         train(lab, tmp_path / "model", other)
 
 

@@ -202,7 +202,7 @@ def _late_part(frames: Frames, truth: Truth) -> _Hypothesis | None:
     # The last answers may be wrong by themselves.
     until = "on" if len(rows) - part.stop <= abs(lag) + _FEWEST_MOVED else f"to {last}"
     name = f"from frame {first} {until} {_shift_name(lag, unit, 0)}"
-    return _Hypothesis(name, label, frames.separate, _CHANCE_OF_PART)
+    return _Hypothesis(name, label, chance=_CHANCE_OF_PART)
 
 
 def _changed(label: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -42,7 +42,9 @@ def run_again(
     bundle = f"./{bundle}" if bundle.startswith("-") else bundle  # else read as an option
     words = ["edgecnn", "run", bundle, "--source", header.source or "SOURCE"]
     words += view_options(views, header.source_color)
-    if header.artifact != preferred([one.file for one in header.card.artifacts]):
+    files = [one.file for one in header.card.artifacts]
+    # Another program may have run a file of its own.
+    if header.artifact in files and header.artifact != preferred(files):
         words += ["--artifact", header.artifact]
     region = "REGION=" if len(views) > 1 else ""  # the header doesn't say which it is about
     for source in header.truth:

@@ -36,10 +36,11 @@ class BenchmarkRow(Record):
                    and from a frame of `frame_wh` to scores
     rss_mb         peak memory of a process that runs nothing else
     lab, lab_agreement  from the card: accuracy, and agreement with the network in float, on the lab
-                   test; None where that network is not known, as of an imported file
+                   test
     clock_mhz      the processor's clock at the end of the measurement
     accuracy, agreement  on the labelled images given here: accuracy, and the share of images with
-                   the same answer as model_float32.tflite; None without images
+                   the same answer as model_float32.tflite; None without images. Both agreements
+                   are None where the network in float is not known, as of an imported file
     twin           for a file on an Edge TPU: its agreement with the uncompiled file on the CPU
                    (twin.TwinReport)
     """

@@ -69,6 +69,8 @@ class CameraProcess:
 
     def __init__(self, request: dict[str, Any], name: str, is_over: Callable[[], bool]) -> None:
         self._name, self._is_over, self._timeout_s = name, is_over, request["timeout_s"]
+        # Before the process: where files are used up, none is left without a reader.
+        self._selector = selectors.DefaultSelector()
         folder = _MEMORY if os.access(_MEMORY, os.W_OK) else None
         self._memory, path = tempfile.mkstemp(dir=folder)
         Path(path).unlink()  # it lasts as long as a process maps it
@@ -84,7 +86,6 @@ class CameraProcess:
                 f"can't start a second Python for the camera ({error.strerror}), as on an "
                 "emulated machine"
             ) from error
-        self._selector = selectors.DefaultSelector()
         self._selector.register(_pipe(self._child.stdout), selectors.EVENT_READ)
         self._tell(json.dumps({**request, "memory": self._memory}).encode() + b"\n")
         self._patience_s = self._timeout_s + _MARGIN_S + _START_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edgecnn.session.truth_csv import check_label, parse_moment
 __all__ = ["SensorLog"]
 
 _HEADER = ["time", "label"]
+_REMEMBERED = 1000
 
 
 class SensorLog:
@@ -33,6 +35,7 @@ class SensorLog:
         self._names: list[str] = []
         self._offset = self._line = 0
         self._place: tuple[int, int] | None = None  # of the file that was read last
+        self._refused: deque[str] = deque(maxlen=_REMEMBERED)  # what was wrong with rows
         self.oldest = float("inf")  # the time of the first row that was ever read
 
     def __len__(self) -> int:
@@ -61,7 +64,10 @@ class SensorLog:
             try:
                 time, label = self._parse(f"{self.path} line {number}", line)
             except TruthError as error:
-                refuse(error)
+                # Once: a file that is written anew each time has its wrong rows each time.
+                if str(error) not in self._refused:
+                    refuse(error)
+                self._refused.append(str(error))
                 continue
             at = bisect_right(self._times, time)
             if at and (self._times[at - 1], self._names[at - 1]) == (time, label):

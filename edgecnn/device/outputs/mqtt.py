@@ -121,10 +121,10 @@ class Mqtt:
             client.tls_set()
         return client
 
-    def _connect(self) -> None:
-        """Connect once; from then on paho's own thread connects again."""
+    def _connect(self) -> bool:
+        """Connect once; from then on paho's own thread connects again. False: it was done."""
         if self._started:
-            return
+            return False
         try:
             self._client.connect(self._host, self._port, _KEEP_ALIVE_S)
         except (OSError, ValueError) as error:
@@ -132,16 +132,17 @@ class Mqtt:
         self._client.loop_start()
         self._started = True
         self._link.wait()
+        return True
 
     def _publish(self, what: str, data: Json) -> None:
         """Publish it now, or with the next connection."""
         topic, text = f"{self._topic}/{what}", json.dumps(data)
         with self._link.lock:
             self._link.newest[topic] = text
-        self._connect()
+        is_new = self._connect()  # publishes what is newest by itself
         with self._link.lock:
             is_there = self._client.is_connected()
-            if is_there:
+            if is_there and not is_new:
                 self._client.publish(topic, text, qos=0, retain=True)
             if what == "state":
                 self._link.num_replaced += not is_there and self._link.has_unsent
@@ -175,19 +176,20 @@ class _Link:
 
     def answered(self, client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
         """Say that the run is there, what it is, and what holds now, on each connection."""
-        refused = f"{self._shown}: the broker refuses the connection: {reason}"
-        with self.lock:
-            self.failure = refused if reason.is_failure else None
-            self._has_answered.set()
-        if not reason.is_failure:
-            client.publish(f"{self._topic}/available", "online", qos=1, retain=True)
-            config = json.dumps(discovery(self._title, self.device, self._topic))
-            where = f"homeassistant/sensor/edgecnn_{self.device}/config"
-            client.publish(where, config, qos=1, retain=True)
+        if reason.is_failure:
             with self.lock:
-                self.has_unsent = False
-                for name, text in self.newest.items():
-                    client.publish(name, text, qos=0, retain=True)
+                self.failure = f"{self._shown}: the broker refuses the connection: {reason}"
+                self._has_answered.set()
+            return
+        client.publish(f"{self._topic}/available", "online", qos=1, retain=True)
+        config = json.dumps(discovery(self._title, self.device, self._topic))
+        where = f"homeassistant/sensor/edgecnn_{self.device}/config"
+        client.publish(where, config, qos=1, retain=True)
+        with self.lock:
+            self.failure, self.has_unsent = None, False
+            for name, text in self.newest.items():
+                client.publish(name, text, qos=0, retain=True)
+            self._has_answered.set()
 
     def broken(self, _client: Any, _data: Any, _flags: Any, reason: Any, *_: Any) -> None:
         """Note that the connection is gone; why a broker refuses it is said already."""
