@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain, count
 from pathlib import Path
 
@@ -15,6 +16,7 @@ __all__ = [
     "new_session",
     "picture_stem",
     "sessions_below",
+    "short_name",
 ]
 
 HEADER_NAME = "session.json"
@@ -27,6 +29,18 @@ GOES_ON_IN = "goes on in "
 def is_session(folder: Path) -> bool:
     """Whether a folder is a session, by its header file."""
     return (folder / HEADER_NAME).is_file()
+
+
+def short_name(session: Path) -> str:
+    """What a session is called in a line: a dated one with its root, for the sessions of several
+    cameras begin at one midnight.
+
+    Example:
+        >>> short_name(Path("fleet/hall/2026-05-02T00-00-00Z")), short_name(Path("fleet/monday"))
+        ('hall/2026-05-02T00-00-00Z', 'monday')
+    """
+    is_dated = re.match(r"\d{4}-\d\d-\d\dT", session.name)
+    return "/".join(session.absolute().parts[-2:]) if is_dated else session.name
 
 
 def sessions_below(place: Path) -> list[Path]:

@@ -203,6 +203,27 @@ def test_each_device_is_to_be_adapted_by_itself(tmp_path):
     assert advised(("hall", "hall")).endswith(" -o MODEL2")
 
 
+def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path):
+    hall, yard = (
+        [
+            keep_pictures(weeks(tmp_path / name / day, often(0.6), about(sure), days=8, name=name))
+            for day in ("2026-03-01T00-00-00Z", "2026-03-02T00-00-00Z")
+        ]
+        for name, sure in (("hall", 0.9), ("yard", 0.8))
+    )
+    roots = [tmp_path / "hall", tmp_path / "yard"]
+    report = audit(roots)
+    given = " ".join(f"--{word} {root}" for word in ("field", "labels") for root in roots)
+    adapt = f"edgecnn adapt MODEL {given} --per device -o MODELS"
+    assert adapt in [step.command for step in report.next]
+    # Midnight begins a session of each.
+    said = {note.split(":")[0] for note in report.notes if "look alike (" in note}
+    assert said == {f"{one.parent.name}/{one.name}" for one in (*hall, *yard)}
+    # No two folders of one name: the first device alone.
+    alone = f"edgecnn adapt MODEL --field {hall[0]} --labels {hall[0]} -o MODEL2"
+    assert alone in [step.command for step in audit([hall[0], yard[0]]).next]
+
+
 @pytest.mark.parametrize(("names", "count", "is_enough"), [("ab", 19, False), ("aa", 10, True)])
 def test_adapting_is_advised_where_it_would_take_the_pictures(names, count, is_enough, tmp_path):
     """Of several devices each needs pictures enough."""
