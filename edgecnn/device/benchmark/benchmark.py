@@ -196,7 +196,7 @@ def _row(
 ) -> BenchmarkRow:
     mine, reference = judged.get(artifact.file), judged.get(FLOAT32.file)
     agreement = None
-    if mine and reference:
+    if mine and reference and bundle.card.has_float:
         pairs = zip(mine.answers, reference.answers, strict=True)
         same = sum(a.prediction.index == b.prediction.index for a, b in pairs)
         agreement = same / len(mine.answers)
