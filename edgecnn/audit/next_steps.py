@@ -120,7 +120,7 @@ def next_steps(
             lab = found_out.lab.quantized
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
             first = NextStep(record, few) if few else _adapt(adapt, most)
-            closing = [first, *_collect(bundle, live)]
+            closing = [*([] if sessions[0].card.is_foreign else [first]), *_collect(bundle, live)]
         more = _more_labels(label, record, kept.count(False), found_out)
         found += _of_the_gap(label, more, closing, found_out, checks.undone.fragility)
     return tuple(found[:_MOST])
