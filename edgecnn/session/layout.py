@@ -46,11 +46,15 @@ def short_name(session: Path) -> str:
 def sessions_below(place: Path) -> list[Path]:
     """The sessions of a root that `run --log-root` filled, by name; a session is itself.
 
-    A place that is neither comes back as it is: reading it says what is wrong.
+    Of a folder with the roots of several devices all of theirs: taken for images, their frames
+    would have no labels. A place that is none of these comes back as it is: reading it says what
+    is wrong.
     """
     if is_session(place) or not place.is_dir():
         return [place]
-    return sorted(folder for folder in place.iterdir() if is_session(folder)) or [place]
+    found = [folder for folder in place.iterdir() if is_session(folder)]
+    found = found or [header.parent for header in place.glob(f"*/*/{HEADER_NAME}")]
+    return sorted(found) or [place]
 
 
 def new_session() -> str:

@@ -232,6 +232,7 @@ def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path):
     given = " ".join(f"--{word} {root}" for word in ("field", "labels") for root in roots)
     adapt = f"edgecnn adapt MODEL {given} --per device -o MODELS"
     assert adapt in [step.command for step in report.next]
+    assert audit([tmp_path]).next == report.next
     # Midnight begins a session of each.
     said = {note.split(":")[0] for note in report.notes if "look alike (" in note}
     assert said == {f"{one.parent.name}/{one.name}" for one in (*hall, *yard)}
