@@ -236,6 +236,9 @@ def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path):
     # Midnight begins a session of each.
     said = {note.split(":")[0] for note in report.notes if "look alike (" in note}
     assert said == {f"{one.parent.name}/{one.name}" for one in (*hall, *yard)}
+    # A run that was stopped at its start, or ran another bundle, is of that device too.
+    weeks(tmp_path / "yard" / "2026-03-03T00-00-00Z", often(0.6), about(0.7), 0, name="yard")
+    assert adapt in [step.command for step in audit(roots).next]
     # No two folders of one name: the first device alone.
     alone = f"edgecnn adapt MODEL --field {hall[0]} --labels {hall[0]} -o MODEL2"
     assert alone in [step.command for step in audit([hall[0], yard[0]]).next]

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecnn.session.header import Session
+from edgecnn.errors import SessionError
+from edgecnn.session.header import Session, open_session
 from edgecnn.session.layout import sessions_below
 
 __all__ = ["device_folders", "device_of", "folders_of", "of_each_device"]
@@ -34,7 +35,7 @@ def device_folders(sessions: Sequence[Session]) -> list[Path]:
         None for one device, and where one has no folder of its own, or two are called alike.
     """
     devices = of_each_device(sessions).values()
-    folders = [some[0].path if len(some) == 1 else _root_of(some) for some in devices]
+    folders = [some[0].path if len(some) == 1 else _own_root(some) for some in devices]
     named = {folder.resolve().name: folder for folder in folders if folder is not None}
     return list(named.values()) if len(named) == len(folders) > 1 else []
 
@@ -53,9 +54,28 @@ def folders_of(sessions: Sequence[Session]) -> list[Path]:
     return found
 
 
+def _own_root(sessions: Sequence[Session]) -> Path | None:
+    """The folder that holds these sessions of one device, and none of another device.
+
+    It may hold more: those without a frame, or of the bundle that ran before.
+    """
+    root = sessions[0].path.parent
+    if any(one.path.parent != root for one in sessions) or _holds_new_folders(root):
+        return None
+    try:
+        beside = [open_session(one) for one in sessions_below(root)]
+    except SessionError:
+        return None
+    return root if len(of_each_device(beside)) == 1 else None
+
+
 def _root_of(sessions: Sequence[Session]) -> Path | None:
-    """The folder that holds these sessions and no others, nor the MODEL folder that comes next."""
+    """The folder that holds these sessions and no others."""
     paths = sorted(one.path for one in sessions)
     root = paths[0].parent
-    holds_more = sessions_below(root) != paths or Path.cwd().is_relative_to(root.resolve())
-    return None if holds_more else root
+    return None if sessions_below(root) != paths or _holds_new_folders(root) else root
+
+
+def _holds_new_folders(root: Path) -> bool:
+    """Whether what a command writes into the working directory would be in there."""
+    return Path.cwd().is_relative_to(root.resolve())
