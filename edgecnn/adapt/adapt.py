@@ -34,7 +34,7 @@ from edgecnn.adapt.steps.surest_margins import try_framing
 from edgecnn.adapt.student import Student
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle
-from edgecnn.errors import DataError, ModelError, OptionError, SessionError
+from edgecnn.errors import DataError, ModelError, OptionError, SessionError, listed
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_writable
 from edgecnn.images.field_files import find_field
@@ -42,6 +42,8 @@ from edgecnn.installed import check_installed
 from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
 from edgecnn.session.layout import is_session
+from edgecnn.session.read import open_session
+from edgecnn.session.reading.devices import of_each_device
 from edgecnn.words import number
 
 __all__ = ["AdaptEachResult", "AdaptOptions", "AdaptResult", "adapt", "adapt_each"]
@@ -212,7 +214,7 @@ def _adapt(
         )
         scores = student.scores
         sure = calibrated_scores(scores, card.temperature)
-        notes = tuple(filter(None, (doubt(sure, images), note)))
+        notes = tuple(filter(None, (doubt(sure, images), note, _joined(roots))))
         why = nothing_new(images, card.learned_pictures) or refusal(scores, images, live)
         why = why or exchanged_labels(images.labels, scores, card.labels)
         if why:
@@ -245,6 +247,17 @@ def _live(options: AdaptOptions, card: Card) -> FieldSet | None:
         return None
     images = read_field([options.live], card)
     return (images.sample if len(images.sample) else images).newest(_NEWEST)
+
+
+def _joined(roots: Sequence[Path]) -> str:
+    """That sessions of several devices are taken for those of one; empty where they are of one."""
+    names = list(of_each_device([open_session(one) for one in sessions_of(roots)]))
+    if len(names) < 2:
+        return ""
+    return (
+        f"the sessions are of {len(names)} devices ({listed(names)}), and are taken for those of "
+        "one; --per device adapts to each --field by itself"
+    )
 
 
 def _seen(views: Sequence[tuple[str, ...]]) -> str:

@@ -30,8 +30,10 @@ from edgecnn.installed import check_installed
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
+from edgecnn.session.layout import is_session, sessions_below
 from edgecnn.session.ranking import rank_frames
 from edgecnn.session.read import open_session, read_frames, read_truth
+from edgecnn.session.reading.devices import device_folders
 
 __all__ = ["HarvestOptions", "HarvestResult", "harvest"]
 
@@ -114,7 +116,15 @@ def harvest(
         tuple(roots),
         adaptable,
         tuple(root for root, known_there in by_root.items() if known_there),
+        tuple(_devices(roots)),
     )
+
+
+def _devices(roots: Sequence[Path]) -> list[Path]:
+    """The folders of several devices that recorded; none where some images are of no session."""
+    if any(not is_session(one) for root in roots for one in sessions_below(root)):
+        return []
+    return device_folders([open_session(one) for one in sessions_of(roots)])
 
 
 def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:

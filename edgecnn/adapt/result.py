@@ -207,7 +207,7 @@ class AdaptEachResult(Record):
         lines += ["", *dict.fromkeys(note for _, one in each for note in one.notes)]
         told: dict[str, list[str]] = {}
         for name, one in each:
-            for line in one.told:
+            for line in (*one.passed_over, *one.told):
                 told.setdefault(line, []).append(name)
         lines += [f"{', '.join(names)}: {line}" for line, names in told.items()]
         for name, one in each:
@@ -281,6 +281,7 @@ class HarvestResult(Record):
     passed_over  other files in the folders, a line a folder
     network, places   what picked them, a MODEL folder or a bundle, and from where
     labelled   those places whose sessions have labels: adapting learns from these too
+    devices    the folders of several devices; none of one
     adaptable  whether that network can be adapted: one of another tool can't
     """
 
@@ -294,15 +295,19 @@ class HarvestResult(Record):
     places: tuple[Path, ...] = field(default=(Path("SESSION"),), metadata=json_as(hidden=True))
     adaptable: bool = field(default=True, metadata=json_as(hidden=True))
     labelled: tuple[Path, ...] = field(default=(), metadata=json_as(hidden=True))
+    devices: tuple[Path, ...] = field(default=(), metadata=json_as(hidden=True))
 
     def to_text(self) -> str:
-        fields = [word for root in self.places for word in ("--field", root)]
-        new = "NAME.edgecnn" if is_bundle(self.network) else "MODEL2"
+        fields = [word for root in self.devices or self.places for word in ("--field", root)]
+        new = ["-o", "NAME.edgecnn" if is_bundle(self.network) else "MODEL2"]
+        if self.devices:
+            new = ["--per", "device", "-o", "MODELS"]
         places = (self.output / IMAGES, *self.labelled)
         labels = [word for place in places for word in ("--labels", place)]
-        adapt = ("adapt", self.network, *fields, *labels, "-o", new)
+        adapt = ("adapt", self.network, *fields, *labels, *new)
         train = ("train", "LAB", "--also", self.output, "-o", "MODEL2")
-        then = "adapt to this camera, or train for all" if self.adaptable else "train with them"
+        then = f"adapt to {'each' if self.devices else 'this'} camera, or train for all"
+        then = then if self.adaptable else "train with them"
         left = ", ".join(f"{count} {why}" for why, count in self.left_out.items() if count)
         return "\n".join(
             [

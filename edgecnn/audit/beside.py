@@ -22,6 +22,7 @@ from edgecnn.records import Record
 from edgecnn.session.answers import RANDOM
 from edgecnn.session.headline import headline, objects_shown
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.session.reading.devices import device_of
 from edgecnn.session.reading.thin_log import stands_for
 from edgecnn.words import number
 
@@ -143,23 +144,24 @@ def learned_frames(parts: Sequence[tuple[Session, Frames, Truth]]) -> int:
     return learned.count
 
 
-def too_few_to_adapt(frames: Sequence[Frames], *, each: bool) -> str:
+def too_few_to_adapt(parts: Sequence[tuple[Session, Frames, Truth]], *, each: bool) -> str:
     """Why `adapt` would refuse the kept pictures of some sessions; empty where it takes them.
 
     Args:
-        each: Whether each session is adapted to by itself.
+        each: Whether each device is adapted to by itself.
     """
-    kept = [[row for row in one.images if one.by_chance(row)] for one in frames]
-    things = [
-        len(rows) if one.thing is None else len(np.unique(one.thing[rows]))
-        for one, rows in zip(frames, kept, strict=True)
-    ]
-    take = min if each else sum
-    pictures, shown = take(map(len, kept)), take(things)
+    counts: dict[str, tuple[int, int]] = {}
+    for session, frames, _ in parts:
+        rows = [row for row in frames.images if frames.by_chance(row)]
+        things = len(rows) if frames.thing is None else len(np.unique(frames.thing[rows]))
+        device = device_of(session) if each else ""
+        pictures, shown = counts.get(device, (0, 0))
+        counts[device] = pictures + len(rows), shown + things
+    pictures, shown = map(min, zip(*counts.values(), strict=True))
     if pictures >= FEWEST_IMAGES and shown >= FEWEST_GROUPS:
         return ""
     return (
         f"record more: `edgecnn adapt` takes {FEWEST_IMAGES} pictures or more of {FEWEST_GROUPS} "
         f"things, and chance kept {number(pictures, 'picture')} of {shown}"
-        f"{' in one of the sessions' if each else ''}"
+        f"{' of one of the devices' if each else ''}"
     )

@@ -19,6 +19,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import ArtifactError, MissingRuntimeError
 from edgecnn.records import Progress, Record, computed, json_as
 from edgecnn.session.answers import NO_TRUTH, RANDOM
+from edgecnn.session.layout import short_name
 from edgecnn.session.read import Frames, Session, Truth
 
 __all__ = [
@@ -111,25 +112,26 @@ def reanswer_all(
     found: list[Reanswered | None] = []
     notes = []
     for session, frames in parts:
+        name = short_name(session.path)
         try:
             one = reanswer(session, frames, bundle, progress)
         except (MissingRuntimeError, ArtifactError) as error:
             found.append(None)
-            notes.append(f"{session.path.name}: kept frames not re-answered: {error}")
+            notes.append(f"{name}: kept frames not re-answered: {error}")
             continue
         if one is not None and one.fault is None and not one.is_same:
             notes.append(
-                f"{session.path.name}: the device's scores of its kept frames are others than here "
+                f"{name}: the device's scores of its kept frames are others than here "
                 f"({one.score_error:.3f} apart in the mean of 0 to 1), and none of the paths that "
                 f"were tried gives them: compare its program with classify.py of the bundle"
             )
         if one is None:
             notes.append(
-                f"{session.path.name}: the device's path is not checked: too few kept pictures "
+                f"{name}: the device's path is not checked: too few kept pictures "
                 "with their scores (`run --log` keeps up to 200)"
             )
         elif one.unreadable:
-            notes.append(f"{session.path.name}: {one.unreadable} kept pictures can't be decoded")
+            notes.append(f"{name}: {one.unreadable} kept pictures can't be decoded")
         found.append(one)
     return found, notes
 
@@ -159,7 +161,7 @@ def check_labels(
         fault = None if str(part[0].path) in wrong else check_truth(*part, expected)
         other = fault and bundle and picture_at_fault(part, fault, bundle, expected, progress)
         if other:
-            notes.append(f"{part[0].path.name}: {other}")
+            notes.append(f"{short_name(part[0].path)}: {other}")
         elif fault is not None:
             truths.append((part, fault))
     faults += [

@@ -25,14 +25,14 @@ from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
 from edgecnn.session.header import SessionHeader
-from edgecnn.session.layout import is_session, sessions_below
+from edgecnn.session.layout import is_session
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.session.reading.devices import device_folders, folders_of, of_each_device
 from edgecnn.words import number
 
 __all__ = ["GapFigures", "NextStep", "next_steps"]
 
 _MOST = 3
-_MANY = 3  # sessions that a command names
 # A gap whose interval is wider than this, in points, is worth more labels first.
 _WIDE, _FEW_LABELS, _MOST_ASKED, _ENDLESS = 10.0, 100, 400, 1_000_000
 
@@ -110,48 +110,44 @@ def next_steps(
         found.append(_of_setting(advised, bundle, sessions))
     if not checks.faults:
         kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
-        places = _places(sessions)
-        label, record = _line("label", *places), _record_more(sessions[0].header, bundle)
+        label = _line("label", *folders_of(sessions))
+        record = _record_more(sessions[0].header, bundle)
         if kept and all(kept):
             label = record
-        where: tuple[str, ...] = ("-o", "MODEL2")
-        each = _is_each_a_device(sessions)
-        if each:
-            where, places = ("--per", "device", "-o", "MODELS"), [one.path for one in sessions]
-        given = [word for place in places for word in ("--field", place)]
-        if any(kept):
-            given += [word for place in places for word in ("--labels", place)]
-        adapt = _line("adapt", "MODEL", *given, *where)
-        if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
-            merge = _line("label", sessions[0].path, "--merge", label_file)
-            adapt = f"{merge} && {adapt}"
+        adapt, few = _adapting(parts, label_file)
         closing = []
         if residual is not None and found_out.is_left:
             lab = found_out.lab.quantized
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
-            first = _adapt(adapt, most)
-            if few := too_few_to_adapt([frames for _, frames, _ in parts], each=each):
-                first = NextStep(record, few)
-            closing = [first, *_collect(bundle, live)]
+            first = NextStep(record, few) if few else _adapt(adapt, most)
+            closing = [*([] if sessions[0].card.is_foreign else [first]), *_collect(bundle, live)]
         more = _more_labels(label, record, kept.count(False), found_out)
         found += _of_the_gap(label, more, closing, found_out, checks.undone.fragility)
     return tuple(found[:_MOST])
 
 
-def _places(sessions: Sequence[Session]) -> list[Path]:
-    """The sessions; of many their root, where it holds no others and no new MODEL folder."""
-    paths = [session.path for session in sessions]
-    root = paths[0].parent
-    if len(paths) <= _MANY or sessions_below(root) != sorted(paths):
-        return paths
-    return paths if Path.cwd().is_relative_to(root.resolve()) else [root]
-
-
-def _is_each_a_device(sessions: Sequence[Session]) -> bool:
-    """Whether each session is the only one of a device, under a folder name of its own."""
-    heads = [session.header for session in sessions]
-    devices = {head.name or str(head.host.get("name")) for head in heads}
-    return len(sessions) == len(devices) == len({one.path.name for one in sessions}) > 1
+def _adapting(
+    parts: Sequence[tuple[Session, Frames, Truth]], label_file: Path | None
+) -> tuple[str, str]:
+    """The command that adapts to each device by itself, or to the first one where a device has no
+    folder of its own: joined, they do each other harm; and why it would refuse their pictures.
+    """
+    sessions = [session for session, _, _ in parts]
+    where: tuple[str, ...] = ("--per", "device", "-o", "MODELS")
+    places = device_folders(sessions)
+    is_each = bool(places)
+    if not is_each:
+        mine = next(iter(of_each_device(sessions).values()))
+        where, places = ("-o", "MODEL2"), folders_of(mine)
+        parts = [part for part in parts if part[0] in mine]
+    given = [word for place in places for word in ("--field", place)]
+    if any(truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images):
+        given += [word for place in places for word in ("--labels", place)]
+    command = _line("adapt", "MODEL", *given, *where)
+    if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
+        merge = _line("label", sessions[0].path, "--merge", label_file)
+        command = f"{merge} && {command}"
+    return command, too_few_to_adapt(parts, each=is_each)
 
 
 def _of_other_sessions(
@@ -165,7 +161,7 @@ def _of_other_sessions(
         part = weak.part
         found = [
             NextStep(
-                _line("audit", *(one.path for one in weak.sessions), "--bundle", Path(bundle)),
+                _line("audit", *folders_of(weak.sessions), "--bundle", Path(bundle)),
                 f"{weak.to_text()} ({part.low:.1f} to {part.high:.1f}): see what is wrong there "
                 "before all others are changed",
             )

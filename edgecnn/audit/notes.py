@@ -12,7 +12,7 @@ from edgecnn.bundle.card import Card
 from edgecnn.bundle.learned import learned_notes
 from edgecnn.session.answers import FEWEST_RANDOM
 from edgecnn.session.label_file import FileLabels
-from edgecnn.session.layout import EVENTS_NAME
+from edgecnn.session.layout import EVENTS_NAME, short_name
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.session.reading.thin_log import log_weights
 from edgecnn.words import number
@@ -61,7 +61,7 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
     elif tally.total:
         notes.append("live intervals treat every image as independent of the others")
     for session, frames, truth in parts:
-        name = session.path.name
+        name = short_name(session.path)
         if frames.thing is None and tally.total:
             notes.append(f"{name}: {_NO_LOOKS}")
         unlabelled = int((truth.label < 0).sum())

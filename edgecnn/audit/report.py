@@ -16,6 +16,7 @@ from edgecnn.audit.result import AuditReport
 from edgecnn.bundle.preprocess import readable_image
 from edgecnn.records import Json
 from edgecnn.render.page import Picture, Plot, picture_uri, write_page
+from edgecnn.session.layout import short_name
 from edgecnn.words import number
 
 __all__ = ["write_report"]
@@ -122,7 +123,7 @@ def _picture(misread: Misread, *, named: bool = False) -> Picture:
         (f"a frame of {read_as}",),
         (
             f"{100 * misread.calibrated:.0f} % sure",
-            f"{Path(misread.session).name}, frame {misread.frame}"
+            f"{short_name(Path(misread.session))}, frame {misread.frame}"
             + (f", {misread.region}" if misread.region else ""),
         ),
         title=read_as if named else "",

@@ -281,6 +281,7 @@ class AuditReport:
         rows = [
             (label, f"{lab.percent} ({lab.range})", f"{live.percent} ({live.range})", live.total)
             for label, (lab, live) in self.per_class.items()
+            if lab.total or live.total
         ]
         return table(("class", "lab recall", "live recall", "live frames"), rows)
 

@@ -12,6 +12,7 @@ from edgecnn.audit.live import Live
 from edgecnn.audit.where.weak_sessions import WeakSessions
 from edgecnn.bundle.card import Card
 from edgecnn.records import Record
+from edgecnn.session.layout import short_name
 from edgecnn.words import number
 
 __all__ = ["Overfitting", "shown_points", "verdict"]
@@ -114,7 +115,7 @@ def _of_fault(checks: FieldChecks, live: Tally, num_sessions: int, gap: float | 
             cost += f"; the gap is {gap:.1f} points"
             culprit = ""
     if len(having) < num_sessions:
-        names = [Path(session).name for session in having]
+        names = [short_name(Path(session)) for session in having]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         shown = ", ".join(names[:_NAMED])
         where = f" ({len(having)} of {num_sessions} sessions: {shown}{more})"

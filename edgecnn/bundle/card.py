@@ -224,6 +224,11 @@ class Card(Record):
         return float((self.adaptation or {}).get("lost_points", 0.0))
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether another program trained the network: there is no MODEL folder to adapt."""
+        return isinstance(self.training.get("imported"), Mapping)
+
+    @property
     def has_float(self) -> bool:
         """Whether the network in float is known: `import` has one file of another tool alone."""
         imported = self.training.get("imported")

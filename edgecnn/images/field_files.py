@@ -53,7 +53,7 @@ def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Fo
         notes: Takes a line a folder on the files that are passed over, and on a folder of SESSIONs.
 
     Raises:
-        DataError: A folder is missing or holds no image file.
+        DataError: A folder is missing or holds no image file, or no session has a kept picture.
     """
     for root in roots:
         if root.is_file():
@@ -71,14 +71,18 @@ def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Fo
             for root, inside in places.items()
             if inside != [root]
         ]
-    for root in (one for inside in places.values() for one in inside):
+    everywhere = list(dict.fromkeys(one for inside in places.values() for one in inside))
+    bare = [one for one in everywhere if is_session(one) and not _has_pictures(one)]
+    if bare and bare == everywhere:
+        raise DataError(
+            f"{bare[0]} has no kept pictures, expected some in {PICTURES_NAME}/; copy the whole "
+            "session, or record it with --keep-frames"
+        )
+    if notes is not None:  # a run stopped at its start leaves one, and so does --keep-days
+        notes += [f"{one} has no kept pictures and is passed over" for one in bare]
+    for root in (one for one in everywhere if one not in bare):
         recorded = is_session(root)
         folder = root / PICTURES_NAME if recorded else root
-        if recorded and not (folder.is_dir() and any(folder.iterdir())):
-            raise DataError(
-                f"{root} has no kept pictures, expected some in {PICTURES_NAME}/; copy the whole "
-                "session, or record it with --keep-frames"
-            )
         known = kept_pictures(root) if recorded else {}
         for path in find_images(folder, notes):
             source = f"{root.resolve().name}/{path.relative_to(folder).as_posix()}"
@@ -90,3 +94,8 @@ def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Fo
             one = Found(path, source, time, kept.hard, kept.seconds, str(place))
             found.setdefault(path.resolve(), one)
     return list(found.values())
+
+
+def _has_pictures(session: Path) -> bool:
+    folder = session / PICTURES_NAME
+    return folder.is_dir() and any(folder.iterdir())

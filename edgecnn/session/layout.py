@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain, count
 from pathlib import Path
 
@@ -15,6 +16,7 @@ __all__ = [
     "new_session",
     "picture_stem",
     "sessions_below",
+    "short_name",
 ]
 
 HEADER_NAME = "session.json"
@@ -29,14 +31,30 @@ def is_session(folder: Path) -> bool:
     return (folder / HEADER_NAME).is_file()
 
 
+def short_name(session: Path) -> str:
+    """What a session is called in a line: a dated one with its root, for the sessions of several
+    cameras begin at one midnight.
+
+    Example:
+        >>> short_name(Path("fleet/hall/2026-05-02T00-00-00Z")), short_name(Path("fleet/monday"))
+        ('hall/2026-05-02T00-00-00Z', 'monday')
+    """
+    is_dated = re.match(r"\d{4}-\d\d-\d\dT", session.name)
+    return "/".join(session.absolute().parts[-2:]) if is_dated else session.name
+
+
 def sessions_below(place: Path) -> list[Path]:
     """The sessions of a root that `run --log-root` filled, by name; a session is itself.
 
-    A place that is neither comes back as it is: reading it says what is wrong.
+    Of a folder with the roots of several devices all of theirs: taken for images, their frames
+    would have no labels. A place that is none of these comes back as it is: reading it says what
+    is wrong.
     """
     if is_session(place) or not place.is_dir():
         return [place]
-    return sorted(folder for folder in place.iterdir() if is_session(folder)) or [place]
+    found = [folder for folder in place.iterdir() if is_session(folder)]
+    found = found or [header.parent for header in place.glob(f"*/*/{HEADER_NAME}")]
+    return sorted(found) or [place]
 
 
 def new_session() -> str:

@@ -82,6 +82,11 @@ def test_the_labels_that_sessions_have_are_not_forgotten_in_what_is_advised(
     picked = tmp_path / "picked"
     result = harvest([session, plain], picked, HarvestOptions(count=20, bundle=digits_bundle))
     assert f" --labels {picked / 'images'} --labels {session} -o " in result.to_text()
+    header = json.loads((plain / "session.json").read_text()) | {"name": "yard"}
+    (plain / "session.json").write_text(json.dumps(header))
+    again = harvest([session, plain], picked, HarvestOptions(count=20, bundle=digits_bundle))
+    assert f" --labels {session} --per device -o MODELS\n" in again.to_text()
+    assert "adapt to each camera" in again.to_text()
 
 
 def test_what_labels_gave_is_what_the_results_say(tmp_path):
@@ -110,9 +115,11 @@ def test_what_a_session_has_labels_of_and_what_looks_like_it_is_left_out(
     with open(session / "events.jsonl", "a") as events:
         for frame in labelled:
             events.write(json.dumps(truth_event(frame, "3")) + "\n")
+    bare = shutil.copytree(session, root / "bare", ignore=lambda *_: [path.name for path in kept])
     target = tmp_path / "picked"
     result = harvest(root, target, HarvestOptions(count=1000, model=digits_model))
-    assert f"{root}: the sessions in it are read (1)" in result.to_text()
+    assert f"{root}: the sessions in it are read (2)" in result.to_text()
+    assert f"{bare} has no kept pictures and is passed over" in result.to_text()
     known = {hashlib.sha256(path.read_bytes()).hexdigest() for path in kept[::3]}
     assert result.left_out["labelled already"] == len(labelled)
     assert not digests(target / "images") & known

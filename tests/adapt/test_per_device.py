@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sessions import record_folder
 
 from edgecnn.adapt.adapt import AdaptOptions, adapt, adapt_each
 from edgecnn.adapt.go_back import go_back
@@ -66,11 +67,28 @@ def test_a_refused_device_gets_no_network_and_the_labels_of_others_are_not_its_o
     assert "yard: no label is of one of its images" in text
     assert "1 of 2 devices got a network of their own" in text
     assert f"edgecnn doctor {found.output / 'hall.edgecnn'}" in text
-    both = replace(found, devices={"hall": found.devices["hall"], "loft": found.devices["hall"]})
+    hall = replace(found.devices["hall"], passed_over=("2 images with two labels",))
+    both = replace(found, devices={"hall": hall, "loft": hall})
     assert "hall, loft: batch norm: not tried" in both.to_text()
+    assert "hall, loft: 2 images with two labels" in both.to_text()
     data = json.loads(json.dumps(found.to_json()))
     assert data["adapted"] == 1
     assert [one["accepted"] for one in data["devices"].values()] == [True, False]
+
+
+def test_sessions_of_several_devices_that_are_taken_for_one_are_named(
+    digits_bundle, devices, tmp_path
+):
+    sessions = [
+        record_folder(tmp_path / name, digits_bundle, devices[1], name=name)
+        for name in ("hall", "yard")
+    ]
+    joined = adapt(digits_bundle, sessions, tmp_path / "out.edgecnn").to_text()
+    assert (
+        "the sessions are of 2 devices ('hall', 'yard'), and are taken for those of one" in joined
+    )
+    alone = adapt(digits_bundle, sessions[0], tmp_path / "out.edgecnn").to_text()
+    assert "taken for those of one" not in alone
 
 
 def test_of_a_refused_device_an_older_network_is_not_taken_for_its_own(each, devices, tmp_path):

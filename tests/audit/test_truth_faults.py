@@ -11,9 +11,10 @@ from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_sessi
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.audit.audit import AuditOptions, audit
-from edgecnn.audit.ledger.truth_faults import _is_told_apart
+from edgecnn.audit.ledger.truth_faults import _is_told_apart, check_truth
 from edgecnn.audit.recordings.label_comparison import LabelComparison
 from edgecnn.session.label_file import merge_labels
+from edgecnn.session.read import open_session, read_frames, read_truth
 
 NUM_FRAMES, LAB = 600, 0.967
 REGIONS = ("left", "right")
@@ -241,8 +242,11 @@ def test_a_weak_model_is_not_excused_by_its_labels(accuracy, seed, tmp_path):
     wrong = (seen + rng.integers(1, 4, NUM_FRAMES)) % len(LABELS)
     scattered = np.where(rng.random(NUM_FRAMES) < accuracy, seen, wrong)
     for k, read in enumerate((scattered, favourite)):
-        report = audit([session(tmp_path / f"s{k}", read, seen)])
-        assert report.checks.faults == ()
+        path = session(tmp_path / f"s{k}", read, seen)
+        assert audit([path]).checks.faults == ()
+        opened, frames = open_session(path), read_frames(open_session(path))
+        # Nor where it is weak in the lab too, so that answers tell less of labels.
+        assert check_truth(opened, frames, read_truth(opened, frames), accuracy + 0.1) is None
 
 
 def test_a_folder_in_the_order_of_its_classes_is_not_accused(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, keep_pictures, truth_event, write_session
 
 from edgecnn.audit.audit import audit
+from edgecnn.bundle.folder import Bundle
 
 FIRST_DAY = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 A_DAY = 24 * 60
@@ -201,6 +202,46 @@ def test_each_device_is_to_be_adapted_by_itself(tmp_path):
 
     assert advised(("hall", "yard")).endswith(" --per device -o MODELS")
     assert advised(("hall", "hall")).endswith(" -o MODEL2")
+
+
+def test_a_network_of_another_program_has_no_model_folder_to_adapt(tmp_path):
+    card = Bundle.open(PAST_BUNDLE).card.to_json()
+    card["training"] = {"imported": {"file": "net.tflite", "ending": "softmax"}}
+    # Of two classes there is no image in the lab, and of one none in the field.
+    card["lab"]["confusion"] = [[0] * len(LABELS)] * 2 + card["lab"]["confusion"][2:]
+    path = weeks(tmp_path / "s", often(0.6), about(0.9), days=8, card=card, sha256="0" * 64)
+    log = keep_pictures(path) / "events.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(line for line in lines if f'"label": "{LABELS[0]}"' not in line))
+    report = audit([path])
+    assert [step.command.split()[1] for step in report.next] == ["train", "run"]
+    classes = report.to_text().split("\nclass ")[1].split("\n\n")[0]
+    assert [label in classes for label in LABELS] == [False] + [True] * (len(LABELS) - 1)
+
+
+def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path):
+    hall, yard = (
+        [
+            keep_pictures(weeks(tmp_path / name / day, often(0.6), about(sure), days=8, name=name))
+            for day in ("2026-03-01T00-00-00Z", "2026-03-02T00-00-00Z")
+        ]
+        for name, sure in (("hall", 0.9), ("yard", 0.8))
+    )
+    roots = [tmp_path / "hall", tmp_path / "yard"]
+    report = audit(roots)
+    given = " ".join(f"--{word} {root}" for word in ("field", "labels") for root in roots)
+    adapt = f"edgecnn adapt MODEL {given} --per device -o MODELS"
+    assert adapt in [step.command for step in report.next]
+    assert audit([tmp_path]).next == report.next
+    # Midnight begins a session of each.
+    said = {note.split(":")[0] for note in report.notes if "look alike (" in note}
+    assert said == {f"{one.parent.name}/{one.name}" for one in (*hall, *yard)}
+    # A run that was stopped at its start, or ran another bundle, is of that device too.
+    weeks(tmp_path / "yard" / "2026-03-03T00-00-00Z", often(0.6), about(0.7), 0, name="yard")
+    assert adapt in [step.command for step in audit(roots).next]
+    # No two folders of one name: the first device alone.
+    alone = f"edgecnn adapt MODEL --field {hall[0]} --labels {hall[0]} -o MODEL2"
+    assert alone in [step.command for step in audit([hall[0], yard[0]]).next]
 
 
 @pytest.mark.parametrize(("names", "count", "is_enough"), [("ab", 19, False), ("aa", 10, True)])

@@ -42,6 +42,7 @@ def few(digits_field, tmp_path_factory):
         for path in sorted(folder.iterdir())[:4]:
             shutil.copy(path, root / folder.name)
     (root / "notes.txt").write_text("of the field")
+    (root / "3" / "torn.png").write_bytes(b"\x89PNG")
     return root
 
 
@@ -97,10 +98,11 @@ def test_accuracy_is_that_of_evaluate(result, digits_bundle, few):
         assert row.accuracy == evaluate(digits_bundle, few, EvaluateOptions(row.file)).accuracy
 
 
-def test_what_is_no_picture_is_counted(result):
-    (note,) = result.notes
-    assert note.endswith("1 file that is no picture is passed over: 1 .txt")
-    assert note in result.to_text()
+def test_what_is_no_picture_or_can_not_be_read_is_counted(result, few):
+    other, torn = result.notes
+    assert other.endswith("1 file that is no picture is passed over: 1 .txt")
+    assert torn.startswith(f"1 image skipped; the first: {few / '3' / 'torn.png'} ")
+    assert f"{other}\n{torn}\n" in result.to_text()
 
 
 def test_agreement_is_with_the_float_artifact(result):

@@ -351,6 +351,19 @@ def test_a_shadow_compares_as_evaluating_both_bundles_does(two, frames, tmp_path
     assert found.to_text() in result.to_text()
 
 
+def test_a_bundle_that_a_short_run_never_looked_at_is_not_taken_for_what_answered(
+    two, frames, tmp_path
+):
+    def warnings(running: Path) -> list[str]:
+        options = RunOptions(bundle_dir=tmp_path, truth="folder", max_frames=3, watch_s=1000)
+        return list(run(running, str(frames), options).warnings)
+
+    new = shutil.copytree(two["most"], tmp_path / "new.edgecnn")
+    (late,) = warnings(two["mean"])
+    assert late.startswith("new.edgecnn of --bundle-dir answered no frame, for the run ended")
+    assert warnings(new) == []  # it answered
+
+
 def test_a_shadow_answers_every_nth_frame_and_changes_no_answer(two, frames, tmp_path):
     alone = run(two["mean"], str(frames), RunOptions(log=tmp_path / "a", keep_frames=0))
     options = RunOptions(log=tmp_path / "s", keep_frames=0, shadow=two["most"], shadow_every=7)

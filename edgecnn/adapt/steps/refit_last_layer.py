@@ -40,7 +40,8 @@ def try_last_layer(student: Student) -> AdaptStep:
         return AdaptStep(_NAME, False, nothing_sure(student.options.threshold))
     why = ""
     if pair is None:
-        why = "all images are near-duplicates of each other, so nothing can be held out"
+        which = "labelled images" if (labels != UNLABELLED).any() else "images"
+        why = f"all {which} are near-duplicates of each other, so nothing can be held out"
     elif (labels != UNLABELLED).any():
         why = broke_labels(pair)
     elif pair.lost - pair.won > _MOST_BROKEN * len(images):

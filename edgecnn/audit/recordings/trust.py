@@ -15,7 +15,7 @@ from edgecnn.accuracy.intervals import chunks
 from edgecnn.audit.fault import Fault
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import SessionError
-from edgecnn.session.layout import HEADER_NAME, PICTURES_NAME
+from edgecnn.session.layout import HEADER_NAME, PICTURES_NAME, short_name
 from edgecnn.session.read import Frames, Session
 
 __all__ = ["check_files", "check_header"]
@@ -33,7 +33,7 @@ def check_header(session: Session, bundle: Bundle | None) -> list[str]:
     notes = []
     if _is_newer(session.header.edgecnn):
         notes.append(
-            f"{session.path.name}: recorded by edgecnn {session.header.edgecnn}, this is "
+            f"{short_name(session.path)}: recorded by edgecnn {session.header.edgecnn}, this is "
             f"{__version__}: what it logged besides is not read"
         )
     if bundle is None:
@@ -59,7 +59,7 @@ def check_header(session: Session, bundle: Bundle | None) -> list[str]:
 
 def check_files(session: Session, frames: Frames) -> tuple[list[Fault], list[str]]:
     """Check answers against their scores, the range of the scores, and the kept pictures."""
-    name, faults, notes = session.path.name, [], []
+    name, faults, notes = short_name(session.path), [], []
     outside = _num_outside(frames)
     if outside:
         faults.append(

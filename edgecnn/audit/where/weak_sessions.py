@@ -9,6 +9,7 @@ from pathlib import Path
 from edgecnn.audit.where.frame_table import header_values
 from edgecnn.audit.where.weak_parts import Part
 from edgecnn.session.header import SessionHeader
+from edgecnn.session.layout import short_name
 from edgecnn.session.read import Session
 
 __all__ = ["WeakSessions", "differing_views", "weak_sessions"]
@@ -41,7 +42,7 @@ class WeakSessions:
         """What a person calls them, and what is known to be different with them."""
         part = self.part
         names = {
-            "session": f"session {Path(part.value).name}",
+            "session": f"session {short_name(Path(part.value))}",
             "name": f"the device called {part.value}",
         }
         name = names.get(part.field, part.name)

@@ -18,6 +18,7 @@ from edgecnn.errors import ArtifactError, MissingRuntimeError, OptionError
 from edgecnn.files.folders import find_labelled
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json, Progress, Skipped, encode
+from edgecnn.words import number
 
 __all__ = ["Benchmark", "BenchmarkOptions", "benchmark"]
 
@@ -69,7 +70,7 @@ def benchmark(
         skipped=tuple(skipped),
         bundle=Path(bundle),
         soak=soak,
-        notes=next((one.notes for one in judged.values()), ()),
+        notes=next((_notes(one) for one in judged.values()), ()),
     )
     if options.plot is None:
         return found
@@ -136,6 +137,14 @@ def _judge(
         except (MissingRuntimeError, ArtifactError) as error:
             failed.append(Skipped(file, str(error)))
     return judged, failed
+
+
+def _notes(judged: Evaluation) -> tuple[str, ...]:
+    """How the folder was read, which is the same for each file, and what could not be."""
+    if not judged.skipped:
+        return judged.notes
+    what = number(len(judged.skipped), "image")
+    return (*judged.notes, f"{what} skipped; the first: {judged.skipped[0][1]}")
 
 
 def _soak(

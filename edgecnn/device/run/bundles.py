@@ -208,12 +208,13 @@ class Bundles:
         if self.shadow is not None:
             self.shadow.learned.see(encoded)
 
-    def learned_notes(self) -> list[str]:
-        """What is to say where they did."""
+    def notes(self) -> list[str]:
+        """What is to say where they did, and of a bundle that came too late."""
         told = learned_notes(self.active.learned.count, "these images")
         if self.shadow is not None:
             told += learned_notes(self.shadow.learned.count, "these images", "the shadow")
-        return told
+        late = "" if self._incoming is None else self._incoming.too_late()
+        return [*told, late] if late else told
 
     def take_refusals(self) -> list[str]:
         """Why bundles were not taken, since the last call."""

@@ -86,8 +86,9 @@ class Incoming:
         check_bundle_dir(folder)
         self._folder, self._options = folder, options
         self._labels = running.card.labels
-        self._answers = running.bundle.sha256
+        self._answers, self._first = running.bundle.sha256, running.bundle.path.resolve()
         self._ready: Loaded | None = None
+        self._is_trying = False
         self._lock = threading.Lock()
         self._refusals: deque[str] = deque()
         # When each bundle was changed: at the last look, and when it was taken or refused.
@@ -118,6 +119,23 @@ class Incoming:
         """Why bundles were not taken, since the last call."""
         return [self._refusals.popleft() for _ in range(len(self._refusals))]
 
+    def too_late(self) -> str:
+        """The newest bundle, where the run ended before it could answer; empty where it did not.
+
+        Images and videos may be over before it is looked at.
+        """
+        found = _changes(self._folder)
+        newest = max(found, key=found.__getitem__, default=None)
+        if newest is None or newest.resolve() == self._first:
+            return ""
+        is_done = self._known.get(newest) == found[newest] and not self._is_trying
+        if is_done and self._ready is None:
+            return ""
+        return (
+            f"{newest.name} of --bundle-dir answered no frame, for the run ended before it was "
+            "checked; run that bundle itself over a recording"
+        )
+
     def _watch(self) -> None:
         while not self._stop.is_set():
             self._look()
@@ -130,7 +148,9 @@ class Incoming:
         self._known = {p: at for p, at in self._known.items() if p in found}
         self._known |= {path: found[path] for path in settled}
         if settled:
+            self._is_trying = True
             self._try(max(settled, key=found.__getitem__))
+            self._is_trying = False
 
     def _try(self, path: Path) -> None:
         try:

@@ -296,7 +296,7 @@ class Loop:
 
     def _note_labels(self) -> None:
         """Say which images flatter the live figure, and which labels it lacks."""
-        for note in (*self._bundles.learned_notes(), *self._labels.notes()):
+        for note in (*self._bundles.notes(), *self._labels.notes()):
             self._notices.say(note)
 
     def _status(self) -> Status:

@@ -1,0 +1,81 @@
+"""Which sessions are of which device, and the folders that name them in a command."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgecnn.errors import SessionError
+from edgecnn.session.header import Session, open_session
+from edgecnn.session.layout import sessions_below
+
+__all__ = ["device_folders", "device_of", "folders_of", "of_each_device"]
+
+_MANY = 3  # sessions that a command names
+
+
+def device_of(session: Session) -> str:
+    """What a device is told from others by: its name, or else that of its machine."""
+    return session.header.name or str(session.header.host.get("name") or "")
+
+
+def of_each_device(sessions: Sequence[Session]) -> dict[str, list[Session]]:
+    """The sessions of each device."""
+    found = defaultdict(list)
+    for one in sessions:
+        found[device_of(one)].append(one)
+    return dict(found)
+
+
+def device_folders(sessions: Sequence[Session]) -> list[Path]:
+    """A folder for each of several devices, as `adapt --per device` takes them.
+
+    Returns:
+        None for one device, and where one has no folder of its own, or two are called alike.
+    """
+    devices = of_each_device(sessions).values()
+    folders = [some[0].path if len(some) == 1 else _own_root(some) for some in devices]
+    named = {folder.resolve().name: folder for folder in folders if folder is not None}
+    return list(named.values()) if len(named) == len(folders) > 1 else []
+
+
+def folders_of(sessions: Sequence[Session]) -> list[Path]:
+    """The sessions; of many the roots of those that have one."""
+    if len(sessions) <= _MANY:
+        return [one.path for one in sessions]
+    beside = defaultdict(list)
+    for one in sessions:
+        beside[one.path.parent].append(one)
+    found: list[Path] = []
+    for some in beside.values():
+        root = _root_of(some) if len(some) > 1 else None
+        found += [one.path for one in some] if root is None else [root]
+    return found
+
+
+def _own_root(sessions: Sequence[Session]) -> Path | None:
+    """The folder that holds these sessions of one device, and none of another device.
+
+    It may hold more: those without a frame, or of the bundle that ran before.
+    """
+    root = sessions[0].path.parent
+    if any(one.path.parent != root for one in sessions) or _holds_new_folders(root):
+        return None
+    try:
+        beside = [open_session(one) for one in sessions_below(root)]
+    except SessionError:
+        return None
+    return root if len(of_each_device(beside)) == 1 else None
+
+
+def _root_of(sessions: Sequence[Session]) -> Path | None:
+    """The folder that holds these sessions and no others."""
+    paths = sorted(one.path for one in sessions)
+    root = paths[0].parent
+    return None if sessions_below(root) != paths or _holds_new_folders(root) else root
+
+
+def _holds_new_folders(root: Path) -> bool:
+    """Whether what a command writes into the working directory would be in there."""
+    return Path.cwd().is_relative_to(root.resolve())
