@@ -67,13 +67,12 @@ class GapFigures:
     residual: Step | None
     weak: WeakSessions | None = None
 
-    @property
-    def is_left(self) -> bool:
-        """Whether steps leave more of the gap than the labels leave open."""
+    def is_left(self, doubtful: float) -> bool:
+        """Whether steps, less their `doubtful` points, leave more of it than the labels do."""
         if self.residual is None:
             return False
         left, low, _ = difference(self.lab.reached, self.live.tally)
-        return self.residual.points > left - low
+        return self.residual.points + doubtful > left - low
 
     @property
     def gap_width(self) -> float:
@@ -126,9 +125,10 @@ def next_steps(
             merge = _line("label", sessions[0].path, "--merge", label_file)
             adapt = f"{merge} && {adapt}"
         closing = []
-        if residual is not None and found_out.is_left:
+        doubtful = 0.0 if advised is None else advised.returned.doubtful
+        if residual is not None and found_out.is_left(doubtful):
             lab = found_out.lab.quantized
-            most = min(LiveBefore(live.tally, lab).most_points, residual.high)
+            most = min(LiveBefore(live.tally, lab).most_points, residual.high + doubtful)
             first = _adapt(adapt, most)
             if few := too_few_to_adapt([frames for _, frames, _ in parts], each=each):
                 first = NextStep(record, few)
