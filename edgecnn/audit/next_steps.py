@@ -19,12 +19,11 @@ from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.undo.fragile import Fragility
-from edgecnn.audit.undo.run_again import changed_views, run_again
+from edgecnn.audit.undo.run_again import changed_views, record_more, run_again
 from edgecnn.audit.undo.undo import Prescription
 from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
-from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import is_session, sessions_below
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.words import number
@@ -35,6 +34,16 @@ _MOST = 3
 _MANY = 3  # sessions that a command names
 # A gap whose interval is wider than this, in points, is worth more labels first.
 _WIDE, _FEW_LABELS, _MOST_ASKED, _ENDLESS = 10.0, 100, 400, 1_000_000
+
+_ADAPT = (
+    "the loss is the field's own: objects, framing and light. This adapts the network to it and "
+    "keeps only the steps that the evidence supports; what it learned from can't measure it any "
+    "more"
+)
+_TRAIN = (
+    "the loss is the field's own: objects, framing and light; `adapt` can't change a network of "
+    "another program, so this trains one that it can, for cameras that nobody has seen"
+)
 
 
 @dataclass(frozen=True)
@@ -59,13 +68,14 @@ class NextStep(Record):
 @dataclass(frozen=True)
 class GapFigures:
     """The figures that decide what is worth doing; residual is None without field labels, weak
-    where no session makes most of the gap.
+    where no session makes most of the gap, is_adaptable whether `adapt` takes the network.
     """
 
     lab: Lab
     live: Live
     residual: Step | None
     weak: WeakSessions | None = None
+    is_adaptable: bool = True
 
     def is_left(self, doubtful: float) -> bool:
         """Whether steps, less their `doubtful` points, leave more of it than the labels do."""
@@ -110,7 +120,7 @@ def next_steps(
     if not checks.faults:
         kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
         places = _places(sessions)
-        label, record = _line("label", *places), _record_more(sessions[0].header, bundle)
+        label, record = _line("label", *places), record_more(sessions[0].header, bundle)
         if kept and all(kept):
             label = record
         where: tuple[str, ...] = ("-o", "MODEL2")
@@ -129,8 +139,10 @@ def next_steps(
         if residual is not None and found_out.is_left(doubtful):
             lab = found_out.lab.quantized
             most = min(LiveBefore(live.tally, lab).most_points, residual.high + doubtful)
-            first = _adapt(adapt, most)
-            if few := too_few_to_adapt([frames for _, frames, _ in parts], each=each):
+            first = NextStep(adapt, _ADAPT, 0.0, most)
+            if not found_out.is_adaptable:
+                first = NextStep("edgecnn train LAB -o MODEL", _TRAIN)
+            elif few := too_few_to_adapt([frames for _, frames, _ in parts], each=each):
                 first = NextStep(record, few)
             closing = [first, *_collect(bundle, live)]
         more = _more_labels(label, record, kept.count(False), found_out)
@@ -284,13 +296,6 @@ def _put_right(session: Session, again: str, label_file: Path | None) -> tuple[s
     return _line("label", session.path, "--merge", file), "first write the right labels to it"
 
 
-def _record_more(header: SessionHeader, bundle: str) -> str:
-    """A camera shows other things next time; a file or folder the same ones."""
-    if header.ran_over_files:
-        header = replace(header, source="OTHER_IMAGES")
-    return run_again(header, bundle, "more")
-
-
 def _ends(step: Step | None) -> tuple[float | None, float | None]:
     return (None, None) if step is None else (step.low, step.high)
 
@@ -334,17 +339,6 @@ def _more_labels(label: str, record: str, waiting: int, found_out: GapFigures) -
         if told := _what_labels_tell(live, lab, count):
             return [NextStep(command, told)]
     return []
-
-
-def _adapt(command: str, most_points: float) -> NextStep:
-    return NextStep(
-        command,
-        "the loss is the field's own: objects, framing and light. This adapts the network to it "
-        "and keeps only the steps that the evidence supports; what it learned from can't measure "
-        "it any more",
-        0.0,
-        most_points,
-    )
 
 
 def _collect(bundle: str, live: Live) -> list[NextStep]:

@@ -230,6 +230,11 @@ class Card(Record):
         return not isinstance(imported, Mapping) or "ending" not in imported
 
     @property
+    def is_adaptable(self) -> bool:
+        """Whether `train` made the network; `adapt` takes no other one."""
+        return not isinstance(self.training.get("imported"), Mapping)
+
+    @property
     def framing(self) -> str | None:
         """The margins that the network cuts off every picture; None where it sees it whole."""
         return (self.adaptation or {}).get("framing")

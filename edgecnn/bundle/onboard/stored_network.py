@@ -45,6 +45,11 @@ def open_network(bundle: Bundle) -> tuple[StoredNetwork, LabMemory]:
         BundleError: The bundle lacks one of the files, or they don't fit each other.
         MissingRuntimeError: No TFLite runtime.
     """
+    if not bundle.card.is_adaptable:
+        raise BundleError(
+            f"{bundle.path} holds a network of another program, expected one of `edgecnn train`: "
+            "its last layer is not known; train a network on the same images, and adapt that"
+        )
     if lacking := lacking_files(bundle):
         raise BundleError(
             f"{bundle.path} has no {lacking[0]}, which adapting on a device needs; export a MODEL "
