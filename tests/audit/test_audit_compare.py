@@ -315,16 +315,3 @@ def test_an_imported_file_has_no_network_in_float_and_its_lab_images_are_answere
     read = audit([write_session(tmp_path / "labelled", result.bundle, events)])
     assert any(step.command == "edgecnn train LAB -o MODEL" for step in read.next)
     assert not any(" adapt " in step.command for step in read.next)
-
-
-def test_an_artifact_that_the_card_lacks_leaves_the_step_open(field_session, tmp_path):
-    copied = tmp_path / "copied"
-    shutil.copytree(field_session, copied)
-    head = json.loads((copied / "session.json").read_text())
-    (copied / "session.json").write_text(json.dumps({**head, "artifact": "other.tflite"}))
-    report = audit([copied])
-    assert report.lab.steps == ()
-    assert report.residual.points == pytest.approx(report.gap_points)
-    assert any("quantization not measured" in note for note in report.notes)
-    assert any("kept frames not re-answered" in note for note in report.notes)
-    assert replace(report, notes=()).to_json()["ledger"] == []
