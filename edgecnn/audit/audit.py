@@ -182,7 +182,11 @@ def _explain(
         shadow=compare_shadow(parts),
         adapted=adapted_gain(card, live.tally, learned),
         next=next_steps(
-            parts, recordings.bundle_path, checks, GapFigures(lab, live, left, weak), options
+            parts,
+            recordings.bundle_path,
+            checks,
+            GapFigures(lab, live, left, weak, card.is_adaptable),
+            options,
         ),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f in recordings),
         notes=(

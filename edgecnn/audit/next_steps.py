@@ -19,12 +19,11 @@ from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.undo.fragile import Fragility
-from edgecnn.audit.undo.run_again import changed_views, run_again
+from edgecnn.audit.undo.run_again import changed_views, record_more, run_again
 from edgecnn.audit.undo.undo import Prescription
 from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
-from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import is_session
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.session.reading.devices import device_folders, folders_of, of_each_device
@@ -35,6 +34,16 @@ __all__ = ["GapFigures", "NextStep", "next_steps"]
 _MOST = 3
 # A gap whose interval is wider than this, in points, is worth more labels first.
 _WIDE, _FEW_LABELS, _MOST_ASKED, _ENDLESS = 10.0, 100, 400, 1_000_000
+
+_ADAPT = (
+    "the loss is the field's own: objects, framing and light. This adapts the network to it and "
+    "keeps only the steps that the evidence supports; what it learned from can't measure it any "
+    "more"
+)
+_TRAIN = (
+    "the loss is the field's own: objects, framing and light; `adapt` can't change a network of "
+    "another program, so this trains one that it can, for cameras that nobody has seen"
+)
 
 
 @dataclass(frozen=True)
@@ -59,21 +68,21 @@ class NextStep(Record):
 @dataclass(frozen=True)
 class GapFigures:
     """The figures that decide what is worth doing; residual is None without field labels, weak
-    where no session makes most of the gap.
+    where no session makes most of the gap, is_adaptable whether `adapt` takes the network.
     """
 
     lab: Lab
     live: Live
     residual: Step | None
     weak: WeakSessions | None = None
+    is_adaptable: bool = True
 
-    @property
-    def is_left(self) -> bool:
-        """Whether steps leave more of the gap than the labels leave open."""
+    def is_left(self, doubtful: float) -> bool:
+        """Whether steps, less their `doubtful` points, leave more of it than the labels do."""
         if self.residual is None:
             return False
         left, low, _ = difference(self.lab.reached, self.live.tally)
-        return self.residual.points > left - low
+        return self.residual.points + doubtful > left - low
 
     @property
     def gap_width(self) -> float:
@@ -111,16 +120,21 @@ def next_steps(
     if not checks.faults:
         kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
         label = _line("label", *folders_of(sessions))
-        record = _record_more(sessions[0].header, bundle)
+        record = record_more(sessions[0].header, bundle)
         if kept and all(kept):
             label = record
         adapt, few = _adapting(parts, label_file)
         closing = []
-        if residual is not None and found_out.is_left:
+        doubtful = 0.0 if advised is None else advised.returned.doubtful
+        if residual is not None and found_out.is_left(doubtful):
             lab = found_out.lab.quantized
-            most = min(LiveBefore(live.tally, lab).most_points, residual.high)
-            first = NextStep(record, few) if few else _adapt(adapt, most)
-            closing = [*([] if sessions[0].card.is_foreign else [first]), *_collect(bundle, live)]
+            most = min(LiveBefore(live.tally, lab).most_points, residual.high + doubtful)
+            first = NextStep(adapt, _ADAPT, 0.0, most)
+            if not found_out.is_adaptable:
+                first = NextStep("edgecnn train LAB -o MODEL", _TRAIN)
+            elif few:
+                first = NextStep(record, few)
+            closing = [first, *_collect(bundle, live)]
         more = _more_labels(label, record, kept.count(False), found_out)
         found += _of_the_gap(label, more, closing, found_out, checks.undone.fragility)
     return tuple(found[:_MOST])
@@ -280,13 +294,6 @@ def _put_right(session: Session, again: str, label_file: Path | None) -> tuple[s
     return _line("label", session.path, "--merge", file), "first write the right labels to it"
 
 
-def _record_more(header: SessionHeader, bundle: str) -> str:
-    """A camera shows other things next time; a file or folder the same ones."""
-    if header.ran_over_files:
-        header = replace(header, source="OTHER_IMAGES")
-    return run_again(header, bundle, "more")
-
-
 def _ends(step: Step | None) -> tuple[float | None, float | None]:
     return (None, None) if step is None else (step.low, step.high)
 
@@ -330,17 +337,6 @@ def _more_labels(label: str, record: str, waiting: int, found_out: GapFigures) -
         if told := _what_labels_tell(live, lab, count):
             return [NextStep(command, told)]
     return []
-
-
-def _adapt(command: str, most_points: float) -> NextStep:
-    return NextStep(
-        command,
-        "the loss is the field's own: objects, framing and light. This adapts the network to it "
-        "and keeps only the steps that the evidence supports; what it learned from can't measure "
-        "it any more",
-        0.0,
-        most_points,
-    )
 
 
 def _collect(bundle: str, live: Live) -> list[NextStep]:

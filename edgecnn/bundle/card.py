@@ -224,15 +224,15 @@ class Card(Record):
         return float((self.adaptation or {}).get("lost_points", 0.0))
 
     @property
-    def is_foreign(self) -> bool:
-        """Whether another program trained the network: there is no MODEL folder to adapt."""
-        return isinstance(self.training.get("imported"), Mapping)
-
-    @property
     def has_float(self) -> bool:
         """Whether the network in float is known: `import` has one file of another tool alone."""
         imported = self.training.get("imported")
         return not isinstance(imported, Mapping) or "ending" not in imported
+
+    @property
+    def is_adaptable(self) -> bool:
+        """Whether `train` made the network; `adapt` takes no other one."""
+        return not isinstance(self.training.get("imported"), Mapping)
 
     @property
     def framing(self) -> str | None:

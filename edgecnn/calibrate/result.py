@@ -61,13 +61,14 @@ class CalibrateResult(Record):
         if self.classes is not None:
             counts = ", ".join(f"{label} {n}" for label, n in self.classes.items())
             lines.append(f"By predicted class: {counts}")
-        narrow = sorted(c.ranges.items(), key=lambda item: item[1])[:3]
+        narrow = sorted((share, name) for name, share in c.ranges.items() if round(share, 2) < 1)
         weakest = ", ".join(
-            f"{WORDS.get(name, name)} {100 * share:.0f} %" for name, share in narrow
+            f"{WORDS.get(name, name)} {100 * share:.0f} %" for share, name in narrow[:3]
         )
         lines.append(
             f"Coverage: {100 * c.pool:.0f} % of the field and {100 * c.lab:.0f} % of the lab "
-            f"images are near a picked one; least covered ranges: {weakest}"
+            "images are near a picked one; "
+            + (f"least covered ranges: {weakest}" if weakest else "all ranges are covered")
         )
         lines.append(self.camera.to_text() if self.camera else f"Camera: {self.no_camera}")
         lines += [f"Narrow pool: {warning}" for warning in self.warnings]

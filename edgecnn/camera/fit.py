@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.camera.degrade import PARAMETERS, degrade, draw_settings
-from edgecnn.camera.fitted import CameraFit
+from edgecnn.camera.fitted import LEAST_EXPLAINED, CameraFit
 from edgecnn.camera.ranges import (
     CAUSES,
     Ranges,
@@ -125,7 +125,9 @@ def _verdict(ranges: Ranges, before: float, after: float, floor: float) -> str:
         return "alike"
     if not ranges or after > (1 - _LEAST_FALL) * before:
         return "none"
-    return "partly" if after > _FLOORS * floor else "explained"
+    # A small difference may fall below twice the chance though the camera removes little of it.
+    most = min(_FLOORS * floor, LEAST_EXPLAINED * before)
+    return "partly" if after > most else "explained"
 
 
 class _Fit:

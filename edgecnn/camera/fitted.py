@@ -15,9 +15,10 @@ from edgecnn.errors import DataError
 from edgecnn.records import Json, Record, computed, json_as
 from edgecnn.render.table import table
 
-__all__ = ["CameraFit"]
+__all__ = ["LEAST_EXPLAINED", "CameraFit"]
 
-_HALF = 0.5
+LEAST_EXPLAINED = 0.5
+"""Share of the difference that a camera must remove, not to be doubtful."""
 _MEANINGS = {
     "alike": "the field's frames look like the lab's: no camera to explain",
     "explained": "a camera of the known family explains how the field looks",
@@ -88,7 +89,7 @@ class CameraFit(Record):
         if self.at_limit:
             names = ", ".join(PARAMETERS[name].meaning for name in self.at_limit)
             return f"{names} at the limit of what cameras do; {other}"
-        if self.ranges and self.explained_share < _HALF:
+        if self.ranges and self.explained_share < LEAST_EXPLAINED:
             share = f"{100 * self.explained_share:.0f} %"
             return f"these causes explain only {share} of the difference; {other}"
         return None

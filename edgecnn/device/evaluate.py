@@ -204,6 +204,11 @@ def evaluate(
             f"none of the {len(files)} images can be decoded (first: {skipped[0][1]}), expected "
             "labelled images; replace them"
         )
+    if framing := opened.card.framing:
+        notes.append(
+            f"{framing} of every picture: the network was adapted to the framing of one camera, "
+            "and images of another one may be read worse"
+        )
     found = Evaluation(
         artifact=classifier.artifact.file,
         runtime=classifier.runtime.name,

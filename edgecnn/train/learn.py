@@ -196,7 +196,7 @@ class _Trainer:
                     before = model.get_weights()
                     fit = fine_tune(model, probed, images, val, timed, reports, self.kept, aim)
                 else:
-                    fit = probe_alone(probed)
+                    fit = probe_alone(probed, options)
         model = as_float32(local_copy(model) if task.cluster else model)
         result, split = None, None
         if probed and self.frozen:

@@ -136,7 +136,10 @@ class TrainResult(Record):
                 f"{self.stopped_by}); the weights are those of epoch {self.best_epoch}."
             ]
         if not self.epochs:
-            return [self.probe.to_text(), f"The probe is the network; {self.seconds:.0f} s in all."]
+            late = ": no epoch of fine-tuning fits in the time left by --seconds"
+            why = late if self.stopped_by == "time budget" else ""
+            whole = f"The probe is the network{why}; {self.seconds:.0f} s in all."
+            return [self.probe.to_text(), whole]
         side, kept = self.probe.imitated, "fine-tuned and probe's averaged half and half"
         if self.probe.kept:
             kept = f"the probe's: {'fine-tuning' if side else 'the average of both'} was worse"

@@ -17,6 +17,7 @@ from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.cli.lab import adapt as command
 from edgecnn.device.doctor.doctor import examine
+from edgecnn.device.evaluate import evaluate
 from edgecnn.errors import BundleError, ModelError, OptionError
 
 
@@ -65,6 +66,8 @@ def test_a_renamed_parent_is_found_and_a_changed_one_is_not_taken(family):
 def test_a_bundle_that_is_adapted_again_still_says_what_its_network_cuts_off(family, halves):
     result = adapt(family[1], halves[1], family[1].with_name("again.edgecnn"))
     assert Bundle.open(result.model).card.framing == "cut off: 8 % left"
+    notes = evaluate(result.model, halves[1]).notes
+    assert any("cut off: 8 % left of every picture" in note for note in notes)
 
 
 def test_the_command_wants_field_images_or_undo(family):

@@ -17,10 +17,11 @@ from edgecnn.audit.estimate import LabConfidence
 from edgecnn.audit.ledger.ledger import measure_lab
 from edgecnn.audit.undo.run_again import run_again
 from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.onboard.stored_network import open_network
 from edgecnn.device.benchmark.benchmark import benchmark
 from edgecnn.device.options import BenchmarkOptions
 from edgecnn.device.run.run import RunOptions, run
-from edgecnn.errors import DataError, SessionError
+from edgecnn.errors import BundleError, DataError, SessionError
 from edgecnn.export.imported.import_model import ImportOptions, import_model
 from edgecnn.session.header import open_session
 
@@ -311,6 +312,18 @@ def test_an_imported_file_has_no_network_in_float_and_its_lab_images_are_answere
     assert not any("lab images not answered" in note for note in lab.notes)
     rows = LabConfidence.of_rows(bundle.lab_test(), ARTIFACT)
     np.testing.assert_allclose(lab.confidence.confidence, rows.confidence, atol=1e-3)
+    # `adapt` refuses it, so that an audit advises what makes a network that it takes.
+    with pytest.raises(BundleError, match="a network of another program"):
+        open_network(bundle)
+    names, events = bundle.card.labels, []
+    for k in range(40):
+        events += [
+            answer_event(k, k % 2 > 0, k % len(names)),
+            truth_event(k, names[k % len(names)]),
+        ]
+    read = audit([write_session(tmp_path / "labelled", result.bundle, events)])
+    assert any(step.command == "edgecnn train LAB -o MODEL" for step in read.next)
+    assert not any(" adapt " in step.command for step in read.next)
 
 
 def test_an_artifact_that_the_card_lacks_leaves_the_step_open(field_session, tmp_path):

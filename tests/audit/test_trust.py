@@ -10,6 +10,10 @@ import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, frame_event, truth_event, write_session
 
 from edgecnn.audit.audit import audit
+from edgecnn.audit.ledger.other_light import LIGHT, light_changes
+from edgecnn.audit.ledger.step import Step
+from edgecnn.audit.undo.splits import Return
+from edgecnn.audit.undo.undo import Prescription, Undone
 from edgecnn.cli.main import COMMANDS
 from edgecnn.errors import SessionError
 
@@ -126,6 +130,23 @@ def test_what_is_advised_takes_all_sessions_and_the_labels_that_there_are(tmp_pa
     kept = [line for line in lines if '"truth"' not in line or '"frame":3,' in line]
     (a / "events.jsonl").write_text("".join(f"{line}\n" for line in kept))
     assert any(" label " in step.command for step in audit(sessions).next)
+
+
+@pytest.mark.parametrize(("splits", "advised"), [((0.0, 30.0), True), ((15.0, 15.0), False)])
+def test_adapting_is_advised_too_where_the_one_setting_may_return_nothing(
+    splits, advised, tmp_path, monkeypatch
+):
+    """Not everybody can record anew, and the step of a setting leaves little of the gap."""
+    session = recorded(tmp_path / "s", 4, pool="uniform", p=1.0)
+    for k in range(40):
+        (session / "frames" / f"{k:08d}.jpg").write_bytes(b"no picture")
+    found = Return(0, np.array(splits), 1.0, 0.01)
+    step = Step(LIGHT, found.points, found.low, found.high, "made")
+    setting = Prescription(LIGHT, light_changes()[0], found, (32, 32, 3), is_one_shape=True)
+    monkeypatch.setattr("edgecnn.audit.audit.undo", lambda *_: Undone((step,), setting))
+    steps = audit([session]).next
+    assert steps[0].command.endswith("--log changed")
+    assert any(" adapt " in step.command for step in steps) == advised
 
 
 def test_a_session_without_a_frame_is_left_out_and_said(tmp_path):

@@ -98,6 +98,7 @@ def test_statistics_are_named_in_words_and_the_next_lines_have_the_folders(
     monkeypatch.setattr("edgecnn.calibrate.calibrate.FitOptions", little)
     text = calibrate(field, lab, tmp_path / "set").to_text()
     assert f"edgecnn train {lab} -o MODEL" in text
+    assert not re.search(r"least covered.* 100 %", text)  # what is covered is not least covered
     assert not re.search("luma_p|band_|_share|blue_green", text)
     assert list(WORDS) == list(STATISTICS)
 

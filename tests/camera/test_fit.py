@@ -9,7 +9,7 @@ import pytest
 from helpers_fit import fit_camera
 
 from edgecnn.camera.degrade import degrade, draw_settings
-from edgecnn.camera.fit import FitOptions
+from edgecnn.camera.fit import FitOptions, _verdict
 from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.ranges import any_camera, as_defocus, only, to_ranges, to_vector, weakened
 from edgecnn.camera.scenes import like_polarity
@@ -61,6 +61,12 @@ def test_a_cause_at_the_end_of_the_family_is_called_doubtful(fitted):
     brighter = replace(fitted, ranges={**fitted.ranges, "gain": (2.2, 2.2)})
     assert brighter.at_limit == ("gain",)
     assert "Doubtful: exposure" in brighter.to_text()
+
+
+@pytest.mark.parametrize(("after", "verdict"), [(0.14, "partly"), (0.08, "explained")])
+def test_a_camera_that_removes_less_than_half_does_not_explain_the_field(after, verdict):
+    """A small difference is near to chance before the camera already."""
+    assert _verdict(PLANTED, before=0.17, after=after, floor=0.07) == verdict
 
 
 def test_causes_that_explain_less_than_half_are_called_doubtful(fitted):

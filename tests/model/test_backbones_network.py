@@ -233,7 +233,9 @@ def test_the_probe_alone_is_a_whole_model(package, tmp_path, two_digits):
     assert result.probe is not None
     assert result.probe.cross_validated.accuracy > 0.8
     assert model.card.lab.tally.accuracy > 0.8
-    assert "The probe is the network" in result.to_text()
+    assert "The probe is the network; " in result.to_text()
+    late = replace(result, stopped_by="time budget").to_text()
+    assert "no epoch of fine-tuning fits in the time left by --seconds" in late
     assert [check.name for check in result.label_checks] == ["flip"]
 
 

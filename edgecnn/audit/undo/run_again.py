@@ -11,7 +11,7 @@ from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView, view_options
 from edgecnn.session.header import SessionHeader
 
-__all__ = ["changed_views", "run_again"]
+__all__ = ["changed_views", "record_more", "run_again"]
 
 # What `run --truth` takes for each word of the header that needs no person; a header holds no
 # path, so that a file has a placeholder.
@@ -51,6 +51,13 @@ def run_again(
         if source in _TRUTH:
             words += ["--truth", region + _TRUTH[source]]
     return join([*words, "--log", log])
+
+
+def record_more(header: SessionHeader, bundle: str) -> str:
+    """A camera shows other things next time; a file or folder the same ones."""
+    if header.ran_over_files:
+        header = replace(header, source="OTHER_IMAGES")
+    return run_again(header, bundle, "more")
 
 
 def changed_views(

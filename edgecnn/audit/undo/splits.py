@@ -45,6 +45,11 @@ class Return:
     def high(self) -> float:
         return max(self.points, float(np.percentile(self.splits, _HIGH)))
 
+    @property
+    def doubtful(self) -> float:
+        """Of the points: those that may be luck."""
+        return self.points - max(0.0, self.low)
+
     def beats(self, other: Return, *, points: float, often: float) -> bool:
         """Whether it returns clearly more than another family of settings on the same splits.
 

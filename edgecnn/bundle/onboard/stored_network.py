@@ -45,6 +45,12 @@ def open_network(bundle: Bundle) -> tuple[StoredNetwork, LabMemory]:
         BundleError: The bundle lacks one of the files, or they don't fit each other.
         MissingRuntimeError: No TFLite runtime.
     """
+    if not bundle.card.is_adaptable:
+        raise BundleError(
+            f"{bundle.path} holds a network of another program, expected one of `edgecnn train`: "
+            "which images it was trained on is not known, so that none keep it from forgetting "
+            "the lab; train a network on the same images, and adapt that"
+        )
     if lacking := lacking_files(bundle):
         raise BundleError(
             f"{bundle.path} has no {lacking[0]}, which adapting on a device needs; export a MODEL "

@@ -180,9 +180,10 @@ def keep_better(
     return replace(fit, kept=0)
 
 
-def probe_alone(probed: Probed) -> Fit:
-    """The course of a run that ends with the probe."""
-    return Fit({name: [value] for name, value in probed.row.items()}, "the probe", True, 0)
+def probe_alone(probed: Probed, options: TrainOptions) -> Fit:
+    """The course of a run that ends with the probe: as wished, or for want of time."""
+    stopped_by = "time budget" if options.fine_tune else "the probe"
+    return Fit({name: [value] for name, value in probed.row.items()}, stopped_by, True, 0)
 
 
 def _with_probe(probed: Probed, fit: Fit) -> dict[str, list[float]]:

@@ -12,7 +12,8 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.images.split import Split
 from edgecnn.train.backbone.frozen_features import views_of
 from edgecnn.train.backbone.logistic_probe import Judged, fit_head, judge_features, strongest
-from edgecnn.train.backbone.result import SideTrial
+from edgecnn.train.backbone.probe_first import Probed, probe_alone
+from edgecnn.train.backbone.result import ProbeResult, SideTrial
 from edgecnn.train.backbone.side import choose_side
 from edgecnn.train.backbone.time_left import fit_in_time, payable_seconds
 from edgecnn.train.field_images import FieldSample
@@ -40,6 +41,14 @@ def test_the_probe_learns_what_the_features_tell(num_classes):
     scores = head.scores(unseen)
     assert scores.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert (scores.argmax(axis=1) == truth).mean() > 0.9
+
+
+@pytest.mark.parametrize(("fine_tune", "why"), [(True, "time budget"), (False, "the probe")])
+def test_a_run_that_ends_with_the_probe_says_whether_time_ended_it(fine_tune, why):
+    head, scores = fit_head([blobs(2)[0]], blobs(2)[1], 2, 0.1, OPTIONS), np.ones((1, 2))
+    probed = Probed(head, scores, scores, {"loss": 0.1}, ProbeResult(Tally(1, 1), 1, 0.1, 1.0))
+    fit = probe_alone(probed, replace(OPTIONS, fine_tune=fine_tune))
+    assert (fit.epochs, fit.best_epoch, fit.stopped_by) == (0, 0, why)
 
 
 def test_images_of_a_group_are_never_on_both_sides():
