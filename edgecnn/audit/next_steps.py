@@ -128,9 +128,8 @@ def next_steps(
         doubtful = 0.0 if advised is None else advised.returned.doubtful
         if residual is not None and found_out.is_left(doubtful):
             lab = found_out.lab.quantized
-            most = min(
-                LiveBefore(live.tally, lab).most_points, residual.high
-            )  # the steps are in its interval
+            # The interval of the residual holds what the steps may fail to return.
+            most = min(LiveBefore(live.tally, lab).most_points, residual.high)
             first = NextStep(adapt, _ADAPT, 0.0, most)
             if not found_out.is_adaptable:
                 first = NextStep("edgecnn train LAB -o MODEL", _TRAIN)
