@@ -33,7 +33,7 @@ from edgecnn.quiet import quiet
 __all__ = ["ParentBundle"]
 
 _MOST_OTHER = 0.01  # of the field images with a clear answer: those that are answered otherwise
-_KEPT = (EMBEDDING_FILE, LAB_MEMORY_FILE, "classify.py")
+_KEPT = (EMBEDDING_FILE, "classify.py")
 _KERAS = "keras"  # the float network among the answers of a bundle
 
 
@@ -95,11 +95,14 @@ class ParentBundle:
             left_out=tuple(one.file for one in self.card.artifacts if one not in old),
         )
         if wrong := [one for one in result.files if not one.ok]:
+            instead = "adapt the MODEL folder in the lab and export it"
+            if self.card.is_foreign:
+                instead = "export the Keras file without that format (--formats), and adapt that"
             return replace(
                 result,
                 refusal=f"{wrong[0].file} gives another answer than the float network to "
                 f"{wrong[0].differ_clearly} of {len(student.images.sample)} field images, which "
-                "are no near ties; adapt the MODEL folder in the lab and export it",
+                f"are no near ties; {instead}",
             )
         result = replace(result, model=output)
         card = new_card(self.card, self.bundle.read(CARD_FILE), result, student, lab)
@@ -108,14 +111,21 @@ class ParentBundle:
         kept = {name: self.bundle.read(name) for name in _KEPT if name in self.bundle.files}
         data = {one.artifact.file: one.data for one in new}
         data[HEAD_FILE] = self.split.head.to_bytes()
+        # Of the lab test the new bundle has the remembered images alone.
+        memory = replace(self.replay, test_rows=np.arange(len(self._rows), dtype=np.int32))
+        data[LAB_MEMORY_FILE] = memory.to_bytes()
         rows = self._test_rows(new, card.temperature)
         write_bundle(output, card, {**data, **kept}, golden, images, rows)
         return result
 
     def _note(self) -> str:
+        foreign = (
+            " The others were replayed or accepted the steps, since the network was trained by "
+            "another program, on images that are not known."
+        )
         return (
             f"Lab test: {len(self._rows)} of {len(self.bundle.lab_test())} images, by what the "
-            "bundle remembers of them; no image was read."
+            f"bundle remembers of them; no image was read.{foreign if self.card.is_foreign else ''}"
         )
 
     def _lab_result(self, scores: np.ndarray) -> LabResult:

@@ -14,7 +14,7 @@ from edgecnn.audit.ledger.answers_csv import check_answers_place, write_answers
 from edgecnn.audit.ledger.ledger import Lab, measure_lab, residual
 from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.live import measure_live
-from edgecnn.audit.next_steps import GapFigures, next_steps
+from edgecnn.audit.next_steps import MODEL, GapFigures, next_steps
 from edgecnn.audit.notes import contradictions, file_notes, network_notes, reading_notes
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.recordings.recordings import Recordings, read_recordings
@@ -24,6 +24,7 @@ from edgecnn.audit.where.drift import find_drift
 from edgecnn.audit.where.frame_table import FrameTable
 from edgecnn.audit.where.weak_parts import weak_parts
 from edgecnn.audit.where.weak_sessions import weak_sessions
+from edgecnn.bundle.onboard.stored_network import lacking_files
 from edgecnn.errors import OptionError
 from edgecnn.records import Progress
 from edgecnn.session.headline import joined, live_alarm
@@ -151,6 +152,14 @@ def _check_field(
     return lab, checks.with_undone(undo(sound, recordings.bundle, expected, progress))
 
 
+def _network(recordings: Recordings) -> Path | None:
+    """What `adapt` takes: a MODEL folder; of another program's network the bundle, if it can."""
+    if not recordings.first.card.is_foreign:
+        return MODEL
+    bundle = recordings.bundle
+    return None if bundle is None or lacking_files(bundle) else Path(recordings.bundle_path)
+
+
 def _explain(
     recordings: Recordings,
     lab: Lab,
@@ -185,7 +194,7 @@ def _explain(
             parts,
             recordings.bundle_path,
             checks,
-            GapFigures(lab, live, left, weak, card.is_adaptable),
+            GapFigures(lab, live, left, weak, _network(recordings)),
             options,
         ),
         sessions=tuple({**s.summary(), "frames": len(f), "end": f.end} for s, f in recordings),

@@ -29,7 +29,10 @@ from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.session.reading.devices import device_folders, folders_of, of_each_device
 from edgecnn.words import number
 
-__all__ = ["GapFigures", "NextStep", "next_steps"]
+__all__ = ["MODEL", "GapFigures", "NextStep", "next_steps"]
+
+MODEL = Path("MODEL")
+"""Stands for the folder that `train` wrote: an audit does not know where it lies."""
 
 _MOST = 3
 # A gap whose interval is wider than this, in points, is worth more labels first.
@@ -41,8 +44,8 @@ _ADAPT = (
     "more"
 )
 _TRAIN = (
-    "the loss is the field's own: objects, framing and light; `adapt` can't change a network of "
-    "another program, so this trains one that it can, for cameras that nobody has seen"
+    "the loss is the field's own: objects, framing and light; `adapt` can't change this network, "
+    "whose last layer is not known, so this trains one for cameras that nobody has seen"
 )
 
 
@@ -68,14 +71,14 @@ class NextStep(Record):
 @dataclass(frozen=True)
 class GapFigures:
     """The figures that decide what is worth doing; residual is None without field labels, weak
-    where no session makes most of the gap, is_adaptable whether `adapt` takes the network.
+    where no session makes most of the gap, network what `adapt` takes, None where it can't.
     """
 
     lab: Lab
     live: Live
     residual: Step | None
-    weak: WeakSessions | None = None
-    is_adaptable: bool = True
+    weak: WeakSessions | None
+    network: Path | None
 
     def is_left(self, doubtful: float) -> bool:
         """Whether steps, less their `doubtful` points, leave more of it than the labels do."""
@@ -123,7 +126,7 @@ def next_steps(
         record = record_more(sessions[0].header, bundle)
         if kept and all(kept):
             label = record
-        adapt, few = _adapting(parts, label_file)
+        adapt, few = _adapting(parts, found_out.network, label_file)
         closing = []
         doubtful = 0.0 if advised is None else advised.returned.doubtful
         if residual is not None and found_out.is_left(doubtful):
@@ -131,7 +134,7 @@ def next_steps(
             # The interval of the residual holds what the steps may fail to return.
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
             first = NextStep(adapt, _ADAPT, 0.0, most)
-            if not found_out.is_adaptable:
+            if found_out.network is None:
                 first = NextStep("edgecnn train LAB -o MODEL", _TRAIN)
             elif few:
                 first = NextStep(record, few)
@@ -142,7 +145,7 @@ def next_steps(
 
 
 def _adapting(
-    parts: Sequence[tuple[Session, Frames, Truth]], label_file: Path | None
+    parts: Sequence[tuple[Session, Frames, Truth]], network: Path | None, label_file: Path | None
 ) -> tuple[str, str]:
     """The command that adapts to each device by itself, or to the first one where a device has no
     folder of its own: joined, they do each other harm; and why it would refuse their pictures.
@@ -153,12 +156,13 @@ def _adapting(
     is_each = bool(places)
     if not is_each:
         mine = next(iter(of_each_device(sessions).values()))
-        where, places = ("-o", "MODEL2"), folders_of(mine)
+        new = "MODEL2" if network == MODEL else "NAME.edgecnn"
+        where, places = ("-o", new), folders_of(mine)
         parts = [part for part in parts if part[0] in mine]
     given = [word for place in places for word in ("--field", place)]
     if any(truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images):
         given += [word for place in places for word in ("--labels", place)]
-    command = _line("adapt", "MODEL", *given, *where)
+    command = _line("adapt", network or MODEL, *given, *where)
     if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
         merge = _line("label", sessions[0].path, "--merge", label_file)
         command = f"{merge} && {command}"

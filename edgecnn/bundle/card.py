@@ -230,9 +230,9 @@ class Card(Record):
         return not isinstance(imported, Mapping) or "ending" not in imported
 
     @property
-    def is_adaptable(self) -> bool:
-        """Whether `train` made the network; `adapt` takes no other one."""
-        return not isinstance(self.training.get("imported"), Mapping)
+    def is_foreign(self) -> bool:
+        """Whether another program trained the network: there is no MODEL folder to adapt."""
+        return isinstance(self.training.get("imported"), Mapping)
 
     @property
     def framing(self) -> str | None:

@@ -33,7 +33,7 @@ class StoredNetwork:
 
 
 def lacking_files(bundle: Bundle) -> list[str]:
-    """The files that adapting needs and this bundle has not: one of a foreign model has none."""
+    """The files that adapting needs and this bundle has not: an imported file's has none."""
     needed = (EMBEDDING_FILE, HEAD_FILE, LAB_MEMORY_FILE)
     return [name for name in needed if name not in bundle.files]
 
@@ -45,13 +45,14 @@ def open_network(bundle: Bundle) -> tuple[StoredNetwork, LabMemory]:
         BundleError: The bundle lacks one of the files, or they don't fit each other.
         MissingRuntimeError: No TFLite runtime.
     """
-    if not bundle.card.is_adaptable:
+    lacking = lacking_files(bundle)
+    if lacking and bundle.card.is_foreign:
         raise BundleError(
-            f"{bundle.path} holds a network of another program, expected one of `edgecnn train`: "
-            "which images it was trained on is not known, so that none keep it from forgetting "
-            "the lab; train a network on the same images, and adapt that"
+            f"{bundle.path} holds a network of another program and no {lacking[0]}; export its "
+            "Keras file with the format tflite-float32 and four or more lab images a class that "
+            "differ, or train a network on the same images, and adapt that"
         )
-    if lacking := lacking_files(bundle):
+    if lacking:
         raise BundleError(
             f"{bundle.path} has no {lacking[0]}, which adapting on a device needs; export a MODEL "
             "folder of `edgecnn train` again, with the format tflite-float32"

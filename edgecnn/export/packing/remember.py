@@ -13,8 +13,9 @@ from edgecnn.bundle.onboard.stored_head import StoredHead
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.teacher import able_teachers
 from edgecnn.errors import ArtifactError, ModelError
+from edgecnn.export.foreign.lab_halves import halve_lab_test
 from edgecnn.export.packing.cut_head import cut_embedding
-from edgecnn.model.lab_replay import REPLAY_FILE, Replay, in_turns, read_replay
+from edgecnn.model.lab_replay import Replay, in_turns, read_replay
 from edgecnn.model.networks.margins import margins_of
 from edgecnn.model.read import LabModel
 from edgecnn.quiet import quiet
@@ -35,12 +36,10 @@ def memory_file(lab: LabModel, files: dict[str, bytes]) -> dict[str, bytes]:
     Args:
         files: The bundle's artifacts, embedding and head by name.
     """
-    if EMBEDDING_FILE not in files or not (lab.path / REPLAY_FILE).is_file():
+    parts = _parts(lab) if EMBEDDING_FILE in files else None
+    if parts is None:
         return {}
-    try:
-        replay = read_replay(lab.path, lab.card)
-    except ModelError:
-        return {}  # the export itself needs it not; `adapt` says that the bundle lacks the file
+    replay, reported = parts
     with quiet():
         embed = _embedding(files[EMBEDDING_FILE])
         head = Head.from_bytes(files[HEAD_FILE])
@@ -50,7 +49,7 @@ def memory_file(lab: LabModel, files: dict[str, bytes]) -> dict[str, bytes]:
         most = max(_FEWEST, _BYTES // (2 * train.shape[1]))
         rows = in_turns(replay.train_labels, most)
         val = in_turns(replay.val_labels, most)
-        test = in_turns(lab.test.labels, most)
+        test = reported[in_turns(lab.test.labels[reported], most)]
         tensors, large = replay.val_tensors[val], np.prod(lab.card.input.shape[:2]) > _LARGE
         tried = in_turns(replay.val_labels[val], _OF_LARGE if large else _OF_LAB)
         able: tuple[str, ...] = ()
@@ -66,6 +65,16 @@ def memory_file(lab: LabModel, files: dict[str, bytes]) -> dict[str, bytes]:
             teachers=able,
         )
     return {LAB_MEMORY_FILE: memory.to_bytes()}
+
+
+def _parts(lab: LabModel) -> tuple[Replay, np.ndarray] | None:
+    """What is replayed and what accepts a step, and the rows of the lab test that are reported."""
+    if lab.card.is_foreign:
+        return halve_lab_test(lab.test, len(lab.card.labels))
+    try:
+        return read_replay(lab.path, lab.card), np.arange(len(lab.test.labels))
+    except ModelError:
+        return None  # the export itself needs it not; `adapt` says that the bundle lacks the file
 
 
 def _embedding(data: bytes) -> _Embed:
