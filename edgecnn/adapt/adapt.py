@@ -35,6 +35,7 @@ from edgecnn.adapt.student import Student
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle
 from edgecnn.errors import DataError, ModelError, OptionError, SessionError, listed
+from edgecnn.export.foreign.keras_file import is_keras_file
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_writable
 from edgecnn.images.field_files import find_field
@@ -182,6 +183,11 @@ def _adapt(
     Args:
         one_of_several: Of --labels take those of these images alone, and no other images.
     """
+    if is_keras_file(model) and not is_bundle(model):
+        raise ModelError(
+            f"{model} is no MODEL folder and no bundle; of a Keras model `edgecnn "
+            "export` with --lab makes a bundle that can be adapted"
+        )
     kind = ParentBundle if is_bundle(model) else ParentModel
     check_outside(output, [*roots, *options.labels])
     check_writable(output, marker=kind.marker)

@@ -16,6 +16,7 @@ from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE, LabMemory
 from edgecnn.bundle.preprocess import read_image
 from edgecnn.device.run.run import RunOptions, run
+from edgecnn.errors import ModelError
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.foreign.lab_halves import halve_lab_test
 from edgecnn.model.read import LabTest, load_model
@@ -59,6 +60,11 @@ def test_an_audit_names_the_bundle_as_what_is_to_be_adapted(own_bundle, halves, 
     (command,) = (step.command for step in report.next if " adapt " in step.command)
     assert command.startswith(f"edgecnn adapt {own_bundle} --field ")
     assert command.endswith(" -o NAME.edgecnn")
+
+
+def test_the_keras_file_itself_is_sent_to_export(own_bundle, halves, tmp_path):
+    with pytest.raises(ModelError, match=r"own.keras is no MODEL folder.*`edgecnn export` with --lab"):
+        adapt(own_bundle.parent / "own.keras", halves[0], tmp_path / "new")
 
 
 def lab_test(things: dict[int, int]) -> LabTest:

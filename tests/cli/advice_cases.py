@@ -353,6 +353,7 @@ ELSEWHERE = {
     "TFLite Micro has no": "tests/export/test_micro.py",
     "expected one without control flow": "tests/export/test_micro.py",
     "expected int8 on both sides": "tests/export/test_micro.py",
+    "is no MODEL folder and no bundle; of a Keras model": "tests/adapt/test_foreign_bundle.py",
     "which adapting on a device needs": "needs a bundle of an older edgecnn",
     "which this network can't be brought to": "tests/export/test_micro.py",
     "of image tensors in": "tests/images/test_tensors.py",
