@@ -63,7 +63,7 @@ def test_an_audit_names_the_bundle_as_what_is_to_be_adapted(own_bundle, halves, 
 
 
 def test_the_keras_file_itself_is_sent_to_export(own_bundle, halves, tmp_path):
-    with pytest.raises(ModelError, match=r"own.keras is no MODEL folder.*`edgecnn export` with --lab"):
+    with pytest.raises(ModelError, match=r"own.keras is no MODEL folder.*`edgecnn export` with"):
         adapt(own_bundle.parent / "own.keras", halves[0], tmp_path / "new")
 
 
