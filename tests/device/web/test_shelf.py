@@ -167,16 +167,17 @@ def test_the_page_answers_while_the_session_of_a_late_label_is_read(
 
 def test_a_late_stretch_over_a_log_that_leaves_answers_out_speaks_for_all_of_its_frames(tmp_path):
     """Of uncertain answers, which are wrong, the log holds more than of the others."""
-    options = RunOptions(log_root=tmp_path, log_every=1.7, keep_frames=60)
+    # Eighths of a second add up exactly: else rounding decides whether 13 frames or 14 go by.
+    options = RunOptions(log_root=tmp_path, log_every=13 / 8, keep_frames=60)
     log, sure = SessionLog(HEADER, options, live=True), (0.99, *[0.01] * (len(LABELS) - 1))
     unsure = (0.3, 0.5, *[0.03] * (len(LABELS) - 2))
-    begun = time.monotonic()
+    begun = float(int(time.monotonic()))
     for k in range(1000):
         is_hard = k % 10 == 0
         scores = unsure if is_hard else sure
         reply = Reply(Prediction(1 if is_hard else 0, "", max(scores), scores), None, 1.0, 1.0, k)
         frame = Frame(
-            np.full((8, 8, 3), k % 250, np.uint8), k, datetime.now(timezone.utc), begun + k / 10
+            np.full((8, 8, 3), k % 250, np.uint8), k, datetime.now(timezone.utc), begun + k / 8
         )
         log.write(lambda recorder, f=frame, a=reply: recorder.frame(f, a), k)
     log.end("interrupted", {"frames": 1000})
