@@ -29,8 +29,8 @@ def halve_lab_test(test: LabTest, num_classes: int) -> tuple[Replay, np.ndarray]
         turn[mine] = np.unique(test.things[mine], return_inverse=True)[1] % _TURNS
         if not len(mine) or turn[mine].max() < _VAL:
             return None
-    replayed, val = (np.flatnonzero(turn == one) for one in (_REPLAY, _VAL))
-    replayed = replayed[in_turns(test.labels[replayed], MOST_TRAIN)]
+    quarters = [np.flatnonzero(turn == one) for one in (_REPLAY, _VAL)]
+    replayed, val = (rows[in_turns(test.labels[rows], MOST_TRAIN)] for rows in quarters)
     replay = Replay(
         train_tensors=test.tensors[replayed],
         train_embeddings=np.empty((0, 0), np.float32),  # what the file makes of them is embedded
