@@ -183,12 +183,12 @@ def _adapt(
     Args:
         one_of_several: Of --labels take those of these images alone, and no other images.
     """
-    if is_keras_file(model) and not is_bundle(model):
-        raise ModelError(
-            f"{model} is no MODEL folder and no bundle; of a Keras model `edgecnn "
-            "export` with --lab makes a bundle that can be adapted"
-        )
     kind = ParentBundle if is_bundle(model) else ParentModel
+    if kind is ParentModel and is_keras_file(model):
+        raise ModelError(
+            f"{model} is no MODEL folder and no bundle; of a Keras model `edgecnn export` with "
+            "--lab makes a bundle that can be adapted"
+        )
     check_outside(output, [*roots, *options.labels])
     check_writable(output, marker=kind.marker)
     if output.resolve() == model.resolve():

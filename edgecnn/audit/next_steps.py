@@ -21,6 +21,7 @@ from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.run_again import changed_views, record_more, run_again
 from edgecnn.audit.undo.undo import Prescription
+from edgecnn.audit.verdict import WIDE_GAP
 from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
@@ -35,8 +36,7 @@ MODEL = Path("MODEL")
 """Stands for the folder that `train` wrote: an audit does not know where it lies."""
 
 _MOST = 3
-# A gap whose interval is wider than this, in points, is worth more labels first.
-_WIDE, _FEW_LABELS, _MOST_ASKED, _ENDLESS = 10.0, 100, 400, 1_000_000
+_FEW_LABELS, _MOST_ASKED, _ENDLESS = 100, 400, 1_000_000
 
 _ADAPT = (
     "the loss is the field's own: objects, framing and light. This adapts the network to it and "
@@ -126,18 +126,17 @@ def next_steps(
         record = record_more(sessions[0].header, bundle)
         if kept and all(kept):
             label = record
-        adapt, few = _adapting(parts, found_out.network, label_file)
         closing = []
         doubtful = 0.0 if advised is None else advised.returned.doubtful
         if residual is not None and found_out.is_left(doubtful):
             lab = found_out.lab.quantized
             # The interval of the residual holds what the steps may fail to return.
             most = min(LiveBefore(live.tally, lab).most_points, residual.high)
-            first = NextStep(adapt, _ADAPT, 0.0, most)
             if found_out.network is None:
                 first = NextStep("edgecnn train LAB -o MODEL", _TRAIN)
-            elif few:
-                first = NextStep(record, few)
+            else:
+                adapt, few = _adapting(parts, found_out.network, label_file)
+                first = NextStep(record, few) if few else NextStep(adapt, _ADAPT, 0.0, most)
             closing = [first, *_collect(bundle, live)]
         more = _more_labels(label, record, kept.count(False), found_out)
         found += _of_the_gap(label, more, closing, found_out, checks.undone.fragility)
@@ -145,7 +144,7 @@ def next_steps(
 
 
 def _adapting(
-    parts: Sequence[tuple[Session, Frames, Truth]], network: Path | None, label_file: Path | None
+    parts: Sequence[tuple[Session, Frames, Truth]], network: Path, label_file: Path | None
 ) -> tuple[str, str]:
     """The command that adapts to each device by itself, or to the first one where a device has no
     folder of its own: joined, they do each other harm; and why it would refuse their pictures.
@@ -162,7 +161,7 @@ def _adapting(
     given = [word for place in places for word in ("--field", place)]
     if any(truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images):
         given += [word for place in places for word in ("--labels", place)]
-    command = _line("adapt", network or MODEL, *given, *where)
+    command = _line("adapt", network, *given, *where)
     if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
         merge = _line("label", sessions[0].path, "--merge", label_file)
         command = f"{merge} && {command}"
@@ -335,7 +334,7 @@ def _more_labels(label: str, record: str, waiting: int, found_out: GapFigures) -
     others where these are too few.
     """
     live = found_out.live.tally
-    if found_out.gap_width <= _WIDE and live.total >= _FEW_LABELS:
+    if found_out.gap_width <= WIDE_GAP and live.total >= _FEW_LABELS:
         return []
     wanted, lab = _labels_to_halve(live), found_out.lab.quantized
     for command, count in ((label, min(wanted, waiting)), (record, wanted)):

@@ -15,12 +15,14 @@ from edgecnn.records import Record
 from edgecnn.session.layout import short_name
 from edgecnn.words import number
 
-__all__ = ["Overfitting", "shown_points", "verdict"]
+__all__ = ["WIDE_GAP", "Overfitting", "shown_points", "verdict"]
 
 # One confusion that holds this share of so many errors is named, and so are labels that differ
 # where they may be this share of the gap.
 _MAINLY, _FEWEST = 0.4, 5
-_WIDE = 10.0  # an interval of the gap, in points
+WIDE_GAP = 10.0
+"""An interval of the gap that is wider, in points, is said at once, and more labels come first."""
+
 # So large a share of the labels is said at once, and so small a one of the gap is said to be small.
 _MANY = 0.2
 _NAMED = 3  # sessions
@@ -83,7 +85,7 @@ def verdict(
         path = f" {path[0].upper()}{path[1:]}." if path else ""
         return f"{why}: live accuracy and the gap are unknown.{path}{known}"
     size = f"{abs(points):.1f} points"
-    if gap[1] - gap[0] > _WIDE:  # a few labels say that there is a gap, but not how wide it is
+    if gap[1] - gap[0] > WIDE_GAP:  # a few labels say that there is a gap, but not how wide it is
         low, high = sorted(map(abs, gap))
         size += f" ({low:.1f} to {high:.1f})"
     if gap[0] > 0:

@@ -34,7 +34,7 @@ from edgecnn.files.manifest import (
     read_manifest,
 )
 from edgecnn.files.staging import write_file
-from edgecnn.files.walk import natural_key
+from edgecnn.files.walk import natural_order
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
@@ -264,7 +264,7 @@ def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions)
 
 def _numbered(answers: Sequence[Answer], looks: Sequence[np.ndarray]) -> tuple[Answer, ...]:
     """The answers with the numbers of things, in the order in which `run` reads the folder."""
-    order = sorted(range(len(answers)), key=lambda k: natural_key(answers[k].file))
+    order = natural_order([answer.file for answer in answers])
     things = number_things(looks, order).tolist()
     return tuple(replace(one, thing=thing) for one, thing in zip(answers, things, strict=True))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from stat import S_ISDIR, S_ISREG
 from edgecnn.errors import DataError
 from edgecnn.files.own_folders import NO_DATA
 
-__all__ = ["IMAGE_SUFFIXES", "Walk", "is_picture", "natural_key", "walk"]
+__all__ = ["IMAGE_SUFFIXES", "Walk", "is_picture", "natural_key", "natural_order", "walk"]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"}
@@ -120,6 +121,16 @@ def natural_key(path: str) -> tuple[list[object], str]:
     """
     parts = re.split(r"([0-9]+)", path)  # texts and numbers in turn
     return [int(part) if k % 2 else part for k, part in enumerate(parts)], path
+
+
+def natural_order(names: Sequence[str]) -> list[int]:
+    """The rows of names in the order of `natural_key`.
+
+    Example:
+        >>> natural_order(["frame10.png", "frame2.png"])
+        [1, 0]
+    """
+    return sorted(range(len(names)), key=lambda row: natural_key(names[row]))
 
 
 def walk(root: Path) -> Walk:

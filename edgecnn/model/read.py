@@ -32,7 +32,7 @@ from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.errors import BundleError, ModelError, one_line
 from edgecnn.files.arrays import open_arrays
 from edgecnn.files.folders import IMAGE_SUFFIXES
-from edgecnn.files.walk import natural_key
+from edgecnn.files.walk import natural_order
 from edgecnn.images.dataset import Dataset
 from edgecnn.images.tensors import ChosenTensors, Tensors
 from edgecnn.model.networks.adopt import unknown_class
@@ -95,8 +95,7 @@ class LabTest:
     @cached_property
     def things(self) -> np.ndarray:
         """int64, shape (n,): what each image shows; `evaluate` numbers the same files alike."""
-        order = sorted(range(len(self.files)), key=lambda k: natural_key(str(self.files[k])))
-        return things_in(self.tensors, order)
+        return things_in(self.tensors, natural_order(list(map(str, self.files))))
 
     def tally(self, top1: np.ndarray) -> Tally:
         """How many of these answers are right; those of one thing are no independent answers."""

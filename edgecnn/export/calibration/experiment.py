@@ -26,7 +26,7 @@ from edgecnn.export.judge import Judge, JudgedFrames, lab_frames
 from edgecnn.export.options import ExportOptions
 from edgecnn.export.ranges.methods import RANGE_METHODS, Observed, join
 from edgecnn.export.readback.layer_names import layer_names
-from edgecnn.files.walk import natural_key
+from edgecnn.files.walk import natural_order
 from edgecnn.model.predict import things_in
 from edgecnn.model.read import LabModel
 from edgecnn.records import Progress
@@ -156,7 +156,7 @@ def _hold_out(sets: Sequence[Calibration], field: Calibration | None) -> _HeldOu
     scores = np.concatenate([one.scores[chosen] for one, chosen in parts])
     sources = {one.source: len(chosen) for one, chosen in parts}
     names = [str(one.files[k]) for one, chosen in parts for k in chosen]
-    things = things_in(tensors, sorted(range(len(names)), key=lambda k: natural_key(names[k])))
+    things = things_in(tensors, natural_order(names))
     return _HeldOut(JudgedFrames(tensors, scores), things, frozenset(seen), sources)
 
 

@@ -26,6 +26,7 @@ from edgecnn.bundle.folder import LabTestRow, write_bundle
 from edgecnn.bundle.preprocess import read_bytes, tensor_sha256
 from edgecnn.bundle.runtime.load import load_runtime
 from edgecnn.bundle.spec import InputSpec
+from edgecnn.camera.scenes import evenly
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign.label_list import read_labels
 from edgecnn.export.foreign.mismatch import Examined, all_alike, explain_misreading
@@ -36,7 +37,7 @@ from edgecnn.export.imported.onnx_weights import with_own_weights
 from edgecnn.export.imported.options import ImportOptions
 from edgecnn.export.imported.result import ImportResult
 from edgecnn.export.imported.tflite_ends import TfliteFile
-from edgecnn.export.imported.ways import FedFile, LabImages, WantedPixels, find_wanted, spread
+from edgecnn.export.imported.ways import SEARCHED, FedFile, LabImages, WantedPixels, find_wanted
 from edgecnn.export.packing.metadata import embed_tflite_metadata, own_program
 from edgecnn.export.readback.check import Checked, check_artifact
 from edgecnn.export.readback.kinds import read_kind
@@ -253,7 +254,7 @@ def _cut_off(fed: FedFile, ends: Ends, test: LabTest) -> list[str]:
     Raises:
         ModelError: So that each image gets the same scores.
     """
-    share = fed.cut_off(ends, test.tensors[spread(np.arange(len(test.labels)))])
+    share = fed.cut_off(ends, test.tensors[evenly(len(test.labels), SEARCHED)])
     if fed.foreign.reach is None or share < _CUT_OFF:
         return []
     low, high, _ = fed.foreign.reach

@@ -14,6 +14,7 @@ import numpy as np
 from edgecnn.accuracy.confidence import likeliest_temperature, softmax
 from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.runtime.load import load_runtime
+from edgecnn.camera.scenes import evenly
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.foreign.label_order import enough_for_order, likeliest_order
 from edgecnn.export.foreign.mismatch import is_far_better
@@ -25,9 +26,11 @@ from edgecnn.export.imported.tflite_ends import TfliteFile
 from edgecnn.export.options import Color, Normalize
 from edgecnn.images.dataset import Dataset
 
-__all__ = ["FedFile", "LabImages", "WantedPixels", "find_wanted", "spread"]
+__all__ = ["SEARCHED", "FedFile", "LabImages", "WantedPixels", "find_wanted"]
 
-_SEARCHED = 120  # lab images at most that choose what pixels the file wants
+SEARCHED = 120
+"""Lab images at most that choose what pixels the file wants, evenly: they come class by class."""
+
 _FEWEST = 10  # lab images that must remain to measure with
 _CLOSE, _ALPHA = 0.05, 0.05  # a way is near the best: in points, and not worse in the paired test
 # Of the log loss, relative and absolute: by less no way is likelier than a plainer one.
@@ -169,9 +172,9 @@ def find_wanted(fed: FedFile, lab: LabImages, options: ImportOptions) -> WantedP
     rows = np.arange(len(lab.data))
     if options.normalize != "search":
         ends = Ends(options.normalize, options.color)
-        answers = fed.answers(ends, lab.data.tensors[spread(rows)])
+        answers = fed.answers(ends, lab.data.tensors[evenly(len(rows), SEARCHED)])
         return WantedPixels(replace(ends, ending=find_ending(fed.name, answers)), rows, (), answers)
-    chosen = spread(rows, min(_SEARCHED, len(rows) // 2))
+    chosen = evenly(len(rows), min(SEARCHED, len(rows) // 2))
     rest = np.setdiff1d(rows, chosen)
     if len(rest) < _FEWEST:
         raise ModelError(
@@ -189,11 +192,6 @@ def find_wanted(fed: FedFile, lab: LabImages, options: ImportOptions) -> WantedP
     best, notes = _choose(ways)
     notes[0] += f"; they chose it, so that accuracy is measured on the {len(rest)} others"
     return WantedPixels(best.ends, rest, tuple(notes), best.answers)
-
-
-def spread(rows: np.ndarray, count: int = _SEARCHED) -> np.ndarray:
-    """So many rows, evenly from all: images come class by class."""
-    return np.unique(np.linspace(0, len(rows) - 1, count).round().astype(int))
 
 
 @dataclass(frozen=True)
