@@ -10,11 +10,12 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.gate import AdaptStep, LabCheck
 from edgecnn.adapt.options import AdaptOptions
-from edgecnn.bundle.head import Head, entropy
-from edgecnn.bundle.last_layer import UNLABELLED, LastLayer
+from edgecnn.bundle.head import Head, Lessons, entropy
+from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, lab_lessons
+from edgecnn.bundle.onboard.centres import ClassCentres
 from edgecnn.bundle.onboard.lab_memory import LabMemory
 from edgecnn.bundle.onboard.stored_network import StoredNetwork
-from edgecnn.bundle.teacher import Teacher
+from edgecnn.bundle.teacher import LAB_LOSS, Teacher
 from edgecnn.model.embedding import SplitNetwork
 from edgecnn.model.lab_replay import Replay
 from edgecnn.model.networks.margins import Margins, margins_of
@@ -88,6 +89,23 @@ class Student:
         return self._lab
 
     @property
+    def lab_lessons(self) -> Lessons:
+        """The replayed lab images, as the network is now."""
+        return lab_lessons(self._lab, self.replay.train_labels)
+
+    def class_centres(self) -> ClassCentres | None:
+        """Where the classes lie; None where centres misread validation images: no teacher then."""
+        centres, read = ClassCentres(self.lab_lessons), self.reads_val(self.split.head)
+        right = int((centres.read_lab(self._val) == self.replay.val_labels).sum())
+        return centres if right >= read.sum() - LAB_LOSS * len(read) else None
+
+    def taken_for(self, scores: np.ndarray, centres: ClassCentres | None) -> np.ndarray:
+        """What each field image is taken for by its nearest centre, or else by its scores."""
+        if centres is None:
+            return np.asarray(scores.argmax(axis=1))
+        return centres.read_field(self._field, scores, ~self.images.hard)
+
+    @property
     def logit_range(self) -> tuple[float, float]:
         """The lowest and highest score before the softmax, of lab and field as they are now."""
         head, seen = self.split.head, np.concatenate([self._lab, self._val, self._field])
@@ -102,7 +120,7 @@ class Student:
     @property
     def lab(self) -> LabCheck:
         """The validation images before all steps and now."""
-        return self.check_lab(self.reads_val(self.split.head))
+        return self.lab_with(self.split.head)
 
     @property
     def framing(self) -> str | None:
@@ -144,6 +162,10 @@ class Student:
         """The validation images before all steps and with these read right."""
         return LabCheck.of(self._base_right, right)
 
+    def lab_with(self, head: Head) -> LabCheck:
+        """The validation images before all steps and with this last layer."""
+        return self.check_lab(self.reads_val(head))
+
     def reads_val(self, head: Head) -> np.ndarray:
         """Which validation images are read right with this last layer: bool (m,)."""
         return np.asarray(head.scores(self._val).argmax(axis=1) == self.replay.val_labels)
@@ -179,7 +201,7 @@ class Student:
         """
         after = head.scores(self._field)
         moved = before.argmax(axis=1) != after.argmax(axis=1)
-        lab = self.check_lab(self.reads_val(head))
+        lab = self.lab_with(head)
         allowed = self.allowed_loss
         if not why_not and lab.loss_points > allowed:
             why_not = (

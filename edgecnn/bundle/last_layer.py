@@ -16,6 +16,7 @@ import numpy as np
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.head import Head, Lessons, refit
+from edgecnn.bundle.onboard.centres import ClassCentres
 
 __all__ = [
     "FEWEST_GROUPS",
@@ -50,28 +51,36 @@ class LastLayer:
     head       the layer as it is
     embedding  float32 (n, d): of the field images
     labels     int64 (n,): class, or UNLABELLED; suspects count as unlabelled
-    teacher    float32 (n, classes): its answers
+    teacher    float32 (n, classes): its scores
+    classes    int64 (n,): what an image without a label is taken for
     sample     bool (n,): false where an image was kept for being hard; only its label is learned
     groups     int64 (n,)
     lab        the replayed lab images
     threshold, pull   see AdaptOptions
+    centres    of the classes, where they can be trusted
+    centred    how far the layer goes from its fit to the one of these centres, 0 to 1
     """
 
     head: Head
     embedding: np.ndarray
     labels: np.ndarray
     teacher: np.ndarray
+    classes: np.ndarray
     sample: np.ndarray
     groups: np.ndarray
     lab: Lessons
     threshold: float
     pull: float
+    centres: ClassCentres | None = None
+    centred: float = 0.0
 
     def fit(self, rows: np.ndarray | None = None) -> Head | None:
         """The new layer, from these field images; None when there is nothing to learn from."""
         rows = np.arange(len(self.embedding)) if rows is None else rows
         answers, weights = lessons_of(
-            self.labels[rows], self.teacher[rows], self.sample[rows], self.threshold
+            self.labels[rows],
+            self.classes[rows],
+            self.sample[rows] & (self.teacher[rows].max(axis=1) >= self.threshold),
         )
         used = weights > 0
         if not used.any():
@@ -79,7 +88,10 @@ class LastLayer:
         field = Lessons(self.embedding[rows][used], answers[used], weights[used])
         fitted = refit(self.head, field + self.lab, self.pull)
         count = int((self.sample | (self.labels != UNLABELLED))[rows].sum())
-        return self.head.towards(fitted, count / (count + _AS_MUCH))
+        fitted = self.head.towards(fitted, count / (count + _AS_MUCH))
+        if self.centres is None:
+            return fitted
+        return fitted.towards(self.centres.last_layer(field), self.centred)
 
     def cross_validate(self) -> Paired | None:
         """Held-out images that the new layer reads right for the first time, or no longer.
@@ -89,7 +101,7 @@ class LastLayer:
         """
         known = self.labels != UNLABELLED
         counted = known if known.any() else self.sample & (self.teacher.max(axis=1) >= _SURE)
-        truth = np.where(known, self.labels, self.teacher.argmax(axis=1))
+        truth = np.where(known, self.labels, self.classes)
         folds = fold_of_groups(self.groups, counted)
         before, after = (np.zeros(len(folds), bool) for _ in range(2))
         if len(set(folds[counted].tolist())) < 2:
@@ -103,22 +115,20 @@ class LastLayer:
 
 
 def lessons_of(
-    labels: np.ndarray, teacher: np.ndarray, sample: np.ndarray, threshold: float
+    labels: np.ndarray, classes: np.ndarray, taught: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """What each field image teaches, and how much that counts.
 
     Args:
         labels: int64 (n,): class, or UNLABELLED.
-        teacher: float32 (n, classes): answers, learned where they are sure and no label is known.
-        sample: bool (n,): see `LastLayer`.
-        threshold: From which score on an answer is sure.
+        classes: int64 (n,): what it is taken for.
+        taught: bool (n,): whether this is learned where no label is known.
 
     Returns:
         Classes, int64 (n,), and weights, float64 (n,): 1 for a label, 0 for nothing.
     """
     known = labels != UNLABELLED
-    answers = np.where(known, labels, teacher.argmax(axis=1))
-    taught = ~known & sample & (teacher.max(axis=1) >= threshold)
+    answers, taught = np.where(known, labels, classes), taught & ~known
     weights = known + taught * _balance(answers, taught) / (1 + known.sum() / _HALF)
     return answers, weights
 

@@ -16,10 +16,11 @@ import numpy as np
 
 from edgecnn.bundle.head import Head, entropy
 
-__all__ = ["Teacher", "able_teachers", "choose_teacher", "steadiness"]
+__all__ = ["LAB_LOSS", "Teacher", "able_teachers", "choose_teacher", "steadiness"]
 
 _SHIFT = 0.08
-_LAB_LOSS = 0.015  # share of lab images that a teacher may misread more than one pass
+LAB_LOSS = 0.015
+"""Share of the lab's images that a teacher may misread more than one pass."""
 _ONE = "one pass"
 _Embed = Callable[[np.ndarray], np.ndarray]
 # Parts of the image: left, top, width, height in shares of its sides; and whether mirrored.
@@ -68,7 +69,7 @@ def able_teachers(
     """
     means = _means(embed, head, tensors, tuple(_VIEWS))
     right = {name: int((mean.argmax(axis=1) == labels).sum()) for name, mean in means.items()}
-    least = right[_ONE] - _LAB_LOSS * len(labels)
+    least = right[_ONE] - LAB_LOSS * len(labels)
     return tuple(name for name in right if name != _ONE and right[name] >= least)
 
 

@@ -17,6 +17,7 @@ from edgecnn.bundle.last_layer import (
     fold_of_groups,
     lab_lessons,
 )
+from edgecnn.bundle.onboard.centres import ClassCentres
 from edgecnn.bundle.teacher import able_teachers, choose_teacher
 
 HEAD = Head(np.float32([[2, -2], [-2, 2], [0, 0]]), np.zeros(2, np.float32))
@@ -34,7 +35,8 @@ def layer() -> LastLayer:
     unlabelled = np.full(80, UNLABELLED)
     replay = lab_lessons(lab.astype(np.float32), classes)
     groups = np.arange(80) // 2
-    return LastLayer(HEAD, field, unlabelled, teacher, groups >= 0, groups, replay, 0.7, 0.01)
+    every = groups >= 0
+    return LastLayer(HEAD, field, unlabelled, teacher, classes, every, groups, replay, 0.7, 0.01)
 
 
 def test_it_learns_the_teacher_s_sure_answers_and_keeps_the_lab(layer):
@@ -60,6 +62,14 @@ def test_few_images_leave_the_layer_near_to_what_it_was(layer):
 
     assert moved(4) < 0.1
     assert 0.5 < moved(80) < 1
+
+
+def test_with_centres_the_layer_goes_on_towards_theirs(layer):
+    centres = ClassCentres(layer.lab)
+    found, whole = (replace(layer, centres=centres, centred=c).fit() for c in (0.5, 1.0))
+    theirs = centres.last_layer(Lessons(layer.embedding, layer.classes, np.ones(80)))
+    np.testing.assert_allclose(whole.weights, theirs.weights, rtol=1e-5)
+    np.testing.assert_allclose(found.weights, (layer.fit().weights + theirs.weights) / 2, rtol=1e-5)
 
 
 def test_labels_win_against_the_teacher_and_without_either_there_is_no_fit(layer):

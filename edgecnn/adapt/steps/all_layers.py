@@ -73,7 +73,9 @@ def try_all_layers(student: Student, progress: Progress | None = None) -> AdaptS
     if why := no_lab_tensors(replay):
         return AdaptStep(ALL_LAYERS, False, why)
     images, before, labels = student.images, student.scores, student.trusted_labels()
-    classes, weights = lessons_of(labels, before, ~images.hard, _SURE)
+    classes = student.taken_for(before, student.class_centres())
+    sure = ~images.hard & (before.max(axis=1) >= _SURE)
+    classes, weights = lessons_of(labels, classes, sure)
     known = labels != UNLABELLED
     if not weights.any():
         return AdaptStep(ALL_LAYERS, False, nothing_sure(_SURE))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgecnn.adapt.gate import AdaptStep, broke_labels, nothing_sure
 from edgecnn.adapt.student import Student
-from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, find_suspects, lab_lessons
+from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, find_suspects
 from edgecnn.bundle.onboard.lab_memory import LabMemory
 from edgecnn.bundle.teacher import Teacher, able_teachers, choose_teacher
 from edgecnn.camera.scenes import evenly
@@ -15,6 +17,7 @@ __all__ = ["try_last_layer"]
 
 _NAME = "last layer"
 _MOST_BROKEN = 0.15  # of the field set, against the teacher
+_CENTRED = (0.5, 0.25, 0.0)  # of the way to the class centres
 _OF_LAB = 200  # validation images on which the teachers are tried
 
 
@@ -24,17 +27,21 @@ def try_last_layer(student: Student) -> AdaptStep:
     student.teacher = teacher = _choose_teacher(student)
     student.suspects = find_suspects(images.labels, teacher.scores)
     labels = student.trusted_labels()
+    centres = student.class_centres()
     layer = LastLayer(
         student.split.head,
         student.embedding,
         labels,
         teacher.scores,
+        student.taken_for(teacher.scores, centres),
         ~images.hard,
         images.groups,
-        lab_lessons(student.lab_embedding, student.replay.train_labels),
+        student.lab_lessons,
         student.options.threshold,
         student.options.pull,
+        centres,
     )
+    layer = _as_far_as_the_lab_allows(student, layer)
     head, pair = layer.fit(), layer.cross_validate()
     if head is None:
         return AdaptStep(_NAME, False, nothing_sure(student.options.threshold))
@@ -54,6 +61,16 @@ def try_last_layer(student: Student) -> AdaptStep:
         student.split.set_head(head)
         student.layer = layer
     return step
+
+
+def _as_far_as_the_lab_allows(student: Student, layer: LastLayer) -> LastLayer:
+    """The layer that goes as far to the class centres as the validation images allow."""
+    for share in _CENTRED:
+        layer = replace(layer, centred=share)
+        head = layer.fit()
+        if head is None or student.lab_with(head).loss_points <= student.allowed_loss:
+            break
+    return layer
 
 
 def _choose_teacher(student: Student) -> Teacher:
