@@ -33,7 +33,7 @@ from edgecnn.device.outputs.lines import JsonLines, Webhook
 from edgecnn.device.outputs.metrics import Metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
 from edgecnn.device.outputs.output_options import DecisionRule, OutputOptions
-from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher, Publishers
+from edgecnn.device.outputs.publish import Announced, Output, OutputDownError, Publisher, Publishers
 from edgecnn.device.run.run import run
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
 
@@ -304,12 +304,10 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-class Stuck:
+class Stuck(Output):
     """An output that hangs until it is let go, and then fails once."""
 
     name = "stuck"
-    failure = None
-    num_dropped = 0
 
     def __init__(self) -> None:
         self.go, self.sent, self.failed = threading.Event(), [], False
@@ -320,12 +318,6 @@ class Stuck:
             self.failed = True
             raise OutputDownError("refused")
         self.sent.append(one.frame)
-
-    def show(self, status) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.mark.clock
