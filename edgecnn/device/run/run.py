@@ -107,8 +107,8 @@ def run(
             running = loaded.classifier
             incoming = stack.enter_context(Incoming(options.bundle_dir, options, running))
         bundles = Bundles(Active(loaded, options), incoming, shadow)
-        loop = Loop(bundles, opened, truths, log, options, Audience(page, outputs, notifier))
-        return loop.run(on_status, window, stop)
+        shown = Audience(page, outputs, notifier, on_status, window)
+        return Loop(bundles, opened, truths, log, options, shown).run(stop)
 
 
 def _refuse_log_in_source(source: str, options: RunOptions) -> None:
