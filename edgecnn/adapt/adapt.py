@@ -43,7 +43,6 @@ from edgecnn.installed import check_installed
 from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
 from edgecnn.session.layout import is_session
-from edgecnn.session.read import open_session
 from edgecnn.session.reading.devices import of_each_device
 from edgecnn.words import number
 
@@ -257,7 +256,7 @@ def _live(options: AdaptOptions, card: Card) -> FieldSet | None:
 
 def _joined(roots: Sequence[Path]) -> str:
     """That sessions of several devices are taken for those of one; empty where they are of one."""
-    names = list(of_each_device([open_session(one) for one in sessions_of(roots)]))
+    names = list(of_each_device(sessions_of(roots)))
     if len(names) < 2:
         return ""
     return (

@@ -29,7 +29,7 @@ from edgecnn.images.field_files import Found, find_field
 from edgecnn.records import Progress
 from edgecnn.session.headline import headline
 from edgecnn.session.layout import is_session, sessions_below
-from edgecnn.session.read import open_session, read_frames, read_truth
+from edgecnn.session.read import Session, open_session, read_frames, read_truth
 from edgecnn.session.things import link_things
 from edgecnn.words import number
 
@@ -245,9 +245,14 @@ def _choose(labelled: Sequence[Found], others: Sequence[Found]) -> list[Found]:
     return [*first, *(rest[k] for k in evenly(len(rest), _MOST - len(first)))]
 
 
-def sessions_of(roots: Sequence[Path]) -> list[Path]:
-    """The sessions among some folders and in them, as `run --log-root` leaves them."""
-    return [one for root in roots for one in sessions_below(root) if is_session(one)]
+def sessions_of(roots: Sequence[Path]) -> list[Session]:
+    """The sessions among some folders and in them, as `run --log-root` leaves them.
+
+    Raises:
+        SessionError: One can't be read.
+    """
+    places = (one for root in roots for one in sessions_below(root))
+    return [open_session(one) for one in places if is_session(one)]
 
 
 def recorded_views(roots: Sequence[Path]) -> list[tuple[str, ...]]:
@@ -255,16 +260,16 @@ def recorded_views(roots: Sequence[Path]) -> list[tuple[str, ...]]:
 
     Those of a session that took whole frames are none.
     """
-    heads = [open_session(one).header for one in sessions_of(roots)]
+    heads = [one.header for one in sessions_of(roots)]
     return list(dict.fromkeys(tuple(view_options(h.regions, h.source_color)) for h in heads))
 
 
-def _check_session(root: Path, card: Card) -> None:
+def _check_session(session: Session, card: Card) -> None:
     """Refuse a session whose device ran a model with other labels or another input."""
-    ran = open_session(root).card
+    ran = session.card
     if (ran.labels, ran.input) != (card.labels, card.input):
         raise DataError(
-            f"{root} was recorded with {ran.name!r} ({len(ran.labels)} labels, input "
+            f"{session.path} was recorded with {ran.name!r} ({len(ran.labels)} labels, input "
             f"{ran.input.width}x{ran.input.height}), expected a session of this model "
             f"({card.name!r}, {len(card.labels)} labels, {card.input.width}x{card.input.height})"
         )
@@ -279,7 +284,7 @@ def live_before(roots: Sequence[Path], card: Card) -> LiveBefore | None:
     Raises:
         SessionError: A session can't be read.
     """
-    sessions = [open_session(one) for one in sessions_of(roots)]
+    sessions = sessions_of(roots)
     if len({(one.bundle_sha256, one.artifact) for one in sessions}) != 1:
         return None
     ran = sessions[0]

@@ -32,7 +32,7 @@ from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
 from edgecnn.session.layout import is_session, sessions_below
 from edgecnn.session.ranking import rank_frames
-from edgecnn.session.read import open_session, read_frames, read_truth
+from edgecnn.session.read import read_frames, read_truth
 from edgecnn.session.reading.devices import device_folders
 
 __all__ = ["HarvestOptions", "HarvestResult", "harvest"]
@@ -125,7 +125,7 @@ def _devices(roots: Sequence[Path]) -> list[Path]:
     """The folders of several devices that recorded; none where some images are of no session."""
     if any(not is_session(one) for root in roots for one in sessions_below(root)):
         return []
-    return device_folders([open_session(one) for one in sessions_of(roots)])
+    return device_folders(sessions_of(roots))
 
 
 def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
@@ -133,7 +133,7 @@ def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
     found: dict[str, int] = {}
     for session in sessions_of(roots):
         try:
-            found |= labels_of([session], card).classes
+            found |= labels_of([session.path], card).classes
         except DataError:
             continue  # it has none yet
     return found
@@ -142,7 +142,7 @@ def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
 def _judged_without_label(roots: Sequence[Path]) -> set[str]:
     """Digests of the kept pictures that nobody can tell, or that show none of the classes."""
     found: set[str] = set()
-    for session in map(open_session, sessions_of(roots)):
+    for session in sessions_of(roots):
         frames = read_frames(session)
         truth = read_truth(session, frames)
         rows = [row for row in frames.images if truth.label[row] < 0 <= truth.why[row]]
