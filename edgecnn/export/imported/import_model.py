@@ -55,9 +55,7 @@ __all__ = ["ImportOptions", "ImportResult", "import_model"]
 
 _GOLDEN = 4
 _CUT_OFF = 0.1  # of the values of lab images: healthy calibration images leave out less
-_TFLITE = {
-    **{one.kind: one for one in (FLOAT32, FLOAT16, DYNAMIC_RANGE, FULL_INTEGER, INT16)},
-}
+_TFLITE = {one.kind: one for one in (FLOAT32, FLOAT16, DYNAMIC_RANGE, FULL_INTEGER, INT16)}
 _ONNX = {"float32": ONNX_FLOAT32, "full_integer": ONNX_FULL_INTEGER}
 
 
