@@ -104,7 +104,8 @@ class Loop:
             self._linger(stop)
         self._truths.close()
         self._labels.hold(self._truths.take())
-        self._note_labels()
+        for note in (*self._bundles.notes(), *self._labels.notes()):
+            self._notices.say(note)
         self._take_warnings()
         self._outputs.show(self._status())
         self._outputs.close()  # the result counts what they did not get
@@ -282,11 +283,6 @@ class Loop:
                     self._regions.reading,
                 )
             )
-
-    def _note_labels(self) -> None:
-        """Say which images flatter the live figure, and which labels it lacks."""
-        for note in (*self._bundles.notes(), *self._labels.notes()):
-            self._notices.say(note)
 
     def _status(self) -> Status:
         now = time.monotonic()
