@@ -9,9 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +17,7 @@ from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from helpers_run import one_line
+from helpers_run import PATIENCE_S, one_line, until
 from served import free_port
 from sessions import PAST, PAST_BUNDLE
 from test_panel import STATUS
@@ -39,7 +37,6 @@ from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
 
 LABELS = ["cat", "dog", "cow"]
 AT = datetime(2026, 5, 1, tzinfo=timezone.utc)
-PATIENCE_S = 120.0
 
 
 def answered(frame: int, *, changed: bool = True) -> Announced:
@@ -295,13 +292,6 @@ def test_a_webhook_that_is_no_address_is_one_line(url):
     with pytest.raises(OptionError, match="expected an http:// address") as error:
         Webhook(url)
     one_line(error.value)
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 class Stuck(Output):
