@@ -23,8 +23,8 @@ from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError, ImageError
-from edgecnn.files.folders import file_sha256, find_labelled
-from edgecnn.files.picked import class_folders, untouched
+from edgecnn.files.folders import classed_files, file_sha256
+from edgecnn.files.picked import class_folders
 from edgecnn.images.field_files import Found, find_field
 from edgecnn.records import Progress
 from edgecnn.session.headline import headline
@@ -334,16 +334,9 @@ def _folder_labels(
     root: Path, card: Card, manifest: Path | None, notes: list[str]
 ) -> list[tuple[str, int]]:
     """Of each file, by its digest."""
+    mend = "leave these images out"
+    files = classed_files(root, card.labels, notes, manifest, whose="the model", mend=mend)
     codes = {label: k for k, label in enumerate(card.labels)}
-    root = class_folders(root)
-    files = find_labelled(root, manifest, known=card.labels, notes=notes)
-    notes += filter(None, [untouched(root)])
-    strange = sorted({file.label for file in files} - set(codes))
-    if strange:
-        raise DataError(
-            f"{root} has images of {strange[0]!r}, which is no class of the model "
-            f"({', '.join(card.labels[:10])}); leave these images out"
-        )
     return [(file_sha256(file.path.read_bytes()), codes[file.label]) for file in files]
 
 
