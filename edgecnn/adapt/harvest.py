@@ -62,14 +62,7 @@ def harvest(
         MissingRuntimeError: A library of the lab is not installed.
         OutputError: The output place is taken, sorted, among the images, read-only or full.
     """
-    if (options.model is None) == (options.bundle is None):
-        which = "neither" if options.model is None else "both"
-        raise OptionError(
-            f"{which} of --model and --bundle given, expected one: the network whose embedding "
-            "tells the images apart"
-        )
-    needs = ("matplotlib", "tensorflow") if options.model is not None else ("matplotlib",)
-    check_installed("harvesting", *needs)
+    _check_network(options)
     given = [field] if isinstance(field, str | Path) else field
     roots = list(dict.fromkeys(map(Path, given)))
     output = Path(output)
@@ -119,6 +112,18 @@ def harvest(
         tuple(root for root, known_there in by_root.items() if known_there),
         tuple(_devices(roots)),
     )
+
+
+def _check_network(options: HarvestOptions) -> None:
+    """Refuse none and two, and one whose libraries are not here."""
+    if (options.model is None) == (options.bundle is None):
+        which = "neither" if options.model is None else "both"
+        raise OptionError(
+            f"{which} of --model and --bundle given, expected one: the network whose embedding "
+            "tells the images apart"
+        )
+    needs = ("matplotlib", "tensorflow") if options.model is not None else ("matplotlib",)
+    check_installed("harvesting", *needs)
 
 
 def _devices(roots: Sequence[Path]) -> list[Path]:
