@@ -1,19 +1,5 @@
 """The errors that a user can cause or fix.
 
-    EdgecnnError
-    ├── OptionError       an option that is out of its range or contradicts another one
-    ├── DataError         a folder or image that can't be used
-    │   ├── ImageError        one image file: empty, truncated, not an image
-    │   └── CalibrationError  a representative data set that would ruin the model
-    ├── ModelError        a network or MODEL folder that can't be used
-    ├── BundleError       a bundle that is incomplete, edited or of another format
-    │   └── ArtifactError     one .tflite or .onnx in it (or of another tool)
-    ├── MissingRuntimeError    a library or delegate that this command needs is not installed
-    ├── SourceError       a camera, stream, video or pattern that gives no frames
-    ├── TruthError        a truth CSV or label source that contradicts the bundle
-    ├── SessionError      a session folder that can't be read
-    └── OutputError       a place that can't be written to
-
 A message is one line that says what was found, what was expected and what to do.
 `cli.main` catches `EdgecnnError` only and exits with status 2.
 """

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from determinism import digests, encoded_images
 from device_answers import answers_of
+from some_images import some_of
 
 from edgecnn.adapt.adapt import adapt
 from edgecnn.bundle.folder import Bundle
@@ -59,12 +60,7 @@ def python(request, env_python) -> Path:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory, digits_field) -> Path:
     """200 field digits."""
-    root = tmp_path_factory.mktemp("installs") / "field"
-    for folder in sorted(digits_field.iterdir()):
-        (root / folder.name).mkdir(parents=True)
-        for path in sorted(folder.iterdir())[:20]:
-            shutil.copy(path, root / folder.name)
-    return root
+    return some_of(digits_field, tmp_path_factory.mktemp("installs") / "field", 20)
 
 
 @pytest.fixture(scope="module")

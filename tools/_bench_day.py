@@ -137,7 +137,7 @@ def day(case: dict) -> dict:
                 bundles = Bundles(Active(loaded, options), None, None)
                 audience = Audience(None, publishers, Notifier())
                 loop = Loop(bundles, source, Truths(), log, options, audience)
-                result = loop.run(None, None, threading.Event())
+                result = loop.run(threading.Event())
                 after_mb = rss_mb()
         answers = result.frames * regions
         size = (options.log / "events.jsonl").stat().st_size

@@ -42,7 +42,7 @@ def examples(count: int, height: int, width: int) -> Examples:
 def ours(data: Examples) -> Iterator:
     """The pipeline of `train`, with geometry only."""
     layer = RandomWarp(MOVES)
-    with mock.patch.object(batches, "build_augmentation", return_value=layer):
+    with mock.patch.object(batches, "layers_of", return_value=layer):
         return iter(training_batches(data, CLASSES, TrainOptions(batch_size=BATCH)))
 
 

@@ -43,7 +43,6 @@ from edgecnn.installed import check_installed
 from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
 from edgecnn.session.layout import is_session
-from edgecnn.session.read import open_session
 from edgecnn.session.reading.devices import of_each_device
 from edgecnn.words import number
 
@@ -183,23 +182,8 @@ def _adapt(
     Args:
         one_of_several: Of --labels take those of these images alone, and no other images.
     """
-    kind = ParentBundle if is_bundle(model) else ParentModel
-    if kind is ParentModel and is_keras_file(model):
-        raise ModelError(
-            f"{model} is no MODEL folder and no bundle; of a Keras model `edgecnn export` with "
-            "--lab makes a bundle that can be adapted"
-        )
     check_outside(output, [*roots, *options.labels])
-    check_writable(output, marker=kind.marker)
-    if output.resolve() == model.resolve():
-        raise ModelError(
-            f"{output} is the model that would be adapted; choose another -o, so that the old "
-            "one stays"
-        )
-    if kind is ParentModel and model.is_dir():
-        check_installed("adapting a MODEL folder", "tensorflow")
-        load_tensorflow(progress)
-    parent = kind(model)
+    parent = _open_parent(model, output, progress)
     card = parent.card
     given = labels_of(options.labels, card, options.manifest) if options.labels else None
     if given is not None and one_of_several:
@@ -225,13 +209,9 @@ def _adapt(
         why = why or exchanged_labels(images.labels, scores, card.labels)
         if why:
             return _result(model, images, (), notes, why)
-        steps = [try_framing(student), try_batch_norm(student), try_last_layer(student)]
-        if options.all_layers:
-            steps.append(try_all_layers(student, progress))
-            if steps[-1].accepted and not len(images.labelled):  # the teacher knows more now
-                steps.append(replace(try_last_layer(student), name="last layer again"))
+        steps = _take_steps(student, progress)
     result = replace(
-        _result(model, images, tuple(steps), notes),
+        _result(model, images, steps, notes),
         teacher=student.teacher.name if student.teacher else None,
         suspects=_suspects(student, card),
         val=student.lab,
@@ -247,6 +227,38 @@ def _adapt(
     return parent.write(result, output, student)
 
 
+def _open_parent(
+    model: Path, output: Path, progress: Progress | None
+) -> ParentBundle | ParentModel:
+    """What is adapted, once it is known that the new one can be written beside it."""
+    kind = ParentBundle if is_bundle(model) else ParentModel
+    if kind is ParentModel and is_keras_file(model):
+        raise ModelError(
+            f"{model} is no MODEL folder and no bundle; of a Keras model `edgecnn export` with "
+            "--lab makes a bundle that can be adapted"
+        )
+    check_writable(output, marker=kind.marker)
+    if output.resolve() == model.resolve():
+        raise ModelError(
+            f"{output} is the model that would be adapted; choose another -o, so that the old "
+            "one stays"
+        )
+    if kind is ParentModel and model.is_dir():
+        check_installed("adapting a MODEL folder", "tensorflow")
+        load_tensorflow(progress)
+    return kind(model)
+
+
+def _take_steps(student: Student, progress: Progress | None) -> tuple[AdaptStep, ...]:
+    """Try every step that the options ask for."""
+    steps = [try_framing(student), try_batch_norm(student), try_last_layer(student)]
+    if student.options.all_layers:
+        steps.append(try_all_layers(student, progress))
+        if steps[-1].accepted and not len(student.images.labelled):  # the teacher knows more now
+            steps.append(replace(try_last_layer(student), name="last layer again"))
+    return tuple(steps)
+
+
 def _live(options: AdaptOptions, card: Card) -> FieldSet | None:
     """The newest frames of the session that the field set is compared with."""
     if options.live is None:
@@ -257,7 +269,7 @@ def _live(options: AdaptOptions, card: Card) -> FieldSet | None:
 
 def _joined(roots: Sequence[Path]) -> str:
     """That sessions of several devices are taken for those of one; empty where they are of one."""
-    names = list(of_each_device([open_session(one) for one in sessions_of(roots)]))
+    names = list(of_each_device(sessions_of(roots)))
     if len(names) < 2:
         return ""
     return (

@@ -23,13 +23,13 @@ from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError, ImageError
-from edgecnn.files.folders import file_sha256, find_labelled
-from edgecnn.files.picked import class_folders, untouched
+from edgecnn.files.folders import classed_files, file_sha256
+from edgecnn.files.picked import class_folders
 from edgecnn.images.field_files import Found, find_field
 from edgecnn.records import Progress
 from edgecnn.session.headline import headline
 from edgecnn.session.layout import is_session, sessions_below
-from edgecnn.session.read import open_session, read_frames, read_truth
+from edgecnn.session.read import Session, open_session, read_frames, read_truth
 from edgecnn.session.things import link_things
 from edgecnn.words import number
 
@@ -245,9 +245,14 @@ def _choose(labelled: Sequence[Found], others: Sequence[Found]) -> list[Found]:
     return [*first, *(rest[k] for k in evenly(len(rest), _MOST - len(first)))]
 
 
-def sessions_of(roots: Sequence[Path]) -> list[Path]:
-    """The sessions among some folders and in them, as `run --log-root` leaves them."""
-    return [one for root in roots for one in sessions_below(root) if is_session(one)]
+def sessions_of(roots: Sequence[Path]) -> list[Session]:
+    """The sessions among some folders and in them, as `run --log-root` leaves them.
+
+    Raises:
+        SessionError: One can't be read.
+    """
+    places = (one for root in roots for one in sessions_below(root))
+    return [open_session(one) for one in places if is_session(one)]
 
 
 def recorded_views(roots: Sequence[Path]) -> list[tuple[str, ...]]:
@@ -255,16 +260,16 @@ def recorded_views(roots: Sequence[Path]) -> list[tuple[str, ...]]:
 
     Those of a session that took whole frames are none.
     """
-    heads = [open_session(one).header for one in sessions_of(roots)]
+    heads = [one.header for one in sessions_of(roots)]
     return list(dict.fromkeys(tuple(view_options(h.regions, h.source_color)) for h in heads))
 
 
-def _check_session(root: Path, card: Card) -> None:
+def _check_session(session: Session, card: Card) -> None:
     """Refuse a session whose device ran a model with other labels or another input."""
-    ran = open_session(root).card
+    ran = session.card
     if (ran.labels, ran.input) != (card.labels, card.input):
         raise DataError(
-            f"{root} was recorded with {ran.name!r} ({len(ran.labels)} labels, input "
+            f"{session.path} was recorded with {ran.name!r} ({len(ran.labels)} labels, input "
             f"{ran.input.width}x{ran.input.height}), expected a session of this model "
             f"({card.name!r}, {len(card.labels)} labels, {card.input.width}x{card.input.height})"
         )
@@ -279,7 +284,7 @@ def live_before(roots: Sequence[Path], card: Card) -> LiveBefore | None:
     Raises:
         SessionError: A session can't be read.
     """
-    sessions = [open_session(one) for one in sessions_of(roots)]
+    sessions = sessions_of(roots)
     if len({(one.bundle_sha256, one.artifact) for one in sessions}) != 1:
         return None
     ran = sessions[0]
@@ -329,16 +334,9 @@ def _folder_labels(
     root: Path, card: Card, manifest: Path | None, notes: list[str]
 ) -> list[tuple[str, int]]:
     """Of each file, by its digest."""
+    mend = "leave these images out"
+    files = classed_files(root, card.labels, notes, manifest, whose="the model", mend=mend)
     codes = {label: k for k, label in enumerate(card.labels)}
-    root = class_folders(root)
-    files = find_labelled(root, manifest, known=card.labels, notes=notes)
-    notes += filter(None, [untouched(root)])
-    strange = sorted({file.label for file in files} - set(codes))
-    if strange:
-        raise DataError(
-            f"{root} has images of {strange[0]!r}, which is no class of the model "
-            f"({', '.join(card.labels[:10])}); leave these images out"
-        )
     return [(file_sha256(file.path.read_bytes()), codes[file.label]) for file in files]
 
 

@@ -32,7 +32,7 @@ from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
 from edgecnn.session.layout import is_session, sessions_below
 from edgecnn.session.ranking import rank_frames
-from edgecnn.session.read import open_session, read_frames, read_truth
+from edgecnn.session.read import read_frames, read_truth
 from edgecnn.session.reading.devices import device_folders
 
 __all__ = ["HarvestOptions", "HarvestResult", "harvest"]
@@ -62,14 +62,7 @@ def harvest(
         MissingRuntimeError: A library of the lab is not installed.
         OutputError: The output place is taken, sorted, among the images, read-only or full.
     """
-    if (options.model is None) == (options.bundle is None):
-        which = "neither" if options.model is None else "both"
-        raise OptionError(
-            f"{which} of --model and --bundle given, expected one: the network whose embedding "
-            "tells the images apart"
-        )
-    needs = ("matplotlib", "tensorflow") if options.model is not None else ("matplotlib",)
-    check_installed("harvesting", *needs)
+    _check_network(options)
     given = [field] if isinstance(field, str | Path) else field
     roots = list(dict.fromkeys(map(Path, given)))
     output = Path(output)
@@ -121,11 +114,23 @@ def harvest(
     )
 
 
+def _check_network(options: HarvestOptions) -> None:
+    """Refuse none and two, and one whose libraries are not here."""
+    if (options.model is None) == (options.bundle is None):
+        which = "neither" if options.model is None else "both"
+        raise OptionError(
+            f"{which} of --model and --bundle given, expected one: the network whose embedding "
+            "tells the images apart"
+        )
+    needs = ("matplotlib", "tensorflow") if options.model is not None else ("matplotlib",)
+    check_installed("harvesting", *needs)
+
+
 def _devices(roots: Sequence[Path]) -> list[Path]:
     """The folders of several devices that recorded; none where some images are of no session."""
     if any(not is_session(one) for root in roots for one in sessions_below(root)):
         return []
-    return device_folders([open_session(one) for one in sessions_of(roots)])
+    return device_folders(sessions_of(roots))
 
 
 def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
@@ -133,7 +138,7 @@ def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
     found: dict[str, int] = {}
     for session in sessions_of(roots):
         try:
-            found |= labels_of([session], card).classes
+            found |= labels_of([session.path], card).classes
         except DataError:
             continue  # it has none yet
     return found
@@ -142,7 +147,7 @@ def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
 def _judged_without_label(roots: Sequence[Path]) -> set[str]:
     """Digests of the kept pictures that nobody can tell, or that show none of the classes."""
     found: set[str] = set()
-    for session in map(open_session, sessions_of(roots)):
+    for session in sessions_of(roots):
         frames = read_frames(session)
         truth = read_truth(session, frames)
         rows = [row for row in frames.images if truth.label[row] < 0 <= truth.why[row]]

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from edgecnn.adapt.data import FieldSet
+from edgecnn.camera.scenes import evenly
 
 __all__ = ["find_foreign"]
 
@@ -64,7 +65,7 @@ def _between_halves(known: np.ndarray, half: np.ndarray) -> float:
 
 def _colours(tensors: np.ndarray) -> np.ndarray:
     """Up to 300 images, each as float32 (72,)."""
-    rows = np.linspace(0, len(tensors) - 1, min(_MOST, len(tensors))).round().astype(int)
+    rows = evenly(len(tensors), _MOST)
     size = (_WIDTH, _HEIGHT)
     small = [cv2.resize(tensors[k], size, interpolation=cv2.INTER_AREA) for k in rows]
     return np.stack(small).reshape(len(rows), -1).astype(np.float32)

@@ -119,12 +119,10 @@ class AdaptResult(Record):
             *self.passed_over,
             *self.notes,
         ]
-        if self.refusal and not self.steps:
-            return "\n".join([*lines, f"Refused: {self.refusal}", "Nothing was written."])
         if self.teacher:
             lines.append(f"Teacher of the last layer: {self.teacher}")
-        lines += ["", table(_HEADERS, [_row(step) for step in self.steps]), ""]
-        lines += self.told
+        if self.steps:
+            lines += ["", table(_HEADERS, [_row(step) for step in self.steps]), "", *self.told]
         if self.suspects:
             lines.append("Labels that were held out; are they right?")
             lines += [f"  {line}" for line in _doubted(self.suspects)]

@@ -48,6 +48,8 @@ class Student:
         from_scratch: Whether its weights come from these lab images alone.
         lost_before: Points of the validation images that earlier adapting has lost.
 
+    `embedding` is that of the field images as the network is now, `lab_embedding` that of the
+    replayed lab images: what the last layer is to learn of them; both float32 (n, d).
     `teacher`, `suspects` and `layer` are those of the last layer's step; `layer` is None until one
     was accepted.
     """
@@ -64,29 +66,19 @@ class Student:
 
     def __post_init__(self) -> None:
         lab = self.replay
-        self._lab = lab.train_embeddings
+        self.lab_embedding = lab.train_embeddings
         if isinstance(lab, LabMemory):
             self._val = lab.val_embeddings
         else:
             self._val = self.split.embed(lab.val_tensors)
-        self._field = self.split.embed(self.images.tensors)
+        self.embedding = self.split.embed(self.images.tensors)
         self._base_val = self.split.head.scores(self._val)
         self._base_right = self.reads_val(self.split.head)
 
     @property
     def scores(self) -> np.ndarray:
         """Of the field images, as the network is now: float32 (n, classes)."""
-        return self.split.head.scores(self._field)
-
-    @property
-    def embedding(self) -> np.ndarray:
-        """Of the field images, as the network is now: float32 (n, d)."""
-        return self._field
-
-    @property
-    def lab_embedding(self) -> np.ndarray:
-        """Of the replayed lab images: what the last layer is to learn of them, float32 (n, d)."""
-        return self._lab
+        return self.split.head.scores(self.embedding)
 
     @property
     def lab_lessons(self) -> Lessons:
@@ -108,7 +100,10 @@ class Student:
     @property
     def logit_range(self) -> tuple[float, float]:
         """The lowest and highest score before the softmax, of lab and field as they are now."""
-        head, seen = self.split.head, np.concatenate([self._lab, self._val, self._field])
+        head, seen = (
+            self.split.head,
+            np.concatenate([self.lab_embedding, self._val, self.embedding]),
+        )
         logits = seen @ head.weights + head.bias
         return float(logits.min()), float(logits.max())
 
@@ -140,23 +135,23 @@ class Student:
         """Where it is now, to come back to."""
         assert isinstance(self.split, SplitNetwork)
         weights = self.split.network.get_weights()
-        return Stand(weights, self.split, self._lab, self._val, self._field)
+        return Stand(weights, self.split, self.lab_embedding, self._val, self.embedding)
 
     def stand_at(self, where: Stand) -> None:
         """Bring the network back to where it stood."""
         where.split.network.set_weights(where.weights)
-        self.split, self._lab = where.split, where.lab
-        self._val, self._field = where.val, where.field
+        self.split, self.lab_embedding = where.split, where.lab
+        self._val, self.embedding = where.val, where.field
 
     def see_through(self, split: SplitNetwork, replay: Replay) -> None:
         """Embed field and validation images anew, by a network that sees them in another way."""
         self.split = split
-        self._field = split.embed(self.images.tensors)
+        self.embedding = split.embed(self.images.tensors)
         self._val = split.embed(replay.val_tensors)
 
     def remember_lab(self, tensors: np.ndarray) -> None:
         """Embed the replayed lab images as the network is now."""
-        self._lab = self.split.embed(tensors)
+        self.lab_embedding = self.split.embed(tensors)
 
     def check_lab(self, right: np.ndarray) -> LabCheck:
         """The validation images before all steps and with these read right."""
@@ -199,7 +194,7 @@ class Student:
             why_not: What speaks against it, or empty.
             pair: What it did to held-out images.
         """
-        after = head.scores(self._field)
+        after = head.scores(self.embedding)
         moved = before.argmax(axis=1) != after.argmax(axis=1)
         lab = self.lab_with(head)
         allowed = self.allowed_loss

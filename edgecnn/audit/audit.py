@@ -10,7 +10,7 @@ from edgecnn.accuracy.tally import gap_points
 from edgecnn.audit.beside import adapted_gain, compare_shadow, learned_frames
 from edgecnn.audit.estimate import Estimate, estimate_accuracy
 from edgecnn.audit.faults import FieldChecks, check_labels, reanswer_all, settle_path
-from edgecnn.audit.ledger.answers_csv import check_answers_place, write_answers
+from edgecnn.audit.ledger.answers_csv import ANSWERS_HEADER, write_answers
 from edgecnn.audit.ledger.ledger import Lab, measure_lab, residual
 from edgecnn.audit.ledger.reanswer import Reanswered
 from edgecnn.audit.live import measure_live
@@ -26,6 +26,7 @@ from edgecnn.audit.where.weak_parts import weak_parts
 from edgecnn.audit.where.weak_sessions import weak_sessions
 from edgecnn.bundle.onboard.stored_network import lacking_files
 from edgecnn.errors import OptionError
+from edgecnn.files.manifest import check_csv_place
 from edgecnn.records import Progress
 from edgecnn.session.headline import joined, live_alarm
 from edgecnn.session.label_file import FileLabels, read_labels
@@ -65,7 +66,7 @@ def audit(
 
         check_page(options.report, "report")
     if options.csv is not None:
-        check_answers_place(options.csv)
+        check_csv_place(options.csv, ANSWERS_HEADER)
         if options.report is not None and options.csv.resolve() == options.report.resolve():
             raise OptionError(f"-o and --csv are both {options.csv}; give each a name of its own")
     recordings = read_recordings(

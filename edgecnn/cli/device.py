@@ -25,15 +25,8 @@ from edgecnn.option import Option
 
 __all__ = ["benchmark", "doctor", "evaluate", "label", "run", "service"]
 
-_Bundle = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="A NAME.edgecnn folder or a zip file of one.")
-]
-
-
-_MaybeBundle = Annotated[
-    Path | None,
-    typer.Argument(metavar="BUNDLE", help="A NAME.edgecnn folder or a zip file of one."),
-]
+_BUNDLE = typer.Argument(metavar="BUNDLE", help="A NAME.edgecnn folder or a zip file of one.")
+_Bundle = Annotated[Path, _BUNDLE]
 
 
 @command(
@@ -78,7 +71,7 @@ def benchmark(
 )
 def run(
     options: RunOptions,
-    bundle: _MaybeBundle = None,
+    bundle: Annotated[Path | None, _BUNDLE] = None,
     source: Annotated[
         str | None,
         Option(

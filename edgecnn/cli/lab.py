@@ -32,6 +32,11 @@ __all__ = [
     "train",
 ]
 
+_NewFolder = Annotated[Path, Option("The folder to write.", FILES, "--output/-o", metavar="FOLDER")]
+_NewBundle = Annotated[
+    Path, Option("The bundle to write.", FILES, "--output/-o", metavar="NAME.edgecnn")
+]
+
 
 @command("inspect", InspectOptions, ("lab/", "lab/ --field field/ -o inspection.html"))
 def inspect(
@@ -59,7 +64,7 @@ def calibrate(
         ),
     ],
     lab: Annotated[Path, Option("The lab images.", FILES, metavar="FOLDER")],
-    output: Annotated[Path, Option("The folder to write.", FILES, "--output/-o", metavar="FOLDER")],
+    output: _NewFolder,
     options: CalibrateOptions,
 ) -> Outcome:
     """Pick representative field images and fit, without labels, the camera that took them."""
@@ -104,9 +109,7 @@ def export(
             metavar="MODEL", help="A folder of `edgecnn train`, or a Keras file of your own."
         ),
     ],
-    output: Annotated[
-        Path, Option("The bundle to write.", FILES, "--output/-o", metavar="NAME.edgecnn")
-    ],
+    output: _NewBundle,
     calibration: Annotated[
         list[Path],
         Option(
@@ -134,9 +137,7 @@ def import_model(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A .tflite or .onnx file of another tool.")
     ],
-    output: Annotated[
-        Path, Option("The bundle to write.", FILES, "--output/-o", metavar="NAME.edgecnn")
-    ],
+    output: _NewBundle,
     lab: Annotated[
         Path,
         Option("Labelled test images that the model was not trained on.", FILES, metavar="FOLDER"),
@@ -185,7 +186,7 @@ def harvest(
         list[Path],
         typer.Argument(metavar="SESSION...", help="Folders of `edgecnn run --log`, or images."),
     ],
-    output: Annotated[Path, Option("The folder to write.", FILES, "--output/-o", metavar="FOLDER")],
+    output: _NewFolder,
     options: HarvestOptions,
 ) -> Outcome:
     """Pick the field images that are most worth a label, each in the folder of what it reads as."""
@@ -266,9 +267,7 @@ def adapt(
 
 @command("demo", examples=("-o demo/",))
 def demo(
-    output: Annotated[
-        Path, Option("The folder to write.", FILES, "--output/-o", metavar="FOLDER")
-    ] = Path("demo"),
+    output: _NewFolder = Path("demo"),
 ) -> Outcome:
     """Go the whole path on data that packages ship: train, export, film, run, audit."""
     from edgecnn.demo.demo import run_demo

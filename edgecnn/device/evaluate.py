@@ -184,7 +184,40 @@ def evaluate(
         threads=options.threads,
         runtime=options.runtime,
     )
-    answers, skipped, looks, learned = [], [], [], LearnedPictures(opened.card)
+    answers, skipped, learned = _classify(classifier, root, files, groups, progress)
+    if framing := opened.card.framing:
+        notes.append(
+            f"{framing} of every picture: the network was adapted to the framing of one camera, "
+            "and images of another one may be read worse"
+        )
+    found = Evaluation(
+        artifact=classifier.artifact.file,
+        runtime=classifier.runtime.name,
+        labels=classifier.card.labels,
+        answers=answers,
+        skipped=tuple(skipped),
+        lab=classifier.artifact.lab,
+        network=classifier.card.lab.tally,
+        bundle=Path(bundle),
+        data=root,
+        in_folders=options.manifest is None or read_columns(options.manifest) is None,
+        notes=(*notes, *learned_notes(learned, "these images")),
+        csv=options.csv,
+    )
+    if options.csv is not None:
+        write_file(options.csv, _table(found.answers))
+    return found
+
+
+def _classify(
+    classifier: Classifier,
+    root: Path,
+    files: Sequence[LabelledFile],
+    groups: Sequence[str],
+    progress: Progress | None,
+) -> tuple[tuple[Answer, ...], list[Skipped], int]:
+    """The answers, what can't be decoded, and how many images the network has learned from."""
+    answers, skipped, looks, learned = [], [], [], LearnedPictures(classifier.card)
     for k, (file, group) in enumerate(zip(files, groups, strict=True)):
         name = file.path.relative_to(root).as_posix()
         try:
@@ -204,28 +237,7 @@ def evaluate(
             f"none of the {len(files)} images can be decoded (first: {skipped[0][1]}), expected "
             "labelled images; replace them"
         )
-    if framing := opened.card.framing:
-        notes.append(
-            f"{framing} of every picture: the network was adapted to the framing of one camera, "
-            "and images of another one may be read worse"
-        )
-    found = Evaluation(
-        artifact=classifier.artifact.file,
-        runtime=classifier.runtime.name,
-        labels=classifier.card.labels,
-        answers=_numbered(answers, looks),
-        skipped=tuple(skipped),
-        lab=classifier.artifact.lab,
-        network=classifier.card.lab.tally,
-        bundle=Path(bundle),
-        data=root,
-        in_folders=options.manifest is None or read_columns(options.manifest) is None,
-        notes=(*notes, *learned_notes(learned.count, "these images")),
-        csv=options.csv,
-    )
-    if options.csv is not None:
-        write_file(options.csv, _table(found.answers))
-    return found
+    return _numbered(answers, looks), skipped, learned.count
 
 
 def check_labels(

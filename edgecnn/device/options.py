@@ -324,6 +324,12 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
         return parse_views(self.roi, self.rotate, self.flip)
 
     @property
+    def region_names(self) -> tuple[str, ...]:
+        """The names of several regions; none where there is one."""
+        views = self.views
+        return tuple(view.name for view in views if view.name) if len(views) > 1 else ()
+
+    @property
     def period_s(self) -> float:
         """Seconds from one classified frame to the next at least; 0 without a limit.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from edgecnn.errors import DataError
 from edgecnn.files.arrangement import find_layout
 from edgecnn.files.manifest import labels_of, no_labels, read_columns
-from edgecnn.files.picked import class_folders, picked_rows
+from edgecnn.files.picked import class_folders, picked_rows, untouched
 from edgecnn.files.spelling import spelt
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
@@ -23,6 +23,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "LabelledFile",
     "class_names",
+    "classed_files",
     "file_sha256",
     "find_images",
     "find_labelled",
@@ -129,6 +130,35 @@ def class_names(files: Collection[LabelledFile]) -> list[str]:
 
 def _is_no_folder(label: str) -> bool:
     return "/" in label or "\\" in label or label.startswith(".")
+
+
+def classed_files(
+    root: Path,
+    known: Sequence[str],
+    notes: list[str],
+    manifest: Path | None = None,
+    *,
+    whose: str,
+    mend: str,
+) -> list[LabelledFile]:
+    """The labelled images of a folder, or of what `harvest` wrote; `notes` takes what to say of it.
+
+    Args:
+        known: The classes of `whose`, such as "the model"; mend: what to do with other images.
+
+    Raises:
+        DataError: A folder is none of them, or no image is labelled.
+    """
+    images = class_folders(root)
+    files = find_labelled(images, manifest, known=known, notes=notes)
+    notes += filter(None, [untouched(images)])
+    strange = sorted({file.label for file in files} - set(known))
+    if strange:
+        raise DataError(
+            f"{images} has images of {strange[0]!r}, which is no class of {whose} "
+            f"({', '.join(known[:10])}); {mend}"
+        )
+    return files
 
 
 def file_sha256(data: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -42,6 +41,11 @@ class Split:
     lopsided: str = ""
     lacking: tuple[str, ...] = ()
 
+    @property
+    def empty(self) -> str:
+        """The part to measure with that has no image: "test" or "val"; empty where both have."""
+        return next((name for name in ("test", "val") if not len(getattr(self, name))), "")
+
     def counts(self) -> dict[str, Json]:
         """{"train": {"images": n, "groups": m}, "val": ..., "test": ...}"""
         return {
@@ -69,36 +73,40 @@ def split_dataset(
     Raises:
         DataError: The groups are too few or too large to be split.
     """
+    shares = {"test": test_share, "val": val_share}
+    options = options or GroupOptions()
+    split = _split(data, shares, seed, options)
+    if not split.empty:
+        return split
+    groups = split.groups
+    too_few = (
+        f"{data.root}: {len(data)} images form {number(groups.count, 'group')} of "
+        f"near-duplicates, bursts or devices (largest {groups.largest}), too few for a "
+        f"{split.empty} split"
+    )
+    if 0 < groups.devices < FEWEST_DEVICES:
+        values = number(groups.devices, "value")
+        raise DataError(
+            f"{too_few}; {options.column} has {values}: leave --group out, or name a "
+            "column with more"
+        )
+    ways = _other_ways(data, shares, seed, options)
+    raise DataError(f"{too_few}; add images of other scenes and devices{ways}")
+
+
+def _split(data: Dataset, shares: dict[str, float], seed: int, options: GroupOptions) -> Split:
+    """A split whose val or test may be empty."""
     groups = find_groups(data, options)
     part = np.array([file.split or "train" for file in data.files])
     notes = _drop_leaks(data, part, groups)
-    missing = {
-        name: share
-        for name, share in (("test", test_share), ("val", val_share))
-        if not (part == name).any()
-    }
+    missing = {name: share for name, share in shares.items() if not (part == name).any()}
     _carve(missing, part, data, groups, seed)
     _give_train_every_class(data, part, groups, notes)
     found = {name: np.flatnonzero(part == name) for name in SPLITS}
     lopsided = _lopsided(found, missing, groups)
     notes += [lopsided] if lopsided else []
     lacking: list[str] = []
-    for name in ("test", "val"):
-        if not len(found[name]):
-            too_few = (
-                f"{data.root}: {len(data)} images form {number(groups.count, 'group')} of "
-                f"near-duplicates, bursts or devices (largest {groups.largest}), too few for a "
-                f"{name} split"
-            )
-            if options and 0 < groups.devices < FEWEST_DEVICES:
-                values = number(groups.devices, "value")
-                raise DataError(
-                    f"{too_few}; {options.column} has {values}: leave --group out, or name a "
-                    "column with more"
-                )
-            shares = {"val_share": val_share, "test_share": test_share}
-            ways = _other_ways(data, options or GroupOptions(), seed=seed, **shares)
-            raise DataError(f"{too_few}; add images of other scenes and devices{ways}")
+    for name in shares:
         absent = sorted(set(range(len(data.labels))) - set(data.classes[found[name]].tolist()))
         if absent:
             names = ", ".join(data.labels[k] for k in absent)
@@ -112,7 +120,7 @@ def split_dataset(
     )
 
 
-def _other_ways(data: Dataset, options: GroupOptions, **more: Any) -> str:
+def _other_ways(data: Dataset, shares: dict[str, float], seed: int, options: GroupOptions) -> str:
     """What else would make a split possible: each is tried."""
     ways = []
     if options.threshold < 1:
@@ -123,8 +131,8 @@ def _other_ways(data: Dataset, options: GroupOptions, **more: Any) -> str:
     found = []
     for way, changed in ways:
         with suppress(DataError):
-            split_dataset(data, options=changed, **more)
-            found.append(f", or take {way}")
+            if not _split(data, shares, seed, changed).empty:
+                found.append(f", or take {way}")
     return "".join(found)
 
 

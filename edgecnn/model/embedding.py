@@ -13,13 +13,13 @@ from edgecnn.bundle.head import Head
 from edgecnn.errors import ModelError
 from edgecnn.images.tensors import Tensors
 from edgecnn.model.networks.backbones import BACKBONES
-from edgecnn.model.predict import fitting_batch
+from edgecnn.model.predict import keras_scores
 from edgecnn.model.tflite_network import TfliteNetwork
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["SplitNetwork", "split_network", "split_trained"]
+__all__ = ["SplitNetwork", "last_layer", "split_network", "split_trained"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,23 +53,14 @@ class SplitNetwork:
 
     def embed(self, tensors: Tensors) -> np.ndarray:
         """Embeddings, float32 (n, d), of tensors, uint8 (n, height, width, 3) RGB."""
-        if not len(tensors):
-            return np.empty((0, self.below.output_shape[-1]), np.float32)
-        if self.quick:
+        if self.quick and len(tensors):
             return self.quick(tensors)
-        size = fitting_batch(tensors)
-        parts = [
-            np.asarray(self.below.predict_on_batch(tensors[k : k + size].astype(np.float32)))
-            for k in range(0, len(tensors), size)
-        ]
-        return np.concatenate(parts).astype(np.float32)
+        return keras_scores(self.below, tensors)
 
 
-def split_network(network: keras.Model) -> SplitNetwork:
-    """Split a network before the Dense layer that makes its scores.
-
-    Raises:
-        ModelError: It does not end in a Dense layer with a bias and a softmax.
+def last_layer(network: keras.Model) -> tuple[keras.layers.Layer, bool]:
+    """The layer that makes the scores, but for a softmax of its own; whether it is Dense with a
+    bias and one softmax, its own or the one after it.
     """
     import keras
 
@@ -80,7 +71,19 @@ def split_network(network: keras.Model) -> SplitNetwork:
     ):
         layer, activation = layer.input._keras_history.operation, keras.activations.linear
     fits = isinstance(layer, keras.layers.Dense) and layer.activation is activation
-    if not fits or layer.bias is None or len(layer.input.shape) != 2:
+    return layer, fits and layer.bias is not None
+
+
+def split_network(network: keras.Model) -> SplitNetwork:
+    """Split a network before the Dense layer that makes its scores.
+
+    Raises:
+        ModelError: It does not end in a Dense layer with a bias and a softmax.
+    """
+    import keras
+
+    layer, fits = last_layer(network)
+    if not fits or len(layer.input.shape) != 2:
         raise ModelError(
             f"the network ends in {type(layer).__name__} {layer.name!r}, expected a Dense layer "
             "with a bias and a softmax: only such a last layer can be adapted"

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgecnn.bundle.card import Card
+from edgecnn.camera.scenes import evenly
 from edgecnn.errors import ModelError
 from edgecnn.files.arrays import open_arrays
 from edgecnn.images.tensors import ChosenTensors, Tensors
@@ -116,7 +117,7 @@ def in_turns(classes: np.ndarray, most: int) -> np.ndarray:
         extra = int(count > share and left > 0)
         left -= extra
         few = min(int(count), share + extra)
-        chosen.append(mine[np.linspace(0, count - 1, few).round().astype(int)] if few else mine[:0])
+        chosen.append(mine[evenly(int(count), few)])
     return np.sort(np.concatenate(chosen))
 
 

@@ -24,8 +24,8 @@ from edgecnn.bundle.card import picture_key
 from edgecnn.bundle.preprocess import decode, read_bytes, to_tensor
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, ImageError
-from edgecnn.files.folders import LabelledFile, find_images, find_labelled
-from edgecnn.files.picked import class_folders, picked_rows, untouched
+from edgecnn.files.folders import LabelledFile, classed_files, find_images
+from edgecnn.files.picked import class_folders, picked_rows
 from edgecnn.images.dataset import Dataset, Seen, read_in_order
 from edgecnn.images.split import Split
 from edgecnn.images.tensors import JoinedTensors
@@ -36,6 +36,7 @@ __all__ = ["Also", "FieldImages", "check_also", "join_training", "read_also"]
 
 _UNREADABLE, _TWO_LABELS, _TWICE = "unreadable", "labelled in two ways", "there twice"
 _LEAKS = "like a validation or test image"
+_MEND = "move them to the folder of what they show, or leave them out"
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,10 @@ def read_also(folders: tuple[Path, ...], lab: Dataset, spec: InputSpec) -> Field
     named: dict[str, str] = {}
     files: list[LabelledFile] = []
     for folder in folders:
-        root = class_folders(folder)
-        files += _of_the_lab(root, lab.labels, notes)
-        for row in picked_rows(root):
+        classed = classed_files(folder, lab.labels, notes, whose="the lab", mend=_MEND)
+        # Their folders below the class say nothing of the lab's devices.
+        files += [LabelledFile(file.path, file.label) for file in classed]
+        for row in picked_rows(class_folders(folder)):
             if source := row.get("source"):
                 named[row["sha256"]] = source.split("/")[0]
 
@@ -189,20 +191,6 @@ def join_training(lab: Dataset, images: FieldImages, split: Split) -> tuple[Spli
             tuple(picture_key(images.seen[k].sha256) for k in rows),
         ),
     )
-
-
-def _of_the_lab(root: Path, labels: tuple[str, ...], notes: list[str]) -> list[LabelledFile]:
-    """The images of a folder; their folders below the class say nothing of the lab's devices."""
-    files = find_labelled(root, known=labels, notes=notes)
-    notes += filter(None, [untouched(root)])
-    strange = sorted({file.label for file in files} - set(labels))
-    if strange:
-        raise DataError(
-            f"{root} has images of {strange[0]!r}, which is no class of the lab "
-            f"({', '.join(labels[:10])}); move them to the folder of what they show, or leave "
-            "them out"
-        )
-    return [LabelledFile(file.path, file.label) for file in files]
 
 
 def _once(images: Sequence[Seen], lab: Dataset) -> tuple[list[int], dict[str, int]]:

@@ -17,6 +17,7 @@ import pytest
 from advice import messages
 from advice_cases import CASES, ELSEWHERE, Case
 from samples import sample
+from some_images import some_of
 
 from edgecnn.bundle.folder import seal
 from edgecnn.camera.fitted import CameraFit
@@ -45,11 +46,11 @@ class Places:
 
     def make_f(self, place: Path) -> None:
         """Six field digits of each class."""
-        _copy_some(self["FIELD"], place)
+        some_of(self["FIELD"], place, 6)
 
     def make_l(self, place: Path) -> None:
         """Six lab digits of each class."""
-        _copy_some(self["LAB"], place)
+        some_of(self["LAB"], place, 6)
 
     def make_s(self, place: Path) -> None:
         """A session over F."""
@@ -131,13 +132,6 @@ class Places:
     def _name_labels(self, table: Path, folder: str) -> None:
         names = sorted(path.name for path in self[folder].rglob("*.png"))
         table.write_text("file,label\n" + "".join(f"{n},{n[0]}\n" for n in names))
-
-
-def _copy_some(source: Path, place: Path) -> None:
-    for folder in sorted(source.iterdir()):
-        (place / folder.name).mkdir(parents=True)
-        for path in sorted(folder.iterdir())[:6]:
-            shutil.copy(path, place / folder.name / path.name)
 
 
 def _write_json(place: Path, data: object) -> None:

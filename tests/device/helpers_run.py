@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,6 +14,17 @@ import numpy as np
 from edgecnn.audit.audit import audit
 from edgecnn.device.run.panel import render
 from edgecnn.session.read import open_session, read_frames
+
+PATIENCE_S = 120.0
+
+
+def until(is_so: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait until it is so; a process must not end before."""
+    limit = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.005)
 
 
 def events(session: Path, kind: str) -> list[dict]:

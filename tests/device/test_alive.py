@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers_run import audit_reads, events, one_line, panel_text
+from helpers_run import audit_reads, events, one_line, panel_text, until
 from mjpeg_server import PATIENCE_S, mjpeg_server, picture
 from served import free_port
 from sessions import PAST_BUNDLE
@@ -334,7 +334,7 @@ def test_a_stop_ends_the_run_whatever_happens(fake_camera, tmp_path, number, fau
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         try:
-            wait_until(lambda: is_stuck(fault, log, camera, metrics), process)
+            until(lambda: is_stuck(fault, log, camera, metrics), process)
             began = time.monotonic()
             process.send_signal(number)
             output, error = process.communicate(timeout=PATIENCE_S)
@@ -363,9 +363,9 @@ def test_figures_go_on_while_a_run_waits_for_labels_on_its_page(tmp_path):
         return figures["edgecnn_up_seconds"] if figures.get("edgecnn_frames_total") == 3 else 0.0
 
     try:
-        wait_until(lambda: up_s() > 0, process)
+        until(lambda: up_s() > 0, process)
         first = up_s()
-        wait_until(lambda: up_s() > first + 1.5, process)
+        until(lambda: up_s() > first + 1.5, process)
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 0
     finally:
@@ -419,11 +419,3 @@ def scraped(port: int) -> dict[str, float]:
     except OSError:
         return {}
     return {k: float(v) for k, _, v in (one.rpartition(" ") for one in lines if one[0] != "#")}
-
-
-def wait_until(what, process) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not what():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit
-        time.sleep(0.05)

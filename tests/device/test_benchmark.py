@@ -10,6 +10,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from some_images import some_of
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.folder import Bundle
@@ -36,11 +37,7 @@ SHORT = BenchmarkOptions(warmup=2, warmup_seconds=0.05, repeats=20, seconds=30)
 
 @pytest.fixture(scope="module")
 def few(digits_field, tmp_path_factory):
-    root = tmp_path_factory.mktemp("bench") / "few"
-    for folder in sorted(digits_field.iterdir()):
-        (root / folder.name).mkdir(parents=True)
-        for path in sorted(folder.iterdir())[:4]:
-            shutil.copy(path, root / folder.name)
+    root = some_of(digits_field, tmp_path_factory.mktemp("bench") / "few", 4)
     (root / "notes.txt").write_text("of the field")
     (root / "3" / "torn.png").write_bytes(b"\x89PNG")
     return root

@@ -9,9 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +17,7 @@ from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from helpers_run import one_line
+from helpers_run import PATIENCE_S, one_line, until
 from served import free_port
 from sessions import PAST, PAST_BUNDLE
 from test_panel import STATUS
@@ -33,13 +31,12 @@ from edgecnn.device.outputs.lines import JsonLines, Webhook
 from edgecnn.device.outputs.metrics import Metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
 from edgecnn.device.outputs.output_options import DecisionRule, OutputOptions
-from edgecnn.device.outputs.publish import Announced, OutputDownError, Publisher, Publishers
+from edgecnn.device.outputs.publish import Announced, Output, OutputDownError, Publisher, Publishers
 from edgecnn.device.run.run import run
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
 
 LABELS = ["cat", "dog", "cow"]
 AT = datetime(2026, 5, 1, tzinfo=timezone.utc)
-PATIENCE_S = 120.0
 
 
 def answered(frame: int, *, changed: bool = True) -> Announced:
@@ -297,19 +294,10 @@ def test_a_webhook_that_is_no_address_is_one_line(url):
     one_line(error.value)
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-
-
-class Stuck:
+class Stuck(Output):
     """An output that hangs until it is let go, and then fails once."""
 
     name = "stuck"
-    failure = None
-    num_dropped = 0
 
     def __init__(self) -> None:
         self.go, self.sent, self.failed = threading.Event(), [], False
@@ -320,12 +308,6 @@ class Stuck:
             self.failed = True
             raise OutputDownError("refused")
         self.sent.append(one.frame)
-
-    def show(self, status) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 @pytest.mark.clock

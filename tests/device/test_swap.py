@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_colour import LABELS, PLAIN, colour_bundle, encoded, picture, two_bundles
-from helpers_run import events, one_line
+from helpers_run import events, one_line, until
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.accuracy.reject import Reject
@@ -37,7 +37,6 @@ from edgecnn.errors import BundleError, OptionError, SessionError
 from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import open_session, read_frames
 
-PATIENCE_S = 120.0
 # Longer than a tick of a file system's clock: else two looks may see one time although a file was
 # copied between them, and a bundle that is half copied is taken for one that stays as it is.
 WATCH_S = 0.02
@@ -113,13 +112,6 @@ def swapping(two, tmp_path, monkeypatch):
     return go
 
 
-def wait_for(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.0005)
-
-
 def is_answered(root: Path, number: int) -> bool:
     """Whether the session of this number, from 1, has a frame."""
     folders = sessions_below(root)
@@ -150,7 +142,7 @@ def test_swaps_lose_no_frame_and_each_is_answered_by_one_whole_bundle(
     def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
         for number in range(count):
             put(two[NAMES[(number + 1) % 2]], folder, number)
-            wait_for(lambda wanted=number + 1: len(swaps) == wanted)
+            until(lambda wanted=number + 1: len(swaps) == wanted)
 
     result, swaps = swapping(work)
     answered: list[int] = []
@@ -194,10 +186,10 @@ def test_a_bundle_with_a_wrong_golden_frame_or_other_labels_never_answers(
         for bundle in (wrong, other):
             shutil.copytree(bundle, folder / ".next")
             (folder / ".next").rename(folder / bundle.name)
-            wait_for(lambda name=bundle.name: any(name in text for text in seen))
+            until(lambda name=bundle.name: any(name in text for text in seen))
         (folder / "no.edgecnn").write_bytes(b"no bundle")
         put(two["most"], folder, 0)
-        wait_for(lambda: len(swaps) == 1)
+        until(lambda: len(swaps) == 1)
 
     def said(self: Bundles, *, take=Bundles.take_refusals) -> list[str]:
         seen.extend(found := take(self))
@@ -242,9 +234,9 @@ def test_live_accuracy_and_an_audit_are_of_one_bundle(two, expected, swapping, t
     (tmp_path / "truth.csv").write_text("frame,label\n" + rows)
 
     def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
-        wait_for(lambda: is_answered(tmp_path / "root", 1))
+        until(lambda: is_answered(tmp_path / "root", 1))
         put(two["most"], folder, 0)
-        wait_for(lambda: is_answered(tmp_path / "root", 2))
+        until(lambda: is_answered(tmp_path / "root", 2))
 
     result, ((frame, most),) = swapping(work, truth=(str(tmp_path / "truth.csv"),))
     mean = next(sha for sha in expected if sha != most)
@@ -275,9 +267,9 @@ def test_an_alarm_is_said_once_with_its_newest_figures_and_that_of_another_bundl
     (tmp_path / "truth.csv").write_text("frame,label\n" + rows)
 
     def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
-        wait_for(lambda: said(tmp_path / "root", 1).count('"truth"') > 200)
+        until(lambda: said(tmp_path / "root", 1).count('"truth"') > 200)
         put(two["most"], folder, 0)
-        wait_for(lambda: said(tmp_path / "root", 2).count('"truth"') > 200)
+        until(lambda: said(tmp_path / "root", 2).count('"truth"') > 200)
 
     result, _ = swapping(work, truth=(str(tmp_path / "truth.csv"),))
     assert result.alarm.raised
@@ -378,9 +370,9 @@ def test_a_shadow_answers_every_nth_frame_and_changes_no_answer(two, frames, tmp
 
 def test_a_shadow_that_takes_over_ends_the_comparison(two, swapping, tmp_path):
     def work(folder: Path, swaps: list[tuple[int, str]]) -> None:
-        wait_for(lambda: is_answered(tmp_path / "root", 1))
+        until(lambda: is_answered(tmp_path / "root", 1))
         put(two["most"], folder, 0)
-        wait_for(lambda: is_answered(tmp_path / "root", 2))
+        until(lambda: is_answered(tmp_path / "root", 2))
 
     result, ((frame, _),) = swapping(work, shadow=two["most"])
     assert result.shadow.frames == frame > 0

@@ -6,19 +6,17 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers_run import events, write_video
+from helpers_run import PATIENCE_S, events, until, write_video
 from sessions import LABELS, PAST, PAST_BUNDLE
 
 from edgecnn.audit.audit import audit
 
 pytestmark = pytest.mark.env
 REPO = Path(__file__).resolve().parents[2]
-PATIENCE_S = 120.0
 
 
 @pytest.fixture
@@ -33,14 +31,6 @@ def screen() -> Iterator[str]:
         assert server.stdout is not None
         yield f":{server.stdout.readline().decode().strip()}"
         server.terminate()
-
-
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    limit = time.monotonic() + PATIENCE_S
-    while not what():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 def test_keys_typed_in_a_window_give_the_same_tally_everywhere(env_python, screen, tmp_path):
@@ -66,13 +56,13 @@ def test_keys_typed_in_a_window_give_the_same_tally_everywhere(env_python, scree
         return events(log, "truth") if (log / "events.jsonl").exists() else []
 
     # A window that is not drawn yet takes no focus.
-    wait_for(lambda: xdotool("search", "--name", "edgecnn", "windowfocus", "--sync"), run)
+    until(lambda: xdotool("search", "--name", "edgecnn", "windowfocus", "--sync"), run)
     for key in ("1", "x", "n"):
         before = len(truths())
         assert xdotool("key", key)
-        wait_for(lambda before=before: len(truths()) > before, run)
+        until(lambda before=before: len(truths()) > before, run)
     assert xdotool("key", "shift+2")
-    wait_for(lambda: len(truths()) > 20, run)
+    until(lambda: len(truths()) > 20, run)
     assert xdotool("key", "q")
     out, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0

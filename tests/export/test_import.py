@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from colour_net import strongest_channel
 from one_op import T, one_op
 from onnx import TensorProto, helper, numpy_helper
 
@@ -26,34 +27,8 @@ def colour_net(*, first: bool, mean: float, scale: float, bgr: bool = False) -> 
 
     Each score saturates: pixels in another range make all classes alike.
     """
-    axes = [2, 3] if first else [1, 2]
-    image = [None, 3, SIDE, SIDE] if first else [None, SIDE, SIDE, 3]
-    order = np.eye(3, dtype=np.float32) if bgr else np.eye(3, dtype=np.float32)[::-1].copy()
-    middle = np.float32((120 / 255 - mean) / scale)
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["m"], axes=axes, keepdims=0),
-        helper.make_node("Sub", ["m", "middle"], ["d"]),
-        helper.make_node("Mul", ["d", "gain"], ["g"]),
-        helper.make_node("Clip", ["g", "low", "high"], ["c"]),
-        helper.make_node("MatMul", ["c", "order"], ["y"]),
-    ]
-    constants = {
-        "middle": middle,
-        "gain": np.float32(8.5 * scale),
-        "low": np.float32(-1.2),
-        "high": np.float32(1.2),
-        "order": order,
-    }
-    graph = helper.make_graph(
-        nodes,
-        "colours",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, image)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3])],
-        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+    middle = (120 / 255 - mean) / scale
+    return strongest_channel(SIDE, gain=8.5 * scale, middle=middle, low=-1.2, first=first, bgr=bgr)
 
 
 def with_names(data: bytes, names: dict[str, str]) -> bytes:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import pytest
+from colour_net import strongest_channel
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.errors import ArtifactError, ModelError, OutputError
@@ -25,30 +25,7 @@ def colour_net(path: Path, *, gain: float, middle: float = 0.0, low: float = -5.
 
     With a lower limit that is near, pixels in another range make all classes alike.
     """
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2], keepdims=0),
-        helper.make_node("Sub", ["m", "middle"], ["d"]),
-        helper.make_node("Mul", ["d", "gain"], ["g"]),
-        helper.make_node("Clip", ["g", "low", "high"], ["c"]),
-        helper.make_node("MatMul", ["c", "order"], ["y"]),
-    ]
-    constants = {
-        "middle": np.float32(middle),
-        "gain": np.float32(gain),
-        "low": np.float32(low),
-        "high": np.float32(-low),
-        "order": np.eye(3, dtype=np.float32)[::-1].copy(),
-    }
-    graph = helper.make_graph(
-        nodes,
-        "colours",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3])],
-        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(strongest_channel(SIDE, gain=gain, middle=middle, low=low))
     return path
 
 

@@ -8,6 +8,7 @@ from textwrap import dedent
 import keras
 import numpy as np
 import pytest
+from some_images import some_of
 
 from edgecnn.errors import ModelError
 from edgecnn.export.repair.fold import fold
@@ -67,11 +68,7 @@ def networks(tmp_path, monkeypatch):
 def test_open_sizes_dicts_logits_and_half_precision_end_in_a_plain_model(
     tmp_path, networks, digits_folder, monkeypatch
 ):
-    few = tmp_path / "lab"
-    for label in "01":
-        (few / label).mkdir(parents=True)
-        for path in sorted((digits_folder / label).glob("*.png"))[:30]:
-            (few / label / path.name).write_bytes(path.read_bytes())
+    few = some_of(digits_folder, tmp_path / "lab", 30, "01")
     options = TrainOptions(
         width=16,
         height=24,

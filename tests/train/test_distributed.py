@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 from served import free_port
+from some_images import some_of
 
 from edgecnn.errors import ModelError
 from edgecnn.train.fitting.cluster import Cluster, read_cluster
@@ -85,12 +86,7 @@ def start(lab, output, tf_config: str, *args: str) -> subprocess.Popen:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, digits_folder):
     """60 digits of each of four classes: an odd number of images in some last batch."""
-    root = tmp_path_factory.mktemp("distributed") / "lab"
-    for label in "0137":
-        (root / label).mkdir(parents=True)
-        for path in sorted((digits_folder / label).glob("*.png"))[:60]:
-            (root / label / path.name).write_bytes(path.read_bytes())
-    return root
+    return some_of(digits_folder, tmp_path_factory.mktemp("distributed") / "lab", 60, "0137")
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from some_images import some_of
 
 from edgecnn.cli.main import app
 from edgecnn.errors import ModelError, OutputError
@@ -32,12 +33,7 @@ OPTIONS = {
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, digits_folder):
     """30 digits of each of two classes."""
-    root = tmp_path_factory.mktemp("resume") / "lab"
-    for label in "01":
-        (root / label).mkdir(parents=True)
-        for path in sorted((digits_folder / label).glob("*.png"))[:30]:
-            shutil.copy(path, root / label / path.name)
-    return root
+    return some_of(digits_folder, tmp_path_factory.mktemp("resume") / "lab", 30, "01")
 
 
 def interrupted(lab: Path, model: Path, **options: object) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from some_images import some_of
 
 from edgecnn.camera.fitted import CameraFit
 from edgecnn.errors import DataError
@@ -162,11 +163,7 @@ def test_training_for_a_camera_says_so_in_the_result_and_the_card(tmp_path, digi
     from edgecnn.model.read import load_model
     from edgecnn.train.train import TrainOptions, train
 
-    lab = tmp_path / "lab"
-    for label in "013":
-        (lab / label).mkdir(parents=True)
-        for path in sorted((digits_folder / label).glob("*.png"))[:30]:
-            (lab / label / path.name).write_bytes(path.read_bytes())
+    lab = some_of(digits_folder, tmp_path / "lab", 30, "013")
     calibration = tmp_path / "calibration"
     calibration.mkdir()
     (calibration / "camera.json").write_text(json.dumps(CAMERA.to_json()))

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from some_images import some_of
 
 from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.errors import DataError, ModelError, OutputError
@@ -37,12 +38,7 @@ def history(model: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def few(tmp_path_factory, digits_folder):
     """40 digits of each of three classes."""
-    root = tmp_path_factory.mktemp("few") / "lab"
-    for label in "013":
-        (root / label).mkdir(parents=True)
-        for path in sorted((digits_folder / label).glob("*.png"))[:40]:
-            (root / label / path.name).write_bytes(path.read_bytes())
-    return root
+    return some_of(digits_folder, tmp_path_factory.mktemp("few") / "lab", 40, "013")
 
 
 @pytest.fixture(scope="module")

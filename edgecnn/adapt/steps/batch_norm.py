@@ -67,8 +67,7 @@ def reestimate(network: keras.Model, tensors: np.ndarray) -> None:
     """
     import keras
 
-    rows = np.unique(np.linspace(0, len(tensors) - 1, _MOST).round().astype(int))
-    images = tensors[rows].astype(np.float32)
+    images = tensors[evenly(len(tensors), _MOST)].astype(np.float32)
     share = len(images) / (len(images) + _SOURCE)
     for layer in batch_norms(network):
         seen = np.asarray(keras.Model(network.inputs[0], layer.input)(images, training=False))

@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgecnn.files.manifest import check_csv_place, csv_text
+from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import write_file
 from edgecnn.session.answers import CANT_TELL, NO_TRUTH, region_of
 from edgecnn.session.read import Frames, Session, Truth
 
-__all__ = ["check_answers_place", "write_answers"]
+__all__ = ["ANSWERS_HEADER", "write_answers"]
 
-_HEADER = (
+ANSWERS_HEADER = (
     *("session", "frame", "region", "file", "picture"),
     *("answer", "confidence", "label", "correct"),
 )
-
-
-def check_answers_place(target: Path) -> None:
-    """Find out before the work whether the table can be written.
-
-    Raises:
-        OutputError: See `check_file_place`.
-    """
-    check_csv_place(target, _HEADER)
 
 
 def write_answers(target: Path, parts: Sequence[tuple[Session, Frames, Truth]]) -> None:
@@ -36,7 +27,7 @@ def write_answers(target: Path, parts: Sequence[tuple[Session, Frames, Truth]]) 
     Raises:
         OutputError: The place is read-only or full.
     """
-    write_file(target, csv_text(_HEADER, (row for part in parts for row in _rows(*part))))
+    write_file(target, csv_text(ANSWERS_HEADER, (row for part in parts for row in _rows(*part))))
 
 
 def _rows(session: Session, frames: Frames, truth: Truth) -> Iterator[tuple[object, ...]]:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.device.capture.camera_child import NUM_SLOTS, OPEN
+from edgecnn.device.machine.isolated import environment
 from edgecnn.errors import MissingRuntimeError, SourceError
 
 __all__ = ["CameraProcess", "Delivery"]
@@ -186,15 +187,13 @@ class CameraProcess:
 
 
 def _start(memory: int) -> subprocess.Popen[bytes]:
-    package = str(Path(__file__).resolve().parents[3])
-    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-m", "edgecnn.device.capture.camera_child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         pass_fds=(memory,),
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(),
         bufsize=0,
     )
 

@@ -55,18 +55,7 @@ class Frame:
         cls, made: Prepared, index: int, at: datetime, captured: float, seconds: float | None
     ) -> Frame:
         """A frame of a camera or video that was prepared by the source's thread."""
-        return cls(
-            made.frame_bgr,
-            index,
-            at,
-            captured,
-            seconds=seconds,
-            uncut_bgr=made.uncut_bgr,
-            tensor=made.tensor,
-            thing=made.thing,
-            more=made.more,
-            spec=made.spec,
-        )
+        return cls(**vars(made), index=index, captured_at=at, captured=captured, seconds=seconds)
 
     def without_picture(self) -> Frame:
         """This frame, without what takes memory: an empty picture stands for its own."""

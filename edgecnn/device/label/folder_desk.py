@@ -128,14 +128,11 @@ class FolderDesk(Desk):
         with self._lock:
             return [self._give(given) for given in labels]
 
-    def add_class(self, name: str) -> bool:
-        if self._refusal(name) is not None:
-            return False
-        self._classes.append(name)
-        return True
-
-    def class_refusal(self, name: str) -> str:
-        return self._refusal(name) or ""
+    def add_class(self, name: str) -> str | None:
+        why = self._refusal(name)
+        if why is None:
+            self._classes.append(name)
+        return why
 
     def result(self) -> LabelResult:
         """How far it is."""

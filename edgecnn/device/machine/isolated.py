@@ -13,7 +13,7 @@ from pathlib import Path
 from edgecnn.errors import EdgecnnError, MissingRuntimeError
 from edgecnn.records import Json
 
-__all__ = ["NO_SECOND_PYTHON", "call", "serve"]
+__all__ = ["NO_SECOND_PYTHON", "call", "environment", "serve"]
 
 NO_SECOND_PYTHON = "can't start a second Python"
 
@@ -24,8 +24,6 @@ def call(module: str, request: Json, timeout_s: float) -> Json:
     Raises:
         MissingRuntimeError: It can't be started, died, took too long, or answered {"error": ...}.
     """
-    package = str(Path(__file__).resolve().parents[3])
-    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     try:
         done = subprocess.run(
             [sys.executable, "-m", module],
@@ -33,7 +31,7 @@ def call(module: str, request: Json, timeout_s: float) -> Json:
             capture_output=True,
             text=True,
             timeout=timeout_s,
-            env={**os.environ, "PYTHONPATH": path},
+            env=environment(),
             check=False,
         )
     except OSError as error:
@@ -53,6 +51,13 @@ def call(module: str, request: Json, timeout_s: float) -> Json:
     if "error" in reply:
         raise MissingRuntimeError(reply["error"])
     return reply
+
+
+def environment() -> dict[str, str]:
+    """Of another Python, which then finds this package too."""
+    package = str(Path(__file__).resolve().parents[3])
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def serve(work: Callable[[Json], Json]) -> None:

@@ -29,14 +29,10 @@ class Percentiles(Record):
 
 
 class RecentTimes:
-    """The newest times, in milliseconds: memory stays the same for days.
+    """The newest times, in milliseconds, at most 10,000: memory stays the same for days."""
 
-    Args:
-        most: So many are remembered.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._values = np.zeros(most)
+    def __init__(self) -> None:
+        self._values = np.zeros(10_000)
         self._count = 0
 
     def add(self, ms: float) -> None:

@@ -11,8 +11,7 @@ from http.client import HTTPException
 from urllib.parse import unquote, urljoin, urlsplit
 
 from edgecnn.device.capture.cameras import public_name
-from edgecnn.device.live.status import Status
-from edgecnn.device.outputs.publish import Announced, AnswerRefusedError, OutputDownError
+from edgecnn.device.outputs.publish import Announced, AnswerRefusedError, Output, OutputDownError
 from edgecnn.errors import OptionError
 
 __all__ = ["JsonLines", "Webhook"]
@@ -22,7 +21,7 @@ _POST_S = 10.0
 _LATER = (408, 425, 429)
 
 
-class JsonLines:
+class JsonLines(Output):
     """One JSON object a line.
 
     Args:
@@ -30,8 +29,6 @@ class JsonLines:
     """
 
     name = "jsonl"
-    failure = None
-    num_dropped = 0
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -42,14 +39,8 @@ class JsonLines:
         except OSError as error:  # its reader is gone
             raise OutputDownError(error.strerror or str(error)) from error
 
-    def show(self, status: Status) -> None:
-        """Figures are in the last line, which the command prints."""
 
-    def close(self) -> None:
-        """Nothing to release."""
-
-
-class Webhook:
+class Webhook(Output):
     """Posts each answer to an address as JSON; a user and password in it are sent as such.
 
     Raises:
@@ -57,8 +48,6 @@ class Webhook:
     """
 
     name = "webhook"
-    failure = None
-    num_dropped = 0
 
     def __init__(self, url: str) -> None:
         try:
@@ -94,12 +83,6 @@ class Webhook:
             raise kind(f"{self._shown} answers {error.code}{_moved(self._url, error)}") from error
         except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
             raise OutputDownError(f"{self._shown}: {error}") from error
-
-    def show(self, status: Status) -> None:
-        """Only answers are posted."""
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

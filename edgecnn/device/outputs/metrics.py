@@ -11,7 +11,7 @@ from typing import Any
 from edgecnn.accuracy.tally import Tally
 from edgecnn.device.live.status import Status
 from edgecnn.device.machine.health import read_health
-from edgecnn.device.outputs.publish import Announced
+from edgecnn.device.outputs.publish import Output
 from edgecnn.device.web.door.address import WebAddress, parse_address
 from edgecnn.errors import OptionError
 from edgecnn.records import Json
@@ -60,13 +60,8 @@ def _samples(status: Status, health: Json) -> Iterator[_Sample]:
             yield f"{name}_seconds", "gauge", about, {"quantile": share}, ms / 1000
     silent = status.silent.seconds if status.silent else 0.0
     unlogged = status.unlogged.seconds if status.unlogged else 0.0
-    yield (
-        "camera_silent_seconds",
-        "gauge",
-        "How long no frame has come, 0 if they do.",
-        none,
-        silent,
-    )
+    about = "How long no frame has come, 0 if they do."
+    yield "camera_silent_seconds", "gauge", about, none, silent
     yield "not_logging_seconds", "gauge", "How long nothing is logged, 0 if it is.", none, unlogged
     about = "Which bundle answers, by its SHA-256."
     yield "bundle", "gauge", about, {"sha256": status.bundle}, 1
@@ -111,7 +106,7 @@ def check_metrics(address: str) -> WebAddress:
         ) from error
 
 
-class Metrics:
+class Metrics(Output):
     """Serves the newest figures.
 
     Raises:
@@ -119,8 +114,6 @@ class Metrics:
     """
 
     name = "metrics"
-    failure = None
-    num_dropped = 0
 
     def __init__(self, address: str) -> None:
         where = check_metrics(address)
@@ -149,9 +142,6 @@ class Metrics:
         """The newest figures; whoever asks at the start of a run waits for the first ones."""
         self._has_text.wait(_FIRST_S)
         return self._text
-
-    def send(self, answered: Announced) -> None:
-        """Figures come with `show`."""
 
     def show(self, status: Status) -> None:
         if time.monotonic() - self._health_at >= _HEALTH_S:

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.live.status import Status
-from edgecnn.device.outputs.publish import Announced, OutputDownError
+from edgecnn.device.outputs.publish import Announced, Output, OutputDownError
 from edgecnn.errors import MissingRuntimeError, OptionError
 from edgecnn.records import Json
 
@@ -24,7 +24,7 @@ _GOODBYE_S = 2.0
 _WELCOME_S = 5.0
 
 
-class Mqtt:
+class Mqtt(Output):
     """Publishes decisions when they change, retained, and that the run is there.
 
     What changed while the broker was away is published when it is there again: the newest of it.

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from edgecnn.device.live.status import Status
 from edgecnn.device.outputs.decision import Decision
@@ -75,8 +74,8 @@ class Announced:
         return shown | {key: value for key, value in more.items() if value is not None}
 
 
-class Output(Protocol):
-    """Takes answers and figures; called from one thread, and may wait.
+class Output:
+    """The base: it takes answers and figures; called from one thread, and may wait.
 
     Each method may raise OutputDownError: the output then rests for a while. One that connects
     again by itself says in `failure` why it can't yet, and in `num_dropped` what it lost meanwhile.
@@ -85,17 +84,21 @@ class Output(Protocol):
     name: str
 
     @property
-    def failure(self) -> str | None: ...
+    def failure(self) -> str | None:
+        return None
 
     @property
-    def num_dropped(self) -> int: ...
+    def num_dropped(self) -> int:
+        return 0
 
-    def send(self, answered: Announced) -> None: ...
+    def send(self, answered: Announced) -> None:
+        """An answer."""
 
     def show(self, status: Status) -> None:
         """The run's figures, about once a second."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release what is held."""
 
 
 class Publisher:

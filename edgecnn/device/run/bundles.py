@@ -26,8 +26,6 @@ from edgecnn.records import Record
 
 __all__ = ["Active", "BundleShare", "Bundles", "Switch"]
 
-# Percentiles are those of the newest frames, at most this many: memory stays the same for days.
-_WINDOW = 10_000
 _MOST_SHARES = 100
 
 
@@ -87,7 +85,7 @@ class Active:
         self.lab, self.lab_file = self.card.lab.tally, self.classifier.artifact.lab
         self.first_frame = first_frame
         self.frames = self.answers = 0
-        self.invokes = RecentTimes(_WINDOW)
+        self.invokes = RecentTimes()
         self.alarmed = False
         self.learned = LearnedPictures(self.card)
         # The uncompiled file on the CPU, to compare some answers with, where there is one.

@@ -36,18 +36,18 @@ from edgecnn.errors import SourceError
 __all__ = ["Audience", "Loop"]
 
 _STATUS_S = 0.2
-# Percentiles are those of the newest frames, at most this many: memory stays the same for days.
-_WINDOW = 10_000
 _SOURCE_ENDED = "source ended"
 
 
 @dataclass(frozen=True)
 class Audience:
-    """Who looks at a run: a page in a browser, other programs, systemd."""
+    """Who looks at a run: a page in a browser, other programs, systemd, a panel, a window."""
 
     page: LivePage | None
     outputs: Publishers
     notifier: Notifier
+    on_status: Callable[[Status], None] | None = None
+    window: PreviewWindow | None = None
 
 
 class Loop:
@@ -69,11 +69,12 @@ class Loop:
         self._bundles, self._source, self._truths = bundles, source, truths
         self._log = log
         self._page, self._outputs, self._notifier = shown.page, shown.outputs, shown.notifier
+        self._on_status, self._window = shown.on_status, shown.window
         self._options = options
         self._frames = 0
         self._status_due = 0.0
         self._hung = False
-        self._ages = RecentTimes(_WINDOW)
+        self._ages = RecentTimes()
         self._start = time.monotonic()
         self._ended_at: float | None = None  # from then on labels may come, but no frames
         is_folder = source.kind == ImageSource.kind
@@ -87,60 +88,50 @@ class Loop:
         self._notices = Notices(log)
         self._last: tuple[Prediction | None, str | None] = (None, None)
 
-    def run(
-        self,
-        on_status: Callable[[Status], None] | None,
-        window: PreviewWindow | None,
-        stop: threading.Event,
-    ) -> RunResult:
+    def run(self, stop: threading.Event) -> RunResult:
         """Answer the frames of the source until it ends, and sum up.
 
         Raises:
             SourceError: It gave no frame at all, or was away for too long.
         """
-        ended = self._go_on(on_status, window, stop)
+        ended = self._go_on(stop)
         self._ended_at = time.monotonic()
         if stop.is_set():
             ended = "interrupted"
         elif self._source.lost:
             ended = "camera lost"
         if self._page is not None and ended == _SOURCE_ENDED and not self._source.live:
-            self._linger(on_status, stop)
+            self._linger(stop)
         self._truths.close()
         self._labels.hold(self._truths.take())
-        self._note_labels()
+        for note in (*self._bundles.notes(), *self._labels.notes()):
+            self._notices.say(note)
         self._take_warnings()
         self._outputs.show(self._status())
         self._outputs.close()  # the result counts what they did not get
         self._notices.say_new(self._outputs.failures)
         status = self._status()
-        if on_status is not None:
-            on_status(status)
+        if self._on_status is not None:
+            self._on_status(status)
         return self._finish(status, ended)
 
-    def _go_on(
-        self,
-        on_status: Callable[[Status], None] | None,
-        window: PreviewWindow | None,
-        stop: threading.Event,
-    ) -> str:
+    def _go_on(self, stop: threading.Event) -> str:
         """Answer frames; returns why it ended."""
         self._notifier.ready()
         with self._answering(stop) as answering:
             for answered in answering.ticks():
                 if answered is None:
-                    self._tick(on_status, answering)
-                    if window is not None and not window.refresh():
+                    self._tick(answering)
+                    if self._window is not None and not self._window.refresh():
                         stop.set()
                     continue
                 if self._page is not None:
-                    self._show(answered.captured, self._page)
+                    self._page.hub.captured(answered.captured.whole_bgr)
+                self._show_page()
                 frame, prediction = self._answer(answered)
                 self._show_figures()
-                if on_status is not None and time.monotonic() >= self._status_due:
-                    on_status(self._status())
-                    self._status_due = time.monotonic() + _STATUS_S
-                if window is not None and not window.show(frame.frame_bgr, prediction):
+                self._show_panel()
+                if self._window is not None and not self._window.show(frame.frame_bgr, prediction):
                     stop.set()
                 if self._bundles.has_next(self._options):
                     answering.hold(self._swap)
@@ -166,18 +157,15 @@ class Loop:
             stop=stop,
         )
 
-    def _tick(self, on_status: Callable[[Status], None] | None, answering: Answering) -> None:
+    def _tick(self, answering: Answering) -> None:
         """Move on without a frame."""
         self._labels.hold(self._truths.take())
         if self._bundles.has_next(self._options):
             answering.hold(self._swap)
         self._show_figures(hangs=answering.hangs)
         self._take_warnings()
-        if self._page is not None and self._page.hub.wants_status():
-            self._page.hub.show(self._status())
-        if on_status is not None and time.monotonic() >= self._status_due:
-            on_status(self._status())
-            self._status_due = time.monotonic() + _STATUS_S
+        self._show_page()
+        self._show_panel()
 
     def _show_figures(self, *, hangs: bool = False) -> None:
         """Hand outputs the figures, once a second, and systemd a sign of life.
@@ -194,23 +182,25 @@ class Loop:
             self._outputs.show(self._status())
             self._notices.say_new(self._outputs.failures)
 
-    def _show(self, captured: Frame, page: LivePage) -> None:
-        """Hand the page a frame and the figures."""
-        page.hub.captured(captured.whole_bgr)
-        if page.hub.wants_status():
-            page.hub.show(self._status())
+    def _show_page(self) -> None:
+        if self._page is not None and self._page.hub.wants_status():
+            self._page.hub.show(self._status())
 
-    def _linger(self, on_status: Callable[[Status], None] | None, stop: threading.Event) -> None:
+    def _show_panel(self) -> None:
+        if self._on_status is not None and time.monotonic() >= self._status_due:
+            self._on_status(self._status())
+            self._status_due = time.monotonic() + _STATUS_S
+
+    def _linger(self, stop: threading.Event) -> None:
         """After a recording, take labels until somebody stops the run."""
         while not stop.wait(_STATUS_S):
             truths = self._truths.take()
             self._labels.hold(truths)
             self._show_figures()
             self._take_warnings()
-            if truths and on_status is not None:
-                on_status(self._status())
-            if self._page is not None and self._page.hub.wants_status():
-                self._page.hub.show(self._status())
+            if truths and self._on_status is not None:
+                self._on_status(self._status())
+            self._show_page()
 
     def _answer(self, answered: AnsweredFrame) -> tuple[Frame, Prediction]:
         """Count the answers to all regions of a frame; returns the first of them and its answer."""
@@ -293,11 +283,6 @@ class Loop:
                     self._regions.reading,
                 )
             )
-
-    def _note_labels(self) -> None:
-        """Say which images flatter the live figure, and which labels it lacks."""
-        for note in (*self._bundles.notes(), *self._labels.notes()):
-            self._notices.say(note)
 
     def _status(self) -> Status:
         now = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from edgecnn.device.capture.cameras import live_kind, public_name
@@ -23,7 +22,7 @@ from edgecnn.device.run.bundles import Active, Bundles
 from edgecnn.device.run.incoming import Incoming
 from edgecnn.device.run.loop import Audience, Loop
 from edgecnn.device.run.result import RunResult
-from edgecnn.device.run.shadow import load_shadow
+from edgecnn.device.run.shadow import Shadow, load_shadow
 from edgecnn.device.run.unused_options import unused_options
 from edgecnn.device.run.window import PreviewWindow
 from edgecnn.device.views import overlaps
@@ -78,23 +77,20 @@ def run(
         opened = stack.enter_context(open_source(source, options, stop))
         for line in (*unused_options(options, opened.kind), *overlaps(options.views)):
             opened.warn(line)
-        several = len(options.views) > 1
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
         truths = stack.enter_context(
             load_truths(
                 *(options.truth, opened, labels, hub),
                 offset=options.truth_offset,
                 most=options.max_frames,
-                regions=[view.name for view in options.views if view.name] if several else (),
+                regions=options.region_names,
             )
         )
         if window is not None:
             window.keys = truths.keys
         log = None
         if options.log is not None or options.log_root is not None:
-            header = _header(loaded, source, options, truths)
-            if shadow is not None:
-                header = replace(header, shadow=shadow.about)
+            header = _header(loaded, source, options, truths, shadow)
             session = SessionLog(header, options, live=opened.live)
             log = stack.enter_context(LogThread(session, live=opened.live))
         if page is not None:
@@ -107,8 +103,8 @@ def run(
             running = loaded.classifier
             incoming = stack.enter_context(Incoming(options.bundle_dir, options, running))
         bundles = Bundles(Active(loaded, options), incoming, shadow)
-        loop = Loop(bundles, opened, truths, log, options, Audience(page, outputs, notifier))
-        return loop.run(on_status, window, stop)
+        shown = Audience(page, outputs, notifier, on_status, window)
+        return Loop(bundles, opened, truths, log, options, shown).run(stop)
 
 
 def _refuse_log_in_source(source: str, options: RunOptions) -> None:
@@ -127,7 +123,9 @@ def _refuse_log_in_source(source: str, options: RunOptions) -> None:
         )
 
 
-def _header(loaded: Loaded, source: str, options: RunOptions, truths: Truths) -> SessionHeader:
+def _header(
+    loaded: Loaded, source: str, options: RunOptions, truths: Truths, shadow: Shadow | None
+) -> SessionHeader:
     classifier = loaded.classifier
     bundle, path = classifier.bundle, Path(source)
     is_file = live_kind(source) is None and path.exists()  # a folder may be called as a camera is
@@ -148,4 +146,5 @@ def _header(loaded: Loaded, source: str, options: RunOptions, truths: Truths) ->
         boot_id=boot_id(),
         name=options.name,
         site=options.site,
+        shadow=None if shadow is None else shadow.about,
     )

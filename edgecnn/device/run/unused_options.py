@@ -20,7 +20,8 @@ def unused_options(options: RunOptions, kind: str) -> Iterator[str]:
         kind: Of the source, such as "images": see `capture.sources`.
     """
     default = RunOptions()
-    given = {one.name for one in fields(options) if _differ(options, default, one.name)}
+    names = [one.name for one in fields(options)]
+    given = {name for name in names if getattr(options, name) != getattr(default, name)}
 
     def among(*names: str) -> str:
         flags = (f"--{name.removesuffix('_s').replace('_', '-')}" for name in names)
@@ -33,15 +34,7 @@ def unused_options(options: RunOptions, kind: str) -> Iterator[str]:
         yield "--session-mb: of no use without --log-root"
     if options.changes_only and options.output != "jsonl":
         yield "--changes-only: of no use without --output jsonl"
-    if options.truth_offset and not any(_is_file(one) for one in options.truth):
+    if options.truth_offset and not any(one.endswith(".csv") for one in options.truth):
         yield "--truth-offset: of no use without --truth FILE.csv"
     if kind == "images" and (flags := among(*_OF_CLOCK)):
         yield f"{flags}: of no use for images, which have no clock; each is answered"
-
-
-def _differ(options: RunOptions, default: RunOptions, name: str) -> bool:
-    return bool(getattr(options, name) != getattr(default, name))
-
-
-def _is_file(truth: str) -> bool:
-    return truth.partition("=")[2].endswith(".csv") or truth.endswith(".csv")

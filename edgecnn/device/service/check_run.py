@@ -89,10 +89,9 @@ def _check_outputs(run: RunOptions) -> None:
 
 
 def _check_truth(run: RunOptions, bundle: Bundle, root: Path) -> list[Path]:
-    names = [view.name for view in run.views if view.name] if len(run.views) > 1 else []
-    placed = [_placed(name, root, names) for name in run.truth]
+    placed = [_placed(name, root, run.region_names) for name in run.truth]
     sources, labels = [name for name, _ in placed], bundle.card.labels
-    with load_truths(sources, _Camera(run), labels, regions=names):
+    with load_truths(sources, _Camera(run), labels, regions=run.region_names):
         return [file for _, file in placed if file is not None]
 
 

@@ -183,8 +183,7 @@ class _Routes:
         name = data.get("name") if isinstance(data, dict) else None
         if not isinstance(name, str):
             return _line(HTTPStatus.BAD_REQUEST, "expected the name of a class")
-        if not self._desk.add_class(name.strip()):
-            why = self._desk.class_refusal(name.strip())
+        if why := self._desk.add_class(name.strip()):
             return _line(HTTPStatus.BAD_REQUEST, f"This can't be a class: {why}")
         return _json(self._desk.about())
 

@@ -97,12 +97,8 @@ class Desk:
     def close(self) -> None:
         """Release files."""
 
-    def add_class(self, _name: str, /) -> bool:
-        """Add a class to choose from; False where it can't be one, see `class_refusal`."""
-        return False
-
-    def class_refusal(self, _name: str, /) -> str:
-        """Why a name can't be added as a class."""
+    def add_class(self, _name: str, /) -> str | None:
+        """Add a class to choose from; returns why it can't be one, None where it is added."""
         return "the classes are fixed"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from edgecnn.bundle.preprocess import decode, tensor_sha256, to_tensor
 from edgecnn.bundle.spec import InputSpec
+from edgecnn.camera.scenes import evenly
 from edgecnn.errors import CalibrationError, DataError, ImageError
 from edgecnn.files.folders import file_sha256, find_images
 from edgecnn.records import Json, Progress
@@ -241,8 +242,7 @@ def _choose(folders: Sequence[Path], most: int, passed_over: list[str]) -> list[
     chosen = []
     shares = fair_shares([len(files) for files in found], most)
     for part, (files, share) in enumerate(zip(found, shares, strict=True)):
-        spread = np.linspace(0, len(files) - 1, share).round().astype(int)
-        chosen += [(part, files[k]) for k in spread]
+        chosen += [(part, files[k]) for k in evenly(len(files), share)]
     return chosen
 
 

@@ -22,6 +22,7 @@ from edgecnn.export.convert.recipe import refusing
 from edgecnn.export.packing.metadata import preprocessing_text
 from edgecnn.export.ranges.methods import RANGE_METHODS, observe
 from edgecnn.export.ranges.taps import open_tap
+from edgecnn.export.readback.kinds import ONNX_WEIGHTED
 from edgecnn.model.tflite_network import freeze
 from edgecnn.quiet import quiet
 
@@ -35,7 +36,6 @@ __all__ = [
 
 # 17 is read by every onnxruntime since 1.12 (2022).
 _OPSET = 17
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Whatever the images hold and the method makes of them, the input takes pixels one to one.
 _RAW_PIXELS = {"image": [{"rmin": np.float32(0), "rmax": np.float32(255)}]}
 
@@ -250,7 +250,7 @@ def _untie(model: Any) -> bytes:
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     used: Counter[str] = Counter()
     for node in model.graph.node:
-        if node.op_type not in _WEIGHTED:
+        if node.op_type not in ONNX_WEIGHTED:
             continue
         for k, name in enumerate(node.input):
             used[name] += name in stored

@@ -11,7 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from edgecnn.errors import ModelError
+from edgecnn.export.foreign.normalization import AFFINE
 
 __all__ = ["FAMILIES", "without_preprocessing"]
 
@@ -37,7 +40,6 @@ _NETWORKS = (
     ("convnext", "convnext"),
 )
 _FUNCTION = "preprocess_input"
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _ADVICE = (
     "its Lambda layer calls preprocess_input of keras.applications, and the file does not say "
     "which; export again with --normalize minus_one_one (MobileNet, MobileNetV2, Inception, "
@@ -118,13 +120,7 @@ def _family(layer: dict[str, Any], config: dict[str, Any], custom: str | None) -
 def _replace(layer: dict[str, Any], does: str) -> None:
     """Put a Rescaling, or an Activation that changes nothing, in a layer's place."""
     name = layer["config"]["name"]
-    scale: Any = 1.0
-    offset: Any = 0.0
-    if does == "minus_one_one":
-        scale, offset = 1 / 127.5, -1.0
-    if does == "imagenet":
-        scale = [1 / (255 * std) for std in _STD]
-        offset = [-mean / std for mean, std in zip(_MEAN, _STD, strict=True)]
+    scale, offset = (np.asarray(value).tolist() for value in AFFINE[does])
     own = {"name": name, "trainable": False, "dtype": "float32", "scale": scale, "offset": offset}
     batch = {k: v for k, v in layer["config"].items() if re.fullmatch(r"batch_(input_)?shape", k)}
     layer.pop("build_config", None)

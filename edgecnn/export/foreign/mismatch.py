@@ -15,6 +15,7 @@ import numpy as np
 from edgecnn.accuracy.moved_classes import changing_places, moved_classes
 from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.spec import InputSpec
+from edgecnn.camera.scenes import evenly
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign.label_order import enough_for_order, likeliest_order
 from edgecnn.export.foreign.normalization import Front
@@ -136,7 +137,7 @@ def _reads_well(test: LabTest) -> bool:
 
 def _sample(test: LabTest) -> np.ndarray:
     """Rows of the lab test on which other ways are tried."""
-    return np.unique(np.linspace(0, len(test.labels) - 1, _SAMPLE).round().astype(int))
+    return evenly(len(test.labels), _SAMPLE)
 
 
 def _other_way(

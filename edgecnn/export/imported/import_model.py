@@ -45,7 +45,7 @@ from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_writable
 from edgecnn.images.dataset import load_dataset
 from edgecnn.installed import check_installed
-from edgecnn.model.networks.adopt import are_parts
+from edgecnn.model.networks.adopt import NO_SHARES, NO_SIGMOIDS, are_parts
 from edgecnn.model.predict import lab_result, most_certain
 from edgecnn.model.read import LabTest
 from edgecnn.quiet import quiet
@@ -55,9 +55,7 @@ __all__ = ["ImportOptions", "ImportResult", "import_model"]
 
 _GOLDEN = 4
 _CUT_OFF = 0.1  # of the values of lab images: healthy calibration images leave out less
-_TFLITE = {
-    **{one.kind: one for one in (FLOAT32, FLOAT16, DYNAMIC_RANGE, FULL_INTEGER, INT16)},
-}
+_TFLITE = {one.kind: one for one in (FLOAT32, FLOAT16, DYNAMIC_RANGE, FULL_INTEGER, INT16)}
 _ONNX = {"float32": ONNX_FLOAT32, "full_integer": ONNX_FULL_INTEGER}
 
 
@@ -124,7 +122,7 @@ def import_model(
         lab=checked.artifact.lab,
         normalize=ends.normalize,
         color=ends.color,
-        notes=(*data.notes, *wanted.notes, *([_no_sigmoids(file)] if sigmoids else [])),
+        notes=(*data.notes, *wanted.notes, *([NO_SIGMOIDS.format(file.name)] if sigmoids else [])),
         warnings=tuple(warnings),
     )
 
@@ -223,13 +221,6 @@ def _check_answers(file: Path, foreign: TfliteFile | OnnxFile, size_hw: tuple[in
         )
 
 
-def _no_sigmoids(file: Path) -> str:
-    return (
-        f"{file.name} ends in a sigmoid a class, whose shares don't sum to 1: a softmax stands in "
-        "the place of these, which gives the same answers"
-    )
-
-
 def _doubts(
     fed: FedFile, wanted: WantedPixels, test: LabTest, labels: tuple[str, ...], *, searched: bool
 ) -> list[str]:
@@ -237,10 +228,7 @@ def _doubts(
     ends, lines = wanted.ends, []
     answers = wanted.answers
     if ends.ending == "softmax" and (are_shares(answers) or are_parts(answers)):
-        lines.append(
-            f"the scores of {fed.name} don't sum to 1 (sigmoids?): a softmax was put behind them, "
-            "which keeps the answers but says little about confidence"
-        )
+        lines.append(NO_SHARES.format(fed.name))
     lines += _cut_off(fed, ends, test)
     # A search has tried every other way already.
     others = {**({} if searched else fed.others(ends)), **fed.swapped(ends)}

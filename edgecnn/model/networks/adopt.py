@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import keras
 
 __all__ = [
+    "NO_SHARES",
+    "NO_SIGMOIDS",
     "are_parts",
     "as_float32",
     "check_ends",
@@ -31,6 +33,14 @@ _HALF = frozenset({"float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
 # Scores that were computed in float16 miss a sum of 1 by up to this.
 _SUM_ERROR = 5e-3
 _SAME = 1e-3  # of the scores of a copy, relative
+NO_SIGMOIDS = (
+    "{} ends in a sigmoid a class, whose shares don't sum to 1: a softmax stands in the place of "
+    "these, which gives the same answers"
+)
+NO_SHARES = (
+    "the scores of {} don't sum to 1 (sigmoids?): a softmax was put behind them, which keeps the "
+    "answers but says little about confidence"
+)
 
 
 def check_ends(what: str, model: keras.Model) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -198,16 +208,9 @@ def end_in_softmax(
     elif not (shares and np.allclose(scores.sum(axis=1), 1, atol=_SUM_ERROR)):
         linear = _without_sigmoid(model) if shares else None
         if linear is not None:
-            x = linear
-            note = (
-                f"{what} ends in a sigmoid a class, whose shares don't sum to 1: a softmax stands "
-                "in the place of these, which gives the same answers"
-            )
+            x, note = linear, NO_SIGMOIDS.format(what)
         elif shares or are_parts(scores):
-            note = (
-                f"the scores of {what} don't sum to 1 (sigmoids?): a softmax was put behind them, "
-                "which keeps the answers but says little about confidence"
-            )
+            note = NO_SHARES.format(what)
         x = layers.Softmax(name="scores", dtype="float32")(x)
     if x is model.outputs[0]:
         return model, None

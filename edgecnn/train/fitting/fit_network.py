@@ -85,14 +85,7 @@ def fit_network(
     """
     num_classes = int(model.output_shape[-1])
     steps = len(train.classes) // batch_size(len(train.classes), options)
-    weights = class_weights(train.classes, num_classes, options)
-    if train.wanted is None:
-        _compile(model, training_loss(train.classes, num_classes, options), ["accuracy"], options)
-    else:
-        of_classes = score_loss(train.classes, num_classes, options)
-        loss = Distillation(of_classes, num_classes, train.wanted, weights)
-        model, weights = with_features(model), None  # the loss has them
-        _compile(model, loss, loss.metrics, options)
+    model, weights = _with_loss(model, train, num_classes, options)
     join(model)
     schedule = Schedule(options, steps)
     stopping = keras.callbacks.EarlyStopping(
@@ -133,6 +126,21 @@ def fit_network(
     reason = "patience" if stopping.stopped_epoch else schedule.stopped_by
     columns |= {"learning_rate": schedule.rates, "seconds": schedule.seconds}
     return Fit(columns, reason, kept=len(columns["loss"]) if keep_last else None)
+
+
+def _with_loss(
+    model: keras.Model, train: Examples, num_classes: int, options: TrainOptions
+) -> tuple[keras.Model, dict[int, float] | None]:
+    """The compiled model, and the weights of the classes that its loss does not have itself."""
+    weights = class_weights(train.classes, num_classes, options)
+    if train.wanted is None:
+        _compile(model, training_loss(train.classes, num_classes, options), ["accuracy"], options)
+        return model, weights
+    of_classes = score_loss(train.classes, num_classes, options)
+    loss = Distillation(of_classes, num_classes, train.wanted, weights)
+    model = with_features(model)
+    _compile(model, loss, loss.metrics, options)
+    return model, None
 
 
 def _callbacks(

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from edgecnn.errors import ModelError
+from edgecnn.model.embedding import last_layer
 from edgecnn.train.options import TrainOptions
 
 __all__ = [
@@ -149,20 +150,8 @@ def last_dense(model: keras.Model) -> keras.layers.Dense:
     Raises:
         ModelError: There is none with a bias, so `adjust_scores` can't work.
     """
-    layer = model.outputs[0]._keras_history.operation
-    softmax = keras.activations.softmax
-    if isinstance(layer, keras.layers.Softmax) or (
-        isinstance(layer, keras.layers.Activation) and layer.activation is softmax
-    ):
-        layer = layer.input._keras_history.operation
-        wanted = keras.activations.linear
-    else:
-        wanted = softmax
-    if (
-        not isinstance(layer, keras.layers.Dense)
-        or layer.activation is not wanted
-        or (layer.bias is None)
-    ):
+    layer, fits = last_layer(model)
+    if not fits:
         raise ModelError(
             "imbalance 'logit_adjustment' changes the bias of a last Dense layer with softmax, "
             f"but the network ends in {type(layer).__name__} {layer.name!r} without one; use "
