@@ -48,7 +48,10 @@ def open_network(bundle: Bundle) -> tuple[StoredNetwork, LabMemory]:
     """
     lacking = lacking_files(bundle)
     if lacking and bundle.card.is_foreign:
-        raise BundleError(_why_not(bundle))
+        raise BundleError(
+            f"{bundle.path} holds a network of another program that can't be adapted: "
+            f"{_why_not(bundle)}; or train one on the same images with `edgecnn train`"
+        )
     if lacking:
         raise BundleError(
             f"{bundle.path} has no {lacking[0]}, which adapting on a device needs; export a MODEL "
@@ -64,22 +67,18 @@ def open_network(bundle: Bundle) -> tuple[StoredNetwork, LabMemory]:
 
 
 def _why_not(bundle: Bundle) -> str:
-    """Why a bundle of another program's network can't be adapted, and what to do."""
-    why = (
-        "its network does not end in a dense layer and one softmax, which is what can be adapted; "
-        "give the Keras file such an end and export it"
-    )
+    """Why a bundle of another program's network lacks what adapting needs, and what to do."""
     if not bundle.card.has_float:
-        why = "`import` knows an imported file's answers alone; export its Keras file with --lab"
-    elif FLOAT32.file not in {one.file for one in bundle.card.artifacts}:
-        why = f"it has no {FLOAT32.file}; export the Keras file with the format tflite-float32 too"
-    elif EMBEDDING_FILE in bundle.files:
-        why = (
+        return "of an imported file only the answers are known; export its Keras file"
+    if FLOAT32.file not in {one.file for one in bundle.card.artifacts}:
+        return f"it has no {FLOAT32.file}; export the Keras file with the format tflite-float32 too"
+    if EMBEDDING_FILE in bundle.files:
+        return (
             "some class had fewer than four lab images that differ, or the last layer sees numbers "
             "beyond 10,000; export the Keras file with more lab images, or train it on pixels "
             "divided by 255"
         )
     return (
-        f"{bundle.path} can't be adapted: {why}; or train a network on the same images with "
-        "`edgecnn train`, and adapt that"
+        "it does not end in a dense layer and one softmax; give the Keras file such an end and "
+        "export that"
     )
