@@ -171,7 +171,7 @@ class ParentBundle:
             before = JudgedFrames(tensors, self._old_head.scores(embedding))
             old = ~before.agrees(np.stack([runtime.invoke(tensor) for tensor in tensors]))
             most = max(most, min((old & before.clear()).sum(), _MOST_AS_BEFORE * clear.sum()))
-        return AdaptedFile(file, int(differ.sum()), surely, one.artifact.lab, surely <= most)
+        return AdaptedFile(file, int(differ.sum()), surely, one.artifact.lab, bool(surely <= most))
 
     def _refusal(self, files: tuple[AdaptedFile, ...], images: int) -> str:
         """Why nothing is written: float32 does not follow, or what `run` takes without --artifact.
