@@ -32,9 +32,9 @@ from edgecnn.quiet import quiet
 
 __all__ = ["ParentBundle"]
 
-# Of the field images with a clear answer, those that a file may answer otherwise. Where it answered
-# as many otherwise with its old layer, the new one is not to blame, up to what `export` warns of.
-_MOST_OTHER, _MOST_AS_BEFORE = 0.01, 1 - HEALTHY_AGREEMENT
+# Of the field images with a clear answer, those that a file may answer otherwise than the float
+# network: so many more than with its old layer, and no more than what `export` warns of.
+_MORE_OTHER, _MOST_OTHER = 0.01, 1 - HEALTHY_AGREEMENT
 _KEPT = (EMBEDDING_FILE, "classify.py")
 _KERAS = "keras"  # the float network among the answers of a bundle
 
@@ -163,14 +163,14 @@ class ParentBundle:
         tensors, embedding = images.sample.tensors, student.embedding[~images.hard]
         frames = JudgedFrames(tensors, self.split.head.scores(embedding))
         differ, clear = ~frames.agrees(one.field), frames.clear()
-        surely, most = int((differ & clear).sum()), max(1.0, _MOST_OTHER * clear.sum())
+        surely, most = int((differ & clear).sum()), max(1.0, _MORE_OTHER * clear.sum())
         file = one.artifact.file
-        if surely > most:
+        if surely > most:  # photographs: rounding below the last layer did as much before
             with quiet():
                 runtime = load_runtime(self.bundle.read(file), file)
             before = JudgedFrames(tensors, self._old_head.scores(embedding))
             old = ~before.agrees(np.stack([runtime.invoke(tensor) for tensor in tensors]))
-            most = max(most, min((old & before.clear()).sum(), _MOST_AS_BEFORE * clear.sum()))
+            most = min(most + (old & before.clear()).sum(), _MOST_OTHER * clear.sum())
         return AdaptedFile(file, int(differ.sum()), surely, one.artifact.lab, bool(surely <= most))
 
     def _refusal(self, files: tuple[AdaptedFile, ...], images: int) -> str:

@@ -43,8 +43,8 @@ class AdaptedFile(Record):
     differ  field images that it answers otherwise than the float network
     lab     of the lab test images that the bundle remembers, from the file's own embeddings
     differ_clearly  those of them that are no near tie of the float network's scores
-    ok      whether these are few enough: 1 %, or one image, or 3 % and no more than with the old
-            last layer; else it is left out
+    ok      whether these are few enough: 1 % more than with the old last layer, 3 % at most, or one
+            image; else it is left out
     """
 
     file: str
