@@ -169,14 +169,21 @@ class AdaptResult(Record):
             "them clear ones"
             for one in self.files
         ]
+        return [*lines, *self.missing]
+
+    @property
+    def missing(self) -> list[str]:
+        """Which files the new bundle lacks, and why."""
         wrong = [one.file for one in self.files if not one.ok]
+        others = [file for file in self.left_out if file not in wrong]
+        lines = []
         if wrong:
             runs = preferred([one.file for one in self.files if one.ok])
             lines.append(
                 f"Left out, too many other answers than the float network: {', '.join(wrong)}; "
                 f"`edgecnn run` takes {runs}"
             )
-        if others := [file for file in self.left_out if file not in wrong]:
+        if others:
             lines.append(f"Left out, not to be rewritten here: {', '.join(others)}")
         return lines
 
@@ -216,7 +223,7 @@ class AdaptEachResult(Record):
         lines += ["", *dict.fromkeys(note for _, one in each for note in one.notes)]
         told: dict[str, list[str]] = {}
         for name, one in each:
-            for line in (*one.passed_over, *one.told):
+            for line in (*one.passed_over, *one.told, *(one.missing if one.accepted else ())):
                 told.setdefault(line, []).append(name)
         lines += [f"{', '.join(names)}: {line}" for line, names in told.items()]
         for name, one in each:
