@@ -71,7 +71,10 @@ class ParentBundle:
         self.card = self.bundle.card
         self.split, self.replay = open_network(self.bundle)
         if FLOAT32.file not in self.replay.test:
-            raise BundleError(f"{path}: {FLOAT32.file} can't be rewritten; adapt the MODEL folder")
+            instead = "adapt the MODEL folder"
+            if self.card.is_foreign:
+                instead = "train a network on the same images, and adapt that"
+            raise BundleError(f"{path}: {FLOAT32.file} can't be rewritten; {instead}")
         rows = self.bundle.lab_test()
         if self.replay.test_rows.max() >= len(rows):
             raise BundleError(f"{path}: {LAB_MEMORY_FILE} is of another lab test; export again")
