@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.gate import ALL_LAYERS, AdaptStep, LabCheck
+from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.bundle.folder import is_bundle
 from edgecnn.files.picked import IMAGES
@@ -42,7 +43,8 @@ class AdaptedFile(Record):
     differ  field images that it answers otherwise than the float network
     lab     of the lab test images that the bundle remembers, from the file's own embeddings
     differ_clearly  those of them that are no near tie of the float network's scores
-    ok      whether these are few enough: 1 %, or one image
+    ok      whether these are few enough: 1 % more than with the old last layer, 3 % at most, or one
+            image; else it is left out
     """
 
     file: str
@@ -66,7 +68,7 @@ class AdaptResult(Record):
     val       the validation images before and after, which accepted or rejected the steps
     lab_before, lab   the lab test, only read for this report; None when nothing was accepted
     files     of a bundle: what was rewritten, as it was checked
-    left_out  of a bundle: artifacts that can't take another last layer
+    left_out  of a bundle: artifacts that can't take another last layer, or don't follow it
     passed_over  how the folders were read, and other files in them, a line each
     live_before  what the network did live in the sessions among the folders; None without labels
     run_with  the options of `run` by which all sessions saw their frames; a note says so too
@@ -165,8 +167,22 @@ class AdaptResult(Record):
             "them clear ones"
             for one in self.files
         ]
-        if self.left_out:
-            lines.append(f"Left out, not to be rewritten here: {', '.join(self.left_out)}")
+        return [*lines, *self.missing]
+
+    @property
+    def missing(self) -> list[str]:
+        """Which files the new bundle lacks, and why."""
+        wrong = [one.file for one in self.files if not one.ok]
+        others = [file for file in self.left_out if file not in wrong]
+        lines = []
+        if wrong:
+            runs = preferred([one.file for one in self.files if one.ok])
+            lines.append(
+                f"Left out, too many other answers than the float network: {', '.join(wrong)}; "
+                f"`edgecnn run` takes {runs}"
+            )
+        if others:
+            lines.append(f"Left out, not to be rewritten here: {', '.join(others)}")
         return lines
 
 
@@ -205,7 +221,7 @@ class AdaptEachResult(Record):
         lines += ["", *dict.fromkeys(note for _, one in each for note in one.notes)]
         told: dict[str, list[str]] = {}
         for name, one in each:
-            for line in (*one.passed_over, *one.told):
+            for line in (*one.passed_over, *one.told, *(one.missing if one.accepted else ())):
                 told.setdefault(line, []).append(name)
         lines += [f"{', '.join(names)}: {line}" for line, names in told.items()]
         for name, one in each:

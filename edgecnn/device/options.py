@@ -40,7 +40,7 @@ class DeviceOptions:
         panel="Artifact and device",
         flags="--artifact/-a",
         metavar="NAME",
-        shown="full integer",
+        shown="full_integer",
     )
     device: str = option(
         "cpu",

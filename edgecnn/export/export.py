@@ -83,7 +83,7 @@ def _export(
     converted = convert_all(lab, makers, chosen, options, progress)
     repaired = repair_files(lab, makers, chosen, converted, options, progress)
     checked = check_files(lab, repaired, options.max_drop, progress)
-    drops = explain_drops(lab, makers, chosen, checked)
+    drops = explain_drops(lab, makers, chosen, checked, repaired=options.repair)
     checked = with_times(checked, lab.test.tensors[0])
     targets = make_targets(lab, checked, options, progress)
     contents = pack(lab, chosen, repaired, checked, targets, options.name)

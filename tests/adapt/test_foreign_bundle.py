@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,14 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.adapt import adapt
 from edgecnn.audit.audit import audit
 from edgecnn.bundle.artifacts import FLOAT32
+from edgecnn.bundle.card import CARD_FILE
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.folder import Bundle, seal
+from edgecnn.bundle.head import EMBEDDING_FILE
 from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE, LabMemory
 from edgecnn.bundle.preprocess import read_image
 from edgecnn.device.run.run import RunOptions, run
-from edgecnn.errors import ModelError
+from edgecnn.errors import BundleError, ModelError
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.foreign.lab_halves import halve_lab_test
 from edgecnn.model.read import LabTest, load_model
@@ -65,6 +69,25 @@ def test_an_audit_names_the_bundle_as_what_is_to_be_adapted(own_bundle, halves, 
 def test_the_keras_file_itself_is_sent_to_export(own_bundle, halves, tmp_path):
     with pytest.raises(ModelError, match=r"own.keras is no MODEL folder.*`edgecnn export` with"):
         adapt(own_bundle.parent / "own.keras", halves[0], tmp_path / "new")
+
+
+def test_why_a_bundle_cannot_be_adapted_is_its_own_reason(own_bundle, halves, tmp_path):
+    """First no memory of the lab, then no embedding either, then no float32 file."""
+    own = shutil.copytree(own_bundle, tmp_path / "own.edgecnn")
+    for name, why in (
+        (LAB_MEMORY_FILE, "fewer than four lab images that differ"),
+        (EMBEDDING_FILE, "does not end in a dense layer and one softmax"),
+    ):
+        (own / name).unlink()
+        seal(own)
+        with pytest.raises(BundleError, match=f"can't be adapted.*{why}"):
+            adapt(own, halves[0], tmp_path / "new.edgecnn")
+    card = json.loads((own / CARD_FILE).read_text())
+    card["artifacts"] = [one for one in card["artifacts"] if one["file"] != FLOAT32.file]
+    (own / CARD_FILE).write_text(json.dumps(card))
+    seal(own)
+    with pytest.raises(BundleError, match="the format tflite-float32 too"):
+        adapt(own, halves[0], tmp_path / "new.edgecnn")
 
 
 def lab_test(things: dict[int, int]) -> LabTest:

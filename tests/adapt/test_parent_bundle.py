@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.adapt.data import read_field
 from edgecnn.adapt.gate import AdaptStep
+from edgecnn.adapt.parent_bundle import ParentBundle
 from edgecnn.adapt.student import Student
-from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER
+from edgecnn.bundle.artifacts import DYNAMIC_RANGE, FLOAT32, FULL_INTEGER
 from edgecnn.bundle.card import CARD_FILE
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
@@ -178,25 +180,77 @@ def test_one_class_is_refused_on_the_board_too(digits_bundle, halves, tmp_path):
     assert not (tmp_path / "new.edgecnn").exists()
 
 
-def test_an_integer_file_that_does_not_follow_is_not_written(digits_bundle, halves, tmp_path):
-    """Its first layers are those of another file: whatever layer it gets, it answers otherwise."""
-    torn = shutil.copytree(digits_bundle, tmp_path / "torn.edgecnn")
-    path = torn / FULL_INTEGER.file
-    data = np.frombuffer(path.read_bytes(), "u1").copy()
+def torn(bundle: Path, file: str, target: Path) -> Path:
+    """The bundle with a file whose first layers are another's: it answers otherwise."""
+    shutil.copytree(bundle, target)
+    data = np.frombuffer((target / file).read_bytes(), "u1").copy()
     big = data[len(data) // 2 : len(data) // 2 + 4000]
     big[:] = big[::-1]
-    path.write_bytes(data.tobytes())
-    card = json.loads((torn / CARD_FILE).read_text())
+    (target / file).write_bytes(data.tobytes())
+    card = json.loads((target / CARD_FILE).read_text())
     for artifact in card["artifacts"]:
-        if artifact["file"] == FULL_INTEGER.file:
+        if artifact["file"] == file:
             artifact["sha256"] = hashlib.sha256(data.tobytes()).hexdigest()
-    (torn / CARD_FILE).write_text(json.dumps(card))
-    seal(torn)
-    result = adapt(torn, halves[0], tmp_path / "new.edgecnn", AdaptOptions())
+    (target / CARD_FILE).write_text(json.dumps(card))
+    seal(target)
+    return target
+
+
+def test_where_the_file_that_runs_does_not_follow_nothing_is_written(
+    digits_bundle, halves, tmp_path
+):
+    bundle = torn(digits_bundle, FULL_INTEGER.file, tmp_path / "torn.edgecnn")
+    result = adapt(bundle, halves[0], tmp_path / "new.edgecnn", AdaptOptions())
     assert FULL_INTEGER.file in result.refusal
     assert not result.accepted
     assert "Nothing was written" in result.to_text()
     assert not (tmp_path / "new.edgecnn").exists()
+
+
+def test_another_file_that_does_not_follow_is_left_out(digits_bundle, halves, tmp_path):
+    bundle = torn(digits_bundle, DYNAMIC_RANGE.file, tmp_path / "torn.edgecnn")
+    result = adapt(bundle, halves[0], tmp_path / "new.edgecnn", AdaptOptions())
+    (line,) = (one for one in result.to_text().splitlines() if "too many other answers" in one)
+    assert DYNAMIC_RANGE.file in line
+    assert line.endswith(f"`edgecnn run` takes {FULL_INTEGER.file}")
+    new = Bundle.open(result.model)
+    assert DYNAMIC_RANGE.file in result.left_out
+    assert DYNAMIC_RANGE.file not in new.files
+    assert new.artifact().file == FULL_INTEGER.file
+    assert set(LabMemory.from_bytes(new.read(LAB_MEMORY_FILE)).test) == {
+        one.file for one in new.card.artifacts
+    }
+
+
+@pytest.mark.parametrize(
+    ("other", "before", "ok"),
+    [(2, 0, True), (3, 0, False), (4, 2, True), (5, 2, False), (6, 9, True), (7, 9, False)],
+)
+def test_a_file_may_differ_on_1_percent_more_than_before_and_on_3_in_all(
+    digits_bundle, monkeypatch, other, before, ok
+):
+    """Of 200 clear answers; the new layer is the old one here."""
+    parent = ParentBundle(digits_bundle)
+    embedding = np.repeat(parent.replay.train_embeddings, 4, axis=0)
+    scores = parent.split.head.scores(embedding)
+    best = np.sort(scores, axis=1)
+    clear = np.flatnonzero(best[:, -1] - best[:, -2] > 0.1)[:200]
+
+    def answers(count: int) -> np.ndarray:
+        """All as the float network's but so many."""
+        found = scores[clear].copy()
+        found[:count] = -found[:count]
+        return found
+
+    old = SimpleNamespace(invoke=lambda k: answers(before)[k])
+    monkeypatch.setattr("edgecnn.adapt.parent_bundle.load_runtime", lambda *_: old)
+    images = SimpleNamespace(
+        sample=SimpleNamespace(tensors=np.arange(200)), hard=np.zeros(200, bool)
+    )
+    student = SimpleNamespace(images=images, embedding=embedding[clear])
+    artifact = parent.card.artifacts[0]
+    checked = parent._check(SimpleNamespace(artifact=artifact, field=answers(other)), student)
+    assert (checked.differ_clearly, checked.ok) == (other, ok)
 
 
 def test_a_bundle_that_remembers_no_lab_is_one_clear_line(digits_bundle, halves, tmp_path):

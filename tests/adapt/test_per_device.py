@@ -49,6 +49,9 @@ def test_each_device_gets_what_it_would_get_alone(each, devices, tmp_path):
     assert mine.labelled == 30
     assert mine.steps == alone.steps
     assert mine.model == found.output / "hall.edgecnn"
+    assert (
+        f"hall: Left out, not to be rewritten here: {', '.join(mine.left_out)}" in found.to_text()
+    )
     for name in Bundle.open(alone.model).files:
         if name not in ("card.json", "SHA256SUMS"):
             assert Bundle.open(alone.model).read(name) == Bundle.open(mine.model).read(name)

@@ -355,6 +355,7 @@ ELSEWHERE = {
     "expected int8 on both sides": "tests/export/test_micro.py",
     "is no MODEL folder and no bundle; of a Keras model": "tests/adapt/test_foreign_bundle.py",
     "which adapting on a device needs": "needs a bundle of an older edgecnn",
+    "holds a network of another program that can't": "tests/adapt/test_foreign_bundle.py",
     "which this network can't be brought to": "tests/export/test_micro.py",
     "of image tensors in": "tests/images/test_tensors.py",
     "for the image tensors; make it": "tests/images/test_tensors.py",

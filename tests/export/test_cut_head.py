@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
+import pytest
+import tensorflow as tf
 
 from edgecnn.bundle.artifacts import FLOAT32, FULL_INTEGER
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.head import EMBEDDING_FILE, HEAD_FILE, Head
 from edgecnn.bundle.preprocess import read_image, to_tensor
 from edgecnn.bundle.runtime.load import load_runtime
+from edgecnn.export.foreign.plain_ending import with_plain_ending
 from edgecnn.export.packing.cut_head import head_files
+from edgecnn.model.networks.adopt import end_in_softmax, probes
 
 
 def test_embedding_and_head_give_the_scores_of_the_float_file(digits_bundle, digits_field):
@@ -33,3 +38,47 @@ def test_they_are_no_artifacts(digits_bundle):
 
 def test_a_file_whose_last_layer_is_not_float_has_none(digits_bundle):
     assert head_files(Bundle.open(digits_bundle).read(FULL_INTEGER.file)) == {}
+
+
+layers = keras.layers
+ENDINGS = {
+    "no bias": lambda: [layers.Dense(3, use_bias=False, activation="softmax")],
+    "no bias, the softmax apart": lambda: [
+        layers.Dense(3, use_bias=False),
+        layers.Activation("softmax"),
+    ],
+    "a 1x1 convolution": lambda: [
+        layers.Reshape((1, 1, 4)),
+        layers.Conv2D(3, 1, bias_initializer="normal"),
+        layers.Flatten(),
+        layers.Softmax(),
+    ],
+    "one sigmoid": lambda: [layers.Dense(1, activation="sigmoid", bias_initializer="normal")],
+    "one sigmoid apart": lambda: [layers.Dense(1, use_bias=False), layers.Activation("sigmoid")],
+    "one logit": lambda: [layers.Dense(1, bias_initializer="normal")],
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_usual_endings_of_a_users_network_are_cut_off_with_the_same_scores(ending):
+    keras.utils.set_random_seed(1)
+    body = [keras.Input((6, 6, 3)), layers.Conv2D(4, 3), layers.GlobalMaxPooling2D()]
+    own = keras.Sequential([*body, *ENDINGS[ending]()])
+    pictures = probes((6, 6, 3)) / 99
+    model = with_plain_ending(end_in_softmax("own", own, pictures)[0])
+    wanted, scores = (net.predict_on_batch(pictures) for net in (own, model))
+    if wanted.shape[1] == 1:
+        share = 1 / (1 + np.exp(-wanted)) if ending == "one logit" else wanted
+        wanted = np.concatenate([1 - share, share], axis=1)
+    assert scores == pytest.approx(wanted, abs=2e-6)
+    files = head_files(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    assert Head.from_bytes(files[HEAD_FILE]).weights.shape == (4, wanted.shape[1])
+
+
+@pytest.mark.parametrize("scale", [100.0, 1.0])
+def test_an_ending_of_another_kind_stays_as_it_is(scale):
+    """Two softmaxes, and a layer behind the softmax."""
+    last = layers.Softmax() if scale == 1 else layers.Rescaling(scale)
+    scores = layers.Dense(3, use_bias=False, activation="softmax")
+    own = keras.Sequential([keras.Input((4,)), scores, last])
+    assert with_plain_ending(own) is own

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from time import sleep
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pytest
 from samples import sample
 
 from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
@@ -15,7 +17,9 @@ from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.preprocess import decode, read_image, to_tensor
 from edgecnn.export.export import ExportOptions, export
+from edgecnn.export.judge import lab_frames
 from edgecnn.export.readback.check import Checked, CheckedFiles
+from edgecnn.export.readback.drop import _Causes, _line
 from edgecnn.export.readback.times import slow_files, with_times
 from edgecnn.model.read import load_lab_model
 
@@ -43,6 +47,19 @@ def test_a_file_made_of_dark_images_says_that_they_are_dark_and_what_it_clips(
     same = lab.scores(tensors).argmax(1) == [integers.runtime.invoke(t).argmax() for t in tensors]
     assert f"on {100 * same.mean():.1f} % of the {len(tensors)} calibration images" in line
     assert ("keep them if" in line) == (same.mean() >= HEALTHY_AGREEMENT)
+
+
+@pytest.mark.parametrize("clips", [0.0, 0.5])
+@pytest.mark.parametrize("repaired", [True, False])
+def test_repair_is_advised_where_it_was_not_done(repaired, clips):
+    """Whether the images are the cause or rounding."""
+    scores, labels = np.eye(2, dtype=np.float32)[[0, 1, 0]], np.array([0, 1, 0])
+    test = SimpleNamespace(tensors=scores, keras_scores=scores, keras_top1=labels, labels=labels)
+    runs = SimpleNamespace(invoke=lambda tensor: tensor)
+    one = SimpleNamespace(artifact=sample(Artifact), top1=1 - labels, runtime=runs)
+    line = _line(one, test, _Causes("", {"a": clips}, (), repaired), lab_frames(test))
+    assert ("calibration images" in line) == (clips > 0)
+    assert ("--repair" in line) != repaired
 
 
 def test_a_file_that_takes_far_longer_than_float_is_named():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.bundle.artifacts import FLOAT32
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.head import EMBEDDING_FILE, HEAD_FILE, Head
 from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE, LabMemory
@@ -48,9 +49,8 @@ def open_network(bundle: Bundle) -> tuple[StoredNetwork, LabMemory]:
     lacking = lacking_files(bundle)
     if lacking and bundle.card.is_foreign:
         raise BundleError(
-            f"{bundle.path} holds a network of another program and no {lacking[0]}; export its "
-            "Keras file with the format tflite-float32 and four or more lab images a class that "
-            "differ, or train a network on the same images, and adapt that"
+            f"{bundle.path} holds a network of another program that can't be adapted: "
+            f"{_why_not(bundle)}; or train one on the same images with `edgecnn train`"
         )
     if lacking:
         raise BundleError(
@@ -64,3 +64,21 @@ def open_network(bundle: Bundle) -> tuple[StoredNetwork, LabMemory]:
     if len(sizes) > 1 or head.weights.shape[1] != len(bundle.card.labels):
         raise BundleError(f"{bundle.path}: {HEAD_FILE} does not fit the card; export again")
     return StoredNetwork(below, head), memory
+
+
+def _why_not(bundle: Bundle) -> str:
+    """Why a bundle of another program's network lacks what adapting needs, and what to do."""
+    if not bundle.card.has_float:
+        return "of an imported file only the answers are known; export its Keras file"
+    if FLOAT32.file not in {one.file for one in bundle.card.artifacts}:
+        return f"it has no {FLOAT32.file}; export the Keras file with the format tflite-float32 too"
+    if EMBEDDING_FILE in bundle.files:
+        return (
+            "some class had fewer than four lab images that differ, or the last layer sees numbers "
+            "beyond 10,000; export the Keras file with more lab images, or train it on pixels "
+            "divided by 255"
+        )
+    return (
+        "it does not end in a dense layer and one softmax; give the Keras file such an end and "
+        "export that"
+    )

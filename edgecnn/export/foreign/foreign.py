@@ -17,6 +17,7 @@ from edgecnn.export.foreign.keras_file import is_keras_file, load_keras_file
 from edgecnn.export.foreign.label_list import read_labels
 from edgecnn.export.foreign.mismatch import find_mismatch
 from edgecnn.export.foreign.normalization import Front
+from edgecnn.export.foreign.plain_ending import with_plain_ending
 from edgecnn.export.options import ExportOptions
 from edgecnn.images.dataset import Dataset, load_dataset
 from edgecnn.model.networks.adopt import end_in_softmax, probes, rewire
@@ -82,6 +83,7 @@ def _load_foreign(
         pictures = np.concatenate([probes(spec.shape), data.tensors[rows[:_PROBES]]])
         network = rewire(model, spec.shape, front.layers())
         network, note = end_in_softmax(path.name, network, pictures)
+        network = with_plain_ending(network)
     labels = read_labels(path, network.output_shape[-1], data, options.labels)
     test = _lab_test(network, data, rows, labels)
     notes = [*read, *notes, *data.notes, *([note] if note else [])]

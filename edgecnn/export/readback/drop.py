@@ -28,9 +28,13 @@ _FAR = 1.0  # of a difference of medians, in standard deviations of the lab's im
 
 
 def explain_drops(
-    lab: LabModel, makers: Makers, chosen: Chosen, checked: CheckedFiles
+    lab: LabModel, makers: Makers, chosen: Chosen, checked: CheckedFiles, *, repaired: bool
 ) -> list[str]:
-    """A line for each integer file that loses a point, or disagrees on 2 % of the lab images."""
+    """A line for each integer file that loses a point, or disagrees on 2 % of the lab images.
+
+    Args:
+        repaired: Whether --repair was given: then it is not advised.
+    """
     right = float((lab.test.keras_top1 == lab.test.labels).mean())
     lossy = [
         one
@@ -43,7 +47,9 @@ def explain_drops(
     ]
     if not lossy:
         return []
-    causes = _Causes(_how_far(lab, chosen), _clipped(lab, makers, checked), checked.layers)
+    causes = _Causes(
+        _how_far(lab, chosen), _clipped(lab, makers, checked), checked.layers, repaired
+    )
     field = JudgedFrames(chosen.images.tensors, chosen.images.scores)
     return [_line(one, lab.test, causes, field) for one in lossy]
 
@@ -56,6 +62,7 @@ class _Causes:
     far: str
     clipped: Mapping[str, float]
     layers: Sequence[LayerReport]
+    repaired: bool
 
     @property
     def are_images(self) -> bool:
@@ -85,10 +92,10 @@ def _line(one: Checked, test: LabTest, causes: _Causes, field: JudgedFrames) -> 
     ties = int((other & ~lab_frames(test).clear()).sum())
     where = [f"{ties} of these {int(other.sum())} are near ties of the Keras model"] if ties else []
     advice = (
-        _advice_on_images(one, field)
+        _advice_on_images(one, field, causes.repaired)
         if causes.are_images
-        else "its images are not the cause: rounding is; try --repair, or the float16 file, which "
-        "rounds less"
+        else "its images are not the cause: rounding is; try "
+        f"{'' if causes.repaired else '--repair, or '}the float16 file, which rounds less"
     )
     if ties == int(other.sum()):
         advice = "any rounding moves those, and no other calibration mends it"
@@ -99,14 +106,14 @@ def _line(one: Checked, test: LabTest, causes: _Causes, field: JudgedFrames) -> 
     )
 
 
-def _advice_on_images(one: Checked, field: JudgedFrames) -> str:
+def _advice_on_images(one: Checked, field: JudgedFrames, repaired: bool) -> str:
     """Images of the field may look unlike the lab's: the file is for them, if they are of it."""
     agrees = field.agrees(np.stack([one.runtime.invoke(tensor) for tensor in field.tensors]))
     found = (
         f"it agrees with the Keras model on {100 * agrees.mean():.1f} % of the {len(agrees)} "
         "calibration images"
     )
-    other = "let --compare choose among folders, or try --repair"
+    other = f"let --compare choose among folders{'' if repaired else ', or try --repair'}"
     if agrees.mean() < HEALTHY_AGREEMENT:
         return f"{found}; calibrate with images of this task, {other}"
     return (

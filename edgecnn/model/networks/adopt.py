@@ -251,10 +251,22 @@ def _without_sigmoid(model: keras.Model) -> Any | None:
 
 
 def _two_scores(x: Any, *, sigmoid: bool) -> Any:
-    """(1 - p, p) of a share p; softmax(0, z) of a logit z, which is the same for p = sigmoid(z)."""
+    """(1 - p, p) of a share p; softmax(0, z) of a logit z, which is the same for p = sigmoid(z).
+
+    Where a dense layer gives z, one for both classes takes its place: as that it can be adapted.
+    """
     import keras
 
+    layer, outer = x._keras_history.operation, "linear"
+    if isinstance(layer, keras.layers.Activation):
+        layer, outer = layer.input._keras_history.operation, layer.activation.__name__
+    wanted = {"linear", "sigmoid" if sigmoid else "linear"}
     dense = keras.layers.Dense(2, name="two_scores")
+    if type(layer) is keras.layers.Dense and wanted == {layer.activation.__name__, outer}:
+        x = dense(layer.input)
+        weights = (np.insert(np.asarray(one), 0, 0, axis=-1) for one in layer.get_weights())
+        give_weights(dense, [*weights, np.zeros(2, np.float32)][:2])
+        return keras.layers.Softmax(name="scores")(x)
     x = dense(x)
     kernel, bias = ([[-1, 1]], [1, 0]) if sigmoid else ([[0, 1]], [0, 0])
     dense.set_weights([np.array(kernel, np.float32), np.array(bias, np.float32)])
