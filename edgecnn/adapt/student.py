@@ -83,7 +83,7 @@ class Student:
     @property
     def lab_lessons(self) -> Lessons:
         """The replayed lab images, as the network is now."""
-        return lab_lessons(self._lab, self.replay.train_labels)
+        return lab_lessons(self.lab_embedding, self.replay.train_labels)
 
     def class_centres(self) -> ClassCentres | None:
         """Where the classes lie; None where centres misread validation images: no teacher then."""
@@ -95,7 +95,7 @@ class Student:
         """What each field image is taken for by its nearest centre, or else by its scores."""
         if centres is None:
             return np.asarray(scores.argmax(axis=1))
-        return centres.read_field(self._field, scores, ~self.images.hard)
+        return centres.read_field(self.embedding, scores, ~self.images.hard)
 
     @property
     def logit_range(self) -> tuple[float, float]:
