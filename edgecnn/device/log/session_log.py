@@ -229,6 +229,7 @@ class SessionLog:
             live=self._live,
             regions=names if len(names) > 1 else (None,),
             left_out=self._left_out,
+            seed=len(self._written) - 1,
         )
 
     def _header_of_now(self) -> SessionHeader:
