@@ -49,12 +49,14 @@ def few(monkeypatch):
     monkeypatch.setattr(left_out, "_MOST", MOST)
 
 
-def feed(log: SessionLog, frames: range, asked: int | None = None) -> None:
+def feed(
+    log: SessionLog, frames: range, asked: int | None = None, answer: Prediction = ANSWER
+) -> None:
     start = time.monotonic()
     for k in frames:
         image = np.full((48, 40, 3), k, np.uint8)
         frame = Frame(image, k, datetime.now(timezone.utc), start + k / 100)
-        reply = Reply(ANSWER, None, 9.0, 3.0, thing=k, may_be_asked=k == asked)
+        reply = Reply(answer, None, 9.0, 3.0, thing=k, may_be_asked=k == asked)
         log.write(lambda recorder, f=frame, r=reply: recorder.frame(f, r))
 
 
@@ -104,6 +106,23 @@ def test_a_thin_log_holds_answers_for_as_long_as_the_live_figure_takes_their_lab
     live.truth(TruthEvent(0, LABELS[0], "page", why="stretch"))
     assert (live.late, live.tally.total) == (0, 1)
     assert held.find(0, None) is not None
+
+
+def test_a_hard_frame_that_the_page_surely_asked_about_counts_for_the_alarm_of_an_audit(tmp_path):
+    """As it does while the run goes on."""
+    unsure = Prediction(0, LABELS[0], 0.3, (0.3, *[0.0] * (len(LABELS) - 1)))
+    options = RunOptions(log=tmp_path / "s", keep_frames=20, log_every=0.1)
+    log, live = SessionLog(PAGE, options, live=False), Answers(LABELS)
+    feed(log, range(100), answer=unsure)
+    for k in range(100):
+        live.answer(k, 0, k)
+    hard = [e["frame"] for e in events(tmp_path / "s", "frame") if e.get("pool") == "hard"]
+    for frame in hard:
+        live.truth(asked := TruthEvent(frame, LABELS[0], "page", why="uniform", probability=1.0))
+        log.truths([asked])
+    log.end("done", {"frames": 100})
+    alarm = audit([tmp_path / "s"]).alarm
+    assert (alarm.things, alarm.right) == live.first_answers == (len(hard), len(hard))
 
 
 def test_a_label_before_its_answer_keeps_the_answer_in_a_thin_log(tmp_path):
