@@ -36,8 +36,8 @@ class Truth:
     person labelled without and with the answer in view; `guarded` those that the run left
     unlabelled because they were near a change of the label; `differing` those that two people
     labelled otherwise, where the later label counts: `people` names them, or the sources where
-    nobody is named; `strangers` the frames with a label that the log does not hold; `asked` the keys
-    of the frames that the page of the run drew and asked about.
+    nobody is named; `strangers` the frames with a label that the log does not hold; `asked` the
+    keys of the frames that the page of the run drew and asked about.
     """
 
     label: np.ndarray

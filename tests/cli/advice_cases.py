@@ -282,6 +282,11 @@ CASES = (
         "run B -s F --mqtt mqtt://here/home/door",
     ),
     read("which names no host", "run B -s F --mqtt mqtt:///t", "run B -s F --mqtt mqtt://here/t"),
+    Case(
+        "has no room for two sessions",
+        "run B -s F --log-root O --root-mb 100",
+        "run B -s F --log-root O --root-mb 640",
+    ),
     Case("is inside of the source", "run B -s F --log-root F", "run B -s F --log O"),
     Case("is a file, expected a new folder", "run B -s F --log T", "run B -s F --log O"),
     Case("holds a session already", "run B -s F --log S", "run B -s F --log O"),

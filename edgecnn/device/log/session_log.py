@@ -20,6 +20,7 @@ from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.log.left_out import LeftOut
 from edgecnn.device.log.record import Recorder
+from edgecnn.device.log.room import Room, room_left
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
@@ -35,6 +36,7 @@ _DAY_S, _MB = 86_400.0, 1e6
 # From this share of --log-mb on, only frames with a label or a picture are logged.
 _SPARSE_SHARE = 0.8
 _MOST_EARLIER, _MOST_WAITING = 1000, 100_000
+_FEW_DAYS = 30.0  # of room on the disk
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class SessionLog:
         self._waiting: list[TruthEvent] = []
         self._left_out = LeftOut(labels_come=bool(header.truth))
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
+        self._is_room_said = False
+        self._room: Room | None = None
+        if options.log_root is not None and options.root_mb is not None:
+            self._room = Room(options.log_root, options.root_mb)
         self._open()
 
     @property
@@ -87,7 +93,8 @@ class SessionLog:
         """The sessions of each file of each bundle, in their order: an audit takes one of these."""
         together: dict[tuple[str, str], list[Path]] = {}
         for network, folder in self._written:
-            together.setdefault(network, []).append(folder)
+            if not self._is_deleted(folder):
+                together.setdefault(network, []).append(folder)
         return tuple(map(tuple, together.values()))
 
     def write(self, work: Callable[[Recorder], None], frame: int | None = None) -> None:
@@ -145,6 +152,9 @@ class SessionLog:
         return next((place for after, place in self._earlier if event.frame < after), None)
 
     def _add_to(self, place: Path, events: Sequence[TruthEvent]) -> None:
+        if self._is_deleted(place):
+            self.num_lost += len(events)
+            return
         lines: list[FrameEvent | TruthEvent] = []
         for event in events:
             answer = self._left_out.find(event.frame, event.region)
@@ -159,6 +169,9 @@ class SessionLog:
         else:
             for event in events:
                 self._left_out.forget(event.frame, event.region)
+
+    def _is_deleted(self, session: Path) -> bool:
+        return self._room is not None and session in self._room.deleted
 
     def begin(self, bundle: Bundle, artifact: Artifact, shadow: ShadowBundle | None) -> None:
         """Go on in a new session: this bundle answers from here on, with this one beside it."""
@@ -190,6 +203,10 @@ class SessionLog:
         if now >= self._expire_at:
             self._expire_at = now + _EXPIRE_S
             self._expire()
+            if self._room is not None:
+                self._room.look(self.folder)
+        while self._room is not None and self._room.notes:
+            self._tell(self._room.notes.popleft())
         if not self._full:
             self.write(Recorder.tick)
             self.write(lambda recorder: recorder.session.sync())
@@ -220,6 +237,7 @@ class SessionLog:
             raise OptionError("neither --log nor --log-root is given")
         self._session = SessionWriter(folder, self._header_of_now())
         self._opened, self._full, self._is_over = self._header, False, False
+        self._began = time.monotonic()
         self._roll_at = float("-inf")
         self._written.append(((self._header.bundle_sha256, self._header.artifact), folder))
         names = [view.name for view in self._header.regions]
@@ -328,10 +346,24 @@ class SessionLog:
         first_frame, started_at = self._recorder.first_frame, before.header.started_at
         if self._run is None and first_frame is not None and started_at is not None:
             self._run = started_at, first_frame
+        seconds = time.monotonic() - self._began
         self._open()
         self._earlier.append((after, before.folder))
         with suppress(OutputError):
             before.end(f"{GOES_ON_IN}{self.folder.name}")
+        if self._options.log_root is not None and self._room is None:
+            self._say_room(before.folder, seconds)
+
+    def _say_room(self, ended: Path, seconds: float) -> None:
+        """Say what a month takes at the rate of a session: once, and where the disk is soon full.
+
+        Args:
+            seconds: How long the session was written.
+        """
+        found = room_left(ended, seconds)
+        if found is not None and (not self._is_room_said or found[1] < _FEW_DAYS):
+            self._is_room_said = True
+            self._tell(found[0])
 
     def _expire(self) -> None:
         """Delete pictures that are older than --keep-days, in all sessions of the root."""
