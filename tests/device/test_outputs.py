@@ -336,8 +336,9 @@ def test_an_output_that_hangs_loses_answers_and_no_time_and_is_tried_again():
         publisher.put(answered(frame))
         publisher.put(answered(frame, changed=False))
     assert publisher.num_dropped >= 700
+    assert publisher.failure == "stuck: 256 answers wait for it, and of more the oldest are lost"
     stuck.go.set()
-    until(lambda: bool(stuck.sent))
+    until(lambda: bool(stuck.sent) and publisher.failure is None)
     publisher.close()
     assert stuck.sent == sorted(set(stuck.sent))
     assert stuck.sent[-1] == 999

@@ -109,6 +109,7 @@ class Publisher:
         self._output, self._changes_only = output, changes_only
         self._dropped = self._in_flight = 0
         self._failure: str | None = None
+        self._loses = False  # since all was sent
         self._waiting: deque[Announced] = deque()
         self._status: Status | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
@@ -124,6 +125,7 @@ class Publisher:
         if len(self._waiting) >= _MOST_WAITING:  # the newest answers are worth most
             self._waiting.popleft()
             self._dropped += 1
+            self._loses = True
         self._waiting.append(answered)
         self._wake.set()
 
@@ -139,6 +141,9 @@ class Publisher:
         cause = self._failure or self._output.failure
         if not self._thread.is_alive() and not self._closing.is_set():
             cause = "its thread died; please report it"
+        if self._loses:
+            lost = f"{_MOST_WAITING} answers wait for it, and of more the oldest are lost"
+            cause = lost if cause is None else f"{cause}; {lost}"
         return None if cause is None else f"{self._output.name}: {cause}"
 
     def show(self, status: Status) -> None:
@@ -171,7 +176,7 @@ class Publisher:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 self._wake.set()
             else:
-                self._failure, pause = None, _FIRST_PAUSE_S
+                self._failure, self._loses, pause = None, False, _FIRST_PAUSE_S
         self._output.close()
 
     def _send_all(self) -> None:
