@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from edgecnn.session.layout import (
 from edgecnn.session.read import truth_events
 from edgecnn.words import number
 
-__all__ = ["Room", "check_room", "room_left"]
+__all__ = ["Room", "check_room", "expire_pictures", "room_left"]
 
 _MB, _GB, _DAY_S = 1e6, 1e9, 86_400.0
 # A session that was written to within this time may be another run's that goes on.
@@ -152,6 +152,22 @@ class Room:
                 found = True
             self._is_labelled[key] = found
         return self._is_labelled[key]
+
+
+def expire_pictures(place: Path, days: float, young: Collection[Path]) -> None:
+    """Delete the pictures of a session, or of all below a root, that are older than some days.
+
+    Args:
+        young: Sessions to pass over.
+    """
+    oldest = time.time() - days * _DAY_S
+    for session in [place] if is_session(place) else _sessions(place):
+        if session in young:
+            continue
+        with suppress(OSError):
+            for picture in (session / PICTURES_NAME).iterdir():
+                if picture.stat().st_mtime < oldest:
+                    picture.unlink()
 
 
 def _sessions(root: Path) -> list[Path]:

@@ -20,13 +20,13 @@ from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.log.left_out import LeftOut
 from edgecnn.device.log.record import Recorder
-from edgecnn.device.log.room import Room, room_left
+from edgecnn.device.log.room import Room, expire_pictures, room_left
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.header import RunPart, SessionHeader, ShadowBundle
-from edgecnn.session.layout import GOES_ON_IN, PICTURES_NAME, is_session
+from edgecnn.session.layout import GOES_ON_IN
 from edgecnn.session.write import SessionWriter
 
 __all__ = ["Down", "SessionLog"]
@@ -77,6 +77,7 @@ class SessionLog:
         self._waiting: list[TruthEvent] = []
         self._left_out = LeftOut(labels_come=bool(header.truth))
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
+        self._ended_at: dict[Path, float] = {}  # sessions before this one, of `time.monotonic()`
         self._is_room_said = False
         self._room: Room | None = None
         if options.log_root is not None and options.root_mb is not None:
@@ -349,6 +350,7 @@ class SessionLog:
         seconds = time.monotonic() - self._began
         self._open()
         self._earlier.append((after, before.folder))
+        self._ended_at[before.folder] = time.monotonic()
         with suppress(OutputError):
             before.end(f"{GOES_ON_IN}{self.folder.name}")
         if self._options.log_root is not None and self._room is None:
@@ -366,20 +368,16 @@ class SessionLog:
             self._tell(found[0])
 
     def _expire(self) -> None:
-        """Delete pictures that are older than --keep-days, in all sessions of the root."""
-        days, root = self._options.keep_days, self._options.log_root
+        """Delete pictures that are older than --keep-days, in all sessions of the root.
+
+        A board without a clock begins at an old date: what this run wrote is no older than it.
+        """
+        days, now = self._options.keep_days, time.monotonic()
         if days is None:
             return
-        oldest = time.time() - days * _DAY_S
-        sessions = [self.folder]
-        if root is not None:
-            with suppress(OSError):  # a root that was deleted, or a disk that is away
-                sessions = [place for place in root.iterdir() if is_session(place)]
-        for session in sessions:
-            with suppress(OSError):
-                for picture in (session / PICTURES_NAME).iterdir():
-                    if picture.stat().st_mtime < oldest:
-                        picture.unlink()
+        begun = {self.folder: self._began, **self._ended_at}
+        young = {session for session, at in begun.items() if now - at < days * _DAY_S}
+        expire_pictures(self._options.log_root or self.folder, days, young)
 
 
 def _dated(root: Path) -> Path:
