@@ -27,10 +27,9 @@ def unused_options(options: RunOptions, kind: str) -> Iterator[str]:
         flags = (f"--{name.removesuffix('_s').replace('_', '-')}" for name in names)
         return ", ".join(flag for name, flag in zip(names, flags, strict=True) if name in given)
 
-    if options.log is None and options.log_root is None:
-        if flags := among(*_OF_LOG, *_OF_ROOT):
-            yield f"{flags}: of no use without --log or --log-root"
-    elif options.log_root is None and (flags := among(*_OF_ROOT)):
+    if options.log is None and options.log_root is None and (flags := among(*_OF_LOG)):
+        yield f"{flags}: of no use without --log or --log-root"
+    if options.log_root is None and (flags := among(*_OF_ROOT)):
         yield f"{flags}: of no use without --log-root"
     if options.changes_only and options.output != "jsonl":
         yield "--changes-only: of no use without --output jsonl"
