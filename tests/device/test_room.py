@@ -67,15 +67,27 @@ def test_what_is_oldest_goes_and_labelled_frames_go_last(tmp_path, megabytes, ex
     for day, labelled in ((1, [0]), (2, []), (3, [2]), (4, [])):
         make(tmp_path, day, *labelled)
     current = make(tmp_path, 5)
-    Room(tmp_path, megabytes).keep_to(current)
+    Room(tmp_path, megabytes, 0.0).keep_to(current)
     assert left(tmp_path) == expected
+
+
+def test_a_disk_without_room_for_another_session_costs_nothing_that_has_a_label(
+    tmp_path, monkeypatch
+):
+    for day, labelled in ((1, [0]), (2, []), (3, [])):
+        make(tmp_path, day, *labelled)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0.2e6))
+    Room(tmp_path, 10.0, free=0.4).keep_to(make(tmp_path, 5))
+    assert left(tmp_path) == {1: 3, 3: 3, 5: 3}
+    Room(tmp_path, 10.0, free=9.0).keep_to(tmp_path / "2026-05-05T00-00-00Z")
+    assert left(tmp_path) == {1: 1, 5: 3}
 
 
 def test_a_session_that_another_run_may_still_write_and_other_folders_stay(tmp_path):
     make(tmp_path, 1, age_s=10.0)
     make(tmp_path, 2)
     (tmp_path / "2026-05-03-notes" / "frames").mkdir(parents=True)
-    Room(tmp_path, 0.1).keep_to(make(tmp_path, 5))
+    Room(tmp_path, 0.1, 0.0).keep_to(make(tmp_path, 5))
     assert left(tmp_path) == {1: 3, 3: 0, 5: 3}
 
 
@@ -99,7 +111,7 @@ def test_a_run_says_what_it_deletes_and_lists_it_no_more(tmp_path, monkeypatch):
     assert "--root-mb: deleted 1 session without a label: 2026-05-01T00-00-00Z" in said
     assert said == list(log.notes)
     assert first.exists()
-    monkeypatch.setattr(log, "_room", Room(tmp_path, 0.0001))
+    monkeypatch.setattr(log, "_room", Room(tmp_path, 0.0001, 0.0))
     log.tick()
     log.truths([TruthEvent(-1, LABEL, "page", at=datetime.now(timezone.utc))])
     assert (log.sessions, first.exists(), log.num_lost) == (((second,),), False, 1)

@@ -288,8 +288,12 @@ def test_a_place_that_is_taken_is_left_as_it_was(digits_bundle, film, tmp_path):
         run(digits_bundle, str(film[0]), RunOptions(log=other))
     with pytest.raises(OutputError, match="is a file"):
         run(digits_bundle, str(film[0]), RunOptions(log=other / "letter.txt"))
-    with pytest.raises(OutputError, match="can't"):
+    with pytest.raises(OutputError, match="is a file, expected a folder for sessions"):
         run(digits_bundle, str(film[0]), RunOptions(log=other / "letter.txt" / "s"))
+    with pytest.raises(OutputError, match="is inside of the session"):
+        run(digits_bundle, str(film[0]), RunOptions(log_root=session))
+    with pytest.raises(OutputError, match="a bundle, which holds its own files only"):
+        run(digits_bundle, str(film[0]), RunOptions(log=digits_bundle / "s"))
     with pytest.raises(OutputError, match="can't write session /proc/"):
         run(digits_bundle, str(film[0]), RunOptions(log=Path("/proc/edgecnn/s")))
     assert [p.name for p in other.iterdir()] == ["letter.txt"]

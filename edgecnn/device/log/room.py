@@ -80,8 +80,9 @@ def _amount(num_bytes: float) -> str:
 
 class Room:
     """Deletes what is oldest beyond a bound: sessions without a label, then pictures without one,
-    and only then sessions with labels. Reading and deleting takes a disk's time: `look` does it in
-    a thread of its own.
+    and only then sessions with labels. Where the disk has no room for another session it deletes
+    too, but nothing with a label: another program may have filled it. Reading and deleting takes a
+    disk's time: `look` does it in a thread of its own.
 
     deleted  the sessions that are gone
     notes    what was deleted, to be taken by another thread
@@ -89,10 +90,11 @@ class Room:
     Args:
         root: Holds the sessions; what else is there stays.
         megabytes: The most that all of them take.
+        free: Megabytes that another session takes.
     """
 
-    def __init__(self, root: Path, megabytes: float) -> None:
-        self._root, self._most = root, megabytes * _MB
+    def __init__(self, root: Path, megabytes: float, free: float) -> None:
+        self._root, self._most, self._free = root, megabytes * _MB, free * _MB
         self.deleted: set[Path] = set()
         self.notes: deque[str] = deque()
         self._is_labelled: dict[tuple[Path, int], bool] = {}
@@ -111,22 +113,25 @@ class Room:
     def keep_to(self, current: Path) -> None:
         """Delete until the bound is kept to; see `look`."""
         sizes = {one: _bytes(one) for one in _sessions(self._root)}
-        over = sum(sizes.values()) - self._most
-        if over <= 0:
+        over, short = sum(sizes.values()) - self._most, 0.0
+        with suppress(OSError):
+            short = self._free - shutil.disk_usage(self._root).free
+        left = max(over, short)
+        if left <= 0:
             return
         ended = [one for one in sizes if one != current and not _is_fresh(one)]
         labelled = [one for one in ended if self._has_label(one)]
-        over -= self._delete([one for one in ended if one not in labelled], over, "without a label")
+        freed = self._delete([o for o in ended if o not in labelled], left, "without a label")
         for session in labelled:
-            if over > 0:
-                over -= _drop_pictures(session)
-        self._delete(labelled, over, "with labels")
+            if freed < left:
+                freed += _drop_pictures(session)
+        self._delete(labelled, over - freed, "with labels")
 
-    def _delete(self, sessions: Sequence[Path], over: float, what: str) -> float:
+    def _delete(self, sessions: Sequence[Path], needed: float, what: str) -> float:
         """Delete the oldest, as far as that is needed; returns the bytes that are free."""
         gone, freed = [], 0.0
         for session in sessions:
-            if freed >= over:
+            if freed >= needed:
                 break
             before = _bytes(session)
             shutil.rmtree(session, ignore_errors=True)

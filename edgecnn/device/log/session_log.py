@@ -66,7 +66,7 @@ class SessionLog:
         self.down: Down | None = None
         self.num_lost = self.num_outages = 0
         self.notes: deque[str] = deque()  # what has to be said: of another thread
-        self._retry_at = self._check_at = self._expire_at = 0.0
+        self._retry_at = self._check_at = self._expire_at = self._room_at = 0.0
         self._roll_at = float("-inf")  # later after another session could not be begun
         self._full = self._ended = self._is_over = False
         # The start of the first session, and when the run's first frame was captured.
@@ -81,7 +81,8 @@ class SessionLog:
         self._is_room_said = False
         self._room: Room | None = None
         if options.log_root is not None and options.root_mb is not None:
-            self._room = Room(options.log_root, options.root_mb)
+            free = options.session_mb + options.keep_mb
+            self._room = Room(options.log_root, options.root_mb, free)
         self._open()
 
     @property
@@ -188,6 +189,9 @@ class SessionLog:
         if self._ended:
             return
         now = time.monotonic()
+        if self._room is not None and now >= self._room_at:
+            self._room_at = now + _EXPIRE_S
+            self._room.look(self.folder)
         if self.down is not None:
             if now >= self._retry_at:
                 self._retry_at = now + _RETRY_S
@@ -204,8 +208,6 @@ class SessionLog:
         if now >= self._expire_at:
             self._expire_at = now + _EXPIRE_S
             self._expire()
-            if self._room is not None:
-                self._room.look(self.folder)
         while self._room is not None and self._room.notes:
             self._tell(self._room.notes.popleft())
         if not self._full:
@@ -270,6 +272,7 @@ class SessionLog:
         now = time.monotonic()
         self.down, self._retry_at = Down(now, cause), now
         self.num_outages += 1
+        self._room_at = now  # a full disk may have room for more
         self.notes.append(f"not logging: {cause}")
 
     def _try_again(self, down: Down | None) -> None:
