@@ -117,6 +117,9 @@ def test_a_run_says_what_it_deletes_and_lists_it_no_more(tmp_path, monkeypatch):
     assert (log.sessions, first.exists(), log.num_lost) == (((second,),), False, 1)
     log.tick()
     assert log.num_lost == 1
+    assert list(log.notes) == said  # once: the log has all
+    said = [e["message"] for e in events(second, "health") if "message" in e]
+    assert said[-1] == f"--root-mb: deleted 1 session without a label: {first.name}"
     log.end("done", {})
 
 

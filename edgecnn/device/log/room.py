@@ -100,6 +100,13 @@ class Room:
         self._is_labelled: dict[tuple[Path, int], bool] = {}
         self._thread: threading.Thread | None = None
 
+    @classmethod
+    def of(cls, options: RunOptions) -> Room | None:
+        """None where sessions are not bounded."""
+        if options.log_root is None or options.root_mb is None:
+            return None
+        return cls(options.log_root, options.root_mb, options.session_mb + options.keep_mb)
+
     def look(self, current: Path) -> None:
         """Have the bound kept to, unless that is still being done.
 

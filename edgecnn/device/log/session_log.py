@@ -79,10 +79,7 @@ class SessionLog:
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
         self._ended_at: dict[Path, float] = {}  # sessions before this one, of `time.monotonic()`
         self._is_room_said = False
-        self._room: Room | None = None
-        if options.log_root is not None and options.root_mb is not None:
-            free = options.session_mb + options.keep_mb
-            self._room = Room(options.log_root, options.root_mb, free)
+        self._room = Room.of(options)
         self._open()
 
     @property
@@ -209,7 +206,9 @@ class SessionLog:
             self._expire_at = now + _EXPIRE_S
             self._expire()
         while self._room is not None and self._room.notes:
-            self._tell(self._room.notes.popleft())
+            # The first one is a warning, the log has all: one comes each day.
+            self._tell(self._room.notes.popleft(), is_news=not self._is_room_said)
+            self._is_room_said = True
         if not self._full:
             self.write(Recorder.tick)
             self.write(lambda recorder: recorder.session.sync())
@@ -335,9 +334,10 @@ class SessionLog:
                 "with a label or a picture are logged from here on"
             )
 
-    def _tell(self, what: str) -> None:
-        """Say it to who looks on, and to who reads the session."""
-        self.notes.append(what)
+    def _tell(self, what: str, *, is_news: bool = True) -> None:
+        """Say it to who looks on, if it is news, and to who reads the session."""
+        if is_news:
+            self.notes.append(what)
         self._write(lambda recorder: recorder.health(what))
 
     def _go_on(self) -> None:
