@@ -344,6 +344,40 @@ def test_an_output_that_hangs_loses_answers_and_no_time_and_is_tried_again():
     assert stuck.sent[-1] == 999
 
 
+class Slow(Stuck):
+    """An output that takes its time."""
+
+    def send(self, one: Announced) -> None:
+        time.sleep(0.0003)
+        self.sent.append(one.frame)
+
+
+def test_a_recording_waits_for_a_slow_output_and_loses_no_answer():
+    slow, stop = Slow(), threading.Event()
+    with Publishers([Publisher(slow, changes_only=True)], stop) as outputs:
+        for frame in range(700):
+            outputs.put(answered(frame))
+    assert (slow.sent, outputs.num_dropped, outputs.failures) == ([*range(700)], 0, [])
+
+
+def test_a_recording_waits_for_no_output_that_is_away_nor_after_a_stop():
+    stop, stuck = threading.Event(), Stuck()
+    away = Publisher(Webhook(f"http://127.0.0.1:{free_port()}/"), changes_only=True)
+    away.put(answered(0))
+    until(lambda: away.failure is not None)
+    for frame in range(300):
+        away.put(answered(frame), stop)
+    assert away.num_dropped > 0
+    stop.set()
+    hanging = Publisher(stuck, changes_only=True)
+    for frame in range(300):
+        hanging.put(answered(frame), stop)
+    assert hanging.num_dropped > 0
+    for publisher in (away, hanging):
+        publisher.stop()
+    stuck.go.set()
+
+
 @pytest.mark.clock
 def test_an_answer_that_hangs_on_its_way_at_the_end_was_not_sent():
     stuck = Stuck()

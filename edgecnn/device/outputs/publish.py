@@ -1,4 +1,7 @@
-"""Hands answers to outputs from a thread of its own: a slow or dead one loses lines, never time."""
+"""Hands answers to outputs from a thread of its own: a dead one loses lines and never time.
+
+A slow one loses lines of a camera. A recording waits for it, so that none is lost.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ __all__ = [
 
 _MOST_WAITING = 256
 _STATUS_S, _END_S = 1.0, 1.0
+_PATIENCE_S = 0.005
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 
@@ -118,16 +122,32 @@ class Publisher:
         )
         self._thread.start()
 
-    def put(self, answered: Announced) -> None:
-        """Hand an answer over; takes microseconds."""
+    def put(self, answered: Announced, stop: threading.Event | None = None) -> None:
+        """Hand an answer over; takes microseconds.
+
+        Args:
+            stop: Wait for room, unless the output is away, until this is set; None: don't.
+        """
         if self._changes_only and not answered.decision.changed:
             return
+        if stop is not None:
+            self.wait(stop, _MOST_WAITING - 1)
         if len(self._waiting) >= _MOST_WAITING:  # the newest answers are worth most
             self._waiting.popleft()
             self._dropped += 1
             self._loses = True
         self._waiting.append(answered)
         self._wake.set()
+
+    def wait(self, stop: threading.Event, most: int = 0) -> None:
+        """Wait until this many answers or fewer are not sent, or the output is away."""
+        while len(self._waiting) + self._in_flight > most and self._is_well:
+            if stop.wait(_PATIENCE_S):
+                return
+
+    @property
+    def _is_well(self) -> bool:
+        return not (self._failure or self._output.failure) and self._thread.is_alive()
 
     @property
     def num_dropped(self) -> int:
@@ -200,11 +220,14 @@ class Publisher:
 class Publishers:
     """All outputs of a run.
 
-    `due` says when the next figures are wanted, of `time.monotonic()`.
+    Args:
+        stop: Of a recording, which waits for slow outputs until this is set; None for a camera.
     """
 
-    def __init__(self, publishers: Sequence[Publisher]) -> None:
-        self._publishers = tuple(publishers)
+    def __init__(
+        self, publishers: Sequence[Publisher], stop: threading.Event | None = None
+    ) -> None:
+        self._publishers, self._stop = tuple(publishers), stop
         self._due = 0.0
 
     def __bool__(self) -> bool:
@@ -217,7 +240,10 @@ class Publishers:
         self.close()
 
     def close(self) -> None:
-        """Have all send what waits, and end; a second each at most."""
+        """Have all send what waits, and end; a second each at most, but of a recording all."""
+        if self._stop is not None:
+            for publisher in self._publishers:
+                publisher.wait(self._stop)
         for publisher in self._publishers:
             publisher.stop()
         for publisher in self._publishers:
@@ -225,7 +251,7 @@ class Publishers:
 
     def put(self, answered: Announced) -> None:
         for publisher in self._publishers:
-            publisher.put(answered)
+            publisher.put(answered, self._stop)
 
     def wants_status(self) -> bool:
         """Whether a second has passed since the last figures."""

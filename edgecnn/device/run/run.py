@@ -102,7 +102,8 @@ def run(
         if page is not None:
             stack.enter_context(page.serve(log, on_link))
         name = options.name or str(host()["name"]) or "edgecnn"
-        outputs = stack.enter_context(open_outputs(options, name, on_line))
+        waits = None if opened.live else stop
+        outputs = stack.enter_context(open_outputs(options, name, on_line, waits))
         notifier = stack.enter_context(Notifier())
         incoming = None
         if options.bundle_dir is not None:
