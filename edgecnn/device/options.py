@@ -266,11 +266,11 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
     )
     root_mb: float | None = option(
         None,
-        "With --log-root, delete what is oldest beyond this many megabytes: sessions without a "
-        "label, then pictures without one, and sessions with labels last.",
+        "With --log-root, delete the oldest beyond this many megabytes: sessions without a label, "
+        "then pictures without one, and sessions with labels last.",
         low=0.01,
         high=1e9,
-        shown="nothing is deleted",
+        shown="no limit",
     )
     web: str | None = option(
         None,
