@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from datetime import datetime, timezone
 from pathlib import Path
 
 from edgecnn.adapt.result import UndoResult
@@ -46,6 +47,7 @@ def go_back(model: Path | str, output: Path | str) -> UndoResult:
             f"the parent of {model}, whose {CARD_FILE} has the SHA-256 {card.parent[:12]}..., is "
             f"not in {model.resolve().parent}; put its folder there"
         )
+    undone_at, parent_at = _written(model), _written(parent)  # `output` may be `model`
     bundle = is_bundle(parent)
     if bundle:
         Bundle.open(parent)  # every file as it was written
@@ -53,7 +55,23 @@ def go_back(model: Path | str, output: Path | str) -> UndoResult:
     with staged_folder(output, marker=marker) as stage:
         shutil.copytree(parent, stage, dirs_exist_ok=True)
     old = read_card((output / CARD_FILE).read_bytes(), output)
-    return UndoResult(output, parent, old.lab.tally)
+    steps = (card.adaptation or {}).get("steps", ())
+    return UndoResult(
+        output,
+        parent,
+        old.lab.tally,
+        parent_at,
+        model,
+        undone_at,
+        card.lab.tally,
+        tuple(str(step["name"]) for step in steps if step.get("accepted")),
+    )
+
+
+def _written(folder: Path) -> str:
+    """When its card was written, to the minute: nobody remembers a network of weeks ago."""
+    at = datetime.fromtimestamp((folder / CARD_FILE).stat().st_mtime, timezone.utc)
+    return at.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _find(folder: Path, digest: str) -> Path | None:

@@ -268,14 +268,29 @@ def _row(step: AdaptStep) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class UndoResult(Record):
-    """The network that an adapted one came from: `model` is a copy of `parent`."""
+    """The network that an adapted one came from: `model` is a copy of `parent`.
+
+    parent_at, undone_at   when the card of each was written, in UTC, as its file says
+    undone, undone_lab     the adapted one, and its lab accuracy
+    steps                  what it had learned of the field
+    """
 
     model: Path
     parent: Path
     lab: Tally
+    parent_at: str
+    undone: Path
+    undone_at: str
+    undone_lab: Tally
+    steps: tuple[str, ...] = ()
 
     def to_text(self) -> str:
-        return f"wrote {self.model}, a copy of {self.parent}: lab {self.lab.text()}"
+        lost = f", which had accepted: {', '.join(self.steps)}" if self.steps else ""
+        return (
+            f"wrote {self.model}, a copy of {self.parent} of {self.parent_at}: lab "
+            f"{self.lab.text()}\n"
+            f"undone: {self.undone} of {self.undone_at}{lost}: lab {self.undone_lab.text()}"
+        )
 
 
 def _doubted(suspects: tuple[tuple[str, str, str], ...]) -> list[str]:

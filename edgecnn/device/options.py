@@ -264,6 +264,14 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
         low=0.01,
         high=1e9,
     )
+    root_mb: float | None = option(
+        None,
+        "With --log-root, delete the oldest beyond this many megabytes: sessions without a label, "
+        "then pictures without one, and sessions with labels last.",
+        low=0.01,
+        high=1e9,
+        shown="no limit",
+    )
     web: str | None = option(
         None,
         "Serve a page for a phone here: it shows frames and takes labels. A port serves this "

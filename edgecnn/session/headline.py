@@ -125,12 +125,14 @@ def live_alarm(parts: Sequence[tuple[Frames, Truth]], lab: Tally) -> Alarm:
 
 def _logged_as_hard(frames: Frames, truth: Truth) -> np.ndarray:
     """Labels that stand for themselves alone since a thin log holds their frames for being hard:
-    bool, shape (n,). The alarm weighs no labels, so that it can't count these.
+    bool, shape (n,). The alarm weighs no labels, so that it can't count these; what the page of the
+    run asked about is a draw of chance wherever its picture is.
     """
     found = np.zeros(len(frames), bool)
     if (truth.why == RANDOM).any() and log_weights(frames) is not None:
         found[[row for row, chance in frames.chances.items() if not chance]] = True
         found &= (truth.why == RANDOM) & (truth.weight == 1)
+        found &= ~np.isin(frames.key, truth.asked)
     return found
 
 

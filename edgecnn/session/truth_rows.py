@@ -36,7 +36,8 @@ class Truth:
     person labelled without and with the answer in view; `guarded` those that the run left
     unlabelled because they were near a change of the label; `differing` those that two people
     labelled otherwise, where the later label counts: `people` names them, or the sources where
-    nobody is named; `strangers` the frames with a label that the log does not hold.
+    nobody is named; `strangers` the frames with a label that the log does not hold; `asked` the
+    keys of the frames that the page of the run drew and asked about.
     """
 
     label: np.ndarray
@@ -51,6 +52,7 @@ class Truth:
     differing: int = 0
     people: tuple[str, ...] = ()
     strangers: int = 0
+    asked: tuple[int, ...] = ()
 
 
 class TruthRows:
@@ -80,6 +82,7 @@ class TruthRows:
         # (row, value) of others.
         self._weight, self._given = (array("q"), array("d")), (array("q"), array("d"))
         self._blind = array("q"), array("d")
+        self._asked = array("q")
         self._newest = float("-inf")
         self._is_late = False  # whether a label says that it was given before one above it
 
@@ -102,6 +105,8 @@ class TruthRows:
         self._why.append(why)
         if event.blind is not None:
             _append(self._blind, row, event.blind)
+        if event.via == "page" and event.why == "uniform":
+            self._asked.append(key)
         if weight != 1:
             _append(self._weight, row, weight)
         if event.label is not None and event.label not in self._codes:
@@ -182,6 +187,7 @@ class TruthRows:
             differing=differing,
             people=tuple(sorted(names[k] for k in who)),
             strangers=_num_strangers(key, known) + _num_standing(self._elsewhere),
+            asked=tuple(self._asked),
         )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
 from edgecnn.errors import OutputError, SessionError, listed
+from edgecnn.files.own_folders import check_not_within
 from edgecnn.files.staging import write_file
 from edgecnn.records import Json
 from edgecnn.session.events import FrameEvent, TruthEvent, event_line, top_scores
@@ -46,9 +47,12 @@ def check_session_place(folder: Path) -> None:
     """Refuse a place that holds something already: sessions are never mixed or overwritten.
 
     Raises:
-        OutputError: A session, another folder with something in it, or a file.
+        OutputError: A session, another folder with something in it, or a file; or it is inside
+            of a session, a bundle or a MODEL folder.
     """
+    check_not_within(folder)
     try:
+        _check_parents(folder)
         if not folder.exists():
             return
         if not folder.is_dir():
@@ -65,6 +69,20 @@ def check_session_place(folder: Path) -> None:
             )
     except OSError as error:
         raise OutputError(f"can't use {folder} as --log: {error.strerror}") from error
+
+
+def _check_parents(folder: Path) -> None:
+    for parent in folder.absolute().parents:
+        if is_session(parent):
+            raise OutputError(
+                f"{folder} is inside of the session {parent}, where nothing would read it; choose "
+                "another --log or --log-root"
+            )
+        if parent.is_file():
+            raise OutputError(
+                f"{parent} is a file, expected a folder for sessions; choose another --log or "
+                "--log-root"
+            )
 
 
 class SessionWriter:

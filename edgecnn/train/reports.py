@@ -11,6 +11,8 @@ from edgecnn.render.step_line import step_line
 
 __all__ = ["Clock", "Reports"]
 
+# From this share of its time on a run is said to have taken longer.
+_OVER = 1.05
 # Less would not be a training.
 _LEAST_S = 1.0
 
@@ -62,3 +64,13 @@ class Clock:
         if self.seconds is None:
             return None
         return max(_LEAST_S, self.seconds - self.elapsed - reserve)
+
+    def overrun(self) -> str | None:
+        """What to say where the run took longer than it may; None where it did not."""
+        took = self.elapsed
+        if self.seconds is None or took <= _OVER * self.seconds:
+            return None
+        return (
+            f"It took {took:.0f} s, more than --seconds {self.seconds:g}: the machine was busy "
+            "with other work, or that is too little for these images."
+        )

@@ -115,7 +115,8 @@ def train(
         result = replace(result, sides=trials)
         if writes:
             _write(result, task, learned, measured)
-    return result
+    late = clock.overrun()
+    return result if late is None else replace(result, notes=(*result.notes, late))
 
 
 def _check_kept(output: Path, resume: bool, reports: Reports) -> None:

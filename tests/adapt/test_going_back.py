@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -39,11 +41,17 @@ def family(digits_bundle, tmp_path) -> tuple[Path, Path]:
 def test_the_parent_comes_back_whole_even_in_place_of_the_adapted_one(family):
     old, new = family
     digest = Bundle.open(old).sha256
+    for one, day in ((old, 2), (new, 28)):
+        at = datetime(2026, 5, day, 13, 25, tzinfo=timezone.utc).timestamp()
+        os.utime(one / CARD_FILE, (at, at))
     result = go_back(new, new)
+    first, second = result.to_text().splitlines()
+    assert f"wrote {new}, a copy of {old.resolve()} of 2026-05-02 13:25 UTC: lab " in first
+    undone = f"undone: {new} of 2026-05-28 13:25 UTC, which had accepted: last layer: lab "
+    assert second.startswith(undone)
     assert Bundle.open(new).sha256 == digest
     assert result.parent == old.resolve()
     assert result.lab == Bundle.open(old).card.lab.tally
-    assert str(new) in result.to_text()
     with pytest.raises(ModelError, match="names no parent"):
         go_back(new, new)
 

@@ -282,8 +282,15 @@ CASES = (
         "run B -s F --mqtt mqtt://here/home/door",
     ),
     read("which names no host", "run B -s F --mqtt mqtt:///t", "run B -s F --mqtt mqtt://here/t"),
+    Case(
+        "has no room for two sessions",
+        "run B -s F --log-root O --root-mb 100",
+        "run B -s F --log-root O --root-mb 640",
+    ),
     Case("is inside of the source", "run B -s F --log-root F", "run B -s F --log O"),
     Case("is a file, expected a new folder", "run B -s F --log T", "run B -s F --log O"),
+    Case("is a file, expected a folder for", "run B -s F --log-root T", "run B -s F --log-root O"),
+    Case("is inside of the session", "run B -s F --log-root S", "run B -s F --log-root O"),
     Case("holds a session already", "run B -s F --log S", "run B -s F --log O"),
     Case("is not empty and not a session", "run B -s F --log L", "run B -s F --log O"),
     Case(

@@ -318,11 +318,46 @@ def test_an_output_that_hangs_loses_answers_and_no_time_and_is_tried_again():
         publisher.put(answered(frame))
         publisher.put(answered(frame, changed=False))
     assert publisher.num_dropped >= 700
+    assert publisher.failure == "stuck: 256 answers wait for it, and of more the oldest are lost"
     stuck.go.set()
-    until(lambda: bool(stuck.sent))
+    until(lambda: bool(stuck.sent) and publisher.failure is None)
     publisher.close()
     assert stuck.sent == sorted(set(stuck.sent))
     assert stuck.sent[-1] == 999
+
+
+class Slow(Stuck):
+    """An output that takes its time."""
+
+    def send(self, one: Announced) -> None:
+        time.sleep(0.0003)
+        self.sent.append(one.frame)
+
+
+def test_a_recording_waits_for_a_slow_output_and_loses_no_answer():
+    slow, stop = Slow(), threading.Event()
+    with Publishers([Publisher(slow, changes_only=True)], stop) as outputs:
+        for frame in range(700):
+            outputs.put(answered(frame))
+    assert (slow.sent, outputs.num_dropped, outputs.failures) == ([*range(700)], 0, [])
+
+
+def test_a_recording_waits_for_no_output_that_is_away_nor_after_a_stop():
+    stop, stuck = threading.Event(), Stuck()
+    away = Publisher(Webhook(f"http://127.0.0.1:{free_port()}/"), changes_only=True)
+    away.put(answered(0))
+    until(lambda: away.failure is not None)
+    for frame in range(300):
+        away.put(answered(frame), stop)
+    assert away.num_dropped > 0
+    stop.set()
+    hanging = Publisher(stuck, changes_only=True)
+    for frame in range(300):
+        hanging.put(answered(frame), stop)
+    assert hanging.num_dropped > 0
+    for publisher in (away, hanging):
+        publisher.stop()
+    stuck.go.set()
 
 
 @pytest.mark.clock

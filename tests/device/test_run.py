@@ -12,6 +12,7 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -21,6 +22,7 @@ from edgecnn.audit.audit import audit
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
 from edgecnn.bundle.frame_view import FrameView
+from edgecnn.device.machine import signals
 from edgecnn.device.machine.signals import stop_on_signals
 from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import (
@@ -288,8 +290,12 @@ def test_a_place_that_is_taken_is_left_as_it_was(digits_bundle, film, tmp_path):
         run(digits_bundle, str(film[0]), RunOptions(log=other))
     with pytest.raises(OutputError, match="is a file"):
         run(digits_bundle, str(film[0]), RunOptions(log=other / "letter.txt"))
-    with pytest.raises(OutputError, match="can't"):
+    with pytest.raises(OutputError, match="is a file, expected a folder for sessions"):
         run(digits_bundle, str(film[0]), RunOptions(log=other / "letter.txt" / "s"))
+    with pytest.raises(OutputError, match="is inside of the session"):
+        run(digits_bundle, str(film[0]), RunOptions(log_root=session))
+    with pytest.raises(OutputError, match="a bundle, which holds its own files only"):
+        run(digits_bundle, str(film[0]), RunOptions(log=digits_bundle / "s"))
     with pytest.raises(OutputError, match="can't write session /proc/"):
         run(digits_bundle, str(film[0]), RunOptions(log=Path("/proc/edgecnn/s")))
     assert [p.name for p in other.iterdir()] == ["letter.txt"]
@@ -463,6 +469,22 @@ def test_a_closed_terminal_ends_a_run_unless_nohup_started_it():
                 assert stop.is_set() == ends
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_and_a_later_one_interrupts(monkeypatch):
+    clock = SimpleNamespace(now=50.0)
+    monkeypatch.setattr(signals, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.is_set()
+            clock.now += 2
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.clock

@@ -34,6 +34,7 @@ from edgecnn.device.run.bundles import Bundles
 from edgecnn.device.run.incoming import Incoming
 from edgecnn.device.run.run import run
 from edgecnn.errors import BundleError, OptionError, SessionError
+from edgecnn.session.header import read_header
 from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import open_session, read_frames
 
@@ -227,6 +228,8 @@ def test_a_bundle_that_is_looked_at_twice_is_taken_once(two, tmp_path, monkeypat
         monkeypatch.setattr(incoming_module, "load_other", while_the_loop_goes_on)
     assert taken[0].classifier.bundle.sha256 == Bundle.open(two["most"]).sha256
     assert incoming.take() is None
+    (tmp_path / "now.edgecnn" / CARD_FILE).touch()
+    assert incoming.too_late() == ""  # it answers, touched or not
 
 
 def test_live_accuracy_and_an_audit_are_of_one_bundle(two, expected, swapping, tmp_path):
@@ -377,6 +380,8 @@ def test_a_shadow_that_takes_over_ends_the_comparison(two, swapping, tmp_path):
     result, ((frame, _),) = swapping(work, shadow=two["most"])
     assert result.shadow.frames == frame > 0
     assert result.frames > frame
+    headers = [read_header(one) for one in sessions_below(tmp_path / "root")]
+    assert [one.shadow is None for one in headers] == [False, True]
 
 
 @pytest.fixture(scope="module")

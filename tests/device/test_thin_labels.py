@@ -7,8 +7,10 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,12 +49,14 @@ def few(monkeypatch):
     monkeypatch.setattr(left_out, "_MOST", MOST)
 
 
-def feed(log: SessionLog, frames: range, asked: int | None = None) -> None:
+def feed(
+    log: SessionLog, frames: range, asked: int | None = None, answer: Prediction = ANSWER
+) -> None:
     start = time.monotonic()
     for k in frames:
         image = np.full((48, 40, 3), k, np.uint8)
         frame = Frame(image, k, datetime.now(timezone.utc), start + k / 100)
-        reply = Reply(ANSWER, None, 9.0, 3.0, thing=k, may_be_asked=k == asked)
+        reply = Reply(answer, None, 9.0, 3.0, thing=k, may_be_asked=k == asked)
         log.write(lambda recorder, f=frame, r=reply: recorder.frame(f, r))
 
 
@@ -104,6 +108,23 @@ def test_a_thin_log_holds_answers_for_as_long_as_the_live_figure_takes_their_lab
     assert held.find(0, None) is not None
 
 
+def test_a_hard_frame_that_the_page_surely_asked_about_counts_for_the_alarm_of_an_audit(tmp_path):
+    """As it does while the run goes on."""
+    unsure = Prediction(0, LABELS[0], 0.3, (0.3, *[0.0] * (len(LABELS) - 1)))
+    options = RunOptions(log=tmp_path / "s", keep_frames=20, log_every=0.1)
+    log, live = SessionLog(PAGE, options, live=False), Answers(LABELS)
+    feed(log, range(100), answer=unsure)
+    for k in range(100):
+        live.answer(k, 0, k)
+    hard = [e["frame"] for e in events(tmp_path / "s", "frame") if e.get("pool") == "hard"]
+    for frame in hard:
+        live.truth(asked := TruthEvent(frame, LABELS[0], "page", why="uniform", probability=1.0))
+        log.truths([asked])
+    log.end("done", {"frames": 100})
+    alarm = audit([tmp_path / "s"]).alarm
+    assert (alarm.things, alarm.right) == live.first_answers == (len(hard), len(hard))
+
+
 def test_a_label_before_its_answer_keeps_the_answer_in_a_thin_log(tmp_path):
     """Of several regions one may be labelled while the next one is answered still."""
     log = SessionLog(PAGE, RunOptions(log=tmp_path / "s", **THIN), live=True)
@@ -148,15 +169,48 @@ def test_where_no_label_can_come_nothing_is_held(tmp_path):
     assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [0]
 
 
-def test_a_video_is_thinned_by_its_own_clock_however_fast_it_is_read(tmp_path):
-    log = SessionLog(PAGE, RunOptions(log=tmp_path / "s", keep_frames=0, log_every=2.0), live=False)
-    start = time.monotonic()
-    for k in range(60):  # ten a second, read in 60 ms
-        image = np.full((48, 40, 3), k, np.uint8)
-        frame = Frame(image, k, datetime.now(timezone.utc), start + k / 1000, seconds=k / 10)
+def thinned(folder: Path, seconds: Sequence[float], *, every_s: float, live: bool) -> list[int]:
+    """The frames that are logged of those that were captured at these times."""
+    log = SessionLog(PAGE, RunOptions(log=folder, keep_frames=0, log_every=every_s), live=live)
+    start, image = time.monotonic(), np.zeros((8, 8, 3), np.uint8)
+    for k, second in enumerate(seconds):
+        captured = start + (second if live else k / 1000)  # a video is read in a moment
+        at = None if live else second
+        frame = Frame(image, k, datetime.now(timezone.utc), captured, seconds=at)
         log.write(lambda recorder, f=frame: recorder.frame(f, Reply(ANSWER, None, 9.0, 3.0)))
     log.end("done", {})
-    assert read_frames(open_session(tmp_path / "s")).frame.tolist() == [0, 20, 40]
+    return read_frames(open_session(folder)).frame.tolist()
+
+
+def test_a_video_is_thinned_by_its_own_clock_however_fast_it_is_read(tmp_path):
+    tenths = [k / 10 for k in range(60)]
+    first, *found = thinned(tmp_path / "s", tenths, every_s=2.0, live=False)
+    assert (first, [k // 20 for k in found]) == (0, [0, 1, 2])
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_thin_log_holds_one_answer_an_interval_at_a_moment_of_chance(tmp_path, live):
+    """Of a scene that returns at the rate of the log it sees all parts."""
+    _, *found = thinned(tmp_path / "s", [k / 30 for k in range(900)], every_s=0.1, live=live)
+    assert 298 <= len(found) <= 301
+    assert np.bincount(np.array(found) % 3).min() > 70
+
+
+def test_frames_that_come_as_seldom_as_the_log_takes_them_are_all_logged(tmp_path):
+    jitter = np.random.default_rng(0).uniform(-0.05, 0.05, 100)
+    times = (60 * np.arange(100) + jitter).tolist()
+    assert thinned(tmp_path / "s", times, every_s=60.0, live=True) == list(range(100))
+
+
+def test_sessions_of_one_run_do_not_log_the_same_moments(tmp_path):
+    options = RunOptions(log_root=tmp_path, keep_frames=0, log_every=0.1)
+    log = SessionLog(HEADER, options, live=True)
+    feed(log, range(100))
+    log.begin(BUNDLE, BUNDLE.artifact(), None)
+    feed(log, range(100))
+    log.end("done", {})
+    one, other = (read_frames(open_session(one)).frame.tolist() for one in sessions_below(tmp_path))
+    assert one != other
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from edgecnn.errors import OptionError
     [
         (RunOptions(log_every=5.0, keep_frames=3), "live", "--keep-frames, --log-every: of no use"),
         (RunOptions(log=Path("s"), session_mb=3.0), "video", "--session-mb: of no use"),
+        (RunOptions(root_mb=3e3), "video", "--root-mb: of no use without --log-root"),
         (RunOptions(changes_only=True), "video", "--changes-only"),
         (RunOptions(truth=("folder",), truth_offset=-1), "images", "--truth-offset"),
         (RunOptions(every="10s", timeout_s=2.0), "images", "--every, --timeout: of no use for"),

@@ -138,6 +138,8 @@ def test_the_clock_leaves_time_for_what_comes_after(monkeypatch):
     assert Clock(None, 100.0).left() is None
     assert Clock(60.0, 100.0).left(reserve=10.0) == 20.0
     assert Clock(60.0, 100.0).left(reserve=50.0) == 1.0
+    assert [Clock(s, 100.0).overrun() for s in (None, 60.0, 29.5)] == [None, None, None]
+    assert "It took 30 s, more than --seconds 20: " in (Clock(20.0, 100.0).overrun() or "")
 
 
 def test_an_epoch_is_a_line_where_nobody_draws_it():

@@ -57,10 +57,11 @@ class FrameSample:
         *,
         live: bool,
         region: str | None = None,
+        seed: int = 0,
     ) -> None:
         self._session, self._region = session, region
         self._offered = 0
-        self._random = Random(0)
+        self._random = Random(seed)
         self._spacing_s = _LIVE_SPACING_S if live else 0.0
         self._last_hard = self._retry_at = float("-inf")
         self._failure: str | None = None

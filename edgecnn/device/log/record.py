@@ -22,6 +22,8 @@ _HEALTH_S = 10.0
 # All scores of frames that are not kept: of at most every tenth, and of fewer where there are many
 # classes, so that a line takes some bytes more in the mean.
 _SCORES_SHARE, _SCORES_A_FRAME = 0.1, 1.0
+# Frames that come about as seldom as `log_every` says are all logged, though their times jitter.
+_AS_SELDOM = 0.95
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Recorder:
         live: Whether the source is a camera or stream.
         regions: Names of what is classified; the bounds of kept pictures hold for all together.
         left_out: Takes the answers that are not logged; of a run with several sessions it is one.
+        seed: Another one for each session of a run: not the same moments of each day.
     """
 
     def __init__(
@@ -66,16 +69,20 @@ class Recorder:
         live: bool,
         regions: Sequence[str | None] = (None,),
         left_out: LeftOut | None = None,
+        seed: int = 0,
     ) -> None:
         self.session = session
         self._live, self._gap_s = live, options.timeout_s + options.period_s
         self._every_s = options.log_every
         count, megabytes = options.keep_frames // len(regions), options.keep_mb / len(regions)
         self._samples = {
-            name: FrameSample(session, count, megabytes, live=live, region=name) for name in regions
+            name: FrameSample(session, count, megabytes, live=live, region=name, seed=seed)
+            for name in regions
         }
-        self._random = Random(1)
-        self._health_at = self._logged_at = float("-inf")
+        self._random = Random(seed + 1)
+        self._interval, self._due_at = 0, self._random.random()  # of `log_every`
+        self._health_at = self._seen_at = float("-inf")
+        self._clock = 0.0  # in intervals
         self._last: tuple[int, float] | None = None
         self.first_frame: float | None = None  # when it was captured, of `time.monotonic()`
         # Near the end of the budget only frames with a label or a picture are logged.
@@ -169,14 +176,26 @@ class Recorder:
     def _is_due(self, frame: Frame) -> bool:
         """Whether `log_every` lets a frame through, with all its regions.
 
-        A video's own clock counts, as for `--every`: how fast it is read says nothing.
+        One at a random moment of each interval: what returns at the rate of the log would else be
+        always seen or never. A video's own clock counts, as for `--every`: how fast it is read
+        says nothing.
         """
         if self.sparse:
             return False
+        if frame.index == self._due_frame:  # another region
+            return True
         now = frame.captured if self._live or frame.seconds is None else frame.seconds
-        if now - self._logged_at >= self._every_s:
-            self._logged_at, self._due_frame = now, frame.index
-        return frame.index == self._due_frame
+        since, self._seen_at = max(0.0, now - self._seen_at), now
+        is_due = since >= _AS_SELDOM * self._every_s
+        if not is_due:
+            self._clock += since / self._every_s
+            is_due = self._clock >= self._due_at
+            while self._clock >= self._due_at:
+                self._interval += 1
+                self._due_at = self._interval + self._random.random()
+        if is_due:
+            self._due_frame = frame.index
+        return is_due
 
     def _note_gap(self, frame: Frame) -> None:
         """Log a gap before a frame that came late, though none before it was dropped."""

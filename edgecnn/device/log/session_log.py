@@ -20,12 +20,13 @@ from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.device.log.left_out import LeftOut
 from edgecnn.device.log.record import Recorder
+from edgecnn.device.log.room import Room, expire_pictures, room_left
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.header import RunPart, SessionHeader, ShadowBundle
-from edgecnn.session.layout import GOES_ON_IN, PICTURES_NAME, is_session
+from edgecnn.session.layout import GOES_ON_IN
 from edgecnn.session.write import SessionWriter
 
 __all__ = ["Down", "SessionLog"]
@@ -35,6 +36,7 @@ _DAY_S, _MB = 86_400.0, 1e6
 # From this share of --log-mb on, only frames with a label or a picture are logged.
 _SPARSE_SHARE = 0.8
 _MOST_EARLIER, _MOST_WAITING = 1000, 100_000
+_FEW_DAYS = 30.0  # of room on the disk
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class SessionLog:
         self.down: Down | None = None
         self.num_lost = self.num_outages = 0
         self.notes: deque[str] = deque()  # what has to be said: of another thread
-        self._retry_at = self._check_at = self._expire_at = 0.0
+        self._retry_at = self._check_at = self._expire_at = self._room_at = 0.0
         self._roll_at = float("-inf")  # later after another session could not be begun
         self._full = self._ended = self._is_over = False
         # The start of the first session, and when the run's first frame was captured.
@@ -75,6 +77,9 @@ class SessionLog:
         self._waiting: list[TruthEvent] = []
         self._left_out = LeftOut(labels_come=bool(header.truth))
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
+        self._ended_at: dict[Path, float] = {}  # sessions before this one, of `time.monotonic()`
+        self._is_room_said = False
+        self._room = Room.of(options)
         self._open()
 
     @property
@@ -87,7 +92,8 @@ class SessionLog:
         """The sessions of each file of each bundle, in their order: an audit takes one of these."""
         together: dict[tuple[str, str], list[Path]] = {}
         for network, folder in self._written:
-            together.setdefault(network, []).append(folder)
+            if not self._is_deleted(folder):
+                together.setdefault(network, []).append(folder)
         return tuple(map(tuple, together.values()))
 
     def write(self, work: Callable[[Recorder], None], frame: int | None = None) -> None:
@@ -145,6 +151,9 @@ class SessionLog:
         return next((place for after, place in self._earlier if event.frame < after), None)
 
     def _add_to(self, place: Path, events: Sequence[TruthEvent]) -> None:
+        if self._is_deleted(place):
+            self.num_lost += len(events)
+            return
         lines: list[FrameEvent | TruthEvent] = []
         for event in events:
             answer = self._left_out.find(event.frame, event.region)
@@ -160,6 +169,9 @@ class SessionLog:
             for event in events:
                 self._left_out.forget(event.frame, event.region)
 
+    def _is_deleted(self, session: Path) -> bool:
+        return self._room is not None and session in self._room.deleted
+
     def begin(self, bundle: Bundle, artifact: Artifact, shadow: ShadowBundle | None) -> None:
         """Go on in a new session: this bundle answers from here on, with this one beside it."""
         self._header = self._header.of_other(bundle, artifact, shadow)
@@ -174,6 +186,9 @@ class SessionLog:
         if self._ended:
             return
         now = time.monotonic()
+        if self._room is not None and now >= self._room_at:
+            self._room_at = now + _EXPIRE_S
+            self._room.look(self.folder)
         if self.down is not None:
             if now >= self._retry_at:
                 self._retry_at = now + _RETRY_S
@@ -190,6 +205,10 @@ class SessionLog:
         if now >= self._expire_at:
             self._expire_at = now + _EXPIRE_S
             self._expire()
+        while self._room is not None and self._room.notes:
+            # The first one is a warning, the log has all: one comes each day.
+            self._tell(self._room.notes.popleft(), is_news=not self._is_room_said)
+            self._is_room_said = True
         if not self._full:
             self.write(Recorder.tick)
             self.write(lambda recorder: recorder.session.sync())
@@ -220,6 +239,7 @@ class SessionLog:
             raise OptionError("neither --log nor --log-root is given")
         self._session = SessionWriter(folder, self._header_of_now())
         self._opened, self._full, self._is_over = self._header, False, False
+        self._began = time.monotonic()
         self._roll_at = float("-inf")
         self._written.append(((self._header.bundle_sha256, self._header.artifact), folder))
         names = [view.name for view in self._header.regions]
@@ -229,6 +249,7 @@ class SessionLog:
             live=self._live,
             regions=names if len(names) > 1 else (None,),
             left_out=self._left_out,
+            seed=len(self._written) - 1,
         )
 
     def _header_of_now(self) -> SessionHeader:
@@ -250,6 +271,7 @@ class SessionLog:
         now = time.monotonic()
         self.down, self._retry_at = Down(now, cause), now
         self.num_outages += 1
+        self._room_at = now  # a full disk may have room for more
         self.notes.append(f"not logging: {cause}")
 
     def _try_again(self, down: Down | None) -> None:
@@ -312,9 +334,10 @@ class SessionLog:
                 "with a label or a picture are logged from here on"
             )
 
-    def _tell(self, what: str) -> None:
-        """Say it to who looks on, and to who reads the session."""
-        self.notes.append(what)
+    def _tell(self, what: str, *, is_news: bool = True) -> None:
+        """Say it to who looks on, if it is news, and to who reads the session."""
+        if is_news:
+            self.notes.append(what)
         self._write(lambda recorder: recorder.health(what))
 
     def _go_on(self) -> None:
@@ -327,26 +350,37 @@ class SessionLog:
         first_frame, started_at = self._recorder.first_frame, before.header.started_at
         if self._run is None and first_frame is not None and started_at is not None:
             self._run = started_at, first_frame
+        seconds = time.monotonic() - self._began
         self._open()
         self._earlier.append((after, before.folder))
+        self._ended_at[before.folder] = time.monotonic()
         with suppress(OutputError):
             before.end(f"{GOES_ON_IN}{self.folder.name}")
+        if self._options.log_root is not None and self._room is None:
+            self._say_room(before.folder, seconds)
+
+    def _say_room(self, ended: Path, seconds: float) -> None:
+        """Say what a month takes at the rate of a session: once, and where the disk is soon full.
+
+        Args:
+            seconds: How long the session was written.
+        """
+        found = room_left(ended, seconds)
+        if found is not None and (not self._is_room_said or found[1] < _FEW_DAYS):
+            self._is_room_said = True
+            self._tell(found[0])
 
     def _expire(self) -> None:
-        """Delete pictures that are older than --keep-days, in all sessions of the root."""
-        days, root = self._options.keep_days, self._options.log_root
+        """Delete pictures that are older than --keep-days, in all sessions of the root.
+
+        A board without a clock begins at an old date: what this run wrote is no older than it.
+        """
+        days, now = self._options.keep_days, time.monotonic()
         if days is None:
             return
-        oldest = time.time() - days * _DAY_S
-        sessions = [self.folder]
-        if root is not None:
-            with suppress(OSError):  # a root that was deleted, or a disk that is away
-                sessions = [place for place in root.iterdir() if is_session(place)]
-        for session in sessions:
-            with suppress(OSError):
-                for picture in (session / PICTURES_NAME).iterdir():
-                    if picture.stat().st_mtime < oldest:
-                        picture.unlink()
+        begun = {self.folder: self._began, **self._ended_at}
+        young = {session for session, at in begun.items() if now - at < days * _DAY_S}
+        expire_pictures(self._options.log_root or self.folder, days, young)
 
 
 def _dated(root: Path) -> Path:

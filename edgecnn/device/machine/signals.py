@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 __all__ = ["stop_on_signals"]
+
+# Who ends a program may signal it and its group, as `timeout` does: that is asked once.
+_SAME_S = 1.0
 
 
 @contextmanager
@@ -17,16 +21,23 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
     SIGHUP comes where the terminal is closed; who starts a program with nohup has it ignored.
 
-    The first signal puts the old handlers back, so a second one works as ever.
+    A second one, a moment later, works as ever.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        restore()
-        stop.set()
+    asked_at: float | None = None
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked_at
+        if asked_at is None:
+            asked_at = time.monotonic()
+            stop.set()
+        elif time.monotonic() - asked_at > _SAME_S:
+            restore()
+            signal.raise_signal(number)
 
     def restore() -> None:
         for number, handler in before.items():

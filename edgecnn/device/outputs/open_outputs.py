@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -15,13 +16,17 @@ __all__ = ["open_outputs"]
 
 
 def open_outputs(
-    options: RunOptions, name: str, write_line: Callable[[str], None] | None
+    options: RunOptions,
+    name: str,
+    write_line: Callable[[str], None] | None,
+    stop: threading.Event | None = None,
 ) -> Publishers:
     """Open all outputs, or none.
 
     Args:
         name: What the device is called.
         write_line: Takes the JSON lines of `--output jsonl`.
+        stop: See `Publishers`.
 
     Raises:
         OptionError: An address is wrong or taken.
@@ -43,4 +48,4 @@ def open_outputs(
         if options.mqtt is not None:
             add(Mqtt(options.mqtt, name), changes_only=True)
         undo.pop_all()
-    return Publishers([Publisher(one, changes_only=only) for one, only in found])
+    return Publishers([Publisher(one, changes_only=only) for one, only in found], stop)

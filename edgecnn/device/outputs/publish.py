@@ -1,4 +1,7 @@
-"""Hands answers to outputs from a thread of its own: a slow or dead one loses lines, never time."""
+"""Hands answers to outputs from a thread of its own: a dead one loses lines and never time.
+
+A slow one loses lines of a camera. A recording waits for it, so that none is lost.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ __all__ = [
 
 _MOST_WAITING = 256
 _STATUS_S, _END_S = 1.0, 1.0
+_PATIENCE_S = 0.005
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 
 
@@ -112,6 +116,7 @@ class Publisher:
         self._output, self._changes_only = output, changes_only
         self._dropped = self._in_flight = 0
         self._failure: str | None = None
+        self._loses = False  # since all was sent
         self._waiting: deque[Announced] = deque()
         self._status: Status | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
@@ -120,15 +125,32 @@ class Publisher:
         )
         self._thread.start()
 
-    def put(self, answered: Announced) -> None:
-        """Hand an answer over; takes microseconds."""
+    def put(self, answered: Announced, stop: threading.Event | None = None) -> None:
+        """Hand an answer over; takes microseconds.
+
+        Args:
+            stop: Wait for room, unless the output is away, until this is set; None: don't.
+        """
         if self._changes_only and not answered.decision.changed:
             return
+        if stop is not None:
+            self.wait(stop, _MOST_WAITING - 1)
         if len(self._waiting) >= _MOST_WAITING:  # the newest answers are worth most
             self._waiting.popleft()
             self._dropped += 1
+            self._loses = True
         self._waiting.append(answered)
         self._wake.set()
+
+    def wait(self, stop: threading.Event, most: int = 0) -> None:
+        """Wait until this many answers or fewer are not sent, or the output is away."""
+        while len(self._waiting) + self._in_flight > most and self._is_well:
+            if stop.wait(_PATIENCE_S):
+                return
+
+    @property
+    def _is_well(self) -> bool:
+        return not (self._failure or self._output.failure) and self._thread.is_alive()
 
     @property
     def num_dropped(self) -> int:
@@ -142,6 +164,9 @@ class Publisher:
         cause = self._failure or self._output.failure
         if not self._thread.is_alive() and not self._closing.is_set():
             cause = "its thread died; please report it"
+        if self._loses:
+            lost = f"{_MOST_WAITING} answers wait for it, and of more the oldest are lost"
+            cause = lost if cause is None else f"{cause}; {lost}"
         return None if cause is None else f"{self._output.name}: {cause}"
 
     def show(self, status: Status) -> None:
@@ -174,7 +199,7 @@ class Publisher:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 self._wake.set()
             else:
-                self._failure, pause = None, _FIRST_PAUSE_S
+                self._failure, self._loses, pause = None, False, _FIRST_PAUSE_S
         self._output.close()
 
     def _send_all(self) -> None:
@@ -198,11 +223,14 @@ class Publisher:
 class Publishers:
     """All outputs of a run.
 
-    `due` says when the next figures are wanted, of `time.monotonic()`.
+    Args:
+        stop: Of a recording, which waits for slow outputs until this is set; None for a camera.
     """
 
-    def __init__(self, publishers: Sequence[Publisher]) -> None:
-        self._publishers = tuple(publishers)
+    def __init__(
+        self, publishers: Sequence[Publisher], stop: threading.Event | None = None
+    ) -> None:
+        self._publishers, self._stop = tuple(publishers), stop
         self._due = 0.0
 
     def __bool__(self) -> bool:
@@ -215,7 +243,10 @@ class Publishers:
         self.close()
 
     def close(self) -> None:
-        """Have all send what waits, and end; a second each at most."""
+        """Have all send what waits, and end; a second each at most, but of a recording all."""
+        if self._stop is not None:
+            for publisher in self._publishers:
+                publisher.wait(self._stop)
         for publisher in self._publishers:
             publisher.stop()
         for publisher in self._publishers:
@@ -223,7 +254,7 @@ class Publishers:
 
     def put(self, answered: Announced) -> None:
         for publisher in self._publishers:
-            publisher.put(answered)
+            publisher.put(answered, self._stop)
 
     def wants_status(self) -> bool:
         """Whether a second has passed since the last figures."""

@@ -235,7 +235,7 @@ class Loop:
             self._page.hub.swap(bundle, artifact)
         if self._log is not None:
             shadow, switch = self._bundles.shadow, self._bundles.switch(self._options)
-            self._log.begin(bundle, artifact, None if shadow is None else shadow.about)
+            self._log.begin(bundle, artifact, None if shadow is None else shadow.beside)
             said = f"{bundle.path.name} answers from frame {active.first_frame} on"
             self._log.health(said if switch is None else switch.to_text())
 

@@ -12,6 +12,7 @@ from edgecnn.device.live.status import Status
 from edgecnn.device.live.truth import Truths, load_truths
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
 from edgecnn.device.log.log_thread import LogThread
+from edgecnn.device.log.room import check_room
 from edgecnn.device.log.session_log import SessionLog
 from edgecnn.device.machine.health import boot_id, host
 from edgecnn.device.machine.notify import Notifier
@@ -61,12 +62,13 @@ def run(
         SourceError: No frames, or none any more for as long as `give_up` says.
         ImageError: A region is not inside of the frames.
         TruthError: The truth is malformed or contradicts the bundle.
-        OptionError: The session would be inside of the source.
+        OptionError: The session would be inside of the source, or `root_mb` has no room for two.
         OutputError: The session can't be begun. Later faults of the disk end no run.
     """
     _refuse_log_in_source(source, options)
     if options.log is not None:
         check_session_place(options.log)
+    check_room(options)
     loaded = load_classifier(bundle, options)
     page = LivePage(loaded.classifier, options) if options.web is not None else None
     check_golden(loaded.classifier)
@@ -96,7 +98,8 @@ def run(
         if page is not None:
             stack.enter_context(page.serve(log, on_link))
         name = options.name or str(host()["name"]) or "edgecnn"
-        outputs = stack.enter_context(open_outputs(options, name, on_line))
+        waits = None if opened.live else stop
+        outputs = stack.enter_context(open_outputs(options, name, on_line, waits))
         notifier = stack.enter_context(Notifier())
         incoming = None
         if options.bundle_dir is not None:

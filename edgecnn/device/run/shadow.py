@@ -39,6 +39,11 @@ class Shadow:
         self._pairs, self._said = ShadowPairs(), self._nothing_said()
         self._is_on = True
 
+    @property
+    def beside(self) -> ShadowBundle | None:
+        """What a session says of it; None while it is what answers."""
+        return self.about if self._is_on else None
+
     def is_due(self, count: int) -> bool:
         """Whether it answers the frame after `count` others."""
         return self._is_on and count % self._every == 0

@@ -10,6 +10,7 @@ from edgecnn.device.options import RunOptions
 __all__ = ["unused_options"]
 
 _OF_LOG = ("keep_frames", "keep_mb", "keep_days", "log_every", "log_mb", "site")
+_OF_ROOT = ("session_mb", "root_mb")
 _OF_CLOCK = ("every", "max_fps", "fps", "timeout_s", "wait", "give_up")
 
 
@@ -27,11 +28,10 @@ def unused_options(options: RunOptions, kind: str) -> Iterator[str]:
         flags = (f"--{name.removesuffix('_s').replace('_', '-')}" for name in names)
         return ", ".join(flag for name, flag in zip(names, flags, strict=True) if name in given)
 
-    if options.log is None and options.log_root is None:
-        if flags := among(*_OF_LOG, "session_mb"):
-            yield f"{flags}: of no use without --log or --log-root"
-    elif options.log_root is None and among("session_mb"):
-        yield "--session-mb: of no use without --log-root"
+    if options.log is None and options.log_root is None and (flags := among(*_OF_LOG)):
+        yield f"{flags}: of no use without --log or --log-root"
+    if options.log_root is None and (flags := among(*_OF_ROOT)):
+        yield f"{flags}: of no use without --log-root"
     if options.changes_only and options.output != "jsonl":
         yield "--changes-only: of no use without --output jsonl"
     if options.truth_offset and not any(one.endswith(".csv") for one in options.truth):

@@ -11,6 +11,7 @@ from edgecnn.device.capture.cameras import live_kind
 from edgecnn.device.capture.frame import Source
 from edgecnn.device.capture.pi_camera import parse_pi_camera
 from edgecnn.device.live.truth import load_truths, split_region
+from edgecnn.device.log.room import check_room
 from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs.lines import Webhook
 from edgecnn.device.outputs.metrics import check_metrics
@@ -65,6 +66,7 @@ def check_run(run: RunOptions, bundle: Bundle, root: Path) -> list[Path]:
         run.rule(bundle.card.labels, reject.threshold if reject else None)
         if run.artifact is not None:
             bundle.artifact(run.artifact)
+        check_room(run, is_root=True)
         _check_outputs(run)
     except (OptionError, ArtifactError) as error:
         raise OptionError(f"[run]: {error}") from error

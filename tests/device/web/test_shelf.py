@@ -167,7 +167,6 @@ def test_the_page_answers_while_the_session_of_a_late_label_is_read(
 
 def test_a_late_stretch_over_a_log_that_leaves_answers_out_speaks_for_all_of_its_frames(tmp_path):
     """Of uncertain answers, which are wrong, the log holds more than of the others."""
-    # Eighths of a second add up exactly: else rounding decides whether 13 frames or 14 go by.
     options = RunOptions(log_root=tmp_path, log_every=13 / 8, keep_frames=60)
     log, sure = SessionLog(HEADER, options, live=True), (0.99, *[0.01] * (len(LABELS) - 1))
     unsure = (0.3, 0.5, *[0.03] * (len(LABELS) - 2))
