@@ -22,6 +22,8 @@ from edgecnn.model.networks.margins import Margins, margins_of
 
 __all__ = ["IN_THE_LAB", "Stand", "Student", "no_lab_tensors"]
 
+_BY_CHANCE = 2  # validation images
+
 IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
 """Why a bundle's network takes no step below its last layer."""
 
@@ -168,11 +170,14 @@ class Student:
     @property
     def allowed_loss(self) -> float:
         """How many points of the validation images a step may cost: with what was lost before, or
-        adapting again and again would lose as many each time.
+        adapting again and again would lose as many each time. So few images as chance takes are
+        always allowed, unless none may be lost.
         """
         if self.options.for_this_camera_only:
             return 100.0
-        return max(0.0, self.options.max_loss - max(0.0, self.lost_before))
+        by_chance = 100 * _BY_CHANCE / max(1, len(self._base_right))
+        most = self.options.max_loss and max(self.options.max_loss, by_chance)
+        return max(0.0, most - max(0.0, self.lost_before))
 
     def unsure(self, scores: np.ndarray) -> float:
         """Mean entropy of the field's sample."""
@@ -201,7 +206,7 @@ class Student:
         if not why_not and lab.loss_points > allowed:
             why_not = (
                 f"loses {lab.loss_points:.1f} points of {lab.before.total} validation images, "
-                f"allowed are {allowed:.3g}"
+                f"allowed are {allowed:.3g} (--max-loss)"
             )
             if self.lost_before > 0:
                 why_not += f": adapting has lost {self.lost_before:.1f} before"

@@ -1,4 +1,4 @@
-"""The step that fits the last layer to labels and to a teacher's sure answers."""
+"""The step that fits the last layer to labels, to a teacher and to class centres."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ _OF_LAB = 200  # validation images on which the teachers are tried
 
 
 def try_last_layer(student: Student) -> AdaptStep:
-    """Fit the last layer to labels and to the teacher's sure answers."""
+    """Fit the last layer to labels and to what the teacher makes of the other images."""
     before, images = student.scores, student.images
     student.teacher = teacher = _choose_teacher(student)
     student.suspects = find_suspects(images.labels, teacher.scores)
     labels = student.trusted_labels()
     centres = student.class_centres()
+    if centres:
+        student.teacher = replace(teacher, name=f"{teacher.name}, then the nearest class centre")
     layer = LastLayer(
         student.split.head,
         student.embedding,
@@ -65,7 +67,7 @@ def try_last_layer(student: Student) -> AdaptStep:
 
 def _as_far_as_the_lab_allows(student: Student, layer: LastLayer) -> LastLayer:
     """The layer that goes as far to the class centres as the validation images allow."""
-    for share in _CENTRED:
+    for share in _CENTRED if layer.centres else ():
         layer = replace(layer, centred=share)
         head = layer.fit()
         if head is None or student.lab_with(head).loss_points <= student.allowed_loss:
