@@ -19,7 +19,7 @@ from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.undo.fragile import Fragility
-from edgecnn.audit.undo.run_again import changed_views, record_more, run_again
+from edgecnn.audit.undo.run_again import by_options, changed_views, record_more, run_again
 from edgecnn.audit.undo.undo import Prescription
 from edgecnn.audit.verdict import WIDE_GAP
 from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
@@ -114,8 +114,8 @@ def next_steps(
         _of_fault(fault, bundle, sessions, checks, label_file)
         for fault in reversed(faults.values())
     ]
+    found += _of_other_sessions(checks, bundle, found_out.weak, options.lab)
     if not checks.faults:
-        found += _of_other_sessions(checks, bundle, found_out.weak, options.lab)
         found += _of_region(found_out.weak, bundle, sessions)
     advised = checks.undone.prescription
     if advised is not None:
@@ -185,7 +185,7 @@ def _of_other_sessions(
             )
         ]
     recorded = [lab for lab in labs if is_session(lab)]
-    if checks.kept.lost_in_lab and recorded:
+    if checks.kept.lost_in_lab and recorded and not checks.faults:
         found.append(
             NextStep(
                 _line("audit", *recorded, "--bundle", Path(bundle)),
@@ -232,7 +232,7 @@ def _of_setting(advised: Prescription, bundle: str, sessions: Sequence[Session])
     if change.swaps_colour:
         header = replace(header, source_color="bgr" if header.source_color == "rgb" else "rgb")
     if views is not None or change.swaps_colour:
-        how = "these options do it"
+        how = by_options(header.regions, views)
     elif advised.cause == FRAMING:
         region = "--roi" if header.regions else "the region that your program cuts out"
         how = f"move or turn the camera, or change {region}"

@@ -19,17 +19,24 @@ from edgecnn.audit.next_steps import NextStep
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.verdict import Overfitting, shown_points, verdict
 from edgecnn.audit.where.drift import Drift
+from edgecnn.audit.where.each_device import DeviceFigures
 from edgecnn.audit.where.weak_parts import Part
 from edgecnn.audit.where.weak_sessions import WeakSessions
 from edgecnn.bundle.card import Card
 from edgecnn.records import Json, encode
 from edgecnn.render.table import table
 
-__all__ = ["AuditReport"]
+__all__ = ["AuditReport", "device_name"]
 
 _NOTHING = 0.05  # points that print as 0.0
 _MUCH = 1.0
 _SHOWN = 8  # parts and changes
+
+
+def device_name(session: Json) -> str:
+    """What the device of one of `AuditReport.sessions` is called."""
+    host = session["host"] if isinstance(session["host"], dict) else {}
+    return str(session["name"] or host.get("name") or "unnamed device")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class AuditReport:
     residual: Step | None
     weak_parts: tuple[Part, ...]
     weak_sessions: WeakSessions | None
+    devices: tuple[DeviceFigures, ...]
     drift: tuple[Drift, ...]
     shadow: ShadowComparison | None
     adapted: AdaptedGain | None
@@ -199,6 +207,7 @@ class AuditReport:
             "residual_low": self.residual and self.residual.low,
             "residual_high": self.residual and self.residual.high,
             "weak_parts": self.weak_parts[:_SHOWN],
+            "devices": self.devices,
             "drift": self.drift,
             "shadow": self.shadow,
             "adapted": self.adapted,
@@ -223,6 +232,8 @@ class AuditReport:
         """What a terminal shows: the finding, what to do, the figures, the ledger, the details."""
         lines = [self.verdict, *self._next_text(), "", *self._figures_text()]
         lines += ["", self._ledger_text()]
+        if self.devices:
+            lines += ["", self._devices_text()]
         if self.where:
             lines += ["", "where and when", *(f"  {text}" for text in self.where)]
         if self.live.tally.total:
@@ -276,6 +287,16 @@ class AuditReport:
         evidence = [f"  {step.cause.split(' (')[0]}: {step.evidence}" for step in self.steps]
         evidence += [f"  {text}" for text in self.apart_from_the_steps]
         return "\n".join([view, *evidence])
+
+    def _devices_text(self) -> str:
+        rows = [
+            (d.called, d.live.percent, d.live.range, d.live.total, d.gap_text, d.remark)
+            if d.live.total
+            else (d.called, "", "", "", "", d.remark)
+            for d in self.devices
+        ]
+        titles = ("device", "live", "95 % interval", "labels", "gap, points", "what is wrong")
+        return table(titles, rows)
 
     def _classes_text(self) -> str:
         rows = [

@@ -74,7 +74,8 @@ def verdict(
         weak: The sessions that make most of the gap.
     """
     if checks.faults:
-        return _of_fault(checks, live.tally, num_sessions, gap_points(lab, live.tally))
+        found = _of_fault(checks, live.tally, num_sessions, gap_points(lab, live.tally))
+        return f"{found} Besides, {weak.to_text()}." if weak is not None else found
     points = gap_points(lab, live.tally)
     if points is None or gap is None:
         known = "" if estimate.flag == UNKNOWN else f" The answers alone suggest {_band(estimate)}."
