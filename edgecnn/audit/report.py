@@ -95,6 +95,7 @@ def _first_pictures(report: AuditReport) -> list[Picture]:
         having = report.checks.sessions_with(report.checks.faults[0])
         each = dict.fromkeys([*report.live.worst, *shown])
         shown = [m for m in each if m.image and m.session in having]
+        return [_picture(m, named=True, word="labelled ") for m in shown[:_FIRST]]
     return [_picture(m, named=True) for m in shown[:_FIRST]]
 
 
@@ -114,8 +115,8 @@ def _sheets(report: AuditReport) -> list[tuple[Confusion, list[Picture]]]:
     ]
 
 
-def _picture(misread: Misread, *, named: bool = False) -> Picture:
-    read_as = f"{misread.truth} read as {misread.predicted}"
+def _picture(misread: Misread, *, named: bool = False, word: str = "") -> Picture:
+    read_as = f"{word}{misread.truth} read as {misread.predicted}"
     return Picture(
         (picture_uri(readable_image(misread.image)) if misread.image else None,),
         (f"a frame of {read_as}",),
