@@ -22,9 +22,12 @@ from edgecnn.errors import OptionError
 from edgecnn.records import Json
 from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
+from edgecnn.session.layout import short_name
 from edgecnn.session.read import Session, Truth, truth_events
+from edgecnn.session.reading.devices import device_of
 from edgecnn.session.things import link_things
 from edgecnn.session.truth_rows import TruthRows, standing
+from edgecnn.words import number
 
 __all__ = ["SessionDesk"]
 
@@ -86,6 +89,7 @@ class SessionDesk(Desk):
                     f"{session.path} has other classes than {self._first.path}; label them apart"
                 )
         self._all = [(one, LateLabels(one.session.path)) for one in opened if one.pictures]
+        self._devices = {device_of(one.session) for one, _ in self._all}
         self._places: list[_Place] = []
         self._done: dict[int, str | None] = {}
         self._before: dict[int, TruthEvent] = {}
@@ -114,13 +118,21 @@ class SessionDesk(Desk):
     def about(self) -> Json:
         return {
             "mode": self.mode,
-            "name": self._first.path.name,
+            "name": self._called(),
             "run": self._run,
             "labels": list(self._card.labels),
             **lab_json(self._card.lab.tally, self._lab_of_file()),
             "tabs": ["label", "status"],
             "fixed": True,
         }
+
+    def _called(self) -> str:
+        """What a person knows the pictures by: the device, or the session of a nameless one."""
+        if len(self._devices) > 1:
+            return number(len(self._devices), "device")
+        if len(self._all) > 1:
+            return self._first.header.name or number(len(self._all), "session")
+        return self._first.header.name or short_name(self._first.path)
 
     def _lab_of_file(self) -> Tally:
         """The lab accuracy of the file that ran."""
@@ -145,11 +157,13 @@ class SessionDesk(Desk):
             if held is None:
                 return None
             self._leases[person] = held
-            answer = answer_json(self._places[held].picture.answer)
             kind = "Random" if self._why[held] == UNIFORM else "Unsure"
             note = f"{kind if held not in self._before else 'Second look:'} frame"
-            note = f"{note} {self._places[held].picture.name}"
-            return {"frame": held, "note": note, **answer}
+            place = self._places[held]
+            note = f"{note} {place.picture.name}"
+            if len(self._devices) > 1:
+                note += f", {device_of(place.recorded.session) or 'unnamed device'}"
+            return {"frame": held, "note": note, **answer_json(place.picture.answer)}
 
     def picture(self, frame: int) -> bytes | None:
         if not 0 <= frame < len(self._places):
