@@ -83,13 +83,20 @@ def changed_views(
     return (replace(views[0], region=(left + x, top + y, width, height)),)
 
 
-def by_options(before: Sequence[FrameView], views: Sequence[FrameView] | None) -> str:
-    """What in the command makes the change: it may be an option that is not there any more."""
-    gone = [
-        word
-        for word, name in (("--rotate", "rotate"), ("--flip", "flip"))
-        if any(getattr(view, name) for view in before)
-        and not any(getattr(view, name) for view in views or before)
+def by_options(
+    before: SessionHeader, after: SessionHeader, views: Sequence[FrameView] | None
+) -> str:
+    """What in the command makes the change: it may be an option that is not there any more.
+
+    Args:
+        views: In place of the session's own.
+    """
+    old, new = before.regions, views or after.regions
+    gone = ["--color"] if before.source_color == "rgb" != after.source_color else []
+    gone += [
+        f"--{name}"
+        for name in ("rotate", "flip")
+        if any(getattr(view, name) for view in old) and not any(getattr(one, name) for one in new)
     ]
     if not gone:
         return "these options do it"

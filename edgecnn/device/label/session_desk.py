@@ -91,6 +91,7 @@ class SessionDesk(Desk):
         self._all = [(one, LateLabels(one.session.path)) for one in opened if one.pictures]
         self._devices = {device_of(one.session) for one, _ in self._all}
         self._places: list[_Place] = []
+        self._disputed: list[int] = []
         self._done: dict[int, str | None] = {}
         self._before: dict[int, TruthEvent] = {}
         self._live: Tally | None = None
@@ -212,10 +213,17 @@ class SessionDesk(Desk):
 
     def _take_in(self, recorded: Recorded, late: LateLabels) -> None:
         """Note a session's pictures, and the labels that it has already."""
-        known = {(truth.frame, truth.region): truth for truth in standing(late.truths)}
+        said: dict[tuple[int, str | None], list[TruthEvent]] = {}
+        for truth in standing(late.truths):
+            said.setdefault((truth.frame, truth.region), []).append(truth)
         for picture in recorded.pictures:
+            place, found = len(self._places), said.get((picture.frame, picture.region), [])
             self._places.append(_Place(recorded, late, picture))
-            self._note(len(self._places) - 1, known.get((picture.frame, picture.region)))
+            self._note(place, found[-1] if found else None)
+            if _is_disputed(found):
+                self._disputed.append(place)
+                self._before[place] = found[-1]
+                del self._done[place]
 
     def _note(self, place: int, truth: TruthEvent | None) -> None:
         """Whether a picture is done, has a label that gets a second look, or has none."""
@@ -226,10 +234,13 @@ class SessionDesk(Desk):
             self._before[place] = truth
 
     def _next(self) -> int | None:
-        """The next picture: by chance while the figure is not tight, then the least certain."""
+        """The next picture: those on which people differ, those that chance picked while the figure
+        is not tight, then the least certain.
+        """
         taken = {*self._done, *self._leases.values()}
         tight = bool(outlook(self._tally())["enough"])
-        for queue, why in ((self._uniform, UNIFORM), (self._unsure, "hard")):
+        queues = ((self._disputed, UNIFORM), (self._uniform, UNIFORM), (self._unsure, "hard"))
+        for queue, why in queues:
             found = next((k for k in queue if k not in taken), None)
             enough = tight and why == UNIFORM and found not in self._before
             if found is not None and not enough:
@@ -279,6 +290,16 @@ class SessionDesk(Desk):
         if self._live is None:
             self._live = headline([(one.frames, one.truth()) for one in self._counted])
         return self._live
+
+
+def _is_disputed(said: Sequence[TruthEvent]) -> bool:
+    """Whether people who looked at a picture differ, and no second one agrees with the last."""
+    if not said or said[-1].via not in _LOOKED:
+        return False
+    last = {one.by: one.label for one in said if one.via in _LOOKED}
+    labels = [label for label in last.values() if label is not None]
+    agreeing = sum(label == said[-1].label for label in labels)
+    return len(set(labels)) > 1 and agreeing < 2
 
 
 def _network(session: Session) -> tuple[str, str]:
