@@ -194,6 +194,7 @@ def _explain(
         drift=find_drift(table, card.labels),
         shadow=compare_shadow(parts),
         adapted=adapted_gain(card, live.tally, learned),
+        learned=learned,
         next=next_steps(
             parts,
             recordings.bundle_path,

@@ -31,6 +31,7 @@ __all__ = ["AuditReport", "device_name"]
 _NOTHING = 0.05  # points that print as 0.0
 _MUCH = 1.0
 _SHOWN = 8  # parts and changes
+_MANY_LEARNED = 0.2  # of the kept pictures
 
 
 def device_name(session: Json) -> str:
@@ -41,7 +42,10 @@ def device_name(session: Json) -> str:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit found. Accuracies are fractions, gaps and steps are in points."""
+    """What an audit found. Accuracies are fractions, gaps and steps are in points.
+
+    learned   how many kept pictures the network was trained on or adapted to
+    """
 
     card: Card
     lab: Lab
@@ -56,6 +60,7 @@ class AuditReport:
     drift: tuple[Drift, ...]
     shadow: ShadowComparison | None
     adapted: AdaptedGain | None
+    learned: int
     next: tuple[NextStep, ...]
     sessions: tuple[Json, ...]
     notes: tuple[str, ...]
@@ -134,6 +139,11 @@ class AuditReport:
         gap = self.gap_interval
         if self.alarm.raised and not self.checks.faults and gap and gap[0] <= 0:
             found += f" But by things the alarm is raised: {self.alarm.seen}."
+        if gap and self.learned and self.learned >= _MANY_LEARNED * self.checks.kept.frames:
+            found += (
+                f" The network has learned from {self.learned} of the kept pictures, so live "
+                "accuracy looks better than it is: record others."
+            )
         return found
 
     @property
