@@ -143,7 +143,8 @@ def next_steps(
             closing = [first, *_collect(bundle, live)]
         more = _more_labels(label, record, kept.count(False), found_out)
         found += _of_the_gap(label, more, closing, found_out, checks.undone.fragility)
-    return tuple(found[:_MOST])
+    once = {step.command: step for step in reversed(found)}  # the first reason for a command
+    return tuple(step for step in found if once[step.command] is step)[:_MOST]
 
 
 def _adapting(
@@ -330,7 +331,9 @@ def _of_the_gap(
     """Without a fault: more labels where they decide, and what closes a gap of the field.
 
     Adaptation comes first: it takes seconds and no label, and keeps nothing that its evidence
-    speaks against. Errors that no nudge cures then need images of what the lab never showed.
+    speaks against. Only where next to nothing is known of the gap labels come before it: those
+    that are learned from can't measure any more. Errors that no nudge cures then need images of
+    what the lab never showed.
 
     Args:
         label: The command that brings labels; more: what more of them tell, if that is much.
@@ -342,6 +345,9 @@ def _of_the_gap(
         return [NextStep(label, f"{why}: 100 random labels tell live accuracy within 10 points")]
     if more and closing and closing[0].command == more[0].command:
         return [*more, *closing[1:]]
+    few = live.tally.total < _FEW_LABELS and found_out.gap_width > 2 * WIDE_GAP
+    if more and few:
+        return [*more, *closing]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
         return [*closing, *more]
     return [*closing[:1], *more, *closing[1:]]

@@ -24,6 +24,7 @@ __all__ = ["class_plot", "confusion_plot", "time_plot", "waterfall_plot"]
 
 _LAB, _LIVE, _LOSS, _WIN, _REST = "#4a86c8", "#e08a2e", "#cc4b4b", "#4f9d5b", "#8b8b8b"
 _MOST_CLASSES, _MOST_CELLS = 40, 16
+_MOST_DEVICES = 30  # that are named below the time plot
 _MOST_STARTS = 4  # of sessions, each with a tick
 
 
@@ -147,8 +148,9 @@ def time_plot(report: AuditReport) -> Plot:
         axes.set_ylim(0, 102)
         if report.devices:  # frame numbers say nothing of many cameras
             blocks = [list(some) for _, some in groupby(range(len(slices)), lambda k: names[k])]
-            middle = [(block[0] + block[-1]) / 2 for block in blocks]
-            axes.set_xticks(middle, [short(names[block[0]]) for block in blocks], rotation=90)
+            named = blocks[:: 1 + len(blocks) // _MOST_DEVICES]
+            middle = [(block[0] + block[-1]) / 2 for block in named]
+            axes.set_xticks(middle, [short(names[block[0]]) for block in named], rotation=90)
             axes.set_xlabel("device")
         else:
             within = starts if 0 < len(starts) <= _MOST_STARTS else [len(slices) // 2]

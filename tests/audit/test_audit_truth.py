@@ -192,6 +192,7 @@ def test_people_who_differ_on_much_of_the_gap_are_in_the_finding(differing, name
     assert ("ann and bob labelled 60 of 200 frames differently" in report.verdict) == named
     # Before anything learns from such labels.
     assert (report.next[0].command == f"edgecnn label {path}") == named
+    assert len({step.command for step in report.next}) == len(report.next)
     decided = [
         truth_event(k, LABELS[k % 4], why="uniform", by="cid", via="label") for k in range(60)
     ]

@@ -327,6 +327,16 @@ def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path):
     assert adapt in [step.command for step in audit(roots).next]
 
 
+@pytest.mark.parametrize(("labels", "first"), [(20, "label"), (192, "adapt")])
+def test_few_labels_are_not_spent_on_adapting_before_the_gap_is_known(labels, first, tmp_path):
+    path = keep_pictures(weeks(tmp_path / "s", often(0.5), about(0.9), days=8))
+    log = path / "events.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    kept = (x for x in events if x["event"] != "truth" or x["frame"] >= 192 - labels)
+    log.write_text("".join(json.dumps(one) + "\n" for one in kept))
+    assert audit([path]).next[0].command.split()[1] == first
+
+
 @pytest.mark.parametrize(("names", "count", "is_enough"), [("ab", 19, False), ("aa", 10, True)])
 def test_adapting_is_advised_where_it_would_take_the_pictures(names, count, is_enough, tmp_path):
     """Of several devices each needs pictures enough."""
