@@ -21,6 +21,7 @@ from edgecnn.audit.recordings.recordings import Recordings, read_recordings
 from edgecnn.audit.result import AuditReport
 from edgecnn.audit.undo.undo import undo
 from edgecnn.audit.where.drift import find_drift
+from edgecnn.audit.where.each_device import each_device
 from edgecnn.audit.where.frame_table import FrameTable
 from edgecnn.audit.where.weak_parts import weak_parts
 from edgecnn.audit.where.weak_sessions import weak_sessions
@@ -177,7 +178,8 @@ def _explain(
     left = residual(lab, live.tally, checks.steps, name=checks.rest)
     worse = weak_parts(table)
     gap = gap_points(lab.float_tally, live.tally)
-    weak = weak_sessions(recordings.sessions, worse, gap)
+    faulty = {fault.session for fault in checks.faults}
+    weak = weak_sessions(recordings.sessions, worse, gap, faulty)
     return AuditReport(
         card=card,
         lab=lab,
@@ -188,9 +190,11 @@ def _explain(
         residual=left,
         weak_parts=worse,
         weak_sessions=weak,
+        devices=each_device(parts, lab.float_tally, checks.faults, card.labels),
         drift=find_drift(table, card.labels),
         shadow=compare_shadow(parts),
         adapted=adapted_gain(card, live.tally, learned),
+        learned=learned,
         next=next_steps(
             parts,
             recordings.bundle_path,

@@ -8,8 +8,7 @@ from pathlib import Path
 from shlex import join
 
 from edgecnn.accuracy.intervals import difference
-from edgecnn.accuracy.quantiles import Z_95
-from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.tally import gap_points
 from edgecnn.audit.beside import too_few_to_adapt
 from edgecnn.audit.fault import Fault
 from edgecnn.audit.faults import FieldChecks
@@ -18,10 +17,11 @@ from edgecnn.audit.ledger.other_framing import FRAMING
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.live import Live
 from edgecnn.audit.options import AuditOptions
+from edgecnn.audit.recordings.more_labels import labels_to_halve, what_labels_tell
 from edgecnn.audit.undo.fragile import Fragility
-from edgecnn.audit.undo.run_again import changed_views, record_more, run_again
+from edgecnn.audit.undo.run_again import by_options, changed_views, record_more, run_again
 from edgecnn.audit.undo.undo import Prescription
-from edgecnn.audit.verdict import WIDE_GAP
+from edgecnn.audit.verdict import WIDE_GAP, is_disputed
 from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
@@ -36,7 +36,9 @@ MODEL = Path("MODEL")
 """Stands for the folder that `train` wrote: an audit does not know where it lies."""
 
 _MOST = 3
-_FEW_LABELS, _MOST_ASKED, _ENDLESS = 100, 400, 1_000_000
+_FEW_LABELS = 100
+
+_SOURCES = ("folder", "csv", "schedule", "sensor", "marker")
 
 _ADAPT = (
     "the loss is the field's own: objects, framing and light. This adapts the network to it and "
@@ -114,8 +116,9 @@ def next_steps(
         _of_fault(fault, bundle, sessions, checks, label_file)
         for fault in reversed(faults.values())
     ]
+    found += _of_other_sessions(checks, bundle, found_out.weak, options.lab)
     if not checks.faults:
-        found += _of_other_sessions(checks, bundle, found_out.weak, options.lab)
+        found += _of_people(parts, found_out)
         found += _of_region(found_out.weak, bundle, sessions)
     advised = checks.undone.prescription
     if advised is not None:
@@ -140,7 +143,8 @@ def next_steps(
             closing = [first, *_collect(bundle, live)]
         more = _more_labels(label, record, kept.count(False), found_out)
         found += _of_the_gap(label, more, closing, found_out, checks.undone.fragility)
-    return tuple(found[:_MOST])
+    once = {step.command: step for step in reversed(found)}  # the first reason for a command
+    return tuple(step for step in found if once[step.command] is step)[:_MOST]
 
 
 def _adapting(
@@ -185,7 +189,7 @@ def _of_other_sessions(
             )
         ]
     recorded = [lab for lab in labs if is_session(lab)]
-    if checks.kept.lost_in_lab and recorded:
+    if checks.kept.lost_in_lab and recorded and not checks.faults:
         found.append(
             NextStep(
                 _line("audit", *recorded, "--bundle", Path(bundle)),
@@ -194,6 +198,21 @@ def _of_other_sessions(
             )
         )
     return found
+
+
+def _of_people(
+    parts: Sequence[tuple[Session, Frames, Truth]], found_out: GapFigures
+) -> list[NextStep]:
+    """Labels on which people differ are to be decided before anything learns from them."""
+    live = found_out.live
+    gap = gap_points(found_out.lab.float_tally, live.tally)
+    having = [s for s, frames, truth in parts if truth.differing and frames.images]
+    people = [name for name in live.label_counts.people if name not in _SOURCES]
+    if gap is None or gap <= 0 or not having or len(people) < 2 or not is_disputed(live, gap):
+        return []
+    who, frames = " and ".join(people), number(live.label_counts.differing, "frame")
+    why = f"{who} labelled {frames} differently: its page asks about these first, so let one decide"
+    return [NextStep(_line("label", *folders_of(having)), why)]
 
 
 def _of_region(
@@ -232,7 +251,7 @@ def _of_setting(advised: Prescription, bundle: str, sessions: Sequence[Session])
     if change.swaps_colour:
         header = replace(header, source_color="bgr" if header.source_color == "rgb" else "rgb")
     if views is not None or change.swaps_colour:
-        how = "these options do it"
+        how = by_options(sessions[0].header, header, views)
     elif advised.cause == FRAMING:
         region = "--roi" if header.regions else "the region that your program cuts out"
         how = f"move or turn the camera, or change {region}"
@@ -312,7 +331,9 @@ def _of_the_gap(
     """Without a fault: more labels where they decide, and what closes a gap of the field.
 
     Adaptation comes first: it takes seconds and no label, and keeps nothing that its evidence
-    speaks against. Errors that no nudge cures then need images of what the lab never showed.
+    speaks against. Only where next to nothing is known of the gap labels come before it: those
+    that are learned from can't measure any more. Errors that no nudge cures then need images of
+    what the lab never showed.
 
     Args:
         label: The command that brings labels; more: what more of them tell, if that is much.
@@ -324,6 +345,9 @@ def _of_the_gap(
         return [NextStep(label, f"{why}: 100 random labels tell live accuracy within 10 points")]
     if more and closing and closing[0].command == more[0].command:
         return [*more, *closing[1:]]
+    few = live.tally.total < _FEW_LABELS and found_out.gap_width > 2 * WIDE_GAP
+    if more and few:
+        return [*more, *closing]
     if fragility is not None and 2 * fragility.solid >= fragility.misread:
         return [*closing, *more]
     return [*closing[:1], *more, *closing[1:]]
@@ -336,9 +360,9 @@ def _more_labels(label: str, record: str, waiting: int, found_out: GapFigures) -
     live = found_out.live.tally
     if found_out.gap_width <= WIDE_GAP and live.total >= _FEW_LABELS:
         return []
-    wanted, lab = _labels_to_halve(live), found_out.lab.quantized
+    wanted, lab = labels_to_halve(live), found_out.lab.quantized
     for command, count in ((label, min(wanted, waiting)), (record, wanted)):
-        if told := _what_labels_tell(live, lab, count):
+        if told := what_labels_tell(live, lab, count):
             return [NextStep(command, told)]
     return []
 
@@ -359,38 +383,3 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
             worst.points,
         )
     ]
-
-
-def _what_labels_tell(live: Tally, lab: Tally, count: int) -> str:
-    """How wide the gap's interval is, how wide with so many more labels, and what the lab keeps
-    wide; "" where they narrow it by less than a point.
-    """
-    worth = live.worth
-
-    def width(labels: float) -> float:
-        right = round((live.accuracy or 0.0) * labels)
-        _, low, high = difference(lab, Tally(right, round(labels)))
-        return high - low
-
-    now, then, least = (width(labels) for labels in (worth, worth + count, _ENDLESS))
-    if now - then < 1:
-        return ""
-    said = (
-        f"{count} more labels of other things narrow the interval of the gap from {now:.0f} to "
-        f"about {then:.0f} points"
-    )
-    if least > then / 2:
-        said += (
-            f"; no labels make it less than {least:.0f}, for the lab test has {lab.total} images"
-        )
-    return said
-
-
-def _labels_to_halve(tally: Tally) -> int:
-    """Labels of independent frames that halve the interval: three times those that count now."""
-    low, high = tally.interval
-    half = max(0.01, (high - low) / 4)
-    accuracy = min(0.95, max(0.05, tally.accuracy or 0.5))
-    wanted = Z_95**2 * accuracy * (1 - accuracy) / half**2
-    more = max(20.0, min(wanted - tally.worth, _MOST_ASKED))
-    return round(more / 10) * 10

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from edgecnn.accuracy.tally import Tally
-from edgecnn.audit.result import AuditReport
+from edgecnn.audit.result import AuditReport, device_name
 from edgecnn.render.page import (
     PLOT_WIDTH,
     Plot,
@@ -23,6 +24,7 @@ __all__ = ["class_plot", "confusion_plot", "time_plot", "waterfall_plot"]
 
 _LAB, _LIVE, _LOSS, _WIN, _REST = "#4a86c8", "#e08a2e", "#cc4b4b", "#4f9d5b", "#8b8b8b"
 _MOST_CLASSES, _MOST_CELLS = 40, 16
+_MOST_DEVICES = 30  # that are named below the time plot
 _MOST_STARTS = 4  # of sessions, each with a tick
 
 
@@ -129,6 +131,8 @@ def time_plot(report: AuditReport) -> Plot:
     slices = report.live.over_time
     lab_low, lab_high = (100 * end for end in report.lab.float_tally.interval)
     starts = [k for k in range(1, len(slices)) if slices[k].place != slices[k - 1].place]
+    device = {str(session["path"]): device_name(session) for session in report.sessions}
+    names = [device[part.session] for part in slices]
 
     def draw(axes: Any, ink: str) -> None:
         x = np.arange(len(slices))
@@ -141,11 +145,18 @@ def time_plot(report: AuditReport) -> Plot:
             axes.plot(part, values[part], "o-", color=_LIVE, markersize=4, label=label)
         for start in starts:
             axes.axvline(start - 0.5, color=ink, linewidth=0.6, linestyle="--")
-        within = starts if 0 < len(starts) <= _MOST_STARTS else [len(slices) // 2]
-        shown = sorted({0, *within, len(slices) - 1})
-        axes.set_xticks(shown, [str(slices[k].first) for k in shown])
         axes.set_ylim(0, 102)
-        axes.set_xlabel("first frame of the stretch")
+        if report.devices:  # frame numbers say nothing of many cameras
+            blocks = [list(some) for _, some in groupby(range(len(slices)), lambda k: names[k])]
+            named = blocks[:: 1 + len(blocks) // _MOST_DEVICES]
+            middle = [(block[0] + block[-1]) / 2 for block in named]
+            axes.set_xticks(middle, [short(names[block[0]]) for block in named], rotation=90)
+            axes.set_xlabel("device")
+        else:
+            within = starts if 0 < len(starts) <= _MOST_STARTS else [len(slices) // 2]
+            shown = sorted({0, *within, len(slices) - 1})
+            axes.set_xticks(shown, [str(slices[k].first) for k in shown])
+            axes.set_xlabel("first frame of the stretch")
         axes.set_ylabel("accuracy, %")
         legend_above(axes, ink)
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from edgecnn.audit import plots
 from edgecnn.audit.live import Confusion, Misread
-from edgecnn.audit.result import AuditReport
+from edgecnn.audit.result import AuditReport, device_name
 from edgecnn.bundle.preprocess import readable_image
-from edgecnn.records import Json
 from edgecnn.render.page import Picture, Plot, picture_uri, write_page
 from edgecnn.session.layout import short_name
 from edgecnn.words import number
@@ -57,7 +56,7 @@ def _plots(report: AuditReport) -> dict[str, Plot]:
 
 def _place(report: AuditReport) -> str:
     """Which device, where, when and with what, in a line."""
-    names = [_named(session) for session in report.sessions]
+    names = [device_name(session) for session in report.sessions]
     sites = [str(session["site"]) for session in report.sessions if session["site"]]
     days = sorted({str(s["day"]) for s in report.sessions if s["day"]})
     when = " to ".join(dict.fromkeys([*days[:1], *days[-1:]])) or "no date"
@@ -70,11 +69,6 @@ def _place(report: AuditReport) -> str:
     if len(report.sessions) > 1:
         parts.append(f"{len(report.sessions)} sessions")
     return " · ".join(parts)
-
-
-def _named(session: Json) -> str:
-    host = session["host"] if isinstance(session["host"], dict) else {}
-    return str(session["name"] or host.get("name") or "unnamed device")
 
 
 def _joined(what: str, names: Sequence[str]) -> str:
@@ -96,7 +90,12 @@ def _first_pictures(report: AuditReport) -> list[Picture]:
     if advised is not None and advised.example is not None:
         texts = ("a misread frame as it is", f"read right: {advised.change.name}")
         return _pair(advised.example, texts)
-    shown = [m for c in report.live.confusions for m in c.examples[:_FIRST]]
+    shown = [m for c in report.live.confusions for m in c.examples]
+    if report.checks.faults:  # of the sessions that the finding names
+        having = report.checks.sessions_with(report.checks.faults[0])
+        each = dict.fromkeys([*report.live.worst, *shown])
+        shown = [m for m in each if m.image and m.session in having]
+        return [_picture(m, named=True, word="labelled ") for m in shown[:_FIRST]]
     return [_picture(m, named=True) for m in shown[:_FIRST]]
 
 
@@ -116,8 +115,8 @@ def _sheets(report: AuditReport) -> list[tuple[Confusion, list[Picture]]]:
     ]
 
 
-def _picture(misread: Misread, *, named: bool = False) -> Picture:
-    read_as = f"{misread.truth} read as {misread.predicted}"
+def _picture(misread: Misread, *, named: bool = False, word: str = "") -> Picture:
+    read_as = f"{word}{misread.truth} read as {misread.predicted}"
     return Picture(
         (picture_uri(readable_image(misread.image)) if misread.image else None,),
         (f"a frame of {read_as}",),

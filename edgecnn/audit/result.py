@@ -19,22 +19,33 @@ from edgecnn.audit.next_steps import NextStep
 from edgecnn.audit.options import AuditOptions
 from edgecnn.audit.verdict import Overfitting, shown_points, verdict
 from edgecnn.audit.where.drift import Drift
+from edgecnn.audit.where.each_device import DeviceFigures
 from edgecnn.audit.where.weak_parts import Part
 from edgecnn.audit.where.weak_sessions import WeakSessions
 from edgecnn.bundle.card import Card
 from edgecnn.records import Json, encode
 from edgecnn.render.table import table
 
-__all__ = ["AuditReport"]
+__all__ = ["AuditReport", "device_name"]
 
 _NOTHING = 0.05  # points that print as 0.0
 _MUCH = 1.0
 _SHOWN = 8  # parts and changes
+_MANY_LEARNED = 0.2  # of the kept pictures
+
+
+def device_name(session: Json) -> str:
+    """What the device of one of `AuditReport.sessions` is called."""
+    host = session["host"] if isinstance(session["host"], dict) else {}
+    return str(session["name"] or host.get("name") or "unnamed device")
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What an audit found. Accuracies are fractions, gaps and steps are in points."""
+    """What an audit found. Accuracies are fractions, gaps and steps are in points.
+
+    learned   how many kept pictures the network was trained on or adapted to
+    """
 
     card: Card
     lab: Lab
@@ -45,9 +56,11 @@ class AuditReport:
     residual: Step | None
     weak_parts: tuple[Part, ...]
     weak_sessions: WeakSessions | None
+    devices: tuple[DeviceFigures, ...]
     drift: tuple[Drift, ...]
     shadow: ShadowComparison | None
     adapted: AdaptedGain | None
+    learned: int
     next: tuple[NextStep, ...]
     sessions: tuple[Json, ...]
     notes: tuple[str, ...]
@@ -126,6 +139,11 @@ class AuditReport:
         gap = self.gap_interval
         if self.alarm.raised and not self.checks.faults and gap and gap[0] <= 0:
             found += f" But by things the alarm is raised: {self.alarm.seen}."
+        if gap and self.learned and self.learned >= _MANY_LEARNED * self.checks.kept.frames:
+            found += (
+                f" The network has learned from {self.learned} of the kept pictures, so live "
+                "accuracy looks better than it is: record others."
+            )
         return found
 
     @property
@@ -199,6 +217,7 @@ class AuditReport:
             "residual_low": self.residual and self.residual.low,
             "residual_high": self.residual and self.residual.high,
             "weak_parts": self.weak_parts[:_SHOWN],
+            "devices": self.devices,
             "drift": self.drift,
             "shadow": self.shadow,
             "adapted": self.adapted,
@@ -223,6 +242,8 @@ class AuditReport:
         """What a terminal shows: the finding, what to do, the figures, the ledger, the details."""
         lines = [self.verdict, *self._next_text(), "", *self._figures_text()]
         lines += ["", self._ledger_text()]
+        if self.devices:
+            lines += ["", self._devices_text()]
         if self.where:
             lines += ["", "where and when", *(f"  {text}" for text in self.where)]
         if self.live.tally.total:
@@ -276,6 +297,16 @@ class AuditReport:
         evidence = [f"  {step.cause.split(' (')[0]}: {step.evidence}" for step in self.steps]
         evidence += [f"  {text}" for text in self.apart_from_the_steps]
         return "\n".join([view, *evidence])
+
+    def _devices_text(self) -> str:
+        rows = [
+            (d.called, d.live.percent, d.live.range, d.live.total, d.gap_text, d.remark)
+            if d.live.total
+            else (d.called, "", "", "", "", d.remark)
+            for d in self.devices
+        ]
+        titles = ("device", "live", "95 % interval", "labels", "gap, points", "what is wrong")
+        return table(titles, rows)
 
     def _classes_text(self) -> str:
         rows = [

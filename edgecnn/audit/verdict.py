@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from edgecnn.records import Record
 from edgecnn.session.layout import short_name
 from edgecnn.words import number
 
-__all__ = ["WIDE_GAP", "Overfitting", "shown_points", "verdict"]
+__all__ = ["WIDE_GAP", "Overfitting", "is_disputed", "shown_points", "verdict"]
 
 # One confusion that holds this share of so many errors is named, and so are labels that differ
 # where they may be this share of the gap.
@@ -74,7 +75,9 @@ def verdict(
         weak: The sessions that make most of the gap.
     """
     if checks.faults:
-        return _of_fault(checks, live.tally, num_sessions, gap_points(lab, live.tally))
+        found = _of_fault(checks, live.tally, num_sessions, gap_points(lab, live.tally))
+        more = [*_other_faults(checks), *([weak.to_text()] if weak else [])]
+        return f"{found} Besides, {'; '.join(more)}." if more else found
     points = gap_points(lab, live.tally)
     if points is None or gap is None:
         known = "" if estimate.flag == UNKNOWN else f" The answers alone suggest {_band(estimate)}."
@@ -97,6 +100,12 @@ def verdict(
     return f"No gap is proved: the difference of {size} may be chance.{_of_no_class(live)}"
 
 
+def is_disputed(live: Live, gap: float) -> bool:
+    """Whether people differ on labels that may make much of the gap: one of two is wrong."""
+    counts = live.label_counts
+    return counts.differing > 0 and 100 * counts.differing >= _MAINLY * gap * counts.labelled
+
+
 def shown_points(points: float) -> str:
     """Points with one digit; 0.0 has no sign."""
     return f"{round(points, 1) + 0.0:.1f}"
@@ -117,15 +126,29 @@ def _of_fault(checks: FieldChecks, live: Tally, num_sessions: int, gap: float | 
             cost += f"; the gap is {gap:.1f} points"
             culprit = ""
     if len(having) < num_sessions:
-        names = [short_name(Path(session)) for session in having]
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        shown = ", ".join(names[:_NAMED])
-        where = f" ({len(having)} of {num_sessions} sessions: {shown}{more})"
+        where = f" ({len(having)} of {num_sessions} sessions: {_names(having)})"
     if fault.kind == "path":
         return f"The device does not do what the lab did{where}: {fault.name}{cost}."
     if fault.kind == "truth":
         return f"The labels are wrong{culprit}{where}: {fault.name}{cost}."
     return f"The session can't be trusted{where}: {fault.name} (live {live.percent})."
+
+
+def _other_faults(checks: FieldChecks) -> list[str]:
+    """What is wrong in sessions that the first fault is not in."""
+    seen, found = set(checks.sessions_with(checks.faults[0])), []
+    for fault in checks.faults:
+        if fault.session not in seen:
+            having = checks.sessions_with(fault)
+            seen.update(having)
+            found.append(f"in {_names(having)} {fault.name}")
+    return found[:_NAMED]
+
+
+def _names(sessions: Sequence[str]) -> str:
+    names = [short_name(Path(session)) for session in sessions]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _cause(live: Live, checks: FieldChecks, gap: float, weak: WeakSessions | None) -> str:
@@ -134,8 +157,7 @@ def _cause(live: Live, checks: FieldChecks, gap: float, weak: WeakSessions | Non
     if weak is not None:
         return f"{proved}; {weak.to_text()}"
     counts = live.label_counts
-    # Where two people differ one of them is wrong.
-    if counts.differing and 100 * counts.differing >= _MAINLY * gap * counts.labelled:
+    if is_disputed(live, gap):
         which = f"{counts.differing} of {counts.labelled} frames"
         return f"{proved}; {' and '.join(counts.people)} labelled {which} differently"
     advised = checks.undone.prescription

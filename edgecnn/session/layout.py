@@ -11,6 +11,7 @@ __all__ = [
     "GOES_ON_IN",
     "HEADER_NAME",
     "PICTURES_NAME",
+    "is_dated",
     "is_session",
     "labels_beside",
     "new_session",
@@ -39,8 +40,12 @@ def short_name(session: Path) -> str:
         >>> short_name(Path("fleet/hall/2026-05-02T00-00-00Z")), short_name(Path("fleet/monday"))
         ('hall/2026-05-02T00-00-00Z', 'monday')
     """
-    is_dated = re.match(r"\d{4}-\d\d-\d\dT", session.name)
-    return "/".join(session.absolute().parts[-2:]) if is_dated else session.name
+    return "/".join(session.absolute().parts[-2:]) if is_dated(session) else session.name
+
+
+def is_dated(session: Path) -> bool:
+    """Whether a session has the name that `run --log-root` gives."""
+    return re.match(r"\d{4}-\d\d-\d\dT", session.name) is not None
 
 
 def sessions_below(place: Path) -> list[Path]:

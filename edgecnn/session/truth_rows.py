@@ -308,7 +308,8 @@ def _column(pairs: tuple[array[int], array[float]], count: int, rest: float) -> 
 def _differing(
     key: np.ndarray, label: np.ndarray, person: np.ndarray, known: np.ndarray
 ) -> tuple[int, list[int]]:
-    """How many frames two people labelled otherwise at last, and who they are.
+    """How many frames two people labelled otherwise at last, and who they are; not those where the
+    label that counts is also that of another one: a third person has decided.
 
     Args:
         key, label, person: int, shape (m,): in the order in which they were given.
@@ -323,8 +324,12 @@ def _differing(
     pair = np.lexsort((np.arange(len(key)), person, key))
     last = np.append((np.diff(key[pair]) != 0) | (np.diff(person[pair]) != 0), True)
     rows = pair[last[: len(pair)]] if most > 1 else pair[:0]
-    rows = rows[label[rows] != CANT_TELL]
+    rows, given = rows[label[rows] != CANT_TELL], label
     key, label, person = key[rows], label[rows], person[rows]
     differs = (np.diff(key) == 0) & (np.diff(label) != 0)
-    frames = np.unique(key[1:][differs])
+    every, frame = np.unique(key, return_inverse=True)
+    newest = np.zeros(len(every), int)
+    np.maximum.at(newest, frame, rows)
+    alike = np.bincount(frame, label == given[newest[frame]], minlength=len(every))
+    frames = np.intersect1d(key[1:][differs], every[alike < 2])
     return len(frames), np.unique(person[np.isin(key, frames)]).tolist()

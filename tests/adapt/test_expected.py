@@ -73,6 +73,7 @@ def test_frames_that_it_was_adapted_to_say_nothing_of_what_it_returned(
     assert report.adapted.points is None
     assert report.adapted.before == result.live_before
     assert f"obtained not identified: {used} of these pictures" in report.to_text()
+    assert f"has learned from {used} of the kept pictures, so live" in report.verdict
     assert any(f"adapted to {used} of the kept pictures" in note for note in report.notes)
     (note,) = evaluate(result.model, halves[0]).notes
     assert f"adapted to {used} of these images" in note

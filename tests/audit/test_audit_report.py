@@ -280,4 +280,16 @@ def test_a_report_of_several_sites_names_them(tmp_path):
         audit(few, AuditOptions(report=target))
         assert f"device pi · {said} · " in _Page(target.read_text()).text
     audit(sessions, AuditOptions(report=target))
-    assert "4 sites: Graz, Linz, Wien and 1 more" in _Page(target.read_text()).text
+    page = _Page(target.read_text()).text
+    assert "4 sites: Graz, Linz, Wien and 1 more" in page
+    assert "Each device" not in page
+    named = [
+        write_session(tmp_path / name, PAST_BUNDLE, [answer_event(k, True)], name=name)
+        for k, name in enumerate(("hall", "yard"))
+    ]
+    with open(named[1] / "events.jsonl", "a") as log:
+        log.write(json.dumps(truth_event(1, LABELS[0])) + "\n")
+    audit(named, AuditOptions(report=target))
+    page = " ".join(_Page(target.read_text()).text.split())
+    assert "2 devices: hall, yard" in page
+    assert page.index("Each device") < page.index("yard100.0 % of 1") < page.index("hallno field")

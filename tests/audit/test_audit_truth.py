@@ -187,8 +187,18 @@ def test_people_who_differ_on_much_of_the_gap_are_in_the_finding(differing, name
         events.append(truth_event(k, LABELS[k % 4], why="uniform", p=0.5, by="ann", via="page"))
         if k < differing:
             events.append(truth_event(k, LABELS[7], why="uniform", p=0.5, by="bob", via="page"))
-    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    path = keep_pictures(write_session(tmp_path / "s", PAST_BUNDLE, events))
+    report = audit([path])
     assert ("ann and bob labelled 60 of 200 frames differently" in report.verdict) == named
+    # Before anything learns from such labels.
+    assert (report.next[0].command == f"edgecnn label {path}") == named
+    assert len({step.command for step in report.next}) == len(report.next)
+    decided = [
+        truth_event(k, LABELS[k % 4], why="uniform", by="cid", via="label") for k in range(60)
+    ]
+    with open(path / "events.jsonl", "a") as log:
+        log.writelines(json.dumps(one) + "\n" for one in decided[:differing])
+    assert not any("differently" in text for text in (audit([path]).verdict, *audit([path]).notes))
 
 
 def test_of_frames_that_people_label_differently_all_labelled_ones_are_the_whole(tmp_path):

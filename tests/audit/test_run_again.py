@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgecnn.audit.ledger.change import Change, moved, viewed
-from edgecnn.audit.undo.run_again import changed_views, run_again
+from edgecnn.audit.undo.run_again import by_options, changed_views, run_again
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.device.options import RunOptions
 from edgecnn.session.header import SessionHeader
@@ -47,6 +47,15 @@ def test_a_region_is_told_in_pixels_of_the_captured_frame(header, region, rotate
     recorded = replace(header, regions=(view,))
     (found,) = changed_views(recorded, change, seen.shape, is_one_shape=True)
     assert np.array_equal(found.apply(FRAME), seen[y : y + height, x : x + width])
+
+
+def test_an_option_that_is_to_be_left_out_is_named(header):
+    recorded = replace(header, regions=(FrameView(rotate=90),), source_color="rgb")
+    straight, level = FrameView(), replace(header, source_color="bgr")
+    assert "with --rotate, and" in by_options(recorded, recorded, (straight,))
+    assert "with --color and --rotate, and" in by_options(recorded, level, (straight,))
+    assert by_options(header, header, (FrameView(rotate=90),)) == "these options do it"
+    assert by_options(recorded, recorded, (FrameView(rotate=180),)) == "these options do it"
 
 
 def test_what_no_option_does_is_none(header):

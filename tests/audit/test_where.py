@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -168,6 +170,84 @@ def test_a_session_that_makes_most_of_the_gap_is_named_and_looked_at_first(heade
     assert len(report.where) == len(set(report.where)) == 1
 
 
+def test_each_device_has_a_row_and_one_without_labels_says_so(tmp_path):
+    paths = [
+        weeks(tmp_path / f"s{k}", often(share), about(0.9), days=8, name=f"camera {k}", site="roof")
+        for k, share in enumerate((0.95, 0.4, 0.7))
+    ]
+    log = paths[2] / "events.jsonl"
+    log.write_text(
+        "".join(x for x in log.read_text().splitlines(keepends=True) if '"event": "truth"' not in x)
+    )
+    report = audit(paths)
+    assert [one.name for one in report.devices] == ["camera 1", "camera 0", "camera 2"]
+    alone = audit([paths[1]])
+    assert report.devices[0].live.correct == alone.live.tally.correct
+    assert report.devices[0].gap_points == alone.gap_points
+    assert report.devices[2].gap_points is None
+    lines = report.to_text().splitlines()
+    (row,) = (line for line in lines if line.startswith("camera 2, roof"))
+    assert row.endswith("no field labels")
+    assert report.to_json()["devices"][0]["live"]["total"] == alone.live.tally.total
+    assert alone.devices == ()
+
+
+def test_a_session_that_is_far_worse_is_named_beside_one_with_wrong_labels(tmp_path):
+    """Of two broken devices the finding must not hide one behind the other."""
+    names = ("wrong labels", "dark", *"abcdef")
+    shares = (0.95, 0.4, *[0.95] * 6)
+    paths = [
+        weeks(tmp_path / f"s{k}", often(share), about(0.9), days=8, name=name)
+        for k, (name, share) in enumerate(zip(names, shares, strict=True))
+    ]
+    _late(paths[0])
+    report = audit(paths)
+    assert "(1 of 8 sessions: s0): labels come 1 frame late" in report.verdict
+    assert " Besides, the device called dark is " in report.verdict
+    assert [step.command.split()[1] for step in report.next] == ["run", "audit"]
+    assert str(paths[1]) in report.next[1].command
+    # The one that the finding names already is not named again, and a second fault is.
+    assert "Besides" not in audit(paths[:1] + paths[2:]).verdict
+    _late(paths[2])
+    _late(paths[2])
+    assert " Besides, in s2 labels come 2 frames late; the device " in audit(paths).verdict
+
+
+def _late(path: Path) -> None:
+    """Give each frame the label of the one before it."""
+    log = path / "events.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    labels = [one["label"] for one in events if one["event"] == "truth"]
+    for one in events:
+        if one["event"] == "truth":
+            one["label"] = labels[max(0, one["frame"] - 1)]
+    log.write_text("".join(json.dumps(one) + "\n" for one in events))
+
+
+def test_a_camera_that_is_added_is_no_change_and_one_that_changes_is_named(tmp_path):
+    def later(path: Path, days: int) -> Path:
+        """The same, some days later."""
+        log = path / "events.jsonl"
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        for one in events:
+            if "at" in one:
+                moment = datetime.fromisoformat(one["at"]) + timedelta(days=days)
+                one["at"] = moment.isoformat()
+        log.write_text("".join(json.dumps(one) + "\n" for one in events))
+        return path
+
+    def changes(day, rng):
+        return float(np.clip(rng.normal(0.8 if day >= 9 else 0.93, 0.05), 0.3, 0.99))
+
+    old = weeks(tmp_path / "old", often(0.9), about(0.93), days=18, name="old")
+    new = later(weeks(tmp_path / "new", often(0.9), about(0.6), days=9, name="new"), 9)
+    assert audit([old, new]).drift == ()
+    moved = weeks(tmp_path / "moved", often(0.9), changes, days=18, name="moved")
+    report = audit([old, new, moved])
+    assert {one.device for one in report.drift} == {"moved"}
+    assert any(line.startswith("moved: since 2026-03-1") for line in report.where)
+
+
 def test_no_session_is_named_where_all_are_about_as_bad(tmp_path):
     paths = [
         weeks(tmp_path / f"s{k}", often(share), about(0.9), days=8, name=f"camera {k}")
@@ -242,6 +322,19 @@ def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path):
     # No two folders of one name: the first device alone.
     alone = f"edgecnn adapt MODEL --field {hall[0]} --labels {hall[0]} -o MODEL2"
     assert alone in [step.command for step in audit([hall[0], yard[0]]).next]
+    # A device with one session is named by its root too: dates are alike.
+    shutil.rmtree(hall[1])
+    assert adapt in [step.command for step in audit(roots).next]
+
+
+@pytest.mark.parametrize(("labels", "first"), [(20, "label"), (192, "adapt")])
+def test_few_labels_are_not_spent_on_adapting_before_the_gap_is_known(labels, first, tmp_path):
+    path = keep_pictures(weeks(tmp_path / "s", often(0.5), about(0.9), days=8))
+    log = path / "events.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    kept = (x for x in events if x["event"] != "truth" or x["frame"] >= 192 - labels)
+    log.write_text("".join(json.dumps(one) + "\n" for one in kept))
+    assert audit([path]).next[0].command.split()[1] == first
 
 
 @pytest.mark.parametrize(("names", "count", "is_enough"), [("ab", 19, False), ("aa", 10, True)])

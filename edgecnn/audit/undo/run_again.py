@@ -11,7 +11,7 @@ from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView, view_options
 from edgecnn.session.header import SessionHeader
 
-__all__ = ["changed_views", "record_more", "run_again"]
+__all__ = ["by_options", "changed_views", "record_more", "run_again"]
 
 # What `run --truth` takes for each word of the header that needs no person; a header holds no
 # path, so that a file has a placeholder.
@@ -81,6 +81,26 @@ def changed_views(
     x, y, width, height = _before_turning(cut, views[0], shape)
     left, top = views[0].region[:2] if views[0].region else (0, 0)
     return (replace(views[0], region=(left + x, top + y, width, height)),)
+
+
+def by_options(
+    before: SessionHeader, after: SessionHeader, views: Sequence[FrameView] | None
+) -> str:
+    """What in the command makes the change: it may be an option that is not there any more.
+
+    Args:
+        views: In place of the session's own.
+    """
+    old, new = before.regions, views or after.regions
+    gone = ["--color"] if before.source_color == "rgb" != after.source_color else []
+    gone += [
+        f"--{name}"
+        for name in ("rotate", "flip")
+        if any(getattr(view, name) for view in old) and not any(getattr(one, name) for one in new)
+    ]
+    if not gone:
+        return "these options do it"
+    return f"the session was recorded with {' and '.join(gone)}, and this command is without"
 
 
 def _turned(view: FrameView, change: Change) -> FrameView:

@@ -23,6 +23,7 @@ from edgecnn.session.headline import (
     objects_shown,
 )
 from edgecnn.session.read import Frames, Session, Truth
+from edgecnn.session.reading.devices import device_of
 from edgecnn.session.reading.thin_log import stands_for
 
 __all__ = ["Field", "FrameTable", "Labelled", "Looks", "header_values"]
@@ -88,12 +89,15 @@ class FrameTable:
     index, confidence   the answer, and what its score is worth
     weight              float64, for how many answers each stands; None where logs leave none out
     days                shape (r, 2): from this row on the day, since year 1 in UTC; 0: unknown
+    of_device           int, shape (r,): which of `devices` each row of `days` is of
     fields              by name: those in which not all frames are equal
     """
 
     index: np.ndarray
     confidence: np.ndarray
     days: np.ndarray
+    devices: tuple[str, ...]
+    of_device: np.ndarray
     fields: dict[str, Field]
     labelled: Labelled
     looks: Looks
@@ -106,6 +110,10 @@ class FrameTable:
         confidence = joined([frames.calibrated for _, frames, _ in parts])
         starts = _starts(parts).tolist()
         days = [f.days + np.array([k, 0]) for k, (_, f, _) in zip(starts, parts, strict=True)]
+        names = [device_of(session) for session, _, _ in parts]
+        devices = tuple(dict.fromkeys(names))
+        code = [devices.index(name) for name in names]
+        of_device = np.repeat(code, [len(frames.days) for _, frames, _ in parts])
         looks = _looks(parts)
         fields = {
             **_header_fields(parts),
@@ -117,7 +125,17 @@ class FrameTable:
         }
         several = {name: field for name, field in fields.items() if len(field.values) > 1}
         weight = stands_for([frames for _, frames, _ in parts])
-        return cls(index, confidence, joined(days), several, _labelled(parts), looks, weight)
+        return cls(
+            index,
+            confidence,
+            joined(days),
+            devices,
+            of_device,
+            several,
+            _labelled(parts),
+            looks,
+            weight,
+        )
 
 
 def _starts(parts: Sequence[tuple[Session, Frames, Truth]]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,16 +55,22 @@ class WeakSessions:
 
 
 def weak_sessions(
-    sessions: Sequence[Session], parts: Sequence[Part], gap: float | None
+    sessions: Sequence[Session],
+    parts: Sequence[Part],
+    gap: float | None,
+    faulty: Collection[str] = (),
 ) -> WeakSessions | None:
     """The sessions, or the region, that make most of the gap: they are further below the rest than
     all together are below the lab. None where none are.
 
     Args:
         gap: Points between lab and live accuracy; None without field labels.
+        faulty: The folders of sessions with a fault, which the finding names already.
     """
     values = header_values(sessions)
-    sure = [part for part in parts if part.is_sure and part.field in (*values, _REGION)]
+    named = {(name, each[k]) for name, each in values.items() for k in _places(sessions, faulty)}
+    fields = values if faulty else (*values, _REGION)
+    sure = [p for p in parts if p.is_sure and p.field in fields and (p.field, p.value) not in named]
     worst = max(sure, key=lambda part: part.points, default=None)
     if worst is None or gap is None or not 0 < gap <= worst.points:
         return None
@@ -77,6 +83,10 @@ def weak_sessions(
     weak = tuple(session for session, value in of_each if value == worst.value)
     rest = [session for session in sessions if session not in weak]
     return WeakSessions(worst, weak, _other_views(weak, rest))
+
+
+def _places(sessions: Sequence[Session], faulty: Collection[str]) -> list[int]:
+    return [k for k, session in enumerate(sessions) if str(session.path) in faulty]
 
 
 def differing_views(sessions: Sequence[Session]) -> tuple[str, ...]:

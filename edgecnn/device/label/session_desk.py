@@ -22,9 +22,12 @@ from edgecnn.errors import OptionError
 from edgecnn.records import Json
 from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
+from edgecnn.session.layout import short_name
 from edgecnn.session.read import Session, Truth, truth_events
+from edgecnn.session.reading.devices import device_of
 from edgecnn.session.things import link_things
 from edgecnn.session.truth_rows import TruthRows, standing
+from edgecnn.words import number
 
 __all__ = ["SessionDesk"]
 
@@ -86,7 +89,9 @@ class SessionDesk(Desk):
                     f"{session.path} has other classes than {self._first.path}; label them apart"
                 )
         self._all = [(one, LateLabels(one.session.path)) for one in opened if one.pictures]
+        self._devices = {device_of(one.session) for one, _ in self._all}
         self._places: list[_Place] = []
+        self._disputed: list[int] = []
         self._done: dict[int, str | None] = {}
         self._before: dict[int, TruthEvent] = {}
         self._live: Tally | None = None
@@ -114,13 +119,21 @@ class SessionDesk(Desk):
     def about(self) -> Json:
         return {
             "mode": self.mode,
-            "name": self._first.path.name,
+            "name": self._called(),
             "run": self._run,
             "labels": list(self._card.labels),
             **lab_json(self._card.lab.tally, self._lab_of_file()),
             "tabs": ["label", "status"],
             "fixed": True,
         }
+
+    def _called(self) -> str:
+        """What a person knows the pictures by: the device, or the session of a nameless one."""
+        if len(self._devices) > 1:
+            return number(len(self._devices), "device")
+        if len(self._all) > 1:
+            return self._first.header.name or number(len(self._all), "session")
+        return self._first.header.name or short_name(self._first.path)
 
     def _lab_of_file(self) -> Tally:
         """The lab accuracy of the file that ran."""
@@ -145,11 +158,13 @@ class SessionDesk(Desk):
             if held is None:
                 return None
             self._leases[person] = held
-            answer = answer_json(self._places[held].picture.answer)
             kind = "Random" if self._why[held] == UNIFORM else "Unsure"
             note = f"{kind if held not in self._before else 'Second look:'} frame"
-            note = f"{note} {self._places[held].picture.name}"
-            return {"frame": held, "note": note, **answer}
+            place = self._places[held]
+            note = f"{note} {place.picture.name}"
+            if len(self._devices) > 1:
+                note += f", {device_of(place.recorded.session) or 'unnamed device'}"
+            return {"frame": held, "note": note, **answer_json(place.picture.answer)}
 
     def picture(self, frame: int) -> bytes | None:
         if not 0 <= frame < len(self._places):
@@ -198,10 +213,17 @@ class SessionDesk(Desk):
 
     def _take_in(self, recorded: Recorded, late: LateLabels) -> None:
         """Note a session's pictures, and the labels that it has already."""
-        known = {(truth.frame, truth.region): truth for truth in standing(late.truths)}
+        said: dict[tuple[int, str | None], list[TruthEvent]] = {}
+        for truth in standing(late.truths):
+            said.setdefault((truth.frame, truth.region), []).append(truth)
         for picture in recorded.pictures:
+            place, found = len(self._places), said.get((picture.frame, picture.region), [])
             self._places.append(_Place(recorded, late, picture))
-            self._note(len(self._places) - 1, known.get((picture.frame, picture.region)))
+            self._note(place, found[-1] if found else None)
+            if _is_disputed(found):
+                self._disputed.append(place)
+                self._before[place] = found[-1]
+                del self._done[place]
 
     def _note(self, place: int, truth: TruthEvent | None) -> None:
         """Whether a picture is done, has a label that gets a second look, or has none."""
@@ -212,10 +234,13 @@ class SessionDesk(Desk):
             self._before[place] = truth
 
     def _next(self) -> int | None:
-        """The next picture: by chance while the figure is not tight, then the least certain."""
+        """The next picture: those on which people differ, those that chance picked while the figure
+        is not tight, then the least certain.
+        """
         taken = {*self._done, *self._leases.values()}
         tight = bool(outlook(self._tally())["enough"])
-        for queue, why in ((self._uniform, UNIFORM), (self._unsure, "hard")):
+        queues = ((self._disputed, UNIFORM), (self._uniform, UNIFORM), (self._unsure, "hard"))
+        for queue, why in queues:
             found = next((k for k in queue if k not in taken), None)
             enough = tight and why == UNIFORM and found not in self._before
             if found is not None and not enough:
@@ -265,6 +290,16 @@ class SessionDesk(Desk):
         if self._live is None:
             self._live = headline([(one.frames, one.truth()) for one in self._counted])
         return self._live
+
+
+def _is_disputed(said: Sequence[TruthEvent]) -> bool:
+    """Whether people who looked at a picture differ, and no second one agrees with the last."""
+    if not said or said[-1].via not in _LOOKED:
+        return False
+    last = {one.by: one.label for one in said if one.via in _LOOKED}
+    labels = [label for label in last.values() if label is not None]
+    agreeing = sum(label == said[-1].label for label in labels)
+    return len(set(labels)) > 1 and agreeing < 2
 
 
 def _network(session: Session) -> tuple[str, str]:

@@ -49,11 +49,20 @@ class Hub(Desk):
         bundle, file: What runs.
         run: Names this run, so that labels for another one never count here.
         view_file: Where a region and rotation are saved.
+        device: What the device is called: a person with several pages knows it by that.
     """
 
     via = "page"
 
-    def __init__(self, bundle: Bundle, file: Artifact, run: str, view_file: ViewFile) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        file: Artifact,
+        run: str,
+        view_file: ViewFile,
+        device: str | None = None,
+    ) -> None:
+        self._device = device
         self._file, self._card, self._run, self._view_file = file, bundle.card, run, view_file
         self._shelf: Shelf | None = None
         self._codes = {*bundle.card.labels, NONE_LABEL, None}
@@ -138,7 +147,7 @@ class Hub(Desk):
     def about(self) -> Json:
         return {
             "mode": self.mode,
-            "name": self._card.name,
+            "name": self._device or self._card.name,
             "run": self._run,
             "bundle": self._sha256,
             "labels": list(self._card.labels),

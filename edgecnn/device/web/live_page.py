@@ -44,7 +44,8 @@ class LivePage:
         # The file that `edgecnn run` reads: beside the bundle, else in the working directory.
         found = next((one for one in (beside, Path(_CONFIG).absolute()) if one.is_file()), beside)
         file = options.view_file or found
-        self.hub = Hub(bundle, artifact, secrets.token_hex(10), ViewFile(file, options.views[0]))
+        view_file = ViewFile(file, options.views[0])
+        self.hub = Hub(bundle, artifact, secrets.token_hex(10), view_file, options.name)
         self._offset: float | None = None
 
     @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgecnn.errors import SessionError
 from edgecnn.session.header import Session, open_session
-from edgecnn.session.layout import sessions_below
+from edgecnn.session.layout import is_dated, sessions_below
 
 __all__ = ["device_folders", "device_of", "folders_of", "of_each_device"]
 
@@ -35,7 +35,13 @@ def device_folders(sessions: Sequence[Session]) -> list[Path]:
         None for one device, and where one has no folder of its own, or two are called alike.
     """
     devices = of_each_device(sessions).values()
-    folders = [some[0].path if len(some) == 1 else _own_root(some) for some in devices]
+    # The date of a lone session names no device, and may be that of another one's.
+    folders = [
+        (_root_of(some) if is_dated(some[0].path) else None) or some[0].path
+        if len(some) == 1
+        else _own_root(some)
+        for some in devices
+    ]
     named = {folder.resolve().name: folder for folder in folders if folder is not None}
     return list(named.values()) if len(named) == len(folders) > 1 else []
 

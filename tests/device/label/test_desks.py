@@ -212,6 +212,45 @@ def test_labels_of_a_file_get_a_second_look_that_speaks_for_the_same_frames(sess
     assert any("Ada and csv labelled 3 frames differently" in n for n in report.notes)
 
 
+def test_what_two_people_labelled_differently_is_asked_first_and_a_third_decides(session):
+    with open(session / "events.jsonl", "a") as events:
+        for k in (0, 1, 3, 6, 7):
+            for by in ("ann", "bob"):
+                label = "1" if by == "bob" and k in (1, 6) else "0"
+                truth = truth_event(k, label, via="label", by=by, why="uniform", p=0.3)
+                events.write(json.dumps(truth) + "\n")
+    desk = SessionDesk([session])
+    notes = []
+    for _ in range(2):
+        question = desk.question("cid")
+        notes.append(question["note"])
+        desk.give([given(desk, question["frame"], "0", by="cid")])
+    assert sorted(notes) == ["Second look: frame 1", "Second look: frame 6"]
+    assert desk.question("cid")["note"].startswith("Random frame")
+    desk.close()
+    again = SessionDesk([session])
+    assert again.question("dan")["note"].startswith("Random frame")
+    again.close()
+
+
+def test_the_page_names_the_device_and_of_several_each_pictures_own(session, tmp_path):
+    def called(name: str) -> Path:
+        folder = shutil.copytree(session, tmp_path / name.replace(" ", "_"))
+        header = folder / "session.json"
+        header.write_text(json.dumps(json.loads(header.read_text()) | {"name": name}))
+        return folder
+
+    named = {}
+    hall, yard = called("hall"), called("yard 2")
+    for key, places in (("hall", [hall]), ("both", [hall, yard]), ("plain", [session])):
+        desk = SessionDesk(places)
+        named[key] = desk.about()["name"], desk.question("x")["note"]
+        desk.close()
+    assert [named[key][0] for key in named] == ["hall", "2 devices", "session"]
+    assert named["both"][1].endswith((", hall", ", yard 2"))
+    assert "," not in named["hall"][1]
+
+
 def test_a_start_again_goes_on_and_a_label_sent_again_is_written_once(session):
     desk = SessionDesk([session])
     first = desk.question("a")["frame"]

@@ -54,7 +54,7 @@ def served(tmp_path, digits_bundle, digits_video):
     """A run over the numbered video, with a session beside an older one."""
     root = tmp_path / "sessions"
     bundle = shutil.copytree(digits_bundle, tmp_path / "digits.edgecnn")
-    arguments = [bundle, "-s", digits_video[0], "--log", root / "today"]
+    arguments = [bundle, "-s", digits_video[0], "--log", root / "today", "--name", "hall"]
     with Served(tmp_path, "run", *arguments) as running:
         yield running
 
@@ -318,6 +318,7 @@ def test_every_tab_fits_can_be_hit_and_is_accessible(browser, served, tmp_path, 
     """axe-core, where AXE names its file, finds nothing serious in light and dark."""
     page = opened(browser, served.link, size)
     asked(page)
+    assert (page.text("#name"), page.eval("document.title")) == ("hall", "edgecnn hall")
     page.wait("document.querySelectorAll('#strip button').length >= 4")
     axe = os.environ.get("AXE")
     for theme in ("light", "dark"):

@@ -106,7 +106,7 @@ async function watch() {
       if (state && state.run !== device.about.run) await meetAgain();
       if (state && state.bundle !== device.about.bundle) {
         Object.assign(device.about, await getJson("/api/about")); // another bundle took over
-        $("name").textContent = device.about.name;
+        showName();
       }
       drawState(state);
       drawNet();
@@ -115,6 +115,12 @@ async function watch() {
     }
     await sleep(STATE_MS);
   }
+}
+
+// In the title too: whoever looks after several devices has a tab for each.
+function showName() {
+  $("name").textContent = device.about.name;
+  document.title = `edgecnn ${device.about.name}`;
 }
 
 // Another run answers, whose frames have other numbers: queued labels keep the name of theirs.
@@ -139,7 +145,7 @@ async function start() {
     drawNet();
     await sleep(STATE_MS);
   }
-  $("name").textContent = device.about.name;
+  showName();
   $("by").value = person();
   $("by").addEventListener("change", () => setPerson($("by").value));
   outbox.onChange = drawNet;
