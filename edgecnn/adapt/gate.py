@@ -29,6 +29,7 @@ __all__ = [
     "broke_labels",
     "doubt",
     "effective_classes",
+    "few_classes",
     "nothing_new",
     "nothing_sure",
     "refusal",
@@ -112,7 +113,7 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
         scores: float32 (n, classes): of the field images.
         live: The newest live frames, if there are any to compare with.
     """
-    sample, num_classes = images.sample, scores.shape[1]
+    sample = images.sample
     num_groups = len(np.unique(sample.groups))
     if len(sample) < FEWEST_IMAGES or num_groups < FEWEST_GROUPS:
         hard = len(images) - len(sample)
@@ -122,15 +123,27 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
             f"near-duplicates {'is' if len(sample) == 1 else 'are'} too few, "
             f"expected at least {FEWEST_IMAGES} in {FEWEST_GROUPS}; record more, at different times"
         )
-    mixed = effective_classes(scores[~images.hard].argmax(axis=1))
-    least = max(1.5, _LEAST_CLASSES * _classes_seen(num_classes, len(sample)))
-    if mixed < least and not len(images.labelled):
-        return (
-            f"the images are read as {mixed:.1f} equally frequent classes of {num_classes}, "
-            f"expected {least:.1f} at least: a network that adapts to few classes forgets the "
-            "others; record until more have come by"
-        )
+    if not len(images.labelled) and (why := few_classes(scores, images)):
+        return why
     return "" if live is None else find_foreign(sample, live)
+
+
+def few_classes(scores: np.ndarray, images: FieldSet) -> str:
+    """Why the answers to field images teach no other ones; empty where they may.
+
+    Args:
+        scores: float32 (n, classes): of the field images.
+    """
+    num_classes, count = scores.shape[1], len(images.sample)
+    mixed = effective_classes(scores[~images.hard].argmax(axis=1))
+    least = max(1.5, _LEAST_CLASSES * _classes_seen(num_classes, count))
+    if mixed >= least:
+        return ""
+    return (
+        f"the images are read as {mixed:.1f} equally frequent classes of {num_classes}, "
+        f"expected {least:.1f} at least: a network that adapts to few classes forgets the "
+        "others; record until more have come by"
+    )
 
 
 def nothing_new(images: FieldSet, learned: Collection[str]) -> str:

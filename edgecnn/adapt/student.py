@@ -8,7 +8,7 @@ import numpy as np
 
 from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.data import FieldSet
-from edgecnn.adapt.gate import AdaptStep, LabCheck
+from edgecnn.adapt.gate import AdaptStep, LabCheck, few_classes
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.bundle.head import Head, Lessons, entropy
 from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, lab_lessons
@@ -88,7 +88,11 @@ class Student:
         return lab_lessons(self.lab_embedding, self.replay.train_labels)
 
     def class_centres(self) -> ClassCentres | None:
-        """Where the classes lie; None where centres misread validation images: no teacher then."""
+        """Where the classes lie; None where these are no teacher: where the lab's own misread the
+        validation images, or the network reads the field as few classes.
+        """
+        if few_classes(self.scores, self.images):
+            return None
         centres, read = ClassCentres(self.lab_lessons), self.reads_val(self.split.head)
         right = int((centres.read_lab(self._val) == self.replay.val_labels).sum())
         return centres if right >= read.sum() - LAB_LOSS * len(read) else None

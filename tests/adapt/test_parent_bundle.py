@@ -204,6 +204,9 @@ def test_centres_that_misread_the_lab_teach_nothing(digits_bundle, halves):
     assert confused.class_centres() is None
     own = confused.scores.argmax(axis=1)
     assert confused.taken_for(confused.scores, None).tolist() == own.tolist()
+    # A field that is read as one class teaches no centres either.
+    images = read_field([halves[0] / "3"], bundle.card)
+    assert student(replay).class_centres() is None
 
 
 def test_one_class_is_refused_on_the_board_too(digits_bundle, halves, tmp_path):

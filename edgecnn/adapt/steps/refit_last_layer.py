@@ -27,23 +27,21 @@ def try_last_layer(student: Student) -> AdaptStep:
     student.teacher = teacher = _choose_teacher(student)
     student.suspects = find_suspects(images.labels, teacher.scores)
     labels = student.trusted_labels()
-    centres = student.class_centres()
-    if centres:
-        student.teacher = replace(teacher, name=f"{teacher.name}, then the nearest class centre")
     layer = LastLayer(
         student.split.head,
         student.embedding,
         labels,
         teacher.scores,
-        student.taken_for(teacher.scores, centres),
+        student.taken_for(teacher.scores, None),
         ~images.hard,
         images.groups,
         student.lab_lessons,
         student.options.threshold,
         student.options.pull,
-        centres,
     )
-    layer = _as_far_as_the_lab_allows(student, layer)
+    layer = _with_centres(student, layer)
+    if layer.centres:
+        student.teacher = replace(teacher, name=f"{teacher.name}, then the nearest class centre")
     head, pair = layer.fit(), layer.cross_validate()
     if head is None:
         return AdaptStep(_NAME, False, nothing_sure(student.options.threshold))
@@ -65,9 +63,13 @@ def try_last_layer(student: Student) -> AdaptStep:
     return step
 
 
-def _as_far_as_the_lab_allows(student: Student, layer: LastLayer) -> LastLayer:
-    """The layer that goes as far to the class centres as the validation images allow."""
-    for share in _CENTRED if layer.centres else ():
+def _with_centres(student: Student, layer: LastLayer) -> LastLayer:
+    """The same with class centres, where there are any, as far as the validation images allow."""
+    centres = student.class_centres()
+    if centres is None:
+        return layer
+    layer = replace(layer, centres=centres, classes=student.taken_for(layer.teacher, centres))
+    for share in _CENTRED:
         layer = replace(layer, centred=share)
         head = layer.fit()
         if head is None or student.lab_with(head).loss_points <= student.allowed_loss:
