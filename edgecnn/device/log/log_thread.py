@@ -135,8 +135,8 @@ class LogThread:
     def health(self, message: str) -> None:
         self._put(lambda recorder: recorder.health(message))
 
-    def outage(self, since: float) -> None:
-        self._put(lambda recorder: recorder.outage(since))
+    def outage(self, since: float, until: float) -> None:
+        self._put(lambda recorder: recorder.outage(since, until))
 
     def end(self, reason: str, counts: Mapping[str, int]) -> None:
         """Log why the run ended; waits some seconds at most for what is not written yet."""
