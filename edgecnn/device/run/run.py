@@ -98,8 +98,7 @@ def run(
         if page is not None:
             stack.enter_context(page.serve(log, on_link))
         name = options.name or str(host()["name"]) or "edgecnn"
-        waits = None if opened.live else stop
-        outputs = stack.enter_context(open_outputs(options, name, on_line, waits))
+        outputs = stack.enter_context(open_outputs(options, name, on_line, stop, live=opened.live))
         notifier = stack.enter_context(Notifier())
         incoming = None
         if options.bundle_dir is not None:
