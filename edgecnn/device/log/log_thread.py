@@ -79,6 +79,11 @@ class LogThread:
         return self._log.sessions
 
     @property
+    def room(self) -> str | None:
+        """See `SessionLog.room`."""
+        return self._log.room
+
+    @property
     def num_lost(self) -> int:
         """Lines that could not be written."""
         return self._log.num_lost + self.num_missed

@@ -379,6 +379,7 @@ class Loop:
             ok=not (self._options.fail_on == "alarm" and status.alarm.raised),
             session=None if self._log is None else self._log.folder,
             sessions=() if self._log is None else self._log.sessions,
+            room=None if self._log is None else self._log.room,
             fallback=active.fallback,
             warnings=self._notices.held,
             twin=twin,
