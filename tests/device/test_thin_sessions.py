@@ -93,7 +93,7 @@ def test_an_audit_says_that_a_log_ends_before_the_run(film, tmp_path):
     result = run(PAST_BUNDLE, str(film[0]), RunOptions(log=log, log_mb=0.02, **given))
     said = [e["message"] for e in events(log, "health") if "message" in e]
     assert said == list(result.warnings)
-    assert len(said) == 2  # each once
+    assert len(said) == len(set(said))
     last = events(log, "frame")[-1]["frame"]
     assert last < COUNT - 1
     (note,) = (one for one in audit([log]).notes if "--log-mb" in one)
