@@ -25,6 +25,7 @@ from edgecnn.device.options import RunOptions
 from edgecnn.errors import OptionError
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
+from edgecnn.session.layout import sessions_below
 from edgecnn.session.write import SessionWriter
 
 BUNDLE = Bundle.open(PAST_BUNDLE)
@@ -157,3 +158,20 @@ def test_a_bound_without_room_for_two_sessions_is_refused(tmp_path):
     check_room(RunOptions(log_root=tmp_path, root_mb=640))
     with pytest.raises(OptionError, match="give --root-mb 640 or more"):
         check_room(RunOptions(log_root=tmp_path, root_mb=639))
+
+
+def test_a_run_that_is_killed_while_it_deletes_leaves_no_half_of_a_session(tmp_path, monkeypatch):
+    for day in (1, 2):
+        make(tmp_path, day)
+    current = make(tmp_path, 5)
+
+    def killed(session: Path, **_: bool) -> None:
+        (session / "events.jsonl").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        Room(tmp_path, 0.1, 0.0).keep_to(current)
+    assert [int(one.name[8:10]) for one in sessions_below(tmp_path)] == [2, 5]
+    Room(tmp_path, 10.0, 0.0).keep_to(current)
+    assert left(tmp_path) == {2: 3, 5: 3}
