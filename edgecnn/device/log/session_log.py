@@ -55,7 +55,7 @@ class SessionLog:
         options: `log` or `log_root`, and the bounds.
         live: Whether the source is a camera or stream.
 
-    `down` and `folder` may be read by any thread, which may also empty `notes`.
+    `down`, `folder` and `room` may be read by any thread, which may also empty `notes`.
 
     Raises:
         OutputError: The place is taken, read-only or full.
@@ -69,7 +69,7 @@ class SessionLog:
         self.room: str | None = None  # what a month takes, where the disk has room for it
         self._retry_at = self._check_at = self._expire_at = self._room_at = 0.0
         self._roll_at = float("-inf")  # later after another session could not be begun
-        self._full = self._ended = self._is_over = False
+        self._full = self._ended = self._is_over = self._is_room_said = False
         # The start of the first session, and when the run's first frame was captured.
         self._run: tuple[str, float] | None = None
         self._newest = -1  # frame of which an answer or a label has come
@@ -79,7 +79,6 @@ class SessionLog:
         self._left_out = LeftOut(labels_come=bool(header.truth))
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
         self._ended_at: dict[Path, float] = {}  # sessions before this one, of `time.monotonic()`
-        self._is_room_said = False
         self._room = Room.of(options)
         self._open()
 
@@ -325,8 +324,9 @@ class SessionLog:
             return
         used = self._session.size / (options.log_mb * _MB)
         if used >= 1 and not self._full:
-            self.notes.append(f"--log-mb {options.log_mb:g} is used up: the log ends")
-            self._note(self.notes[-1])  # now: nothing is written from here on
+            what = f"--log-mb {options.log_mb:g} is used up: the log ends"
+            self.notes.append(what)
+            self._note(what)  # at once: nothing is written from here on
             self._full = True
         elif used >= _SPARSE_SHARE and not self._recorder.sparse:
             self._recorder.sparse = True
@@ -368,8 +368,8 @@ class SessionLog:
         if found is not None and found[1] < _FEW_DAYS:
             self.notes.append(found[0])
         elif found is not None and self.room is None:
+            self._note(found[0])
             self.room = found[0]
-            self._note(self.room)
 
     def _expire(self) -> None:
         """Delete pictures that are older than --keep-days, in all sessions of the root.

@@ -54,7 +54,8 @@ def run(
         source: See `sources.open_source`.
         on_status: Called about five times a second, and at the end.
         on_link: Called with the link to the page, where the options say `web`.
-        on_line: Takes the JSON lines of `output` "jsonl", from a thread of its own.
+        on_line: Takes the JSON lines of `output` "jsonl", from a thread of its own. A
+            BrokenPipeError of it ends the run.
 
     Raises:
         BundleError: The bundle can't be used, or gives other answers here than in the lab.
