@@ -45,6 +45,8 @@ class ShadowComparison(Record):
     first_lost, first_won  things whose first labelled frame only one of them read right
     logged            None: `frames` and `agreed` are counted; else they and both accuracies are
                       estimated from so many answers of a log that leaves others out
+    earlier           the bundle that both accuracies and all counts are of beside the shadow, where
+                      that answers itself by now; else None
 
     Labels of frames that were picked because an answer was uncertain, or by a person, don't count:
     they are no sample.
@@ -63,6 +65,7 @@ class ShadowComparison(Record):
     first_lost: int
     first_won: int
     logged: int | None = field(default=None, metadata=json_as(if_any=True))
+    earlier: str | None = field(default=None, metadata=json_as(if_any=True))
 
     @property
     @computed
@@ -88,12 +91,14 @@ class ShadowComparison(Record):
 
     def to_text(self) -> str:
         """A line: agreement, then accuracy and the paired test where there are labels."""
-        alike = f"{self.name} {self._agreement()}"
+        alike, other = f"{self.name} {self._agreement()}", "the bundle that ran"
+        if self.earlier is not None:
+            alike, other = f"{alike} as {self.earlier}, before it answered itself", self.earlier
         if not self.active.total:
             return f"{alike}; without labels nothing says which is better"
         each = "" if self.logged is None else " (weighed too)"
         return (
-            f"{alike}; labelled ones{each}: the shadow {self.shadow.text()}; the bundle that ran "
+            f"{alike}; labelled ones{each}: the shadow {self.shadow.text()}; {other} "
             f"{self.active.text()}; only the shadow is right on "
             f"{number(self.only_shadow, 'frame')}, only the other on {self.only_active}; better on "
             f"{number(self.won, 'thing')}, worse on {self.lost}, exact test "

@@ -60,9 +60,9 @@ def command(
 
     The function gets its arguments, the options in its signature (`Annotated[Path, Option(...)]`)
     and `options`, a value of `options_class`. Status 2 is an EdgecnnError, a full disk or a place
-    that can't be looked into, 130 an interruption; else it is the function's own: 1 when a gate
-    failed. With --json stdout carries one JSON object and nothing else, whatever the libraries
-    print.
+    that can't be looked into, 130 an interruption, 141 that the reader of stdout is gone, as of
+    other programs in a pipe; else it is the function's own: 1 when a gate failed. With --json
+    stdout carries one JSON object and nothing else, whatever the libraries print.
     """
 
     def register(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
@@ -82,6 +82,8 @@ def command(
             except EdgecnnError as error:
                 tell(f"edgecnn {name}: {error}")
                 raise typer.Exit(2) from None
+            except BrokenPipeError:
+                raise typer.Exit(141) from None
             except OSError as error:
                 reason = _of_place(error)
                 if reason is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import socket
 import subprocess
@@ -110,6 +111,12 @@ def test_json_lines_stand_before_the_result_and_changes_alone_can_be_had(tmp_pat
         line["frame"] for line in lines
     ]
     assert f"frames    {len(lines)} " in without.stderr
+    reader, writer = os.pipe()
+    os.close(reader)
+    unread = subprocess.run(command[:-1], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (unread.returncode, "Traceback" in unread.stderr) == (141, False)
+    assert "the program that reads stdout is gone, so the run ends" in unread.stderr
     changed = []
     options = RunOptions(output="jsonl", changes_only=True)
     run(PAST_BUNDLE, str(PAST / "field" / "frames"), options, on_line=changed.append)
@@ -434,18 +441,20 @@ def test_the_last_figures_that_an_output_gets_are_those_of_the_result(monkeypatc
     """A broker keeps them: whoever asks later must find what the run ended with."""
     shown = Shown()
     outputs = Publishers([Publisher(shown, changes_only=True)])
-    monkeypatch.setattr("edgecnn.device.run.run.open_outputs", lambda *_: outputs)
+    monkeypatch.setattr("edgecnn.device.run.run.open_outputs", lambda *_, **__: outputs)
     result = run(PAST_BUNDLE, str(PAST / "field" / "frames"), RunOptions())
     last = shown.figures[-1]
     assert (last.frames, last.live, last.fps) == (result.frames, result.live, result.fps)
 
 
-def test_a_reader_that_is_gone_rests_its_output():
+def test_a_reader_that_is_gone_ends_the_run():
     def gone(_line: str) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    with pytest.raises(OutputDownError, match="Broken pipe"):
-        JsonLines(gone).send(answered(0))
+    stop = threading.Event()
+    with pytest.raises(OutputDownError, match="is gone, so the run ends"):
+        JsonLines(gone, stop).send(answered(0))
+    assert stop.is_set()
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from edgecnn.device.options import RunOptions
 from edgecnn.errors import OptionError
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
+from edgecnn.session.layout import sessions_below
 from edgecnn.session.write import SessionWriter
 
 BUNDLE = Bundle.open(PAST_BUNDLE)
@@ -108,8 +109,9 @@ def test_a_run_says_what_it_deletes_and_lists_it_no_more(tmp_path, monkeypatch):
     log.tick()
     assert not (tmp_path / "2026-05-01T00-00-00Z").exists()
     said = [e["message"] for e in events(second, "health") if "message" in e]
-    assert "--root-mb: deleted 1 session without a label: 2026-05-01T00-00-00Z" in said
-    assert said == list(log.notes)
+    assert said == []  # of a warning the loop says it
+    warned = list(log.notes)
+    assert warned == ["--root-mb: deleted 1 session without a label: 2026-05-01T00-00-00Z"]
     assert first.exists()
     monkeypatch.setattr(log, "_room", Room(tmp_path, 0.0001, 0.0))
     log.tick()
@@ -117,7 +119,7 @@ def test_a_run_says_what_it_deletes_and_lists_it_no_more(tmp_path, monkeypatch):
     assert (log.sessions, first.exists(), log.num_lost) == (((second,),), False, 1)
     log.tick()
     assert log.num_lost == 1
-    assert list(log.notes) == said  # once: the log has all
+    assert list(log.notes) == warned  # once: the log has all
     said = [e["message"] for e in events(second, "health") if "message" in e]
     assert said[-1] == f"--root-mb: deleted 1 session without a label: {first.name}"
     log.end("done", {})
@@ -136,19 +138,41 @@ def test_a_month_at_the_rate_of_a_session_is_said_with_the_room_that_is_left(tmp
     assert "9.0 GB free, room for years" in (room_left(session, 43_200.0) or ("", 0.0))[0]
 
 
-def test_a_root_that_is_not_bounded_says_once_how_much_it_takes_and_again_when_room_is_short(
+def test_a_root_that_is_not_bounded_notes_once_how_much_it_takes_and_warns_when_room_is_short(
     tmp_path, monkeypatch
 ):
     found = [("much", 100.0), ("much", 99.0), ("soon full", 3.0), ("soon full", 2.0)]
     monkeypatch.setattr(session_log, "room_left", lambda *_: found.pop(0))
     log = SessionLog(HEADER, RunOptions(log_root=tmp_path, keep_frames=0), live=True)
-    for _ in range(4):
+    for _ in found[:]:
         log.begin(BUNDLE, BUNDLE.artifact(), None)
     log.end("done", {})
-    assert list(log.notes) == ["much", "soon full", "soon full"]
+    assert (log.room, list(log.notes)) == ("much", ["soon full", "soon full"])
+    said = [
+        e.get("message") for some in log.sessions for one in some for e in events(one, "health")
+    ]
+    assert said.count("much") == 1
 
 
 def test_a_bound_without_room_for_two_sessions_is_refused(tmp_path):
     check_room(RunOptions(log_root=tmp_path, root_mb=640))
     with pytest.raises(OptionError, match="give --root-mb 640 or more"):
         check_room(RunOptions(log_root=tmp_path, root_mb=639))
+
+
+def test_a_run_that_is_killed_while_it_deletes_leaves_no_half_of_a_session(tmp_path, monkeypatch):
+    for day in (1, 2):
+        make(tmp_path, day)
+    current = make(tmp_path, 5)
+
+    def killed(session: Path, **_: bool) -> None:
+        (session / "events.jsonl").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Room(tmp_path, 0.1, 0.0).keep_to(current)
+    assert [int(one.name[8:10]) for one in sessions_below(tmp_path)] == [2, 5]
+    Room(tmp_path, 10.0, 0.0).keep_to(current)
+    assert left(tmp_path) == {2: 3, 5: 3}

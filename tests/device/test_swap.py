@@ -382,6 +382,11 @@ def test_a_shadow_that_takes_over_ends_the_comparison(two, swapping, tmp_path):
     assert result.frames > frame
     headers = [read_header(one) for one in sessions_below(tmp_path / "root")]
     assert [one.shadow is None for one in headers] == [False, True]
+    before = result.bundles[0].name
+    assert f"{frame} frames as {before}, before it answered itself;" in result.shadow.to_text()
+    labelled = replace(result.shadow, active=Tally(1, 2), shadow=Tally(2, 2)).to_text()
+    assert f"; {before} 50.0 % of 2" in labelled
+    assert "the bundle that ran" not in labelled
 
 
 @pytest.fixture(scope="module")

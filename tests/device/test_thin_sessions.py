@@ -90,7 +90,10 @@ def test_a_thin_log_with_labels_after_the_run_gives_the_figure_of_a_whole_one(
 def test_an_audit_says_that_a_log_ends_before_the_run(film, tmp_path):
     log = tmp_path / "s"
     given = {"truth": (str(film[1]),), "keep_frames": 0}
-    run(PAST_BUNDLE, str(film[0]), RunOptions(log=log, log_mb=0.02, **given))
+    result = run(PAST_BUNDLE, str(film[0]), RunOptions(log=log, log_mb=0.02, **given))
+    said = [e["message"] for e in events(log, "health") if "message" in e]
+    assert said == list(result.warnings)
+    assert len(said) == len(set(said))
     last = events(log, "frame")[-1]["frame"]
     assert last < COUNT - 1
     (note,) = (one for one in audit([log]).notes if "--log-mb" in one)

@@ -99,7 +99,8 @@ class Source:
     `live` sources drop frames when their reader is too slow, and `dropped` counts them; others
     deliver every frame (`length` of them in `seconds`, where that is known). `warnings` collects
     errors that don't end the source, `counts` says how often each fault was seen. `outage` is set
-    while a live source gives no frames; `lost` says that it was given up. `prepare` may be set
+    while a live source gives no frames, and `outages` collects from when to when that was;
+    `lost` says that it was given up. `prepare` may be set
     before the iteration: cameras and videos call it from their own thread for each picture, so that
     the loop's thread need not.
     """
@@ -115,6 +116,7 @@ class Source:
         self.dropped = 0
         self.lost = False
         self.outage: Outage | None = None
+        self.outages: deque[tuple[float, float]] = deque()  # of `time.monotonic()`
         self.counts: dict[str, int] = {}
         self.prepare: Callable[[np.ndarray], Prepared] = Prepared
         self.warnings: deque[str] = deque()  # the thread of a live source adds to it
@@ -144,6 +146,10 @@ class Source:
     def take_warnings(self) -> list[str]:
         """Return the warnings since the last call."""
         return [self.warnings.popleft() for _ in range(len(self.warnings))]
+
+    def take_outages(self) -> list[tuple[float, float]]:
+        """Return the outages that ended since the last call."""
+        return [self.outages.popleft() for _ in range(len(self.outages))]
 
     def _to_bgr(self, frame: np.ndarray, name: str) -> np.ndarray:
         bgr = to_bgr(frame, name)

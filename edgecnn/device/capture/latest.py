@@ -188,6 +188,7 @@ class LiveSource(Source):
         if outage is not None:
             self._past["outages"] += 1
             self.counts = {**self.counts, "outages": self._past["outages"]}
+            self.outages.append((outage.since, shot.captured))
             away_s = time.monotonic() - outage.since
             self.warnings.append(f"frames again after {away_s:.1f} s without")
         number = self._base + shot.number

@@ -79,6 +79,11 @@ class LogThread:
         return self._log.sessions
 
     @property
+    def room(self) -> str | None:
+        """See `SessionLog.room`."""
+        return self._log.room
+
+    @property
     def num_lost(self) -> int:
         """Lines that could not be written."""
         return self._log.num_lost + self.num_missed
@@ -135,8 +140,8 @@ class LogThread:
     def health(self, message: str) -> None:
         self._put(lambda recorder: recorder.health(message))
 
-    def outage(self, since: float) -> None:
-        self._put(lambda recorder: recorder.outage(since))
+    def outage(self, since: float, until: float) -> None:
+        self._put(lambda recorder: recorder.outage(since, until))
 
     def end(self, reason: str, counts: Mapping[str, int]) -> None:
         """Log why the run ended; waits some seconds at most for what is not written yet."""

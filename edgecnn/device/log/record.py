@@ -53,8 +53,7 @@ class Recorder:
 
     Args:
         session: Where to write; whoever opened it closes it.
-        options: The bounds of the kept pictures, the rate of the log, and the silence that is
-            noted as a gap.
+        options: The bounds of the kept pictures, and the rate of the log.
         live: Whether the source is a camera or stream.
         regions: Names of what is classified; the bounds of kept pictures hold for all together.
         left_out: Takes the answers that are not logged; of a run with several sessions it is one.
@@ -72,7 +71,7 @@ class Recorder:
         seed: int = 0,
     ) -> None:
         self.session = session
-        self._live, self._gap_s = live, options.timeout_s + options.period_s
+        self._live = live
         self._every_s = options.log_every
         count, megabytes = options.keep_frames // len(regions), options.keep_mb / len(regions)
         self._samples = {
@@ -83,7 +82,7 @@ class Recorder:
         self._interval, self._due_at = 0, self._random.random()  # of `log_every`
         self._health_at = self._seen_at = float("-inf")
         self._clock = 0.0  # in intervals
-        self._last: tuple[int, float] | None = None
+        self.next_frame = 0  # the number after that of the last one
         self.first_frame: float | None = None  # when it was captured, of `time.monotonic()`
         # Near the end of the budget only frames with a label or a picture are logged.
         self.sparse = False
@@ -97,7 +96,9 @@ class Recorder:
         """Log an answer, unless `log_every` leaves it out: labelled and kept ones never."""
         if frame.index >= self.next_frame:
             self._labelled = {one for one in self._labelled if one[0] >= frame.index}
-        self._note_gap(frame)
+        self.next_frame = frame.index + 1
+        if self.first_frame is None:
+            self.first_frame = frame.captured
         prediction, beside = reply.prediction, reply.shadow
         sample = self._samples[reply.region]
         kept = sample.offer(frame, prediction, reply.truth)
@@ -149,11 +150,6 @@ class Recorder:
         """Lines were lost: the next ones say anew what is said once only."""
         self._things.clear()
 
-    @property
-    def next_frame(self) -> int:
-        """The number after that of the last frame."""
-        return 0 if self._last is None else self._last[0] + 1
-
     def tick(self) -> None:
         """Every 10 seconds log how the machine is, also while no frame comes."""
         if time.monotonic() - self._health_at >= _HEALTH_S:
@@ -164,13 +160,9 @@ class Recorder:
         self._health_at = time.monotonic()
         self.session.health(read_health(), message)
 
-    def outage(self, since: float) -> None:
-        """Log that there was no frame until now, at the end of a run.
-
-        Args:
-            since: Of `time.monotonic()`.
-        """
-        start, end = (self.session.t_ms(moment) for moment in (since, time.monotonic()))
+    def outage(self, since: float, until: float) -> None:
+        """Log that no frame came between two moments of `time.monotonic()`."""
+        start, end = (self.session.t_ms(moment) for moment in (since, until))
         self.session.gap(max(0, start), end, "camera silent")
 
     def _is_due(self, frame: Frame) -> bool:
@@ -196,14 +188,3 @@ class Recorder:
         if is_due:
             self._due_frame = frame.index
         return is_due
-
-    def _note_gap(self, frame: Frame) -> None:
-        """Log a gap before a frame that came late, though none before it was dropped."""
-        last, self._last = self._last, (frame.index, frame.captured)
-        if last is None:
-            self.first_frame = frame.captured
-        if not self._live or last is None:
-            return
-        if frame.index == last[0] + 1 and frame.captured - last[1] > self._gap_s:
-            start, end = (self.session.t_ms(moment) for moment in (last[1], frame.captured))
-            self.session.gap(start, end, "camera silent")

@@ -15,6 +15,7 @@ from edgecnn.errors import EdgecnnError, OptionError
 from edgecnn.session.header import open_session
 from edgecnn.session.layout import (
     EVENTS_NAME,
+    HEADER_NAME,
     PICTURES_NAME,
     is_session,
     labels_beside,
@@ -25,6 +26,7 @@ from edgecnn.words import number
 
 __all__ = ["Room", "check_room", "expire_pictures", "room_left"]
 
+_GONE = ".deleted-"  # how the name of a session begins that is being deleted
 _MB, _GB, _DAY_S = 1e6, 1e9, 86_400.0
 # A session that was written to within this time may be another run's that goes on.
 _FRESH_S = 3600.0
@@ -119,6 +121,9 @@ class Room:
 
     def keep_to(self, current: Path) -> None:
         """Delete until the bound is kept to; see `look`."""
+        with suppress(OSError):
+            for rest in self._root.glob(f"{_GONE}*"):  # of a run that was killed
+                _remove(rest)
         sizes = {one: _bytes(one) for one in _sessions(self._root)}
         over, short = sum(sizes.values()) - self._most, 0.0
         with suppress(OSError):
@@ -140,12 +145,13 @@ class Room:
         for session in sessions:
             if freed >= needed:
                 break
-            before = _bytes(session)
-            shutil.rmtree(session, ignore_errors=True)
+            before, rest = _bytes(session), session.with_name(f"{_GONE}{session.name}")
             with suppress(OSError):
-                labels_beside(session).unlink()
-            freed += before - _bytes(session)
+                session.rename(rest)  # at once: what is killed meanwhile leaves no half of one
+                labels_beside(session).unlink(missing_ok=True)
             if not session.exists():
+                _remove(rest)
+                freed += before - _bytes(rest)
                 self.deleted.add(session)
                 gone.append(session.name)
         if gone:
@@ -180,6 +186,12 @@ def expire_pictures(place: Path, days: float, young: Collection[Path]) -> None:
             for picture in (session / PICTURES_NAME).iterdir():
                 if picture.stat().st_mtime < oldest:
                     picture.unlink()
+
+
+def _remove(rest: Path) -> None:
+    with suppress(OSError):
+        (rest / HEADER_NAME).unlink()  # from here on it is no session for anybody
+    shutil.rmtree(rest, ignore_errors=True)
 
 
 def _sessions(root: Path) -> list[Path]:

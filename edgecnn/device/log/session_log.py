@@ -55,7 +55,7 @@ class SessionLog:
         options: `log` or `log_root`, and the bounds.
         live: Whether the source is a camera or stream.
 
-    `down` and `folder` may be read by any thread, which may also empty `notes`.
+    `down`, `folder` and `room` may be read by any thread, which may also empty `notes`.
 
     Raises:
         OutputError: The place is taken, read-only or full.
@@ -65,10 +65,11 @@ class SessionLog:
         self._header, self._options, self._live = header, options, live
         self.down: Down | None = None
         self.num_lost = self.num_outages = 0
-        self.notes: deque[str] = deque()  # what has to be said: of another thread
+        self.notes: deque[str] = deque()  # warnings, for another thread to say and log
+        self.room: str | None = None  # what a month takes, where the disk has room for it
         self._retry_at = self._check_at = self._expire_at = self._room_at = 0.0
         self._roll_at = float("-inf")  # later after another session could not be begun
-        self._full = self._ended = self._is_over = False
+        self._full = self._ended = self._is_over = self._is_room_said = False
         # The start of the first session, and when the run's first frame was captured.
         self._run: tuple[str, float] | None = None
         self._newest = -1  # frame of which an answer or a label has come
@@ -78,7 +79,6 @@ class SessionLog:
         self._left_out = LeftOut(labels_come=bool(header.truth))
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
         self._ended_at: dict[Path, float] = {}  # sessions before this one, of `time.monotonic()`
-        self._is_room_said = False
         self._room = Room.of(options)
         self._open()
 
@@ -205,9 +205,8 @@ class SessionLog:
         if now >= self._expire_at:
             self._expire_at = now + _EXPIRE_S
             self._expire()
-        while self._room is not None and self._room.notes:
-            # The first one is a warning, the log has all: one comes each day.
-            self._tell(self._room.notes.popleft(), is_news=not self._is_room_said)
+        while self._room is not None and self._room.notes:  # one comes each day
+            (self._note if self._is_room_said else self.notes.append)(self._room.notes.popleft())
             self._is_room_said = True
         if not self._full:
             self.write(Recorder.tick)
@@ -325,19 +324,19 @@ class SessionLog:
             return
         used = self._session.size / (options.log_mb * _MB)
         if used >= 1 and not self._full:
-            self._tell(f"--log-mb {options.log_mb:g} is used up: the log ends")
+            what = f"--log-mb {options.log_mb:g} is used up: the log ends"
+            self.notes.append(what)
+            self._note(what)  # at once: nothing is written from here on
             self._full = True
         elif used >= _SPARSE_SHARE and not self._recorder.sparse:
             self._recorder.sparse = True
-            self._tell(
+            self.notes.append(
                 f"{100 * _SPARSE_SHARE:.0f} % of --log-mb {options.log_mb:g} are used: only frames "
                 "with a label or a picture are logged from here on"
             )
 
-    def _tell(self, what: str, *, is_news: bool = True) -> None:
-        """Say it to who looks on, if it is news, and to who reads the session."""
-        if is_news:
-            self.notes.append(what)
+    def _note(self, what: str) -> None:
+        """Say it to who reads the session only."""
         self._write(lambda recorder: recorder.health(what))
 
     def _go_on(self) -> None:
@@ -360,15 +359,17 @@ class SessionLog:
             self._say_room(before.folder, seconds)
 
     def _say_room(self, ended: Path, seconds: float) -> None:
-        """Say what a month takes at the rate of a session: once, and where the disk is soon full.
+        """Note what a month takes at the rate of a session, and warn where the disk is soon full.
 
         Args:
             seconds: How long the session was written.
         """
         found = room_left(ended, seconds)
-        if found is not None and (not self._is_room_said or found[1] < _FEW_DAYS):
-            self._is_room_said = True
-            self._tell(found[0])
+        if found is not None and found[1] < _FEW_DAYS:
+            self.notes.append(found[0])
+        elif found is not None and self.room is None:
+            self._note(found[0])
+            self.room = found[0]
 
     def _expire(self) -> None:
         """Delete pictures that are older than --keep-days, in all sessions of the root.

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _THERMAL = Path("/sys/class/thermal")
+_ASK_S = 1.0  # for `vcgencmd`
 # Bits of `vcgencmd get_throttled`; the same bits 16 places higher mean "since boot".
 _THROTTLE_BITS = (
     "under-voltage",
@@ -116,7 +117,7 @@ def _throttled() -> str | None:
         return None
     try:
         done = subprocess.run(
-            [tool, "get_throttled"], capture_output=True, text=True, timeout=1, check=False
+            [tool, "get_throttled"], capture_output=True, text=True, timeout=_ASK_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

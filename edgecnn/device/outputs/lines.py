@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -26,17 +27,23 @@ class JsonLines(Output):
 
     Args:
         write: Takes a line without its end.
+        stop: Set where its reader is gone: like other programs in a pipe, the run ends then.
     """
 
     name = "jsonl"
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[str], None], stop: threading.Event) -> None:
+        self._write, self._stop = write, stop
 
     def send(self, answered: Announced) -> None:
         try:
             self._write(json.dumps(answered.to_json(), separators=(",", ":")))
-        except OSError as error:  # its reader is gone
+        except BrokenPipeError as error:
+            self._stop.set()
+            raise OutputDownError(
+                "the program that reads stdout is gone, so the run ends"
+            ) from error
+        except OSError as error:
             raise OutputDownError(error.strerror or str(error)) from error
 
 

@@ -19,14 +19,17 @@ def open_outputs(
     options: RunOptions,
     name: str,
     write_line: Callable[[str], None] | None,
-    stop: threading.Event | None = None,
+    stop: threading.Event,
+    *,
+    live: bool,
 ) -> Publishers:
     """Open all outputs, or none.
 
     Args:
         name: What the device is called.
         write_line: Takes the JSON lines of `--output jsonl`.
-        stop: See `Publishers`.
+        stop: Ends the run.
+        live: Whether the source is a camera or stream, which waits for no output.
 
     Raises:
         OptionError: An address is wrong or taken.
@@ -40,7 +43,7 @@ def open_outputs(
             undo.callback(output.close)
 
         if options.output == "jsonl" and write_line is not None:
-            add(JsonLines(write_line), changes_only=options.changes_only)
+            add(JsonLines(write_line, stop), changes_only=options.changes_only)
         if options.webhook is not None:
             add(Webhook(options.webhook), changes_only=True)
         if options.metrics is not None:
@@ -48,4 +51,5 @@ def open_outputs(
         if options.mqtt is not None:
             add(Mqtt(options.mqtt, name), changes_only=True)
         undo.pop_all()
-    return Publishers([Publisher(one, changes_only=only) for one, only in found], stop)
+    publishers = [Publisher(one, changes_only=only) for one, only in found]
+    return Publishers(publishers, None if live else stop)

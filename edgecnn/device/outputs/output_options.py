@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from edgecnn.errors import OptionError, listed
-from edgecnn.option import option
+from edgecnn.option import check_options, option
 
 __all__ = ["DecisionRule", "OutputOptions"]
 
@@ -89,6 +89,9 @@ class OutputOptions:
     webhook: str | None = option(
         None, "Post each changed decision to this address as JSON.", metavar="URL"
     )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def check_decisions(self) -> None:
         """Refuse `agree` and `reject` of another form.

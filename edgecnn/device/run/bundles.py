@@ -43,10 +43,13 @@ class BundleShare(Record):
     frames: int
     live: Tally
 
+    @property
+    def name(self) -> str:
+        return f"{self.bundle.name} ({self.sha256[:12]})"
+
     def to_text(self) -> str:
         return (
-            f"{self.bundle.name} ({self.sha256[:12]}) from frame {self.first_frame}, "
-            f"{self.frames} frames: {self.live.text()}"
+            f"{self.name} from frame {self.first_frame}, {self.frames} frames: {self.live.text()}"
         )
 
 
@@ -182,7 +185,7 @@ class Bundles:
         self.num_swaps += 1
         regions.start_over(self.active.rule(options))
         if self.shadow is not None:
-            self.shadow.meet(self.active.bundle.sha256)
+            self.shadow.meet(self.active.bundle.sha256, self._earlier[-1].name)
 
     def _take_better(self) -> Loaded | None:
         """The shadow, once, where it is better; the bundle that answered becomes the shadow."""

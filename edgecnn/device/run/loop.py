@@ -110,6 +110,7 @@ class Loop:
         self._outputs.show(self._status())
         self._outputs.close()  # the result counts what they did not get
         self._notices.say_new(self._outputs.failures)
+        self._take_warnings()
         status = self._status()
         if self._on_status is not None:
             self._on_status(status)
@@ -225,6 +226,7 @@ class Loop:
 
     def _swap(self, first_frame: int) -> None:
         """Let another bundle answer from a frame on, and tell page and log."""
+        self._take_warnings()  # an outage before this frame belongs into the session before
         before, alarm = self._bundles.active, self._weigh()
         if alarm.raised:  # the alarm that is shown from here on is that of the next one
             self._notices.say(f"alarm of {before.bundle.path.name}: {alarm.text()}")
@@ -340,6 +342,9 @@ class Loop:
         )
 
     def _take_warnings(self) -> None:
+        for since, until in self._source.take_outages():
+            if self._log is not None:
+                self._log.outage(since, until)
         for message in (*self._source.take_warnings(), *self._bundles.take_refusals()):
             self._notices.say(message)
         for message in () if self._log is None else self._log.take_notes():
@@ -355,7 +360,7 @@ class Loop:
             if twin:
                 self._log.health(f"twin: {twin.to_text()}")
             if outage is not None and status.frames:
-                self._log.outage(outage.since)
+                self._log.outage(outage.since, time.monotonic())
             counts = {"frames": status.frames, "dropped": status.dropped, **status.faults}
             counts |= {"guarded": guarded} if guarded else {}
             self._log.end(ended, counts)
@@ -374,6 +379,7 @@ class Loop:
             ok=not (self._options.fail_on == "alarm" and status.alarm.raised),
             session=None if self._log is None else self._log.folder,
             sessions=() if self._log is None else self._log.sessions,
+            room=None if self._log is None else self._log.room,
             fallback=active.fallback,
             warnings=self._notices.held,
             twin=twin,

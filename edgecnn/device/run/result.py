@@ -39,6 +39,7 @@ class RunResult(Figures, Record):
         shadow: The bundle beside, compared with the one that ran; None without one.
         switch: Whether the shadow took over, and why or why not; None where it never may.
         sessions: What was written, of each bundle by itself; `session` is the last of them.
+        room: How much a month takes below --log-root, where the disk has room for it, or None.
         warnings: What went wrong without ending the run (broken images, reconnects).
     """
 
@@ -57,6 +58,7 @@ class RunResult(Figures, Record):
     bundles: tuple[BundleShare, ...] = ()
     shadow: ShadowComparison | None = None
     switch: Switch | None = None
+    room: str | None = None
     sessions: tuple[tuple[Path, ...], ...] = field(default=(), metadata=json_as(hidden=True))
 
     def to_text(self) -> str:
@@ -73,6 +75,7 @@ class RunResult(Figures, Record):
             faults = f"faults    {', '.join(f'{k} {n}' for k, n in self.faults.items())}\n"
         regions = "".join(f"  {name}: {tally.text()}\n" for name, tally in self.regions.items())
         session = "" if self.session is None else f"session   {self.session}\n"
+        session += "" if self.room is None else f"room      {self.room}\n"
         alarm = f"alarm     {self.alarm.text()}\n" if self.alarm.things else ""
         order = "" if self.order is None else f"order     {self.order}\n"
         rejected = "" if self.reject is None else f"rejected  {self.reject.text()}\n"

@@ -54,7 +54,8 @@ def run(
         source: See `sources.open_source`.
         on_status: Called about five times a second, and at the end.
         on_link: Called with the link to the page, where the options say `web`.
-        on_line: Takes the JSON lines of `output` "jsonl", from a thread of its own.
+        on_line: Takes the JSON lines of `output` "jsonl", from a thread of its own. A
+            BrokenPipeError of it ends the run.
 
     Raises:
         BundleError: The bundle can't be used, or gives other answers here than in the lab.
@@ -98,8 +99,7 @@ def run(
         if page is not None:
             stack.enter_context(page.serve(log, on_link))
         name = options.name or str(host()["name"]) or "edgecnn"
-        waits = None if opened.live else stop
-        outputs = stack.enter_context(open_outputs(options, name, on_line, waits))
+        outputs = stack.enter_context(open_outputs(options, name, on_line, stop, live=opened.live))
         notifier = stack.enter_context(Notifier())
         incoming = None
         if options.bundle_dir is not None:

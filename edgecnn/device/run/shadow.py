@@ -37,16 +37,16 @@ class Shadow:
         self.about = ShadowBundle.of(classifier.bundle, classifier.artifact)
         self.learned = LearnedPictures(classifier.card)
         self._pairs, self._said = ShadowPairs(), self._nothing_said()
-        self._is_on = True
+        self._earlier: str | None = None  # what answered before, while this answers itself
 
     @property
     def beside(self) -> ShadowBundle | None:
         """What a session says of it; None while it is what answers."""
-        return self.about if self._is_on else None
+        return self.about if self._earlier is None else None
 
     def is_due(self, count: int) -> bool:
         """Whether it answers the frame after `count` others."""
-        return self._is_on and count % self._every == 0
+        return self._earlier is None and count % self._every == 0
 
     def answer(self, frame: Frame, reply: Reply, regions: Regions) -> Prediction:
         """Answer a region of a frame that the other bundle gave this reply to."""
@@ -67,17 +67,22 @@ class Shadow:
 
     def comparison(self) -> ShadowComparison:
         """How the two compare so far."""
-        return self._pairs.comparison(self.about.path, self.about.sha256)
+        found = self._pairs.comparison(self.about.path, self.about.sha256)
+        return replace(found, earlier=self._earlier)
 
     def found_better(self) -> ShadowComparison | None:
         """How the two compare, where labels that came show now that it is the better one."""
         found = self.comparison() if self._pairs.takes_a_look() else None
         return found if found is not None and found.is_better else None
 
-    def meet(self, sha256: str) -> None:
-        """Another bundle answers from now on. Where it is this one, there is nothing to compare."""
-        self._is_on = sha256 != self.about.sha256
-        if self._is_on:
+    def meet(self, sha256: str, earlier: str) -> None:
+        """Another bundle answers from now on. Where it is this one, there is nothing to compare.
+
+        Args:
+            earlier: The name of the bundle that answered until now.
+        """
+        self._earlier = earlier if sha256 == self.about.sha256 else None
+        if self._earlier is None:
             self._pairs, self._said = ShadowPairs(), self._nothing_said()
 
     def _nothing_said(self) -> SaidLabels:

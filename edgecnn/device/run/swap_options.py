@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import OptionError
-from edgecnn.option import option
+from edgecnn.option import check_options, option
 
 __all__ = ["SwapOptions"]
 
@@ -43,6 +43,9 @@ class SwapOptions:
         choices=("better",),
         shown="never",
     )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def check_swaps(self, device: str, log: Path | None) -> None:
         """Refuse what can't go together.
