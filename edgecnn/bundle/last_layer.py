@@ -91,7 +91,7 @@ class LastLayer:
         fitted = self.head.towards(fitted, count / (count + _AS_MUCH))
         if self.centres is None:
             return fitted
-        return fitted.towards(self.centres.last_layer(field), self.centred)
+        return fitted.towards(self.centres.last_layer(field, fitted), self.centred)
 
     def cross_validate(self) -> Paired | None:
         """Held-out images that the new layer reads right for the first time, or no longer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgecnn.bundle.head import Head, Lessons
+from edgecnn.bundle.head import Head, Lessons, entropy
 from edgecnn.bundle.last_layer import lab_lessons
 from edgecnn.bundle.onboard.centres import ClassCentres
 
@@ -46,7 +46,9 @@ def test_they_read_a_field_that_the_last_layer_misreads(world):
     assert own < 0.9
     assert (read == truth).mean() > own + 0.05
     # As a last layer they give the same answers, to other images of that field too.
-    layer = centres.last_layer(Lessons(field, read, np.ones(300)))
+    layer = centres.last_layer(Lessons(field, read, np.ones(300)), world.head)
+    unsure = [entropy(one.scores(field)).mean() for one in (layer, world.head)]
+    assert unsure[0] == pytest.approx(unsure[1], rel=1e-3)
     others = world.rng.integers(0, CLASSES, 300)
     found = layer.scores(world.seen(others, moved=0.9)).argmax(axis=1)
     assert (layer.scores(field).argmax(axis=1) == read).mean() > 0.98
@@ -70,7 +72,7 @@ def test_a_class_that_the_field_does_not_show_keeps_its_place(world):
     field = world.seen(truth, moved=0.3)
     centres = ClassCentres(world.lab)
     read = centres.read_field(field, world.head.scores(field), np.ones(300, bool))
-    layer = centres.last_layer(Lessons(field, read, np.ones(300)))
+    layer = centres.last_layer(Lessons(field, read, np.ones(300)), world.head)
     unseen = np.full(50, CLASSES - 1)
     assert (layer.scores(world.seen(unseen)).argmax(axis=1) == unseen).mean() > 0.9
 
@@ -89,5 +91,6 @@ def test_one_lab_image_a_class_is_enough():
     lab = lab_lessons(np.float32(np.eye(3)), np.arange(3))
     centres = ClassCentres(lab)
     assert centres.read_lab(np.float32(np.eye(3) + 0.1)).tolist() == [0, 1, 2]
-    layer = centres.last_layer(Lessons(np.float32(np.eye(3)), np.arange(3), np.ones(3)))
+    field = Lessons(np.float32(np.eye(3)), np.arange(3), np.ones(3))
+    layer = centres.last_layer(field, Head(np.float32(np.eye(3)), np.zeros(3, np.float32)))
     assert np.isfinite(layer.weights).all()

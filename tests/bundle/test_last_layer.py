@@ -67,7 +67,8 @@ def test_few_images_leave_the_layer_near_to_what_it_was(layer):
 def test_with_centres_the_layer_goes_on_towards_theirs(layer):
     centres = ClassCentres(layer.lab)
     found, whole = (replace(layer, centres=centres, centred=c).fit() for c in (0.5, 1.0))
-    theirs = centres.last_layer(Lessons(layer.embedding, layer.classes, np.ones(80)))
+    field = Lessons(layer.embedding, layer.classes, np.ones(80))
+    theirs = centres.last_layer(field, layer.fit())
     np.testing.assert_allclose(whole.weights, theirs.weights, rtol=1e-5)
     np.testing.assert_allclose(found.weights, (layer.fit().weights + theirs.weights) / 2, rtol=1e-5)
 

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgecnn.bundle.head import Head, Lessons
+from edgecnn.accuracy.confidence import softmax
+from edgecnn.bundle.head import Head, Lessons, entropy
 
 __all__ = ["ClassCentres"]
 
 _ROUNDS = 2
 _SHRUNK = 0.5  # half of the covariance is that of a ball of the same variance
-_SURENESS = np.geomspace(0.05, 200, 81)
+_SURENESS, _HALVINGS = (0.05, 200.0), 30  # of the logits' mean size
 
 
 class ClassCentres:
@@ -67,22 +68,23 @@ class ClassCentres:
             shares = np.eye(scores.shape[1])[classes]
         return np.asarray(classes)
 
-    def last_layer(self, field: Lessons) -> Head:
-        """The last layer that answers with the nearest centre, as sure as fits field and lab."""
+    def last_layer(self, field: Lessons, as_sure: Head) -> Head:
+        """The last layer that answers with the nearest centre, as sure of the field as another.
+
+        Fitted to what it was made from, it would be surer than right.
+        """
         shares = np.eye(len(self._of_lab))[field.labels] * field.weights[:, None]
         weights = self._seen(_unit(self._centres(shares, field.embedding))).T
         bias = -self._mean @ weights
-        both = field + self._lab
-        logits = both.embedding @ weights + bias
+        logits = (field.embedding @ weights + bias).astype(np.float64)
         size = float(np.abs(logits).mean()) or 1.0
-
-        def missed(sureness: float) -> float:
-            sure = sureness / size * logits
-            sure -= sure.max(axis=1, keepdims=True)
-            right = sure[np.arange(len(sure)), both.labels] - np.log(np.exp(sure).sum(axis=1))
-            return float(-(both.weights * right).sum())
-
-        factor = min(_SURENESS, key=missed) / size
+        wanted = entropy(as_sure.scores(field.embedding)).mean()
+        low, high = _SURENESS
+        for _ in range(_HALVINGS):  # surer is less entropy
+            middle = float(np.sqrt(low * high))
+            unsure = entropy(softmax(logits, size / middle)).mean() > wanted
+            low, high = (middle, high) if unsure else (low, middle)
+        factor = low / size
         return Head((factor * weights).astype(np.float32), (factor * bias).astype(np.float32))
 
     def _nearest(self, embedding: np.ndarray, shares: np.ndarray, of: np.ndarray) -> np.ndarray:
