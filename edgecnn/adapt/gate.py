@@ -127,7 +127,7 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
     if len(lost):
         return (
             f"the network gives no scores but NaN to {number(len(lost), 'image')}, such as "
-            f"{images.files[lost[0]].path}, and one spoils the whole last layer; leave such images out"
+            f"{images.files[lost[0]].path}, and one spoils the whole layer; leave such images out"
         )
     if not len(images.labelled) and (why := few_classes(scores, images)):
         return why
