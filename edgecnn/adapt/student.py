@@ -23,6 +23,7 @@ from edgecnn.model.networks.margins import Margins, margins_of
 __all__ = ["IN_THE_LAB", "Stand", "Student", "no_lab_tensors"]
 
 _BY_CHANCE = 2  # validation images
+_MOST_BY_CHANCE = 5.0  # points: of a few images two are much
 _ROUNDED = 1e-4  # points that a card's rounding may add to what was lost; an image is 0.1 at least
 
 IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
@@ -177,11 +178,11 @@ class Student:
     def allowed_loss(self) -> float:
         """How many points of the validation images a step may cost: with what was lost before, or
         adapting again and again would lose as many each time. So few images as chance takes are
-        always allowed, unless none may be lost.
+        allowed too, unless none may be lost.
         """
         if self.options.for_this_camera_only:
             return 100.0
-        by_chance = 100 * _BY_CHANCE / max(1, len(self._base_right))
+        by_chance = min(_MOST_BY_CHANCE, 100 * _BY_CHANCE / len(self._base_right))
         most = self.options.max_loss and max(self.options.max_loss, by_chance)
         return max(0.0, most - max(0.0, self.lost_before - _ROUNDED))
 
