@@ -123,6 +123,12 @@ def refusal(scores: np.ndarray, images: FieldSet, live: FieldSet | None = None) 
             f"near-duplicates {'is' if len(sample) == 1 else 'are'} too few, "
             f"expected at least {FEWEST_IMAGES} in {FEWEST_GROUPS}; record more, at different times"
         )
+    lost = np.flatnonzero(np.isnan(scores).any(axis=1))
+    if len(lost):
+        return (
+            f"the network gives no scores but NaN to {number(len(lost), 'image')}, such as "
+            f"{images.files[lost[0]].path}, and one spoils the whole layer; leave such images out"
+        )
     if not len(images.labelled) and (why := few_classes(scores, images)):
         return why
     return "" if live is None else find_foreign(sample, live)

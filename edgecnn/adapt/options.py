@@ -37,7 +37,8 @@ class AdaptOptions:
     max_loss: float = option(
         1.0,
         "Reject a step that loses more than this many points on the lab's validation images, "
-        "together with what earlier adapting lost. Two images are allowed, unless this is 0.",
+        "together with what earlier adapting lost. Two images are allowed, up to 5 points, unless "
+        "this is 0.",
         low=0,
         high=100,
         metavar="POINTS",

@@ -23,6 +23,8 @@ from edgecnn.model.networks.margins import Margins, margins_of
 __all__ = ["IN_THE_LAB", "Stand", "Student", "no_lab_tensors"]
 
 _BY_CHANCE = 2  # validation images
+_MOST_BY_CHANCE = 5.0  # points: of a few images two are much
+_ROUNDED = 1e-4  # points that a card's rounding may add to what was lost; an image is 0.1 at least
 
 IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
 """Why a bundle's network takes no step below its last layer."""
@@ -89,9 +91,12 @@ class Student:
 
     def class_centres(self) -> ClassCentres | None:
         """Where the classes lie; None where these are no teacher: where the lab's own misread the
-        validation images, or the network reads the field as few classes.
+        validation images, the network reads the field as few classes, or a class has no replayed
+        lab image, because there are more classes than are replayed.
         """
-        if few_classes(self.scores, self.images):
+        scores = self.scores
+        replayed = np.unique(self.replay.train_labels)
+        if len(replayed) < scores.shape[1] or few_classes(scores, self.images):
             return None
         centres, read = ClassCentres(self.lab_lessons), self.reads_val(self.split.head)
         right = int((centres.read_lab(self._val) == self.replay.val_labels).sum())
@@ -106,10 +111,8 @@ class Student:
     @property
     def logit_range(self) -> tuple[float, float]:
         """The lowest and highest score before the softmax, of lab and field as they are now."""
-        head, seen = (
-            self.split.head,
-            np.concatenate([self.lab_embedding, self._val, self.embedding]),
-        )
+        head = self.split.head
+        seen = np.concatenate([self.lab_embedding, self._val, self.embedding])
         logits = seen @ head.weights + head.bias
         return float(logits.min()), float(logits.max())
 
@@ -175,13 +178,13 @@ class Student:
     def allowed_loss(self) -> float:
         """How many points of the validation images a step may cost: with what was lost before, or
         adapting again and again would lose as many each time. So few images as chance takes are
-        always allowed, unless none may be lost.
+        allowed too, unless none may be lost.
         """
         if self.options.for_this_camera_only:
             return 100.0
-        by_chance = 100 * _BY_CHANCE / max(1, len(self._base_right))
+        by_chance = min(_MOST_BY_CHANCE, 100 * _BY_CHANCE / len(self._base_right))
         most = self.options.max_loss and max(self.options.max_loss, by_chance)
-        return max(0.0, most - max(0.0, self.lost_before))
+        return max(0.0, most - max(0.0, self.lost_before - _ROUNDED))
 
     def unsure(self, scores: np.ndarray) -> float:
         """Mean entropy of the field's sample."""

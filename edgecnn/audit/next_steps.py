@@ -210,7 +210,9 @@ def _of_people(
     people = [name for name in live.label_counts.people if name not in _SOURCES]
     if gap is None or gap <= 0 or not having or len(people) < 2 or not is_disputed(live, gap):
         return []
-    who, frames = " and ".join(people), number(live.label_counts.differing, "frame")
+    # With a source among them it is not known which two of them differ.
+    who = " and ".join(live.label_counts.people)
+    frames = number(live.label_counts.differing, "frame")
     why = f"{who} labelled {frames} differently: its page asks about these first, so let one decide"
     return [NextStep(_line("label", *folders_of(having)), why)]
 

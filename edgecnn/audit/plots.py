@@ -148,7 +148,7 @@ def time_plot(report: AuditReport) -> Plot:
         axes.set_ylim(0, 102)
         if report.devices:  # frame numbers say nothing of many cameras
             blocks = [list(some) for _, some in groupby(range(len(slices)), lambda k: names[k])]
-            named = blocks[:: 1 + len(blocks) // _MOST_DEVICES]
+            named = blocks[:: 1 + (len(blocks) - 1) // _MOST_DEVICES]
             middle = [(block[0] + block[-1]) / 2 for block in named]
             axes.set_xticks(middle, [short(names[block[0]]) for block in named], rotation=90)
             axes.set_xlabel("device")

@@ -142,7 +142,7 @@ class AuditReport:
         if gap and self.learned and self.learned >= _MANY_LEARNED * self.checks.kept.frames:
             found += (
                 f" The network has learned from {self.learned} of the kept pictures, so live "
-                "accuracy looks better than it is: record others."
+                "accuracy may look better than it is: record others."
             )
         return found
 

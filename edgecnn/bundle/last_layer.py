@@ -89,7 +89,7 @@ class LastLayer:
         fitted = refit(self.head, field + self.lab, self.pull)
         count = int((self.sample | (self.labels != UNLABELLED))[rows].sum())
         fitted = self.head.towards(fitted, count / (count + _AS_MUCH))
-        if self.centres is None:
+        if self.centres is None or not self.centred:
             return fitted
         return fitted.towards(self.centres.last_layer(field, fitted), self.centred)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from edgecnn.adapt.own_device import find_foreign
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.bundle.spec import InputSpec
+from edgecnn.images.field_files import Found
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,15 @@ def test_images_that_were_kept_for_being_hard_say_nothing_of_the_field():
     unsure = np.where(hard[:, None], np.float32(0.1), scores_of(np.arange(200) % 10))
     assert not doubt(unsure, images)
     assert "Look at the field images" in doubt(unsure[::-1], images)
+
+
+def test_an_image_without_scores_is_named_and_refused_whatever_labels_there_are():
+    images, scores = field_of(30, 30), scores_of(np.arange(30) % 10)
+    found = tuple(Found(Path(f"{k}.png"), "") for k in range(30))
+    scores[4] = np.nan
+    for label in (UNLABELLED, 1):
+        labelled = replace(images, files=found, labels=np.full(30, label))
+        assert "NaN to 1 image, such as 4.png," in refusal(scores, labelled)
 
 
 def test_with_a_label_few_classes_and_unsure_answers_are_no_reason_to_refuse():

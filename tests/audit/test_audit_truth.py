@@ -187,11 +187,13 @@ def test_people_who_differ_on_much_of_the_gap_are_in_the_finding(differing, name
         events.append(truth_event(k, LABELS[k % 4], why="uniform", p=0.5, by="ann", via="page"))
         if k < differing:
             events.append(truth_event(k, LABELS[7], why="uniform", p=0.5, by="bob", via="page"))
+            events.insert(-1, truth_event(k, LABELS[6], by="csv", via="csv"))
     path = keep_pictures(write_session(tmp_path / "s", PAST_BUNDLE, events))
     report = audit([path])
-    assert ("ann and bob labelled 60 of 200 frames differently" in report.verdict) == named
+    assert ("ann and bob and csv labelled 60 of 200 frames differently" in report.verdict) == named
     # Before anything learns from such labels.
     assert (report.next[0].command == f"edgecnn label {path}") == named
+    assert report.next[0].why.startswith("ann and bob and csv labelled 60 frames") == named
     assert len({step.command for step in report.next}) == len(report.next)
     decided = [
         truth_event(k, LABELS[k % 4], why="uniform", by="cid", via="label") for k in range(60)

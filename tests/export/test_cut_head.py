@@ -57,6 +57,17 @@ ENDINGS = {
     "one sigmoid apart": lambda: [layers.Dense(1, use_bias=False), layers.Activation("sigmoid")],
     "one logit": lambda: [layers.Dense(1, bias_initializer="normal")],
 }
+OTHERS = {
+    "two softmaxes": lambda: [layers.Dense(3, activation="softmax"), layers.Softmax()],
+    "a layer behind the softmax": lambda: [
+        layers.Dense(3, use_bias=False, activation="softmax"),
+        layers.Rescaling(100.0),
+    ],
+    "an activation that is a layer": lambda: [
+        layers.Dense(3, use_bias=False, activation=layers.LeakyReLU(0.1)),
+        layers.Softmax(),
+    ],
+}
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -75,10 +86,15 @@ def test_the_usual_endings_of_a_users_network_are_cut_off_with_the_same_scores(e
     assert Head.from_bytes(files[HEAD_FILE]).weights.shape == (4, wanted.shape[1])
 
 
-@pytest.mark.parametrize("scale", [100.0, 1.0])
-def test_an_ending_of_another_kind_stays_as_it_is(scale):
-    """Two softmaxes, and a layer behind the softmax."""
-    last = layers.Softmax() if scale == 1 else layers.Rescaling(scale)
-    scores = layers.Dense(3, use_bias=False, activation="softmax")
-    own = keras.Sequential([keras.Input((4,)), scores, last])
+@pytest.mark.parametrize("ending", OTHERS)
+def test_an_ending_of_another_kind_stays_as_it_is(ending):
+    own = keras.Sequential([keras.Input((4,)), *OTHERS[ending]()])
     assert with_plain_ending(own) is own
+
+
+def test_one_score_from_an_activation_that_is_a_layer_is_made_two():
+    own = keras.Sequential([keras.Input((4,)), layers.Dense(1, activation=layers.LeakyReLU(0.1))])
+    seen = np.float32([[1, 2, 3, 4], [-4, -3, -2, -1]])
+    model = end_in_softmax("own", own, seen)[0]
+    logit = own.predict_on_batch(seen)[:, 0]
+    assert model.predict_on_batch(seen)[:, 1] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-6)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from edgecnn.adapt.gate import AdaptStep, broke_labels, nothing_sure
 from edgecnn.adapt.student import Student
+from edgecnn.bundle.head import Head
 from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, find_suspects
 from edgecnn.bundle.onboard.lab_memory import LabMemory
 from edgecnn.bundle.teacher import Teacher, able_teachers, choose_teacher
@@ -39,13 +40,12 @@ def try_last_layer(student: Student) -> AdaptStep:
         student.options.threshold,
         student.options.pull,
     )
-    layer = _with_centres(student, layer)
+    layer, head = _fit(student, layer)
     if layer.centres:
         student.teacher = replace(teacher, name=f"{teacher.name}, then the nearest class centre")
-    head, pair = layer.fit(), layer.cross_validate()
     if head is None:
         return AdaptStep(_NAME, False, nothing_sure(student.options.threshold))
-    why = ""
+    pair, why = layer.cross_validate(), ""
     if pair is None:
         which = "labelled images" if (labels != UNLABELLED).any() else "images"
         why = f"all {which} are near-duplicates of each other, so nothing can be held out"
@@ -63,18 +63,20 @@ def try_last_layer(student: Student) -> AdaptStep:
     return step
 
 
-def _with_centres(student: Student, layer: LastLayer) -> LastLayer:
-    """The same with class centres, where there are any, as far as the validation images allow."""
+def _fit(student: Student, layer: LastLayer) -> tuple[LastLayer, Head | None]:
+    """The same with class centres, where there are any, as far as the validation images allow;
+    and its fit, None where there is nothing to learn from.
+    """
     centres = student.class_centres()
     if centres is None:
-        return layer
+        return layer, layer.fit()
     layer = replace(layer, centres=centres, classes=student.taken_for(layer.teacher, centres))
     for share in _CENTRED:
         layer = replace(layer, centred=share)
         head = layer.fit()
         if head is None or student.lab_with(head).loss_points <= student.allowed_loss:
             break
-    return layer
+    return layer, head
 
 
 def _choose_teacher(student: Student) -> Teacher:

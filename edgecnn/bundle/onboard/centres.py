@@ -31,7 +31,7 @@ class ClassCentres:
     """Where the lab's classes lie, and from there where the field's do."""
 
     def __init__(self, lab: Lessons) -> None:
-        """Learn from the replayed lab images."""
+        """Learn from the replayed lab images, which show every class."""
         self._lab = lab
         share = np.eye(int(lab.labels.max()) + 1)[lab.labels]
         share /= np.maximum(1, share.sum(axis=0))

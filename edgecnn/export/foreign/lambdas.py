@@ -118,7 +118,7 @@ def _family(layer: dict[str, Any], config: dict[str, Any], custom: str | None) -
 
 
 def _replace(layer: dict[str, Any], does: str) -> None:
-    """Put a Rescaling, or an Activation that changes nothing, in a layer's place."""
+    """Put a Rescaling in the place of a layer; of one that does nothing it has a scale of 1."""
     name = layer["config"]["name"]
     scale, offset = (np.asarray(value).tolist() for value in AFFINE[does])
     own = {"name": name, "trainable": False, "dtype": "float32", "scale": scale, "offset": offset}

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.model.networks.adopt import activation_of
+
 __all__ = ["with_plain_ending"]
 
 # TFLite leaves out a bias of zeros, and then a new last layer has no place for its own. What is
@@ -26,12 +28,12 @@ def with_plain_ending(model: Any) -> Any:
     layers = keras.layers
     layer, softmaxes = model.outputs[0]._keras_history.operation, 0
     while isinstance(layer, layers.Flatten | layers.Reshape | layers.Activation | layers.Softmax):
-        softmaxes += _activation(layer) == "softmax"
-        if _activation(layer) not in ("softmax", "linear"):
+        softmaxes += activation_of(layer) == "softmax"
+        if activation_of(layer) not in ("softmax", "linear"):
             return model
         layer = layer.input._keras_history.operation
-    softmaxes += _activation(layer) == "softmax"
-    if softmaxes != 1 or _activation(layer) not in ("softmax", "linear") or not _is_dense(layer):
+    softmaxes += activation_of(layer) == "softmax"
+    if softmaxes != 1 or activation_of(layer) not in ("softmax", "linear") or not _is_dense(layer):
         return model
     kernel, bias = layer.get_weights()[0], layer.bias
     values = np.zeros(kernel.shape[-1]) if bias is None else np.asarray(bias)
@@ -43,12 +45,6 @@ def with_plain_ending(model: Any) -> Any:
     values = values if values.any() else np.full(len(values), _NO_BIAS)
     dense.set_weights([kernel.reshape(-1, len(values)), values])
     return keras.Model(model.inputs, scores, name=model.name)
-
-
-def _activation(layer: Any) -> str:
-    """The name of what a layer does to each value; "linear" for nothing."""
-    name = "softmax" if type(layer).__name__ == "Softmax" else "linear"
-    return str(getattr(getattr(layer, "activation", None), "__name__", name))
 
 
 def _is_dense(layer: Any) -> bool:

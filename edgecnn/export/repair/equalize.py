@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.export.repair.fold import WEIGHTED, channel_kernel, consumers, pooled
+from edgecnn.model.networks.adopt import activation_of
 
 __all__ = ["correct_biases", "equalize", "rounded_kernel"]
 
@@ -79,7 +80,7 @@ def _pairs(network: Any) -> list[tuple[Any, Any, float]]:
 
 def _clip(layer: Any) -> float | None:
     """Where the layer's own activation clips; None: it is no ReLU."""
-    return {"linear": np.inf, "relu": np.inf, "relu6": 6.0}.get(layer.activation.__name__)
+    return {"linear": np.inf, "relu": np.inf, "relu6": 6.0}.get(activation_of(layer))
 
 
 def _through(layer: Any, clip: float) -> float | None:

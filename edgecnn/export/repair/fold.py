@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn.errors import ModelError
-from edgecnn.model.networks.adopt import give_weights
+from edgecnn.model.networks.adopt import activation_of, give_weights
 
 __all__ = ["WEIGHTED", "channel_kernel", "consumers", "fold", "pooled"]
 
@@ -128,7 +128,7 @@ def _foldable(network: Any) -> list[tuple[str, str]]:
     """(convolution or dense layer, the batch norm that alone follows it)."""
     pairs = []
     for layer in network.layers:
-        if type(layer).__name__ not in WEIGHTED or layer.activation.__name__ != "linear":
+        if type(layer).__name__ not in WEIGHTED or activation_of(layer) != "linear":
             continue
         after = consumers(network, layer)
         if len(after) == 1 and type(after[0]).__name__ == "BatchNormalization":

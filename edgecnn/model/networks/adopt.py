@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_SHARES",
     "NO_SIGMOIDS",
+    "activation_of",
     "are_parts",
     "as_float32",
     "check_ends",
@@ -241,13 +242,24 @@ def _without_sigmoid(model: keras.Model) -> Any | None:
     import keras
 
     last = model.layers[-1]
-    name = getattr(getattr(last, "activation", None), "__name__", "")
-    if name != "sigmoid" or last.output is not model.outputs[0]:
+    if activation_of(last) != "sigmoid" or last.output is not model.outputs[0]:
         return None
     linear = type(last).from_config(last.get_config() | {"activation": "linear"})
     x = linear(last.input)
     give_weights(linear, last.get_weights())
     return x if len(x.shape) == 2 else keras.layers.Flatten(name="flat_logits")(x)
+
+
+def activation_of(layer: Any) -> str:
+    """The name of what a layer does to each value, such as "relu"; "linear" for nothing.
+
+    An activation may be a layer itself: that has the name of its class, "ReLU".
+    """
+    nothing = "softmax" if type(layer).__name__ == "Softmax" else "linear"
+    activation = getattr(layer, "activation", None)
+    if activation is None:
+        return nothing
+    return str(getattr(activation, "__name__", type(activation).__name__))
 
 
 def _two_scores(x: Any, *, sigmoid: bool) -> Any:
@@ -259,10 +271,10 @@ def _two_scores(x: Any, *, sigmoid: bool) -> Any:
 
     layer, outer = x._keras_history.operation, "linear"
     if isinstance(layer, keras.layers.Activation):
-        layer, outer = layer.input._keras_history.operation, layer.activation.__name__
+        layer, outer = layer.input._keras_history.operation, activation_of(layer)
     wanted = {"linear", "sigmoid" if sigmoid else "linear"}
     dense = keras.layers.Dense(2, name="two_scores")
-    if type(layer) is keras.layers.Dense and wanted == {layer.activation.__name__, outer}:
+    if type(layer) is keras.layers.Dense and wanted == {activation_of(layer), outer}:
         x = dense(layer.input)
         weights = (np.insert(np.asarray(one), 0, 0, axis=-1) for one in layer.get_weights())
         give_weights(dense, [*weights, np.zeros(2, np.float32)][:2])
