@@ -32,7 +32,6 @@ class ClassCentres:
 
     def __init__(self, lab: Lessons) -> None:
         """Learn from the replayed lab images, which show every class."""
-        self._lab = lab
         share = np.eye(int(lab.labels.max()) + 1)[lab.labels]
         share /= np.maximum(1, share.sum(axis=0))
         seen = lab.embedding.astype(np.float64)
