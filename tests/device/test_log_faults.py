@@ -436,11 +436,17 @@ def test_old_pictures_expire_and_their_answers_stay(tmp_path):
     os.utime(old[0], (time.time() - 2 * 86400,) * 2)
     feed(1)
     assert old[0].exists()  # the run began a moment ago: the clock was set
-    log._began -= 2 * 86400
+    before = log.folder
+    log._begun[before] -= 2 * 86400
     feed(1)
     assert not old[0].exists()
     assert old[1].exists()
-    assert len(read(log.folder, "frame")) == 5
+    assert len(read(before, "frame")) == 5
+    os.utime(old[1], (time.time() - 2 * 86400,) * 2)
+    log._is_over = True
+    feed(1)
+    assert log.folder != before
+    assert not old[1].exists()  # its session has just ended, but began long before
 
 
 def test_nothing_is_written_after_the_end(feed, tmp_path):

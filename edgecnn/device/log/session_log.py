@@ -78,7 +78,7 @@ class SessionLog:
         self._waiting: list[TruthEvent] = []
         self._left_out = LeftOut(labels_come=bool(header.truth))
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
-        self._ended_at: dict[Path, float] = {}  # sessions before this one, of `time.monotonic()`
+        self._begun: dict[Path, float] = {}  # when each session was, of `time.monotonic()`
         self._room = Room.of(options)
         self._open()
 
@@ -238,7 +238,7 @@ class SessionLog:
             raise OptionError("neither --log nor --log-root is given")
         self._session = SessionWriter(folder, self._header_of_now())
         self._opened, self._full, self._is_over = self._header, False, False
-        self._began = time.monotonic()
+        self._begun[folder] = time.monotonic()
         self._roll_at = float("-inf")
         self._written.append(((self._header.bundle_sha256, self._header.artifact), folder))
         names = [view.name for view in self._header.regions]
@@ -349,10 +349,9 @@ class SessionLog:
         first_frame, started_at = self._recorder.first_frame, before.header.started_at
         if self._run is None and first_frame is not None and started_at is not None:
             self._run = started_at, first_frame
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._begun[before.folder]
         self._open()
         self._earlier.append((after, before.folder))
-        self._ended_at[before.folder] = time.monotonic()
         with suppress(OutputError):
             before.end(f"{GOES_ON_IN}{self.folder.name}")
         if self._options.log_root is not None and self._room is None:
@@ -379,8 +378,7 @@ class SessionLog:
         days, now = self._options.keep_days, time.monotonic()
         if days is None:
             return
-        begun = {self.folder: self._began, **self._ended_at}
-        young = {session for session, at in begun.items() if now - at < days * _DAY_S}
+        young = {session for session, at in self._begun.items() if now - at < days * _DAY_S}
         expire_pictures(self._options.log_root or self.folder, days, young)
 
 
