@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -23,12 +23,14 @@ from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.bundle.spec import Prediction
-from edgecnn.device.capture.frame import Frame
+from edgecnn.device.capture.frame import Frame, Source
+from edgecnn.device.live.truth import Truths
 from edgecnn.device.log import session_log
 from edgecnn.device.log.log_thread import LogThread
 from edgecnn.device.log.record import Reply
 from edgecnn.device.log.session_log import SessionLog
 from edgecnn.device.options import RunOptions
+from edgecnn.device.run import run as run_module
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
@@ -607,3 +609,50 @@ def test_a_label_that_comes_later_brings_its_answer_into_a_log_that_left_it_out(
     assert [k for k in found if k < 25] == sorted([*was_due, left_out])
     truth = read_truth(session, frames)
     assert frames.frame[truth.label >= 0].tolist() == sorted([left_out, logged])
+
+
+class Always:
+    """A label of each frame, as soon as it is seen."""
+
+    via = "sensor"
+
+    def __init__(self) -> None:
+        self.seen: list[TruthEvent] = []
+
+    def observe(self, frame: Frame, _answer: Prediction) -> None:
+        self.seen.append(TruthEvent(frame.index, CARD.labels[0], self.via))
+
+    def take(self) -> list[TruthEvent]:
+        seen, self.seen = self.seen, []
+        return seen
+
+    def close(self) -> None:
+        pass
+
+
+class Flickering(Source):
+    """A camera that is away before each frame but the first; the seconds are the frame's number."""
+
+    live = True
+
+    def ticks(self) -> Iterator[Frame]:
+        for index in range(120):
+            now = time.monotonic()
+            if index:
+                self.outages.append((now + 1000, now + 1000 + index))
+            made = self.prepare(np.zeros((48, 48, 3), np.uint8))
+            yield Frame.of(made, index, datetime.now(timezone.utc), now, None)
+
+
+def test_an_outage_belongs_to_the_session_of_the_frame_before_it(tmp_path, monkeypatch):
+    """The label of the frame after it may be what begins another session."""
+    monkeypatch.setattr(run_module, "open_source", lambda _, o, stop: Flickering(o, stop))
+    monkeypatch.setattr(run_module, "load_truths", lambda *_, **__: Truths([Always()]))
+    options = RunOptions(log_root=tmp_path, session_mb=0.01, keep_frames=0)
+    run_module.run(PAST_BUNDLE, "camera", options)
+    sessions = sessions_below(tmp_path)
+    assert len(sessions) > 1
+    for one in sessions:
+        before = [frame["frame"] for frame in read(one, "frame")]
+        away = [round((gap["until"] - gap["t"]) / 1000) for gap in read(one, "gap")]
+        assert away == [frame + 1 for frame in before if frame < 119]
