@@ -379,14 +379,14 @@ def test_where_no_other_session_can_be_begun_the_one_of_now_goes_on(tmp_path, mo
     options = RunOptions(log_root=tmp_path / "root", session_mb=0.01, keep_frames=0)
     log = SessionLog(HEADER, options, live=True)
     feed = Feed(log)
-    dated = session_log._dated
+    dated = session_log.new_dated
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(session_log, "_dated", lambda _: tmp_path / "file" / "s")
+    monkeypatch.setattr(session_log, "new_dated", lambda _: tmp_path / "file" / "s")
     feed(200)
     (folder,) = sessions_below(tmp_path / "root")
     assert len(read(folder, "frame")) == 200
     assert (log.num_lost, log.num_outages, len(log.notes)) == (0, 0, 1)
-    monkeypatch.setattr(session_log, "_dated", dated)
+    monkeypatch.setattr(session_log, "new_dated", dated)
     feed(5)
     log.end("interrupted", {})
     after = next(one for one in sessions_below(tmp_path / "root") if one != folder)

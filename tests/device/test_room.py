@@ -23,7 +23,7 @@ from edgecnn.device.log.record import Reply
 from edgecnn.device.log.room import Room, check_room, room_left
 from edgecnn.device.log.session_log import SessionLog
 from edgecnn.device.options import RunOptions
-from edgecnn.errors import OptionError
+from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import sessions_below
@@ -101,6 +101,26 @@ def test_no_more_sessions_are_read_than_may_have_to_go(tmp_path, monkeypatch):
     Room(tmp_path, 4.5 * SESSION_MB, 0.0).keep_to(make(tmp_path, 5))
     assert asked == sessions[:2]
     assert left(tmp_path) == {2: 3, 3: 3, 4: 3, 5: 3}
+
+
+def test_a_run_begins_on_a_full_disk_that_its_bound_frees(tmp_path, monkeypatch):
+    make(tmp_path, 1, 0)
+    unlabelled = make(tmp_path, 2)
+
+    def write(folder: Path, header: SessionHeader) -> SessionWriter:
+        if unlabelled.exists():
+            raise OutputError(f"can't write session {folder}: No space left on device")
+        return SessionWriter(folder, header)
+
+    monkeypatch.setattr(session_log, "SessionWriter", write)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(OutputError):
+        SessionLog(HEADER, RunOptions(log_root=tmp_path), live=True)
+    assert unlabelled.exists()
+    log = SessionLog(HEADER, RunOptions(log_root=tmp_path, root_mb=640), live=True)
+    log.end("done", {})
+    assert not unlabelled.exists()
+    assert len(sessions_below(tmp_path)) == 2
 
 
 def test_a_run_says_what_it_deletes_and_lists_it_no_more(tmp_path, monkeypatch):

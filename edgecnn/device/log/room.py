@@ -98,7 +98,7 @@ class Room:
     """
 
     def __init__(self, root: Path, megabytes: float, free: float) -> None:
-        self._root, self._most, self._free = root, megabytes * _MB, free * _MB
+        self.root, self._most, self._free = root, megabytes * _MB, free * _MB
         self.deleted: set[Path] = set()
         self.notes: deque[str] = deque()
         self._is_labelled: dict[tuple[Path, int], bool] = {}
@@ -124,13 +124,13 @@ class Room:
     def keep_to(self, current: Path) -> None:
         """Delete until the bound is kept to; see `look`."""
         with suppress(OSError):
-            for rest in self._root.glob(f"{_GONE}*"):  # of a run that was killed
+            for rest in self.root.glob(f"{_GONE}*"):  # of a run that was killed
                 _remove(rest)
         # What a person named is no session of a root, only put there.
-        sizes = {one: _bytes(one) for one in _sessions(self._root) if is_dated(one)}
+        sizes = {one: _bytes(one) for one in _sessions(self.root) if is_dated(one)}
         over, short = sum(sizes.values()) - self._most, 0.0
         with suppress(OSError):
-            short = self._free - shutil.disk_usage(self._root).free
+            short = self._free - shutil.disk_usage(self.root).free
         left = max(over, short)
         if left <= 0:
             return
