@@ -6,14 +6,14 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from edgecnn.records import Progress
 
-__all__ = ["load_tensorflow", "quiet", "stdout_for_results", "without_chatter"]
+__all__ = ["ResultStream", "load_tensorflow", "quiet", "stdout_for_results", "without_chatter"]
 
 _log = logging.getLogger(__name__)
 
@@ -74,28 +74,49 @@ def without_chatter() -> Iterator[None]:
             os.write(2, b"".join(line for line in said if not line.startswith(b"INFO: ")))
 
 
+class ResultStream:
+    """Stdout without a buffer, for any thread: who waits here for a slow reader still hears a
+    signal, as nobody does who waits for the lock of Python's own buffer.
+    """
+
+    def __init__(self, handle: int) -> None:
+        self._handle, self._lock = handle, threading.Lock()
+        self._failure: OSError | None = None
+
+    def write(self, text: str) -> None:
+        """Write it all; the error of a full disk names stdout, as it names a file elsewhere."""
+        rest = memoryview(text.encode("utf-8", "backslashreplace"))
+        with self._lock:
+            try:
+                while rest:
+                    rest = rest[os.write(self._handle, rest) :]
+            except OSError as error:
+                error.filename, self._failure = "stdout", error
+                raise
+            self._failure = None
+
+    def close(self) -> None:
+        """Raise what the last write did: another thread may have met it. Nothing is written from
+        here on, for the handle's number may soon be that of another file.
+        """
+        self._handle = -1
+        if self._failure is not None:
+            raise self._failure
+
+
 @contextmanager
-def stdout_for_results() -> Iterator[Any]:
+def stdout_for_results() -> Iterator[ResultStream]:
     """Yield the real stdout for results, and send what C++ libraries print there to stderr."""
     sys.stdout.flush()
     keep = os.dup(1)
     os.dup2(2, 1)
+    results = ResultStream(keep)
     try:
-        stdout = os.fdopen(os.dup(keep), "w", encoding="utf-8", errors="backslashreplace")
         try:
-            yield stdout
+            yield results
         finally:
-            _close(stdout)
+            results.close()
     finally:
         sys.stdout.flush()
         os.dup2(keep, 1)
         os.close(keep)
-
-
-def _close(stdout: Any) -> None:
-    """Write what waits; of a full disk the error names stdout, as it names a file elsewhere."""
-    try:
-        stdout.close()
-    except OSError as error:
-        error.filename = "stdout"
-        raise

@@ -150,7 +150,6 @@ def result_lines() -> Callable[[str], None]:
 
     def write(line: str) -> None:
         stdout.write(line + "\n")
-        stdout.flush()
 
     return write
 

@@ -334,8 +334,7 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
     @property
     def region_names(self) -> tuple[str, ...]:
         """The names of several regions; none where there is one."""
-        views = self.views
-        return tuple(view.name for view in views if view.name) if len(views) > 1 else ()
+        return tuple(str(view.name) for view in self.views) if len(self.roi) > 1 else ()
 
     @property
     def period_s(self) -> float:
@@ -389,9 +388,7 @@ class LabelOptions:
         shown="FOLDER_labelled",
     )
     classes: tuple[str, ...] = option(
-        (),
-        "A class to choose from; repeat it for several. The page can add more.",
-        metavar="NAME",
+        (), "A class to choose from; repeat it for several. The page can add more.", metavar="NAME"
     )
     merge: Path | None = option(
         None,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 from itertools import chain, count
 from pathlib import Path
+
+from edgecnn.errors import OutputError
 
 __all__ = [
     "EVENTS_NAME",
@@ -14,6 +17,7 @@ __all__ = [
     "is_dated",
     "is_session",
     "labels_beside",
+    "new_dated",
     "new_session",
     "picture_stem",
     "sessions_below",
@@ -46,6 +50,22 @@ def short_name(session: Path) -> str:
 def is_dated(session: Path) -> bool:
     """Whether a session has the name that `run --log-root` gives."""
     return re.match(r"\d{4}-\d\d-\d\dT", session.name) is not None
+
+
+def new_dated(root: Path) -> Path:
+    """A new folder below a root, named by the time in UTC.
+
+    Raises:
+        OutputError: The disk fails, or nobody may look into the root.
+    """
+    name = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
+    names = (name, *(f"{name}-{k}" for k in range(2, 1000)))
+    try:
+        return next(root / one for one in names if not (root / one).exists())
+    except OSError as error:
+        raise OutputError(
+            f"can't look into {root}: {error.strerror}; check it, or choose another --log-root"
+        ) from error
 
 
 def sessions_below(place: Path) -> list[Path]:

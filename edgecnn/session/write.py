@@ -72,7 +72,7 @@ def check_session_place(folder: Path) -> None:
 
 
 def _check_parents(folder: Path) -> None:
-    for parent in folder.absolute().parents:
+    for parent in Path(os.path.realpath(folder)).parents:
         if is_session(parent):
             raise OutputError(
                 f"{folder} is inside of the session {parent}, where nothing would read it; choose "

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -16,6 +21,7 @@ import pytest
 from sessions import PAST_BUNDLE
 
 from edgecnn.bundle.folder import seal
+from edgecnn.quiet import ResultStream
 
 
 def assert_one_line(result: tuple[int, str, str], *words: str) -> None:
@@ -250,6 +256,37 @@ def test_a_full_place_for_temporary_files_is_one_line(edgecnn, tmp_path, two_cla
     monkeypatch.setattr("edgecnn.images.video_frames._take_frames", frames_on_a_full_disk)
     args = ("--field", tmp_path / "film.mp4")
     assert_one_line(edgecnn("inspect", two_classes, *args), "No space left", "TMPDIR")
+
+
+def test_who_waits_for_the_reader_of_stdout_still_hears_a_signal():
+    reader, writer = os.pipe()
+    results, line = ResultStream(writer), "x" * 4096
+
+    def write_on() -> None:
+        with suppress(OSError):  # its reader is gone
+            while True:
+                results.write(line)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    thread = threading.Thread(target=write_on)
+    thread.start()
+    try:
+        while select.select([], [writer], [], 0)[1]:
+            time.sleep(0.001)
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 it may come at once
+            timer.start()
+            results.write(line)
+    finally:
+        os.close(reader)
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+        os.close(writer)
+    with pytest.raises(BrokenPipeError, match="stdout"):
+        results.close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -23,12 +23,14 @@ from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.bundle.spec import Prediction
-from edgecnn.device.capture.frame import Frame
+from edgecnn.device.capture.frame import Frame, Source
+from edgecnn.device.live.truth import Truths
 from edgecnn.device.log import session_log
 from edgecnn.device.log.log_thread import LogThread
 from edgecnn.device.log.record import Reply
 from edgecnn.device.log.session_log import SessionLog
 from edgecnn.device.options import RunOptions
+from edgecnn.device.run import run as run_module
 from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
@@ -377,14 +379,14 @@ def test_where_no_other_session_can_be_begun_the_one_of_now_goes_on(tmp_path, mo
     options = RunOptions(log_root=tmp_path / "root", session_mb=0.01, keep_frames=0)
     log = SessionLog(HEADER, options, live=True)
     feed = Feed(log)
-    dated = session_log._dated
+    dated = session_log.new_dated
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(session_log, "_dated", lambda _: tmp_path / "file" / "s")
+    monkeypatch.setattr(session_log, "new_dated", lambda _: tmp_path / "file" / "s")
     feed(200)
     (folder,) = sessions_below(tmp_path / "root")
     assert len(read(folder, "frame")) == 200
     assert (log.num_lost, log.num_outages, len(log.notes)) == (0, 0, 1)
-    monkeypatch.setattr(session_log, "_dated", dated)
+    monkeypatch.setattr(session_log, "new_dated", dated)
     feed(5)
     log.end("interrupted", {})
     after = next(one for one in sessions_below(tmp_path / "root") if one != folder)
@@ -436,11 +438,17 @@ def test_old_pictures_expire_and_their_answers_stay(tmp_path):
     os.utime(old[0], (time.time() - 2 * 86400,) * 2)
     feed(1)
     assert old[0].exists()  # the run began a moment ago: the clock was set
-    log._began -= 2 * 86400
+    before = log.folder
+    log._begun[before] -= 2 * 86400
     feed(1)
     assert not old[0].exists()
     assert old[1].exists()
-    assert len(read(log.folder, "frame")) == 5
+    assert len(read(before, "frame")) == 5
+    os.utime(old[1], (time.time() - 2 * 86400,) * 2)
+    log._is_over = True
+    feed(1)
+    assert log.folder != before
+    assert not old[1].exists()  # its session has just ended, but began long before
 
 
 def test_nothing_is_written_after_the_end(feed, tmp_path):
@@ -601,3 +609,50 @@ def test_a_label_that_comes_later_brings_its_answer_into_a_log_that_left_it_out(
     assert [k for k in found if k < 25] == sorted([*was_due, left_out])
     truth = read_truth(session, frames)
     assert frames.frame[truth.label >= 0].tolist() == sorted([left_out, logged])
+
+
+class Always:
+    """A label of each frame, as soon as it is seen."""
+
+    via = "sensor"
+
+    def __init__(self) -> None:
+        self.seen: list[TruthEvent] = []
+
+    def observe(self, frame: Frame, _answer: Prediction) -> None:
+        self.seen.append(TruthEvent(frame.index, CARD.labels[0], self.via))
+
+    def take(self) -> list[TruthEvent]:
+        seen, self.seen = self.seen, []
+        return seen
+
+    def close(self) -> None:
+        pass
+
+
+class Flickering(Source):
+    """A camera that is away before each frame but the first; the seconds are the frame's number."""
+
+    live = True
+
+    def ticks(self) -> Iterator[Frame]:
+        for index in range(120):
+            now = time.monotonic()
+            if index:
+                self.outages.append((now + 1000, now + 1000 + index))
+            made = self.prepare(np.zeros((48, 48, 3), np.uint8))
+            yield Frame.of(made, index, datetime.now(timezone.utc), now, None)
+
+
+def test_an_outage_belongs_to_the_session_of_the_frame_before_it(tmp_path, monkeypatch):
+    """The label of the frame after it may be what begins another session."""
+    monkeypatch.setattr(run_module, "open_source", lambda _, o, stop: Flickering(o, stop))
+    monkeypatch.setattr(run_module, "load_truths", lambda *_, **__: Truths([Always()]))
+    options = RunOptions(log_root=tmp_path, session_mb=0.01, keep_frames=0)
+    run_module.run(PAST_BUNDLE, "camera", options)
+    sessions = sessions_below(tmp_path)
+    assert len(sessions) > 1
+    for one in sessions:
+        before = [frame["frame"] for frame in read(one, "frame")]
+        away = [round((gap["until"] - gap["t"]) / 1000) for gap in read(one, "gap")]
+        assert away == [frame + 1 for frame in before if frame < 119]

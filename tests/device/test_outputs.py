@@ -28,6 +28,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.live.status import Rejected, Status, Trouble
 from edgecnn.device.options import RunOptions
+from edgecnn.device.outputs import publish
 from edgecnn.device.outputs.decision import Decider, Decision
 from edgecnn.device.outputs.lines import JsonLines, Webhook
 from edgecnn.device.outputs.metrics import Metrics, metrics_text
@@ -348,6 +349,38 @@ def test_a_recording_waits_for_a_slow_output_and_loses_no_answer():
         for frame in range(700):
             outputs.put(answered(frame))
     assert (slow.sent, outputs.num_dropped, outputs.failures) == ([*range(700)], 0, [])
+
+
+class Back(Stuck):
+    """An output that fails once, and then takes each answer when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.places = 0, threading.Semaphore(0)
+        self.go.set()
+
+    def send(self, one: Announced) -> None:
+        self.asked += 1
+        if self.failed:
+            self.places.acquire(timeout=PATIENCE_S)
+        super().send(one)
+
+
+def test_a_recording_waits_for_an_output_that_is_back_before_all_is_sent(monkeypatch):
+    monkeypatch.setattr(publish, "_FIRST_PAUSE_S", 0.0)
+    back, stop = Back(), threading.Event()
+    publisher = Publisher(back, changes_only=True)
+    publisher.put(answered(0))
+    until(lambda: publisher.failure is not None)
+    publisher.put(answered(1))
+    back.places.release()
+    until(lambda: back.asked == 3)  # the first one twice
+    assert publisher.failure is None
+    back.places.release(1000)
+    for frame in range(2, 700):
+        publisher.put(answered(frame), stop)
+    publisher.close()
+    assert (back.sent, publisher.num_dropped) == ([*range(700)], 0)
 
 
 def test_a_recording_waits_for_no_output_that_is_away_nor_after_a_stop():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from edgecnn.device.log.record import Reply
 from edgecnn.device.log.room import Room, check_room, room_left
 from edgecnn.device.log.session_log import SessionLog
 from edgecnn.device.options import RunOptions
-from edgecnn.errors import OptionError
+from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import sessions_below
@@ -87,9 +88,39 @@ def test_a_disk_without_room_for_another_session_costs_nothing_that_has_a_label(
 def test_a_session_that_another_run_may_still_write_and_other_folders_stay(tmp_path):
     make(tmp_path, 1, age_s=10.0)
     make(tmp_path, 2)
+    make(tmp_path, 4).rename(tmp_path / "monday: 04")
     (tmp_path / "2026-05-03-notes" / "frames").mkdir(parents=True)
     Room(tmp_path, 0.1, 0.0).keep_to(make(tmp_path, 5))
-    assert left(tmp_path) == {1: 3, 3: 0, 5: 3}
+    assert left(tmp_path) == {1: 3, 3: 0, 4: 3, 5: 3}
+
+
+def test_no_more_sessions_are_read_than_may_have_to_go(tmp_path, monkeypatch):
+    sessions = [make(tmp_path, day) for day in (1, 2, 3, 4)]
+    asked: list[Path] = []
+    monkeypatch.setattr(Room, "_has_label", lambda _, session: asked.append(session))
+    Room(tmp_path, 4.5 * SESSION_MB, 0.0).keep_to(make(tmp_path, 5))
+    assert asked == sessions[:2]
+    assert left(tmp_path) == {2: 3, 3: 3, 4: 3, 5: 3}
+
+
+def test_a_run_begins_on_a_full_disk_that_its_bound_frees(tmp_path, monkeypatch):
+    make(tmp_path, 1, 0)
+    unlabelled = make(tmp_path, 2)
+
+    def write(folder: Path, header: SessionHeader) -> SessionWriter:
+        if unlabelled.exists():
+            raise OutputError(f"can't write session {folder}: No space left on device")
+        return SessionWriter(folder, header)
+
+    monkeypatch.setattr(session_log, "SessionWriter", write)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(OutputError):
+        SessionLog(HEADER, RunOptions(log_root=tmp_path), live=True)
+    assert unlabelled.exists()
+    log = SessionLog(HEADER, RunOptions(log_root=tmp_path, root_mb=640), live=True)
+    log.end("done", {})
+    assert not unlabelled.exists()
+    assert len(sessions_below(tmp_path)) == 2
 
 
 def test_a_run_says_what_it_deletes_and_lists_it_no_more(tmp_path, monkeypatch):
@@ -158,6 +189,10 @@ def test_a_bound_without_room_for_two_sessions_is_refused(tmp_path):
     check_room(RunOptions(log_root=tmp_path, root_mb=640))
     with pytest.raises(OptionError, match="give --root-mb 640 or more"):
         check_room(RunOptions(log_root=tmp_path, root_mb=639))
+    uneven = RunOptions(log_root=tmp_path, root_mb=100, session_mb=100.1231)
+    with pytest.raises(OptionError, match="give --root-mb 329 or more"):
+        check_room(uneven)
+    check_room(replace(uneven, root_mb=329))
 
 
 def test_a_run_that_is_killed_while_it_deletes_leaves_no_half_of_a_session(tmp_path, monkeypatch):

@@ -286,8 +286,9 @@ def test_a_place_that_is_taken_is_left_as_it_was(digits_bundle, film, tmp_path):
     assert (session / "events.jsonl").read_bytes() == before
     other.mkdir()
     (other / "letter.txt").write_text("mine")
-    with pytest.raises(OutputError, match="not empty and not a session"):
-        run(digits_bundle, str(film[0]), RunOptions(log=other))
+    for place in (other, session / ".." / other.name):  # beside the session
+        with pytest.raises(OutputError, match="not empty and not a session"):
+            run(digits_bundle, str(film[0]), RunOptions(log=place))
     with pytest.raises(OutputError, match="is a file"):
         run(digits_bundle, str(film[0]), RunOptions(log=other / "letter.txt"))
     with pytest.raises(OutputError, match="is a file, expected a folder for sessions"):

@@ -6,8 +6,9 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 
 from edgecnn.device.options import RunOptions
@@ -17,6 +18,7 @@ from edgecnn.session.layout import (
     EVENTS_NAME,
     HEADER_NAME,
     PICTURES_NAME,
+    is_dated,
     is_session,
     labels_beside,
     picture_stem,
@@ -49,8 +51,8 @@ def check_room(options: RunOptions, *, is_root: bool = False) -> None:
     if options.root_mb < least:
         raise OptionError(
             f"--root-mb {options.root_mb:g} has no room for two sessions of --session-mb "
-            f"{options.session_mb:g} and --keep-mb {options.keep_mb:g}; give --root-mb {least:g} "
-            "or more, or a smaller --session-mb and --keep-mb"
+            f"{options.session_mb:g} and --keep-mb {options.keep_mb:g}; give --root-mb "
+            f"{ceil(least)} or more, or a smaller --session-mb and --keep-mb"
         )
 
 
@@ -90,13 +92,13 @@ class Room:
     notes    what was deleted, to be taken by another thread
 
     Args:
-        root: Holds the sessions; what else is there stays.
+        root: Holds the sessions, named by their dates; what else is there stays.
         megabytes: The most that all of them take.
         free: Megabytes that another session takes.
     """
 
     def __init__(self, root: Path, megabytes: float, free: float) -> None:
-        self._root, self._most, self._free = root, megabytes * _MB, free * _MB
+        self.root, self._most, self._free = root, megabytes * _MB, free * _MB
         self.deleted: set[Path] = set()
         self.notes: deque[str] = deque()
         self._is_labelled: dict[tuple[Path, int], bool] = {}
@@ -122,24 +124,28 @@ class Room:
     def keep_to(self, current: Path) -> None:
         """Delete until the bound is kept to; see `look`."""
         with suppress(OSError):
-            for rest in self._root.glob(f"{_GONE}*"):  # of a run that was killed
+            for rest in self.root.glob(f"{_GONE}*"):  # of a run that was killed
                 _remove(rest)
-        sizes = {one: _bytes(one) for one in _sessions(self._root)}
+        # What a person named is no session of a root, only put there.
+        sizes = {one: _bytes(one) for one in _sessions(self.root) if is_dated(one)}
         over, short = sum(sizes.values()) - self._most, 0.0
         with suppress(OSError):
-            short = self._free - shutil.disk_usage(self._root).free
+            short = self._free - shutil.disk_usage(self.root).free
         left = max(over, short)
         if left <= 0:
             return
         ended = [one for one in sizes if one != current and not _is_fresh(one)]
-        labelled = [one for one in ended if self._has_label(one)]
-        freed = self._delete([o for o in ended if o not in labelled], left, "without a label")
+        unlabelled = (one for one in ended if not self._has_label(one))  # read as far as needed
+        freed = self._delete(unlabelled, left, "without a label")
+        if freed >= left:
+            return
+        labelled = [one for one in ended if one not in self.deleted and self._has_label(one)]
         for session in labelled:
             if freed < left:
                 freed += _drop_pictures(session)
         self._delete(labelled, over - freed, "with labels")
 
-    def _delete(self, sessions: Sequence[Path], needed: float, what: str) -> float:
+    def _delete(self, sessions: Iterable[Path], needed: float, what: str) -> float:
         """Delete the oldest, as far as that is needed; returns the bytes that are free."""
         gone, freed = [], 0.0
         for session in sessions:

@@ -26,7 +26,7 @@ from edgecnn.errors import OptionError, OutputError
 from edgecnn.session.append import TruthAppender
 from edgecnn.session.events import FrameEvent, TruthEvent
 from edgecnn.session.header import RunPart, SessionHeader, ShadowBundle
-from edgecnn.session.layout import GOES_ON_IN
+from edgecnn.session.layout import GOES_ON_IN, new_dated
 from edgecnn.session.write import SessionWriter
 
 __all__ = ["Down", "SessionLog"]
@@ -78,9 +78,15 @@ class SessionLog:
         self._waiting: list[TruthEvent] = []
         self._left_out = LeftOut(labels_come=bool(header.truth))
         self._written: deque[tuple[tuple[str, str], Path]] = deque(maxlen=_MOST_EARLIER)
-        self._ended_at: dict[Path, float] = {}  # sessions before this one, of `time.monotonic()`
+        self._begun: dict[Path, float] = {}  # when each session was, of `time.monotonic()`
         self._room = Room.of(options)
-        self._open()
+        try:
+            self._open()
+        except OutputError:
+            if self._room is None:
+                raise
+            self._room.keep_to(self._room.root)  # a disk that is full may take it then
+            self._open()
 
     @property
     def folder(self) -> Path:
@@ -233,12 +239,12 @@ class SessionLog:
         self._day = datetime.now(timezone.utc).date()
         folder = self._options.log
         if self._options.log_root is not None:
-            folder = _dated(self._options.log_root)
+            folder = new_dated(self._options.log_root)
         if folder is None:
             raise OptionError("neither --log nor --log-root is given")
         self._session = SessionWriter(folder, self._header_of_now())
         self._opened, self._full, self._is_over = self._header, False, False
-        self._began = time.monotonic()
+        self._begun[folder] = time.monotonic()
         self._roll_at = float("-inf")
         self._written.append(((self._header.bundle_sha256, self._header.artifact), folder))
         names = [view.name for view in self._header.regions]
@@ -248,7 +254,7 @@ class SessionLog:
             live=self._live,
             regions=names if len(names) > 1 else (None,),
             left_out=self._left_out,
-            seed=len(self._written) - 1,
+            seed=len(self._begun) - 1,
         )
 
     def _header_of_now(self) -> SessionHeader:
@@ -349,10 +355,9 @@ class SessionLog:
         first_frame, started_at = self._recorder.first_frame, before.header.started_at
         if self._run is None and first_frame is not None and started_at is not None:
             self._run = started_at, first_frame
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._begun[before.folder]
         self._open()
         self._earlier.append((after, before.folder))
-        self._ended_at[before.folder] = time.monotonic()
         with suppress(OutputError):
             before.end(f"{GOES_ON_IN}{self.folder.name}")
         if self._options.log_root is not None and self._room is None:
@@ -379,22 +384,5 @@ class SessionLog:
         days, now = self._options.keep_days, time.monotonic()
         if days is None:
             return
-        begun = {self.folder: self._began, **self._ended_at}
-        young = {session for session, at in begun.items() if now - at < days * _DAY_S}
+        young = {session for session, at in self._begun.items() if now - at < days * _DAY_S}
         expire_pictures(self._options.log_root or self.folder, days, young)
-
-
-def _dated(root: Path) -> Path:
-    """A new folder below a root, named by the time in UTC.
-
-    Raises:
-        OutputError: The disk fails, or nobody may look into the root.
-    """
-    name = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
-    names = (name, *(f"{name}-{k}" for k in range(2, 1000)))
-    try:
-        return next(root / one for one in names if not (root / one).exists())
-    except OSError as error:
-        raise OutputError(
-            f"can't look into {root}: {error.strerror}; check it, or choose another --log-root"
-        ) from error

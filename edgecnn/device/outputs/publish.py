@@ -207,7 +207,8 @@ class Publisher:
         if status is not None:
             self._output.show(status)
         while self._waiting:
-            answered, self._in_flight = self._waiting.popleft(), 1
+            self._in_flight = 1
+            answered = self._waiting.popleft()
             try:
                 self._output.send(answered)
             except AnswerRefusedError:
@@ -216,6 +217,8 @@ class Publisher:
             except OutputDownError:
                 self._waiting.appendleft(answered)
                 raise
+            else:
+                self._failure = None  # it is back: a recording waits for it again
             finally:
                 self._in_flight = 0
 

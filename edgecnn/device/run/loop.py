@@ -205,6 +205,7 @@ class Loop:
 
     def _answer(self, answered: AnsweredFrame) -> tuple[Frame, Prediction]:
         """Count the answers to all regions of a frame; returns the first of them and its answer."""
+        self._take_warnings()  # an outage before this frame may belong into the session before
         captured, frames = answered.captured, answered.views
         if self._source.live:
             was_set = self._clock.see(captured.captured_at, captured.captured)
@@ -218,7 +219,6 @@ class Loop:
         self._bundles.active.frames += 1
         self._bundles.see(captured.encoded)
         self._last = (replies[0].prediction, replies[0].truth)
-        self._take_warnings()
         if self._outputs:
             self._publish(captured, replies)
         self._compare(frames, replies)

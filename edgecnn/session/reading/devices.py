@@ -34,14 +34,7 @@ def device_folders(sessions: Sequence[Session]) -> list[Path]:
     Returns:
         None for one device, and where one has no folder of its own, or two are called alike.
     """
-    devices = of_each_device(sessions).values()
-    # The date of a lone session names no device, and may be that of another one's.
-    folders = [
-        (_root_of(some) if is_dated(some[0].path) else None) or some[0].path
-        if len(some) == 1
-        else _own_root(some)
-        for some in devices
-    ]
+    folders = [_folder_of(some) for some in of_each_device(sessions).values()]
     named = {folder.resolve().name: folder for folder in folders if folder is not None}
     return list(named.values()) if len(named) == len(folders) > 1 else []
 
@@ -58,6 +51,15 @@ def folders_of(sessions: Sequence[Session]) -> list[Path]:
         root = _root_of(some) if len(some) > 1 else None
         found += [one.path for one in some] if root is None else [root]
     return found
+
+
+def _folder_of(sessions: Sequence[Session]) -> Path | None:
+    """The folder of one device's sessions."""
+    if len(sessions) > 1:
+        return _own_root(sessions)
+    # The date of a lone session names no device, and may be that of another one's.
+    lone = sessions[0].path
+    return (_root_of(sessions) if is_dated(lone) else None) or lone
 
 
 def _own_root(sessions: Sequence[Session]) -> Path | None:
