@@ -162,7 +162,11 @@ def test_evaluate_run_and_audit_count_alike(python, digits_bundle, images, tmp_p
 
 
 def assert_adapted_alike(python: Path, digits_bundle: Path, askew: Path, tmp_path: Path) -> Path:
-    """`adapt` in that Python gives what the lab's gives; returns the bundle that it wrote."""
+    """`adapt` in that Python gives what the lab's gives; returns the bundle that it wrote.
+
+    A weight that differs in its last digit may move a logit of the integer file by one of its
+    steps, which moves a score by a few of its own.
+    """
     here, there = tmp_path / "here.edgecnn", tmp_path / "lab.edgecnn"
     result = edgecnn_json(python, "adapt", digits_bundle, "--field", askew, "-o", here)
     assert result["accepted"] is True
@@ -170,9 +174,9 @@ def assert_adapted_alike(python: Path, digits_bundle: Path, askew: Path, tmp_pat
     tensors = [to_tensor(read_image(file), InputSpec(24, 32)) for file in askew.rglob("*.png")]
     for file in ("model_float32.tflite", "model_full_integer_quant.tflite"):
         mine, lab = (load_runtime(Bundle.open(one).read(file), file) for one in (here, there))
-        step = mine.output.scale or 1e-3
+        most = 4 * mine.output.scale if mine.output.scale else 1e-3
         for tensor in tensors[::4]:
-            assert np.abs(mine.invoke(tensor) - lab.invoke(tensor)).max() <= step * 1.001
+            assert np.abs(mine.invoke(tensor) - lab.invoke(tensor)).max() <= most
     return here
 
 

@@ -133,11 +133,13 @@ def day(case: dict) -> dict:
         with LogThread(SessionLog(header, options, live=True), live=True) as log:
             source = made_up_source(options, clock, log, num_frames, rng, regions)
             loaded = SimpleNamespace(classifier=classifier, device="cpu", fallback=None)
-            with open_outputs(options, "bench", None) as publishers, scraper(port, outputs) as got:
+            stop = threading.Event()
+            opened = open_outputs(options, "bench", None, stop, live=True)
+            with opened as publishers, scraper(port, outputs) as got:
                 bundles = Bundles(Active(loaded, options), None, None)
                 audience = Audience(None, publishers, Notifier())
                 loop = Loop(bundles, source, Truths(), log, options, audience)
-                result = loop.run(threading.Event())
+                result = loop.run(stop)
                 after_mb = rss_mb()
         answers = result.frames * regions
         size = (options.log / "events.jsonl").stat().st_size

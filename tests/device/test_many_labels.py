@@ -44,7 +44,7 @@ def test_the_longest_stretch_that_a_page_may_send_is_logged_whole(tmp_path):
 def test_a_stretch_in_a_session_before_is_synced_once(tmp_path, monkeypatch):
     log = SessionLog(PAGE, RunOptions(log_root=tmp_path), live=True)
     for first in (100, 200):
-        log.write(lambda recorder, k=first: setattr(recorder, "_last", (k - 1, 0.0)), first - 1)
+        log.write(lambda recorder, k=first: setattr(recorder, "next_frame", k), first - 1)
         log.begin(BUNDLE, BUNDLE.artifact(), None)
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
