@@ -43,6 +43,7 @@ from edgecnn.installed import check_installed
 from edgecnn.quiet import load_tensorflow, quiet
 from edgecnn.records import Progress
 from edgecnn.session.layout import is_session
+from edgecnn.session.read import Session
 from edgecnn.session.reading.devices import of_each_device
 from edgecnn.words import number
 
@@ -195,8 +196,8 @@ def _adapt(
         if not one_of_several:
             raise
         return AdaptResult(None, model, 0, 0, 0, (), refusal=str(error))
-    live = _live(options, card)
-    checked = live is not None or bool(sessions_of(roots))
+    live, sessions = _live(options, card), sessions_of(roots)
+    checked = live is not None or bool(sessions)
     note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)
     with quiet():
         student = Student(
@@ -204,7 +205,7 @@ def _adapt(
         )
         scores = student.scores
         sure = calibrated_scores(scores, card.temperature)
-        notes = tuple(filter(None, (doubt(sure, images), note, _joined(roots))))
+        notes = tuple(filter(None, (doubt(sure, images), note, _joined(sessions))))
         why = nothing_new(images, card.learned_pictures) or refusal(scores, images, live)
         why = why or exchanged_labels(images.labels, scores, card.labels)
         if why:
@@ -215,11 +216,11 @@ def _adapt(
         teacher=student.teacher.name if student.teacher else None,
         suspects=_suspects(student, card),
         val=student.lab,
-        live_before=live_before(roots, card),
+        live_before=live_before(sessions, card),
     )
     if not any(step.accepted for step in steps):
         return result
-    views = recorded_views([*roots, *(given.roots if given else ())])
+    views = recorded_views([*sessions, *sessions_of(given.roots if given else ())])
     if any(views):
         whose = f"{roots[0].resolve().name}: " if one_of_several else ""
         view = views[0] if len(views) == 1 else ()
@@ -267,9 +268,9 @@ def _live(options: AdaptOptions, card: Card) -> FieldSet | None:
     return (images.sample if len(images.sample) else images).newest(_NEWEST)
 
 
-def _joined(roots: Sequence[Path]) -> str:
+def _joined(sessions: Sequence[Session]) -> str:
     """That sessions of several devices are taken for those of one; empty where they are of one."""
-    names = list(of_each_device(sessions_of(roots)))
+    names = list(of_each_device(sessions))
     if len(names) < 2:
         return ""
     return (

@@ -255,12 +255,12 @@ def sessions_of(roots: Sequence[Path]) -> list[Session]:
     return [open_session(one) for one in places if is_session(one)]
 
 
-def recorded_views(roots: Sequence[Path]) -> list[tuple[str, ...]]:
-    """The options of `run` by which the sessions among some folders saw their frames, each once.
+def recorded_views(sessions: Sequence[Session]) -> list[tuple[str, ...]]:
+    """The options of `run` by which sessions saw their frames, each once.
 
     Those of a session that took whole frames are none.
     """
-    heads = [one.header for one in sessions_of(roots)]
+    heads = [one.header for one in sessions]
     return list(dict.fromkeys(tuple(view_options(h.regions, h.source_color)) for h in heads))
 
 
@@ -275,8 +275,8 @@ def _check_session(session: Session, card: Card) -> None:
         )
 
 
-def live_before(roots: Sequence[Path], card: Card) -> LiveBefore | None:
-    """What this network did live in the sessions among these folders.
+def live_before(sessions: Sequence[Session], card: Card) -> LiveBefore | None:
+    """What this network did live in these sessions.
 
     Returns:
         None where these ran another network or several files, or have no label that is a sample.
@@ -284,7 +284,6 @@ def live_before(roots: Sequence[Path], card: Card) -> LiveBefore | None:
     Raises:
         SessionError: A session can't be read.
     """
-    sessions = sessions_of(roots)
     if len({(one.bundle_sha256, one.artifact) for one in sessions}) != 1:
         return None
     ran = sessions[0]

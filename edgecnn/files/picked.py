@@ -11,14 +11,7 @@ from pathlib import Path
 
 from edgecnn.errors import OutputError
 
-__all__ = [
-    "IMAGES",
-    "MANIFEST",
-    "check_replaceable",
-    "class_folders",
-    "picked_rows",
-    "untouched",
-]
+__all__ = ["IMAGES", "MANIFEST", "check_replaceable", "class_folders", "picked_rows", "untouched"]
 
 MANIFEST, IMAGES = "manifest.csv", "images"
 

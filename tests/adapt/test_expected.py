@@ -13,7 +13,7 @@ from sessions import record_folder
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.adapt import adapt
-from edgecnn.adapt.data import live_before
+from edgecnn.adapt.data import live_before, sessions_of
 from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.audit.beside import adapted_gain
 from edgecnn.audit.notes import network_notes
@@ -103,15 +103,15 @@ def test_live_before_is_of_this_network_and_of_labels_that_are_a_sample(
 ):
     first, result, second = story
     card = Bundle.open(digits_bundle).card
-    assert live_before([halves[0]], card) is None
-    assert live_before([second], card) is None  # another network ran there
-    assert live_before([first, second], card) is None
+    assert live_before(sessions_of([halves[0]]), card) is None
+    assert live_before(sessions_of([second]), card) is None  # another network ran there
+    assert live_before(sessions_of([first, second]), card) is None
     none = record_folder(tmp_path / "none", digits_bundle, halves[0], truth=False)
-    assert live_before([none], card) is None
-    assert live_before([first], card) == result.live_before
+    assert live_before(sessions_of([none]), card) is None
+    assert live_before(sessions_of([first]), card) == result.live_before
     # An older edgecnn counted the same answers of the lab as independent.
     older = replace(card.lab, tally=replace(card.lab.tally, effective=None))
-    assert live_before([first], replace(card, lab=older)) == result.live_before
+    assert live_before(sessions_of([first]), replace(card, lab=older)) == result.live_before
 
 
 @pytest.mark.parametrize(
