@@ -40,6 +40,7 @@ __all__ = [
     "live_before",
     "read_field",
     "recorded_views",
+    "session_labels",
     "sessions_of",
 ]
 
@@ -312,7 +313,8 @@ def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -
     notes: list[str] = []
     for place in (place for root in roots for place in sessions_below(root)):
         if is_session(place):
-            labels = _session_labels(place)
+            judged = session_labels(open_session(place))
+            labels = [(digest, label) for digest, label in judged if label >= 0]
         else:
             labels = _folder_labels(place, card, manifest, notes)
         for digest, label in labels:
@@ -339,11 +341,10 @@ def _folder_labels(
     return [(file_sha256(file.path.read_bytes()), codes[file.label]) for file in files]
 
 
-def _session_labels(root: Path) -> list[tuple[str, int]]:
-    """By their digests, of the kept pictures with a truth that is a class."""
-    session = open_session(root)
+def session_labels(session: Session) -> list[tuple[str, int]]:
+    """By their digests, of the kept pictures with a truth; below 0 where that is no class."""
     frames = read_frames(session)
     truth = read_truth(session, frames)
-    rows = [row for row in frames.images if truth.label[row] >= 0]
+    rows = [row for row in frames.images if truth.why[row] >= 0]
     pictures = (session.picture(frames.images[row]).read_bytes() for row in rows)
     return list(zip(map(file_sha256, pictures), truth.label[rows].tolist(), strict=True))

@@ -8,20 +8,19 @@ images/<class>/     a folder a class; each image is in that of what the network 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_scores
-from edgecnn.adapt.data import FieldSet, GivenLabels, labels_of, read_field, sessions_of
+from edgecnn.adapt.data import FieldSet, GivenLabels, read_field, session_labels, sessions_of
 from edgecnn.adapt.options import HarvestOptions
 from edgecnn.adapt.result import HarvestResult
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.onboard.stored_network import lacking_files
 from edgecnn.errors import DataError, OptionError
-from edgecnn.files.folders import file_sha256
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.picked import IMAGES, MANIFEST, check_replaceable
@@ -30,9 +29,8 @@ from edgecnn.installed import check_installed
 from edgecnn.quiet import quiet
 from edgecnn.records import Progress
 from edgecnn.render.png import picture_sheet
-from edgecnn.session.layout import is_session, sessions_below
 from edgecnn.session.ranking import rank_frames
-from edgecnn.session.read import read_frames, read_truth
+from edgecnn.session.read import Session
 from edgecnn.session.reading.devices import device_folders
 
 __all__ = ["HarvestOptions", "HarvestResult", "harvest"]
@@ -71,12 +69,16 @@ def harvest(
     check_writable(output, marker=MANIFEST)
     with quiet():
         card, look, lab_test, adaptable = _eyes(options)
-    by_root = {root: _known_labels([root], card) for root in roots}
-    classes = {digest: label for one in by_root.values() for digest, label in one.items()}
+    sessions = {root: sessions_of([root]) for root in roots}
+    said = {
+        root: [label for one in some for label in session_labels(one)]
+        for root, some in sessions.items()
+    }
+    judged = {digest for labels in said.values() for digest, _ in labels}
+    classes = {digest: label for labels in said.values() for digest, label in labels if label >= 0}
     images = read_field(roots, card, GivenLabels(classes), progress).without(lab_test)
     images = images.untrained(card.trained_pictures)
     known = np.isin(images.groups, images.groups[images.labelled])
-    judged = _judged_without_label(roots)
     seen = np.array([digest in judged for digest in images.sha256], bool) & ~known
     left = images.part(np.flatnonzero(~known & ~seen))
     if not len(left):
@@ -109,8 +111,8 @@ def harvest(
         options.model or options.bundle or Path(),
         tuple(roots),
         adaptable,
-        tuple(root for root, known_there in by_root.items() if known_there),
-        tuple(_devices(roots)),
+        tuple(root for root, labels in said.items() if any(label >= 0 for _, label in labels)),
+        tuple(_devices(sessions)),
     )
 
 
@@ -126,33 +128,11 @@ def _check_network(options: HarvestOptions) -> None:
     check_installed("harvesting", *needs)
 
 
-def _devices(roots: Sequence[Path]) -> list[Path]:
+def _devices(sessions: Mapping[Path, Sequence[Session]]) -> list[Path]:
     """The folders of several devices that recorded; none where some images are of no session."""
-    if any(not is_session(one) for root in roots for one in sessions_below(root)):
+    if not all(sessions.values()):
         return []
-    return device_folders(sessions_of(roots))
-
-
-def _known_labels(roots: Sequence[Path], card: Card) -> dict[str, int]:
-    """The labels that sessions have; a folder's names are no labels."""
-    found: dict[str, int] = {}
-    for session in sessions_of(roots):
-        try:
-            found |= labels_of([session.path], card).classes
-        except DataError:
-            continue  # it has none yet
-    return found
-
-
-def _judged_without_label(roots: Sequence[Path]) -> set[str]:
-    """Digests of the kept pictures that nobody can tell, or that show none of the classes."""
-    found: set[str] = set()
-    for session in sessions_of(roots):
-        frames = read_frames(session)
-        truth = read_truth(session, frames)
-        rows = [row for row in frames.images if truth.label[row] < 0 <= truth.why[row]]
-        found |= {file_sha256(session.picture(frames.images[row]).read_bytes()) for row in rows}
-    return found
+    return device_folders([one for some in sessions.values() for one in some])
 
 
 def _eyes(options: HarvestOptions) -> tuple[Card, _Look, frozenset[str], bool]:

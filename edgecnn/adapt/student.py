@@ -15,7 +15,7 @@ from edgecnn.bundle.last_layer import UNLABELLED, LastLayer, lab_lessons
 from edgecnn.bundle.onboard.centres import ClassCentres
 from edgecnn.bundle.onboard.lab_memory import LabMemory
 from edgecnn.bundle.onboard.stored_network import StoredNetwork
-from edgecnn.bundle.teacher import LAB_LOSS, Teacher
+from edgecnn.bundle.teacher import Teacher, reads_lab
 from edgecnn.model.embedding import SplitNetwork
 from edgecnn.model.lab_replay import Replay
 from edgecnn.model.networks.margins import Margins, margins_of
@@ -98,9 +98,9 @@ class Student:
         replayed = np.unique(self.replay.train_labels)
         if len(replayed) < scores.shape[1] or few_classes(scores, self.images):
             return None
-        centres, read = ClassCentres(self.lab_lessons), self.reads_val(self.split.head)
-        right = int((centres.read_lab(self._val) == self.replay.val_labels).sum())
-        return centres if right >= read.sum() - LAB_LOSS * len(read) else None
+        centres = ClassCentres(self.lab_lessons)
+        right = centres.read_lab(self._val) == self.replay.val_labels
+        return centres if reads_lab(right, self.reads_val(self.split.head)) else None
 
     def taken_for(self, scores: np.ndarray, centres: ClassCentres | None) -> np.ndarray:
         """What each field image is taken for by its nearest centre, or else by its scores."""

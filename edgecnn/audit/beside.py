@@ -22,7 +22,7 @@ from edgecnn.records import Record
 from edgecnn.session.answers import RANDOM
 from edgecnn.session.headline import headline, objects_shown
 from edgecnn.session.read import Frames, Session, Truth
-from edgecnn.session.reading.devices import device_of
+from edgecnn.session.reading.devices import names_of
 from edgecnn.session.reading.thin_log import stands_for
 from edgecnn.words import number
 
@@ -151,10 +151,11 @@ def too_few_to_adapt(parts: Sequence[tuple[Session, Frames, Truth]], *, each: bo
         each: Whether each device is adapted to by itself.
     """
     counts: dict[str, tuple[int, int]] = {}
-    for session, frames, _ in parts:
+    names = names_of([session for session, _, _ in parts])
+    for name, (_, frames, _) in zip(names, parts, strict=True):
         rows = [row for row in frames.images if frames.by_chance(row)]
         things = len(rows) if frames.thing is None else len(np.unique(frames.thing[rows]))
-        device = device_of(session) if each else ""
+        device = name if each else ""
         pictures, shown = counts.get(device, (0, 0))
         counts[device] = pictures + len(rows), shown + things
     pictures, shown = map(min, zip(*counts.values(), strict=True))

@@ -164,7 +164,8 @@ def _adapting(
         parts = [part for part in parts if part[0] in mine]
     given = [word for place in places for word in ("--field", place)]
     if any(truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images):
-        given += [word for place in places for word in ("--labels", place)]
+        labelled = min(places, folders_of([session for session, _, _ in parts]), key=len)
+        given += [word for place in labelled for word in ("--labels", place)]
     command = _line("adapt", network, *given, *where)
     if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
         merge = _line("label", sessions[0].path, "--merge", label_file)

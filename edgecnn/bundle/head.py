@@ -25,6 +25,7 @@ __all__ = ["EMBEDDING_FILE", "HEAD_FILE", "Head", "Lessons", "entropy", "refit"]
 EMBEDDING_FILE, HEAD_FILE = "model_embedding_float32.tflite", "head.npz"
 _MOST_STEPS = 1000
 _MEMORY = 10  # steps that the minimizer remembers
+_LARGE = 100_000  # weights; from here on rounding to float32 moves no score by 1e-4
 _ENOUGH = 1e-7  # of the gradient: 1e-5 leaves scores 2e-3 from those of the best fit
 
 
@@ -118,66 +119,64 @@ def refit(head: Head, lessons: Lessons, l2: float) -> Head:
     """
     shape = head.weights.shape
     size = float(np.sqrt((lessons.embedding.astype(np.float64) ** 2).sum(axis=1).mean())) or 1.0
-    x = lessons.embedding.astype(np.float64) / size
-    share = (lessons.weights / lessons.weights.sum())[:, None]
-    wanted = np.zeros((len(x), shape[1]))
-    wanted[np.arange(len(x)), lessons.labels] = 1
+    exact = np.float32 if head.weights.size > _LARGE else np.float64
+    x = (lessons.embedding / size).astype(exact)
+    share = (lessons.weights / lessons.weights.sum()).astype(exact)[:, None]
+    rows = np.arange(len(x))
     start = head.weights.astype(np.float64) * size
 
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+    def slope(flat: np.ndarray) -> np.ndarray:
         weights, bias = flat[: start.size].reshape(shape), flat[start.size :]
-        logits = x @ weights + bias
-        logits -= logits.max(axis=1, keepdims=True)
-        scores = np.exp(logits)
-        total = scores.sum(axis=1, keepdims=True)
-        scores /= total
-        missed = -(share * wanted * (logits - np.log(total))).sum()
-        pull = weights - start
-        error = share * (scores - wanted)
-        slope = np.concatenate([(x.T @ error + l2 * pull).ravel(), error.sum(axis=0)])
-        return float(missed + l2 / 2 * (pull**2).sum()), slope
+        scores = softmax(x @ weights.astype(exact) + bias.astype(exact), 1.0)
+        scores[rows, lessons.labels] -= 1
+        error = share * scores
+        pull = l2 * (weights - start)
+        return np.concatenate([(x.T @ error + pull).ravel(), error.sum(axis=0)]).astype(exact)
 
-    found = _minimize(loss, np.concatenate([start.ravel(), head.bias]))
+    found = _flat_place(slope, np.concatenate([start.ravel(), head.bias]))
     weights = (found[: start.size].reshape(shape) / size).astype(np.float32)
     return Head(weights, found[start.size :].astype(np.float32))
 
 
-def _minimize(
-    loss: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray
-) -> np.ndarray:
-    """L-BFGS with a backtracking line search: scipy is not on every board."""
-    at, (value, slope) = start, loss(start)
-    memory: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_MEMORY)
+def _flat_place(slope_at: Callable[[np.ndarray], np.ndarray], at: np.ndarray) -> np.ndarray:
+    """Where a convex loss is least: L-BFGS, for scipy is not on every board.
+
+    A step goes on until the slope along it has turned by less than half. The loss itself is never
+    needed: near its least value differences of it are lost in rounding long before its slope is.
+    """
+    slope = slope_at(at)
+    memory: deque[tuple[np.ndarray, np.ndarray, float]] = deque(maxlen=_MEMORY)
     for _ in range(_MOST_STEPS):
         if np.abs(slope).max() < _ENOUGH:
             break
         way = _direction(slope, memory)
         descent, length = float(way @ slope), 1.0
         while length > 1e-8:
-            there = at + length * way
-            new_value, new_slope = loss(there)
-            if new_value <= value + 1e-4 * length * descent:
+            step = length * way
+            new_slope = slope_at(at + step)
+            if way @ new_slope <= -descent / 2:
                 break
             length /= 2
         else:
             break
-        step, change = there - at, new_slope - slope
-        if step @ change > 1e-12:
-            memory.append((step, change))
-        at, value, slope = there, new_value, new_slope
+        change = new_slope - slope
+        if (curved := float(step @ change)) > 0:
+            memory.append((step, change, curved))
+        at, slope = at + step, new_slope
     return at
 
 
-def _direction(slope: np.ndarray, memory: deque[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _direction(
+    slope: np.ndarray, memory: deque[tuple[np.ndarray, np.ndarray, float]]
+) -> np.ndarray:
     """Minus the slope times the inverse curvature that the last steps showed."""
     way, factors = -slope, []
-    for step, change in reversed(memory):
-        factor = (step @ way) / (step @ change)
-        factors.append(factor)
-        way = way - factor * change
+    for step, change, curved in reversed(memory):
+        factors.append(float(step @ way) / curved)
+        way -= factors[-1] * change
     if memory:
-        step, change = memory[-1]
-        way = way * ((step @ change) / (change @ change))
-    for (step, change), factor in zip(memory, reversed(factors), strict=True):
-        way = way + (factor - (change @ way) / (step @ change)) * step
+        step, change, curved = memory[-1]
+        way *= curved / float(change @ change)
+    for (step, change, curved), factor in zip(memory, reversed(factors), strict=True):
+        way += (factor - float(change @ way) / curved) * step
     return way

@@ -76,6 +76,13 @@ class LastLayer:
 
     def fit(self, rows: np.ndarray | None = None) -> Head | None:
         """The new layer, from these field images; None when there is nothing to learn from."""
+        ends = self.ends(rows)
+        return None if ends is None else ends[0].towards(ends[1], self.centred)
+
+    def ends(self, rows: np.ndarray | None = None) -> tuple[Head, Head] | None:
+        """The fit and the layer of the centres, between which the new layer lies; without centres
+        the fit twice.
+        """
         rows = np.arange(len(self.embedding)) if rows is None else rows
         answers, weights = lessons_of(
             self.labels[rows],
@@ -89,9 +96,7 @@ class LastLayer:
         fitted = refit(self.head, field + self.lab, self.pull)
         count = int((self.sample | (self.labels != UNLABELLED))[rows].sum())
         fitted = self.head.towards(fitted, count / (count + _AS_MUCH))
-        if self.centres is None or not self.centred:
-            return fitted
-        return fitted.towards(self.centres.last_layer(field, fitted), self.centred)
+        return fitted, self.centres.last_layer(field, fitted) if self.centres else fitted
 
     def cross_validate(self) -> Paired | None:
         """Held-out images that the new layer reads right for the first time, or no longer.

@@ -16,11 +16,10 @@ import numpy as np
 
 from edgecnn.bundle.head import Head, entropy
 
-__all__ = ["LAB_LOSS", "Teacher", "able_teachers", "choose_teacher", "steadiness"]
+__all__ = ["Teacher", "able_teachers", "choose_teacher", "reads_lab", "steadiness"]
 
 _SHIFT = 0.08
-LAB_LOSS = 0.015
-"""Share of the lab's images that a teacher may misread more than one pass."""
+_LAB_LOSS = 0.015  # share of the lab's images that a teacher may misread more than one pass
 _ONE = "one pass"
 _Embed = Callable[[np.ndarray], np.ndarray]
 # Parts of the image: left, top, width, height in shares of its sides; and whether mirrored.
@@ -68,9 +67,18 @@ def able_teachers(
         tensors: uint8 (n, height, width, 3): validation images; labels: their classes, int (n,).
     """
     means = _means(embed, head, tensors, tuple(_VIEWS))
-    right = {name: int((mean.argmax(axis=1) == labels).sum()) for name, mean in means.items()}
-    least = right[_ONE] - LAB_LOSS * len(labels)
-    return tuple(name for name in right if name != _ONE and right[name] >= least)
+    right = {name: mean.argmax(axis=1) == labels for name, mean in means.items()}
+    alone = right.pop(_ONE)
+    return tuple(name for name, read in right.items() if reads_lab(read, alone))
+
+
+def reads_lab(right: np.ndarray, alone: np.ndarray) -> bool:
+    """Whether a teacher reads the lab about as well as one pass does.
+
+    Args:
+        right, alone: Which of the lab's images each of them reads right: bool (n,).
+    """
+    return bool(right.sum() >= alone.sum() - _LAB_LOSS * len(alone))
 
 
 def choose_teacher(

@@ -102,22 +102,20 @@ def replay_file(
 def in_turns(classes: np.ndarray, most: int) -> np.ndarray:
     """Rows of up to `most` images, each class in turn and evenly spread within it, sorted.
 
+    The last turn takes classes evenly spread over those that have an image left, not the first.
+
     Example:
-        >>> in_turns(np.array([0, 0, 0, 0, 0, 1]), 3).tolist()
-        [0, 4, 5]
+        >>> in_turns(np.array([0, 0, 0, 0, 0, 1]), 3).tolist(), in_turns(np.arange(9), 3).tolist()
+        ([0, 4, 5], [0, 4, 8])
     """
     counts = np.bincount(classes)
     share = 0
     while np.minimum(counts, share + 1).sum() <= most and share < counts.max():
         share += 1
-    left = most - int(np.minimum(counts, share).sum())
-    chosen = []
-    for k, count in enumerate(counts):
-        mine = np.flatnonzero(classes == k)
-        extra = int(count > share and left > 0)
-        left -= extra
-        few = min(int(count), share + extra)
-        chosen.append(mine[evenly(int(count), few)])
+    few = np.minimum(counts, share)
+    longer = np.flatnonzero(counts > share)
+    few[longer[evenly(len(longer), most - int(few.sum()))]] += 1
+    chosen = [np.flatnonzero(classes == k)[evenly(n, few[k])] for k, n in enumerate(counts)]
     return np.sort(np.concatenate(chosen))
 
 

@@ -18,6 +18,7 @@ from edgecnn.errors import DataError, OptionError, OutputError
 from edgecnn.files.folders import find_labelled
 from edgecnn.files.picked import untouched
 from edgecnn.session.events import NONE_LABEL
+from edgecnn.session.read import Session, open_session
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -128,8 +129,15 @@ def test_what_a_session_has_labels_of_and_what_looks_like_it_is_left_out(
 
 
 def test_a_picture_that_nobody_can_tell_or_of_no_class_is_not_asked_about_again(
-    digits_model, digits_bundle, halves, tmp_path
+    digits_model, digits_bundle, halves, tmp_path, monkeypatch
 ):
+    opened = []
+
+    def counted(path: Path) -> Session:
+        opened.append(path)
+        return open_session(path)
+
+    monkeypatch.setattr("edgecnn.adapt.data.open_session", counted)
     session = record_folder(tmp_path / "session", digits_bundle, halves[0], truth=False)
     kept = sorted((session / "frames").iterdir())
     with open(session / "events.jsonl", "a") as events:
@@ -137,6 +145,7 @@ def test_a_picture_that_nobody_can_tell_or_of_no_class_is_not_asked_about_again(
             events.write(json.dumps(truth_event(int(path.stem), label)) + "\n")
     result = harvest(session, tmp_path / "picked", HarvestOptions(count=1000, model=digits_model))
     assert result.left_out["judged, of no class"] == 6
+    assert len(opened) == 2  # for its labels, and for its pictures
     judged = {hashlib.sha256(path.read_bytes()).hexdigest() for path in kept[:6]}
     assert not digests(tmp_path / "picked" / "images") & judged
 

@@ -19,12 +19,14 @@ from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.adapt.data import read_field
 from edgecnn.adapt.gate import AdaptStep
 from edgecnn.adapt.parent_bundle import ParentBundle
+from edgecnn.adapt.steps.refit_last_layer import try_last_layer
 from edgecnn.adapt.student import Student
 from edgecnn.bundle.artifacts import DYNAMIC_RANGE, FLOAT32, FULL_INTEGER
 from edgecnn.bundle.card import CARD_FILE
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, seal
-from edgecnn.bundle.head import EMBEDDING_FILE
+from edgecnn.bundle.head import EMBEDDING_FILE, Head, refit
+from edgecnn.bundle.onboard.centres import ClassCentres
 from edgecnn.bundle.onboard.lab_memory import LAB_MEMORY_FILE, LabMemory
 from edgecnn.bundle.onboard.stored_network import open_network
 from edgecnn.bundle.preprocess import read_image
@@ -224,6 +226,38 @@ def test_centres_that_misread_the_lab_teach_nothing(digits_bundle, halves):
     # A field that is read as one class teaches no centres either.
     images = read_field([halves[0] / "3"], bundle.card)
     assert student(replay).class_centres() is None
+
+
+def test_where_the_lab_allows_no_centres_the_layer_without_them_is_tried(
+    digits_bundle, halves, monkeypatch
+):
+    class Misled(ClassCentres):
+        def read_field(self, *seen: np.ndarray) -> np.ndarray:
+            return (super().read_field(*seen) + 1) % 10
+
+    bundle = Bundle.open(digits_bundle)
+    images = read_field([halves[0]], bundle.card)
+    fits = []
+
+    def counted(*args) -> Head:
+        fits.append(refit(*args))
+        return fits[-1]
+
+    monkeypatch.setattr("edgecnn.bundle.last_layer.refit", counted)
+
+    def step(centres: ClassCentres | None) -> tuple[AdaptStep, Student]:
+        student = Student(*open_network(bundle), images, AdaptOptions(), False)
+        monkeypatch.setattr(student, "class_centres", lambda: centres)
+        fits.clear()
+        return try_last_layer(student), student
+
+    alone, plain = step(None)
+    misled, student = step(Misled(plain.lab_lessons))
+    assert alone.accepted
+    assert misled == alone
+    assert student.teacher.name == plain.teacher.name
+    assert len(fits) == 7  # one with centres, one without, and the five folds'
+    np.testing.assert_array_equal(student.split.head.weights, plain.split.head.weights)
 
 
 def test_one_class_is_refused_on_the_board_too(digits_bundle, halves, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, keep_pictures, truth_event, write_session
 
+from edgecnn.adapt.data import sessions_of
 from edgecnn.audit.audit import audit
 from edgecnn.bundle.folder import Bundle
 
@@ -309,22 +310,33 @@ def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path):
     )
     roots = [tmp_path / "hall", tmp_path / "yard"]
     report = audit(roots)
-    given = " ".join(f"--{word} {root}" for word in ("field", "labels") for root in roots)
-    adapt = f"edgecnn adapt MODEL {given} --per device -o MODELS"
-    assert adapt in [step.command for step in report.next]
+
+    def adapt(*labels: Path) -> str:
+        each = " ".join(f"--field {root}" for root in roots)
+        given = " ".join(f"--labels {place}" for place in labels)
+        return f"edgecnn adapt MODEL {each} {given} --per device -o MODELS"
+
+    assert adapt(tmp_path) in [step.command for step in report.next]
+    assert [one.path for one in sessions_of([tmp_path])] == [*hall, *yard]
     assert audit([tmp_path]).next == report.next
     # Midnight begins a session of each.
     said = {note.split(":")[0] for note in report.notes if "look alike (" in note}
     assert said == {f"{one.parent.name}/{one.name}" for one in (*hall, *yard)}
     # A run that was stopped at its start, or ran another bundle, is of that device too.
     weeks(tmp_path / "yard" / "2026-03-03T00-00-00Z", often(0.6), about(0.7), 0, name="yard")
-    assert adapt in [step.command for step in audit(roots).next]
+    assert adapt(*roots) in [step.command for step in audit(roots).next]
     # No two folders of one name: the first device alone.
     alone = f"edgecnn adapt MODEL --field {hall[0]} --labels {hall[0]} -o MODEL2"
     assert alone in [step.command for step in audit([hall[0], yard[0]]).next]
     # A device with one session is named by its root too: dates are alike.
     shutil.rmtree(hall[1])
-    assert adapt in [step.command for step in audit(roots).next]
+    assert adapt(*roots) in [step.command for step in audit(roots).next]
+    # Two sites may use one name.
+    for path, site in ((hall[0], "Graz"), (yard[0], "Linz"), (yard[1], "Linz")):
+        header = json.loads((path / "session.json").read_text())
+        (path / "session.json").write_text(json.dumps(header | {"name": "gate", "site": site}))
+    table = audit([hall[0], *yard]).devices
+    assert {(one.called, one.sessions) for one in table} == {("gate, Graz", 1), ("gate, Linz", 2)}
 
 
 @pytest.mark.parametrize(("labels", "first"), [(20, "label"), (192, "adapt")])

@@ -64,19 +64,18 @@ def try_last_layer(student: Student) -> AdaptStep:
 
 
 def _fit(student: Student, layer: LastLayer) -> tuple[LastLayer, Head | None]:
-    """The same with class centres, where there are any, as far as the validation images allow;
+    """The same with class centres, where there are any and as far as the validation images allow;
     and its fit, None where there is nothing to learn from.
     """
     centres = student.class_centres()
-    if centres is None:
-        return layer, layer.fit()
-    layer = replace(layer, centres=centres, classes=student.taken_for(layer.teacher, centres))
-    for share in _CENTRED:
-        layer = replace(layer, centred=share)
-        head = layer.fit()
-        if head is None or student.lab_with(head).loss_points <= student.allowed_loss:
-            break
-    return layer, head
+    if centres is not None:
+        classes = student.taken_for(layer.teacher, centres)
+        centred = replace(layer, centres=centres, classes=classes)
+        for share in _CENTRED if (ends := centred.ends()) else ():
+            head = ends[0].towards(ends[1], share)
+            if student.lab_with(head).loss_points <= student.allowed_loss:
+                return replace(centred, centred=share), head
+    return layer, layer.fit()
 
 
 def _choose_teacher(student: Student) -> Teacher:

@@ -11,7 +11,7 @@ from edgecnn.audit.fault import Fault
 from edgecnn.audit.live import measure_live
 from edgecnn.records import Record
 from edgecnn.session.read import Frames, Session, Truth
-from edgecnn.session.reading.devices import of_each_device
+from edgecnn.session.reading.devices import name_of, of_each_device
 
 __all__ = ["DeviceFigures", "each_device"]
 
@@ -67,7 +67,7 @@ def each_device(
     if len(devices) < 2:
         return ()
     found = []
-    for name, sessions in devices.items():
+    for sessions in devices.values():
         paths = {str(session.path) for session in sessions}
         mine = [part for part in parts if str(part[0].path) in paths]
         live = measure_live(mine, labels)
@@ -80,7 +80,7 @@ def each_device(
         frames = sum(len(one) for _, one, _ in mine)
         found.append(
             DeviceFigures(
-                name,
+                name_of(sessions[0]),
                 " and ".join(sites),
                 len(sessions),
                 frames,

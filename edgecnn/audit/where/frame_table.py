@@ -23,7 +23,7 @@ from edgecnn.session.headline import (
     objects_shown,
 )
 from edgecnn.session.read import Frames, Session, Truth
-from edgecnn.session.reading.devices import device_of
+from edgecnn.session.reading.devices import names_of
 from edgecnn.session.reading.thin_log import stands_for
 
 __all__ = ["Field", "FrameTable", "Labelled", "Looks", "header_values"]
@@ -110,7 +110,7 @@ class FrameTable:
         confidence = joined([frames.calibrated for _, frames, _ in parts])
         starts = _starts(parts).tolist()
         days = [f.days + np.array([k, 0]) for k, (_, f, _) in zip(starts, parts, strict=True)]
-        names = [device_of(session) for session, _, _ in parts]
+        names = names_of([session for session, _, _ in parts])
         devices = tuple(dict.fromkeys(names))
         code = [devices.index(name) for name in names]
         of_device = np.repeat(code, [len(frames.days) for _, frames, _ in parts])

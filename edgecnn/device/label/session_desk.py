@@ -24,7 +24,7 @@ from edgecnn.session.events import NONE_LABEL, TruthEvent
 from edgecnn.session.headline import headline
 from edgecnn.session.layout import short_name
 from edgecnn.session.read import Session, Truth, truth_events
-from edgecnn.session.reading.devices import device_of
+from edgecnn.session.reading.devices import names_of
 from edgecnn.session.things import link_things
 from edgecnn.session.truth_rows import TruthRows, standing
 from edgecnn.words import number
@@ -89,7 +89,8 @@ class SessionDesk(Desk):
                     f"{session.path} has other classes than {self._first.path}; label them apart"
                 )
         self._all = [(one, LateLabels(one.session.path)) for one in opened if one.pictures]
-        self._devices = {device_of(one.session) for one, _ in self._all}
+        having = [one.session for one, _ in self._all]
+        self._devices = dict(zip((one.path for one in having), names_of(having), strict=True))
         self._places: list[_Place] = []
         self._disputed: list[int] = []
         self._done: dict[int, str | None] = {}
@@ -127,10 +128,14 @@ class SessionDesk(Desk):
             "fixed": True,
         }
 
+    @property
+    def _num_devices(self) -> int:
+        return len(set(self._devices.values()))
+
     def _called(self) -> str:
         """What a person knows the pictures by: the device, or the session of a nameless one."""
-        if len(self._devices) > 1:
-            return number(len(self._devices), "device")
+        if self._num_devices > 1:
+            return number(self._num_devices, "device")
         if len(self._all) > 1:
             return self._first.header.name or number(len(self._all), "session")
         return self._first.header.name or short_name(self._first.path)
@@ -162,8 +167,9 @@ class SessionDesk(Desk):
             note = f"{kind if held not in self._before else 'Second look:'} frame"
             place = self._places[held]
             note = f"{note} {place.picture.name}"
-            if len(self._devices) > 1:
-                note += f", {device_of(place.recorded.session) or 'unnamed device'}"
+            if self._num_devices > 1:
+                name = self._devices[place.recorded.session.path]
+                note += f", {name or 'unnamed device'}"
             return {"frame": held, "note": note, **answer_json(place.picture.answer)}
 
     def picture(self, frame: int) -> bytes | None:
@@ -234,16 +240,17 @@ class SessionDesk(Desk):
             self._before[place] = truth
 
     def _next(self) -> int | None:
-        """The next picture: those on which people differ, those that chance picked while the figure
-        is not tight, then the least certain.
+        """The next picture: those on which people differ; those that chance picked, first the ones
+        without a label, while the figure is not tight; then the least certain.
         """
         taken = {*self._done, *self._leases.values()}
         tight = bool(outlook(self._tally())["enough"])
-        queues = ((self._disputed, UNIFORM), (self._uniform, UNIFORM), (self._unsure, "hard"))
-        for queue, why in queues:
+        first = [k for k in self._uniform if k not in self._before and not tight]
+        again = [k for k in self._uniform if k in self._before]
+        chosen = [*self._disputed, *first, *again]
+        for queue, why in ((chosen, UNIFORM), (self._unsure, "hard")):
             found = next((k for k in queue if k not in taken), None)
-            enough = tight and why == UNIFORM and found not in self._before
-            if found is not None and not enough:
+            if found is not None:
                 self._why[found] = why
                 return found
         return None

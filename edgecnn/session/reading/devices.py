@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,21 +10,33 @@ from edgecnn.errors import SessionError
 from edgecnn.session.header import Session, open_session
 from edgecnn.session.layout import is_dated, sessions_below
 
-__all__ = ["device_folders", "device_of", "folders_of", "of_each_device"]
+__all__ = ["device_folders", "folders_of", "name_of", "names_of", "of_each_device"]
 
 _MANY = 3  # sessions that a command names
 
 
-def device_of(session: Session) -> str:
-    """What a device is told from others by: its name, or else that of its machine."""
+def name_of(session: Session) -> str:
+    """What its device is called, or else its machine."""
     return session.header.name or str(session.header.host.get("name") or "")
+
+
+def names_of(sessions: Sequence[Session]) -> list[str]:
+    """What the device of each session is told from the others by: its name, with its site where
+    devices of several sites have that name.
+    """
+    named = [(name_of(one), one.header.site) for one in sessions]
+    sites = Counter(name for name, site in set(named) if site)
+    return [
+        f"{name or 'unnamed device'}, {site}" if site and sites[name] > 1 else name
+        for name, site in named
+    ]
 
 
 def of_each_device(sessions: Sequence[Session]) -> dict[str, list[Session]]:
     """The sessions of each device."""
     found = defaultdict(list)
-    for one in sessions:
-        found[device_of(one)].append(one)
+    for name, one in zip(names_of(sessions), sessions, strict=True):
+        found[name].append(one)
     return dict(found)
 
 
@@ -40,9 +52,11 @@ def device_folders(sessions: Sequence[Session]) -> list[Path]:
 
 
 def folders_of(sessions: Sequence[Session]) -> list[Path]:
-    """The sessions; of many the roots of those that have one."""
+    """The sessions; of many the root of all, or the roots of those that have one."""
     if len(sessions) <= _MANY:
         return [one.path for one in sessions]
+    if common := _root_of(sessions):
+        return [common]
     beside = defaultdict(list)
     for one in sessions:
         beside[one.path.parent].append(one)
@@ -78,9 +92,11 @@ def _own_root(sessions: Sequence[Session]) -> Path | None:
 
 
 def _root_of(sessions: Sequence[Session]) -> Path | None:
-    """The folder that holds these sessions and no others."""
+    """The folder that holds these sessions, or the roots of several devices, and no others."""
     paths = sorted(one.path for one in sessions)
     root = paths[0].parent
+    if any(one.parent != root for one in paths):
+        root = root.parent
     return None if sessions_below(root) != paths or _holds_new_folders(root) else root
 
 

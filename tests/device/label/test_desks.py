@@ -249,6 +249,18 @@ def test_the_page_names_the_device_and_of_several_each_pictures_own(session, tmp
     assert [named[key][0] for key in named] == ["hall", "2 devices", "session"]
     assert named["both"][1].endswith((", hall", ", yard 2"))
     assert "," not in named["hall"][1]
+    with open(hall / "events.jsonl", "a") as events:
+        for k in range(60):
+            events.write(json.dumps(truth_event(k, "0", via="csv", why="all")) + "\n")
+    desk = SessionDesk([hall, yard])
+    asked = []
+    for _ in range(40):
+        asked.append(desk.question("x")["note"])
+        desk.give([given(desk, desk.question("x")["frame"], "0")])
+    desk.close()
+    # What has no label comes before second looks.
+    assert [note.startswith("Random frame") for note in asked] == [True] * 20 + [False] * 20
+    assert [note.endswith(", yard 2") for note in asked] == [True] * 20 + [False] * 20
 
 
 def test_a_start_again_goes_on_and_a_label_sent_again_is_written_once(session):
