@@ -252,11 +252,11 @@ def _open_parent(
 
 def _take_steps(student: Student, progress: Progress | None) -> tuple[AdaptStep, ...]:
     """Try every step that the options ask for."""
-    steps = [try_framing(student), try_batch_norm(student), try_last_layer(student)]
+    steps = [try_framing(student), try_batch_norm(student), try_last_layer(student, progress)]
     if student.options.all_layers:
         steps.append(try_all_layers(student, progress))
         if steps[-1].accepted and not len(student.images.labelled):  # the teacher knows more now
-            steps.append(replace(try_last_layer(student), name="last layer again"))
+            steps.append(replace(try_last_layer(student, progress), name="last layer again"))
     return tuple(steps)
 
 

@@ -92,7 +92,7 @@ class Student:
     def class_centres(self) -> ClassCentres | None:
         """Where the classes lie; None where these are no teacher: where the lab's own misread the
         validation images, the network reads the field as few classes, or a class has no replayed
-        lab image, because there are more classes than are replayed.
+        lab image, as in older files of many classes.
         """
         scores = self.scores
         replayed = np.unique(self.replay.train_labels)

@@ -120,8 +120,10 @@ def refit(head: Head, lessons: Lessons, l2: float) -> Head:
     shape = head.weights.shape
     size = float(np.sqrt((lessons.embedding.astype(np.float64) ** 2).sum(axis=1).mean())) or 1.0
     exact = np.float32 if head.weights.size > _LARGE else np.float64
-    x = (lessons.embedding / size).astype(exact)
     share = (lessons.weights / lessons.weights.sum()).astype(exact)[:, None]
+    # Seen from their mean: else weights and bias can do each other's work, and take long to agree.
+    mean = (share * lessons.embedding).sum(axis=0, dtype=np.float64) / size
+    x = (lessons.embedding / size - mean).astype(exact)
     rows = np.arange(len(x))
     start = head.weights.astype(np.float64) * size
 
@@ -133,9 +135,9 @@ def refit(head: Head, lessons: Lessons, l2: float) -> Head:
         pull = l2 * (weights - start)
         return np.concatenate([(x.T @ error + pull).ravel(), error.sum(axis=0)]).astype(exact)
 
-    found = _flat_place(slope, np.concatenate([start.ravel(), head.bias]))
-    weights = (found[: start.size].reshape(shape) / size).astype(np.float32)
-    return Head(weights, found[start.size :].astype(np.float32))
+    found = _flat_place(slope, np.concatenate([start.ravel(), head.bias + mean @ start]))
+    weights, bias = found[: start.size].reshape(shape), found[start.size :]
+    return Head((weights / size).astype(np.float32), (bias - mean @ weights).astype(np.float32))
 
 
 def _flat_place(slope_at: Callable[[np.ndarray], np.ndarray], at: np.ndarray) -> np.ndarray:

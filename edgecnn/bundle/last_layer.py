@@ -17,6 +17,7 @@ import numpy as np
 from edgecnn.accuracy.paired import Paired
 from edgecnn.bundle.head import Head, Lessons, refit
 from edgecnn.bundle.onboard.centres import ClassCentres
+from edgecnn.records import Progress
 
 __all__ = [
     "FEWEST_GROUPS",
@@ -98,7 +99,7 @@ class LastLayer:
         fitted = self.head.towards(fitted, count / (count + _AS_MUCH))
         return fitted, self.centres.last_layer(field, fitted) if self.centres else fitted
 
-    def cross_validate(self) -> Paired | None:
+    def cross_validate(self, progress: Progress | None = None) -> Paired | None:
         """Held-out images that the new layer reads right for the first time, or no longer.
 
         Right is the label; without any label, the teacher's sure answer. None with fewer than two
@@ -111,11 +112,14 @@ class LastLayer:
         before, after = (np.zeros(len(folds), bool) for _ in range(2))
         if len(set(folds[counted].tolist())) < 2:
             return None
-        for fold in range(folds.max() + 1):
+        count = int(folds.max()) + 1
+        for fold in range(count):
             held = folds == fold
             head = self.fit(np.flatnonzero(~held)) or self.head
             for found, one in ((before, self.head), (after, head)):
                 found[held] = one.scores(self.embedding[held]).argmax(axis=1) == truth[held]
+            if progress:
+                progress("trying the last layer on held-out images", fold + 1, count)
         return Paired.of(before[counted], after[counted])
 
 

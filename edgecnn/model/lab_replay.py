@@ -4,7 +4,8 @@ Fitting the last layer to field images alone would forget the lab, so some TRAIN
 replayed. What changes is accepted only if the VALIDATION images are still read as well. No lab
 test image is in the file: those are for the report.
 
-train_tensors     uint8 (n, height, width, 3) RGB, up to 600 training images, the classes in turn
+train_tensors     uint8 (n, height, width, 3) RGB, up to 600 training images, the classes in turn;
+                  of more classes one image each
 train_embeddings  float32 (n, d): what the last layer sees of them; whole, if `adapt` lets the
                   network cut off margins that another camera shows
 train_labels      int32 (n,)
@@ -36,11 +37,19 @@ from edgecnn.quiet import quiet
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["MOST_TRAIN", "REPLAY_FILE", "Replay", "in_turns", "read_replay", "replay_file"]
+__all__ = [
+    "MOST_TRAIN",
+    "REPLAY_FILE",
+    "Replay",
+    "in_turns",
+    "read_replay",
+    "replay_file",
+    "to_replay",
+]
 
 REPLAY_FILE = "replay.npz"
 MOST_TRAIN = 600
-"""So many training images are replayed at most."""
+"""So many training images are replayed at most, or one of each class."""
 
 _MOST_VAL = 1000
 _FEWEST = 300
@@ -83,7 +92,7 @@ def replay_file(
         return {}
     size = int(np.prod(train[0].shape[1:]))
     allowed = max(_FEWEST, _BYTES // size)
-    rows = in_turns(train[1], MOST_TRAIN)
+    rows = to_replay(train[1], MOST_TRAIN)
     val_rows = in_turns(val[1], min(_MOST_VAL, allowed))
     chosen = ChosenTensors(train[0], rows)
     with quiet():
@@ -117,6 +126,13 @@ def in_turns(classes: np.ndarray, most: int) -> np.ndarray:
     few[longer[evenly(len(longer), most - int(few.sum()))]] += 1
     chosen = [np.flatnonzero(classes == k)[evenly(n, few[k])] for k, n in enumerate(counts)]
     return np.sort(np.concatenate(chosen))
+
+
+def to_replay(classes: np.ndarray, most: int) -> np.ndarray:
+    """Rows of the images to replay, as `in_turns`; one at least of each class, or the last layer
+    would forget the others.
+    """
+    return in_turns(classes, max(most, len(np.unique(classes))))
 
 
 def read_replay(folder: Path, card: Card) -> Replay:

@@ -23,6 +23,7 @@ from edgecnn.device.run.run import RunOptions, run
 from edgecnn.errors import BundleError, ModelError
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.foreign.lab_halves import halve_lab_test
+from edgecnn.model.lab_replay import in_turns, to_replay
 from edgecnn.model.read import LabTest, load_model
 
 
@@ -116,3 +117,14 @@ def test_pictures_of_one_thing_stay_in_one_part_and_each_class_is_in_all():
 @pytest.mark.parametrize("things", [{0: 4, 1: 3}, {0: 8}])
 def test_a_class_of_too_few_things_leaves_nothing_to_replay(things):
     assert halve_lab_test(lab_test(things), 2) is None
+
+
+def test_of_many_classes_none_is_left_out_for_its_place_in_the_list():
+    """Of a thousand classes the last ones must be replayed and checked as the first ones are."""
+    classes = np.repeat(np.arange(1000), 3)
+    few = classes[in_turns(classes, 409)]
+    assert len(few) == 409
+    assert np.diff(few).max() <= 3
+    assert (few[0], few[-1]) == (0, 999)
+    assert classes[to_replay(classes, 409)].tolist() == list(range(1000))
+    assert len(to_replay(classes, 1700)) == 1700

@@ -237,7 +237,7 @@ def test_where_the_lab_allows_no_centres_the_layer_without_them_is_tried(
 
     bundle = Bundle.open(digits_bundle)
     images = read_field([halves[0]], bundle.card)
-    fits = []
+    fits, said = [], []
 
     def counted(*args) -> Head:
         fits.append(refit(*args))
@@ -249,13 +249,18 @@ def test_where_the_lab_allows_no_centres_the_layer_without_them_is_tried(
         student = Student(*open_network(bundle), images, AdaptOptions(), False)
         monkeypatch.setattr(student, "class_centres", lambda: centres)
         fits.clear()
-        return try_last_layer(student), student
+        said.clear()
+        return try_last_layer(student, lambda *step: said.append(step)), student
 
     alone, plain = step(None)
     misled, student = step(Misled(plain.lab_lessons))
     assert alone.accepted
     assert misled == alone
     assert student.teacher.name == plain.teacher.name
+    assert [(what.split()[0], *count) for what, *count in said] == [
+        *(("fitting", k, 1) for k in range(2)),
+        *(("trying", k, 5) for k in range(1, 6)),
+    ]
     assert len(fits) == 7  # one with centres, one without, and the five folds'
     np.testing.assert_array_equal(student.split.head.weights, plain.split.head.weights)
 

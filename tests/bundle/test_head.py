@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from edgecnn.accuracy.confidence import softmax
 from edgecnn.bundle.head import Head, Lessons, entropy, refit
 from edgecnn.errors import BundleError
 
@@ -62,6 +63,29 @@ def test_a_strong_pull_keeps_the_old_weights_and_a_weak_one_reads_the_lessons(le
     held, free = refit(start, lessons, 1e3), refit(start, lessons, 1e-4)
     assert np.abs(held.weights - start.weights).max() < 1e-2
     assert right(free) > 0.85 > right(start)
+
+
+def test_a_large_layer_is_fitted_to_its_best_without_idle_steps(monkeypatch):
+    """Of many weights: rounding must neither stop the search nor let it go on in place."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(900) % 300
+    middles = np.maximum(rng.normal(0, 1, (300, 400)), 0)
+    seen = np.maximum(middles[labels] + rng.normal(0, 0.9, (900, 400)), 0).astype(np.float32)
+    start = Head(
+        (0.1 * (middles - middles.mean(0)).T).astype(np.float32), np.zeros(300, np.float32)
+    )
+    some = Lessons(seen, labels, np.ones(900))
+    looks = []
+    monkeypatch.setattr(
+        "edgecnn.bundle.head.softmax", lambda *given: looks.append(1) or softmax(*given)
+    )
+    found = refit(start, some, 1e-4)
+    assert len(looks) < 120
+    # The slope of the loss, in the words of its docstring.
+    missed = found.scores(seen).astype(float) - np.eye(300)[labels]
+    size = np.sqrt((seen.astype(float) ** 2).sum(axis=1).mean())
+    slope = seen.T @ missed / 900 / size + 1e-4 * size * (found.weights - start.weights)
+    assert np.abs(slope).max() < 1e-6
 
 
 def test_weights_count_as_repeats(lessons):

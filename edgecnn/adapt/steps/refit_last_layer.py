@@ -13,16 +13,18 @@ from edgecnn.bundle.teacher import Teacher, able_teachers, choose_teacher
 from edgecnn.camera.scenes import evenly
 from edgecnn.model.embedding import SplitNetwork
 from edgecnn.model.networks.margins import margins_of
+from edgecnn.records import Progress
 
 __all__ = ["try_last_layer"]
 
 _NAME = "last layer"
+_FITTING = "fitting the last layer"
 _MOST_BROKEN = 0.15  # of the field set, against the teacher
 _CENTRED = (0.5, 0.25, 0.0)  # of the way to the class centres
 _OF_LAB = 200  # validation images on which the teachers are tried
 
 
-def try_last_layer(student: Student) -> AdaptStep:
+def try_last_layer(student: Student, progress: Progress | None = None) -> AdaptStep:
     """Fit the last layer to labels and to what the teacher makes of the other images."""
     before, images = student.scores, student.images
     student.teacher = teacher = _choose_teacher(student)
@@ -40,12 +42,16 @@ def try_last_layer(student: Student) -> AdaptStep:
         student.options.threshold,
         student.options.pull,
     )
+    if progress:
+        progress(_FITTING, 0, 1)
     layer, head = _fit(student, layer)
+    if progress:
+        progress(_FITTING, 1, 1)
     if layer.centres:
         student.teacher = replace(teacher, name=f"{teacher.name}, then the nearest class centre")
     if head is None:
         return AdaptStep(_NAME, False, nothing_sure(student.options.threshold))
-    pair, why = layer.cross_validate(), ""
+    pair, why = layer.cross_validate(progress), ""
     if pair is None:
         which = "labelled images" if (labels != UNLABELLED).any() else "images"
         why = f"all {which} are near-duplicates of each other, so nothing can be held out"
@@ -71,7 +77,10 @@ def _fit(student: Student, layer: LastLayer) -> tuple[LastLayer, Head | None]:
     if centres is not None:
         classes = student.taken_for(layer.teacher, centres)
         centred = replace(layer, centres=centres, classes=classes)
-        for share in _CENTRED if (ends := centred.ends()) else ():
+        ends = centred.ends()
+        if ends is None:
+            return layer, None
+        for share in _CENTRED:
             head = ends[0].towards(ends[1], share)
             if student.lab_with(head).loss_points <= student.allowed_loss:
                 return replace(centred, centred=share), head

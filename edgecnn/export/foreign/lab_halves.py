@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgecnn.model.lab_replay import MOST_TRAIN, Replay, in_turns
+from edgecnn.model.lab_replay import MOST_TRAIN, Replay, in_turns, to_replay
 from edgecnn.model.read import LabTest
 
 __all__ = ["halve_lab_test"]
@@ -29,8 +29,9 @@ def halve_lab_test(test: LabTest, num_classes: int) -> tuple[Replay, np.ndarray]
         turn[mine] = np.unique(test.things[mine], return_inverse=True)[1] % _TURNS
         if not len(mine) or turn[mine].max() < _VAL:
             return None
-    quarters = [np.flatnonzero(turn == one) for one in (_REPLAY, _VAL)]
-    replayed, val = (rows[in_turns(test.labels[rows], MOST_TRAIN)] for rows in quarters)
+    replayed, val = (np.flatnonzero(turn == one) for one in (_REPLAY, _VAL))
+    replayed = replayed[to_replay(test.labels[replayed], MOST_TRAIN)]
+    val = val[in_turns(test.labels[val], MOST_TRAIN)]
     replay = Replay(
         train_tensors=test.tensors[replayed],
         train_embeddings=np.empty((0, 0), np.float32),  # what the file makes of them is embedded

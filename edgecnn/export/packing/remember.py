@@ -15,7 +15,7 @@ from edgecnn.bundle.teacher import able_teachers
 from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.foreign.lab_halves import halve_lab_test
 from edgecnn.export.packing.cut_head import cut_embedding
-from edgecnn.model.lab_replay import Replay, in_turns, read_replay
+from edgecnn.model.lab_replay import Replay, in_turns, read_replay, to_replay
 from edgecnn.model.networks.margins import margins_of
 from edgecnn.model.read import LabModel
 from edgecnn.quiet import quiet
@@ -47,7 +47,7 @@ def memory_file(lab: LabModel, files: dict[str, bytes]) -> dict[str, bytes]:
         if train is None:
             return {}
         most = max(_FEWEST, _BYTES // (2 * train.shape[1]))
-        rows = in_turns(replay.train_labels, most)
+        rows = to_replay(replay.train_labels, most)
         val = in_turns(replay.val_labels, most)
         test = reported[in_turns(lab.test.labels[reported], most)]
         tensors, large = replay.val_tensors[val], np.prod(lab.card.input.shape[:2]) > _LARGE
