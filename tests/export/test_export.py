@@ -258,6 +258,11 @@ def test_what_is_about_integer_files_goes_with_one_of_them(formats):
     ExportOptions(formats=formats, repair=True, integer_io="int8")
 
 
+def test_a_bundle_in_the_place_of_a_model_is_named(small_result, small_field, tmp_path):
+    with pytest.raises(ModelError, match="is a bundle, expected the MODEL folder or the Keras"):
+        export(small_result.bundle, small_field, tmp_path / "out.edgecnn")
+
+
 def test_a_bundle_among_the_images_that_are_read_is_refused(small_model, small_field, tmp_path):
     for given in (small_field, [small_field, tmp_path]):
         place = small_field / "o.edgecnn"
