@@ -360,6 +360,21 @@ def test_a_damaged_model_folder_is_refused_in_one_line(tmp_path, small_model, sm
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.parametrize("folder_of", ["camera_1", "{label}_test", "0"])
+def test_labels_need_not_be_the_names_of_the_folders(tmp_path, small_model, folder_of):
+    folder = copy(small_model, tmp_path)
+    arrays = dict(np.load(folder / "lab_test.npz"))
+    labels = json.loads((folder / "card.json").read_text())["labels"]
+    arrays["files"] = np.array(
+        [
+            f"{folder_of.format(label=labels[code])}/{Path(name).name}"
+            for name, code in zip(arrays["files"], arrays["labels"], strict=True)
+        ]
+    )
+    np.savez(folder / "lab_test.npz", **arrays)
+    assert load_lab_model(folder).test.files.tolist() == arrays["files"].tolist()
+
+
 def test_an_output_that_is_somebody_elses_is_left_alone(tmp_path, small_model, small_field):
     taken = tmp_path / "photos"
     taken.mkdir()
