@@ -312,8 +312,9 @@ def _edit_card(**changes):
 
 
 def _swapped_labels(folder):
-    card = json.loads((folder / "card.json").read_text())
-    _edit_card(labels=card["labels"][::-1])(folder)
+    labels = json.loads((folder / "card.json").read_text())["labels"]
+    counts = dict.fromkeys(labels, 100)  # as `train` writes them
+    _edit_card(labels=labels[::-1], training={"class_counts": counts})(folder)
 
 
 def _float_labels(folder):
