@@ -265,6 +265,11 @@ def _read(path: Path, name: str) -> bytes:
     except (FileNotFoundError, KeyError, NotADirectoryError) as error:
         if not path.exists():
             raise BundleError(f"{path} does not exist, expected a NAME.edgecnn folder") from error
+        if name == _SUMS and (path / "model.keras").is_file():
+            raise BundleError(
+                f"{path} is a MODEL folder, expected a bundle; `edgecnn export {path} "
+                "--calibration FOLDER -o NAME.edgecnn` makes one of it"
+            ) from error
         hint = (
             "; is it a bundle of `edgecnn export`?"
             if name == _SUMS

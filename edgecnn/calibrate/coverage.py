@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from edgecnn.calibrate.pick import Candidates
 from edgecnn.calibrate.pool import Pool
 from edgecnn.camera.statistics import STATISTICS
 from edgecnn.records import Record
+from edgecnn.words import number
 
 __all__ = ["Coverage", "measure_coverage", "narrowness"]
 
@@ -115,5 +117,6 @@ def _narrow_time(pool: Pool, indices: np.ndarray) -> list[str]:
         times = [file.moment for file in files if file.moment is not None]
     if len(times) < max(2, len(files) // 2) or max(times) - min(times) >= _SPAN_S:
         return []
-    minutes = (max(times) - min(times)) / 60
-    return [f"one hour: the images were taken within {minutes:.0f} minutes; add other days"]
+    minutes = math.ceil((max(times) - min(times)) / 60) or 1
+    span = number(minutes, "minute")
+    return [f"one hour: the images were taken within {span}; add other days"]

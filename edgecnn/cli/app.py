@@ -20,8 +20,9 @@ from edgecnn.errors import EdgecnnError
 from edgecnn.option import Option
 from edgecnn.quiet import stdout_for_results
 
-__all__ = ["COMMANDS", "Outcome", "app", "command", "result_lines", "text_lines"]
+__all__ = ["COMMANDS", "INTERRUPTED", "Outcome", "app", "command", "result_lines", "text_lines"]
 
+INTERRUPTED = 130  # the status of Ctrl-C, as shells have it
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # outputs are checked where they are written
 # A place that does not even say whether it is there: any question about a path may find that out.
 _SHUT = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG)
@@ -93,7 +94,7 @@ def command(
             except KeyboardInterrupt as stopped:
                 left = str(stopped) or "nothing half-written is left"
                 tell(f"edgecnn {name}: interrupted; {left}")
-                raise typer.Exit(130) from None
+                raise typer.Exit(INTERRUPTED) from None
             raise typer.Exit(status)
 
         parameters = [*declared.arguments, *map(_parameter, declared.shown)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from edgecnn._version import __version__
 from edgecnn.cli import device, lab
-from edgecnn.cli.app import COMMANDS, app
+from edgecnn.cli.app import COMMANDS, INTERRUPTED, app
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -41,7 +42,22 @@ def main() -> None:
     # these: the probe of 1,300 images takes 9 s of processor time on two busy cores, and 2 s so.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _open_closed()
-    app(prog_name="edgecnn")
+    try:
+        app(prog_name="edgecnn")
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _leave_at_once()
+        raise
+
+
+def _leave_at_once() -> None:
+    """End without waiting for the threads of libraries: those of TensorFlow that still read images
+    for a training abort the process now and then, and its status is no longer ours.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def _open_closed() -> None:

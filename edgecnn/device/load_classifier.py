@@ -10,6 +10,7 @@ from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.edgetpu.twin import twin_file
 from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.runtime.module import check_device
 from edgecnn.device.machine.delegate_trial import try_delegate
 from edgecnn.device.options import DeviceOptions
 from edgecnn.errors import BundleError, MissingRuntimeError
@@ -43,7 +44,7 @@ def load_classifier(bundle: Bundle | Path | str, options: DeviceOptions) -> Load
     load = partial(Classifier, opened, threads=options.threads, runtime=options.runtime)
     if device == "cpu":
         return Loaded(load(artifact), device)
-    _check_device(device)
+    check_device(device)
     files = [a.file for a in opened.card.artifacts]
     file = opened.artifact(artifact or preferred(files, device)).file
     compiled = _COMPILED_MARK in opened.read(file)
@@ -87,12 +88,3 @@ def check_golden(classifier: Classifier) -> None:
                 f"{result.steps:g} steps off the lab's scores, expected at most 1; run "
                 "`edgecnn doctor` with this bundle"
             )
-
-
-def _check_device(device: str) -> None:
-    named = device == "edgetpu" or device.startswith("edgetpu:")
-    if not named and "/" not in device and Path(device).suffix not in (".so", ".dylib", ".dll"):
-        raise MissingRuntimeError(
-            f"device {device!r} is unknown; expected cpu, edgetpu, edgetpu:usb, edgetpu:pci:0 or "
-            "the path of a delegate library"
-        )

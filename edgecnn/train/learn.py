@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from edgecnn.files.staging import check_room
 from edgecnn.memory import return_free_memory
 from edgecnn.model.embedding import SplitNetwork, split_network
 from edgecnn.model.lab_replay import MOST_TRAIN
@@ -52,6 +53,7 @@ from edgecnn.train.task import Part, Task
 __all__ = ["Learned", "check_synthesis", "learn", "start_with_sides"]
 
 _TRIED = 16  # images
+_FLOAT = 4.0  # bytes
 # Of each validation image, of a network that starts from nothing: see `validation_batches`.
 _VERSIONS = 3
 
@@ -181,6 +183,8 @@ class _Trainer:
             model, network = _network(task, options)
         if options.imbalance == "logit_adjustment":
             last_dense(model)  # refuses before the training, not after it
+        if self.kept:  # else it would be known after the last epoch, and nothing be kept
+            check_room(self.kept.place, _FLOAT * model.count_params())
         model = movable(model) if task.cluster else model
         probed = self._probed(options, images) if options.pretrained else None
         aim = self._aim(options, images, probed) if probed else None

@@ -15,9 +15,9 @@ from edgecnn._version import __version__
 from edgecnn.bundle.card import Card, picture_key
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import EdgecnnError, ModelError, OutputError
-from edgecnn.files.folders import find_images
 from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import check_room, check_writable
+from edgecnn.images.field_files import find_field
 from edgecnn.installed import check_installed
 from edgecnn.memory import return_free_memory
 from edgecnn.model.lab_replay import replay_file
@@ -86,7 +86,7 @@ def train(
         check_writable(output, marker=LAB_TEST_FILE)
         _check_kept(output, options.resume, reports)
     if options.field:
-        find_images(options.field)
+        find_field([options.field])
     check_also(options.also)
     plan = make_plan(lab, options, alone=cluster is None)
     reports.line(plan.to_text())
@@ -127,9 +127,10 @@ def _check_kept(output: Path, resume: bool, reports: Reports) -> None:
     """
     place = place_of(output)
     if resume and not place.is_file():
+        done = ", which replaces the one there" if (output / LAB_TEST_FILE).is_file() else ""
         raise ModelError(
             f"{place} does not exist, so no training into {output} was interrupted; leave --resume "
-            "out"
+            f"out to train a new MODEL{done}"
         )
     if place.is_file() and not resume:
         reports.line(f"{place} of an interrupted training is not used; --resume goes on with it.")

@@ -217,6 +217,7 @@ CASES = (
     ),
     Case("belongs to an object detector", "inspect BOXES", "inspect BOXES --manifest BOXES_CSV"),
     Case("of --model and --bundle given", "harvest F -o O", "harvest F --bundle B -o O"),
+    read("is a MODEL folder, expected a bundle", "evaluate M F", "export M --calibration F -o O"),
     Case("is a bundle, expected a MODEL", "harvest F --model B -o O", "harvest F --bundle B -o O"),
     read(
         "--no-fine-tune needs a pretrained",

@@ -416,3 +416,39 @@ def test_what_is_no_session(edgecnn, tmp_path):
     (tmp_path / "empty").mkdir()
     assert_one_line(edgecnn("audit", tmp_path / "empty"), "session.json")
     assert_one_line(edgecnn("audit", tmp_path / "absent"), "absent")
+
+
+# A command that is interrupted beside a library which aborts the process when it ends, as C++ does
+# with a thread that it did not join.
+ABORTING = """
+import atexit, ctypes, sys, types
+from edgecnn.__main__ import main
+
+def stopped(*_, **__):
+    raise KeyboardInterrupt
+
+if sys.argv[1] == "inspect":
+    libc = ctypes.CDLL(None)
+    libc.on_exit(libc.abort, None)
+    atexit.register(print, "temporary files are removed", file=sys.stderr)
+    sys.modules["edgecnn.inspect.inspect"] = types.SimpleNamespace(inspect=stopped)
+else:
+    sys.modules["edgecnn.cli.main"] = types.SimpleNamespace(main=stopped)
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="on_exit is of glibc")
+@pytest.mark.parametrize("when", ["inspect", "--help"])
+def test_an_interruption_is_status_130_whatever_libraries_do_and_before_a_command_too(when):
+    words = [sys.executable, "-c", ABORTING, when, "lab"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, ""), done.stderr
+    assert "Traceback" not in done.stderr
+    if when == "inspect":
+        assert done.stderr.splitlines() == [
+            "edgecnn inspect: interrupted; nothing half-written is left",
+            "temporary files are removed",
+        ]
+    else:
+        assert done.stderr == "edgecnn: interrupted\n"

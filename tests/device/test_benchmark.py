@@ -138,7 +138,7 @@ def test_without_images_there_is_lab_accuracy_only(digits_bundle):
 
 def test_artifacts_that_cannot_run_here_are_passed_over_with_the_reason(digits_bundle):
     """A runtime that is not installed stands for a Pi without onnxruntime."""
-    options = replace(SHORT, runtime="no_such_runtime", soak=2)
+    options = replace(SHORT, runtime="no_such_runtime", soak=2, device="edgetpu")
     result = benchmark(digits_bundle, None, options)
     assert {row.file.rpartition(".")[2] for row in result.rows} == {"onnx"}
     assert len(result.skipped) == 6
@@ -146,6 +146,9 @@ def test_artifacts_that_cannot_run_here_are_passed_over_with_the_reason(digits_b
     assert result.skipped[-1][0] == "the soak of model_full_integer_quant.tflite"
     assert all("no TFLite runtime" in reason for _, reason in result.skipped)
     assert "skipped model_float32.tflite" in result.to_text()
+    (note,) = result.notes
+    assert note.startswith("measured on the CPU and not on edgetpu, because they are not compiled")
+    assert all(row.file in note for row in result.rows)
 
 
 def test_what_cannot_be_done_is_refused_before_measuring(digits_bundle, few, tmp_path):
@@ -165,6 +168,8 @@ def test_what_cannot_be_done_is_refused_before_measuring(digits_bundle, few, tmp
         benchmark(digits_bundle, None, replace(SHORT, artifact="float32"), progress=never)
     with pytest.raises(OptionError, match=r"no folder DATA is given"):
         benchmark(digits_bundle, None, replace(SHORT, manifest=tmp_path / "m"), progress=never)
+    with pytest.raises(MissingRuntimeError, match="device 'cuda' is unknown; expected cpu, edge"):
+        benchmark(digits_bundle, None, replace(SHORT, device="cuda"), progress=never)
     for seconds in (0, -1, float("nan"), float("inf")):
         with pytest.raises(EdgecnnError, match="expected a number from 2 to 86400"):
             replace(SHORT, soak=seconds)

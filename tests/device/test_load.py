@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from helpers_run import one_line
 
+from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle, write_bundle
 from edgecnn.device.load_classifier import load_classifier
 from edgecnn.device.options import DeviceOptions
@@ -98,3 +99,10 @@ def test_a_compiled_file_without_a_twin_can_only_be_refused(compiled_bundle):
 def test_an_unknown_device_is_refused_and_not_guessed(digits_bundle):
     with pytest.raises(MissingRuntimeError, match="device 'tpu' is unknown; expected cpu, edgetpu"):
         load_classifier(digits_bundle, DeviceOptions(device="tpu"))
+    with pytest.raises(MissingRuntimeError, match="device 'cuda' is unknown; expected cpu, edget"):
+        Classifier(digits_bundle, device="cuda")
+    for library in ("libnone.so.1", "libnone.so"):
+        with pytest.raises(
+            MissingRuntimeError, match=f"{library} is not installed .*; check the path"
+        ):
+            Classifier(digits_bundle, device=library)

@@ -258,6 +258,11 @@ def test_what_is_about_integer_files_goes_with_one_of_them(formats):
     ExportOptions(formats=formats, repair=True, integer_io="int8")
 
 
+def test_a_bundle_in_the_place_of_a_model_is_named(small_result, small_field, tmp_path):
+    with pytest.raises(ModelError, match="is a bundle, expected the MODEL folder or the Keras"):
+        export(small_result.bundle, small_field, tmp_path / "out.edgecnn")
+
+
 def test_a_bundle_among_the_images_that_are_read_is_refused(small_model, small_field, tmp_path):
     for given in (small_field, [small_field, tmp_path]):
         place = small_field / "o.edgecnn"
@@ -307,8 +312,9 @@ def _edit_card(**changes):
 
 
 def _swapped_labels(folder):
-    card = json.loads((folder / "card.json").read_text())
-    _edit_card(labels=card["labels"][::-1])(folder)
+    labels = json.loads((folder / "card.json").read_text())["labels"]
+    counts = dict.fromkeys(labels, 100)  # as `train` writes them
+    _edit_card(labels=labels[::-1], training={"class_counts": counts})(folder)
 
 
 def _float_labels(folder):
@@ -353,6 +359,21 @@ def test_a_damaged_model_folder_is_refused_in_one_line(tmp_path, small_model, sm
     assert "\n" not in str(caught.value)
     assert "train" in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("folder_of", ["camera_1", "{label}_test", "0"])
+def test_labels_need_not_be_the_names_of_the_folders(tmp_path, small_model, folder_of):
+    folder = copy(small_model, tmp_path)
+    arrays = dict(np.load(folder / "lab_test.npz"))
+    labels = json.loads((folder / "card.json").read_text())["labels"]
+    arrays["files"] = np.array(
+        [
+            f"{folder_of.format(label=labels[code])}/{Path(name).name}"
+            for name, code in zip(arrays["files"], arrays["labels"], strict=True)
+        ]
+    )
+    np.savez(folder / "lab_test.npz", **arrays)
+    assert load_lab_model(folder).test.files.tolist() == arrays["files"].tolist()
 
 
 def test_an_output_that_is_somebody_elses_is_left_alone(tmp_path, small_model, small_field):

@@ -64,6 +64,9 @@ def test_a_folder_without_images_is_refused_before_the_work(tmp_path):
     field.mkdir()
     with pytest.raises(DataError, match=str(field)):
         train(lab, tmp_path / "model", TrainOptions(field=field))
+    (film := tmp_path / "film.mp4").write_bytes(b"frames")
+    with pytest.raises(DataError, match=r"film\.mp4 is a file, expected a folder or SESSION; of a"):
+        train(lab, tmp_path / "model", TrainOptions(field=film))
 
 
 def test_what_a_session_kept_for_being_hard_is_no_sign_of_a_loss(tmp_path):

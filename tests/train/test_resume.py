@@ -8,6 +8,7 @@ import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -178,6 +179,21 @@ def test_averaged_weights_go_on_too(lab, tmp_path):
     assert [float(row["val_loss"]) for row in rows[:2]] == kept["val_loss"]
     # Averages in the place of the weights, or the other way round, would throw it back.
     assert float(rows[2]["loss"]) < float(rows[0]["loss"])
+    with pytest.raises(ModelError, match="a new MODEL, which replaces the one there"):
+        train(lab, tmp_path / "model", options)
+
+
+def test_a_disk_without_room_for_the_network_is_noticed_before_it_is_trained(
+    lab, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1500))
+    steps: list[str] = []
+    with pytest.raises(OutputError, match=r"No space left for .*model\.partial: about"):
+        train(
+            *(lab, tmp_path / "model", TrainOptions(**OPTIONS)),
+            progress=lambda step, *_: steps.append(step),
+        )
+    assert not [step for step in steps if step.startswith("epoch")]
 
 
 @pytest.mark.parametrize("what", ["the place", "the images"])

@@ -5,13 +5,21 @@ from __future__ import annotations
 import ctypes
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from edgecnn.errors import MissingRuntimeError, one_line
 
-__all__ = ["NUMPY_CLASH", "TFLITE_RUNTIMES", "Kernels", "load_tflite_module", "open_delegate"]
+__all__ = [
+    "NUMPY_CLASH",
+    "TFLITE_RUNTIMES",
+    "Kernels",
+    "check_device",
+    "load_tflite_module",
+    "open_delegate",
+]
 
 
 # Tried in this order. tf.lite comes last: only a lab machine has it, and it loads TensorFlow.
@@ -57,12 +65,28 @@ def _is_older_than_numpy(module: str) -> bool:
     return tuple(map(int, number.split(".")[:2])) <= (2, 14)
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that is none of those known and no library.
+
+    Raises:
+        MissingRuntimeError: It is neither.
+    """
+    named = device in ("cpu", "edgetpu") or device.startswith("edgetpu:")
+    library = "/" in device or ".so" in Path(device).suffixes
+    if not named and not library and Path(device).suffix not in (".dylib", ".dll"):
+        raise MissingRuntimeError(
+            f"device {device!r} is unknown; expected cpu, edgetpu, edgetpu:usb, edgetpu:pci:0 or "
+            "the path of a delegate library"
+        )
+
+
 def open_delegate(device: str, runtime: str | None = None) -> Any:
     """Load the delegate that `device` names ("edgetpu[:usb|:pci|:N]" or a library's path).
 
     Raises:
         MissingRuntimeError: No runtime, no such library, or it finds no device.
     """
+    check_device(device)
     module, module_name = load_tflite_module(runtime)
     if module_name == "tensorflow.lite":
         module = module.experimental
@@ -86,7 +110,8 @@ def _edgetpu_failure(error: BaseException, library: str) -> str:
     text = one_line(error, 300)
     if isinstance(error, OSError):
         if text.startswith(f"{library}: cannot open"):
-            return f"{library} is not installed ({text}); install libedgetpu1-std"
+            mend = "install libedgetpu1-std" if "edgetpu" in library else "check the path"
+            return f"{library} is not installed ({text}); {mend}"
         return f"{library} can't be loaded ({text}); install what it names"
     if isinstance(error, AttributeError):
         return f"{library} is no TFLite delegate library"

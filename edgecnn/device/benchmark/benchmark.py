@@ -8,6 +8,7 @@ from pathlib import Path
 from edgecnn.bundle.artifacts import FLOAT32, preferred, twin_of
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.runtime.module import check_device
 from edgecnn.device.benchmark.result import Benchmark, BenchmarkRow, check_plot, draw
 from edgecnn.device.benchmark.soak import Soak
 from edgecnn.device.evaluate import Evaluation, check_labels, evaluate
@@ -44,6 +45,7 @@ def benchmark(
     """
     options = options or BenchmarkOptions()
     _check_options(options, data)
+    check_device(options.device)
     opened = Bundle.open(bundle)
     if data is not None:
         labelled = find_labelled(Path(data), options.manifest, known=opened.card.labels)
@@ -70,7 +72,10 @@ def benchmark(
         skipped=tuple(skipped),
         bundle=Path(bundle),
         soak=soak,
-        notes=next((_notes(one) for one in judged.values()), ()),
+        notes=(
+            *next((_notes(one) for one in judged.values()), ()),
+            *_elsewhere([artifact.file for artifact, _ in measured], options),
+        ),
     )
     if options.plot is None:
         return found
@@ -145,6 +150,16 @@ def _notes(judged: Evaluation) -> tuple[str, ...]:
         return judged.notes
     what = number(len(judged.skipped), "image")
     return (*judged.notes, f"{what} skipped; the first: {judged.skipped[0][1]}")
+
+
+def _elsewhere(files: list[str], options: BenchmarkOptions) -> list[str]:
+    """A line on the files that another device than the one asked for was measured on."""
+    if found := [file for file in files if _device(file, options) != options.device]:
+        return [
+            f"measured on the CPU and not on {options.device}, because they are not compiled for "
+            f"an Edge TPU: {', '.join(found)}"
+        ]
+    return []
 
 
 def _soak(

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgecnn._version import __version__
 from edgecnn.bundle.card import Card
+from edgecnn.bundle.folder import is_bundle
 from edgecnn.errors import ModelError
 from edgecnn.export.foreign.image_input import as_image_model, input_spec
 from edgecnn.export.foreign.keras_file import is_keras_file, load_keras_file
@@ -51,6 +52,10 @@ def load_any_model(
             f"{path} is no Keras model, and can't be quantized anew; `edgecnn import {path} --lab "
             "FOLDER -o NAME.edgecnn` makes a bundle of it as it is, measured on a folder of "
             "labelled test images"
+        )
+    if is_bundle(path):
+        raise ModelError(
+            f"{path} is a bundle, expected the MODEL folder or the Keras file that it was made of"
         )
     if not is_keras_file(path):
         if options.lab is not None:
