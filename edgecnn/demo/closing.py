@@ -1,7 +1,7 @@
-"""The demo's end: what the network gains from its own film, without a label and with 20.
+"""The demo's end: what the network gains from its own film, without a label and with 50.
 
 All layers of the network are adapted to the pictures that the session kept of the film's first
-half. Its second half is scored: before, after adapting without a label, and after 20 labels.
+half. Its second half is scored: before, after adapting without a label, and after 50 labels.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from edgecnn.session.write import SessionWriter
 
 __all__ = ["Closing", "close_gap"]
 
-_LABELS = 20
+_LABELS = 50
 
 
 @dataclass(frozen=True)
 class Closing(Record):
-    """The Keras network on the film's second half: before, without labels, with 20 labels.
+    """The Keras network on the film's second half: before, without labels, with 50 labels.
 
     A step that was not accepted leaves None.
     """
@@ -65,7 +65,7 @@ def close_gap(output: Path, progress: Progress | None = None) -> Closing:
     truth = _read_truth(output / "truth.csv")
     half = len(truth) // 2
     seen = _first_half(output, half)
-    model, adapted, labelled = (output / name for name in ("model", "adapted", "adapted_20"))
+    model, adapted, labelled = (output / name for name in ("model", "adapted", "adapted_50"))
     tensors, labels = _second_half(output, truth, half)
     before = _tally(model, tensors, labels)
     if seen is None:

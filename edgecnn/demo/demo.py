@@ -116,7 +116,7 @@ _FILES = {
     "field.mp4": "the field video; truth.csv has the label of each frame",
     "session/": "what the capture loop logged",
     "adapted/": "the network after adapting without a label",
-    "adapted_20/": "the network after adapting with 20 labels (picked/)",
+    "adapted_50/": "the network after adapting with 50 labels (picked/)",
     "report.html": "the audit, for a browser; audit.json has the same figures",
 }
 
@@ -264,7 +264,7 @@ class _Demo:
     def adapt(self) -> Closing:
         from edgecnn.demo.closing import close_gap
 
-        with self._step("7/7 adapt: to the film's first half, without a label and with 20"):
+        with self._step("7/7 adapt: to the film's first half, without a label and with 50"):
             return close_gap(self.output, self.progress)
 
     @contextmanager

@@ -70,7 +70,7 @@ def finished(tmp_path_factory) -> tuple[Path, DemoResult, list[str]]:
 
 def test_demo_writes_every_part_and_replaces_those_of_an_earlier_run(finished):
     output, _, _ = finished
-    found = {path.name for path in output.iterdir()} - {"adapted", "adapted_20"}
+    found = {path.name for path in output.iterdir()} - {"adapted", "adapted_50"}
     assert found == {*PARTS, "first_half", "picked", "demo.json", "notes.txt"}
     assert not (output / "session" / "stale.txt").exists()
     assert len(list((output / "lab").rglob("*.png"))) == 300
@@ -138,7 +138,7 @@ def test_the_end_says_what_the_film_s_second_half_gains_or_that_nothing_was_acce
     closing = result.closing
     assert closing.before.total == 30
     assert closing.to_text() in result.to_text()
-    for name, tally in (("adapted", closing.adapted), ("adapted_20", closing.labelled)):
+    for name, tally in (("adapted", closing.adapted), ("adapted_50", closing.labelled)):
         assert (tally is None) == (not (output / name).exists())
         assert tally is None or tally.total == 30
     part = read_frames(open_session(output / "first_half"))
@@ -206,5 +206,5 @@ def test_the_summary_says_it_too_and_names_only_files_that_are_there(finished):
     output, result, _ = finished
     assert "ended after" not in result.to_text()
     assert "ended after 1" in replace(result, ended_early="Training ended after 1.").to_text()
-    for name in ("adapted", "adapted_20"):
+    for name in ("adapted", "adapted_50"):
         assert (f"\n  {name}/ " in result.to_text()) == (output / name).exists()
