@@ -83,8 +83,8 @@ def harvest(
     left = images.part(np.flatnonzero(~known & ~seen))
     if not len(left):
         raise DataError(
-            f"all {len(images)} images have a label or look like one that has: adapt to these, "
-            "or record more"
+            f"all {len(images)} images have a label or look like one that has: give the "
+            "session to `edgecnn adapt` as --field and as --labels, or record more"
         )
     with quiet():
         scores, embedding = look(left.tensors)

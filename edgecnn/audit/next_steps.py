@@ -25,6 +25,7 @@ from edgecnn.audit.verdict import WIDE_GAP, is_disputed
 from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
+from edgecnn.session.answers import NO_TRUTH
 from edgecnn.session.layout import is_session
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.session.reading.devices import device_folders, folders_of, of_each_device
@@ -124,7 +125,8 @@ def next_steps(
     if advised is not None:
         found.append(_of_setting(advised, bundle, sessions))
     if not checks.faults:
-        kept = [truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images]
+        # "None of these" and "can't tell" are labels too: nothing is left to ask there.
+        kept = [truth.label[row] != NO_TRUTH for _, frames, truth in parts for row in frames.images]
         label = _line("label", *folders_of(sessions))
         record = record_more(sessions[0].header, bundle)
         if kept and all(kept):

@@ -10,7 +10,7 @@ from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.learned import learned_notes
-from edgecnn.session.answers import FEWEST_RANDOM
+from edgecnn.session.answers import FEWEST_RANDOM, NO_TRUTH
 from edgecnn.session.label_file import FileLabels
 from edgecnn.session.layout import EVENTS_NAME, short_name
 from edgecnn.session.read import Frames, Session, Truth
@@ -64,7 +64,7 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
         name = short_name(session.path)
         if frames.thing is None and tally.total:
             notes.append(f"{name}: {_NO_LOOKS}")
-        unlabelled = int((truth.label < 0).sum())
+        unlabelled = int((truth.label == NO_TRUTH).sum())
         if unlabelled and tally.total:
             notes.append(f"{name}: {unlabelled} of {len(frames)} frames have no label, not counted")
         if truth.guarded:
@@ -75,7 +75,10 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
                 f"{number(truth.differing, 'frame')} differently; the later label counts"
             )
         if truth.cant_tell:
-            notes.append(f"{name}: {number(truth.cant_tell, 'frame')} whose label nobody can tell")
+            notes.append(
+                f"{name}: {number(truth.cant_tell, 'frame')} whose label nobody can tell, not "
+                "counted"
+            )
         if truth.unknown:
             shown = ", ".join(repr(label) for label in list(truth.unknown)[:5])
             notes.append(

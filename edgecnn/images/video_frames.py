@@ -72,10 +72,11 @@ def as_folders(
 
 def _take_frames(video: Path, folder: Path, step: int | None) -> None:
     with quiet():  # FFMPEG tells of every damaged frame
-        every = step or max(1, _count(video) // _FRAMES)
+        # Of so many frames so many: a step of whole frames would give 599 of 599.
+        share, of = (1, step) if step else (_FRAMES, max(_FRAMES, _count(video)))
         capture, number, taken = cv2.VideoCapture(str(video)), 0, 0
         while capture.grab():
-            if number % every == 0:
+            if number * share % of < share:
                 ok, frame = capture.retrieve()
                 if ok:
                     taken += 1

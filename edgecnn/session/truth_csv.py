@@ -197,7 +197,8 @@ def check_label(where: str, label: str, labels: Sequence[str]) -> None:
         TruthError: It does.
     """
     if label not in labels and label != NONE_LABEL:
-        hint = "" if label else "; leave the row out where nobody knows"
+        hint = f"; {NONE_LABEL!r} is for what is none of them"
+        hint = hint if label else "; leave the row out where nobody knows"
         raise TruthError(
             f"{where}: label {label!r} is not in the bundle; expected {listed(labels)}{hint}"
         )

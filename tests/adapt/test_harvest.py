@@ -154,7 +154,7 @@ def test_a_session_without_an_unlabelled_picture_is_refused(
     digits_model, digits_bundle, halves, tmp_path
 ):
     session = record_folder(tmp_path / "session", digits_bundle, halves[0])
-    with pytest.raises(DataError, match=r"adapt to these, or record more"):
+    with pytest.raises(DataError, match=r"as --field and as --labels, or record more"):
         harvest(session, tmp_path / "picked", HarvestOptions(model=digits_model))
     assert not (tmp_path / "picked").exists()
 

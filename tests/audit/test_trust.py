@@ -115,6 +115,9 @@ def test_what_is_advised_takes_all_sessions_and_the_labels_that_there_are(tmp_pa
     for session in sessions:
         for k in range(40):
             (session / "frames" / f"{k:08d}.jpg").write_bytes(b"no picture")
+        with (session / "events.jsonl").open("a") as log:  # these are labels too
+            for k in (5, 6, 7, 9, 10, 11):
+                log.write(json.dumps(truth_event(k, "none of these" if k < 9 else None)) + "\n")
     advised = [step.command for step in audit(sessions).next]
     (adapt,) = (command for command in advised if " adapt " in command)
     a, b = sessions

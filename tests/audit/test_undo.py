@@ -26,7 +26,7 @@ from edgecnn.audit.undo.changed_answers import KeptLabelled, Readers, labelled_f
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.placebo import placebo_changes
 from edgecnn.audit.undo.splits import Return, measure_return
-from edgecnn.audit.undo.undo import NOT_IDENTIFIED, _both, _Trial
+from edgecnn.audit.undo.undo import NOT_IDENTIFIED, _both, _Family, _judge, _Trial
 from edgecnn.audit.verdict import _cause
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.device.options import RunOptions
@@ -461,6 +461,30 @@ def test_a_cause_that_only_a_further_setting_shows_is_no_part_of_the_rest():
     found = _both(first, more, "with 'nearer' already set: ")
     assert [(one.cause, one.points) for one in found] == [(NOT_IDENTIFIED, 9.0), (LIGHT, 3.0)]
     assert found[1].evidence == "with 'nearer' already set: darker"
+
+
+def test_what_is_advised_of_two_rivals_returns_what_the_ledger_says():
+    """Each mends mostly the same things; choosing between them costs points as well."""
+    count = 60
+    zeros, ones = np.zeros(count, int), np.ones(count)
+    frames = [np.zeros((4, 4, 3), np.uint8)] * count
+    kept = KeptLabelled(frames, zeros, zeros + 1, ones, np.arange(count), np.ones(count, bool))
+    families = []
+    for cause, changes, mended in (
+        (FRAMING, framing_changes()[:1], range(30)),
+        (LIGHT, light_changes()[:1], range(3, 32)),
+    ):
+        won = np.zeros((1, count))
+        won[0, list(mended)] = 1.0
+        nothing = measure_return(np.zeros((1, count)), ones, kept.group)
+        returned = measure_return(won, ones, kept.group)
+        families.append(_Family(cause, changes, won, returned, nothing))
+    found = _judge(families, kept, None)
+    (step,) = found.steps
+    assert step.cause == NOT_IDENTIFIED
+    assert step.points != families[0].returned.points
+    assert found.prescription.change == families[0].best
+    assert found.prescription.returned.points == step.points
 
 
 def test_without_a_misread_frame_of_chance_nothing_is_said_of_nudges():

@@ -218,6 +218,11 @@ CASES = (
     Case("belongs to an object detector", "inspect BOXES", "inspect BOXES --manifest BOXES_CSV"),
     Case("of --model and --bundle given", "harvest F -o O", "harvest F --bundle B -o O"),
     read("is a MODEL folder, expected a bundle", "evaluate M F", "export M --calibration F -o O"),
+    Case(
+        "or look like one that has",
+        "harvest S --bundle B -o O",
+        "adapt B --field S --labels S -o O",
+    ),
     Case("is a bundle, expected a MODEL", "harvest F --model B -o O", "harvest F --bundle B -o O"),
     read(
         "--no-fine-tune needs a pretrained",

@@ -145,6 +145,7 @@ def test_a_byte_order_mark_crlf_spaces_blank_lines_and_other_columns_are_fine(tm
         ("first,label\n1,cat\n", "line 1: columns"),
         ("frame,label,label\n1,cat,cat\n", "'label' appears twice"),
         ("frame,label\n1,cat\n2,lion\n", "line 3: label 'lion' is not in the bundle"),
+        ("frame,label\n1,nothing\n", "'çay'; 'none of these' is for what is none of them"),
         ("frame,label\n1,\n", "line 2: label ''"),
         ("frame,label\nx,cat\n", "line 2: 'x', expected a frame number"),
         ("frame,label\n-1,cat\n", "line 2: '-1'"),

@@ -170,6 +170,7 @@ def test_a_label_that_the_model_does_not_have_is_left_out_and_said(tmp_path):
     report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
     assert report.live.tally.total == 3
     assert any("a <b>cat</b>" in note for note in report.notes)
+    assert not any("have no label" in note for note in report.notes)
 
 
 def test_nobody_can_tell_is_no_label_and_is_said(tmp_path):
@@ -177,6 +178,7 @@ def test_nobody_can_tell_is_no_label_and_is_said(tmp_path):
     report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
     assert report.live.tally.total == 3
     assert any("1 frame whose label nobody can tell" in note for note in report.notes)
+    assert not any("have no label" in note for note in report.notes)
 
 
 def test_a_picture_is_found_by_the_frames_number_and_its_time_is_counted_on(tmp_path):

@@ -280,8 +280,11 @@ def _judge(
         both = len(first & second)
         if both >= _SAME * min(len(first), len(second)):
             if less.returned.points >= _COMPARABLE * more.returned.points:
-                steps = {NOT_IDENTIFIED: _rivals(holding, kept, (len(first), len(second), both))}
+                step, returned = _rivals(holding, kept, (len(first), len(second), both))
+                steps = {NOT_IDENTIFIED: step}
                 notes.append(_TELL_APART)
+                # What is advised returns what the ledger says, and it is the better one.
+                holding = [replace(more, returned=replace(returned, chosen=more.returned.chosen))]
             else:
                 steps[less.cause] = _shadowed(less, more)
                 holding = [more]
@@ -327,8 +330,10 @@ def _shadowed(less: _Family, more: _Family) -> Step:
     return Step(less.cause, 0.0, 0.0, max(0.0, less.returned.high), how, HOLDS)
 
 
-def _rivals(families: Sequence[_Family], kept: KeptLabelled, mended: tuple[int, int, int]) -> Step:
-    """One step of both: what the better of them returns."""
+def _rivals(
+    families: Sequence[_Family], kept: KeptLabelled, mended: tuple[int, int, int]
+) -> tuple[Step, Return]:
+    """One step of both: what the better of them returns, each split choosing among all settings."""
     won = np.concatenate([family.won for family in families])
     found = measure_return(won, kept.weight, kept.group)
     names = [family.best.name for family in families if family.best]
@@ -338,4 +343,4 @@ def _rivals(families: Sequence[_Family], kept: KeptLabelled, mended: tuple[int, 
         f"same; the better returns {found.points:+.1f} points; the interval holds 80 % of 200 "
         "splits"
     )
-    return Step(NOT_IDENTIFIED, found.points, found.low, found.high, how, HOLDS)
+    return Step(NOT_IDENTIFIED, found.points, found.low, found.high, how, HOLDS), found

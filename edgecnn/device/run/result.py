@@ -87,7 +87,7 @@ class RunResult(Figures, Record):
             f"{rejected}{gap}"
             f"{alarm}{self._bundles_text()}{order}"
             f"frames    {self.frames} ({self.dropped} dropped, {self.unlabelled} {each}without "
-            f"truth{near}), {self.fps:.1f} a second; {self.ended}\n"
+            f"a truth that counts{near}), {self.fps:.1f} a second; {self.ended}\n"
             f"age       {self.age_ms.text()}\n"
             f"invoke    {self.invoke_ms.text()} ({self.artifact} on {self.device})\n"
             f"{twin}{faults}"

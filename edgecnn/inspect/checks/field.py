@@ -200,7 +200,8 @@ def _findings(traits: list[Trait], words: str, field: Scan) -> tuple[Finding, ..
                 "warning",
                 "field",
                 f"the framing differs: field images are {framing.words}",
-                "crop field frames like lab images, or train with --resize letterbox",
+                "crop field frames like lab images (run --roi X,Y,W,H does), or train with "
+                "--resize letterbox",
             )
         )
     return tuple(findings)
