@@ -115,4 +115,4 @@ def test_a_run_whose_last_session_has_just_begun_has_pictures_to_label(
 def test_answers_of_several_regions_without_truth_are_no_frames(digits_bundle, digits_field):
     options = RunOptions(roi=ROI, truth=("left=folder",), max_frames=5)
     text = run(digits_bundle, str(digits_field), options).to_text()
-    assert "frames    5 (0 dropped, 5 answers without a truth that counts)" in text
+    assert "frames    5 (0 dropped, 5 answers not in the live accuracy)" in text
