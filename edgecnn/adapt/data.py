@@ -313,7 +313,7 @@ def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -
     notes: list[str] = []
     for place in (place for root in roots for place in sessions_below(root)):
         if is_session(place):
-            judged = session_labels(open_session(place))
+            judged = session_labels(open_session(place), card)
             labels = [(digest, label) for digest, label in judged if label >= 0]
         else:
             labels = _folder_labels(place, card, manifest, notes)
@@ -341,10 +341,16 @@ def _folder_labels(
     return [(file_sha256(file.path.read_bytes()), codes[file.label]) for file in files]
 
 
-def session_labels(session: Session) -> list[tuple[str, int]]:
-    """By their digests, of the kept pictures with a truth; below 0 where that is no class."""
+def session_labels(session: Session, card: Card) -> list[tuple[str, int]]:
+    """By their digests, of the kept pictures with a truth: the class of the card, by its name,
+    for the model that ran may have others; below 0 where that is none.
+    """
+    codes = {label: k for k, label in enumerate(card.labels)}
+    classes = np.array([codes.get(label, UNLABELLED) for label in session.card.labels])
     frames = read_frames(session)
     truth = read_truth(session, frames)
     rows = [row for row in frames.images if truth.why[row] >= 0]
     pictures = (session.picture(frames.images[row]).read_bytes() for row in rows)
-    return list(zip(map(file_sha256, pictures), truth.label[rows].tolist(), strict=True))
+    given = truth.label[rows].astype(int)
+    given = np.where(given >= 0, classes[np.maximum(given, 0)], UNLABELLED)
+    return list(zip(map(file_sha256, pictures), given.tolist(), strict=True))

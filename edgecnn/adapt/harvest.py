@@ -71,7 +71,7 @@ def harvest(
         card, look, lab_test, adaptable = _eyes(options)
     sessions = {root: sessions_of([root]) for root in roots}
     said = {
-        root: [label for one in some for label in session_labels(one)]
+        root: [label for one in some for label in session_labels(one, card)]
         for root, some in sessions.items()
     }
     judged = {digest for labels in said.values() for digest, _ in labels}
