@@ -120,17 +120,17 @@ def refit(head: Head, lessons: Lessons, l2: float) -> Head:
     """
     shape = head.weights.shape
     size = float(np.sqrt((lessons.embedding.astype(np.float64) ** 2).sum(axis=1).mean())) or 1.0
-    exact = np.float32 if head.weights.size > _LARGE else np.float64
-    share = (lessons.weights / lessons.weights.sum()).astype(exact)[:, None]
+    dtype = np.float32 if head.weights.size > _LARGE else np.float64
+    share = (lessons.weights / lessons.weights.sum()).astype(dtype)[:, None]
     # Seen from their mean: else weights and bias can do each other's work, and take long to agree.
     mean = (share * lessons.embedding).sum(axis=0, dtype=np.float64) / size
-    x = (lessons.embedding / size - mean).astype(exact)
+    x = (lessons.embedding / size - mean).astype(dtype)
     rows = np.arange(len(x))
     start = head.weights.astype(np.float64) * size
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights, bias = flat[: start.size].reshape(shape), flat[start.size :]
-        logits = x @ weights.astype(exact) + bias.astype(exact)
+        logits = x @ weights.astype(dtype) + bias.astype(dtype)
         logits -= logits.max(axis=1, keepdims=True)
         right = logits[rows, lessons.labels, None]
         scores = np.exp(logits)
@@ -140,7 +140,7 @@ def refit(head: Head, lessons: Lessons, l2: float) -> Head:
         error, pull = share * scores, weights - start
         value = float((share * (np.log(total) - right)).sum() + l2 / 2 * (pull**2).sum())
         slope = np.concatenate([(x.T @ error + l2 * pull).ravel(), error.sum(axis=0)])
-        return value, slope.astype(exact)
+        return value, slope.astype(dtype)
 
     found = _minimize(loss, np.concatenate([start.ravel(), head.bias + mean @ start]))
     weights, bias = found[: start.size].reshape(shape), found[start.size :]
