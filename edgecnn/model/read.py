@@ -226,7 +226,27 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
             f"{file} takes {found[0]} and gives {found[1]} scores, its card.json says "
             f"{card.input.shape} and {len(card.labels)} labels; train again"
         )
+    _check_labels(folder, card)
     return model, card
+
+
+def _check_labels(folder: Path, card: Card) -> None:
+    """Refuse a card whose labels were edited: the network's answers would have other names.
+
+    Not by the folders of the images: a manifest may name the labels, and a folder be cat_test.
+
+    Raises:
+        ModelError: They are others than those of the training, or in another order.
+    """
+    counts = card.training.get("class_counts")
+    trained = tuple(counts) if isinstance(counts, Mapping) else card.labels
+    if trained != card.labels:
+        pairs = zip_longest(card.labels, trained)
+        label, before = next(pair for pair in pairs if pair[0] != pair[1])
+        raise ModelError(
+            f"{folder}: {CARD_FILE} has the label {label!r} where the training had {before!r}, so "
+            "its labels were edited; put them back, or train again"
+        )
 
 
 def _load_network(file: Path, card: Card) -> keras.Model:
@@ -268,16 +288,6 @@ def _load_test(path: Path, card: Card) -> LabTest:
     if wrong or not count or not 0 <= test.labels.min() <= test.labels.max() < classes:
         raise ModelError(
             f"{path}: {', '.join(wrong) or 'labels'} does not fit the model's card; train again"
-        )
-    # Not by the folders of the images: a manifest may name the labels, and a folder be cat_test.
-    counts = card.training.get("class_counts")
-    trained = tuple(counts) if isinstance(counts, Mapping) else card.labels
-    if trained != card.labels:
-        pairs = zip_longest(card.labels, trained)
-        label, before = next(pair for pair in pairs if pair[0] != pair[1])
-        raise ModelError(
-            f"{path.parent}: {CARD_FILE} has the label {label!r} where the training had "
-            f"{before!r}, so its labels were edited; put them back, or train again"
         )
     return test
 
