@@ -42,6 +42,7 @@ __all__ = [
     "recorded_views",
     "session_labels",
     "sessions_of",
+    "undisputed",
 ]
 
 _MOST = 2000  # more change nothing
@@ -309,18 +310,16 @@ def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -
         DataError: A folder is no class of the card, or nothing is labelled.
         SessionError: A session can't be read.
     """
-    given: dict[str, set[int]] = defaultdict(set)
+    given: list[tuple[str, int]] = []
     notes: list[str] = []
     for place in (place for root in roots for place in sessions_below(root)):
         if is_session(place):
-            judged = session_labels(open_session(place))
-            labels = [(digest, label) for digest, label in judged if label >= 0]
+            judged = session_labels(open_session(place), card)
+            given += [(digest, label) for digest, label in judged if label >= 0]
         else:
-            labels = _folder_labels(place, card, manifest, notes)
-        for digest, label in labels:
-            given[digest].add(label)
-    found = {digest: labels.pop() for digest, labels in given.items() if len(labels) == 1}
-    if two := len(given) - len(found):
+            given += _folder_labels(place, card, manifest, notes)
+    found = undisputed(given)
+    if two := len(dict(given)) - len(found):
         notes.append(f"{number(two, 'image')} with two labels: taken for unlabelled")
     if not found:
         named = ", ".join(map(str, roots))
@@ -329,6 +328,14 @@ def labels_of(roots: Sequence[Path], card: Card, manifest: Path | None = None) -
             "`edgecnn label`, or sort them into one folder a class"
         )
     return GivenLabels(found, tuple(roots), tuple(notes))
+
+
+def undisputed(given: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """The label of each image by its digest; one that has two labels has none."""
+    labels: dict[str, set[int]] = defaultdict(set)
+    for digest, label in given:
+        labels[digest].add(label)
+    return {digest: one.pop() for digest, one in labels.items() if len(one) == 1}
 
 
 def _folder_labels(
@@ -341,10 +348,16 @@ def _folder_labels(
     return [(file_sha256(file.path.read_bytes()), codes[file.label]) for file in files]
 
 
-def session_labels(session: Session) -> list[tuple[str, int]]:
-    """By their digests, of the kept pictures with a truth; below 0 where that is no class."""
+def session_labels(session: Session, card: Card) -> list[tuple[str, int]]:
+    """By their digests, of the kept pictures with a truth: the class of the card, by its name,
+    for the model that ran may have others; below 0 where that is none.
+    """
+    codes = {label: k for k, label in enumerate(card.labels)}
+    classes = np.array([codes.get(label, UNLABELLED) for label in session.card.labels])
     frames = read_frames(session)
     truth = read_truth(session, frames)
     rows = [row for row in frames.images if truth.why[row] >= 0]
     pictures = (session.picture(frames.images[row]).read_bytes() for row in rows)
-    return list(zip(map(file_sha256, pictures), truth.label[rows].tolist(), strict=True))
+    given = truth.label[rows].astype(int)
+    given = np.where(given >= 0, classes[np.maximum(given, 0)], UNLABELLED)
+    return list(zip(map(file_sha256, pictures), given.tolist(), strict=True))

@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_scores
-from edgecnn.adapt.data import FieldSet, GivenLabels, read_field, session_labels, sessions_of
+from edgecnn.adapt.data import (
+    FieldSet,
+    GivenLabels,
+    read_field,
+    session_labels,
+    sessions_of,
+    undisputed,
+)
 from edgecnn.adapt.options import HarvestOptions
 from edgecnn.adapt.result import HarvestResult
 from edgecnn.bundle.card import Card
@@ -71,11 +78,12 @@ def harvest(
         card, look, lab_test, adaptable = _eyes(options)
     sessions = {root: sessions_of([root]) for root in roots}
     said = {
-        root: [label for one in some for label in session_labels(one)]
+        root: [label for one in some for label in session_labels(one, card)]
         for root, some in sessions.items()
     }
-    judged = {digest for labels in said.values() for digest, _ in labels}
-    classes = {digest: label for labels in said.values() for digest, label in labels if label >= 0}
+    labels = [one for some in said.values() for one in some]
+    judged = {digest for digest, label in labels if label < 0}
+    classes = undisputed(one for one in labels if one[1] >= 0)
     images = read_field(roots, card, GivenLabels(classes), progress).without(lab_test)
     images = images.untrained(card.trained_pictures)
     known = np.isin(images.groups, images.groups[images.labelled])

@@ -26,6 +26,7 @@ EMBEDDING_FILE, HEAD_FILE = "model_embedding_float32.tflite", "head.npz"
 _MOST_STEPS = 1000
 _MEMORY = 10  # steps that the minimizer remembers
 _LARGE = 100_000  # weights; from here on rounding to float32 moves no score by 1e-4
+_ROUNDING = 1e-6  # of the loss, in float32
 _ENOUGH = 1e-7  # of the gradient: 1e-5 leaves scores 2e-3 from those of the best fit
 
 
@@ -119,34 +120,41 @@ def refit(head: Head, lessons: Lessons, l2: float) -> Head:
     """
     shape = head.weights.shape
     size = float(np.sqrt((lessons.embedding.astype(np.float64) ** 2).sum(axis=1).mean())) or 1.0
-    exact = np.float32 if head.weights.size > _LARGE else np.float64
-    share = (lessons.weights / lessons.weights.sum()).astype(exact)[:, None]
+    dtype = np.float32 if head.weights.size > _LARGE else np.float64
+    share = (lessons.weights / lessons.weights.sum()).astype(dtype)[:, None]
     # Seen from their mean: else weights and bias can do each other's work, and take long to agree.
     mean = (share * lessons.embedding).sum(axis=0, dtype=np.float64) / size
-    x = (lessons.embedding / size - mean).astype(exact)
+    x = (lessons.embedding / size - mean).astype(dtype)
     rows = np.arange(len(x))
     start = head.weights.astype(np.float64) * size
 
-    def slope(flat: np.ndarray) -> np.ndarray:
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights, bias = flat[: start.size].reshape(shape), flat[start.size :]
-        scores = softmax(x @ weights.astype(exact) + bias.astype(exact), 1.0)
+        logits = x @ weights.astype(dtype) + bias.astype(dtype)
+        logits -= logits.max(axis=1, keepdims=True)
+        right = logits[rows, lessons.labels, None]
+        scores = np.exp(logits)
+        total = scores.sum(axis=1, keepdims=True)
+        scores /= total
         scores[rows, lessons.labels] -= 1
-        error = share * scores
-        pull = l2 * (weights - start)
-        return np.concatenate([(x.T @ error + pull).ravel(), error.sum(axis=0)]).astype(exact)
+        error, pull = share * scores, weights - start
+        value = float((share * (np.log(total) - right)).sum() + l2 / 2 * (pull**2).sum())
+        slope = np.concatenate([(x.T @ error + l2 * pull).ravel(), error.sum(axis=0)])
+        return value, slope.astype(dtype)
 
-    found = _flat_place(slope, np.concatenate([start.ravel(), head.bias + mean @ start]))
+    found = _minimize(loss, np.concatenate([start.ravel(), head.bias + mean @ start]))
     weights, bias = found[: start.size].reshape(shape), found[start.size :]
     return Head((weights / size).astype(np.float32), (bias - mean @ weights).astype(np.float32))
 
 
-def _flat_place(slope_at: Callable[[np.ndarray], np.ndarray], at: np.ndarray) -> np.ndarray:
+def _minimize(loss: Callable[[np.ndarray], tuple[float, np.ndarray]], at: np.ndarray) -> np.ndarray:
     """Where a convex loss is least: L-BFGS, for scipy is not on every board.
 
-    A step goes on until the slope along it has turned by less than half. The loss itself is never
-    needed: near its least value differences of it are lost in rounding long before its slope is.
+    A step is halved until the slope along it has turned by less than half and the loss is no
+    higher. Near its least value differences of it are lost in rounding long before its slope is,
+    so rounding is allowed for. Where no step helps, the memory misleads and is dropped.
     """
-    slope = slope_at(at)
+    value, slope = loss(at)
     memory: deque[tuple[np.ndarray, np.ndarray, float]] = deque(maxlen=_MEMORY)
     for _ in range(_MOST_STEPS):
         if np.abs(slope).max() < _ENOUGH:
@@ -155,16 +163,20 @@ def _flat_place(slope_at: Callable[[np.ndarray], np.ndarray], at: np.ndarray) ->
         descent, length = float(way @ slope), 1.0
         while length > 1e-8:
             step = length * way
-            new_slope = slope_at(at + step)
-            if way @ new_slope <= -descent / 2:
+            new_value, new_slope = loss(at + step)
+            lower = new_value <= value + _ROUNDING * max(1.0, value)
+            if lower and way @ new_slope <= -descent / 2:
                 break
             length /= 2
         else:
-            break
+            if not memory:
+                break
+            memory.clear()
+            continue
         change = new_slope - slope
-        if (curved := float(step @ change)) > 0:
+        if (curved := float(step @ change)) > 1e-12:
             memory.append((step, change, curved))
-        at, slope = at + step, new_slope
+        at, value, slope = at + step, new_value, new_slope
     return at
 
 

@@ -33,13 +33,16 @@ def is_quiet() -> bool:
 
 def tell(line: str) -> None:
     """Print a line on stderr that --quiet does not silence: an error, a link."""
-    typer.echo(line, err=True)
+    try:
+        typer.echo(line, err=True)
+    except BrokenPipeError:  # Ctrl-C ends a `2>&1 | tee log` too; the status still says it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def say(line: str) -> None:
     """Tell a person who waits what is being done."""
     if not is_quiet():
-        tell(line)
+        typer.echo(line, err=True)
 
 
 @contextmanager

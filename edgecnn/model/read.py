@@ -16,9 +16,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle, read_card
 from edgecnn.bundle.preprocess import decode, to_tensor
-from edgecnn.errors import BundleError, ModelError, listed, one_line
+from edgecnn.errors import BundleError, ModelError, one_line
 from edgecnn.files.arrays import open_arrays
 from edgecnn.files.folders import IMAGE_SUFFIXES
 from edgecnn.files.walk import natural_order
@@ -225,7 +226,27 @@ def load_model(folder: Path | str) -> tuple[keras.Model, Card]:
             f"{file} takes {found[0]} and gives {found[1]} scores, its card.json says "
             f"{card.input.shape} and {len(card.labels)} labels; train again"
         )
+    _check_labels(folder, card)
     return model, card
+
+
+def _check_labels(folder: Path, card: Card) -> None:
+    """Refuse a card whose labels were edited: the network's answers would have other names.
+
+    Not by the folders of the images: a manifest may name the labels, and a folder be cat_test.
+
+    Raises:
+        ModelError: They are others than those of the training, or in another order.
+    """
+    counts = card.training.get("class_counts")
+    trained = tuple(counts) if isinstance(counts, Mapping) else card.labels
+    if trained != card.labels:
+        pairs = zip_longest(card.labels, trained)
+        label, before = next(pair for pair in pairs if pair[0] != pair[1])
+        raise ModelError(
+            f"{folder}: {CARD_FILE} has the label {label!r} where the training had {before!r}, so "
+            "its labels were edited; put them back, or train again"
+        )
 
 
 def _load_network(file: Path, card: Card) -> keras.Model:
@@ -267,13 +288,6 @@ def _load_test(path: Path, card: Card) -> LabTest:
     if wrong or not count or not 0 <= test.labels.min() <= test.labels.max() < classes:
         raise ModelError(
             f"{path}: {', '.join(wrong) or 'labels'} does not fit the model's card; train again"
-        )
-    # Not by the folders of the images: a manifest may name the labels, and a folder be cat_test.
-    trained = tuple(card.training.get("class_counts", card.labels))
-    if trained != card.labels:
-        raise ModelError(
-            f"{path.parent}: the labels of card.json are {listed(card.labels)}, expected those of "
-            f"the training in their order: {listed(trained)}; train again"
         )
     return test
 

@@ -7,11 +7,13 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sessions import record_folder, truth_event
 
+from edgecnn.adapt.data import labels_of
 from edgecnn.adapt.harvest import HarvestOptions, HarvestResult, harvest
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import DataError, OptionError, OutputError
@@ -143,11 +145,23 @@ def test_a_picture_that_nobody_can_tell_or_of_no_class_is_not_asked_about_again(
     with open(session / "events.jsonl", "a") as events:
         for path, label in zip(kept[:6], [None, NONE_LABEL] * 3, strict=True):
             events.write(json.dumps(truth_event(int(path.stem), label)) + "\n")
+        shutil.copy(kept[-1], kept[-2])  # of one picture two labels are none
+        for path, label in zip(kept[-2:], "34", strict=True):
+            events.write(json.dumps(truth_event(int(path.stem), label)) + "\n")
     result = harvest(session, tmp_path / "picked", HarvestOptions(count=1000, model=digits_model))
     assert result.left_out["judged, of no class"] == 6
+    assert result.left_out["labelled already"] == 0
+    twice = hashlib.sha256(kept[-1].read_bytes()).hexdigest()
+    assert twice in digests(tmp_path / "picked" / "images")
     assert len(opened) == 2  # for its labels, and for its pictures
     judged = {hashlib.sha256(path.read_bytes()).hexdigest() for path in kept[:6]}
     assert not digests(tmp_path / "picked" / "images") & judged
+    # The labels of a session whose model had them in another order.
+    with open(session / "events.jsonl", "a") as events:
+        events.write(json.dumps(truth_event(int(kept[6].stem), "3")) + "\n")
+    card = Bundle.open(digits_bundle).card
+    for one in (card, replace(card, labels=card.labels[::-1])):
+        assert list(labels_of([session], one).classes.values()) == [one.labels.index("3")]
 
 
 def test_a_session_without_an_unlabelled_picture_is_refused(

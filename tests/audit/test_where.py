@@ -14,6 +14,7 @@ from sessions import LABELS, PAST_BUNDLE, answer_event, keep_pictures, truth_eve
 from edgecnn.adapt.data import sessions_of
 from edgecnn.audit.audit import audit
 from edgecnn.bundle.folder import Bundle
+from edgecnn.session.layout import is_session
 
 FIRST_DAY = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 A_DAY = 24 * 60
@@ -300,7 +301,7 @@ def test_a_network_of_another_program_is_not_to_be_adapted_and_empty_classes_hav
     assert [label in classes for label in LABELS] == [False] + [True] * (len(LABELS) - 1)
 
 
-def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path):
+def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path, monkeypatch):
     hall, yard = (
         [
             keep_pictures(weeks(tmp_path / name / day, often(0.6), about(sure), days=8, name=name))
@@ -319,6 +320,17 @@ def test_weeks_of_each_device_are_named_by_its_root_and_never_joined(tmp_path):
     assert adapt(tmp_path) in [step.command for step in report.next]
     assert [one.path for one in sessions_of([tmp_path])] == [*hall, *yard]
     assert audit([tmp_path]).next == report.next
+
+    # Beside them may be what is not ours: nobody asked about it.
+    def shut(folder: Path) -> bool:
+        if folder.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return is_session(folder)
+
+    (tmp_path / "lost+found").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("edgecnn.session.layout.is_session", shut)
+        assert adapt(*roots) in [step.command for step in audit(roots).next]
     # Midnight begins a session of each.
     said = {note.split(":")[0] for note in report.notes if "look alike (" in note}
     assert said == {f"{one.parent.name}/{one.name}" for one in (*hall, *yard)}

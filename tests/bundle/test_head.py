@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from edgecnn.accuracy.confidence import softmax
-from edgecnn.bundle.head import Head, Lessons, entropy, refit
+from edgecnn.bundle.head import Head, Lessons, _minimize, entropy, refit
 from edgecnn.errors import BundleError
 
 
@@ -76,9 +75,11 @@ def test_a_large_layer_is_fitted_to_its_best_without_idle_steps(monkeypatch):
     )
     some = Lessons(seen, labels, np.ones(900))
     looks = []
-    monkeypatch.setattr(
-        "edgecnn.bundle.head.softmax", lambda *given: looks.append(1) or softmax(*given)
-    )
+
+    def counted(loss, at):
+        return _minimize(lambda there: looks.append(1) or loss(there), at)
+
+    monkeypatch.setattr("edgecnn.bundle.head._minimize", counted)
     found = refit(start, some, 1e-4)
     assert len(looks) < 120
     # The slope of the loss, in the words of its docstring.
@@ -86,6 +87,18 @@ def test_a_large_layer_is_fitted_to_its_best_without_idle_steps(monkeypatch):
     size = np.sqrt((seen.astype(float) ** 2).sum(axis=1).mean())
     slope = seen.T @ missed / 900 / size + 1e-4 * size * (found.weights - start.weights)
     assert np.abs(slope).max() < 1e-6
+
+
+@pytest.mark.parametrize("l2", [1e-2, 1.0])
+def test_where_the_embeddings_lie_does_not_matter(lessons, l2):
+    """Far from zero the slope alone leads the search ever farther from the least loss."""
+    offset = np.full(8, 100, np.float32)
+    far = Lessons(lessons.embedding + offset, lessons.labels, lessons.weights)
+    one, other = ((part.embedding.astype(float) ** 2).sum() for part in (lessons, far))
+    near, found = refit(head(1), lessons, l2), refit(head(1), far, l2 * one / other)
+    np.testing.assert_allclose(found.weights, near.weights, atol=1e-3)
+    scores = (fit.scores(part.embedding) for fit, part in ((found, far), (near, lessons)))
+    np.testing.assert_allclose(*scores, atol=1e-3)
 
 
 def test_weights_count_as_repeats(lessons):

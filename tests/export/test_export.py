@@ -12,7 +12,7 @@ from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import EdgecnnError, ImageError, ModelError, OptionError, OutputError
 from edgecnn.export.export import FORMATS, ExportOptions, export
-from edgecnn.model.read import load_lab_model
+from edgecnn.model.read import load_lab_model, load_model
 
 INTEGER = ("tflite-full-integer", "onnx-full-integer")
 
@@ -359,6 +359,13 @@ def test_a_damaged_model_folder_is_refused_in_one_line(tmp_path, small_model, sm
     assert "\n" not in str(caught.value)
     assert "train" in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_edited_labels_are_refused_by_whatever_takes_the_network(tmp_path, small_model):
+    folder = copy(small_model, tmp_path)
+    _swapped_labels(folder)
+    with pytest.raises(ModelError, match=r"has the label '.*' where the training had '"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize("folder_of", ["camera_1", "{label}_test", "0"])

@@ -86,7 +86,7 @@ def _own_root(sessions: Sequence[Session]) -> Path | None:
         return None
     try:
         beside = [open_session(one) for one in sessions_below(root)]
-    except SessionError:
+    except (SessionError, OSError):
         return None
     return root if len(of_each_device(beside)) == 1 else None
 
@@ -97,7 +97,11 @@ def _root_of(sessions: Sequence[Session]) -> Path | None:
     root = paths[0].parent
     if any(one.parent != root for one in paths):
         root = root.parent
-    return None if sessions_below(root) != paths or _holds_new_folders(root) else root
+    try:
+        below = sessions_below(root)
+    except OSError:  # nobody named this folder, and it may hold what is not ours, as lost+found
+        return None
+    return None if below != paths or _holds_new_folders(root) else root
 
 
 def _holds_new_folders(root: Path) -> bool:
