@@ -202,13 +202,13 @@ def _check_used(options: TrainOptions) -> None:
             f"{given[0]} is not of the network {options.network}; leave it out, or take "
             f"--network {BUILT_IN}"
         )
-    for given in _set_of(options, tuple(_PART_OF)):
-        name, values = _PART_OF[given[2:].replace("-", "_")]
+    for part in _set_of(options, tuple(_PART_OF)):
+        name, values = _PART_OF[part[2:].replace("-", "_")]
         found = getattr(options, name)
         if found is None or (values and found not in values):
             wanted = f"--{name} {' or '.join(values)}".rstrip()
             raise OptionError(
-                f"{given} is a part of {wanted}, but --{name} is {found or 'not given'}; leave it "
+                f"{part} is a part of {wanted}, but --{name} is {found or 'not given'}; leave it "
                 f"out, or give {wanted}{'' if values else ' CLASS'}"
             )
     if options.max_ms is not None and not options.pretrained:

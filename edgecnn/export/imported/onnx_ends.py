@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.bundle.runtime.onnx_session import open_session
 from edgecnn.errors import ModelError
 from edgecnn.export.imported.ends import Ends, check_batch, check_one_each, fitting
 from edgecnn.export.readback.onnx_graph import read_any_graph
@@ -186,16 +187,13 @@ class OnnxFile:
         dims = [d.dim_value for d in self._output.type.tensor_type.shape.dim]
         if len(dims) > 1 and all(dims[1:]):
             return int(np.prod([dims[0] or 1, *dims[1:]]))
-        import onnxruntime
         from onnx import helper
 
         channels = self.shape[2] or 3
         image = (1, channels, *size_hw) if self._first else (1, *size_hw, channels)
         dtype = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
+        session = open_session(self._model.SerializeToString(), self._name)
         with fitting(self._name, size_hw):
-            session = onnxruntime.InferenceSession(
-                self._model.SerializeToString(), providers=["CPUExecutionProvider"]
-            )
             (answer,) = session.run(None, {self._input.name: np.zeros(image, dtype)})
         return int(np.size(answer))
 
