@@ -150,7 +150,8 @@ def service(
     """Run the capture loop as a systemd service that starts with the board."""
     from edgecnn.device.service.service import service
 
-    return service(action, bundle, options, lambda path: _run_options(path, options)), 0
+    result = service(action, bundle, options, lambda path: _run_options(path, options))
+    return result, 0 if result.ok else 1
 
 
 def _run_options(bundle: Path, options: ServiceOptions) -> RunOptions:

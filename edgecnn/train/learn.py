@@ -98,12 +98,14 @@ def start_with_sides(
         task stays as it is.
     """
     timed = task.options.pretrained and clock.seconds is not None and task.cluster is None
-    if len(plan.sides) < 2 and not plan.larger and not timed:
+    # One side is no choice, but whether it keeps to --max-ms is to be said.
+    choice = len(plan.sides) > 1 or bool(plan.sides and task.options.max_ms)
+    if not choice and not plan.larger and not timed:
         return task, None, (), None
     frozen = FrozenFeatures(str(task.options.network), task.options.weights)
     trials: tuple[SideTrial, ...] = ()
     larger = None
-    if len(plan.sides) > 1:
+    if choice:
         task, trials, larger = settle_side(task, frozen, plan.sides, clock, reports)
     task = fit_in_time(task, frozen, clock, reports)
     if plan.larger and not task.hurried:

@@ -289,6 +289,11 @@ class TrainOptions(Record):
         self._check_network()
 
     def _check_network(self) -> None:
+        if not self.fine_tune and self.weights == "none":
+            raise OptionError(
+                "--no-fine-tune trains a classifier on the features of first weights, but "
+                "--weights is none; leave one of the two out"
+            )
         named = self.network in BACKBONES
         known = (BUILT_IN, *BACKBONES)
         if self.network is not None and self.network not in known and ":" not in self.network:

@@ -32,6 +32,12 @@ _IMAGES, _IMAGES_TIMED, _IMAGES_LARGER = 10_000, 26_000, 15_000
 _EPOCHS = (4, 20)
 # Options that only the built-in network has.
 _OF_BUILT_IN = ("network_width", "l1", "l2")
+# What an option needs: another one, with one of these values; none: any value.
+_PART_OF = {
+    "imbalance_beta": ("imbalance", ("effective_number",)),
+    "imbalance_tau": ("imbalance", ("balanced_softmax", "logit_adjustment")),
+    "synthesis_steps": ("synthesize", ()),
+}
 
 
 @dataclass(frozen=True)
@@ -196,6 +202,15 @@ def _check_used(options: TrainOptions) -> None:
             f"{given[0]} is not of the network {options.network}; leave it out, or take "
             f"--network {BUILT_IN}"
         )
+    for part in _set_of(options, tuple(_PART_OF)):
+        name, values = _PART_OF[part[2:].replace("-", "_")]
+        found = getattr(options, name)
+        if found is None or (values and found not in values):
+            wanted = f"--{name} {' or '.join(values)}".rstrip()
+            raise OptionError(
+                f"{part} is a part of {wanted}, but --{name} is {found or 'not given'}; leave it "
+                f"out, or give {wanted}{'' if values else ' CLASS'}"
+            )
     if options.max_ms is not None and not options.pretrained:
         raise OptionError(
             "--max-ms chooses the input of a pretrained network, but the network is "

@@ -63,6 +63,11 @@ CASES = (
         "train F -o O --network efficientnet-lite0 --l2 0.001",
         "train F -o O --network built-in --l2 0.001",
     ),
+    read(
+        "--no-fine-tune trains a classifier",
+        "train F -o O --network efficientnet-lite0 --no-fine-tune --weights none",
+        "train F -o O --network efficientnet-lite0 --weights none",
+    ),
     read("-o and --csv are both", "audit S -o x --csv x", "audit S -o x.html --csv x.csv"),
     read(
         "--fail-on alarm needs labels",
@@ -346,6 +351,9 @@ ELSEWHERE = {
     "--reject card": "tests/device/test_outputs.py",
     "can't open windows": "tests/device/test_window.py",
     "systemd does not run here": "tests/device/test_service.py",
+    "is the unit of another program": "tests/device/test_service.py",
+    "there is no unit": "tests/device/test_service.py",
+    "and no session, and would be given to": "tests/device/test_service.py",
     "no page was served yet": "tests/device/web/test_access.py",
     "frames are left to judge the calibration": "tests/export/test_compare.py",
     "can't read the activations": "a network that TFLite can't show the inside of",

@@ -18,7 +18,7 @@ from edgecnn.device.doctor.doctor import Diagnosis, examine
 from edgecnn.device.doctor.probe import probe
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
-from edgecnn.errors import BundleError
+from edgecnn.errors import BundleError, MissingRuntimeError
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +208,17 @@ def test_a_delegate_that_crashes_kills_neither_doctor_nor_run(
     result = run(PAST_BUNDLE, frames, RunOptions(device=str(library), max_frames=2))
     assert (result.frames, result.device) == (2, "cpu")
     assert "died of SIGABRT" in result.fallback
+
+
+def test_a_device_that_was_asked_for_is_looked_at(tmp_path):
+    """Without a line on it "ok" would be said of a chip that nothing has run on."""
+    library = str(tmp_path / "libnone.so")
+    found = examine(PAST_BUNDLE, device=library)
+    assert named(found, "edge tpu").status == "warn"
+    assert library in named(found, "edge tpu").found
+    assert named(found, "compiled file").status == "warn"
+    with pytest.raises(MissingRuntimeError, match="'tpu' is unknown"):
+        examine(PAST_BUNDLE, device="tpu")
 
 
 def test_the_pycoral_of_pypi_is_named(monkeypatch):

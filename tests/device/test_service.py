@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -79,7 +80,11 @@ def test_what_systemd_reads_otherwise_is_escaped():
     text = unit_text(["/bin/a", "50% of $HOME", 'a "b"', ""], "x%y", Path("/a b/%c"), "me")
     assert r'ExecStart=/bin/a "50%% of $$HOME" "a \"b\"" ""' in text
     assert "Description=edgecnn on x%%y" in text
-    assert r"ReadWritePaths=/a\x20b/%%c" in text
+    # As `systemd --test` reads them: quotes and backslashes mean themselves in a working directory.
+    text = unit_text(["/bin/a"], "x", Path('/a b/"%c\\$d'), "me")
+    assert 'WorkingDirectory=/a b/"%%c\\$d\n' in text
+    assert r'ReadWritePaths="/a b/\"%%c\\$d"' in text
+    assert r'PYTHONUNBUFFERED=1 "HOME=/a b/\"%%c\\$d"' in text
     with pytest.raises(OptionError, match="line end"):
         unit_text(["/bin/a\nUser=root"], "x", Path("/a"), "me")
 
@@ -164,6 +169,69 @@ def test_what_the_service_can_not_see_is_refused_and_said_in_a_printed_unit(tmp_
     linked = tmp_path / "linked"
     linked.symlink_to(where)
     assert hidden_paths([linked / "a", Path(where), Path("/opt/a")]) == [linked / "a", Path(where)]
+
+
+@pytest.fixture
+def systemctl(tmp_path, monkeypatch) -> Path:
+    """Stands for systemd, of which only the names of programs and their statuses are asked."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("systemctl", "useradd"):
+        (programs / name).write_text("#!/bin/sh\necho $0 $*\nexit ${STATUS:-0}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr("edgecnn.device.service.service._need_systemd", lambda: None)
+    return programs
+
+
+@pytest.mark.parametrize("action", ["install", "uninstall"])
+@pytest.mark.parametrize("where", ["folder", "packaged"])
+def test_the_unit_of_another_program_is_left_alone(tmp_path, monkeypatch, systemctl, action, where):
+    monkeypatch.setattr("edgecnn.device.service.service.hidden_paths", lambda _: [])
+    monkeypatch.setattr("edgecnn.device.service.service._PACKAGED", (tmp_path / "packaged",))
+    file = tmp_path / where / "ssh.service"
+    file.parent.mkdir()
+    file.write_text("[Unit]\nDescription=the way in\n")
+    folder = tmp_path / "folder"
+    options = ServiceOptions(source="0", unit="ssh", folder=folder, log_root=tmp_path / "root")
+    with pytest.raises(OptionError, match="of another program") as error:
+        service(action, PAST_BUNDLE, options)
+    assert str(file) in one_line(error.value)
+    assert file.read_text() == "[Unit]\nDescription=the way in\n"
+    assert not options.log_root.exists()
+
+
+def test_a_folder_in_use_does_not_get_another_owner(tmp_path, monkeypatch, systemctl):
+    monkeypatch.setattr("edgecnn.device.service.service.hidden_paths", lambda _: [])
+    monkeypatch.setattr("edgecnn.device.service.service._PACKAGED", ())
+    given: list[Path] = []
+    monkeypatch.setattr("shutil.chown", lambda path, user: given.append(path))
+    root, units = tmp_path / "home", tmp_path / "units"
+    (root / ".ssh").mkdir(parents=True)
+    units.mkdir()
+    options = ServiceOptions(source="0", folder=units, log_root=root)
+    with pytest.raises(OptionError, match=r"holds \.ssh and no session") as error:
+        service("install", PAST_BUNDLE, options)
+    one_line(error.value)
+    assert (given, list(units.iterdir())) == ([], [])
+    shutil.copytree(PAST / "field", root / "2026-01-01")  # a root of sessions
+    steps = service("install", PAST_BUNDLE, options).steps
+    assert given == [root]
+    # Its own unit it writes again, and removes.
+    assert service("install", PAST_BUNDLE, options).steps == steps
+    assert f"removed {units / 'edgecnn.service'}" in service("uninstall", None, options).steps
+
+
+@pytest.mark.parametrize(("status", "ok"), [(0, True), (3, False), (4, None)])
+def test_the_status_says_whether_the_service_runs(monkeypatch, systemctl, status, ok):
+    monkeypatch.setenv("STATUS", str(status))
+    if ok is None:
+        with pytest.raises(OptionError, match="no unit door"):
+            service("status", None, ServiceOptions(unit="door"))
+    else:
+        found = service("status", None, ServiceOptions(unit="door"))
+        assert found.ok is ok
+        assert "status door" in found.text
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "Door"])

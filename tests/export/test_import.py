@@ -148,6 +148,7 @@ def test_labels_are_named_in_the_order_of_the_scores(tmp_path, colours):
         ("net.keras", b"x", ModelError, "edgecnn export --lab"),
         ("net.tflite", b"nothing", ModelError, "no TFL3 mark"),
         ("net.onnx", b"\x00\xffnothing", ArtifactError, "net"),
+        ("net.onnx", COMPILED, ModelError, "net.onnx is a TFLite file; name it .tflite"),
         ("none.onnx", None, ModelError, "can't read"),
         ("net.tflite", COMPILED, ModelError, "Edge TPU, .*; import the file that it was compiled"),
     ],

@@ -21,7 +21,9 @@ from edgecnn.errors import ModelError
 from edgecnn.export.export import export
 from edgecnn.export.imported.ends import Ends
 from edgecnn.export.imported.import_model import ImportOptions, import_model
+from edgecnn.export.imported.onnx_ends import OnnxFile
 from edgecnn.export.imported.tflite_ends import TfliteFile
+from edgecnn.export.imported.ways import FedFile
 from edgecnn.export.options import ExportOptions
 from edgecnn.export.readback.kinds import read_kind
 from edgecnn.model.networks.adopt import end_in_softmax
@@ -256,6 +258,24 @@ def test_the_scale_of_an_integer_input_says_its_normalization(tmp_path, colours,
     wanted = (own.get_tensor(scores["index"])[0].astype(float) - zero) * scale
     given = load_runtime(payload, file.name).invoke(np.ascontiguousarray(pixels))
     np.testing.assert_allclose(given, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+def test_what_a_float_input_is_quantized_to_says_its_normalization(tmp_path, suffix):
+    """Converters leave the ends in float where nothing else is asked of them."""
+    file = tmp_path / f"net.{suffix}"
+    if suffix == "tflite":
+        found = TfliteFile(quantized(colour_net(), file, 1 / 255, tf.float32).read_bytes(), "net")
+    else:
+        quantize = helper.make_node("QuantizeLinear", ["image", "scale", "zero"], ["q"])
+        real = helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["x"])
+        onnx_net(file, kind=TensorProto.FLOAT, scale=np.float32(1 / 255), zero=np.int8(-128))
+        model = onnx.load(file)
+        model.graph.node.insert(0, real)
+        model.graph.node.insert(0, quantize)
+        model.graph.input[0].name = "image"
+        found = OnnxFile(model.SerializeToString(), "net")
+    assert FedFile(file.name, found, (SIDE, SIDE)).said() == {"unit"}
 
 
 def test_an_onnx_file_of_half_floats_is_fed_raw_pixels(tmp_path, colours):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn.bundle.classifier import Classifier
-from edgecnn.errors import ModelError
+from edgecnn.errors import ArtifactError, ModelError
 from edgecnn.export.imported.import_model import ImportOptions, import_model
 from edgecnn.export.imported.onnx_ends import OnnxFile
 from edgecnn.export.imported.ways import FedFile
@@ -248,6 +248,29 @@ def test_an_onnx_file_of_any_size_and_order_has_its_channels_where_its_convoluti
     options = ImportOptions(normalize="unit", width=12, height=10)
     result = import_model(file, None, colours, tmp_path / "net.edgecnn", options)
     assert result.lab.accuracy == 1.0
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (None, "net.onnx can't be loaded: .*Unsupported model IR version: 99"),
+        (("ZipMap", "ai.onnx.ml"), r"net.onnx can't be loaded: .*for ZipMap\(1\)"),
+    ],
+)
+def test_what_onnxruntime_can_not_load_is_said_in_a_line(tmp_path, colours, node, message):
+    file = onnx_net(tmp_path / "net.onnx", "Cast", TensorProto.FLOAT)
+    model = onnx.load(file)
+    if node:  # of unknown shape, so that its scores have to be counted
+        model.graph.node.append(helper.make_node(node[0], ["y"], ["z"], domain=node[1]))
+        model.graph.output[0].CopyFrom(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
+        model.opset_import.append(helper.make_opsetid(node[1], 1))
+    else:
+        model.ir_version = 99
+    onnx.save(model, file)
+    with pytest.raises(ArtifactError, match=message) as found:
+        import_model(file, None, colours, tmp_path / "net.edgecnn")
+    assert "\n" not in str(found.value)
+    assert "onnxruntime_src" not in str(found.value)
 
 
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])

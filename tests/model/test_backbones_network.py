@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from urllib.error import URLError
@@ -30,7 +31,9 @@ from edgecnn.train.backbone.result import ProbeResult
 from edgecnn.train.backbone.side import settle_side, try_larger
 from edgecnn.train.fitting.batches import Examples
 from edgecnn.train.fitting.fit_network import Fit
+from edgecnn.train.learn import start_with_sides
 from edgecnn.train.options import TrainOptions
+from edgecnn.train.plan import Plan
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.task import read_task
 from edgecnn.train.train import train
@@ -85,11 +88,13 @@ def test_a_file_of_keras_applications_gives_their_features(name, tmp_path):
 @pytest.mark.parametrize("name", KERAS)
 def test_without_a_network_one_line_says_what_to_do(name, tmp_path, monkeypatch, capsys):
     def offline(*_, **__):
-        raise URLError("no route to host")
+        raise URLError("name or service not known, no route to host")
 
     monkeypatch.setattr(file_utils, "urlretrieve", offline)
     monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(tmp_path))
-    with pytest.raises(ModelError, match=r"can't be downloaded \(.*no route to host\)") as error:
+    with pytest.raises(
+        ModelError, match=r"downloaded \(.*not known, no route to host>?\)"
+    ) as error:
         build_backbone(name, (224, 224, 3), 3)
     assert "--weights FILE" in str(error.value)
     assert "http" not in str(error.value)
@@ -276,7 +281,9 @@ def frozen(package) -> FrozenFeatures:
     return FrozenFeatures("efficientnet-lite0", "imagenet")
 
 
-def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(frozen, two_digits):
+def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(
+    frozen, two_digits, monkeypatch
+):
     options = TrainOptions(network="efficientnet-lite0", width=128, height=128, near_duplicate=1)
     task = read_task(two_digits, options, None, None)
     lines: list[str] = []
@@ -289,7 +296,12 @@ def test_the_input_is_chosen_by_the_probe_and_by_what_the_device_can_pay(frozen,
     slow = replace(task, options=replace(options, max_ms=0.01))  # no network is so quick
     small, *_ = settle_side(slow, frozen, (64, 128), Clock(), say)
     assert small.shape == (64, 64, 3)
-    assert "at most 0.01 ms" in lines[1]
+    assert re.match(r"Input: 64 px, which takes [\d.]+ ms .* none takes 0.01 ms at most", lines[1])
+    # Where there is no choice, the limit is not passed over in silence.
+    monkeypatch.setattr("edgecnn.train.learn.FrozenFeatures", lambda *_: frozen)
+    single, _, trials, _ = start_with_sides(slow, Plan(slow.options, (128,), ""), say, Clock())
+    assert (single.shape, len(trials)) == (task.shape, 1)
+    assert "none takes 0.01 ms at most" in lines[2]
 
 
 def test_a_larger_input_is_named_where_the_images_show_more_there(frozen, tmp_path):

@@ -39,6 +39,11 @@ def test_a_wrong_option_is_named_with_what_is_expected(wrong):
     assert "\n" not in str(error.value)
 
 
+def test_a_probe_needs_first_weights():
+    with pytest.raises(OptionError, match="but --weights is none"):
+        TrainOptions(network="efficientnet-lite0", weights="none", fine_tune=False)
+
+
 def test_options_survive_json():
     options = TrainOptions(width=64, height=32, manifest="data/manifest.csv", seconds=60)
     assert TrainOptions(**json.loads(json.dumps(options.to_json()))) == options

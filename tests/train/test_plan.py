@@ -179,8 +179,12 @@ def test_a_limit_for_the_input_stays_with_sides_to_choose_from_and_goes_with_no_
         (TrainOptions(network="efficientnet-lite0", network_width=2.0), "--network-width"),
         (TrainOptions(network="mine:build", dropout=0.3), "--dropout"),
         (TrainOptions(network="built-in", max_ms=4.0), "--max-ms"),
+        (TrainOptions(imbalance_tau=0.5), "--imbalance-tau"),
+        (TrainOptions(imbalance="class_weights", imbalance_tau=0.5), "--imbalance-tau"),
+        (TrainOptions(imbalance="balanced_softmax", imbalance_beta=0.9), "--imbalance-beta"),
+        (TrainOptions(synthesis_steps=5), "--synthesis-steps"),
     ],
 )
-def test_an_option_that_the_network_would_not_use_is_refused(photographs, weights, options, named):
+def test_an_option_that_the_training_would_not_use_is_refused(photographs, weights, options, named):
     with pytest.raises(OptionError, match=f"^{named} "):
         make_plan(photographs, options)

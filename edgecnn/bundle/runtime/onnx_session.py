@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,9 @@ from edgecnn.bundle.spec import TensorInfo
 from edgecnn.errors import ArtifactError, MissingRuntimeError, one_line
 
 __all__ = ["OnnxRuntime", "open_session"]
+
+# Where in its own source onnxruntime stands: behind it comes what is wrong.
+_PLACE = re.compile(r"/\S+\.(?:cc|h):\d+ .*?\) ")
 
 
 def open_session(data: bytes, file: str, threads: int = 0, *, fuse: bool = True) -> Any:
@@ -40,7 +44,8 @@ def open_session(data: bytes, file: str, threads: int = 0, *, fuse: bool = True)
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except (*broken, state.InvalidArgument, state.RuntimeException) as error:
-        raise ArtifactError(f"{file} can't be loaded: {one_line(error, 300)}") from error
+        why = _PLACE.sub("", one_line(error, 1000))[:300]
+        raise ArtifactError(f"{file} can't be loaded: {why}") from error
 
 
 class OnnxRuntime(Runtime):

@@ -73,13 +73,14 @@ def software() -> Iterator[Check]:
     yield Check("lab packages", "ok", ", ".join(found) or "none (only train and export need them)")
 
 
-def hardware() -> Iterator[Check]:
-    """Check the board, its cameras, an Edge TPU, temperature and disk."""
+def hardware(device: str = "cpu") -> Iterator[Check]:
+    """Check the board, its cameras, an Edge TPU (the one that `device` names), temperature and
+    disk."""
     machine = host()
     name = machine["model"] or f"{machine['machine']} with {machine['cpus']} cores"
     yield Check("machine", "ok", f"{name}, {machine['system']}")
     yield cameras()
-    yield edgetpu()
+    yield edgetpu() if device == "cpu" else edgetpu(device, wanted=True)
     yield from pycoral()
     yield temperature()
     yield disk()
@@ -213,8 +214,12 @@ def cameras(root: Path = Path("/")) -> Check:
     return Check("cameras", "ok", ", ".join(found))
 
 
-def edgetpu(library: str = "libedgetpu.so.1") -> Check:
-    """Check whether libedgetpu is installed and finds a device, in a process of its own."""
+def edgetpu(library: str = "libedgetpu.so.1", *, wanted: bool = False) -> Check:
+    """Check whether libedgetpu is installed and finds a device, in a process of its own.
+
+    Args:
+        wanted: It was asked for, so that its absence is no matter of course.
+    """
     try:
         failure = try_delegate(library)
     except MissingRuntimeError as error:
@@ -223,7 +228,7 @@ def edgetpu(library: str = "libedgetpu.so.1") -> Check:
         return Check("edge tpu", "ok", f"{library} found a device")
     if failure.startswith(NO_SECOND_PYTHON):
         return Check("edge tpu", "ok", f"not tried: {failure}")
-    if failure.startswith(f"{library} is not installed"):
+    if not wanted and failure.startswith(f"{library} is not installed"):
         found = f"{library} is not installed (only Coral boards need it)"
         return Check("edge tpu", "ok", found)
     found, _, mend = failure.partition("; ")

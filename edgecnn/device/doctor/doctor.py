@@ -75,7 +75,12 @@ def examine(
 
     Raises:
         BundleError: There is no bundle there, or it was changed since the export.
+        MissingRuntimeError: There is no such device.
     """
+    if device != "cpu":
+        from edgecnn.bundle.runtime.module import check_device
+
+        check_device(device)
     found: list[Check] = []
     causes: dict[tuple[str, str], str] = {}
     for check in _checks(bundle, found, device):
@@ -91,7 +96,7 @@ def examine(
 
 def _checks(bundle: Path | str | None, found: list[Check], device: str) -> Iterator[Check]:
     yield from software()
-    yield from hardware()
+    yield from hardware(device)
     if bundle is not None:
         yield from _examine_bundle(bundle, found, device)
 
@@ -127,6 +132,9 @@ def _examine_bundle(path: Path | str, found: list[Check], device: str) -> Iterat
         except EdgecnnError as error:
             check = Check(artifact.file, "fail", *_halves(error))
         yield check
+    if device != "cpu" and not any(one.kind.startswith("edgetpu") for one in card.artifacts):
+        mend = "export it again where edgetpu_compiler is on PATH"
+        yield Check("compiled file", "warn", f"none in the bundle that {device} could run", mend)
     yield from _edgetpu(opened)
     if not ran:
         mend = "see the line of each artifact"

@@ -21,12 +21,14 @@ class ServiceResult(Record):
         unit: The unit's file.
         steps: What was done, in order.
         text: The unit that was written or printed, or what systemd says; may be empty.
+        ok: Of "status": whether the service runs.
     """
 
     action: str
     unit: Path
     steps: tuple[str, ...] = ()
     text: str = ""
+    ok: bool = True
 
     def to_text(self) -> str:
         return "\n".join([*filter(None, (*self.steps, self.text.rstrip("\n"))), *self._next()])

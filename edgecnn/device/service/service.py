@@ -15,7 +15,7 @@ from edgecnn.device.options import RunOptions
 from edgecnn.device.service.check_run import check_run, check_source
 from edgecnn.device.service.options import ServiceOptions
 from edgecnn.device.service.result import ServiceResult
-from edgecnn.device.service.unit_file import hidden_paths, unit_text
+from edgecnn.device.service.unit_file import MARK, hidden_paths, unit_text
 from edgecnn.errors import MissingRuntimeError, OptionError, OutputError
 from edgecnn.files.staging import write_file
 
@@ -23,6 +23,9 @@ __all__ = ["ServiceOptions", "ServiceResult", "service"]
 
 _SECONDS = 120.0
 ACTIONS = ("install", "uninstall", "status", "logs")
+# Where packages put their units: one of the same name in --unit's folder takes their place.
+_PACKAGED = (Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
+_NO_UNIT, _NOT_RUNNING = 4, 3  # what `systemctl status` ends with
 
 
 # The options that the service's run would get, for a bundle; raises OptionError where it refuses.
@@ -46,14 +49,8 @@ def service(
     actions: dict[str, Callable[[], ServiceResult]] = {
         "install": lambda: _install(bundle, options, read_run),
         "uninstall": lambda: _uninstall(options),
-        "status": lambda: _ask(
-            "status", options, ["systemctl", "--no-pager", "--full", "status", options.unit]
-        ),
-        "logs": lambda: _ask(
-            "logs",
-            options,
-            ["journalctl", "--no-pager", "-u", options.unit, "-n", str(options.lines)],
-        ),
+        "status": lambda: _status(options),
+        "logs": lambda: _logs(options),
     }
     if action not in actions:
         raise OptionError(f"{action!r} is no action of service, expected {', '.join(ACTIONS)}")
@@ -75,7 +72,7 @@ def _install(
         )
     root = options.log_root.absolute()
     named = [] if read_run is None else check_run(read_run(bundle), opened, root)
-    file = _unit_file(options)
+    file = _unit_file(options) if options.print_only else _own_unit_file(options)
     command = _command(bundle, options, root)
     needed = [Path(command[0]), bundle, root, *named]
     hidden = hidden_paths([*needed, *([options.run_config] if options.run_config else [])])
@@ -88,6 +85,7 @@ def _install(
             "its own, and the board empties that of others; move this, for example below /opt"
         )
     _need_systemd()
+    _check_root(root, options.user)
     steps = [*_make_user(options.user), *_make_root(root, options.user)]
     write_file(file, text)
     file.chmod(0o600)  # the source may hold a password
@@ -99,7 +97,7 @@ def _install(
 
 
 def _uninstall(options: ServiceOptions) -> ServiceResult:
-    file = _unit_file(options)
+    file = _own_unit_file(options)
     if not file.exists():
         raise OptionError(f"{file} does not exist; nothing was changed")
     _need_systemd()
@@ -115,13 +113,47 @@ def _uninstall(options: ServiceOptions) -> ServiceResult:
     return ServiceResult("uninstall", file, tuple(steps))
 
 
-def _ask(action: str, options: ServiceOptions, command: list[str]) -> ServiceResult:
+def _status(options: ServiceOptions) -> ServiceResult:
     _need_systemd()
-    return ServiceResult(action, _unit_file(options), (), _call(command, may_fail=True))
+    done = _done(["systemctl", "--no-pager", "--full", "status", options.unit])
+    if done.returncode == _NO_UNIT:
+        raise OptionError(
+            f"there is no unit {options.unit} here; name it with --unit, or make it with "
+            "`edgecnn service install`"
+        )
+    text, runs = done.stdout + done.stderr, done.returncode != _NOT_RUNNING
+    return ServiceResult("status", _unit_file(options), (), text, ok=runs)
+
+
+def _logs(options: ServiceOptions) -> ServiceResult:
+    _need_systemd()
+    command = ["journalctl", "--no-pager", "-u", options.unit, "-n", str(options.lines)]
+    return ServiceResult("logs", _unit_file(options), (), _call(command, may_fail=True))
 
 
 def _unit_file(options: ServiceOptions) -> Path:
     return options.folder / f"{options.unit}.service"
+
+
+def _own_unit_file(options: ServiceOptions) -> Path:
+    """The unit's file.
+
+    Raises:
+        OptionError: Another program's unit has that name.
+    """
+    file = _unit_file(options)
+    try:
+        own = not file.exists() or file.read_text(errors="replace").startswith(MARK)
+    except OSError as error:
+        raise OutputError(f"can't read {file}: {error.strerror}; run it with sudo") from error
+    packaged = [folder / file.name for folder in _PACKAGED]
+    found = [*([] if own else [file]), *(one for one in packaged if one.exists())]
+    if found:
+        raise OptionError(
+            f"{found[0]} is the unit of another program, expected none or one that `edgecnn "
+            "service` wrote; choose another name with --unit"
+        )
+    return file
 
 
 def _command(bundle: Path, options: ServiceOptions, root: Path) -> list[str]:
@@ -147,6 +179,25 @@ def _make_user(user: str) -> list[str]:
     return [" ".join(command)]
 
 
+def _check_root(root: Path, user: str) -> None:
+    """Refuse a folder of somebody's that is in use: it would get another owner.
+
+    Raises:
+        OptionError: It is one.
+    """
+    try:
+        if not root.is_dir() or root.owner() == user:
+            return
+        inside = [one for one in root.iterdir() if one.name != "lost+found"]
+    except (OSError, KeyError) as error:
+        raise OutputError(f"can't look into {root}: {error}; run it with sudo") from error
+    if inside and not any((one / "session.json").is_file() for one in inside):
+        raise OptionError(
+            f"--log-root is {root}, which holds {inside[0].name} and no session, and would be "
+            f"given to {user}; expected a new or empty folder, or one of sessions"
+        )
+
+
 def _make_root(root: Path, user: str) -> list[str]:
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -162,8 +213,16 @@ def _call(command: list[str], *, may_fail: bool = False) -> str:
     Raises:
         OutputError: It failed.
     """
+    done = _done(command)
+    if done.returncode and not may_fail:
+        why = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise OutputError(f"`{' '.join(command)}` failed: {why}; run it with sudo")
+    return done.stdout + done.stderr
+
+
+def _done(command: list[str]) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             capture_output=True,
             text=True,
@@ -173,7 +232,3 @@ def _call(command: list[str], *, may_fail: bool = False) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OutputError(f"{' '.join(command)} can't be run: {error}") from error
-    if done.returncode and not may_fail:
-        why = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise OutputError(f"`{' '.join(command)}` failed: {why}; run it with sudo")
-    return done.stdout + done.stderr

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from edgecnn.errors import OptionError
 
-__all__ = ["hidden_paths", "unit_text"]
+__all__ = ["MARK", "hidden_paths", "unit_text"]
+
+MARK = "# Written by `edgecnn service install`"
+"""How each unit of ours begins."""
 
 # The folders of which PrivateTmp gives the service one of its own.
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
@@ -17,7 +20,7 @@ _DEVICES = (
     *("/dev/vcio", "/dev/vchiq", "/dev/apex_0"),
 )
 _UNIT = """\
-# Written by `edgecnn service install`; `edgecnn service uninstall` removes it.
+{mark}; `edgecnn service uninstall` removes it.
 {warning}[Unit]
 Description=edgecnn on {source}
 Documentation=man:systemd.service(5)
@@ -29,7 +32,7 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=main
 ExecStart={command}
-WorkingDirectory={root}
+WorkingDirectory={folder}
 User={user}
 SupplementaryGroups=video
 Restart=always
@@ -38,7 +41,7 @@ WatchdogSec=60
 TimeoutStartSec=300
 TimeoutStopSec=10
 KillMode=mixed
-Environment=PYTHONUNBUFFERED=1 HOME={root}
+Environment=PYTHONUNBUFFERED=1 {home}
 UMask=0027
 
 # Nothing but its sessions can be written, and no right can be gained.
@@ -96,10 +99,14 @@ def unit_text(
         if "\n" in part or "\r" in part:
             raise OptionError(f"{part!r} holds a line end, which a systemd unit can't hold")
     return _UNIT.format(
+        mark=MARK,
         warning=warning,
         source=source.replace("%", "%%"),
         command=" ".join(map(_quoted, command)),
-        root=_escaped(str(root)),
+        # systemd takes no quotes away here, and no backslashes
+        folder=str(root).replace("%", "%%"),
+        home=_quoted(f"HOME={root}", variables=False),
+        root=_quoted(str(root), variables=False),
         user=user,
         devices="\n".join(f"DeviceAllow={device} rw" for device in _DEVICES),
     )
@@ -116,11 +123,9 @@ def _is_temporary(path: Path) -> bool:
     return any(path.is_relative_to(folder) for folder in _TEMPORARY)
 
 
-def _quoted(part: str) -> str:
-    """An argument as systemd reads it: % begins a specifier, $ a variable, a quote a string."""
-    text = part.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$").replace("%", "%%")
+def _quoted(part: str, *, variables: bool = True) -> str:
+    """A word as systemd reads it: % begins a specifier, a quote a string, and in a command $ a
+    variable."""
+    text = part.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    text = text.replace("$", "$$") if variables else text
     return f'"{text}"' if not text or any(c in text for c in " \t'\";\\") else text
-
-
-def _escaped(path: str) -> str:
-    return path.replace("%", "%%").replace(" ", r"\x20")

@@ -247,7 +247,7 @@ def _cut_off(fed: FedFile, ends: Ends, test: LabTest) -> list[str]:
         return []
     low, high, _ = fed.foreign.reach
     line = (
-        f"the integer input of {fed.name} holds values from {low:.3g} to {high:.3g}: with "
+        f"the quantized input of {fed.name} holds values from {low:.3g} to {high:.3g}: with "
         f"{ends.options()} {100 * share:.0f} % of those of the lab images are cut off; give the "
         "--normalize of the training, or convert it again with images of its task: those that it "
         "was calibrated with were too dark or too dull"

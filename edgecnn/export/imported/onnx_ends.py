@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgecnn.bundle.runtime.onnx_session import open_session
 from edgecnn.errors import ModelError
 from edgecnn.export.imported.ends import Ends, check_batch, check_one_each, fitting
 from edgecnn.export.readback.onnx_graph import read_any_graph
@@ -37,6 +38,8 @@ class OnnxFile:
         import onnx
         from onnx import helper
 
+        if data[4:8] == b"TFL3":
+            raise ModelError(f"{name} is a TFLite file; name it .tflite")
         read_any_graph(data, name)
         self._name = name
         self._model = onnx.load_from_string(data)
@@ -90,10 +93,11 @@ class OnnxFile:
         """The lowest and highest value of a quantized input, and its step."""
         from onnx import numpy_helper
 
-        if self._meaning is None:
+        meaning = self._meaning or _quantized_to(self._model.graph, self._input.name)
+        if meaning is None:
             return None
         stored = {one.name: one for one in self._model.graph.initializer}
-        scale, zero = (numpy_helper.to_array(stored[name]) for name in self._meaning)
+        scale, zero = (numpy_helper.to_array(stored[name]) for name in meaning)
         if scale.size != 1 or zero.dtype not in (np.uint8, np.int8):
             return None
         step, limits = float(scale.ravel()[0]), np.iinfo(zero.dtype)
@@ -183,16 +187,13 @@ class OnnxFile:
         dims = [d.dim_value for d in self._output.type.tensor_type.shape.dim]
         if len(dims) > 1 and all(dims[1:]):
             return int(np.prod([dims[0] or 1, *dims[1:]]))
-        import onnxruntime
         from onnx import helper
 
         channels = self.shape[2] or 3
         image = (1, channels, *size_hw) if self._first else (1, *size_hw, channels)
         dtype = helper.tensor_dtype_to_np_dtype(self._input.type.tensor_type.elem_type)
+        session = open_session(self._model.SerializeToString(), self._name)
         with fitting(self._name, size_hw):
-            session = onnxruntime.InferenceSession(
-                self._model.SerializeToString(), providers=["CPUExecutionProvider"]
-            )
             (answer,) = session.run(None, {self._input.name: np.zeros(image, dtype)})
         return int(np.size(answer))
 
@@ -225,6 +226,17 @@ def _meaning(graph: Any, name: str) -> list[str] | None:
     alike = bool(found) and all(one == found[0] for one in found)
     # Without a zero point its type would not be known.
     return found[0] if alike and len(found[0]) == 2 and known.issuperset(found[0]) else None
+
+
+def _quantized_to(graph: Any, name: str) -> list[str] | None:
+    """The names of the scale and zero point that a graph quantizes its float input to, if this is
+    the first that it does to it."""
+    readers = [node for node in graph.node if name in node.input]
+    if len(readers) != 1 or readers[0].op_type != "QuantizeLinear":
+        return None
+    found = list(readers[0].input[1:3])
+    known = {one.name for one in graph.initializer}
+    return found if len(found) == 2 and known.issuperset(found) else None
 
 
 def _axis(graph: Any, name: str) -> dict[str, int]:

@@ -42,7 +42,8 @@ class TfliteFile:
                 f"{name} is compiled for an Edge TPU, so that no other machine can measure it; "
                 "import the file that it was compiled from"
             )
-        graph = read_tflite(data).subgraphs[0]
+        model = read_tflite(data)
+        graph = model.subgraphs[0]
         check_one_each(
             name,
             _names(graph, graph.inputs),
@@ -60,7 +61,8 @@ class TfliteFile:
         self._first = known[1] in (1, 3) and known[3] not in (1, 3)  # channels first, as PyTorch
         self.shape = tuple(known[2:] + known[1:2]) if self._first else tuple(known[1:])
         kind = _type_name(source)
-        self.reach = _reach(kind, *_quantization(source))
+        held = _held(model, graph)
+        self.reach = _reach(_type_name(held), *_quantization(held))
         self.counts = _type_name(result) in ("INT32", "INT64")
         # The name of its whole numbers, where no scale and zero point say what these mean.
         self.whole = None if kind.startswith("FLOAT") or _quantization(source)[0] else kind.lower()
@@ -324,6 +326,17 @@ def _operator_name(model: Any, operator: Any) -> str:
     kinds = {v: k for k, v in vars(schema().BuiltinOperator).items() if isinstance(v, int)}
     code = model.operatorCodes[operator.opcodeIndex]
     return str(kinds.get(max(code.builtinCode, code.deprecatedBuiltinCode), ""))
+
+
+def _held(model: Any, graph: Any) -> Any:
+    """The input, or what a float one is quantized to before all else: that holds its values.
+
+    A converter leaves the ends in float where nothing else is asked of it.
+    """
+    index = int(graph.inputs[0])
+    readers = [op for op in graph.operators if index in [int(k) for k in op.inputs]]
+    first = len(readers) == 1 and _operator_name(model, readers[0]) == "QUANTIZE"
+    return graph.tensors[int(readers[0].outputs[0])] if first else graph.tensors[index]
 
 
 def _reach(kind: str, scale: float, zero: int) -> tuple[float, float, float] | None:

@@ -162,7 +162,7 @@ def _application(name: str, input_shape: Shape, weights: str, **settings: Any) -
 
 def _no_weights(name: str, weights: str, error: Exception) -> str:
     if weights == "imagenet":
-        reason = one_line(error).rpartition(" -- ")[2]  # behind the address
+        reason = one_line(error, 400).rpartition(" -- ")[2]  # behind the address
         return (
             f"the ImageNet weights of {name} can't be downloaded ({reason}); run "
             "once with a network, give their .h5 file (without top) with --weights FILE, take "

@@ -152,7 +152,13 @@ def _text(trials: Sequence[SideTrial], side: int, max_ms: float | None) -> str:
         f"{one.ms / trials[0].ms:.1f}x the time)"
         for one in trials
     ]
-    limit = "" if max_ms is None else f", at most {max_ms:g} ms an image here"
+    taken = next(one.ms for one in trials if one.side == side)
+    if max_ms is None:
+        limit = ""
+    elif taken <= max_ms:
+        limit = f", at most {max_ms:g} ms an image here"
+    else:
+        limit = f", which takes {taken:.2g} ms an image here: none takes {max_ms:g} ms at most"
     return (
         f"Input: {side} px{limit}. The probe on {trials[0].accuracy.total} training images reads "
         f"at {', '.join(parts)}. The smallest whose log loss is as good as the lowest is taken."
