@@ -282,7 +282,8 @@ def test_a_report_of_several_sites_names_them(tmp_path):
     audit(sessions, AuditOptions(report=target))
     page = _Page(target.read_text()).text
     assert "4 sites: Graz, Linz, Wien and 1 more" in page
-    assert "Each device" not in page
+    assert "Each device" in page
+    assert "pi, Graz" in page
     named = [
         write_session(tmp_path / name, PAST_BUNDLE, [answer_event(k, True)], name=name)
         for k, name in enumerate(("hall", "yard"))

@@ -239,7 +239,7 @@ def test_each_check_is_shown_when_it_is_made_and_a_cause_is_said_once(monkeypatc
         yield Check("c", "warn", "no rights", "join the group")
 
     monkeypatch.setattr(doctor, "software", found)
-    monkeypatch.setattr(doctor, "hardware", lambda: iter(()))
+    monkeypatch.setattr(doctor, "hardware", lambda device: iter(()))
     shown: list[str] = []
     diagnosis = examine(on_check=lambda check: shown.append(check.to_text()))
     assert shown == [

@@ -18,6 +18,7 @@ from edgecnn.device.service.result import ServiceResult
 from edgecnn.device.service.unit_file import MARK, hidden_paths, unit_text
 from edgecnn.errors import MissingRuntimeError, OptionError, OutputError
 from edgecnn.files.staging import write_file
+from edgecnn.session.layout import is_session
 
 __all__ = ["ServiceOptions", "ServiceResult", "service"]
 
@@ -191,7 +192,7 @@ def _check_root(root: Path, user: str) -> None:
         inside = [one for one in root.iterdir() if one.name != "lost+found"]
     except (OSError, KeyError) as error:
         raise OutputError(f"can't look into {root}: {error}; run it with sudo") from error
-    if inside and not any((one / "session.json").is_file() for one in inside):
+    if inside and not any(map(is_session, inside)):
         raise OptionError(
             f"--log-root is {root}, which holds {inside[0].name} and no session, and would be "
             f"given to {user}; expected a new or empty folder, or one of sessions"
