@@ -111,7 +111,7 @@ def peak():
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
-count, memory_mb, cache = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+count, memory_mb, cache = int(sys.argv[1]), float(sys.argv[2]), pathlib.Path(sys.argv[3])
 store = make_store(count, (64, 64, 3), memory_mb, cache)
 rng = np.random.default_rng(0)
 for _ in range(count):
