@@ -41,7 +41,7 @@ def tell(line: str) -> None:
 
 def say(line: str) -> None:
     """Tell a person who waits what is being done."""
-    if not is_quiet():
+    if not is_quiet():  # not `tell`: where nobody reads it any more, the work ends with it
         typer.echo(line, err=True)
 
 

@@ -222,10 +222,8 @@ def _meaning(graph: Any, name: str) -> list[str] | None:
         if node.op_type not in ("DequantizeLinear", "QLinearConv") or node.input[0] != name:
             return None
         found.append([one for one in node.input[1:3] if one])
-    known = {one.name for one in graph.initializer}
     alike = bool(found) and all(one == found[0] for one in found)
-    # Without a zero point its type would not be known.
-    return found[0] if alike and len(found[0]) == 2 and known.issuperset(found[0]) else None
+    return _stored(graph, found[0]) if alike else None
 
 
 def _quantized_to(graph: Any, name: str) -> list[str] | None:
@@ -234,9 +232,13 @@ def _quantized_to(graph: Any, name: str) -> list[str] | None:
     readers = [node for node in graph.node if name in node.input]
     if len(readers) != 1 or readers[0].op_type != "QuantizeLinear":
         return None
-    found = list(readers[0].input[1:3])
+    return _stored(graph, list(readers[0].input[1:3]))
+
+
+def _stored(graph: Any, pair: list[str]) -> list[str] | None:
+    """A scale and its zero point, if both are stored: without the latter no type is known."""
     known = {one.name for one in graph.initializer}
-    return found if len(found) == 2 and known.issuperset(found) else None
+    return pair if len(pair) == 2 and known.issuperset(pair) else None
 
 
 def _axis(graph: Any, name: str) -> dict[str, int]:
