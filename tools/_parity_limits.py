@@ -19,11 +19,13 @@ agreement  Share of equal answers, with the first way and with the float model. 
            low only beyond its 95 % interval, and never by one image.
 
 Rounding adds up with depth, and a network multiplies it as it multiplies what quantization rounds
-away. So where the float model's scores are known, both means may reach the displacement: how far
-the file's scores, run the first way, are from the float model's in the same mean. Measured on full
-integer files at 224 px, displacement / between the two families / between one thread and two, in
-steps: MobileNetV2 4.3 / 2.4 / 0, MobileNetV3-small 3.0 / 2.7 / 0.9, the same one hardly trained
-14.8 / 12.0 / 3.3; EfficientNet-Lite0 1.9 / 0.6 / 0. The least limit of the mean, two steps, was
+away. So where the float model's scores are known, the means may reach the displacement: how far
+the file's scores, run the first way, are from the float model's in the same mean. Threads may reach
+it once; another way twice, since it is as far from the float model, and maybe on the other side.
+Measured on full integer files at 224 px, displacement / between the two families / between one
+thread and two, in steps: MobileNetV2 4.3 / 2.4 / 0, hardly trained 6.9 / 10.4 / 0 (on few clear
+images); MobileNetV3-small 3.0 / 2.7 / 0.9, hardly trained 14.8 / 12.0 / 3.3; EfficientNet-Lite0
+1.9 / 0.6 / 0. The least limit of the mean, two steps, was
 chosen after seeing a part of these. It finds faults that move most images (2.4 steps for swapped
 colours in a network of digits) and not the two smaller ones above, nor one filter of the first
 layer negated (0.9 steps, all answers the same): a fault that harms nobody looks like rounding here.
@@ -85,7 +87,7 @@ def faults_of(cell: ParityCell, limits: Limits, compared: int, known: int) -> li
     for where, error, limit in (
         ("from the lab's on the golden frames", cell.golden_error, limits.golden),
         (f"from one thread's, {on_clear}", cell.thread_mean, max(limits.threads, moved)),
-        (f"from the first way's, {on_clear}", cell.image_mean, max(limits.mean, moved)),
+        (f"from the first way's, {on_clear}", cell.image_mean, max(limits.mean, 2 * moved)),
     ):
         if error is not None and not error <= limit:
             much = describe(error, cell.unit)
