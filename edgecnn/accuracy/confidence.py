@@ -20,6 +20,7 @@ __all__ = [
     "confidence_error",
     "expected_calibration_error",
     "fit_temperature",
+    "least_log_loss",
     "likeliest_temperature",
     "softmax",
 ]
@@ -28,6 +29,7 @@ __all__ = [
 _SMALLEST = 1e-7
 _BINS = 15
 _LOWEST, _HIGHEST = 0.25, 10.0
+_OF_SCALED = (0.01, 100.0)  # lowest and highest, of logits whose mean size is 1
 _GOLDEN = (sqrt(5) - 1) / 2
 _EXACT = 1e-6  # of the temperature's logarithm
 
@@ -132,6 +134,18 @@ def likeliest_temperature(
             right = low + _GOLDEN * (high - low)
             at_right = loss(right)
     return exp((low + high) / 2)
+
+
+def least_log_loss(logits: np.ndarray, classes: np.ndarray) -> float:
+    """The log loss at the likeliest temperature, in nats: how well logits of any size tell classes.
+
+    Args:
+        logits: Shape (n, classes).
+        classes: int, shape (n,), the true ones.
+    """
+    scaled = np.asarray(logits, float) / (float(np.abs(logits).mean()) or 1.0)
+    scores = softmax(scaled, likeliest_temperature(scaled, classes, *_OF_SCALED))
+    return float(-np.log(np.maximum(scores[np.arange(len(classes)), classes], _SMALLEST)).mean())
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:

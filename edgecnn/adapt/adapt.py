@@ -201,7 +201,7 @@ def _adapt(
     note = "" if checked else (_UNCHECKED_EACH if one_of_several else _UNCHECKED)
     with quiet():
         student = Student(
-            parent.split, parent.replay, images, options, parent.from_scratch, card.adapting_loss
+            parent.split, parent.replay, images, options, card.is_from_scratch, card.adapting_loss
         )
         scores = student.scores
         sure = calibrated_scores(scores, card.temperature)

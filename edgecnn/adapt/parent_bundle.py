@@ -57,7 +57,6 @@ class ParentBundle:
     """The bundle's network, what it remembers of the lab, and its card."""
 
     marker = "SHA256SUMS"  # what a folder that may be replaced holds
-    from_scratch = False  # batch norm lies inside the files, where it can't be changed
 
     def __init__(self, path: Path) -> None:
         """Open it.

@@ -39,11 +39,6 @@ class ParentModel:
         self.lab_test = lab_test_digests(path)
         self.lab_tensors = (*self.replay.train_tensors, *self.replay.val_tensors)
 
-    @property
-    def from_scratch(self) -> bool:
-        """Whether no weight came from elsewhere; of a user's own network nobody knows."""
-        return bool(self.card.training.get("network", {}).get("weights") == "none")
-
     def write(self, result: AdaptResult, output: Path, student: Student) -> AdaptResult:
         """Measure the adapted network on the lab test and write its MODEL folder."""
         parent, split = load_lab_model(self.path), student.split

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgecnn.accuracy.confidence import least_log_loss
 from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.gate import AdaptStep, LabCheck, few_classes
@@ -93,14 +94,24 @@ class Student:
         """Where the classes lie; None where these are no teacher: where the lab's own misread the
         validation images, the network reads the field as few classes, or a class has no replayed
         lab image, as in older files of many classes.
+
+        Training from scratch draws the images of a class together (Papyan et al. 2020,
+        doi:10.1073/pnas.2015509117). Of other networks the validation images must show it: their
+        centres must tell the classes better than the last layer, in log loss.
         """
         scores = self.scores
         replayed = np.unique(self.replay.train_labels)
         if len(replayed) < scores.shape[1] or few_classes(scores, self.images):
             return None
         centres = ClassCentres(self.lab_lessons)
-        right = centres.read_lab(self._val) == self.replay.val_labels
-        return centres if reads_lab(right, self.reads_val(self.split.head)) else None
+        head, truth = self.split.head, self.replay.val_labels
+        near, alone = centres.near_in_lab(self._val), self.reads_val(head)
+        tells = reads_lab(near.argmax(axis=1) == truth, alone)
+        if tells and not self.from_scratch:
+            logits = self._val @ head.weights + head.bias
+            # Where all are read right, no loss says more of one of them than of the other.
+            tells = not alone.all() and least_log_loss(near, truth) < least_log_loss(logits, truth)
+        return centres if tells else None
 
     def taken_for(self, scores: np.ndarray, centres: ClassCentres | None) -> np.ndarray:
         """What each field image is taken for by its nearest centre, or else by its scores."""

@@ -235,6 +235,11 @@ class Card(Record):
         return isinstance(self.training.get("imported"), Mapping)
 
     @property
+    def is_from_scratch(self) -> bool:
+        """Whether no weight came from elsewhere; of a user's own network nobody knows."""
+        return bool(self.training.get("network", {}).get("weights") == "none")
+
+    @property
     def framing(self) -> str | None:
         """The margins that the network cuts off every picture; None where it sees it whole."""
         return (self.adaptation or {}).get("framing")

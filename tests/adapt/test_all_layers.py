@@ -14,9 +14,11 @@ from edgecnn.adapt.steps import all_layers
 from edgecnn.adapt.steps.all_layers import Pictures, fine_tune, try_all_layers
 from edgecnn.adapt.steps.refit_last_layer import try_last_layer
 from edgecnn.adapt.student import Student
-from edgecnn.bundle.last_layer import UNLABELLED
+from edgecnn.bundle.head import Head, refit
+from edgecnn.bundle.last_layer import UNLABELLED, lab_lessons
+from edgecnn.bundle.onboard.centres import ClassCentres
 from edgecnn.model.embedding import split_network
-from edgecnn.model.lab_replay import read_replay
+from edgecnn.model.lab_replay import Replay, read_replay
 from edgecnn.model.networks.margins import Margins
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_model
@@ -37,6 +39,36 @@ def student_of(opened, images) -> Student:
     network, _, replay = opened
     options = AdaptOptions(all_layers=True)
     return Student(split_network(network), replay, images, options, from_scratch=True)
+
+
+def test_centres_of_a_pretrained_network_must_tell_the_lab_s_classes_better(opened, halves):
+    """Of one that was trained on these images alone it is enough that they read them."""
+    network, card, replay = opened
+    split, images = split_network(network), read_field([halves[0]], card)
+    layer, learned = split.head, replay
+
+    def has_centres(head: Head, replay: Replay, *, from_scratch: bool) -> bool:
+        split.set_head(head)
+        student = Student(split, replay, images, AdaptOptions(), from_scratch)
+        return student.class_centres() is not None
+
+    # Where both read every validation image, nothing says which of them tells more.
+    seen = split.embed(replay.val_tensors)
+    near = ClassCentres(lab_lessons(replay.train_embeddings, replay.train_labels)).near_in_lab(seen)
+    both = (near.argmax(axis=1) == replay.val_labels) & (
+        layer.scores(seen).argmax(axis=1) == replay.val_labels
+    )
+    sure = replace(replay, val_tensors=replay.val_tensors[both], val_labels=replay.val_labels[both])
+    assert has_centres(layer, sure, from_scratch=True)
+    assert not has_centres(layer, sure, from_scratch=False)
+    # A layer that mistakes some of them tells less than the centres; one that was fitted to the
+    # validation images themselves tells more.
+    noise = np.random.default_rng(0).normal(0, 0.2, layer.weights.shape).astype(np.float32)
+    worse = Head(layer.weights + noise, layer.bias)
+    assert worse.scores(seen).argmax(axis=1).tolist() != replay.val_labels.tolist()
+    assert has_centres(worse, learned, from_scratch=False)
+    better = refit(layer, lab_lessons(seen, replay.val_labels), 1e-3)
+    assert not has_centres(better, learned, from_scratch=False)
 
 
 def right(opened, images) -> np.ndarray:

@@ -42,13 +42,13 @@ class ClassCentres:
         self._shorter = 1 - np.sqrt(ball / (ball + (1 - _SHRUNK) * size**2))
         self._of_lab = share.T @ self._directions(seen)
 
-    def read_lab(self, embedding: np.ndarray) -> np.ndarray:
-        """The class of the lab's nearest centre, int64 (n,).
+    def near_in_lab(self, embedding: np.ndarray) -> np.ndarray:
+        """The cosine to the lab's centre of each class, float64 (n, classes).
 
         Args:
             embedding: float32 (n, d): of lab images.
         """
-        return self._nearest(embedding, np.zeros((0, len(self._of_lab))), embedding[:0])
+        return np.asarray(self._directions(embedding) @ _unit(self._of_lab).T)
 
     def read_field(
         self, embedding: np.ndarray, scores: np.ndarray, sample: np.ndarray
@@ -63,7 +63,8 @@ class ClassCentres:
         """
         classes, shares = scores.argmax(axis=1), scores.astype(np.float64)
         for _ in range(_ROUNDS):
-            classes = self._nearest(embedding, shares[sample], embedding[sample])
+            centres = _unit(self._centres(shares[sample], embedding[sample]))
+            classes = (self._directions(embedding) @ centres.T).argmax(axis=1)
             shares = np.eye(scores.shape[1])[classes]
         return np.asarray(classes)
 
@@ -85,10 +86,6 @@ class ClassCentres:
             low, high = (middle, high) if unsure else (low, middle)
         factor = low / size
         return Head((factor * weights).astype(np.float32), (factor * bias).astype(np.float32))
-
-    def _nearest(self, embedding: np.ndarray, shares: np.ndarray, of: np.ndarray) -> np.ndarray:
-        centres = _unit(self._centres(shares, of))
-        return np.asarray((self._directions(embedding) @ centres.T).argmax(axis=1))
 
     def _centres(self, shares: np.ndarray, embedding: np.ndarray) -> np.ndarray:
         """float64 (classes, d), of any length.
