@@ -109,10 +109,9 @@ class FolderDesk(Desk):
         with self._lock:
             held = self._leases.get(person)
             if held is None or self._names[held] in self._label:
-                others = set(self._leases.values())
-                numbers = range(len(self._names))
-                free = (k for k in numbers if k not in others and self._names[k] not in self._label)
-                held = next(free, None)
+                free = [k for k, name in enumerate(self._names) if name not in self._label]
+                others = set(self._leases.values())  # last: who was asked may have gone
+                held = next((k for k in free if k not in others), next(iter(free), None))
             if held is None:
                 return None
             self._leases[person] = held

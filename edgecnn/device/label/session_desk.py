@@ -241,7 +241,8 @@ class SessionDesk(Desk):
 
     def _next(self) -> int | None:
         """The next picture: those on which people differ; those that chance picked, first the ones
-        without a label, while the figure is not tight; then the least certain.
+        without a label, while the figure is not tight; then the least certain. One that another
+        person was asked about comes last: that person may have gone.
         """
         taken = {*self._done, *self._leases.values()}
         tight = bool(outlook(self._tally())["enough"])
@@ -253,7 +254,7 @@ class SessionDesk(Desk):
             if found is not None:
                 self._why[found] = why
                 return found
-        return None
+        return next((k for k in self._leases.values() if k not in self._done), None)
 
     def _give(self, given: GivenLabel) -> str | None:
         if given.run != self._run or not 0 <= given.first == given.last < len(self._places):

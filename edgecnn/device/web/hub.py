@@ -71,7 +71,8 @@ class Hub(Desk):
         self._lock = threading.Lock()
         self._draw = Draw()
         self._strip: deque[Shown] = deque(maxlen=_STRIP)
-        self._answered = array("q")
+        self._answered = array("q")  # the newest; `_num_answered` counts all
+        self._num_answered = 0
         self._outbox: list[TruthEvent] = []
         self._outbox_frames = 0
         self._seen = SeenLabels()
@@ -90,7 +91,9 @@ class Hub(Desk):
     def observe(self, frame: Frame, answer: Prediction) -> None:
         """Note an answer; some microseconds, and a shrunk picture now and then."""
         seen = visible(frame.frame_bgr, self._card.input)
-        shown = Shown(frame.index, frame.captured, answer, LazyPicture(seen))
+        self._num_answered += 1
+        nth = self._num_answered
+        shown = Shown(frame.index, frame.captured, answer, LazyPicture(seen), nth=nth)
         with self._lock:
             drawn = self._draw.enters()
             watched = frame.captured - self._watched_at < _WATCHED_S
@@ -209,7 +212,7 @@ class Hub(Desk):
         now, newest = time.monotonic(), self._newest
         self._watched_at = now
         if newest is not None and now - self._live_at >= _RATE_S:
-            self._live = Look(newest.picture.jpeg(), _card_json(newest))
+            self._live = Look(newest.picture.jpeg(), {**_card_json(newest), "nth": newest.nth})
             self._live_at = now
         return self._live
 
@@ -224,8 +227,8 @@ class Hub(Desk):
     def reference(self, label: int) -> bytes | None:
         return self._lab.jpeg(label)
 
-    def save_view(self, region: tuple[int, int, int, int] | None, rotate: int) -> str | None:
-        return self._view_file.save(region, rotate)
+    def save_view(self, region: tuple[int, int, int, int] | None, rotate: int) -> Json:
+        return {"file": self._view_file.save(region, rotate), "typed": self._view_file.typed}
 
     def sessions(self) -> list[Json]:
         return self._shelf.sessions() if self._shelf else []

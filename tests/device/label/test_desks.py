@@ -94,6 +94,24 @@ def test_pictures_kept_by_chance_come_first_then_the_least_certain(session):
     assert {(truth.via, truth.by) for truth in truths} == {("label", "Ada")}
 
 
+@pytest.mark.parametrize("kind", ["session", "folder"])
+def test_a_frame_that_somebody_left_without_a_label_is_asked_of_another(session, tmp_path, kind):
+    pictures = session / "frames"
+    one = kind == "session"
+    desk = SessionDesk([session]) if one else FolderDesk(pictures, tmp_path / "out", ["0"])
+    held = desk.question("gone")["frame"]
+    asked = []
+    while (question := desk.question("here")) is not None:
+        asked.append(question["frame"])
+        assert desk.give([given(desk, question["frame"], "0", by="here")]) == [None]
+    assert asked[-1] == held
+    assert len(set(asked)) == len(asked)
+    assert desk.state()["left"] == 0
+    desk.close()
+    if one:  # its label still says how it was picked
+        assert list(truth_events(open_session(session)))[-1].why == "uniform"
+
+
 def test_frames_whose_label_is_undone_have_none_and_are_asked_again(session):
     desk = SessionDesk([session])
     left = desk.state()["left"]

@@ -133,7 +133,7 @@ async function wrong() {
 async function fromNow() {
   const first = card && card.origin === "live" ? card : null;
   const name = await choose("From now on, every frame shows");
-  if (name === undefined || name === NONE) return;
+  if (name === undefined) return;
   wantsLive = false;
   startStretch(name, first);
   card = null;
