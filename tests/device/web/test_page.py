@@ -123,6 +123,83 @@ def test_twenty_frames_are_labelled_with_one_thumb(browser, served, tmp_path, di
     assert f"95 % interval {100 * live['low']:.1f}-{100 * live['high']:.1f}" in line
 
 
+def test_a_stretch_over_a_silent_camera_counts_the_one_frame_that_is_there(browser, place):
+    """And one of "none of these" is a stretch like others."""
+    hub, server = place
+    page = opened(browser, server.link, DESKTOP)
+    page.tap("#from-now")
+    page.tap("#sheet-none")
+    page.wait("document.querySelector('#stretch-count').textContent === '(1 frame)'")
+    assert page.text("#stretch-label") == "none of these"
+    rest(page, 1500)
+    assert page.text("#stretch-count") == "(1 frame)"
+    page.tap("#stretch-end")
+    page.wait(SENT)
+    assert [(event.frame, event.label) for event in hub.take()] == [(39, "none of these")]
+    assert page.errors == []
+
+
+def test_a_region_is_typed_and_what_is_none_is_not_saved(browser, place, tmp_path):
+    page = opened(browser, place[1].link, DESKTOP)
+    page.tap("#go-camera")
+    page.wait("document.querySelector('#camera').clientWidth > 200")  # of 64 pixels: a finger fits
+    for name, text in (("x", "8"), ("y", "4"), ("w", "60"), ("h", "20")):
+        page.tap(f"#roi-{name}")
+        for letter in text:
+            page.key(letter)
+        rest(page, 300)  # the next picture comes
+    page.tap("#save")
+    page.wait("document.querySelector('#toast').textContent.startsWith('Not saved: ')")
+    assert "inside of 64 \u00d7 64 pixels" in page.text("#toast")
+    assert not (tmp_path / "edgecnn.toml").exists()
+    page.tap("#roi-w")
+    page.eval("document.querySelector('#roi-w').select()")
+    for letter in "50":
+        page.key(letter)
+    page.tap("#save")
+    page.wait("document.querySelector('#saved').textContent.startsWith('Saved in')")
+    assert 'roi = "8,4,50,20"' in (tmp_path / "edgecnn.toml").read_text()
+    page.tap("#whole")
+    assert page.text("#saved") == ""
+    assert page.errors == []
+
+
+NAMES = ["Wasserzähler_im_Keller_links_unten_an_der_Wand_1", "Wasserzähler im Keller rechts 2"]
+LONG = NAMES + [f"class {k}" for k in range(38)]
+# What is cut off, or breaks a word of eight letters at most.
+CUT = """[...document.querySelectorAll("#says, #sheet-next button, #grid button")].filter(
+  e => e.clientWidth && (e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight)
+).map(e => e.textContent)"""
+
+
+def test_no_name_of_a_class_is_cut_off(browser, place):
+    """Names may differ at their end, and who taps Right on half a name says what he can't know."""
+    page = opened(browser, place[1].link)
+    page.eval(f"""import("/net.js").then(net => {{ net.device.about.labels = {json.dumps(LONG)};
+        document.dispatchEvent(new Event("classes")); }})""")
+    for answer in (0, 1):
+        page.eval(f"""(get => {{ window.fetch = async (path, more) => {{
+            const reply = await get(path, more);
+            if (!path.startsWith("/api/question")) return reply;
+            const found = await reply.json();
+            Object.assign(found.question, {{ answer: {answer}, next: [1, 0, 2] }});
+            return new Response(JSON.stringify(found)); }}; }})(window.fetch)""")
+        page.tap("#right")
+        page.wait(f"document.querySelector('#says b').textContent === {json.dumps(LONG[answer])}")
+        assert page.eval(CUT) == []
+    page.tap("#wrong")
+    assert page.eval(CUT) == []
+    page.tap("#sheet-cancel")
+    page.tap("#blind")
+    page.wait("!document.querySelector('#grid-box').hidden")
+    assert page.eval(CUT) == []
+    page.tap("#grid-add")  # a search, where nobody scrolls through all
+    page.tap("#sheet-search")
+    page.key("9")
+    assert page.eval("document.querySelectorAll('#sheet-all button').length") == 3
+    assert page.errors == []
+
+
 @pytest.mark.long
 def test_cant_tell_none_of_these_and_undo(browser, served, tmp_path):
     page = opened(browser, served.link)

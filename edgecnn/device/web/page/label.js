@@ -5,7 +5,7 @@ import { isBlind, isUnseen, noteSeen, setBlind, veiled } from "./blind.js";
 import outbox, { give, person, takeBack } from "./outbox.js";
 import { $, make, showPicture, sleep, toast } from "./dom.js";
 import { classKeys, pressedClass, showKey } from "./keys.js";
-import { choose, isOpen, NONE } from "./sheet.js";
+import { choose, FEW, fitGrid, isOpen, NONE } from "./sheet.js";
 import { chosen, clearChosen, forgetStrip, setUpStrip } from "./strip.js";
 import { isStretching, setUpStretch, startStretch, stretchShown } from "./stretch.js";
 
@@ -37,6 +37,7 @@ function show(next) {
 function render() {
   const says = $("says");
   says.replaceChildren();
+  says.toggleAttribute("data-long", labels().some((name) => name.length > 12));
   if (card && picksClass()) says.append("What is it?");
   else if (card) {
     const sure = make("span", ` ${Math.round(100 * card.confidence)} %`, { className: "sure" });
@@ -71,16 +72,17 @@ function fillGrid() {
     return one;
   };
   const all = device.about.labels.map(button);
-  if (!device.about.fixed) {
-    const add = make("button", "+ class", { type: "button", id: "grid-add" });
+  const isMany = all.length > FEW; // nobody scrolls through hundreds
+  if (isMany || !device.about.fixed) {
+    const add = make("button", isMany ? "Find a class" : "+ class", { type: "button", id: "grid-add" });
     add.addEventListener("click", async () => {
       const name = await choose("Which class?");
       if (name !== undefined) label(name);
     });
-    all.push(add);
+    all.splice(isMany ? 0 : all.length, 0, add);
   }
   $("grid").replaceChildren(...all);
-  $("grid").toggleAttribute("data-long", labels().some((name) => name.length > 8));
+  fitGrid($("grid"), labels());
 }
 
 // Give the frame on the screen its label; null says "can't tell".
