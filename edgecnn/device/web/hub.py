@@ -40,6 +40,7 @@ _STRIP, _STRIP_S = 24, 0.4
 _ANSWERED = 100_000
 _MOST_WAITING_LABELS = 1_000_000
 _RATE_S = 0.15
+_OVER = "The recording is over; labels count until the run is stopped. "
 
 
 class Hub(Desk):
@@ -73,6 +74,7 @@ class Hub(Desk):
         self._strip: deque[Shown] = deque(maxlen=_STRIP)
         self._answered = array("q")  # the newest; `_num_answered` counts all
         self._num_answered = 0
+        self._is_over = False
         self._outbox: list[TruthEvent] = []
         self._outbox_frames = 0
         self._seen = SeenLabels()
@@ -137,6 +139,10 @@ class Hub(Desk):
         """Say which session is being recorded, and where its siblings are."""
         self._run, self._shelf = run, shelf
 
+    def end(self) -> None:
+        """The recording is over: no frame comes any more, and the run waits for labels."""
+        self._is_over = True
+
     def swap(self, bundle: Bundle, file: Artifact) -> None:
         """Another bundle of the same labels answers from here on."""
         self._file, self._card = file, bundle.card
@@ -165,12 +171,13 @@ class Hub(Desk):
 
     def state(self) -> Json:
         self._watched_at = time.monotonic()
-        status, newest = self._status, self._newest
+        status, newest, over = self._status, self._newest, self._is_over
         shown: Json = {
             "run": self._run,
             "bundle": self._sha256,
             "waiting": len(self._draw),
             "frame": newest.frame if newest else None,
+            "over": over,
         }
         if status is None:
             return {**shown, "health": "Starting."}
@@ -178,8 +185,8 @@ class Hub(Desk):
             **shown,
             "live": figure_json(status.live),
             "gap": status.gap_points,
-            "outlook": outlook(status.live),
-            "health": self._health.text(status),
+            "outlook": outlook(status.live, len(self._draw)) if over else outlook(status.live),
+            "health": f"{_OVER if over else ''}{self._health.text(status)}",
             "alarm": f"Alarm: {status.alarm.text()}." if status.alarm.raised else None,
             "warning": status.warning,
         }

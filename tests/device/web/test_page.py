@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from chromium import CHROMIUM, DESKTOP, PHONE, Chromium, Page
-from served import Client, Served, session_events
+from served import Client, Served, label_item, session_events
+
+from edgecnn.device.web.given import GivenLabel
 
 pytestmark = [
     pytest.mark.env,
@@ -123,8 +125,10 @@ def test_twenty_frames_are_labelled_with_one_thumb(browser, served, tmp_path, di
     assert f"95 % interval {100 * live['low']:.1f}-{100 * live['high']:.1f}" in line
 
 
-def test_a_stretch_over_a_silent_camera_counts_the_one_frame_that_is_there(browser, place):
-    """And one of "none of these" is a stretch like others."""
+def test_where_no_frame_comes_a_stretch_counts_one_and_the_end_of_a_recording_is_said(
+    browser, place
+):
+    """And a stretch of "none of these" is one like others."""
     hub, server = place
     page = opened(browser, server.link, DESKTOP)
     page.tap("#from-now")
@@ -136,6 +140,15 @@ def test_a_stretch_over_a_silent_camera_counts_the_one_frame_that_is_there(brows
     page.tap("#stretch-end")
     page.wait(SENT)
     assert [(event.frame, event.label) for event in hub.take()] == [(39, "none of these")]
+    hub.end()
+    asked(page)
+    while (question := hub.question("Ada")) is not None:
+        hub.give([GivenLabel.read(label_item("run-1", question["frame"], "1", by="Ada"))])
+    page.tap("#right")
+    page.wait("document.querySelector('#empty').textContent.startsWith('The recording is over')")
+    assert page.eval("document.querySelector('#verdict').hidden")
+    page.tap("#undo")
+    page.tap("#cant")
     assert page.errors == []
 
 

@@ -176,8 +176,8 @@ async function step() {
   const found = await getJson(veiled(`/api/question?by=${encodeURIComponent(person())}`));
   if (!found) return 1000;
   if (found.question && !isBusy()) return showQuestion(found.question);
-  if (!live && !found.question) {
-    $("empty").textContent = "Every frame has its label.";
+  if (!found.question && (!live || device.over)) {
+    $("empty").textContent = live ? "The recording is over, and no random frame is left." : "Every frame has its label.";
     if (finished) return 1500;
     show(null);
     finished = true;

@@ -22,6 +22,7 @@ function drawNet() {
 function drawState(state) {
   if (!state) return;
   if (state.time) setClock(state.time);
+  device.over = Boolean(state.over); // no frame comes any more
   drawBars(device.about, state);
   $("health").textContent = state.health || "";
   $("alarm").hidden = !state.alarm;
