@@ -177,6 +177,29 @@ def test_a_region_is_typed_and_what_is_none_is_not_saved(browser, place, tmp_pat
     assert page.errors == []
 
 
+def test_on_a_small_phone_and_with_all_sizes_doubled_the_page_scrolls(browser, place):
+    hub, server = place
+    for size in ((320, 568), (195, 422)):
+        page = opened(browser, server.link, size)
+        page.tap("#blind")
+        page.wait("!document.querySelector('#grid-box').hidden")
+        page.tap("#grid-cant")
+        page.wait("!document.querySelector('#undo').disabled")
+        page.tap("#blind")
+        page.wait(SENT)
+        assert [event.label for event in hub.take()] == [None]
+        page.tap("#go-camera")
+        page.wait("document.querySelector('#camera').clientWidth > 100")
+        assert (
+            page.eval(
+                WIDE + " + (p => p.scrollWidth - p.clientWidth)"
+                "(document.querySelector('#panel-camera'))"
+            )
+            <= 0
+        )
+        assert page.errors == []
+
+
 NAMES = ["Wasserzähler_im_Keller_links_unten_an_der_Wand_1", "Wasserzähler im Keller rechts 2"]
 LONG = NAMES + [f"class {k}" for k in range(38)]
 # What is cut off, or breaks a word of eight letters at most.
@@ -355,6 +378,7 @@ def test_labels_wait_while_the_run_is_dead_and_land_in_its_session(
     page.tap("#sheet-all button:nth-child(3)")
     page.wait("document.querySelector('#net').textContent === '✗ Away, 5 labels kept'")
     page.screenshot(tmp_path / "away.png")
+    assert page.text("#health") == "The device does not answer."
     errors, page.errors = page.errors, []
     assert all("ERR_CONNECTION_REFUSED" in one or "ERR_" in one for one in errors)
     session = tmp_path / "sessions" / "today"

@@ -15,6 +15,7 @@ function drawNet() {
   const net = $("net");
   net.toggleAttribute("data-bad", !device.alive);
   const labels = queued === 1 ? "1 label" : `${queued} labels`;
+  if (!device.alive) $("health").textContent = "The device does not answer."; // what it said is old
   if (!device.alive) net.textContent = queued ? `✗ Away, ${labels} kept` : "✗ Reconnecting";
   else net.textContent = queued ? `Sending ${labels}` : "✓ Connected";
 }
