@@ -112,6 +112,32 @@ def test_a_frame_that_somebody_left_without_a_label_is_asked_of_another(session,
         assert list(truth_events(open_session(session)))[-1].why == "uniform"
 
 
+@pytest.mark.parametrize("kind", ["session", "folder"])
+def test_a_picture_that_cannot_be_read_is_passed_over(session, tmp_path, kind):
+    """The page asks for what it was told to ask about, and shows nothing until it can."""
+    pictures = session / "frames"
+    one = kind == "session"
+    files = sorted(pictures.iterdir())
+    for torn in (files[0], files[3]):
+        torn.write_bytes(torn.read_bytes()[:99])
+    desk = SessionDesk([session]) if one else FolderDesk(pictures, tmp_path / "out", ["0"])
+    num_shown = 0
+    for _ in range(100):
+        question = desk.question("Ada")
+        if question is None:
+            break
+        if desk.picture(question["frame"]) is not None:
+            num_shown += 1
+            assert desk.give([given(desk, question["frame"], "0")]) == [None]
+    assert num_shown == len(files) - 2
+    assert desk.state()["left"] == desk.result().left == 0
+    assert [str(files[0]) in desk.result().to_text(), str(files[3]) in desk.result().to_text()] == [
+        True,
+        True,
+    ]
+    desk.close()
+
+
 def test_frames_whose_label_is_undone_have_none_and_are_asked_again(session):
     desk = SessionDesk([session])
     left = desk.state()["left"]

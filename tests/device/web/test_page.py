@@ -144,8 +144,13 @@ def test_where_no_frame_comes_a_stretch_counts_one_and_the_end_of_a_recording_is
     asked(page)
     while (question := hub.question("Ada")) is not None:
         hub.give([GivenLabel.read(label_item("run-1", question["frame"], "1", by="Ada"))])
+    hub.take()
+    page.eval("""(by => { by.value = "\\u{1F469}\\u200d\\u{1F527}\\u00a0Eve"; by.dispatchEvent(
+        new Event("change")); })(document.querySelector("#by"))""")
     page.tap("#right")
     page.wait("document.querySelector('#empty').textContent.startsWith('The recording is over')")
+    page.wait(SENT)
+    assert [event.by for event in hub.take()] == ["\U0001f469\U0001f527 Eve"]
     assert page.eval("document.querySelector('#verdict').hidden")
     page.tap("#undo")
     page.tap("#cant")

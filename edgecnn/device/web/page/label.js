@@ -189,7 +189,7 @@ async function step() {
 
 async function showQuestion(question) {
   const look = await getLook(`/api/frames/${question.frame}.jpg`);
-  if (!look) return 1000;
+  if (!look) return device.alive ? 100 : 1000; // an image that can't be read: another is asked next
   if (isBusy() || isStretching()) return 100;
   const via = device.about.mode === "live" ? "page" : "label";
   show(noteSeen({ ...question, url: look.url, run: device.about.run, via }));

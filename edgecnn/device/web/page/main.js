@@ -31,9 +31,11 @@ function drawState(state) {
   $("warning").hidden = !state.warning;
   $("warning").textContent = state.warning || "";
   const live = state.live;
-  const left = state.left === undefined ? "" : ` ${state.left} frames are left.`;
-  const figure = live && live.total ? `Live accuracy: ${live.text}.` : "No label counts yet.";
-  $("labels-line").textContent = `${figure}${left}`;
+  const parts = [];
+  if (live && live.total) parts.push(`Live accuracy: ${live.text}.`);
+  else if (device.about.mode !== "folder") parts.push("No label counts yet."); // a folder has no accuracy
+  if (state.left !== undefined) parts.push(state.left === 1 ? "1 frame is left." : `${state.left} frames are left.`);
+  $("labels-line").textContent = parts.join(" ");
 }
 
 function setTheme(name) {
