@@ -151,7 +151,7 @@ class SessionDesk(Desk):
         return {
             "run": self._run,
             "live": figure_json(live),
-            "outlook": outlook(live, len({*self._uniform} - self._done.keys() - self._broken)),
+            "outlook": outlook(live, self._num_new),
             "left": self._num_left,
             "health": self.result().health,
         }
@@ -159,6 +159,12 @@ class SessionDesk(Desk):
     @property
     def _num_left(self) -> int:
         return len(self._places) - len(self._done.keys() | self._broken)
+
+    @property
+    def _num_new(self) -> int:
+        """Random pictures without a label: a second look at one makes no figure tighter."""
+        having = self._done.keys() | self._before.keys() | self._broken
+        return len({*self._uniform} - having)
 
     def question(self, person: str) -> Json | None:
         with self._lock:
