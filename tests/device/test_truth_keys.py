@@ -144,7 +144,7 @@ def test_no_key_and_no_answer_is_outside_of_the_window_however_long_the_names_ar
     assert all(any(name in line for line in lines) for name in names)
     widths = [cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0] for line in lines]
     assert max(widths) <= 640 - 16
-    answer = Prediction(0, "w" * 50, 0.9, (0.9,))
+    answer = Prediction(0, "door " * 9, 0.9, (0.9,))
     view = draw(ShownFrame(0, np.full((48, 64, 3), 90, np.uint8), answer), lines)
     assert (view[5, -1] == 90).all()  # the answer's black box ends before
 
