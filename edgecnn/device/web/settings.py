@@ -32,7 +32,7 @@ class ViewFile:
         self._file = file
         self.typed = " and ".join(typed)
         self._is_angled = view.corners is not None
-        self.current: Json = {"region": view.region, "rotate": view.rotate, "flip": view.flip}
+        self.current: Json = view.to_json()
 
     def save(self, region: tuple[int, int, int, int] | None, rotate: int) -> str:
         """Write both; the next run uses them. Returns the file's path.

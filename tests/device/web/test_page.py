@@ -9,10 +9,12 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from chromium import CHROMIUM, DESKTOP, PHONE, Chromium, Page
 from served import Client, Served, label_item, session_events
 
+from edgecnn.bundle.frame_view import FrameView
 from edgecnn.device.web.given import GivenLabel
 
 pytestmark = [
@@ -154,6 +156,28 @@ def test_where_no_frame_comes_a_stretch_counts_one_and_the_end_of_a_recording_is
     assert page.eval("document.querySelector('#verdict').hidden")
     page.tap("#undo")
     page.tap("#cant")
+    assert page.errors == []
+
+
+def test_the_crop_is_what_the_model_sees_of_a_mirrored_frame_and_hidden_where_it_cannot_be(
+    browser, place
+):
+    hub, server = place
+    hub.captured(np.tile(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], (64, 1, 3)))
+    page = opened(browser, server.link)
+    page.tap("#go-camera")
+    rises = """(c => { const at = share => c.getContext("2d").getImageData(
+        share * c.width, c.height / 2, 1, 1).data[0]; return at(0.9) - at(0.1); })(
+        document.querySelector("#crop"))"""
+    page.wait(f"{rises} > 50")
+    for view in (FrameView(flip="horizontal"), FrameView(rotate=180, flip="vertical")):
+        hub._view_file.current = view.to_json()
+        page.wait(f"{rises} < -50")
+        hub._view_file.current = FrameView().to_json()
+        page.wait(f"{rises} > 50")
+    hub._view_file.current = FrameView(corners=(0, 0, 9, 0, 9, 9, 0, 9)).to_json()
+    page.wait("document.querySelector('#crop').hidden")
+    assert "four corners" in page.text("#framing")
     assert page.errors == []
 
 

@@ -140,9 +140,11 @@ async function showLab() {
   $("lab").alt = `${device.about.labels[$("lab-class").value]} in the lab`;
 }
 
-function drawFraming() {
-  $("framing").hidden = !device.about.framing;
-  $("framing").textContent = `The network cuts margins off every picture itself (${device.about.framing}). Adapt it again after you move the region or the camera.`;
+function drawFraming(corners) {
+  $("crop").hidden = corners; // of an object seen at an angle: only the run straightens it
+  $("framing").hidden = !corners && !device.about.framing;
+  if (corners) $("framing").textContent = "The region is given by four corners, which this page can't draw. The Label tab shows what the model sees.";
+  else $("framing").textContent = `The network cuts margins off every picture itself (${device.about.framing}). Adapt it again after you move the region or the camera.`;
 }
 
 async function step() {
@@ -154,7 +156,7 @@ async function step() {
   flip = look.about.view.flip;
   $("finder").style.setProperty("--aspect", size[0] / size[1]);
   drawMeters(look.about);
-  drawFraming();
+  drawFraming(Boolean(look.about.view.corners));
   showPicture($("camera"), look.url);
   await $("camera").decode().catch(() => null);
   drawRegion();
