@@ -164,6 +164,7 @@ class Hub(Desk):
             "size": [self._card.input.width, self._card.input.height],
             "resize": self._card.input.resize,
             "framing": self._card.framing,
+            "pictured": self._lab.classes,
             "tabs": ["label", "camera", "status"],
             "fixed": True,
             "logged": self._shelf is not None,

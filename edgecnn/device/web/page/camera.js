@@ -4,6 +4,7 @@ import { device, getLook, post } from "./net.js";
 import { $, make, showPicture, sleep, toast } from "./dom.js";
 
 const EVERY_MS = 220;
+let ofBundle = null; // whose lab pictures are offered
 let size = null; // of the captured frame: [width, height]
 let region = null; // [x, y, width, height] in its pixels; null is the whole frame
 let rotate = 0;
@@ -131,8 +132,18 @@ async function save() {
   return toast("Saved");
 }
 
+// Those classes of which the bundle that runs now has a lab picture.
+function fillClasses() {
+  const { bundle, labels, pictured } = device.about;
+  ofBundle = bundle;
+  $("lab-class").replaceChildren(...pictured.map((k) => make("option", labels[k], { value: k })));
+  $("lab-class").hidden = !pictured.length;
+  return showLab();
+}
+
 async function showLab() {
-  const look = await getLook(`/api/lab/${$("lab-class").value}.jpg`);
+  const isThere = device.about.pictured.length > 0;
+  const look = isThere ? await getLook(`/api/lab/${$("lab-class").value}.jpg`) : null;
   $("lab").hidden = !look;
   $("no-lab").hidden = Boolean(look);
   if (!look) return;
@@ -149,6 +160,7 @@ function drawFraming(corners) {
 
 async function step() {
   if (document.hidden || $("panel-camera").hidden) return;
+  if (ofBundle !== device.about.bundle) await fillClasses();
   const look = await getLook("/api/camera.jpg");
   if (!look) return;
   size = [look.about.width, look.about.height];
@@ -165,7 +177,6 @@ async function step() {
 
 export async function setUpCamera() {
   setUpFinger();
-  $("lab-class").replaceChildren(...device.about.labels.map((name, k) => make("option", name, { value: k })));
   $("lab-class").addEventListener("change", showLab);
   $("rotate").addEventListener("click", () => change({ rotate: (rotate + 90) % 360 }));
   $("whole").addEventListener("click", () => change({ region: null }));
