@@ -183,7 +183,7 @@ export async function setUpCamera() {
   $("save").addEventListener("click", save);
   $("peak").addEventListener("click", () => { peak = 0; });
   for (const name of ["x", "y", "w", "h"]) $(`roi-${name}`).addEventListener("input", typed);
-  document.addEventListener("tab", () => !$("panel-camera").hidden && $("lab").hidden && showLab());
+  document.addEventListener("tab", () => !$("panel-camera").hidden && $("lab").hidden && fillClasses());
   for (;;) {
     await step().catch(() => null);
     await sleep(EVERY_MS);
