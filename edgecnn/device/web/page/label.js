@@ -215,9 +215,10 @@ const KEYS = {
   l: () => $("toggle-live").click(),
 };
 
+// A key that is held down labels one frame, not those after it too, which nobody looked at.
 function onKey(event) {
   const typing = event.target.closest("input, select, textarea, dialog");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || $("panel-label").hidden) return;
+  if (typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey || $("panel-label").hidden) return;
   const name = $("grid-box").hidden ? undefined : pressedClass(event, classKeys(labels()));
   if (name !== undefined) label(name);
   else if (KEYS[event.key.toLowerCase()]) KEYS[event.key.toLowerCase()]();
