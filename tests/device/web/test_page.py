@@ -163,6 +163,25 @@ def test_where_no_frame_comes_a_stretch_counts_one_and_the_end_of_a_recording_is
     assert page.errors == []
 
 
+def test_over_a_slow_network_a_frame_is_not_asked_again_while_its_label_is_on_the_way(
+    browser, place
+):
+    hub, server = place
+    page = opened(browser, server.link)
+    first = asked(page)
+    page.eval("""(get => { window.fetch = async (path, more) => {
+        if (path === "/api/labels") await new Promise(then => { window.go = then; });
+        return get(path, more); }; })(window.fetch)""")
+    page.tap("#right")
+    page.wait("window.go !== undefined")
+    rest(page, 1000)
+    assert page.eval("document.querySelector('#right').disabled")
+    page.eval("window.go()")
+    assert asked(page) != first
+    assert [event.frame for event in hub.take()] == [first]
+    assert page.errors == []
+
+
 def test_the_crop_is_what_the_model_sees_of_a_mirrored_frame_and_hidden_where_it_cannot_be(
     browser, place
 ):

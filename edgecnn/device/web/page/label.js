@@ -2,7 +2,7 @@
 
 import { device, getJson, getLook } from "./net.js";
 import { isBlind, isUnseen, noteSeen, setBlind, veiled } from "./blind.js";
-import outbox, { give, person, takeBack } from "./outbox.js";
+import outbox, { give, isOnItsWay, person, takeBack } from "./outbox.js";
 import { $, make, showPicture, sleep, toast } from "./dom.js";
 import { classKeys, pressedClass, showKey } from "./keys.js";
 import { choose, FEW, fitGrid, isOpen, NONE } from "./sheet.js";
@@ -175,6 +175,7 @@ async function step() {
   if (card && card.origin !== "live") return QUESTION_MS;
   const found = await getJson(veiled(`/api/question?by=${encodeURIComponent(person())}`));
   if (!found) return 1000;
+  if (found.question && isOnItsWay(found.question.frame)) return 200; // a slow network: asked too early
   if (found.question && !isBusy()) return showQuestion(found.question);
   if (!found.question && (!live || device.over)) {
     $("empty").textContent = live ? "The recording is over, and no random frame is left." : "Every frame has its label.";

@@ -40,6 +40,13 @@ function read(key) {
     return null;
   }
 }
+// Whether a label of this frame is on its way.
+export const isOnItsWay = (frame) =>
+  keys().some((key) => {
+    const item = read(key);
+    return item && item.frame === frame && item.run === device.about.run && !item.withdrawn;
+  });
+
 function remove(key) {
   outbox.held.delete(key);
   localStorage.removeItem(key);
