@@ -133,9 +133,14 @@ def test_where_no_frame_comes_a_stretch_counts_one_and_the_end_of_a_recording_is
     """And a stretch of "none of these" is one like others."""
     hub, server = place
     page = opened(browser, server.link, DESKTOP)
+    page.tap("#toggle-live")
+    picked = "document.querySelector('#origin').textContent === 'Live, frame 39{}'"
+    page.wait(picked.format(", not in the live accuracy"))
+    page.tap("#toggle-live")
     page.tap("#from-now")
     page.tap("#sheet-none")
     page.wait("document.querySelector('#stretch-count').textContent === '(1 frame)'")
+    page.wait(picked.format(""))
     assert page.text("#stretch-label") == "none of these"
     rest(page, 1500)
     assert page.text("#stretch-count") == "(1 frame)"

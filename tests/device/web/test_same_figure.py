@@ -82,7 +82,8 @@ def test_the_same_session_has_the_same_figure(tmp_path, digits_bundle, digits_vi
     assert done.returncode in (0, 1), done.stderr
     audit = json.loads(done.stdout)["live"]
     assert result["live"] == pytest.approx(audit, rel=1e-9)  # sums in another order
-    text = page.pop("text")
+    text, short = page.pop("text"), page.pop("short")
+    assert short.startswith(text.split(" %")[0] + " % ±")
     if not mixed:
         assert page == pytest.approx(audit, rel=1e-9)
     else:  # the weights follow the number of frames, and the run went on

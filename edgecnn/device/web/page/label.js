@@ -56,7 +56,8 @@ function render() {
 }
 
 function origin() {
-  if (card.origin === "live") return `Live, frame ${card.frame}`;
+  // What a person picks is no sample; a stretch is one.
+  if (card.origin === "live") return `Live, frame ${card.frame}${isStretching() ? "" : ", not in the live accuracy"}`;
   const what = card.note || (card.name ? card.name : `Random frame ${card.frame}`);
   return card.age === undefined ? what : `${what}, ${ago(card.age)} ago`;
 }
