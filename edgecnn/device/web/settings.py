@@ -25,12 +25,12 @@ class ViewFile:
     Args:
         file: edgecnn.toml, which need not exist yet.
         view: What the run uses now.
-        typed: Options of it that the command line gives, which wins over the file.
+        typed: The options that the command line gives, which wins over the file.
     """
 
     def __init__(self, file: Path, view: FrameView, typed: Sequence[str] = ()) -> None:
         self._file = file
-        self.typed = " and ".join(typed)
+        self.typed = " and ".join(f"--{name}" for name in typed if _is_ours(name))
         self._is_angled = view.corners is not None
         self.current: Json = view.to_json()
 
@@ -64,11 +64,15 @@ class ViewFile:
         return str(self._file)
 
 
+def _is_ours(option: str) -> bool:
+    return _OURS.match(f"{option} =") is not None
+
+
 def _is_meant(before: str, after: str, options: list[str]) -> bool:
     """Whether a TOML file has these options and what else it had: a list may take several lines."""
     try:
         tables = parse_toml(before)
-        run = {k: v for k, v in tables.get("run", {}).items() if k not in ("roi", "rotate")}
+        run = {key: value for key, value in tables.get("run", {}).items() if not _is_ours(key)}
         return parse_toml(after) == {**tables, "run": {**run, **parse_toml("\n".join(options))}}
     except (ValueError, AttributeError):  # no TOML, or `run` is no table
         return False
