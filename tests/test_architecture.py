@@ -68,6 +68,7 @@ ANYTHING_INSIDE_FUNCTIONS = {"demo", "cli"}
 # Beyond LIGHT, and inside functions only (model, train and export: anywhere).
 EXTRA = {
     "quiet": {"tensorflow"},
+    "files": {"tomli"},
     "render": {"matplotlib", "jinja2"},
     "bundle": {"tensorflow", "onnxruntime", "tflite_runtime", "PIL", "pi_heif"},
     "camera": {"scipy", "sklearn"},

@@ -142,6 +142,9 @@ class Command:
         for about in self.own:
             arguments[about.name] = values.pop(about.name, about.default)
         if self.options_class:
+            given = tuple(name for name, value in typed.items() if value not in (None, []))
+            origin = {"config_file": file, "typed": given}  # where an option class asks for them
+            values |= {k: v for k, v in origin.items() if hasattr(self.options_class, k)}
             arguments["options"] = self.options_class(**values)
         return self.function(**arguments)
 

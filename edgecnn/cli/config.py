@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.errors import OptionError
+from edgecnn.files.toml_file import parse_toml
 from edgecnn.option import Option, check_value
 from edgecnn.records import Json
 
@@ -76,12 +76,8 @@ def _check_table(file: Path, key: str, value: Any, command: str, commands: Colle
 
 
 def _load(file: Path) -> Json:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        return parse_toml(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise OptionError(f"can't read {file}: {error.strerror}") from error
     except ValueError as error:

@@ -129,12 +129,15 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
 
     first_s      how long a live source may take to its first frame, unless `wait`
     frozen_s     a picture that stays the same for so long is frozen
-    view_file    where the page saves a region and rotation; None: edgecnn.toml beside the bundle
+    config_file  the file that was read, where the page saves a region; None: edgecnn.toml beside
+                 the bundle
+    typed        names of the options that were typed: they win over that file
     """
 
     first_s: float = 10.0
     frozen_s: float = 10.0
-    view_file: Path | None = None
+    config_file: Path | None = None
+    typed: tuple[str, ...] = ()
 
     truth: tuple[str, ...] = option(
         (),

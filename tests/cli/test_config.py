@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sessions import PAST_BUNDLE
 
+from edgecnn.bundle.classifier import Classifier
 from edgecnn.cli.config import find_config
+from edgecnn.device.web.live_page import LivePage
 
 CONFIG = """
 [train]
@@ -134,3 +137,19 @@ def test_an_option_that_a_command_needs_may_come_from_the_file_or_is_named(edgec
     assert got["field"] == [Path("one"), Path("two")]
     assert (got["lab"], got["output"]) == (tmp_path / "lab", Path("/calibration"))
     assert got["options"].exclude == (tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("typed", "wins"), [((), ""), (("--roi", "0,0,9,9", "--rotate", 0), "--roi and --rotate")]
+)
+def test_the_page_saves_into_the_file_that_the_run_read_and_says_what_wins_over_it(
+    read, tmp_path, typed, wins
+):
+    pytest.importorskip("starlette", reason="the extra web is not installed")
+    pytest.importorskip("uvicorn", reason="the extra web is not installed")
+    site = tmp_path / "site.toml"
+    site.write_text("[run]\nrotate = 90\n")
+    more = ("--source", 0, "--web", 8080, "--config", site, *typed)
+    page = LivePage(Classifier(PAST_BUNDLE), read("run", PAST_BUNDLE, *more)["options"])
+    assert page.hub.save_view((1, 2, 3, 4), 180) == {"file": str(site), "typed": wins}
+    assert read("run", "b", *more[:6])["options"].roi == ("1,2,3,4",)

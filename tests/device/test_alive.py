@@ -21,15 +21,16 @@ from served import free_port
 from sessions import PAST_BUNDLE
 
 from edgecnn.bundle.classifier import Invoked
+from edgecnn.bundle.frame_view import FrameView
 from edgecnn.device.capture import latest
 from edgecnn.device.capture.camera_process import Delivery
-from edgecnn.device.capture.frame import Frame
+from edgecnn.device.capture.frame import Frame, Prepared
 from edgecnn.device.capture.picture_watch import PictureWatch
 from edgecnn.device.capture.sources import open_source
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.bundles import Active
 from edgecnn.device.run.run import run
-from edgecnn.errors import MissingRuntimeError, SourceError
+from edgecnn.errors import ImageError, MissingRuntimeError, SourceError
 
 pytestmark = pytest.mark.clock
 REPO = Path(__file__).resolve().parents[2]
@@ -208,6 +209,42 @@ def test_a_camera_is_opened_again_though_memory_was_used_up_meanwhile(monkeypatc
         frames = iter(source)
         assert [next(frames).index, next(frames).index] == [0, 1]
     assert Scarce.starts >= 4
+
+
+class Resized(Scarce):
+    """A camera that gives smaller pictures for a while."""
+
+    sizes = (8, 4, 4, 8)
+
+    def __init__(self, *_: object) -> None:
+        now, sizes = time.monotonic(), enumerate(self.sizes)
+        self.left = [Delivery(np.zeros((n, n, 3), np.uint8), k, now) for k, n in sizes][::-1]
+        self.ready = threading.Event()
+
+    def open(self) -> None:
+        self.ready.wait(PATIENCE_S)
+
+
+@pytest.mark.parametrize("sizes", [(8, 4, 4, 8), (4, 8)])
+def test_a_picture_that_is_too_small_for_the_region_ends_no_run_but_at_its_start(
+    monkeypatch, sizes
+):
+    view, made = FrameView(region=(0, 0, 8, 8)), []
+    monkeypatch.setattr(Resized, "sizes", sizes)
+    monkeypatch.setattr(latest, "CameraProcess", lambda *_: made.append(Resized()) or made[-1])
+    with open_source("0", RunOptions(wait=True)) as source:
+        source.prepare = lambda frame_bgr: Prepared(view.apply(frame_bgr))
+        until(lambda: made)
+        made[0].ready.set()
+        if sizes[0] == 4:
+            with pytest.raises(ImageError, match="not inside of the frame of 4x4 pixels"):
+                next(iter(source))
+            return
+        assert next(frame for frame in source if frame.index == 3).frame_bgr.shape == (8, 8, 3)
+        assert source.counts["outages"] == 1
+        lost, again = source.take_warnings()[:2]
+    assert "no more frames after 1: region (0, 0, 8, 8) is not inside of the frame of 4x4" in lost
+    assert again.startswith("frames again after")
 
 
 def damaged(number: int) -> bytes:

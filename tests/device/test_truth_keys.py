@@ -138,6 +138,17 @@ def test_the_window_shows_the_keys_of_the_classes_below_the_picture():
     assert any("from now on: dog" in line for line in keys.lines())
 
 
+def test_no_key_and_no_answer_is_outside_of_the_window_however_long_the_names_are():
+    names = [f"water meter in the cellar, {k}" for k in range(31)]
+    lines = KeyTruth(names).lines()
+    assert all(any(name in line for line in lines) for name in names)
+    widths = [cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0] for line in lines]
+    assert max(widths) <= 640 - 16
+    answer = Prediction(0, "door " * 9, 0.9, (0.9,))
+    view = draw(ShownFrame(0, np.full((48, 64, 3), 90, np.uint8), answer), lines)
+    assert (view[5, -1] == 90).all()  # the answer's black box ends before
+
+
 @pytest.fixture
 def type_keys(monkeypatch) -> Callable[[dict[int, str]], list[tuple[int, ...]]]:
     """A display on which keys are typed at frames: all of the window but OpenCV's own part."""

@@ -195,6 +195,17 @@ def test_a_card_outside_of_the_region_that_is_classified_is_seen(cards, tmp_path
     assert labels[7] == C
 
 
+def test_a_card_whose_number_no_label_has_is_said():
+    said: list[str] = []
+    marker = MarkerTruth(LABELS, said.append, live=False)
+    frame = Frame(with_aruco(picture(3), 9), 0, now_utc(), 0.0)
+    marker.observe(frame, Prediction(0, A, 0.9, (0.9,)))
+    assert marker.take() == []
+    assert said == [
+        "a card in view says 'ArUco 9', which is no label of the bundle; its frames stay unlabelled"
+    ]
+
+
 def test_at_a_camera_a_thread_looks_for_cards_and_never_holds_up_the_loop():
     marker = MarkerTruth(LABELS, lambda _: None, live=True)
     answer = Prediction(0, A, 0.9, (0.9,))

@@ -184,6 +184,13 @@ class LiveSource(Source):
             self.counts = dict(self._past + Counter(shot.counts))
         if shot.frame is None:
             return
+        try:
+            made = self.prepare(self._to_bgr(shot.frame, self._name))
+        except ImageError as error:
+            if self._mail is None:
+                raise  # it never was otherwise
+            self._note_outage(str(error))  # it may have its size again
+            return
         outage, self.outage = self.outage, None
         if outage is not None:
             self._past["outages"] += 1
@@ -193,7 +200,6 @@ class LiveSource(Source):
             self.warnings.append(f"frames again after {away_s:.1f} s without")
         number = self._base + shot.number
         self._next_number = number + 1
-        made = self.prepare(self._to_bgr(shot.frame, self._name))
         with self._condition:
             self._mail = Mail(made, number, shot.captured)
             self._condition.notify_all()

@@ -79,6 +79,7 @@ class FolderDesk(Desk):
                 self._classes.append(name)
         self._is_torn = False  # whether a full disk may have taken half a line
         self._leases: dict[str, int] = {}
+        self._broken: set[str] = set()  # images that can't be shown, found when they were asked
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -108,11 +109,11 @@ class FolderDesk(Desk):
     def question(self, person: str) -> Json | None:
         with self._lock:
             held = self._leases.get(person)
-            if held is None or self._names[held] in self._label:
-                others = set(self._leases.values())
-                numbers = range(len(self._names))
-                free = (k for k in numbers if k not in others and self._names[k] not in self._label)
-                held = next(free, None)
+            done = self._label.keys() | self._broken
+            if held is None or self._names[held] in done:
+                free = [k for k, name in enumerate(self._names) if name not in done]
+                others = set(self._leases.values())  # last: who was asked may have gone
+                held = next((k for k in free if k not in others), next(iter(free), None))
             if held is None:
                 return None
             self._leases[person] = held
@@ -121,8 +122,14 @@ class FolderDesk(Desk):
     def picture(self, frame: int) -> bytes | None:
         if not 0 <= frame < len(self._names):
             return None
-        image = readable_image(self._folder / self._names[frame])
-        return None if image is None else LazyPicture(image).jpeg()
+        name = self._names[frame]
+        image = readable_image(self._folder / name)
+        if image is not None:
+            return LazyPicture(image).jpeg()
+        if name not in self._broken:
+            self._broken.add(name)
+            self._passed_over.append(f"{self._folder / name} can't be read and is left out")
+        return None
 
     def give(self, labels: Sequence[GivenLabel]) -> list[str | None]:
         with self._lock:
@@ -138,7 +145,7 @@ class FolderDesk(Desk):
         """How far it is."""
         found = [self._label[name] for name in self._names if name in self._label]
         cant_tell = found.count("")
-        left = len(self._names) - len(found)
+        left = sum(one not in self._label and one not in self._broken for one in self._names)
         passed = tuple(self._passed_over)
         written = (self._output,)
         return LabelResult(len(found) - cant_tell, cant_tell, left, written, passed_over=passed)

@@ -27,8 +27,8 @@ class LabelResult(Record):
         live: The live accuracy of the sessions of the network that is labelled first; None for a
             folder.
         together: Those of `sessions` that ran one file of one bundle, which an audit takes.
-        passed_over: Other files in a folder, and sessions with nothing to look at: the labels of
-            those that hold answers count.
+        passed_over: Other files in a folder, pictures that can't be read, and sessions with
+            nothing to look at: the labels of those that hold answers count.
     """
 
     labelled: int

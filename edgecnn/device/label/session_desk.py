@@ -113,6 +113,7 @@ class SessionDesk(Desk):
         self._unsure = sorted(numbers, key=lambda k: self._places[k].picture.answer.confidence)
         self._leases: dict[str, int] = {}
         self._why: dict[int, str] = {}
+        self._broken: set[int] = set()  # pictures that can't be shown, found when they were asked
         self._seen = SeenLabels()
         self._pictures: dict[int, bytes] = {}
         self._lock = threading.Lock()
@@ -150,15 +151,25 @@ class SessionDesk(Desk):
         return {
             "run": self._run,
             "live": figure_json(live),
-            "outlook": outlook(live, sum(k not in self._done for k in self._uniform)),
-            "left": len(self._places) - len(self._done),
+            "outlook": outlook(live, self._num_new),
+            "left": self._num_left,
             "health": self.result().health,
         }
+
+    @property
+    def _num_left(self) -> int:
+        return len(self._places) - len(self._done.keys() | self._broken)
+
+    @property
+    def _num_new(self) -> int:
+        """Random pictures without a label: a second look at one makes no figure tighter."""
+        having = self._done.keys() | self._before.keys() | self._broken
+        return len({*self._uniform} - having)
 
     def question(self, person: str) -> Json | None:
         with self._lock:
             held = self._leases.get(person)
-            if held is None or held in self._done:
+            if held is None or held in self._done or held in self._broken:
                 held = self._next()
             if held is None:
                 return None
@@ -178,6 +189,11 @@ class SessionDesk(Desk):
         if frame not in self._pictures:
             image = readable_image(self._places[frame].picture.file)
             if image is None:
+                if frame not in self._broken:
+                    self._broken.add(frame)
+                    self._notes.append(
+                        f"{self._places[frame].picture.file} can't be read and is left out"
+                    )
                 return None
             self._pictures[frame] = LazyPicture(visible(image, self._card.input)).jpeg()
             if len(self._pictures) > _CACHED:
@@ -198,7 +214,7 @@ class SessionDesk(Desk):
         return LabelResult(
             labelled=sum(label is not None for label in labels),
             cant_tell=sum(label is None for label in labels),
-            left=len(self._places) - len(labels),
+            left=self._num_left,
             live=self._tally(),
             sessions=tuple(one.path for one in self._opened),
             together=tuple(map(tuple, self._together().values())),
@@ -241,9 +257,11 @@ class SessionDesk(Desk):
 
     def _next(self) -> int | None:
         """The next picture: those on which people differ; those that chance picked, first the ones
-        without a label, while the figure is not tight; then the least certain.
+        without a label, while the figure is not tight; then the least certain. One that another
+        person was asked about comes last: that person may have gone.
         """
-        taken = {*self._done, *self._leases.values()}
+        done = self._done.keys() | self._broken
+        taken = {*done, *self._leases.values()}
         tight = bool(outlook(self._tally())["enough"])
         first = [k for k in self._uniform if k not in self._before and not tight]
         again = [k for k in self._uniform if k in self._before]
@@ -253,7 +271,7 @@ class SessionDesk(Desk):
             if found is not None:
                 self._why[found] = why
                 return found
-        return None
+        return next((k for k in self._leases.values() if k not in done), None)
 
     def _give(self, given: GivenLabel) -> str | None:
         if given.run != self._run or not 0 <= given.first == given.last < len(self._places):

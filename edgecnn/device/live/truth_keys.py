@@ -37,7 +37,7 @@ _SHIFTED_DIGITS = dict(zip("!@#$%^&*(", "123456789", strict=True))
 _FREE = [c for c in "123456789abcdefghijklmnopqrstuvwxyz" if c not in "xunq"]  # q stops the run
 _REMEMBERED = 10_000
 _UNDOS = 100
-_A_ROW = 6
+_A_ROW = 72  # characters that the window has room for
 
 
 def class_keys(labels: Sequence[str]) -> Mapping[str, str]:
@@ -105,13 +105,17 @@ class KeyTruth(TruthQueue):
 
     def lines(self) -> list[str]:
         """What the window says below the picture: the keys, and what was done last."""
-        classes = [f"{key} {label}" for key, label in self.keys.items()]
-        rows = [classes[k : k + _A_ROW] for k in range(0, len(classes), _A_ROW)]
+        rows: list[str] = []
+        for one in (f"{key} {label}" for key, label in self.keys.items()):
+            if rows and len(rows[-1]) + 3 + len(one) <= _A_ROW:
+                rows[-1] += f"   {one}"
+            else:
+                rows.append(one)
         state = f"from now on: {self.from_now_on}" if self.from_now_on else self._said
         mode = [name for name, on in (("HELD", self._held), ("FROM NOW ON", self._sticky)) if on]
         return [
             "space right, x can't tell, n none of these, u undo, Tab from now on, Enter hold",
-            *("   ".join(row) for row in rows),
+            *rows,
             "  ".join([*mode, state]),
         ]
 

@@ -62,7 +62,10 @@ class MarkerReader:
             _, numbers, _ = self._aruco.detectMarkers(grey)
         except cv2.error:  # as below
             return []
-        found = () if numbers is None else map(int, np.ravel(numbers))
+        found = [] if numbers is None else [int(number) for number in np.ravel(numbers)]
+        odd = [number for number in found if number >= len(self.labels)]
+        if odd:
+            self.unknown = f"ArUco {odd[-1]}"
         return [self.labels[number] for number in found if number < len(self.labels)]
 
     def _texts(self, grey: np.ndarray) -> list[str]:

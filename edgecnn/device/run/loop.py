@@ -194,6 +194,8 @@ class Loop:
 
     def _linger(self, stop: threading.Event) -> None:
         """After a recording, take labels until somebody stops the run."""
+        assert self._page is not None
+        self._page.hub.end()
         while not stop.wait(_STATUS_S):
             truths = self._truths.take()
             self._labels.hold(truths)

@@ -85,7 +85,9 @@ def draw(shown: ShownFrame, lines: Sequence[str] = ()) -> np.ndarray:
             cv2.putText(below, line, place, _FONT, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
         view = np.concatenate([view, below])
     text = f"{shown.answer.label} {100 * shown.answer.confidence:.0f} %"
-    (wide, high), under = cv2.getTextSize(text, _FONT, 0.8, 1)
+    size = 0.8 * min(1.0, (view.shape[1] - 16) / cv2.getTextSize(text, _FONT, 0.8, 1)[0][0])
+    size = max(size, 0.35)  # smaller nobody reads it
+    (wide, high), under = cv2.getTextSize(text, _FONT, size, 1)
     cv2.rectangle(view, (0, 0), (wide + 16, high + under + 14), (0, 0, 0), cv2.FILLED)
-    cv2.putText(view, text, (8, high + 7), _FONT, 0.8, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(view, text, (8, high + 7), _FONT, size, (255, 255, 255), 1, cv2.LINE_AA)
     return view

@@ -173,10 +173,9 @@ class _Routes:
         if not (region is None or four) or not isinstance(rotate, int):
             return _line(HTTPStatus.BAD_REQUEST, "expected region: [x, y, w, h] and rotate")
         try:
-            file = self._desk.save_view(tuple(region) if region else None, rotate)
+            return _json(self._desk.save_view(tuple(region) if region else None, rotate))
         except EdgecnnError as error:
             return _line(HTTPStatus.BAD_REQUEST, str(error))
-        return _json({"file": file})
 
     async def classes(self, request: Request) -> Response:
         data = await _json_of(request)

@@ -79,9 +79,11 @@ class Desk:
         """The JPEG of a lab picture of a class."""
         return None
 
-    def save_view(self, _region: tuple[int, int, int, int] | None, _rotate: int, /) -> str | None:
-        """Keep a region and rotation for the next run; the file that holds them now."""
-        return None
+    def save_view(self, _region: tuple[int, int, int, int] | None, _rotate: int, /) -> Json:
+        """Keep a region and rotation for the next run: the `file` that holds them now, and the
+        options that were `typed` and win over it.
+        """
+        return {}
 
     def sessions(self) -> list[Json]:
         """The sessions on this machine, newest first."""
@@ -108,19 +110,23 @@ def answer_json(answer: Prediction) -> Json:
     others = [k for k in order[:_NEXT] if k != answer.index]
     return {
         "answer": answer.index,
-        "confidence": round(answer.confidence, 3),
+        "confidence": round(answer.confidence, 6),
         "next": others[: _NEXT - 1],
     }
 
 
-def figure_json(live: Tally) -> Json:
-    """The live figure, and its line as the run and the audit print it."""
-    return {**live.to_json(), "text": live.text()}
+def figure_json(tally: Tally) -> Json:
+    """A figure, its line as the run and the audit print it, and the `short` one beside a bar."""
+    short = f"{tally.percent} ±{_half_points(tally):.1f}" if tally.total else "no labels"
+    return {**tally.to_json(), "text": tally.text(), "short": short}
 
 
 def lab_json(lab: Tally, file: Tally) -> Json:
     """Lab accuracy of the network, and of the file that runs where that is another one."""
-    return {"lab": lab.to_json(), "lab_file": file.to_json() if are_apart(lab, file) else None}
+    return {
+        "lab": figure_json(lab),
+        "lab_file": figure_json(file) if are_apart(lab, file) else None,
+    }
 
 
 def outlook(live: Tally, left: int = _MORE) -> Json:

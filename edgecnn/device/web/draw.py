@@ -26,13 +26,17 @@ _TAKEN_BACK = 64  # as many as a page can undo, and some more
 
 @dataclass(frozen=True)
 class Shown:
-    """A frame that can be labelled: its number, answer and picture, and its chance to be asked."""
+    """A frame that can be labelled: its number, answer and picture, and its chance to be asked.
+
+    `nth` counts the answers of the run up to this one: frames that were dropped have none.
+    """
 
     frame: int
     captured: float
     answer: Prediction
     picture: LazyPicture
     probability: float | None = None
+    nth: int = 0
 
 
 class Draw:

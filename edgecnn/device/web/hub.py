@@ -40,6 +40,7 @@ _STRIP, _STRIP_S = 24, 0.4
 _ANSWERED = 100_000
 _MOST_WAITING_LABELS = 1_000_000
 _RATE_S = 0.15
+_OVER = "The recording is over; labels count until the run is stopped. "
 
 
 class Hub(Desk):
@@ -71,7 +72,9 @@ class Hub(Desk):
         self._lock = threading.Lock()
         self._draw = Draw()
         self._strip: deque[Shown] = deque(maxlen=_STRIP)
-        self._answered = array("q")
+        self._answered = array("q")  # the newest; `_num_answered` counts all
+        self._num_answered = 0
+        self._is_over = False
         self._outbox: list[TruthEvent] = []
         self._outbox_frames = 0
         self._seen = SeenLabels()
@@ -90,7 +93,9 @@ class Hub(Desk):
     def observe(self, frame: Frame, answer: Prediction) -> None:
         """Note an answer; some microseconds, and a shrunk picture now and then."""
         seen = visible(frame.frame_bgr, self._card.input)
-        shown = Shown(frame.index, frame.captured, answer, LazyPicture(seen))
+        self._num_answered += 1
+        nth = self._num_answered
+        shown = Shown(frame.index, frame.captured, answer, LazyPicture(seen), nth=nth)
         with self._lock:
             drawn = self._draw.enters()
             watched = frame.captured - self._watched_at < _WATCHED_S
@@ -134,6 +139,10 @@ class Hub(Desk):
         """Say which session is being recorded, and where its siblings are."""
         self._run, self._shelf = run, shelf
 
+    def end(self) -> None:
+        """The recording is over: no frame comes any more, and the run waits for labels."""
+        self._is_over = True
+
     def swap(self, bundle: Bundle, file: Artifact) -> None:
         """Another bundle of the same labels answers from here on."""
         self._file, self._card = file, bundle.card
@@ -155,6 +164,7 @@ class Hub(Desk):
             "size": [self._card.input.width, self._card.input.height],
             "resize": self._card.input.resize,
             "framing": self._card.framing,
+            "pictured": self._lab.classes,
             "tabs": ["label", "camera", "status"],
             "fixed": True,
             "logged": self._shelf is not None,
@@ -162,12 +172,13 @@ class Hub(Desk):
 
     def state(self) -> Json:
         self._watched_at = time.monotonic()
-        status, newest = self._status, self._newest
+        status, newest, over = self._status, self._newest, self._is_over
         shown: Json = {
             "run": self._run,
             "bundle": self._sha256,
             "waiting": len(self._draw),
             "frame": newest.frame if newest else None,
+            "over": over,
         }
         if status is None:
             return {**shown, "health": "Starting."}
@@ -175,8 +186,8 @@ class Hub(Desk):
             **shown,
             "live": figure_json(status.live),
             "gap": status.gap_points,
-            "outlook": outlook(status.live),
-            "health": self._health.text(status),
+            "outlook": outlook(status.live, len(self._draw)) if over else outlook(status.live),
+            "health": f"{_OVER if over else ''}{self._health.text(status)}",
             "alarm": f"Alarm: {status.alarm.text()}." if status.alarm.raised else None,
             "warning": status.warning,
         }
@@ -209,7 +220,7 @@ class Hub(Desk):
         now, newest = time.monotonic(), self._newest
         self._watched_at = now
         if newest is not None and now - self._live_at >= _RATE_S:
-            self._live = Look(newest.picture.jpeg(), _card_json(newest))
+            self._live = Look(newest.picture.jpeg(), {**_card_json(newest), "nth": newest.nth})
             self._live_at = now
         return self._live
 
@@ -224,8 +235,8 @@ class Hub(Desk):
     def reference(self, label: int) -> bytes | None:
         return self._lab.jpeg(label)
 
-    def save_view(self, region: tuple[int, int, int, int] | None, rotate: int) -> str | None:
-        return self._view_file.save(region, rotate)
+    def save_view(self, region: tuple[int, int, int, int] | None, rotate: int) -> Json:
+        return {"file": self._view_file.save(region, rotate), "typed": self._view_file.typed}
 
     def sessions(self) -> list[Json]:
         return self._shelf.sessions() if self._shelf else []

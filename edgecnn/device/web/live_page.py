@@ -43,8 +43,8 @@ class LivePage:
         beside = bundle.path.absolute().parent / _CONFIG
         # The file that `edgecnn run` reads: beside the bundle, else in the working directory.
         found = next((one for one in (beside, Path(_CONFIG).absolute()) if one.is_file()), beside)
-        file = options.view_file or found
-        view_file = ViewFile(file, options.views[0])
+        file = (options.config_file or found).absolute()
+        view_file = ViewFile(file, options.views[0], options.typed)
         self.hub = Hub(bundle, artifact, secrets.token_hex(10), view_file, options.name)
         self._offset: float | None = None
 

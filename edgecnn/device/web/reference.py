@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -14,30 +15,32 @@ __all__ = ["LabPictures"]
 
 
 class LabPictures:
-    """The golden frames of a bundle by the class that the lab's model gave them.
+    """The golden frames of a bundle that are of the lab, by the class that the model gave them.
 
     A bundle has some golden frames only, so a class may be without.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._files: dict[int, str] | None = None
-        self._lock = threading.Lock()
+
+    @cached_property
+    def _files(self) -> dict[int, str]:
+        found: dict[int, str] = {}
+        for golden in self._bundle.golden():
+            if Path(golden.file).stem.endswith("_lab"):  # others are of the field
+                scores = next(iter(golden.scores.values()))
+                found.setdefault(int(np.argmax(scores)), golden.file)
+        return found
+
+    @property
+    def classes(self) -> list[int]:
+        """Those that have a picture."""
+        return sorted(self._files)
 
     def jpeg(self, label: int) -> bytes | None:
         """The picture of a class; None where the bundle has none."""
-        with self._lock:
-            if self._files is None:
-                self._files = self._find()
-            file = self._files.get(label)
+        file = self._files.get(label)
         if file is None:
             return None
         frame_bgr = decode(self._bundle.read(f"golden/{file}"), file)
         return LazyPicture(visible(frame_bgr, self._bundle.card.input)).jpeg()
-
-    def _find(self) -> dict[int, str]:
-        found: dict[int, str] = {}
-        for golden in self._bundle.golden():
-            scores = next(iter(golden.scores.values()))
-            found.setdefault(int(np.argmax(scores)), golden.file)
-        return found

@@ -94,6 +94,50 @@ def test_pictures_kept_by_chance_come_first_then_the_least_certain(session):
     assert {(truth.via, truth.by) for truth in truths} == {("label", "Ada")}
 
 
+@pytest.mark.parametrize("kind", ["session", "folder"])
+def test_a_frame_that_somebody_left_without_a_label_is_asked_of_another(session, tmp_path, kind):
+    pictures = session / "frames"
+    one = kind == "session"
+    desk = SessionDesk([session]) if one else FolderDesk(pictures, tmp_path / "out", ["0"])
+    held = desk.question("gone")["frame"]
+    asked = []
+    while (question := desk.question("here")) is not None:
+        asked.append(question["frame"])
+        assert desk.give([given(desk, question["frame"], "0", by="here")]) == [None]
+    assert asked[-1] == held
+    assert len(set(asked)) == len(asked)
+    assert desk.state()["left"] == 0
+    desk.close()
+    if one:  # its label still says how it was picked
+        assert list(truth_events(open_session(session)))[-1].why == "uniform"
+
+
+@pytest.mark.parametrize("kind", ["session", "folder"])
+def test_a_picture_that_cannot_be_read_is_passed_over(session, tmp_path, kind):
+    """The page asks for what it was told to ask about, and shows nothing until it can."""
+    pictures = session / "frames"
+    one = kind == "session"
+    files = sorted(pictures.iterdir())
+    for torn in (files[0], files[3]):
+        torn.write_bytes(torn.read_bytes()[:99])
+    desk = SessionDesk([session]) if one else FolderDesk(pictures, tmp_path / "out", ["0"])
+    num_shown = 0
+    for _ in range(100):
+        question = desk.question("Ada")
+        if question is None:
+            break
+        if desk.picture(question["frame"]) is not None:
+            num_shown += 1
+            assert desk.give([given(desk, question["frame"], "0")]) == [None]
+    assert num_shown == len(files) - 2
+    assert desk.state()["left"] == desk.result().left == 0
+    assert [str(files[0]) in desk.result().to_text(), str(files[3]) in desk.result().to_text()] == [
+        True,
+        True,
+    ]
+    desk.close()
+
+
 def test_frames_whose_label_is_undone_have_none_and_are_asked_again(session):
     desk = SessionDesk([session])
     left = desk.state()["left"]
@@ -201,6 +245,7 @@ def test_labels_of_a_file_get_a_second_look_that_speaks_for_the_same_frames(sess
     before = audit([session]).live.tally
     desk = SessionDesk([session])
     left = desk.state()["left"]
+    assert desk.state()["outlook"]["more"] == 0  # a second look makes no figure tighter
     for n in range(left):
         question = desk.question("a")
         assert question["note"].startswith("Second look")

@@ -197,4 +197,5 @@ def test_chosen_digits_keep_their_keys_and_others_take_what_is_left(browser, ima
         page.wait(SHEET)
         page.key("3")
         assert grows(journal(out), 7) == "3"
+        page.wait("document.querySelector('#labels-line').textContent === '33 frames are left.'")
         assert page.errors == []

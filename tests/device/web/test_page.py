@@ -9,9 +9,13 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from chromium import CHROMIUM, DESKTOP, PHONE, Chromium, Page
-from served import Client, Served, session_events
+from served import Client, Served, label_item, session_events
+
+from edgecnn.bundle.frame_view import FrameView
+from edgecnn.device.web.given import GivenLabel
 
 pytestmark = [
     pytest.mark.env,
@@ -121,6 +125,172 @@ def test_twenty_frames_are_labelled_with_one_thumb(browser, served, tmp_path, di
     assert live["total"] == 20
     assert f"Live accuracy: {100 * live['accuracy']:.1f} %" in line
     assert f"95 % interval {100 * live['low']:.1f}-{100 * live['high']:.1f}" in line
+
+
+def test_where_no_frame_comes_a_stretch_counts_one_and_the_end_of_a_recording_is_said(
+    browser, place
+):
+    """And a stretch of "none of these" is one like others."""
+    hub, server = place
+    page = opened(browser, server.link, DESKTOP)
+    page.tap("#toggle-live")
+    picked = "document.querySelector('#origin').textContent === 'Live, frame 39{}'"
+    page.wait(picked.format(", not in the live accuracy"))
+    page.tap("#toggle-live")
+    page.tap("#from-now")
+    page.tap("#sheet-none")
+    page.wait("document.querySelector('#stretch-count').textContent === '(1 frame)'")
+    page.wait(picked.format(""))
+    assert page.text("#stretch-label") == "none of these"
+    rest(page, 1500)
+    assert page.text("#stretch-count") == "(1 frame)"
+    page.tap("#stretch-end")
+    page.wait(SENT)
+    assert [(event.frame, event.label) for event in hub.take()] == [(39, "none of these")]
+    hub.end()
+    held = asked(page)
+    for kind in ("rawKeyDown", "char"):  # a key that is held down since the frame before
+        where = {"key": "r", "text": "r", "autoRepeat": True, "windowsVirtualKeyCode": ord("R")}
+        page.call("Input.dispatchKeyEvent", type=kind, **where)
+    assert (asked(page), hub.take()) == (held, ())
+    while (question := hub.question("Ada")) is not None:
+        hub.give([GivenLabel.read(label_item("run-1", question["frame"], "1", by="Ada"))])
+    hub.take()
+    page.eval("""(by => { by.value = "\\u{1F469}\\u200d\\u{1F527}\\u00a0Eve"; by.dispatchEvent(
+        new Event("change")); })(document.querySelector("#by"))""")
+    page.tap("#right")
+    page.wait("document.querySelector('#empty').textContent.startsWith('The recording is over')")
+    page.wait(SENT)
+    assert [event.by for event in hub.take()] == ["\U0001f469\U0001f527 Eve"]
+    assert page.eval("document.querySelector('#verdict').hidden")
+    page.tap("#undo")
+    page.tap("#cant")
+    assert page.errors == []
+
+
+def test_over_a_slow_network_a_frame_is_not_asked_again_while_its_label_is_on_the_way(
+    browser, place
+):
+    hub, server = place
+    page = opened(browser, server.link)
+    first = asked(page)
+    page.eval("""(get => { window.fetch = async (path, more) => {
+        if (path === "/api/labels") await new Promise(then => { window.go = then; });
+        return get(path, more); }; })(window.fetch)""")
+    page.tap("#right")
+    page.wait("window.go !== undefined")
+    rest(page, 1000)
+    assert page.eval("document.querySelector('#right').disabled")
+    page.eval("window.go()")
+    assert asked(page) != first
+    assert [event.frame for event in hub.take()] == [first]
+    assert page.errors == []
+
+
+def test_the_crop_is_what_the_model_sees_of_a_mirrored_frame_and_hidden_where_it_cannot_be(
+    browser, place
+):
+    hub, server = place
+    hub.captured(np.tile(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], (64, 1, 3)))
+    page = opened(browser, server.link)
+    page.tap("#go-camera")
+    rises = """(c => { const at = share => c.getContext("2d").getImageData(
+        share * c.width, c.height / 2, 1, 1).data[0]; return at(0.9) - at(0.1); })(
+        document.querySelector("#crop"))"""
+    page.wait(f"{rises} > 50")
+    for view in (FrameView(flip="horizontal"), FrameView(rotate=180, flip="vertical")):
+        hub._view_file.current = view.to_json()
+        page.wait(f"{rises} < -50")
+        hub._view_file.current = FrameView().to_json()
+        page.wait(f"{rises} > 50")
+    hub._view_file.current = FrameView(corners=(0, 0, 9, 0, 9, 9, 0, 9)).to_json()
+    page.wait("document.querySelector('#crop').hidden")
+    assert "four corners" in page.text("#framing")
+    assert page.errors == []
+
+
+def test_a_region_is_typed_and_what_is_none_is_not_saved(browser, place, tmp_path):
+    page = opened(browser, place[1].link, DESKTOP)
+    page.tap("#go-camera")
+    page.wait("document.querySelector('#camera').clientWidth > 200")  # of 64 pixels: a finger fits
+    for name, text in (("x", "8"), ("y", "4"), ("w", "60"), ("h", "20")):
+        page.tap(f"#roi-{name}")
+        for letter in text:
+            page.key(letter)
+        rest(page, 300)  # the next picture comes
+    page.tap("#save")
+    page.wait("document.querySelector('#toast').textContent.startsWith('Not saved: ')")
+    assert "inside of 64 \u00d7 64 pixels" in page.text("#toast")
+    assert not (tmp_path / "edgecnn.toml").exists()
+    page.tap("#roi-w")
+    page.eval("document.querySelector('#roi-w').select()")
+    for letter in "50":
+        page.key(letter)
+    page.tap("#save")
+    page.wait("document.querySelector('#saved').textContent.startsWith('Saved in')")
+    assert 'roi = "8,4,50,20"' in (tmp_path / "edgecnn.toml").read_text()
+    page.tap("#whole")
+    assert page.text("#saved") == ""
+    assert page.errors == []
+
+
+def test_on_a_small_phone_and_with_all_sizes_doubled_the_page_scrolls(browser, place):
+    hub, server = place
+    for size in ((320, 568), (195, 422)):
+        page = opened(browser, server.link, size)
+        page.tap("#blind")
+        page.wait("!document.querySelector('#grid-box').hidden")
+        page.tap("#grid-cant")
+        page.wait("!document.querySelector('#undo').disabled")
+        page.tap("#blind")
+        page.wait(SENT)
+        assert [event.label for event in hub.take()] == [None]
+        page.tap("#go-camera")
+        page.wait("document.querySelector('#camera').clientWidth > 100")
+        assert (
+            page.eval(
+                WIDE + " + (p => p.scrollWidth - p.clientWidth)"
+                "(document.querySelector('#panel-camera'))"
+            )
+            <= 0
+        )
+        assert page.errors == []
+
+
+NAMES = ["Wasserzähler_im_Keller_links_unten_an_der_Wand_1", "Wasserzähler im Keller rechts 2"]
+LONG = NAMES + [f"class {k}" for k in range(38)]
+# What is cut off, or breaks a word of eight letters at most.
+CUT = """[...document.querySelectorAll("#says, #sheet-next button, #grid button")].filter(
+  e => e.clientWidth && (e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight)
+).map(e => e.textContent)"""
+
+
+def test_no_name_of_a_class_is_cut_off(browser, place):
+    """Names may differ at their end, and who taps Right on half a name says what he can't know."""
+    page = opened(browser, place[1].link)
+    page.eval(f"""import("/net.js").then(net => {{ net.device.about.labels = {json.dumps(LONG)};
+        document.dispatchEvent(new Event("classes")); }})""")
+    for answer in (0, 1):
+        page.eval(f"""(get => {{ window.fetch = async (path, more) => {{
+            const reply = await get(path, more);
+            if (!path.startsWith("/api/question")) return reply;
+            const found = await reply.json();
+            Object.assign(found.question, {{ answer: {answer}, next: [1, 0, 2] }});
+            return new Response(JSON.stringify(found)); }}; }})(window.fetch)""")
+        page.tap("#right")
+        page.wait(f"document.querySelector('#says b').textContent === {json.dumps(LONG[answer])}")
+        assert page.eval(CUT) == []
+    page.tap("#wrong")
+    assert page.eval(CUT) == []
+    page.tap("#sheet-cancel")
+    page.tap("#blind")
+    page.wait("!document.querySelector('#grid-box').hidden")
+    assert page.eval(CUT) == []
+    page.tap("#grid-add")  # a search, where nobody scrolls through all
+    page.tap("#sheet-search")
+    page.key("9")
+    assert page.eval("document.querySelectorAll('#sheet-all button').length") == 3
+    assert page.errors == []
 
 
 @pytest.mark.long
@@ -265,6 +435,7 @@ def test_labels_wait_while_the_run_is_dead_and_land_in_its_session(
     page.tap("#sheet-all button:nth-child(3)")
     page.wait("document.querySelector('#net').textContent === '✗ Away, 5 labels kept'")
     page.screenshot(tmp_path / "away.png")
+    assert page.text("#health") == "The device does not answer."
     errors, page.errors = page.errors, []
     assert all("ERR_CONNECTION_REFUSED" in one or "ERR_" in one for one in errors)
     session = tmp_path / "sessions" / "today"

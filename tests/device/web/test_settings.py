@@ -42,6 +42,25 @@ def test_what_is_saved_is_what_the_next_run_reads(tmp_path, before):
             assert line in file.read_text()
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        '[run]\nroi = [\n  "tens=0,0,9,9",\n  "ones=9,0,9,9",\n]\n',
+        "run = {rotate = 90}\n",
+        "run.rotate = 90\n",
+        '[run]\nname = """\nrotate = 1\n"""\n',
+        "[run\n",
+        "run = 3\n",
+    ],
+)
+def test_a_file_in_a_form_that_only_a_person_can_change_stays_as_it_is(tmp_path, before):
+    file = tmp_path / "edgecnn.toml"
+    file.write_text(before)
+    with pytest.raises(EdgecnnError, match=r'\[run\]: roi = "1,2,3,4", rotate = 90$'):
+        ViewFile(file, WHOLE_FRAME).save((1, 2, 3, 4), 90)
+    assert file.read_text() == before
+
+
 def test_a_region_that_cannot_be_is_refused_and_nothing_is_written(tmp_path):
     saver = ViewFile(tmp_path / "edgecnn.toml", WHOLE_FRAME)
     for region, rotate in (((0, 0, 0, 5), 0), ((-1, 0, 4, 4), 0), (None, 45)):

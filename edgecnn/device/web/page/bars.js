@@ -1,6 +1,6 @@
 // Lab and live accuracy as bars whose bands are the 95 % intervals.
 
-import { $, percent } from "./dom.js";
+import { $ } from "./dom.js";
 
 function draw(row, tally) {
   const [band, point] = row.querySelectorAll("i");
@@ -11,7 +11,7 @@ function draw(row, tally) {
   band.style.width = `${100 * (high - low)}%`;
   point.hidden = !known;
   if (known) point.style.left = `${100 * tally.accuracy}%`;
-  value.textContent = known ? `${percent(tally.accuracy)} ±${(50 * (high - low)).toFixed(1)}` : "no labels";
+  value.textContent = known ? tally.short : "no labels"; // rounded where the panel's are
 }
 
 export function drawBars(about, state) {

@@ -17,7 +17,6 @@ export function toast(text) {
   timer = setTimeout(() => delete box.dataset.on, 2500);
 }
 
-export const percent = (share) => `${(100 * share).toFixed(1)} %`;
 export const sleep = (ms) => new Promise((then) => setTimeout(then, ms));
 
 // Show a picture in an <img>; the URL of the one before is given back to the browser.

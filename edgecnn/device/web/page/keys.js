@@ -22,8 +22,8 @@ export function showKey(button, name, keys) {
   if (key !== name) button.dataset.hint = key;
 }
 
-// The class that a pressed key gives; none while somebody types, or with Ctrl, Alt or Meta.
+// The class that a pressed key gives; none while somebody types or holds it, or with Ctrl, Alt or Meta.
 export function pressedClass(event, keys) {
   const typing = event.target.closest("input, select, textarea");
-  return typing || event.ctrlKey || event.metaKey || event.altKey ? undefined : keys.get(event.key);
+  return typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey ? undefined : keys.get(event.key);
 }

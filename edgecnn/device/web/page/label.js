@@ -2,10 +2,10 @@
 
 import { device, getJson, getLook } from "./net.js";
 import { isBlind, isUnseen, noteSeen, setBlind, veiled } from "./blind.js";
-import outbox, { give, person, takeBack } from "./outbox.js";
+import outbox, { give, isOnItsWay, person, takeBack } from "./outbox.js";
 import { $, make, showPicture, sleep, toast } from "./dom.js";
 import { classKeys, pressedClass, showKey } from "./keys.js";
-import { choose, isOpen, NONE } from "./sheet.js";
+import { choose, FEW, fitGrid, isOpen, NONE } from "./sheet.js";
 import { chosen, clearChosen, forgetStrip, setUpStrip } from "./strip.js";
 import { isStretching, setUpStretch, startStretch, stretchShown } from "./stretch.js";
 
@@ -37,6 +37,7 @@ function show(next) {
 function render() {
   const says = $("says");
   says.replaceChildren();
+  says.toggleAttribute("data-long", labels().some((name) => name.length > 12));
   if (card && picksClass()) says.append("What is it?");
   else if (card) {
     const sure = make("span", ` ${Math.round(100 * card.confidence)} %`, { className: "sure" });
@@ -55,7 +56,8 @@ function render() {
 }
 
 function origin() {
-  if (card.origin === "live") return `Live, frame ${card.frame}`;
+  // What a person picks is no sample; a stretch is one.
+  if (card.origin === "live") return `Live, frame ${card.frame}${isStretching() ? "" : ", not in the live accuracy"}`;
   const what = card.note || (card.name ? card.name : `Random frame ${card.frame}`);
   return card.age === undefined ? what : `${what}, ${ago(card.age)} ago`;
 }
@@ -71,16 +73,17 @@ function fillGrid() {
     return one;
   };
   const all = device.about.labels.map(button);
-  if (!device.about.fixed) {
-    const add = make("button", "+ class", { type: "button", id: "grid-add" });
+  const isMany = all.length > FEW; // nobody scrolls through hundreds
+  if (isMany || !device.about.fixed) {
+    const add = make("button", isMany ? "Find a class" : "+ class", { type: "button", id: "grid-add" });
     add.addEventListener("click", async () => {
       const name = await choose("Which class?");
       if (name !== undefined) label(name);
     });
-    all.push(add);
+    all.splice(isMany ? 0 : all.length, 0, add);
   }
   $("grid").replaceChildren(...all);
-  $("grid").toggleAttribute("data-long", labels().some((name) => name.length > 8));
+  fitGrid($("grid"), labels());
 }
 
 // Give the frame on the screen its label; null says "can't tell".
@@ -133,7 +136,7 @@ async function wrong() {
 async function fromNow() {
   const first = card && card.origin === "live" ? card : null;
   const name = await choose("From now on, every frame shows");
-  if (name === undefined || name === NONE) return;
+  if (name === undefined) return;
   wantsLive = false;
   startStretch(name, first);
   card = null;
@@ -173,9 +176,10 @@ async function step() {
   if (card && card.origin !== "live") return QUESTION_MS;
   const found = await getJson(veiled(`/api/question?by=${encodeURIComponent(person())}`));
   if (!found) return 1000;
+  if (found.question && isOnItsWay(found.question.frame)) return 200; // a slow network: asked too early
   if (found.question && !isBusy()) return showQuestion(found.question);
-  if (!live && !found.question) {
-    $("empty").textContent = "Every frame has its label.";
+  if (!found.question && (!live || device.over)) {
+    $("empty").textContent = live ? "The recording is over, and no random frame is left." : "Every frame has its label.";
     if (finished) return 1500;
     show(null);
     finished = true;
@@ -187,7 +191,7 @@ async function step() {
 
 async function showQuestion(question) {
   const look = await getLook(`/api/frames/${question.frame}.jpg`);
-  if (!look) return 1000;
+  if (!look) return device.alive ? 100 : 1000; // an image that can't be read: another is asked next
   if (isBusy() || isStretching()) return 100;
   const via = device.about.mode === "live" ? "page" : "label";
   show(noteSeen({ ...question, url: look.url, run: device.about.run, via }));
@@ -213,9 +217,10 @@ const KEYS = {
   l: () => $("toggle-live").click(),
 };
 
+// A key that is held down labels one frame, not those after it too, which nobody looked at.
 function onKey(event) {
   const typing = event.target.closest("input, select, textarea, dialog");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || $("panel-label").hidden) return;
+  if (typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey || $("panel-label").hidden) return;
   const name = $("grid-box").hidden ? undefined : pressedClass(event, classKeys(labels()));
   if (name !== undefined) label(name);
   else if (KEYS[event.key.toLowerCase()]) KEYS[event.key.toLowerCase()]();

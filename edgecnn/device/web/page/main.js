@@ -15,6 +15,7 @@ function drawNet() {
   const net = $("net");
   net.toggleAttribute("data-bad", !device.alive);
   const labels = queued === 1 ? "1 label" : `${queued} labels`;
+  if (!device.alive) $("health").textContent = "The device does not answer."; // what it said is old
   if (!device.alive) net.textContent = queued ? `✗ Away, ${labels} kept` : "✗ Reconnecting";
   else net.textContent = queued ? `Sending ${labels}` : "✓ Connected";
 }
@@ -22,6 +23,7 @@ function drawNet() {
 function drawState(state) {
   if (!state) return;
   if (state.time) setClock(state.time);
+  device.over = Boolean(state.over); // no frame comes any more
   drawBars(device.about, state);
   $("health").textContent = state.health || "";
   $("alarm").hidden = !state.alarm;
@@ -29,9 +31,11 @@ function drawState(state) {
   $("warning").hidden = !state.warning;
   $("warning").textContent = state.warning || "";
   const live = state.live;
-  const left = state.left === undefined ? "" : ` ${state.left} frames are left.`;
-  const figure = live && live.total ? `Live accuracy: ${live.text}.` : "No label counts yet.";
-  $("labels-line").textContent = `${figure}${left}`;
+  const parts = [];
+  if (live && live.total) parts.push(`Live accuracy: ${live.text}.`);
+  else if (device.about.mode !== "folder") parts.push("No label counts yet."); // a folder has no accuracy
+  if (state.left !== undefined) parts.push(state.left === 1 ? "1 frame is left." : `${state.left} frames are left.`);
+  $("labels-line").textContent = parts.join(" ");
 }
 
 function setTheme(name) {

@@ -1,6 +1,6 @@
 // Requests to the device: the token becomes a cookie, writes carry its mark.
 
-export const device = { about: null, clock: 0, mark: "", alive: false, locked: false };
+export const device = { about: null, clock: 0, mark: "", alive: false, locked: false, over: false };
 const listeners = { alive: [], locked: [] };
 export const on = (name, then) => listeners[name].push(then);
 const tell = (name, value) => listeners[name].forEach((then) => then(value));

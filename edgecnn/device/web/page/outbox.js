@@ -13,7 +13,11 @@ export function person() {
   if (!name) localStorage.setItem("edgecnn.by", (name = `phone-${letters(4)}`));
   return name;
 }
-export const setPerson = (name) => localStorage.setItem("edgecnn.by", name.trim() || `phone-${letters(4)}`);
+// The device refuses what can't be printed, such as what joins the parts of an emoji.
+export const setPerson = (name) => {
+  const plain = name.replace(/\p{Z}/gu, " ").replace(/\p{C}/gu, "").trim();
+  localStorage.setItem("edgecnn.by", plain || `phone-${letters(4)}`);
+};
 
 const outbox = { busy: false, onChange: () => {}, onRefused: () => {}, onSaid: () => {}, onState: () => {}, held: new Map() };
 export default outbox;
@@ -36,6 +40,13 @@ function read(key) {
     return null;
   }
 }
+// Whether a label of this frame is on its way.
+export const isOnItsWay = (frame) =>
+  keys().some((key) => {
+    const item = read(key);
+    return item && item.frame === frame && item.run === device.about.run && !item.withdrawn;
+  });
+
 function remove(key) {
   outbox.held.delete(key);
   localStorage.removeItem(key);

@@ -5,7 +5,7 @@ import { $, make, toast } from "./dom.js";
 import { classKeys, pressedClass, showKey } from "./keys.js";
 
 export const NONE = "none of these";
-const FEW = 24; // so many classes need no search, and no further tap to be seen
+export const FEW = 24; // so many classes need no search, and no further tap to be seen
 let done = null;
 let keys = new Map(); // of the classes that the sheet shows
 
@@ -56,7 +56,14 @@ function fill(labels, before = []) {
   keys = classKeys(device.about.labels, [...before, ...labels]);
   const all = $("sheet-all");
   all.replaceChildren(...labels.map((name) => choice(name)));
-  all.toggleAttribute("data-long", labels.some((name) => name.length > 8));
+  fitGrid(all, labels);
+}
+
+// Columns in which no word breaks; two of them where a name is long.
+export function fitGrid(grid, names) {
+  const longest = Math.max(0, ...names.flatMap((name) => name.split(/\s+/)).map((word) => word.length));
+  grid.toggleAttribute("data-long", names.some((name) => name.length > 8));
+  grid.style.setProperty("--word", `calc(${longest} * 0.72em + 16px)`);
 }
 
 function finish(value) {

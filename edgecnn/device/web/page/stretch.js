@@ -5,13 +5,13 @@ import { give, person } from "./outbox.js";
 import { $, toast } from "./dom.js";
 
 const SEND_MS = 1000;
-let now = null; // { label, run, first, last, sentAt, unseen, ids, items, count }
+let now = null; // { label, run, first, last, sentAt, unseen, ids, items, begin, count }
 let remember = () => {};
 
 export const isStretching = () => now !== null;
 
 export function startStretch(label, card) {
-  now = { label, run: null, first: null, last: null, sentAt: 0, unseen: true, ids: [], items: [], count: 0 };
+  now = { label, run: null, first: null, last: null, sentAt: 0, unseen: true, ids: [], items: [], begin: 0, count: 0 };
   $("stretch-label").textContent = label;
   $("stretch").hidden = false;
   document.body.dataset.stretch = "1";
@@ -22,8 +22,10 @@ export function startStretch(label, card) {
 // A live frame is on the screen: the stretch reaches to it.
 export function stretchShown(card) {
   if (now.run !== null && now.run !== card.run) return endStretch("The run ended");
-  if (now.first === null || card.frame < now.first) Object.assign(now, { first: card.frame, run: card.run });
+  if (now.last !== null && card.frame <= now.last) return undefined; // no new frame: a camera is silent, a video over
+  if (now.first === null) Object.assign(now, { first: card.frame, run: card.run, begin: card.nth });
   now.last = card.frame;
+  now.count = card.nth - now.begin + 1; // a camera's numbers have gaps: frames that were dropped
   now.unseen = now.unseen && isUnseen(card);
   if (Date.now() - now.sentAt >= SEND_MS) send();
   return draw();
@@ -35,16 +37,16 @@ function send() {
   const said = { ...item, unseen: now.unseen, by: person() };
   now.ids.push(give({ ...said, label: now.label }));
   now.items.push(said);
-  now.count += now.last - now.first + 1;
   now.first = now.last + 1;
   now.unseen = true;
   now.sentAt = Date.now();
 }
 
+const frames = (count) => (count === 1 ? "1 frame" : `${count} frames`);
+
 function draw() {
   if (!now) return;
-  const open = now.first === null ? 0 : now.last - now.first + 1;
-  $("stretch-count").textContent = `(${now.count + open} frames)`;
+  $("stretch-count").textContent = `(${frames(now.count)})`;
 }
 
 export function endStretch(why = "") {
@@ -55,7 +57,7 @@ export function endStretch(why = "") {
   $("stretch").hidden = true;
   delete document.body.dataset.stretch;
   if (ended.ids.length) remember({ ids: ended.ids, items: ended.items });
-  toast(why || `${ended.count} frames are labelled ${ended.label}`);
+  toast(why || `${frames(ended.count)} labelled ${ended.label}`);
 }
 
 export function setUpStretch(onEnd) {
