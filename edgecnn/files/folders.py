@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import DataError
-from edgecnn.files.arrangement import find_layout
+from edgecnn.files.arrangement import Place, find_layout
 from edgecnn.files.manifest import labels_of, no_labels, read_columns
 from edgecnn.files.picked import class_folders, picked_rows, untouched
 from edgecnn.files.spelling import spelt
@@ -91,7 +91,6 @@ def find_labelled(
             if label
         ]
     else:
-        _refuse_links(found)
         labelled = _by_folders(found, known, notes, manifest)
         if not picked_rows(root):  # `harvest` makes a folder a class, and few images
             notes += found.empty_note()
@@ -180,7 +179,8 @@ def _by_folders(
     found: Walk, known: Collection[str], notes: list[str], manifest: Path | None
 ) -> list[LabelledFile]:
     """By the class folders; a manifest that is given has no labels."""
-    paths = [path.relative_to(found.root).parts for path in found.files]
+    doubles = _by_links(found)
+    paths = [path.relative_to(found.root).parts for path in (*found.files, *doubles)]
     if found.boxes and not _may_have_classes(paths):
         raise DataError(
             f"{found.boxes[0]} belongs to an object detector's data set (boxes, not classes), "
@@ -188,9 +188,10 @@ def _by_folders(
             "a label for each image with --manifest FILE.csv (columns file and label)"
         )
     layout = find_layout(paths, known)
+    _refuse_links(doubles, dict(zip((*found.files, *doubles), layout.places, strict=True)))
     notes += layout.notes
     labelled, loose = [], []
-    for path, place in zip(found.files, layout.places, strict=True):
+    for path, place in zip(found.files, layout.places, strict=False):
         if place is not None and place[1]:
             labelled.append(LabelledFile(path, place[1][0], place[0], place[1][1:]))
         elif place is not None:
@@ -259,13 +260,24 @@ def _labels_any(table: Path, found: Walk, files: Collection[Path]) -> bool:
     return not known.isdisjoint(files)
 
 
-def _refuse_links(found: Walk) -> None:
-    """Refuse two folders that are links to one: its images can't be of two classes."""
-    for folder, first in found.twice:
-        if folder.parent == first.parent:
+def _by_links(found: Walk) -> dict[Path, Path]:
+    """What each image of a folder that links reach twice is called there; its name where read."""
+    return {
+        folder / file.relative_to(first): file
+        for folder, first in found.twice
+        for file in found.files
+        if file.is_relative_to(first)
+    }
+
+
+def _refuse_links(doubles: dict[Path, Path], places: dict[Path, Place | None]) -> None:
+    """Refuse an image that a link puts into a second class or split: it was read as one only."""
+    for other, file in doubles.items():
+        here, there = places[other], places[file]
+        if here and there and (here[0], here[1][:1]) != (there[0], there[1][:1]):
             raise DataError(
-                f"{folder} and {first} are the same folder by a link, expected different images in "
-                "each class; remove one of the two"
+                f"{other.parent} and {file.parent} are the same folder by a link, expected "
+                "different images in each class and split; remove one of the two"
             )
 
 
