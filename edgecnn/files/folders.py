@@ -15,6 +15,7 @@ from pathlib import Path
 from edgecnn.errors import DataError
 from edgecnn.files.arrangement import Place, find_layout
 from edgecnn.files.manifest import labels_of, no_labels, read_columns
+from edgecnn.files.own_folders import SESSION_HEADER
 from edgecnn.files.picked import class_folders, picked_rows, untouched
 from edgecnn.files.spelling import spelt
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
@@ -24,6 +25,7 @@ __all__ = [
     "LabelledFile",
     "class_names",
     "classed_files",
+    "digest_of",
     "file_sha256",
     "find_images",
     "find_labelled",
@@ -165,6 +167,14 @@ def file_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def digest_of(path: Path) -> str | None:
+    """`file_sha256` of a file; None where it can't be read, as a link to nothing."""
+    try:
+        return file_sha256(path.read_bytes())
+    except OSError:
+        return None
+
+
 def _some(found: Walk) -> list[Path]:
     if not found.files:
         kinds = ", ".join(f"{count} {kind}" for kind, count in found.passed.most_common(4))
@@ -179,6 +189,7 @@ def _by_folders(
     found: Walk, known: Collection[str], notes: list[str], manifest: Path | None
 ) -> list[LabelledFile]:
     """By the class folders; a manifest that is given has no labels."""
+    _refuse_sessions(found)
     doubles = _by_links(found)
     paths = [path.relative_to(found.root).parts for path in (*found.files, *doubles)]
     if found.boxes and not _may_have_classes(paths):
@@ -258,6 +269,16 @@ def _labels_any(table: Path, found: Walk, files: Collection[Path]) -> bool:
         return False
     known = {file for file, (label, _) in zip(found.files, labels, strict=False) if label}
     return not known.isdisjoint(files)
+
+
+def _refuse_sessions(found: Walk) -> None:
+    """The folder `frames` of a session is no class, and neither is a session in a root of them."""
+    for folder in found.folders:
+        if found.root in (folder, folder.parent) and (folder / SESSION_HEADER).is_file():
+            raise DataError(
+                f"{folder} is a session, expected a folder for each class; `edgecnn audit` "
+                "measures it, and `edgecnn harvest` picks pictures of it to sort into classes"
+            )
 
 
 def _by_links(found: Walk) -> dict[Path, Path]:

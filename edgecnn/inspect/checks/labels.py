@@ -259,7 +259,8 @@ def _findings(
             f"{number(count, 'label')} of {held_out.total:,} {'is' if count == 1 else 'are'} "
             f"worth a look: {wrong}",
             "look at them in this order and give each image the label of what it shows; such a "
-            f"list contains {percent(recall)} of labels swapped at random",
+            f"list contains {percent(recall)} of labels swapped at random, and fewer of those "
+            "swapped between classes that look alike",
             tuple(Example((s.file,), f"{s.given}, perhaps {s.suggested}") for s in suspects),
         ),
     )
