@@ -31,6 +31,7 @@ from edgecnn.errors import DataError, listed
 from edgecnn.files.folders import digest_of, find_images
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.own_folders import check_outside
+from edgecnn.files.picked import SHEET
 from edgecnn.files.staging import check_room, check_writable, staged_folder
 from edgecnn.images.field_files import Found, find_field
 from edgecnn.images.video_frames import as_folders
@@ -285,4 +286,4 @@ def _write(
         manifest = csv_text(["file", "sha256", "source", "time", "why"], rows)
         (stage / MARKER).write_text(manifest, encoding="utf-8")
         (stage / "camera.json").write_text(json.dumps(result.camera_json(), indent=1) + "\n")
-        (stage / "contact_sheet.png").write_bytes(sheet)
+        (stage / SHEET).write_bytes(sheet)

@@ -16,7 +16,7 @@ from edgecnn.errors import DataError
 from edgecnn.files.arrangement import Place, find_layout
 from edgecnn.files.manifest import labels_of, no_labels, read_columns
 from edgecnn.files.own_folders import SESSION_HEADER
-from edgecnn.files.picked import class_folders, picked_rows, untouched
+from edgecnn.files.picked import class_folders, is_sheet, picked_rows, untouched
 from edgecnn.files.spelling import spelt
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
@@ -47,7 +47,7 @@ class LabelledFile:
 
 
 def find_images(root: Path, notes: list[str] | None = None) -> list[Path]:
-    """Find every image file under `root`, sorted; hidden ones are skipped.
+    """Find every image file under `root`, sorted; hidden ones and contact sheets are skipped.
 
     Args:
         notes: Takes a line on the files that are passed over.
@@ -58,7 +58,7 @@ def find_images(root: Path, notes: list[str] | None = None) -> list[Path]:
     found = walk(root)
     if notes is not None:
         notes += found.notes()
-    return _some(found)
+    return [path for path in _some(found) if not is_sheet(path)]
 
 
 def find_labelled(

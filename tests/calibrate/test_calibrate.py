@@ -20,7 +20,7 @@ from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
 from edgecnn.camera.fit import FitOptions
 from edgecnn.camera.statistics import STATISTICS, WORDS
 from edgecnn.errors import DataError, EdgecnnError, OptionError, OutputError
-from edgecnn.files.folders import file_sha256
+from edgecnn.files.folders import file_sha256, find_images
 
 QUICK = CalibrateOptions(count=40, fit=False)
 
@@ -77,6 +77,8 @@ def test_the_folder_holds_the_picked_files_and_says_where_each_is_from(tmp_path,
         "images",
         "manifest.csv",
     ]
+    # The sheet is no image of the field, whatever reads the folder again.
+    assert find_images(output) == find_images(output / "images")
 
 
 def test_the_set_covers_the_pool_better_than_the_first_images_do(tmp_path, lab):
