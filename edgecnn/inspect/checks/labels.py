@@ -244,7 +244,7 @@ def _findings(
         return ()
     count = len(suspects)
     sure = (held_out.accuracy or 0) >= _SURE
-    # Random swaps would score otherwise; of a swap with the likeliest other class that says nothing.
+    # Random swaps would score otherwise; of swaps with the likeliest other class this says nothing.
     wrong = "hardly any was swapped at random, but classes that look alike may be mixed up"
     if sure and expected >= _FEWEST_WRONG:
         wrong = f"an estimated {round(expected)} are mislabelled, mostly the first"
