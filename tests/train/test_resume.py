@@ -175,7 +175,7 @@ def test_weights_of_a_network_whose_code_was_changed_are_refused(partial, lab, t
         parts = {name: one[..., :1] if name == "weights_0" else one for name, one in arrays.items()}
     with (tmp_path / "model.partial").open("wb") as file:
         np.savez(file, **parts)
-    with pytest.raises(ModelError, match="has weights of another network, whose code"):
+    with pytest.raises(ModelError, match="another network: its code, or edgecnn, was"):
         train(lab, tmp_path / "model", TrainOptions(**OPTIONS, resume=True))
 
 

@@ -57,9 +57,8 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             return
         if [tuple(w.shape) for w in model.weights] != [w.shape for w in self.state.weights]:
             raise ModelError(
-                f"{self.kept.place} has weights of another network, whose code or edgecnn was "
-                "another; take those of the training that was interrupted, or leave --resume out "
-                "to begin anew"
+                f"{self.kept.place} has weights of another network: its code, or edgecnn, was "
+                "changed since; put that back, or leave --resume out to begin anew"
             )
         about = self.state.about
         self.schedule.go_on(int(about["step"]), about["rates"], about["seconds"])
