@@ -95,7 +95,7 @@ HOMES = {
     "events.jsonl": "session/layout.py",
     "lab_test.npz": "model/read.py",
     "replay.npz": "model/lab_replay.py",
-    "session.json": "session/layout.py",
+    "session.json": "files/own_folders.py",
 }
 # ... no module makes a path of this folder: session/layout.py has its name ...
 FOLDERS = {"frames"}

@@ -23,7 +23,7 @@ from edgecnn.bundle.last_layer import UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError, ImageError
-from edgecnn.files.folders import classed_files, file_sha256
+from edgecnn.files.folders import classed_files, digest_of, file_sha256
 from edgecnn.files.picked import class_folders
 from edgecnn.images.field_files import Found, find_field
 from edgecnn.records import Progress
@@ -345,7 +345,8 @@ def _folder_labels(
     mend = "leave these images out"
     files = classed_files(root, card.labels, notes, manifest, whose="the model", mend=mend)
     codes = {label: k for k, label in enumerate(card.labels)}
-    return [(file_sha256(file.path.read_bytes()), codes[file.label]) for file in files]
+    digests = [(digest_of(file.path), codes[file.label]) for file in files]
+    return [(digest, code) for digest, code in digests if digest is not None]
 
 
 def session_labels(session: Session, card: Card) -> list[tuple[str, int]]:

@@ -30,7 +30,7 @@ from edgecnn.bundle.onboard.stored_network import lacking_files
 from edgecnn.errors import DataError, OptionError
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.own_folders import check_outside
-from edgecnn.files.picked import IMAGES, MANIFEST, check_replaceable
+from edgecnn.files.picked import IMAGES, MANIFEST, SHEET, check_replaceable
 from edgecnn.files.staging import check_writable, staged_folder
 from edgecnn.installed import check_installed
 from edgecnn.quiet import quiet
@@ -189,4 +189,4 @@ def _write(
             (f"read as {label}", picks.tensors[[k for k, one in enumerate(read) if one == label]])
             for label in order
         ]
-        (stage / "contact_sheet.png").write_bytes(picture_sheet(sheet))
+        (stage / SHEET).write_bytes(picture_sheet(sheet))

@@ -28,9 +28,10 @@ from edgecnn.camera.fitted import CameraFit
 from edgecnn.camera.scenes import MIN_FRAMES, evenly, sharp_enough
 from edgecnn.camera.statistics import Window
 from edgecnn.errors import DataError, listed
-from edgecnn.files.folders import find_images
+from edgecnn.files.folders import digest_of, find_images
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.own_folders import check_outside
+from edgecnn.files.picked import SHEET
 from edgecnn.files.staging import check_room, check_writable, staged_folder
 from edgecnn.images.field_files import Found, find_field
 from edgecnn.images.video_frames import as_folders
@@ -110,7 +111,7 @@ def _calibrate(
     if exclude:
         others = find_field(exclude)
         excluded = read_pool(others, window, None, 0, what="excluded", progress=progress)
-    lab_sha256 = set(lab_pool.sha256) | (view.lab_test if view else frozenset())
+    lab_sha256 = _digests_of_lab(paths, files) | (view.lab_test if view else frozenset())
     usable = candidates(pool, excluded, lab_sha256, options.spacing)
     if not len(usable.indices):
         why = ", ".join(f"{n} {reason}" for reason, n in usable.left_out.items())
@@ -165,7 +166,21 @@ def _doubtful_roles(
 
 def _least_bytes(files: Sequence[Found], count: int) -> int:
     """The bytes of so many images, were the smallest files picked."""
-    return sum(sorted(file.path.stat().st_size for file in files)[:count])
+    return sum(sorted(_bytes(file.path) for file in files)[:count])
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # such as a link to nothing: counted as broken where it is read
+        return 0
+
+
+def _digests_of_lab(lab: Sequence[Path], field: Sequence[Found]) -> set[str]:
+    """Of the lab's files that are as long as one of the field: only these can be the same."""
+    lengths = {_bytes(file.path) for file in field} - {0}
+    some = [path for path in lab if _bytes(path) in lengths]
+    return {digest for path in some if (digest := digest_of(path)) is not None}
 
 
 def _fit(
@@ -271,4 +286,4 @@ def _write(
         manifest = csv_text(["file", "sha256", "source", "time", "why"], rows)
         (stage / MARKER).write_text(manifest, encoding="utf-8")
         (stage / "camera.json").write_text(json.dumps(result.camera_json(), indent=1) + "\n")
-        (stage / "contact_sheet.png").write_bytes(sheet)
+        (stage / SHEET).write_bytes(sheet)

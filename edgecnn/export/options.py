@@ -163,7 +163,7 @@ class ExportOptions:
         if self.lab is None and odd:
             raise OptionError(
                 f"--{odd[0]} describes a Keras file of your own, which needs its test images; name "
-                "their folder with --lab"
+                "their folder with --lab, or leave it out for a MODEL folder"
             )
 
     def _check_integer(self) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn.errors import DataError
-from edgecnn.files.arrangement import find_layout
+from edgecnn.files.arrangement import Place, find_layout
 from edgecnn.files.manifest import labels_of, no_labels, read_columns
-from edgecnn.files.picked import class_folders, picked_rows, untouched
+from edgecnn.files.own_folders import SESSION_HEADER
+from edgecnn.files.picked import class_folders, is_sheet, picked_rows, untouched
 from edgecnn.files.spelling import spelt
 from edgecnn.files.walk import IMAGE_SUFFIXES, Walk, is_picture, walk
 
@@ -24,6 +25,7 @@ __all__ = [
     "LabelledFile",
     "class_names",
     "classed_files",
+    "digest_of",
     "file_sha256",
     "find_images",
     "find_labelled",
@@ -45,7 +47,7 @@ class LabelledFile:
 
 
 def find_images(root: Path, notes: list[str] | None = None) -> list[Path]:
-    """Find every image file under `root`, sorted; hidden ones are skipped.
+    """Find every image file under `root`, sorted; hidden ones and contact sheets are skipped.
 
     Args:
         notes: Takes a line on the files that are passed over.
@@ -56,7 +58,7 @@ def find_images(root: Path, notes: list[str] | None = None) -> list[Path]:
     found = walk(root)
     if notes is not None:
         notes += found.notes()
-    return _some(found)
+    return [path for path in _some(found) if not is_sheet(path)]
 
 
 def find_labelled(
@@ -91,7 +93,6 @@ def find_labelled(
             if label
         ]
     else:
-        _refuse_links(found)
         labelled = _by_folders(found, known, notes, manifest)
         if not picked_rows(root):  # `harvest` makes a folder a class, and few images
             notes += found.empty_note()
@@ -166,6 +167,14 @@ def file_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def digest_of(path: Path) -> str | None:
+    """`file_sha256` of a file; None where it can't be read, as a link to nothing."""
+    try:
+        return file_sha256(path.read_bytes())
+    except OSError:
+        return None
+
+
 def _some(found: Walk) -> list[Path]:
     if not found.files:
         kinds = ", ".join(f"{count} {kind}" for kind, count in found.passed.most_common(4))
@@ -180,7 +189,9 @@ def _by_folders(
     found: Walk, known: Collection[str], notes: list[str], manifest: Path | None
 ) -> list[LabelledFile]:
     """By the class folders; a manifest that is given has no labels."""
-    paths = [path.relative_to(found.root).parts for path in found.files]
+    _refuse_sessions(found)
+    doubles = _by_links(found)
+    paths = [path.relative_to(found.root).parts for path in (*found.files, *doubles)]
     if found.boxes and not _may_have_classes(paths):
         raise DataError(
             f"{found.boxes[0]} belongs to an object detector's data set (boxes, not classes), "
@@ -188,9 +199,10 @@ def _by_folders(
             "a label for each image with --manifest FILE.csv (columns file and label)"
         )
     layout = find_layout(paths, known)
+    _refuse_links(doubles, dict(zip((*found.files, *doubles), layout.places, strict=True)))
     notes += layout.notes
     labelled, loose = [], []
-    for path, place in zip(found.files, layout.places, strict=True):
+    for path, place in zip(found.files, layout.places, strict=False):
         if place is not None and place[1]:
             labelled.append(LabelledFile(path, place[1][0], place[0], place[1][1:]))
         elif place is not None:
@@ -259,13 +271,34 @@ def _labels_any(table: Path, found: Walk, files: Collection[Path]) -> bool:
     return not known.isdisjoint(files)
 
 
-def _refuse_links(found: Walk) -> None:
-    """Refuse two folders that are links to one: its images can't be of two classes."""
-    for folder, first in found.twice:
-        if folder.parent == first.parent:
+def _refuse_sessions(found: Walk) -> None:
+    """The folder `frames` of a session is no class, and neither is a session in a root of them."""
+    for folder in found.folders:
+        if found.root in (folder, folder.parent) and (folder / SESSION_HEADER).is_file():
             raise DataError(
-                f"{folder} and {first} are the same folder by a link, expected different images in "
-                "each class; remove one of the two"
+                f"{folder} is a session, expected a folder for each class; `edgecnn audit` "
+                "measures it, and `edgecnn harvest` picks pictures of it to sort into classes"
+            )
+
+
+def _by_links(found: Walk) -> dict[Path, Path]:
+    """What each image of a folder that links reach twice is called there; its name where read."""
+    return {
+        folder / file.relative_to(first): file
+        for folder, first in found.twice
+        for file in found.files
+        if file.is_relative_to(first)
+    }
+
+
+def _refuse_links(doubles: dict[Path, Path], places: dict[Path, Place | None]) -> None:
+    """Refuse an image that a link puts into a second class or split: it was read as one only."""
+    for other, file in doubles.items():
+        here, there = places[other], places[file]
+        if here and there and (here[0], here[1][:1]) != (there[0], there[1][:1]):
+            raise DataError(
+                f"{other.parent} and {file.parent} are the same folder by a link, expected "
+                "different images in each class and split; remove one of the two"
             )
 
 

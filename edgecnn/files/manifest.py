@@ -201,12 +201,15 @@ def check_csv_place(target: Path, header: Sequence[str]) -> None:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as the text of a CSV file, with "\\n" at the end of each line."""
+    """A table as the text of a CSV file, with "\\n" at the end of each line.
+
+    A byte of a file's name that is no UTF-8 is written as in the terminal: \\udcff.
+    """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    return text.getvalue()
+    return text.getvalue().encode("utf-8", "backslashreplace").decode()
 
 
 def _read(manifest: Path) -> _Table:

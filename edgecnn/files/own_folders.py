@@ -8,13 +8,16 @@ from pathlib import Path
 
 from edgecnn.errors import OutputError
 
-__all__ = ["NO_DATA", "check_not_within", "check_outside"]
+__all__ = ["NO_DATA", "SESSION_HEADER", "check_not_within", "check_outside"]
 
 # Those whose pictures are the lab's, or plots, and no data.
 NO_DATA = {
     "a bundle": frozenset({"card.json", "SHA256SUMS"}),
     "a MODEL folder": frozenset({"card.json", "model.keras"}),
 }
+
+SESSION_HEADER = "session.json"
+"""The file by which a folder is a session: its pictures are the field's, without class folders."""
 
 
 def check_not_within(target: Path) -> None:

@@ -2,6 +2,7 @@
 
 manifest.csv      file, sha256, source, what the network reads
 images/<class>/   the images
+contact_sheet.png beside them, as beside those of `calibrate`
 """
 
 from __future__ import annotations
@@ -11,15 +12,29 @@ from pathlib import Path
 
 from edgecnn.errors import OutputError
 
-__all__ = ["IMAGES", "MANIFEST", "check_replaceable", "class_folders", "picked_rows", "untouched"]
+__all__ = [
+    "IMAGES",
+    "MANIFEST",
+    "SHEET",
+    "check_replaceable",
+    "class_folders",
+    "is_sheet",
+    "picked_rows",
+    "untouched",
+]
 
-MANIFEST, IMAGES = "manifest.csv", "images"
+MANIFEST, IMAGES, SHEET = "manifest.csv", "images", "contact_sheet.png"
 
 
 def class_folders(folder: Path) -> Path:
     """The folder that holds those of the classes: of another folder it is that one itself."""
     inner = folder / IMAGES
     return inner if inner.is_dir() and (folder / MANIFEST).is_file() else folder
+
+
+def is_sheet(path: Path) -> bool:
+    """Whether it is the contact sheet beside the images of `harvest` or `calibrate`: no image."""
+    return path.name == SHEET and (path.parent / MANIFEST).is_file()
 
 
 def picked_rows(images: Path) -> list[dict[str, str]]:

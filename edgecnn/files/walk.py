@@ -139,12 +139,13 @@ def walk(root: Path) -> Walk:
     Symbolic links are followed; a folder reached twice (a link loop) is read once.
 
     Raises:
-        DataError: `root` is no folder, is unreadable, or is a bundle or MODEL folder.
+        DataError: `root` is no folder, is unreadable, or is or holds a bundle or MODEL folder.
     """
     if not root.exists():
         raise DataError(f"{root} does not exist, expected a folder of images; check the path")
     if not root.is_dir():
-        raise DataError(f"{root} is a file, expected a folder of images; give its folder")
+        mend = "give its folder" if is_picture(root) else "give a folder of pictures"
+        raise DataError(f"{root} is a file, expected a folder of images; {mend}")
     found = Walk(root)
     seen: dict[tuple[int, int], Path] = {}
 
@@ -161,8 +162,7 @@ def walk(root: Path) -> Walk:
                 found.twice.append((here, first))
             continue
         found.folders.append(here)
-        if here == root:
-            _refuse_no_data(root, names)
+        _refuse_no_data(here, names)
         subfolders[:] = sorted(
             name for name in subfolders if name[0] != "." and name not in _SYSTEM_FOLDERS
         )
@@ -171,11 +171,12 @@ def walk(root: Path) -> Walk:
     return found
 
 
-def _refuse_no_data(root: Path, names: list[str]) -> None:
+def _refuse_no_data(folder: Path, names: list[str]) -> None:
+    """Refuse their pictures, the lab's or plots, below the folder of the images too."""
     for kind, marks in NO_DATA.items():
         if marks.issubset(names):
             raise DataError(
-                f"{root} is {kind}, expected a folder of images; give the folder of the images "
+                f"{folder} is {kind}, expected a folder of images; give the folder of the images "
                 "themselves"
             )
 

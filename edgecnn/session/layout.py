@@ -8,6 +8,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from edgecnn.errors import OutputError
+from edgecnn.files.own_folders import SESSION_HEADER
 
 __all__ = [
     "EVENTS_NAME",
@@ -24,7 +25,7 @@ __all__ = [
     "short_name",
 ]
 
-HEADER_NAME = "session.json"
+HEADER_NAME = SESSION_HEADER
 EVENTS_NAME = "events.jsonl"
 PICTURES_NAME = "frames"
 GOES_ON_IN = "goes on in "

@@ -123,7 +123,8 @@ class KeptTraining:
         return TrainingState(epoch, about, *parts)
 
     def discard(self) -> None:
-        self.place.unlink(missing_ok=True)
+        if self.place.is_file():  # a folder of that name is somebody else's
+            self.place.unlink()
 
     def hint(self, lab: Path, model: Path, options: TrainOptions) -> str:
         """What to say when it is interrupted; empty where nothing is kept.

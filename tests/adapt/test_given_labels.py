@@ -35,6 +35,9 @@ def loose(two_classes, tmp_path):
 
 
 def test_a_csv_file_gives_the_labels_that_class_folders_give(two_classes, loose, card):
+    (loose / "gone.png").symlink_to("nowhere.png")
+    with (loose / "labels.csv").open("a") as table:
+        table.write("\ngone;a")
     by_csv = labels_of([loose], card, loose / "labels.csv")
     assert by_csv.classes == labels_of([two_classes], card).classes
     assert len(by_csv.classes) == 80

@@ -20,7 +20,7 @@ from edgecnn.calibrate.calibrate import CalibrateOptions, calibrate
 from edgecnn.camera.fit import FitOptions
 from edgecnn.camera.statistics import STATISTICS, WORDS
 from edgecnn.errors import DataError, EdgecnnError, OptionError, OutputError
-from edgecnn.files.folders import file_sha256
+from edgecnn.files.folders import file_sha256, find_images
 
 QUICK = CalibrateOptions(count=40, fit=False)
 
@@ -77,6 +77,8 @@ def test_the_folder_holds_the_picked_files_and_says_where_each_is_from(tmp_path,
         "images",
         "manifest.csv",
     ]
+    # The sheet is no image of the field, whatever reads the folder again.
+    assert find_images(output) == find_images(output / "images")
 
 
 def test_the_set_covers_the_pool_better_than_the_first_images_do(tmp_path, lab):
@@ -130,6 +132,7 @@ def test_copies_near_duplicates_flat_broken_and_lab_images_stay_out(tmp_path, fi
     write(field, "near.png", np.clip(scene(1).astype(int) + 3, 0, 255).astype("u1"))
     write(field, "grey.png", np.full((48, 40, 3), 90, np.uint8))
     (field / "broken.png").write_bytes(b"no image")
+    (field / "gone.png").symlink_to(field / "nowhere.png")
     shutil.copy(next(lab.rglob("*.png")), field / "from_lab.png")
     result = calibrate(field, lab, tmp_path / "out", CalibrateOptions(count=500, fit=False))
     assert result.left_out == {
@@ -137,9 +140,19 @@ def test_copies_near_duplicates_flat_broken_and_lab_images_stay_out(tmp_path, fi
         "near-duplicate": 1,
         "flat": 1,
         "lab image": 1,
-        "broken": 1,
+        "broken": 2,
     }
     assert result.picked == 120
+
+
+def test_of_a_lab_that_is_looked_at_in_part_no_image_is_picked_either(
+    monkeypatch, tmp_path, field, lab
+):
+    monkeypatch.setattr("edgecnn.calibrate.calibrate._MOST_LAB", 20)
+    for path in sorted(lab.rglob("*.png")):
+        shutil.copy(path, field / f"lab_{path.name}")
+    result = calibrate(field, lab, tmp_path / "out", CalibrateOptions(count=500, fit=False))
+    assert (result.left_out, result.picked) == ({"lab image": 60}, 120)
 
 
 def test_evaluation_folders_share_nothing_with_the_set(tmp_path, field, lab):

@@ -398,4 +398,6 @@ ELSEWHERE = {
     "leave --resume out to begin anew": "tests/train/test_resume.py",
     "use --epochs alone": "tests/train/test_distributed.py",
     "--resume goes on with the training of one": "tests/train/test_distributed.py",
+    "so the bundle has no compiled file": "tests/export/test_edgetpu_compiler.py",
+    "is a session, expected a folder for each class": "tests/files/test_folders.py",
 }

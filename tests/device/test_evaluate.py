@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -203,11 +204,14 @@ def test_a_column_of_groups_without_a_manifest_is_refused(digits_bundle, few):
 
 def test_a_table_is_written_through_a_link_and_into_no_bundle(digits_bundle, few, tmp_path):
     table, link = tmp_path / "table.csv", tmp_path / "link.csv"
+    first = min((few / "4").iterdir())
+    first.rename(first.with_name(os.fsdecode(b"k\xff.png")))  # no UTF-8: once a traceback
     link.symlink_to(table)
     for _ in range(2):  # its own table it may replace
         evaluate(digits_bundle, few, EvaluateOptions(csv=link))
     assert link.is_symlink()
     assert len(table.read_text().splitlines()) == 61
+    assert "4/k\\udcff.png,4," in table.read_text()
     with pytest.raises(OutputError, match="a bundle, which holds its own files only"):
         evaluate(digits_bundle, few, EvaluateOptions(csv=digits_bundle / "answers.csv"))
 

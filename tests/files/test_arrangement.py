@@ -216,11 +216,24 @@ def test_the_data_set_of_an_object_detector_is_named_as_one(tmp_path, names):
     assert "--manifest" in str(caught.value)
 
 
-def test_two_class_folders_that_are_one_by_a_link_are_refused(tmp_path):
-    put(tmp_path, "cat/1.jpg", "owl/2.jpg")
-    (tmp_path / "dog").symlink_to(tmp_path / "cat")
-    with pytest.raises(DataError, match=r"dog and .*cat are the same folder"):
+@pytest.mark.parametrize(
+    ("link", "to"), [("dog", "cat"), ("cat/more", "owl"), ("owl/more", "cat"), ("a/b", "owl")]
+)
+def test_a_folder_of_two_classes_by_a_link_is_refused(tmp_path, link, to):
+    put(tmp_path, "a/0.jpg", "cat/1.jpg", "owl/2.jpg")
+    (tmp_path / link).symlink_to(tmp_path / to)
+    with pytest.raises(DataError, match=rf"{to} and .* are the same|and .*{to} are the same"):
         find_labelled(tmp_path)
+
+
+def test_a_folder_of_two_splits_by_a_link_is_refused_and_two_links_in_a_class_are_not(tmp_path):
+    put(tmp_path / "set", "train/cat/1.jpg", "train/owl/2.jpg", "test/cat/3.jpg")
+    (tmp_path / "set/train/cat/a").symlink_to(tmp_path / "set/train/cat/b")
+    put(tmp_path / "set", "train/cat/b/4.jpg")
+    assert len(find_labelled(tmp_path / "set")) == 4
+    (tmp_path / "set/test/owl").symlink_to(tmp_path / "set/train/owl")
+    with pytest.raises(DataError, match=r"owl are the same folder by a link"):
+        find_labelled(tmp_path / "set")
 
 
 def test_classes_that_differ_by_case_or_a_blank_are_said(tmp_path):

@@ -85,7 +85,8 @@ def test_link_loops_end_and_linked_folders_count_once(tmp_path):
     [
         (lambda p: None, "does not exist"),
         (lambda p: p.mkdir(), "holds no image"),
-        (lambda p: p.write_text("x"), "is a file"),
+        (lambda p: p.write_text("x"), "is a file.*; give a folder of pictures"),
+        (lambda p: p.write_bytes(b"\xff\xd8\xff"), "is a file.*; give its folder"),
         (lambda p: touch(p, "a.txt"), "holds no image"),
         (lambda p: touch(p, "loose.png"), "is in no class folder"),
         (lambda p: touch(p, "train/cat/1.png", "loose.png"), "is in no class folder"),
@@ -106,13 +107,25 @@ def test_what_is_no_labelled_folder_is_refused_in_one_line(tmp_path, make, match
 def test_what_edgecnn_wrote_is_no_folder_of_images_but_one_of_its_files_may_be_in_it(
     tmp_path, marks, kind
 ):
-    touch(tmp_path, "golden/1.png", "layers.png", marks[0])
-    assert len(find_images(tmp_path)) == 2
-    touch(tmp_path, marks[1])
+    own = tmp_path / "own"
+    touch(own, "golden/1.png", "layers.png", marks[0])
+    assert len(find_images(own)) == 2
+    touch(own, marks[1])
     for find in (find_images, find_labelled):
-        with pytest.raises(DataError, match=f"is {kind}, expected a folder of images") as caught:
-            find(tmp_path)
-        assert "\n" not in str(caught.value)
+        for folder in (own, tmp_path):  # the folder above holds its pictures too
+            with pytest.raises(DataError, match=f"is {kind}, expected a folder of") as caught:
+                find(folder)
+            assert str(caught.value).startswith(f"{own} is")
+            assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["", "monday"])
+def test_the_frames_of_a_session_are_no_class_and_no_name_to_change(tmp_path, place):
+    touch(tmp_path / place, "session.json", "frames/1.png")
+    touch(tmp_path, "tuesday/frames/2.png")
+    assert len(find_images(tmp_path)) == 2
+    with pytest.raises(DataError, match=r"is a session, .*`edgecnn audit`.*`edgecnn harvest`"):
+        find_labelled(tmp_path)
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")

@@ -175,6 +175,21 @@ def test_sound_data_is_not_accused(digits_folder):
     assert not found.copies.across_splits
 
 
+def test_labels_mixed_up_between_two_classes_are_not_called_right(tmp_path, digits_folder):
+    for label in "012":
+        (tmp_path / label).mkdir()
+        for path in sorted((digits_folder / label).iterdir())[:40]:
+            shutil.copy(path, tmp_path / label)
+    for path in sorted((tmp_path / "1").iterdir())[:4]:
+        path.rename(tmp_path / "2" / f"mixed_{path.name}")
+    found = inspect(tmp_path)
+    mixed = [suspect for suspect in found.labels.suspects if "mixed" in suspect.file]
+    assert 2 * len(mixed) >= len(found.labels.suspects)
+    assert found.labels.expected < 3
+    what = next(f.what for f in found.findings if f.topic == "labels")
+    assert "classes that look alike may be mixed up" in what
+
+
 def test_a_rare_class_is_named_with_an_option_that_train_has(tmp_path, write):
     for k in range(130):
         write(tmp_path, f"{'rare' if k % 13 == 0 else 'usual'}/{k}.png", k)

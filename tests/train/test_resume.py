@@ -18,6 +18,7 @@ from some_images import some_of
 from edgecnn.cli.main import app
 from edgecnn.errors import ModelError, OutputError
 from edgecnn.model.read import load_model
+from edgecnn.train.kept_training import KeptTraining
 from edgecnn.train.task import Task
 from edgecnn.train.train import TrainOptions, train
 
@@ -167,6 +168,22 @@ def test_nothing_and_a_torn_file_can_not_be_gone_on_with(partial, lab, tmp_path)
     (tmp_path / "model.partial").write_bytes(partial[0].read_bytes()[:2000])
     with pytest.raises(ModelError, match="can't be read"):
         train(lab, tmp_path / "model", resume)
+
+
+def test_weights_of_a_network_whose_code_was_changed_are_refused(partial, lab, tmp_path):
+    with np.load(partial[0]) as arrays:
+        parts = {name: one[..., :1] if name == "weights_0" else one for name, one in arrays.items()}
+    with (tmp_path / "model.partial").open("wb") as file:
+        np.savez(file, **parts)
+    with pytest.raises(ModelError, match="another network: its code, or edgecnn, was"):
+        train(lab, tmp_path / "model", TrainOptions(**OPTIONS, resume=True))
+
+
+def test_a_folder_in_the_place_of_the_state_is_left_alone(tmp_path):
+    place = tmp_path / "model.partial"
+    place.mkdir()
+    KeptTraining(place, "", False, (16, 16)).discard()
+    assert place.is_dir()
 
 
 def test_averaged_weights_go_on_too(lab, tmp_path):

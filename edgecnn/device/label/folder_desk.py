@@ -17,7 +17,7 @@ from edgecnn.device.label.result import LabelResult
 from edgecnn.device.web.desk import Desk
 from edgecnn.device.web.given import GivenLabel, SeenLabels
 from edgecnn.device.web.pictures import LazyPicture
-from edgecnn.errors import OptionError, OutputError
+from edgecnn.errors import DataError, OptionError, OutputError
 from edgecnn.files.folders import find_images
 from edgecnn.files.manifest import csv_text
 from edgecnn.files.staging import write_file
@@ -48,7 +48,7 @@ class FolderDesk(Desk):
         classes: To choose from, beside those that the output has.
 
     Raises:
-        DataError: The folder holds no image.
+        DataError: The folder holds no image, or one whose name is not UTF-8 text.
         OptionError: A class can't be a folder's name, or the output is another folder.
     """
 
@@ -60,6 +60,9 @@ class FolderDesk(Desk):
         files = find_images(folder, self._passed_over)
         self._folder, self._output = folder, output
         self._names = [file.relative_to(folder).as_posix() for file in files]
+        for name in self._names:  # the journal knows an image by its name
+            if name != name.encode("utf-8", "replace").decode():
+                raise DataError(f"{folder}: the name of {name!a} is not UTF-8 text; rename it")
         digest = hashlib.sha256("\0".join([str(folder.absolute()), *self._names]).encode())
         self._run = digest.hexdigest()[:20]
         self._rows = _read_journal(output / _JOURNAL)

@@ -177,5 +177,5 @@ def _reason(log: str) -> str:
 def _refusal(what: str) -> ModelError:
     return ModelError(
         f"{_COMPILER} {what}, so the bundle has no compiled file; install it again, or choose "
-        "edgetpu off"
+        "--edgetpu off"
     )

@@ -231,7 +231,7 @@ def _errors_at(odds: np.ndarray, swapped: np.ndarray, level: float) -> float:
     """Estimate the errors in the data, as if all images beyond a limit were errors.
 
     A share `level` of the swapped labels is beyond the limit. Correct labels beyond it make the
-    number too large, never too small.
+    number too large; labels swapped between classes that look alike make it too small.
     """
     limit = max(float(np.quantile(swapped, 1 - level)), 1e-6)
     return float((odds >= limit).sum() / max((swapped >= limit).mean(), 1e-6))
@@ -244,7 +244,8 @@ def _findings(
         return ()
     count = len(suspects)
     sure = (held_out.accuracy or 0) >= _SURE
-    wrong = "likely nearly all are right, but hard to read"
+    # Random swaps would score otherwise; of swaps with the likeliest other class this says nothing.
+    wrong = "hardly any was swapped at random, but classes that look alike may be mixed up"
     if sure and expected >= _FEWEST_WRONG:
         wrong = f"an estimated {round(expected)} are mislabelled, mostly the first"
     elif not sure:
@@ -259,7 +260,8 @@ def _findings(
             f"{number(count, 'label')} of {held_out.total:,} {'is' if count == 1 else 'are'} "
             f"worth a look: {wrong}",
             "look at them in this order and give each image the label of what it shows; such a "
-            f"list contains {percent(recall)} of labels swapped at random",
+            f"list contains {percent(recall)} of labels swapped at random, and fewer of those "
+            "swapped between classes that look alike",
             tuple(Example((s.file,), f"{s.given}, perhaps {s.suggested}") for s in suspects),
         ),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from edgecnn.errors import ModelError
 from edgecnn.train.fitting.schedule import Schedule
 from edgecnn.train.kept_training import KeptTraining, TrainingState
 
@@ -47,9 +48,18 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         return {k: [*earlier.get(k, []), *map(float, history.get(k, []))] for k in names}
 
     def bring_back(self, model: keras.Model) -> None:
-        """Give a compiled model the weights and the optimizer of the state, if there is one."""
-        if self.state is None:
+        """Give a compiled model the weights and the optimizer of the state, if there is one.
+
+        Raises:
+            ModelError: They are of another network, whose code was changed since.
+        """
+        if self.state is None or self.kept is None:
             return
+        if [tuple(w.shape) for w in model.weights] != [w.shape for w in self.state.weights]:
+            raise ModelError(
+                f"{self.kept.place} has weights of another network: its code, or edgecnn, was "
+                "changed since; put that back, or leave --resume out to begin anew"
+            )
         about = self.state.about
         self.schedule.go_on(int(about["step"]), about["rates"], about["seconds"])
         model.set_weights(self.state.weights)

@@ -26,7 +26,7 @@ from edgecnn.device.label.folder_desk import FolderDesk
 from edgecnn.device.label.label import LabelOptions, label
 from edgecnn.device.label.session_desk import SessionDesk
 from edgecnn.device.web.given import GivenLabel
-from edgecnn.errors import OptionError, OutputError
+from edgecnn.errors import DataError, OptionError, OutputError
 from edgecnn.session.read import open_session, truth_events
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
@@ -450,6 +450,12 @@ def test_a_label_that_a_full_disk_refused_is_written_when_it_is_sent_again(sessi
     assert desk.give([label]) == [None]
     desk.close()
     assert [event.label for event in truth_events(open_session(session))] == ["1"]
+
+
+def test_an_image_that_the_journal_could_not_name_is_refused_at_once(images, tmp_path):
+    (images / os.fsdecode(b"k\xff.png")).symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"'k\\udcff.png' is not UTF-8 text; rename it"):
+        FolderDesk(images, tmp_path / "out", ["a"])
 
 
 def test_an_image_that_a_full_disk_refused_is_sorted_when_it_is_sent_again(
