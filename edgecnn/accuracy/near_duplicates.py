@@ -23,12 +23,14 @@ __all__ = [
     "components",
     "fingerprint",
     "link_near_duplicates",
+    "link_tightened",
     "nearest",
     "unit_vector",
     "unit_vectors",
 ]
 
 DEFAULT_THRESHOLD = 0.97
+_TIGHTER = (0.98, 0.985, 0.99, 0.995)
 _SIDE = 16
 _TILE = 2048
 # Below this contrast (standard deviation in grey levels) a fingerprint holds noise only.
@@ -103,6 +105,21 @@ def link_near_duplicates(vectors: np.ndarray, threshold: float) -> np.ndarray:
             pairs[:, 1] += len(a)
         links.append(mine[_spanning_links(len(mine), pairs)])
     return np.concatenate(links)
+
+
+def link_tightened(vectors: np.ndarray, threshold: float, most: int) -> tuple[float, np.ndarray]:
+    """The same, with the threshold raised while one group holds more than `most` pictures.
+
+    Parts under one inspection camera all look alike and are different parts all the same.
+
+    Returns:
+        The threshold that was taken, 0.995 at most unless a higher one was given; the links.
+    """
+    for limit in (threshold, *(t for t in _TIGHTER if t > threshold)):
+        links = link_near_duplicates(vectors, limit)
+        if int(np.bincount(components(len(vectors), links)).max(initial=0)) <= most:
+            break
+    return limit, links
 
 
 def nearest(vectors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
