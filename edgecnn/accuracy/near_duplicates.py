@@ -20,6 +20,7 @@ import numpy as np
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "around_looks",
     "components",
     "fingerprint",
     "link_near_duplicates",
@@ -120,6 +121,31 @@ def link_tightened(vectors: np.ndarray, threshold: float, most: int) -> tuple[fl
         if int(np.bincount(components(len(vectors), links)).max(initial=0)) <= most:
             break
     return limit, links
+
+
+def around_looks(vectors: np.ndarray, threshold: float) -> np.ndarray:
+    """Number pictures by the look that they are nearest to; one that is near none is a new look.
+
+    Unlike chains of near-duplicates, these groups stay small where all pictures look alike, and
+    a thing that moves a little still gives few of them.
+
+    Args:
+        vectors: From `unit_vectors`, shape (n, 256).
+        threshold: Smallest correlation with the look, in (0, 1].
+
+    Returns:
+        int64, shape (n,): from 0.
+    """
+    looks, number = np.empty_like(vectors), np.zeros(len(vectors), np.int64)
+    count = 0
+    for k, vector in enumerate(vectors):
+        match = looks[:count] @ vector
+        if not count or match.max() < threshold:
+            looks[count], number[k] = vector, count
+            count += 1
+        else:
+            number[k] = match.argmax()
+    return number
 
 
 def nearest(vectors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

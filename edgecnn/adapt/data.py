@@ -12,6 +12,7 @@ import numpy as np
 
 from edgecnn.accuracy.near_duplicates import (
     DEFAULT_THRESHOLD,
+    around_looks,
     components,
     fingerprint,
     link_near_duplicates,
@@ -19,7 +20,7 @@ from edgecnn.accuracy.near_duplicates import (
 )
 from edgecnn.bundle.card import Card, LiveBefore, picture_key
 from edgecnn.bundle.frame_view import view_options
-from edgecnn.bundle.last_layer import UNLABELLED
+from edgecnn.bundle.last_layer import FEWEST_GROUPS, UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError, ImageError
@@ -225,18 +226,26 @@ def read_field(
     if not known:
         raise DataError(f"none of {len(files)} field files is a usable image; check the folder")
     classes = [given.classes.get(digest, UNLABELLED) for _, digest in known]
-    links = link_near_duplicates(unit_vectors(np.stack(prints)), DEFAULT_THRESHOLD)
     return FieldSet(
         tuple(file for file, _ in known),
         tuple(digest for _, digest in known),
         np.stack(tensors),
-        components(len(known), links),
+        _groups(unit_vectors(np.stack(prints))),
         np.array(classes, np.int64),
         np.array([digest in hard for _, digest in known], bool),
         broken,
         len(files) - broken - len(known),
         tuple(notes),
     )
+
+
+def _groups(vectors: np.ndarray) -> np.ndarray:
+    """Near-duplicates in groups; where chains of them join all images, those around one look.
+
+    Parts under an inspection camera all look alike, and no later record would change that.
+    """
+    ids = components(len(vectors), link_near_duplicates(vectors, DEFAULT_THRESHOLD))
+    return ids if ids.max() + 1 >= FEWEST_GROUPS else around_looks(vectors, DEFAULT_THRESHOLD)
 
 
 def _choose(labelled: Sequence[Found], others: Sequence[Found]) -> list[Found]:
