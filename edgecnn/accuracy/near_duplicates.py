@@ -23,6 +23,7 @@ __all__ = [
     "around_looks",
     "components",
     "fingerprint",
+    "group_pictures",
     "link_near_duplicates",
     "link_tightened",
     "nearest",
@@ -146,6 +147,16 @@ def around_looks(vectors: np.ndarray, threshold: float) -> np.ndarray:
         else:
             number[k] = match.argmax()
     return number
+
+
+def group_pictures(vectors: np.ndarray, fewest: int) -> np.ndarray:
+    """Number the near-duplicates of a camera's pictures; where chains of them make fewer than
+    `fewest` groups, those around one look.
+
+    Parts under an inspection camera all look alike, and no later record would change that.
+    """
+    ids = components(len(vectors), link_near_duplicates(vectors, DEFAULT_THRESHOLD))
+    return ids if ids.max() + 1 >= fewest else around_looks(vectors, DEFAULT_THRESHOLD)
 
 
 def nearest(vectors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

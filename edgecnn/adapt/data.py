@@ -10,14 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.accuracy.near_duplicates import (
-    DEFAULT_THRESHOLD,
-    around_looks,
-    components,
-    fingerprint,
-    link_near_duplicates,
-    unit_vectors,
-)
+from edgecnn.accuracy.near_duplicates import fingerprint, group_pictures, unit_vectors
 from edgecnn.bundle.card import Card, LiveBefore, picture_key
 from edgecnn.bundle.frame_view import view_options
 from edgecnn.bundle.last_layer import FEWEST_GROUPS, UNLABELLED
@@ -230,22 +223,13 @@ def read_field(
         tuple(file for file, _ in known),
         tuple(digest for _, digest in known),
         np.stack(tensors),
-        _groups(unit_vectors(np.stack(prints))),
+        group_pictures(unit_vectors(np.stack(prints)), FEWEST_GROUPS),
         np.array(classes, np.int64),
         np.array([digest in hard for _, digest in known], bool),
         broken,
         len(files) - broken - len(known),
         tuple(notes),
     )
-
-
-def _groups(vectors: np.ndarray) -> np.ndarray:
-    """Near-duplicates in groups; where chains of them join all images, those around one look.
-
-    Parts under an inspection camera all look alike, and no later record would change that.
-    """
-    ids = components(len(vectors), link_near_duplicates(vectors, DEFAULT_THRESHOLD))
-    return ids if ids.max() + 1 >= FEWEST_GROUPS else around_looks(vectors, DEFAULT_THRESHOLD)
 
 
 def _choose(labelled: Sequence[Found], others: Sequence[Found]) -> list[Found]:
