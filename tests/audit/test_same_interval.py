@@ -172,3 +172,18 @@ def test_where_one_thing_holds_most_frames_the_finding_says_that_the_others_are_
     assert report.verdict.startswith("No gap is proved: ")
     assert report.alarm.raised
     assert report.verdict.endswith("the alarm is raised: 11 of 21 different things right.")
+
+
+def test_a_gap_that_hangs_on_whether_frames_show_one_thing_says_so(tmp_path):
+    """Parts under an inspection camera all look alike, and one part that stays in view does too."""
+    events = []
+    for k in range(400):
+        right = k % 3 > 0
+        events.append(answer_event(k, right, truth=0, g=k % 2))
+        events.append(truth_event(k, LABELS[0]))
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert report.gap_points > 10
+    assert "may be chance if frames that look alike show one thing (400 count" in report.verdict
+    assert report.verdict.endswith("it is none if each shows another.")
+    alone = audit([write_session(tmp_path / "t", PAST_BUNDLE, events[:20])])  # ten frames
+    assert "look alike" not in alone.verdict
