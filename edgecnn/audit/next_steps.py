@@ -21,7 +21,7 @@ from edgecnn.audit.recordings.more_labels import labels_to_halve, what_labels_te
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.run_again import by_options, changed_views, record_more, run_again
 from edgecnn.audit.undo.undo import Prescription
-from edgecnn.audit.verdict import WIDE_GAP, gap_of_frames, is_disputed
+from edgecnn.audit.verdict import WIDE_GAP, alike_gap, is_disputed
 from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
@@ -91,7 +91,7 @@ class GapFigures:
             return False
         reached, live = self.lab.reached, self.live.tally
         left, low, _ = difference(reached, live)
-        surely = max(low, gap_of_frames(reached, live)[0])
+        surely = max(low, alike_gap(reached, live))
         return self.residual.points + doubtful > left - surely
 
     @property

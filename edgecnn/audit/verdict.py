@@ -13,6 +13,7 @@ from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
 from edgecnn.audit.where.weak_sessions import WeakSessions
 from edgecnn.bundle.card import Card
+from edgecnn.bundle.last_layer import FEWEST_GROUPS
 from edgecnn.records import Record
 from edgecnn.session.layout import short_name
 from edgecnn.words import number
@@ -20,7 +21,7 @@ from edgecnn.words import number
 __all__ = [
     "WIDE_GAP",
     "Overfitting",
-    "gap_of_frames",
+    "alike_gap",
     "is_disputed",
     "shown_points",
     "verdict",
@@ -105,7 +106,7 @@ def verdict(
     if gap[1] < 0:
         return f"Live accuracy is {size} above lab accuracy.{_of_no_class(live)}"
     chance = f"the difference of {shown_points(points)} points may be chance"
-    if gap_of_frames(lab, live.tally)[0] > 0:
+    if alike_gap(lab, live.tally) > 0:
         chance += (
             f" if frames that look alike show one thing ({live.tally.total} count like "
             f"{live.tally.worth:.0f}); it is none if each shows another"
@@ -113,14 +114,16 @@ def verdict(
     return f"No gap is proved: {chance}.{_of_no_class(live)}"
 
 
-def gap_of_frames(lab: Tally, live: Tally) -> tuple[float, float]:
-    """The 95 % interval of the gap in points, as if each image and frame showed another thing.
+def alike_gap(lab: Tally, live: Tally) -> float:
+    """The low end of the gap in points, as if each image and frame showed another thing: where
+    these look so alike that they count as a handful. -100 elsewhere.
 
-    So do the parts under an inspection camera, which all look alike: no audit can tell them from
-    one part that stays in view.
+    So do the parts under an inspection camera, and no audit can tell them from one part that
+    stays in view.
     """
-    _, low, high = difference(replace(lab, effective=None), replace(live, effective=None))
-    return low, high
+    if min(lab.worth, live.worth) >= FEWEST_GROUPS:
+        return -100.0
+    return difference(replace(lab, effective=None), replace(live, effective=None))[1]
 
 
 def is_disputed(live: Live, gap: float) -> bool:
