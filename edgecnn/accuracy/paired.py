@@ -12,7 +12,6 @@ doi:10.1214/aoms/1177696786 (mixtures of bets).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import comb
 
@@ -85,7 +84,7 @@ class Paired:
 class PairedClasses(Paired):
     """The same, and of the images of each class: a change that wins may lose a rare class."""
 
-    by_class: Mapping[int, Paired] = field(default_factory=dict)
+    by_class: dict[int, Paired] = field(default_factory=dict)
 
     @classmethod
     def of_classes(

@@ -7,7 +7,7 @@ images became surer or more stable, and whether the images are this camera's and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,7 +87,7 @@ class AdaptStep(Record):
     fixed: int | None = None
     broken: int | None = None
     lab: LabCheck | None = None
-    by_class: Mapping[int, Paired] = field(default_factory=dict, metadata=json_as(hidden=True))
+    by_class: dict[int, Paired] = field(default_factory=dict, metadata=json_as(hidden=True))
 
     @property
     def verdict(self) -> str:
