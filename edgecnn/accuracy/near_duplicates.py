@@ -20,15 +20,19 @@ import numpy as np
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "around_looks",
     "components",
     "fingerprint",
+    "group_pictures",
     "link_near_duplicates",
+    "link_tightened",
     "nearest",
     "unit_vector",
     "unit_vectors",
 ]
 
 DEFAULT_THRESHOLD = 0.97
+_TIGHTER = (0.98, 0.985, 0.99, 0.995)
 _SIDE = 16
 _TILE = 2048
 # Below this contrast (standard deviation in grey levels) a fingerprint holds noise only.
@@ -103,6 +107,56 @@ def link_near_duplicates(vectors: np.ndarray, threshold: float) -> np.ndarray:
             pairs[:, 1] += len(a)
         links.append(mine[_spanning_links(len(mine), pairs)])
     return np.concatenate(links)
+
+
+def link_tightened(vectors: np.ndarray, threshold: float, most: int) -> tuple[float, np.ndarray]:
+    """The same, with the threshold raised while one group holds more than `most` pictures.
+
+    Parts under one inspection camera all look alike and are different parts all the same.
+
+    Returns:
+        The threshold that was taken, 0.995 at most unless a higher one was given; the links.
+    """
+    for limit in (threshold, *(t for t in _TIGHTER if t > threshold)):
+        links = link_near_duplicates(vectors, limit)
+        if int(np.bincount(components(len(vectors), links)).max(initial=0)) <= most:
+            break
+    return limit, links
+
+
+def around_looks(vectors: np.ndarray, threshold: float) -> np.ndarray:
+    """Number pictures by the look that they are nearest to; one that is near none is a new look.
+
+    Unlike chains of near-duplicates, these groups stay small where all pictures look alike, and
+    a thing that moves a little still gives few of them.
+
+    Args:
+        vectors: From `unit_vectors`, shape (n, 256).
+        threshold: Smallest correlation with the look, in (0, 1].
+
+    Returns:
+        int64, shape (n,): from 0.
+    """
+    looks, number = np.empty_like(vectors), np.zeros(len(vectors), np.int64)
+    count = 0
+    for k, vector in enumerate(vectors):
+        match = looks[:count] @ vector
+        if not count or match.max() < threshold:
+            looks[count], number[k] = vector, count
+            count += 1
+        else:
+            number[k] = match.argmax()
+    return number
+
+
+def group_pictures(vectors: np.ndarray, fewest: int) -> np.ndarray:
+    """Number the near-duplicates of a camera's pictures; where chains of them make fewer than
+    `fewest` groups, those around one look.
+
+    Parts under an inspection camera all look alike, and no later record would change that.
+    """
+    ids = components(len(vectors), link_near_duplicates(vectors, DEFAULT_THRESHOLD))
+    return ids if ids.max() + 1 >= fewest else around_looks(vectors, DEFAULT_THRESHOLD)
 
 
 def nearest(vectors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

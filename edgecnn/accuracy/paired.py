@@ -12,12 +12,12 @@ doi:10.1214/aoms/1177696786 (mixtures of bets).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import comb
 
 import numpy as np
 
-__all__ = ["Paired"]
+__all__ = ["Paired", "PairedClasses"]
 
 _LARGEST = 10**12
 
@@ -78,6 +78,24 @@ class Paired:
         found = _ways(self.lost + 1, total + 1)
         alike = (total + 1) * comb(total, self.won)
         return float(_LARGEST if found >= _LARGEST * alike else found / alike)
+
+
+@dataclass(frozen=True)
+class PairedClasses(Paired):
+    """The same, and of the images of each class: a change that wins may lose a rare class."""
+
+    by_class: dict[int, Paired] = field(default_factory=dict)
+
+    @classmethod
+    def of_classes(
+        cls, before: np.ndarray, after: np.ndarray, classes: np.ndarray
+    ) -> PairedClasses:
+        """From whether each image was read right, bool (n,), and its class, int (n,)."""
+        each = {
+            int(k): Paired.of(before[classes == k], after[classes == k]) for k in np.unique(classes)
+        }
+        whole = Paired.of(before, after)
+        return cls(whole.lost, whole.won, each)
 
 
 def _tail(least: int, total: int) -> float:

@@ -22,7 +22,7 @@ from edgecnn.adapt.data import (
     sessions_of,
 )
 from edgecnn.adapt.exchanged_labels import exchanged_labels
-from edgecnn.adapt.gate import AdaptStep, doubt, nothing_new, refusal
+from edgecnn.adapt.gate import AdaptStep, doubt, nothing_new, refusal, worse_classes
 from edgecnn.adapt.options import AdaptOptions
 from edgecnn.adapt.parent_bundle import ParentBundle
 from edgecnn.adapt.parent_model import ParentModel
@@ -212,7 +212,7 @@ def _adapt(
             return _result(model, images, (), notes, why)
         steps = _take_steps(student, progress)
     result = replace(
-        _result(model, images, steps, notes),
+        _result(model, images, steps, (*notes, *worse_classes(steps, card.labels))),
         teacher=student.teacher.name if student.teacher else None,
         suspects=_suspects(student, card),
         val=student.lab,

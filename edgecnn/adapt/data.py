@@ -10,16 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecnn.accuracy.near_duplicates import (
-    DEFAULT_THRESHOLD,
-    components,
-    fingerprint,
-    link_near_duplicates,
-    unit_vectors,
-)
+from edgecnn.accuracy.near_duplicates import fingerprint, group_pictures, unit_vectors
 from edgecnn.bundle.card import Card, LiveBefore, picture_key
 from edgecnn.bundle.frame_view import view_options
-from edgecnn.bundle.last_layer import UNLABELLED
+from edgecnn.bundle.last_layer import FEWEST_GROUPS, UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError, ImageError
@@ -225,12 +219,11 @@ def read_field(
     if not known:
         raise DataError(f"none of {len(files)} field files is a usable image; check the folder")
     classes = [given.classes.get(digest, UNLABELLED) for _, digest in known]
-    links = link_near_duplicates(unit_vectors(np.stack(prints)), DEFAULT_THRESHOLD)
     return FieldSet(
         tuple(file for file, _ in known),
         tuple(digest for _, digest in known),
         np.stack(tensors),
-        components(len(known), links),
+        group_pictures(unit_vectors(np.stack(prints)), FEWEST_GROUPS),
         np.array(classes, np.int64),
         np.array([digest in hard for _, digest in known], bool),
         broken,

@@ -7,7 +7,7 @@ images became surer or more stable, and whether the images are this camera's and
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "nothing_new",
     "nothing_sure",
     "refusal",
+    "worse_classes",
 ]
 
 ALL_LAYERS = "all layers"
@@ -74,6 +75,7 @@ class AdaptStep(Record):
     changed   share of field images with another answer; of these as of entropy only the sample
     fixed, broken   held-out field images that it read right or wrong for the first time: against
               their labels, or without labels against the teacher's sure answers
+    by_class  of the images that have a label, by their class
     """
 
     name: str
@@ -85,6 +87,7 @@ class AdaptStep(Record):
     fixed: int | None = None
     broken: int | None = None
     lab: LabCheck | None = None
+    by_class: dict[int, Paired] = field(default_factory=dict, metadata=json_as(hidden=True))
 
     @property
     def verdict(self) -> str:
@@ -194,6 +197,21 @@ def broke_labels(pair: Paired) -> str:
     if pair.lost - pair.won < _BROKEN_LABELS:
         return ""
     return f"of held-out labelled images it fixed {pair.won} and broke {pair.lost}"
+
+
+def worse_classes(steps: Sequence[AdaptStep], labels: Sequence[str]) -> list[str]:
+    """A line for each class that an accepted step reads worse: the images of a common one hide it.
+
+    One image is no evidence.
+    """
+    return [
+        f"{step.name}: of held-out images of class {labels[k]!r} it fixed {pair.won} and broke "
+        f"{pair.lost}: it may be missed more often; add labels of it, or keep the network"
+        for step in steps
+        if step.accepted
+        for k, pair in step.by_class.items()
+        if pair.lost - pair.won >= _BROKEN_LABELS
+    ]
 
 
 def nothing_sure(threshold: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgecnn.accuracy.confidence import least_log_loss
-from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.paired import Paired, PairedClasses
 from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.gate import AdaptStep, LabCheck, few_classes
 from edgecnn.adapt.options import AdaptOptions
@@ -238,6 +238,7 @@ class Student:
             pair.won if pair else None,
             pair.lost if pair else None,
             lab,
+            pair.by_class if isinstance(pair, PairedClasses) else {},
         )
 
     def trusted_labels(self) -> np.ndarray:

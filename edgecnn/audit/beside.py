@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgecnn.accuracy.intervals import difference
+from edgecnn.accuracy.near_duplicates import fingerprint, group_pictures, unit_vectors
 from edgecnn.accuracy.shadow_pairs import PairCounts, ShadowComparison
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card, LiveBefore
 from edgecnn.bundle.last_layer import FEWEST_GROUPS, FEWEST_IMAGES
 from edgecnn.bundle.learned import LearnedPictures
-from edgecnn.bundle.preprocess import read_bytes
+from edgecnn.bundle.preprocess import read_bytes, read_image
 from edgecnn.errors import ImageError
 from edgecnn.records import Record
 from edgecnn.session.answers import RANDOM
@@ -152,9 +153,11 @@ def too_few_to_adapt(parts: Sequence[tuple[Session, Frames, Truth]], *, each: bo
     """
     counts: dict[str, tuple[int, int]] = {}
     names = names_of([session for session, _, _ in parts])
-    for name, (_, frames, _) in zip(names, parts, strict=True):
+    for name, (session, frames, _) in zip(names, parts, strict=True):
         rows = [row for row in frames.images if frames.by_chance(row)]
         things = len(rows) if frames.thing is None else len(np.unique(frames.thing[rows]))
+        if things < FEWEST_GROUPS <= len(rows):
+            things = max(things, _groups(session, frames, rows))
         device = name if each else ""
         pictures, shown = counts.get(device, (0, 0))
         counts[device] = pictures + len(rows), shown + things
@@ -166,3 +169,14 @@ def too_few_to_adapt(parts: Sequence[tuple[Session, Frames, Truth]], *, each: bo
         f"things, and chance kept {number(pictures, 'picture')} of {shown}"
         f"{' of one of the devices' if each else ''}"
     )
+
+
+def _groups(session: Session, frames: Frames, rows: Sequence[int]) -> int:
+    """The groups that `adapt` finds among kept pictures: more than things, where all look alike."""
+    prints = []
+    for row in rows:
+        with suppress(ImageError):
+            prints.append(fingerprint(read_image(session.picture(frames.images[row]))))
+    if not prints:
+        return 0
+    return int(group_pictures(unit_vectors(np.stack(prints)), FEWEST_GROUPS).max()) + 1

@@ -21,7 +21,7 @@ from edgecnn.audit.recordings.more_labels import labels_to_halve, what_labels_te
 from edgecnn.audit.undo.fragile import Fragility
 from edgecnn.audit.undo.run_again import by_options, changed_views, record_more, run_again
 from edgecnn.audit.undo.undo import Prescription
-from edgecnn.audit.verdict import WIDE_GAP, is_disputed
+from edgecnn.audit.verdict import WIDE_GAP, alike_gap, is_disputed
 from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
@@ -84,11 +84,15 @@ class GapFigures:
     network: Path | None
 
     def is_left(self, doubtful: float) -> bool:
-        """Whether steps, less their `doubtful` points, leave more of it than the labels do."""
+        """Whether steps, less their `doubtful` points, leave more of it than the labels do: by
+        things, or by frames where these look so alike that they count as few things.
+        """
         if self.residual is None:
             return False
-        left, low, _ = difference(self.lab.reached, self.live.tally)
-        return self.residual.points + doubtful > left - low
+        reached, live = self.lab.reached, self.live.tally
+        left, low, _ = difference(reached, live)
+        surely = max(low, alike_gap(reached, live))
+        return self.residual.points + doubtful > left - surely
 
     @property
     def gap_width(self) -> float:

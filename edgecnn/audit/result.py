@@ -154,7 +154,8 @@ class AuditReport:
     @property
     def class_mix(self) -> str | None:
         """A sentence, where a single class holds the errors."""
-        return class_mix(self.live.per_class, self.live.tally, self.card.prior)
+        lab = self.card.lab.per_class(self.card.labels)
+        return class_mix(self.live.per_class, self.live.tally, lab)
 
     @property
     def apart_from_the_steps(self) -> list[str]:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally, gap_points
 from edgecnn.audit.estimate import UNKNOWN, Estimate
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
 from edgecnn.audit.where.weak_sessions import WeakSessions
 from edgecnn.bundle.card import Card
+from edgecnn.bundle.last_layer import FEWEST_GROUPS
 from edgecnn.records import Record
 from edgecnn.session.layout import short_name
 from edgecnn.words import number
 
-__all__ = ["WIDE_GAP", "Overfitting", "is_disputed", "shown_points", "verdict"]
+__all__ = [
+    "WIDE_GAP",
+    "Overfitting",
+    "alike_gap",
+    "is_disputed",
+    "shown_points",
+    "verdict",
+]
 
 # One confusion that holds this share of so many errors is named, and so are labels that differ
 # where they may be this share of the gap.
@@ -96,8 +105,25 @@ def verdict(
         return f"Live accuracy is {size} below lab accuracy{cause}.{_of_no_class(live)}"
     if gap[1] < 0:
         return f"Live accuracy is {size} above lab accuracy.{_of_no_class(live)}"
-    size = f"{shown_points(points)} points"
-    return f"No gap is proved: the difference of {size} may be chance.{_of_no_class(live)}"
+    chance = f"the difference of {shown_points(points)} points may be chance"
+    if alike_gap(lab, live.tally) > 0:
+        chance += (
+            f" if frames that look alike show one thing ({live.tally.total} count like "
+            f"{live.tally.worth:.0f}); it is none if each shows another"
+        )
+    return f"No gap is proved: {chance}.{_of_no_class(live)}"
+
+
+def alike_gap(lab: Tally, live: Tally) -> float:
+    """The low end of the gap in points, as if each image and frame showed another thing: where
+    these look so alike that they count as a handful. -100 elsewhere.
+
+    So do the parts under an inspection camera, and no audit can tell them from one part that
+    stays in view.
+    """
+    if min(lab.worth, live.worth) >= FEWEST_GROUPS:
+        return -100.0
+    return difference(replace(lab, effective=None), replace(live, effective=None))[1]
 
 
 def is_disputed(live: Live, gap: float) -> bool:

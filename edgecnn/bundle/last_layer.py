@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.paired import Paired, PairedClasses
 from edgecnn.bundle.head import Head, Lessons, refit
 from edgecnn.bundle.onboard.centres import ClassCentres
 from edgecnn.records import Progress
@@ -120,7 +120,9 @@ class LastLayer:
                 found[held] = one.scores(self.embedding[held]).argmax(axis=1) == truth[held]
             if progress:
                 progress("trying the last layer on held-out images", fold + 1, count)
-        return Paired.of(before[counted], after[counted])
+        if not known.any():
+            return Paired.of(before[counted], after[counted])
+        return PairedClasses.of_classes(before[known], after[known], truth[known])
 
 
 def lessons_of(

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.near_duplicates import DEFAULT_THRESHOLD, nearest, unit_vectors
+from edgecnn.accuracy.near_duplicates import (
+    DEFAULT_THRESHOLD,
+    link_tightened,
+    nearest,
+    unit_vectors,
+)
 from edgecnn.calibrate.pool import Pool
 from edgecnn.images.field_files import Found
 
 __all__ = ["Candidates", "candidates", "choose"]
+
+_LARGEST_SHARE, _LEAST = 0.25, 20  # of the pool, and images: a larger group says nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +42,14 @@ def candidates(
     """
     left_out: Counter[str] = Counter()
     vectors = unit_vectors(pool.fingerprints)
+    most = max(_LEAST, int(_LARGEST_SHARE * len(pool)))
+    threshold, _ = link_tightened(vectors, DEFAULT_THRESHOLD, most)
     forbidden = np.zeros(len(pool), bool)
     outside: set[str] = set()
     if excluded is not None:
         outside = set(excluded.sha256)
         others = unit_vectors(excluded.fingerprints)
-        forbidden = nearest(vectors, others)[1] >= DEFAULT_THRESHOLD
+        forbidden = nearest(vectors, others)[1] >= threshold
     seen: set[str] = set()
     last: dict[str, list[float]] = {}
     chosen: list[int] = []
@@ -55,7 +64,7 @@ def candidates(
             else "flat"
             if not vectors[k].any()
             else "near-duplicate"
-            if (vectors[chosen] @ vectors[k] >= DEFAULT_THRESHOLD).any()
+            if (vectors[chosen] @ vectors[k] >= threshold).any()
             else "within a burst"
             if _in_burst(pool.files[k], last, spacing_s)
             else None

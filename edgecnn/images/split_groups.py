@@ -14,7 +14,7 @@ import numpy as np
 from edgecnn.accuracy.near_duplicates import (
     DEFAULT_THRESHOLD,
     components,
-    link_near_duplicates,
+    link_tightened,
     unit_vectors,
 )
 from edgecnn.files.manifest import only_labels, read_manifest
@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 FEWEST_DEVICES = 3  # devices: one for each of train, validation and test
-_TIGHTER = (0.98, 0.985, 0.99, 0.995)
 # A group of near-duplicates above this share of the mean class size distorts the class shares.
 _LARGEST_SHARE = 0.25
 # 20240131-235959, 2024-01-31_23.59.59, 2024-01-31T23:59:59 and the like, amid other text.
@@ -137,13 +136,8 @@ def captured_at(name: str) -> datetime | None:
 
 def _near_links(data: Dataset, threshold: float, notes: list[str]) -> tuple[float, np.ndarray]:
     """Link near-duplicates; raise the threshold while one group exceeds a quarter of a class."""
-    vectors = unit_vectors(data.fingerprints)
     allowed = max(20, int(_LARGEST_SHARE * len(data) / len(data.labels)))
-    for limit in (threshold, *(t for t in _TIGHTER if t > threshold)):
-        links = link_near_duplicates(vectors, limit)
-        largest = int(np.bincount(components(len(data), links)).max())
-        if largest <= allowed:
-            break
+    limit, links = link_tightened(unit_vectors(data.fingerprints), threshold, allowed)
     if limit != threshold:
         notes.append(
             f"near-duplicates are pictures with a correlation of {limit} or more (not "

@@ -135,7 +135,13 @@ class Verdict(Record):
         names = ("points", "low", "high")
         return {k: dict(zip(names, difference(*pair), strict=True)) for k, pair in pairs.items()}
 
-    def to_text(self) -> str:
+    def to_text(self, *, useful: bool = True) -> str:
+        """What it shows, in words.
+
+        Args:
+            useful: Whether it surely beats naming the commonest class; else there is something to
+                change, and the result says what.
+        """
         rows = [
             ("training images", self.train.text()),
             ("test images", self.test.text()),
@@ -155,7 +161,7 @@ class Verdict(Record):
             lines.append(self.sign.to_text())
         if self.larger:
             lines.append(self.larger.to_text())
-        elif not self._names_a_change():
+        elif useful and not self._names_a_change():
             more = "" if self.sign else "; --field with unlabelled field images would say more"
             few = (
                 f" {number(self.test.total, 'test image')} can't show much: add images."

@@ -100,15 +100,16 @@ class TrainResult(Record):
             lines.append(f"Skipped {len(self.skipped)} file(s):")
             lines += [f"  {s.file}: {s.reason}" for s in self.skipped[:5]]
             lines += ["  ..."] if len(self.skipped) > 5 else []
+        chance = self._at_chance()
         lines += [
             *self._course(),
-            *([f"\n{self.verdict.to_text()}"] if self.verdict else []),
+            *([f"\n{self.verdict.to_text(useful=not chance)}"] if self.verdict else []),
             *([self.synthesis.to_text()] if self.synthesis else []),
             *(f"\n{part.to_text()}" for part in self.breakdowns),
             "",
             f"Lab accuracy: {self.lab.text()}",
             *self._untested(),
-            *self._at_chance(),
+            *chance,
             *self._confidence(),
             *self._origin(),
             *next_lines(*self._next(), wrote=self.model),

@@ -15,7 +15,9 @@ from edgecnn.accuracy.near_duplicates import (
     DEFAULT_THRESHOLD,
     components,
     fingerprint,
+    group_pictures,
     link_near_duplicates,
+    link_tightened,
     nearest,
     unit_vectors,
 )
@@ -126,3 +128,32 @@ def test_real_digit_crops_do_not_chain_into_one_group(meters):
     # Digits of two classes may look alike while the drum turns; a chain of classes may not.
     mixed = [g for g in range(groups.count) if len(set(data.classes[groups.ids == g])) > 2]
     assert not mixed
+
+
+def circle(degrees: np.ndarray) -> np.ndarray:
+    """Pictures that change little by little: 14 degrees apart they are near-duplicates."""
+    angle = np.deg2rad(degrees)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+
+def test_a_chain_of_pictures_that_all_look_alike_is_grouped_around_its_looks():
+    parts = circle(np.arange(0.0, 360, 2))
+    assert components(len(parts), link_near_duplicates(parts, DEFAULT_THRESHOLD)).max() == 0
+    found = group_pictures(parts, 10)
+    assert 10 <= found.max() + 1 <= 36
+    for group in range(int(found.max()) + 1):
+        mine = parts[found == group]
+        assert (mine @ mine[0]).min() >= DEFAULT_THRESHOLD
+    still = circle(np.linspace(0, 20, 300))  # one thing that turns a little
+    assert group_pictures(still, 10).max() + 1 <= 2
+
+
+def test_things_that_are_well_apart_keep_their_chains():
+    rows = np.repeat(np.eye(12, dtype=np.float32), 5, axis=0)
+    assert group_pictures(rows, 10).tolist() == np.repeat(np.arange(12), 5).tolist()
+
+
+def test_the_threshold_rises_only_while_one_group_holds_too_many():
+    parts = circle(np.arange(0.0, 360, 7))  # neighbours correlate by 0.9925
+    assert link_tightened(parts, DEFAULT_THRESHOLD, 20)[0] == 0.995
+    assert link_tightened(parts, DEFAULT_THRESHOLD, len(parts))[0] == DEFAULT_THRESHOLD

@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 from samples import sample
 
-from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.paired import Paired, PairedClasses
 from edgecnn.adapt.data import FieldSet, read_field
-from edgecnn.adapt.gate import LabCheck, broke_labels, doubt, effective_classes, refusal
+from edgecnn.adapt.gate import (
+    AdaptStep,
+    LabCheck,
+    broke_labels,
+    doubt,
+    effective_classes,
+    refusal,
+    worse_classes,
+)
 from edgecnn.adapt.own_device import find_foreign
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.last_layer import UNLABELLED
@@ -126,3 +134,16 @@ def test_the_lab_loses_what_it_reads_worse_less_what_it_reads_better():
     assert (check.lost, check.won) == (3, 2)
     assert check.loss_points == pytest.approx(1.0)
     assert check.after.correct == 89
+
+
+def test_a_rare_class_that_a_step_loses_is_named_though_the_step_wins():
+    classes = np.repeat([0, 1], [90, 10])
+    before, after = classes == 1, np.arange(100) < 94  # 90 good ones won, 6 bad ones lost
+    pair = PairedClasses.of_classes(before, after, classes)
+    assert (pair.won, pair.lost) == (90, 6)
+    step = AdaptStep("last layer", True, "accepted", by_class=pair.by_class)
+    (line,) = worse_classes([step], ("good", "bad"))
+    assert "class 'bad' it fixed 0 and broke 6" in line
+    assert worse_classes([replace(step, accepted=False)], ("good", "bad")) == []
+    one = PairedClasses.of_classes(before[:91], np.arange(91) < 90, classes[:91])
+    assert worse_classes([replace(step, by_class=one.by_class)], ("good", "bad")) == []

@@ -7,7 +7,7 @@ import pytest
 from edgecnn.accuracy.tally import Tally
 from edgecnn.audit.ledger.class_mix import class_mix
 
-EVEN = (1 / 3, 1 / 3, 1 / 3)
+EVEN = dict.fromkeys("abc", Tally(20, 20))
 
 
 def said(confusion):
@@ -48,3 +48,11 @@ def test_the_other_mix_is_set_beside_the_live_figure_of_the_report():
 def test_a_rare_class_that_is_read_worse_makes_the_other_mix_the_lower_figure():
     text = said([[10, 5, 5], [0, 200, 0], [0, 0, 200]])
     assert text.endswith("would be 83.3 %, not 97.6 %")
+
+
+def test_the_mix_is_that_of_the_labs_test_and_not_what_balanced_scores_assume():
+    good, bad = Tally(460, 562), Tally(27, 38)
+    lab = {"bad": Tally(5, 10), "good": Tally(225, 225)}
+    text = class_mix({"bad": bad, "good": good}, Tally(487, 600), lab)
+    assert "of one class: 'good'" in text
+    assert "class mix" not in text  # 95.7 % good images in the lab, 93.7 % in the field

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
+from edgecnn.adapt.data import read_field
 from edgecnn.audit.audit import AuditOptions, audit
+from edgecnn.audit.beside import too_few_to_adapt
+from edgecnn.bundle.folder import Bundle
+from edgecnn.bundle.last_layer import FEWEST_GROUPS
 from edgecnn.device.benchmark.benchmark import benchmark
 from edgecnn.device.evaluate import evaluate
 from edgecnn.device.label.session_desk import SessionDesk
@@ -17,6 +21,7 @@ from edgecnn.device.options import BenchmarkOptions, RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.device.web.desk import figure_json
 from edgecnn.errors import SessionError
+from edgecnn.session.read import open_session, read_frames, read_truth
 
 
 @pytest.fixture
@@ -172,3 +177,38 @@ def test_where_one_thing_holds_most_frames_the_finding_says_that_the_others_are_
     assert report.verdict.startswith("No gap is proved: ")
     assert report.alarm.raised
     assert report.verdict.endswith("the alarm is raised: 11 of 21 different things right.")
+
+
+def test_a_gap_that_hangs_on_whether_frames_show_one_thing_says_so(tmp_path):
+    """Parts under an inspection camera all look alike, and one part that stays in view does too."""
+    events = []
+    for k in range(400):
+        right = k % 5 > 0
+        events.append(answer_event(k, right, truth=0, g=0))
+        events.append(truth_event(k, LABELS[0]))
+    report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
+    assert report.gap_points > 10
+    assert "may be chance if frames that look alike show one thing (400 count" in report.verdict
+    assert report.verdict.endswith("it is none if each shows another.")
+    alone = audit([write_session(tmp_path / "t", PAST_BUNDLE, events[:20])])  # ten frames
+    assert "look alike" not in alone.verdict
+
+
+def test_what_adapt_takes_is_not_sent_to_record_more(tmp_path):
+    """Pictures in a chain of near-duplicates are one thing, and many looks."""
+    events = [answer_event(k, True, truth=0, g=0, pool="uniform") for k in range(60)]
+    session = write_session(tmp_path / "s", PAST_BUNDLE, events)
+    for k in range(60):
+        picture = np.full((64, 64, 3), 70, np.uint8)
+        place = (int(32 + 9 * np.cos(k / 9.5)), int(32 + 9 * np.sin(k / 9.5)))
+        cv2.circle(picture, place, 12, (200, 200, 200), -1)
+        cv2.imwrite(str(session / "frames" / f"{k:08d}.png"), picture)
+    groups = read_field([session], Bundle.open(PAST_BUNDLE).card).groups
+    assert len(np.unique(groups)) >= FEWEST_GROUPS
+    opened = open_session(session)
+    frames = read_frames(opened)
+    parts = [(opened, frames, read_truth(opened, frames))]
+    assert too_few_to_adapt(parts, each=False) == ""
+    for k in range(1, 60):
+        shutil.copy(session / "frames" / "00000000.png", session / "frames" / f"{k:08d}.png")
+    assert "chance kept 60 pictures of 1" in too_few_to_adapt(parts, each=False)

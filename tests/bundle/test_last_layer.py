@@ -48,6 +48,9 @@ def test_it_learns_the_teacher_s_sure_answers_and_keeps_the_lab(layer):
     pair = layer.cross_validate()
     assert pair.won > 30
     assert pair.lost == 0
+    labelled = replace(layer, labels=truth).cross_validate()
+    assert set(labelled.by_class) == {0, 1}
+    assert sum(one.won for one in labelled.by_class.values()) == labelled.won > 30
 
 
 def test_few_images_leave_the_layer_near_to_what_it_was(layer):

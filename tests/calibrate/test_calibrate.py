@@ -390,3 +390,19 @@ def test_folders_that_are_given_for_one_another_are_asked_about(tmp_path, field,
         shutil.copy(path, flat / f"{path.parent.name}_{path.name}")
     assert "Exchanged?" in said(sorted_field, flat)
     assert not {"--exclude", "Exchanged?"} & set(said(field, lab).split())
+
+
+def test_parts_that_look_alike_are_picked_beside_an_excluded_folder_of_such_parts(tmp_path, lab):
+    rng = np.random.default_rng(4)
+    for k in range(90):
+        place = "evaluation" if k % 3 == 0 else "field"
+        part = np.full((48, 40, 3), 80, np.uint8)
+        cv2.circle(part, tuple(rng.integers(16, 25, 2).tolist()), 13, (180, 180, 180), -1)
+        noise = rng.normal(0, 12, part.shape)
+        write(tmp_path, f"{place}/{k:03d}.png", (part + noise).clip(0, 255).astype("u1"))
+    excluded = replace(QUICK, exclude=(tmp_path / "evaluation",))
+    result = calibrate(tmp_path / "field", lab, tmp_path / "out", excluded)
+    assert result.picked > 20
+    shutil.copy(tmp_path / "field" / "001.png", tmp_path / "evaluation")
+    result = calibrate(tmp_path / "field", lab, tmp_path / "out", excluded)
+    assert "001" not in {Path(row["source"]).stem for row in rows(tmp_path / "out")}

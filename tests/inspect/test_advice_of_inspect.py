@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 
 from edgecnn.bundle.spec import InputSpec
 from edgecnn.errors import DataError, OptionError
 from edgecnn.images.dataset import load_dataset
+from edgecnn.inspect.checks.labels import check_labels
 from edgecnn.inspect.inspect import inspect
 from edgecnn.inspect.options import InspectOptions
 
@@ -81,3 +85,42 @@ def test_pictures_of_phones_are_not_only_called_broken(two_classes):
     (two_classes / "a" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 50)
     (problem,) = (one for one in inspect(two_classes).findings if one.severity == "problem")
     assert "pip install '.[heif]'" in problem.mend
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """Parts under one inspection camera, 19 good ones for each bad one: a bad one has a scratch."""
+    root, rng = tmp_path_factory.mktemp("parts"), np.random.default_rng(3)
+    for k in range(240):
+        picture = np.full((96, 96), 80.0)
+        cv2.circle(picture, tuple(rng.integers(46, 51, 2).tolist()), 38, 180.0, -1)
+        picture += rng.normal(0, 3, picture.shape)
+        if k % 20 == 0:
+            x, y = rng.integers(30, 60, 2).tolist()
+            cv2.line(picture, (x, y), (x + 6, y + 4), 110.0, 1)
+        path = root / ("good" if k % 20 else "bad") / f"{k}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), picture.clip(0, 255).astype(np.uint8))
+    return inspect(root)
+
+
+def test_parts_that_look_alike_are_not_called_one_picture_with_a_wrong_label(parts):
+    assert parts.copies.across_classes
+    assert {copy.kind for copy in parts.copies.across_classes} == {"near-duplicate"}
+    assert not [f for f in parts.findings if (f.severity, f.topic) == ("problem", "copies")]
+
+
+@pytest.mark.parametrize(("contrast", "checked"), [(0, False), (60, True)])
+def test_a_quick_classifier_that_does_not_know_the_rare_class_questions_no_label(contrast, checked):
+    """It agrees with 95 % of the labels by saying the common class alone."""
+    rng = np.random.default_rng(0)
+    classes = (np.arange(400) % 20 > 0).astype(np.int64)
+    tensors = rng.normal(120, 25, (400, 32, 32, 3))
+    tensors[classes == 0, 8:24, 15:17] += contrast  # 0: no picture shows which class it is of
+    data = SimpleNamespace(
+        classes=classes, labels=("bad", "good"), tensors=tensors.clip(0, 255).astype("u1"), name=str
+    )
+    found = check_labels(SimpleNamespace(data=data), np.arange(400))
+    assert found.held_out.accuracy >= 0.94
+    assert (found.why_not is None) == checked
+    assert not any("mislabelled" in one.what for one in found.findings)

@@ -133,6 +133,13 @@ def test_a_network_at_chance_is_not_sent_on_without_a_word():
     few = replace(result, lab=Tally(4, 4), class_counts={"a": 11, "b": 10}).to_text()
     assert "not surely better than naming the commonest class (52 %" in few
     assert "add images" in few
+    # 19 good parts for each bad one, and no bad one is found.
+    rare = replace(result, class_counts={"bad": 50, "good": 950})
+    missed = replace(rare, lab=Tally(225, 235), verdict=Verdict(*[Tally(225, 235)] * 3)).to_text()
+    assert "not surely better than naming" in missed
+    assert "Nothing to change was found" not in missed
+    found = replace(rare, lab=Tally(234, 235), verdict=Verdict(*[Tally(234, 235)] * 3)).to_text()
+    assert "Nothing to change was found" in found
 
 
 def test_a_class_that_no_test_image_is_of_is_named_beside_lab_accuracy():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgecnn.accuracy.paired import Paired
+from edgecnn.accuracy.paired import Paired, PairedClasses
 from edgecnn.adapt.gate import ALL_LAYERS, AdaptStep, broke_labels, nothing_sure
 from edgecnn.adapt.student import IN_THE_LAB, Stand, Student, no_lab_tensors
 from edgecnn.bundle.last_layer import UNLABELLED, fold_of_groups, lessons_of
@@ -146,7 +146,7 @@ def _on_held_out_labels(
         end = start.split.network.get_weights()
         _go(student, replace(start, weights=begin), end, share, replay)
         after[held] = student.scores[held].argmax(axis=1) == labels[held]
-    return Paired.of(before[known], after[known])
+    return PairedClasses.of_classes(before[known], after[known], labels[known])
 
 
 def _go(

@@ -7,7 +7,7 @@ holds nearly all errors. So the class is named, and no points are blamed on its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from edgecnn.accuracy.tally import Tally
 
@@ -19,18 +19,19 @@ _MAINLY, _FEWEST = 0.6, 5
 _APART = 1.0
 
 
-def class_mix(recalls: Mapping[str, Tally], live: Tally, prior: Sequence[float]) -> str | None:
+def class_mix(recalls: Mapping[str, Tally], live: Tally, lab: Mapping[str, Tally]) -> str | None:
     """One sentence of the class that holds most errors; None where no class does.
 
     Args:
         recalls: Of each class by its label, as the report shows them: labels that the headline
             leaves out are in none.
         live: The headline.
-        prior: Class shares of the training images.
+        lab: Of each class on the lab's test images. Their shares are the lab's mix; the card's
+            prior is not, where training balanced the classes.
 
     Example:
         >>> recalls = {"0": Tally(90, 100), "1": Tally(20, 20)}
-        >>> class_mix(recalls, Tally(110, 120), [0.5, 0.5])
+        >>> class_mix(recalls, Tally(110, 120), {"0": Tally(9, 10), "1": Tally(10, 10)})
         "10 of 10 errors are of one class: '0', read right on 90 of 100 frames; at the lab's class \
 mix live accuracy would be 95.0 %, not 91.7 %"
     """
@@ -43,8 +44,8 @@ mix live accuracy would be 95.0 %, not 91.7 %"
         f"{recalls[worst].correct} of {recalls[worst].total} frames"
     )
     found = [
-        (share, one.accuracy)
-        for share, one in zip(prior, recalls.values(), strict=True)
+        (lab[label].total, one.accuracy)
+        for label, one in recalls.items()
         if one.accuracy is not None
     ]
     whole = sum(share for share, _ in found)

@@ -30,8 +30,10 @@ def what_labels_tell(live: Tally, lab: Tally, count: int) -> str:
         f"about {then:.0f} points"
     )
     if least > then / 2:
+        lab_worth = f", worth {lab.worth:.0f}" if round(lab.worth) < lab.total else ""
         said += (
-            f"; no labels make it less than {least:.0f}, for the lab test has {lab.total} images"
+            f"; no labels make it less than {least:.0f}, for the lab test has {lab.total} "
+            f"images{lab_worth}"
         )
     return said
 

@@ -132,7 +132,8 @@ def _findings(counts: tuple[ClassCount, ...], ratio: float | None, option: str) 
                 "warning",
                 "balance",
                 f"fewer than a third of the images are different pictures in class {named}",
-                "add images of other scenes: near-duplicates teach nothing new",
+                "add images of other scenes: frames of one thing teach nothing new (parts in front "
+                "of one camera look alike and are different all the same)",
             )
         )
     return findings

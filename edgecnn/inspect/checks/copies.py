@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from edgecnn.accuracy.near_duplicates import nearest, unit_vectors
+from edgecnn.camera.scenes import evenly
 from edgecnn.files.arrangement import SPLITS
 from edgecnn.images.augmented import Copied
 from edgecnn.inspect.findings import Example, Finding, Severity
@@ -22,6 +23,9 @@ __all__ = ["Copies", "Copy", "check_copies"]
 _SAME_PICTURE = 0.99
 # Mean difference of red - green and blue - green, as a share of the brightness.
 _SAME_COLOURS = 0.1
+# Above this share of images with such a partner in their own class and split, other files look
+# the same as a rule: parts under one inspection camera, the frames of a film.
+_COMMON, _SAMPLE, _PARTNERS = 0.25, 100, 2000
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -66,12 +70,14 @@ def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float, copied: Cop
         copied: Copies that were augmented on disk.
     """
     data = scan.data
+    vectors = unit_vectors(data.fingerprints)
     part = np.array([file.split or "" for file in data.files])
     rank = np.array([SPLITS.index(p) if p in SPLITS else -1 for p in part])
     between = [(rank == k, (rank >= 0) & (rank < k)) for k in (1, 2)]
-    splits = _matches(scan, between, threshold)
+    tells = not _all_look_alike(scan, vectors, part)
+    splits = _matches(scan, vectors, between, threshold, tells=tells)
     several = [(data.classes == k, data.classes > k) for k in range(len(data.labels) - 1)]
-    classes = _matches(scan, several, threshold)
+    classes = _matches(scan, vectors, several, threshold, tells=tells)
     counts = np.bincount(near_ids)
     copies = Copies(
         bool((rank >= 0).any()),
@@ -90,11 +96,40 @@ def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float, copied: Cop
     return replace(copies, findings=(*findings, *_repeats(copies, len(scan))))
 
 
+def _all_look_alike(scan: Scan, vectors: np.ndarray, part: np.ndarray) -> bool:
+    """Whether different files of one class and split look the same as a rule.
+
+    Then looking the same says nothing: a scratch on a part is a few pixels. A sample of the
+    largest class is looked at.
+    """
+    data = scan.data
+    own = np.flatnonzero(data.classes == np.bincount(data.classes).argmax())
+    own = own[evenly(len(own), _PARTNERS)]
+    tried = own[evenly(len(own), _SAMPLE)]
+    digest = np.array(data.sha256)
+    match = vectors[tried] @ vectors[own].T
+    match[digest[tried][:, None] == digest[own]] = -1
+    match[part[tried][:, None] != part[own]] = -1
+    best = zip(tried, own[match.argmax(axis=1)], match.max(axis=1), strict=True)
+    partners = sum(
+        _copy(scan, int(a), int(b)).kind == "same picture" for a, b, found in best if found > 0
+    )
+    return partners > _COMMON * len(tried)
+
+
 def _matches(
-    scan: Scan, sides: list[tuple[np.ndarray, np.ndarray]], threshold: float
+    scan: Scan,
+    vectors: np.ndarray,
+    sides: list[tuple[np.ndarray, np.ndarray]],
+    threshold: float,
+    *,
+    tells: bool,
 ) -> tuple[Copy, ...]:
-    """Match each image of a first side with the closest of the second, surest copies first."""
-    vectors = unit_vectors(scan.data.fingerprints)
+    """Match each image of a first side with the closest of the second, surest copies first.
+
+    Args:
+        tells: Whether looking the same shows that it is one picture.
+    """
     found: list[Copy] = []
     for first, second in sides:
         mine, theirs = np.flatnonzero(first), np.flatnonzero(second)
@@ -104,7 +139,8 @@ def _matches(
         for k in np.flatnonzero(correlation >= threshold):
             a, b = int(mine[k]), int(theirs[rows[k]])
             if scan.data.name(a) not in known:
-                found.append(_copy(scan, a, b))
+                copy = _copy(scan, a, b)
+                found.append(copy if tells else replace(copy, kind="near-duplicate"))
     kinds = ("same file", "same picture", "near-duplicate")
     return tuple(sorted(found, key=lambda c: (kinds.index(c.kind), -c.correlation, c.file)))
 

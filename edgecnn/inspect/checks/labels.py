@@ -94,7 +94,10 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     scores = _best_scores(data.tensors[judged], given, near_ids[judged], seed)
     chances = softmax(scores, likeliest_temperature(scores, given, *_TEMPERATURES))
     held_out = Tally.of(chances.argmax(axis=1) == given)
-    if (held_out.accuracy or 0) < max(_BLIND, 2 * np.bincount(given).max() / len(given) - 1):
+    recalls = np.array(
+        [(chances[given == k].argmax(axis=1) == k).mean() for k in range(len(large))]
+    )
+    if recalls.mean() < _BLIND:
         return _not_checked(held_out, "the quick classifier can't distinguish these classes")
     odds = _log_odds(chances, given)
     wrong = (given + np.random.default_rng(seed).integers(1, len(large), len(given))) % len(large)
@@ -114,9 +117,9 @@ def check_labels(scan: Scan, near_ids: np.ndarray, seed: int = 0) -> LabelSuspic
     recall = float((swapped >= limit).mean())
     errors = min(_errors_at(odds, swapped, level) for level in _LEVELS)
     expected = min(recall * errors, float(len(suspects)))
-    return LabelSuspicion(
-        suspects, expected, recall, held_out, None, _findings(suspects, expected, recall, held_out)
-    )
+    worst = (data.labels[large[int(recalls.argmin())]], float(recalls.min()))
+    findings = _findings(suspects, expected, recall, held_out, float(recalls.mean()), worst)
+    return LabelSuspicion(suspects, expected, recall, held_out, None, findings)
 
 
 def _gradient_histograms(tensors: np.ndarray) -> np.ndarray:
@@ -238,20 +241,36 @@ def _errors_at(odds: np.ndarray, swapped: np.ndarray, level: float) -> float:
 
 
 def _findings(
-    suspects: tuple[Suspect, ...], expected: float, recall: float, held_out: Tally
+    suspects: tuple[Suspect, ...],
+    expected: float,
+    recall: float,
+    held_out: Tally,
+    agreement: float,
+    worst: tuple[str, float],
 ) -> tuple[Finding, ...]:
+    """The finding on the suspects.
+
+    Args:
+        agreement: Share of labels the classifier agrees with, in the mean over classes: one that
+            always says the common class agrees with nearly all of them.
+        worst: The class with the least agreement, and that.
+    """
     if not suspects:
         return ()
     count = len(suspects)
-    sure = (held_out.accuracy or 0) >= _SURE
+    overall = held_out.accuracy or 0.0
+    sure = min(overall, agreement) >= _SURE
     # Random swaps would score otherwise; of swaps with the likeliest other class this says nothing.
     wrong = "hardly any was swapped at random, but classes that look alike may be mixed up"
     if sure and expected >= _FEWEST_WRONG:
         wrong = f"an estimated {round(expected)} are mislabelled, mostly the first"
     elif not sure:
+        share, where = (
+            (overall, "all labels") if overall < _SURE else (worst[1], f"class {worst[0]}")
+        )
         wrong = (
-            f"the quick classifier disagrees with {100 - 100 * (held_out.accuracy or 0):.0f} % of "
-            "all labels, so these may be its own errors"
+            f"the quick classifier disagrees with {100 - 100 * share:.0f} % of {where}, so these "
+            "may be its own errors"
         )
     return (
         Finding(
