@@ -20,8 +20,8 @@ __all__ = [
     "confidence_error",
     "expected_calibration_error",
     "fit_temperature",
-    "least_log_loss",
     "likeliest_temperature",
+    "log_losses",
     "softmax",
 ]
 
@@ -136,16 +136,19 @@ def likeliest_temperature(
     return exp((low + high) / 2)
 
 
-def least_log_loss(logits: np.ndarray, classes: np.ndarray) -> float:
-    """The log loss at the likeliest temperature, in nats: how well logits of any size tell classes.
+def log_losses(logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Of each answer, in nats, at the likeliest temperature: how well logits of any size tell it.
 
     Args:
         logits: Shape (n, classes).
         classes: int, shape (n,), the true ones.
+
+    Returns:
+        float64, shape (n,).
     """
     scaled = np.asarray(logits, float) / (float(np.abs(logits).mean()) or 1.0)
     scores = softmax(scaled, likeliest_temperature(scaled, classes, *_OF_SCALED))
-    return float(-np.log(np.maximum(scores[np.arange(len(classes)), classes], _SMALLEST)).mean())
+    return np.asarray(-np.log(np.maximum(scores[np.arange(len(classes)), classes], _SMALLEST)))
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:

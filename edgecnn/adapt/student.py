@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgecnn.accuracy.confidence import least_log_loss
+from edgecnn.accuracy.confidence import log_losses
 from edgecnn.accuracy.paired import Paired, PairedClasses
 from edgecnn.adapt.data import FieldSet
 from edgecnn.adapt.gate import AdaptStep, LabCheck, few_classes
@@ -24,6 +24,7 @@ from edgecnn.model.networks.margins import Margins, margins_of
 __all__ = ["IN_THE_LAB", "Stand", "Student", "no_lab_tensors"]
 
 _BY_CHANCE = 2  # validation images
+_CLEARLY = 2.0  # standard errors
 _MOST_BY_CHANCE = 5.0  # points: of a few images two are much
 _ROUNDED = 1e-4  # points that a card's rounding may add to what was lost; an image is 0.1 at least
 
@@ -96,8 +97,8 @@ class Student:
         lab image, as in older files of many classes.
 
         Training from scratch draws the images of a class together (Papyan et al. 2020,
-        doi:10.1073/pnas.2015509117). Of other networks the validation images must show it: their
-        centres must tell the classes better than the last layer, in log loss.
+        doi:10.1073/pnas.2015509117). Of other networks the validation images must show it: the
+        centres must tell their classes better than the last layer, clearly beyond chance.
         """
         scores = self.scores
         replayed = np.unique(self.replay.train_labels)
@@ -108,9 +109,9 @@ class Student:
         near, alone = centres.near_in_lab(self._val), self.reads_val(head)
         tells = reads_lab(near.argmax(axis=1) == truth, alone)
         if tells and not self.from_scratch:
-            logits = self._val @ head.weights + head.bias
-            # Where all are read right, no loss says more of one of them than of the other.
-            tells = not alone.all() and least_log_loss(near, truth) < least_log_loss(logits, truth)
+            own = self._val @ head.weights + head.bias
+            better = log_losses(own, truth) - log_losses(near, truth)
+            tells = better.mean() > _CLEARLY * better.std() / np.sqrt(len(better))
         return centres if tells else None
 
     def taken_for(self, scores: np.ndarray, centres: ClassCentres | None) -> np.ndarray:
