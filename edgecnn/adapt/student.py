@@ -24,7 +24,8 @@ from edgecnn.model.networks.margins import Margins, margins_of
 __all__ = ["IN_THE_LAB", "Stand", "Student", "no_lab_tensors"]
 
 _BY_CHANCE = 2  # validation images
-_CLEARLY = 2.0  # standard errors
+# So many standard errors better the lab's centres must tell the classes.
+_CLEARLY, _ABOUT_AS_WELL = 2.0, -1.0
 _MOST_BY_CHANCE = 5.0  # points: of a few images two are much
 _ROUNDED = 1e-4  # points that a card's rounding may add to what was lost; an image is 0.1 at least
 
@@ -51,7 +52,7 @@ class Student:
         split: The network; accepted steps change it in place, rejected ones leave it as it was.
         replay: Its lab images; of a bundle's network their embeddings alone.
         images: The field set.
-        from_scratch: Whether its weights come from these lab images alone.
+        from_scratch: Whether its weights come from these lab images alone; None where unknown.
         lost_before: Points of the validation images that earlier adapting has lost.
 
     `embedding` is that of the field images as the network is now, `lab_embedding` that of the
@@ -64,7 +65,7 @@ class Student:
     replay: Replay | LabMemory
     images: FieldSet
     options: AdaptOptions
-    from_scratch: bool
+    from_scratch: bool | None
     lost_before: float = 0.0
     teacher: Teacher | None = None
     suspects: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -98,7 +99,8 @@ class Student:
 
         Training from scratch draws the images of a class together (Papyan et al. 2020,
         doi:10.1073/pnas.2015509117). Of other networks the validation images must show it: the
-        centres must tell their classes better than the last layer, clearly beyond chance.
+        centres must tell their classes clearly better than the last layer, beyond chance; of a
+        network of unknown origin about as well.
         """
         scores = self.scores
         replayed = np.unique(self.replay.train_labels)
@@ -111,7 +113,8 @@ class Student:
         if tells and not self.from_scratch:
             own = self._val @ head.weights + head.bias
             better = log_losses(own, truth) - log_losses(near, truth)
-            tells = better.mean() > _CLEARLY * better.std() / np.sqrt(len(better))
+            least = _ABOUT_AS_WELL if self.from_scratch is None else _CLEARLY
+            tells = better.mean() > least * better.std() / np.sqrt(len(better))
         return centres if tells else None
 
     def taken_for(self, scores: np.ndarray, centres: ClassCentres | None) -> np.ndarray:

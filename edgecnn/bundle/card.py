@@ -235,9 +235,10 @@ class Card(Record):
         return isinstance(self.training.get("imported"), Mapping)
 
     @property
-    def is_from_scratch(self) -> bool:
-        """Whether no weight came from elsewhere; of a user's own network nobody knows."""
-        return bool(self.training.get("network", {}).get("weights") == "none")
+    def is_from_scratch(self) -> bool | None:
+        """Whether no weight came from elsewhere; None of a user's own network: nobody knows."""
+        weights = self.training.get("network", {}).get("weights")
+        return None if weights is None else weights == "none"
 
     @property
     def framing(self) -> str | None:
