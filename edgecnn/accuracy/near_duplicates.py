@@ -149,14 +149,18 @@ def around_looks(vectors: np.ndarray, threshold: float) -> np.ndarray:
     return number
 
 
-def group_pictures(vectors: np.ndarray, fewest: int) -> np.ndarray:
+def group_pictures(vectors: np.ndarray, fewest: int) -> tuple[np.ndarray, int]:
     """Number the near-duplicates of a camera's pictures; where chains of them make fewer than
     `fewest` groups, those around one look.
 
     Parts under an inspection camera all look alike, and no later record would change that.
+
+    Returns:
+        int64, shape (n,), from 0; how many groups the chains make.
     """
     ids = components(len(vectors), link_near_duplicates(vectors, DEFAULT_THRESHOLD))
-    return ids if ids.max() + 1 >= fewest else around_looks(vectors, DEFAULT_THRESHOLD)
+    count = int(ids.max()) + 1
+    return (ids if count >= fewest else around_looks(vectors, DEFAULT_THRESHOLD)), count
 
 
 def nearest(vectors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -179,4 +179,4 @@ def _groups(session: Session, frames: Frames, rows: Sequence[int]) -> int:
             prints.append(fingerprint(read_image(session.picture(frames.images[row]))))
     if not prints:
         return 0
-    return int(group_pictures(unit_vectors(np.stack(prints)), FEWEST_GROUPS).max()) + 1
+    return int(group_pictures(unit_vectors(np.stack(prints)), FEWEST_GROUPS)[0].max()) + 1
