@@ -109,10 +109,15 @@ def link_near_duplicates(vectors: np.ndarray, threshold: float) -> np.ndarray:
     return np.concatenate(links)
 
 
-def link_tightened(vectors: np.ndarray, threshold: float, most: int) -> tuple[float, np.ndarray]:
+def link_tightened(
+    vectors: np.ndarray, threshold: float, most: int, notes: list[str]
+) -> tuple[float, np.ndarray]:
     """The same, with the threshold raised while one group holds more than `most` pictures.
 
     Parts under one inspection camera all look alike and are different parts all the same.
+
+    Args:
+        notes: Takes a line where it was raised.
 
     Returns:
         The threshold that was taken, 0.995 at most unless a higher one was given; the links.
@@ -121,6 +126,11 @@ def link_tightened(vectors: np.ndarray, threshold: float, most: int) -> tuple[fl
         links = link_near_duplicates(vectors, limit)
         if int(np.bincount(components(len(vectors), links)).max(initial=0)) <= most:
             break
+    if limit != threshold:
+        notes.append(
+            f"near-duplicates are pictures with a correlation of {limit} or more (not "
+            f"{threshold}), because many images look alike"
+        )
     return limit, links
 
 

@@ -157,5 +157,8 @@ def test_things_that_are_well_apart_keep_their_chains():
 
 def test_the_threshold_rises_only_while_one_group_holds_too_many():
     parts = circle(np.arange(0.0, 360, 7))  # neighbours correlate by 0.9925
-    assert link_tightened(parts, DEFAULT_THRESHOLD, 20)[0] == 0.995
-    assert link_tightened(parts, DEFAULT_THRESHOLD, len(parts))[0] == DEFAULT_THRESHOLD
+    notes: list[str] = []
+    assert link_tightened(parts, DEFAULT_THRESHOLD, len(parts), notes)[0] == DEFAULT_THRESHOLD
+    assert notes == []
+    assert link_tightened(parts, DEFAULT_THRESHOLD, 20, notes)[0] == 0.995
+    assert "a correlation of 0.995 or more (not 0.97)" in notes[0]

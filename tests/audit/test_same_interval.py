@@ -213,7 +213,8 @@ def test_what_adapt_takes_is_not_sent_to_record_more(tmp_path):
         cv2.circle(picture, place, 12, (200, 200, 200), -1)
         cv2.imwrite(str(session / "frames" / f"{k:08d}.png"), picture)
     images = read_field([session], Bundle.open(PAST_BUNDLE).card)
-    assert (looks := len(np.unique(images.groups))) >= FEWEST_GROUPS
+    looks = len(np.unique(images.groups))
+    assert looks >= FEWEST_GROUPS
     said = f"{len(images)} images into 1 group; {looks} looks are taken for groups"
     assert said in images.passed_over[-1]
     opened = open_session(session)
