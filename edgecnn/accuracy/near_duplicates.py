@@ -109,10 +109,15 @@ def link_near_duplicates(vectors: np.ndarray, threshold: float) -> np.ndarray:
     return np.concatenate(links)
 
 
-def link_tightened(vectors: np.ndarray, threshold: float, most: int) -> tuple[float, np.ndarray]:
+def link_tightened(
+    vectors: np.ndarray, threshold: float, most: int, notes: list[str]
+) -> tuple[float, np.ndarray]:
     """The same, with the threshold raised while one group holds more than `most` pictures.
 
     Parts under one inspection camera all look alike and are different parts all the same.
+
+    Args:
+        notes: Takes a line where it was raised.
 
     Returns:
         The threshold that was taken, 0.995 at most unless a higher one was given; the links.
@@ -121,6 +126,11 @@ def link_tightened(vectors: np.ndarray, threshold: float, most: int) -> tuple[fl
         links = link_near_duplicates(vectors, limit)
         if int(np.bincount(components(len(vectors), links)).max(initial=0)) <= most:
             break
+    if limit != threshold:
+        notes.append(
+            f"near-duplicates are pictures with a correlation of {limit} or more (not "
+            f"{threshold}), because many images look alike"
+        )
     return limit, links
 
 
@@ -149,14 +159,18 @@ def around_looks(vectors: np.ndarray, threshold: float) -> np.ndarray:
     return number
 
 
-def group_pictures(vectors: np.ndarray, fewest: int) -> np.ndarray:
+def group_pictures(vectors: np.ndarray, fewest: int) -> tuple[np.ndarray, int]:
     """Number the near-duplicates of a camera's pictures; where chains of them make fewer than
     `fewest` groups, those around one look.
 
     Parts under an inspection camera all look alike, and no later record would change that.
+
+    Returns:
+        int64, shape (n,), from 0; how many groups the chains make.
     """
     ids = components(len(vectors), link_near_duplicates(vectors, DEFAULT_THRESHOLD))
-    return ids if ids.max() + 1 >= fewest else around_looks(vectors, DEFAULT_THRESHOLD)
+    count = int(ids.max()) + 1
+    return (ids if count >= fewest else around_looks(vectors, DEFAULT_THRESHOLD)), count
 
 
 def nearest(vectors: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

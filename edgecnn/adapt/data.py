@@ -219,11 +219,18 @@ def read_field(
     if not known:
         raise DataError(f"none of {len(files)} field files is a usable image; check the folder")
     classes = [given.classes.get(digest, UNLABELLED) for _, digest in known]
+    groups, chains = group_pictures(unit_vectors(np.stack(prints)), FEWEST_GROUPS)
+    looks = int(groups.max()) + 1
+    if chains < FEWEST_GROUPS <= looks:  # of one thing, held-out images are like learned ones
+        notes.append(
+            f"near-duplicates join {number(len(known), 'image')} into {number(chains, 'group')}; "
+            f"{looks} looks are taken for groups, as if each showed another thing"
+        )
     return FieldSet(
         tuple(file for file, _ in known),
         tuple(digest for _, digest in known),
         np.stack(tensors),
-        group_pictures(unit_vectors(np.stack(prints)), FEWEST_GROUPS),
+        groups,
         np.array(classes, np.int64),
         np.array([digest in hard for _, digest in known], bool),
         broken,

@@ -24,10 +24,11 @@ from edgecnn.model.networks.margins import Margins, margins_of
 __all__ = ["IN_THE_LAB", "Stand", "Student", "no_lab_tensors"]
 
 _BY_CHANCE = 2  # validation images
-# So many standard errors better the lab's centres must tell the classes.
-_CLEARLY, _ABOUT_AS_WELL = 2.0, -1.0
 _MOST_BY_CHANCE = 5.0  # points: of a few images two are much
 _ROUNDED = 1e-4  # points that a card's rounding may add to what was lost; an image is 0.1 at least
+
+# By so many standard errors the lab's centres must tell the classes better than the last layer.
+_CLEARLY, _ABOUT_AS_WELL = 2.0, -1.0
 
 IN_THE_LAB = "not tried: it needs a MODEL folder, in the lab"
 """Why a bundle's network takes no step below its last layer."""

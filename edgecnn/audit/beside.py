@@ -18,6 +18,7 @@ from edgecnn.bundle.card import Card, LiveBefore
 from edgecnn.bundle.last_layer import FEWEST_GROUPS, FEWEST_IMAGES
 from edgecnn.bundle.learned import LearnedPictures
 from edgecnn.bundle.preprocess import read_bytes, read_image
+from edgecnn.camera.scenes import evenly
 from edgecnn.errors import ImageError
 from edgecnn.records import Record
 from edgecnn.session.answers import RANDOM
@@ -28,6 +29,8 @@ from edgecnn.session.reading.thin_log import stands_for
 from edgecnn.words import number
 
 __all__ = ["AdaptedGain", "adapted_gain", "compare_shadow", "learned_frames", "too_few_to_adapt"]
+
+_MOST = 2000  # pictures that `adapt` reads at most
 
 
 def compare_shadow(parts: Sequence[tuple[Session, Frames, Truth]]) -> ShadowComparison | None:
@@ -174,9 +177,9 @@ def too_few_to_adapt(parts: Sequence[tuple[Session, Frames, Truth]], *, each: bo
 def _groups(session: Session, frames: Frames, rows: Sequence[int]) -> int:
     """The groups that `adapt` finds among kept pictures: more than things, where all look alike."""
     prints = []
-    for row in rows:
+    for row in np.array(rows)[evenly(len(rows), _MOST)]:
         with suppress(ImageError):
-            prints.append(fingerprint(read_image(session.picture(frames.images[row]))))
+            prints.append(fingerprint(read_image(session.picture(frames.images[int(row)]))))
     if not prints:
         return 0
-    return int(group_pictures(unit_vectors(np.stack(prints)), FEWEST_GROUPS).max()) + 1
+    return int(group_pictures(unit_vectors(np.stack(prints)), FEWEST_GROUPS)[0].max()) + 1

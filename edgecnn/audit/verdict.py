@@ -107,23 +107,33 @@ def verdict(
         return f"Live accuracy is {size} above lab accuracy.{_of_no_class(live)}"
     chance = f"the difference of {shown_points(points)} points may be chance"
     if alike_gap(lab, live.tally) > 0:
+        counts = [
+            f"{tally.total} {what} count like {tally.worth:.0f}"
+            for tally, what in ((live.tally, "frames"), (lab, "lab images"))
+            if _is_handful(tally)
+        ]
         chance += (
-            f" if frames that look alike show one thing ({live.tally.total} count like "
-            f"{live.tally.worth:.0f}); it is none if each shows another"
+            f" if pictures that look alike show one thing ({', '.join(counts)}); it is no chance "
+            "if each shows another"
         )
     return f"No gap is proved: {chance}.{_of_no_class(live)}"
 
 
 def alike_gap(lab: Tally, live: Tally) -> float:
     """The low end of the gap in points, as if each image and frame showed another thing: where
-    these look so alike that they count as a handful. -100 elsewhere.
+    the images or the frames look so alike that they count as a handful. -100 elsewhere.
 
     So do the parts under an inspection camera, and no audit can tell them from one part that
     stays in view.
     """
-    if min(lab.worth, live.worth) >= FEWEST_GROUPS:
+    if not (_is_handful(lab) or _is_handful(live)):
         return -100.0
     return difference(replace(lab, effective=None), replace(live, effective=None))[1]
+
+
+def _is_handful(tally: Tally) -> bool:
+    """Whether many look alike; few of them that all differ are none."""
+    return tally.repeats and tally.worth < FEWEST_GROUPS
 
 
 def is_disputed(live: Live, gap: float) -> bool:

@@ -112,7 +112,7 @@ def _calibrate(
         others = find_field(exclude)
         excluded = read_pool(others, window, None, 0, what="excluded", progress=progress)
     lab_sha256 = _digests_of_lab(paths, files) | (view.lab_test if view else frozenset())
-    usable = candidates(pool, excluded, lab_sha256, options.spacing)
+    usable = candidates(pool, excluded, lab_sha256, options.spacing, notes)
     if not len(usable.indices):
         why = ", ".join(f"{n} {reason}" for reason, n in usable.left_out.items())
         raise DataError(

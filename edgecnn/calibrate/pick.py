@@ -31,7 +31,11 @@ class Candidates:
 
 
 def candidates(
-    pool: Pool, excluded: Pool | None, lab_sha256: Collection[str], spacing_s: float
+    pool: Pool,
+    excluded: Pool | None,
+    lab_sha256: Collection[str],
+    spacing_s: float,
+    notes: list[str],
 ) -> Candidates:
     """Leave out copies, near-duplicates, bursts, flat images, and images of lab or evaluation.
 
@@ -39,11 +43,12 @@ def candidates(
         excluded: Images of evaluation folders; their near-duplicates are left out too.
         lab_sha256: Digests of lab images.
         spacing_s: Images of one folder or recording that are closer in time than this form a burst.
+        notes: Takes a line where near-duplicates are other ones than usual.
     """
     left_out: Counter[str] = Counter()
     vectors = unit_vectors(pool.fingerprints)
     most = max(_LEAST, int(_LARGEST_SHARE * len(pool)))
-    threshold, _ = link_tightened(vectors, DEFAULT_THRESHOLD, most)
+    threshold, _ = link_tightened(vectors, DEFAULT_THRESHOLD, most, notes)
     forbidden = np.zeros(len(pool), bool)
     outside: set[str] = set()
     if excluded is not None:

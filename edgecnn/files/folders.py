@@ -56,9 +56,10 @@ def find_images(root: Path, notes: list[str] | None = None) -> list[Path]:
         DataError: `root` is no folder, is unreadable, or holds no image file.
     """
     found = walk(root)
+    found.files = [path for path in found.files if not is_sheet(path)]
     if notes is not None:
         notes += found.notes()
-    return [path for path in _some(found) if not is_sheet(path)]
+    return _some(found)
 
 
 def find_labelled(
@@ -283,11 +284,14 @@ def _refuse_sessions(found: Walk) -> None:
 
 def _by_links(found: Walk) -> dict[Path, Path]:
     """What each image of a folder that links reach twice is called there; its name where read."""
+    below: dict[Path, list[Path]] = {first: [] for _, first in found.twice}
+    for file in found.files if below else ():
+        for folder in below.keys() & set(file.parents):
+            below[folder].append(file)
     return {
         folder / file.relative_to(first): file
         for folder, first in found.twice
-        for file in found.files
-        if file.is_relative_to(first)
+        for file in below[first]
     }
 
 

@@ -162,7 +162,7 @@ def walk(root: Path) -> Walk:
                 found.twice.append((here, first))
             continue
         found.folders.append(here)
-        _refuse_no_data(here, names)
+        _refuse_no_data(root, here, names)
         subfolders[:] = sorted(
             name for name in subfolders if name[0] != "." and name not in _SYSTEM_FOLDERS
         )
@@ -171,14 +171,14 @@ def walk(root: Path) -> Walk:
     return found
 
 
-def _refuse_no_data(folder: Path, names: list[str]) -> None:
+def _refuse_no_data(root: Path, folder: Path, names: list[str]) -> None:
     """Refuse their pictures, the lab's or plots, below the folder of the images too."""
+    mend = "give the folder of the images themselves"
+    if folder != root:
+        mend = f"move it out of {root}, or {mend}"
     for kind, marks in NO_DATA.items():
         if marks.issubset(names):
-            raise DataError(
-                f"{folder} is {kind}, expected a folder of images; give the folder of the images "
-                "themselves"
-            )
+            raise DataError(f"{folder} is {kind}, expected a folder of images; {mend}")
 
 
 def _sort_out(found: Walk, folder: Path, names: list[str]) -> None:

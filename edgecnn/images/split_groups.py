@@ -137,13 +137,7 @@ def captured_at(name: str) -> datetime | None:
 def _near_links(data: Dataset, threshold: float, notes: list[str]) -> tuple[float, np.ndarray]:
     """Link near-duplicates; raise the threshold while one group exceeds a quarter of a class."""
     allowed = max(20, int(_LARGEST_SHARE * len(data) / len(data.labels)))
-    limit, links = link_tightened(unit_vectors(data.fingerprints), threshold, allowed)
-    if limit != threshold:
-        notes.append(
-            f"near-duplicates are pictures with a correlation of {limit} or more (not "
-            f"{threshold}), because most images look alike"
-        )
-    return limit, links
+    return link_tightened(unit_vectors(data.fingerprints), threshold, allowed, notes)
 
 
 def near_ids(data: Dataset) -> tuple[np.ndarray, float, Copied]:

@@ -32,7 +32,11 @@ def rank_frames(
     alone = _least_certain(groups, certainty)
     if len(alone) > count:
         cluster = _cluster(embedding[alone].astype(np.float64), count, seed)
-        alone = alone[_least_certain(cluster, certainty[alone])]
+        first = alone[_least_certain(cluster, certainty[alone])]
+        # Kinds are fewer where a network gives many frames the very same scores.
+        others = np.random.default_rng(seed).permutation(np.setdiff1d(alone, first))
+        others = others[np.argsort(certainty[others], kind="stable")]
+        alone = np.append(first, others[: count - len(first)])
     return np.asarray(alone[np.argsort(certainty[alone], kind="stable")])
 
 

@@ -139,21 +139,26 @@ def circle(degrees: np.ndarray) -> np.ndarray:
 def test_a_chain_of_pictures_that_all_look_alike_is_grouped_around_its_looks():
     parts = circle(np.arange(0.0, 360, 2))
     assert components(len(parts), link_near_duplicates(parts, DEFAULT_THRESHOLD)).max() == 0
-    found = group_pictures(parts, 10)
+    found, chains = group_pictures(parts, 10)
+    assert chains == 1
     assert 10 <= found.max() + 1 <= 36
     for group in range(int(found.max()) + 1):
         mine = parts[found == group]
         assert (mine @ mine[0]).min() >= DEFAULT_THRESHOLD
     still = circle(np.linspace(0, 20, 300))  # one thing that turns a little
-    assert group_pictures(still, 10).max() + 1 <= 2
+    assert group_pictures(still, 10)[0].max() + 1 <= 2
 
 
 def test_things_that_are_well_apart_keep_their_chains():
     rows = np.repeat(np.eye(12, dtype=np.float32), 5, axis=0)
-    assert group_pictures(rows, 10).tolist() == np.repeat(np.arange(12), 5).tolist()
+    found, chains = group_pictures(rows, 10)
+    assert (found.tolist(), chains) == (np.repeat(np.arange(12), 5).tolist(), 12)
 
 
 def test_the_threshold_rises_only_while_one_group_holds_too_many():
     parts = circle(np.arange(0.0, 360, 7))  # neighbours correlate by 0.9925
-    assert link_tightened(parts, DEFAULT_THRESHOLD, 20)[0] == 0.995
-    assert link_tightened(parts, DEFAULT_THRESHOLD, len(parts))[0] == DEFAULT_THRESHOLD
+    notes: list[str] = []
+    assert link_tightened(parts, DEFAULT_THRESHOLD, len(parts), notes)[0] == DEFAULT_THRESHOLD
+    assert notes == []
+    assert link_tightened(parts, DEFAULT_THRESHOLD, 20, notes)[0] == 0.995
+    assert "a correlation of 0.995 or more (not 0.97)" in notes[0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgecnn.accuracy.confidence import log_losses
 from edgecnn.accuracy.paired import Paired
 from edgecnn.adapt.adapt import AdaptOptions, adapt
 from edgecnn.adapt.data import read_field
@@ -42,12 +43,14 @@ def student_of(opened, images) -> Student:
 
 
 def test_centres_of_a_pretrained_network_must_tell_the_lab_s_classes_better(opened, halves):
-    """Of one that was trained on these images alone it is enough that they read them."""
+    """Of one that was trained on these images alone it is enough that they read them; of one of
+    unknown origin that they tell them about as well.
+    """
     network, card, replay = opened
     split, images = split_network(network), read_field([halves[0]], card)
     layer, learned = split.head, replay
 
-    def has_centres(head: Head, replay: Replay, *, from_scratch: bool) -> bool:
+    def has_centres(head: Head, replay: Replay, *, from_scratch: bool | None) -> bool:
         split.set_head(head)
         student = Student(split, replay, images, AdaptOptions(), from_scratch)
         return student.class_centres() is not None
@@ -61,14 +64,24 @@ def test_centres_of_a_pretrained_network_must_tell_the_lab_s_classes_better(open
     sure = replace(replay, val_tensors=replay.val_tensors[both], val_labels=replay.val_labels[both])
     assert has_centres(layer, sure, from_scratch=True)
     assert not has_centres(layer, sure, from_scratch=False)
+    assert not has_centres(layer, sure, from_scratch=None)
     # A layer that mistakes some of them tells less than the centres; one that was fitted to the
     # validation images themselves tells more.
     noise = np.random.default_rng(0).normal(0, 0.2, layer.weights.shape).astype(np.float32)
     worse = Head(layer.weights + noise, layer.bias)
     assert worse.scores(seen).argmax(axis=1).tolist() != replay.val_labels.tolist()
     assert has_centres(worse, learned, from_scratch=False)
+    assert has_centres(worse, learned, from_scratch=None)
     better = refit(layer, lab_lessons(seen, replay.val_labels), 1e-3)
     assert not has_centres(better, learned, from_scratch=False)
+    assert not has_centres(better, learned, from_scratch=None)
+    # One that tells a little more.
+    truth, least = replay.val_labels, log_losses(near, replay.val_labels).mean()
+    heads = [worse.towards(better, share) for share in np.linspace(0, 1, 41)]
+    losses = [log_losses(seen @ one.weights + one.bias, truth).mean() for one in heads]
+    little = next(one for one, loss in zip(heads, losses, strict=True) if 0.92 < loss / least < 1)
+    assert has_centres(little, learned, from_scratch=None)
+    assert not has_centres(little, learned, from_scratch=False)
 
 
 def right(opened, images) -> np.ndarray:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
+from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.data import read_field
 from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.audit.beside import too_few_to_adapt
+from edgecnn.audit.verdict import alike_gap, verdict
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.last_layer import FEWEST_GROUPS
 from edgecnn.device.benchmark.benchmark import benchmark
@@ -188,8 +191,14 @@ def test_a_gap_that_hangs_on_whether_frames_show_one_thing_says_so(tmp_path):
         events.append(truth_event(k, LABELS[0]))
     report = audit([write_session(tmp_path / "s", PAST_BUNDLE, events)])
     assert report.gap_points > 10
-    assert "may be chance if frames that look alike show one thing (400 count" in report.verdict
-    assert report.verdict.endswith("it is none if each shows another.")
+    chance = "may be chance if pictures that look alike show one thing (400 frames count like 1); "
+    assert chance in report.verdict
+    assert report.verdict.endswith("it is no chance if each shows another.")
+    # The lab's test may be what looks alike; few pictures that all differ are no such thing.
+    lab, live, known = Tally(120, 120, 3), Tally(320, 400), (report.live, report.estimate)
+    said = verdict(lab, replace(known[0], tally=live), known[1], report.checks, (-1.0, 30.0))
+    assert "show one thing (120 lab images count like 3);" in said
+    assert alike_gap(replace(lab, effective=None), Tally(1, 8, 7.9)) == -100
     alone = audit([write_session(tmp_path / "t", PAST_BUNDLE, events[:20])])  # ten frames
     assert "look alike" not in alone.verdict
 
@@ -203,8 +212,11 @@ def test_what_adapt_takes_is_not_sent_to_record_more(tmp_path):
         place = (int(32 + 9 * np.cos(k / 9.5)), int(32 + 9 * np.sin(k / 9.5)))
         cv2.circle(picture, place, 12, (200, 200, 200), -1)
         cv2.imwrite(str(session / "frames" / f"{k:08d}.png"), picture)
-    groups = read_field([session], Bundle.open(PAST_BUNDLE).card).groups
-    assert len(np.unique(groups)) >= FEWEST_GROUPS
+    images = read_field([session], Bundle.open(PAST_BUNDLE).card)
+    looks = len(np.unique(images.groups))
+    assert looks >= FEWEST_GROUPS
+    said = f"{len(images)} images into 1 group; {looks} looks are taken for groups"
+    assert said in images.passed_over[-1]
     opened = open_session(session)
     frames = read_frames(opened)
     parts = [(opened, frames, read_truth(opened, frames))]

@@ -403,6 +403,7 @@ def test_parts_that_look_alike_are_picked_beside_an_excluded_folder_of_such_part
     excluded = replace(QUICK, exclude=(tmp_path / "evaluation",))
     result = calibrate(tmp_path / "field", lab, tmp_path / "out", excluded)
     assert result.picked > 20
+    assert any("(not 0.97), because many images look alike" in one for one in result.passed_over)
     shutil.copy(tmp_path / "field" / "001.png", tmp_path / "evaluation")
     result = calibrate(tmp_path / "field", lab, tmp_path / "out", excluded)
     assert "001" not in {Path(row["source"]).stem for row in rows(tmp_path / "out")}

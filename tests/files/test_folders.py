@@ -116,7 +116,14 @@ def test_what_edgecnn_wrote_is_no_folder_of_images_but_one_of_its_files_may_be_i
             with pytest.raises(DataError, match=f"is {kind}, expected a folder of") as caught:
                 find(folder)
             assert str(caught.value).startswith(f"{own} is")
+            assert (f"; move it out of {folder}, or give" in str(caught.value)) == (folder != own)
             assert "\n" not in str(caught.value)
+
+
+def test_a_contact_sheet_alone_is_no_image(tmp_path):
+    touch(tmp_path, "manifest.csv", "contact_sheet.png")
+    with pytest.raises(DataError, match="holds no image file"):
+        find_images(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["", "monday"])

@@ -311,6 +311,17 @@ def test_a_copy_saved_anew_is_the_same_picture_and_another_photograph_is_not(
     assert kinds == {**same, "test/b/alike.png": "near-duplicate"}
 
 
+def test_pictures_that_were_all_saved_twice_do_not_hide_those_in_two_splits(tmp_path, write, scene):
+    for k in range(24):
+        write(tmp_path, f"train/{'ab'[k % 2]}/{k}.png", scene(k))
+        write(tmp_path, f"train/{'ab'[k % 2]}/{k}_dim.png", (scene(k) * 0.8).astype(np.uint8))
+        write(tmp_path, f"test/{'ab'[k % 2]}/{k}.png", scene(k if k < 6 else 100 + k))
+    for k in range(6):
+        write(tmp_path, f"test/{'ab'[k % 2]}/{k}.png", (scene(k) * 0.6).astype(np.uint8))
+    across = inspect(tmp_path).copies.across_splits
+    assert [copy.kind for copy in across] == ["same picture"] * 6
+
+
 def test_folders_below_the_classes_are_groups(tmp_path, write):
     for k in range(90):
         device = ("north", "south", "east")[k // 2 % 3]

@@ -42,7 +42,13 @@ def test_no_frame_twice_and_no_two_of_a_group(frames, groups, count, seed):
     embedding = rng.integers(0, 2, (frames, 3)).astype(np.float32)  # many are equal
     rows = rank_frames(embedding, rng.random(frames), group, count, seed)
     assert len(set(group[rows].tolist())) == len(rows)
-    assert len(rows) <= count
-    assert len(rows) >= min(1, count)
-    if count >= len(set(group.tolist())):
-        assert len(rows) == len(set(group.tolist()))
+    assert len(rows) == min(count, len(set(group.tolist())))
+
+
+def test_frames_with_the_very_same_scores_are_picked_up_to_the_count():
+    """Sure answers of 8-bit integers are alike in every score, as of parts under one camera."""
+    embedding, certainty = np.zeros((30, 4), np.float32), np.ones(30)
+    embedding[20:, 0], certainty[[3, 25]] = 1, 0.4
+    rows = rank_frames(embedding, certainty, np.arange(30), 10)
+    assert len(set(rows.tolist())) == 10
+    assert set(rows[:2].tolist()) == {3, 25}

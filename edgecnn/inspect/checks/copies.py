@@ -23,9 +23,10 @@ __all__ = ["Copies", "Copy", "check_copies"]
 _SAME_PICTURE = 0.99
 # Mean difference of red - green and blue - green, as a share of the brightness.
 _SAME_COLOURS = 0.1
-# Above this share of images with such a partner in their own class and split, other files look
-# the same as a rule: parts under one inspection camera, the frames of a film.
-_COMMON, _SAMPLE, _PARTNERS = 0.25, 100, 2000
+# Above this share of images with so many such partners in their own class and split, other files
+# look the same as a rule: parts under one inspection camera, the frames of a film. Pictures that
+# were saved two or three times have fewer partners, and are one picture.
+_COMMON, _FEWEST, _SAMPLE, _PARTNERS = 0.25, 3, 100, 2000
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -110,11 +111,14 @@ def _all_look_alike(scan: Scan, vectors: np.ndarray, part: np.ndarray) -> bool:
     match = vectors[tried] @ vectors[own].T
     match[digest[tried][:, None] == digest[own]] = -1
     match[part[tried][:, None] != part[own]] = -1
-    best = zip(tried, own[match.argmax(axis=1)], match.max(axis=1), strict=True)
-    partners = sum(
-        _copy(scan, int(a), int(b)).kind == "same picture" for a, b, found in best if found > 0
+    if len(own) <= _FEWEST:
+        return False
+    which = np.argsort(-match, axis=1)[:, _FEWEST - 1]  # the closest but two
+    found = zip(tried, own[which], np.take_along_axis(match, which[:, None], 1)[:, 0], strict=True)
+    alike = sum(
+        _copy(scan, int(a), int(b)).kind == "same picture" for a, b, near in found if near > 0
     )
-    return partners > _COMMON * len(tried)
+    return alike > _COMMON * len(tried)
 
 
 def _matches(

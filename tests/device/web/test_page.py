@@ -152,6 +152,10 @@ def test_where_no_frame_comes_a_stretch_counts_one_and_the_end_of_a_recording_is
     for kind in ("rawKeyDown", "char"):  # a key that is held down since the frame before
         where = {"key": "r", "text": "r", "autoRepeat": True, "windowsVirtualKeyCode": ord("R")}
         page.call("Input.dispatchKeyEvent", type=kind, **where)
+    page.eval("document.querySelector('#right').focus()")  # Enter presses the button in focus
+    where = {"key": "Enter", "text": "\r", "autoRepeat": True, "windowsVirtualKeyCode": 13}
+    page.call("Input.dispatchKeyEvent", type="keyDown", **where)
+    rest(page, 300)
     assert (asked(page), hub.take()) == (held, ())
     while (question := hub.question("Ada")) is not None:
         hub.give([GivenLabel.read(label_item("run-1", question["frame"], "1", by="Ada"))])

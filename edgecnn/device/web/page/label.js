@@ -219,6 +219,7 @@ const KEYS = {
 
 // A key that is held down labels one frame, not those after it too, which nobody looked at.
 function onKey(event) {
+  if (event.repeat && event.key === "Enter") event.preventDefault(); // it presses the button in focus
   const typing = event.target.closest("input, select, textarea, dialog");
   if (typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey || $("panel-label").hidden) return;
   const name = $("grid-box").hidden ? undefined : pressedClass(event, classKeys(labels()));
