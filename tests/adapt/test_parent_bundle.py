@@ -205,7 +205,7 @@ def test_centres_that_misread_the_lab_teach_nothing(digits_bundle, halves):
     images = read_field([halves[0]], bundle.card)
 
     def student(memory: LabMemory) -> Student:
-        return Student(split, memory, images, AdaptOptions(), False)
+        return Student(split, memory, images, AdaptOptions(), bundle.card.is_from_scratch)
 
     able = student(replay)
     centres = able.class_centres()
