@@ -1,0 +1,66 @@
+"""Classes that a trained network did not learn: lab accuracy hides them where they are rare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgecnn.accuracy.tally import Tally
+from edgecnn.bundle.card import LabResult
+from edgecnn.records import Record
+from edgecnn.words import number
+
+__all__ = ["Unlearned", "unlearned_classes", "unlearned_lines"]
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Unlearned(Record):
+    """A class whose test images are not surely recognized more often than by luck.
+
+    recall  how often its test images are recognized
+    taken   share of the test images of other classes that are taken for it
+    """
+
+    label: str
+    recall: Tally
+    taken: float
+
+    def to_text(self) -> str:
+        taken = f"{100 * self.taken:.1f} % of the other images are taken for it"
+        return f"{self.label}: recall {self.recall.text()}; {taken}"
+
+
+def unlearned_classes(lab: LabResult, labels: Sequence[str]) -> tuple[Unlearned, ...]:
+    """The classes that the test images do not show to be learned, the lowest recall first.
+
+    The class that the network names most often is none of them: all others are taken for it.
+    """
+    confusion = lab.confusion
+    said = confusion.sum(axis=0)
+    found = []
+    for k, (label, recall) in enumerate(lab.per_class(labels).items()):
+        others = int(said.sum()) - recall.total
+        if not recall.total or not others or k == int(np.argmax(said)):
+            continue
+        taken = float((said[k] - confusion[k, k]) / others)
+        if recall.interval[0] <= taken:
+            found.append(Unlearned(label, recall, taken))
+    return tuple(sorted(found, key=lambda one: one.recall.accuracy or 0.0))
+
+
+def unlearned_lines(found: Sequence[Unlearned]) -> list[str]:
+    """What to say of them before all else, and what to do."""
+    if not found:
+        return []
+    more = len(found) - _NAMED
+    return [
+        f"Not learned, as far as the test images show: {number(len(found), 'class', 'classes')}. "
+        "Before you export, train longer, add images of it, or weigh rare classes (--imbalance).",
+        *(f"  {one.to_text()}" for one in found[:_NAMED]),
+        *([f"  and {number(more, 'other')}, in card.json"] if more > 0 else []),
+        "",
+    ]
