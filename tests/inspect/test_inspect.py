@@ -241,7 +241,7 @@ def test_a_class_photographed_by_another_camera_is_a_shortcut(two_classes, write
     for path in (two_classes / "a").iterdir():
         warm = cv2.imread(str(path)) * np.array([0.6, 0.9, 1.0])
         cv2.imwrite(str(path), warm.astype(np.uint8))
-    write(two_classes / "c" / "0.png", scene(99))  # too few to be tried
+    write(two_classes, "c/0.png", 99)  # too few to be tried
     found = inspect(two_classes)
     (finding,) = found.groups.findings
     assert finding.severity == "warning"
