@@ -276,6 +276,10 @@ def test_the_card_says_what_the_scores_assume_and_who_fares_worst(few_days, tmp_
         assert sum(t["correct"] for t in tallies) == card.lab.tally.correct
         assert [t["accuracy"] for t in tallies] == sorted(t["accuracy"] for t in tallies)
     assert "day" in result.to_text()
+    never = [label for label, one in told["class"]["tallies"].items() if not one["correct"]]
+    missing = [one["label"] for one in card.training["not_learned"]]
+    assert never == missing[: len(never)]
+    assert result.to_text().startswith("Not learned") == bool(missing)
 
 
 def test_columns_without_a_manifest_are_refused():
