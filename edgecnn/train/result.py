@@ -91,7 +91,7 @@ class TrainResult(Record):
             for name, split in self.splits.items()
         ]
         lines = [
-            *unlearned_lines(self.not_learned),
+            *unlearned_lines(self.not_learned, str(self.network.get("name"))),
             table(["split", "images", "groups", "accuracy"], rows),
             "",
             "A group holds near-duplicates, a burst or a device, and is in one split only "

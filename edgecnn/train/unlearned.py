@@ -10,6 +10,7 @@ import numpy as np
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.records import Record
+from edgecnn.train.options import BUILT_IN
 from edgecnn.words import number
 
 __all__ = ["Unlearned", "unlearned_classes", "unlearned_lines"]
@@ -52,14 +53,20 @@ def unlearned_classes(lab: LabResult, labels: Sequence[str]) -> tuple[Unlearned,
     return tuple(sorted(found, key=lambda one: one.recall.accuracy or 0.0))
 
 
-def unlearned_lines(found: Sequence[Unlearned]) -> list[str]:
-    """What to say of them before all else, and what to do."""
+def unlearned_lines(found: Sequence[Unlearned], network: str) -> list[str]:
+    """What to say of them before all else, and what to do.
+
+    Args:
+        network: Its name; one that starts from nothing learns a rare class slowly, if at all.
+    """
     if not found:
         return []
     more = len(found) - _NAMED
+    other = ", take a pretrained network (--network efficientnet-lite0)"
     return [
         f"Not learned, as far as the test images show: {number(len(found), 'class', 'classes')}. "
-        "Before you export, train longer, add images of it, or weigh rare classes (--imbalance).",
+        f"Before you export, train longer, add images of it{other if network == BUILT_IN else ''}, "
+        "or give rare classes more weight (--imbalance).",
         *(f"  {one.to_text()}" for one in found[:_NAMED]),
         *([f"  and {number(more, 'other')}, in card.json"] if more > 0 else []),
         "",
