@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import LabResult
 from edgecnn.records import Record
@@ -47,9 +48,9 @@ def unlearned_classes(lab: LabResult, labels: Sequence[str]) -> tuple[Unlearned,
         others = int(said.sum()) - recall.total
         if not recall.total or not others or k == int(np.argmax(said)):
             continue
-        taken = float((said[k] - confusion[k, k]) / others)
-        if recall.interval[0] <= taken:
-            found.append(Unlearned(label, recall, taken))
+        taken = Tally(int(said[k] - confusion[k, k]), others)
+        if difference(recall, taken)[1] <= 0:
+            found.append(Unlearned(label, recall, taken.accuracy or 0.0))
     return tuple(sorted(found, key=lambda one: one.recall.accuracy or 0.0))
 
 
