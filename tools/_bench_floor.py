@@ -86,7 +86,7 @@ def trained(
         height=side,
         network="efficientnet-lite0",
         fine_tune=fine_tune,
-        epochs=epochs,
+        epochs=epochs if fine_tune else None,
         near_duplicate=1,
     )
     result = train(lab, lab.parent / f"model_{side}_{fine_tune}", options)

@@ -69,7 +69,7 @@ def named(text: str, options: TrainOptions) -> tuple[str, TrainOptions | None]:
     if "--epochs" in text:
         return "--epochs, twice as many", replace(options, epochs=2 * options.most_epochs)
     if "--no-fine-tune" in text:
-        return "--no-fine-tune", replace(options, fine_tune=False)
+        return "--no-fine-tune", replace(options, fine_tune=False, epochs=None)
     return "more images", None
 
 

@@ -28,6 +28,7 @@ from edgecnn.audit.where.weak_sessions import weak_sessions
 from edgecnn.bundle.onboard.stored_network import lacking_files
 from edgecnn.errors import OptionError
 from edgecnn.files.manifest import check_csv_place
+from edgecnn.files.own_folders import check_outside
 from edgecnn.records import Progress
 from edgecnn.session.headline import joined, live_alarm
 from edgecnn.session.label_file import FileLabels, read_labels
@@ -65,8 +66,10 @@ def audit(
     if options.report is not None:
         from edgecnn.render.page import check_page
 
+        check_outside(options.report, options.lab)
         check_page(options.report, "report")
     if options.csv is not None:
+        check_outside(options.csv, options.lab, "--csv")
         check_csv_place(options.csv, ANSWERS_HEADER)
         if options.report is not None and options.csv.resolve() == options.report.resolve():
             raise OptionError(f"-o and --csv are both {options.csv}; give each a name of its own")

@@ -7,7 +7,7 @@ import inspect
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Annotated, Any
 
@@ -26,6 +26,8 @@ INTERRUPTED = 130  # the status of Ctrl-C, as shells have it
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # outputs are checked where they are written
 # A place that does not even say whether it is there: any question about a path may find that out.
 _SHUT = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG)
+# Typer has its own copy of click since 0.2x, so the base is taken from typer itself.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 # Where the running command's results go.
 _STDOUT: ContextVar[Any] = ContextVar("stdout", default=sys.stdout)
 # Whether the running command was asked for JSON.
@@ -38,6 +40,35 @@ class _WithHelp(TyperCommand):
 
 
 class _GroupWithHelp(TyperGroup):
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run it; what typer refuses is one line too, where typer would draw a box."""
+        try:
+            status = super().main(
+                args, prog_name, complete_var, False, windows_expand_args, **extra
+            )
+        except _UsageError as error:
+            if not standalone_mode:
+                raise
+            tell(_refusal(error, sys.argv[1:] if args is None else args))
+            status = error.exit_code
+        if not standalone_mode:
+            return status
+        raise SystemExit(status)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:  # completion asks without arguments
+            ctx.get_help()
+            ctx.exit(2)
+        return list(super().parse_args(ctx, args))
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         flags = [Row(p.opts[0], str(getattr(p, "help", ""))) for p in self.get_params(ctx)]
         rows = [Row(name, COMMANDS[name].summary) for name in self.list_commands(ctx)]
@@ -46,9 +77,19 @@ class _GroupWithHelp(TyperGroup):
         show_help(usage, str(self.help), {"Commands": rows, "Other": flags}, examples)
 
 
+def _refusal(error: Any, args: Sequence[str]) -> str:
+    """What was typed wrongly, what was expected, and where to look."""
+    known = COMMANDS.get(args[0]) if args else None
+    whole = f"edgecnn {known.name}" if known else "edgecnn"
+    usage = known.usage if known else "edgecnn COMMAND ..."
+    text = " ".join(error.format_message().split()).rstrip(".?")
+    text = text.replace(". Did you mean", "; did you mean")
+    text = text[:1].lower() + text[1:]
+    return f"{whole}: {text}; expected `{usage}`; see `{whole} --help`"
+
+
 app = typer.Typer(
     cls=_GroupWithHelp,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Why is my Keras CNN less accurate in the field than in the lab, and what can I do?",
 )

@@ -111,17 +111,26 @@ class Command:
         """What it does, in a line."""
         return (self.function.__doc__ or "").strip()
 
+    @property
+    def usage(self) -> str:
+        """What has to be typed."""
+        required = [one.typed for one in self.options if one.default is REQUIRED]
+        words = ["edgecnn", self.name, *(one.metavar for one in self._about), *required]
+        return " ".join([*words, "[OPTIONS]"])
+
+    @property
+    def _about(self) -> list[Any]:
+        """What typer knows of each argument."""
+        return [parameter.annotation.__metadata__[0] for parameter in self.arguments]
+
     def show_help(self) -> None:
         """Print its help."""
-        about = [parameter.annotation.__metadata__[0] for parameter in self.arguments]
-        panels = {FILES: [Row(one.metavar, one.help) for one in about]}
+        panels = {FILES: [Row(one.metavar, one.help) for one in self._about]}
         for title, options in by_panel(self.shown).items():
             panels.setdefault(title, []).extend(map(_option_row, options))
         panels[_OTHER].append(_HELP)
-        required = [one.typed for one in self.options if one.default is REQUIRED]
-        words = ["edgecnn", self.name, *(one.metavar for one in about), *required, "[OPTIONS]"]
         examples = [f"edgecnn {self.name} {example}" for example in self.examples]
-        show_help(" ".join(words), self.summary, {k: v for k, v in panels.items() if v}, examples)
+        show_help(self.usage, self.summary, {k: v for k, v in panels.items() if v}, examples)
 
     def call(self, typed: dict[str, Any]) -> Outcome:
         """Call its function with what was typed, and below that what the config file holds.

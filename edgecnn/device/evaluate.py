@@ -33,6 +33,7 @@ from edgecnn.files.manifest import (
     read_columns,
     read_manifest,
 )
+from edgecnn.files.own_folders import check_outside
 from edgecnn.files.staging import write_file
 from edgecnn.files.walk import natural_order
 from edgecnn.records import Progress, Record, Skipped, computed, json_as
@@ -165,12 +166,13 @@ def evaluate(
             be decoded, or a group CSV that doesn't fit.
         MissingRuntimeError: No runtime, or no delegate.
         OptionError: A column of groups and no manifest.
-        OutputError: The table can't be written.
+        OutputError: The table can't be written, or would be among the images.
     """
     options = options or EvaluateOptions()
     root = Path(data)
     check_group(options.group, options.manifest)
     if options.csv is not None:
+        check_outside(options.csv, [root], "--csv")
         check_csv_place(options.csv, _COLUMNS)
     opened = Bundle.open(bundle)
     notes: list[str] = []

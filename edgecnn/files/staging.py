@@ -6,15 +6,25 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from time import time
 from typing import BinaryIO
 
 from edgecnn.errors import OutputError
 from edgecnn.files.own_folders import check_not_within
 
-__all__ = ["check_file_place", "check_room", "check_writable", "staged_folder", "write_file"]
+__all__ = [
+    "check_file_place",
+    "check_room",
+    "check_writable",
+    "remove_left",
+    "staged_folder",
+    "write_file",
+]
 
+_LEFT_S = 3600  # a file that is written gets bytes more often
 _NEAR = 65_536  # bytes at either end of a file, where its mark is
 
 
@@ -140,6 +150,17 @@ def write_file(target: Path, data: bytes | str | Callable[[BinaryIO], object]) -
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def remove_left(target: Path) -> None:
+    """Remove what `write_file` left beside a file when it was killed; what is younger than an hour
+    may still be written by another run.
+    """
+    place = Path(os.path.realpath(target))
+    for left in place.parent.glob(f".{escape(place.name)}.{'[a-z0-9_]' * 8}"):
+        with suppress(OSError):  # another run was quicker, or it is another user's
+            if left.is_file() and time() - left.stat().st_mtime > _LEFT_S:
+                left.unlink()
 
 
 def _behind_links(target: Path) -> Path:

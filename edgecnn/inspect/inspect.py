@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgecnn.files.folders import find_images
+from edgecnn.files.own_folders import check_outside
 from edgecnn.images.split_groups import GroupOptions, find_devices, near_ids
 from edgecnn.images.video_frames import as_folders
 from edgecnn.inspect.checks.background import check_background
@@ -39,11 +40,12 @@ def inspect(
         DataError: No usable image, one class, or a manifest that does not fit.
         MissingRuntimeError: A library of the lab is not installed.
         OptionError: A step of videos, and none.
-        OutputError: The page can't be written.
+        OutputError: The page can't be written, or would be among the images.
     """
     root, options = Path(data), options or InspectOptions()
     check_installed("inspecting", "PIL", "sklearn")
     if options.report:
+        check_outside(options.report, [root, *([options.field] if options.field else [])])
         check_page(options.report, "inspection")
     places = [options.field] if options.field else []
     with as_folders(places, options.video_step, "no --field") as field:

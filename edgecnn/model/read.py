@@ -60,6 +60,7 @@ LAB_TEST_FILE = "lab_test.npz"
 GOLDEN_FOLDER = "golden"
 _FEW = 64
 _STEPS = 1.0  # grey levels in the mean
+_POINT = 0.01
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ def load_lab_model(path: Path) -> LabModel:
     golden = (path / GOLDEN_FOLDER).glob("*")
     encoded = tuple(sorted(p for p in golden if p.suffix.lower() in IMAGE_SUFFIXES))
     _check_golden(path, encoded, card, test)
+    _check_accuracy(path, card, test)
     # Counted anew: an older edgecnn took images of one thing for independent answers.
     card = replace(card, lab=lab_result(test.keras_scores, test.labels, test.things))
     model = LabModel(path, card, network, test, encoded)
@@ -161,6 +163,23 @@ def load_lab_model(path: Path) -> LabModel:
             "was replaced; train again"
         )
     return model
+
+
+def _check_accuracy(path: Path, card: Card, test: LabTest) -> None:
+    """Refuse a lab test or a card that was edited: what the labels of one say of the network's
+    scores, the other contradicts.
+
+    Raises:
+        ModelError: By more than a point; an older edgecnn may have counted a tie otherwise.
+    """
+    found = test.tally(test.keras_top1)
+    said = card.lab.tally
+    if abs((found.accuracy or 0.0) - (said.accuracy or 0.0)) > _POINT:
+        raise ModelError(
+            f"{path}: the network reads {found.percent} of the images in {LAB_TEST_FILE} as "
+            f"labelled there, and {CARD_FILE} says {said.percent}, so one of the two was edited; "
+            "put it back, or train again"
+        )
 
 
 def _check_golden(path: Path, encoded: Sequence[Path], card: Card, test: LabTest) -> None:

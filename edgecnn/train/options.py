@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,13 +31,15 @@ Imbalance = Literal[
     "logit_adjustment",
 ]
 
-# What augmix and randaugment draw from: see augmentation/mixing.py, which needs TensorFlow.
-ADDED_OPERATIONS = frozenset(
+# What --add-augmentation brings: see augmentation/mixing.py, which needs TensorFlow.
+_AUGMIX = frozenset(
     {
-        *("added_rotation", "added_shear", "added_shift", "added_brightness", "added_contrast"),
-        *("posterization", "auto_contrast", "equalization", "colour_loss", "sharpness"),
+        *("added_rotation", "added_shear", "added_shift"),
+        *("posterization", "auto_contrast", "equalization"),
     }
 )
+ADDED_OPERATIONS = _AUGMIX | {"added_brightness", "added_contrast", "colour_loss", "sharpness"}
+_ADDED = {"augmix": _AUGMIX, "randaugment": ADDED_OPERATIONS}
 _EPOCHS, _EPOCHS_PRETRAINED = 70, 8
 _RATE, _RATE_PRETRAINED = 3e-3, 1e-4
 _LEFT_OUT = tuple(sorted(OPERATIONS | ADDED_OPERATIONS))
@@ -324,6 +326,12 @@ class TrainOptions(Record):
         if mirrors or self.mirror == "on":
             recipe = recipe.mirrored
         return recipe.without(self.without)
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """The names of what the augmentation does, with what is added, before `without`."""
+        added = (_ADDED.get(name, frozenset()) for name in self.add_augmentation)
+        return replace(self, without=()).augmentation.operations.union(*added)
 
     @property
     def most_epochs(self) -> int:

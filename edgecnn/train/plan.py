@@ -32,6 +32,11 @@ _IMAGES, _IMAGES_TIMED, _IMAGES_LARGER = 10_000, 26_000, 15_000
 _EPOCHS = (4, 20)
 # Options that only the built-in network has.
 _OF_BUILT_IN = ("network_width", "l1", "l2")
+# Options that only the epochs use.
+_OF_EPOCHS = (
+    *("epochs", "patience", "batch_size", "learning_rate", "dropout", "weight_decay"),
+    *("label_smoothing", "ema", "add_augmentation"),
+)
 # What an option needs: another one, with one of these values; none: any value.
 _PART_OF = {
     "imbalance_beta": ("imbalance", ("effective_number",)),
@@ -201,6 +206,16 @@ def _check_used(options: TrainOptions) -> None:
         raise OptionError(
             f"{given[0]} is not of the network {options.network}; leave it out, or take "
             f"--network {BUILT_IN}"
+        )
+    if not options.fine_tune and (given := _set_of(options, _OF_EPOCHS)):
+        raise OptionError(
+            f"{given[0]} is of fine-tuning, which --no-fine-tune leaves out; leave one of the two "
+            "out"
+        )
+    if missing := sorted(set(options.without) - options.operations):
+        raise OptionError(
+            f"--without {missing[0]} leaves out an operation that is not in --augment "
+            f"{options.strength}; leave it out"
         )
     for part in _set_of(options, tuple(_PART_OF)):
         name, values = _PART_OF[part[2:].replace("-", "_")]

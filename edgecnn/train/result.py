@@ -15,6 +15,7 @@ from edgecnn.train.also import Also
 from edgecnn.train.assess import Breakdown, Verdict
 from edgecnn.train.backbone.result import ProbeResult, SideTrial
 from edgecnn.train.synthesis.result import Synthesis
+from edgecnn.train.unlearned import Unlearned, unlearned_lines
 from edgecnn.words import number
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class TrainResult(Record):
     worker        the name of this worker, if another one writes the folder
     class_counts  real training images of each label
     breakdowns    accuracy on the test split by class, by device and by columns of the manifest
+    not_learned   the classes that the test split does not show to be learned
     network       {"name", "weights"}; for a named network also "source" and "licence"
     probe         the linear probe that a pretrained network started from
     sides         what the probe said of each side of the input; empty without a choice
@@ -63,6 +65,7 @@ class TrainResult(Record):
     class_counts: dict[str, int] = field(default_factory=dict)
     synthesis: Synthesis | None = None
     breakdowns: tuple[Breakdown, ...] = field(default=(), metadata=json_as(hidden=True))
+    not_learned: tuple[Unlearned, ...] = ()
     verdict: Verdict | None = None
     label_checks: tuple[LabelCheck, ...] = ()
     network: Json = field(default_factory=dict)
@@ -88,6 +91,7 @@ class TrainResult(Record):
             for name, split in self.splits.items()
         ]
         lines = [
+            *unlearned_lines(self.not_learned, str(self.network.get("name"))),
             table(["split", "images", "groups", "accuracy"], rows),
             "",
             "A group holds near-duplicates, a burst or a device, and is in one split only "
@@ -101,9 +105,10 @@ class TrainResult(Record):
             lines += [f"  {s.file}: {s.reason}" for s in self.skipped[:5]]
             lines += ["  ..."] if len(self.skipped) > 5 else []
         chance = self._at_chance()
+        useful = not chance and not self.not_learned
         lines += [
             *self._course(),
-            *([f"\n{self.verdict.to_text(useful=not chance)}"] if self.verdict else []),
+            *([f"\n{self.verdict.to_text(useful=useful)}"] if self.verdict else []),
             *([self.synthesis.to_text()] if self.synthesis else []),
             *(f"\n{part.to_text()}" for part in self.breakdowns),
             "",

@@ -16,7 +16,7 @@ from edgecnn.bundle.card import Card, picture_key
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import EdgecnnError, ModelError, OutputError
 from edgecnn.files.own_folders import check_outside
-from edgecnn.files.staging import check_room, check_writable
+from edgecnn.files.staging import check_room, check_writable, remove_left
 from edgecnn.images.field_files import find_field
 from edgecnn.installed import check_installed
 from edgecnn.memory import return_free_memory
@@ -36,6 +36,7 @@ from edgecnn.train.plan import make_plan
 from edgecnn.train.reports import Clock, Reports
 from edgecnn.train.result import TrainResult
 from edgecnn.train.task import Task, check_task, read_task, settle_augmentation
+from edgecnn.train.unlearned import unlearned_classes
 
 if TYPE_CHECKING:
     from edgecnn.train.learn import Learned
@@ -126,6 +127,7 @@ def _check_kept(output: Path, resume: bool, reports: Reports) -> None:
         ModelError: There is none to go on with.
     """
     place = place_of(output)
+    remove_left(place)
     if resume and not place.is_file():
         done = ", which replaces the one there" if (output / LAB_TEST_FILE).is_file() else ""
         raise ModelError(
@@ -215,6 +217,7 @@ def _result(
         probe=learned.probe,
         class_counts=dict(zip(task.data.labels, counts.tolist(), strict=True)),
         synthesis=learned.made.decision if learned.made else None,
+        not_learned=unlearned_classes(measured.lab, task.data.labels),
         verdict=measured.verdict,
         label_checks=task.checks,
         breakdowns=measured.breakdowns,

@@ -65,6 +65,15 @@ def written(session, color_folders, tmp_path_factory):
     return report, target
 
 
+@pytest.mark.parametrize(("option", "said"), [("report", "-o"), ("csv", "--csv")])
+def test_what_it_writes_is_not_put_among_the_lab_images(tmp_path, option, said):
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    options = AuditOptions(lab=(lab,), **{option: lab / "answers"})
+    with pytest.raises(OutputError, match=rf"images are read: .* choose another {said}, beside it"):
+        audit([tmp_path / "absent"], options)
+
+
 def test_the_page_shows_both_accuracies_the_gap_and_how_it_was_made(written):
     report, target = written
     text = _Page(target.read_text()).text

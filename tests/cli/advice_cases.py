@@ -64,6 +64,16 @@ CASES = (
         "train F -o O --network built-in --l2 0.001",
     ),
     read(
+        "is of fine-tuning, which --no-fine-tune leaves out",
+        "train F -o O --network efficientnet-lite0 --no-fine-tune --epochs 3",
+        "train F -o O --network efficientnet-lite0 --epochs 3",
+    ),
+    read(
+        "leaves out an operation that is not in --augment",
+        "train F -o O --augment none --without grey",
+        "train F -o O --augment none",
+    ),
+    read(
         "--no-fine-tune trains a classifier",
         "train F -o O --network efficientnet-lite0 --no-fine-tune --weights none",
         "train F -o O --network efficientnet-lite0 --weights none",

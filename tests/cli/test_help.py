@@ -153,3 +153,28 @@ def test_a_wrong_value_is_one_line(edgecnn, typed, said):
     assert (status, out) == (2, "")
     assert len(err.strip().splitlines()) == 1
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("train", "edgecnn train: missing argument 'LAB'; expected `edgecnn train LAB --output "),
+        ("evaluate B", "edgecnn evaluate: missing argument 'DATA'; expected `edgecnn evaluate "),
+        ("train L -o", "edgecnn train: option '-o' requires an argument; "),
+        ("train L -o M --nonsense", "edgecnn train: no such option: --nonsense"),
+        ("train L M", "edgecnn train: got unexpected extra argument"),
+        ("trian", "edgecnn: no such command 'trian'; did you mean 'train'; "),
+    ],
+)
+def test_what_is_typed_wrongly_is_one_line_with_what_to_do(edgecnn, typed, said):
+    status, out, err = edgecnn(*typed.split())
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(said)
+    name = said.split(":")[0]
+    assert err.endswith(f"; see `{name} --help`\n")
+
+
+def test_without_a_command_its_help_is_shown(edgecnn):
+    status, out, err = edgecnn()
+    assert (status, err) == (2, "")
+    assert out.startswith("Usage: edgecnn COMMAND")

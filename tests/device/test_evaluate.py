@@ -214,6 +214,8 @@ def test_a_table_is_written_through_a_link_and_into_no_bundle(digits_bundle, few
     assert "4/k\\udcff.png,4," in table.read_text()
     with pytest.raises(OutputError, match="a bundle, which holds its own files only"):
         evaluate(digits_bundle, few, EvaluateOptions(csv=digits_bundle / "answers.csv"))
+    with pytest.raises(OutputError, match=r"images are read: .* choose another --csv, beside it"):
+        evaluate(digits_bundle, few, EvaluateOptions(csv=few / "answers.csv"))
 
 
 def test_progress_reaches_the_number_of_images(digits_bundle, few):

@@ -174,6 +174,21 @@ def test_a_card_whose_preprocessing_was_edited_is_noticed_by_its_golden_frames(
         load_lab_model(model)
 
 
+@pytest.mark.parametrize("edited", ["lab_test.npz", "card.json"])
+def test_a_lab_test_that_contradicts_the_card_is_refused(small_model, tmp_path, edited):
+    model = Path(shutil.copytree(small_model, tmp_path / "model"))
+    if edited == "lab_test.npz":
+        arrays = dict(np.load(model / edited))
+        arrays["labels"] = arrays["labels"].max() - arrays["labels"]
+        np.savez(model / edited, **arrays)
+    else:
+        card = json.loads((model / edited).read_text())
+        card["lab"]["correct"] //= 2
+        (model / edited).write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"the network reads .* and card.json says .* was edited"):
+        load_lab_model(model)
+
+
 def test_a_card_that_nobody_edited_is_read(small_model):
     assert load_lab_model(small_model).golden
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgecnn.errors import OutputError
-from edgecnn.files.staging import check_writable, staged_folder, write_file
+from edgecnn.files.staging import check_writable, remove_left, staged_folder, write_file
 
 
 def names(folder: Path) -> list[str]:
@@ -163,3 +163,25 @@ def test_on_a_full_disk_the_older_one_stands_and_nothing_is_left(tmp_path, kind)
     assert done.stdout.count("\n") == 1
     assert (target if kind == "file" else target / "card.json").read_text() == "old"
     assert names(tmp_path) == ["out"]
+
+
+def test_what_a_killed_run_left_of_a_file_is_removed_once_nobody_writes_it(tmp_path):
+    target = tmp_path / "a [1].partial"
+
+    def killed(file: object) -> None:
+        del file
+        (left,) = tmp_path.iterdir()
+        (tmp_path / "old").write_text(left.name)
+
+    write_file(target, killed)
+    old = tmp_path / (tmp_path / "old").read_text()
+    others = ("young", f"{target.name}.abcdefgh", f".b{target.name}.abcdefgh", f"{old.name}9")
+    for name in (old.name, *others):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    young = tmp_path / f".{target.name}.zzzzzzzz"
+    young.touch()
+    remove_left(target)
+    assert not old.exists()
+    assert {*others, young.name, target.name} <= set(names(tmp_path))
+    remove_left(tmp_path / "nowhere" / "x")

@@ -241,8 +241,11 @@ def test_a_class_photographed_by_another_camera_is_a_shortcut(two_classes, write
     for path in (two_classes / "a").iterdir():
         warm = cv2.imread(str(path)) * np.array([0.6, 0.9, 1.0])
         cv2.imwrite(str(path), warm.astype(np.uint8))
+    write(two_classes, "c/0.png", 99)  # too few to be tried
     found = inspect(two_classes)
-    assert [f.severity for f in found.groups.findings] == ["warning"]
+    (finding,) = found.groups.findings
+    assert finding.severity == "warning"
+    assert "(chance: 50 % for the 2 of 3 classes that were tried)" in finding.what
     assert found.groups.class_from_marks > 0.9
 
 
@@ -392,6 +395,12 @@ def test_a_field_that_is_not_there_is_refused_before_the_lab_is_read(two_classes
 def test_a_folder_as_page_is_refused_before_the_work(two_classes, tmp_path):
     with pytest.raises(OutputError, match="folder"):
         inspect(two_classes, InspectOptions(report=tmp_path))
+
+
+def test_a_page_among_the_images_is_refused_before_the_work(two_classes, tmp_path):
+    for place in (two_classes, tmp_path):
+        with pytest.raises(OutputError, match=r"images are read: .* choose another -o, beside it"):
+            inspect(two_classes, InspectOptions(report=place / "x.html", field=tmp_path))
 
 
 def test_swapped_labels_of_classes_of_one_shape_and_two_colours_are_found(tmp_path, write):

@@ -14,12 +14,15 @@ from edgecnn.errors import DataError, ModelError, OptionError
 from edgecnn.model.predict import keras_scores
 from edgecnn.model.read import load_model
 from edgecnn.train.assess import break_down
+from edgecnn.train.fitting.batches import Examples
+from edgecnn.train.fitting.fit_network import fit_network
 from edgecnn.train.fitting.imbalance import (
     adjust_scores,
     class_weights,
     implied_prior,
     sampling_order,
     training_loss,
+    validation_weights,
 )
 from edgecnn.train.train import TrainOptions, train
 
@@ -71,6 +74,34 @@ def test_the_effective_number_goes_from_no_weights_to_class_weights():
 def test_classes_without_images_weigh_nothing():
     for imbalance in ("class_weights", "effective_number"):
         assert class_weights(np.array([0, 0, 2]), 4, options(imbalance))[3] == 0
+
+
+@pytest.mark.parametrize("imbalance", ["class_weights", "balanced_sampling", "effective_number"])
+def test_a_network_that_names_the_commonest_class_only_has_the_higher_validation_loss(imbalance):
+    val = np.repeat([0, 1, 2], [60, 5, 2])  # other shares than in training
+    weights = validation_weights(CLASSES, val, 3, options(imbalance))
+    assert weights[val].mean() == pytest.approx(1, rel=1e-5)
+    common, fair = np.array([0.98, 0.01, 0.01]), np.full(3, 1 / 3)
+    losses = [float((-np.log(one) * weights)[val].mean()) for one in (common, fair)]
+    assert losses[0] > losses[1]
+
+
+def test_what_balances_the_loss_itself_weighs_no_validation_image():
+    for imbalance in ("none", "balanced_softmax", "logit_adjustment"):
+        assert validation_weights(CLASSES, CLASSES, 3, options(imbalance)) is None
+
+
+def test_the_epoch_is_chosen_by_the_loss_that_training_lowers():
+    """Once by the share of the right answers, which a network has that knows one class only."""
+    classes = np.repeat([0, 1], [38, 2])
+    images = np.zeros((40, 4, 4, 3), np.uint8)
+    model = network(layers.Dense(2, "softmax"))
+    shares = np.array([0.95, 0.05])
+    model.layers[-1].set_weights([np.zeros((48, 2)), np.log(shares)])
+    chosen = options("class_weights", epochs=1, learning_rate=1e-6, augment="none")
+    seen = Examples(images, classes)
+    history = fit_network(model, seen, seen, chosen, keep_last=True).history
+    assert history["val_loss"] == pytest.approx([-np.log(shares).mean()], rel=1e-2)
 
 
 def test_balanced_softmax_adds_the_log_share_to_the_logits():
@@ -245,6 +276,10 @@ def test_the_card_says_what_the_scores_assume_and_who_fares_worst(few_days, tmp_
         assert sum(t["correct"] for t in tallies) == card.lab.tally.correct
         assert [t["accuracy"] for t in tallies] == sorted(t["accuracy"] for t in tallies)
     assert "day" in result.to_text()
+    never = [label for label, one in told["class"]["tallies"].items() if not one["correct"]]
+    missing = [one["label"] for one in card.training["not_learned"]]
+    assert never == missing[: len(never)]
+    assert result.to_text().startswith("Not learned") == bool(missing)
 
 
 def test_columns_without_a_manifest_are_refused():

@@ -71,6 +71,27 @@ def test_without_their_weights_photographs_get_the_built_in_network(photographs,
         make_plan(photographs, TrainOptions(fine_tune=False))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": 3}, "--epochs is of fine-tuning, which --no-fine-tune leaves out"),
+        ({"learning_rate": 1e-3}, "--learning-rate is of fine-tuning"),
+        ({"without": ("invert",)}, "--without invert leaves out .* not in --augment light"),
+        ({"augment": "none", "without": ("noise",)}, "--without noise .* not in --augment none"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(photographs, weights, change, said):
+    with pytest.raises(OptionError, match=said):
+        make_plan(photographs, TrainOptions(fine_tune=False, **change))
+
+
+def test_operations_that_are_there_may_be_left_out(photographs, weights):
+    added = {"add_augmentation": ("augmix",), "without": ("posterization", "flip", "noise")}
+    assert make_plan(photographs, TrainOptions(**added)).options.without == added["without"]
+    with pytest.raises(OptionError, match="--without sharpness"):
+        make_plan(photographs, TrainOptions(**{**added, "without": ("sharpness",)}))
+
+
 def test_an_option_of_the_built_in_network_asks_for_it(photographs, weights):
     plan = make_plan(photographs, TrainOptions(network_width=0.5))
     assert plan.options.network == "built-in"

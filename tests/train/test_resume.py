@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import shutil
 from dataclasses import replace
@@ -163,8 +164,12 @@ def test_images_with_other_labels_or_names_are_another_training(partial, lab, tm
 
 def test_nothing_and_a_torn_file_can_not_be_gone_on_with(partial, lab, tmp_path):
     resume = TrainOptions(**OPTIONS, resume=True)
+    left = tmp_path / ".model.partial.a_killed"
+    left.touch()
+    os.utime(left, (0, 0))
     with pytest.raises(ModelError, match=r"model\.partial does not exist"):
         train(lab, tmp_path / "model", resume)
+    assert not left.exists()
     (tmp_path / "model.partial").write_bytes(partial[0].read_bytes()[:2000])
     with pytest.raises(ModelError, match="can't be read"):
         train(lab, tmp_path / "model", resume)

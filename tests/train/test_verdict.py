@@ -124,7 +124,8 @@ def test_weak_augmentation_on_crops_is_named_though_the_simulated_field_costs_no
 def test_a_network_at_chance_is_not_sent_on_without_a_word():
     counts = {str(k): 40 for k in range(10)}
     usual = {"worker": "", "splits": {}, "confidence_error": {}, "class_counts": counts}
-    result = replace(sample(TrainResult), **usual)
+    unlearned = sample(TrainResult).not_learned
+    result = replace(sample(TrainResult), **usual, not_learned=())
     assert "no better than naming the commonest class (10 % of" in (
         replace(result, lab=Tally(11, 120)).to_text()
     )
@@ -138,8 +139,9 @@ def test_a_network_at_chance_is_not_sent_on_without_a_word():
     missed = replace(rare, lab=Tally(225, 235), verdict=Verdict(*[Tally(225, 235)] * 3)).to_text()
     assert "not surely better than naming" in missed
     assert "Nothing to change was found" not in missed
-    found = replace(rare, lab=Tally(234, 235), verdict=Verdict(*[Tally(234, 235)] * 3)).to_text()
-    assert "Nothing to change was found" in found
+    found = replace(rare, lab=Tally(234, 235), verdict=Verdict(*[Tally(234, 235)] * 3))
+    assert "Nothing to change was found" in found.to_text()
+    assert "Nothing to change was found" not in replace(found, not_learned=unlearned).to_text()
 
 
 def test_a_class_that_no_test_image_is_of_is_named_beside_lab_accuracy():

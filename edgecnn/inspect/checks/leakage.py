@@ -54,7 +54,8 @@ class GroupCheck(Record):
     column            the manifest's column, or "folder"; None without groups
     class_from_marks  balanced accuracy of guessing the class from camera traces alone; None
                       where not measured
-    class_by_chance   the same accuracy by chance
+    class_by_chance   the same accuracy by chance, among the classes that were tried: the
+                      largest ones
     """
 
     column: str | None
@@ -239,10 +240,12 @@ def _marks_finding(
     if accuracy is None:
         return []
     if accuracy >= chance + _ALL_APART * (1 - chance):
+        seen, all_of = round(1 / chance), len(scan.data.labels)
+        some = f" for the {seen} of {all_of:,} classes that were tried" if seen < all_of else ""
         labels = ", ".join(scan.data.labels[:4]) + (", ..." if len(scan.data.labels) > 4 else "")
         return [
             _told_apart(
-                f"the class {percent(accuracy)} of the time (chance: {percent(chance)})",
+                f"the class {percent(accuracy)} of the time (chance: {percent(chance)}{some})",
                 f"the classes ({labels})",
             )
         ]

@@ -103,6 +103,11 @@ class Augmentation:
         return all(is_idle(part) for part in (self.geometry, self.framing, self.light))
 
     @property
+    def operations(self) -> frozenset[str]:
+        """The names of OPERATIONS that change a picture."""
+        return frozenset(name for name in OPERATIONS if self.without({name}) != self)
+
+    @property
     def mirrored(self) -> Augmentation:
         """The same recipe with half of the pictures mirrored left to right."""
         return replace(self, geometry=replace(self.geometry, flip=0.5))

@@ -105,15 +105,30 @@ def training_batches(train: Examples, num_classes: int, options: TrainOptions) -
 
 
 def validation_batches(
-    val: Examples, num_classes: int, options: TrainOptions, *, clean: bool = False
+    val: Examples,
+    num_classes: int,
+    options: TrainOptions,
+    *,
+    clean: bool = False,
+    weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Make batches of validation images: clean, and unless only these are wanted also in a
     simulated field and augmented.
 
     They are the same in every epoch and stay in memory if they fit.
+
+    Args:
+        weights: Of an image of each class in the loss; None: all weigh the same.
     """
-    if clean:
-        return _clean_batches(val, num_classes, options)
+    made = _clean_batches if clean else _varied_batches
+    batches = made(val, num_classes, options)
+    if weights is not None:
+        each = tf.constant(weights)
+        batches = batches.map(lambda x, truth: (x, truth, tf.linalg.matvec(truth, each)))
+    return batches
+
+
+def _varied_batches(val: Examples, num_classes: int, options: TrainOptions) -> tf.data.Dataset:
     labels = tf.one_hot(val.classes, num_classes)
     seed = options.seed + 1000
     field = replace(val, tensors=FieldTensors(val.tensors, None, seed, share=1.0))

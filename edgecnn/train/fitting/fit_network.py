@@ -16,7 +16,12 @@ from edgecnn.train.augmentation.picture_layer import opencv_on_one_thread
 from edgecnn.train.fitting.batches import Examples, batch_size, training_batches, validation_batches
 from edgecnn.train.fitting.cluster import join
 from edgecnn.train.fitting.distillation import CROSS_ENTROPY, Distillation, with_features
-from edgecnn.train.fitting.imbalance import class_weights, score_loss, training_loss
+from edgecnn.train.fitting.imbalance import (
+    class_weights,
+    score_loss,
+    training_loss,
+    validation_weights,
+)
 from edgecnn.train.fitting.keeper import Keeper
 from edgecnn.train.fitting.schedule import Schedule
 from edgecnn.train.kept_training import KeptTraining
@@ -69,7 +74,8 @@ def fit_network(
     """Train a model in place; it ends with the weights of its best epoch.
 
     The best epoch has the lowest loss on the validation images, which are clean, in a simulated
-    field, and augmented: clean ones alone would choose an early optimum for the lab only. With
+    field, and augmented: clean ones alone would choose an early optimum for the lab only. Their
+    classes weigh as in training. With
     options.ema the weights are running averages, and the batch-norm statistics are estimated
     again at the end.
 
@@ -98,6 +104,8 @@ def fit_network(
     # What the epochs that are done have seen is not drawn again.
     fresh = replace(options, seed=options.seed + keeper.epoch)
     batches = training_batches(train, num_classes, fresh)
+    fair = validation_weights(train.classes, val.classes, num_classes, options)
+    checked = validation_batches(val, num_classes, options, clean=keep_last, weights=fair)
     history = {}
     if keeper.epoch < options.most_epochs:
         history = model.fit(
@@ -105,7 +113,7 @@ def fit_network(
             epochs=options.most_epochs,
             initial_epoch=keeper.epoch,
             steps_per_epoch=steps,
-            validation_data=validation_batches(val, num_classes, options, clean=keep_last),
+            validation_data=checked,
             class_weight=weights,
             callbacks=[*callbacks, keeper],
             shuffle=False,  # the batches come shuffled

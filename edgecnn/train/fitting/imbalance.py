@@ -20,6 +20,7 @@ __all__ = [
     "sampling_order",
     "score_loss",
     "training_loss",
+    "validation_weights",
 ]
 
 
@@ -61,6 +62,26 @@ def class_weights(
     weights = np.where(counts > 0, 1 / np.maximum(worth, 1e-12), 0.0)
     weights *= counts.sum() / (weights * counts).sum()
     return {k: float(weight) for k, weight in enumerate(weights)}
+
+
+def validation_weights(
+    train: np.ndarray, val: np.ndarray, num_classes: int, options: TrainOptions
+) -> np.ndarray | None:
+    """The weight of a validation image of each class, so that its loss is the one that training
+    lowers; without them the epoch that names the commonest class only would seem the best.
+
+    Args:
+        train, val: The classes of the images.
+
+    Returns:
+        float32, shape (num_classes,), 1 on average over the images; None when all are 1.
+    """
+    if options.imbalance not in ("class_weights", "effective_number", "balanced_sampling"):
+        return None  # the loss itself has what balances, or training is plain
+    counts = np.bincount(val, minlength=num_classes)
+    weights = implied_prior(train, num_classes, options) / np.maximum(1, counts)
+    whole = weights @ counts
+    return np.asarray(weights * counts.sum() / whole, np.float32) if whole else None
 
 
 def training_loss(classes: np.ndarray, num_classes: int, options: TrainOptions) -> keras.Loss:
