@@ -53,8 +53,8 @@ def check_outside(output: Path, inputs: Iterable[Path], option: str = "-o") -> N
         if place.is_relative_to(read):
             where = "is" if place == read else "lies in"
             raise OutputError(
-                f"{output} {where} {given}, whose images are read: another run would read its own "
-                f"output; choose another {option}, beside it"
+                f"{output} {where} {given}, whose images are read: keep what is written apart "
+                f"from them; choose another {option}, beside it"
             )
         if read.is_relative_to(place):
             raise OutputError(

@@ -34,6 +34,7 @@ def test_a_rare_class_that_is_never_recognized_is_named_with_its_interval():
         (([5, 5], [112, 113]), ["bad"]),  # as many of the others are taken for it
         (([10, 0], [225, 0]), ["good"]),
         (([10, 0], [210, 15]), ["good"]),  # of 10 others by luck none is taken for it
+        (([0, 2], [0, 225]), []),  # two test images show nothing
         (([0, 0], [0, 225]), []),  # no test image of it: said elsewhere
     ],
 )
