@@ -13,7 +13,7 @@ import numpy as np
 from edgecnn.accuracy.near_duplicates import fingerprint, group_pictures, unit_vectors
 from edgecnn.bundle.card import Card, LiveBefore, picture_key
 from edgecnn.bundle.frame_view import view_options
-from edgecnn.bundle.last_layer import FEWEST_GROUPS, UNLABELLED
+from edgecnn.bundle.last_layer import FEWEST_GROUPS, MOST_IMAGES, UNLABELLED
 from edgecnn.bundle.preprocess import decode, to_tensor
 from edgecnn.camera.scenes import evenly
 from edgecnn.errors import DataError, ImageError
@@ -39,7 +39,6 @@ __all__ = [
     "undisputed",
 ]
 
-_MOST = 2000  # more change nothing
 _CHUNK = 64
 # So many lab test images among the field's, and this share of them, and it is the lab's folder.
 _OF_LAB, _SHARE_OF_LAB = 10, 0.05
@@ -241,10 +240,10 @@ def read_field(
 
 def _choose(labelled: Sequence[Found], others: Sequence[Found]) -> list[Found]:
     """2,000 files at most; those where labels were given come first, and no file twice."""
-    first = [labelled[k] for k in evenly(len(labelled), _MOST)]
+    first = [labelled[k] for k in evenly(len(labelled), MOST_IMAGES)]
     there = {file.path.resolve() for file in first}
     rest = [file for file in others if file.path.resolve() not in there]
-    return [*first, *(rest[k] for k in evenly(len(rest), _MOST - len(first)))]
+    return [*first, *(rest[k] for k in evenly(len(rest), MOST_IMAGES - len(first)))]
 
 
 def sessions_of(roots: Sequence[Path]) -> list[Session]:

@@ -15,7 +15,7 @@ from edgecnn.accuracy.near_duplicates import fingerprint, group_pictures, unit_v
 from edgecnn.accuracy.shadow_pairs import PairCounts, ShadowComparison
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.card import Card, LiveBefore
-from edgecnn.bundle.last_layer import FEWEST_GROUPS, FEWEST_IMAGES
+from edgecnn.bundle.last_layer import FEWEST_GROUPS, FEWEST_IMAGES, MOST_IMAGES
 from edgecnn.bundle.learned import LearnedPictures
 from edgecnn.bundle.preprocess import read_bytes, read_image
 from edgecnn.camera.scenes import evenly
@@ -29,8 +29,6 @@ from edgecnn.session.reading.thin_log import stands_for
 from edgecnn.words import number
 
 __all__ = ["AdaptedGain", "adapted_gain", "compare_shadow", "learned_frames", "too_few_to_adapt"]
-
-_MOST = 2000  # pictures that `adapt` reads at most
 
 
 def compare_shadow(parts: Sequence[tuple[Session, Frames, Truth]]) -> ShadowComparison | None:
@@ -177,7 +175,7 @@ def too_few_to_adapt(parts: Sequence[tuple[Session, Frames, Truth]], *, each: bo
 def _groups(session: Session, frames: Frames, rows: Sequence[int]) -> int:
     """The groups that `adapt` finds among kept pictures: more than things, where all look alike."""
     prints = []
-    for row in np.array(rows)[evenly(len(rows), _MOST)]:
+    for row in np.array(rows)[evenly(len(rows), MOST_IMAGES)]:
         with suppress(ImageError):
             prints.append(fingerprint(read_image(session.picture(frames.images[int(row)]))))
     if not prints:

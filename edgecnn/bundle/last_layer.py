@@ -22,6 +22,7 @@ from edgecnn.records import Progress
 __all__ = [
     "FEWEST_GROUPS",
     "FEWEST_IMAGES",
+    "MOST_IMAGES",
     "SURELY",
     "UNLABELLED",
     "LastLayer",
@@ -34,6 +35,8 @@ __all__ = [
 UNLABELLED = -1
 FEWEST_IMAGES, FEWEST_GROUPS = 20, 10
 """Adapting refuses fewer field images, or near-duplicates of fewer things."""
+MOST_IMAGES = 2000
+"""Adapting takes no more field images: more change nothing."""
 _FOLDS = 5
 _SURE = 0.7  # of the teacher
 SURELY = 0.95

@@ -129,8 +129,7 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
 
     first_s      how long a live source may take to its first frame, unless `wait`
     frozen_s     a picture that stays the same for so long is frozen
-    config_file  the file that was read, where the page saves a region; None: edgecnn.toml beside
-                 the bundle
+    config_file  the file that was read: the page saves a region there, or beside the bundle
     typed        names of the options that were typed: they win over that file
     """
 

@@ -60,7 +60,7 @@ def test_a_csv_file_without_images_to_label_is_refused(loose):
 def test_images_with_a_label_are_among_those_of_a_large_field(
     monkeypatch, two_classes, loose, card
 ):
-    monkeypatch.setattr(data, "_MOST", 50)
+    monkeypatch.setattr(data, "MOST_IMAGES", 50)
     for name in ("notes.txt", "more.txt"):
         (loose / name).write_text("of the field")
     few = two_classes / "a"

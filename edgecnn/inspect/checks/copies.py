@@ -105,14 +105,14 @@ def _all_look_alike(scan: Scan, vectors: np.ndarray, part: np.ndarray) -> bool:
     """
     data = scan.data
     own = np.flatnonzero(data.classes == np.bincount(data.classes).argmax())
+    if len(own) <= _FEWEST:
+        return False
     own = own[evenly(len(own), _PARTNERS)]
     tried = own[evenly(len(own), _SAMPLE)]
     digest = np.array(data.sha256)
     match = vectors[tried] @ vectors[own].T
     match[digest[tried][:, None] == digest[own]] = -1
     match[part[tried][:, None] != part[own]] = -1
-    if len(own) <= _FEWEST:
-        return False
     which = np.argsort(-match, axis=1)[:, _FEWEST - 1]  # the closest but two
     found = zip(tried, own[which], np.take_along_axis(match, which[:, None], 1)[:, 0], strict=True)
     alike = sum(
