@@ -13,6 +13,9 @@ things for one is too wide, one that takes a thing for two says more than is kno
 the 1,019 crops of six meters, where few digits return for weeks: 613, 534, 382; under one number
 fall different digits in 16, 32 and 65 cases (they stay apart by their labels).
 
+Different parts in front of one inspection camera look alike, and no picture says that they are
+different: a person has to, see `thing_rule`.
+
 Memory and time are bounded: the 1,000 looks that were seen last are compared (1 MB), and only
 where the frame before looks otherwise. A thing whose looks are forgotten counts as new.
 """

@@ -74,7 +74,11 @@ def audit(
         if options.report is not None and options.csv.resolve() == options.report.resolve():
             raise OptionError(f"-o and --csv are both {options.csv}; give each a name of its own")
     recordings = read_recordings(
-        sessions, options.bundle, progress, keep_names=options.csv is not None
+        sessions,
+        options.bundle,
+        progress,
+        keep_names=options.csv is not None,
+        things=options.things,
     )
     file = _read_file(recordings, options.truth)  # a missing one is said before the long work
     lab = measure_lab(recordings.first, recordings.bundle, options.lab, progress)

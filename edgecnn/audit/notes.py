@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgecnn.accuracy.thing_rule import EACH
 from edgecnn.audit.estimate import UNKNOWN, Estimate
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
@@ -22,6 +23,7 @@ __all__ = ["contradictions", "file_notes", "network_notes", "reading_notes"]
 # Live accuracy so far below the band is more than a weak band, which misses by up to 10 points
 # on real devices.
 _FAR = 0.15
+_HANDFUL = 10
 _NO_LOOKS = (
     "does not say which frames look alike (an older edgecnn or another program wrote it): what "
     "returns counts anew, so the interval may be too narrow"
@@ -57,6 +59,7 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
                 f"live intervals count things, not frames: frames of one label that look alike "
                 f"show the same thing, so {number(tally.total, 'frame')} count like "
                 f"{tally.effective:,.0f} independent ones"
+                + (f"; --things {EACH} if each shows another" if tally.worth < _HANDFUL else "")
             )
     elif tally.total:
         notes.append("live intervals treat every image as independent of the others")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgecnn.accuracy.thing_rule import EACH, LOOKS, ThingRule
 from edgecnn.option import check_options, option
 
 __all__ = ["AuditOptions"]
@@ -33,6 +34,14 @@ class AuditOptions:
         "events, or a labelled copy of the session. Of several regions a CSV names its own.",
         metavar="[NAME=]FILE",
     )
+    things: str | None = option(
+        None,
+        "What counts as one thing in intervals: each (every frame shows another, however alike "
+        "they look), or how long a thing stays in view, such as 2s.",
+        suggested=(LOOKS, EACH),
+        metavar="RULE",
+        shown="as the run had it",
+    )
     report: Path | None = option(
         None, "Write an HTML report.", flags="--output/-o", metavar="FILE.html"
     )
@@ -54,3 +63,5 @@ class AuditOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.things is not None:
+            ThingRule.parse(self.things)

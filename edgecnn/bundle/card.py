@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.thing_rule import LOOKS
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError, reason_of
 from edgecnn.records import Json, Record, computed, decode, encode, expect_object, json_as
@@ -177,7 +178,8 @@ class Card(Record):
     were filmed by random cameras; None where none could be shown to hold.
     `calibration` is {"count", "sha256"} of the representative images, `training` a summary of
     how the model came about, `parent` the sha256 of the card it was adapted from, `adaptation` the
-    steps that `adapt` tried, with their figures.
+    steps that `adapt` tried, with their figures. `things` is what counts as one thing in the lab's
+    figures, see `accuracy.thing_rule`.
     """
 
     name: str
@@ -194,6 +196,7 @@ class Card(Record):
     training: Json = field(default_factory=dict)
     parent: str | None = None
     adaptation: Json | None = None
+    things: str = LOOKS
     format: int = CARD_FORMAT
 
     def torn_fields(self) -> list[str]:

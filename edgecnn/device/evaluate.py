@@ -17,6 +17,7 @@ from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.accuracy.objects import number_things, tally_of_objects
 from edgecnn.accuracy.tally import Tally, are_apart, gap_points
+from edgecnn.accuracy.thing_rule import LOOKS, alike_lines
 from edgecnn.bundle.classifier import Classifier
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.learned import LearnedPictures, learned_notes
@@ -126,8 +127,8 @@ class Evaluation(Record):
         lines += ["", _tally_table("class", self.per_class)]
         if len(self.per_group) > 1:
             lines += ["", _tally_table("group", self.per_group)]
-        if self.notes:
-            lines += ["", *self.notes]
+        notes = [*alike_lines(here.total, here.worth), *self.notes]
+        lines += ["", *notes] if notes else []
         if self.skipped:
             lines += ["", f"{number(len(self.skipped), 'image')} skipped:"]
             lines += [f"  {reason}" for _, reason in self.skipped[:_LISTED]]
@@ -186,7 +187,9 @@ def evaluate(
         threads=options.threads,
         runtime=options.runtime,
     )
-    answers, skipped, learned = _classify(classifier, root, files, groups, progress)
+    answers, looks, skipped, learned = _classify(classifier, root, files, groups, progress)
+    if options.things == LOOKS:
+        answers = _numbered(answers, looks)
     if framing := opened.card.framing:
         notes.append(
             f"{framing} of every picture: the network was adapted to the framing of one camera, "
@@ -217,9 +220,11 @@ def _classify(
     files: Sequence[LabelledFile],
     groups: Sequence[str],
     progress: Progress | None,
-) -> tuple[tuple[Answer, ...], list[Skipped], int]:
-    """The answers, what can't be decoded, and how many images the network has learned from."""
-    answers, skipped, looks, learned = [], [], [], LearnedPictures(classifier.card)
+) -> tuple[tuple[Answer, ...], list[np.ndarray], list[Skipped], int]:
+    """The answers, each to a thing of its own, and the fingerprints of what they are to; what
+    can't be decoded, and how many images the network has learned from."""
+    answers: list[Answer] = []
+    skipped, looks, learned = [], [], LearnedPictures(classifier.card)
     for k, (file, group) in enumerate(zip(files, groups, strict=True)):
         name = file.path.relative_to(root).as_posix()
         try:
@@ -231,7 +236,7 @@ def _classify(
             learned.see(encoded)
             one = classifier.answered(frame)
             looks.append(fingerprint(one.tensor, is_rgb=True))
-            answers.append(Answer(name, file.label, group, one.prediction, -1))
+            answers.append(Answer(name, file.label, group, one.prediction, len(answers)))
         if progress:
             progress("classifying", k + 1, len(files))
     if not answers:
@@ -239,7 +244,7 @@ def _classify(
             f"none of the {len(files)} images can be decoded (first: {skipped[0][1]}), expected "
             "labelled images; replace them"
         )
-    return _numbered(answers, looks), skipped, learned.count
+    return tuple(answers), looks, skipped, learned.count
 
 
 def check_labels(
@@ -277,7 +282,7 @@ def _groups(root: Path, files: Sequence[LabelledFile], options: EvaluateOptions)
 
 
 def _numbered(answers: Sequence[Answer], looks: Sequence[np.ndarray]) -> tuple[Answer, ...]:
-    """The answers with the numbers of things, in the order in which `run` reads the folder."""
+    """The answers, with things numbered by looks in the order in which `run` reads the folder."""
     order = natural_order([answer.file for answer in answers])
     things = number_things(looks, order).tolist()
     return tuple(replace(one, thing=thing) for one, thing in zip(answers, things, strict=True))

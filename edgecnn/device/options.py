@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from edgecnn.accuracy.thing_rule import EACH, LOOKS, THINGS_OF_IMAGES, LabThings, ThingRule
 from edgecnn.device.outputs.output_options import OutputOptions
 from edgecnn.device.run.swap_options import SwapOptions
 from edgecnn.errors import OptionError
@@ -67,6 +68,7 @@ class EvaluateOptions(DeviceOptions):
         metavar="FILE.csv",
         shown="the folders below the classes",
     )
+    things: LabThings = option(LOOKS, THINGS_OF_IMAGES)
     group: str = option("device", "Column of --manifest to report accuracy by.", metavar="COLUMN")
     csv: Path | None = option(
         None, "Write a table with a row for each image.", panel="Output", metavar="FILE.csv"
@@ -100,6 +102,7 @@ class BenchmarkOptions(DeviceOptions):
         metavar="FILE.csv",
         shown="the class folders",
     )
+    things: LabThings = option(LOOKS, THINGS_OF_IMAGES)
     warmup: int = 20
     warmup_seconds: float = 0.5
     repeats: int = 200
@@ -158,6 +161,13 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
     )
     name: str | None = option(None, "What this device is called, for its sessions.")
     site: str | None = option(None, "Where this device is, for its sessions.")
+    things: str = option(
+        LOOKS,
+        "What counts as one thing in intervals: looks (frames that look alike), each (every frame "
+        "shows another), or how long a thing stays in view, such as 2s.",
+        suggested=(LOOKS, EACH),
+        metavar="RULE",
+    )
     color: Literal["bgr", "rgb"] = option("bgr", "Channel order that the source delivers.")
     roi: tuple[str, ...] = option(
         (),
@@ -315,7 +325,7 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
             )
         self.check_decisions()
         self.check_swaps(self.device, self.log)
-        _ = self.period_s
+        _ = self.period_s, self.thing_rule
         if len(self.views) > 1 and (self.web is not None or self.window):
             raise OptionError(
                 "--web and --window show one region; with several leave them out, and label the "
@@ -337,6 +347,15 @@ class RunOptions(DeviceOptions, OutputOptions, SwapOptions):
     def region_names(self) -> tuple[str, ...]:
         """The names of several regions; none where there is one."""
         return tuple(str(view.name) for view in self.views) if len(self.roi) > 1 else ()
+
+    @property
+    def thing_rule(self) -> ThingRule:
+        """What counts as one thing.
+
+        Raises:
+            OptionError: `things` names nothing known.
+        """
+        return ThingRule.parse(self.things)
 
     @property
     def period_s(self) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from edgecnn.accuracy.thing_rule import THINGS_OF_IMAGES, LabThings
 from edgecnn.bundle.artifacts import EXPORT_FORMATS, FULL_INTEGER, INT16, ONNX_FULL_INTEGER
 from edgecnn.bundle.spec import Interpolation, Resize
 from edgecnn.errors import OptionError
@@ -71,6 +72,9 @@ class ExportOptions:
         low=0,
         high=100,
         metavar="POINTS",
+    )
+    things: LabThings | None = option(
+        None, THINGS_OF_IMAGES, shown="as in the training"
     )
     repair: bool = option(
         False,

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.accuracy.objects import number_things, tally_of_objects
+from edgecnn.accuracy.thing_rule import EACH, LOOKS
 from edgecnn.bundle.card import LabResult
 from edgecnn.images.tensors import Tensors
 
@@ -60,14 +61,19 @@ def lab_result(scores: np.ndarray, classes: np.ndarray, things: np.ndarray) -> L
     return LabResult.of(whole, confusion, tuple(one.effective for one in each))
 
 
-def things_in(tensors: Tensors, order: Iterable[int] | None = None) -> np.ndarray:
+def things_in(
+    tensors: Tensors, order: Iterable[int] | None = None, things: str = LOOKS
+) -> np.ndarray:
     """Number what images show as `evaluate` and `run` number it: int64, shape (n,).
 
     Args:
         tensors: uint8, shape (n, height, width, 3).
         order: The rows as they are seen; None: as they are.
+        things: What counts as one thing, `LOOKS` or `EACH`.
     """
     rows = range(len(tensors))
+    if things == EACH:
+        return np.arange(len(rows))
     looks = [fingerprint(tensors[k], is_rgb=True) for k in rows]
     return number_things(looks, rows if order is None else order)
 

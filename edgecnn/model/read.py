@@ -27,6 +27,7 @@ import numpy as np
 
 from edgecnn.accuracy.objects import tally_of_objects
 from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.thing_rule import LOOKS
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle, read_card
 from edgecnn.bundle.preprocess import decode, to_tensor
@@ -69,7 +70,8 @@ class LabTest:
 
     tensors: uint8 (n, height, width, 3) RGB; labels: int32 (n,); keras_scores: float32
     (n, classes); files, sha256: str (n,), path below the lab folder and digest of the file.
-    The names are those of the arrays in the MODEL folder.
+    These names are those of the arrays in the MODEL folder. `rule` says what counts as one thing,
+    `LOOKS` or `EACH`.
     """
 
     tensors: Tensors
@@ -77,9 +79,10 @@ class LabTest:
     keras_scores: np.ndarray
     files: np.ndarray
     sha256: np.ndarray
+    rule: str = LOOKS
 
     @classmethod
-    def of(cls, data: Dataset, rows: np.ndarray, scores: np.ndarray) -> LabTest:
+    def of(cls, data: Dataset, rows: np.ndarray, scores: np.ndarray, rule: str = LOOKS) -> LabTest:
         """The lab test on these rows of a data set, whose tensors may stay in a file."""
         return cls(
             ChosenTensors(data.tensors, rows),
@@ -87,7 +90,13 @@ class LabTest:
             scores,
             np.array([data.name(k) for k in rows]),
             np.array([data.sha256[k] for k in rows]),
+            rule,
         )
+
+    @classmethod
+    def array_names(cls) -> tuple[str, ...]:
+        """What the MODEL folder has an array of."""
+        return tuple(field.name for field in fields(cls) if field.name != "rule")
 
     @property
     def keras_top1(self) -> np.ndarray:
@@ -97,7 +106,7 @@ class LabTest:
     @cached_property
     def things(self) -> np.ndarray:
         """int64, shape (n,): what each image shows; `evaluate` numbers the same files alike."""
-        return things_in(self.tensors, natural_order(list(map(str, self.files))))
+        return things_in(self.tensors, natural_order(list(map(str, self.files))), self.rule)
 
     def tally(self, top1: np.ndarray) -> Tally:
         """How many of these answers are right; those of one thing are no independent answers."""
@@ -127,8 +136,11 @@ class LabModel:
             return keras_scores(self.network, tensors)
 
 
-def load_lab_model(path: Path) -> LabModel:
+def load_lab_model(path: Path, things: str | None = None) -> LabModel:
     """Load a MODEL folder and check that its parts belong together.
+
+    Args:
+        things: What counts as one thing, `LOOKS` or `EACH`; None: what did in the training.
 
     Raises:
         ModelError: No MODEL folder, a part that is missing, broken or of another model.
@@ -149,6 +161,7 @@ def load_lab_model(path: Path) -> LabModel:
             f"{path}: {', '.join(wrong)} in {CARD_FILE} is not what `edgecnn train` writes for "
             f"{len(card.labels)} labels; train again"
         )
+    card = replace(card, things=things or card.things)
     test = _load_test(path / LAB_TEST_FILE, card)
     golden = (path / GOLDEN_FOLDER).glob("*")
     encoded = tuple(sorted(p for p in golden if p.suffix.lower() in IMAGE_SUFFIXES))
@@ -292,8 +305,8 @@ def _load_network(file: Path, card: Card) -> keras.Model:
 
 
 def _load_test(path: Path, card: Card) -> LabTest:
-    names = tuple(field.name for field in fields(LabTest))
-    test = LabTest(**_read_arrays(path, names))
+    names = LabTest.array_names()
+    test = LabTest(**_read_arrays(path, names), rule=card.things)
     count, classes = len(test.labels), len(card.labels)
     shapes = {
         "tensors": (count, *card.input.shape),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn._version import __version__
+from edgecnn.accuracy.thing_rule import LOOKS, ThingRule
 from edgecnn.bundle.card import Artifact, Card
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.frame_view import FrameView
@@ -76,6 +77,7 @@ class SessionHeader(Record):
         host: The machine: its name, model, system.
         boot_id: Changes when the machine starts; times of one boot can be compared.
         name, site: What people call this device and its place, where they said so.
+        things: What counts as one thing, see `accuracy.thing_rule`.
         started_at: UTC, ISO 8601; the moment from which events count their time.
         shadow: What answered beside the bundle, where something did.
         run: Where the run began in an earlier session; else None.
@@ -97,6 +99,7 @@ class SessionHeader(Record):
     boot_id: str | None = None
     name: str | None = None
     site: str | None = None
+    things: str = LOOKS
     started_at: str | None = None
     shadow: ShadowBundle | None = None
     run: RunPart | None = None
@@ -112,6 +115,15 @@ class SessionHeader(Record):
         for at in (self.started_at, None if self.run is None else self.run.started_at):
             if at is not None and parse_moment(at, absolute=True) is None:
                 raise ValueError(f"started_at is {at!r}, expected a time such as 2026-05-01T10:00Z")
+
+    @property
+    def thing_rule(self) -> ThingRule:
+        """What counts as one thing.
+
+        Raises:
+            OptionError: `things` names nothing known.
+        """
+        return ThingRule.parse(self.things)
 
     @property
     def ran_over_files(self) -> bool:
@@ -271,6 +283,7 @@ def read_header(session: Path) -> SessionHeader:
             count = number(len(header.card.labels), "label")
             raise ValueError(f"card: {', '.join(torn)} can't be those of its {count}")
         header.check_start()
+        _ = header.thing_rule  # a torn one raises here
     except (KeyError, TypeError, ValueError, EdgecnnError) as error:
         reason = reason_of(error).removesuffix("; export again")
         raise SessionError(

@@ -21,6 +21,7 @@ import numpy as np
 
 from edgecnn.accuracy.confidence import calibrated_confidence
 from edgecnn.accuracy.intervals import is_increasing
+from edgecnn.accuracy.thing_rule import LOOKS, ThingRule
 from edgecnn.errors import SessionError
 from edgecnn.session.answers import frame_key, latest
 from edgecnn.session.events import (
@@ -58,15 +59,20 @@ _WIDE = 1 << 30
 _LOG_ENDS = b": the log ends"
 
 
-def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
+def read_frames(session: Session, *, keep_names: bool = False, things: str | None = None) -> Frames:
     """Read what the device answered. Truth lines are never parsed.
 
     A torn last line is skipped, other broken lines are counted, unknown events are ignored.
 
+    Args:
+        things: What counts as one thing, see `accuracy.thing_rule`; None: what the run
+            took for one.
+
     Raises:
-        SessionError: The events are missing, unreadable or hold no frame.
+        SessionError: The events are missing, unreadable or hold no frame, or not what `things`
+            needs.
     """
-    rows = _Rows(session, keep_names, _stored(session))
+    rows = _Rows(session, keep_names, _stored(session), _other_rule(session, things))
     num_labels = len(session.card.labels)
     for kind, line, torn in _events(session, TRUTH_BEGIN):
         try:
@@ -85,6 +91,11 @@ def read_frames(session: Session, *, keep_names: bool = False) -> Frames:
         raise SessionError(
             f"{session.path / EVENTS_NAME} holds no frame ({rows.broken} broken lines), expected "
             "at least one; was the run stopped before its first frame? leave this session out"
+        )
+    if rows.untimed:
+        raise SessionError(
+            f"{session.path}: its frames have no times, so --things {things} can't tell what they "
+            "show; give --things each, or leave it out"
         )
     return rows.finish()
 
@@ -149,6 +160,22 @@ def kept_pictures(path: Path) -> dict[str, KeptFrame]:
     return {name: frames.kept[row] for row, name in frames.images.items()}
 
 
+def _other_rule(session: Session, things: str | None) -> ThingRule | None:
+    """How things are numbered anew; None where the numbers of the run stay.
+
+    Raises:
+        SessionError: By looks, but the run numbered none.
+    """
+    if things is None or things == session.header.things:
+        return None
+    if things == LOOKS:
+        raise SessionError(
+            f"{session.path} was recorded with --things {session.header.things}, so nothing in it "
+            "tells looks apart; leave --things out"
+        )
+    return ThingRule.parse(things)
+
+
 def _labels(session: Session) -> Iterator[tuple[str | None, bytes, bool]]:
     """`event_lines` of the events, then of the labels beside; frames may be left out."""
     beside = event_lines(labels_beside(session.path), FRAME_BEGIN)
@@ -180,6 +207,8 @@ class _Rows:
     session: Session
     keep_names: bool
     stored: dict[str, str]
+    rule: ThingRule | None = None
+    untimed: bool = False
     key: array[int] = field(default_factory=lambda: array("i"))
     index: array[int] = field(default_factory=lambda: array("b"))
     confidence: array[float] = field(default_factory=lambda: array("f"))
@@ -246,7 +275,9 @@ class _Rows:
             self.chances[row] = chance if event.pool == "uniform" else 0.0
         if self.session.header.shadow is not None:
             self.shadow.append(-1 if event.shadow is None else event.shadow[0])
-        if event.thing is not None:
+        if self.rule is not None:
+            self._number(event, self.rule)
+        elif event.thing is not None:
             self._shown[region] = event.thing
         if region in self._shown:
             self.thing.append(self._shown[region])
@@ -260,6 +291,14 @@ class _Rows:
             self.named += 1
             if self.keep_names:
                 self.names[row] = event.name
+
+    def _number(self, event: FrameEvent, rule: ThingRule) -> None:
+        """Number what a frame shows as a run with this rule would have."""
+        seconds = event.seconds
+        if seconds is None and event.t_ms is not None and event.name is None:
+            seconds = event.t_ms / 1000
+        self.untimed = self.untimed or (seconds is None and bool(rule.stays))
+        self._shown[self.regions[event.region]] = rule.number(event.frame, seconds or 0.0)
 
     def finish(self) -> Frames:
         self._flush()
@@ -289,6 +328,7 @@ class _Rows:
             end=self.end,
             days=days_of(self.days, len(key), kept),
             thing=column(self.thing) if len(self.thing) == len(key) else None,
+            by_looks=self.rule is None and self.session.header.thing_rule.by_looks,
             shadow=column(self.shadow) if len(self.shadow) == len(key) else None,
             scores=moved(self.scores, kept),
             pools=moved(self.pools, kept),

@@ -2,7 +2,8 @@
 
 A run numbers what its frames show, through all sessions that it writes; the next run starts again
 from 0. Of things whose picture was kept, the looks say which of them return. A thing without a
-kept picture counts anew in each run: nothing is left to know it by.
+kept picture counts anew in each run: nothing is left to know it by. Where a person said what
+counts as one thing (see `accuracy.thing_rule`), none returns.
 """
 
 from __future__ import annotations
@@ -31,9 +32,16 @@ def link_things(sessions: Sequence[Session], frames: Sequence[Frames]) -> list[F
     known: dict[int, int] = {}
     names: dict[Hashable, np.ndarray] = {}  # of the things of each run
     numbers, linked, taken = ObjectNumbers(), [], 0
+    first: dict[Hashable, int] = {}  # of each run whose things don't return
     for session, one in zip(sessions, frames, strict=True):
         local = np.asarray(one.thing, np.int64)
         run, begins = session.header.run_key, session.header.run is None
+        if not one.by_looks:
+            start = taken if begins else first.get(run, taken)
+            first[run] = start
+            taken = max(taken, start + int(local.max(initial=-1)) + 1)
+            linked.append(replace(one, thing=start + local))
+            continue
         before = np.zeros(0, np.int64) if begins else names.get(run, np.zeros(0, np.int64))
         new = max(0, int(local.max(initial=-1)) + 1 - len(before))
         name = np.concatenate([before, taken + np.arange(new)])

@@ -259,14 +259,15 @@ def measure(
 
     rows = task.measured_rows()
     some = ChosenTensors(task.data.tensors, rows)
-    train = _tally(scores_of(some), task.data.classes[rows], things_in(some))
-    val_things = things_in(task.tensors("val"))
+    rule = options.things
+    train = _tally(scores_of(some), task.data.classes[rows], things_in(some, things=rule))
+    val_things = things_in(task.tensors("val"), things=rule)
     val = _tally(scores_of(task.tensors("val")), task.classes("val"), val_things)
     # On clean validation images, which are mostly right, it comes out as 1 and says nothing.
     val_scores, val_classes = _in_field(scores_of, task, "val", _FIELD_SEED + 1)
     temperature = fit_temperature(val_scores, val_classes)
     scores, classes = scores_of(task.tensors("test")), task.classes("test")
-    test = LabTest.of(task.data, task.rows("test"), scores)
+    test = LabTest.of(task.data, task.rows("test"), scores, rule)
     lab = lab_result(scores, test.labels, test.things)
     field_scores, field_classes = _in_field(scores_of, task, "test", _FIELD_SEED)
     things = test.things[np.isin(task.rows("test"), task.simulated_rows("test"))]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from edgecnn.accuracy.thing_rule import LOOKS, THINGS_OF_IMAGES, LabThings
 from edgecnn.bundle.spec import InputSpec, Interpolation, Resize
 from edgecnn.errors import OptionError
 from edgecnn.files.manifest import DEFAULT_GROUP, check_group
@@ -257,6 +258,7 @@ class TrainOptions(Record):
         low=0,
         high=86_400,
     )
+    things: LabThings = option(LOOKS, THINGS_OF_IMAGES)
     seed: int = option(
         0, "Seed of weights, order and split.", panel="Machine", low=0, high=2**31 - 1
     )

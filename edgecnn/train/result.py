@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.thing_rule import alike_lines
 from edgecnn.records import Json, Record, Skipped, json_as
 from edgecnn.render.next_lines import next_lines
 from edgecnn.render.table import table
@@ -113,6 +114,7 @@ class TrainResult(Record):
             *(f"\n{part.to_text()}" for part in self.breakdowns),
             "",
             f"Lab accuracy: {self.lab.text()}",
+            *alike_lines(self.lab.total, self.lab.worth),
             *self._untested(),
             *chance,
             *self._confidence(),

@@ -164,7 +164,7 @@ def _write(result: TrainResult, task: Task, learned: Learned, measured: Measured
         result.model,
         _card(result, task, learned, measured),
         learned.model,
-        LabTest.of(data, rows, measured.scores),
+        LabTest.of(data, rows, measured.scores, task.options.things),
         _golden(task, measured),
     )
     train, val = ((task.tensors(part), task.classes(part)) for part in ("train", "val"))
@@ -257,6 +257,7 @@ def _card(result: TrainResult, task: Task, learned: Learned, measured: Measured)
         reject=result.reject,
         training=_summary(result, task),
         camera=task.camera.to_json() if task.camera else None,
+        things=task.options.things,
     )
 
 

@@ -14,16 +14,17 @@ from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.data import read_field
 from edgecnn.audit.audit import AuditOptions, audit
 from edgecnn.audit.beside import too_few_to_adapt
+from edgecnn.audit.recordings.recordings import read_recordings
 from edgecnn.audit.verdict import alike_gap, verdict
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.last_layer import FEWEST_GROUPS
 from edgecnn.device.benchmark.benchmark import benchmark
 from edgecnn.device.evaluate import evaluate
 from edgecnn.device.label.session_desk import SessionDesk
-from edgecnn.device.options import BenchmarkOptions, RunOptions
+from edgecnn.device.options import BenchmarkOptions, EvaluateOptions, RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.device.web.desk import figure_json
-from edgecnn.errors import SessionError
+from edgecnn.errors import OptionError, SessionError
 from edgecnn.session.read import open_session, read_frames, read_truth
 
 
@@ -67,6 +68,49 @@ def test_run_page_evaluate_benchmark_and_audit_print_the_same_interval(tmp_path,
     assert len(whole.per_class) == 2
     for label, tally in whole.per_class.items():
         assert audited.live.per_class[label].text() == tally.text()
+
+
+def test_what_a_person_says_of_things_counts_everywhere(tmp_path, copies):
+    session = tmp_path / "session"
+    options = RunOptions(truth=("folder",), log=session, things="each")
+    ran = run(PAST_BUNDLE, str(copies), options).live
+    assert ran.interval == Tally(ran.correct, ran.total).interval
+    desk = SessionDesk([session])
+    assert figure_json(desk.result().live)["text"] == ran.text()
+    desk.close()
+    assert audit([session]).live.tally.text() == ran.text()
+    counted = evaluate(PAST_BUNDLE, copies, EvaluateOptions(things="each")).accuracy
+    assert counted.text() == ran.text()
+    with pytest.raises(SessionError, match="recorded with --things each"):
+        audit([session], AuditOptions(things="looks"))
+    # A run that took looks for things can be told afterwards; files have no times to tell by.
+    looks = run(PAST_BUNDLE, str(copies), replace(options, log=tmp_path / "looks", things="looks"))
+    assert looks.live.worth < ran.worth
+    told = audit([tmp_path / "looks"], AuditOptions(things="each"))
+    assert told.live.tally.text() == ran.text()
+    with pytest.raises(SessionError, match="no times"):
+        audit([tmp_path / "looks"], AuditOptions(things="2s"))
+    with pytest.raises(OptionError, match="have none"):
+        run(PAST_BUNDLE, str(copies), RunOptions(things="2s"))
+
+
+def test_things_told_by_time_are_those_of_the_run_and_never_return(tmp_path):
+    """40 frames, one in 500 ms, of a look each; a thing stays for 1 s: two things in 2 s."""
+    events = []
+    for k in range(40):
+        events += [answer_event(k, k % 5 > 0, t=500 * k, g=0), truth_event(k, LABELS[0])]
+    paths = [
+        write_session(tmp_path / name, PAST_BUNDLE, events, boot_id=name, started_at=start)
+        for name, start in (("a", "2026-05-01T10:00:00Z"), ("b", "2026-05-02T10:00:00Z"))
+    ]
+    frames = read_frames(open_session(paths[0]), things="1s")
+    assert frames.thing.tolist() == [k // 4 for k in range(40)]
+    assert not frames.by_looks
+    for rule, count in (("1s", 10), ("each", 40)):
+        recorded = read_recordings(paths, None, None, things=rule)
+        numbers = np.concatenate([one.thing for one in recorded.frames])
+        assert len(np.unique(numbers)) == 2 * count
+        assert audit([paths[0]], AuditOptions(things=rule)).alarm.things == count
 
 
 def answered(count: int, start: int = 0):
@@ -193,7 +237,11 @@ def test_a_gap_that_hangs_on_whether_frames_show_one_thing_says_so(tmp_path):
     assert report.gap_points > 10
     chance = "may be chance if pictures that look alike show one thing (400 frames count like 1); "
     assert chance in report.verdict
-    assert report.verdict.endswith("it is no chance if each shows another.")
+    assert "it is no chance if each shows another, which `--things each` tells" in report.verdict
+    assert any("--things each if each shows another" in note for note in report.notes)
+    told = audit([tmp_path / "s"], AuditOptions(things="each"))
+    assert told.live.tally.text() == Tally(320, 400).text()
+    assert "below lab accuracy" in told.verdict
     # The lab's test may be what looks alike; few pictures that all differ are no such thing.
     lab, live, known = Tally(120, 120, 3), Tally(320, 400), (report.live, report.estimate)
     said = verdict(lab, replace(known[0], tally=live), known[1], report.checks, (-1.0, 30.0))

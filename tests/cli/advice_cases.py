@@ -78,6 +78,7 @@ CASES = (
         "train F -o O --network efficientnet-lite0 --no-fine-tune --weights none",
         "train F -o O --network efficientnet-lite0 --weights none",
     ),
+    read("or how long a thing stays in", "run B -s 0 --things often", "run B -s 0 --things 2s"),
     read("-o and --csv are both", "audit S -o x --csv x", "audit S -o x.html --csv x.csv"),
     read(
         "--fail-on alarm needs labels",
@@ -275,6 +276,9 @@ CASES = (
     Case("has no kept pictures", "label BARE", "run B -s F --keep-frames 5 --log O"),
     Case("record with --keep-frames, and", "label BARE", "run B -s F --keep-frames 5 --log O"),
     Case("is of one session, but", "audit S S2 --truth T", "audit S --truth T"),
+    Case(" needs times, and", "run B -s F --things 2s", "run B -s F --things each"),
+    Case("its frames have no times", "audit S --things 2s", "audit S --things each"),
+    Case("was recorded with --things", "audit EACH --things looks", "audit EACH"),
     Case(
         "moved by --truth-offset", "run B -s F --truth T --truth-offset -1", "run B -s F --truth T"
     ),

@@ -56,6 +56,9 @@ class Places:
         """A session over F."""
         self._run("--truth", "folder", "--log", place)
 
+    def make_each(self, place: Path) -> None:
+        self._run("--truth", "folder", "--things", "each", "--log", place)
+
     def make_s2(self, place: Path) -> None:
         """Another one."""
         self._run("--max-frames", 20, "--log", place)

@@ -15,6 +15,7 @@ from samples import sample
 from edgecnn.bundle.artifacts import HEALTHY_AGREEMENT
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.classifier import Classifier
+from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.preprocess import decode, read_image, to_tensor
 from edgecnn.export.export import ExportOptions, export
 from edgecnn.export.judge import lab_frames
@@ -31,9 +32,13 @@ def test_a_file_made_of_dark_images_says_that_they_are_dark_and_what_it_clips(
     dark.mkdir()
     for path in sorted(small_field.iterdir())[:40]:
         cv2.imwrite(str(dark / path.name), decode(path.read_bytes()) // 8)
-    options = ExportOptions(formats=("int8",))
+    options = ExportOptions(formats=("int8",), things="each")
     result = export(small_model, dark, tmp_path / "dark.edgecnn", options)
     assert result.drop(result.artifacts[0]) >= 1
+    assert Bundle.open(result.bundle).card.things == "each"
+    for tally in (result.lab, result.artifacts[0].lab):
+        assert not tally.repeats
+    assert load_lab_model(small_model).card.lab.tally.repeats
     (line,) = (text for text in result.warnings if "points of lab accuracy" in text)
     lost, differs = re.findall(r"(\d+\.\d) (?:points|%)", line)[:2]
     assert float(lost) == round(result.drop(result.artifacts[0]), 1)

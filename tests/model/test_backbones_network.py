@@ -231,9 +231,11 @@ def test_train_by_name_fine_tunes_and_the_card_says_whose_weights(package, tmp_p
 
 
 def test_the_probe_alone_is_a_whole_model(package, tmp_path, two_digits):
-    options = TrainOptions(network="efficientnet-lite0", width=64, height=64, fine_tune=False)
+    side = {"width": 64, "height": 64}
+    options = TrainOptions(network="efficientnet-lite0", fine_tune=False, things="each", **side)
     result = train(two_digits, tmp_path / "model", options)
     model = load_lab_model(tmp_path / "model")  # refuses another network's scores
+    assert (model.card.things, model.test.rule) == ("each", "each")
     assert result.epochs == 0
     assert result.probe is not None
     assert result.probe.cross_validated.accuracy > 0.8

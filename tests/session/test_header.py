@@ -50,7 +50,7 @@ def test_format_2_has_the_keys_that_docs_name(tmp_path):
     assert list(data) == [
         *("format", "edgecnn", "bundle", "card", "artifact", "artifact_sha256", "device"),
         *("fallback", "runtime", "source", "source_color", "truth", "regions", "host"),
-        *("boot_id", "name", "site", "started_at", "shadow", "run"),
+        *("boot_id", "name", "site", "things", "started_at", "shadow", "run"),
     ]
     assert data["format"] == 2
     assert data["regions"][1] == {"region": None, "rotate": 0, "flip": None, "name": "right"}

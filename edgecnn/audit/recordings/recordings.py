@@ -56,11 +56,12 @@ def read_recordings(
     progress: Progress | None,
     *,
     keep_names: bool = False,
+    things: str | None = None,
 ) -> Recordings:
     """Open all sessions below some folders and check that they belong together.
 
     Args:
-        keep_names: As for `read_frames`.
+        keep_names, things: As for `read_frames`.
 
     Raises:
         SessionError: A session can't be read or is given twice, or they ran different models.
@@ -72,7 +73,7 @@ def read_recordings(
     frames = []
     for k, session in enumerate(sessions):
         _show(progress, k, len(sessions))
-        frames.append(read_frames(session, keep_names=keep_names))
+        frames.append(read_frames(session, keep_names=keep_names, things=things))
     _show(progress, len(sessions), len(sessions))
     _check_distinct(sessions, frames)
     found, note = find_bundle(sessions[0], bundle)

@@ -136,6 +136,7 @@ def _judge(
             *(file, _device(file, options), options.threads),
             runtime=options.runtime,
             manifest=options.manifest,
+            things=options.things,
         )
         try:
             judged[file] = evaluate(bundle.path, data, choice, progress=progress)

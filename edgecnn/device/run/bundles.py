@@ -120,7 +120,7 @@ class Active:
         """
         answered = self.classifier.answer(invoked)
         age_ms = (at - frame.captured) * 1000
-        thing = region.number(answered.tensor) if frame.thing is None else frame.thing
+        thing = region.thing(frame, answered.tensor)
         invoke_ms = answered.timing.invoke_ms
         self.answers += 1
         self.invokes.add(invoke_ms)

@@ -79,7 +79,9 @@ class Loop:
         self._ended_at: float | None = None  # from then on labels may come, but no frames
         is_folder = source.kind == ImageSource.kind
         labels, rule = bundles.active.card.labels, bundles.active.rule(options)
-        self._regions = Regions(options.views, labels, rule, separate=is_folder)
+        self._regions = Regions(
+            options.views, labels, rule, separate=is_folder, things=options.thing_rule
+        )
         source.prepare = lambda frame_bgr: self._regions.prepare(
             frame_bgr, bundles.active.card.input
         )

@@ -10,6 +10,7 @@ import numpy as np
 from edgecnn.accuracy.near_duplicates import fingerprint
 from edgecnn.accuracy.objects import ObjectNumbers
 from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.thing_rule import ThingRule
 from edgecnn.bundle.frame_view import FrameView
 from edgecnn.bundle.preprocess import to_tensor
 from edgecnn.bundle.spec import InputSpec, Prediction
@@ -28,13 +29,21 @@ _UNDECIDED = "?"
 class Region:
     """A part of each frame, with answers, things and decisions of its own.
 
-    `name` is None where it is the only one. Things are numbered in the thread that prepares the
+    `name` is None where it is the only one. Looks are numbered in the thread that prepares the
     frames: that of the source, or the loop's for images, which come as they are.
     """
 
-    def __init__(self, view: FrameView, name: str | None, answers: Answers, decider: Decider):
+    def __init__(
+        self,
+        view: FrameView,
+        name: str | None,
+        answers: Answers,
+        decider: Decider,
+        rule: ThingRule,
+    ) -> None:
         self.view, self.name, self.answers = view, name, answers
-        self._decider, self._things = decider, ObjectNumbers()
+        self._decider, self._rule, self._looks = decider, rule, ObjectNumbers()
+        self._start: float | None = None  # when the first frame was captured
         self.decided: str | None = None
 
     def start_over(self, answers: Answers, rule: DecisionRule) -> None:
@@ -47,11 +56,23 @@ class Region:
         cut_bgr = self.view.apply(frame_bgr)
         uncut_bgr = None if self.view.is_whole else frame_bgr
         tensor = to_tensor(cut_bgr, spec)
-        return Prepared(cut_bgr, uncut_bgr, tensor, self.number(tensor), spec=spec)
+        thing = self._look(tensor) if self._rule.by_looks else None
+        return Prepared(cut_bgr, uncut_bgr, tensor, thing, spec=spec)
 
-    def number(self, tensor: np.ndarray) -> int:
-        """The thing that a frame shows here, by what the model takes."""
-        return self._things.number(fingerprint(tensor, is_rgb=True))
+    def thing(self, frame: Frame, tensor: np.ndarray) -> int:
+        """The number of what a frame shows here.
+
+        Args:
+            tensor: What the model takes of it.
+        """
+        if self._rule.by_looks:
+            return self._look(tensor) if frame.thing is None else frame.thing
+        self._start = frame.captured if self._start is None else self._start
+        since = frame.captured - self._start
+        return self._rule.number(frame.index, since if frame.seconds is None else frame.seconds)
+
+    def _look(self, tensor: np.ndarray) -> int:
+        return self._looks.number(fingerprint(tensor, is_rgb=True))
 
     def decide(self, answer: Prediction) -> Decision:
         """Take an answer in."""
@@ -68,6 +89,7 @@ class Regions:
     Args:
         views: One, or several with names.
         separate: See `Answers`.
+        things: What counts as one thing.
     """
 
     def __init__(
@@ -77,6 +99,7 @@ class Regions:
         rule: DecisionRule,
         *,
         separate: bool,
+        things: ThingRule | None = None,
     ) -> None:
         self._all = tuple(
             Region(
@@ -84,6 +107,7 @@ class Regions:
                 view.name if len(views) > 1 else None,
                 Answers(labels, separate=separate),
                 Decider(rule, labels),
+                things or ThingRule(),
             )
             for view in views
         )

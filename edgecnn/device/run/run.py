@@ -6,8 +6,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from edgecnn.accuracy.thing_rule import EACH
 from edgecnn.device.capture.cameras import live_kind, public_name
+from edgecnn.device.capture.frame import Source
 from edgecnn.device.capture.sources import open_source
+from edgecnn.device.capture.stills import ImageSource
 from edgecnn.device.live.status import Status
 from edgecnn.device.live.truth import Truths, load_truths
 from edgecnn.device.load_classifier import Loaded, check_golden, load_classifier
@@ -78,6 +81,7 @@ def run(
         stop = stack.enter_context(stop_on_signals())
         window = stack.enter_context(PreviewWindow("edgecnn")) if options.window else None
         opened = stack.enter_context(open_source(source, options, stop))
+        _check_times(source, opened, options)
         for line in (*unused_options(options, opened.kind), *overlaps(options.views)):
             opened.warn(line)
         labels, hub = loaded.classifier.card.labels, [page.hub] if page else []
@@ -126,6 +130,19 @@ def _refuse_log_in_source(source: str, options: RunOptions) -> None:
         )
 
 
+def _check_times(source: str, opened: Source, options: RunOptions) -> None:
+    """Refuse to tell things by time where frames have none.
+
+    Raises:
+        OptionError: They have none.
+    """
+    if options.thing_rule.stays and (opened.kind == ImageSource.kind or not opened.timed):
+        raise OptionError(
+            f"--things {options.things} needs times, and the frames of {source} have none; give "
+            f"--things {EACH} where each shows another thing, or leave it out"
+        )
+
+
 def _header(
     loaded: Loaded, source: str, options: RunOptions, truths: Truths, shadow: Shadow | None
 ) -> SessionHeader:
@@ -149,5 +166,6 @@ def _header(
         boot_id=boot_id(),
         name=options.name,
         site=options.site,
+        things=options.things,
         shadow=None if shadow is None else shadow.about,
     )

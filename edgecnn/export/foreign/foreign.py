@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgecnn._version import __version__
+from edgecnn.accuracy.thing_rule import LOOKS
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.folder import is_bundle
 from edgecnn.errors import ModelError
@@ -64,7 +65,7 @@ def load_any_model(
                 "`edgecnn train` has its own lab test and input: leave --lab and its like out"
             )
         load_tensorflow(progress)
-        return load_lab_model(path)
+        return load_lab_model(path, options.things)
     if options.lab is None:
         raise ModelError(
             f"{path} is a Keras model without labels and lab test; name a folder of labelled test "
@@ -90,7 +91,7 @@ def _load_foreign(
         network, note = end_in_softmax(path.name, network, pictures)
         network = with_plain_ending(network)
     labels = read_labels(path, network.output_shape[-1], data, options.labels)
-    test = _lab_test(network, data, rows, labels)
+    test = replace(_lab_test(network, data, rows, labels), rule=options.things or LOOKS)
     notes = [*read, *notes, *data.notes, *([note] if note else [])]
     with quiet():
         notes += find_mismatch(model, front, spec, test, labels)
@@ -102,6 +103,7 @@ def _load_foreign(
         prior=(1 / len(labels),) * len(labels),
         edgecnn=__version__,
         training={"imported": _origin(path, options)},
+        things=test.rule,
     )
     golden = tuple(data.files[rows[k]].path for k in most_certain(test.keras_scores, _GOLDEN))
     return LabModel(path, card, network, test, golden, tuple(notes))

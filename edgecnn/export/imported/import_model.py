@@ -109,7 +109,7 @@ def import_model(
     target = _format(payload, foreign.suffix)
     if foreign.suffix == "tflite":
         payload = embed_tflite_metadata(payload, file.stem, names, spec)
-    test = _lab_test(payload, target, seen, rows)
+    test = _lab_test(payload, target, seen, rows, options.things)
     with quiet():
         warnings = _doubts(fed, wanted, test, names, searched=options.normalize == "search")
     checked = check_artifact(payload, target, test, None, progress)
@@ -144,6 +144,7 @@ def _card(
         edgecnn=__version__,
         artifacts=(checked.artifact,),
         training={"imported": _origin(file, ends)},
+        things=test.rule,
     )
 
 
@@ -265,12 +266,12 @@ def _format(data: bytes, suffix: str) -> str:
     return _TFLITE.get(kind, MIXED).file
 
 
-def _lab_test(payload: bytes, file: str, lab: LabImages, rows: np.ndarray) -> LabTest:
+def _lab_test(payload: bytes, file: str, lab: LabImages, rows: np.ndarray, rule: str) -> LabTest:
     """The lab test, with the file's own scores as the reference: there is no other."""
     with quiet():
         runtime = load_runtime(payload, file)
     scores = np.stack([runtime.invoke(lab.data.tensors[int(k)]) for k in rows])
-    return replace(LabTest.of(lab.data, rows, scores), labels=lab.truth[rows])
+    return replace(LabTest.of(lab.data, rows, scores, rule), labels=lab.truth[rows])
 
 
 def _write(output: Path, card: Card, checked: Checked, test: LabTest, files: list[Path]) -> None:

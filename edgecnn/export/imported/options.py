@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgecnn.accuracy.thing_rule import LOOKS, THINGS_OF_IMAGES, LabThings
 from edgecnn.bundle.spec import Interpolation, Resize
 from edgecnn.export.options import Color
 from edgecnn.option import check_options, option
@@ -31,6 +32,7 @@ class ImportOptions:
         metavar="FILE.csv",
         shown="the class folders",
     )
+    things: LabThings = option(LOOKS, THINGS_OF_IMAGES)
     width: int | None = option(None, "Input width, when the file leaves it open.", low=1, high=4096)
     height: int | None = option(
         None, "Input height, when the file leaves it open.", low=1, high=4096

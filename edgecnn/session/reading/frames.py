@@ -44,6 +44,7 @@ class Frames:
     this row on frames were captured on this day, in days since year 1, UTC; 0 where unknown.
     `separate`: every frame is a file of an image folder. `thing`, int32, numbers what the frames
     show (see `accuracy.objects`); None where not every frame of the session has a number.
+    `by_looks`: looks gave these numbers, and no person.
     `shadow`, int32: what the bundle beside answered; -1 where it did not; None where it never did.
     `num_kept` counts the answers whose picture was kept once, `num_foreign` the pictures that
     belong to no answer. `chances` maps the rows whose picture was kept once to the chance that it
@@ -66,6 +67,7 @@ class Frames:
     end: str | None
     days: np.ndarray
     thing: np.ndarray | None = None
+    by_looks: bool = True
     shadow: np.ndarray | None = None
     scores: dict[int, tuple[float, ...]] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)

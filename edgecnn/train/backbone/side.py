@@ -102,7 +102,7 @@ def _tried(
     judged = min(found, key=lambda one: float(one.losses.mean()))
     side = images.shape[1]
     loss, ms = float(judged.losses.mean()), 1000 * frozen.seconds(side, side)
-    things = things_in(images, np.argsort(rows))
+    things = things_in(images, np.argsort(rows), task.options.things)
     return judged, SideTrial(side, tally_of_objects(judged.right, things, classes), loss, ms)
 
 
