@@ -54,6 +54,8 @@ def test_the_parent_comes_back_whole_even_in_place_of_the_adapted_one(family):
     assert result.lab == Bundle.open(old).card.lab.tally
     with pytest.raises(ModelError, match="names no parent"):
         go_back(new, new)
+    with pytest.raises(ModelError, match="nowhere does not exist, expected a folder that"):
+        go_back(new.with_name("nowhere"), new)
 
 
 def test_a_renamed_parent_is_found_and_a_changed_one_is_not_taken(family):
