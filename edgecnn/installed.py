@@ -12,12 +12,13 @@ __all__ = ["check_installed"]
 _PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn"}
 
 
-def check_installed(what: str, *modules: str) -> None:
+def check_installed(what: str, *modules: str, extra: str = "lab") -> None:
     """Find out before the work whether the lab's libraries are there.
 
     Args:
         what: What needs them, such as "training".
         modules: Their names in an import.
+        extra: Which of edgecnn's extras brings all of them.
 
     Raises:
         MissingRuntimeError: One is not installed, as on a device.
@@ -25,6 +26,6 @@ def check_installed(what: str, *modules: str) -> None:
     missing = [_PACKAGES.get(name, name) for name in modules if find_spec(name) is None]
     if missing:
         raise MissingRuntimeError(
-            f"{what} needs {', '.join(missing)}, not installed here; pip install '.[lab]' "
+            f"{what} needs {', '.join(missing)}, not installed here; pip install '.[{extra}]' "
             "in a clone of edgecnn"
         )

@@ -232,6 +232,10 @@ def _open_parent(
     model: Path, output: Path, progress: Progress | None
 ) -> ParentBundle | ParentModel:
     """What is adapted, once it is known that the new one can be written beside it."""
+    if not model.exists():
+        raise ModelError(
+            f"{model} does not exist, expected a MODEL folder of `edgecnn train`, or a bundle"
+        )
     kind = ParentBundle if is_bundle(model) else ParentModel
     if kind is ParentModel and is_keras_file(model):
         raise ModelError(

@@ -36,7 +36,8 @@ def go_back(model: Path | str, output: Path | str) -> UndoResult:
     """
     model, output = Path(model), Path(output)
     if not (model / CARD_FILE).is_file():
-        raise ModelError(f"{model} has no {CARD_FILE}, expected a folder that `adapt` wrote")
+        what = f"has no {CARD_FILE}" if model.exists() else "does not exist"
+        raise ModelError(f"{model} {what}, expected a folder that `adapt` wrote")
     card = read_card((model / CARD_FILE).read_bytes(), model)
     if card.parent is None:
         raise ModelError(f"{model} is no adapted network: its card names no parent to go back to")

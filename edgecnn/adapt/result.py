@@ -286,10 +286,14 @@ class UndoResult(Record):
 
     def to_text(self) -> str:
         lost = f", which had accepted: {', '.join(self.steps)}" if self.steps else ""
-        return (
-            f"wrote {self.model}, a copy of {self.parent} of {self.parent_at}: lab "
-            f"{self.lab.text()}\n"
-            f"undone: {self.undone} of {self.undone_at}{lost}: lab {self.undone_lab.text()}"
+        export = ("export", self.model, "--calibration", "FIELD", "-o", "NAME.edgecnn")
+        return "\n".join(
+            [
+                f"wrote {self.model}, a copy of {self.parent} of {self.parent_at}: lab "
+                f"{self.lab.text()}",
+                f"undone: {self.undone} of {self.undone_at}{lost}: lab {self.undone_lab.text()}",
+                *next_lines(("doctor", self.model) if is_bundle(self.model) else export),
+            ]
         )
 
 

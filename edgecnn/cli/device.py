@@ -121,7 +121,7 @@ def label(
         list[Path],
         typer.Argument(
             metavar="SESSION_OR_FOLDER...",
-            help="Folders of `edgecnn run --log`, or one folder of images.",
+            help="Folders of `edgecnn run --log` or --log-root, or one folder of images.",
         ),
     ],
     options: LabelOptions,

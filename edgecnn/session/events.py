@@ -124,7 +124,7 @@ class FrameEvent(NamedTuple):
         region: The name of the region that was classified, where there are several.
         scores: All scores, in [0, 1], of kept frames and of some others. A line holds them for 32
             classes at most.
-        pool: Where its picture was kept: "uniform", "hard" or "asked"; None where it was not.
+        pool: Where its picture was kept: "uniform" or "hard"; None where it was not.
         probability: With what probability it was kept; None where chance had no part in it.
         name: File name in an image folder; None for cameras and videos.
         seconds: From the start of a recorded video, by its own clock; else None.

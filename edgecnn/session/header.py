@@ -264,8 +264,9 @@ def read_header(session: Path) -> SessionHeader:
     try:
         data = json.loads(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
+        what = f"has no {HEADER_NAME}" if session.exists() else "does not exist"
         raise SessionError(
-            f"{session} has no {HEADER_NAME}, expected a folder that `edgecnn run --log` wrote"
+            f"{session} {what}, expected a folder that `edgecnn run --log` wrote"
         ) from error
     except OSError as error:
         raise SessionError(f"can't read {file}: {error.strerror or error}") from error

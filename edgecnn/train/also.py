@@ -131,7 +131,9 @@ def read_also(folders: tuple[Path, ...], lab: Dataset, spec: InputSpec) -> Field
     named: dict[str, str] = {}
     files: list[LabelledFile] = []
     for folder in folders:
-        classed = classed_files(folder, lab.labels, notes, whose="the lab", mend=_MEND)
+        classed = classed_files(
+            folder, lab.labels, notes, whose="the lab", mend=_MEND, takes_table=False
+        )
         # Their folders below the class say nothing of the lab's devices.
         files += [LabelledFile(file.path, file.label) for file in classed]
         for row in picked_rows(class_folders(folder)):

@@ -189,7 +189,7 @@ def test_bad_input_is_one_clear_line(digits_model, digits_folder, halves, tmp_pa
         ((digits_model, halves[0], halves[0] / "n"), OutputError, "choose another -o"),
         ((digits_model, halves[0], digits_model), ModelError, "choose another -o"),
         ((tmp_path, halves[0], tmp_path / "n"), ModelError, "no card.json"),
-        ((tmp_path / "m", halves[0], tmp_path / "n"), ModelError, "m does not exist, expected a"),
+        ((tmp_path / "m", halves[0], tmp_path / "n"), ModelError, "m does not exist.*or a bundle"),
     ):
         with pytest.raises(error, match=said):
             adapt(*arguments)

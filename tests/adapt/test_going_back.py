@@ -45,7 +45,8 @@ def test_the_parent_comes_back_whole_even_in_place_of_the_adapted_one(family):
         at = datetime(2026, 5, day, 13, 25, tzinfo=timezone.utc).timestamp()
         os.utime(one / CARD_FILE, (at, at))
     result = go_back(new, new)
-    first, second = result.to_text().splitlines()
+    first, second, *then = result.to_text().splitlines()
+    assert then == ["next:", f"  edgecnn doctor {new}"]
     assert f"wrote {new}, a copy of {old.resolve()} of 2026-05-02 13:25 UTC: lab " in first
     undone = f"undone: {new} of 2026-05-28 13:25 UTC, which had accepted: last layer: lab "
     assert second.startswith(undone)
@@ -54,6 +55,8 @@ def test_the_parent_comes_back_whole_even_in_place_of_the_adapted_one(family):
     assert result.lab == Bundle.open(old).card.lab.tally
     with pytest.raises(ModelError, match="names no parent"):
         go_back(new, new)
+    with pytest.raises(ModelError, match="nowhere does not exist, expected a folder that"):
+        go_back(new.with_name("nowhere"), new)
 
 
 def test_a_renamed_parent_is_found_and_a_changed_one_is_not_taken(family):

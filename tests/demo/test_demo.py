@@ -6,7 +6,6 @@ import csv
 import json
 import shlex
 import shutil
-import sys
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from samples import sample
 
+from edgecnn import installed
 from edgecnn.accuracy.tally import Tally
 from edgecnn.bundle.folder import Bundle
 from edgecnn.demo.demo import DemoOptions, DemoResult, find_calibration, run_demo
@@ -180,8 +180,10 @@ def test_folder_of_somebody_s_own_is_refused_and_left_alone(tmp_path):
 
 
 def test_missing_demo_package_is_named_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(MissingRuntimeError, match="pip install scikit-learn mlxtend"):
+    missing = {"mlxtend", "tensorflow"}
+    monkeypatch.setattr(installed, "find_spec", lambda name: None if name in missing else name)
+    said = r"the demo needs tensorflow, mlxtend, .*pip install '\.\[demo\]'"
+    with pytest.raises(MissingRuntimeError, match=said):
         run_demo(tmp_path / "out", SMALL)
     assert not (tmp_path / "out").exists()
 

@@ -87,6 +87,7 @@ def test_a_compiled_file_falls_back_to_its_twin(compiled_bundle):
     loaded = load_classifier(compiled_bundle(with_twin=True), DeviceOptions(device="edgetpu"))
     assert loaded.classifier.artifact.file == PLAIN
     assert loaded.fallback.startswith(f"running {PLAIN} on the CPU: libedgetpu")
+    assert "docs/devices.md" in loaded.fallback or "is not installed" not in loaded.fallback
 
 
 def test_a_compiled_file_without_a_twin_can_only_be_refused(compiled_bundle):

@@ -269,6 +269,7 @@ def test_pictures_that_are_gone_and_names_that_leave_the_folder_are_not_opened(t
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        (shutil.rmtree, "does not exist, expected a folder"),
         (lambda p: (p / "session.json").unlink(), "has no session.json"),
         (lambda p: (p / "session.json").write_text("{"), "is not JSON"),
         (lambda p: (p / "session.json").write_text("[1]"), "format None"),

@@ -133,6 +133,17 @@ def test_a_class_that_the_lab_does_not_have_is_refused_by_name(lab, harvested, w
     assert "\n" not in str(error.value)
 
 
+def test_images_without_class_folders_are_refused_without_the_lab_s_manifest(lab, tmp_path):
+    """`train --manifest` is about the lab: these images it can't label."""
+    loose = tmp_path / "loose" / "1.png"
+    loose.parent.mkdir()
+    shutil.copy(next(lab.rglob("*.png")), loose)
+    (loose.parent / "labels.csv").write_text("file,label\n1.png,0\n")
+    with pytest.raises(DataError, match="make one folder for each class") as error:
+        joined(lab, loose.parent)
+    assert "--manifest" not in str(error.value)
+
+
 def test_a_folder_that_holds_the_lab_alone_is_refused(lab):
     with pytest.raises(DataError, match="none of 120 images can join the training") as error:
         joined(lab, lab)

@@ -110,7 +110,8 @@ def _edgetpu_failure(error: BaseException, library: str) -> str:
     text = one_line(error, 300)
     if isinstance(error, OSError):
         if text.startswith(f"{library}: cannot open"):
-            mend = "install libedgetpu1-std" if "edgetpu" in library else "check the path"
+            google = "get Google's libedgetpu1-std (docs/devices.md, Coral)"
+            mend = google if "edgetpu" in library else "check the path"
             return f"{library} is not installed ({text}); {mend}"
         return f"{library} can't be loaded ({text}); install what it names"
     if isinstance(error, AttributeError):
