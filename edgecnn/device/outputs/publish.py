@@ -5,6 +5,7 @@ A slow one loses lines of a camera. A recording waits for it, so that none is lo
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ __all__ = [
     "OutputDownError",
     "Publisher",
     "Publishers",
+    "certificate_hint",
 ]
 
 _MOST_WAITING = 256
@@ -38,6 +40,12 @@ class OutputDownError(Exception):
 
 class AnswerRefusedError(OutputDownError):
     """An output was reached and does not take this answer: it would not take it later either."""
+
+
+def certificate_hint(error: Exception) -> str:
+    """What to do about a server whose certificate nobody vouches for here."""
+    is_unknown = isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError)
+    return "; name the file of its CA in SSL_CERT_FILE" if is_unknown else ""
 
 
 @dataclass(frozen=True)
