@@ -404,6 +404,27 @@ def test_a_recording_waits_for_an_output_that_is_back_before_all_is_sent(monkeyp
     assert (back.sent, publisher.num_dropped) == ([*range(700)], 0)
 
 
+class Flaky(Stuck):
+    """An output that fails before each answer that it takes."""
+
+    def send(self, one: Announced) -> None:
+        self.failed = not self.failed
+        if self.failed:
+            raise OutputDownError("answers 500")
+        self.sent.append(one.frame)
+
+
+def test_an_output_that_fails_now_and_then_does_not_rest_longer_each_time():
+    flaky, rests = Flaky(), []
+    publisher = Publisher(flaky, changes_only=True)
+    publisher._closing.wait = rests.append
+    for frame in range(6):
+        publisher.put(answered(frame))
+    until(lambda: len(flaky.sent) == 6)
+    publisher.close()
+    assert (flaky.sent, rests) == ([*range(6)], [publish._FIRST_PAUSE_S] * 6)
+
+
 def test_a_recording_waits_for_no_output_that_is_away_nor_after_a_stop():
     stop, stuck = threading.Event(), Stuck()
     away = Publisher(Webhook(f"http://127.0.0.1:{free_port()}/"), changes_only=True)
