@@ -329,6 +329,13 @@ def test_a_sensor_file_of_another_form_is_refused_before_the_run(tmp_path, conte
     assert said in one_line(error.value)
 
 
+def test_a_card_that_several_regions_go_by_is_said_to_label_all_of_them():
+    for names, count in ((["a=marker", "b=marker"], 1), (["a=marker"], 0)):
+        source = recording()
+        load_truths(names, source, LABELS, regions=["a", "b"]).close()
+        assert len(source.take_warnings()) == count
+
+
 def test_an_offset_that_moves_a_row_before_the_first_frame_is_refused(tmp_path):
     file = write(tmp_path, "frame,label\n0,cat\n1,dog\n")
     with pytest.raises(TruthError, match="line 2: frame 0 moved by --truth-offset -1") as error:

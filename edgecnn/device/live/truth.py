@@ -159,6 +159,13 @@ def load_truths(
                 loaded.append(load(what))
                 about.append(region)
                 opened.callback(loaded[-1].close)
+        sources = zip(loaded, about, strict=True)
+        marked = [name for one, name in sources if one.via == "marker" and name is not None]
+        if len(marked) > 1:
+            source.warn(
+                f"a card labels the regions {listed(marked)} alike, wherever it is in view: it "
+                "can't say which of them it is about"
+            )
         opened.pop_all()
     return Truths([*loaded, *more], guard, [*about, *[None] * len(more)])
 
