@@ -33,7 +33,7 @@ from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs import publish
 from edgecnn.device.outputs.decision import Decider, Decision
 from edgecnn.device.outputs.lines import JsonLines, Webhook
-from edgecnn.device.outputs.metrics import Metrics, metrics_text
+from edgecnn.device.outputs.metrics import Metrics, check_metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
 from edgecnn.device.outputs.output_options import DecisionRule, OutputOptions
 from edgecnn.device.outputs.publish import (
@@ -219,6 +219,7 @@ def test_metrics_are_served_and_a_taken_or_wrong_address_is_one_line():
         metrics.close()
     with pytest.raises(OptionError, match="--metrics is 'here:there'"):
         Metrics("here:there")
+    assert check_metrics("0.0.0.0").port == 9100
 
 
 class Receiver:

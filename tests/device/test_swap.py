@@ -554,7 +554,7 @@ def test_a_shadow_that_may_take_over_has_to_bear_the_rules_of_the_decisions(two,
     seal(bundle)
     options = RunOptions(shadow=two["most"], reject=("card",), max_frames=5)
     assert run(bundle, str(turning[0]), options).frames == 5
-    with pytest.raises(OptionError, match="--reject card"):
+    with pytest.raises(OptionError, match=f"--shadow {two['most']}: --reject card"):
         run(bundle, str(turning[0]), replace(options, switch_when="better"))
 
 

@@ -330,7 +330,7 @@ def test_a_sensor_file_of_another_form_is_refused_before_the_run(tmp_path, conte
 
 
 def test_a_card_that_several_regions_go_by_is_said_to_label_all_of_them():
-    for names, count in ((["a=marker", "b=marker"], 1), (["a=marker"], 0)):
+    for names, count in ((["a=marker", "b=marker"], 1), (["a=marker", "b=none"], 0)):
         source = recording()
         load_truths(names, source, LABELS, regions=["a", "b"]).close()
         assert len(source.take_warnings()) == count

@@ -154,8 +154,8 @@ def load_truths(
         loaded: list[TruthSource] = []
         about: list[str | None] = []
         for name in map(str, names):
-            if name != "none":
-                region, what = split_region(name, regions)
+            region, what = (None, name) if name == "none" else split_region(name, regions)
+            if what != "none":
                 loaded.append(load(what))
                 about.append(region)
                 opened.callback(loaded[-1].close)
