@@ -23,7 +23,8 @@ __all__ = [
 ]
 
 _HOUR, _MINUTE = 3600.0, 60.0
-_ZONES = [half / 2 for half in range(-28, 29) if half]  # hours that local times differ from UTC
+# Hours that local times differ from UTC: nowhere by half an hour or one and a half.
+_ZONES = [half / 2 for half in range(-28, 29) if abs(half) not in (0, 1, 3)]
 
 
 @dataclass(frozen=True)

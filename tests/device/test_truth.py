@@ -284,7 +284,7 @@ def test_times_of_a_camera_may_be_seconds_since_1970(tmp_path):
         # After two hours frames would get the labels of two hours ago.
         ("2026-05-01T11:00:00,dog\n", "2026-05-01 14:00:00;cat", "UTC+02:00", []),
         ("2026-05-01T11:00:00,dog\n", "2026-05-01T12:00:07.5,cat", "", ["dog"] * 7 + ["cat"]),
-        ("2026-05-01T11:00:00,dog\n", "2026-05-01T11:13:00,cat", "", ["cat"] * 10),  # only late
+        ("2026-05-01T11:00:00,dog\n", "2026-05-01T11:30:00,cat", "", ["cat"] * 10),  # only late
         ("2026-05-01T06:00:00,dog\n", "2026-05-01T07:00:00,cat", "UTC-05:00", ["cat"] * 10),
     ],
 )
