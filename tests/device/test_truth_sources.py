@@ -288,15 +288,20 @@ def test_a_wrong_row_stops_a_run_before_it_starts_and_is_a_warning_later(video, 
     options = RunOptions(truth=(f"sensor:{log}",))
     with pytest.raises(TruthError, match=r"sensor\.csv line 1: label 'lion' is not in the bundle"):
         run(PAST_BUNDLE, str(video), options)
-    log.write_text(f"0,{A}\n0.5,tiger\n0.6,bear\n")
-    at_frame(20, lambda: append(log, "1,lion\nsoon,red 1\n"))
-    result = run(PAST_BUNDLE, str(video), options)
-    (said,) = [w for w in result.warnings if w.startswith("passed over: ")]
+    log.write_text(f"0,{A}\n0.5,tiger\n0.6,bear\n0.8,{B}\n")
+    at_frame(20, lambda: append(log, f"1.6,lion\nsoon,red 1\n1.8,lion\n2,{A},2\n"))
+    result, labels = run_and_audit(video, tmp_path / "s", f"sensor:{log}")
+    (said,) = [w for w in result.warnings if w.startswith("nothing is known from there to")]
     assert "line 2: label 'tiger' is not in the bundle" in said
-    assert said.endswith("; 1 more row wrong too")
-    assert [w for w in result.warnings if "line 4: label 'lion'" in w]
-    assert [w for w in result.warnings if "line 5: 'soon', expected seconds from the start" in w]
-    assert result.live.total > 50
+    assert said.endswith("; 1 more fault in it")
+    (said,) = [w for w in result.warnings if "label 'lion' is not in the bundle" in w]
+    assert "line 5: " in said  # and not of each row that says so
+    assert [w for w in result.warnings if "line 6: 'soon', expected seconds from the start" in w]
+    # A row whose label is wrong ends the one before it.
+    first, second = ([k for k, label in labels.items() if label == one] for one in (A, B))
+    assert 0 <= first[0] <= first[-1] < 13
+    assert 20 <= second[0] <= second[-1] < 40
+    assert {*labels.values()} == {A, B}
     with pytest.raises(TruthError, match="start the program that writes it first"):
         run(PAST_BUNDLE, str(video), RunOptions(truth=(f"sensor:{tmp_path / 'no.csv'}",)))
 

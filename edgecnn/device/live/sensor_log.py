@@ -46,6 +46,7 @@ class SensorLog:
         self._offset = self._line = 0
         self._place: tuple[int, int] | None = None  # of the file that was read last
         self._refused: deque[str] = deque(maxlen=_REMEMBERED)  # what was wrong with rows
+        self.has_right = False  # whether any row was
         self.oldest = float("inf")  # the time of the first row that was ever read
 
     def __len__(self) -> int:
@@ -63,7 +64,8 @@ class SensorLog:
         """Read the rows that were appended.
 
         Args:
-            refuse: Called with what is wrong with a row; what it does not raise is passed over.
+            refuse: Called with what is wrong with a row, once for all that have the same fault;
+                from the time of such a row on nothing is known.
             is_over: Nothing follows. Else a last row without its line end is not whole yet.
 
         Returns:
@@ -74,14 +76,20 @@ class SensorLog:
         """
         earliest = None
         for number, line in self._new_lines(is_over):
+            where = f"{self.path} line {number}"
             try:
-                time, label = self._parse(f"{self.path} line {number}", line)
+                time, label = self._parse(where, line)
+                self.has_right = True
             except TruthError as error:
-                # Once: a file that is written anew each time has its wrong rows each time.
-                if str(error) not in self._refused:
+                # Once: a label may come for months, and a file that is written anew has all again.
+                what = str(error).removeprefix(where)
+                if what not in self._refused:
                     refuse(error)
-                self._refused.append(str(error))
-                continue
+                self._refused.append(what)
+                # What the row before says is over all the same.
+                if (found := self._time(where, line)) is None:
+                    continue
+                time, label = found, ""
             at = bisect_right(self._times, time)
             if at and (self._times[at - 1], self._names[at - 1]) == (time, label):
                 continue  # of a file that was replaced by a longer one
@@ -168,6 +176,13 @@ class SensorLog:
         if time is None:
             raise TruthError(f"{where}: {text!r}, expected {self._expected}")
         return time, label
+
+    def _time(self, where: str, line: str) -> float | None:
+        """The time of a row that is wrong otherwise."""
+        try:
+            return self._moment(next(iter(self._cells(where, line)), ""))
+        except TruthError:
+            return None
 
     def _moment(self, text: str) -> float | None:
         time = parse_moment(point(text), absolute=False)

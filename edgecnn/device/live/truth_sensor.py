@@ -152,9 +152,9 @@ def load_sensor(path: Path, source: Source, labels: Sequence[str], guard: GuardB
     log = SensorLog(path, labels, absolute=source.live)
     wrong: list[TruthError] = []
     log.read_on(wrong.append)
-    if wrong and not len(log):
+    if wrong and not log.has_right:
         raise wrong[0]
     if wrong:  # a row of months ago must not keep a service from starting again
-        more = f"; {number(len(wrong) - 1, 'more row')} wrong too" if len(wrong) > 1 else ""
-        source.warn(f"passed over: {wrong[0]}{more}")
+        more = f"; {number(len(wrong) - 1, 'more fault')} in it" if len(wrong) > 1 else ""
+        source.warn(f"nothing is known from there to the next row: {wrong[0]}{more}")
     return SensorTruth(log, guard, source.warn, absolute=source.live)
