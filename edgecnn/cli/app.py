@@ -154,6 +154,8 @@ def _of_place(error: OSError) -> str | None:
             f"can't write {error.filename or 'a temporary file'}: {error.strerror}; free some "
             "room, or set TMPDIR to a folder that has it"
         )
+    if error.filename == "stdout":  # a file that may not grow, a terminal that is gone
+        return f"can't write stdout: {error.strerror}; send it elsewhere"
     if error.errno in _SHUT and error.filename is not None:
         return f"can't look at {error.filename}: {error.strerror}; check the path and its rights"
     return None

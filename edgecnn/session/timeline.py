@@ -14,6 +14,7 @@ import numpy as np
 __all__ = [
     "Span",
     "Timeline",
+    "doubt_clock",
     "doubt_frames",
     "doubt_names",
     "doubt_times",
@@ -21,8 +22,9 @@ __all__ = [
     "missed",
 ]
 
-_HOUR = 3600.0
-_ZONES = [half / 2 for half in range(-28, 29) if half]  # hours that local times differ from UTC
+_HOUR, _MINUTE = 3600.0, 60.0
+# Hours that local times differ from UTC: nowhere by half an hour or one and a half.
+_ZONES = [half / 2 for half in range(-28, 29) if abs(half) not in (0, 1, 3)]
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,29 @@ def doubt_names(path: Path, absent: Sequence[str], total: int) -> list[str]:
         f"{path}: {len(absent)} of its {total} names are in no place of the source (the first: "
         f"{absent[0]!r})"
     ]
+
+
+def doubt_clock(path: Path, newest: float, now: float) -> str:
+    """Say that a row which was written just now has a time of another zone or clock.
+
+    A row may come late and be right: it is doubted only where another zone explains it.
+
+    Args:
+        newest: The time of the newest row, in seconds since 1970.
+        now: When the newest frame was captured.
+
+    Returns:
+        What is doubtful; empty where nothing is.
+    """
+    if abs(newest - now) <= _MINUTE:
+        return ""
+    hint = _zone_hint((newest - _MINUTE, newest + _MINUTE), (now, now))
+    if newest < now and not hint:
+        return ""
+    return (
+        f"{path}: its newest row is of {_utc(newest)}, and the frames are of {_utc(now)}"
+        f"{hint or '; do their clocks agree?'}"
+    )
 
 
 def missed(

@@ -27,7 +27,7 @@ from typing import Any, Literal
 from edgecnn.errors import TruthError, listed
 from edgecnn.files.csv_table import SEPARATORS
 from edgecnn.session.events import NONE_LABEL, utc_time
-from edgecnn.session.reading.truth_table import read_truth_table
+from edgecnn.session.reading.truth_table import point, read_truth_table, truth_header, truth_rows
 from edgecnn.session.timeline import Span, Timeline, doubt_frames, doubt_names, doubt_times
 
 __all__ = [
@@ -154,25 +154,14 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row], list
     separator = table.separator
     notes = [] if separator == "," else [f"{path} is read with {SEPARATORS[separator]}"]
     try:
-        header = table.plain_header()
+        header = truth_header(path, table)
         form = _find_form(f"{path} line {table.line}", header)
         places = [header.index(column) for column in (*form, "label")]
         rows = []
-        for cells in table:
-            if not any(cell.strip() for cell in cells):
-                continue
-            while len(cells) > len(header) and not cells[-1].strip():
-                cells.pop()  # spreadsheets write commas to the widest row
-            if len(cells) != len(header):
-                commas = len(cells) > len(header) and separator == ","
-                raise TruthError(
-                    f"{path} line {table.line}: {len(cells)} cells, expected {len(header)} "
-                    f"({','.join(header)})"
-                    + ("; write numbers with a point: 1.5, not 1,5" if commas else "")
-                )
-            *keys, label = (cells[place].strip() for place in places)
+        for cells in truth_rows(path, table, header):
+            *keys, label = (cells[place] for place in places)
             if form == ("start", "end"):
-                keys = [_point(key) for key in keys]
+                keys = [point(key) for key in keys]
             check_label(f"{path} line {table.line}", label, labels)
             rows.append(_Row(table.line, tuple(keys), label))
     except csv.Error as error:
@@ -180,11 +169,6 @@ def _read_rows(path: Path, labels: Sequence[str]) -> tuple[str, list[_Row], list
     if not rows:
         raise TruthError(f"{path} has a header and no rows; expected rows of {','.join(header)}")
     return form[0], rows, notes
-
-
-def _point(text: str) -> str:
-    """A number with a decimal comma as one with a point; anything else as it is."""
-    return text.replace(",", ".") if re.fullmatch(r"[0-9:]+,[0-9]+", text) else text
 
 
 def check_label(where: str, label: str, labels: Sequence[str]) -> None:
@@ -205,9 +189,6 @@ def check_label(where: str, label: str, labels: Sequence[str]) -> None:
 
 
 def _find_form(where: str, header: list[str]) -> tuple[str, ...]:
-    twice = [column for column, count in Counter(header).items() if column and count > 1]
-    if twice:
-        raise TruthError(f"{where}: column {twice[0]!r} appears twice")
     for form in _FORMS:
         if {*form, "label"} <= set(header):
             return form

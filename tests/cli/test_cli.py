@@ -290,11 +290,14 @@ def test_who_waits_for_the_reader_of_stdout_still_hears_a_signal():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
-def test_a_full_disk_below_stdout_is_one_line_and_a_closed_one_is_no_fault():
+def test_a_full_disk_below_stdout_is_one_line_and_a_closed_one_is_no_fault(tmp_path):
     command = [sys.executable, "-m", "edgecnn", "service", "install", str(PAST_BUNDLE)]
     shell = f"{shlex.join([*command, '-s', '0', '--print-only'])}"
     full = subprocess.run(f"{shell} > /dev/full", shell=True, capture_output=True, text=True)
     assert_one_line((full.returncode, full.stdout, full.stderr), "can't write stdout", "No space")
+    small = f"ulimit -f 0; PYTHONDONTWRITEBYTECODE=1 {shell} > {tmp_path / 'small'}"
+    full = subprocess.run(small, shell=True, capture_output=True, text=True)
+    assert_one_line((full.returncode, full.stdout, full.stderr), "can't write stdout", "too large")
     closed = subprocess.run(f"{shell} >&-", shell=True, capture_output=True, text=True)
     assert (closed.returncode, closed.stderr) == (0, "")
 

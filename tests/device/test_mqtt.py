@@ -104,21 +104,23 @@ def answered(frame: int, *, changed: bool) -> Announced:
 
 def test_decisions_figures_and_presence_are_published_and_retained():
     broker = Broker()
-    output = Mqtt(f"mqtt://me:s%40cret@127.0.0.1:{broker.port}/home/door", "Front door")
+    output = Mqtt(f"mqtt://me:s%40cret@127.0.0.1:{broker.port}/home/front%20door", "Vordertür 1")
     output.send(answered(1, changed=True))
     output.send(answered(2, changed=False))
     output.show(STATUS)
-    assert broker.wait_for("home/door/available") == b"online"
-    config = json.loads(broker.wait_for("homeassistant/sensor/edgecnn_Front_door/config"))
-    assert config["state_topic"] == "home/door/state"
-    assert json.loads(broker.wait_for("home/door/state"))["decision"] == "cat"
-    assert json.loads(broker.wait_for("home/door/figures"))["gap_points"] == 17.0
+    assert broker.wait_for("home/front door/available") == b"online"
+    config = json.loads(broker.wait_for("homeassistant/sensor/edgecnn_Vordertfcr_1/config"))
+    assert config["state_topic"] == "home/front door/state"
+    assert json.loads(broker.wait_for("home/front door/state"))["decision"] == "cat"
+    assert json.loads(broker.wait_for("home/front door/figures"))["gap_points"] == 17.0
     output.close()
     broker.close()
-    assert [json.loads(p)["frame"] for name, p, _ in broker.got if name == "home/door/state"] == [1]
+    assert [
+        json.loads(p)["frame"] for name, p, _ in broker.got if name == "home/front door/state"
+    ] == [1]
     assert all(retained for _, _, retained in broker.got)
-    assert broker.got[-1][:2] == ("home/door/available", b"offline")
-    for part in (b"home/door/available", b"offline", b"me", b"s@cret"):
+    assert broker.got[-1][:2] == ("home/front door/available", b"offline")
+    for part in (b"home/front door/available", b"offline", b"me", b"s@cret"):
         assert part in broker.connect
 
 

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
@@ -31,10 +33,17 @@ from edgecnn.device.options import RunOptions
 from edgecnn.device.outputs import publish
 from edgecnn.device.outputs.decision import Decider, Decision
 from edgecnn.device.outputs.lines import JsonLines, Webhook
-from edgecnn.device.outputs.metrics import Metrics, metrics_text
+from edgecnn.device.outputs.metrics import Metrics, check_metrics, metrics_text
 from edgecnn.device.outputs.mqtt import Mqtt, discovery
 from edgecnn.device.outputs.output_options import DecisionRule, OutputOptions
-from edgecnn.device.outputs.publish import Announced, Output, OutputDownError, Publisher, Publishers
+from edgecnn.device.outputs.publish import (
+    Announced,
+    Output,
+    OutputDownError,
+    Publisher,
+    Publishers,
+    certificate_hint,
+)
 from edgecnn.device.run.run import run
 from edgecnn.errors import EdgecnnError, MissingRuntimeError, OptionError
 
@@ -57,8 +66,20 @@ def test_n_of_m_answers_decide_and_an_unsure_one_is_none():
     assert decisions(DecisionRule(agree=2, window=3), answers)[:5] == [
         None, "cat", "cat", "cat", "dog",
     ]  # fmt: skip
+    # Of as many votes for two the decision stays.
+    ties = [(k, 0.9) for k in (0, 1, 1, 0, 1, 0, 0)]
+    assert decisions(DecisionRule(agree=2, window=4), ties)[2:] == ["dog"] * 4 + ["cat"]
     assert decisions(DecisionRule(least=0.5), answers)[5] is None
     assert decisions(DecisionRule(agree=3, window=4, least=0.5), answers)[-1] == "cat"
+
+
+def test_the_first_decision_is_told_though_it_is_none():
+    """A broker may hold the one of a run before."""
+    decider = Decider(DecisionRule(least=0.5), LABELS)
+    answers = [Prediction(0, "cat", sure, ()) for sure in (0.4, 0.4, 0.9, 0.9)]
+    found = [decider.decide(answer) for answer in answers]
+    assert [one.label for one in found] == [None, None, "cat", "cat"]
+    assert [one.changed for one in found] == [True, False, True, False]
 
 
 def test_a_class_can_have_a_threshold_of_its_own_and_the_card_has_one_for_all():
@@ -198,6 +219,7 @@ def test_metrics_are_served_and_a_taken_or_wrong_address_is_one_line():
         metrics.close()
     with pytest.raises(OptionError, match="--metrics is 'here:there'"):
         Metrics("here:there")
+    assert check_metrics("0.0.0.0").port == 9100
 
 
 class Receiver:
@@ -383,6 +405,27 @@ def test_a_recording_waits_for_an_output_that_is_back_before_all_is_sent(monkeyp
     assert (back.sent, publisher.num_dropped) == ([*range(700)], 0)
 
 
+class Flaky(Stuck):
+    """An output that fails before each answer that it takes."""
+
+    def send(self, one: Announced) -> None:
+        self.failed = not self.failed
+        if self.failed:
+            raise OutputDownError("answers 500")
+        self.sent.append(one.frame)
+
+
+def test_an_output_that_fails_now_and_then_does_not_rest_longer_each_time():
+    flaky, rests = Flaky(), []
+    publisher = Publisher(flaky, changes_only=True)
+    publisher._closing.wait = rests.append
+    for frame in range(6):
+        publisher.put(answered(frame))
+    until(lambda: len(flaky.sent) == 6)
+    publisher.close()
+    assert (flaky.sent, rests) == ([*range(6)], [publish._FIRST_PAUSE_S] * 6)
+
+
 def test_a_recording_waits_for_no_output_that_is_away_nor_after_a_stop():
     stop, stuck = threading.Event(), Stuck()
     away = Publisher(Webhook(f"http://127.0.0.1:{free_port()}/"), changes_only=True)
@@ -490,11 +533,18 @@ def test_a_reader_that_is_gone_ends_the_run():
     assert stop.is_set()
 
 
+@pytest.mark.parametrize("wrap", [lambda error: error, urllib.error.URLError])
+def test_a_server_whose_certificate_is_unknown_is_said_with_what_to_do(wrap):
+    assert "SSL_CERT_FILE" in certificate_hint(wrap(ssl.SSLCertVerificationError("unknown CA")))
+    assert certificate_hint(wrap(ssl.SSLError("wrong version"))) == ""
+
+
 @pytest.mark.parametrize(
     "url",
     [
         *("http://x/y", "mqtt://", "mqtt://a:b@:99999/x", "nothing"),
         *("mqtt://x/a/#", "mqtt://x/+/b", "mqtt://x/$SYS/y", "mqtt://x/a?b"),
+        *("mqtt://x/a%23", "mqtt://x/%2B/b", "mqtt://x/a%00"),
     ],
 )
 def test_an_mqtt_address_that_is_none_is_one_line(url):

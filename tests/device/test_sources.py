@@ -114,6 +114,10 @@ def test_a_video_gives_every_frame_as_opencv_reads_it_with_its_time(
     assert all(np.array_equal(f.frame_bgr, g) for f, g in zip(frames, by_hand, strict=True))
     assert [f.seconds for f in frames] == pytest.approx([k / 10 for k in range(12)], abs=0.02)
     assert warnings == []
+    with open_source(str(path), RunOptions(fps=5.0)) as source:
+        (warning,) = source.take_warnings()
+    assert warning.startswith("--fps 5 replaces the times of ")
+    assert "which has 10 frames a second" in warning
 
 
 def test_a_cut_off_video_gives_what_it_holds_and_a_warning(tmp_path, pictures):

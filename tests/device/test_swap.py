@@ -188,7 +188,7 @@ def test_a_bundle_with_a_wrong_golden_frame_or_other_labels_never_answers(
             shutil.copytree(bundle, folder / ".next")
             (folder / ".next").rename(folder / bundle.name)
             until(lambda name=bundle.name: any(name in text for text in seen))
-        (folder / "no.edgecnn").write_bytes(b"no bundle")
+        (folder / "notes.txt").write_bytes(b"no bundle")
         put(two["most"], folder, 0)
         until(lambda: len(swaps) == 1)
 
@@ -230,6 +230,19 @@ def test_a_bundle_that_is_looked_at_twice_is_taken_once(two, tmp_path, monkeypat
     assert incoming.take() is None
     (tmp_path / "now.edgecnn" / CARD_FILE).touch()
     assert incoming.too_late() == ""  # it answers, touched or not
+
+
+def test_a_bundle_that_is_cut_off_is_said_and_the_newest_of_the_others_answers(two, tmp_path):
+    """Else a run that starts again would answer with its first bundle, not with the last one."""
+    put(two["most"], tmp_path, 0)
+    (tmp_path / "cut.edgecnn").write_bytes(b"PK, and no more")
+    incoming = Incoming(tmp_path, RunOptions(bundle_dir=tmp_path), Classifier(two["mean"]))
+    incoming._look()
+    incoming._look()
+    (said,) = incoming.take_refusals()
+    assert said.startswith("cut.edgecnn was refused, the bundle stays: ")
+    assert incoming.too_late().startswith("now.edgecnn of --bundle-dir answered no frame")
+    assert incoming.take().classifier.bundle.sha256 == Bundle.open(two["most"]).sha256
 
 
 def test_live_accuracy_and_an_audit_are_of_one_bundle(two, expected, swapping, tmp_path):
@@ -541,7 +554,7 @@ def test_a_shadow_that_may_take_over_has_to_bear_the_rules_of_the_decisions(two,
     seal(bundle)
     options = RunOptions(shadow=two["most"], reject=("card",), max_frames=5)
     assert run(bundle, str(turning[0]), options).frames == 5
-    with pytest.raises(OptionError, match="--reject card"):
+    with pytest.raises(OptionError, match=f"--shadow {two['most']}: --reject card"):
         run(bundle, str(turning[0]), replace(options, switch_when="better"))
 
 

@@ -15,6 +15,7 @@ from helpers_run import one_line
 from edgecnn.bundle.spec import Prediction
 from edgecnn.device.capture.frame import Frame, Source
 from edgecnn.device.capture.stills import ImageSource
+from edgecnn.device.live import truth_sensor
 from edgecnn.device.live.truth import load_truths
 from edgecnn.device.options import RunOptions
 from edgecnn.errors import TruthError
@@ -276,16 +277,63 @@ def test_times_of_a_camera_may_be_seconds_since_1970(tmp_path):
     assert any("count from 1970 (UTC)" in note for note in source.take_warnings())
 
 
-def test_a_sensor_whose_rows_all_come_after_the_run_is_said(tmp_path):
-    file = write(tmp_path, "2026-05-01T14:00:00,cat\n")
+@pytest.mark.parametrize(
+    ("before", "row", "zone", "labels"),
+    [
+        ("", "2026-05-01T14:00:00,cat", "UTC+02:00", []),
+        # After two hours frames would get the labels of two hours ago.
+        ("2026-05-01T11:00:00,dog\n", "2026-05-01 14:00:00;cat", "UTC+02:00", []),
+        ("2026-05-01T11:00:00,dog\n", "2026-05-01T12:00:07.5,cat", "", ["dog"] * 7 + ["cat"]),
+        ("2026-05-01T11:00:00,dog\n", "2026-05-01T11:30:00,cat", "", ["cat"] * 10),  # only late
+        ("2026-05-01T06:00:00,dog\n", "2026-05-01T07:00:00,cat", "UTC-05:00", ["cat"] * 10),
+    ],
+)
+def test_a_sensor_at_a_camera_that_goes_by_another_clock_is_said(
+    tmp_path, monkeypatch, before, row, zone, labels
+):
+    monkeypatch.setattr(truth_sensor, "_POLL_S", 0.0)
+    file = write(tmp_path, before)
     source = camera()
     truths = load_truths([f"sensor:{file}"], source, LABELS)
+    with file.open("a") as log:
+        log.write(row)  # the last row of a file may have no line end
+        if zone:
+            log.write("\n")
     for k in range(10):
         truths.observe(frame(k, seconds=k), ANSWER)
     truths.close()
-    (warning,) = source.take_warnings()
-    assert "is about no frame" in warning
-    assert "UTC+02:00" in warning
+    said = {event.frame: event.label for event in truths.take()}
+    assert [said[k] for k in sorted(said)][: len(labels)] == labels
+    warnings = source.take_warnings()
+    assert len(warnings) == bool(zone)
+    assert all(f"they fit if they are times of {zone}: write the zone" in one for one in warnings)
+    if not labels:
+        assert not said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("label,time\ncat,0\n", "line 1: columns 'label,time', expected time,label"),
+        ("Klasse;Zeit\n1;0\n", "line 1: columns 'klasse,zeit', expected time,label"),
+        ("time,label,by\n0,cat,me\n", "line 1: columns 'time,label,by', expected time,label"),
+        ("12.5,cat\n", "line 1: '12.5', expected an ISO 8601 time or seconds since 1970"),
+        ("1777636800000,cat\n", "line 1: '1777636800000', expected an ISO 8601 time or seconds"),
+        ("0,cat\n".encode("utf-16"), "is not UTF-8 text; expected rows of time,label"),
+    ],
+)
+def test_a_sensor_file_of_another_form_is_refused_before_the_run(tmp_path, content, said):
+    file = write(tmp_path, content)
+    with pytest.raises(TruthError) as error:
+        load_truths([f"sensor:{file}"], camera(), LABELS)
+    assert said in one_line(error.value)
+
+
+def test_a_card_that_several_regions_go_by_is_said_to_label_all_of_them():
+    for names, count in ((["a=marker", "b=marker"], 1), (["a=marker", "b=none"], 0)):
+        source = recording()
+        load_truths(names, source, LABELS, regions=["a", "b"]).close()
+        assert len(source.take_warnings()) == count
 
 
 def test_an_offset_that_moves_a_row_before_the_first_frame_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from edgecnn.device.capture.frame import Frame, now_utc
 from edgecnn.device.live.truth_keys import KeyTruth, ShownFrame, class_keys
 from edgecnn.device.options import RunOptions
 from edgecnn.device.run.run import run
-from edgecnn.device.run.window import draw
+from edgecnn.device.run.window import draw, typed
 from edgecnn.session.events import NONE_LABEL
 
 NAMES = ("cat", "dog", "fox")
@@ -162,7 +162,7 @@ def type_keys(monkeypatch) -> Callable[[dict[int, str]], list[tuple[int, ...]]]:
         monkeypatch.setattr(cv2, "imshow", lambda _, view: shown.append(view.shape))
         # OpenCV gives -1 without a key, and some builds set bits above the lowest eight.
         codes = {frame: ord(key) | 0x100000 for frame, key in script.items()}
-        monkeypatch.setattr(cv2, "waitKey", lambda _: codes.get(len(shown) - 1, -1))
+        monkeypatch.setattr(cv2, "waitKeyEx", lambda _: codes.get(len(shown) - 1, -1))
         return shown
 
     return type_them
@@ -194,6 +194,16 @@ def test_frames_that_a_person_picked_give_no_live_accuracy(tmp_path, type_keys):
     assert result.live.accuracy is None
     assert any("not identified" in warning for warning in result.warnings)
     assert any("not identified" in note for note in audit([log]).notes)
+
+
+@pytest.mark.parametrize("code", [0xFF61, 0xFF52, 0xFF63, 0xFF67, 0xFFFF, 0xE1, 0x10FF61, -1])
+def test_a_key_that_ends_in_the_number_of_a_letter_is_no_letter(code):
+    """Print, an arrow, Insert, Menu, Delete and a letter with an accent, as Qt and GTK say them."""
+    keys = KeyTruth([f"class {k}" for k in range(31)])
+    keys.observe(Frame(np.zeros((9, 9, 3), np.uint8), 0, now_utc(), 0.0), ANSWER)
+    for one in (code, ord("a")):
+        keys.press(typed(one))
+    assert [(event.label, event.why) for event in keys.take()] == [("class 9", "chosen")]
 
 
 def test_q_stops_the_run_and_labels_nothing(tmp_path, type_keys):

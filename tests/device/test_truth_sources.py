@@ -81,7 +81,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_a_schedule_labels_the_next_frames_and_pauses_where_the_label_is_empty(video, tmp_path):
-    plan = write(tmp_path / "plan.csv", f"frames,label\n20,{A}\n5,\n\n10,none of these\n20,{B}\n")
+    plan = write(tmp_path / "plan.csv", f"frames,label\n20.0,{A}\n5,\n\n10,none of these\n20,{B}\n")
     result, labels = run_and_audit(video, tmp_path / "s", f"schedule:{plan}")
     expected = {**dict.fromkeys(range(20), A), **dict.fromkeys(range(25, 35), "none of these")}
     assert labels == expected | dict.fromkeys(range(35, 55), B)
@@ -90,7 +90,7 @@ def test_a_schedule_labels_the_next_frames_and_pauses_where_the_label_is_empty(v
 
 
 def test_a_schedule_by_seconds_leaves_a_guard_band_that_run_and_audit_count(video, tmp_path):
-    plan = write(tmp_path / "plan.csv", f"seconds,label\n1,{A}\n1.0,{B}\n")
+    plan = write(tmp_path / "plan.csv", f"seconds;label\n1,00;{A};\n1.0;{B}\n")
     result, labels = run_and_audit(video, tmp_path / "s", f"schedule:{plan}")
     first, second = ([k for k, label in labels.items() if label == one] for one in (A, B))
     # However slow this machine is, the frame before, at and after a change have no label.
@@ -115,10 +115,14 @@ def test_a_schedule_by_seconds_leaves_a_guard_band_that_run_and_audit_count(vide
         ("", "is empty"),
         ("time,label\n1,x\n", "line 1: columns 'time,label', expected frames,label or seconds"),
         ("frames,label\n1.5,red 1\n", "line 2: '1.5', expected a whole number of frames above 0"),
+        ("frames,label\n1:00,red 1\n", "line 2: '1:00', expected a whole number"),
         ("frames,label\n0,red 1\n", "line 2: '0', expected a whole number"),
         ("seconds,label\n-1,red 1\n", "line 2: '-1', expected a number of seconds above 0"),
         ("frames,label\n1,lion\n", "line 2: label 'lion' is not in the bundle"),
         ("frames,label\n1\n", "line 2: 1 cells, expected 2"),
+        ("frames,seconds,label\n1,2,red 1\n", "line 1: columns 'frames,seconds,label', expected"),
+        ("frames,label,label\n1,red 1,red 2\n", "line 1: column 'label' appears twice"),
+        ("seconds,label\n1,5,red 1\n", "line 2: 3 cells, expected 2 (seconds,label); write numb"),
         ("frames,label\n5,\n", "labels nothing"),
         ('frames,label\n5,"x\n', "not a CSV file"),
     ],
@@ -284,15 +288,20 @@ def test_a_wrong_row_stops_a_run_before_it_starts_and_is_a_warning_later(video, 
     options = RunOptions(truth=(f"sensor:{log}",))
     with pytest.raises(TruthError, match=r"sensor\.csv line 1: label 'lion' is not in the bundle"):
         run(PAST_BUNDLE, str(video), options)
-    log.write_text(f"0,{A}\n0.5,tiger\n0.6,bear\n")
-    at_frame(20, lambda: append(log, "1,lion\nsoon,red 1\n"))
-    result = run(PAST_BUNDLE, str(video), options)
-    (said,) = [w for w in result.warnings if w.startswith("passed over: ")]
+    log.write_text(f"0,{A}\n0.5,tiger\n0.6,bear\n0.8,{B}\n")
+    at_frame(20, lambda: append(log, f"1.6,lion\nsoon,red 1\n1.8,lion\n2,{A},2\n"))
+    result, labels = run_and_audit(video, tmp_path / "s", f"sensor:{log}")
+    (said,) = [w for w in result.warnings if w.startswith("nothing is known from there to")]
     assert "line 2: label 'tiger' is not in the bundle" in said
-    assert said.endswith("; 1 more row wrong too")
-    assert [w for w in result.warnings if "line 4: label 'lion'" in w]
-    assert [w for w in result.warnings if "line 5: 'soon', expected seconds from the start" in w]
-    assert result.live.total > 50
+    assert said.endswith("; 1 more fault in it")
+    (said,) = [w for w in result.warnings if "label 'lion' is not in the bundle" in w]
+    assert "line 5: " in said  # and not of each row that says so
+    assert [w for w in result.warnings if "line 6: 'soon', expected seconds from the start" in w]
+    # A row whose label is wrong ends the one before it.
+    first, second = ([k for k, label in labels.items() if label == one] for one in (A, B))
+    assert 0 <= first[0] <= first[-1] < 13
+    assert 20 <= second[0] <= second[-1] < 40
+    assert {*labels.values()} == {A, B}
     with pytest.raises(TruthError, match="start the program that writes it first"):
         run(PAST_BUNDLE, str(video), RunOptions(truth=(f"sensor:{tmp_path / 'no.csv'}",)))
 

@@ -21,7 +21,7 @@ __all__ = ["VideoSource"]
 _AHEAD = 3
 _TICK_S, _CLOSE_S = 0.2, 3.0
 # Containers round a frame's time to a millisecond, so it may seem to come before it is due.
-_ROUNDED_S = 0.001
+_ROUNDED_S, _SAME = 0.001, 0.01
 
 # A frame and its time by the video's own clock, where it has one.
 _Decoded = tuple[Prepared, float | None]
@@ -50,7 +50,13 @@ class VideoSource(Source):
         self._reader = OpenCvCapture(self._capture)
         self._raw = _is_raw(path)
         self._given = options.fps
-        self._fps = options.fps or self._capture.get(cv2.CAP_PROP_FPS)
+        own_fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self._fps = options.fps or own_fps
+        if not self._raw and own_fps > 0 and abs(self._fps / own_fps - 1) > _SAME:
+            self.warn(
+                f"--fps {self._fps:g} replaces the times of {path}, which has {own_fps:g} frames a "
+                "second; leave it out, or limit the rate with --max-fps"
+            )
         self._expected = 0 if self._raw else int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.timed = not self._raw or options.fps is not None
         self.length = self._expected if self._expected > 0 else None

@@ -154,11 +154,18 @@ def load_truths(
         loaded: list[TruthSource] = []
         about: list[str | None] = []
         for name in map(str, names):
-            if name != "none":
-                region, what = split_region(name, regions)
+            region, what = (None, name) if name == "none" else split_region(name, regions)
+            if what != "none":
                 loaded.append(load(what))
                 about.append(region)
                 opened.callback(loaded[-1].close)
+        sources = zip(loaded, about, strict=True)
+        marked = [name for one, name in sources if one.via == "marker" and name is not None]
+        if len(marked) > 1:
+            source.warn(
+                f"a card labels the regions {listed(marked)} alike, wherever it is in view: it "
+                "can't say which of them it is about"
+            )
         opened.pop_all()
     return Truths([*loaded, *more], guard, [*about, *[None] * len(more)])
 

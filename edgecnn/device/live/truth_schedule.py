@@ -23,7 +23,7 @@ from edgecnn.device.live.truth_queue import TruthQueue
 from edgecnn.errors import TruthError
 from edgecnn.files.csv_table import CsvTable
 from edgecnn.session.events import TruthEvent
-from edgecnn.session.reading.truth_table import read_truth_table
+from edgecnn.session.reading.truth_table import point, read_truth_table, truth_header, truth_rows
 from edgecnn.session.timeline import Span, Timeline
 from edgecnn.session.truth_csv import check_label, parse_moment
 
@@ -81,22 +81,19 @@ def load_schedule(
 
 
 def _read_rows(path: Path, lines: CsvTable, labels: Sequence[str]) -> tuple[str, list[Span]]:
-    header = lines.plain_header()
-    unit = next((name for name in _UNITS if name in header), None)
-    if unit is None or "label" not in header:
+    header = truth_header(path, lines)
+    units = [name for name in _UNITS if name in header]
+    if len(units) != 1 or "label" not in header:
         raise TruthError(
             f"{path} line {lines.line}: columns {','.join(header)[:100]!r}, expected frames,label "
             "or seconds,label"
         )
+    (unit,) = units
     spans, start = [], 0.0
-    for cells in lines:
-        if not any(cell.strip() for cell in cells):
-            continue
+    for cells in truth_rows(path, lines, header):
         where = f"{path} line {lines.line}"
-        if len(cells) != len(header):
-            raise TruthError(f"{where}: {len(cells)} cells, expected {len(header)}")
-        length = _length(where, unit, cells[header.index(unit)].strip())
-        label = cells[header.index("label")].strip()
+        length = _length(where, unit, cells[header.index(unit)])
+        label = cells[header.index("label")]
         if label:
             check_label(where, label, labels)
             spans.append(Span(start, start + length, label))
@@ -105,8 +102,8 @@ def _read_rows(path: Path, lines: CsvTable, labels: Sequence[str]) -> tuple[str,
 
 
 def _length(where: str, unit: str, text: str) -> float:
-    length = parse_moment(text, absolute=False)
-    if not length or (unit == "frames" and not text.isdigit()):
+    length = parse_moment(point(text), absolute=False)
+    if not length or (unit == "frames" and (":" in text or not length.is_integer())):
         number = "a whole number" if unit == "frames" else "a number"
         raise TruthError(f"{where}: {text!r}, expected {number} of {unit} above 0")
     return length

@@ -21,7 +21,7 @@ class Decision:
     Args:
         label: None while no label is decided.
         confidence: Of the newest answer to that label, in [0, 1].
-        changed: Whether the frame before had another decision.
+        changed: Whether the frame before had another decision, or there was none before.
     """
 
     label: str | None
@@ -44,17 +44,21 @@ class Decider:
         self._last: deque[int | None] = deque(maxlen=rule.window)
         self._mean: np.ndarray | None = None
         self._decided: int | None = None
+        self._is_first = True
 
     def decide(self, answer: Prediction) -> Decision:
         """Take an answer in."""
         index, confidence = self._smooth(answer)
         self._last.append(None if self.rule.rejects(index, confidence) else index)
-        best, count = Counter(self._last).most_common(1)[0]
+        counts = Counter(self._last)
+        best, count = counts.most_common(1)[0]
         before = self._decided
-        if count >= self.rule.agree:
+        if count >= self.rule.agree and count > counts[before]:  # of as many votes it stays
             self._decided = best
         label = None if self._decided is None else self._labels[self._decided]
-        return Decision(label, confidence, self._decided != before)
+        # The first is told, whatever it is: a broker may hold the decision of a run before.
+        is_first, self._is_first = self._is_first, False
+        return Decision(label, confidence, is_first or self._decided != before)
 
     def _smooth(self, answer: Prediction) -> tuple[int, float]:
         """The answer and its confidence, in the mean of the last frames."""

@@ -12,7 +12,13 @@ from http.client import HTTPException
 from urllib.parse import unquote, urljoin, urlsplit
 
 from edgecnn.device.capture.cameras import public_name
-from edgecnn.device.outputs.publish import Announced, AnswerRefusedError, Output, OutputDownError
+from edgecnn.device.outputs.publish import (
+    Announced,
+    AnswerRefusedError,
+    Output,
+    OutputDownError,
+    certificate_hint,
+)
 from edgecnn.errors import OptionError
 
 __all__ = ["JsonLines", "Webhook"]
@@ -89,7 +95,7 @@ class Webhook(Output):
             kind = AnswerRefusedError if is_refused else OutputDownError
             raise kind(f"{self._shown} answers {error.code}{_moved(self._url, error)}") from error
         except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
-            raise OutputDownError(f"{self._shown}: {error}") from error
+            raise OutputDownError(f"{self._shown}: {error}{certificate_hint(error)}") from error
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -104,6 +110,6 @@ def _moved(url: str, error: urllib.error.HTTPError) -> str:
     place = error.headers.get("Location") if 300 <= error.code < 400 else None
     return (
         ""
-        if place is None
+        if not place
         else f", moved to {public_name(urljoin(url, place))}; give that to --webhook"
     )

@@ -19,6 +19,7 @@ from edgecnn.records import Json
 __all__ = ["Metrics", "check_metrics", "metrics_text"]
 
 _HEALTH_S, _FIRST_S = 10.0, 5.0
+_USUAL_PORT = 9100  # as the help of --metrics has it
 _Sample = tuple[str, str, str, dict[str, str], float]  # name, kind, help, labels, value
 
 
@@ -99,7 +100,7 @@ def check_metrics(address: str) -> WebAddress:
         OptionError: The address is none.
     """
     try:
-        return parse_address(address)
+        return parse_address(address, _USUAL_PORT)
     except OptionError as error:
         raise OptionError(
             f"--metrics is {address!r}, expected a port (9100) or host:port"

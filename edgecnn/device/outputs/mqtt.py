@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgecnn.device.capture.cameras import public_name
 from edgecnn.device.live.status import Status
-from edgecnn.device.outputs.publish import Announced, Output, OutputDownError
+from edgecnn.device.outputs.publish import Announced, Output, OutputDownError, certificate_hint
 from edgecnn.errors import MissingRuntimeError, OptionError
 from edgecnn.records import Json
 
@@ -53,8 +53,8 @@ class Mqtt(Output):
             ) from error
         if not parts.hostname:
             raise OptionError(f"--mqtt is {public_name(url)!r}, which names no host")
-        topic = parts.path.strip("/")
-        if set("#?") & set(url) or "+" in topic or topic.startswith("$"):
+        topic = unquote(parts.path.strip("/"))
+        if set("#?") & set(url) or set("+#\0") & set(topic) or topic.startswith("$"):
             raise OptionError(
                 f"--mqtt is {public_name(url)!r}, expected a topic without +, # and ?, and without "
                 "$ at its start, such as mqtt://host/home/door; in a password write %23 for #"
@@ -128,7 +128,7 @@ class Mqtt(Output):
         try:
             self._client.connect(self._host, self._port, _KEEP_ALIVE_S)
         except (OSError, ValueError) as error:
-            raise OutputDownError(f"{self._shown}: {error}") from error
+            raise OutputDownError(f"{self._shown}: {error}{certificate_hint(error)}") from error
         self._client.loop_start()
         self._started = True
         self._link.wait()
@@ -214,5 +214,8 @@ def discovery(title: str, device: str, topic: str) -> Json:
 
 
 def _plain(name: str) -> str:
-    """A name that topics and ids may hold."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "device"
+    """A name that topics and ids may hold; letters of other scripts go in by their numbers, so
+    that no two devices are taken for one.
+    """
+    ascii_only = re.sub(r"[^\W_]", lambda c: c[0] if c[0].isascii() else f"{ord(c[0]):x}", name)
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_only).strip("_") or "device"

@@ -5,6 +5,7 @@ A slow one loses lines of a camera. A recording waits for it, so that none is lo
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ __all__ = [
     "OutputDownError",
     "Publisher",
     "Publishers",
+    "certificate_hint",
 ]
 
 _MOST_WAITING = 256
@@ -38,6 +40,12 @@ class OutputDownError(Exception):
 
 class AnswerRefusedError(OutputDownError):
     """An output was reached and does not take this answer: it would not take it later either."""
+
+
+def certificate_hint(error: Exception) -> str:
+    """What to do about a server whose certificate nobody vouches for here."""
+    is_unknown = isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError)
+    return "; name the file of its CA in SSL_CERT_FILE" if is_unknown else ""
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ class Publisher:
         self._output, self._changes_only = output, changes_only
         self._dropped = self._in_flight = 0
         self._failure: str | None = None
+        self._pause = _FIRST_PAUSE_S
         self._loses = False  # since all was sent
         self._waiting: deque[Announced] = deque()
         self._status: Status | None = None
@@ -185,7 +194,6 @@ class Publisher:
         self._thread.join(_END_S)
 
     def _work(self) -> None:
-        pause = _FIRST_PAUSE_S
         while not self._closing.is_set() or self._waiting or self._status is not None:
             self._wake.wait()
             self._wake.clear()
@@ -195,11 +203,11 @@ class Publisher:
                 self._failure = one_line(error)
                 if self._closing.is_set():
                     break
-                self._closing.wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
+                self._closing.wait(self._pause)
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
                 self._wake.set()
             else:
-                self._failure, self._loses, pause = None, False, _FIRST_PAUSE_S
+                self._failure, self._loses, self._pause = None, False, _FIRST_PAUSE_S
         self._output.close()
 
     def _send_all(self) -> None:
@@ -218,7 +226,8 @@ class Publisher:
                 self._waiting.appendleft(answered)
                 raise
             else:
-                self._failure = None  # it is back: a recording waits for it again
+                # It is back: a recording waits for it again, and one failure more is a first one.
+                self._failure, self._pause = None, _FIRST_PAUSE_S
             finally:
                 self._in_flight = 0
 

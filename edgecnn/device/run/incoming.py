@@ -21,6 +21,7 @@ from edgecnn.errors import BundleError, EdgecnnError, OptionError
 
 __all__ = ["Incoming", "check_bundle_dir", "check_labels", "load_other"]
 
+_SUFFIX = ".edgecnn"
 _END_S = 3.0
 
 
@@ -72,7 +73,7 @@ class Incoming:
     """Watches `options.bundle_dir`; use it in a `with` block.
 
     What is put there or changed is looked at once it stays as it is from one look to the next: of
-    several bundles the newest. A folder is as new as its newest file.
+    several bundles the newest that can answer. A folder is as new as its newest file.
 
     Args:
         folder: Where bundles are put.
@@ -128,11 +129,13 @@ class Incoming:
         newest = max(found, key=found.__getitem__, default=None)
         if newest is None or newest.resolve() == self._first:
             return ""
+        ready = self._ready
         is_done = self._known.get(newest) == found[newest] and not self._is_trying
-        if (is_done and self._ready is None) or self._has_answered(newest):
+        if ready is None and (is_done or self._has_answered(newest)):
             return ""
+        late = newest if ready is None else ready.classifier.bundle.path
         return (
-            f"{newest.name} of --bundle-dir answered no frame, for the run ended before it was "
+            f"{late.name} of --bundle-dir answered no frame, for the run ended before it was "
             "checked; run that bundle itself over a recording"
         )
 
@@ -154,32 +157,40 @@ class Incoming:
         settled = [p for p, at in found.items() if at == before.get(p) != self._known.get(p)]
         self._known = {p: at for p, at in self._known.items() if p in found}
         self._known |= {path: found[path] for path in settled}
-        if settled:
-            self._is_trying = True
-            self._try(max(settled, key=found.__getitem__))
-            self._is_trying = False
+        self._is_trying = bool(settled)
+        for path in sorted(settled, key=found.__getitem__, reverse=True):
+            # After a restart, what answered before it must not lose to one that was refused then.
+            if self._try(path):
+                break
+        self._is_trying = False
 
-    def _try(self, path: Path) -> None:
+    def _try(self, path: Path) -> bool:
+        """Make a bundle ready; False where it was refused, and an older one may answer."""
         try:
             # What a link leads to now, whatever it leads to later.
             bundle = Bundle.open(path.resolve())
             with self._lock:
                 if bundle.sha256 == self._answers:
                     self._ready = None
-                    return
+                    return True
             loaded = load_other(bundle, self._options, self._labels)
         except EdgecnnError as error:
             # A bundle that was changed meanwhile is looked at again.
             if _changes(self._folder).get(path) == self._known[path]:
                 self._refusals.append(f"{path.name} was refused, the bundle stays: {error}")
-            return
+                return False
+            return True
         with self._lock:
             # Looked at twice, it may answer by now.
             self._ready = loaded if bundle.sha256 != self._answers else None
+        return True
 
 
 def _changes(folder: Path) -> dict[Path, int]:
-    """The bundles of a folder and when each was changed, in nanoseconds."""
+    """The bundles of a folder and when each was changed, in nanoseconds.
+
+    What is called one counts: it is then said to be broken, and not waited for in silence.
+    """
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError:  # a drive that is away for a moment
@@ -187,7 +198,7 @@ def _changes(folder: Path) -> dict[Path, int]:
     found = {}
     for entry in entries:
         try:
-            if is_bundle(entry):
+            if entry.suffix == _SUFFIX or is_bundle(entry):
                 found[entry] = max(map(_changed, (entry, *entry.rglob("*"))))
         except (OSError, zipfile.BadZipFile):
             continue  # it is being moved or copied

@@ -105,5 +105,8 @@ def load_shadow(options: RunOptions, running: Classifier) -> Shadow | None:
     on_cpu = replace(options, device="cpu", artifact=artifact)
     if options.switch_when is None:  # its answers become no decisions
         on_cpu = replace(on_cpu, reject=())
-    loaded = load_other(bundle, on_cpu, running.card.labels)
+    try:
+        loaded = load_other(bundle, on_cpu, running.card.labels)
+    except OptionError as error:
+        raise OptionError(f"--shadow {options.shadow}: {error}") from error
     return Shadow(loaded.classifier, options.shadow_every)

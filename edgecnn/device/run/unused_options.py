@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -11,7 +12,10 @@ __all__ = ["unused_options"]
 
 _OF_LOG = ("keep_frames", "keep_mb", "keep_days", "log_every", "log_mb", "site")
 _OF_ROOT = ("session_mb", "root_mb")
-_OF_CLOCK = ("every", "max_fps", "fps", "timeout_s", "wait", "give_up")
+_OF_CAMERA = ("timeout_s", "wait", "give_up")
+_OF_CLOCK = ("every", "max_fps", "fps", *_OF_CAMERA)
+_OF_DECISIONS = ("agree", "smoothing")
+_NO_TABLE = re.compile(r"(.*=)?(folder|keys|marker|none|schedule:.*|sensor:.*)")
 
 
 def unused_options(options: RunOptions, kind: str) -> Iterator[str]:
@@ -34,7 +38,16 @@ def unused_options(options: RunOptions, kind: str) -> Iterator[str]:
         yield f"{flags}: of no use without --log-root"
     if options.changes_only and options.output != "jsonl":
         yield "--changes-only: of no use without --output jsonl"
-    if options.truth_offset and not any(one.endswith(".csv") for one in options.truth):
+    has_output = options.output == "jsonl" or options.mqtt or options.webhook
+    if not has_output and (flags := among(*_OF_DECISIONS)):
+        yield f"{flags}: of no use without --output jsonl, --mqtt or --webhook"
+    if options.device == "cpu" and "twin_every" in given:
+        yield "--twin-every: of no use on the CPU"
+    if options.truth_offset and all(_NO_TABLE.fullmatch(one) for one in options.truth):
         yield "--truth-offset: of no use without --truth FILE.csv"
     if kind == "images" and (flags := among(*_OF_CLOCK)):
         yield f"{flags}: of no use for images, which have no clock; each is answered"
+    if kind == "video" and (flags := among(*_OF_CAMERA)):
+        yield f"{flags}: of no use for a recording"
+    if kind == "live" and "fps" in given:
+        yield "--fps: of no use for a camera or stream, which has times; --max-fps limits its rate"

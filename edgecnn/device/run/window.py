@@ -15,11 +15,11 @@ from edgecnn.device.live.truth_keys import KeyTruth, ShownFrame
 from edgecnn.device.machine.display import display_fault
 from edgecnn.errors import MissingRuntimeError
 
-__all__ = ["PreviewWindow", "draw"]
+__all__ = ["PreviewWindow", "draw", "typed"]
 
 _VISIBLE = cv2.WND_PROP_VISIBLE
-_QUIT_KEYS = (ord("q"), 27)
-_NO_KEY = 255
+_QUIT_KEYS = "q\x1b"
+_SHIFTS = (0xFFE1, 0xFFE2)
 # With keys a picture is shown at least this wide: what is written below it has to be readable.
 _WIDTH, _LINE, _FONT = 640, 22, cv2.FONT_HERSHEY_SIMPLEX
 
@@ -65,10 +65,27 @@ class PreviewWindow:
 
     def refresh(self) -> bool:
         """Handle keys and the window itself, also while no frame comes; returns as `show` does."""
-        code = cv2.waitKey(1) & 0xFF
-        if self.keys is not None and code not in (_NO_KEY, *_QUIT_KEYS):
-            self.keys.press(chr(code))
-        return code not in _QUIT_KEYS and cv2.getWindowProperty(self._title, _VISIBLE) >= 1
+        key = typed(cv2.waitKeyEx(1))
+        is_quit = bool(key) and key in _QUIT_KEYS
+        if self.keys is not None and not is_quit:
+            self.keys.press(key)
+        return not is_quit and cv2.getWindowProperty(self._title, _VISIBLE) >= 1
+
+
+def typed(code: int) -> str:
+    """The character of a key, of a number of `cv2.waitKeyEx`; empty of a key without one.
+
+    Keys such as Print and the arrows end in the number of a letter, which nobody pressed.
+
+    Example:
+        >>> typed(0x61), typed(0xFF61), typed(0xFF1B), typed(-1)
+        ('a', '', '\\x1b', '')
+    """
+    symbol = code & 0xFFFF  # above it some windows say which other keys are held
+    low = symbol & 0xFF
+    if code < 0 or (symbol > 0xFF and low >= 0x20 and symbol not in _SHIFTS):
+        return ""
+    return chr(low) if low < 0x80 or symbol in _SHIFTS else ""
 
 
 def draw(shown: ShownFrame, lines: Sequence[str] = ()) -> np.ndarray:
