@@ -186,8 +186,8 @@ def doubt(scores: np.ndarray, images: FieldSet) -> str:
     if unsure <= _UNSURE * most or len(images.labelled):
         return ""
     return (
-        f"Look at the field images: the answers to them are little better than guesses (mean "
-        f"entropy {unsure:.2f} of at most {most:.2f}). Where they show what the network knows, "
+        f"Look at the field images: the network is far from sure of its answers to them (mean "
+        f"entropy {unsure:.2f}, of guesses {most:.2f}). Where they show what the network knows, "
         "some labels (--labels) help most; where not, nothing of this holds."
     )
 

@@ -97,7 +97,8 @@ def test_images_that_were_kept_for_being_hard_say_nothing_of_the_field():
     assert "few classes" in refusal(mixed, images)
     unsure = np.where(hard[:, None], np.float32(0.1), scores_of(np.arange(200) % 10))
     assert not doubt(unsure, images)
-    assert "Look at the field images" in doubt(unsure[::-1], images)
+    # How many answers are right is not known: a temperature for the lab may make any unsure.
+    assert "far from sure" in doubt(unsure[::-1], images)
 
 
 def test_an_image_without_scores_is_named_and_refused_whatever_labels_there_are():
