@@ -139,7 +139,8 @@ class LastLayer:
     def _counted(self) -> np.ndarray:
         """Bool (n,): images whose answer is known: by a label, or by a sure teacher without any."""
         known = self.labels != UNLABELLED
-        return known if known.any() else self.sample & (self.teacher.max(axis=1) >= _SURE)
+        sure = self.sample & (self.teacher.max(axis=1) >= _SURE)
+        return known if known.any() else np.asarray(sure)
 
 
 def lessons_of(

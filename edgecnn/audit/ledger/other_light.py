@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import cv2
@@ -31,7 +31,7 @@ _GROUND = (
 
 def light_changes() -> Sequence[Change]:
     """All settings that are tried."""
-    tones = {
+    tones: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "much brighter": partial(_gamma, power=0.45),
         "brighter": partial(_gamma, power=0.67),
         "darker": partial(_gamma, power=1.5),
