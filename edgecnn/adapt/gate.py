@@ -7,6 +7,7 @@ images became surer or more stable, and whether the images are this camera's and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -186,8 +187,8 @@ def doubt(scores: np.ndarray, images: FieldSet) -> str:
     if unsure <= _UNSURE * most or len(images.labelled):
         return ""
     return (
-        f"Look at the field images: the answers to them are little better than guesses (mean "
-        f"entropy {unsure:.2f} of at most {most:.2f}). Where they show what the network knows, "
+        f"Look at the field images: the network is far from sure of its answers to them (mean "
+        f"entropy {unsure:.2f}, of guesses {most:.2f}). Where they show what the network knows, "
         "some labels (--labels) help most; where not, nothing of this holds."
     )
 
@@ -200,17 +201,20 @@ def broke_labels(pair: Paired) -> str:
 
 
 def worse_classes(steps: Sequence[AdaptStep], labels: Sequence[str]) -> list[str]:
-    """A line for each class that an accepted step reads worse: the images of a common one hide it.
+    """A line for each class that the accepted steps read worse: the images of a common one hide it.
 
-    One image is no evidence.
+    A later step may put right what an earlier one broke. One image is no evidence.
     """
+    won, lost = Counter[int](), Counter[int]()
+    for step in steps:
+        if step.accepted:
+            won.update({k: pair.won for k, pair in step.by_class.items()})
+            lost.update({k: pair.lost for k, pair in step.by_class.items()})
     return [
-        f"{step.name}: of held-out images of class {labels[k]!r} it fixed {pair.won} and broke "
-        f"{pair.lost}: it may be missed more often; add labels of it, or keep the network"
-        for step in steps
-        if step.accepted
-        for k, pair in step.by_class.items()
-        if pair.lost - pair.won >= _BROKEN_LABELS
+        f"of held-out images of class {labels[k]!r} adapting fixed {won[k]} and broke {lost[k]}: "
+        "it may be missed more often; add labels of it, or keep the network"
+        for k in lost
+        if lost[k] - won[k] >= _BROKEN_LABELS
     ]
 
 

@@ -265,7 +265,7 @@ def _of_setting(advised: Prescription, bundle: str, sessions: Sequence[Session])
         region = "--roi" if header.regions else "the region that your program cuts out"
         how = f"move or turn the camera, or change {region}"
     else:
-        how = "lock the exposure or change the lamp until the picture looks so"
+        how = change.remedy
     if header.ran_over_files and views is None and not change.swaps_colour:
         # The same files would show the same again.
         header, how = replace(header, source="NEW_RECORDING"), f"record anew: {how}"

@@ -18,6 +18,7 @@ from edgecnn.accuracy.paired import Paired, PairedClasses
 from edgecnn.bundle.head import Head, Lessons, refit
 from edgecnn.bundle.onboard.centres import ClassCentres
 from edgecnn.records import Progress
+from edgecnn.words import number
 
 __all__ = [
     "FEWEST_GROUPS",
@@ -108,8 +109,7 @@ class LastLayer:
         Right is the label; without any label, the teacher's sure answer. None with fewer than two
         groups.
         """
-        known = self.labels != UNLABELLED
-        counted = known if known.any() else self.sample & (self.teacher.max(axis=1) >= _SURE)
+        known, counted = self.labels != UNLABELLED, self._counted()
         truth = np.where(known, self.labels, self.classes)
         folds = fold_of_groups(self.groups, counted)
         before, after = (np.zeros(len(folds), bool) for _ in range(2))
@@ -126,6 +126,21 @@ class LastLayer:
         if not known.any():
             return Paired.of(before[counted], after[counted])
         return PairedClasses.of_classes(before[known], after[known], truth[known])
+
+    def nothing_held_out(self) -> str:
+        """Why `cross_validate` has no figure."""
+        count, so = int(self._counted().sum()), "so nothing can be held out"
+        alike = ", near-duplicates of each other" if count > 1 else ""
+        if (self.labels != UNLABELLED).any():
+            return f"labels are of {number(count, 'image')} only{alike}, {so}; label other things"
+        which = f"{number(count, 'image')} only{alike}" if count else "no image"
+        return f"the teacher is {100 * _SURE:.0f} % sure of {which}, {so}; give some --labels"
+
+    def _counted(self) -> np.ndarray:
+        """Bool (n,): images whose answer is known: by a label, or by a sure teacher without any."""
+        known = self.labels != UNLABELLED
+        sure = self.sample & (self.teacher.max(axis=1) >= _SURE)
+        return known if known.any() else np.asarray(sure)
 
 
 def lessons_of(

@@ -75,7 +75,7 @@ def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -
         why = ", ".join(f"{n} {reason}" for reason, n in usable.left_out.items())
         notes.append(
             f"few images: {count} different ones of {total}{f' ({why})' if why else ''}, "
-            f"expected {_ENOUGH} or more; film longer{_or_closer(usable, total)}"
+            f"expected {_ENOUGH} or more; film longer{_or_else(usable, total)}"
         )
     flat = usable.left_out.get("flat", 0)
     if 2 * flat > total:
@@ -92,10 +92,14 @@ def narrowness(pool: Pool, usable: Candidates, labels: tuple[str, ...] | None) -
     return notes
 
 
-def _or_closer(usable: Candidates, total: int) -> str:
-    """The other way out where it was the spacing that left most images out."""
-    bursts = usable.left_out.get("within a burst", 0)
-    return ", or set a smaller --spacing" if 2 * bursts > total else ""
+def _or_else(usable: Candidates, total: int) -> str:
+    """The other way out, by what left most images out: no film makes a fixed scene change."""
+    ways = {
+        "within a burst": ", or set a smaller --spacing",
+        "near-duplicate": ", or where this camera never sees anything else give this FIELD itself "
+        "to `edgecnn export MODEL --calibration`",
+    }
+    return "".join(way for why, way in ways.items() if 2 * usable.left_out.get(why, 0) > total)
 
 
 def _narrow_classes(pool: Pool, indices: np.ndarray, labels: tuple[str, ...] | None) -> list[str]:

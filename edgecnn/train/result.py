@@ -223,11 +223,8 @@ class TrainResult(Record):
         return [
             f"Confidence is off by {calibrated:.1f} points on average on the test images "
             f"({raw:.1f} without the temperature of {self.temperature:.2f}).",
-            "In a simulated field `run --reject card` rejects "
-            + (
-                self.reject.text()
-                if self.reject
-                else "nothing: no threshold could be shown to hold"
-            )
-            + ".",
+            f"In a simulated field `run --reject card` rejects {self.reject.text()}."
+            if self.reject
+            else "`run --reject card` is refused, for no threshold could be shown to hold in a "
+            "simulated field; give a number such as --reject 0.6.",
         ]

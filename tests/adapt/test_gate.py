@@ -97,7 +97,8 @@ def test_images_that_were_kept_for_being_hard_say_nothing_of_the_field():
     assert "few classes" in refusal(mixed, images)
     unsure = np.where(hard[:, None], np.float32(0.1), scores_of(np.arange(200) % 10))
     assert not doubt(unsure, images)
-    assert "Look at the field images" in doubt(unsure[::-1], images)
+    # How many answers are right is not known: a temperature for the lab may make any unsure.
+    assert "far from sure" in doubt(unsure[::-1], images)
 
 
 def test_an_image_without_scores_is_named_and_refused_whatever_labels_there_are():
@@ -143,7 +144,10 @@ def test_a_rare_class_that_a_step_loses_is_named_though_the_step_wins():
     assert (pair.won, pair.lost) == (90, 6)
     step = AdaptStep("last layer", True, "accepted", by_class=pair.by_class)
     (line,) = worse_classes([step], ("good", "bad"))
-    assert "class 'bad' it fixed 0 and broke 6" in line
+    assert "class 'bad' adapting fixed 0 and broke 6" in line
+    again = AdaptStep("all layers", True, "accepted", by_class={1: Paired(won=5, lost=0)})
+    assert worse_classes([step, again], ("good", "bad")) == []
+    assert worse_classes([step, replace(again, accepted=False)], ("good", "bad")) == [line]
     assert worse_classes([replace(step, accepted=False)], ("good", "bad")) == []
     one = PairedClasses.of_classes(before[:91], np.arange(91) < 90, classes[:91])
     assert worse_classes([replace(step, by_class=one.by_class)], ("good", "bad")) == []

@@ -152,6 +152,27 @@ def test_adapting_is_advised_too_where_the_one_setting_may_return_nothing(
     assert any(" adapt " in step.command for step in steps) == advised
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("darker", "change the lamp"),
+        ("dark and bright exchanged", "no lamp does that: put a ground behind the object"),
+        ("much sharper", "set the focus"),
+        ("without a tint", "white balance"),
+    ],
+)
+def test_the_remedy_is_one_that_makes_the_setting(name, remedy, tmp_path, monkeypatch):
+    """No exposure exchanges dark and bright, and no lamp focuses a lens."""
+    assert all(bool(one.remedy) != one.swaps_colour for one in light_changes())
+    (change,) = (one for one in light_changes() if one.name == name)
+    found = Return(0, np.array([15.0, 15.0]), 1.0, 0.01)
+    setting = Prescription(LIGHT, change, found, (32, 32, 3), is_one_shape=True)
+    monkeypatch.setattr("edgecnn.audit.audit.undo", lambda *_: Undone((), setting))
+    advised = audit([recorded(tmp_path / "s", 4)]).next[0]
+    assert f"changed: {name} (" in advised.why
+    assert remedy in advised.why
+
+
 def test_a_session_without_a_frame_is_left_out_and_said(tmp_path):
     good, other = recorded(tmp_path / "root" / "a"), recorded(tmp_path / "b", wrong_every=5)
     newest = "2030-01-01T00:00:00+00:00"

@@ -53,6 +53,20 @@ def test_it_learns_the_teacher_s_sure_answers_and_keeps_the_lab(layer):
     assert sum(one.won for one in labelled.by_class.values()) == labelled.won > 30
 
 
+def test_it_says_why_nothing_is_held_out(layer):
+    def said(**changed) -> str:
+        poor = replace(layer, **changed)
+        assert poor.cross_validate() is None
+        return poor.nothing_held_out()
+
+    labels = np.full(80, UNLABELLED)
+    labels[0] = 0
+    assert said(teacher=np.full((80, 2), 0.5)).startswith("the teacher is 70 % sure of no image,")
+    one = np.zeros(80, np.int64)
+    assert "sure of 80 images only, near-duplicates of each other" in said(groups=one)
+    assert said(labels=labels).startswith("labels are of 1 image only, so nothing")
+
+
 def test_few_images_leave_the_layer_near_to_what_it_was(layer):
     def moved(count: int) -> float:
         """How far the layer goes of the way that fits these images and the lab best."""

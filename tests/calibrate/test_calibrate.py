@@ -118,6 +118,23 @@ def test_too_few_images_for_an_export_are_said_and_no_export_is_advised(tmp_path
     assert "MORE_FIELD_IMAGES" not in chosen
 
 
+def test_a_camera_that_always_sees_one_scene_is_not_only_told_to_film_longer(tmp_path, lab):
+    """Such as one that watches a lamp: a longer film shows nothing else."""
+    root, rng = tmp_path / "field", np.random.default_rng(0)
+    for k in range(24):
+        write(
+            root,
+            f"{k}.png",
+            (scene(1) * 0.9 + rng.normal(0, 3, (48, 40, 3))).clip(0, 255).astype("u1"),
+        )
+    (few,) = (w for w in calibrate(root, lab, tmp_path / "set", QUICK).warnings if "few" in w)
+    assert "give this FIELD itself to `edgecnn export MODEL --calibration`" in few
+    for k in range(24):
+        write(root, f"{k}.png", scene(300 + k))
+    (few,) = (w for w in calibrate(root, lab, tmp_path / "set", QUICK).warnings if "few" in w)
+    assert few.endswith("film longer")
+
+
 def test_fewer_picks_never_cover_more(tmp_path, field, lab):
     shares = []
     for count in (1, 3, 10, 40):

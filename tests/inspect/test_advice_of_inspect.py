@@ -110,6 +110,20 @@ def test_parts_that_look_alike_are_not_called_one_picture_with_a_wrong_label(par
     assert not [f for f in parts.findings if (f.severity, f.topic) == ("problem", "copies")]
 
 
+def test_lamps_that_differ_in_colour_alone_are_no_wrong_labels(tmp_path):
+    """In grey each red lamp equals a green one; one green lamp is really red."""
+    rng = np.random.default_rng(0)
+    for k in range(24):
+        picture = rng.normal(40, 3, (48, 48, 3))
+        lamp = (60, 150, 40) if k % 2 and k != 3 else (60, 60, 250)
+        cv2.circle(picture, (20 + k // 3, 20 + k % 3 * 4), 14, lamp, -1)
+        path = tmp_path / ("green" if k % 2 else "red") / f"{k:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), picture.clip(0, 255).astype(np.uint8))
+    (copy,) = inspect(tmp_path).copies.across_classes
+    assert copy.file == "green/03.png"
+
+
 @pytest.mark.parametrize(("contrast", "checked"), [(0, False), (60, True)])
 def test_a_quick_classifier_that_does_not_know_the_rare_class_questions_no_label(contrast, checked):
     """It agrees with 95 % of the labels by saying the common class alone."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from samples import sample
 
 from edgecnn.accuracy.tally import Tally
+from edgecnn.device.outputs.output_options import OutputOptions
+from edgecnn.errors import OptionError
 from edgecnn.train.assess import Breakdown, Verdict
 from edgecnn.train.backbone.result import LargerInput, SideTrial
 from edgecnn.train.field_images import FieldSign
@@ -151,6 +155,17 @@ def test_a_class_that_no_test_image_is_of_is_named_beside_lab_accuracy():
     assert "No test image is of class b: lab accuracy does not say" in result.to_text()
     both = replace(by_class, tallies={"a": Tally(9, 10), "b": Tally(0, 10)})
     assert "No test image" not in replace(result, breakdowns=(both,)).to_text()
+
+
+def test_a_network_without_a_threshold_is_not_said_to_reject_nothing():
+    """`run --reject card` refuses it; the number that is named works."""
+    usual = {"worker": "", "splits": {}, "confidence_error": {"raw": 0.1, "calibrated": 0.1}}
+    text = replace(sample(TrainResult), **usual, reject=None).to_text()
+    assert "`run --reject card` is refused" in text
+    advised = re.findall(r"such as --reject (0\.\d)", text)
+    assert OutputOptions(reject=tuple(advised)).rule(("a", "b"), None).least == 0.6
+    with pytest.raises(OptionError, match="no threshold"):
+        OutputOptions(reject=("card",)).rule(("a", "b"), None)
 
 
 def test_field_images_are_picked_by_calibrate_before_the_export():

@@ -53,8 +53,7 @@ def try_last_layer(student: Student, progress: Progress | None = None) -> AdaptS
         return AdaptStep(_NAME, False, nothing_sure(student.options.threshold))
     pair, why = layer.cross_validate(progress), ""
     if pair is None:
-        which = "labelled images" if (labels != UNLABELLED).any() else "images"
-        why = f"all {which} are near-duplicates of each other, so nothing can be held out"
+        why = layer.nothing_held_out()
     elif (labels != UNLABELLED).any():
         why = broke_labels(pair)
     elif pair.lost - pair.won > _MOST_BROKEN * len(images):

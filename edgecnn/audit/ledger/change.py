@@ -28,6 +28,7 @@ class Change:
         swaps_colour: As the other `run --color` does.
         refilled: As `apply`, but what lies outside of the frame is its mirror image; None where
             nothing of that comes into view.
+        remedy: How a person makes it at the camera, where no option of `run` does.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Change:
     flip: Flip | None = None
     swaps_colour: bool = False
     refilled: Callable[[np.ndarray], np.ndarray] | None = None
+    remedy: str = ""
 
     def region(self, shape: tuple[int, ...]) -> tuple[int, int, int, int] | None:
         """`cut` in pixels of a frame of this shape: (x, y, width, height)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import cv2
@@ -20,23 +20,36 @@ _SIGMA, _LARGE, _SMALL = 1.0, 0.25, 64
 _DARKEST, _BRIGHTEST = 0.01, 0.99
 
 
+_LAMP = "lock the exposure or change the lamp until the picture looks so"
+_FOCUS = "set the focus and the exposure time until the picture looks so"
+_BALANCE = "set or lock the white balance until the picture looks so"
+_GROUND = (
+    "no lamp does that: put a ground behind the object that is brighter or darker than it, as in "
+    "the lab, or add images with this ground to the lab"
+)
+
+
 def light_changes() -> Sequence[Change]:
     """All settings that are tried."""
+    tones: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "much brighter": partial(_gamma, power=0.45),
+        "brighter": partial(_gamma, power=0.67),
+        "darker": partial(_gamma, power=1.5),
+        "much darker": partial(_gamma, power=2.2),
+        "full contrast": _full_contrast,
+        "more contrast": partial(_contrast, gain=1.5),
+        "less contrast": partial(_contrast, gain=0.6),
+        "evenly lit": _evenly_lit,
+    }
+    soft = partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=_SIGMA)
     return [
-        Change("much brighter", partial(_gamma, power=0.45)),
-        Change("brighter", partial(_gamma, power=0.67)),
-        Change("darker", partial(_gamma, power=1.5)),
-        Change("much darker", partial(_gamma, power=2.2)),
-        Change("full contrast", _full_contrast),
-        Change("more contrast", partial(_contrast, gain=1.5)),
-        Change("less contrast", partial(_contrast, gain=0.6)),
-        Change("evenly lit", _evenly_lit),
-        Change("dark and bright exchanged", _inverted),
-        Change("sharper", partial(_sharper, amount=1.0)),
-        Change("much sharper", partial(_sharper, amount=2.5)),
-        Change("softer", partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=_SIGMA)),
-        Change("without a tint", _grey_world),
-        Change("without colour", _grey),
+        *(Change(name, apply, remedy=_LAMP) for name, apply in tones.items()),
+        Change("dark and bright exchanged", _inverted, remedy=_GROUND),
+        Change("sharper", partial(_sharper, amount=1.0), remedy=_FOCUS),
+        Change("much sharper", partial(_sharper, amount=2.5), remedy=_FOCUS),
+        Change("softer", soft, remedy=_FOCUS),
+        Change("without a tint", _grey_world, remedy=_BALANCE),
+        Change("without colour", _grey, remedy=f"set the camera to grey, or {_BALANCE}"),
         # A source that delivers R, G, B, as many of GStreamer do, and was not said to.
         Change("red and blue exchanged", _exchanged, swaps_colour=True),
     ]

@@ -151,7 +151,11 @@ class FolderDesk(Desk):
         left = sum(one not in self._label and one not in self._broken for one in self._names)
         passed = tuple(self._passed_over)
         written = (self._output,)
-        return LabelResult(len(found) - cant_tell, cant_tell, left, written, passed_over=passed)
+        unsorted = None if set(found) - {"", NONE_LABEL} else self._folder
+        labelled = len(found) - cant_tell
+        return LabelResult(
+            labelled, cant_tell, left, written, passed_over=passed, unsorted=unsorted
+        )
 
     def _give(self, given: GivenLabel) -> str | None:
         if given.run != self._run or not 0 <= given.first == given.last < len(self._names):

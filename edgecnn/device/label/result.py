@@ -26,6 +26,7 @@ class LabelResult(Record):
         sessions: What was labelled; none for a folder.
         live: The live accuracy of the sessions of the network that is labelled first; None for a
             folder.
+        unsorted: A folder no image of which has a class yet.
         together: Those of `sessions` that ran one file of one bundle, which an audit takes.
         passed_over: Other files in a folder, pictures that can't be read, and sessions with
             nothing to look at: the labels of those that hold answers count.
@@ -39,6 +40,7 @@ class LabelResult(Record):
     live: Tally | None = field(default=None, metadata=json_as(if_any=True))
     passed_over: tuple[str, ...] = field(default=(), metadata=json_as(if_any=True))
     together: tuple[tuple[Path, ...], ...] = field(default=(), metadata=json_as(hidden=True))
+    unsorted: Path | None = field(default=None, metadata=json_as(hidden=True))
 
     @property
     def health(self) -> str:
@@ -57,6 +59,8 @@ class LabelResult(Record):
 
     def _next(self) -> str:
         """Of sessions that have labels: what they say of the accuracy, and why."""
+        if self.unsorted is not None:
+            return _next_text([("label", self.unsorted, "-o", *self.written)])
         if not self.sessions:
             return _next_text([("evaluate", "BUNDLE", *self.written[:1])])
         if self.live is None or not (self.live.total or len(self.together) > 1):

@@ -417,7 +417,10 @@ def test_a_corrected_image_moves_and_a_start_again_remembers(images, tmp_path):
     assert again.about()["labels"] == ["a", "b"]
     assert again.state()["left"] == 9
     assert again.question("x")["frame"] != frame
+    assert again.result().to_text().endswith(f"next      edgecnn evaluate BUNDLE {out}\n")
     again.give([given(again, frame, None)])
+    # An output without a class is nothing to evaluate.
+    assert again.result().to_text().endswith(f"next      edgecnn label {images} -o {out}\n")
     assert sorted(digests(out)) == ["labels.csv"]
     rows = list(csv.DictReader((out / "labels.csv").read_text().splitlines()))
     assert [row["label"] for row in rows] == ["a", "b", ""]
