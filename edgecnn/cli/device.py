@@ -12,11 +12,11 @@ from edgecnn.cli.app import Outcome, command, result_lines, text_lines
 from edgecnn.cli.command import COMMANDS, FILES
 from edgecnn.cli.config import FILE, read_config
 from edgecnn.cli.progress import is_quiet, progress_bars, tell
+from edgecnn.device.label.label_options import LabelOptions
 from edgecnn.device.options import (
     BenchmarkOptions,
     DoctorOptions,
     EvaluateOptions,
-    LabelOptions,
     RunOptions,
 )
 from edgecnn.device.service.options import ServiceOptions

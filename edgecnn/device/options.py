@@ -21,7 +21,6 @@ __all__ = [
     "DeviceOptions",
     "DoctorOptions",
     "EvaluateOptions",
-    "LabelOptions",
     "RunOptions",
 ]
 
@@ -383,39 +382,3 @@ def _seconds(flag: str, text: str) -> float:
     if found <= 0:
         raise OptionError(f"{flag} is {text!r}, expected a time such as 60s, 5m or 1h")
     return found
-
-
-LABEL_PORT = 8090
-"""Where `label` serves its page, where `--web` names no port."""
-
-
-@dataclass(frozen=True)
-class LabelOptions:
-    """Where the labelling page is served, and what becomes of a folder of images."""
-
-    web: str = option(
-        f"127.0.0.1:{LABEL_PORT}",
-        f"Serve the page here. A port serves this machine only; 0.0.0.0:{LABEL_PORT} serves its "
-        "networks too, for a phone.",
-        panel="Input and output",
-        metavar="ADDR",
-    )
-    output: Path | None = option(
-        None,
-        "Write the labelled folder here, with one folder a class; sessions keep their labels "
-        "themselves.",
-        flags="--output/-o",
-        metavar="FOLDER",
-        shown="FOLDER_labelled",
-    )
-    classes: tuple[str, ...] = option(
-        (), "A class to choose from; repeat it for several. The page can add more.", metavar="NAME"
-    )
-    merge: Path | None = option(
-        None,
-        "Add the labels of this file, or of a labelled copy, to the session, and stop.",
-        metavar="[NAME=]FILE",
-    )
-
-    def __post_init__(self) -> None:
-        check_options(self)

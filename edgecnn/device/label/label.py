@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 from edgecnn.device.label.folder_desk import FolderDesk
+from edgecnn.device.label.label_options import LABEL_PORT, LabelOptions
 from edgecnn.device.label.result import LabelResult, MergeResult
 from edgecnn.device.label.session_desk import SessionDesk
 from edgecnn.device.machine.signals import stop_on_signals
-from edgecnn.device.options import LABEL_PORT, LabelOptions
 from edgecnn.device.web.door.address import parse_address
 from edgecnn.device.web.server import PageServer, check_web
 from edgecnn.errors import OptionError
