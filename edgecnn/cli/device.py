@@ -12,7 +12,7 @@ from edgecnn.cli.app import Outcome, command, result_lines, text_lines
 from edgecnn.cli.command import COMMANDS, FILES
 from edgecnn.cli.config import FILE, read_config
 from edgecnn.cli.progress import is_quiet, progress_bars, tell
-from edgecnn.device.label.label_options import LabelOptions
+from edgecnn.device.label.options import LabelOptions
 from edgecnn.device.options import (
     BenchmarkOptions,
     DoctorOptions,

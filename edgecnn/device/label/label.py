@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edgecnn.device.label.folder_desk import FolderDesk
-from edgecnn.device.label.label_options import LABEL_PORT, LabelOptions
+from edgecnn.device.label.options import LABEL_PORT, LabelOptions
 from edgecnn.device.label.result import LabelResult, MergeResult
 from edgecnn.device.label.session_desk import SessionDesk
 from edgecnn.device.machine.signals import stop_on_signals
