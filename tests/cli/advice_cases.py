@@ -349,6 +349,7 @@ CASES = (
 
 # Not run here: where it is run, or what that would need.
 ELSEWHERE = {
+    "--shadow {}: {}": "tests/device/test_swap.py",
     "is the bundle that runs": "tests/device/test_swap.py",
     "label pictures with `edgecnn label`": "needs a browser",
     "no session given": "no command line comes so far without a session",
