@@ -114,8 +114,7 @@ def verdict(
         ]
         chance += (
             f" if pictures that look alike show one thing ({', '.join(counts)}); it is no chance "
-            "if each shows another, which `--things each` tells `audit` of frames and `export` of "
-            "lab images"
+            "if each shows another: audit with `--things each` then"
         )
     return f"No gap is proved: {chance}.{_of_no_class(live)}"
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
-from edgecnn.accuracy.thing_rule import LOOKS
+from edgecnn.accuracy.thing_rule import EACH, LOOKS
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError, reason_of
 from edgecnn.records import Json, Record, computed, decode, encode, expect_object, json_as
@@ -253,6 +253,24 @@ class Card(Record):
         """What the network that it was adapted from did live; None where that is unknown."""
         told = (self.adaptation or {}).get("live_before")
         return LiveBefore.from_json(told) if told else None
+
+    def counting_each(self) -> Card:
+        """This card where every image of the lab shows another thing, see `accuracy.thing_rule`."""
+
+        def alone(tally: Tally) -> Tally:
+            return replace(tally, effective=None)
+
+        training = dict(self.training)
+        for part in ("train", "val"):
+            if isinstance(training.get(part), Mapping):
+                training[part] = {k: v for k, v in training[part].items() if k != "effective"}
+        return replace(
+            self,
+            lab=replace(self.lab, tally=alone(self.lab.tally), worth=()),
+            artifacts=tuple(replace(one, lab=alone(one.lab)) for one in self.artifacts),
+            training=training,
+            things=EACH,
+        )
 
     def to_json(self) -> Json:
         return {**super().to_json(), "lab": self.lab.to_json(self.labels)}

@@ -27,7 +27,7 @@ import numpy as np
 
 from edgecnn.accuracy.objects import tally_of_objects
 from edgecnn.accuracy.tally import Tally
-from edgecnn.accuracy.thing_rule import LOOKS
+from edgecnn.accuracy.thing_rule import EACH, LOOKS
 from edgecnn.bundle.card import CARD_FILE, Card
 from edgecnn.bundle.folder import is_bundle, read_card
 from edgecnn.bundle.preprocess import decode, to_tensor
@@ -161,6 +161,8 @@ def load_lab_model(path: Path, things: str | None = None) -> LabModel:
             f"{path}: {', '.join(wrong)} in {CARD_FILE} is not what `edgecnn train` writes for "
             f"{len(card.labels)} labels; train again"
         )
+    if things == EACH:
+        card = card.counting_each()
     card = replace(card, things=things or card.things)
     test = _load_test(path / LAB_TEST_FILE, card)
     golden = (path / GOLDEN_FOLDER).glob("*")

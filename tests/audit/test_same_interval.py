@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -237,11 +238,20 @@ def test_a_gap_that_hangs_on_whether_frames_show_one_thing_says_so(tmp_path):
     assert report.gap_points > 10
     chance = "may be chance if pictures that look alike show one thing (400 frames count like 1); "
     assert chance in report.verdict
-    assert "it is no chance if each shows another, which `--things each` tells" in report.verdict
+    assert report.verdict.endswith("if each shows another: audit with `--things each` then.")
     assert any("--things each if each shows another" in note for note in report.notes)
     told = audit([tmp_path / "s"], AuditOptions(things="each"))
     assert told.live.tally.text() == Tally(320, 400).text()
     assert "below lab accuracy" in told.verdict
+    header = json.loads((tmp_path / "s" / "session.json").read_text())
+    header["card"]["lab"]["effective"] = 3.0
+    header["card"]["training"]["train"] = {"correct": 60, "total": 60, "effective": 2.0}
+    (tmp_path / "s" / "session.json").write_text(json.dumps(header))
+    assert audit([tmp_path / "s"]).lab.float_tally.effective == 3
+    told = audit([tmp_path / "s"], AuditOptions(things="each"))
+    assert told.overfitting is not None
+    for tally in (told.lab.float_tally, told.card.lab.tally, told.overfitting.train):
+        assert tally.effective is None
     # The lab's test may be what looks alike; few pictures that all differ are no such thing.
     lab, live, known = Tally(120, 120, 3), Tally(320, 400), (report.live, report.estimate)
     said = verdict(lab, replace(known[0], tally=live), known[1], report.checks, (-1.0, 30.0))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
+from edgecnn.accuracy.thing_rule import EACH
 from edgecnn.audit.fault import Fault
 from edgecnn.audit.recordings.find_bundle import find_bundle
 from edgecnn.audit.recordings.trust import check_files, check_header
@@ -70,6 +71,8 @@ def read_recordings(
     folders = [paths] if isinstance(paths, str | Path) else paths
     sessions, left_out = _of_one_bundle(folders, bundle)
     _check_same(sessions)
+    if things == EACH:  # of the lab's images, too
+        sessions = [_counting_each(session) for session in sessions]
     frames = []
     for k, session in enumerate(sessions):
         _show(progress, k, len(sessions))
@@ -86,6 +89,10 @@ def read_recordings(
         notes += texts
     linked = link_things(sessions, frames)
     return Recordings(tuple(sessions), tuple(linked), found, tuple(faults), tuple(notes))
+
+
+def _counting_each(session: Session) -> Session:
+    return replace(session, header=replace(session.header, card=session.card.counting_each()))
 
 
 def _show(progress: Progress | None, done: int, total: int) -> None:
