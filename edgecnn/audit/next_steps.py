@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import join
 
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.tally import gap_points
@@ -25,7 +24,9 @@ from edgecnn.audit.verdict import WIDE_GAP, alike_gap, is_disputed
 from edgecnn.audit.where.weak_sessions import WeakSessions, differing_views
 from edgecnn.bundle.card import LiveBefore
 from edgecnn.records import Record
+from edgecnn.render.next_lines import typed_line
 from edgecnn.session.answers import NO_TRUTH
+from edgecnn.session.header import SessionHeader
 from edgecnn.session.layout import is_session
 from edgecnn.session.read import Frames, Session, Truth
 from edgecnn.session.reading.devices import device_folders, folders_of, of_each_device
@@ -131,16 +132,20 @@ def next_steps(
     if not checks.faults:
         # "None of these" and "can't tell" are labels too: nothing is left to ask there.
         kept = [truth.label[row] != NO_TRUTH for _, frames, truth in parts for row in frames.images]
-        label = _line("label", *folders_of(sessions))
+        label = typed_line("label", *folders_of(sessions))
         record = record_more(sessions[0].header, bundle)
         if kept and all(kept):
             label = record
         closing = []
         doubtful = 0.0 if advised is None else advised.returned.doubtful
-        if residual is not None and found_out.is_left(doubtful):
-            lab = found_out.lab.quantized
+        learned = 0.0
+        if advised is not None and not _is_option(advised, sessions[0].header):
+            learned = advised.returned.high
+        if residual is not None and (learned > 0 or found_out.is_left(doubtful)):
             # The interval of the residual holds what the steps may fail to return.
-            most = min(LiveBefore(live.tally, lab).most_points, residual.high)
+            most = min(
+                LiveBefore(live.tally, found_out.lab.quantized).most_points, residual.high + learned
+            )
             if found_out.network is None:
                 first = NextStep("edgecnn train LAB -o MODEL", _TRAIN)
             else:
@@ -172,9 +177,9 @@ def _adapting(
     if any(truth.label[row] >= 0 for _, frames, truth in parts for row in frames.images):
         labelled = min(places, folders_of([session for session, _, _ in parts]), key=len)
         given += [word for place in labelled for word in ("--labels", place)]
-    command = _line("adapt", network, *given, *where)
+    command = typed_line("adapt", network, *given, *where)
     if label_file is not None:  # `adapt` finds labels in sessions, and these are in none
-        merge = _line("label", sessions[0].path, "--merge", label_file)
+        merge = typed_line("label", sessions[0].path, "--merge", label_file)
         command = f"{merge} && {command}"
     return command, too_few_to_adapt(parts, each=is_each)
 
@@ -190,7 +195,7 @@ def _of_other_sessions(
         part = weak.part
         found = [
             NextStep(
-                _line("audit", *folders_of(weak.sessions), "--bundle", Path(bundle)),
+                typed_line("audit", *folders_of(weak.sessions), "--bundle", Path(bundle)),
                 f"{weak.to_text()} ({part.low:.1f} to {part.high:.1f}): see what is wrong there "
                 "before all others are changed",
             )
@@ -199,7 +204,7 @@ def _of_other_sessions(
     if checks.kept.lost_in_lab and recorded and not checks.faults:
         found.append(
             NextStep(
-                _line("audit", *recorded, "--bundle", Path(bundle)),
+                typed_line("audit", *recorded, "--bundle", Path(bundle)),
                 "over the lab images the device loses points that no field frame explains: see "
                 "what it did to them, and how that session's options and program differ",
             )
@@ -221,7 +226,7 @@ def _of_people(
     who = " and ".join(live.label_counts.people)
     frames = number(live.label_counts.differing, "frame")
     why = f"{who} labelled {frames} differently: its page asks about these first, so let one decide"
-    return [NextStep(_line("label", *folders_of(having)), why)]
+    return [NextStep(typed_line("label", *folders_of(having)), why)]
 
 
 def _of_region(
@@ -251,7 +256,7 @@ def _of_setting(advised: Prescription, bundle: str, sessions: Sequence[Session])
     header = sessions[0].header
     if unlike := differing_views(sessions):
         return NextStep(
-            _line("audit", sessions[0].path, "--bundle", Path(bundle)),
+            typed_line("audit", sessions[0].path, "--bundle", Path(bundle)),
             f"the errors of all sessions fall if each frame is changed: {change.name}; but they "
             f"were recorded with unlike {' and '.join(unlike)}, so that no one setting is right "
             "for all: audit them one by one",
@@ -278,13 +283,11 @@ def _of_setting(advised: Prescription, bundle: str, sessions: Sequence[Session])
     )
 
 
-def _line(*words: str | Path) -> str:
-    """A command as it is typed; a path that begins with a hyphen would be read as an option."""
-    typed = (
-        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
-        for word in words
-    )
-    return join(["edgecnn", *typed])
+def _is_option(advised: Prescription, header: SessionHeader) -> bool:
+    """Whether an option of `run` makes the setting; else a hand does, or a network learns it."""
+    one_shape, change = advised.is_one_shape, advised.change
+    views = changed_views(header, change, advised.shape, is_one_shape=one_shape)
+    return views is not None or change.swaps_colour
 
 
 def _of_fault(
@@ -318,12 +321,12 @@ def _of_fault(
 def _put_right(session: Session, again: str, label_file: Path | None) -> tuple[str, str]:
     """How labels are put right where they came from; a page asks about kept pictures alone."""
     if label_file is not None:
-        command = _line("audit", session.path, "--truth", label_file)
+        command = typed_line("audit", session.path, "--truth", label_file)
         return command, f"first put the labels of {label_file} right"
     if "folder" in session.header.truth:
         return again, "first move the images to the folders of what they show"
     file = "FILE.csv" if len(session.header.regions) < 2 else "REGION=FILE.csv"
-    return _line("label", session.path, "--merge", file), "first write the right labels to it"
+    return typed_line("label", session.path, "--merge", file), "first write the right labels to it"
 
 
 def _ends(step: Step | None) -> tuple[float | None, float | None]:
@@ -381,7 +384,7 @@ def _collect(bundle: str, live: Live) -> list[NextStep]:
     if not live.confusions or live.confusions[0].objects < 2:
         return []
     worst = live.confusions[0]
-    harvest = f"`{_line('harvest', 'SESSION', '--bundle', Path(bundle), '-o', 'picked')}`"
+    harvest = f"`{typed_line('harvest', 'SESSION', '--bundle', Path(bundle), '-o', 'picked')}`"
     return [
         NextStep(
             "edgecnn train LAB --also picked -o MODEL3",  # MODEL2 is what adapting wrote

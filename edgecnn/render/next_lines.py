@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["camera_source", "next_lines"]
+__all__ = ["camera_source", "next_lines", "typed_line"]
 
 
 def next_lines(*commands: Sequence[str | Path], wrote: Path | None = None) -> list[str]:
@@ -24,7 +24,17 @@ def next_lines(*commands: Sequence[str | Path], wrote: Path | None = None) -> li
         ['next:', '  edgecnn evaluate ./-x.edgecnn']
     """
     title = "next:" if wrote is None else f"wrote {wrote}; next:"
-    return [title, *(f"  edgecnn {shlex.join(map(_typed, words))}" for words in commands)]
+    return [title, *(f"  {typed_line(*words)}" for words in commands)]
+
+
+def typed_line(*words: str | Path) -> str:
+    """A command as it is typed.
+
+    Args:
+        words: Its words, without `edgecnn`. A path that begins with a hyphen would be read as an
+            option.
+    """
+    return shlex.join(["edgecnn", *map(_typed, words)])
 
 
 def camera_source(devices: Path = Path("/dev")) -> str:
@@ -38,6 +48,5 @@ def camera_source(devices: Path = Path("/dev")) -> str:
 
 
 def _typed(word: str | Path) -> str:
-    """A word as it is typed: a path that begins with a hyphen would be read as an option."""
     is_hyphened = isinstance(word, Path) and str(word).startswith("-")
     return f"./{word}" if is_hyphened else str(word)

@@ -76,7 +76,7 @@ def test_the_command_repeats_what_the_session_did(header):
         FrameView(None, 90, "vertical", "yard", (0, 0, 40, 2, 40, 30, 0, 30)),
     )
     file = header.card.artifacts[-1].file
-    recorded = replace(header, regions=views, source_color="rgb", artifact=file)
+    recorded = replace(header, regions=views, source_color="rgb", artifact=file, things="2s")
     words = shlex.split(run_again(recorded, "digits.edgecnn", "again"))
     values: dict[str, list[str]] = {}
     for name, value in zip(words[3::2], words[4::2], strict=True):
@@ -87,6 +87,7 @@ def test_the_command_repeats_what_the_session_did(header):
     assert options.views == views
     assert values["--color"] == ["rgb"]
     assert values["--artifact"] == [file]
+    assert values["--things"] == ["2s"]
     assert values["--source"] == ["/frames of a meter"]
     assert values["--truth"] == ["REGION=folder"]  # several regions: which is not known
 

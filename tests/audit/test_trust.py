@@ -10,6 +10,7 @@ import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, frame_event, truth_event, write_session
 
 from edgecnn.audit.audit import audit
+from edgecnn.audit.ledger.other_framing import FRAMING, framing_changes
 from edgecnn.audit.ledger.other_light import LIGHT, light_changes
 from edgecnn.audit.ledger.step import Step
 from edgecnn.audit.undo.splits import Return
@@ -135,17 +136,29 @@ def test_what_is_advised_takes_all_sessions_and_the_labels_that_there_are(tmp_pa
     assert any(" label " in step.command for step in audit(sessions).next)
 
 
-@pytest.mark.parametrize(("splits", "advised"), [((0.0, 30.0), True), ((15.0, 15.0), False)])
-def test_adapting_is_advised_too_where_the_one_setting_may_return_nothing(
-    splits, advised, tmp_path, monkeypatch
+_HALF, _WHOLE = (0.0, 30.0), (15.0, 15.0)  # what the splits of a setting return
+
+
+@pytest.mark.parametrize(
+    ("cause", "splits", "advised"),
+    [
+        (FRAMING, _HALF, True),
+        (FRAMING, _WHOLE, False),
+        (LIGHT, _HALF, True),
+        (LIGHT, _WHOLE, True),  # no option makes it
+    ],
+)
+def test_adapting_is_advised_too_where_no_option_surely_returns_the_gap(
+    cause, splits, advised, tmp_path, monkeypatch
 ):
-    """Not everybody can record anew, and the step of a setting leaves little of the gap."""
+    """Not everybody can record anew or change a lamp."""
     session = recorded(tmp_path / "s", 4, pool="uniform", p=1.0)
     for k in range(40):
         (session / "frames" / f"{k:08d}.jpg").write_bytes(b"no picture")
     found = Return(0, np.array(splits), 1.0, 0.01)
-    step = Step(LIGHT, found.points, found.low, found.high, "made")
-    setting = Prescription(LIGHT, light_changes()[0], found, (32, 32, 3), is_one_shape=True)
+    step = Step(cause, found.points, found.low, found.high, "made")
+    change = (framing_changes() if cause == FRAMING else light_changes())[0]
+    setting = Prescription(cause, change, found, (32, 32, 3), is_one_shape=True)
     monkeypatch.setattr("edgecnn.audit.audit.undo", lambda *_: Undone((step,), setting))
     steps = audit([session]).next
     assert steps[0].command.endswith("--log changed")

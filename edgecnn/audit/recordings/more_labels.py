@@ -13,7 +13,7 @@ _MOST_ASKED, _ENDLESS = 400, 1_000_000
 
 def what_labels_tell(live: Tally, lab: Tally, count: int) -> str:
     """How wide the gap's interval is, how wide with so many more labels, and what the lab keeps
-    wide; "" where they narrow it by less than a point.
+    wide; "" where they narrow it by less than a point or a tenth.
     """
     worth = live.worth
 
@@ -23,7 +23,7 @@ def what_labels_tell(live: Tally, lab: Tally, count: int) -> str:
         return high - low
 
     now, then, least = (width(labels) for labels in (worth, worth + count, _ENDLESS))
-    if now - then < 1:
+    if now - then < max(1.0, now / 10):
         return ""
     said = (
         f"{count} more labels of other things narrow the interval of the gap from {now:.0f} to "

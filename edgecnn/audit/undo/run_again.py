@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from shlex import join
 
+from edgecnn.accuracy.thing_rule import LOOKS
 from edgecnn.audit.ledger.change import Change
 from edgecnn.bundle.artifacts import preferred
 from edgecnn.bundle.frame_view import WHOLE_FRAME, FrameView, view_options
@@ -46,6 +47,8 @@ def run_again(
     # Another program may have run a file of its own.
     if header.artifact in files and header.artifact != preferred(files):
         words += ["--artifact", header.artifact]
+    if header.things != LOOKS:
+        words += ["--things", header.things]
     region = "REGION=" if len(views) > 1 else ""  # the header doesn't say which it is about
     for source in header.truth:
         if source in _TRUTH:
