@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from edgecnn.accuracy.intervals import difference
 from edgecnn.accuracy.reject import Reject
 from edgecnn.accuracy.tally import Tally
-from edgecnn.accuracy.thing_rule import LOOKS
+from edgecnn.accuracy.thing_rule import EACH, LOOKS
 from edgecnn.bundle.spec import InputSpec, TensorInfo
 from edgecnn.errors import BundleError, reason_of
 from edgecnn.records import Json, Record, computed, decode, encode, expect_object, json_as
@@ -200,13 +200,14 @@ class Card(Record):
     format: int = CARD_FORMAT
 
     def torn_fields(self) -> list[str]:
-        """Fields that don't fit the labels: an edit by hand leaves a card that can be read."""
+        """Fields that can't be: an edit by hand leaves a card that can be read."""
         count = len(self.labels)
         wrong = {
             "name": not isinstance(self.name, str) or not self.name,
             "labels": len(set(self.labels)) != count,
             "prior": len(self.prior) != count,
             "confusion": len(self.lab.read_as) != count,
+            "things": self.things not in (LOOKS, EACH),
         }
         return [name for name, is_wrong in wrong.items() if is_wrong]
 

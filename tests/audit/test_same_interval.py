@@ -113,6 +113,38 @@ def test_things_told_by_time_are_those_of_the_run_and_never_return(tmp_path):
         assert audit([paths[0]], AuditOptions(things=rule)).alarm.things == count
 
 
+def test_things_told_by_time_go_on_in_the_next_session_of_a_run(tmp_path):
+    """A run of 40 frames, one in 500 ms, that went on in a second session after 20."""
+    begun, went_on = "2026-05-01T10:00:00Z", "2026-05-01T10:00:13Z"
+    part = {"started_at": begun, "first_frame_ms": -10_000}
+    paths = [
+        write_session(
+            tmp_path / at[-3:],
+            PAST_BUNDLE,
+            [
+                answer_event(k, True, t=500 * (k - first) + late, g=0)
+                for k in range(first, first + 20)
+            ],
+            started_at=at,
+            run=run_part,
+            boot_id="boot",
+        )
+        for first, late, at, run_part in ((0, 3000, begun, None), (20, 0, went_on, part))
+    ]
+    for rule, numbers in (("1s", [k // 4 for k in range(40)]), ("each", list(range(40)))):
+        recorded = read_recordings(paths, None, None, things=rule)
+        assert np.concatenate([one.thing for one in recorded.frames]).tolist() == numbers
+
+
+def test_a_session_that_says_each_needs_no_numbers_and_takes_large_ones(tmp_path):
+    events = [answer_event(k + 2**40, k % 5 > 0) for k in range(40)]
+    path = write_session(tmp_path / "s", PAST_BUNDLE, events, things="each")
+    frames = read_frames(open_session(path))
+    assert not frames.by_looks
+    assert len(np.unique(frames.thing)) == len(frames) == 40
+    assert frames.thing.tolist() == read_frames(open_session(path), things="each").thing.tolist()
+
+
 def answered(count: int, start: int = 0):
     rng = np.random.default_rng(9)
     for k in range(count):
@@ -271,4 +303,7 @@ def test_what_adapt_takes_is_not_sent_to_record_more(tmp_path):
     assert too_few_to_adapt(parts, each=False) == ""
     for k in range(1, 60):
         shutil.copy(session / "frames" / "00000000.png", session / "frames" / f"{k:08d}.png")
+    assert "chance kept 60 pictures of 1" in too_few_to_adapt(parts, each=False)
+    each = read_frames(opened, things="each")  # `adapt` goes by looks whatever a person says
+    parts = [(opened, each, parts[0][2])]
     assert "chance kept 60 pictures of 1" in too_few_to_adapt(parts, each=False)

@@ -43,7 +43,6 @@ class Region:
     ) -> None:
         self.view, self.name, self.answers = view, name, answers
         self._decider, self._rule, self._looks = decider, rule, ObjectNumbers()
-        self._start: float | None = None  # when the first frame was captured
         self.decided: str | None = None
 
     def start_over(self, answers: Answers, rule: DecisionRule) -> None:
@@ -67,9 +66,7 @@ class Region:
         """
         if self._rule.by_looks:
             return self._look(tensor) if frame.thing is None else frame.thing
-        self._start = frame.captured if self._start is None else self._start
-        since = frame.captured - self._start
-        return self._rule.number(frame.index, since if frame.seconds is None else frame.seconds)
+        return self._rule.number(frame.index, frame.seconds or 0.0)
 
     def _look(self, tensor: np.ndarray) -> int:
         return self._looks.number(fingerprint(tensor, is_rgb=True))
