@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
+from edgecnn.accuracy.shadow_pairs import ShadowPairs
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.data import read_field
 from edgecnn.audit.audit import AuditOptions, audit
@@ -25,6 +26,8 @@ from edgecnn.device.options import BenchmarkOptions, EvaluateOptions, RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.device.web.desk import figure_json
 from edgecnn.errors import OptionError, SessionError
+from edgecnn.session.answers import Answers
+from edgecnn.session.events import TruthEvent
 from edgecnn.session.read import open_session, read_frames, read_truth
 
 
@@ -95,10 +98,20 @@ def test_what_a_person_says_of_things_counts_everywhere(tmp_path, copies):
 
 
 def test_things_told_by_time_are_those_of_the_run_and_never_return(tmp_path):
-    """40 frames, one in 500 ms, of a look each; a thing stays for 1 s: two things in 2 s."""
-    events = []
+    """40 frames, one in 500 ms, of a look each; a thing stays for 1 s: two things in 2 s.
+
+    What lies on the cut between two stretches must not count in both: labels part no stretch.
+    """
+    events, live, pairs = [], Answers(LABELS, by_looks=False), ShadowPairs(by_looks=False)
     for k in range(40):
-        events += [answer_event(k, k % 5 > 0, t=500 * k, g=0), truth_event(k, LABELS[0])]
+        events += [answer_event(k, k % 5 > 0, t=500 * k, g=0), truth_event(k, LABELS[k % 2])]
+        live.answer(k, 0, k // 4)
+        live.truth(TruthEvent(k, LABELS[k % 2], "csv"))
+        pairs.answer(k, 0, 1, k // 4)
+        pairs.truth(k, k % 2, counts=True)
+    assert live.first_answers == (10, 10)
+    compared = pairs.comparison("b", "0")
+    assert (compared.first_lost, compared.first_won) == (10, 0)
     paths = [
         write_session(tmp_path / name, PAST_BUNDLE, events, boot_id=name, started_at=start)
         for name, start in (("a", "2026-05-01T10:00:00Z"), ("b", "2026-05-02T10:00:00Z"))

@@ -155,7 +155,7 @@ def labelled_frames(
     if not pictures:
         return None
     labels, answers = np.array(label), np.array(index)
-    group = np.array(thing) * (int(labels.max()) + 1) + labels
+    group = np.array(thing) * (int(labels.max()) + 1) + (labels if by_looks else 0)
     found = (labels, answers, np.array(weight), group, np.array(sampled))
     return _thinned(KeptLabelled(pictures, *found))
 

@@ -98,24 +98,24 @@ class Regions:
         separate: bool,
         things: ThingRule | None = None,
     ) -> None:
+        self._labels, self._separate, self._things = labels, separate, things or ThingRule()
         self._all = tuple(
             Region(
                 view,
                 view.name if len(views) > 1 else None,
-                Answers(labels, separate=separate),
+                self._no_answers(),
                 Decider(rule, labels),
-                things or ThingRule(),
+                self._things,
             )
             for view in views
         )
         self._number = {region.name: k for k, region in enumerate(self._all)}
-        self._labels, self._separate = labels, separate
         self._begin(rule)
 
     def start_over(self, rule: DecisionRule) -> None:
         """Count anew, for another bundle of the same labels."""
         for region in self._all:
-            region.start_over(Answers(self._labels, separate=self._separate), rule)
+            region.start_over(self._no_answers(), rule)
         self._begin(rule)
 
     def __iter__(self) -> Iterator[Region]:
@@ -217,14 +217,14 @@ class Regions:
 
     def _begin(self, rule: DecisionRule) -> None:
         """Count all regions together, and apart what `rule` does not reject."""
-
-        def count() -> Answers:
-            return Answers(self._labels, separate=self._separate)
-
         self._rule = rule
-        self._answers = self._all[0].answers if len(self._all) == 1 else count()
-        self._rest = count() if rule.may_reject else None
+        self._answers = self._all[0].answers if len(self._all) == 1 else self._no_answers()
+        self._rest = self._no_answers() if rule.may_reject else None
         self._num_answers = self._num_rejected = 0
+
+    def _no_answers(self) -> Answers:
+        by_looks = self._things.by_looks
+        return Answers(self._labels, separate=self._separate, by_looks=by_looks)
 
     def _cut_here(self, frame: Frame, view: FrameView) -> Frame:
         if view.is_whole:
