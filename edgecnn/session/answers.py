@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters, run_starts, tighter
+from edgecnn.accuracy.intervals import Clusters, is_increasing, run_starts, tighter
 from edgecnn.accuracy.tally import Tally
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.reading.said_labels import (
@@ -121,7 +121,8 @@ def number_objects(
         for column in (thing, label):
             name *= int(column.max(initial=0)) + 1
             name += column[starts]
-        number = np.unique(name, return_inverse=True)[1] + 1
+        if not is_increasing(name):  # else each run is another object, of millions perhaps
+            number = np.unique(name, return_inverse=True)[1] + 1
     return np.repeat(number.astype(np.int32), np.diff(starts, append=len(key)))
 
 
