@@ -123,7 +123,9 @@ def test_things_told_by_time_are_those_of_the_run_and_never_return(tmp_path):
         recorded = read_recordings(paths, None, None, things=rule)
         numbers = np.concatenate([one.thing for one in recorded.frames])
         assert len(np.unique(numbers)) == 2 * count
-        assert audit([paths[0]], AuditOptions(things=rule)).alarm.things == count
+        report = audit([paths[0]], AuditOptions(things=rule))
+        assert report.alarm.things == count
+        assert not any("look alike" in note for note in report.notes)
 
 
 def test_things_told_by_time_go_on_in_the_next_session_of_a_run(tmp_path):
