@@ -115,7 +115,7 @@ def number_objects(
     region = region_of(key)
     # Only the first frame of each run is looked at: there may be millions of frames.
     starts = run_starts(region, label) if thing is None else run_starts(region, label, thing)
-    number = np.arange(1, len(starts) + 1, dtype=np.int32)
+    number: np.ndarray = np.arange(1, len(starts) + 1, dtype=np.int32)
     if thing is not None:
         name = region[starts].astype(np.int64)
         for column in (thing, label):
